@@ -1,0 +1,285 @@
+//! What every binary shares: logging, seeds, threads, progress, run files, exit codes.
+//!
+//! A binary's `main` is `sr_cli::run(real_main)`: 0 ok, 1 a negative result (a comparison that says B is worse), 2 a
+//! usage or data error, told in one line with its causes. No domain code lives here.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+
+/// Crates whose events are shown; a directive matches whole crate names, so `sr_` alone would match none.
+const CRATES: [&str; 19] = [
+    "sr_expr",
+    "sr_engine",
+    "sr_codec",
+    "sr_problems",
+    "sr_trace",
+    "sr_prompt",
+    "sr_corpus",
+    "sr_eval",
+    "sr_dagger",
+    "sr_cli",
+    "sr_model",
+    "sr_neural",
+    "sr_train",
+    "sr_generate",
+    "sr_search",
+    "sr_convert",
+    "sr_relabel",
+    "sr_evaluate",
+    "sr_inspect",
+];
+
+/// How a run that made no error ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Exit code 0.
+    Ok,
+    /// Exit code 1: the result is negative, such as a comparison that says B is worse.
+    Negative,
+}
+
+/// Runs a binary's body and turns its result into an exit code; errors go to stderr as one line with their causes.
+///
+/// A broken pipe on stdout (`sr-inspect … | head`) ends the program quietly.
+pub fn run(main: impl FnOnce() -> anyhow::Result<Exit>) -> ExitCode {
+    match main() {
+        Ok(Exit::Ok) => ExitCode::SUCCESS,
+        Ok(Exit::Negative) => ExitCode::from(1),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+            eprintln!("error: {}", one_line(&causes));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The chain of causes in one line; a cause that its parent's text already holds is not said again.
+fn one_line(causes: &[String]) -> String {
+    let mut line = String::new();
+    for cause in causes {
+        if line.is_empty() {
+            line.push_str(cause);
+        } else if !line.contains(cause.as_str()) {
+            line.push_str(": ");
+            line.push_str(cause);
+        }
+    }
+    line.replace('\n', " ")
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// The flags of every binary.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Common {
+    /// Seed of every random draw; the same seed gives the same bytes
+    #[arg(long, global = true, default_value_t = 0, help_heading = "Common options")]
+    pub seed: u64,
+    /// Threads to use [default: all cores]; results do not depend on it
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Common options")]
+    pub threads: Option<u16>,
+    /// Print the result as one JSON object on stdout; logs stay on stderr
+    #[arg(long, global = true, help_heading = "Common options")]
+    pub json: bool,
+    /// Log more (-v: debug, -vv: trace); `RUST_LOG` overrides it
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Common options")]
+    pub verbose: u8,
+    /// Log errors only, and show no progress bar
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Common options")]
+    pub quiet: bool,
+}
+
+impl Common {
+    /// Sets up logging to stderr and the global thread pool.
+    ///
+    /// # Errors
+    /// If the thread pool cannot be made.
+    pub fn init(&self) -> anyhow::Result<()> {
+        let level = match (self.quiet, self.verbose) {
+            (true, _) => "error",
+            (_, 0) => "info",
+            (_, 1) => "debug",
+            _ => "trace",
+        };
+        // Only our own crates: those of the tensor framework log every kernel.
+        let default = || {
+            let base = if self.quiet { "error" } else { "warn" };
+            let ours = CRATES.map(|name| format!("{name}={level}")).join(",");
+            tracing_subscriber::EnvFilter::new(format!("{base},{ours}"))
+        };
+        let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default());
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
+            .without_time();
+        subscriber.try_init().ok(); // a second call in one process (tests) keeps the first
+        let threads = self.threads.map_or(0, usize::from);
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("making the thread pool")
+    }
+
+    /// A progress bar with rate and time left on stderr; hidden when that is no terminal, and with `--quiet` and
+    /// `--json`.
+    pub fn progress(&self, length: u64, unit: &str) -> ProgressBar {
+        let hidden = self.quiet || self.json || !std::io::stderr().is_terminal();
+        let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let style = format!("{{bar:32}} {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}} left  {{msg}}");
+        ProgressBar::with_draw_target(Some(length), target)
+            .with_style(ProgressStyle::with_template(&style).expect("the template is fixed").progress_chars("=> "))
+    }
+
+    /// Prints the JSON result (`version`, `command`, `seconds` and the fields of `result`) with `--json`, else `text`.
+    ///
+    /// # Errors
+    /// If stdout cannot be written.
+    ///
+    /// # Panics
+    /// If `result` is no object.
+    pub fn report(&self, command: &str, started: Instant, result: Value, text: &str) -> anyhow::Result<()> {
+        if !self.json {
+            return out(text);
+        }
+        let mut object = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "command": command,
+            "seconds": seconds(started.elapsed()),
+        });
+        let fields = object.as_object_mut().expect("an object was made");
+        fields.extend(result.as_object().expect("a result is an object").clone());
+        out(&object.to_string())
+    }
+}
+
+/// Seconds with millisecond resolution, for JSON.
+pub fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e3).round() / 1e3
+}
+
+/// Prints to stdout, with a line end if the text has none.
+///
+/// # Errors
+/// If stdout cannot be written; [`run`] takes a broken pipe for a quiet end.
+pub fn out(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    if !text.is_empty() && !text.ends_with('\n') {
+        stdout.write_all(b"\n")?;
+    }
+    stdout.flush()?;
+    Ok(())
+}
+
+/// Writes `OUT.run.json` beside an output: what differs between equal runs — time, host, threads, command line — and
+/// so must not stand in the output itself.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_run_file(out: &Path, common: &Common, started: Instant) -> anyhow::Result<()> {
+    let elapsed = started.elapsed();
+    let finished = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let command: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let run = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "generation_command": command.join(" "),
+        "started_unix": finished.saturating_sub(elapsed).as_secs(),
+        "seconds": seconds(elapsed),
+        "host": host.trim(),
+        "threads": common.threads.map_or_else(rayon::current_num_threads, usize::from),
+        "seed": common.seed,
+    });
+    let mut name = OsString::from(out);
+    name.push(".run.json");
+    write_atomically(Path::new(&name), serde_json::to_string_pretty(&run)?.as_bytes())
+}
+
+/// Writes a small file aside, syncs it and renames it into place.
+///
+/// # Errors
+/// If any of it fails; the old file is then untouched.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let mut aside = OsString::from(path);
+    aside.push(".partial");
+    let aside = PathBuf::from(aside);
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create(&aside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&aside, path)
+    };
+    write().with_context(|| format!("writing {}", path.display()))
+}
+
+/// `I/N` of `--shard`: this run does the items whose index has remainder `I − 1` when divided by `N`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// 0-based.
+    index: usize,
+    count: usize,
+}
+
+impl Shard {
+    /// Whether the shard has item `index`.
+    pub fn holds(self, index: usize) -> bool {
+        index % self.count == self.index
+    }
+}
+
+impl std::str::FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match parsed {
+            Some((index, count)) if (1..=count).contains(&index) => Ok(Shard { index: index - 1, count }),
+            _ => Err("expected I/N with 1 <= I <= N, such as 2/8".into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_told_once() {
+        let causes = ["reading a.sr: cut at 7", "cut at 7", "end of\nfile"].map(String::from);
+        assert_eq!(one_line(&causes), "reading a.sr: cut at 7: end of file");
+    }
+
+    #[test]
+    fn shards_share_out_all_items_once() {
+        let shards: Vec<Shard> = (1..=3).map(|i| format!("{i}/3").parse().expect("a shard")).collect();
+        for item in 0..10 {
+            assert_eq!(shards.iter().filter(|shard| shard.holds(item)).count(), 1);
+        }
+        for text in ["", "3", "0/3", "4/3", "a/b", "1/0"] {
+            assert!(text.parse::<Shard>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn small_files_are_replaced_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.json");
+        write_atomically(&path, b"one").expect("written");
+        write_atomically(&path, b"two").expect("written");
+        assert_eq!(std::fs::read(&path).expect("read"), b"two");
+        assert!(write_atomically(&folder.path().join("none/a"), b"").is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+}

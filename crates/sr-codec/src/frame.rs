@@ -1,0 +1,251 @@
+//! The frames a file is made of: one zstd frame per value, and the footer.
+
+use std::io::{self, Read};
+use std::ops::Range;
+
+use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
+
+/// The first bytes of a zstd frame (RFC 8878 §3.1.1), little-endian 0xFD2FB528.
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
+
+/// Length of the footer, in bytes.
+pub(crate) const FOOTER_LEN: usize = 28;
+
+/// The fixed first half of the footer: a skippable zstd frame (RFC 8878 §3.1.2, little-endian 0x184D2A53) of 20 bytes,
+/// whose content opens with this format's own name, so that another tool's skippable frame is not taken for it.
+const FOOTER_START: [u8; 16] = *b"\x53\x2A\x4D\x18\x14\0\0\0srfooter";
+
+/// Windows of more than 2^23 bytes are refused: level 3 needs 2^21, and a damaged frame header
+/// could otherwise ask for 2^27.
+const WINDOW_LOG_MAX: u32 = 23;
+
+/// Bytes read from the file at a time.
+const INPUT_BYTES: usize = 1 << 17;
+
+/// Room for output offered to the decoder at a time, so that memory follows what was really decoded
+/// and not the size a damaged frame claims.
+const OUTPUT_BYTES: usize = 1 << 16;
+
+/// What stands at a frame boundary.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Frame {
+    /// A value, whole and in accordance with its checksum; its MessagePack is in [`Frames::payload`].
+    Value,
+    /// The footer, after which the file ends.
+    Footer {
+        /// Number of records it states.
+        records: u64,
+        /// Whether the file has the checksum it states.
+        intact: bool,
+    },
+}
+
+/// Why there is neither a value nor a footer.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The file ends here or in the middle of the frame.
+    Cut,
+    /// These bytes are no frame of ours.
+    Corrupt(String),
+    /// They could not be read.
+    Io(io::Error),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Reads a file frame by frame, with one decoded frame in memory.
+pub(crate) struct Frames<R> {
+    input: Input<R>,
+    decoder: Decoder<'static>,
+    limit: usize,
+    /// The value found last, decompressed.
+    pub(crate) payload: Vec<u8>,
+    /// Where the frame found last starts; after a fault, where the whole frames end.
+    pub(crate) start: u64,
+    /// CRC-32 of all bytes before `start`.
+    pub(crate) crc_at_start: crc32fast::Hasher,
+}
+
+impl<R: Read> Frames<R> {
+    /// Reads frames of at most `limit` bytes each, decompressed.
+    pub(crate) fn new(source: R, limit: usize) -> io::Result<Self> {
+        let mut decoder = Decoder::new()?;
+        decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))?;
+        Ok(Self {
+            input: Input::new(source),
+            decoder,
+            limit,
+            payload: Vec::new(),
+            start: 0,
+            crc_at_start: crc32fast::Hasher::new(),
+        })
+    }
+
+    /// The next frame. After a footer or a fault there is nothing more to be had.
+    pub(crate) fn advance(&mut self) -> Result<Frame, Fault> {
+        self.start = self.input.offset;
+        self.crc_at_start = self.input.crc.clone();
+        let footer_magic = &FOOTER_START[..4];
+        let bytes = self.input.peek(4)?;
+        match &bytes[..bytes.len().min(4)] {
+            magic if magic == ZSTD_MAGIC => self.value(),
+            magic if magic == footer_magic => self.footer(),
+            cut if ZSTD_MAGIC.starts_with(cut) || footer_magic.starts_with(cut) => Err(Fault::Cut),
+            _ => Err(Fault::Corrupt("no zstd frame starts here".to_owned())),
+        }
+    }
+
+    fn value(&mut self) -> Result<Frame, Fault> {
+        self.payload.clear();
+        loop {
+            self.payload.reserve(OUTPUT_BYTES);
+            let before = self.payload.len();
+            let mut input = InBuffer::around(self.input.peek(1)?);
+            let mut output = OutBuffer::around_pos(&mut self.payload, before);
+            let hint = self.decoder.run(&mut input, &mut output).map_err(|error| Fault::Corrupt(error.to_string()))?;
+            let consumed = input.pos();
+            self.input.consume(consumed);
+            if self.payload.len() > self.limit {
+                return Err(Fault::Corrupt(format!("it is longer than {} bytes", self.limit)));
+            }
+            if hint == 0 {
+                return Ok(Frame::Value);
+            }
+            // Not only "no input": the decoder may still hold output that did not fit.
+            if consumed == 0 && self.payload.len() == before {
+                return Err(Fault::Cut);
+            }
+        }
+    }
+
+    fn footer(&mut self) -> Result<Frame, Fault> {
+        let &bytes = self.input.peek(FOOTER_LEN)?.first_chunk::<FOOTER_LEN>().ok_or(Fault::Cut)?;
+        let Some((records, crc)) = parse_footer(&bytes) else {
+            return Err(Fault::Corrupt("the footer is damaged".to_owned()));
+        };
+        let mut hasher = self.crc_at_start.clone();
+        hasher.update(&bytes[..FOOTER_LEN - 4]);
+        self.input.consume(FOOTER_LEN);
+        if !self.input.peek(1)?.is_empty() {
+            return Err(Fault::Corrupt("there are bytes after the footer".to_owned()));
+        }
+        Ok(Frame::Footer { records, intact: hasher.finalize() == crc })
+    }
+}
+
+/// The footer of a file of `records` records whose bytes so far are those `crc` has seen.
+/// Its checksum covers every byte of the file but its own four.
+pub(crate) fn footer(records: u64, mut crc: crc32fast::Hasher) -> [u8; FOOTER_LEN] {
+    let mut bytes = [0; FOOTER_LEN];
+    bytes[..16].copy_from_slice(&FOOTER_START);
+    bytes[16..24].copy_from_slice(&records.to_le_bytes());
+    crc.update(&bytes[..24]);
+    bytes[24..].copy_from_slice(&crc.finalize().to_le_bytes());
+    bytes
+}
+
+/// Record count and checksum, or `None` if this is no footer.
+pub(crate) fn parse_footer(bytes: &[u8; FOOTER_LEN]) -> Option<(u64, u32)> {
+    let (start, rest) = bytes.split_first_chunk()?;
+    let (records, rest) = rest.split_first_chunk()?;
+    let (crc, _) = rest.split_first_chunk()?;
+    (*start == FOOTER_START).then(|| (u64::from_le_bytes(*records), u32::from_le_bytes(*crc)))
+}
+
+/// Buffered input that can look several bytes ahead (`BufReader` promises one) and keeps offset and checksum.
+struct Input<R> {
+    source: R,
+    buffer: Vec<u8>,
+    filled: Range<usize>,
+    offset: u64,
+    crc: crc32fast::Hasher,
+}
+
+impl<R: Read> Input<R> {
+    fn new(source: R) -> Self {
+        Self { source, buffer: vec![0; INPUT_BYTES], filled: 0..0, offset: 0, crc: crc32fast::Hasher::new() }
+    }
+
+    /// What is buffered: at least `wanted` bytes, fewer only at the end of the file.
+    fn peek(&mut self, wanted: usize) -> io::Result<&[u8]> {
+        if self.filled.len() < wanted {
+            self.buffer.copy_within(self.filled.clone(), 0);
+            self.filled = 0..self.filled.len();
+        }
+        while self.filled.len() < wanted {
+            match self.source.read(&mut self.buffer[self.filled.end..]) {
+                Ok(0) => break,
+                Ok(n) => self.filled.end += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(&self.buffer[self.filled.clone()])
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.crc.update(&self.buffer[self.filled.start..][..n]);
+        self.filled.start += n;
+        self.offset += n as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zstd_frame(payload: &[u8]) -> Vec<u8> {
+        zstd::bulk::compress(payload, 3).expect("compressing into memory")
+    }
+
+    fn first(bytes: &[u8], limit: usize) -> (Result<Frame, Fault>, Vec<u8>) {
+        let mut frames = Frames::new(bytes, limit).expect("a decoder");
+        (frames.advance(), frames.payload)
+    }
+
+    #[test]
+    fn a_frame_beyond_the_limit_is_refused() {
+        let zeros = vec![0; 300_000];
+        assert!(matches!(first(&zstd_frame(&zeros), 300_000), (Ok(Frame::Value), payload) if payload == zeros));
+        assert!(matches!(first(&zstd_frame(&zeros), 299_999).0, Err(Fault::Corrupt(_))));
+    }
+
+    #[test]
+    fn a_claimed_size_is_not_believed() {
+        // Eight-byte content size, 2^60, single segment; the same with a window of 2^31; then a raw block of one byte.
+        let single = [&ZSTD_MAGIC[..], &[0xE0], &(1_u64 << 60).to_le_bytes(), &[0x09, 0, 0, b'x']].concat();
+        let window = [&ZSTD_MAGIC[..], &[0xC0, 21 << 3], &(1_u64 << 60).to_le_bytes(), &[0x09, 0, 0, b'x']].concat();
+        for bytes in [single, window] {
+            let (result, payload) = first(&bytes, 1 << 30);
+            assert!(matches!(result, Err(Fault::Corrupt(_))), "{result:?}");
+            assert!(payload.capacity() <= 2 * OUTPUT_BYTES);
+        }
+    }
+
+    #[test]
+    fn a_frame_larger_than_all_buffers_is_read_whole() {
+        // Incompressible, several windows long, so that neither input nor output fits in one go.
+        let mut state = 1_u64;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        })
+        .take(5 << 20)
+        .collect();
+        let bytes = zstd_frame(&noise);
+        assert!(matches!(first(&bytes, 1 << 30), (Ok(Frame::Value), payload) if payload == noise));
+        assert!(matches!(first(&bytes[..bytes.len() - 1], 1 << 30).0, Err(Fault::Cut)));
+    }
+
+    #[test]
+    fn nothing_may_follow_the_footer() {
+        let bytes = footer(7, crc32fast::Hasher::new());
+        assert_eq!(parse_footer(&bytes), Some((7, crc32fast::hash(&bytes[..24]))));
+        assert!(matches!(first(&bytes, 1).0, Ok(Frame::Footer { records: 7, intact: true })));
+        assert!(matches!(first(&[&bytes[..], b"x"].concat(), 1).0, Err(Fault::Corrupt(_))));
+    }
+}

@@ -1,0 +1,172 @@
+//! What the first value of a file says about the rest.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Error, Result};
+
+/// Version of the container: header, frames and footer. Record formats have versions of their own.
+pub const CONTAINER_VERSION: u32 = 1;
+
+/// The `format` field of every header.
+const FORMAT: &str = "sr";
+
+/// What the records of a file are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A problem set.
+    Problems,
+    /// Trajectories of searches.
+    Trace,
+    /// Training examples.
+    Corpus,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Problems, Self::Trace, Self::Corpus];
+
+    /// The name in the header: `problems`, `trace` or `corpus`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Problems => "problems",
+            Self::Trace => "trace",
+            Self::Corpus => "corpus",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a file says about itself.
+///
+/// `params` belong to the record format. They must be the same for equal runs, so a time, path or `HashMap` has no
+/// place in them; and byte strings should be kept out, because JSON has none and [`peek`](crate::peek) reads JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header<P = Value> {
+    /// What the records are.
+    pub kind: Kind,
+    /// Version of the record format, counted per kind from 1.
+    pub version: u32,
+    /// Everything else, usually a struct or map.
+    pub params: P,
+}
+
+/// The fields every container version shares, so that an unknown one can be named.
+#[derive(Deserialize)]
+struct Preamble {
+    format: String,
+    container: u32,
+    kind: String,
+    version: u32,
+}
+
+#[derive(Serialize)]
+struct Written<'a, P> {
+    format: &'a str,
+    container: u32,
+    kind: Kind,
+    version: u32,
+    params: &'a P,
+}
+
+#[derive(Deserialize)]
+struct Params<P> {
+    params: P,
+}
+
+impl<P: Serialize> Header<P> {
+    /// The header as MessagePack.
+    pub(crate) fn encode(&self, path: &Path) -> Result<Vec<u8>> {
+        let Self { kind, version, ref params } = *self;
+        rmp_serde::to_vec_named(&Written { format: FORMAT, container: CONTAINER_VERSION, kind, version, params })
+            .map_err(|source| Error::EncodeHeader { path: path.to_owned(), source })
+    }
+}
+
+impl<P: DeserializeOwned> Header<P> {
+    /// Reads a header; `expected` are the kind and version the caller can use, `None` for any.
+    pub(crate) fn decode(path: &Path, bytes: &[u8], expected: Option<(Kind, u32)>) -> Result<Self> {
+        let bad = |reason: String| Error::BadHeader { path: path.to_owned(), reason };
+        let preamble: Preamble = rmp_serde::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
+        let Preamble { format, container, kind, version } = preamble;
+        let path = || path.to_owned();
+        if format != FORMAT {
+            return Err(bad(format!("expected format \"{FORMAT}\", found \"{format}\"")));
+        }
+        if container != CONTAINER_VERSION {
+            return Err(Error::WrongContainer { path: path(), expected: CONTAINER_VERSION, found: container });
+        }
+        let Some(kind) = Kind::ALL.into_iter().find(|known| known.name() == kind) else {
+            return Err(Error::UnknownKind { path: path(), found: kind });
+        };
+        match expected {
+            Some((expected, _)) if expected != kind => {
+                return Err(Error::WrongKind { path: path(), expected, found: kind });
+            }
+            Some((_, expected)) if expected != version => {
+                return Err(Error::WrongVersion { path: path(), kind, expected, found: version });
+            }
+            _ => {}
+        }
+        match rmp_serde::from_slice(bytes) {
+            Ok(Params { params }) => Ok(Self { kind, version, params }),
+            Err(source) => Err(Error::DecodeHeader { path: path(), source }),
+        }
+    }
+}
+
+/// The first field in which two encoded headers differ, with both values, in words.
+pub(crate) fn difference(old: &[u8], new: &[u8]) -> String {
+    fn find(at: &str, old: &Value, new: &Value) -> Option<String> {
+        match (old, new) {
+            (Value::Object(old_map), Value::Object(new_map)) => {
+                let keys = old_map.keys().chain(new_map.keys());
+                keys.into_iter().find_map(|key| {
+                    let at = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+                    let side = |map: &serde_json::Map<String, Value>| map.get(key).cloned().unwrap_or(Value::Null);
+                    find(&at, &side(old_map), &side(new_map))
+                })
+            }
+            _ if old == new => None,
+            _ => Some(format!("{at} was {old}, is now {new}")),
+        }
+    }
+    match (rmp_serde::from_slice(old), rmp_serde::from_slice(new)) {
+        (Ok(old), Ok(new)) => find("", &old, &new),
+        _ => None, // not JSON-like
+    }
+    .unwrap_or_else(|| "the header's bytes differ".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_kind_is_written_by_its_name() {
+        for kind in Kind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), json!(kind.to_string()));
+        }
+    }
+
+    #[test]
+    fn the_difference_names_the_field() {
+        let bytes = |value: Value| rmp_serde::to_vec_named(&value).unwrap();
+        let old = bytes(json!({"params": {"engine": {"size": 20, "seed": 1}}}));
+        let new = bytes(json!({"params": {"engine": {"size": 20, "seed": 2}}}));
+        assert_eq!(difference(&old, &new), "params.engine.seed was 1, is now 2");
+        let new = bytes(json!({"params": {"engine": {"size": 20, "seed": 1}, "runs": 3}}));
+        assert_eq!(difference(&old, &new), "params.runs was null, is now 3");
+    }
+}

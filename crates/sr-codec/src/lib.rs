@@ -1,0 +1,42 @@
+//! Versioned record files: a header and then MessagePack values in one zstd stream.
+//!
+//! A [`Writer`] makes a file: it is created with a [`Header`], takes records one by one and puts the file under its
+//! name only when it is [finished](Writer::finish); what a killed process leaves behind is [resumed](Writer::resume)
+//! after its last whole record.
+//! A [`Reader`] gives the records back with one of them in memory, and tells a whole file from a cut or damaged one.
+//! The same records written under the same header give the same bytes, resumed or not.
+//!
+//! ```
+//! use sr_codec::{Header, Kind, Reader, Writer};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("squares.sr");
+//!
+//! let header = Header { kind: Kind::Corpus, version: 1, params: "the squares".to_owned() };
+//! let mut writer = Writer::create(&path, &header)?;
+//! for n in 0..5_u32 {
+//!     writer.append(&(n, n * n))?;
+//! }
+//! assert_eq!(writer.finish()?, 5);
+//!
+//! let mut reader = Reader::<String>::open(&path, Kind::Corpus, 1)?;
+//! assert_eq!(reader.header(), &header);
+//! let squares: Vec<(u32, u32)> = reader.records().collect::<Result<_, _>>()?;
+//! assert_eq!(squares[3], (3, 9));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The layout is written down in `docs/formats.md`; any stock zstd and MessagePack reader can open it.
+//! This crate knows no record type: what is in a problem set, a trace or a corpus is for their crates to say.
+
+mod error;
+mod frame;
+mod header;
+mod reader;
+mod writer;
+
+pub use error::{Error, Result};
+pub use header::{CONTAINER_VERSION, Header, Kind};
+pub use reader::{Reader, Records, peek};
+pub use writer::{COMPRESSION_LEVEL, MAX_RECORD_BYTES, Writer, partial_path};

@@ -1,0 +1,173 @@
+//! Reading a file, one record in memory.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+
+use serde::de::{DeserializeOwned, Error as _};
+use serde_json::Value;
+
+use crate::frame::{FOOTER_LEN, Fault, Frame, Frames, parse_footer};
+use crate::{Error, Header, Kind, MAX_RECORD_BYTES, Result};
+
+/// Reads the records of a file in order.
+///
+/// A file that was cut or damaged gives all records before that place and then an error; after the error it gives
+/// nothing more. The end without an error means that the file is whole: every record, their number and every byte
+/// were checked.
+pub struct Reader<P = Value> {
+    path: PathBuf,
+    header: Header<P>,
+    stated_records: Option<u64>,
+    frames: Frames<File>,
+    /// Number of the next record.
+    record: u64,
+    ended: bool,
+}
+
+/// The header of a file of any kind and version.
+///
+/// # Errors
+/// As [`Reader::open_any`].
+pub fn peek(path: impl AsRef<Path>) -> Result<Header> {
+    Reader::open_any(path).map(|reader| reader.header)
+}
+
+impl Reader {
+    /// Opens a file of any kind and version and leaves its parameters as JSON.
+    ///
+    /// # Errors
+    /// As [`Reader::open`], less the wrong kind and version.
+    pub fn open_any(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_expecting(path.as_ref(), None)
+    }
+}
+
+impl<P: DeserializeOwned> Reader<P> {
+    /// Opens a file of this kind and version and reads its header.
+    /// To read several versions, ask [`peek`] first.
+    ///
+    /// # Errors
+    /// If the file cannot be opened, does not begin with a whole header, or is of another kind or version.
+    pub fn open(path: impl AsRef<Path>, kind: Kind, version: u32) -> Result<Self> {
+        Self::open_expecting(path.as_ref(), Some((kind, version)))
+    }
+
+    fn open_expecting(path: &Path, expected: Option<(Kind, u32)>) -> Result<Self> {
+        let mut file = File::open(path).map_err(Error::io(path, "open"))?;
+        let stated_records = stated_records(&mut file).map_err(Error::io(path, "read"))?;
+        let mut frames = Frames::new(file, MAX_RECORD_BYTES).map_err(Error::io(path, "start a decoder for"))?;
+        let reason = match frames.advance() {
+            Ok(Frame::Value) => None,
+            Ok(Frame::Footer { .. }) => Some("it has a footer only".to_owned()),
+            Err(Fault::Cut) => Some("it ends within the header".to_owned()),
+            Err(Fault::Corrupt(reason)) => Some(reason),
+            Err(Fault::Io(source)) => return Err(Error::io(path, "read")(source)),
+        };
+        if let Some(reason) = reason {
+            return Err(Error::BadHeader { path: path.to_owned(), reason });
+        }
+        let header = Header::decode(path, &frames.payload, expected)?;
+        Ok(Self { path: path.to_owned(), header, stated_records, frames, record: 0, ended: false })
+    }
+}
+
+impl<P> Reader<P> {
+    /// What the file says about itself.
+    pub fn header(&self) -> &Header<P> {
+        &self.header
+    }
+
+    /// The number of records by the footer, known before they are read; `None` if the file was not finished.
+    /// It is checked only when reading reaches the end.
+    pub fn stated_records(&self) -> Option<u64> {
+        self.stated_records
+    }
+
+    /// The records from here on; the type is the caller's to know.
+    pub fn records<T: DeserializeOwned>(&mut self) -> Records<'_, P, T> {
+        Records { reader: self, record_type: PhantomData }
+    }
+
+    /// The next record, `None` at the end of a whole file and after an error.
+    ///
+    /// # Errors
+    /// If the file is cut or damaged here, or the record is not a `T`.
+    pub fn next_record<T: DeserializeOwned>(&mut self) -> Result<Option<T>> {
+        let record = self.record;
+        let Some(bytes) = self.next_raw()? else {
+            return Ok(None);
+        };
+        decode(bytes).map(Some).map_err(|source| {
+            self.ended = true;
+            Error::Decode { path: self.path.clone(), record, source }
+        })
+    }
+
+    /// The next record as MessagePack, for [`Writer::append_raw`](crate::Writer::append_raw).
+    ///
+    /// # Errors
+    /// If the file is cut or damaged here.
+    pub fn next_raw(&mut self) -> Result<Option<&[u8]>> {
+        if self.ended {
+            return Ok(None);
+        }
+        self.ended = true; // unless a record is found
+        let found = self.frames.advance();
+        let (path, record, offset) = (|| self.path.clone(), self.record, self.frames.start);
+        match found {
+            Ok(Frame::Value) => {
+                self.ended = false;
+                self.record += 1;
+                Ok(Some(&self.frames.payload))
+            }
+            Ok(Frame::Footer { intact: false, .. }) => Err(Error::ChecksumMismatch { path: path(), records: record }),
+            Ok(Frame::Footer { records, .. }) if records != record => {
+                Err(Error::CountMismatch { path: path(), expected: records, found: record })
+            }
+            Ok(Frame::Footer { .. }) => Ok(None),
+            Err(Fault::Cut) => Err(Error::Truncated { path: path(), record, offset }),
+            Err(Fault::Corrupt(reason)) => Err(Error::Corrupt { path: path(), record, offset, reason }),
+            Err(Fault::Io(source)) => Err(Error::io(&self.path, "read")(source)),
+        }
+    }
+}
+
+/// Iterator over the records of a file, of [`Reader::records`]. It ends after the first error.
+pub struct Records<'a, P, T> {
+    reader: &'a mut Reader<P>,
+    record_type: PhantomData<fn() -> T>,
+}
+
+impl<P, T: DeserializeOwned> Iterator for Records<'_, P, T> {
+    type Item = Result<T>;
+
+    fn next(&mut self) -> Option<Result<T>> {
+        self.reader.next_record().transpose()
+    }
+}
+
+impl<P, T: DeserializeOwned> std::iter::FusedIterator for Records<'_, P, T> {}
+
+/// One value, and nothing after it.
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, rmp_serde::decode::Error> {
+    let mut decoder = rmp_serde::Deserializer::new(bytes);
+    let value = T::deserialize(&mut decoder)?;
+    match decoder.get_ref().len() {
+        0 => Ok(value),
+        rest => Err(rmp_serde::decode::Error::custom(format!("{rest} bytes follow the value"))),
+    }
+}
+
+/// The footer's count, if the file ends with a footer. Leaves the file at its start.
+fn stated_records(file: &mut File) -> io::Result<Option<u64>> {
+    if file.metadata()?.len() < FOOTER_LEN as u64 {
+        return Ok(None); // a pipe too has length 0, and cannot be read from its end
+    }
+    let mut bytes = [0; FOOTER_LEN];
+    file.seek(SeekFrom::End(-(FOOTER_LEN as i64)))?;
+    file.read_exact(&mut bytes)?;
+    file.rewind()?;
+    Ok(parse_footer(&bytes).map(|(records, _)| records))
+}

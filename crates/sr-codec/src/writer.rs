@@ -1,0 +1,268 @@
+//! Writing a file so that it is either whole under its name or resumable beside it.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use zstd::bulk::Compressor;
+use zstd::zstd_safe::compress_bound;
+
+use crate::frame::{Fault, Frame, Frames, footer};
+use crate::header::difference;
+use crate::{Error, Header, Result};
+
+/// The zstd level of every frame: zstd's own default, because records are written while searches wait.
+/// Equal bytes from equal runs need it to be the same everywhere, so it is no setting.
+pub const COMPRESSION_LEVEL: i32 = 3;
+
+/// The largest record, as MessagePack before compression: 1 GiB.
+/// Readers refuse more, so that a damaged file cannot claim all memory.
+pub const MAX_RECORD_BYTES: usize = 1 << 30;
+
+/// Writes `PATH.partial`, which [`finish`](Writer::finish) renames to `PATH`.
+///
+/// A writer that is dropped leaves the `.partial` file with the records so far, and so does a killed process,
+/// less those still buffered (see [`flush`](Writer::flush)); [`resume`](Writer::resume) continues it.
+/// The file is locked meanwhile where the file system can, so two processes never write the same one.
+pub struct Writer {
+    path: PathBuf,
+    partial: PathBuf,
+    out: BufWriter<File>,
+    compressor: Compressor<'static>,
+    /// CRC-32 of all bytes written.
+    crc: crc32fast::Hasher,
+    records: u64,
+    limit: usize,
+    // Reused from record to record.
+    payload: Vec<u8>,
+    frame: Vec<u8>,
+}
+
+/// Where the file for `path` is written until it is finished: beside it, with `.partial` added to the name.
+pub fn partial_path(path: impl AsRef<Path>) -> PathBuf {
+    let mut name = path.as_ref().as_os_str().to_owned();
+    name.push(".partial");
+    name.into()
+}
+
+impl Writer {
+    /// Starts a new file. An unfinished one of the same name is discarded; a finished one stays until
+    /// [`finish`](Self::finish) replaces it.
+    ///
+    /// # Errors
+    /// If the folder cannot be written, another writer is at work, or `header` cannot be written as MessagePack.
+    pub fn create<P: Serialize>(path: impl AsRef<Path>, header: &Header<P>) -> Result<Self> {
+        let header = header.encode(path.as_ref())?;
+        let mut writer = Self::open(path.as_ref())?;
+        writer.restart(&header)?;
+        Ok(writer)
+    }
+
+    /// Continues an unfinished file after its last whole record, and says how many records that are.
+    /// What follows them is cut off; where there is no unfinished file, a new one is started with 0 records.
+    /// The result has the bytes that an undisturbed run would have written.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), and if the unfinished file has another header or none that can be read.
+    pub fn resume<P: Serialize>(path: impl AsRef<Path>, header: &Header<P>) -> Result<(Self, u64)> {
+        let header = header.encode(path.as_ref())?;
+        let mut writer = Self::open(path.as_ref())?;
+        if !writer.skip_whole_records(&header)? {
+            writer.restart(&header)?;
+        }
+        let records = writer.records;
+        Ok((writer, records))
+    }
+
+    /// Adds a record, as a MessagePack map with named fields if it is a struct.
+    ///
+    /// # Errors
+    /// If the record cannot be written as MessagePack, is larger than [`MAX_RECORD_BYTES`], or writing fails.
+    pub fn append<T: Serialize + ?Sized>(&mut self, record: &T) -> Result<()> {
+        let mut payload = std::mem::take(&mut self.payload);
+        payload.clear();
+        let result = rmp_serde::encode::write_named(&mut payload, record)
+            .map_err(|source| Error::Encode { path: self.partial.clone(), record: self.records, source })
+            .and_then(|()| self.append_raw(&payload));
+        self.payload = payload;
+        result
+    }
+
+    /// Adds a record that is MessagePack already, from [`Reader::next_raw`](crate::Reader::next_raw).
+    /// It must be one whole value; this is not checked.
+    ///
+    /// # Errors
+    /// If the record is larger than [`MAX_RECORD_BYTES`], or writing fails.
+    pub fn append_raw(&mut self, record: &[u8]) -> Result<()> {
+        if record.len() > self.limit {
+            let (path, bytes) = (self.partial.clone(), record.len());
+            return Err(Error::TooLarge { path, record: self.records, bytes, limit: self.limit });
+        }
+        self.write_frame(record)?;
+        self.records += 1;
+        Ok(())
+    }
+
+    /// The number of records so far, those before a resumption included.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Hands buffered records to the operating system, so that a killed process does not lose them.
+    /// Worth a call after each record that took long to make.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn flush(&mut self) -> Result<()> {
+        self.out.flush().map_err(Error::io(&self.partial, "write"))
+    }
+
+    /// Completes the file, brings it safely to the disk and puts it under its name; gives the number of records.
+    ///
+    /// # Errors
+    /// If writing or renaming fails; the `.partial` file is then still there.
+    pub fn finish(mut self) -> Result<u64> {
+        self.write(&footer(self.records, self.crc.clone()))?;
+        self.flush()?;
+        self.out.get_ref().sync_all().map_err(Error::io(&self.partial, "sync"))?;
+        fs::rename(&self.partial, &self.path).map_err(Error::io(&self.path, "rename the finished file to"))?;
+        sync_folder(&self.path)?;
+        Ok(self.records)
+    }
+
+    /// Opens and locks the `.partial` file and leaves its content alone.
+    fn open(path: &Path) -> Result<Self> {
+        let partial = partial_path(path);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(&partial).map_err(Error::io(&partial, "create"))?;
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            return Err(Error::Locked { path: partial }); // any other error: this file system has no locks
+        }
+        let mut compressor = Compressor::new(COMPRESSION_LEVEL).map_err(Error::io(&partial, "compress"))?;
+        compressor.include_checksum(true).map_err(Error::io(&partial, "compress"))?;
+        Ok(Self {
+            path: path.to_owned(),
+            partial,
+            out: BufWriter::with_capacity(1 << 17, file),
+            compressor,
+            crc: crc32fast::Hasher::new(),
+            records: 0,
+            limit: MAX_RECORD_BYTES,
+            payload: Vec::new(),
+            frame: Vec::new(),
+        })
+    }
+
+    fn restart(&mut self, header: &[u8]) -> Result<()> {
+        self.cut_at(0)?;
+        self.write_frame(header)
+    }
+
+    /// Goes to the end of the last whole record; false if not even a header was there.
+    fn skip_whole_records(&mut self, header: &[u8]) -> Result<bool> {
+        let path = || self.partial.clone();
+        let io = |error| Error::io(&self.partial, "read")(error);
+        let mut frames = Frames::new(self.out.get_ref(), self.limit).map_err(io)?;
+        match frames.advance() {
+            Ok(Frame::Value) if frames.payload == header => {}
+            Ok(Frame::Value) => {
+                return Err(Error::HeaderDiffers { path: path(), difference: difference(&frames.payload, header) });
+            }
+            Err(Fault::Cut) => return Ok(false),
+            Err(Fault::Io(error)) => return Err(io(error)),
+            // Not cleared away like a damaged record: this may be somebody's file and none of ours.
+            Ok(Frame::Footer { .. }) => {
+                return Err(Error::BadHeader { path: path(), reason: "it has a footer only".to_owned() });
+            }
+            Err(Fault::Corrupt(reason)) => return Err(Error::BadHeader { path: path(), reason }),
+        }
+        let mut records = 0;
+        loop {
+            match frames.advance() {
+                Ok(Frame::Value) => records += 1,
+                Err(Fault::Io(error)) => return Err(io(error)),
+                // A footer stands here if the process died between writing it and renaming the file.
+                Ok(Frame::Footer { .. }) | Err(Fault::Cut | Fault::Corrupt(_)) => break,
+            }
+        }
+        let (end, crc) = (frames.start, frames.crc_at_start);
+        self.cut_at(end)?;
+        self.crc = crc;
+        self.records = records;
+        Ok(true)
+    }
+
+    fn cut_at(&mut self, end: u64) -> Result<()> {
+        let file = self.out.get_mut();
+        file.set_len(end).map_err(Error::io(&self.partial, "truncate"))?;
+        file.seek(SeekFrom::Start(end)).map_err(Error::io(&self.partial, "seek in"))?;
+        Ok(())
+    }
+
+    fn write_frame(&mut self, payload: &[u8]) -> Result<()> {
+        let mut frame = std::mem::take(&mut self.frame);
+        frame.clear();
+        frame.reserve(compress_bound(payload.len()));
+        let result = self
+            .compressor
+            .compress_to_buffer(payload, &mut frame)
+            .map_err(Error::io(&self.partial, "compress"))
+            .and_then(|_| self.write(&frame));
+        self.frame = frame;
+        result
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.out.write_all(bytes).map_err(Error::io(&self.partial, "write"))?;
+        self.crc.update(bytes);
+        Ok(())
+    }
+}
+
+/// Makes a renaming in the folder of `path` durable.
+fn sync_folder(path: &Path) -> Result<()> {
+    // Elsewhere a folder cannot be opened as a file, and renaming needs no help.
+    if cfg!(unix) {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder, "sync"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Kind, Reader};
+
+    #[test]
+    fn a_record_beyond_the_limit_is_refused_and_the_file_stays_usable() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sr");
+        let mut writer = Writer::create(&path, &Header { kind: Kind::Trace, version: 1, params: () }).unwrap();
+        writer.limit = 4;
+        writer.append("abc").unwrap();
+        let error = writer.append("abcd").unwrap_err();
+        assert!(matches!(error, Error::TooLarge { record: 1, bytes: 5, limit: 4, .. }), "{error}");
+        writer.append("xyz").unwrap();
+        assert_eq!(writer.finish().unwrap(), 2);
+        let mut reader = Reader::open_any(&path).unwrap();
+        let records: Vec<String> = reader.records().collect::<Result<_>>().unwrap();
+        assert_eq!(records, ["abc", "xyz"]);
+    }
+
+    #[test]
+    fn a_footer_with_another_count_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sr");
+        let mut writer = Writer::create(&path, &Header { kind: Kind::Trace, version: 1, params: () }).unwrap();
+        writer.append(&1).unwrap();
+        writer.records = 7;
+        writer.finish().unwrap();
+        let mut reader = Reader::open_any(&path).unwrap();
+        assert_eq!(reader.stated_records(), Some(7));
+        let last = reader.records::<i32>().last().unwrap().unwrap_err();
+        assert!(matches!(last, Error::CountMismatch { expected: 7, found: 1, .. }), "{last}");
+    }
+}

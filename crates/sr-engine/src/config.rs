@@ -1,0 +1,110 @@
+//! The whole configuration of a search on one screen.
+
+use std::time::Duration;
+
+use sr_expr::Semantics;
+
+/// Bounds on the trees that a search makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most nodes of an individual. An offspring above it is replaced by its parent.
+    pub max_size: usize,
+    /// Deepest new random tree, in edges. Crossover and mutation check the size alone, as the reference engine does.
+    pub max_depth: usize,
+}
+
+/// Who lives on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Survival {
+    /// The children replace the population; only the elite stays.
+    Generational,
+    /// The best of parents and children together ((μ + λ) selection); survivors keep the origin "elite".
+    Plus,
+}
+
+/// Settings of a search. [`SearchConfig::basic`] is the reference behaviour.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchConfig {
+    /// Individuals in a generation, at least 2. 20 as in recorded traces; the reference engine's own default is 100.
+    pub population_size: usize,
+    /// Populations in the trajectory, the initial one included: `g` records generations 0 to `g − 1`.
+    pub generations: u32,
+    /// Individuals drawn, without replacement, for one tournament.
+    pub tournament_size: usize,
+    /// Probability of crossover; otherwise mutation.
+    pub crossover_probability: f64,
+    /// Best individuals that are copied to the front of the next generation, 0 or 1.
+    pub elitism: usize,
+    /// Penalty per node, subtracted from fitness (Koza-style parsimony); 0 turns it off.
+    pub parsimony_coefficient: f64,
+    /// Size and depth limits.
+    pub limits: Limits,
+    /// Guarded or plain operators.
+    pub semantics: Semantics,
+    /// Mean squared error at which a search counts as solved; `None` never stops early.
+    pub early_stop_mse: Option<f64>,
+    /// Generations to go on after solving, looking for a simpler form; starts anew at each improvement.
+    pub extra_generations: u32,
+    /// Who lives on.
+    pub survival: Survival,
+    /// Whether a form may be met only once in a search.
+    pub unique: bool,
+    /// Evaluations allowed, `None` for no limit. An evaluation is one individual whose fitness is needed.
+    pub max_evaluations: Option<u64>,
+    /// Wall-clock time allowed, `None` for no limit. Results then depend on the machine.
+    pub time_limit: Option<Duration>,
+}
+
+impl SearchConfig {
+    /// The reference engine ("BasicSR"): tournament 3, crossover 0.7, elitism 1, parsimony 0.01 per node, protected
+    /// operators.
+    pub fn basic() -> Self {
+        SearchConfig {
+            population_size: 20,
+            generations: 50,
+            tournament_size: 3,
+            crossover_probability: 0.7,
+            elitism: 1,
+            parsimony_coefficient: 0.01,
+            limits: Limits { max_size: 25, max_depth: 10 },
+            semantics: Semantics::Protected,
+            early_stop_mse: Some(3e-16),
+            extra_generations: 500,
+            survival: Survival::Generational,
+            unique: false,
+            max_evaluations: None,
+            time_limit: None,
+        }
+    }
+
+    /// Checks ranges.
+    ///
+    /// # Errors
+    /// Names the first field that is out of range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let rules: [(&'static str, bool, &'static str); 8] = [
+            ("population_size", (2..=1 << 20).contains(&self.population_size), "2 to 1048576"),
+            ("generations", self.generations >= 1, "at least 1"),
+            ("tournament_size", (1..=self.population_size).contains(&self.tournament_size), "1 to population_size"),
+            ("crossover_probability", (0.0..=1.0).contains(&self.crossover_probability), "0 to 1"),
+            ("elitism", self.elitism <= 1, "0 or 1"),
+            ("parsimony_coefficient", (0.0..f64::MAX).contains(&self.parsimony_coefficient), "0 or more"),
+            ("max_size", (1..=4096).contains(&self.limits.max_size), "1 to 4096"),
+            ("early_stop_mse", self.early_stop_mse.is_none_or(|mse| mse >= 0.0), "0 or more"),
+        ];
+        match rules.into_iter().find(|(_, holds, _)| !holds) {
+            Some((field, _, expected)) => Err(ConfigError { field, expected }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A setting out of range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} must be {expected}")]
+pub struct ConfigError {
+    /// The setting.
+    pub field: &'static str,
+    /// What it may be.
+    pub expected: &'static str,
+}

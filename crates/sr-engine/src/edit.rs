@@ -1,0 +1,83 @@
+//! A child as one change of its parent.
+
+use sr_expr::{Expr, Node, Tree};
+
+use crate::Population;
+
+/// Replaces one subtree of a parent. Every child of crossover and mutation is exactly one edit; a child that was too
+/// large, and so became its parent, is the edit that puts the parent's root in place of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// Index of the parent in the previous generation.
+    pub parent: u32,
+    /// Root of the replaced subtree, a post-order index into the parent.
+    pub node: u32,
+    /// What comes in its place.
+    pub replacement: Replacement,
+}
+
+/// What an [`Edit`] puts in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replacement {
+    /// A copy of a subtree of the previous generation.
+    Donor {
+        /// Index of the donor in the previous generation.
+        parent: u32,
+        /// Root of the copied subtree, a post-order index into the donor.
+        node: u32,
+    },
+    /// Newly written nodes.
+    Written(Expr),
+}
+
+impl Edit {
+    /// The edit that copies an individual unchanged.
+    pub fn copy(parent: u32, tree: &Tree) -> Self {
+        let node = tree.size() as u32 - 1;
+        Edit { parent, node, replacement: Replacement::Donor { parent, node } }
+    }
+
+    /// The child that the edit makes of `population`; `None` if it points outside of it.
+    pub fn apply(&self, population: &Population) -> Option<Expr> {
+        let parent = subject(population, self.parent, self.node)?;
+        Some(match &self.replacement {
+            Replacement::Donor { parent: donor, node } => {
+                let donor = subject(population, *donor, *node)?;
+                parent.replaced(self.node as usize, donor.subtree(*node as usize))
+            }
+            Replacement::Written(tree) => parent.replaced(self.node as usize, tree),
+        })
+    }
+
+    /// The edit of `parent` (individual `index`) to `child` that writes the fewest nodes:
+    /// the deepest subtree outside of which both agree.
+    pub fn between(index: u32, parent: &Tree, child: &Tree) -> Self {
+        let mut from = parent.size() - 1;
+        let mut to = child.size() - 1;
+        // Descend while exactly one operand differs.
+        while let (Node::Op(a), Node::Op(b)) = (parent.nodes()[from], child.nodes()[to])
+            && a == b
+        {
+            let last = (from - 1, to - 1);
+            let mut differing = vec![last];
+            if a.arity() == 2 {
+                differing.push((parent.subtree_start(from - 1) - 1, child.subtree_start(to - 1) - 1));
+            }
+            differing.retain(|&(p, c)| parent.subtree(p) != child.subtree(c));
+            match differing[..] {
+                [] => {
+                    // Equal trees: any node does; the last operand is the shortest to write down.
+                    (from, to) = last;
+                }
+                [one] => (from, to) = one,
+                _ => break,
+            }
+        }
+        Edit { parent: index, node: from as u32, replacement: Replacement::Written(child.subtree(to).to_owned()) }
+    }
+}
+
+fn subject(population: &Population, index: u32, node: u32) -> Option<&Tree> {
+    let tree = population.get(index as usize)?.tree();
+    ((node as usize) < tree.size()).then_some(tree)
+}

@@ -1,0 +1,165 @@
+//! The seam: who proposes the next generation.
+
+use std::time::Duration;
+
+use sr_expr::{Columns, Expr, Scratch, Semantics, Tree};
+
+use crate::random::Key;
+use crate::{Edit, Individual, Instance, Limits, Population, SearchConfig};
+
+/// Proposes offspring. GP, a learner and a mixture of both implement it; the search loop knows no other way.
+pub trait Policy {
+    /// Proposes `wanted[i]` offspring of `states[i]`, for every state at once, so that a learner can batch.
+    ///
+    /// Fewer than wanted is allowed only with [`SearchConfig::unique`], when no new form was found. What is proposed
+    /// for a state must depend on that state (its key included) alone, never on the others: then results are the same
+    /// for any batch.
+    fn propose(&mut self, states: &[State<'_>], wanted: &[usize]) -> Vec<Vec<Offspring>>;
+}
+
+/// What a policy may look at. Nothing reachable from here holds the source formula.
+#[derive(Debug, Clone, Copy)]
+pub struct State<'a> {
+    /// Data and primitives.
+    pub instance: &'a Instance,
+    /// The search's settings.
+    pub config: &'a SearchConfig,
+    /// Index of this generation; its offspring make the next one.
+    pub generation: u32,
+    /// The population with its scores.
+    pub population: &'a Population,
+    /// The fittest individual seen so far.
+    pub best: &'a Individual,
+    /// Generations since `best` last improved.
+    pub stagnation: u32,
+    /// What is left to spend.
+    pub budget: Budget,
+    /// Forms met so far, by [`Tree::hash64`]; kept up only under [`SearchConfig::unique`].
+    pub seen: &'a std::collections::HashSet<u64>,
+    /// The random stream of this generation; offspring `i` draws from slot `i`.
+    pub key: Key,
+}
+
+/// What a search has left.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Budget {
+    /// Generations after this one.
+    pub generations: u32,
+    /// Evaluations, `None` without a limit.
+    pub evaluations: Option<u64>,
+    /// Wall-clock time, `None` without a limit.
+    pub time: Option<Duration>,
+}
+
+impl State<'_> {
+    /// Size and depth limits.
+    pub fn limits(&self) -> Limits {
+        self.config.limits
+    }
+
+    /// Guarded or plain operators.
+    pub fn semantics(&self) -> Semantics {
+        self.config.semantics
+    }
+
+    /// Predictions of an individual, or of any subtree of one, on the instance's own rows, `[rows]`.
+    pub fn predict(&self, tree: &Tree, scratch: &mut Scratch, out: &mut Vec<f64>) {
+        self.predict_on(tree, self.instance.x(), scratch, out);
+    }
+
+    /// Predictions on any other rows, `[rows]`.
+    pub fn predict_on(&self, tree: &Tree, rows: &Columns, scratch: &mut Scratch, out: &mut Vec<f64>) {
+        sr_expr::predict(tree, rows, self.config.semantics, scratch, out);
+    }
+}
+
+/// Where an individual came from. The discriminant is part of the file formats: append, never reorder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Origin {
+    /// Carried over: the elite, or a survivor under [`Survival::Plus`](crate::Survival::Plus).
+    Elite,
+    /// A subtree of one parent in another (Koza, 1992).
+    Crossover,
+    /// A new subtree in one parent.
+    Mutation,
+    /// Made without parents, as the initial population is.
+    Random,
+    /// Written by a learner.
+    Learner,
+    /// Made by the expert because the learner's output was no expression.
+    Fallback,
+    /// Given from outside.
+    Injected,
+}
+
+impl Origin {
+    /// All of them, in order of their number.
+    pub const ALL: [Origin; 7] = [
+        Origin::Elite,
+        Origin::Crossover,
+        Origin::Mutation,
+        Origin::Random,
+        Origin::Learner,
+        Origin::Fallback,
+        Origin::Injected,
+    ];
+
+    /// The name in JSON and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Origin::Elite => "elite",
+            Origin::Crossover => "crossover",
+            Origin::Mutation => "mutation",
+            Origin::Random => "random",
+            Origin::Learner => "learner",
+            Origin::Fallback => "fallback",
+            Origin::Injected => "injected",
+        }
+    }
+}
+
+/// Indices of up to two parents in the previous generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Parents {
+    /// Made from nothing.
+    None,
+    /// Mutation, and the elite, whose parent is itself.
+    One(u32),
+    /// Crossover: the parent that received and the one that gave.
+    Two(u32, u32),
+}
+
+impl Parents {
+    /// The indices, first parent first.
+    pub fn iter(self) -> impl Iterator<Item = u32> {
+        let (first, second) = match self {
+            Parents::None => (None, None),
+            Parents::One(a) => (Some(a), None),
+            Parents::Two(a, b) => (Some(a), Some(b)),
+        };
+        first.into_iter().chain(second)
+    }
+}
+
+/// A proposed child.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Offspring {
+    /// The expression.
+    pub expr: Expr,
+    /// Which operator or policy made it.
+    pub origin: Origin,
+    /// Its parents.
+    pub parents: Parents,
+    /// The change that made it from its first parent, where there is one.
+    pub edit: Option<Edit>,
+    /// Log-probability under the policy, where it has one.
+    pub log_prob: Option<f32>,
+}
+
+impl Offspring {
+    /// A child without parents.
+    pub fn orphan(expr: Expr, origin: Origin) -> Self {
+        Offspring { expr, origin, parents: Parents::None, edit: None, log_prob: None }
+    }
+}

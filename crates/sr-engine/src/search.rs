@@ -1,0 +1,561 @@
+//! The search and its one loop.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+use sr_expr::{Columns, Expr, Scratch, Tree};
+
+use crate::expert::initial_population;
+use crate::random::{Key, Purpose, problem_key};
+use crate::{
+    Budget, ConfigError, Deadline, Evaluator, Individual, Instance, Offspring, Origin, Parents, Policy, Population,
+    Score, SearchConfig, State, Survival,
+};
+
+/// Times that a policy is asked again for forms not met yet, under [`SearchConfig::unique`].
+const UNIQUE_ATTEMPTS: u32 = 20;
+
+/// Why a search ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum StopReason {
+    /// An individual reached the early-stop error, and the extra generations are over.
+    Solved {
+        /// Its mean squared error.
+        mse: f64,
+    },
+    /// The generation limit was reached. The data is the limit.
+    Generations(u32),
+    /// One more generation would exceed the evaluation limit. The data is the limit.
+    Evaluations(u64),
+    /// The time limit was reached. The data is the limit.
+    TimeLimit(Duration),
+    /// No form was left that had not been met (only with unique forms).
+    Exhausted,
+    /// An observer stopped it.
+    Observer,
+}
+
+impl StopReason {
+    /// The name in JSON and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            StopReason::Solved { .. } => "solved",
+            StopReason::Generations(_) => "generations",
+            StopReason::Evaluations(_) => "evaluations",
+            StopReason::TimeLimit(_) => "time-limit",
+            StopReason::Exhausted => "exhausted",
+            StopReason::Observer => "observer",
+        }
+    }
+}
+
+/// What a search has spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Evaluations {
+    /// Individuals whose fitness was needed, computed or looked up.
+    pub search: u64,
+    /// Those among them whose form stood in the generation before, so that their score was looked up.
+    pub duplicates: u64,
+    /// Offspring that policies proposed, those refused as met before included.
+    pub proposals: u64,
+}
+
+/// A point of the best progression: the best individual changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BestStep {
+    /// In this generation.
+    pub generation: u32,
+    /// To this expression.
+    pub expr: Expr,
+    /// With this score.
+    pub score: Score,
+}
+
+/// A generation as an observer sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Generation<'a> {
+    /// The problem.
+    pub instance: &'a Instance,
+    /// Index, 0 for the initial population.
+    pub generation: u32,
+    /// The individuals with scores, origins and parents.
+    pub population: &'a Population,
+    /// The fittest individual so far.
+    pub best: &'a Individual,
+    /// What was spent so far.
+    pub evaluations: Evaluations,
+}
+
+/// Watches a search.
+pub trait Observer {
+    /// Called for every generation, the initial one included; `Break` ends the search after it.
+    fn on_generation(&mut self, generation: &Generation<'_>) -> ControlFlow<()>;
+}
+
+/// Watches nothing.
+impl Observer for () {
+    fn on_generation(&mut self, _: &Generation<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+/// Any closure watches.
+impl<F: FnMut(&Generation<'_>) -> ControlFlow<()>> Observer for F {
+    fn on_generation(&mut self, generation: &Generation<'_>) -> ControlFlow<()> {
+        self(generation)
+    }
+}
+
+/// A state to continue from, as a trace has it. Scores are computed again, in f64.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// Index of the generation.
+    pub generation: u32,
+    /// Its expressions, in slot order; at least one.
+    pub population: Vec<Expr>,
+    /// The best individual so far if it is fitter than the population's best.
+    pub best: Option<Expr>,
+    /// Generations since the best one last improved.
+    pub stagnation: u32,
+}
+
+/// What a search found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The fittest individual.
+    pub best: Individual,
+    /// The fittest of those that reached the early-stop error.
+    pub solved: Option<Individual>,
+    /// Generation in which the early-stop error was first reached.
+    pub generations_to_solve: Option<u32>,
+    /// Evaluations spent up to and including that generation.
+    pub evaluations_to_solve: Option<u64>,
+    /// Why it ended.
+    pub stop: StopReason,
+    /// Populations made, the initial one included.
+    pub generations: u32,
+    /// What was spent.
+    pub evaluations: Evaluations,
+    /// Every change of the best individual.
+    pub progression: Vec<BestStep>,
+    /// Wall-clock time spent making and running the search.
+    pub elapsed: Duration,
+    semantics: sr_expr::Semantics,
+}
+
+impl Outcome {
+    /// The individual to report: the fittest that solves the problem, else the fittest.
+    pub fn winner(&self) -> &Individual {
+        self.solved.as_ref().unwrap_or(&self.best)
+    }
+
+    /// Predictions of the winner, `[rows]`.
+    pub fn predict(&self, x: &Columns) -> Vec<f64> {
+        let mut out = Vec::new();
+        sr_expr::predict(self.winner().tree(), x, self.semantics, &mut Scratch::default(), &mut out);
+        out
+    }
+
+    /// First generation whose best individual has at most this error; the original calls it convergence at 1e-6.
+    pub fn generations_to(&self, mse: f64) -> Option<u32> {
+        self.progression.iter().find(|step| step.score.mse <= mse).map(|step| step.generation)
+    }
+}
+
+/// One search in progress.
+#[derive(Debug, Clone)]
+pub struct Search {
+    instance: Arc<Instance>,
+    config: SearchConfig,
+    key: Key,
+    generation: u32,
+    population: Population,
+    best: Individual,
+    stagnation: u32,
+    solved: Option<Individual>,
+    solved_at: Option<(u32, u64)>,
+    extra_left: u32,
+    seen: HashSet<u64>,
+    evaluations: Evaluations,
+    progression: Vec<BestStep>,
+    started: Instant,
+    deadline: Deadline,
+    /// Time spent so far while the clock is not running: making the search, and all of it once it has ended.
+    elapsed: Duration,
+    stop: Option<StopReason>,
+    evaluator: Evaluator,
+}
+
+impl Search {
+    /// Makes and scores the initial population.
+    ///
+    /// # Errors
+    /// If the configuration is out of range.
+    pub fn new(instance: Arc<Instance>, config: SearchConfig, seed: u64) -> Result<Self, ConfigError> {
+        let key = Key::new(seed, Purpose::Search, problem_key(instance.id()));
+        config.validate()?;
+        let exprs = initial_population(&instance, &config, |slot| key.slot(slot).rng());
+        let mut search = Search::with_population(instance, config, key, 0, exprs, 0);
+        search.evaluations = Evaluations { search: search.population.len() as u64, ..Evaluations::default() };
+        search.note_solved();
+        Ok(search)
+    }
+
+    /// Continues from a recorded state. The continuation depends on the state, the configuration and the seed alone:
+    /// it is the search that recorded it if all three are that search's.
+    ///
+    /// # Errors
+    /// If the configuration is out of range or the recorded population empty.
+    pub fn resume_from(
+        instance: Arc<Instance>,
+        config: SearchConfig,
+        seed: u64,
+        recorded: Recorded,
+    ) -> Result<Self, ConfigError> {
+        config.validate()?;
+        if recorded.population.is_empty() {
+            return Err(ConfigError { field: "the recorded population", expected: "one individual or more" });
+        }
+        let key = Key::new(seed, Purpose::Search, problem_key(instance.id()));
+        let mut search = Search::with_population(
+            instance,
+            config,
+            key,
+            recorded.generation,
+            recorded.population,
+            recorded.stagnation,
+        );
+        if let Some(best) = recorded.best {
+            let best = scored(best, &mut search.evaluator, &search.instance, &search.config);
+            if best.score.fitness > search.best.score.fitness {
+                search.best = best;
+            }
+        }
+        search.note_solved();
+        Ok(search)
+    }
+
+    fn with_population(
+        instance: Arc<Instance>,
+        config: SearchConfig,
+        key: Key,
+        generation: u32,
+        exprs: Vec<Expr>,
+        stagnation: u32,
+    ) -> Self {
+        let started = Instant::now();
+        let deadline = Deadline::after(config.time_limit);
+        let mut evaluator = Evaluator::default();
+        let score = |expr: Expr| {
+            // Past the deadline the rest stays invalid: there has to be a population, and there is no time to score it.
+            let score = evaluator.score(&expr, &instance, &config, deadline).unwrap_or(Score::INVALID);
+            individual(Offspring::orphan(expr, Origin::Random), score)
+        };
+        let population = Population::new(exprs.into_iter().map(score).collect());
+        let best = population.best().clone();
+        let seen = if config.unique { population.iter().map(|i| i.tree().hash64()).collect() } else { HashSet::new() };
+        let first = BestStep { generation, expr: best.expr.clone(), score: best.score };
+        Search {
+            extra_left: config.extra_generations,
+            instance,
+            config,
+            key,
+            generation,
+            population,
+            best,
+            stagnation,
+            solved: None,
+            solved_at: None,
+            seen,
+            evaluations: Evaluations::default(),
+            progression: vec![first],
+            started,
+            deadline,
+            elapsed: started.elapsed(),
+            stop: None,
+            evaluator,
+        }
+    }
+
+    /// The state that a policy proposes from.
+    pub fn state(&self) -> State<'_> {
+        State {
+            instance: &self.instance,
+            config: &self.config,
+            generation: self.generation,
+            population: &self.population,
+            best: &self.best,
+            stagnation: self.stagnation,
+            budget: Budget {
+                generations: self.config.generations.saturating_sub(self.generation + 1),
+                evaluations: self.config.max_evaluations.map(|max| max.saturating_sub(self.evaluations.search)),
+                time: self.deadline.left(),
+            },
+            seen: &self.seen,
+            key: self.key.generation(self.generation + 1),
+        }
+    }
+
+    /// Children of one generation: all but the elite.
+    pub fn n_children(&self) -> usize {
+        self.config.population_size - self.config.elitism
+    }
+
+    /// Why it ended, `None` while it runs.
+    pub fn stopped(&self) -> Option<StopReason> {
+        self.stop
+    }
+
+    /// What it found so far.
+    pub fn outcome(&self) -> Outcome {
+        Outcome {
+            best: self.best.clone(),
+            solved: self.solved.clone(),
+            generations_to_solve: self.solved_at.map(|(generation, _)| generation),
+            evaluations_to_solve: self.solved_at.map(|(_, evaluations)| evaluations),
+            stop: self.stop.unwrap_or(StopReason::Observer),
+            generations: self.generation + 1,
+            evaluations: self.evaluations,
+            progression: self.progression.clone(),
+            elapsed: self.elapsed,
+            semantics: self.config.semantics,
+        }
+    }
+
+    /// Sets the clock going, the time that making the search took included.
+    fn start_clock(&mut self) {
+        let now = Instant::now();
+        self.started = now.checked_sub(self.elapsed).unwrap_or(now);
+        self.deadline = Deadline::after(self.config.time_limit.map(|limit| limit.saturating_sub(self.elapsed)));
+    }
+
+    fn observe(&self, observer: &mut impl Observer) -> ControlFlow<()> {
+        observer.on_generation(&Generation {
+            instance: &self.instance,
+            generation: self.generation,
+            population: &self.population,
+            best: &self.best,
+            evaluations: self.evaluations,
+        })
+    }
+
+    /// Whether another generation may be made; the first rule that says no is the reason.
+    fn check_stop(&self) -> Option<StopReason> {
+        if let Some(solved) = &self.solved
+            && self.extra_left == 0
+        {
+            return Some(StopReason::Solved { mse: solved.score.mse });
+        }
+        if self.generation + 1 >= self.config.generations {
+            return Some(StopReason::Generations(self.config.generations));
+        }
+        if let Some(max) = self.config.max_evaluations
+            && self.evaluations.search + self.n_children() as u64 > max
+        {
+            return Some(StopReason::Evaluations(max));
+        }
+        self.config.time_limit.filter(|_| self.deadline.has_passed()).map(StopReason::TimeLimit)
+    }
+
+    fn end(&mut self, reason: StopReason) {
+        self.elapsed = self.started.elapsed();
+        self.stop = Some(reason);
+        tracing::debug!(
+            problem = self.instance.id(),
+            reason = reason.name(),
+            generation = self.generation,
+            "search ended"
+        );
+    }
+
+    /// Scores the children and puts them in the population's place. If the time is over on the way, the generation is
+    /// dropped whole and the search ends.
+    fn replace(&mut self, offspring: Vec<Offspring>) {
+        let Search { population, evaluator, instance, config, deadline, .. } = &mut *self;
+        let known: HashMap<&Tree, Score> = population.iter().map(|i| (i.tree(), i.score)).collect();
+        let mut duplicates = 0;
+        let mut children = Vec::with_capacity(config.population_size);
+        for child in offspring {
+            let score = match known.get(&*child.expr) {
+                Some(&score) => {
+                    duplicates += 1;
+                    score
+                }
+                None => match evaluator.score(&child.expr, instance, config, *deadline) {
+                    Some(score) => score,
+                    None => {
+                        let limit = config.time_limit.unwrap_or_default();
+                        return self.end(StopReason::TimeLimit(limit));
+                    }
+                },
+            };
+            children.push(individual(child, score));
+        }
+        drop(known);
+        self.evaluations.duplicates += duplicates;
+        self.evaluations.search += children.len() as u64;
+        if self.config.unique {
+            self.seen.extend(children.iter().map(|i| i.tree().hash64()));
+        }
+        self.population = match self.config.survival {
+            Survival::Generational => {
+                let elite =
+                    (0..self.config.elitism).map(|_| carried_over(&self.population, self.population.best_index()));
+                Population::new(elite.chain(children).collect())
+            }
+            Survival::Plus => {
+                let parents = (0..self.population.len()).map(|index| carried_over(&self.population, index));
+                let mut pool: Vec<Individual> = parents.chain(children).collect();
+                pool.sort_by(|a, b| b.score.fitness.total_cmp(&a.score.fitness)); // stable: parents first among equals
+                pool.truncate(self.config.population_size);
+                Population::new(pool)
+            }
+        };
+        self.generation += 1;
+        self.stagnation += 1;
+        self.extra_left = self.extra_left.saturating_sub(u32::from(self.solved.is_some()));
+        let fittest = self.population.best();
+        if fittest.score.fitness > self.best.score.fitness {
+            self.best = fittest.clone();
+            self.stagnation = 0;
+            self.extra_left = self.config.extra_generations;
+            self.progression.push(BestStep {
+                generation: self.generation,
+                expr: self.best.expr.clone(),
+                score: self.best.score,
+            });
+        }
+        self.note_solved();
+    }
+
+    /// Notes the fittest individual of the population at or below the early-stop error.
+    fn note_solved(&mut self) {
+        let Some(threshold) = self.config.early_stop_mse else { return };
+        let solving = self.population.iter().filter(|i| i.score.mse <= threshold);
+        for candidate in solving {
+            if self.solved.as_ref().is_none_or(|solved| candidate.score.fitness > solved.score.fitness) {
+                self.solved = Some(candidate.clone());
+                self.extra_left = self.config.extra_generations;
+            }
+        }
+        if self.solved.is_some() && self.solved_at.is_none() {
+            self.solved_at = Some((self.generation, self.evaluations.search));
+        }
+    }
+}
+
+fn individual(child: Offspring, score: Score) -> Individual {
+    let Offspring { expr, origin, parents, edit, log_prob } = child;
+    Individual { expr, score, origin, parents, edit, log_prob }
+}
+
+fn carried_over(population: &Population, index: usize) -> Individual {
+    let parent = &population[index];
+    Individual {
+        expr: parent.expr.clone(),
+        score: parent.score,
+        origin: Origin::Elite,
+        parents: Parents::One(index as u32),
+        edit: None,
+        log_prob: None,
+    }
+}
+
+fn scored(expr: Expr, evaluator: &mut Evaluator, instance: &Instance, config: &SearchConfig) -> Individual {
+    let score = evaluator.score(&expr, instance, config, Deadline::NEVER).unwrap_or(Score::INVALID);
+    individual(Offspring::orphan(expr, Origin::Injected), score)
+}
+
+/// Runs searches to their end with one policy: the only search loop there is. `observers[i]` watches `searches[i]`.
+///
+/// A search's result depends on its instance, configuration, seed and policy, not on the others in the batch.
+///
+/// # Panics
+/// If there are not as many observers as searches, or the policy proposes for another number of states.
+pub fn run<O: Observer>(searches: &mut [Search], policy: &mut dyn Policy, observers: &mut [O]) -> Vec<Outcome> {
+    assert_eq!(searches.len(), observers.len(), "one observer a search");
+    searches.iter_mut().filter(|search| search.stop.is_none()).for_each(Search::start_clock);
+    loop {
+        let mut active: Vec<&mut Search> = Vec::with_capacity(searches.len());
+        for (search, observer) in searches.iter_mut().zip(observers.iter_mut()) {
+            if search.stop.is_some() {
+                continue;
+            }
+            let observed = search.observe(observer);
+            match search.check_stop().or(observed.is_break().then_some(StopReason::Observer)) {
+                Some(reason) => search.end(reason),
+                None => active.push(search),
+            }
+        }
+        if active.is_empty() {
+            return searches.iter().map(Search::outcome).collect();
+        }
+        let offspring = propose(&mut active, policy);
+        for (search, offspring) in active.into_iter().zip(offspring) {
+            match offspring.is_empty() && search.n_children() > 0 {
+                true => search.end(StopReason::Exhausted),
+                false => search.replace(offspring),
+            }
+        }
+    }
+}
+
+/// Asks the policy for the next generation of every search; under [`SearchConfig::unique`] again for what was met
+/// before.
+fn propose(searches: &mut [&mut Search], policy: &mut dyn Policy) -> Vec<Vec<Offspring>> {
+    let mut accepted: Vec<Vec<Offspring>> = searches.iter().map(|_| Vec::new()).collect();
+    let mut fresh: Vec<HashSet<u64>> = searches.iter().map(|_| HashSet::new()).collect();
+    for attempt in 0..UNIQUE_ATTEMPTS {
+        let missing = |index: usize| searches[index].n_children() - accepted[index].len();
+        let asked: Vec<usize> = (0..searches.len()).filter(|&index| missing(index) > 0).collect();
+        if asked.is_empty() {
+            break;
+        }
+        let wanted: Vec<usize> = asked.iter().map(|&index| missing(index)).collect();
+        let states: Vec<State<'_>> = asked
+            .iter()
+            .map(|&index| {
+                let state = searches[index].state();
+                State { key: state.key.draw(attempt), ..state }
+            })
+            .collect();
+        let proposed = policy.propose(&states, &wanted);
+        assert_eq!(proposed.len(), asked.len(), "a policy proposes for every state");
+        for ((&index, proposed), &wanted) in asked.iter().zip(proposed).zip(&wanted) {
+            let search = &mut *searches[index];
+            search.evaluations.proposals += proposed.len() as u64;
+            let unique = search.config.unique;
+            debug_assert!(unique || proposed.len() == wanted, "a policy proposes as many offspring as wanted");
+            accepted[index].extend(proposed.into_iter().take(wanted).filter(|child| {
+                let hash = || child.expr.hash64();
+                !unique || (!search.seen.contains(&hash()) && fresh[index].insert(hash()))
+            }));
+        }
+        if !searches.iter().any(|search| search.config.unique) {
+            break;
+        }
+    }
+    accepted
+}
+
+/// Runs searches in parallel over problems, each with a policy of its own from `policy`, on the current rayon pool.
+/// The outcomes are those of [`run`], whatever the number of threads.
+///
+/// # Panics
+/// If there are not as many observers as searches.
+pub fn run_parallel<P: Policy, O: Observer + Send>(
+    searches: &mut [Search],
+    policy: impl Fn() -> P + Sync,
+    observers: &mut [O],
+) -> Vec<Outcome> {
+    assert_eq!(searches.len(), observers.len(), "one observer a search");
+    let pairs = searches.par_iter_mut().zip(observers.par_iter_mut());
+    pairs
+        .map(|(search, observer)| {
+            run(std::slice::from_mut(search), &mut policy(), std::slice::from_mut(observer)).remove(0)
+        })
+        .collect()
+}

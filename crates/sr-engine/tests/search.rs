@@ -1,0 +1,293 @@
+//! Behaviour of searches: the rules of the reference engine, limits, determinism.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use sr_engine::random::{Key, Purpose};
+use sr_engine::{
+    Edit, Expert, Generation, Individual, Instance, Limits, Origin, Parents, Policy, Population, PrimitiveSet,
+    Recorded, Score, Search, SearchConfig, StopReason, Survival, run, run_parallel,
+};
+use sr_expr::{Columns, Expr, Op};
+
+fn instance(id: &str, ops: &[Op], formula: &str, rows: usize) -> Arc<Instance> {
+    let mut rng = Key::new(1, Purpose::Rows, 0).rng();
+    let values: Vec<f64> = (0..rows * 2).map(|_| rng.uniform(-2.0, 2.0)).collect();
+    let x = Columns::new(rows, 2, values);
+    let expr: Expr = formula.parse().expect(formula);
+    let y = sr_expr::reference::predict(&expr, &x, sr_expr::Semantics::Ieee);
+    let primitives = PrimitiveSet::new(ops.to_vec(), vec![1.0, 2.5], 2).expect("primitives");
+    Arc::new(Instance::new(id, x, y, primitives).expect("instance"))
+}
+
+const ARITH: [Op; 3] = [Op::Add, Op::Sub, Op::Mul];
+/// Cannot be found with `ARITH`, so a search for it never stops early.
+const HARD: &str = "sin(3*x0) + cos(x1)";
+
+/// Every population of a search.
+fn trajectory(search: &mut Search) -> Vec<Population> {
+    let mut populations = Vec::new();
+    let mut observer = |generation: &Generation<'_>| {
+        assert_eq!(generation.generation as usize, populations.len());
+        populations.push(generation.population.clone());
+        ControlFlow::Continue(())
+    };
+    run(std::slice::from_mut(search), &mut Expert, std::slice::from_mut(&mut observer));
+    populations
+}
+
+#[test]
+fn initial_population_comes_in_the_reference_order() {
+    let ops = [Op::Add, Op::Mul, Op::Sin];
+    let config = SearchConfig { population_size: 20, generations: 1, ..SearchConfig::basic() };
+    let mut search = Search::new(instance("p", &ops, HARD, 20), config, 3).expect("config");
+    let forms: Vec<String> = trajectory(&mut search)[0].iter().map(|i| i.expr.to_string()).collect();
+    assert_eq!(
+        forms[..16],
+        [
+            "x0",
+            "x1",
+            "1.0",
+            "2.5",
+            "(x0 + 1.0)",
+            "(x0 * 1.0)",
+            "(x0 + 2.5)",
+            "(x0 * 2.5)",
+            "(x1 + 1.0)",
+            "(x1 * 1.0)",
+            "(x1 + 2.5)",
+            "(x1 * 2.5)",
+            "(x0 * x0)",
+            "(x1 * x1)",
+            "sin(x0)",
+            "sin(x1)"
+        ]
+    );
+    assert_eq!(forms.len(), 20);
+}
+
+#[test]
+fn every_child_is_one_edit_of_its_parents_and_keeps_the_size_limit() {
+    let config =
+        SearchConfig { generations: 40, limits: Limits { max_size: 15, max_depth: 4 }, ..SearchConfig::basic() };
+    let mut search = Search::new(instance("p", &[Op::Add, Op::Mul, Op::Sin], HARD, 50), config, 5).expect("config");
+    let populations = trajectory(&mut search);
+    assert_eq!(populations.len(), 40);
+    let mut copies = 0;
+    for pair in populations.windows(2) {
+        for (slot, child) in pair[1].iter().enumerate() {
+            assert!(child.expr.size() <= 15);
+            match (slot, child.origin, child.parents) {
+                (0, Origin::Elite, Parents::One(parent)) => {
+                    assert_eq!(parent as usize, pair[0].best_index());
+                    assert_eq!(child.expr, pair[0][parent as usize].expr);
+                }
+                (1.., Origin::Crossover, Parents::Two(a, _)) | (1.., Origin::Mutation, Parents::One(a)) => {
+                    let edit = child.edit.as_ref().expect("GP children carry their edit");
+                    assert_eq!(edit.parent, a);
+                    assert_eq!(edit.apply(&pair[0]).as_ref(), Some(&child.expr));
+                    copies += usize::from(*edit == Edit::copy(a, pair[0][a as usize].tree()));
+                }
+                other => panic!("slot {slot}: {other:?}"),
+            }
+        }
+    }
+    assert!(copies > 0, "some children are too large, so the parent takes their place");
+}
+
+#[test]
+fn fitness_of_the_elite_never_falls() {
+    let mut search = Search::new(instance("p", &ARITH, "x0*x0*x1 + 3*x1", 50), SearchConfig::basic(), 5).expect("config");
+    let best: Vec<f64> = trajectory(&mut search).iter().map(|p| p.best().score.fitness).collect();
+    assert!(best.windows(2).all(|pair| pair[1] >= pair[0]));
+    assert!(best.last() > best.first());
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_outcomes() {
+    let outcomes = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("pool");
+        let mut searches: Vec<Search> = (0..12)
+            .map(|i| {
+                Search::new(instance(&format!("p{i}"), &ARITH, HARD, 50), SearchConfig::basic(), 9).expect("config")
+            })
+            .collect();
+        let mut outcomes = pool.install(|| run_parallel(&mut searches, || Expert, &mut [(); 12]));
+        outcomes.iter_mut().for_each(|outcome| outcome.elapsed = Duration::ZERO);
+        outcomes
+    };
+    let one = outcomes(1);
+    assert_eq!(one, outcomes(3));
+    assert!(one.iter().any(|outcome| outcome.best != one[0].best), "problems have streams of their own");
+}
+
+#[test]
+fn a_batch_gives_what_single_runs_give() {
+    let make = |i: usize| {
+        let config = SearchConfig { unique: i % 2 == 1, ..SearchConfig::basic() };
+        Search::new(instance(&format!("p{i}"), &ARITH, "x0*x1 + x0", 30), config, 2).expect("config")
+    };
+    let mut batch: Vec<Search> = (0..6).map(make).collect();
+    let together = run(&mut batch, &mut Expert, &mut [(); 6]);
+    for (i, outcome) in together.iter().enumerate() {
+        let alone = run(std::slice::from_mut(&mut make(i)), &mut Expert, &mut [()]).remove(0);
+        assert_eq!((&alone.best, alone.stop, alone.evaluations), (&outcome.best, outcome.stop, outcome.evaluations));
+    }
+}
+
+#[test]
+fn resuming_a_recorded_state_goes_on_as_the_search_did() {
+    let make = || Search::new(instance("p", &ARITH, HARD, 50), SearchConfig::basic(), 4).expect("config");
+    let whole = trajectory(&mut make());
+    let recorded = Recorded {
+        generation: 20,
+        population: whole[20].iter().map(|i| i.expr.clone()).collect(),
+        best: None,
+        stagnation: 0,
+    };
+    let mut resumed =
+        Search::resume_from(instance("p", &ARITH, HARD, 50), SearchConfig::basic(), 4, recorded).expect("config");
+    let mut rest: Vec<Vec<Expr>> = Vec::new();
+    let mut observer = |generation: &Generation<'_>| {
+        rest.push(generation.population.iter().map(|i| i.expr.clone()).collect());
+        ControlFlow::Continue(())
+    };
+    run(std::slice::from_mut(&mut resumed), &mut Expert, std::slice::from_mut(&mut observer));
+    let expected: Vec<Vec<Expr>> = whole[20..].iter().map(|p| p.iter().map(|i| i.expr.clone()).collect()).collect();
+    assert_eq!(rest, expected);
+}
+
+#[test]
+fn limits_end_a_search_for_the_reason_they_say() {
+    let run_with = |formula: &str, config: SearchConfig| {
+        let mut search = Search::new(instance("p", &ARITH, formula, 50), config, 1).expect("config");
+        run(std::slice::from_mut(&mut search), &mut Expert, &mut [()]).remove(0)
+    };
+    let basic = SearchConfig::basic();
+    let outcome = run_with(HARD, SearchConfig { generations: 7, ..basic.clone() });
+    assert_eq!((outcome.stop, outcome.generations), (StopReason::Generations(7), 7));
+    assert_eq!(outcome.evaluations.search, 20 + 6 * 19);
+
+    let outcome = run_with(HARD, SearchConfig { max_evaluations: Some(100), ..basic.clone() });
+    assert_eq!(outcome.stop, StopReason::Evaluations(100));
+    assert_eq!(outcome.evaluations.search, 20 + 4 * 19, "never above the limit");
+
+    // x0 stands in the initial population: solved at once, or after as many generations as were asked for.
+    let outcome = run_with("x0", SearchConfig { extra_generations: 0, ..basic.clone() });
+    assert_eq!((outcome.stop, outcome.generations), (StopReason::Solved { mse: 0.0 }, 1));
+    assert_eq!((outcome.generations_to_solve, outcome.evaluations_to_solve), (Some(0), Some(20)));
+    let outcome = run_with("x0", SearchConfig { extra_generations: 9, ..basic.clone() });
+    assert_eq!((outcome.stop, outcome.generations), (StopReason::Solved { mse: 0.0 }, 10));
+    let outcome = run_with("x0", basic.clone());
+    assert_eq!(outcome.stop, StopReason::Generations(50), "extra generations stay below the limit");
+}
+
+#[test]
+fn the_time_limit_holds_on_a_million_rows() {
+    let config =
+        SearchConfig { generations: 1_000_000, time_limit: Some(Duration::from_millis(300)), ..SearchConfig::basic() };
+    let instance = instance("p", &[Op::Sin, Op::Exp, Op::Add], HARD, 1_000_000);
+    let started = Instant::now();
+    let mut search = Search::new(instance, config, 1).expect("config");
+    let outcome = run(std::slice::from_mut(&mut search), &mut Expert, &mut [()]).remove(0);
+    assert!(matches!(outcome.stop, StopReason::TimeLimit(_)));
+    // The promise is 100 ms; a loaded machine may add scheduling delays that are not ours.
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+#[test]
+fn an_observer_can_stop() {
+    let mut search = Search::new(instance("p", &ARITH, HARD, 20), SearchConfig::basic(), 1).expect("config");
+    let mut observer = |generation: &Generation<'_>| match generation.generation {
+        3 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    let outcome = run(std::slice::from_mut(&mut search), &mut Expert, std::slice::from_mut(&mut observer)).remove(0);
+    assert_eq!((outcome.stop, outcome.generations), (StopReason::Observer, 4));
+}
+
+#[test]
+fn unique_never_meets_a_form_twice() {
+    let config = SearchConfig { unique: true, elitism: 0, generations: 20, ..SearchConfig::basic() };
+    let mut search = Search::new(instance("p", &ARITH, HARD, 20), config, 1).expect("config");
+    let populations = trajectory(&mut search);
+    let later: Vec<&Expr> = populations[1..].iter().flat_map(|p| p.iter().map(|i| &i.expr)).collect();
+    let distinct: HashSet<&&Expr> = later.iter().collect();
+    assert_eq!(distinct.len(), later.len());
+    let initial: HashSet<&Expr> = populations[0].iter().map(|i| &i.expr).collect();
+    assert!(later.iter().all(|form| !initial.contains(form)));
+}
+
+#[test]
+fn unique_ends_when_nothing_is_left() {
+    let primitives = PrimitiveSet::new(vec![], vec![1.0], 1).expect("primitives");
+    let instance = Instance::new("p", Columns::new(4, 1, vec![1.0; 4]), vec![2.0; 4], primitives).expect("instance");
+    let config = SearchConfig { unique: true, population_size: 2, tournament_size: 1, ..SearchConfig::basic() };
+    let mut search = Search::new(Arc::new(instance), config, 1).expect("config");
+    let outcome = run(std::slice::from_mut(&mut search), &mut Expert, &mut [()]).remove(0);
+    assert_eq!(outcome.stop, StopReason::Exhausted);
+}
+
+#[test]
+fn plus_survival_keeps_the_best_of_both() {
+    let config = SearchConfig { survival: Survival::Plus, ..SearchConfig::basic() };
+    let mut search = Search::new(instance("p", &ARITH, HARD, 50), config, 1).expect("config");
+    for pair in trajectory(&mut search).windows(2) {
+        let worst = |p: &Population| p.iter().map(|i| i.score.fitness).fold(f64::INFINITY, f64::min);
+        assert_eq!(pair[1].len(), 20);
+        assert!(worst(&pair[1]) >= worst(&pair[0]));
+        for survivor in pair[1].iter().filter(|i| i.origin == Origin::Elite) {
+            let Parents::One(parent) = survivor.parents else { panic!("a survivor is its own parent") };
+            assert_eq!(survivor.expr, pair[0][parent as usize].expr);
+        }
+    }
+}
+
+#[test]
+fn the_policy_sees_what_the_search_knows() {
+    struct Check;
+    impl Policy for Check {
+        fn propose(&mut self, states: &[sr_engine::State<'_>], wanted: &[usize]) -> Vec<Vec<sr_engine::Offspring>> {
+            let state = &states[0];
+            let mut out = Vec::new();
+            state.predict(state.best.tree(), &mut sr_expr::Scratch::default(), &mut out);
+            let error: f64 = out.iter().zip(state.instance.y()).map(|(p, y)| (p - y) * (p - y)).sum();
+            assert!((error / out.len() as f64 - state.best.score.mse).abs() < 1e-9);
+            assert_eq!(state.budget.generations, 49 - state.generation);
+            assert_eq!(state.budget.evaluations, Some(10_000 - 20 - 19 * u64::from(state.generation)));
+            Expert.propose(states, wanted)
+        }
+    }
+    let config = SearchConfig { max_evaluations: Some(10_000), ..SearchConfig::basic() };
+    let mut search = Search::new(instance("p", &ARITH, HARD, 50), config, 1).expect("config");
+    let outcome = run(std::slice::from_mut(&mut search), &mut Check, &mut [()]).remove(0);
+    assert_eq!(outcome.generations, 50);
+    assert_eq!(outcome.predict(search.state().instance.x()).len(), 50);
+}
+
+proptest! {
+    #[test]
+    fn edit_between_round_trips(
+        parent in sr_expr::testing::expr(3, 25),
+        child in sr_expr::testing::expr(3, 25),
+        at: prop::sample::Index,
+        splice: bool,
+    ) {
+        let child = if splice { parent.replaced(at.index(parent.size()), &child) } else { child };
+        let population = Population::new(vec![Individual {
+            expr: parent.clone(), score: Score::INVALID, origin: Origin::Random, parents: Parents::None,
+            edit: None, log_prob: None,
+        }]);
+        let edit = Edit::between(0, &parent, &child);
+        prop_assert_eq!(edit.apply(&population), Some(child));
+        if splice {
+            let sr_engine::Replacement::Written(written) = &edit.replacement else { unreachable!() };
+            let at = at.index(parent.size());
+            prop_assert!(parent.subtree(edit.node as usize).size() <= parent.subtree(at).size());
+            prop_assert!(written.size() >= 1);
+        }
+    }
+}
