@@ -1,7 +1,10 @@
 //! What every binary shares: logging, seeds, threads, progress, run files, exit codes.
 //!
 //! A binary's `main` is `sr_cli::run(real_main)`: 0 ok, 1 a negative result (a comparison that says B is worse), 2 a
-//! usage or data error, told in one line with its causes. No domain code lives here.
+//! usage or data error, told in one line with its causes. No domain code lives here but the flags that more than one
+//! binary has ([`SearchArgs`], [`SamplingArgs`]).
+
+mod args;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -12,6 +15,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
+
+pub use args::{Preset, SamplingArgs, SearchArgs};
 
 /// Crates whose events are shown; a directive matches whole crate names, so `sr_` alone would match none.
 const CRATES: [&str; 19] = [

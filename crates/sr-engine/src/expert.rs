@@ -24,16 +24,22 @@ pub struct Expert;
 
 impl Policy for Expert {
     fn propose(&mut self, states: &[State<'_>], wanted: &[usize]) -> Vec<Vec<Offspring>> {
-        let propose = |(state, &wanted): (&State<'_>, &usize)| {
-            (0..wanted).map(|slot| breed(state, &mut state.key.slot(slot as u32).rng())).collect()
-        };
+        let propose =
+            |(state, &wanted): (&State<'_>, &usize)| (0..wanted).map(|slot| Expert::child(state, slot)).collect();
         states.iter().zip(wanted).map(propose).collect()
     }
 }
 
-/// One child: crossover of two tournament winners, or mutation of one.
-fn breed(state: &State<'_>, rng: &mut Rng) -> Offspring {
-    if rng.chance(state.config.crossover_probability) { crossover(state, rng) } else { mutation(state, rng) }
+impl Expert {
+    /// The child of one slot: crossover of two tournament winners, or mutation of one.
+    pub fn child(state: &State<'_>, slot: usize) -> Offspring {
+        let mut rng = state.key.slot(slot as u32).rng();
+        if rng.chance(state.config.crossover_probability) {
+            crossover(state, &mut rng)
+        } else {
+            mutation(state, &mut rng)
+        }
+    }
 }
 
 /// Replaces a random subtree of one parent by a random subtree of another. Too large: a copy of the first parent.

@@ -100,7 +100,8 @@ fn every_child_is_one_edit_of_its_parents_and_keeps_the_size_limit() {
 
 #[test]
 fn fitness_of_the_elite_never_falls() {
-    let mut search = Search::new(instance("p", &ARITH, "x0*x0*x1 + 3*x1", 50), SearchConfig::basic(), 5).expect("config");
+    let mut search =
+        Search::new(instance("p", &ARITH, "x0*x0*x1 + 3*x1", 50), SearchConfig::basic(), 5).expect("config");
     let best: Vec<f64> = trajectory(&mut search).iter().map(|p| p.best().score.fitness).collect();
     assert!(best.windows(2).all(|pair| pair[1] >= pair[0]));
     assert!(best.last() > best.first());

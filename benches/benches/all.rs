@@ -1,0 +1,11 @@
+//! Every bench: `just bench`.
+
+#![allow(missing_docs)]
+
+use criterion::{criterion_group, criterion_main};
+
+#[global_allocator]
+static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+criterion_group!(all, benches::expr::define, benches::engine::define);
+criterion_main!(all);

@@ -1,0 +1,174 @@
+//! `sr-convert`: training examples from a trace or a problem set.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use clap::{Parser, ValueEnum};
+use serde_json::json;
+use sr_cli::{Common, Exit};
+use sr_corpus::{Counts, Options, Problems, Targets, convert_problems, convert_trace, find_problems};
+use sr_trace::TraceReader;
+
+#[global_allocator]
+static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Make training and validation examples: OUT/train.sr and OUT/val.sr
+///
+/// No problem, and no formula up to its numbers, is on both sides. The side depends on the seed and the problem set
+/// alone, so all traces of one set are split alike.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// Trace to make one-step examples from
+    #[arg(long, value_name = "FILE")]
+    traces: Option<PathBuf>,
+    /// Problem set: of the trace [default: the one it names, beside it], or to make direct examples from
+    #[arg(long, value_name = "FILE")]
+    problems: Option<PathBuf>,
+    /// What an example is
+    #[arg(long, value_enum, default_value_t = Mode::OneStep)]
+    mode: Mode,
+    /// What prompts tell of a problem
+    #[arg(long, value_enum, default_value_t = Context::Basic)]
+    context: Context,
+    /// Learn the expert's labels of each state, made by sr-relabel, in place of what the search did
+    #[arg(long, conflicts_with_all = ["ancestors_only", "elite"])]
+    dagger: bool,
+    /// Learn only the ancestors of the best individual of the last generation
+    #[arg(long)]
+    ancestors_only: bool,
+    /// Whether individuals carried over unchanged are learned
+    #[arg(long, value_enum, default_value_t = Elite::Exclude)]
+    elite: Elite,
+    /// Share of the examples to keep, above 0 and at most 1
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    sample_fraction: f64,
+    /// Share of the formulas for validation, 0 or more and below 1
+    #[arg(long, value_name = "X", default_value_t = 0.1)]
+    val_fraction: f64,
+    /// Folder to write to [default: named after the input and the mode]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Write OUT/train.jsonl and OUT/val.jsonl too, as text for other tools
+    #[arg(long)]
+    jsonl: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// A population and one individual of the next generation
+    OneStep,
+    /// A problem and its formula
+    Direct,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Context {
+    /// Generation, number of variables, operators and constants
+    Basic,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Elite {
+    /// They are not
+    Exclude,
+    /// They are
+    Include,
+}
+
+fn main() -> ExitCode {
+    sr_cli::run(|| convert(&Args::parse()))
+}
+
+fn convert(args: &Args) -> anyhow::Result<Exit> {
+    let started = Instant::now();
+    args.common.init()?;
+    let (input, out) = (args.input()?, args.out()?);
+    let options = args.options();
+    // The library's corpora have this one context; another one will be an option of theirs.
+    let Context::Basic = args.context;
+    let counts = match args.mode {
+        Mode::OneStep => {
+            let reader = TraceReader::open(input)?;
+            let problems = Problems::open(find_problems(input, &reader.header().problems, args.problems.as_deref())?)?;
+            let progress = args.common.progress(reader.stated_records().unwrap_or(0), "trajectories");
+            convert_trace(input, &problems, &options, &out, || progress.inc(1))
+        }
+        Mode::Direct => {
+            let problems = Problems::open(input)?;
+            let progress = args.common.progress(problems.set().problems.len() as u64, "problems");
+            convert_problems(&problems, &options, &out, || progress.inc(1))
+        }
+    };
+    let Counts { train, val, bytes_per_example } = counts.with_context(|| format!("converting {}", input.display()))?;
+    sr_cli::write_run_file(&out.join("corpus"), &args.common, started)?;
+    let bytes_per_example = (bytes_per_example * 10.0).round() / 10.0;
+    let result = json!({ "train": train, "val": val, "bytes_per_example": bytes_per_example });
+    let text =
+        format!("{}: {train} training and {val} validation examples, {bytes_per_example} bytes each", out.display());
+    args.common.report("sr-convert", started, result, &text)?;
+    Ok(Exit::Ok)
+}
+
+impl Args {
+    /// The file to convert; refuses flags that would have no meaning.
+    fn input(&self) -> anyhow::Result<&Path> {
+        match (self.mode, &self.traces, &self.problems) {
+            (Mode::OneStep, Some(traces), _) => Ok(traces),
+            (Mode::OneStep, None, _) => bail!("one-step examples are made from a trace; give --traces"),
+            (Mode::Direct, Some(_), _) => bail!("direct examples are made from problems; --traces has no meaning"),
+            (Mode::Direct, None, None) => bail!("direct examples are made from problems; give --problems"),
+            (Mode::Direct, None, Some(problems)) => {
+                if self.dagger || self.ancestors_only || self.elite == Elite::Include {
+                    bail!("--dagger, --ancestors-only and --elite are for --mode one-step");
+                }
+                Ok(problems)
+            }
+        }
+    }
+
+    fn options(&self) -> Options {
+        let include_elite = self.elite == Elite::Include;
+        let targets = match (self.dagger, self.ancestors_only) {
+            (true, _) => Targets::Labels,
+            (false, true) => Targets::Ancestors { include_elite },
+            (false, false) => Targets::NextGeneration { include_elite },
+        };
+        let (sample_fraction, val_fraction, seed) = (self.sample_fraction, self.val_fraction, self.common.seed);
+        Options { targets, sample_fraction, val_fraction, seed, jsonl: self.jsonl }
+    }
+
+    fn out(&self) -> anyhow::Result<PathBuf> {
+        if let Some(out) = &self.out {
+            return Ok(out.clone());
+        }
+        let stem = self.input()?.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let mode = match (self.mode, self.dagger, self.ancestors_only) {
+            (Mode::Direct, ..) => "direct",
+            (Mode::OneStep, true, _) => "onestep_dagger",
+            (Mode::OneStep, false, true) => "onestep_ancestors",
+            (Mode::OneStep, false, false) => "onestep",
+        };
+        Ok(PathBuf::from(format!("{stem}_{mode}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_is_named_after_what_it_holds() {
+        let out = |flags: &str| {
+            let flags = flags.split_whitespace();
+            Args::try_parse_from(["sr-convert"].into_iter().chain(flags)).expect("flags").out().expect("a name")
+        };
+        assert_eq!(out("--traces a/gen50.sr --dagger"), Path::new("gen50_onestep_dagger"));
+        assert_eq!(out("--problems a/nguyen.sr --mode direct"), Path::new("nguyen_direct"));
+        assert_eq!(out("--traces a/gen50.sr --out b"), Path::new("b"));
+    }
+}

@@ -1,0 +1,115 @@
+//! The binary as a person calls it.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use sr_engine::{Expert, Search, SearchConfig, run};
+use sr_trace::{Recorder, TraceHeader, TraceWriter};
+
+const GENERATIONS: usize = 4;
+
+/// A folder with `simple.sr` and `trace.sr`, one search of each problem.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let set = sr_problems::suite("simple", 1).expect("a suite");
+    set.write(folder.path().join("simple.sr")).expect("written");
+    let config = SearchConfig { generations: GENERATIONS as u32, early_stop_mse: None, ..SearchConfig::basic() };
+    let first = set.problems[0].instance().expect("an instance");
+    let header = TraceHeader::of_expert("simple.sr", first.primitives(), &config, "basic", 1);
+    let mut writer = TraceWriter::create(folder.path().join("trace.sr"), &header).expect("created");
+    for problem in &set.problems {
+        let instance = Arc::new(problem.instance().expect("an instance"));
+        let mut search = [Search::new(instance, config.clone(), 1).expect("a search")];
+        let mut recorders = [Recorder::new(1)];
+        let outcome = run(&mut search, &mut Expert, &mut recorders).remove(0);
+        let [recorder] = recorders;
+        writer.append(&recorder.finish(&outcome)).expect("written");
+    }
+    writer.finish().expect("finished");
+    folder
+}
+
+fn convert(folder: &Path, flags: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sr-convert"))
+        .args(flags.split_whitespace())
+        .current_dir(folder)
+        .output()
+        .expect("the binary runs")
+}
+
+fn error_of(output: Output) -> String {
+    assert_eq!(output.status.code(), Some(2));
+    String::from_utf8(output.stderr).expect("UTF-8")
+}
+
+#[test]
+fn a_trace_becomes_one_step_examples() {
+    let folder = folder();
+    let output = convert(folder.path(), "--traces trace.sr --val-fraction 0.3 --out corpus --jsonl --json --seed 2");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    let count = |field: &str| result[field].as_u64().expect("a number");
+    assert_eq!(result["command"], "sr-convert");
+    assert_eq!(count("train") + count("val"), 10 * (GENERATIONS as u64 - 1) * 19);
+    assert!(count("val") > 0 && result["bytes_per_example"].as_f64().expect("a number") > 0.0);
+    let lines = fs::read_to_string(folder.path().join("corpus/val.jsonl")).expect("written").lines().count();
+    assert_eq!(lines as u64, count("val"));
+    assert!(folder.path().join("corpus/corpus.run.json").is_file());
+
+    // The threads and the folder make no difference.
+    convert(folder.path(), "--traces trace.sr --val-fraction 0.3 --seed 2 --threads 1");
+    for name in ["train.sr", "val.sr"] {
+        let [a, b] = ["corpus", "trace_onestep"].map(|out| fs::read(folder.path().join(out).join(name)).expect(name));
+        assert_eq!(a, b);
+    }
+}
+
+#[test]
+fn a_problem_set_becomes_direct_examples() {
+    let folder = folder();
+    let output = convert(folder.path(), "--problems simple.sr --mode direct --out direct --json");
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert_eq!(result["train"].as_u64().expect("a number") + result["val"].as_u64().expect("a number"), 10);
+}
+
+#[test]
+fn flags_that_do_not_go_together_are_refused() {
+    let folder = folder();
+    let refused = |flags: &str| error_of(convert(folder.path(), flags));
+    let error = refused("--traces trace.sr --dagger --ancestors-only --out a");
+    assert!(error.contains("'--dagger' cannot be used with '--ancestors-only'"), "{error}");
+    assert!(refused("--traces trace.sr --dagger --elite include --out a").contains("--elite"));
+    assert!(refused("--problems simple.sr --out a").contains("--traces"));
+    assert!(refused("--problems simple.sr --mode direct --dagger --out a").contains("one-step"));
+    assert!(refused("--traces trace.sr --mode direct --out a").contains("--traces has no meaning"));
+    assert!(refused("--traces trace.sr --dagger --out a").contains("has no labels"));
+    assert!(refused("--traces trace.sr --sample-fraction 2 --out a").contains("sample-fraction must be above 0"));
+    assert!(refused("--traces trace.sr --mode autoregressive --out a").contains("autoregressive"));
+}
+
+#[test]
+fn a_missing_or_cut_file_overwrites_nothing() {
+    let folder = folder();
+    let good = convert(folder.path(), "--traces trace.sr --out corpus");
+    assert_eq!(good.status.code(), Some(0));
+    let files = || ["train.sr", "val.sr"].map(|name| fs::read(folder.path().join("corpus").join(name)).expect(name));
+    let before = files();
+
+    let error = error_of(convert(folder.path(), "--traces none.sr --out corpus"));
+    assert!(error.contains("none.sr") && error.lines().count() == 1, "{error}");
+    let error = error_of(convert(folder.path(), "--traces trace.sr --problems none.sr --out corpus"));
+    assert!(error.contains("none.sr"), "{error}");
+
+    let trace = fs::read(folder.path().join("trace.sr")).expect("the trace");
+    fs::write(folder.path().join("cut.sr"), &trace[..trace.len() / 2]).expect("written");
+    let error = error_of(convert(folder.path(), "--traces cut.sr --out corpus --seed 5"));
+    assert!(error.contains("cut.sr: cut short") && error.lines().count() == 1, "{error}");
+    assert_eq!(files(), before);
+
+    fs::remove_file(folder.path().join("simple.sr")).expect("removed");
+    let error = error_of(convert(folder.path(), "--traces trace.sr --out corpus"));
+    assert!(error.contains("simple.sr") && error.contains("--problems"), "{error}");
+    assert_eq!(files(), before);
+}

@@ -1,0 +1,191 @@
+//! `sr-generate`: problem sets from a random generator, the named suites, a CSV file or a list of formulas.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand, ValueEnum};
+use serde_json::json;
+use sr_cli::{Common, Exit};
+use sr_problems::{
+    FormulaOptions, Generator, ProblemSet, RandomParams, from_csv, from_formulas, parse_constants, parse_operators,
+    suite,
+};
+
+#[global_allocator]
+static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Make a problem set: expressions with sampled points, or one's own data
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(subcommand)]
+    source: Source,
+    #[command(flatten)]
+    common: Common,
+    /// File to write [default: named after what it holds, such as arith_200_c05.sr]
+    #[arg(long, global = true, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Source {
+    /// Random expressions; the first problems are the same however many there are
+    Random(Random),
+    /// A named suite of published problems: ultra-simple, simple, harder or nguyen
+    Suite {
+        /// The suite
+        name: String,
+    },
+    /// One's own data: a CSV file with a header row and numbers
+    Csv {
+        /// The file
+        file: PathBuf,
+        /// Column to be explained; every other one is a variable
+        #[arg(long, value_name = "COL")]
+        target: String,
+        /// Operators of the searches: arith (+ - *), full, or a list
+        #[arg(long, default_value = "+,-,*,/", allow_hyphen_values = true)]
+        operators: String,
+        /// Constants of the searches, separated by commas; "" for none
+        #[arg(long, default_value = "1.0", allow_hyphen_values = true)]
+        constants: String,
+    },
+    /// Formulas to be sampled: text with one a line, or JSON {"expressions": ["x0 + 1", …]}
+    Formulas {
+        /// The file
+        file: PathBuf,
+        /// Operators of the searches [default: + - * and those that occur]
+        #[arg(long, allow_hyphen_values = true)]
+        operators: Option<String>,
+        /// Constants of the searches, separated by commas; "" for none
+        #[arg(long, default_value = "1.0", allow_hyphen_values = true)]
+        constants: String,
+        /// Points of each problem
+        #[arg(long, default_value_t = FormulaOptions::default().points)]
+        points: u32,
+        /// Every variable is uniform in this range
+        #[arg(long, num_args = 2, value_names = ["LOW", "HIGH"], default_values_t = FormulaOptions::default().range,
+            allow_negative_numbers = true)]
+        range: Vec<f64>,
+    },
+}
+
+#[derive(clap::Args)]
+struct Random {
+    /// Number of problems
+    #[arg(long, default_value_t = 100)]
+    count: u32,
+    /// Kind of expressions
+    #[arg(long, value_enum, default_value_t = Preset::Arith)]
+    preset: Preset,
+    /// Operators: arith (+ - *), full, or a list such as "+,-,sin" [default: arith; with the preset e2e the paper's]
+    #[arg(long, allow_hyphen_values = true)]
+    operators: Option<String>,
+    /// 0 to 1, grows the number of operators; preset arith only [default: 0.5]
+    #[arg(long)]
+    complexity: Option<f64>,
+    /// Constants of the searches, with the preset arith also of the expressions; "" for none
+    #[arg(long, default_value = "1.0", allow_hyphen_values = true)]
+    constants: String,
+    /// Most variables [default: 3, with the preset e2e 10]
+    #[arg(long, value_name = "N")]
+    max_variables: Option<u16>,
+    /// Points of each problem [default: random, 50 to 200, with the preset e2e 5 a variable to 200]
+    #[arg(long, value_name = "N")]
+    points: Option<u32>,
+    /// Expressions with a |y| of this or more are dropped [default: 1e18]
+    #[arg(long, value_name = "Y")]
+    max_y: Option<f64>,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Preset {
+    /// Listed constants and no others
+    Arith,
+    /// The E2E paper's distribution, with free constants in affine positions
+    E2e,
+}
+
+fn main() -> ExitCode {
+    sr_cli::run(|| {
+        let started = Instant::now();
+        let args = Args::parse();
+        args.common.init()?;
+        let (set, default_name) = make(&args)?;
+        let out = args.out.unwrap_or_else(|| default_name.into());
+        set.write(&out)?;
+        sr_cli::write_run_file(&out, &args.common, started)?;
+
+        let points: usize = set.problems.iter().map(|problem| problem.y.len()).sum();
+        let result = json!({
+            "problems": set.problems.len(),
+            "points": points,
+            "fingerprint": format!("{:016x}", set.fingerprint()),
+            "out": out.display().to_string(),
+        });
+        let text = format!("{}: {} problems, {points} points", out.display(), set.problems.len());
+        args.common.report("sr-generate", started, result, &text)?;
+        Ok(Exit::Ok)
+    })
+}
+
+/// The problem set and a file name that says what it holds.
+fn make(args: &Args) -> anyhow::Result<(ProblemSet, String)> {
+    let seed = args.common.seed;
+    match &args.source {
+        Source::Random(random) => {
+            let params = random.params(seed)?;
+            let name = match params.label().split_once('_') {
+                Some((operators, complexity)) => format!("{operators}_{}_{complexity}.sr", random.count),
+                None => format!("{}_{}.sr", params.label(), random.count),
+            };
+            let bar = args.common.progress(random.count.into(), "problems");
+            let set = Generator::new(params)?.generate(random.count, || bar.inc(1))?;
+            bar.finish_and_clear();
+            Ok((set, name))
+        }
+        Source::Suite { name } => Ok((suite(name, seed)?, format!("{name}.sr"))),
+        Source::Csv { file, target, operators, constants } => {
+            let set = from_csv(file, target, parse_operators(operators)?, parse_constants(constants)?)?;
+            Ok((set, named_after(file)?))
+        }
+        Source::Formulas { file, operators, constants, points, range } => {
+            let &[low, high] = &**range else { bail!("--range takes two numbers") };
+            let options = FormulaOptions {
+                operators: operators.as_deref().map(parse_operators).transpose()?,
+                constants: parse_constants(constants)?,
+                points: *points,
+                range: [low, high],
+                seed,
+            };
+            Ok((from_formulas(file, &options)?, named_after(file)?))
+        }
+    }
+}
+
+impl Random {
+    fn params(&self, seed: u64) -> anyhow::Result<RandomParams> {
+        let constants = parse_constants(&self.constants)?;
+        let operators = self.operators.as_deref().map(parse_operators).transpose()?;
+        let mut params = match self.preset {
+            Preset::E2e if self.complexity.is_some() => bail!("--complexity goes with --preset arith only"),
+            Preset::E2e => RandomParams::e2e(constants, seed),
+            Preset::Arith => {
+                RandomParams::arith(parse_operators("arith")?, constants, self.complexity.unwrap_or(0.5), seed)
+            }
+        };
+        params.operators = operators.unwrap_or(params.operators);
+        params.max_variables = self.max_variables.unwrap_or(params.max_variables);
+        params.points = self.points;
+        params.max_y = self.max_y.unwrap_or(params.max_y);
+        Ok(params)
+    }
+}
+
+/// `data/flow.csv` becomes `flow.sr` in the working folder.
+fn named_after(file: &Path) -> anyhow::Result<String> {
+    let stem = file.file_stem().with_context(|| format!("{}: no file name", file.display()))?;
+    Ok(format!("{}.sr", stem.to_string_lossy()))
+}

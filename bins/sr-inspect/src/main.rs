@@ -1,0 +1,63 @@
+//! `sr-inspect`: what a problem set, trace, corpus or checkpoint holds.
+
+mod checkpoint;
+mod corpus;
+mod problems;
+mod trace;
+mod view;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use sr_cli::{Common, Exit};
+use sr_codec::Kind;
+
+#[global_allocator]
+static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Show a problem set, trace, corpus or checkpoint: header, statistics and records
+///
+/// A file that was cut or damaged is shown up to that place; the exit code is 2 then.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// A record file, or the folder of a checkpoint
+    file: PathBuf,
+    /// Records to show: a number or all [default: all with --json or if the file was cut, else 10]
+    #[arg(long, value_name = "N|all", value_parser = parse_head)]
+    head: Option<usize>,
+    /// Show one record in detail: its number, counted from 0, or its problem's id (the first of several)
+    #[arg(long, value_name = "K", conflicts_with = "head")]
+    id: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn parse_head(text: &str) -> Result<usize, String> {
+    match text {
+        "all" => Ok(usize::MAX),
+        _ => text.parse().map_err(|_| "expected a number or all".to_owned()),
+    }
+}
+
+fn main() -> ExitCode {
+    sr_cli::run(|| {
+        let started = Instant::now();
+        let args = Args::parse();
+        args.common.init()?;
+        let file = &args.file;
+        let options = view::Options { head: args.head, id: args.id, json: args.common.json, started };
+        if file.is_dir() {
+            view::show(checkpoint::Checkpoint::open(file)?, options)?;
+        } else {
+            match sr_codec::peek(file)?.kind {
+                Kind::Problems => view::show(problems::Problems::open(file)?, options),
+                Kind::Trace => view::show(trace::Trace::open(file)?, options),
+                Kind::Corpus => view::show(corpus::Corpora::open(file)?, options),
+            }?;
+        }
+        Ok(Exit::Ok)
+    })
+}

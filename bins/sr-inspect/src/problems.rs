@@ -1,0 +1,133 @@
+//! Problem sets.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::de::{self, Deserializer};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sr_codec::Reader;
+
+use crate::view::{Record, Spread, View, ellipsis, short};
+
+pub(crate) struct Problems {
+    reader: Reader,
+    problems: u64,
+    formulas: u64,
+    rows: Spread,
+    variables: Spread,
+}
+
+/// What is shown of a problem; its points are not.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Problem {
+    id: String,
+    source: Option<String>,
+    rows: u64,
+    variables: u64,
+    y: Range,
+    operators: Vec<String>,
+    constants: Vec<f64>,
+    sampler: Value,
+    seed: u64,
+}
+
+/// Minimum, mean and maximum of a column of 64-bit floats.
+#[derive(Serialize)]
+struct Range {
+    min: f64,
+    mean: f64,
+    max: f64,
+}
+
+impl<'de> Deserialize<'de> for Range {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Range;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a byte string of 64-bit floats")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Range, E> {
+                let values = || bytes.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes));
+                let mean = values().sum::<f64>() / values().count() as f64;
+                Ok(Range {
+                    min: values().fold(f64::INFINITY, f64::min),
+                    mean,
+                    max: values().fold(f64::NEG_INFINITY, f64::max),
+                })
+            }
+        }
+        deserializer.deserialize_bytes(Visitor)
+    }
+}
+
+impl Problems {
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        Ok(Problems {
+            reader: Reader::open_any(path)?,
+            problems: 0,
+            formulas: 0,
+            rows: Spread::default(),
+            variables: Spread::default(),
+        })
+    }
+}
+
+impl View for Problems {
+    type Record = Problem;
+    const KIND: &'static str = "problems";
+    const COLUMNS: &'static [&'static str] =
+        &["id", "# rows", "# variables", "# min y", "# mean y", "# max y", "formula"];
+
+    fn format_version(&self) -> u32 {
+        self.reader.header().version
+    }
+
+    fn header(&self) -> Value {
+        self.reader.header().params.clone()
+    }
+
+    fn is_finished(&self) -> bool {
+        self.reader.stated_records().is_some()
+    }
+
+    fn next_record(&mut self) -> anyhow::Result<Option<Problem>> {
+        let record = self.reader.next_record::<Problem>()?;
+        if let Some(problem) = &record {
+            self.problems += 1;
+            self.formulas += u64::from(problem.source.is_some());
+            self.rows.add(problem.rows as f64);
+            self.variables.add(problem.variables as f64);
+        }
+        Ok(record)
+    }
+
+    fn statistics(&self) -> Vec<(&'static str, Value)> {
+        vec![
+            ("problems", json!(self.problems)),
+            ("with formula", json!(self.formulas)),
+            ("rows", self.rows.json()),
+            ("variables", self.variables.json()),
+        ]
+    }
+}
+
+impl Record for Problem {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn row(&self) -> Vec<String> {
+        let Range { min, mean, max } = self.y;
+        let formula = self.source.as_deref().unwrap_or("(unknown)");
+        let numbers = [self.rows.to_string(), self.variables.to_string(), short(min), short(mean), short(max)];
+        [vec![self.id.clone()], numbers.to_vec(), vec![ellipsis(formula)]].concat()
+    }
+
+    fn json(&self) -> Value {
+        serde_json::to_value(self).expect("a problem is plain data")
+    }
+}

@@ -1,0 +1,90 @@
+//! `sr-relabel`: what the expert would have done in the states of a trace.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use clap::{Parser, ValueEnum};
+use serde_json::json;
+use sr_cli::{Common, Exit};
+use sr_dagger::{ExpertLabeller, relabel_file};
+use sr_problems::ProblemSet;
+use sr_trace::TraceReader;
+
+#[global_allocator]
+static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Label every state of a trace with what the expert would do in it (DAgger)
+///
+/// The states are those that were visited; what the search did stays as it is beside the labels.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// The trace
+    #[arg(long, value_name = "FILE")]
+    traces: PathBuf,
+    /// File for the labelled trace [default: replace the trace, in one step when all is done]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The problem set that was searched [default: the file that the trace names, in the trace's folder]
+    #[arg(long, value_name = "FILE")]
+    problems: Option<PathBuf>,
+    /// Which children of the expert become labels
+    #[arg(long, value_enum, default_value_t = Labels::All)]
+    labels: Labels,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Labels {
+    /// All children of one generation
+    All,
+}
+
+fn main() -> ExitCode {
+    sr_cli::run(|| {
+        let started = Instant::now();
+        let args = Args::parse();
+        args.common.init()?;
+        let reader = TraceReader::open(&args.traces)?;
+        let problems = args.problems.unwrap_or_else(|| args.traces.with_file_name(&reader.header().problems));
+        let set = ProblemSet::read(&problems)
+            .with_context(|| "reading the problems of the trace (--problems says where they are)")?;
+        let mut instances = HashMap::with_capacity(set.problems.len());
+        for problem in &set.problems {
+            let instance = problem.instance().with_context(|| format!("problem {}", problem.id))?;
+            instances.insert(problem.id.as_str(), Arc::new(instance));
+        }
+        let instance = |id: &str| instances.get(id).cloned();
+        let bar = args.common.progress(reader.stated_records().unwrap_or(0), "trajectories");
+        let (seed, out) = (args.common.seed, args.out.as_deref());
+        let labelling = Instant::now();
+        let counts = match args.labels {
+            Labels::All => {
+                relabel_file(&args.traces, out, seed, instance, ExpertLabeller::default, |done| bar.inc(done))
+            }
+        }?;
+        bar.finish_and_clear();
+        let labels_per_second = (counts.labels as f64 / labelling.elapsed().as_secs_f64()).round();
+        // In place the trace's own run file stays: it says how the trace was made.
+        let noted = out.map_or_else(|| args.traces.with_added_extension("relabel"), Path::to_owned);
+        sr_cli::write_run_file(&noted, &args.common, started)?;
+        let result = json!({
+            "trajectories": counts.trajectories,
+            "states": counts.states,
+            "labels": counts.labels,
+            "improving": counts.improving,
+            "labels_per_second": labels_per_second,
+        });
+        let text = format!(
+            "{} labels of {} states in {} trajectories, {} of them fitter than the best individual so far ({labels_per_second} labels/s)",
+            counts.labels, counts.states, counts.trajectories, counts.improving
+        );
+        args.common.report("sr-relabel", started, result, &text)?;
+        Ok(Exit::Ok)
+    })
+}

@@ -1,0 +1,116 @@
+//! The binary on small traces of the expert.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use serde_json::Value;
+use sr_engine::{Expert, Search, SearchConfig, run};
+use sr_problems::{ProblemSet, suite};
+use sr_trace::{Recorder, TraceHeader, TraceReader, TraceWriter};
+
+fn sr_relabel(args: &[&str], files: &[(&str, &Path)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sr-relabel"));
+    command.args(args);
+    for (flag, path) in files {
+        command.arg(flag).arg(path);
+    }
+    command.output().expect("the binary runs")
+}
+
+fn fails(output: &Output, message: &str) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains(message), "{stderr}");
+}
+
+/// `FOLDER/problems.sr` and a trace of it, 10 problems × 4 generations.
+fn trace(folder: &Path) -> PathBuf {
+    let set = suite("simple", 1).expect("a suite");
+    set.write(folder.join("problems.sr")).expect("written");
+    let config = SearchConfig { generations: 4, early_stop_mse: None, ..SearchConfig::basic() };
+    let path = folder.join("trace.sr");
+    let first = set.problems[0].instance().expect("an instance");
+    let header = TraceHeader::of_expert("problems.sr", first.primitives(), &config, "basic", 1);
+    let mut writer = TraceWriter::create(&path, &header).expect("created");
+    for problem in &set.problems {
+        let instance = Arc::new(problem.instance().expect("an instance"));
+        let mut search = [Search::new(instance, config.clone(), 1).expect("a search")];
+        let mut recorder = [Recorder::new(1)];
+        let outcome = run(&mut search, &mut Expert, &mut recorder).remove(0);
+        let [recorder] = recorder;
+        writer.append(&recorder.finish(&outcome)).expect("appended");
+    }
+    writer.finish().expect("finished");
+    path
+}
+
+/// Whether the trace is marked and every state but the last of each trajectory has 19 labels.
+fn is_labelled(path: &Path) -> bool {
+    let reader = TraceReader::open(path).expect("a trace");
+    let marked = reader.header().dagger && reader.header().original_source.as_deref() == Some("basic_sr");
+    let labelled = |generation: u32, wanted: Option<usize>| {
+        let mut trajectories = TraceReader::open(path).expect("a trace").map(|t| t.expect("a whole file"));
+        trajectories.all(|t| t.dagger_expressions(generation).map(|labels| labels.len()) == wanted)
+    };
+    marked && (0..3).all(|generation| labelled(generation, Some(19))) && labelled(3, None)
+}
+
+#[test]
+fn in_place_and_to_another_file_give_the_same_bytes_with_any_threads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = trace(folder.path());
+    let before = std::fs::read(&path).expect("read");
+    let out = folder.path().join("labelled.sr");
+    let output = sr_relabel(&["--json", "--seed", "3", "--threads", "1"], &[("--traces", &path), ("--out", &out)]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let result: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(
+        (&result["command"], &result["states"], &result["labels"]),
+        (&"sr-relabel".into(), &30.into(), &570.into())
+    );
+    assert!(result["labels_per_second"].as_f64().expect("a number") > 0.0);
+    assert_eq!(std::fs::read(&path).expect("read"), before, "the input is untouched");
+    assert!(is_labelled(&out));
+
+    let output = sr_relabel(&["--seed", "3", "--threads", "2"], &[("--traces", &path)]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("570 labels of 30 states"));
+    assert_eq!(std::fs::read(&path).expect("read"), std::fs::read(&out).expect("read"));
+}
+
+#[test]
+fn other_problems_are_refused_and_nothing_is_changed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = trace(folder.path());
+    let before = std::fs::read(&path).expect("read");
+    let other = folder.path().join("other.sr");
+    suite("harder", 1).expect("a suite").write(&other).expect("written");
+    fails(&sr_relabel(&[], &[("--traces", &path), ("--problems", &other)]), "is not in the problem set");
+    // The same names with other points.
+    let mut set = suite("simple", 2).expect("a suite");
+    set.write(&other).expect("written");
+    fails(&sr_relabel(&[], &[("--traces", &path), ("--problems", &other)]), "this is another problem set");
+    set = ProblemSet::read(folder.path().join("problems.sr")).expect("read");
+    std::fs::remove_file(folder.path().join("problems.sr")).expect("removed");
+    fails(&sr_relabel(&[], &[("--traces", &path)]), "problems.sr");
+    assert_eq!(std::fs::read(&path).expect("read"), before);
+    set.write(&other).expect("written");
+    let output = sr_relabel(&[], &[("--traces", &path), ("--problems", &other)]);
+    assert!(output.status.success(), "the right set may lie anywhere");
+}
+
+#[test]
+fn missing_cut_and_foreign_files_are_errors() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = trace(folder.path());
+    let problems = folder.path().join("problems.sr");
+    fails(&sr_relabel(&[], &[("--traces", &folder.path().join("none.sr"))]), "none.sr");
+    fails(&sr_relabel(&[], &[("--traces", &problems)]), "expected a file of kind trace, found problems");
+    fails(&sr_relabel(&["--labels", "best"], &[("--traces", &path)]), "possible values: all");
+    let bytes = std::fs::read(&path).expect("read");
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("written");
+    let out = folder.path().join("out.sr");
+    fails(&sr_relabel(&[], &[("--traces", &path), ("--out", &out)]), "cut short");
+    assert!(!out.exists());
+}

@@ -1,0 +1,321 @@
+//! Searches every problem of a set and records the trajectories.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use clap::Parser;
+use serde_json::json;
+use sr_cli::{Common, Exit, SamplingArgs, SearchArgs, Shard};
+use sr_engine::{Expert, Instance, Origin, Outcome, PrimitiveSet, Search, SearchConfig, run, run_parallel};
+use sr_neural::{Learner, Sampling};
+use sr_problems::ProblemSet;
+use sr_trace::{Policy, Recorder, SamplingCounts, TraceHeader, TraceWriter, Trajectory};
+
+#[global_allocator]
+static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Search the problems of a set and record every generation as a trace
+///
+/// Equal flags give equal trace files, whatever --threads, --batch-size and --shard are. What differs between equal
+/// runs (time, host, command line) goes to OUT.run.json.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// Problem set
+    #[arg(long, value_name = "FILE")]
+    problems: PathBuf,
+    /// Who proposes the next generation
+    #[arg(long, value_enum, default_value = "expert")]
+    policy: PolicyArg,
+    /// Checkpoint folder of the learner
+    #[arg(long, value_name = "DIR", required_if_eq("policy", "neural"))]
+    checkpoint: Option<PathBuf>,
+    /// Where the learner computes: cpu, ndarray or cuda
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: String,
+    /// Operators instead of the problem file's: arith, full, or a list such as "+,*,sin"
+    #[arg(long, value_name = "LIST")]
+    operators: Option<String>,
+    /// Constants instead of the problem file's, such as "1.0,2.5"; "" for none
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
+    constants: Option<String>,
+    /// Search the first N problems only
+    #[arg(long, value_name = "N")]
+    max_problems: Option<usize>,
+    /// Searches of each problem, with the seeds SEED, SEED + 1, …
+    #[arg(long, value_name = "R", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    runs: u64,
+    /// Searches that advance together: one model call a generation serves them all
+    #[arg(long, value_name = "B", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
+    batch_size: u64,
+    /// Do part I of N only; the parts merge to the bytes of one run
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// Continue an interrupted run
+    #[arg(long)]
+    resume: bool,
+    /// Also search one by one, and print both times and whether the results are equal
+    #[arg(long)]
+    compare_sequential: bool,
+    /// Trace file to write [default: named after policy, generations and problems]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    search: SearchArgs,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum PolicyArg {
+    /// Genetic programming
+    Expert,
+    /// The learner of --checkpoint
+    Neural,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    sr_cli::run(|| real_main(&args))
+}
+
+/// One search to do.
+struct Item {
+    instance: Arc<Instance>,
+    seed: u64,
+}
+
+fn real_main(args: &Args) -> anyhow::Result<Exit> {
+    let started = Instant::now();
+    args.common.init()?;
+    let config = args.search.config()?;
+    let set = ProblemSet::read(&args.problems)?;
+    let (items, primitives) = items(args, &set)?;
+    let mut searcher = Searcher::new(args)?;
+    let out = args.out.clone().unwrap_or_else(|| default_name(args));
+    let header = TraceHeader {
+        policy: match args.policy {
+            PolicyArg::Expert => Policy::Expert,
+            PolicyArg::Neural => Policy::Neural,
+        },
+        checkpoint: searcher.checkpoint_id(),
+        ..TraceHeader::of_expert(
+            &file_name(&args.problems),
+            &primitives,
+            &config,
+            args.search.preset.name(),
+            args.common.seed,
+        )
+    };
+    if args.resume && out.exists() {
+        sr_cli::out(&format!("{} is complete, nothing is left to do", out.display()))?;
+        return Ok(Exit::Ok);
+    }
+    let (mut writer, done) =
+        if args.resume { TraceWriter::resume(&out, &header)? } else { (TraceWriter::create(&out, &header)?, 0) };
+    let left = items.get(done as usize..).unwrap_or_default();
+
+    let progress = args.common.progress(items.len() as u64, "searches");
+    progress.inc(done);
+    let mut total = Totals::default();
+    for batch in left.chunks(args.batch_size as usize) {
+        let (trajectories, time) = searcher.search(batch, &config)?;
+        if args.compare_sequential {
+            let one_by_one = Instant::now();
+            for (item, expected) in batch.iter().zip(&trajectories) {
+                let (alone, _) = searcher.search(std::slice::from_ref(item), &config)?;
+                total.differing += u64::from(alone[0] != *expected);
+            }
+            total.sequential += one_by_one.elapsed();
+        }
+        total.batched += time;
+        for trajectory in &trajectories {
+            total.add(trajectory);
+            writer.append(trajectory)?;
+        }
+        writer.flush()?;
+        progress.inc(batch.len() as u64);
+    }
+    progress.finish_and_clear();
+    writer.finish()?;
+    sr_cli::write_run_file(&out, &args.common, started)?;
+    total.report(args, started, &out, left.len())
+}
+
+/// The searches of this run, in the order of their records, and the primitives for the header.
+fn items(args: &Args, set: &ProblemSet) -> anyhow::Result<(Vec<Item>, PrimitiveSet)> {
+    let operators = args.operators.as_deref().map(sr_problems::parse_operators).transpose()?;
+    let constants = args.constants.as_deref().map(sr_problems::parse_constants).transpose()?;
+    ensure!(!set.problems.is_empty(), "{} holds no problems", args.problems.display());
+    let mut items = Vec::new();
+    for (index, problem) in set.problems.iter().enumerate().take(args.max_problems.unwrap_or(usize::MAX)) {
+        if args.shard.is_some_and(|shard| !shard.holds(index)) {
+            continue;
+        }
+        let mut problem = problem.clone();
+        problem.operators = operators.clone().unwrap_or(problem.operators);
+        problem.constants = constants.clone().unwrap_or(problem.constants);
+        let instance = problem.instance().with_context(|| format!("problem {}", problem.id))?;
+        let instance = Arc::new(instance);
+        let item = |run| Item { instance: instance.clone(), seed: args.common.seed.wrapping_add(run) };
+        items.extend((0..args.runs).map(item));
+    }
+    let primitives = PrimitiveSet::new(
+        operators.unwrap_or_else(|| set.params.operators.clone()),
+        constants.unwrap_or_else(|| set.params.constants.clone()),
+        1, // the header names operators and constants; variables are the problems' own
+    )?;
+    Ok((items, primitives))
+}
+
+/// Runs batches of searches with the policy of the command line.
+enum Searcher {
+    Expert,
+    Neural { learner: Box<Learner>, id: String },
+}
+
+impl Searcher {
+    fn new(args: &Args) -> anyhow::Result<Self> {
+        let device = sr_model::open(args.device.parse()?)?;
+        let Some(folder) = args.checkpoint.as_ref().filter(|_| args.policy == PolicyArg::Neural) else {
+            return Ok(Searcher::Expert);
+        };
+        let SamplingArgs { temperature, top_k, top_p, max_child_size, max_batch_tokens } = args.sampling.clone();
+        let sampling = Sampling { temperature, top_k, top_p, max_child_size, max_batch_tokens };
+        let learner = Learner::load(folder, &device, sampling)
+            .with_context(|| format!("loading the checkpoint {}", folder.display()))?;
+        let id = sr_neural::checkpoint_id(folder)?;
+        Ok(Searcher::Neural { learner: Box::new(learner), id })
+    }
+
+    fn checkpoint_id(&self) -> Option<String> {
+        match self {
+            Searcher::Expert => None,
+            Searcher::Neural { id, .. } => Some(id.clone()),
+        }
+    }
+
+    /// The trajectories of a batch, in order, and the time that the searches took.
+    fn search(&mut self, items: &[Item], config: &SearchConfig) -> anyhow::Result<(Vec<Trajectory>, Duration)> {
+        let started = Instant::now();
+        let mut searches = items
+            .iter()
+            .map(|item| Search::new(item.instance.clone(), config.clone(), item.seed))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut recorders: Vec<Recorder> = items.iter().map(|item| Recorder::new(item.seed)).collect();
+        let outcomes: Vec<Outcome> = match self {
+            Searcher::Expert => run_parallel(&mut searches, || Expert, &mut recorders),
+            Searcher::Neural { learner, .. } => {
+                let outcomes = run(&mut searches, &mut **learner, &mut recorders);
+                if let Some(error) = learner.error() {
+                    bail!("the learner failed: {error}");
+                }
+                outcomes
+            }
+        };
+        let time = started.elapsed();
+        let is_neural = matches!(self, Searcher::Neural { .. });
+        let finish = |(recorder, outcome): (Recorder, &Outcome)| {
+            let mut trajectory = recorder.finish(outcome);
+            trajectory.sampling = is_neural.then(|| sampling_counts(&trajectory));
+            trajectory
+        };
+        Ok((recorders.into_iter().zip(&outcomes).map(finish).collect(), time))
+    }
+}
+
+fn sampling_counts(trajectory: &Trajectory) -> SamplingCounts {
+    let children = || trajectory.generations.iter().skip(1).flat_map(|generation| &generation.individuals);
+    let count = |origin| children().filter(|child| child.origin == origin).count() as u64;
+    let (well_formed, fallback) = (count(Origin::Learner), count(Origin::Fallback));
+    SamplingCounts { well_formed, fallback, children: well_formed + fallback }
+}
+
+/// What a run adds up to.
+#[derive(Default)]
+struct Totals {
+    children: u64,
+    evaluations: u64,
+    solved: u64,
+    well_formed: u64,
+    fallback: u64,
+    batched: Duration,
+    sequential: Duration,
+    differing: u64,
+}
+
+impl Totals {
+    fn add(&mut self, trajectory: &Trajectory) {
+        let population = |generation: &sr_trace::GenerationRecord| {
+            generation.individuals.iter().filter(|i| i.origin != Origin::Elite).count() as u64
+        };
+        self.children += trajectory.generations.iter().skip(1).map(population).sum::<u64>();
+        self.evaluations += trajectory.evaluations.search;
+        self.solved += u64::from(matches!(trajectory.stop, sr_engine::StopReason::Solved { .. }));
+        let counts = trajectory.sampling.unwrap_or_default();
+        self.well_formed += counts.well_formed;
+        self.fallback += counts.fallback;
+    }
+
+    fn report(&self, args: &Args, started: Instant, out: &Path, searches: usize) -> anyhow::Result<Exit> {
+        let problems = searches as u64 / args.runs;
+        let rate = self.children as f64 / self.batched.as_secs_f64().max(1e-9);
+        let mut result = json!({
+            "problems": problems,
+            "searches": searches,
+            "children": self.children,
+            "evaluations": self.evaluations,
+            "children_per_second": rate.round(),
+            "well_formed": self.well_formed,
+            "fallback": self.fallback,
+            "stopped_solved": self.solved,
+            "out": out.display().to_string(),
+        });
+        let mut text = format!(
+            "{searches} searches of {problems} problems: {} children, {:.0} children/s, {} evaluations, {} stopped as solved\n",
+            self.children, rate, self.evaluations, self.solved
+        );
+        if args.policy == PolicyArg::Neural {
+            let share = 100.0 * self.well_formed as f64 / (self.well_formed + self.fallback).max(1) as f64;
+            text += &format!("well-formed {share:.1} % ({} children), fallback {}\n", self.well_formed, self.fallback);
+        }
+        if args.compare_sequential {
+            let speed_up = self.sequential.as_secs_f64() / self.batched.as_secs_f64().max(1e-9);
+            result["sequential_seconds"] = json!(sr_cli::seconds(self.sequential));
+            result["batched_seconds"] = json!(sr_cli::seconds(self.batched));
+            result["speed_up"] = json!(speed_up);
+            result["differing"] = json!(self.differing);
+            text += &format!(
+                "batched {:.2} s, one by one {:.2} s: {speed_up:.2} times as fast; {} of {searches} trajectories differ\n",
+                self.batched.as_secs_f64(),
+                self.sequential.as_secs_f64(),
+                self.differing
+            );
+        }
+        text += &format!("trace: {}", out.display());
+        args.common.report("sr-search", started, result, &text)?;
+        Ok(if self.differing == 0 { Exit::Ok } else { Exit::Negative })
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn default_name(args: &Args) -> PathBuf {
+    let policy = match args.policy {
+        PolicyArg::Expert => "",
+        PolicyArg::Neural => "neural_",
+    };
+    let problems = args.problems.file_stem().unwrap_or_default().to_string_lossy();
+    let generations = match args.search.generations {
+        n if n >= 1000 && n % 1000 == 0 => format!("{}k", n / 1000),
+        n => n.to_string(),
+    };
+    PathBuf::from(format!("{policy}gen{generations}_{problems}_trace.sr"))
+}

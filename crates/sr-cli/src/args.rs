@@ -1,0 +1,101 @@
+//! Flags that more than one binary has.
+
+use std::time::Duration;
+
+use sr_engine::SearchConfig;
+
+/// A named set of search settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Preset {
+    /// The reference engine ("BasicSR"): tournament 3, crossover 0.7, elitism 1, parsimony 0.01, protected operators
+    Basic,
+}
+
+impl Preset {
+    /// The name in headers and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Preset::Basic => "basic",
+        }
+    }
+}
+
+/// Settings of a search, on top of a preset.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Search settings")]
+pub struct SearchArgs {
+    /// Settings to start from
+    #[arg(long, value_enum, default_value = "basic")]
+    pub preset: Preset,
+    /// Individuals in a generation
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub population_size: usize,
+    /// Populations in a trajectory, the initial one included
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub generations: u32,
+    /// Most nodes of an individual made by the expert
+    #[arg(long, value_name = "N", default_value_t = 25)]
+    pub max_size: usize,
+    /// Deepest new random tree, in edges
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub max_depth: usize,
+    /// Mean squared error at which a problem counts as solved and the search stops
+    #[arg(long, value_name = "MSE", default_value_t = 3e-16)]
+    pub early_stop_mse: f64,
+    /// Generations to go on after solving, looking for a simpler form
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub extra_generations: u32,
+    /// Stop each search before it exceeds this many evaluations
+    #[arg(long, value_name = "N")]
+    pub max_evaluations: Option<u64>,
+    /// Stop each search after this many seconds; results then depend on the machine
+    #[arg(long, value_name = "SECONDS")]
+    pub time_limit: Option<f64>,
+}
+
+impl SearchArgs {
+    /// The settings, checked.
+    ///
+    /// # Errors
+    /// If one is out of range.
+    pub fn config(&self) -> anyhow::Result<SearchConfig> {
+        let mut config = match self.preset {
+            Preset::Basic => SearchConfig::basic(),
+        };
+        config.population_size = self.population_size;
+        config.generations = self.generations;
+        config.limits.max_size = self.max_size;
+        config.limits.max_depth = self.max_depth;
+        config.early_stop_mse = Some(self.early_stop_mse);
+        config.extra_generations = self.extra_generations;
+        config.max_evaluations = self.max_evaluations;
+        let limit = |seconds| {
+            Duration::try_from_secs_f64(seconds)
+                .map_err(|_| anyhow::anyhow!("--time-limit {seconds}: expected seconds, 0 or more"))
+        };
+        config.time_limit = self.time_limit.map(limit).transpose()?;
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+/// How a learner's children are sampled.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Sampling from the learner")]
+pub struct SamplingArgs {
+    /// Divides the logits; 0 takes the likeliest token
+    #[arg(long, value_name = "T", default_value_t = 0.8)]
+    pub temperature: f64,
+    /// Sample among this many likeliest tokens only
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<usize>,
+    /// Sample among the fewest likeliest tokens that hold this much probability
+    #[arg(long, value_name = "P")]
+    pub top_p: Option<f64>,
+    /// Most nodes of a child
+    #[arg(long, value_name = "N", default_value_t = 63)]
+    pub max_child_size: usize,
+    /// Most positions in one model call; larger batches are split, with the same results
+    #[arg(long, value_name = "N", default_value_t = 32_768)]
+    pub max_batch_tokens: usize,
+}

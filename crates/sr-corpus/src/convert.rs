@@ -1,0 +1,377 @@
+//! From traces and problem sets to corpora.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sr_codec::partial_path;
+use sr_engine::random::{Key, Purpose, problem_key};
+use sr_engine::{Origin, PrimitiveSet};
+use sr_problems::Problem;
+use sr_prompt::Condition;
+use sr_trace::{IndividualRecord, TraceReader, Trajectory};
+
+use crate::jsonl::{JsonlWriter, jsonl_path};
+use crate::{
+    Context, CorpusHeader, CorpusWriter, Direct, Error, Individual, Mode, OneStep, ProblemRef, Problems, Result, Side,
+    Split, Target,
+};
+
+/// The draw of a [`Key`] that samples examples; the split has draw 0.
+const SAMPLE_DRAW: u32 = 1;
+
+/// What is learned from a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Targets {
+    /// The individuals of the next generation: `(G − 1)·(P − 1)` of a trajectory of `G` generations.
+    NextGeneration {
+        /// Whether those that were carried over count too: then `(G − 1)·P`.
+        include_elite: bool,
+    },
+    /// Those among them that the best individual of the last generation descends from.
+    Ancestors {
+        /// Whether those that were carried over count too.
+        include_elite: bool,
+    },
+    /// The labels that an expert gave the state (DAgger).
+    Labels,
+}
+
+/// Settings of a conversion.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// What is learned from a state; direct examples have the formula.
+    pub targets: Targets,
+    /// Share of examples to keep, in `(0, 1]`.
+    pub sample_fraction: f64,
+    /// Share of formulas for validation, in `[0, 1)`.
+    pub val_fraction: f64,
+    /// Seed of split and sampling.
+    pub seed: u64,
+    /// Whether to write the text export too.
+    pub jsonl: bool,
+}
+
+impl Default for Options {
+    /// All children but the elite, a tenth of the formulas for validation.
+    fn default() -> Self {
+        Options {
+            targets: Targets::NextGeneration { include_elite: false },
+            sample_fraction: 1.0,
+            val_fraction: 0.1,
+            seed: 0,
+            jsonl: false,
+        }
+    }
+}
+
+/// What a conversion made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Counts {
+    /// Examples, pairs of a prompt and a target, for training.
+    pub train: u64,
+    /// And for validation.
+    pub val: u64,
+    /// Bytes of both corpora over the number of examples.
+    pub bytes_per_example: f64,
+}
+
+/// Converts a trace into `OUT/train.sr` and `OUT/val.sr` of one-step examples. `on_trajectory` is called after each.
+///
+/// # Errors
+/// If the trace or a problem of it is missing, cut or damaged, labels are asked for that it does not have, or nothing
+/// was left. Files of these names in `out` are then as they were.
+pub fn convert_trace(
+    trace: &Path,
+    problems: &Problems,
+    options: &Options,
+    out: &Path,
+    mut on_trajectory: impl FnMut(),
+) -> Result<Counts> {
+    let mut reader = TraceReader::open(trace)?;
+    let traced = reader.header().clone();
+    let header = CorpusHeader {
+        traces: Some(trace.file_name().unwrap_or_default().to_string_lossy().into_owned()),
+        operators: traced.operators.clone(),
+        constants: traced.constants.clone(),
+        original_source: Some(traced.policy.source_name().to_owned()),
+        ..header(Mode::OneStep, problems, options)
+    };
+    write_corpus(trace, header, problems, options, out, |output| {
+        while let Some(trajectory) = reader.next_trajectory()? {
+            let problem = problems.by_id(&trajectory.problem_id)?;
+            let problem = Arc::new(problem_ref(problem, problems, trajectory.primitives.clone()));
+            output.states(one_step(&trajectory, &problem, options)?)?;
+            on_trajectory();
+        }
+        Ok(())
+    })
+}
+
+/// Converts a problem set into `OUT/train.sr` and `OUT/val.sr` of direct examples. `on_problem` is called after each.
+///
+/// # Errors
+/// If a problem has no formula or cannot be searched, or nothing was left. Files of these names in `out` are then as
+/// they were.
+pub fn convert_problems(
+    problems: &Problems,
+    options: &Options,
+    out: &Path,
+    mut on_problem: impl FnMut(),
+) -> Result<Counts> {
+    let header = header(Mode::Direct, problems, options);
+    write_corpus(problems.path(), header, problems, options, out, |output| {
+        for problem in &problems.set().problems {
+            let key = sample_key(options.seed, &problem.id, 0);
+            if key.rng().chance(options.sample_fraction) {
+                output.direct(&direct(problem, problems)?)?;
+            }
+            on_problem();
+        }
+        Ok(())
+    })
+}
+
+/// The examples of a trajectory, one a state that has targets left.
+///
+/// # Errors
+/// If labels are asked for and there are none, or they are those of another state.
+pub fn one_step(trajectory: &Trajectory, problem: &Arc<ProblemRef>, options: &Options) -> Result<Vec<OneStep>> {
+    let candidates = match options.targets {
+        Targets::NextGeneration { include_elite } => next_generations(trajectory, include_elite, |_, _| true),
+        Targets::Ancestors { include_elite } => {
+            let lineage = trajectory.lineage();
+            next_generations(trajectory, include_elite, |generation, slot| {
+                lineage[generation].binary_search(&slot).is_ok()
+            })
+        }
+        Targets::Labels => labels(trajectory)?,
+    };
+    let key = sample_key(options.seed, &trajectory.problem_id, trajectory.seed);
+    let examples = candidates.into_iter().map(|(state, targets)| {
+        let record = &trajectory.generations[state];
+        let key = key.generation(record.generation);
+        let kept = |target: &Target| key.slot(target.slot).rng().chance(options.sample_fraction);
+        OneStep {
+            problem: problem.clone(),
+            seed: trajectory.seed,
+            generation: record.generation,
+            population: record.individuals.iter().map(Individual::from).collect(),
+            condition: Condition::All,
+            targets: targets.into_iter().filter(kept).collect(),
+        }
+    });
+    Ok(examples.filter(|example| !example.targets.is_empty()).collect())
+}
+
+/// A problem's direct example.
+///
+/// # Errors
+/// If it has no formula, or cannot be searched.
+pub fn direct(problem: &Problem, problems: &Problems) -> Result<Direct> {
+    let target = problem.source.clone().ok_or_else(|| Error::NoFormula { id: problem.id.clone() })?;
+    let primitives = own_primitives(problem)?;
+    Ok(Direct { problem: Arc::new(problem_ref(problem, problems, primitives)), target: Arc::new(target) })
+}
+
+/// For each state but the last the individuals of the next generation that `wanted(generation, slot)` wants.
+fn next_generations(
+    trajectory: &Trajectory,
+    include_elite: bool,
+    wanted: impl Fn(usize, u32) -> bool,
+) -> Vec<(usize, Vec<Target>)> {
+    let next = trajectory.generations.iter().enumerate().skip(1);
+    let targets = next.map(|(generation, record)| {
+        let children = (0..).zip(&record.individuals);
+        let children = children
+            .filter(|(slot, child)| (include_elite || child.origin != Origin::Elite) && wanted(generation, *slot));
+        (generation - 1, children.map(|(slot, child)| target(child, slot, 1.0)).collect())
+    });
+    targets.collect()
+}
+
+/// The labels of each labelled state.
+fn labels(trajectory: &Trajectory) -> Result<Vec<(usize, Vec<Target>)>> {
+    let (id, seed) = (|| trajectory.problem_id.clone(), trajectory.seed);
+    let Some(set) = trajectory.labels.last() else {
+        return Err(Error::NotRelabelled { id: id(), seed });
+    };
+    let states = set.states.iter().map(|state| {
+        let generation = state.generation;
+        let record = trajectory.generations.iter().position(|record| record.generation == generation);
+        let record = record.filter(|&index| trajectory.generations[index].state_hash() == state.state_hash);
+        let index = record.ok_or_else(|| Error::OtherState { id: id(), generation })?;
+        let children = (0..).zip(&state.children);
+        Ok((index, children.map(|(slot, label)| target(&label.child, slot, label.weight)).collect()))
+    });
+    states.collect()
+}
+
+fn target(child: &IndividualRecord, slot: u32, weight: f32) -> Target {
+    Target { expr: child.expr.clone(), mse: child.mse, fitness: child.fitness, weight, slot }
+}
+
+impl From<&IndividualRecord> for Individual {
+    fn from(record: &IndividualRecord) -> Self {
+        Individual { expr: record.expr.clone(), mse: record.mse, fitness: record.fitness }
+    }
+}
+
+/// The stream that decides which examples of a search are kept; generation and slot are still to be set.
+fn sample_key(seed: u64, problem_id: &str, search_seed: u64) -> Key {
+    // Searches of one problem differ by their seed, for which a key has no other place.
+    let problem = problem_key(problem_id) ^ search_seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    Key::new(seed, Purpose::Split, problem).draw(SAMPLE_DRAW)
+}
+
+fn own_primitives(problem: &Problem) -> Result<PrimitiveSet> {
+    let n_variables = u16::try_from(problem.x.n_columns()).unwrap_or(u16::MAX); // as in Problem::instance
+    PrimitiveSet::new(problem.operators.clone(), problem.constants.clone(), n_variables)
+        .map_err(|source| Error::Unsearchable { id: problem.id.clone(), source })
+}
+
+fn problem_ref(problem: &Problem, problems: &Problems, primitives: PrimitiveSet) -> ProblemRef {
+    let (id, source, fingerprint) = (problem.id.clone(), problems.name(), problem.fingerprint());
+    ProblemRef { id, source, fingerprint, primitives }
+}
+
+/// The header of either mode, for the training side.
+fn header(mode: Mode, problems: &Problems, options: &Options) -> CorpusHeader {
+    let params = &problems.set().params;
+    let one_step = mode == Mode::OneStep;
+    CorpusHeader {
+        mode,
+        context: Context::Basic,
+        split: Side::Train,
+        problems: problems.name(),
+        traces: None,
+        operators: params.operators.iter().map(|op| op.name().to_owned()).collect(),
+        constants: params.constants.clone(),
+        dagger: one_step && options.targets == Targets::Labels,
+        original_source: None,
+        ancestors_only: one_step && matches!(options.targets, Targets::Ancestors { .. }),
+        include_elite: one_step
+            && matches!(
+                options.targets,
+                Targets::NextGeneration { include_elite: true } | Targets::Ancestors { include_elite: true }
+            ),
+        sample_fraction: options.sample_fraction,
+        val_fraction: options.val_fraction,
+        seed: options.seed,
+    }
+}
+
+/// One side's files.
+struct SideOutput {
+    path: PathBuf,
+    header: CorpusHeader,
+    corpus: CorpusWriter,
+    jsonl: Option<JsonlWriter>,
+    examples: u64,
+}
+
+/// Both sides.
+struct Output<'a> {
+    problems: &'a Problems,
+    split: Split,
+    train: SideOutput,
+    val: SideOutput,
+}
+
+impl SideOutput {
+    fn create(path: PathBuf, header: CorpusHeader, jsonl: bool) -> Result<Self> {
+        let corpus = CorpusWriter::create(&path, &header)?;
+        let jsonl = jsonl.then(|| JsonlWriter::create(jsonl_path(&path))).transpose()?;
+        Ok(SideOutput { path, header, corpus, jsonl, examples: 0 })
+    }
+
+    /// Gives the examples and bytes of the corpus.
+    fn finish(self) -> Result<(u64, u64)> {
+        self.corpus.finish()?;
+        self.jsonl.map_or(Ok(()), JsonlWriter::finish)?;
+        let bytes = fs::metadata(&self.path).map_err(Error::io(&self.path, "look at"))?.len();
+        Ok((self.examples, bytes))
+    }
+}
+
+impl Output<'_> {
+    fn side(&mut self, problem: &ProblemRef) -> &mut SideOutput {
+        match self.split.side(&problem.id) {
+            Side::Train => &mut self.train,
+            Side::Val => &mut self.val,
+        }
+    }
+
+    /// The states of one search.
+    fn states(&mut self, states: Vec<OneStep>) -> Result<()> {
+        let Some(first) = states.first() else { return Ok(()) };
+        let side = self.side(&first.problem);
+        side.examples += states.iter().map(|state| state.targets.len() as u64).sum::<u64>();
+        side.corpus.append_states(&states)?;
+        if let Some(jsonl) = &mut side.jsonl {
+            states.iter().try_for_each(|state| jsonl.one_step(&side.header, state))?;
+        }
+        Ok(())
+    }
+
+    fn direct(&mut self, example: &Direct) -> Result<()> {
+        let problems = self.problems;
+        let side = self.side(&example.problem);
+        side.examples += 1;
+        side.corpus.append_direct(example)?;
+        side.jsonl.as_mut().map_or(Ok(()), |jsonl| jsonl.direct(example, problems))
+    }
+}
+
+/// Makes both files with what `fill` puts into them; after an error nothing of them is left.
+fn write_corpus(
+    converted: &Path,
+    header: CorpusHeader,
+    problems: &Problems,
+    options: &Options,
+    out: &Path,
+    fill: impl FnOnce(&mut Output<'_>) -> Result<()>,
+) -> Result<Counts> {
+    let check = |name, expected, value, holds: bool| match holds {
+        true => Ok(()),
+        false => Err(Error::Fraction { name, expected, value }),
+    };
+    let Options { sample_fraction, val_fraction, .. } = *options;
+    check(
+        "sample-fraction",
+        "above 0 and at most 1",
+        sample_fraction,
+        sample_fraction > 0.0 && sample_fraction <= 1.0,
+    )?;
+    check("val-fraction", "0 or more and below 1", val_fraction, (0.0..1.0).contains(&val_fraction))?;
+    fs::create_dir_all(out).map_err(Error::io(out, "create"))?;
+    let paths = [out.join("train.sr"), out.join("val.sr")];
+    let write = || {
+        let side = |path: &PathBuf, split| {
+            SideOutput::create(path.clone(), CorpusHeader { split, ..header.clone() }, options.jsonl)
+        };
+        let split = Split::new(&problems.set().problems, options.val_fraction, options.seed);
+        let (train, val) = (side(&paths[0], Side::Train)?, side(&paths[1], Side::Val)?);
+        let mut output = Output { problems, split, train, val };
+        fill(&mut output)?;
+        if output.train.examples + output.val.examples == 0 {
+            return Err(Error::NoExamples { file: converted.to_owned() });
+        }
+        let ((train, train_bytes), (val, val_bytes)) = (output.train.finish()?, output.val.finish()?);
+        for (side, examples) in [("training", train), ("validation", val)] {
+            if examples == 0 {
+                tracing::warn!("no {side} examples: all problems that were converted are on the other side");
+            }
+        }
+        Ok(Counts { train, val, bytes_per_example: (train_bytes + val_bytes) as f64 / (train + val) as f64 })
+    };
+    let result = write();
+    if !matches!(result, Ok(_) | Err(Error::File(sr_codec::Error::Locked { .. }))) {
+        for path in &paths {
+            // What was not begun cannot be removed; the error to report is the one above.
+            fs::remove_file(partial_path(path)).ok();
+            fs::remove_file(partial_path(jsonl_path(path))).ok();
+        }
+    }
+    result
+}

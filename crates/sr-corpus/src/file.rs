@@ -1,0 +1,416 @@
+//! Corpus files: record files of kind `corpus`, see `docs/formats.md`.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sr_codec::{Header, Kind, Reader, Writer};
+use sr_engine::PrimitiveSet;
+use sr_expr::{Expr, Op};
+use sr_prompt::Condition;
+use sr_trace::forms::{FormTable, FormTableBuilder};
+
+use crate::{Direct, Error, Example, Individual, OneStep, ProblemRef, Problems, Result, Side, Target, find_problems};
+
+/// Version of the records of corpus files.
+pub const CORPUS_VERSION: u32 = 1;
+
+/// What an example is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// A state and one of its children: [`OneStep`].
+    OneStep,
+    /// A problem and its formula: [`Direct`].
+    Direct,
+}
+
+/// What a prompt tells of the problem beside its points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Context {
+    /// Generation, number of variables, operators and constants.
+    Basic,
+}
+
+/// What a corpus file says of all its examples. Equal runs have equal headers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CorpusHeader {
+    /// What the examples are.
+    pub mode: Mode,
+    /// What their prompts tell.
+    pub context: Context,
+    /// Which side of the split this is.
+    pub split: Side,
+    /// Name of the problem set's file, without folders.
+    pub problems: String,
+    /// Name of the trace, without folders, if they were made from one.
+    pub traces: Option<String>,
+    /// Names of the trace's operators, or the problem set's; a problem may have its own.
+    pub operators: Vec<String>,
+    /// Constants, likewise.
+    pub constants: Vec<f64>,
+    /// Whether the targets are an expert's labels of the states.
+    pub dagger: bool,
+    /// Whose states these are: `basic_sr` for the expert's, `neural_sr` for a learner's.
+    pub original_source: Option<String>,
+    /// Whether the targets are ancestors of the best individual only.
+    pub ancestors_only: bool,
+    /// Whether individuals that were carried over are targets too.
+    pub include_elite: bool,
+    /// Share of the examples that was kept.
+    pub sample_fraction: f64,
+    /// Share of formulas that is for validation.
+    pub val_fraction: f64,
+    /// Seed of the split and the sampling.
+    pub seed: u64,
+}
+
+/// Writes a corpus file, which appears under its name when it is finished.
+pub struct CorpusWriter {
+    writer: Writer,
+}
+
+impl CorpusWriter {
+    /// Starts a new file.
+    ///
+    /// # Errors
+    /// As [`Writer::create`].
+    pub fn create(path: impl AsRef<Path>, header: &CorpusHeader) -> Result<Self> {
+        let header = Header { kind: Kind::Corpus, version: CORPUS_VERSION, params: header };
+        Ok(CorpusWriter { writer: Writer::create(path, &header)? })
+    }
+
+    /// Adds states of one search as one record, for they share most of their expressions; nothing if there are none.
+    ///
+    /// # Errors
+    /// If an expression is too large to be stored, or writing fails.
+    ///
+    /// # Panics
+    /// If they are of different searches.
+    pub fn append_states(&mut self, states: &[OneStep]) -> Result<()> {
+        let Some(first) = states.first() else { return Ok(()) };
+        let mut table = ScoredForms::default();
+        let states = states.iter().map(|state| {
+            assert!(state.problem == first.problem && state.seed == first.seed, "states of one search");
+            table.state(state)
+        });
+        let states = states.collect::<std::result::Result<Vec<_>, _>>();
+        let states = states.map_err(|source| Error::Form { problem: first.problem.id.clone(), source })?;
+        let problem = ProblemRecord::encode(&first.problem);
+        let ScoredForms { forms, mse, fitness, .. } = table;
+        Ok(self.writer.append(&SearchRecord {
+            problem,
+            seed: first.seed,
+            forms: forms.build(),
+            mse,
+            fitness,
+            states,
+        })?)
+    }
+
+    /// Adds a problem with its formula.
+    ///
+    /// # Errors
+    /// As [`append_states`](Self::append_states).
+    pub fn append_direct(&mut self, example: &Direct) -> Result<()> {
+        let mut forms = FormTableBuilder::new();
+        let id = || example.problem.id.clone();
+        forms.push(&example.target).map_err(|source| Error::Form { problem: id(), source })?;
+        Ok(self
+            .writer
+            .append(&DirectRecord { problem: ProblemRecord::encode(&example.problem), target: forms.build() })?)
+    }
+
+    /// Completes the file and puts it under its name; gives the number of records.
+    ///
+    /// # Errors
+    /// As [`Writer::finish`].
+    pub fn finish(self) -> Result<u64> {
+        Ok(self.writer.finish()?)
+    }
+}
+
+/// Reads a corpus file: an iterator over its examples, with one record in memory. A cut or damaged file gives all that
+/// comes before the damage, then an error that names the record.
+pub struct Corpus {
+    path: PathBuf,
+    reader: Reader<CorpusHeader>,
+    record: u64,
+    examples: VecDeque<Example>,
+    failed: bool,
+}
+
+impl Corpus {
+    /// Opens a file and reads its header.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref().to_owned();
+        let reader = Reader::open(&path, Kind::Corpus, CORPUS_VERSION)?;
+        Ok(Corpus { path, reader, record: 0, examples: VecDeque::new(), failed: false })
+    }
+
+    /// What holds for all examples.
+    pub fn header(&self) -> &CorpusHeader {
+        &self.reader.header().params
+    }
+
+    /// All remaining examples.
+    ///
+    /// # Errors
+    /// If the file is cut or damaged.
+    pub fn read_all(self) -> Result<Vec<Example>> {
+        self.collect()
+    }
+
+    /// The problem set the examples refer to: the given file, or the one that [`find_problems`] finds.
+    ///
+    /// # Errors
+    /// If it is not found or cannot be read.
+    pub fn problems(&self, given: Option<&Path>) -> Result<Problems> {
+        Problems::open(find_problems(&self.path, &self.header().problems, given)?)
+    }
+
+    /// Reads one more record; false at the end.
+    fn read_record(&mut self) -> Result<bool> {
+        let examples = match self.header().mode {
+            Mode::OneStep => self.reader.next_record::<SearchRecord>()?.map(SearchRecord::decode),
+            Mode::Direct => self.reader.next_record::<DirectRecord>()?.map(DirectRecord::decode),
+        };
+        let Some(examples) = examples else { return Ok(false) };
+        let (path, record) = (&self.path, self.record);
+        let bad = |Bad { field, reason }| Error::BadRecord { path: path.clone(), record, field, reason };
+        self.examples.extend(examples.map_err(bad)?);
+        self.record += 1;
+        Ok(true)
+    }
+}
+
+impl Iterator for Corpus {
+    type Item = Result<Example>;
+
+    fn next(&mut self) -> Option<Result<Example>> {
+        while self.examples.is_empty() && !self.failed {
+            match self.read_record() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => {
+                    self.failed = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        self.examples.pop_front().map(Ok)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct ProblemRecord {
+    id: String,
+    source: String,
+    fingerprint: u64,
+    variables: u16,
+    operators: Vec<String>,
+    constants: Vec<f64>,
+}
+
+/// States of one search.
+#[derive(Serialize, Deserialize)]
+struct SearchRecord {
+    problem: ProblemRecord,
+    seed: u64,
+    /// Distinct scored expressions of all states and their children.
+    forms: FormTable,
+    mse: Vec<f32>,
+    fitness: Vec<f32>,
+    states: Vec<StateRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StateRecord {
+    generation: u32,
+    condition: String,
+    /// The individuals, as places in the table.
+    population: Vec<u32>,
+    /// The children, likewise.
+    targets: Vec<u32>,
+    slots: Vec<u32>,
+    /// Absent if all are 1.
+    weights: Option<Vec<f32>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DirectRecord {
+    problem: ProblemRecord,
+    target: FormTable,
+}
+
+/// What does not fit in a record.
+struct Bad {
+    field: &'static str,
+    reason: String,
+}
+
+fn bad(field: &'static str) -> impl Fn(String) -> Bad {
+    move |reason| Bad { field, reason }
+}
+
+/// The table of a [`SearchRecord`] while it grows.
+#[derive(Default)]
+struct ScoredForms {
+    forms: FormTableBuilder,
+    mse: Vec<f32>,
+    fitness: Vec<f32>,
+    places: HashMap<(Arc<Expr>, u32, u32), u32>,
+}
+
+impl ScoredForms {
+    fn place(
+        &mut self,
+        expr: &Arc<Expr>,
+        mse: f32,
+        fitness: f32,
+    ) -> std::result::Result<u32, sr_trace::forms::FormError> {
+        let key = (expr.clone(), mse.to_bits(), fitness.to_bits());
+        if let Some(&place) = self.places.get(&key) {
+            return Ok(place);
+        }
+        let place = self.forms.push(expr)?;
+        self.mse.push(mse);
+        self.fitness.push(fitness);
+        self.places.insert(key, place);
+        Ok(place)
+    }
+
+    fn state(&mut self, state: &OneStep) -> std::result::Result<StateRecord, sr_trace::forms::FormError> {
+        let population = state.population.iter().map(|i| self.place(&i.expr, i.mse, i.fitness));
+        let population = population.collect::<std::result::Result<_, _>>()?;
+        let targets = state.targets.iter().map(|t| self.place(&t.expr, t.mse, t.fitness));
+        let targets = targets.collect::<std::result::Result<_, _>>()?;
+        let weights: Vec<f32> = state.targets.iter().map(|target| target.weight).collect();
+        Ok(StateRecord {
+            generation: state.generation,
+            condition: state.condition.name().to_owned(),
+            population,
+            targets,
+            slots: state.targets.iter().map(|target| target.slot).collect(),
+            weights: weights.iter().any(|&weight| weight != 1.0).then_some(weights),
+        })
+    }
+}
+
+impl ProblemRecord {
+    fn encode(problem: &ProblemRef) -> Self {
+        ProblemRecord {
+            id: problem.id.clone(),
+            source: problem.source.clone(),
+            fingerprint: problem.fingerprint,
+            variables: problem.primitives.n_variables(),
+            operators: problem.primitives.ops().iter().map(|op| op.name().to_owned()).collect(),
+            constants: problem.primitives.constants().to_vec(),
+        }
+    }
+
+    fn decode(self) -> std::result::Result<Arc<ProblemRef>, Bad> {
+        let ProblemRecord { id, source, fingerprint, variables, operators, constants } = self;
+        let op = |name: &String| Op::from_name(name).ok_or_else(|| format!("unknown operator {name:?}"));
+        let ops = operators.iter().map(op).collect::<std::result::Result<_, _>>().map_err(bad("operators"))?;
+        let primitives = PrimitiveSet::new(ops, constants, variables);
+        let primitives = primitives.map_err(|error| error.to_string()).map_err(bad("problem"))?;
+        Ok(Arc::new(ProblemRef { id, source, fingerprint, primitives }))
+    }
+}
+
+impl SearchRecord {
+    fn decode(self) -> std::result::Result<Vec<Example>, Bad> {
+        let problem = self.problem.decode()?;
+        let forms = self.forms.decode().map_err(|error| error.to_string()).map_err(bad("forms"))?;
+        if self.mse.len() != forms.len() || self.fitness.len() != forms.len() {
+            let found = format!("{} errors and {} fitnesses", self.mse.len(), self.fitness.len());
+            return Err(bad("forms")(format!("{} forms do not go with {found}", forms.len())));
+        }
+        let individual = |&place: &u32| match forms.get(place as usize) {
+            Some(expr) => {
+                let place = place as usize;
+                Ok(Individual { expr: expr.clone(), mse: self.mse[place], fitness: self.fitness[place] })
+            }
+            None => Err(format!("there is no form {place}")),
+        };
+        let examples = self.states.iter().map(|state| {
+            let n = state.targets.len();
+            let weights = state.weights.clone().unwrap_or_else(|| vec![1.0; n]);
+            if n == 0 || state.slots.len() != n || weights.len() != n {
+                return Err(bad("targets")(format!("{n} do not go with slots and weights")));
+            }
+            if let Some(weight) = weights.iter().find(|weight| !weight.is_finite() || **weight < 0.0) {
+                return Err(bad("weights")(format!("{weight} is no weight")));
+            }
+            let condition = Condition::from_name(&state.condition)
+                .ok_or_else(|| bad("condition")(format!("unknown condition {:?}", state.condition)))?;
+            let population: Vec<Individual> = state
+                .population
+                .iter()
+                .map(individual)
+                .collect::<std::result::Result<_, _>>()
+                .map_err(bad("population"))?;
+            let targets = state.targets.iter().zip(&state.slots).zip(weights).map(|((place, &slot), weight)| {
+                let Individual { expr, mse, fitness } = individual(place)?;
+                Ok(Target { expr, mse, fitness, weight, slot })
+            });
+            let targets = targets.collect::<std::result::Result<_, _>>().map_err(bad("targets"))?;
+            let (problem, seed, generation) = (problem.clone(), self.seed, state.generation);
+            Ok(Example::OneStep(OneStep { problem, seed, generation, population, condition, targets }))
+        });
+        examples.collect()
+    }
+}
+
+impl DirectRecord {
+    fn decode(self) -> std::result::Result<Vec<Example>, Bad> {
+        let problem = self.problem.decode()?;
+        let forms = self.target.decode().map_err(|error| error.to_string()).map_err(bad("target"))?;
+        match <[Arc<Expr>; 1]>::try_from(forms) {
+            Ok([target]) => Ok(vec![Example::Direct(Direct { problem, target })]),
+            Err(forms) => Err(bad("target")(format!("expected one expression, found {}", forms.len()))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> SearchRecord {
+        let primitives = PrimitiveSet::new(vec![Op::Add], vec![1.0], 1).expect("primitives");
+        let problem = ProblemRef { id: "p".into(), source: "s".into(), fingerprint: 1, primitives };
+        let mut forms = FormTableBuilder::new();
+        forms.push(&Expr::var(0)).expect("small");
+        let weights = Some(vec![0.5]);
+        let (population, targets, slots) = (vec![0, 0], vec![0], vec![1]);
+        let state = StateRecord { generation: 3, condition: "ALL".into(), population, targets, slots, weights };
+        let (mse, fitness, states) = (vec![2.0], vec![-2.01], vec![state]);
+        SearchRecord { problem: ProblemRecord::encode(&problem), seed: 4, forms: forms.build(), mse, fitness, states }
+    }
+
+    #[test]
+    fn records_that_do_not_fit_together_are_refused_by_field() {
+        assert_eq!(record().decode().map_err(|bad| bad.reason).expect("it fits together").len(), 1);
+        let field = |change: fn(&mut SearchRecord)| {
+            let mut record = record();
+            change(&mut record);
+            record.decode().expect_err("refused").field
+        };
+        assert_eq!(field(|record| record.mse.clear()), "forms");
+        assert_eq!(field(|record| record.states[0].population[1] = 1), "population");
+        assert_eq!(field(|record| record.states[0].targets[0] = u32::MAX), "targets");
+        assert_eq!(field(|record| record.states[0].targets.clear()), "targets");
+        assert_eq!(field(|record| record.states[0].slots.clear()), "targets");
+        assert_eq!(field(|record| record.states[0].weights = Some(vec![f32::NAN])), "weights");
+        assert_eq!(field(|record| record.states[0].condition = "NONE".into()), "condition");
+        assert_eq!(field(|record| record.problem.operators[0] = "sinh".into()), "operators");
+        assert_eq!(field(|record| record.problem.constants[0] = f64::NAN), "problem");
+    }
+}

@@ -1,0 +1,117 @@
+//! Training and validation problems.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+use sr_engine::random::{Key, Purpose, problem_key};
+use sr_problems::Problem;
+
+/// A side of the split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// For fitting.
+    Train,
+    /// For judging what was fitted.
+    Val,
+}
+
+/// Which problems are for validation.
+///
+/// Problems whose formulas share a skeleton (the form without its numbers) are one group; a problem without a formula is
+/// one by itself. A group is for validation if its random number in `[0, 1)`, keyed by seed and skeleton, is below
+/// `val_fraction`. So a formula stays on its side in every problem set and every trace of it, and what is aggregated over
+/// rounds does not leak. Where one side of two or more groups would be empty, the group nearest to the border crosses it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    val: HashSet<String>,
+}
+
+impl Split {
+    /// Splits all problems of a set, so that the side does not depend on which of them were searched.
+    ///
+    /// `val_fraction` is in `[0, 1)`; at 0 there is no validation.
+    pub fn new(problems: &[Problem], val_fraction: f64, seed: u64) -> Self {
+        let mut by_group: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for problem in problems {
+            let group = match &problem.source {
+                Some(source) => source.skeleton(),
+                None => format!("problem {}", problem.id),
+            };
+            by_group.entry(group).or_default().push(&problem.id);
+        }
+        let draw = |group: &str| Key::new(seed, Purpose::Split, problem_key(group)).rng().unit();
+        let mut groups: Vec<(f64, Vec<&str>)> =
+            by_group.iter().map(|(group, ids)| (draw(group), ids.clone())).collect();
+        groups.sort_by(|a, b| a.0.total_cmp(&b.0)); // stable: equal numbers stay in order of their skeletons
+        let below = groups.iter().filter(|(number, _)| *number < val_fraction).count();
+        let n_val = match groups.len() {
+            _ if val_fraction <= 0.0 => 0,
+            0 | 1 => 0,
+            several => below.clamp(1, several - 1),
+        };
+        Split { val: groups[..n_val].iter().flat_map(|(_, ids)| ids.iter().map(|&id| id.to_owned())).collect() }
+    }
+
+    /// The side of a problem.
+    pub fn side(&self, id: &str) -> Side {
+        if self.val.contains(id) { Side::Val } else { Side::Train }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sr_problems::{Generator, RandomParams, parse_operators};
+
+    fn problems(n: u32) -> Vec<Problem> {
+        let operators = parse_operators("arith").expect("operators");
+        let generator = Generator::new(RandomParams::arith(operators, vec![1.0, 2.5], 0.3, 1)).expect("settings");
+        (0..n).map(|index| generator.problem(index).expect("a problem")).collect()
+    }
+
+    fn skeletons(problems: &[Problem], split: &Split, side: Side) -> HashSet<String> {
+        let of_side = problems.iter().filter(|problem| split.side(&problem.id) == side);
+        of_side.map(|problem| problem.source.as_ref().expect("random problems have formulas").skeleton()).collect()
+    }
+
+    #[test]
+    fn no_skeleton_is_on_both_sides() {
+        let problems = problems(300);
+        let distinct: HashSet<String> =
+            problems.iter().map(|p| p.source.as_ref().expect("a formula").skeleton()).collect();
+        assert!(distinct.len() < problems.len(), "no two problems share a skeleton: the test shows nothing");
+        for seed in 0..5 {
+            let split = Split::new(&problems, 0.2, seed);
+            let val = skeletons(&problems, &split, Side::Val);
+            assert!(val.is_disjoint(&skeletons(&problems, &split, Side::Train)));
+            assert!((distinct.len() / 10..distinct.len() * 3 / 10).contains(&val.len()), "{}", val.len());
+        }
+    }
+
+    #[test]
+    fn the_side_depends_on_seed_and_skeleton_alone() {
+        let problems = problems(300);
+        let (whole, part) = (Split::new(&problems, 0.2, 7), Split::new(&problems[50..250], 0.2, 7));
+        assert!(problems[50..250].iter().all(|problem| whole.side(&problem.id) == part.side(&problem.id)));
+        assert_ne!(whole, Split::new(&problems, 0.2, 8));
+    }
+
+    #[test]
+    fn both_sides_get_a_group_if_there_are_two() {
+        let mut problems = problems(2);
+        problems[0].source = Some("x0 + 1".parse().expect("a formula"));
+        problems[1].source = Some("x0 * 1".parse().expect("a formula"));
+        for fraction in [1e-9, 0.5, 0.999_999] {
+            let split = Split::new(&problems, fraction, 3);
+            let n_val = problems.iter().filter(|problem| split.side(&problem.id) == Side::Val).count();
+            assert_eq!(n_val, 1, "{fraction}");
+        }
+        let one_side = |problems: &[Problem], fraction| Split::new(problems, fraction, 3).val.is_empty();
+        assert!(one_side(&problems, 0.0), "no validation was asked for");
+        problems[1].source = Some("x0 + 2".parse().expect("a formula"));
+        assert!(one_side(&problems, 0.9), "one group cannot be split");
+        problems.iter_mut().for_each(|problem| problem.source = None);
+        assert!(!one_side(&problems, 0.5), "without formulas every problem is a group");
+    }
+}

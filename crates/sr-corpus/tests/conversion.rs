@@ -1,0 +1,381 @@
+//! From searches to corpora and back.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sr_corpus::{
+    Corpus, Direct, Error, Example, OneStep, Options, Problems, Side, Split, Targets, convert_problems, convert_trace,
+    find_problems, one_step,
+};
+use sr_engine::{Expert, Offspring, Origin, Policy, Search, SearchConfig, State, run};
+use sr_problems::{Generator, ProblemSet, RandomParams, SetParams, parse_operators};
+use sr_prompt::{PromptState, PromptWriter};
+use sr_trace::{
+    Label, LabelParams, LabelSet, Recorder, StateLabels, TraceHeader, TraceReader, TraceWriter, Trajectory,
+};
+
+const GENERATIONS: usize = 6;
+const POPULATION: usize = 20;
+const PROBLEMS: usize = 8;
+
+/// A folder with `problems.sr` and `trace.sr` of one search each, and the prompts a learner would have read on the way.
+struct Fixture {
+    folder: tempfile::TempDir,
+    live_prompts: Vec<Vec<Vec<i32>>>,
+}
+
+/// Proposes as the expert does and writes the prompts that a learner would read.
+struct Reading<'a>(&'a mut Vec<Vec<i32>>);
+
+impl Policy for Reading<'_> {
+    fn propose(&mut self, states: &[State<'_>], wanted: &[usize]) -> Vec<Vec<Offspring>> {
+        let writer = PromptWriter::default();
+        self.0.extend(states.iter().map(|state| writer.write(&PromptState::of(state)).expect("a prompt")));
+        Expert.propose(states, wanted)
+    }
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let params = RandomParams::arith(parse_operators("+,-,*,sin").expect("operators"), vec![1.0, 2.5], 0.4, 3);
+        let generator = Generator::new(params.clone()).expect("settings");
+        let problems: Vec<_> = (0..PROBLEMS as u32).map(|index| generator.problem(index).expect("a problem")).collect();
+        let (operators, constants) = (problems[0].operators.clone(), problems[0].constants.clone());
+        let params = SetParams { operators, constants, seed: 3, origin: sr_problems::Origin::Random(params) };
+        ProblemSet { params, problems: problems.clone() }.write(folder.path().join("problems.sr")).expect("written");
+
+        let config = SearchConfig { generations: GENERATIONS as u32, early_stop_mse: None, ..SearchConfig::basic() };
+        assert_eq!(config.population_size, POPULATION);
+        let mut writer = None;
+        let mut live_prompts = Vec::new();
+        for problem in &problems {
+            let instance = Arc::new(problem.instance().expect("an instance"));
+            let writer = writer.get_or_insert_with(|| {
+                let header = TraceHeader::of_expert("problems.sr", instance.primitives(), &config, "basic", 3);
+                TraceWriter::create(folder.path().join("trace.sr"), &header).expect("created")
+            });
+            let mut search = Search::new(instance, config.clone(), 3).expect("a search");
+            let mut recorders = [Recorder::new(3)];
+            let mut prompts = Vec::new();
+            let outcome = run(std::slice::from_mut(&mut search), &mut Reading(&mut prompts), &mut recorders).remove(0);
+            let [recorder] = recorders;
+            writer.append(&recorder.finish(&outcome)).expect("written");
+            live_prompts.push(prompts);
+        }
+        writer.expect("there are problems").finish().expect("finished");
+        Fixture { folder, live_prompts }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn problems(&self) -> Problems {
+        Problems::open(self.path("problems.sr")).expect("the problem set")
+    }
+
+    fn trajectories(&self) -> Vec<Trajectory> {
+        TraceReader::open(self.path("trace.sr")).expect("the trace").collect::<Result<_, _>>().expect("whole")
+    }
+
+    fn convert(&self, options: &Options, out: &str) -> sr_corpus::Result<sr_corpus::Counts> {
+        convert_trace(&self.path("trace.sr"), &self.problems(), options, &self.path(out), || {})
+    }
+
+    /// The states of both sides.
+    fn states(&self, out: &str) -> Vec<OneStep> {
+        let sides = ["train.sr", "val.sr"].map(|name| read(&self.path(out).join(name)));
+        let states = sides.into_iter().flatten().map(|example| match example {
+            Example::OneStep(state) => state,
+            Example::Direct(_) => panic!("not a one-step example"),
+        });
+        states.collect()
+    }
+
+    /// The trace again, each state with labels: its first three individuals in reverse order, weighted 1, ½, ⅓.
+    fn relabelled(&self) -> PathBuf {
+        let path = self.path("relabelled.sr");
+        let header = TraceReader::open(self.path("trace.sr")).expect("the trace").header().clone();
+        let mut writer = TraceWriter::create(&path, &TraceHeader { dagger: true, ..header }).expect("created");
+        for mut trajectory in self.trajectories() {
+            let states = trajectory.generations[..GENERATIONS - 1].iter().map(|record| {
+                let labels = (0..3_u8).map(|n| {
+                    let child = record.individuals[2 - usize::from(n)].clone();
+                    let child = sr_trace::IndividualRecord { parents: sr_engine::Parents::None, edit: None, ..child };
+                    Label { child, gain_parent: 0.0, gain_best: 0.0, weight: 1.0 / f32::from(n + 1) }
+                });
+                let children = labels.collect();
+                StateLabels { generation: record.generation, state_hash: record.state_hash(), children }
+            });
+            let states = states.collect();
+            let params = LabelParams { seed: 1, samples: 3 };
+            trajectory.add_labels(LabelSet { mode: "all".into(), params, source: "basic_sr".into(), states });
+            writer.append(&trajectory).expect("written");
+        }
+        writer.finish().expect("finished");
+        path
+    }
+}
+
+fn read(path: &Path) -> Vec<Example> {
+    Corpus::open(path).expect("a corpus").read_all().expect("whole")
+}
+
+fn next_generation(include_elite: bool) -> Options {
+    Options { targets: Targets::NextGeneration { include_elite }, ..Options::default() }
+}
+
+#[test]
+fn every_child_but_the_elite_is_an_example() {
+    let fixture = Fixture::new();
+    let counts = fixture.convert(&next_generation(false), "a").expect("converted");
+    assert_eq!((counts.train + counts.val) as usize, PROBLEMS * (GENERATIONS - 1) * (POPULATION - 1));
+    assert!(counts.train > 0 && counts.val > 0);
+    assert!(counts.bytes_per_example < 60.0, "{} bytes an example", counts.bytes_per_example);
+    let counts = fixture.convert(&next_generation(true), "b").expect("converted");
+    assert_eq!((counts.train + counts.val) as usize, PROBLEMS * (GENERATIONS - 1) * POPULATION);
+    for state in fixture.states("a") {
+        assert_eq!(state.population.len(), POPULATION);
+        assert!(state.targets.iter().map(|target| target.slot).eq(1..POPULATION as u32), "the elite has slot 0");
+    }
+}
+
+#[test]
+fn the_corpus_gives_the_prompt_that_the_search_would_have_given() {
+    let fixture = Fixture::new();
+    fixture.convert(&next_generation(false), "a").expect("converted");
+    let ids: Vec<String> = fixture.trajectories().into_iter().map(|trajectory| trajectory.problem_id).collect();
+    let states = fixture.states("a");
+    assert_eq!(states.len(), PROBLEMS * (GENERATIONS - 1));
+    for state in states {
+        let problem = ids.iter().position(|id| *id == state.problem.id).expect("a problem of the trace");
+        let prompt = PromptWriter::default().write(&state.prompt_state()).expect("a prompt");
+        assert_eq!(prompt, fixture.live_prompts[problem][state.generation as usize]);
+    }
+}
+
+#[test]
+fn what_is_written_is_read_again_and_equal_runs_give_equal_bytes() {
+    let fixture = Fixture::new();
+    let options = Options { sample_fraction: 0.5, jsonl: true, ..Options::default() };
+    fixture.convert(&options, "a").expect("converted");
+    fixture.convert(&options, "b").expect("converted");
+    for name in ["train.sr", "val.sr", "train.jsonl", "val.jsonl"] {
+        let [a, b] = ["a", "b"].map(|out| fs::read(fixture.path(out).join(name)).expect("written"));
+        assert_eq!(a, b, "{name}");
+    }
+    let mut read = fixture.states("a");
+    for trajectory in fixture.trajectories() {
+        let position = read.iter().position(|state| state.problem.id == trajectory.problem_id).expect("its states");
+        let problem = read[position].problem.clone();
+        let made = one_step(&trajectory, &problem, &options).expect("examples");
+        let rest = read.split_off(position + made.len());
+        assert_eq!(read.split_off(position), made);
+        read.extend(rest);
+    }
+    assert!(read.is_empty());
+}
+
+#[test]
+fn a_smaller_sample_is_part_of_a_larger_one() {
+    let fixture = Fixture::new();
+    let slots = |sample_fraction, out: &str| -> HashSet<(String, u32, u32)> {
+        fixture.convert(&Options { sample_fraction, ..Options::default() }, out).expect("converted");
+        let states = fixture.states(out).into_iter().flat_map(|state| {
+            let slots: Vec<u32> = state.targets.iter().map(|target| target.slot).collect();
+            slots.into_iter().map(move |slot| (state.problem.id.clone(), state.generation, slot))
+        });
+        states.collect()
+    };
+    let (all, half, tenth) = (slots(1.0, "all"), slots(0.5, "half"), slots(0.1, "tenth"));
+    assert!(tenth.is_subset(&half) && half.is_subset(&all));
+    assert!(half.len().abs_diff(all.len() / 2) < all.len() / 10, "{} of {}", half.len(), all.len());
+}
+
+#[test]
+fn ancestors_are_those_of_the_true_winner() {
+    let fixture = Fixture::new();
+    let targets = Targets::Ancestors { include_elite: false };
+    fixture.convert(&Options { targets, ..Options::default() }, "a").expect("converted");
+    let states = fixture.states("a");
+    let mut expected = 0;
+    for trajectory in fixture.trajectories() {
+        for (generation, line) in trajectory.lineage().into_iter().enumerate().skip(1) {
+            let record = &trajectory.generations[generation];
+            let made: Vec<u32> =
+                line.into_iter().filter(|&slot| record.individuals[slot as usize].origin != Origin::Elite).collect();
+            let is_it = |state: &&OneStep| {
+                state.problem.id == trajectory.problem_id && state.generation as usize == generation - 1
+            };
+            let found = states.iter().find(is_it).map(|state| state.targets.iter().map(|t| t.slot).collect::<Vec<_>>());
+            assert_eq!(found.unwrap_or_default(), made);
+            expected += made.len();
+        }
+    }
+    assert_eq!(states.iter().map(|state| state.targets.len()).sum::<usize>(), expected);
+    assert!(expected > 0);
+}
+
+#[test]
+fn dagger_pairs_the_visited_population_with_the_labels_of_that_state() {
+    let fixture = Fixture::new();
+    let trace = fixture.relabelled();
+    let options = Options { targets: Targets::Labels, ..Options::default() };
+    let out = fixture.path("a");
+    let counts = convert_trace(&trace, &fixture.problems(), &options, &out, || {}).expect("converted");
+    assert_eq!((counts.train + counts.val) as usize, PROBLEMS * (GENERATIONS - 1) * 3);
+    assert!(Corpus::open(out.join("val.sr")).expect("a corpus").header().dagger);
+    let trajectories = fixture.trajectories();
+    for state in fixture.states("a") {
+        let trajectory = trajectories.iter().find(|t| t.problem_id == state.problem.id).expect("its trajectory");
+        let visited = &trajectory.generation(state.generation).expect("its generation").individuals;
+        assert!(state.population.iter().map(|i| &i.expr).eq(visited.iter().map(|i| &i.expr)));
+        assert!(state.targets.iter().map(|t| &t.expr).eq(visited[..3].iter().rev().map(|i| &i.expr)));
+        assert_eq!(state.targets.iter().map(|t| t.weight).collect::<Vec<_>>(), [1.0, 0.5, 1.0 / 3.0]);
+    }
+}
+
+#[test]
+fn labels_that_are_missing_or_of_another_state_are_errors() {
+    let fixture = Fixture::new();
+    let options = Options { targets: Targets::Labels, ..Options::default() };
+    assert!(matches!(fixture.convert(&options, "a"), Err(Error::NotRelabelled { seed: 3, .. })));
+    let mut trajectory = TraceReader::open(fixture.relabelled()).expect("a trace").next().expect("one").expect("whole");
+    trajectory.labels[0].states[2].state_hash ^= 1;
+    fixture.convert(&Options::default(), "b").expect("converted");
+    let problem = fixture.states("b")[0].problem.clone();
+    let error = one_step(&trajectory, &problem, &options).expect_err("another state");
+    assert!(matches!(error, Error::OtherState { generation: 2, .. }), "{error}");
+}
+
+#[test]
+fn sides_share_no_problem_and_no_skeleton_in_any_trace_of_the_set() {
+    let fixture = Fixture::new();
+    let trace = fixture.relabelled();
+    let problems = fixture.problems();
+    fixture.convert(&Options { val_fraction: 0.4, ..Options::default() }, "a").expect("converted");
+    let dagger = Options { targets: Targets::Labels, val_fraction: 0.4, ..Options::default() };
+    convert_trace(&trace, &problems, &dagger, &fixture.path("b"), || {}).expect("converted");
+    convert_problems(&problems, &Options { val_fraction: 0.4, ..Options::default() }, &fixture.path("c"), || {})
+        .expect("converted");
+    let skeletons = |name: &str| -> HashSet<String> {
+        let examples = ["a", "b", "c"].into_iter().flat_map(|out| read(&fixture.path(out).join(name)));
+        let problem = |example: Example| problems.get(example.problem()).expect("of the set").source.clone();
+        examples.map(|example| problem(example).expect("a formula").skeleton()).collect()
+    };
+    let (train, val) = (skeletons("train.sr"), skeletons("val.sr"));
+    assert!(!train.is_empty() && !val.is_empty() && train.is_disjoint(&val));
+    let split = Split::new(&problems.set().problems, 0.4, 0);
+    let val_of_split = problems.set().problems.iter().filter(|problem| split.side(&problem.id) == Side::Val);
+    let val_of_split: HashSet<String> =
+        val_of_split.map(|problem| problem.source.as_ref().expect("a formula").skeleton()).collect();
+    assert_eq!(val, val_of_split);
+}
+
+#[test]
+fn the_text_export_has_a_line_for_each_target() {
+    let fixture = Fixture::new();
+    let options = Options { jsonl: true, ..Options::default() };
+    let counts = fixture.convert(&options, "a").expect("converted");
+    let lines = |out: &str, name: &str| -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(fixture.path(out).join(name)).expect("written");
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    let train = lines("a", "train.jsonl");
+    assert_eq!((train.len() as u64, lines("a", "val.jsonl").len() as u64), (counts.train, counts.val));
+    let Example::OneStep(state) = &read(&fixture.path("a").join("train.sr"))[0] else { panic!("a one-step example") };
+    assert_eq!(train[0]["expression_id"], state.problem.id);
+    assert_eq!(train[0]["target"], state.targets[0].expr.to_string());
+    let context = train[0]["context"].as_str().expect("a text");
+    assert!(context.starts_with("generation: 0 | ") && context.contains("ops: *,+,-,sin | constants: 1.0,2.5"));
+    let population = train[0]["population"].as_str().expect("a text");
+    assert!(population.starts_with("x0 <FITNESS>-"), "{population}");
+    assert_eq!(population.matches("<FITNESS>").count(), POPULATION);
+    assert_eq!(train[0]["metadata"]["source_expressions_file"], "problems.sr");
+    assert_eq!(train[0]["metadata"]["generation"], 0);
+
+    convert_problems(&fixture.problems(), &options, &fixture.path("b"), || {}).expect("converted");
+    let direct = lines("b", "train.jsonl");
+    let Example::Direct(Direct { problem, target }) = &read(&fixture.path("b").join("train.sr"))[0] else {
+        panic!("a direct example")
+    };
+    let problems = fixture.problems();
+    let data = problems.get(problem).expect("of the set");
+    assert_eq!(direct[0]["target"], target.to_string());
+    assert_eq!(direct[0]["y_data"].as_array().expect("a list").len(), data.y.len());
+    assert_eq!(direct[0]["X_data"][1][0], data.x.column(0)[1]);
+}
+
+#[test]
+fn a_cut_corpus_gives_its_whole_records_and_then_an_error() {
+    let fixture = Fixture::new();
+    fixture.convert(&Options::default(), "a").expect("converted");
+    let path = fixture.path("a").join("train.sr");
+    let whole = read(&path);
+    let bytes = fs::read(&path).expect("the corpus");
+    fs::write(&path, &bytes[..bytes.len() * 2 / 3]).expect("cut");
+    let examples: Vec<_> = Corpus::open(&path).expect("the header is whole").collect();
+    let (last, before) = examples.split_last().expect("something");
+    assert!(matches!(last, Err(Error::File(sr_codec::Error::Truncated { .. }))));
+    assert!(!before.is_empty() && before.len() < whole.len());
+    assert!(before.iter().zip(&whole).all(|(cut, whole)| cut.as_ref().expect("whole") == whole));
+}
+
+#[test]
+fn a_failed_conversion_leaves_the_folder_as_it_was() {
+    let fixture = Fixture::new();
+    let options = Options { jsonl: true, ..Options::default() };
+    fixture.convert(&options, "a").expect("converted");
+    let listing = || {
+        let entries = fs::read_dir(fixture.path("a")).expect("a folder").map(|entry| entry.expect("an entry").path());
+        let mut files: Vec<_> = entries.map(|path| (fs::read(&path).expect("readable"), path)).collect();
+        files.sort_by(|a, b| a.1.cmp(&b.1));
+        files
+    };
+    let before = listing();
+    assert_eq!(before.len(), 4);
+    let trace = fs::read(fixture.path("trace.sr")).expect("the trace");
+    fs::write(fixture.path("trace.sr"), &trace[..trace.len() - 40]).expect("cut");
+    assert!(matches!(fixture.convert(&options, "a"), Err(Error::Trace(_))));
+    assert!(listing() == before);
+    let bad = Options { sample_fraction: 0.0, ..options };
+    assert!(matches!(fixture.convert(&bad, "a"), Err(Error::Fraction { name: "sample-fraction", .. })));
+    assert!(listing() == before);
+}
+
+#[test]
+fn the_problem_set_is_found_and_has_to_be_the_right_one() {
+    let fixture = Fixture::new();
+    fixture.convert(&Options::default(), "corpus").expect("converted");
+    // One folder up from the corpus.
+    let corpus = Corpus::open(fixture.path("corpus").join("train.sr")).expect("a corpus");
+    let problems = corpus.problems(None).expect("found");
+    let example = corpus.read_all().expect("whole").remove(0);
+    assert!(problems.get(example.problem()).is_ok());
+    let missing = find_problems(&fixture.path("corpus/train.sr"), "other.sr", None).expect_err("not there");
+    assert!(missing.to_string().contains("--problems"), "{missing}");
+
+    let other = fixture.path("other.sr");
+    sr_problems::suite("simple", 1).expect("a suite").write(&other).expect("written");
+    let suite = Problems::open(&other).expect("a problem set");
+    assert!(matches!(suite.get(example.problem()), Err(Error::NoSuchProblem { .. })));
+    let mut set = problems.set().clone();
+    set.problems.iter_mut().for_each(|problem| problem.y[0] += 1.0);
+    set.write(&other).expect("written");
+    let changed = Problems::open(&other).expect("a problem set");
+    assert!(matches!(changed.get(example.problem()), Err(Error::OtherProblem { .. })));
+}
+
+#[test]
+fn problems_without_a_formula_have_no_direct_example() {
+    let fixture = Fixture::new();
+    let mut set = fixture.problems().set().clone();
+    set.problems[1].source = None;
+    set.write(fixture.path("own.sr")).expect("written");
+    let problems = Problems::open(fixture.path("own.sr")).expect("a problem set");
+    let result = convert_problems(&problems, &Options::default(), &fixture.path("a"), || {});
+    assert!(matches!(result, Err(Error::NoFormula { id }) if id == set.problems[1].id));
+}

@@ -1,0 +1,145 @@
+//! The states that a search visited.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use sr_engine::random::{Key, Purpose, problem_key};
+use sr_engine::{
+    Budget, Deadline, Evaluator, Individual, Instance, Origin, Population, PrimitiveSet, Score, SearchConfig, State,
+    Survival,
+};
+use sr_expr::Expr;
+use sr_trace::{GenerationRecord, IndividualRecord, Trajectory};
+
+use crate::{Error, Result};
+
+/// Odd, so that multiplying by it maps no two seeds to one.
+const SEED_MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Shows every state of a trajectory that has a successor, as the search saw it: population with scores and origins,
+/// best individual, stagnation, budget of generations and evaluations. All of it is read from the trajectory; nothing
+/// is searched again, so what is done in one state cannot change the next. The instance gives the data only;
+/// primitives are the trajectory's.
+///
+/// The key is that of the labels: (`seed` and the trajectory's own, [`Purpose::Labels`], problem, generation), so that
+/// two searches of one problem are not labelled with the same random numbers.
+/// There is no time limit, since labels must not depend on the machine.
+/// With unique forms, forms that were proposed and did not survive are not in the trajectory, and so not in `seen`.
+///
+/// # Errors
+/// If the instance is not the one that was searched.
+pub fn visit(
+    trajectory: &Trajectory,
+    instance: &Instance,
+    config: &SearchConfig,
+    seed: u64,
+    mut show: impl FnMut(&State<'_>, &GenerationRecord),
+) -> Result<()> {
+    config.validate()?;
+    // The problem's own primitives may not be those of the search.
+    let own = instance.primitives() == &trajectory.primitives;
+    let searched = if own { None } else { Some(with_primitives(instance, &trajectory.primitives)?) };
+    let instance = searched.as_ref().unwrap_or(instance);
+    let exprs = trajectory.generations.iter().flat_map(|record| &record.individuals).map(|i| &i.expr);
+    let (expected, found) = (exprs.map(|expr| expr.n_variables()).max().unwrap_or(0), instance.x().n_columns());
+    if expected > found {
+        return Err(Error::Variables { problem: instance.id().to_owned(), expected, found });
+    }
+    let config = SearchConfig { time_limit: None, ..config.clone() };
+    let seed = seed.wrapping_add(trajectory.seed.wrapping_mul(SEED_MIX));
+    let key = Key::new(seed, Purpose::Labels, problem_key(instance.id()));
+    let mut scorer = Scorer { instance, config: &config, evaluator: Evaluator::default(), known: HashMap::new() };
+    let mut best: Option<Individual> = None;
+    let mut stagnation = 0;
+    let mut seen = HashSet::new();
+    let mut evaluations = 0;
+    let Some((_, states)) = trajectory.generations.split_last() else { return Ok(()) };
+    for record in states {
+        let population = scorer.population(record)?;
+        match &best {
+            Some(_) if !record.improved => stagnation += 1,
+            // A search that was continued may have known a better individual, but it is not recorded.
+            _ => (best, stagnation) = (Some(population[record.best_index as usize].clone()), 0),
+        }
+        if config.unique {
+            seen.extend(population.iter().map(|individual| individual.tree().hash64()));
+        }
+        evaluations += match config.survival {
+            _ if evaluations == 0 => population.len(),
+            // With unique forms a generation may have fewer children than wanted.
+            Survival::Generational => population.iter().filter(|i| i.origin != Origin::Elite).count(),
+            Survival::Plus => config.population_size - config.elitism,
+        };
+        let state = State {
+            instance,
+            config: &config,
+            generation: record.generation,
+            population: &population,
+            best: best.as_ref().expect("the first state sets it"),
+            stagnation,
+            budget: Budget {
+                generations: config.generations.saturating_sub(record.generation + 1),
+                evaluations: config.max_evaluations.map(|max| max.saturating_sub(evaluations as u64)),
+                time: None,
+            },
+            seen: &seen,
+            key: key.generation(record.generation + 1),
+        };
+        show(&state, record);
+    }
+    Ok(())
+}
+
+fn with_primitives(instance: &Instance, primitives: &PrimitiveSet) -> Result<Instance> {
+    let (expected, found) = (usize::from(primitives.n_variables()), instance.x().n_columns());
+    Instance::new(instance.id(), instance.x().clone(), instance.y().to_vec(), primitives.clone())
+        .map_err(|_| Error::Variables { problem: instance.id().to_owned(), expected, found })
+}
+
+/// Gives recorded individuals their scores in f64 again, each expression's once.
+struct Scorer<'a> {
+    instance: &'a Instance,
+    config: &'a SearchConfig,
+    evaluator: Evaluator,
+    known: HashMap<Arc<Expr>, Score>,
+}
+
+impl Scorer<'_> {
+    fn population(&mut self, record: &GenerationRecord) -> Result<Population> {
+        let individuals = record.individuals.iter().map(|i| self.individual(i, record.generation));
+        Ok(Population::new(individuals.collect::<Result<_>>()?))
+    }
+
+    fn individual(&mut self, recorded: &IndividualRecord, generation: u32) -> Result<Individual> {
+        let score = match self.known.get(&recorded.expr) {
+            Some(&score) => score,
+            None => self.score(&recorded.expr),
+        };
+        // A search whose time is over stops scoring, and what is left has no error.
+        let unscored = recorded.mse.is_infinite();
+        if score.fitness as f32 != recorded.fitness && !unscored {
+            return Err(Error::Fitness {
+                problem: self.instance.id().to_owned(),
+                generation,
+                expr: recorded.expr.to_string(),
+                expected: recorded.fitness,
+                found: score.fitness as f32,
+            });
+        }
+        Ok(Individual {
+            expr: Expr::clone(&recorded.expr),
+            score: if unscored { Score::INVALID } else { score },
+            origin: recorded.origin,
+            parents: recorded.parents,
+            edit: recorded.edit.clone(),
+            log_prob: recorded.log_prob,
+        })
+    }
+
+    fn score(&mut self, expr: &Arc<Expr>) -> Score {
+        let score = self.evaluator.score(expr, self.instance, self.config, Deadline::NEVER);
+        let score = score.expect("there is no deadline");
+        self.known.insert(expr.clone(), score);
+        score
+    }
+}

@@ -1,0 +1,279 @@
+//! Relabelling: states come from the trajectory, labels from the expert, bytes from neither threads nor paths.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use sr_dagger::{Counts, Error, ExpertLabeller, Labeller, label, relabel_file};
+use sr_engine::random::{Key, Purpose};
+use sr_engine::{
+    Expert, Instance, Offspring, Policy, Population, PrimitiveSet, Score, Search, SearchConfig, State, Survival, run,
+};
+use sr_expr::{Columns, Expr, Op};
+use sr_trace::{Label, Recorder, TraceHeader, TraceReader, TraceWriter, Trajectory};
+
+fn instance_of(id: &str, formula: &str) -> Arc<Instance> {
+    let mut rng = Key::new(1, Purpose::Rows, 0).rng();
+    let x = Columns::new(30, 2, (0..60).map(|_| rng.uniform(-2.0, 2.0)).collect());
+    let formula: Expr = formula.parse().expect("formula");
+    let y = sr_expr::reference::predict(&formula, &x, sr_expr::Semantics::Ieee);
+    let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul, Op::Sin], vec![1.0, 2.5], 2).expect("primitives");
+    Arc::new(Instance::new(id, x, y, primitives).expect("instance"))
+}
+
+fn instance(id: &str) -> Arc<Instance> {
+    instance_of(id, "sin(3*x0) + x1*x0")
+}
+
+fn config(generations: u32) -> SearchConfig {
+    SearchConfig { generations, early_stop_mse: None, ..SearchConfig::basic() }
+}
+
+/// All that a policy can see of a state, but for its key and clock.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    generation: u32,
+    population: Population,
+    best: (Expr, Score),
+    stagnation: u32,
+    generations_left: u32,
+    evaluations_left: Option<u64>,
+    met: BTreeSet<u64>,
+}
+
+impl From<&State<'_>> for Seen {
+    fn from(state: &State<'_>) -> Self {
+        Seen {
+            generation: state.generation,
+            population: state.population.clone(),
+            best: (state.best.expr.clone(), state.best.score),
+            stagnation: state.stagnation,
+            generations_left: state.budget.generations,
+            evaluations_left: state.budget.evaluations,
+            met: state.seen.iter().copied().collect(),
+        }
+    }
+}
+
+/// The expert, remembering the states it was shown first in each generation.
+#[derive(Default)]
+struct Spy {
+    seen: Vec<Seen>,
+}
+
+impl Policy for Spy {
+    fn propose(&mut self, states: &[State<'_>], wanted: &[usize]) -> Vec<Vec<Offspring>> {
+        self.seen.extend(states.iter().filter(|state| state.key.draw == 0).map(Seen::from));
+        Expert.propose(states, wanted)
+    }
+}
+
+impl Labeller for Spy {
+    fn mode(&self) -> &'static str {
+        "all"
+    }
+
+    fn source(&self) -> &'static str {
+        "spy"
+    }
+
+    fn label(&mut self, state: &State<'_>, wanted: usize) -> Vec<Label> {
+        assert_eq!(state.key.purpose, Purpose::Labels);
+        self.seen.push(Seen::from(state));
+        ExpertLabeller::default().label(state, wanted)
+    }
+}
+
+fn search(id: &str, config: &SearchConfig, seed: u64, policy: &mut dyn Policy) -> Trajectory {
+    let mut searches = [Search::new(instance(id), config.clone(), seed).expect("config")];
+    let mut recorders = [Recorder::new(seed)];
+    let outcome = run(&mut searches, policy, &mut recorders).remove(0);
+    let [recorder] = recorders;
+    recorder.finish(&outcome)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn relabelled_states_are_the_visited_ones(
+        seed in any::<u64>(),
+        elitism in 0..2usize,
+        plus in any::<bool>(),
+        unique in any::<bool>(),
+        max_evaluations in prop_oneof![Just(None), Just(Some(150))],
+    ) {
+        // Children that a (μ + λ) search drops are in no trajectory, so there the forms met cannot be known.
+        let survival = if plus && !unique { Survival::Plus } else { Survival::Generational };
+        let config = SearchConfig { elitism, survival, unique, max_evaluations, ..config(10) };
+        let mut visited = Spy::default();
+        let trajectory = search("p", &config, seed, &mut visited);
+        let mut relabelled = Spy::default();
+        label(&trajectory, &instance("p"), &config, 1, &mut relabelled).expect("the same problem");
+        prop_assert_eq!(relabelled.seen.len(), trajectory.generations.len() - 1);
+        prop_assert_eq!(relabelled.seen, visited.seen);
+    }
+}
+
+#[test]
+fn labels_are_children_of_their_state() {
+    let trajectory = search("p", &config(8), 1, &mut Expert);
+    let labels = label(&trajectory, &instance("p"), &config(8), 1, &mut ExpertLabeller::default()).expect("labels");
+    assert_eq!(labels.states.len(), 7);
+    for (state, record) in labels.states.iter().zip(&trajectory.generations) {
+        assert_eq!((state.generation, state.state_hash), (record.generation, record.state_hash()));
+        assert_eq!(state.children.len(), 19);
+        let mut best = f32::MIN;
+        for earlier in &trajectory.generations[..=state.generation as usize] {
+            best = earlier.individuals.iter().map(|i| i.fitness).fold(best, f32::max);
+        }
+        for label in &state.children {
+            let parent = label.child.parents.iter().next().expect("the expert's children have parents");
+            let parent = record.individuals[parent as usize].fitness;
+            let close =
+                |gain: f32, over: f32| (gain - (label.child.fitness - over)).abs() <= 1e-5 * gain.abs().max(1.0);
+            assert!(close(label.gain_parent, parent) && close(label.gain_best, best), "{label:?}");
+            assert!(label.child.edit.is_some());
+        }
+    }
+}
+
+#[test]
+fn labels_use_the_primitives_of_the_search() {
+    let trajectory = search("p", &config(5), 1, &mut Expert);
+    let searched = instance("p");
+    let primitives = PrimitiveSet::new(vec![Op::Div], vec![7.0], 2).expect("primitives");
+    let own = Instance::new("p", searched.x().clone(), searched.y().to_vec(), primitives).expect("instance");
+    let labels = |instance: &Instance| {
+        label(&trajectory, instance, &config(5), 1, &mut ExpertLabeller::default()).expect("labels")
+    };
+    assert_eq!(labels(&own), labels(&searched));
+}
+
+#[test]
+fn labels_differ_from_the_search_and_with_seed_and_state() {
+    let first = search("p", &config(5), 1, &mut Expert);
+    let second = search("p", &config(5), 2, &mut Expert);
+    let labels = |trajectory: &Trajectory, seed| {
+        label(trajectory, &instance("p"), &config(5), seed, &mut ExpertLabeller::default()).expect("labels").states
+    };
+    assert_eq!(labels(&first, 1), labels(&first, 1));
+    assert_ne!(labels(&first, 1), labels(&first, 2));
+    // The same initial forms, yet not the same random numbers.
+    let exprs = |trajectory: &Trajectory, generation: usize| -> Vec<Expr> {
+        labels(trajectory, 1)[generation].children.iter().map(|label| Expr::clone(&label.child.expr)).collect()
+    };
+    assert_ne!(exprs(&first, 0), exprs(&second, 0));
+    let bred: Vec<Expr> = first.generations[1].individuals[1..].iter().map(|i| Expr::clone(&i.expr)).collect();
+    assert_ne!(exprs(&first, 0), bred, "the search's own stream must not be used again");
+    // One individual of one state is another: the labels of that state change, those of the others do not.
+    let mut changed = first.clone();
+    let individual = changed.generations[2].individuals[3].clone();
+    changed.generations[2].individuals.iter_mut().for_each(|i| *i = individual.clone());
+    assert_ne!(labels(&first, 1)[2], labels(&changed, 1)[2]);
+    assert_eq!(labels(&first, 1)[1], labels(&changed, 1)[1]);
+}
+
+fn write(path: &Path) -> Vec<Trajectory> {
+    let config = config(6);
+    let trajectories: Vec<Trajectory> =
+        (0..9).map(|n| search(&format!("p{}", n / 2), &config, n, &mut Expert)).collect();
+    let header = TraceHeader::of_expert("problems.sr", instance("p").primitives(), &config, "basic", 1);
+    let mut writer = TraceWriter::create(path, &header).expect("create");
+    trajectories.iter().for_each(|trajectory| writer.append(trajectory).expect("append"));
+    writer.finish().expect("finish");
+    trajectories
+}
+
+fn relabel(path: &Path, out: Option<&Path>, seed: u64) -> Result<Counts, Error> {
+    relabel_file(path, out, seed, |id| Some(instance(id)), ExpertLabeller::default, |_| ())
+}
+
+#[test]
+fn a_relabelled_file_keeps_what_the_search_did() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (path, out) = (folder.path().join("a.sr"), folder.path().join("b.sr"));
+    let trajectories = write(&path);
+    let before = std::fs::read(&path).expect("the file");
+    let counts = relabel(&path, Some(&out), 1).expect("relabel");
+    assert_eq!((counts.trajectories, counts.states, counts.labels), (9, 45, 855));
+    assert!((1..855).contains(&counts.improving));
+    assert_eq!(std::fs::read(&path).expect("the file"), before);
+
+    let reader = TraceReader::open(&out).expect("open");
+    assert!(reader.header().dagger);
+    assert_eq!(reader.header().original_source.as_deref(), Some("basic_sr"));
+    for (read, written) in reader.zip(&trajectories) {
+        let read = read.expect("a trajectory");
+        assert_eq!(read.generations, written.generations);
+        let labelled = read.dagger_expressions(0).expect("labels");
+        assert_eq!(labelled.len(), 19);
+        assert!(read.dagger_expressions(5).is_none(), "the last state has no successor");
+    }
+}
+
+#[test]
+fn label_sets_lie_side_by_side_and_equal_ones_once() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("a.sr");
+    write(&path);
+    let seeds = |path: &Path| -> Vec<u64> {
+        let trajectory = TraceReader::open(path).expect("open").next().expect("one").expect("whole");
+        trajectory.labels.iter().map(|set| set.params.seed).collect()
+    };
+    for (seed, expected) in [(1, vec![1]), (2, vec![1, 2]), (1, vec![2, 1])] {
+        relabel(&path, None, seed).expect("in place");
+        assert_eq!(seeds(&path), expected);
+    }
+}
+
+#[test]
+fn labels_do_not_depend_on_the_number_of_threads() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("a.sr");
+    write(&path);
+    let bytes = |threads: usize| {
+        let out = folder.path().join(format!("{threads}.sr"));
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        pool.install(|| relabel(&path, Some(&out), 1)).expect("relabel");
+        std::fs::read(out).expect("the file")
+    };
+    let one = bytes(1);
+    assert_eq!(one, bytes(2));
+    assert_eq!(one, bytes(8));
+}
+
+#[test]
+fn other_problems_are_refused_and_the_file_is_left_alone() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("a.sr");
+    write(&path);
+    let before = std::fs::read(&path).expect("the file");
+    let relabel_with = |instances: fn(&str) -> Option<Arc<Instance>>| {
+        relabel_file(&path, None, 1, instances, ExpertLabeller::default, |_| ()).expect_err("other problems")
+    };
+    let error = relabel_with(|id| (id != "p1").then(|| instance(id)));
+    assert!(matches!(error, Error::UnknownProblem { problem } if problem == "p1"));
+    let error = relabel_with(|id| Some(instance_of(id, "x0 + x1")));
+    assert!(matches!(error, Error::Fitness { generation: 0, .. }), "{error}");
+    let error = relabel_with(|id| {
+        let primitives = PrimitiveSet::new(vec![Op::Add], vec![], 1).expect("primitives");
+        Some(Arc::new(Instance::new(id, Columns::new(3, 1, vec![1.0; 3]), vec![1.0; 3], primitives).expect("instance")))
+    });
+    assert!(matches!(error, Error::Variables { expected: 2, found: 1, .. }), "{error}");
+    assert_eq!(std::fs::read(&path).expect("the file"), before);
+    assert!(!sr_codec::partial_path(&path).exists());
+}
+
+#[test]
+fn a_cut_trace_is_not_relabelled() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("a.sr");
+    write(&path);
+    let bytes = std::fs::read(&path).expect("the file");
+    std::fs::write(&path, &bytes[..bytes.len() - 100]).expect("write");
+    assert!(matches!(relabel(&path, None, 1), Err(Error::Trace(_))));
+    assert_eq!(std::fs::read(&path).expect("the file").len(), bytes.len() - 100);
+    assert!(!sr_codec::partial_path(&path).exists());
+}

@@ -1,0 +1,198 @@
+//! What the model reads when it trains: rows of tokens, each a prompt shared by several targets.
+//!
+//! Shape letters of this crate: `B` rows, `T` tokens of a row, `N` prefix points, `L = N + T`, `C` width, `H` heads.
+
+use crate::{Error, ModelConfig};
+
+/// The label of positions without loss.
+pub const IGNORE: i32 = -1;
+
+/// Rows for training or scoring, row-major, padded to one length.
+///
+/// A row is a prompt followed by any number of targets. Each target sees the points, the prompt and itself, never another
+/// target, and takes up the positions after the prompt as if it stood there alone: loss and gradients equal those of one
+/// row per target, at the price of encoding the prompt once.
+///
+/// With the prompt `p q` and the targets `a b` and `c`:
+/// ```text
+/// tokens     p  q  a  b  c  pad
+/// positions  0  1  2  3  2  0
+/// segments   0  0  1  1  2  -1
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TrainBatch {
+    /// Number of rows, `B`.
+    pub rows: usize,
+    /// Tokens per row, padding included, `T`.
+    pub length: usize,
+    /// `[B, T]`: token ids; anything in the vocabulary where padded.
+    pub tokens: Vec<i32>,
+    /// `[B, T]`: positions, below `n_positions`.
+    pub positions: Vec<i32>,
+    /// `[B, T]`: -1 padding, 0 prompt, k ≥ 1 the k-th target.
+    pub segments: Vec<i32>,
+    /// `[B, T]`: the token to predict *after* each position, or [`IGNORE`].
+    pub labels: Vec<i32>,
+    /// `[B, T]`: weight of each label's loss, finite and not negative.
+    pub weights: Vec<f32>,
+    /// Points of all rows; `None` for no prefix, which equals a prefix without real points.
+    pub points: Option<PointBatch>,
+}
+
+/// The points of one prompt.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Points {
+    /// `[n, width]` with n ≤ `n_points`; columns as [`PointsConfig::columns`](crate::PointsConfig::columns) says.
+    pub values: Vec<f32>,
+}
+
+/// The points of several rows, padded to the model's number of prefix positions.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PointBatch {
+    /// Number of rows, `B`.
+    pub rows: usize,
+    /// Prefix positions per row, `N`.
+    pub n_points: usize,
+    /// Numbers per point.
+    pub width: usize,
+    /// `[B, N, width]`, zero where padded.
+    pub values: Vec<f32>,
+    /// `[B, N]`, true for real points.
+    pub mask: Vec<bool>,
+}
+
+impl PointBatch {
+    /// Pads each row's points to the prefix of the model.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the model has no embedder, a row has too many points or values that are no whole points.
+    pub fn pack(config: &ModelConfig, rows: &[&Points]) -> Result<Self, Error> {
+        let Some(points) = &config.points else {
+            return Err(Error::Input("points given to a model without a point embedder".to_owned()));
+        };
+        let (n_points, width) = (points.n_points, points.width());
+        let mut batch = Self { rows: rows.len(), n_points, width, values: Vec::new(), mask: Vec::new() };
+        for (row, Points { values }) in rows.iter().enumerate() {
+            let real = values.len() / width;
+            if !values.len().is_multiple_of(width) || real > n_points {
+                return Err(Error::Input(format!(
+                    "row {row} has {} values of points, expected at most {n_points} points of {width}",
+                    values.len()
+                )));
+            }
+            batch.values.extend_from_slice(values);
+            batch.values.resize((row + 1) * n_points * width, 0.0);
+            batch.mask.extend((0..n_points).map(|point| point < real));
+        }
+        Ok(batch)
+    }
+}
+
+impl TrainBatch {
+    /// Checks sizes and ranges against the model.
+    ///
+    /// # Errors
+    /// [`Error::Input`] naming the first field that does not fit.
+    pub fn check(&self, config: &ModelConfig) -> Result<(), Error> {
+        let cells = self.rows * self.length;
+        let fail = |what: String| Err(Error::Input(what));
+        if cells == 0 {
+            return fail("a batch without tokens".to_owned());
+        }
+        let lengths = [
+            ("tokens", self.tokens.len()),
+            ("positions", self.positions.len()),
+            ("segments", self.segments.len()),
+            ("labels", self.labels.len()),
+            ("weights", self.weights.len()),
+        ];
+        if let Some((name, len)) = lengths.into_iter().find(|&(_, len)| len != cells) {
+            return fail(format!("{len} {name} for {} rows of {} tokens", self.rows, self.length));
+        }
+        check_ids("token", &self.tokens, 0, config.vocab_size)?;
+        check_ids("position", &self.positions, 0, config.n_positions)?;
+        check_ids("segment", &self.segments, -1, i32::MAX as usize)?;
+        check_ids("label", &self.labels, IGNORE, config.vocab_size)?;
+        if let Some(weight) = self.weights.iter().find(|w| !(w.is_finite() && **w >= 0.0)) {
+            return fail(format!("weight {weight}, expected a finite number that is not negative"));
+        }
+        if let Some(points) = &self.points {
+            let expected = config.points.as_ref().map(|p| (self.rows, p.n_points, p.width()));
+            if expected != Some((points.rows, points.n_points, points.width)) {
+                return fail(format!(
+                    "points of {} rows × {} × {}, expected {expected:?}",
+                    points.rows, points.n_points, points.width
+                ));
+            }
+            let prefix = points.rows * points.n_points;
+            if points.mask.len() != prefix || points.values.len() != prefix * points.width {
+                return fail(format!(
+                    "{} values and {} mask entries for {prefix} points",
+                    points.values.len(),
+                    points.mask.len()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks `lowest <= id < end` for every id.
+pub(crate) fn check_ids(name: &str, ids: &[i32], lowest: i32, end: usize) -> Result<(), Error> {
+    match ids.iter().find(|&&id| id < lowest || i64::from(id) >= end as i64) {
+        Some(id) => Err(Error::Input(format!("{name} {id}, expected {lowest} to {}", end - 1))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PointsConfig;
+
+    fn config() -> ModelConfig {
+        ModelConfig {
+            points: Some(PointsConfig { n_variables: 1, ..PointsConfig::learner(2) }),
+            ..ModelConfig::micro(8)
+        }
+    }
+
+    #[test]
+    fn packing_pads_with_masked_zeros_and_refuses_too_many_points() {
+        let (one, none) = (Points { values: vec![1.0, 2.0, 3.0] }, Points::default());
+        let batch = PointBatch::pack(&config(), &[&one, &none]).unwrap();
+        assert_eq!(batch.values, [1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(batch.mask, [true, false, false, false]);
+        let message = PointBatch::pack(&config(), &[&Points { values: vec![0.0; 9] }]).unwrap_err().to_string();
+        assert_eq!(message, "model input: row 0 has 9 values of points, expected at most 2 points of 3");
+    }
+
+    #[test]
+    fn a_batch_that_does_not_fit_the_model_is_refused() {
+        let good = TrainBatch {
+            rows: 1,
+            length: 2,
+            tokens: vec![1, 7],
+            positions: vec![0, 1],
+            segments: vec![0, 1],
+            labels: vec![IGNORE, 3],
+            weights: vec![0.0, 1.0],
+            points: None,
+        };
+        good.check(&config()).unwrap();
+        let message = |batch: TrainBatch| batch.check(&config()).unwrap_err().to_string();
+        assert_eq!(message(TrainBatch { tokens: vec![1, 8], ..good.clone() }), "model input: token 8, expected 0 to 7");
+        assert_eq!(
+            message(TrainBatch { labels: vec![-2, 1], ..good.clone() }),
+            "model input: label -2, expected -1 to 7"
+        );
+        assert_eq!(
+            message(TrainBatch { weights: vec![1.0], ..good.clone() }),
+            "model input: 1 weights for 1 rows of 2 tokens"
+        );
+        assert_eq!(
+            message(TrainBatch { weights: vec![f32::NAN, 1.0], ..good }),
+            "model input: weight NaN, expected a finite number that is not negative"
+        );
+    }
+}

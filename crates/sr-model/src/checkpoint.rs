@@ -1,0 +1,142 @@
+//! Checkpoints: a trained model as a folder.
+//!
+//! ```text
+//! DIR/
+//!   model.bpk       weights with their parameter ids (burnpack)
+//!   config.json     ModelConfig
+//!   tokenizer.json  whatever the caller's tokenizer writes
+//!   meta.json       anything: step, seed, mode, vocabulary fingerprint …
+//! ```
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use burn::{
+    module::Module,
+    store::ModuleRecord,
+    tensor::{Bytes, Device},
+};
+use serde::de::DeserializeOwned;
+
+use crate::{Error, Model, ModelConfig};
+
+const WEIGHTS: &str = "model.bpk";
+const CONFIG: &str = "config.json";
+const TOKENIZER: &str = "tokenizer.json";
+const META: &str = "meta.json";
+
+/// A model with all it takes to use it, or to go on training it.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    /// Weights and configuration.
+    pub model: Model,
+    /// Contents of `tokenizer.json`; opaque to this crate.
+    pub tokenizer: String,
+    /// Contents of `meta.json`; the caller's.
+    pub meta: serde_json::Value,
+}
+
+impl Checkpoint {
+    /// Writes the folder `dir`, replacing an older one.
+    ///
+    /// It is written aside, synced and renamed: an interruption leaves the old checkpoint or the new one, never a mixture.
+    /// Equal checkpoints give equal bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the file.
+    pub fn save(&self, dir: &Path) -> Result<(), Error> {
+        let (new, old) = (aside(dir, ".new"), aside(dir, ".old"));
+        remove(&new)?;
+        fs::create_dir_all(&new).map_err(io(&new))?;
+        let config = json(self.model.config());
+        let weights_path = new.join(WEIGHTS);
+        let weights = self
+            .model
+            .clone()
+            .into_record()
+            .into_bytes()
+            .map_err(|e| io(&weights_path)(std::io::Error::other(e.to_string())))?;
+        for (name, bytes) in [
+            (WEIGHTS, &weights[..]),
+            (CONFIG, config.as_bytes()),
+            (TOKENIZER, self.tokenizer.as_bytes()),
+            (META, json(&self.meta).as_bytes()),
+        ] {
+            let path = new.join(name);
+            let mut file = File::create(&path).map_err(io(&path))?;
+            file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io(&path))?;
+        }
+        sync_folder(&new)?;
+        // A folder cannot be renamed onto another one. Between the two renames `load` finds the old one by its other name.
+        if dir.exists() {
+            remove(&old)?;
+            fs::rename(dir, &old).map_err(io(dir))?;
+        }
+        fs::rename(&new, dir).map_err(io(dir))?;
+        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            sync_folder(parent)?;
+        }
+        remove(&old)
+    }
+
+    /// Reads the folder `dir`; parameter ids are those that were saved, so optimiser state still fits.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file is missing or unreadable, [`Error::Corrupt`] if its contents are not what they should be.
+    pub fn load(dir: &Path, device: &Device) -> Result<Self, Error> {
+        let old = aside(dir, ".old");
+        let dir = if !dir.exists() && old.exists() { &old } else { dir };
+        let config: ModelConfig = parse(&dir.join(CONFIG))?;
+        let frame = Model::frame(&config, device).map_err(|e| corrupt(&dir.join(CONFIG), &e))?;
+        let path = dir.join(WEIGHTS);
+        let bytes = fs::read(&path).map_err(io(&path))?;
+        let model = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes))
+            .and_then(|record| frame.try_load_record(record))
+            .map_err(|e| corrupt(&path, &e))?;
+        let tokenizer_path = dir.join(TOKENIZER);
+        let tokenizer = fs::read_to_string(&tokenizer_path).map_err(io(&tokenizer_path))?;
+        Ok(Self { model, tokenizer, meta: parse(&dir.join(META))? })
+    }
+}
+
+fn aside(dir: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(dir.file_name().unwrap_or_default());
+    name.push(suffix);
+    dir.with_file_name(name)
+}
+
+fn remove(dir: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(dir)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn sync_folder(dir: &Path) -> Result<(), Error> {
+    File::open(dir).and_then(|folder| folder.sync_all()).map_err(io(dir))
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    let mut text = serde_json::to_string_pretty(value).expect("plain structures and JSON values always serialise");
+    text.push('\n');
+    text
+}
+
+fn parse<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let text = fs::read_to_string(path).map_err(io(path))?;
+    serde_json::from_str(&text).map_err(|e| corrupt(path, &e))
+}
+
+fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    |source| Error::Io { path, source }
+}
+
+fn corrupt(path: &Path, reason: &dyn std::fmt::Display) -> Error {
+    Error::Corrupt { path: path.to_owned(), reason: reason.to_string() }
+}

@@ -1,0 +1,262 @@
+//! The shape of a model, as stored in `config.json` and written in TOML files.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Shape of a [`Model`](crate::Model). Unknown keys are errors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Number of token ids.
+    pub vocab_size: usize,
+    /// Number of learned token positions: the longest prompt plus target. Prefix points take none.
+    pub n_positions: usize,
+    /// Width of the residual stream; a multiple of `n_heads`.
+    pub d_model: usize,
+    /// Number of blocks.
+    pub n_layers: usize,
+    /// Attention heads per block.
+    pub n_heads: usize,
+    /// Hidden width of each block's MLP.
+    pub d_mlp: usize,
+    /// Embedder of data points; `None` for a model that reads tokens only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points: Option<PointsConfig>,
+    /// How prefix points see each other.
+    #[serde(default)]
+    pub prefix_attention: PrefixAttention,
+    /// Factor on attention scores. `None` is 1, as in GPT-Neo, which has no 1/√d.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention_scale: Option<f64>,
+    /// Non-linearity of the MLPs.
+    #[serde(default)]
+    pub activation: Activation,
+    /// Added to variances in layer norms.
+    #[serde(default = "default_epsilon")]
+    pub layer_norm_eps: f64,
+}
+
+/// How prefix positions see each other. Tokens see every real point either way; points never see tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrefixAttention {
+    /// A point sees itself and the points before it, as in a plain decoder.
+    Causal,
+    /// Every point sees every real point (prefix language model); points are a set, so this is the default.
+    #[default]
+    Bidirectional,
+}
+
+/// Non-linearity of the MLPs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// Exact GELU. The default: burn differentiates it in one pass, and `gelu_new` in about six.
+    #[default]
+    Gelu,
+    /// Its tanh approximation, which GPT-Neo weights were trained with.
+    GeluNew,
+}
+
+/// The `e2e` point embedder (Kamienny et al., 2022): each point's channels go through a two-layer MLP with ReLU and
+/// become one prefix position. Unused variables are zero; points beyond the real ones are masked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PointsConfig {
+    /// Prefix positions: the most points a prompt can have. 64 in the paper; fewer are cheaper on a CPU.
+    pub n_points: usize,
+    /// Columns of channel [`Channel::X`]: the most variables a problem can have.
+    pub n_variables: usize,
+    /// What is known of each point, in this order.
+    pub channels: Vec<Channel>,
+    /// Hidden width of the MLP.
+    pub hidden: usize,
+}
+
+/// One named part of a point's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// The variables, `n_variables` columns, zero-padded.
+    X,
+    /// The target value.
+    Y,
+    /// What the best individual predicts.
+    BestPrediction,
+    /// What the best individual misses: y minus its prediction.
+    BestResidual,
+}
+
+fn default_epsilon() -> f64 {
+    1e-5
+}
+
+impl ModelConfig {
+    /// 128 wide, 3 layers, 16 points: learns on a laptop CPU.
+    pub fn micro(vocab_size: usize) -> Self {
+        Self {
+            d_model: 128,
+            n_layers: 3,
+            n_heads: 4,
+            d_mlp: 512,
+            points: Some(PointsConfig::learner(16)),
+            ..Self::tiny(vocab_size)
+        }
+    }
+
+    /// 256 wide, 4 layers, 64 points: the reference model's core.
+    pub fn tiny(vocab_size: usize) -> Self {
+        Self {
+            vocab_size,
+            n_positions: 2048,
+            d_model: 256,
+            n_layers: 4,
+            n_heads: 8,
+            d_mlp: 1024,
+            points: Some(PointsConfig::learner(64)),
+            prefix_attention: PrefixAttention::Bidirectional,
+            attention_scale: None,
+            activation: Activation::Gelu,
+            layer_norm_eps: default_epsilon(),
+        }
+    }
+
+    /// 1024 wide, 16 layers, 64 points: for a GPU.
+    pub fn s(vocab_size: usize) -> Self {
+        Self { n_positions: 4096, d_model: 1024, n_layers: 16, n_heads: 16, d_mlp: 4096, ..Self::tiny(vocab_size) }
+    }
+
+    /// Checks that the numbers describe a model.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the first field that does not fit.
+    pub fn validate(&self) -> Result<(), Error> {
+        let fail = |what: String| Err(Error::Config(what));
+        let sizes = [
+            ("vocab_size", self.vocab_size),
+            ("n_positions", self.n_positions),
+            ("d_model", self.d_model),
+            ("n_layers", self.n_layers),
+            ("n_heads", self.n_heads),
+            ("d_mlp", self.d_mlp),
+        ];
+        let points = self.points.iter().flat_map(|p| {
+            [("points.n_points", p.n_points), ("points.hidden", p.hidden), ("points.channels", p.channels.len())]
+        });
+        for (name, size) in sizes.into_iter().chain(points) {
+            if size == 0 {
+                return fail(format!("{name} is 0"));
+            }
+        }
+        if !self.d_model.is_multiple_of(self.n_heads) {
+            return fail(format!("d_model {} is not a multiple of n_heads {}", self.d_model, self.n_heads));
+        }
+        if !(self.layer_norm_eps.is_finite() && self.layer_norm_eps > 0.0) {
+            return fail(format!("layer_norm_eps is {}, expected a positive number", self.layer_norm_eps));
+        }
+        if self.attention_scale.is_some_and(|scale| !(scale.is_finite() && scale > 0.0)) {
+            return fail("attention_scale must be a positive number".to_owned());
+        }
+        if let Some(points) = &self.points {
+            if points.channels.contains(&Channel::X) && points.n_variables == 0 {
+                return fail("points.n_variables is 0".to_owned());
+            }
+            if points.channels.iter().enumerate().any(|(i, channel)| points.channels[..i].contains(channel)) {
+                return fail("points.channels names a channel twice".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Number of trainable numbers; the output head is tied to the token embedding.
+    pub fn parameter_count(&self) -> usize {
+        let (c, m) = (self.d_model, self.d_mlp);
+        let attention = 4 * c * c + c;
+        let mlp = 2 * c * m + m + c;
+        let norm = 2 * c;
+        let points = self.points.as_ref().map_or(0, |p| (p.width() + 1) * p.hidden + (p.hidden + 1) * c);
+        (self.vocab_size + self.n_positions) * c + points + self.n_layers * (attention + mlp + 2 * norm) + norm
+    }
+}
+
+impl PointsConfig {
+    /// What the learner reads by default: variables, target and residual of the best individual.
+    pub fn learner(n_points: usize) -> Self {
+        Self { n_points, n_variables: 10, channels: vec![Channel::X, Channel::Y, Channel::BestResidual], hidden: 512 }
+    }
+
+    /// Numbers per point: `n_variables` for [`Channel::X`] and one for each other channel.
+    pub fn width(&self) -> usize {
+        self.columns().map(|(_, columns)| columns.len()).sum()
+    }
+
+    /// Where each channel lies in a point's row of [`width`](Self::width) numbers.
+    pub fn columns(&self) -> impl Iterator<Item = (Channel, Range<usize>)> + '_ {
+        self.channels.iter().scan(0, |start, &channel| {
+            let width = if channel == Channel::X { self.n_variables } else { 1 };
+            let columns = *start..*start + width;
+            *start += width;
+            Some((channel, columns))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_valid_and_count_their_parameters() {
+        for config in [ModelConfig::micro(300), ModelConfig::tiny(300), ModelConfig::s(300)] {
+            config.validate().unwrap();
+        }
+        // GPT-Neo tiny as published with its 50,261 tokens, and the E2E embedder with (x, y).
+        let published = ModelConfig { points: None, ..ModelConfig::tiny(50_261) };
+        assert_eq!(published.parameter_count(), 16_547_584);
+        let e2e = PointsConfig { channels: vec![Channel::X, Channel::Y], ..PointsConfig::learner(64) };
+        let with_points = ModelConfig { points: Some(e2e), ..published.clone() };
+        assert_eq!(with_points.parameter_count() - published.parameter_count(), 137_472);
+    }
+
+    #[test]
+    fn bad_configurations_name_the_field() {
+        let message = |config: ModelConfig| config.validate().unwrap_err().to_string();
+        let base = ModelConfig::micro(64);
+        assert_eq!(
+            message(ModelConfig { n_heads: 5, ..base.clone() }),
+            "model configuration: d_model 128 is not a multiple of n_heads 5"
+        );
+        assert_eq!(message(ModelConfig { vocab_size: 0, ..base.clone() }), "model configuration: vocab_size is 0");
+        let twice = PointsConfig { channels: vec![Channel::Y, Channel::Y], ..PointsConfig::learner(4) };
+        assert_eq!(
+            message(ModelConfig { points: Some(twice), ..base }),
+            "model configuration: points.channels names a channel twice"
+        );
+    }
+
+    #[test]
+    fn channels_lie_side_by_side() {
+        let points = PointsConfig {
+            channels: vec![Channel::Y, Channel::X, Channel::BestPrediction],
+            n_variables: 3,
+            ..PointsConfig::learner(4)
+        };
+        let columns: Vec<_> = points.columns().collect();
+        assert_eq!(columns, [(Channel::Y, 0..1), (Channel::X, 1..4), (Channel::BestPrediction, 4..5)]);
+        assert_eq!(points.width(), 5);
+    }
+
+    #[test]
+    fn json_round_trips_and_refuses_unknown_keys() {
+        let config = ModelConfig::micro(300);
+        let json = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<ModelConfig>(&json).unwrap(), config);
+        let spoiled = json.replacen("{", "{\"dropout\":0.1,", 1);
+        assert!(
+            serde_json::from_str::<ModelConfig>(&spoiled).unwrap_err().to_string().contains("unknown field `dropout`")
+        );
+    }
+}

@@ -1,0 +1,485 @@
+//! Sampling many siblings for many prompts with a key/value cache.
+//!
+//! A prompt is encoded once and its siblings attend to it. Everything that shapes a state's arithmetic (padded prompt
+//! length, padded number of siblings, length of the cache) follows from the state and the step alone, and states of one
+//! shape are stacked in the outermost dimension. On a CPU a state's children are therefore the same bits whatever is
+//! decoded beside them; on a GPU, where kernels are picked by size and speed, they are the same up to rounding.
+
+use std::collections::BTreeMap;
+
+use burn::{
+    module::Module,
+    tensor::{Int, Tensor, TensorData},
+};
+
+use crate::{
+    Error, Model, PointBatch, Points,
+    batch::check_ids,
+    mask::HIDDEN,
+    sample::{Dead, Sampling},
+};
+
+/// Prompts are padded to multiples of this many tokens.
+const PROMPT_TILE: usize = 32;
+/// Siblings are padded to multiples of this; at least two rows keep matrix products off the vector kernels, which round differently.
+const SIBLING_TILE: usize = 4;
+/// The cache grows by this many steps at a time: a balance of copying it and attending to slots not yet written.
+const STEP_TILE: usize = 8;
+
+/// What a state's children are conditioned on.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Prompt {
+    /// Token ids; may be empty.
+    pub tokens: Vec<i32>,
+    /// Points for the prefix; `None` for none.
+    pub points: Option<Points>,
+}
+
+/// What to decode and how.
+#[derive(Debug, Clone, Copy)]
+pub struct DecodeRequest<'a> {
+    /// One prompt per state.
+    pub prompts: &'a [Prompt],
+    /// Children wanted of each state; 0 is fine.
+    pub siblings: &'a [usize],
+    /// Fed to every sibling right after the prompt; not part of its tokens.
+    pub start_token: i32,
+    /// Ends a sibling; not part of its tokens.
+    pub eos: i32,
+    /// Tokens sampled per sibling at most, `eos` included. 64 by default, one more than the largest child.
+    pub max_new_tokens: usize,
+    /// Divides logits before sampling, ≥ 0; 0 takes the likeliest token. 1 by default.
+    pub temperature: f64,
+    /// Sample among this many likeliest tokens only, ≥ 1.
+    pub top_k: Option<usize>,
+    /// Sample among the fewest likeliest tokens that hold this much probability, in (0, 1].
+    pub top_p: Option<f64>,
+    /// Memory bound: prompt and sibling positions held at once. Larger requests are split; the results stay the same.
+    pub max_batch_tokens: usize,
+}
+
+/// One child.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sample {
+    /// Its tokens, without start and end.
+    pub tokens: Vec<i32>,
+    /// Whether it reached `eos`.
+    pub finished: bool,
+    /// Sum of its tokens' log-probabilities in nats, `eos` included, under the model at temperature 1 restricted to the
+    /// tokens that the mask allowed.
+    pub log_prob: f32,
+}
+
+/// `(state, sibling, step)` to a uniform number in [0, 1). Keyed by these alone, it makes samples independent of batching.
+pub type Uniform<'a> = dyn FnMut(usize, usize, usize) -> f64 + 'a;
+
+/// `(state, sibling, tokens so far, allowed)`: clears `allowed[id]` of every token that may not come next. It enters all
+/// true, one entry per token of the vocabulary.
+pub type GrammarMask<'a> = dyn FnMut(usize, usize, &[i32], &mut [bool]) + 'a;
+
+impl<'a> DecodeRequest<'a> {
+    /// A request with defaults for everything else.
+    pub fn new(prompts: &'a [Prompt], siblings: &'a [usize], start_token: i32, eos: i32) -> Self {
+        Self {
+            prompts,
+            siblings,
+            start_token,
+            eos,
+            max_new_tokens: 64,
+            temperature: 1.0,
+            top_k: None,
+            top_p: None,
+            max_batch_tokens: 32_768,
+        }
+    }
+
+    fn check(&self, model: &Model) -> Result<(), Error> {
+        let config = model.config();
+        let fail = |what: String| Err(Error::Input(what));
+        if self.prompts.len() != self.siblings.len() {
+            return fail(format!("{} prompts and {} sibling counts", self.prompts.len(), self.siblings.len()));
+        }
+        check_ids("start token", &[self.start_token], 0, config.vocab_size)?;
+        check_ids("end token", &[self.eos], 0, config.vocab_size)?;
+        for (state, prompt) in self.prompts.iter().enumerate() {
+            check_ids("token", &prompt.tokens, 0, config.vocab_size)?;
+            if prompt.tokens.len() + self.max_new_tokens > config.n_positions {
+                let (len, new, positions) = (prompt.tokens.len(), self.max_new_tokens, config.n_positions);
+                return fail(format!(
+                    "state {state} has a prompt of {len} tokens and {new} to come, the model has {positions} positions"
+                ));
+            }
+        }
+        if self.max_new_tokens == 0 || self.top_k == Some(0) {
+            return fail("max_new_tokens and top_k must be at least 1".to_owned());
+        }
+        if !(self.temperature.is_finite() && self.temperature >= 0.0) {
+            return fail(format!("temperature {}, expected 0 or more", self.temperature));
+        }
+        if self.top_p.is_some_and(|p| !(p > 0.0 && p <= 1.0)) {
+            return fail("top_p must be above 0 and at most 1".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// A model made ready for decoding. Cheap to make; weights are shared.
+#[derive(Debug, Clone)]
+pub struct Decoder {
+    model: Model,
+    /// `[1, C, vocab_size]`
+    head: Tensor<3>,
+}
+
+impl Decoder {
+    /// Takes a snapshot of the model, which may be in training.
+    pub fn new(model: &Model) -> Self {
+        let model = model.valid();
+        let head = model.head().unsqueeze();
+        Self { model, head }
+    }
+
+    /// The snapshot.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Samples the children of every state, in order.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the request does not fit the model, [`Error::NoLegalToken`] if the mask forbids everything,
+    /// [`Error::NotFinite`] if the weights are broken.
+    pub fn decode(
+        &self,
+        request: &DecodeRequest<'_>,
+        uniform: &mut Uniform<'_>,
+        mut mask: Option<&mut GrammarMask<'_>>,
+    ) -> Result<Vec<Vec<Sample>>, Error> {
+        request.check(&self.model)?;
+        let mut children: Vec<Vec<Sample>> = request.siblings.iter().map(|&n| vec![Sample::default(); n]).collect();
+        let mut shapes: BTreeMap<Shape, Vec<usize>> = BTreeMap::new();
+        for (state, (prompt, &siblings)) in request.prompts.iter().zip(request.siblings).enumerate() {
+            if siblings > 0 {
+                shapes.entry(Shape::of(prompt, siblings)).or_default().push(state);
+            }
+        }
+        for (shape, states) in shapes {
+            let prefix =
+                if shape.has_points { self.model.config().points.as_ref().map_or(0, |p| p.n_points) } else { 0 };
+            let per_state = prefix + shape.prompt + shape.siblings * request.max_new_tokens.next_multiple_of(STEP_TILE);
+            for states in states.chunks((request.max_batch_tokens / per_state).max(1)) {
+                let mut wave = Wave::prefill(self, request, shape, states)?;
+                for step in 0..request.max_new_tokens {
+                    let logits = wave.advance(step)?;
+                    if !wave.sample(step, &logits, uniform, mask.as_deref_mut(), &mut children)? {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(children)
+    }
+}
+
+/// What shapes the arithmetic of a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Shape {
+    /// Prompt tokens, padded.
+    prompt: usize,
+    /// Siblings, padded.
+    siblings: usize,
+    has_points: bool,
+}
+
+impl Shape {
+    fn of(prompt: &Prompt, siblings: usize) -> Self {
+        Self {
+            prompt: prompt.tokens.len().max(1).next_multiple_of(PROMPT_TILE),
+            siblings: siblings.next_multiple_of(SIBLING_TILE),
+            has_points: prompt.points.is_some(),
+        }
+    }
+}
+
+/// States of one shape that are decoded together. Dimensions: `S` live states, `K` siblings, `P` prompt keys (points
+/// and padding included).
+struct Wave<'a> {
+    decoder: &'a Decoder,
+    request: &'a DecodeRequest<'a>,
+    /// The request's index of each live state.
+    states: Vec<usize>,
+    /// `K`.
+    siblings: usize,
+    /// `P`.
+    prompt_keys: usize,
+    /// Keys and values of each block, `[S, H, P + K·steps, C/H]`: the prompt, then for each step its K siblings.
+    caches: Vec<(Tensor<4>, Tensor<4>)>,
+    /// `[S, 1, K, P + K·steps]`.
+    bias: Tensor<4>,
+    /// `[S, K]`: the token each sibling reads next.
+    last: Vec<i32>,
+}
+
+impl<'a> Wave<'a> {
+    /// Encodes the prompts.
+    fn prefill(
+        decoder: &'a Decoder,
+        request: &'a DecodeRequest<'a>,
+        shape: Shape,
+        states: &[usize],
+    ) -> Result<Self, Error> {
+        let model = &decoder.model;
+        let (s, t, k) = (states.len(), shape.prompt, shape.siblings);
+        let (mut tokens, mut positions, mut segments) = (vec![0; s * t], vec![0; s * t], vec![-1; s * t]);
+        for (row, &state) in states.iter().enumerate() {
+            for (i, &token) in request.prompts[state].tokens.iter().enumerate() {
+                let cell = row * t + i;
+                (tokens[cell], positions[cell], segments[cell]) = (token, i as i32, 0);
+            }
+        }
+        let points: Vec<&Points> = states.iter().filter_map(|&state| request.prompts[state].points.as_ref()).collect();
+        let points = if points.is_empty() { None } else { Some(PointBatch::pack(model.config(), &points)?) };
+
+        let embedded = model.embed_tokens(tokens, positions, [s, t]);
+        let (mut x, bias) = model.with_prefix(embedded, points.as_ref(), &segments);
+        let blocks = model.blocks();
+        let mut caches = Vec::with_capacity(blocks.len());
+        for (i, block) in blocks.iter().enumerate() {
+            let (q, k, v) = block.heads(model, x.clone());
+            // Of the last block only keys and values are wanted.
+            if i + 1 < blocks.len() {
+                let context = model.attend(q, k.clone(), v.clone(), bias.clone());
+                x = block.finish(model, x, context);
+            }
+            caches.push((k, v));
+        }
+
+        let n = points.as_ref().map_or(0, |points| points.n_points);
+        let prompt_keys = n + t;
+        let real_point = |row: usize, i: usize| points.as_ref().is_some_and(|points| points.mask[row * n + i]);
+        let mut visible = Vec::with_capacity(s * prompt_keys);
+        for row in 0..s {
+            visible.extend((0..n).map(|i| if real_point(row, i) { 0.0 } else { HIDDEN }));
+            visible.extend(
+                segments[row * t..(row + 1) * t].iter().map(|&segment| if segment == 0 { 0.0 } else { HIDDEN }),
+            );
+        }
+        let bias =
+            Tensor::<4>::from_data(TensorData::new(visible, [s, 1, 1, prompt_keys]), &model.device()).repeat_dim(2, k);
+        Ok(Self {
+            decoder,
+            request,
+            states: states.to_vec(),
+            siblings: k,
+            prompt_keys,
+            caches,
+            bias,
+            last: vec![request.start_token; s * k],
+        })
+    }
+
+    /// Feeds the last tokens and gives the next logits, `[S, K, vocab_size]`.
+    fn advance(&mut self, step: usize) -> Result<Vec<f32>, Error> {
+        if step.is_multiple_of(STEP_TILE) {
+            self.grow();
+        }
+        let model = &self.decoder.model;
+        let (s, k) = (self.states.len(), self.siblings);
+        let positions = self
+            .states
+            .iter()
+            .flat_map(|&state| std::iter::repeat_n((self.request.prompts[state].tokens.len() + step) as i32, k));
+        let mut x = model.embed_tokens(self.last.clone(), positions.collect(), [s, k]);
+
+        let slots = self.prompt_keys + step * k..self.prompt_keys + (step + 1) * k;
+        let own: Vec<f32> = (0..k * k).map(|cell| if cell / k == cell % k { 0.0 } else { HIDDEN }).collect();
+        let own = Tensor::<4>::from_data(TensorData::new(own, [1, 1, k, k]), &model.device()).expand([s, 1, k, k]);
+        self.bias.inplace(|bias| bias.slice_assign([0..s, 0..1, 0..k, slots.clone()], own));
+
+        for (block, (keys, values)) in model.blocks().iter().zip(&mut self.caches) {
+            let (q, key, value) = block.heads(model, x.clone());
+            let [_, h, _, d] = key.dims();
+            // In place as long as nobody else holds the cache, which is why it is cloned for the attention only.
+            keys.inplace(|keys| keys.slice_assign([0..s, 0..h, slots.clone(), 0..d], key));
+            values.inplace(|values| values.slice_assign([0..s, 0..h, slots.clone(), 0..d], value));
+            let context = model.attend(q, keys.clone(), values.clone(), self.bias.clone());
+            x = block.finish(model, x, context);
+        }
+        let logits = model.product(model.final_norm(x), self.decoder.head.clone());
+        logits.try_into_vec_as::<f32>().map_err(|error| Error::Read(error.to_string()))
+    }
+
+    /// Adds room for [`STEP_TILE`] more steps.
+    fn grow(&mut self) {
+        let device = self.decoder.model.device();
+        let (s, k) = (self.states.len(), self.siblings);
+        let room = k * STEP_TILE;
+        for cache in self.caches.iter_mut().flat_map(|(keys, values)| [keys, values]) {
+            cache.inplace(|cache| {
+                let [_, h, _, d] = cache.dims();
+                Tensor::cat(vec![cache, Tensor::zeros([s, h, room, d], &device)], 2)
+            });
+        }
+        self.bias.inplace(|bias| Tensor::cat(vec![bias, Tensor::full([s, 1, k, room], HIDDEN, &device)], 3));
+    }
+
+    /// Chooses the next tokens from `logits`. False when every sibling of every state is done.
+    fn sample(
+        &mut self,
+        step: usize,
+        logits: &[f32],
+        uniform: &mut Uniform<'_>,
+        mut mask: Option<&mut GrammarMask<'_>>,
+        children: &mut [Vec<Sample>],
+    ) -> Result<bool, Error> {
+        let DecodeRequest { temperature, top_k, top_p, eos, .. } = *self.request;
+        let sampling = Sampling { temperature, top_k, top_p };
+        let vocab = logits.len() / self.last.len();
+        let (mut allowed, mut scratch) = (vec![true; vocab], Vec::new());
+        let mut live = Vec::new();
+        for (row, &state) in self.states.iter().enumerate() {
+            let mut unfinished = false;
+            for (sibling, child) in children[state].iter_mut().enumerate().filter(|(_, child)| !child.finished) {
+                let cell = row * self.siblings + sibling;
+                if let Some(mask) = mask.as_deref_mut() {
+                    allowed.fill(true);
+                    mask(state, sibling, &child.tokens, &mut allowed);
+                }
+                let (token, log_prob) = sampling
+                    .choose(
+                        &logits[cell * vocab..(cell + 1) * vocab],
+                        &allowed,
+                        uniform(state, sibling, step),
+                        &mut scratch,
+                    )
+                    .map_err(|dead| match dead {
+                        Dead::NoLegalToken => Error::NoLegalToken { state, sibling, step },
+                        Dead::NotFinite => Error::NotFinite { state, sibling, step },
+                    })?;
+                child.log_prob += log_prob as f32;
+                self.last[cell] = token as i32;
+                if token as i32 == eos {
+                    child.finished = true;
+                } else {
+                    child.tokens.push(token as i32);
+                    unfinished = true;
+                }
+            }
+            if unfinished {
+                live.push(row);
+            }
+        }
+        // Copying the cache costs about a step, so drop finished states only when that halves the work to come.
+        if 2 * live.len() <= self.states.len() && !live.is_empty() {
+            self.keep(&live);
+        }
+        Ok(!live.is_empty())
+    }
+
+    /// Goes on with these rows only.
+    fn keep(&mut self, rows: &[usize]) {
+        let device = self.decoder.model.device();
+        let at = Tensor::<1, Int>::from_data(
+            TensorData::new(rows.iter().map(|&row| row as i32).collect(), [rows.len()]),
+            &device,
+        );
+        for cache in self.caches.iter_mut().flat_map(|(keys, values)| [keys, values]) {
+            cache.inplace(|cache| cache.select(0, at.clone()));
+        }
+        self.bias.inplace(|bias| bias.select(0, at));
+        let k = self.siblings;
+        self.last = rows.iter().flat_map(|&row| &self.last[row * k..(row + 1) * k]).copied().collect();
+        self.states = rows.iter().map(|&row| self.states[row]).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Channel, DeviceKind, IGNORE, ModelConfig, PointsConfig, TrainBatch, open};
+
+    fn model() -> Model {
+        let points = PointsConfig { n_points: 3, n_variables: 1, channels: vec![Channel::X, Channel::Y], hidden: 8 };
+        let config = ModelConfig {
+            n_positions: 96,
+            d_model: 16,
+            n_layers: 2,
+            n_heads: 2,
+            d_mlp: 32,
+            points: Some(points),
+            ..ModelConfig::micro(24)
+        };
+        // Logits of fresh weights are nearly flat; scaled up, a wrong position or mask shows.
+        Model::new(&config, 3, &open(DeviceKind::Cpu).unwrap()).unwrap().map(&mut Scale)
+    }
+
+    struct Scale;
+
+    impl burn::module::ModuleMapper for Scale {
+        fn map_float<const D: usize>(
+            &mut self,
+            param: burn::module::Param<Tensor<D>>,
+        ) -> burn::module::Param<Tensor<D>> {
+            if D == 2 { param.map(|weight| weight * 12.0) } else { param }
+        }
+    }
+
+    #[test]
+    fn cached_logits_equal_the_plain_forward_pass() {
+        let model = model();
+        let decoder = Decoder::new(&model);
+        for points in [None, Some(Points { values: vec![0.5, -1.0, 2.0, 1.5] })] {
+            let prompts = [Prompt { tokens: (0..37).map(|i| (i * 7 + 3) % 24).collect(), points }];
+            let request = DecodeRequest::new(&prompts, &[5], 1, 0);
+            let mut wave = Wave::prefill(&decoder, &request, Shape::of(&prompts[0], 5), &[0]).unwrap();
+            let mut written: Vec<Vec<i32>> = vec![vec![1]; 5];
+            for step in 0..11 {
+                let logits = wave.advance(step).unwrap();
+                for sibling in 0..5 {
+                    let tokens: Vec<i32> = prompts[0].tokens.iter().chain(&written[sibling]).copied().collect();
+                    let n = tokens.len();
+                    let batch = TrainBatch {
+                        rows: 1,
+                        length: n,
+                        tokens,
+                        positions: (0..n as i32).collect(),
+                        segments: vec![0; n],
+                        labels: vec![IGNORE; n],
+                        weights: vec![0.0; n],
+                        points: prompts[0].points.as_ref().map(|p| PointBatch::pack(model.config(), &[p]).unwrap()),
+                    };
+                    let plain: Vec<f32> = model.forward(&batch).unwrap().narrow(1, n - 1, 1).try_into_vec_as().unwrap();
+                    for (cached, plain) in logits[sibling * 24..].iter().zip(&plain) {
+                        assert!(
+                            (cached - plain).abs() < 1e-4 * plain.abs().max(1.0),
+                            "step {step} sibling {sibling}: {cached} {plain}"
+                        );
+                    }
+                    let next = ((sibling * 5 + step * 11) % 24) as i32;
+                    written[sibling].push(next);
+                    wave.last[sibling] = next;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn keeping_some_rows_changes_nothing_for_them() {
+        let model = model();
+        let decoder = Decoder::new(&model);
+        let prompts: Vec<Prompt> = (1..4).map(|i| Prompt { tokens: vec![i; 5], points: None }).collect();
+        let request = DecodeRequest::new(&prompts, &[2, 2, 2], 1, 0);
+        let shape = Shape::of(&prompts[0], 2);
+        let mut whole = Wave::prefill(&decoder, &request, shape, &[0, 1, 2]).unwrap();
+        let mut kept = Wave::prefill(&decoder, &request, shape, &[0, 1, 2]).unwrap();
+        for step in 0..10 {
+            let all = whole.advance(step).unwrap();
+            let some = kept.advance(step).unwrap();
+            let expected = if step < 4 { &all[..] } else { &all[2 * 4 * 24..] };
+            assert_eq!(some, expected, "step {step}");
+            if step == 3 {
+                kept.keep(&[2]);
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Which hardware computes: the only place that asks for a backend.
+
+use std::{fmt, str::FromStr};
+
+use burn::tensor::Device;
+
+use crate::Error;
+
+/// A kind of device, as named on command lines: `cpu`, `ndarray` or `cuda`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeviceKind {
+    /// The pure Rust CPU backend (`flex`), in every build.
+    #[default]
+    Cpu,
+    /// The older CPU backend, deprecated upstream; needs feature `ndarray`.
+    Ndarray,
+    /// The first NVIDIA GPU; needs feature `cuda`, and the CUDA toolkit's NVRTC and headers when run.
+    Cuda,
+}
+
+/// Opens a device.
+///
+/// # Errors
+/// [`Error::NotBuilt`] if this build lacks the backend, [`Error::NoDevice`] if the machine lacks the hardware.
+/// It never falls back to another device.
+pub fn open(kind: DeviceKind) -> Result<Device, Error> {
+    match kind {
+        DeviceKind::Cpu => Ok(cpu()),
+        DeviceKind::Ndarray => ndarray(),
+        DeviceKind::Cuda => cuda(),
+    }
+}
+
+impl DeviceKind {
+    fn name(self) -> &'static str {
+        match self {
+            DeviceKind::Cpu => "cpu",
+            DeviceKind::Ndarray => "ndarray",
+            DeviceKind::Cuda => "cuda",
+        }
+    }
+}
+
+impl FromStr for DeviceKind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        [DeviceKind::Cpu, DeviceKind::Ndarray, DeviceKind::Cuda]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or_else(|| Error::UnknownDevice(name.to_owned()))
+    }
+}
+
+impl fmt::Display for DeviceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cpu() -> Device {
+    Device::flex()
+}
+
+/// burn asks `Device::default()` when it loads an optimiser record, and the default of a CUDA build is CUDA, which
+/// panics without a GPU. `BURN_DEVICE` is burn's own switch for the default; a value set by the user stays.
+#[cfg(feature = "cuda")]
+#[allow(unsafe_code)]
+fn cpu() -> Device {
+    static DEFAULT: std::sync::Once = std::sync::Once::new();
+    DEFAULT.call_once(|| {
+        if std::env::var_os("BURN_DEVICE").is_none() {
+            // SAFETY: devices are opened at the start of a program, before it starts threads that read the environment.
+            unsafe { std::env::set_var("BURN_DEVICE", "flex") };
+        }
+    });
+    Device::flex()
+}
+
+#[cfg(feature = "ndarray")]
+fn ndarray() -> Result<Device, Error> {
+    #[allow(deprecated)] // kept on purpose while the pinned burn has it
+    Ok(Device::ndarray())
+}
+
+#[cfg(not(feature = "ndarray"))]
+fn ndarray() -> Result<Device, Error> {
+    Err(Error::NotBuilt { device: "ndarray", feature: "ndarray" })
+}
+
+#[cfg(feature = "cuda")]
+fn cuda() -> Result<Device, Error> {
+    // Opening CUDA without a driver panics, listing does not.
+    if Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec().is_empty() {
+        return Err(Error::NoDevice("CUDA"));
+    }
+    Ok(Device::cuda(0))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> Result<Device, Error> {
+    Err(Error::NotBuilt { device: "CUDA", feature: "cuda" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip_and_unknown_ones_are_errors() {
+        for kind in [DeviceKind::Cpu, DeviceKind::Ndarray, DeviceKind::Cuda] {
+            assert_eq!(kind.to_string().parse::<DeviceKind>().unwrap(), kind);
+        }
+        let message = "gpu".parse::<DeviceKind>().unwrap_err().to_string();
+        assert_eq!(message, "unknown device `gpu`, expected cpu, ndarray or cuda");
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn asking_for_a_missing_backend_says_how_to_get_it() {
+        let message = open(DeviceKind::Cuda).unwrap_err().to_string();
+        assert_eq!(message, "built without CUDA; rebuild with --features cuda");
+    }
+}

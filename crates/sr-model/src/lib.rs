@@ -1,0 +1,43 @@
+//! A causal transformer with a point embedder prefix, and sampling from its logits.
+//!
+//! [`Model`] is a GPT-Neo-style decoder (Black et al., 2021): token ids in, logits out. It trains on rows in which one
+//! prompt is shared by many targets ([`TrainBatch`], [`Model::loss`]) and decodes many siblings per prompt with a
+//! key/value cache ([`Decoder`]). Data points `(x, y, …)` enter as *prefix* positions through a small embedder
+//! ([`PointsConfig`]). A trained model is a folder ([`Checkpoint`]).
+//!
+//! ```
+//! use sr_model::{DecodeRequest, Decoder, DeviceKind, Model, ModelConfig, Prompt, open};
+//!
+//! let device = open(DeviceKind::Cpu)?;
+//! let config = ModelConfig { d_model: 16, n_layers: 1, n_heads: 2, d_mlp: 32, points: None, ..ModelConfig::micro(8) };
+//! let model = Model::new(&config, 1, &device)?;
+//! let prompts = [Prompt { tokens: vec![3, 4, 5], points: None }];
+//! let request = DecodeRequest { max_new_tokens: 4, ..DecodeRequest::new(&prompts, &[2], 1, 2) };
+//! let children = Decoder::new(&model).decode(&request, &mut |_, sibling, _| 0.3 * sibling as f64, None)?;
+//! assert_eq!(children[0].len(), 2);
+//! # Ok::<(), sr_model::Error>(())
+//! ```
+//!
+//! This crate knows nothing of expressions, files of problems or searches; it does no tokenising and keeps no random
+//! state: weights come from a seed, samples from uniforms that the caller supplies.
+//!
+//! Features: `cuda` (NVRTC), `fusion` (CUDA kernel fusion), `ndarray` (deprecated upstream). The CPU backend is always there.
+
+mod batch;
+mod checkpoint;
+mod config;
+mod decode;
+mod device;
+mod error;
+mod init;
+mod mask;
+mod model;
+mod sample;
+
+pub use batch::{IGNORE, PointBatch, Points, TrainBatch};
+pub use checkpoint::Checkpoint;
+pub use config::{Activation, Channel, ModelConfig, PointsConfig, PrefixAttention};
+pub use decode::{DecodeRequest, Decoder, GrammarMask, Prompt, Sample, Uniform};
+pub use device::{DeviceKind, open};
+pub use error::Error;
+pub use model::{Loss, Model, Precision};

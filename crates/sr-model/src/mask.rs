@@ -1,0 +1,104 @@
+//! Who may attend to whom, as numbers added to attention scores.
+
+use crate::PrefixAttention;
+
+/// Added to the score of a key that must not be seen. Softmax is safe with −∞ because every query sees at least itself, and
+/// `exp` is faster on it than on a large negative number, which takes libm's underflow path.
+pub(crate) const HIDDEN: f32 = f32::NEG_INFINITY;
+
+/// The layout of rows `[B, N + T]`.
+pub(crate) struct Layout<'a> {
+    pub(crate) rows: usize,
+    /// `[B, N]`, true for real points.
+    pub(crate) points: &'a [bool],
+    /// `[B, T]` as in [`TrainBatch`](crate::TrainBatch).
+    pub(crate) segments: &'a [i32],
+    pub(crate) prefix_attention: PrefixAttention,
+}
+
+impl Layout<'_> {
+    /// `[B, 1, L, L]` row-major, entry (i, j) for query i and key j: 0 or [`HIDDEN`].
+    ///
+    /// A point sees real points (those before it and itself, if causal). A token sees real points, and the tokens up to
+    /// itself that belong to the prompt or to its own target. Padding sees itself, so that every query has a live key.
+    pub(crate) fn bias(&self) -> Vec<f32> {
+        let n = self.points.len() / self.rows;
+        let t = self.segments.len() / self.rows;
+        let l = n + t;
+        let mut bias = vec![HIDDEN; self.rows * l * l];
+        for (row, cells) in bias.chunks_exact_mut(l * l).enumerate() {
+            let points = &self.points[row * n..(row + 1) * n];
+            let segments = &self.segments[row * t..(row + 1) * t];
+            for (i, keys) in cells.chunks_exact_mut(l).enumerate() {
+                keys[i] = 0.0;
+                let (to_points, to_tokens) = keys.split_at_mut(n);
+                let padding = if i < n { !points[i] } else { segments[i - n] < 0 };
+                if padding {
+                    continue;
+                }
+                let visible = if i < n && self.prefix_attention == PrefixAttention::Causal { i + 1 } else { n };
+                for (key, &real) in to_points[..visible].iter_mut().zip(points) {
+                    if real {
+                        *key = 0.0;
+                    }
+                }
+                if let Some(i) = i.checked_sub(n) {
+                    for (key, &segment) in to_tokens[..=i].iter_mut().zip(segments) {
+                        if segment == 0 || segment == segments[i] {
+                            *key = 0.0;
+                        }
+                    }
+                }
+            }
+        }
+        bias
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn picture(prefix_attention: PrefixAttention) -> String {
+        let layout = Layout { rows: 1, points: &[true, true, false], segments: &[0, 0, 1, 1, 2, -1], prefix_attention };
+        let bias = layout.bias();
+        let line = |keys: &[f32]| keys.iter().map(|&b| if b == 0.0 { 'x' } else { '.' }).collect::<String>();
+        bias.chunks(9).map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn targets_see_points_and_prompt_but_not_each_other() {
+        let expected = "\
+xx.......
+xx.......
+..x......
+xx.x.....
+xx.xx....
+xx.xxx...
+xx.xxxx..
+xx.xx..x.
+........x";
+        assert_eq!(picture(PrefixAttention::Bidirectional), expected);
+        assert_eq!(picture(PrefixAttention::Causal), expected.replacen("xx", "x.", 1));
+    }
+
+    proptest! {
+        #[test]
+        fn every_query_has_a_live_key_and_no_token_sees_the_future(
+            points in prop::collection::vec(any::<bool>(), 0..5),
+            segments in prop::collection::vec(-1i32..4, 1..9),
+            causal in any::<bool>(),
+        ) {
+            let prefix_attention = if causal { PrefixAttention::Causal } else { PrefixAttention::Bidirectional };
+            let (n, l) = (points.len(), points.len() + segments.len());
+            let bias = Layout { rows: 1, points: &points, segments: &segments, prefix_attention }.bias();
+            for i in 0..l {
+                prop_assert_eq!(bias[i * l + i], 0.0);
+                for j in (i + 1).max(n)..l {
+                    prop_assert_eq!(bias[i * l + j], HIDDEN);
+                }
+            }
+        }
+    }
+}

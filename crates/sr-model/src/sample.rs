@@ -1,0 +1,157 @@
+//! Choosing a token from one row of logits, on the host.
+
+/// How to choose.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sampling {
+    /// 0 takes the likeliest token.
+    pub(crate) temperature: f64,
+    pub(crate) top_k: Option<usize>,
+    pub(crate) top_p: Option<f64>,
+}
+
+/// Why there is no choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dead {
+    NoLegalToken,
+    NotFinite,
+}
+
+impl Sampling {
+    /// A token by inverse CDF at `uniform` in [0, 1), and its log-probability under the model: temperature 1, no top-k or
+    /// top-p, normalised over the allowed tokens. Ties go to the lower id.
+    ///
+    /// `candidates` is scratch memory.
+    pub(crate) fn choose(
+        &self,
+        logits: &[f32],
+        allowed: &[bool],
+        uniform: f64,
+        candidates: &mut Vec<(usize, f64)>,
+    ) -> Result<(usize, f64), Dead> {
+        candidates.clear();
+        candidates.extend(
+            logits
+                .iter()
+                .zip(allowed)
+                .enumerate()
+                .filter(|(_, (_, ok))| **ok)
+                .map(|(id, (&logit, _))| (id, f64::from(logit))),
+        );
+        if candidates.is_empty() {
+            return Err(Dead::NoLegalToken);
+        }
+        if candidates.iter().any(|(_, logit)| !logit.is_finite()) {
+            return Err(Dead::NotFinite);
+        }
+        let (mut best, mut highest) = candidates[0];
+        for &(id, logit) in &candidates[1..] {
+            if logit > highest {
+                (best, highest) = (id, logit);
+            }
+        }
+        let log_total = highest + candidates.iter().map(|(_, logit)| (logit - highest).exp()).sum::<f64>().ln();
+        let log_prob = |id: usize| f64::from(logits[id]) - log_total;
+        if self.temperature == 0.0 {
+            return Ok((best, log_prob(best)));
+        }
+
+        for (_, logit) in candidates.iter_mut() {
+            *logit = ((*logit - highest) / self.temperature).exp();
+        }
+        if self.top_k.is_some() || self.top_p.is_some() {
+            candidates.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            candidates.truncate(self.top_k.unwrap_or(usize::MAX));
+        }
+        if let Some(top_p) = self.top_p {
+            // The fewest likeliest tokens whose mass reaches top_p (Holtzman et al., 2020).
+            let enough = top_p * candidates.iter().map(|(_, p)| p).sum::<f64>();
+            let mut mass = 0.0;
+            let kept = candidates.iter().position(|(_, p)| {
+                mass += p;
+                mass >= enough
+            });
+            candidates.truncate(kept.map_or(candidates.len(), |last| last + 1));
+        }
+        let target = uniform * candidates.iter().map(|(_, p)| p).sum::<f64>();
+        let mut mass = 0.0;
+        let chosen = candidates.iter().find(|(_, p)| {
+            mass += p;
+            mass > target
+        });
+        // Rounding can leave the last step of the CDF just below the target.
+        let id = chosen.or(candidates.last()).expect("candidates are not empty").0;
+        Ok((id, log_prob(id)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PLAIN: Sampling = Sampling { temperature: 1.0, top_k: None, top_p: None };
+
+    fn choose(sampling: Sampling, logits: &[f32], allowed: &[bool], uniform: f64) -> Result<(usize, f64), Dead> {
+        sampling.choose(logits, allowed, uniform, &mut Vec::new())
+    }
+
+    #[test]
+    fn frequencies_follow_the_softmax() {
+        let logits = [0.0, (2.0f32).ln(), (5.0f32).ln()];
+        let mut counts = [0; 3];
+        for i in 0..800 {
+            counts[choose(PLAIN, &logits, &[true; 3], (f64::from(i) + 0.5) / 800.0).unwrap().0] += 1;
+        }
+        assert_eq!(counts, [100, 200, 500]);
+        let (_, log_prob) = choose(PLAIN, &logits, &[true; 3], 0.99).unwrap();
+        assert!((log_prob - (5.0f64 / 8.0).ln()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn top_k_and_top_p_cut_the_tail() {
+        let logits = [0.0, 3.0, 1.0, 2.0];
+        let tokens = |sampling| -> Vec<usize> {
+            let mut seen: Vec<_> =
+                (0..200).map(|i| choose(sampling, &logits, &[true; 4], f64::from(i) / 200.0).unwrap().0).collect();
+            seen.sort_unstable();
+            seen.dedup();
+            seen
+        };
+        assert_eq!(tokens(PLAIN), [0, 1, 2, 3]);
+        assert_eq!(tokens(Sampling { top_k: Some(2), ..PLAIN }), [1, 3]);
+        // Probabilities are 0.64, 0.24, 0.09 and 0.03.
+        assert_eq!(tokens(Sampling { top_p: Some(0.8), ..PLAIN }), [1, 3]);
+        assert_eq!(tokens(Sampling { top_p: Some(0.1), ..PLAIN }), [1]);
+        assert_eq!(tokens(Sampling { temperature: 0.0, ..PLAIN }), [1]);
+    }
+
+    #[test]
+    fn dead_ends_are_told_apart() {
+        assert_eq!(choose(PLAIN, &[1.0, 2.0], &[false; 2], 0.5), Err(Dead::NoLegalToken));
+        assert_eq!(choose(PLAIN, &[1.0, f32::NAN], &[true; 2], 0.5), Err(Dead::NotFinite));
+        assert_eq!(choose(PLAIN, &[1.0, f32::NAN], &[true, false], 0.5), Ok((0, 0.0)));
+    }
+
+    proptest! {
+        #[test]
+        fn only_allowed_tokens_are_chosen(
+            rows in prop::collection::vec((-20.0f32..20.0, any::<bool>()), 1..40),
+            uniform in 0.0f64..1.0,
+            temperature in 0.0f64..3.0,
+            top_k in prop::option::of(1usize..10),
+            top_p in prop::option::of(0.01f64..=1.0),
+        ) {
+            let (logits, allowed): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+            match choose(Sampling { temperature, top_k, top_p }, &logits, &allowed, uniform) {
+                Ok((id, log_prob)) => {
+                    prop_assert!(allowed[id]);
+                    prop_assert!(log_prob <= 1e-12);
+                }
+                Err(dead) => {
+                    prop_assert_eq!(dead, Dead::NoLegalToken);
+                    prop_assert!(!allowed.contains(&true));
+                }
+            }
+        }
+    }
+}

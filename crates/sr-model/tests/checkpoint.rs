@@ -1,0 +1,113 @@
+//! Checkpoints: bit-exact, replaced as a whole, and clear about what is wrong with them.
+
+use std::fs;
+
+use burn::{
+    module::{Module, ModuleVisitor, Param, ParamId},
+    tensor::{Device, Tensor},
+};
+use sr_model::{Checkpoint, DeviceKind, Model, ModelConfig, PointsConfig, open};
+
+fn device() -> Device {
+    open(DeviceKind::Cpu).unwrap()
+}
+
+fn checkpoint(seed: u64) -> Checkpoint {
+    let points = PointsConfig { n_variables: 1, hidden: 4, ..PointsConfig::learner(2) };
+    let config = ModelConfig {
+        n_positions: 16,
+        d_model: 8,
+        n_layers: 1,
+        n_heads: 2,
+        d_mlp: 16,
+        points: Some(points),
+        ..ModelConfig::micro(10)
+    };
+    Checkpoint {
+        model: Model::new(&config, seed, &device()).unwrap(),
+        tokenizer: "{\"opaque\": true}".to_owned(),
+        meta: serde_json::json!({"step": 7}),
+    }
+}
+
+#[derive(Default, PartialEq, Debug)]
+struct Weights(Vec<(ParamId, Vec<f32>)>);
+
+impl ModuleVisitor for Weights {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.push((param.id, param.val().try_into_vec_as().unwrap()));
+    }
+}
+
+fn weights(model: &Model) -> Weights {
+    let mut weights = Weights::default();
+    model.visit(&mut weights);
+    weights
+}
+
+#[test]
+fn saving_and_loading_keeps_every_bit_and_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("best");
+    let saved = checkpoint(1);
+    saved.save(&dir).unwrap();
+    let loaded = Checkpoint::load(&dir, &device().autodiff()).unwrap();
+    assert_eq!(weights(&loaded.model), weights(&saved.model));
+    assert_eq!(loaded.model.config(), saved.model.config());
+    assert_eq!((loaded.tokenizer, loaded.meta), (saved.tokenizer.clone(), saved.meta.clone()));
+
+    let again = folder.path().join("again");
+    saved.save(&again).unwrap();
+    for file in ["model.bpk", "config.json", "tokenizer.json", "meta.json"] {
+        assert_eq!(fs::read(dir.join(file)).unwrap(), fs::read(again.join(file)).unwrap(), "{file}");
+    }
+}
+
+#[test]
+fn saving_replaces_an_older_checkpoint_and_leaves_nothing_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("last");
+    checkpoint(1).save(&dir).unwrap();
+    checkpoint(2).save(&dir).unwrap();
+    assert_eq!(weights(&Checkpoint::load(&dir, &device()).unwrap().model), weights(&checkpoint(2).model));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn an_interrupted_replacement_leaves_the_old_checkpoint_readable() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("last");
+    checkpoint(1).save(&dir).unwrap();
+    fs::rename(&dir, folder.path().join(".last.old")).unwrap();
+    fs::create_dir(folder.path().join(".last.new")).unwrap();
+    assert_eq!(weights(&Checkpoint::load(&dir, &device()).unwrap().model), weights(&checkpoint(1).model));
+    checkpoint(2).save(&dir).unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn errors_name_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("c");
+    let message = || Checkpoint::load(&dir, &device()).unwrap_err().to_string();
+    assert!(message().ends_with("c/config.json: No such file or directory (os error 2)"), "{}", message());
+    checkpoint(1).save(&dir).unwrap();
+
+    let config = fs::read_to_string(dir.join("config.json")).unwrap();
+    fs::write(dir.join("config.json"), config.replacen('{', "{\"dropout\": 1,", 1)).unwrap();
+    assert!(message().contains("c/config.json: unknown field `dropout`"), "{}", message());
+    fs::write(dir.join("config.json"), config.replace("\"d_mlp\": 16", "\"d_mlp\": 20")).unwrap();
+    assert!(message().contains("c/model.bpk: ") && message().contains("shape mismatch"), "{}", message());
+    fs::write(dir.join("config.json"), config.replace("\"n_heads\": 2", "\"n_heads\": 3")).unwrap();
+    assert!(message().contains("c/config.json: model configuration: d_model 8"), "{}", message());
+    fs::write(dir.join("config.json"), &config).unwrap();
+
+    let weights = fs::read(dir.join("model.bpk")).unwrap();
+    for cut in [0, 3, 40, weights.len() / 2, weights.len() - 1] {
+        fs::write(dir.join("model.bpk"), &weights[..cut]).unwrap();
+        assert!(message().contains("c/model.bpk: "), "cut at {cut}: {}", message());
+        assert!(!message().contains('\n'), "{}", message());
+    }
+    fs::remove_file(dir.join("model.bpk")).unwrap();
+    assert!(message().ends_with("c/model.bpk: No such file or directory (os error 2)"), "{}", message());
+}

@@ -1,0 +1,169 @@
+//! What the model reads: the prompt's tokens and the points before it. Training and search share this code.
+
+use sr_engine::{PrimitiveSet, State};
+use sr_expr::{Columns, Scratch, Semantics, Tree};
+use sr_model::{Channel, ModelConfig, Points, PointsConfig, Prompt};
+use sr_prompt::{PromptState, PromptWriter};
+
+use crate::Error;
+
+/// The data of a problem, and how its search evaluates.
+#[derive(Debug, Clone, Copy)]
+pub struct Data<'a> {
+    /// `[rows, variables]`
+    pub x: &'a Columns,
+    /// `[rows]`
+    pub y: &'a [f64],
+    /// Guarded or plain operators, for the predictions of the best individual.
+    pub semantics: Semantics,
+}
+
+/// Writes the inputs of one model.
+#[derive(Debug, Clone)]
+pub struct InputWriter {
+    prompts: PromptWriter,
+    points: Option<PointsConfig>,
+}
+
+/// Positions kept free for a child: the largest one and its end.
+const ROOM_FOR_CHILD: usize = 256;
+
+impl InputWriter {
+    /// The writer for models of this shape.
+    pub fn new(config: &ModelConfig) -> Self {
+        let default = PromptWriter::default().max_tokens;
+        let max_tokens = default.min(config.n_positions.saturating_sub(ROOM_FOR_CHILD));
+        InputWriter { prompts: PromptWriter { max_tokens }, points: config.points.clone() }
+    }
+
+    /// The input of a state in a search.
+    ///
+    /// # Errors
+    /// If the problem has more variables than the language or the embedder has room for.
+    pub fn state(&self, state: &State<'_>) -> Result<Prompt, Error> {
+        let data = Data { x: state.instance.x(), y: state.instance.y(), semantics: state.semantics() };
+        let best = fittest(state.population.iter().map(|i| (i.tree(), i.score.fitness as f32)));
+        self.one_step(&PromptState::of(state), data, best)
+    }
+
+    /// The input of a state, recorded or live. `best` is the [`fittest`] of the population.
+    ///
+    /// # Errors
+    /// As [`state`](Self::state).
+    pub fn one_step(&self, state: &PromptState<'_>, data: Data<'_>, best: Option<&Tree>) -> Result<Prompt, Error> {
+        Ok(Prompt { tokens: self.prompts.write(state)?, points: self.points(data, best)? })
+    }
+
+    /// The input for writing a formula from the data alone.
+    ///
+    /// # Errors
+    /// As [`state`](Self::state).
+    pub fn direct(&self, primitives: &PrimitiveSet, data: Data<'_>) -> Result<Prompt, Error> {
+        Ok(Prompt { tokens: self.prompts.write_direct(primitives)?, points: self.points(data, None)? })
+    }
+
+    fn points(&self, data: Data<'_>, best: Option<&Tree>) -> Result<Option<Points>, Error> {
+        self.points.as_ref().map(|config| points(config, data, best)).transpose()
+    }
+}
+
+/// The fittest of a population, the first among equals. Fitness is f32 as in traces, so that a live state and its
+/// record agree.
+pub fn fittest<'a>(population: impl IntoIterator<Item = (&'a Tree, f32)>) -> Option<&'a Tree> {
+    let mut best: Option<(&Tree, f32)> = None;
+    for (tree, fitness) in population {
+        if best.is_none_or(|(_, highest)| fitness > highest) {
+            best = Some((tree, fitness));
+        }
+    }
+    best.map(|(tree, _)| tree)
+}
+
+/// The point channels of a problem, at most `config.n_points` rows of it, evenly spaced.
+///
+/// Values enter as `asinh(v)`: linear near 0 and logarithmic far away (1e18 becomes 42), the same for every problem, as
+/// normalising each problem apart hurt the original. NaN becomes 0. Without `best` its channels are 0, but for the
+/// residual, which is then y itself.
+///
+/// # Errors
+/// If the problem has more variables than channel X has columns.
+pub fn points(config: &PointsConfig, data: Data<'_>, best: Option<&Tree>) -> Result<Points, Error> {
+    let n_variables = data.x.n_columns();
+    if config.channels.contains(&Channel::X) && n_variables > config.n_variables {
+        return Err(Error::TooManyVariables { found: n_variables, max: config.n_variables });
+    }
+    let n_rows = data.y.len();
+    let n_points = config.n_points.min(n_rows);
+    let rows: Vec<usize> = (0..n_points).map(|point| point * n_rows / n_points).collect();
+    let chosen = (0..n_variables).flat_map(|column| rows.iter().map(move |&row| data.x.column(column)[row]));
+    let x = Columns::new(n_points, n_variables, chosen.collect());
+    let mut predicted = vec![0.0; n_points];
+    if let Some(best) = best {
+        sr_expr::predict(best, &x, data.semantics, &mut Scratch::default(), &mut predicted);
+    }
+    let width = config.width();
+    let mut values = vec![0.0; n_points * width];
+    for (channel, columns) in config.columns() {
+        for (point, out) in values.chunks_mut(width).enumerate() {
+            let out = &mut out[columns.clone()];
+            let y = data.y[rows[point]];
+            match channel {
+                Channel::X => (0..n_variables).for_each(|column| out[column] = squash(x.column(column)[point])),
+                Channel::Y => out[0] = squash(y),
+                Channel::BestPrediction => out[0] = squash(predicted[point]),
+                Channel::BestResidual => out[0] = squash(y - predicted[point]),
+            }
+        }
+    }
+    Ok(Points { values })
+}
+
+/// Far beyond the asinh of any number that a search works with.
+const MAX_SQUASHED: f64 = 64.0;
+
+fn squash(value: f64) -> f32 {
+    // `libm` gives the same bits on every machine.
+    if value.is_nan() { 0.0 } else { libm::asinh(value).clamp(-MAX_SQUASHED, MAX_SQUASHED) as f32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use sr_expr::Expr;
+
+    use super::*;
+
+    fn config(channels: &[Channel], n_points: usize) -> PointsConfig {
+        PointsConfig { n_points, n_variables: 2, channels: channels.to_vec(), hidden: 4 }
+    }
+
+    #[test]
+    fn channels_hold_what_their_names_say() {
+        let x = Columns::from_rows(&[[0.0], [1.0], [2.0], [3.0]]);
+        let data = Data { x: &x, y: &[0.0, 1.0, 4.0, f64::NAN], semantics: Semantics::Ieee };
+        let best = Expr::var(0);
+        let channels = [Channel::Y, Channel::X, Channel::BestPrediction, Channel::BestResidual];
+        let asinh = |v: f64| v.asinh() as f32;
+        let rows = points(&config(&channels, 8), data, Some(&best)).expect("points").values;
+        assert_eq!(rows.len(), 4 * 5);
+        assert_eq!(rows[10..15], [asinh(4.0), asinh(2.0), 0.0, asinh(2.0), asinh(2.0)]);
+        assert_eq!(rows[15..20], [0.0, asinh(3.0), 0.0, asinh(3.0), 0.0], "NaN is 0");
+        let few = points(&config(&channels, 2), data, None).expect("points").values;
+        assert_eq!(few[5..10], [asinh(4.0), asinh(2.0), 0.0, 0.0, asinh(4.0)], "rows 0 and 2, residual without a best");
+    }
+
+    #[test]
+    fn too_many_variables_are_an_error() {
+        let x = Columns::new(1, 3, vec![0.0; 3]);
+        let data = Data { x: &x, y: &[0.0], semantics: Semantics::Ieee };
+        let error = points(&config(&[Channel::X], 4), data, None).expect_err("three variables");
+        assert!(error.to_string().contains("3 variables"), "{error}");
+        assert!(points(&config(&[Channel::Y], 4), data, None).is_ok());
+    }
+
+    #[test]
+    fn the_fittest_is_the_first_among_equals() {
+        let forms: Vec<Expr> = (0..3).map(Expr::var).collect();
+        assert_eq!(fittest(forms.iter().map(|e| &**e).zip([1.0, 2.0, 2.0])), Some(&*forms[1]));
+        assert_eq!(fittest([]), None);
+    }
+}

@@ -1,0 +1,138 @@
+//! The learner in a search: batches change nothing, bad output falls back, parents are found.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use burn::optim::{AdamWConfig, GradientsParams};
+use sr_engine::{Generation, Instance, Origin, Parents, PrimitiveSet, Search, SearchConfig, run};
+use sr_expr::{Columns, Expr, Op};
+use sr_model::{Checkpoint, Decoder, DeviceKind, Model, ModelConfig, PointsConfig, TrainBatch, open};
+use sr_neural::{Data, InputWriter, Learner, Sampling};
+use sr_prompt::{Condition, PromptState, Token, encode_target};
+
+const TARGETS: [&str; 3] = ["x0 + x1", "(x0 * x1) + x0", "x1 * 1.0"];
+
+fn instance(id: &str) -> Arc<Instance> {
+    let x = Columns::new(8, 2, (0..16).map(f64::from).collect());
+    let y = (0..8).map(|i| f64::from(i) * 3.5).collect();
+    let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul], vec![1.0], 2).expect("primitives");
+    Arc::new(Instance::new(id, x, y, primitives).expect("instance"))
+}
+
+fn config() -> ModelConfig {
+    ModelConfig {
+        d_model: 32,
+        n_layers: 1,
+        n_heads: 2,
+        d_mlp: 64,
+        n_positions: 512,
+        points: Some(PointsConfig { hidden: 16, ..PointsConfig::learner(4) }),
+        ..ModelConfig::micro(sr_prompt::VOCABULARY_SIZE)
+    }
+}
+
+/// A few steps on three targets: enough to write expressions often, too few to do so always.
+fn trained(steps: usize) -> Model {
+    let device = open(DeviceKind::Cpu).expect("the CPU");
+    let mut model = Model::new(&config(), 1, &device.autodiff()).expect("a model");
+    let instance = instance("train");
+    let population: Vec<Expr> = TARGETS.iter().map(|text| text.parse().expect("target")).collect();
+    let state = PromptState::new(0, instance.primitives(), population.iter().map(|e| (&**e, 1.0)));
+    let data = Data { x: instance.x(), y: instance.y(), semantics: sr_expr::Semantics::Protected };
+    let input = InputWriter::new(&config()).one_step(&state, data, Some(&population[0])).expect("an input");
+
+    let prompt = input.tokens.len();
+    let mut batch = TrainBatch { rows: 1, ..TrainBatch::default() };
+    let mut push = |token: i32, position: usize, segment: i32, label: i32| {
+        batch.tokens.push(token);
+        batch.positions.push(position as i32);
+        batch.segments.push(segment);
+        batch.labels.push(label);
+        batch.weights.push(1.0);
+    };
+    for (position, &token) in input.tokens.iter().enumerate() {
+        push(token, position, 0, sr_model::IGNORE);
+    }
+    for (segment, target) in population.iter().enumerate() {
+        let ids = encode_target(target, instance.primitives().constants()).expect("a target");
+        let mut token = Token::Condition(Condition::All).id();
+        for (offset, &label) in ids.iter().enumerate() {
+            push(token, prompt + offset, segment as i32 + 1, label);
+            token = label;
+        }
+    }
+    batch.length = batch.tokens.len();
+    batch.points = Some(sr_model::PointBatch::pack(&config(), &[&input.points.expect("points")]).expect("packed"));
+
+    let mut optimiser = AdamWConfig::new().init();
+    for _ in 0..steps {
+        let loss = model.loss(&batch).expect("a loss");
+        let gradients = GradientsParams::from_grads(loss.value.backward(), &model);
+        model = optimiser.step(3e-3, model, gradients);
+    }
+    model
+}
+
+type Forms = Vec<Vec<(Expr, Origin, Parents)>>;
+
+fn search(ids: &[&str], learner: &mut Learner) -> Vec<Forms> {
+    let config = SearchConfig { population_size: 8, generations: 5, ..SearchConfig::basic() };
+    let mut searches: Vec<Search> =
+        ids.iter().map(|id| Search::new(instance(id), config.clone(), 3).expect("config")).collect();
+    let mut seen: Vec<Forms> = vec![Vec::new(); ids.len()];
+    let mut observers: Vec<_> = seen
+        .iter_mut()
+        .map(|forms| {
+            |generation: &Generation<'_>| {
+                forms.push(generation.population.iter().map(|i| (i.expr.clone(), i.origin, i.parents)).collect());
+                ControlFlow::Continue(())
+            }
+        })
+        .collect();
+    run(&mut searches, learner, &mut observers);
+    drop(observers);
+    seen
+}
+
+#[test]
+fn a_batch_gives_the_children_of_single_runs_and_bad_output_falls_back() {
+    let mut learner = Learner::new(Decoder::new(&trained(60)), Sampling { max_child_size: 12, ..Sampling::default() });
+    let together = search(&["a", "b", "c"], &mut learner);
+    for (id, forms) in ["a", "b", "c"].iter().zip(&together) {
+        assert_eq!(&search(&[id], &mut learner)[0], forms, "{id}");
+    }
+    assert_ne!(together[0], together[1], "problems draw from streams of their own");
+    assert!(learner.error().is_none());
+
+    let children = || together.iter().flat_map(|forms| forms[1..].iter().flat_map(|population| &population[1..]));
+    let count = |origin| children().filter(|child| child.1 == origin).count();
+    let (written, fallen) = (count(Origin::Learner), count(Origin::Fallback));
+    assert_eq!(written + fallen, children().count());
+    assert!(written > 0, "{written} written, {fallen} fallen back");
+    assert!(children().all(|(expr, origin, _)| *origin != Origin::Learner || expr.size() <= 12));
+}
+
+#[test]
+fn an_untrained_model_falls_back_to_the_expert() {
+    let mut learner = Learner::new(Decoder::new(&trained(0)), Sampling { max_child_size: 3, ..Sampling::default() });
+    let forms = &search(&["a"], &mut learner)[0];
+    assert!(forms[1..].iter().any(|population| population.iter().any(|child| child.1 == Origin::Fallback)));
+    assert!(forms.iter().all(|population| population.len() == 8));
+}
+
+#[test]
+fn a_checkpoint_of_another_vocabulary_or_mode_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let device = open(DeviceKind::Cpu).expect("the CPU");
+    let save = |tokenizer: String, mode: &str| {
+        let checkpoint = Checkpoint { model: trained(0), tokenizer, meta: serde_json::json!({ "mode": mode }) };
+        checkpoint.save(&folder.path().join("c")).expect("saved");
+        Learner::load(&folder.path().join("c"), &device, Sampling::default()).map(|_| ()).map_err(|e| e.to_string())
+    };
+    assert_eq!(save(sr_prompt::tokenizer_json(), "one-step"), Ok(()));
+    let error = save(sr_prompt::tokenizer_json(), "direct").expect_err("another mode");
+    assert!(error.contains("direct"), "{error}");
+    let other = sr_prompt::tokenizer_json().replace("\"sin\"", "\"sine\"");
+    let error = save(other, "one-step").expect_err("another vocabulary");
+    assert!(error.contains("vocabulary"), "{error}");
+}

@@ -1,0 +1,43 @@
+//! Problem sets: named suites and random problems, each an expression with sampled points.
+//!
+//! A [`Problem`] is what a search is asked: points, operators and constants, and the formula behind them where it is
+//! known. [`suite`] gives the published ones, a [`Generator`] random ones, [`from_csv`] and [`from_formulas`] one's
+//! own; a [`ProblemSet`] is the file of any of them.
+//!
+//! ```
+//! use sr_problems::{Generator, RandomParams, parse_constants, parse_operators};
+//!
+//! let params = RandomParams::arith(parse_operators("arith")?, parse_constants("1.0, 2.5")?, 0.5, 1);
+//! let problem = Generator::new(params)?.problem(42)?;
+//! assert_eq!(problem.id, "arith_c05_s1_000042");
+//! assert_eq!(problem.x.n_rows(), problem.y.len());
+//! // A search gets the points and never the formula.
+//! let instance = problem.instance().expect("generated problems can be searched");
+//! assert_eq!(instance.y(), problem.y);
+//! # Ok::<(), sr_problems::Error>(())
+//! ```
+//!
+//! Same seed, same problems: each has random streams of its own, so the first hundred of two hundred problems are the
+//! hundred, and threads change nothing.
+//!
+//! This crate does not solve problems and does not split them into training and validation sets.
+
+mod error;
+mod mixture;
+mod own;
+mod primitives;
+mod problem;
+mod random;
+mod sampler;
+mod set;
+mod suite;
+
+pub use error::Error;
+pub use mixture::{Component, Mixture, Noise};
+pub use own::{FormulaOptions, from_csv, from_formulas};
+pub use primitives::{ARITH, parse_constants, parse_operators};
+pub use problem::Problem;
+pub use random::{Generator, Preset, RandomParams};
+pub use sampler::Sampler;
+pub use set::{FORMAT_VERSION, Origin, ProblemSet, SetParams};
+pub use suite::{suite, suite_names};

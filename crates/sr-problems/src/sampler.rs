@@ -1,0 +1,123 @@
+//! Where the points of a problem come from.
+
+use serde::{Deserialize, Serialize};
+use sr_engine::random::Rng;
+
+use crate::Mixture;
+
+/// How points are drawn, for the data of a problem and again for judging its results.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Sampler {
+    /// Every variable uniform in a range of its own.
+    Uniform {
+        /// `[low, high]` of each variable.
+        ranges: Vec<[f64; 2]>,
+    },
+    /// A grid: the data are all its points, the first variable running slowest. Fresh points are uniform in the ranges.
+    Even {
+        /// `[low, high]` of each variable, both ends on the grid.
+        ranges: Vec<[f64; 2]>,
+        /// Points along each variable, at least 2.
+        points: Vec<u32>,
+    },
+    /// The input mixture of the E2E generator.
+    E2eMixture(Mixture),
+    /// The data were given; there is nothing to draw from.
+    Fixed,
+}
+
+impl Sampler {
+    /// One fresh point in 32-bit precision, within the ranges; `None` if the data were given.
+    pub(crate) fn draw(&self, rng: &mut Rng) -> Option<Vec<f64>> {
+        match self {
+            Sampler::Uniform { ranges } | Sampler::Even { ranges, .. } => {
+                Some(ranges.iter().map(|&[low, high]| to_f32_within(rng.uniform(low, high), low, high)).collect())
+            }
+            Sampler::E2eMixture(mixture) => Some(mixture.draw(rng).into_iter().map(to_f32).collect()),
+            Sampler::Fixed => None,
+        }
+    }
+
+    /// The rows of the grid in 32-bit precision, if it is one.
+    pub(crate) fn grid(&self) -> Option<Vec<Vec<f64>>> {
+        let Sampler::Even { ranges, points } = self else { return None };
+        let mut rows = vec![Vec::new()];
+        for (&[low, high], &n) in ranges.iter().zip(points) {
+            let value = |i: u32| to_f32_within(low + (high - low) * f64::from(i) / f64::from(n - 1), low, high);
+            rows = rows
+                .iter()
+                .flat_map(|row: &Vec<f64>| (0..n).map(move |i| row.iter().copied().chain([value(i)]).collect()))
+                .collect();
+        }
+        Some(rows)
+    }
+
+    /// Whether it draws points of `n_variables` variables; if not, why.
+    pub(crate) fn check(&self, n_variables: usize) -> Result<(), String> {
+        match self {
+            Sampler::Uniform { ranges } | Sampler::Even { ranges, .. } if ranges.len() != n_variables => {
+                Err(format!("{} ranges for {n_variables} variables", ranges.len()))
+            }
+            Sampler::Uniform { ranges } | Sampler::Even { ranges, .. }
+                if !ranges.iter().all(|[low, high]| low < high && (high - low).is_finite()) =>
+            {
+                Err("a range is not low < high".into())
+            }
+            Sampler::Even { points, .. } if points.len() != n_variables || points.iter().any(|&n| n < 2) => {
+                Err(format!("a grid of {n_variables} variables needs 2 points or more for each"))
+            }
+            Sampler::E2eMixture(mixture) => mixture.check(n_variables),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The nearest number of 32-bit precision.
+pub(crate) fn to_f32(value: f64) -> f64 {
+    f64::from(value as f32)
+}
+
+/// As [`to_f32`], but rounding does not leave `[low, high]`: 0.3 would become 0.30000001, outside of a range that ends
+/// there, and `log` or `asin` may end there too. A range narrower than that precision keeps the nearest number.
+fn to_f32_within(value: f64, low: f64, high: f64) -> f64 {
+    let nearest = value as f32;
+    let inside = match f64::from(nearest) {
+        rounded if rounded > high => nearest.next_down(),
+        rounded if rounded < low => nearest.next_up(),
+        _ => nearest,
+    };
+    let fits = (low..=high).contains(&f64::from(inside));
+    f64::from(if fits { inside } else { nearest })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grid_has_its_ends_and_every_pair() {
+        let sampler = Sampler::Even { ranges: vec![[-1.0, 1.0], [0.0, 0.5]], points: vec![3, 2] };
+        let rows = sampler.grid().unwrap();
+        assert_eq!(rows, [[-1.0, 0.0], [-1.0, 0.5], [0.0, 0.0], [0.0, 0.5], [1.0, 0.0], [1.0, 0.5]]);
+        assert_eq!(Sampler::Fixed.grid(), None);
+    }
+
+    #[test]
+    fn rounding_stays_inside() {
+        assert!(f64::from(0.3_f32) > 0.3);
+        assert!(to_f32_within(0.3, 0.1, 0.3) <= 0.3);
+        assert!(to_f32_within(0.7, 0.7, 0.9) >= 0.7);
+        assert_eq!(to_f32_within(0.5, 0.0, 1.0), 0.5);
+    }
+
+    #[test]
+    fn bad_samplers_are_found() {
+        let uniform = |ranges: &[[f64; 2]]| Sampler::Uniform { ranges: ranges.to_vec() };
+        assert_eq!(uniform(&[[0.0, 1.0]]).check(1), Ok(()));
+        assert!(uniform(&[[0.0, 1.0]]).check(2).is_err());
+        assert!(uniform(&[[1.0, 1.0]]).check(1).is_err());
+        assert!(uniform(&[[f64::NAN, 1.0]]).check(1).is_err());
+        assert!(Sampler::Even { ranges: vec![[0.0, 1.0]], points: vec![1] }.check(1).is_err());
+    }
+}

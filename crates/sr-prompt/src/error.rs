@@ -1,0 +1,123 @@
+//! What can go wrong with the model's text.
+
+use sr_expr::Op;
+
+use crate::{Token, VARIABLES};
+
+/// The result of writing model text.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a text cannot be written for the model, or by it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    // Writing.
+    /// The language has no names for so many variables.
+    #[error("expected at most {VARIABLES} variables, found {found}")]
+    TooManyVariables {
+        /// Variables of the problem, or one more than the highest index in the target.
+        found: usize,
+    },
+    /// The context alone is longer than the prompt may be.
+    #[error("the context needs {needed} tokens, a prompt may have {max}")]
+    PromptTooLong {
+        /// Tokens of a prompt without any individual.
+        needed: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A target contains NaN or an infinite number.
+    #[error("constant {value} of a target is not finite")]
+    ConstantNotFinite {
+        /// The constant.
+        value: f64,
+    },
+
+    // The tokenizer of a checkpoint.
+    /// The text is no `tokenizer.json` of a word-level model.
+    #[error("not the tokenizer of a checkpoint: {reason}")]
+    NotATokenizer {
+        /// What is missing or malformed.
+        reason: String,
+    },
+    /// The checkpoint was trained with other tokens or another order of them.
+    #[error("checkpoint of another vocabulary: expected token {id} to be {expected:?}, found {found:?}")]
+    OtherVocabulary {
+        /// The first id with another meaning.
+        id: usize,
+        /// Our token, empty beyond our last one.
+        expected: String,
+        /// The checkpoint's token, empty if it has none of this id.
+        found: String,
+    },
+}
+
+/// Why ids are not one well-formed expression over the primitive set. Positions are counted from 0.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The vocabulary has no such id.
+    #[error("id {id} at position {position} is not in the vocabulary")]
+    UnknownId {
+        /// Where.
+        position: usize,
+        /// The id.
+        id: i32,
+    },
+    /// A token that no expression contains here: of the prompt, reserved, or a part of a number out of place.
+    #[error("token {token} at position {position} has no place there")]
+    Misplaced {
+        /// Where.
+        position: usize,
+        /// The token.
+        token: Token,
+    },
+    /// The problem lacks this variable.
+    #[error("x{index} at position {position}, but the problem has {n_variables} variables")]
+    NoSuchVariable {
+        /// Where.
+        position: usize,
+        /// The variable.
+        index: u8,
+        /// Variables of the problem.
+        n_variables: u16,
+    },
+    /// The list of constants is shorter.
+    #[error("c{index} at position {position}, but {listed} constants are listed")]
+    NoSuchConstant {
+        /// Where.
+        position: usize,
+        /// The slot.
+        index: u8,
+        /// Constants listed.
+        listed: usize,
+    },
+    /// The operator is not in the primitive set.
+    #[error("operator {op} at position {position} is not in the primitive set")]
+    NoSuchOperator {
+        /// Where.
+        position: usize,
+        /// The operator.
+        op: Op,
+    },
+    /// The text goes on after the expression is complete.
+    #[error("the expression ends before position {position}, {more} tokens are left over")]
+    Leftover {
+        /// The first token too many.
+        position: usize,
+        /// Tokens from there on.
+        more: usize,
+    },
+    /// The text ends before the expression is complete.
+    #[error("the expression is incomplete: {missing} operands are missing")]
+    Incomplete {
+        /// Operands that are still open.
+        missing: usize,
+    },
+    /// There are more nodes than allowed.
+    #[error("the expression has more than {max_size} nodes")]
+    TooLarge {
+        /// The limit.
+        max_size: usize,
+    },
+}

@@ -1,0 +1,195 @@
+//! Expressions in prefix order, one token a node (numbers four): what populations consist of and models write.
+
+use sr_engine::PrimitiveSet;
+use sr_expr::{Expr, Node, Tree};
+
+use crate::{DecodeError, Error, LISTED_CONSTANTS, Result, Token, VARIABLES};
+
+/// The ids of a target: the expression and `<eos>`.
+///
+/// Constants that are listed, bit for bit, are slots; others are numbers, which keep four digits.
+///
+/// # Errors
+/// If it has a variable beyond `x31` or a constant that is not finite.
+pub fn encode_target(tree: &Tree, constants: &[f64]) -> Result<Vec<i32>> {
+    if tree.n_variables() > VARIABLES {
+        return Err(Error::TooManyVariables { found: tree.n_variables() });
+    }
+    for &node in tree.nodes() {
+        if let Node::Const(value) = node
+            && !value.is_finite()
+        {
+            return Err(Error::ConstantNotFinite { value });
+        }
+    }
+    let mut ids = Vec::with_capacity(tree.size() + 1);
+    push_expression(tree, constants, &mut ids);
+    ids.push(Token::Eos.id());
+    Ok(ids)
+}
+
+/// Appends the ids of an expression. What the language cannot say becomes `<unk>`.
+pub(crate) fn push_expression(tree: &Tree, constants: &[f64], ids: &mut Vec<i32>) {
+    for node in tree.to_prefix() {
+        match node {
+            Node::Op(op) => ids.push(Token::Op(op).id()),
+            Node::Var(index) if usize::from(index) < VARIABLES => ids.push(Token::Variable(index as u8).id()),
+            Node::Var(_) => ids.push(Token::Unk.id()),
+            Node::Const(value) => {
+                let listed = constants.iter().take(LISTED_CONSTANTS).position(|c| c.to_bits() == value.to_bits());
+                match listed {
+                    Some(index) => ids.push(Token::Listed(index as u8).id()),
+                    None => ids.extend(Token::number(value).map(Token::id)),
+                }
+            }
+        }
+    }
+}
+
+/// Reads what a model wrote: the ids between the condition token and `<eos>`, both left out.
+///
+/// They have to be exactly one complete expression of at most `max_size` nodes over the primitive set. Numbers are
+/// accepted as constants whether listed or not.
+///
+/// # Errors
+/// [`DecodeError`] names the first fault; such an output is not well-formed.
+pub fn decode(ids: &[i32], primitives: &PrimitiveSet, max_size: usize) -> std::result::Result<Expr, DecodeError> {
+    let mut prefix = Vec::with_capacity(ids.len().min(max_size));
+    let mut open = 1; // operands still to come
+    let mut position = 0;
+    while position < ids.len() {
+        if open == 0 {
+            return Err(DecodeError::Leftover { position, more: ids.len() - position });
+        }
+        let node = node_at(ids, &mut position, primitives)?;
+        if prefix.len() == max_size {
+            return Err(DecodeError::TooLarge { max_size });
+        }
+        open = open + node.arity() - 1;
+        prefix.push(node);
+    }
+    match open {
+        0 => Ok(Expr::from_prefix(&prefix).expect("every operand was counted")),
+        missing => Err(DecodeError::Incomplete { missing }),
+    }
+}
+
+/// The node that begins at `position`, which moves behind it.
+fn node_at(ids: &[i32], position: &mut usize, primitives: &PrimitiveSet) -> std::result::Result<Node, DecodeError> {
+    let at = *position;
+    let token = token_at(ids, position)?;
+    match token {
+        Token::Op(op) if !primitives.ops().contains(&op) => Err(DecodeError::NoSuchOperator { position: at, op }),
+        Token::Op(op) => Ok(Node::Op(op)),
+        Token::Variable(index) => match primitives.n_variables() {
+            n_variables if u16::from(index) >= n_variables => {
+                Err(DecodeError::NoSuchVariable { position: at, index, n_variables })
+            }
+            _ => Ok(Node::Var(u16::from(index))),
+        },
+        Token::Listed(index) => match primitives.constants().get(usize::from(index)) {
+            Some(&value) => Ok(Node::Const(value)),
+            None => {
+                let listed = primitives.constants().len();
+                Err(DecodeError::NoSuchConstant { position: at, index, listed })
+            }
+        },
+        Token::Positive | Token::Negative => {
+            let [high, low] = [mantissa_at(ids, position)?, mantissa_at(ids, position)?];
+            let exponent_position = *position;
+            match token_at(ids, position)? {
+                Token::Exponent(exponent) => {
+                    let negative = token == Token::Negative;
+                    Ok(Node::Const(Token::number_value(negative, high, low, exponent)))
+                }
+                token => Err(DecodeError::Misplaced { position: exponent_position, token }),
+            }
+        }
+        token => Err(DecodeError::Misplaced { position: at, token }),
+    }
+}
+
+fn mantissa_at(ids: &[i32], position: &mut usize) -> std::result::Result<u8, DecodeError> {
+    let at = *position;
+    match token_at(ids, position)? {
+        Token::Mantissa(digits) => Ok(digits),
+        token => Err(DecodeError::Misplaced { position: at, token }),
+    }
+}
+
+fn token_at(ids: &[i32], position: &mut usize) -> std::result::Result<Token, DecodeError> {
+    let at = *position;
+    *position += 1;
+    // Only a number can be cut: for everything else the caller has looked that there is a token.
+    let &id = ids.get(at).ok_or(DecodeError::Incomplete { missing: 1 })?;
+    Token::from_id(id).ok_or(DecodeError::UnknownId { position: at, id })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::to_text;
+    use sr_expr::Op;
+
+    fn primitives() -> PrimitiveSet {
+        PrimitiveSet::new(vec![Op::Add, Op::Mul, Op::Sin], vec![1.0, 2.5], 2).expect("primitives")
+    }
+
+    fn ids(text: &str) -> Vec<i32> {
+        let id = |word| Token::all().find(|token| token.to_string() == word).map_or(-1, Token::id);
+        text.split_whitespace().map(id).collect()
+    }
+
+    #[test]
+    fn constants_are_slots_if_listed_and_numbers_if_not() {
+        let expr: Expr = "x1 * 2.5 + sin(1.0) + 0.333333".parse().expect("test expression");
+        let target = encode_target(&expr, primitives().constants()).expect("a target");
+        assert_eq!(to_text(&target), "+ + * x1 c1 sin c0 N+ M33 M33 E-1 <eos>");
+        let read = decode(&target[..target.len() - 1], &primitives(), 63).expect("well-formed");
+        assert_eq!(read.to_string(), "(((x1 * 2.5) + sin(1.0)) + 0.3333)");
+    }
+
+    #[test]
+    fn targets_beyond_the_language_are_errors() {
+        let error = encode_target(&Expr::var(32), &[]).expect_err("x32");
+        assert_eq!(error.to_string(), "expected at most 32 variables, found 33");
+        assert!(matches!(encode_target(&Expr::constant(f64::NAN), &[]), Err(Error::ConstantNotFinite { .. })));
+    }
+
+    #[test]
+    fn what_is_not_one_expression_is_refused_with_its_reason() {
+        for (text, reason) in [
+            ("", "the expression is incomplete: 1 operands are missing"),
+            ("+ x0", "the expression is incomplete: 1 operands are missing"),
+            ("+ + x0", "the expression is incomplete: 2 operands are missing"),
+            ("x0 x1", "the expression ends before position 1, 1 tokens are left over"),
+            ("+ x0 x1 <eos>", "the expression ends before position 3, 1 tokens are left over"),
+            ("sin x2", "x2 at position 1, but the problem has 2 variables"),
+            ("sin c2", "c2 at position 1, but 2 constants are listed"),
+            ("cos x0", "operator cos at position 0 is not in the primitive set"),
+            ("sin <eos>", "token <eos> at position 1 has no place there"),
+            ("sin ALL", "token ALL at position 1 has no place there"),
+            ("sin M31", "token M31 at position 1 has no place there"),
+            ("N+ M31 x0 E0", "token x0 at position 2 has no place there"),
+            ("N+ M31 M40 x0", "token x0 at position 3 has no place there"),
+            ("N+ M31", "the expression is incomplete: 1 operands are missing"),
+            ("sin sinh", "id -1 at position 1 is not in the vocabulary"),
+            ("sin sin sin sin x0", "the expression has more than 4 nodes"),
+        ] {
+            let error = decode(&ids(text), &primitives(), 4).expect_err(text);
+            assert_eq!(error.to_string(), reason, "{text}");
+        }
+        assert!(decode(&ids("sin sin sin x0"), &primitives(), 4).is_ok());
+    }
+
+    #[test]
+    fn every_operator_is_written_and_read() {
+        let primitives = PrimitiveSet::new(Op::ALL.to_vec(), vec![], 1).expect("primitives");
+        for &op in Op::ALL {
+            let x = Expr::var(0);
+            let expr = if op.arity() == 1 { Expr::unary(op, &x) } else { Expr::binary(op, &x, &x) };
+            let target = encode_target(&expr, &[]).expect("a target");
+            assert_eq!(decode(&target[..target.len() - 1], &primitives, 3), Ok(expr));
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The text the model reads and writes. Training and inference share this code.
+//!
+//! A [`PromptState`] is what a model may know of a search: generation, primitives and the population with its errors.
+//! [`PromptWriter`] writes it as ids of [`Token`]s, the compact domain language of `docs/prompt.md`;
+//! [`encode_target`] writes the expression to learn, [`decode`] reads the one a model wrote.
+//! [`infix`] is the original system's text, which is an export format and not what the model reads.
+//!
+//! ```
+//! use sr_engine::PrimitiveSet;
+//! use sr_expr::{Expr, Op};
+//! use sr_prompt::{PromptState, PromptWriter, decode, encode_target, to_text};
+//!
+//! let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul], vec![2.5], 1)?;
+//! let (a, b): (Expr, Expr) = ("x0 * x0".parse()?, "x0 + 2.5".parse()?);
+//! let state = PromptState::new(3, &primitives, [(&*a, 0.5), (&*b, 2e-5), (&*a, 0.5)]);
+//! let prompt = PromptWriter::default().write(&state)?;
+//! assert_eq!(
+//!     to_text(&prompt),
+//!     "<bos> <context> G3 V1 + * c0 N+ M25 M00 E0 <population> F22 + x0 c0 F31 n2 * x0 x0 <target>"
+//! );
+//!
+//! let target = encode_target(&b, primitives.constants())?;
+//! assert_eq!(to_text(&target), "+ x0 c0 <eos>");
+//! assert_eq!(decode(&target[..3], &primitives, 63)?, b);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! This crate makes ids, no tensors; points reach the model through an embedder and are not text.
+
+mod error;
+mod expression;
+pub mod infix;
+mod prompt;
+mod vocabulary;
+
+pub use error::{DecodeError, Error, Result};
+pub use expression::{decode, encode_target};
+pub use prompt::{PromptState, PromptWriter};
+pub use vocabulary::{
+    Condition, LISTED_CONSTANTS, Token, VARIABLES, VOCABULARY_CAPACITY, VOCABULARY_SIZE, check_tokenizer, fingerprint,
+    to_text, tokenizer_json,
+};

@@ -1,0 +1,129 @@
+//! What can go wrong with a trace.
+
+use std::path::PathBuf;
+
+use crate::forms::FormError;
+
+/// The result of reading or writing a trace.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a trace could not be read, written or merged. Records are counted from 0.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file itself: missing, cut, damaged, of another kind or version.
+    #[error(transparent)]
+    File(#[from] sr_codec::Error),
+    /// A record of the file is undamaged and yet no trajectory.
+    #[error("{}: record {record} (counted from 0): {source}", path.display())]
+    BadRecord {
+        /// The file.
+        path: PathBuf,
+        /// The record.
+        record: u64,
+        /// What does not fit.
+        source: RecordError,
+    },
+    /// A trajectory breaks the rules that [`Trajectory`](crate::Trajectory) states, or is too large to be stored.
+    #[error("the trajectory of problem {problem:?} cannot be written: {source}")]
+    BadTrajectory {
+        /// Its problem.
+        problem: String,
+        /// What does not fit.
+        source: RecordError,
+    },
+
+    // Merging.
+    /// Nothing to merge.
+    #[error("no shards to merge")]
+    NoShards,
+    /// Shards of different runs.
+    #[error("{}: its header is not that of {}: these are shards of different runs", path.display(), first.display())]
+    ShardHeader {
+        /// The shard.
+        path: PathBuf,
+        /// The first shard.
+        first: PathBuf,
+    },
+    /// The number of problems in the shards is not that of a run dealt out in this order.
+    #[error("{}: problem {problem} (counted from 0) was expected here: a shard is missing, or they are out of order", path.display())]
+    ShardOrder {
+        /// The shard.
+        path: PathBuf,
+        /// Index of the problem in the whole run.
+        problem: u64,
+    },
+}
+
+/// What makes a record no trajectory; each message names the field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// A table of expressions cannot be read or written.
+    #[error("{field}: {source}")]
+    Forms {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        source: FormError,
+    },
+    /// A column has more or fewer values than there are things to describe.
+    #[error("{field}: expected {expected} values, found {found}")]
+    Length {
+        /// The field.
+        field: &'static str,
+        /// Values that are needed.
+        expected: usize,
+        /// Values that are there.
+        found: usize,
+    },
+    /// A column ends although a value is needed, or goes on although none is.
+    #[error("{field}: too {}", if *.short { "short" } else { "long" })]
+    Column {
+        /// The field.
+        field: &'static str,
+        /// Whether values are missing; else there are too many.
+        short: bool,
+    },
+    /// A value points to something that does not exist.
+    #[error("{field}: {index} is out of range, there are {len}")]
+    Index {
+        /// The field.
+        field: &'static str,
+        /// The value.
+        index: u64,
+        /// Things that exist, counted from 0.
+        len: usize,
+    },
+    /// A value that this version gives no meaning.
+    #[error("{field}: unknown code {code}")]
+    Code {
+        /// The field.
+        field: &'static str,
+        /// The value.
+        code: u8,
+    },
+    /// The operators, constants and variables are no primitive set.
+    #[error("primitives: {reason}")]
+    Primitives {
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// There are no generations, or a generation has no individuals.
+    #[error("{field}: empty")]
+    Empty {
+        /// The field.
+        field: &'static str,
+    },
+    /// Generations are not numbered without gaps.
+    #[error("generations: expected number {expected}, found {found}")]
+    Numbering {
+        /// The number that comes next.
+        expected: u32,
+        /// The number found.
+        found: u32,
+    },
+    /// There are more generations than numbers for them.
+    #[error("generations: numbers go beyond {}", u32::MAX)]
+    NumberTooLarge,
+}

@@ -1,0 +1,228 @@
+//! Trace files.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use sr_codec::{Header, Kind, Reader, Writer};
+
+use crate::record::Record;
+use crate::{Error, Result, TRACE_VERSION, TraceHeader, Trajectory};
+
+/// Writes a trace file; see [`Writer`] for what a killed process leaves and how it is resumed.
+pub struct TraceWriter {
+    path: PathBuf,
+    writer: Writer,
+    parsimony: f64,
+}
+
+impl TraceWriter {
+    /// Starts a new file.
+    ///
+    /// # Errors
+    /// As [`Writer::create`].
+    pub fn create(path: impl AsRef<Path>, header: &TraceHeader) -> Result<Self> {
+        Ok(TraceWriter::new(path.as_ref(), Writer::create(&path, &file_header(header))?, header))
+    }
+
+    /// Continues an unfinished file and says how many trajectories it has; starts a new one if there is none.
+    ///
+    /// # Errors
+    /// As [`Writer::resume`].
+    pub fn resume(path: impl AsRef<Path>, header: &TraceHeader) -> Result<(Self, u64)> {
+        let (writer, records) = Writer::resume(&path, &file_header(header))?;
+        Ok((TraceWriter::new(path.as_ref(), writer, header), records))
+    }
+
+    fn new(path: &Path, writer: Writer, header: &TraceHeader) -> Self {
+        TraceWriter { path: path.to_owned(), writer, parsimony: header.engine.parsimony_coefficient }
+    }
+
+    /// Adds a trajectory.
+    ///
+    /// # Errors
+    /// If it breaks a rule that [`Trajectory`] states, or writing fails.
+    pub fn append(&mut self, trajectory: &Trajectory) -> Result<()> {
+        let record = Record::encode(trajectory, self.parsimony)
+            .map_err(|source| Error::BadTrajectory { problem: trajectory.problem_id.clone(), source })?;
+        Ok(self.writer.append(&record)?)
+    }
+
+    /// Number of trajectories so far, those before a resumption included.
+    pub fn records(&self) -> u64 {
+        self.writer.records()
+    }
+
+    /// Hands what is buffered to the operating system, so that a killed process does not lose it.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn flush(&mut self) -> Result<()> {
+        Ok(self.writer.flush()?)
+    }
+
+    /// Completes the file and puts it under its name; gives the number of trajectories.
+    ///
+    /// # Errors
+    /// As [`Writer::finish`].
+    pub fn finish(self) -> Result<u64> {
+        Ok(self.writer.finish()?)
+    }
+
+    /// Gives the file up: what was written is deleted, and a finished file of that name stays as it is.
+    pub fn discard(self) {
+        drop(self.writer);
+        discard(&self.path);
+    }
+}
+
+fn file_header(header: &TraceHeader) -> Header<&TraceHeader> {
+    Header { kind: Kind::Trace, version: TRACE_VERSION, params: header }
+}
+
+/// Reads a trace file, one trajectory in memory. A cut or damaged file gives all that comes before the damage, then an
+/// error that names the record.
+pub struct TraceReader {
+    path: PathBuf,
+    reader: Reader<TraceHeader>,
+    record: u64,
+    ended: bool,
+}
+
+impl TraceReader {
+    /// Opens a file and reads its header.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let reader = Reader::open(path, Kind::Trace, TRACE_VERSION)?;
+        Ok(TraceReader { path: path.to_owned(), reader, record: 0, ended: false })
+    }
+
+    /// What all trajectories have in common.
+    pub fn header(&self) -> &TraceHeader {
+        &self.reader.header().params
+    }
+
+    /// Number of trajectories by the file's footer; `None` if the file was not finished.
+    pub fn stated_records(&self) -> Option<u64> {
+        self.reader.stated_records()
+    }
+
+    /// The next trajectory; `None` at the end of a whole file and after an error.
+    ///
+    /// # Errors
+    /// If the file is cut or damaged here, or the record is no trajectory.
+    pub fn next_trajectory(&mut self) -> Result<Option<Trajectory>> {
+        if self.ended {
+            return Ok(None);
+        }
+        self.ended = true; // unless a trajectory is found
+        let Some(record) = self.reader.next_record::<Record>()? else { return Ok(None) };
+        let trajectory = record.decode(self.header().engine.parsimony_coefficient).map_err(|source| {
+            let (path, record) = (self.path.clone(), self.record);
+            Error::BadRecord { path, record, source }
+        })?;
+        self.ended = false;
+        self.record += 1;
+        Ok(Some(trajectory))
+    }
+}
+
+impl Iterator for TraceReader {
+    type Item = Result<Trajectory>;
+
+    fn next(&mut self) -> Option<Result<Trajectory>> {
+        self.next_trajectory().transpose()
+    }
+}
+
+/// Deletes what an unfinished writer left. Should that fail, the next writer of this name does it.
+fn discard(path: &Path) {
+    let _ = std::fs::remove_file(sr_codec::partial_path(path));
+}
+
+/// The part of a record that says where it belongs.
+#[derive(Deserialize)]
+struct Place {
+    problem_id: String,
+}
+
+/// A shard while it is merged.
+struct Shard<'a> {
+    path: &'a Path,
+    reader: Reader<TraceHeader>,
+    /// Records read.
+    records: u64,
+    /// The next record with its problem's id.
+    next: Option<(String, Vec<u8>)>,
+}
+
+impl Shard<'_> {
+    fn advance(&mut self) -> Result<()> {
+        let Some(record) = self.reader.next_raw()? else {
+            self.next = None;
+            return Ok(());
+        };
+        let record = record.to_vec();
+        let place: Place = rmp_serde::from_slice(&record).map_err(|source| {
+            let (path, record) = (self.path.to_owned(), self.records);
+            sr_codec::Error::Decode { path, record, source }
+        })?;
+        self.records += 1;
+        self.next = Some((place.problem_id, record));
+        Ok(())
+    }
+}
+
+/// Joins the shards of a run into the bytes of one run; gives the number of trajectories.
+///
+/// Shard `i` of `n` (counted from 0) holds problems `i`, `i + n`, `i + 2n`, … of the run, each with all of its
+/// trajectories; `shards` are in order of `i`. Records are copied as they are.
+///
+/// # Errors
+/// If a shard is cut or damaged, comes from another run, or their numbers of problems are not those of a run dealt out
+/// in this order. `out` is then not touched.
+pub fn merge(shards: &[PathBuf], out: impl AsRef<Path>) -> Result<u64> {
+    let mut open = Vec::with_capacity(shards.len());
+    for path in shards {
+        let reader = Reader::open(path, Kind::Trace, TRACE_VERSION)?;
+        let mut shard = Shard { path, reader, records: 0, next: None };
+        shard.advance()?;
+        open.push(shard);
+    }
+    let first = open.first().ok_or(Error::NoShards)?;
+    let header = first.reader.header().clone();
+    if let Some(other) = open.iter().find(|shard| *shard.reader.header() != header) {
+        return Err(Error::ShardHeader { path: other.path.to_owned(), first: shards[0].clone() });
+    }
+    let out = out.as_ref();
+    let mut writer = Writer::create(out, &header)?;
+    match deal(&mut open, &mut writer) {
+        Ok(()) => Ok(writer.finish()?),
+        Err(error) => {
+            drop(writer);
+            discard(out);
+            Err(error)
+        }
+    }
+}
+
+/// Copies the problems of all shards in turn.
+fn deal(shards: &mut [Shard<'_>], writer: &mut Writer) -> Result<()> {
+    let mut problem = 0;
+    let n_shards = shards.len() as u64;
+    while shards.iter().any(|shard| shard.next.is_some()) {
+        let shard = &mut shards[(problem % n_shards) as usize];
+        let Some((id, _)) = &shard.next else {
+            return Err(Error::ShardOrder { path: shard.path.to_owned(), problem });
+        };
+        let id = id.clone();
+        while let Some((_, record)) = shard.next.take_if(|(next, _)| *next == id) {
+            writer.append_raw(&record)?;
+            shard.advance()?;
+        }
+        problem += 1;
+    }
+    Ok(())
+}

@@ -1,0 +1,330 @@
+//! Expressions as bytes: the table in which a record keeps its expressions. Corpora store theirs in it too.
+//!
+//! An expression is its nodes in prefix order, one byte a node; since arities are known it needs no length.
+//!
+//! | byte | node |
+//! |---|---|
+//! | 0 to 63 | operator, by its place in [`Op::ALL`] |
+//! | 64 to 127 | constant 0 to 63 of the table |
+//! | 128 to 254 | variable 0 to 126 |
+//! | 255 | any other leaf; four bytes follow, little-endian: the constant's index, or 2³¹ + the variable's |
+//!
+//! `(x0 + 1.0)` with the constants `[1.0]` is `0, 128, 64`.
+//! The bytes are part of the file formats: they can be added to and never change their meaning.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sr_expr::{Expr, Node, Op, Tree};
+
+use crate::columns::Bytes;
+
+/// Most nodes of a stored expression, the largest that an engine may be configured for.
+pub const MAX_NODES: usize = 4096;
+/// Most expressions of one table, so that a damaged file cannot claim all memory.
+pub const MAX_FORMS: usize = 1 << 24;
+
+const FIRST_CONSTANT: u8 = 64;
+const FIRST_VARIABLE: u8 = 128;
+const ESCAPE: u8 = 255;
+/// Marks a variable in the four bytes after [`ESCAPE`].
+const VARIABLE_BIT: u32 = 1 << 31;
+
+/// Why expressions cannot be stored, or stored bytes are no expressions. Forms are counted from 0.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FormError {
+    /// An expression has more than [`MAX_NODES`] nodes.
+    #[error("form {form} has more than {MAX_NODES} nodes")]
+    TooLarge {
+        /// Its place in the table.
+        form: usize,
+    },
+    /// A table has more than [`MAX_FORMS`] expressions.
+    #[error("more than {MAX_FORMS} forms in one table")]
+    TooMany,
+    /// The bytes end within an expression.
+    #[error("form {form} ends too early")]
+    Cut {
+        /// Its place in the table.
+        form: usize,
+    },
+    /// A byte below 64 is no operator of this version.
+    #[error("form {form}: there is no operator {index}")]
+    UnknownOperator {
+        /// Its place in the table.
+        form: usize,
+        /// The byte.
+        index: u8,
+    },
+    /// A constant's index is beyond the list of constants.
+    #[error("form {form}: constant {index} of {constants}")]
+    UnknownConstant {
+        /// Its place in the table.
+        form: usize,
+        /// The index.
+        index: u32,
+        /// Constants in the list.
+        constants: usize,
+    },
+    /// A variable's index does not fit 16 bits.
+    #[error("form {form}: variable {index} is beyond 65535")]
+    UnknownVariable {
+        /// Its place in the table.
+        form: usize,
+        /// The index.
+        index: u32,
+    },
+}
+
+/// A list of expressions as it is stored. [`FormTableBuilder`] makes one, [`decode`](FormTable::decode) reads it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct FormTable {
+    /// Every constant that occurs, once, in order of first use.
+    constants: Vec<f64>,
+    /// The expressions, one after the other.
+    tokens: Bytes,
+}
+
+impl FormTable {
+    /// The expressions, in order.
+    ///
+    /// # Errors
+    /// If the bytes are not a list of expressions; none of them makes it panic.
+    pub fn decode(&self) -> Result<Vec<Arc<Expr>>, FormError> {
+        let mut forms = Vec::new();
+        let mut rest = &self.tokens.0[..];
+        while !rest.is_empty() {
+            if forms.len() == MAX_FORMS {
+                return Err(FormError::TooMany);
+            }
+            forms.push(Arc::new(self.next_form(&mut rest, forms.len())?));
+        }
+        Ok(forms)
+    }
+
+    /// Takes one expression from the front of `rest`.
+    fn next_form(&self, rest: &mut &[u8], form: usize) -> Result<Expr, FormError> {
+        let mut nodes = Vec::new();
+        // Operators whose operands are still being read, with the number of operands missing.
+        let mut open: Vec<(Op, usize)> = Vec::new();
+        loop {
+            if nodes.len() + open.len() == MAX_NODES {
+                return Err(FormError::TooLarge { form });
+            }
+            match self.next_node(rest, form)? {
+                Node::Op(op) => {
+                    open.push((op, op.arity()));
+                    continue;
+                }
+                leaf => nodes.push(leaf),
+            }
+            // A leaf may complete any number of operators; post-order writes them then.
+            loop {
+                let Some((op, missing)) = open.last_mut() else {
+                    return Ok(Expr::new(nodes).expect("every operator was written after its operands"));
+                };
+                *missing -= 1;
+                if *missing > 0 {
+                    break;
+                }
+                nodes.push(Node::Op(*op));
+                open.pop();
+            }
+        }
+    }
+
+    fn next_node(&self, rest: &mut &[u8], form: usize) -> Result<Node, FormError> {
+        let byte = *rest.split_off_first().ok_or(FormError::Cut { form })?;
+        let constant = |index: u32| match self.constants.get(index as usize) {
+            Some(&value) => Ok(Node::Const(value)),
+            None => Err(FormError::UnknownConstant { form, index, constants: self.constants.len() }),
+        };
+        match byte {
+            0..FIRST_CONSTANT => {
+                Op::from_index(byte).map(Node::Op).ok_or(FormError::UnknownOperator { form, index: byte })
+            }
+            FIRST_CONSTANT..FIRST_VARIABLE => constant(u32::from(byte - FIRST_CONSTANT)),
+            FIRST_VARIABLE..ESCAPE => Ok(Node::Var(u16::from(byte - FIRST_VARIABLE))),
+            ESCAPE => {
+                let (bytes, after) = rest.split_first_chunk().ok_or(FormError::Cut { form })?;
+                *rest = after;
+                let index = u32::from_le_bytes(*bytes);
+                if index < VARIABLE_BIT {
+                    return constant(index);
+                }
+                let index = index - VARIABLE_BIT;
+                u16::try_from(index).map(Node::Var).map_err(|_| FormError::UnknownVariable { form, index })
+            }
+        }
+    }
+}
+
+/// Makes a [`FormTable`].
+#[derive(Debug, Clone, Default)]
+pub struct FormTableBuilder {
+    table: FormTable,
+    forms: usize,
+    /// Places of the forms that went through [`insert`](Self::insert).
+    known: HashMap<Expr, u32>,
+    /// Places of constants, by their bits.
+    constants: HashMap<u64, u32>,
+}
+
+impl FormTableBuilder {
+    /// An empty table.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Number of expressions so far.
+    pub fn len(&self) -> usize {
+        self.forms
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.forms == 0
+    }
+
+    /// The place of an expression, which is added if it was not inserted before.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn insert(&mut self, tree: &Tree) -> Result<u32, FormError> {
+        if let Some(&place) = self.known.get(tree) {
+            return Ok(place);
+        }
+        let place = self.push(tree)?;
+        self.known.insert(tree.to_owned(), place);
+        Ok(place)
+    }
+
+    /// Adds an expression, be it there already or not, and gives its place.
+    ///
+    /// # Errors
+    /// If it is larger than [`MAX_NODES`], or the table has [`MAX_FORMS`]. The table stays as it was.
+    pub fn push(&mut self, tree: &Tree) -> Result<u32, FormError> {
+        if tree.size() > MAX_NODES {
+            return Err(FormError::TooLarge { form: self.forms });
+        }
+        if self.forms == MAX_FORMS {
+            return Err(FormError::TooMany);
+        }
+        for node in tree.to_prefix() {
+            self.write(node);
+        }
+        self.forms += 1;
+        Ok(self.forms as u32 - 1)
+    }
+
+    /// The table.
+    pub fn build(self) -> FormTable {
+        self.table
+    }
+
+    fn write(&mut self, node: Node) {
+        let FormTable { constants, tokens: Bytes(tokens) } = &mut self.table;
+        let escaped = match node {
+            Node::Op(op) => return tokens.push(op as u8),
+            Node::Var(index) if index < u16::from(ESCAPE - FIRST_VARIABLE) => {
+                return tokens.push(FIRST_VARIABLE + index as u8);
+            }
+            Node::Var(index) => VARIABLE_BIT + u32::from(index),
+            Node::Const(value) => {
+                let place = *self.constants.entry(value.to_bits()).or_insert_with(|| {
+                    constants.push(value);
+                    constants.len() as u32 - 1
+                });
+                if place < u32::from(FIRST_VARIABLE - FIRST_CONSTANT) {
+                    return tokens.push(FIRST_CONSTANT + place as u8);
+                }
+                place
+            }
+        };
+        tokens.push(ESCAPE);
+        tokens.extend(escaped.to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn table(forms: &[Expr]) -> FormTable {
+        let mut builder = FormTableBuilder::new();
+        for form in forms {
+            builder.push(form).expect("small forms");
+        }
+        builder.build()
+    }
+
+    fn of_bytes(constants: &[f64], tokens: &[u8]) -> FormTable {
+        FormTable { constants: constants.to_vec(), tokens: Bytes(tokens.to_vec()) }
+    }
+
+    #[test]
+    fn bytes_are_as_documented() {
+        let forms = ["x0 + 1.0", "2.5", "x126 * 1.0"].map(|text| text.parse().expect(text));
+        assert_eq!(table(&forms), of_bytes(&[1.0, 2.5], &[0, 128, 64, 65, 2, 254, 64]));
+        let escaped = table(&[Expr::var(127)]);
+        assert_eq!(escaped, of_bytes(&[], &[255, 127, 0, 0, 128]));
+        assert!(Op::ALL.len() <= usize::from(FIRST_CONSTANT), "operators have their range");
+    }
+
+    #[test]
+    fn many_constants_and_variables_are_escaped() {
+        let forms: Vec<Expr> = (0..200)
+            .map(|i| Expr::constant(f64::from(i)))
+            .chain([0, 126, 127, u16::MAX].map(Expr::var))
+            .chain([Expr::constant(f64::NAN), Expr::constant(-0.0)])
+            .collect();
+        let decoded = table(&forms).decode().expect("what was written");
+        assert!(decoded.iter().map(|form| &**form).eq(&forms));
+    }
+
+    #[test]
+    fn insert_finds_what_was_inserted() {
+        let mut builder = FormTableBuilder::new();
+        let places: Vec<u32> = ["x0", "x1 + 1", "x0", "x1 + 1", "x2"]
+            .map(|text| builder.insert(&text.parse::<Expr>().expect(text)).expect("small"))
+            .to_vec();
+        assert_eq!(places, [0, 1, 0, 1, 2]);
+        assert_eq!(builder.len(), 3);
+    }
+
+    #[test]
+    fn errors_name_the_form() {
+        let error = |constants: &[f64], tokens: &[u8]| of_bytes(constants, tokens).decode().expect_err("bad bytes");
+        assert_eq!(error(&[], &[128, 0, 128]), FormError::Cut { form: 1 });
+        assert_eq!(error(&[], &[255, 1]), FormError::Cut { form: 0 });
+        assert_eq!(error(&[], &[128, 63]), FormError::UnknownOperator { form: 1, index: 63 });
+        assert_eq!(error(&[1.0], &[65]), FormError::UnknownConstant { form: 0, index: 1, constants: 1 });
+        assert_eq!(error(&[], &[255, 0, 0, 1, 128]), FormError::UnknownVariable { form: 0, index: 1 << 16 });
+        assert_eq!(error(&[], &vec![Op::Sin as u8; 1 << 20]), FormError::TooLarge { form: 0 });
+        let deepest = [vec![Op::Sin as u8; MAX_NODES - 1], vec![128]].concat();
+        assert_eq!(of_bytes(&[], &deepest).decode().expect("just small enough")[0].size(), MAX_NODES);
+    }
+
+    proptest! {
+        #[test]
+        fn forms_round_trip(forms in proptest::collection::vec(sr_expr::testing::expr(300, 40), 0..20)) {
+            let decoded = table(&forms).decode().expect("what was written");
+            prop_assert!(decoded.iter().map(|form| &**form).eq(&forms));
+        }
+
+        #[test]
+        fn any_bytes_are_forms_or_an_error(
+            constants in proptest::collection::vec(any::<f64>(), 0..4),
+            tokens in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            if let Ok(forms) = of_bytes(&constants, &tokens).decode() {
+                let forms: Vec<Expr> = forms.iter().map(|form| Expr::clone(form)).collect();
+                prop_assert_eq!(table(&forms).decode().expect("what was written").len(), forms.len());
+            }
+        }
+    }
+}

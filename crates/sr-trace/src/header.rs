@@ -1,0 +1,137 @@
+//! What holds for every trajectory of a file.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sr_engine::{Limits, PrimitiveSet, SearchConfig, Survival};
+use sr_expr::Semantics;
+
+/// Version of the trace records, written in every header.
+pub const TRACE_VERSION: u32 = 1;
+
+/// What every trajectory of a file has in common. Equal runs have equal headers: no times, paths, hosts or threads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TraceHeader {
+    /// Name of the problem set's file, without folders.
+    pub problems: String,
+    /// Names of the run's operators, in table order; a trajectory's own count, see
+    /// [`Trajectory::primitives`](crate::Trajectory::primitives).
+    pub operators: Vec<String>,
+    /// The run's constants, likewise.
+    pub constants: Vec<f64>,
+    /// The search's settings.
+    #[serde(with = "SearchConfigDef")]
+    pub engine: SearchConfig,
+    /// Name of the preset that the settings started from.
+    pub preset: String,
+    /// Who proposed the offspring.
+    pub policy: Policy,
+    /// The learner's checkpoint, if there was one, by its id.
+    pub checkpoint: Option<String>,
+    /// The run's seed; each trajectory has its own.
+    pub seed: u64,
+    /// Whether the trajectories carry labels.
+    pub dagger: bool,
+    /// Whose states were labelled: `basic_sr` for the expert's own, `neural_sr` for a learner's.
+    pub original_source: Option<String>,
+}
+
+/// Who proposed the offspring of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// Genetic programming.
+    Expert,
+    /// A learner.
+    Neural,
+    /// Both.
+    Hybrid,
+}
+
+impl Policy {
+    /// The name in files and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Policy::Expert => "expert",
+            Policy::Neural => "neural",
+            Policy::Hybrid => "hybrid",
+        }
+    }
+
+    /// What labelled traces call it: `basic_sr`, or `neural_sr` where a learner took part.
+    pub fn source_name(self) -> &'static str {
+        match self {
+            Policy::Expert => "basic_sr",
+            Policy::Neural | Policy::Hybrid => "neural_sr",
+        }
+    }
+}
+
+impl TraceHeader {
+    /// The header of a run of the expert.
+    pub fn of_expert(
+        problems: &str,
+        primitives: &PrimitiveSet,
+        engine: &SearchConfig,
+        preset: &str,
+        seed: u64,
+    ) -> Self {
+        TraceHeader {
+            problems: problems.to_owned(),
+            operators: primitives.ops().iter().map(|op| op.name().to_owned()).collect(),
+            constants: primitives.constants().to_vec(),
+            engine: engine.clone(),
+            preset: preset.to_owned(),
+            policy: Policy::Expert,
+            checkpoint: None,
+            seed,
+            dagger: false,
+            original_source: None,
+        }
+    }
+}
+
+// Mirrors of the engine's types: a setting added there does not compile here until it has a place in the file.
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "SearchConfig")]
+struct SearchConfigDef {
+    population_size: usize,
+    generations: u32,
+    tournament_size: usize,
+    crossover_probability: f64,
+    elitism: usize,
+    parsimony_coefficient: f64,
+    #[serde(with = "LimitsDef")]
+    limits: Limits,
+    #[serde(with = "SemanticsDef")]
+    semantics: Semantics,
+    early_stop_mse: Option<f64>,
+    extra_generations: u32,
+    #[serde(with = "SurvivalDef")]
+    survival: Survival,
+    unique: bool,
+    max_evaluations: Option<u64>,
+    time_limit: Option<Duration>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Limits")]
+struct LimitsDef {
+    max_size: usize,
+    max_depth: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Semantics", rename_all = "lowercase")]
+enum SemanticsDef {
+    Ieee,
+    Protected,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Survival", rename_all = "lowercase")]
+enum SurvivalDef {
+    Generational,
+    Plus,
+}

@@ -1,0 +1,58 @@
+//! Trajectories: what a search did, generation by generation, in memory and on disk.
+//!
+//! A [`Recorder`] watches a search and makes its [`Trajectory`]: every individual with its score, origin, parents and
+//! edit. A [`TraceWriter`] puts trajectories into a file under a [`TraceHeader`], a [`TraceReader`] gives them back one
+//! by one, [`merge`] joins the shards of a run. [`LabelSet`]s say what an expert would have done in the same states;
+//! they stand beside what the search did and never replace it.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use sr_engine::{Expert, Instance, PrimitiveSet, Search, SearchConfig};
+//! use sr_expr::{Columns, Op};
+//! use sr_trace::{Recorder, TraceHeader, TraceReader, TraceWriter};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("trace.sr");
+//! let x = Columns::from_rows(&[[1.0], [2.0], [3.0], [4.0]]);
+//! let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul], vec![1.0], 1)?;
+//! let instance = Arc::new(Instance::new("quadratic", x, vec![3.0, 7.0, 13.0, 21.0], primitives)?);
+//! let config = SearchConfig { generations: 5, early_stop_mse: None, ..SearchConfig::basic() };
+//!
+//! let mut search = [Search::new(instance.clone(), config.clone(), 1)?];
+//! let mut recorder = [Recorder::new(1)];
+//! let outcome = sr_engine::run(&mut search, &mut Expert, &mut recorder).remove(0);
+//! let [recorder] = recorder;
+//! let trajectory = recorder.finish(&outcome);
+//!
+//! let header = TraceHeader::of_expert("problems.sr", instance.primitives(), &config, "basic", 1);
+//! let mut writer = TraceWriter::create(&path, &header)?;
+//! writer.append(&trajectory)?;
+//! writer.finish()?;
+//!
+//! let read = TraceReader::open(&path)?.next_trajectory()?.ok_or("one trajectory")?;
+//! assert_eq!(read, trajectory);
+//! assert_eq!(read.generations.len(), 5);
+//! assert_eq!(read.lineage()[4], [read.generations[4].best_index]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The layout of the files is written down in `docs/formats.md`. This crate does not run searches.
+
+mod columns;
+mod error;
+mod file;
+pub mod forms;
+mod header;
+mod record;
+mod recorder;
+mod trajectory;
+
+pub use error::{Error, RecordError, Result};
+pub use file::{TraceReader, TraceWriter, merge};
+pub use header::{Policy, TRACE_VERSION, TraceHeader};
+pub use recorder::Recorder;
+pub use trajectory::{
+    GenerationRecord, IndividualRecord, Label, LabelParams, LabelSet, Progress, SamplingCounts, StateLabels,
+    Trajectory, state_hash,
+};

@@ -1,0 +1,286 @@
+//! Trajectories of real searches, and the files they are kept in.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sr_engine::random::{Key, Purpose};
+use sr_engine::{Expert, Instance, Outcome, Parents, PrimitiveSet, Search, SearchConfig, StopReason, run};
+use sr_expr::{Columns, Expr, Op};
+use sr_trace::{Error, Recorder, TraceHeader, TraceReader, TraceWriter, Trajectory, merge};
+
+fn instance(id: &str) -> Arc<Instance> {
+    let mut rng = Key::new(1, Purpose::Rows, 0).rng();
+    let x = Columns::new(30, 2, (0..60).map(|_| rng.uniform(-2.0, 2.0)).collect());
+    let formula: Expr = "sin(3*x0) + x1*x0".parse().expect("formula");
+    let y = sr_expr::reference::predict(&formula, &x, sr_expr::Semantics::Ieee);
+    let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul, Op::Sin], vec![1.0, 2.5], 2).expect("primitives");
+    Arc::new(Instance::new(id, x, y, primitives).expect("instance"))
+}
+
+fn config(generations: u32) -> SearchConfig {
+    SearchConfig { generations, ..SearchConfig::basic() }
+}
+
+fn search(id: &str, config: &SearchConfig, seed: u64) -> (Trajectory, Outcome) {
+    let mut searches = [Search::new(instance(id), config.clone(), seed).expect("config")];
+    let mut recorders = [Recorder::new(seed)];
+    let outcome = run(&mut searches, &mut Expert, &mut recorders).remove(0);
+    let [recorder] = recorders;
+    (recorder.finish(&outcome), outcome)
+}
+
+fn header(config: &SearchConfig) -> TraceHeader {
+    TraceHeader::of_expert("problems.sr", instance("p").primitives(), config, "basic", 1)
+}
+
+fn write(path: &Path, trajectories: &[Trajectory]) {
+    let mut writer = TraceWriter::create(path, &header(&config(10))).expect("create");
+    for trajectory in trajectories {
+        writer.append(trajectory).expect("append");
+    }
+    writer.finish().expect("finish");
+}
+
+fn read(path: &Path) -> Vec<Trajectory> {
+    TraceReader::open(path).expect("open").collect::<Result<_, _>>().expect("a whole file")
+}
+
+#[test]
+fn a_search_round_trips_through_a_file() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("a.sr");
+    let elitist = search("p", &config(10), 1).0;
+    let no_elite = search("q", &SearchConfig { elitism: 0, ..config(10) }, 2).0;
+    let trajectories = [elitist, no_elite];
+    write(&path, &trajectories);
+    assert_eq!(read(&path), trajectories);
+    let reader = TraceReader::open(&path).expect("open");
+    assert_eq!(reader.header(), &header(&config(10)));
+    assert_eq!(reader.stated_records(), Some(2));
+}
+
+#[test]
+fn a_trajectory_records_what_the_search_did() {
+    let (trajectory, outcome) = search("p", &config(30), 3);
+    assert_eq!(trajectory.generations.len(), 30);
+    assert_eq!((trajectory.stop, trajectory.evaluations), (StopReason::Generations(30), outcome.evaluations));
+    let progression: Vec<(u32, Expr)> =
+        trajectory.best_progression().iter().map(|step| (step.generation, Expr::clone(&step.expr))).collect();
+    let expected: Vec<(u32, Expr)> = outcome.progression.iter().map(|s| (s.generation, s.expr.clone())).collect();
+    assert!(expected.len() > 2, "a search that found nothing tests nothing");
+    assert_eq!(progression, expected);
+    // The engine gives each generation as the children of the one before; the edits lead there.
+    for pair in trajectory.generations.windows(2) {
+        for child in &pair[1].individuals {
+            if let Some(edit) = &child.edit {
+                assert_eq!(child.parents.iter().next(), Some(edit.parent));
+            }
+        }
+    }
+}
+
+#[test]
+fn lineage_starts_from_the_true_winner() {
+    // Without an elite the winner can stand anywhere.
+    let config = SearchConfig { elitism: 0, ..config(12) };
+    let (trajectory, winner) = (1..100)
+        .map(|seed| search("p", &config, seed).0)
+        .map(|t| (t.generations.last().expect("generations").best_index, t))
+        .find(|(winner, _)| *winner != 0)
+        .map(|(winner, t)| (t, winner))
+        .expect("a winner that is not in front");
+    let lineage = trajectory.lineage();
+    assert_eq!(lineage.last().expect("generations"), &[winner]);
+    for (generation, ancestors) in lineage.iter().enumerate().skip(1) {
+        let mut expected: Vec<u32> = ancestors
+            .iter()
+            .flat_map(|&index| trajectory.generations[generation].individuals[index as usize].parents.iter())
+            .collect();
+        expected.sort_unstable();
+        expected.dedup();
+        assert_eq!(lineage[generation - 1], expected);
+    }
+}
+
+#[test]
+fn diversity_is_the_share_of_distinct_expressions() {
+    let mut generation = search("p", &config(1), 1).0.generations.remove(0);
+    generation.individuals.truncate(4);
+    generation.individuals[1].expr = generation.individuals[0].expr.clone();
+    assert_eq!(generation.diversity(), 0.75);
+}
+
+#[test]
+fn the_state_hash_sees_expressions_and_order() {
+    let generation = search("p", &config(1), 1).0.generations.remove(0);
+    let mut swapped = generation.clone();
+    swapped.individuals.swap(0, 1);
+    assert_ne!(generation.state_hash(), swapped.state_hash());
+    swapped.individuals.swap(0, 1);
+    swapped.individuals[0].mse = 0.0;
+    assert_eq!(generation.state_hash(), swapped.state_hash());
+}
+
+#[test]
+fn a_continued_search_is_recorded_without_parents_it_does_not_have() {
+    let mut searches = [Search::new(instance("p"), config(10), 1).expect("config")];
+    let stop_early = |g: &sr_engine::Generation<'_>| match g.generation {
+        4 => std::ops::ControlFlow::Break(()),
+        _ => std::ops::ControlFlow::Continue(()),
+    };
+    let outcome = run(&mut searches, &mut Expert, &mut [stop_early]).remove(0);
+    let mut recorder = Recorder::new(1);
+    let [search] = &searches;
+    let state = search.state();
+    let seen = sr_engine::Generation {
+        instance: state.instance,
+        generation: state.generation,
+        population: state.population,
+        best: state.best,
+        evaluations: outcome.evaluations,
+    };
+    assert!(sr_engine::Observer::on_generation(&mut recorder, &seen).is_continue());
+    let trajectory = recorder.finish(&outcome);
+    assert_eq!(trajectory.generations[0].generation, 4);
+    assert!(trajectory.generations[0].individuals.iter().all(|i| i.parents.iter().next().is_none()));
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("a.sr");
+    write(&path, std::slice::from_ref(&trajectory));
+    assert_eq!(read(&path), [trajectory]);
+}
+
+#[test]
+fn equal_runs_give_equal_bytes() {
+    let folder = tempfile::tempdir().expect("folder");
+    let run = |name: &str| {
+        let path = folder.path().join(name);
+        write(&path, &[search("p", &config(10), 1).0, search("q", &config(10), 1).0]);
+        std::fs::read(path).expect("the file")
+    };
+    assert_eq!(run("a.sr"), run("b.sr"));
+}
+
+#[test]
+fn individuals_take_few_bytes() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("a.sr");
+    let config = SearchConfig { early_stop_mse: None, ..config(100) };
+    write(&path, &[search("p", &config, 1).0]);
+    let bytes = std::fs::metadata(&path).expect("the file").len() as f64 / 2000.0;
+    // The original's files have 7.5, without errors and edits. This one has 7.8, header included.
+    assert!(bytes < 8.0, "{bytes} bytes an individual");
+}
+
+#[test]
+fn a_cut_file_gives_its_whole_records_and_an_error() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("a.sr");
+    let trajectories = ["p", "q"].map(|id| search(id, &config(5), 1).0);
+    write(&path, &trajectories);
+    let bytes = std::fs::read(&path).expect("the file");
+    let mut counts = [0; 3];
+    for end in (0..bytes.len()).step_by(7) {
+        std::fs::write(&path, &bytes[..end]).expect("write");
+        let Ok(mut reader) = TraceReader::open(&path) else { continue };
+        let read: Vec<_> = reader.by_ref().collect();
+        let (error, whole) = read.split_last().expect("an error at least");
+        let message = error.as_ref().expect_err("the file is cut").to_string();
+        assert!(message.contains(&format!("record {}", whole.len())), "{message}");
+        for (read, written) in whole.iter().zip(&trajectories) {
+            assert_eq!(read.as_ref().expect("a whole record"), written);
+        }
+        assert!(reader.next().is_none());
+        counts[whole.len()] += 1;
+    }
+    assert!(counts.iter().all(|&n| n > 0), "{counts:?}");
+}
+
+#[test]
+fn a_resumed_file_has_the_bytes_of_an_undisturbed_run() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (whole, resumed) = (folder.path().join("a.sr"), folder.path().join("b.sr"));
+    let trajectories = ["p", "q"].map(|id| search(id, &config(5), 1).0);
+    write(&whole, &trajectories);
+    let mut writer = TraceWriter::create(&resumed, &header(&config(10))).expect("create");
+    writer.append(&trajectories[0]).expect("append");
+    drop(writer);
+    let (mut writer, done) = TraceWriter::resume(&resumed, &header(&config(10))).expect("resume");
+    assert_eq!(done, 1);
+    writer.append(&trajectories[1]).expect("append");
+    assert_eq!(writer.finish().expect("finish"), 2);
+    assert_eq!(std::fs::read(&whole).expect("a"), std::fs::read(&resumed).expect("b"));
+    let other = TraceWriter::resume(&whole, &header(&config(11))).map(|_| ());
+    assert!(other.is_ok(), "a finished file is not an unfinished one");
+}
+
+/// Three shards of seven problems with two trajectories each, and the whole run.
+fn shards(folder: &Path) -> (Vec<PathBuf>, Vec<u8>) {
+    let problems: Vec<[Trajectory; 2]> =
+        (0..7).map(|p| [1, 2].map(|seed| search(&format!("p{p}"), &config(3), seed).0)).collect();
+    let whole = folder.join("whole.sr");
+    write(&whole, &problems.concat());
+    let paths: Vec<PathBuf> = (0..3).map(|i| folder.join(format!("shard{i}.sr"))).collect();
+    for (i, path) in paths.iter().enumerate() {
+        let mine: Vec<_> = problems.iter().skip(i).step_by(3).flatten().cloned().collect();
+        write(path, &mine);
+    }
+    (paths, std::fs::read(whole).expect("the file"))
+}
+
+#[test]
+fn shards_merge_into_the_bytes_of_one_run() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (paths, whole) = shards(folder.path());
+    let out = folder.path().join("merged.sr");
+    assert_eq!(merge(&paths, &out).expect("merge"), 14);
+    assert_eq!(std::fs::read(out).expect("the file"), whole);
+}
+
+#[test]
+fn wrong_shards_are_refused_and_the_output_is_left_alone() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (mut paths, _) = shards(folder.path());
+    let out = folder.path().join("merged.sr");
+    std::fs::write(&out, "old").expect("write");
+    assert!(matches!(merge(&[], &out), Err(Error::NoShards)));
+    paths.swap(0, 2);
+    assert!(matches!(merge(&paths, &out), Err(Error::ShardOrder { problem: 6, .. })));
+    paths.swap(0, 2);
+    let bytes = std::fs::read(&paths[1]).expect("the file");
+    std::fs::write(&paths[1], &bytes[..bytes.len() - 40]).expect("write");
+    assert!(matches!(merge(&paths, &out), Err(Error::File(sr_codec::Error::Truncated { .. }))));
+    let other = TraceWriter::create(&paths[1], &header(&config(11))).expect("create");
+    other.finish().expect("finish");
+    assert!(matches!(merge(&paths, &out), Err(Error::ShardHeader { .. })));
+    assert_eq!(std::fs::read(&out).expect("the file"), b"old");
+    assert!(!sr_codec::partial_path(&out).exists());
+}
+
+#[test]
+fn files_of_version_1_stay_readable() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/traces/v1-labelled.sr");
+    let header = TraceReader::open(&path).expect("open").header().clone();
+    assert!(header.dagger);
+    assert_eq!(header.original_source.as_deref(), Some("basic_sr"));
+    assert_eq!(
+        header.engine,
+        SearchConfig { population_size: 6, generations: 4, early_stop_mse: None, ..SearchConfig::basic() }
+    );
+    let [_, trajectory] = <[Trajectory; 2]>::try_from(read(&path)).expect("two trajectories");
+    assert_eq!((&*trajectory.problem_id, trajectory.seed), ("problem_1", 7));
+    assert_eq!(trajectory.stop, StopReason::Generations(4));
+    assert_eq!(&trajectory.primitives, instance("p").primitives());
+    let texts = |exprs: Vec<&Arc<Expr>>| exprs.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let third = &trajectory.generations[2];
+    assert_eq!(
+        texts(third.individuals.iter().map(|i| &i.expr).collect()),
+        ["(sin(x1) * sin(x0))", "sin(sin(sin(x1)))", "x0", "sin(x1)", "(x1 * sin(x0))", "(x0 * x0)"]
+    );
+    assert_eq!((third.best_index, third.improved), (4, true));
+    assert_eq!(
+        texts(trajectory.dagger_expressions(2).expect("labels").collect()),
+        ["(x1 * x1)", "(x1 * x0)", "(sin(sin(x0)) * sin(x0))", "(sin((x1 * sin(x0))) * sin(x0))", "(x1 * sin(x1))"]
+    );
+    let best = third.best();
+    assert_eq!((best.parents, best.mse, best.fitness), (Parents::Two(1, 2), 0.601_088_6, -0.641_088_6));
+}

@@ -1,0 +1,140 @@
+# Recipes call the binaries; `just` alone lists them. Everything a recipe writes goes to runs/.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+bin := env("CARGO_TARGET_DIR", "target") / "release"
+
+# List the recipes
+default:
+    @just --list --unsorted
+
+# Build the binaries, optimised
+[group('build')]
+build:
+    cargo build --release --locked --bins
+
+# The whole loop on a CPU in minutes: problems, expert traces, training, learner search, relabelling, DAgger, table
+[group('loop')]
+demo: build
+    @just _loop runs/demo 200 50 configs/onestep-micro.toml "" 100 20 10 50
+
+# The same loop in under a minute, for CI: too short to learn anything
+[group('loop')]
+demo-smoke: build
+    @just _loop runs/demo-smoke 24 12 configs/onestep-micro.toml "--max-steps 12" 6 4 1 4
+
+# problems, generations, training config, extra training flags; learner problems and generations; seeds, generations of the evaluation
+_loop dir count generations config train_flags learner_problems learner_generations seeds eval_generations:
+    rm -rf {{dir}} && mkdir -p {{dir}}
+    @echo "== 1/9 problems"
+    {{bin}}/sr-generate random --count {{count}} --operators arith --constants 1.0 --seed 1 --out {{dir}}/problems.sr
+    @echo "== 2/9 the expert searches them"
+    {{bin}}/sr-search --problems {{dir}}/problems.sr --generations {{generations}} --seed 1 --out {{dir}}/expert.sr
+    @echo "== 3/9 training examples"
+    {{bin}}/sr-convert --traces {{dir}}/expert.sr --mode one-step --seed 1 --out {{dir}}/corpus-bc
+    @echo "== 4/9 behaviour cloning"
+    {{bin}}/sr-train --config {{config}} --train {{dir}}/corpus-bc/train.sr --val {{dir}}/corpus-bc/val.sr --problems {{dir}}/problems.sr --seed 1 --out {{dir}}/model-bc {{train_flags}}
+    @echo "== 5/9 the learner searches"
+    {{bin}}/sr-search --problems {{dir}}/problems.sr --policy neural --checkpoint {{dir}}/model-bc/best --max-problems {{learner_problems}} --generations {{learner_generations}} --seed 2 --out {{dir}}/learner.sr
+    @echo "== 6/9 the expert relabels the states that the learner visited"
+    {{bin}}/sr-relabel --traces {{dir}}/learner.sr --problems {{dir}}/problems.sr --labels all --seed 3
+    @echo "== 7/9 training examples from them"
+    {{bin}}/sr-convert --traces {{dir}}/learner.sr --mode one-step --dagger --seed 1 --out {{dir}}/corpus-dagger
+    @echo "== 8/9 one DAgger round: training on both"
+    {{bin}}/sr-train --config {{config}} --train {{dir}}/corpus-bc/train.sr {{dir}}/corpus-dagger/train.sr --val {{dir}}/corpus-bc/val.sr --problems {{dir}}/problems.sr --init {{dir}}/model-bc/best --seed 2 --out {{dir}}/model-dagger {{train_flags}}
+    @echo "== 9/9 comparison on the suite 'harder', searches of {{eval_generations}} generations, {{seeds}} seeds"
+    {{bin}}/sr-evaluate --suite harder --methods expert,cloned=neural:{{dir}}/model-bc/best,dagger=neural:{{dir}}/model-dagger/best --generations {{eval_generations}} --extra-generations 0 --seeds {{seeds}} --seed 1 --out {{dir}}/evaluation.json
+    @echo "files: {{dir}}  (sr-inspect opens each of them: just inspect FILE)"
+
+# Show a problem set, trace, corpus or checkpoint
+[group('loop')]
+inspect file *flags: build
+    {{bin}}/sr-inspect {{file}} {{flags}}
+
+# Random problems: just generate --count 1000 --operators full --out problems.sr
+[group('steps')]
+generate *flags: build
+    {{bin}}/sr-generate random {{flags}}
+
+# Search problems and record traces
+[group('steps')]
+search *flags: build
+    {{bin}}/sr-search {{flags}}
+
+# Traces to training examples
+[group('steps')]
+convert *flags: build
+    {{bin}}/sr-convert {{flags}}
+
+# Train a model on a corpus
+[group('steps')]
+train *flags: build
+    {{bin}}/sr-train {{flags}}
+
+# Let the expert label the states of a trace
+[group('steps')]
+relabel *flags: build
+    {{bin}}/sr-relabel {{flags}}
+
+# Compare methods on problems over seeds
+[group('steps')]
+evaluate *flags: build
+    {{bin}}/sr-evaluate {{flags}}
+
+# Embed the engine in a program of your own
+[group('steps')]
+embed:
+    cargo run --release --locked --manifest-path examples/embed/Cargo.toml
+
+# Unit, property and command line tests (nextest if it is installed), then the examples in the documentation
+[group('check')]
+test:
+    if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace --locked; else cargo test --workspace --locked --lib --bins --tests; fi
+    cargo test --workspace --locked --doc
+
+# Formatting
+[group('check')]
+fmt:
+    cargo fmt --all --check
+
+# Lints; warnings are errors
+[group('check')]
+lint:
+    cargo clippy --workspace --locked --all-targets -- -D warnings
+
+# API documentation; warnings are errors
+[group('check')]
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --locked --no-deps
+
+# Licences, sources, and who may depend on what; skipped where cargo-deny is not installed
+[group('check')]
+deny:
+    if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check bans licenses sources; else echo "cargo-deny is not installed: skipped"; fi
+
+# The optional backends compile, and embedding the engine brings neither burn nor clap
+[group('check')]
+backends:
+    cargo check --locked -p sr-train-bin --features ndarray
+    CUDARC_CUDA_VERSION=13000 cargo check --locked -p sr-train-bin --features cuda
+    if cargo tree --locked --manifest-path examples/embed/Cargo.toml | grep -E ' (burn|clap)'; then exit 1; fi
+
+# Every bench compiles and gives right answers
+[group('check')]
+bench-test:
+    cargo bench --locked -p benches -- --test
+
+# All that CI runs, the quickest first
+[group('check')]
+ci: fmt lint docs deny test backends bench-test demo-smoke
+
+# All benches
+[group('bench')]
+bench *flags:
+    cargo bench --locked -p benches --bench all -- {{flags}}
+
+# The short tracked set against the recorded baseline of this kind of machine; --accept makes this run the baseline
+[group('bench')]
+bench-ci *flags:
+    cargo bench --locked -p benches --bench ci
+    cargo run --release --locked -p benches --bin bench-ci -- {{flags}}
