@@ -16,12 +16,12 @@ build:
 # The whole loop on a CPU in minutes: problems, expert traces, training, learner search, relabelling, DAgger, table
 [group('loop')]
 demo: build
-    @just _loop runs/demo 200 50 configs/onestep-micro.toml "" 100 20 10 50
+    @just _loop runs/demo 200 50 configs/demo.toml "" 100 20 10 50
 
 # The same loop in under a minute, for CI: too short to learn anything
 [group('loop')]
 demo-smoke: build
-    @just _loop runs/demo-smoke 24 12 configs/onestep-micro.toml "--max-steps 12" 6 4 1 4
+    @just _loop runs/demo-smoke 24 12 configs/demo.toml "--max-steps 12" 6 4 1 4
 
 # problems, generations, training config, extra training flags; learner problems and generations; seeds, generations of the evaluation
 _loop dir count generations config train_flags learner_problems learner_generations seeds eval_generations:

@@ -7,5 +7,13 @@ use criterion::{criterion_group, criterion_main};
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-criterion_group!(all, benches::expr::define, benches::engine::define);
+criterion_group!(
+    all,
+    benches::expr::define,
+    benches::engine::define,
+    benches::trace::define,
+    benches::prompt::define,
+    benches::model::define,
+    benches::neural::define,
+);
 criterion_main!(all);

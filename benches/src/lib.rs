@@ -4,3 +4,7 @@
 
 pub mod engine;
 pub mod expr;
+pub mod model;
+pub mod neural;
+pub mod prompt;
+pub mod trace;

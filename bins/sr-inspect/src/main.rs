@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod corpus;
+mod json;
 mod problems;
 mod trace;
 mod view;
@@ -17,13 +18,13 @@ use sr_codec::Kind;
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Show a problem set, trace, corpus or checkpoint: header, statistics and records
+/// Show a problem set, trace, corpus, checkpoint, or a JSON file beside them: header, statistics and records
 ///
 /// A file that was cut or damaged is shown up to that place; the exit code is 2 then.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// A record file, or the folder of a checkpoint
+    /// A record file, the folder of a checkpoint, or a .json or .jsonl file
     file: PathBuf,
     /// Records to show: a number or all [default: all with --json or if the file was cut, else 10]
     #[arg(long, value_name = "N|all", value_parser = parse_head)]
@@ -51,6 +52,8 @@ fn main() -> ExitCode {
         let options = view::Options { head: args.head, id: args.id, json: args.common.json, started };
         if file.is_dir() {
             view::show(checkpoint::Checkpoint::open(file)?, options)?;
+        } else if json::Json::is_named(file) {
+            view::show(json::Json::open(file)?, options)?;
         } else {
             match sr_codec::peek(file)?.kind {
                 Kind::Problems => view::show(problems::Problems::open(file)?, options),

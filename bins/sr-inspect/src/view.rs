@@ -185,7 +185,7 @@ fn flattened(value: &Value) -> Vec<(String, String)> {
 }
 
 /// A value without JSON's quotes and brackets.
-fn plain(value: &Value) -> String {
+pub(crate) fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(" "),

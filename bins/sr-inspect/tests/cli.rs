@@ -195,3 +195,21 @@ fn problem_sets_corpora_and_checkpoints_are_shown_too() {
     assert_eq!(shown["header"]["meta"]["step"], 100);
     assert_eq!(shown["statistics"]["vocabulary"], 2);
 }
+
+#[test]
+fn json_files_are_shown_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("m.jsonl"), "{\"step\":10,\"loss\":2.5}\n{\"step\":20,\"loss\":1.5}\n")
+        .expect("written");
+    std::fs::write(folder.path().join("e.json"), "{\"seconds\":1.5,\"rows\":[{\"solved\":true}]}").expect("written");
+    std::fs::write(folder.path().join("bad.json"), "{").expect("written");
+    let inspect = |flags: &[&str]| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_sr-inspect")).current_dir(folder.path()).args(flags).output()
+    };
+    let shown = String::from_utf8(inspect(&["m.jsonl"]).expect("started").stdout).expect("text");
+    assert!(shown.contains("2 records") && shown.contains("loss 1.5"), "{shown}");
+    let shown: serde_json::Value =
+        serde_json::from_slice(&inspect(&["e.json", "--json"]).expect("started").stdout).expect("JSON");
+    assert_eq!((&shown["records"][0]["solved"], &shown["count"]), (&true.into(), &1.into()));
+    assert_eq!(inspect(&["bad.json"]).expect("started").status.code(), Some(2));
+}

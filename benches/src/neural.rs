@@ -1,0 +1,42 @@
+//! The learner in a search: children a second with an untrained `micro` model, 16 searches of 3 generations in a batch.
+//! Untrained children run to the size limit of 15 nodes, so this is the cost of long children.
+
+use std::sync::Arc;
+
+use criterion::{Criterion, Throughput};
+use sr_engine::{Instance, Search, SearchConfig, run};
+use sr_model::{Decoder, DeviceKind, Model, ModelConfig, open};
+use sr_neural::{Learner, Sampling};
+use sr_problems::{ARITH, Generator, RandomParams};
+
+const SEARCHES: usize = 16;
+const GENERATIONS: u32 = 4;
+
+pub fn define(c: &mut Criterion) {
+    let params = RandomParams::arith(ARITH.to_vec(), vec![1.0], 0.5, 1);
+    let set = Generator::new(params).expect("parameters").generate(SEARCHES as u32, || ()).expect("problems");
+    let instances: Vec<Arc<Instance>> =
+        set.problems.iter().map(|problem| Arc::new(problem.instance().expect("instance"))).collect();
+    let model =
+        Model::new(&ModelConfig::micro(sr_prompt::VOCABULARY_CAPACITY), 1, &open(DeviceKind::Cpu).expect("CPU"));
+    let sampling = Sampling { max_child_size: 15, ..Sampling::default() };
+    let mut learner = Learner::new(Decoder::new(&model.expect("a model")), sampling);
+    let config = SearchConfig { generations: GENERATIONS, early_stop_mse: None, ..SearchConfig::basic() };
+    let children = 19 * u64::from(GENERATIONS - 1) * SEARCHES as u64;
+
+    let mut group = c.benchmark_group("neural/children");
+    group.throughput(Throughput::Elements(children));
+    group.sample_size(10);
+    group.bench_function("micro/searches-16", |b| {
+        b.iter(|| {
+            let mut searches: Vec<Search> = instances
+                .iter()
+                .map(|instance| Search::new(instance.clone(), config.clone(), 1).expect("config"))
+                .collect();
+            let outcomes = run(&mut searches, &mut learner, &mut [(); SEARCHES]);
+            assert!(learner.error().is_none());
+            assert!(outcomes.iter().all(|outcome| outcome.generations == GENERATIONS));
+        });
+    });
+    group.finish();
+}

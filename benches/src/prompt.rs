@@ -1,0 +1,26 @@
+//! Encoding prompts: the states of one trajectory. Throughput counts tokens.
+
+use criterion::{Criterion, Throughput};
+use sr_prompt::{PromptState, PromptWriter};
+
+pub fn define(c: &mut Criterion) {
+    let trajectory = crate::trace::trajectories(1).remove(0);
+    let writer = PromptWriter::default();
+    let encode = || -> usize {
+        let state = |generation: &sr_trace::GenerationRecord| {
+            let population = generation.individuals.iter().map(|i| (&**i.expr, i.mse));
+            let state = PromptState::new(generation.generation, &trajectory.primitives, population);
+            writer.write(&state).expect("a prompt").len()
+        };
+        trajectory.generations.iter().map(state).sum()
+    };
+    let tokens = encode();
+    let mut group = c.benchmark_group("prompt");
+    group.throughput(Throughput::Elements(tokens as u64));
+    group.bench_function("encode/states-50", |b| b.iter(|| assert_eq!(encode(), tokens)));
+    group.finish();
+}
+
+pub fn define_ci(c: &mut Criterion) {
+    define(c);
+}

@@ -1,0 +1,121 @@
+//! Fits a model to corpora.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Parser;
+use serde_json::json;
+use sr_cli::{Common, Exit};
+use sr_model::DeviceKind;
+use sr_train::{Limits, Start, StepStats, Summary, TrainConfig, Trainer, load};
+
+#[global_allocator]
+static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Fit a model to corpora and keep its best and last state as checkpoints
+///
+/// Batches depend on --seed and the step alone, so a run that was stopped or killed and is resumed has the weights of
+/// an undisturbed one.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// Settings: mode, model, training, tracking; see configs/
+    #[arg(long, value_name = "C.toml")]
+    config: PathBuf,
+    /// Corpora to learn from
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    train: Vec<PathBuf>,
+    /// Corpus to validate on
+    #[arg(long, value_name = "FILE")]
+    val: PathBuf,
+    /// Problem sets that the corpora were made from [default: by the name each corpus gives, beside it or one folder up]
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    problems: Vec<PathBuf>,
+    /// Folder of the run
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Begin with the weights of this checkpoint instead of random ones
+    #[arg(long, value_name = "CKPT")]
+    init: Option<PathBuf>,
+    /// Go on with the run in --out; a new one if there is none
+    #[arg(long)]
+    resume: bool,
+    /// Where to compute: cpu, ndarray or cuda
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: String,
+    /// Stop after N steps in all, as if interrupted: the learning rate falls as configured
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_steps: Option<u64>,
+    /// Stop after M minutes, likewise
+    #[arg(long, value_name = "M", value_parser = minutes)]
+    max_minutes: Option<Duration>,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    sr_cli::run(|| real_main(&args))
+}
+
+fn real_main(args: &Args) -> anyhow::Result<Exit> {
+    let started = Instant::now();
+    args.common.init()?;
+    let read = || format!("reading {}", args.config.display());
+    let text = std::fs::read_to_string(&args.config).with_context(read)?;
+    let config = TrainConfig::from_toml(&text).with_context(read)?.resolve(args.common.seed);
+    let device: DeviceKind = args.device.parse()?;
+    sr_model::open(device)?; // a device that is not there is told before anything is read
+
+    let (examples, context) = load(&args.train, &args.problems, config.mode, &config.model, "training")?;
+    let val = std::slice::from_ref(&args.val);
+    let (validation, _) = load(val, &args.problems, config.mode, &config.model, "validation")?;
+    let (states, parameters) = (examples.n_states(), config.model.parameter_count());
+    tracing::info!(states, examples = examples.n_targets(), validation = validation.n_targets(), parameters, "loaded");
+    if examples.n_too_long() > 0 {
+        tracing::warn!(targets = examples.n_too_long(), "left out, for they are longer than the model's positions");
+    }
+
+    let start = args.init.clone().map_or(Start::Fresh, Start::Checkpoint);
+    let steps = args.max_steps.unwrap_or(u64::MAX).min(config.training.steps);
+    let open = if args.resume { Trainer::resume } else { Trainer::start };
+    let mut trainer = open(&args.out, config, context, &start, &examples, &validation, device)?;
+
+    let progress = args.common.progress(steps, "steps");
+    progress.set_position(trainer.step());
+    let limits = Limits { max_steps: args.max_steps, max_time: args.max_minutes };
+    let mut on_step = |step: u64, stats: &StepStats| {
+        progress.set_message(format!("loss {:.3}, {:.0} tokens/s", stats.loss(), stats.tokens_per_second()));
+        progress.set_position(step);
+    };
+    let summary = trainer.fit(limits, &mut on_step)?;
+    progress.finish_and_clear();
+    sr_cli::write_run_file(&args.out.join("train"), &args.common, started)?;
+    report(args, started, &summary)?;
+    Ok(Exit::Ok)
+}
+
+fn report(args: &Args, started: Instant, summary: &Summary) -> anyhow::Result<()> {
+    let Summary { steps, train_loss, val_loss, tokens_per_second, examples_per_second, best, last } = summary;
+    let result = json!({
+        "steps": steps,
+        "train_loss": train_loss,
+        "val_loss": val_loss,
+        "tokens_per_second": tokens_per_second.round(),
+        "examples_per_second": (examples_per_second * 10.0).round() / 10.0,
+        "best": best,
+        "last": last,
+    });
+    let text = format!(
+        "{steps} steps, validation loss {val_loss:.4}, {tokens_per_second:.0} tokens/s, best model in {}",
+        best.display()
+    );
+    args.common.report("sr-train", started, result, &text)
+}
+
+fn minutes(text: &str) -> Result<Duration, String> {
+    let minutes: f64 = text.parse().map_err(|_| "expected a number of minutes".to_owned())?;
+    Duration::try_from_secs_f64(minutes * 60.0).map_err(|e| e.to_string())
+}

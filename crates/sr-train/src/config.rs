@@ -1,0 +1,362 @@
+//! Settings of a run: a commented TOML file, checked and resolved before anything is loaded.
+
+use serde::{Deserialize, Serialize};
+use sr_model::{Activation, Channel, ModelConfig, PointsConfig, PrefixAttention};
+
+use crate::Error;
+
+/// A training run as its TOML file describes it. Unknown keys are errors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// What the model learns to write.
+    pub mode: Mode,
+    /// Its shape.
+    pub model: ModelSection,
+    /// How it is fitted.
+    #[serde(default)]
+    pub training: Training,
+    /// Where metrics go.
+    #[serde(default)]
+    pub tracking: Tracking,
+}
+
+/// What a model learns to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Context and population → one individual of the next generation.
+    OneStep,
+    /// Points → the formula.
+    Direct,
+}
+
+impl Mode {
+    /// The name in files, `one-step` or `direct`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::OneStep => "one-step",
+            Mode::Direct => "direct",
+        }
+    }
+}
+
+/// A preset of [`ModelConfig`] and what differs from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSection {
+    /// The shape to start from.
+    pub preset: Preset,
+    /// Longest prompt plus target, in tokens.
+    pub n_positions: Option<usize>,
+    /// Width of the residual stream.
+    pub d_model: Option<usize>,
+    /// Number of blocks.
+    pub n_layers: Option<usize>,
+    /// Attention heads per block.
+    pub n_heads: Option<usize>,
+    /// Hidden width of each block's MLP.
+    pub d_mlp: Option<usize>,
+    /// Points before the prompt; 0 for a model that reads tokens only.
+    pub n_points: Option<usize>,
+    /// Most variables of a problem.
+    pub n_variables: Option<usize>,
+    /// What is known of each point.
+    pub channels: Option<Vec<Channel>>,
+    /// Hidden width of the point embedder.
+    pub point_hidden: Option<usize>,
+    /// How points see each other.
+    pub prefix_attention: Option<PrefixAttention>,
+    /// Factor on attention scores; none as in GPT-Neo by default.
+    pub attention_scale: Option<f64>,
+    /// Non-linearity of the MLPs.
+    pub activation: Option<Activation>,
+}
+
+/// Named shapes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// [`ModelConfig::micro`]
+    Micro,
+    /// [`ModelConfig::tiny`]
+    Tiny,
+    /// [`ModelConfig::s`]
+    S,
+}
+
+/// How a model is fitted: AdamW (Loshchilov & Hutter, 2019) with linear warm-up and cosine decay.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Training {
+    /// Updates of the weights; the learning rate reaches its minimum here.
+    pub steps: u64,
+    /// States of one forward pass. Memory grows with it.
+    pub rows_per_batch: usize,
+    /// Forward passes whose gradients make one update.
+    pub accumulation: usize,
+    /// Most targets of a state in one pass; other ones have their turn in other epochs.
+    pub max_targets: usize,
+    /// The highest learning rate.
+    pub learning_rate: f64,
+    /// Updates until the learning rate has risen to it.
+    pub warmup_steps: u64,
+    /// The learning rate of the last update as a share of the highest.
+    pub min_learning_rate_ratio: f64,
+    /// Decay of matrices; biases, norms and embeddings have none.
+    pub weight_decay: f64,
+    /// Gradients with a greater norm, of all parameters together, are scaled down to it.
+    pub clip_norm: f64,
+    /// Decay of AdamW's second moment; below its usual 0.999, because runs are short.
+    pub beta2: f64,
+    /// Updates between validations.
+    pub eval_every: u64,
+    /// Batches of a validation, always the same ones; all if there are fewer.
+    pub eval_batches: usize,
+    /// Updates between saves of `last`.
+    pub save_every: u64,
+    /// Updates between lines of metrics.
+    pub log_every: u64,
+}
+
+impl Default for Training {
+    /// For `micro` on a CPU.
+    fn default() -> Self {
+        Training {
+            steps: 2000,
+            rows_per_batch: 16,
+            accumulation: 1,
+            max_targets: 19,
+            learning_rate: 1e-3,
+            warmup_steps: 100,
+            min_learning_rate_ratio: 0.1,
+            weight_decay: 0.01,
+            clip_norm: 1.0,
+            beta2: 0.98,
+            eval_every: 200,
+            eval_batches: 8,
+            save_every: 200,
+            log_every: 10,
+        }
+    }
+}
+
+/// Where metrics go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tracking {
+    /// The kind of log.
+    pub kind: TrackingKind,
+}
+
+impl Default for Tracking {
+    fn default() -> Self {
+        Tracking { kind: TrackingKind::Jsonl }
+    }
+}
+
+/// Kinds of metric logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrackingKind {
+    /// None.
+    None,
+    /// `metrics.jsonl` in the run folder.
+    Jsonl,
+}
+
+/// The settings of a run with all defaults filled in; stored in its folder and its checkpoints.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// What the model learns to write.
+    pub mode: Mode,
+    /// Its shape.
+    pub model: ModelConfig,
+    /// How it is fitted.
+    pub training: Training,
+    /// Where metrics go.
+    pub tracking: Tracking,
+    /// Seed of the initial weights and of the order of examples.
+    pub seed: u64,
+}
+
+impl TrainConfig {
+    /// Reads and checks a TOML text.
+    ///
+    /// # Errors
+    /// [`Error::Toml`] with the line if it does not parse or has an unknown key, [`Error::Setting`] or
+    /// [`Error::Model`] if a number makes no sense.
+    pub fn from_toml(text: &str) -> Result<Self, Error> {
+        let config: TrainConfig = toml::from_str(text).map_err(|e| Error::Toml(one_line(text, &e)))?;
+        config.training.check()?;
+        config.model_config().validate()?;
+        Ok(config)
+    }
+
+    /// Fills in what the file leaves out.
+    pub fn resolve(&self, seed: u64) -> RunConfig {
+        let TrainConfig { mode, ref training, tracking, .. } = *self;
+        RunConfig { mode, model: self.model_config(), training: training.clone(), tracking, seed }
+    }
+
+    /// The model's shape: the preset with the overrides, for the vocabulary of this version.
+    pub fn model_config(&self) -> ModelConfig {
+        let section = &self.model;
+        let mut model = match section.preset {
+            Preset::Micro => ModelConfig::micro(sr_prompt::VOCABULARY_CAPACITY),
+            Preset::Tiny => ModelConfig::tiny(sr_prompt::VOCABULARY_CAPACITY),
+            Preset::S => ModelConfig::s(sr_prompt::VOCABULARY_CAPACITY),
+        };
+        fn set<T: Clone>(value: &mut T, given: &Option<T>) {
+            if let Some(given) = given {
+                *value = given.clone();
+            }
+        }
+        set(&mut model.n_positions, &section.n_positions);
+        set(&mut model.d_model, &section.d_model);
+        set(&mut model.n_layers, &section.n_layers);
+        set(&mut model.n_heads, &section.n_heads);
+        set(&mut model.d_mlp, &section.d_mlp);
+        set(&mut model.prefix_attention, &section.prefix_attention);
+        set(&mut model.activation, &section.activation);
+        model.attention_scale = section.attention_scale.or(model.attention_scale);
+        let points = model.points.get_or_insert_with(|| PointsConfig::learner(0));
+        set(&mut points.n_points, &section.n_points);
+        set(&mut points.n_variables, &section.n_variables);
+        set(&mut points.hidden, &section.point_hidden);
+        if self.mode == Mode::Direct {
+            points.channels = vec![Channel::X, Channel::Y]; // there is no best individual
+        }
+        set(&mut points.channels, &section.channels);
+        model.points.take_if(|points| points.n_points == 0);
+        model
+    }
+}
+
+impl Training {
+    fn check(&self) -> Result<(), Error> {
+        let fail =
+            |key, found: &dyn ToString, expected| Err(Error::Setting { key, found: found.to_string(), expected });
+        let counts = [
+            ("training.steps", self.steps),
+            ("training.rows_per_batch", self.rows_per_batch as u64),
+            ("training.accumulation", self.accumulation as u64),
+            ("training.max_targets", self.max_targets as u64),
+            ("training.eval_every", self.eval_every),
+            ("training.eval_batches", self.eval_batches as u64),
+            ("training.save_every", self.save_every),
+            ("training.log_every", self.log_every),
+        ];
+        if let Some((key, _)) = counts.into_iter().find(|&(_, count)| count == 0) {
+            return fail(key, &0, "at least 1");
+        }
+        if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) {
+            return fail("training.learning_rate", &self.learning_rate, "a number in (0, 1]");
+        }
+        if !(0.0..=1.0).contains(&self.min_learning_rate_ratio) {
+            return fail("training.min_learning_rate_ratio", &self.min_learning_rate_ratio, "a number in [0, 1]");
+        }
+        if !(self.clip_norm > 0.0) {
+            return fail("training.clip_norm", &self.clip_norm, "a positive number");
+        }
+        if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
+            return fail("training.weight_decay", &self.weight_decay, "a number that is not negative");
+        }
+        if !(0.0..1.0).contains(&self.beta2) {
+            return fail("training.beta2", &self.beta2, "a number in [0, 1)");
+        }
+        Ok(())
+    }
+
+    /// The learning rate of update `step`, counted from 0: a linear rise to the highest rate, then half a cosine down
+    /// to the lowest, which the last update has.
+    pub fn learning_rate(&self, step: u64) -> f64 {
+        if step < self.warmup_steps {
+            return self.learning_rate * (step + 1) as f64 / self.warmup_steps as f64;
+        }
+        let falling = self.steps.saturating_sub(self.warmup_steps + 1).max(1);
+        let progress = ((step - self.warmup_steps) as f64 / falling as f64).min(1.0);
+        let lowest = self.min_learning_rate_ratio;
+        self.learning_rate * (lowest + (1.0 - lowest) * 0.5 * (1.0 + libm::cos(std::f64::consts::PI * progress)))
+    }
+}
+
+/// The message of a TOML error with the number of its line, without the drawing.
+fn one_line(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
+    let message = error.message().replace('\n', ", ");
+    line.map_or(message.clone(), |line| format!("line {line}: {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Result<TrainConfig, String> {
+        TrainConfig::from_toml(text).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn ready_files_resolve_to_their_presets() {
+        let [micro, tiny] = [ModelConfig::micro(512), ModelConfig::tiny(512)];
+        for (text, mode, base) in [
+            (include_str!("../../../configs/onestep-micro.toml"), Mode::OneStep, &micro),
+            (include_str!("../../../configs/onestep-tiny.toml"), Mode::OneStep, &tiny),
+            (include_str!("../../../configs/direct-micro.toml"), Mode::Direct, &micro),
+            (include_str!("../../../configs/direct-tiny.toml"), Mode::Direct, &tiny),
+        ] {
+            let config = config(text).expect("a ready file");
+            assert_eq!(config.mode, mode);
+            let model = config.model_config();
+            assert_eq!((model.d_model, model.n_layers), (base.d_model, base.n_layers));
+            let residual = model.points.expect("points").channels.contains(&Channel::BestResidual);
+            assert_eq!(residual, mode == Mode::OneStep);
+        }
+    }
+
+    #[test]
+    fn overrides_replace_what_the_preset_says() {
+        let text = "mode = \"direct\"\n[model]\npreset = \"tiny\"\nn_points = 8\nchannels = [\"y\"]\nactivation = \"gelu_new\"";
+        let model = config(text).expect("a configuration").model_config();
+        let points = model.points.expect("points");
+        assert_eq!((points.n_points, points.channels), (8, vec![Channel::Y]));
+        assert_eq!((model.activation, model.vocab_size), (Activation::GeluNew, 512));
+        let none = config("mode = \"one-step\"\n[model]\npreset = \"micro\"\nn_points = 0").expect("a configuration");
+        assert_eq!(none.model_config().points, None);
+    }
+
+    #[test]
+    fn mistakes_name_key_and_line() {
+        let base = "mode = \"one-step\"\n[model]\npreset = \"micro\"\n";
+        let message = |text: &str| config(&format!("{base}{text}")).expect_err("a mistake");
+        assert!(message("dropout = 0.1").starts_with("configuration: line 4: unknown field `dropout`"));
+        assert!(message("[training]\nstep = 3").starts_with("configuration: line 5: unknown field `step`"));
+        assert!(message("[tracking]\nkind = \"wandb\"").contains("line 5: unknown variant `wandb`"));
+        assert_eq!(message("[training]\nsteps = 0"), "configuration: training.steps is 0, expected at least 1");
+        assert_eq!(
+            message("[training]\nlearning_rate = -1.0"),
+            "configuration: training.learning_rate is -1, expected a number in (0, 1]"
+        );
+        assert_eq!(message("n_heads = 3"), "model configuration: d_model 128 is not a multiple of n_heads 3");
+        assert!(config("mode = \"one-step\"").expect_err("no model").contains("missing field `model`"));
+    }
+
+    #[test]
+    fn the_learning_rate_rises_and_falls() {
+        let training = Training {
+            steps: 111,
+            warmup_steps: 10,
+            learning_rate: 0.5,
+            min_learning_rate_ratio: 0.2,
+            ..Training::default()
+        };
+        let rates: Vec<f64> = (0..111).map(|step| training.learning_rate(step)).collect();
+        assert_eq!((rates[0], rates[9], rates[10]), (0.05, 0.5, 0.5));
+        assert!((rates[60] - 0.3).abs() < 1e-12, "half way down: {}", rates[60]);
+        assert!((rates[110] - 0.1).abs() < 1e-12 && (training.learning_rate(10_000) - 0.1).abs() < 1e-12);
+        assert!(rates[10..].windows(2).all(|pair| pair[1] < pair[0]));
+        let at_once = Training { steps: 1, warmup_steps: 0, ..training };
+        assert_eq!(at_once.learning_rate(0), 0.5);
+    }
+}

@@ -1,0 +1,90 @@
+//! From corpora and problem sets to tokens.
+
+use std::path::{Path, PathBuf};
+
+use sr_corpus::{Context, Corpus, Example};
+use sr_expr::Semantics;
+use sr_model::ModelConfig;
+use sr_neural::{Data, InputWriter, fittest};
+use sr_prompt::{Condition, Token, encode_target};
+
+use crate::{Error, Examples, Mode};
+
+/// How the best individual is evaluated for the point channels.
+// A corpus does not say how its search evaluated. These are the recorded searches' own unless they ask for others,
+// which differ near poles only.
+const SEMANTICS: Semantics = Semantics::Protected;
+
+/// Reads corpora as examples for models of one shape. Prompts are written by the code that writes them in searches.
+///
+/// Each corpus's problem set is the one of `problems` that has the name its header says; if `problems` is a single
+/// file, it is that one whatever its name; else it is looked for beside the corpus.
+///
+/// Gives the examples and the context of their prompts.
+///
+/// # Errors
+/// If a file is missing, damaged or of another mode, a problem has too many variables, or there is no example at all.
+pub fn load(
+    corpora: &[PathBuf],
+    problems: &[PathBuf],
+    mode: Mode,
+    config: &ModelConfig,
+    split: &'static str,
+) -> Result<(Examples, &'static str), Error> {
+    let mut examples = Examples::new(config);
+    let inputs = InputWriter::new(config);
+    for path in corpora {
+        let corpus = Corpus::open(path)?;
+        let (found, Context::Basic) = (corpus.header().mode, corpus.header().context);
+        if !matches!((found, mode), (sr_corpus::Mode::OneStep, Mode::OneStep) | (sr_corpus::Mode::Direct, Mode::Direct))
+        {
+            let (expected, found) = (mode.name(), other(mode).name());
+            return Err(Error::Mode { path: path.clone(), expected, found });
+        }
+        let set = corpus.problems(choose(problems, &corpus.header().problems))?;
+        for example in corpus {
+            let example = example?;
+            let problem = set.get(example.problem())?;
+            let data = Data { x: &problem.x, y: &problem.y, semantics: SEMANTICS };
+            push(&mut examples, &inputs, &example, data)?;
+        }
+    }
+    if examples.n_states() == 0 {
+        return Err(Error::Empty { split });
+    }
+    Ok((examples, "basic"))
+}
+
+fn push(examples: &mut Examples, inputs: &InputWriter, example: &Example, data: Data<'_>) -> Result<(), Error> {
+    let constants = example.problem().primitives.constants();
+    match example {
+        Example::OneStep(state) => {
+            let best = fittest(state.population.iter().map(|i| (&**i.expr, i.fitness)));
+            let prompt = inputs.one_step(&state.prompt_state(), data, best)?;
+            let ids = state.targets.iter().map(|t| Ok((encode_target(&t.expr, constants)?, t.weight)));
+            let ids = ids.collect::<Result<Vec<_>, Error>>()?;
+            let targets = ids.iter().map(|(ids, weight)| (&ids[..], *weight));
+            examples.push(&prompt, Token::Condition(state.condition), targets)
+        }
+        Example::Direct(direct) => {
+            let prompt = inputs.direct(&direct.problem.primitives, data)?;
+            let ids = encode_target(&direct.target, constants)?;
+            examples.push(&prompt, Token::Condition(Condition::Target), [(&ids[..], 1.0)])
+        }
+    }
+}
+
+fn other(mode: Mode) -> Mode {
+    match mode {
+        Mode::OneStep => Mode::Direct,
+        Mode::Direct => Mode::OneStep,
+    }
+}
+
+fn choose<'a>(problems: &'a [PathBuf], name: &str) -> Option<&'a Path> {
+    let named = problems.iter().find(|path| path.file_name().is_some_and(|file| file == name));
+    match problems {
+        [only] => Some(only),
+        _ => named.map(PathBuf::as_path),
+    }
+}

@@ -1,0 +1,128 @@
+//! What can go wrong in a training run, in one line each.
+
+use std::path::PathBuf;
+
+/// Why a run cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    // Configuration.
+    /// The TOML text does not describe a run: a syntax error, an unknown key, a missing one or a wrong type.
+    #[error("configuration: {0}")]
+    Toml(String),
+    /// A number that no run can be made with.
+    #[error("configuration: {key} is {found}, expected {expected}")]
+    Setting {
+        /// The key as in the file.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+
+    // Examples.
+    /// The corpus was made for another mode.
+    #[error("{path}: the corpus is for mode {found}, the configuration for {expected}")]
+    Mode {
+        /// The corpus.
+        path: PathBuf,
+        /// Mode of the configuration.
+        expected: &'static str,
+        /// Mode of the corpus.
+        found: &'static str,
+    },
+    /// There is nothing to learn from.
+    #[error("the {split} corpus has no examples")]
+    Empty {
+        /// `training` or `validation`.
+        split: &'static str,
+    },
+
+    // The run folder.
+    /// The output folder is in use and the run is not a resumed one.
+    #[error("{0}: the folder is not empty; give another one, or --resume to go on with its run")]
+    Exists(PathBuf),
+    /// The folder to resume holds another run.
+    #[error("{path}: cannot resume with another {what}: it was {was}, is now {now}")]
+    Resume {
+        /// The run folder.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+        /// Its value in the folder.
+        was: String,
+        /// Its value now.
+        now: String,
+    },
+    /// The checkpoint to start from has another shape than the configuration.
+    #[error("{path}: the checkpoint's {key} is {found}, the configuration's {expected}")]
+    Shape {
+        /// The checkpoint.
+        path: PathBuf,
+        /// First key of the model that differs.
+        key: String,
+        /// Value in the checkpoint.
+        found: String,
+        /// Value in the configuration.
+        expected: String,
+    },
+    /// A checkpoint whose tokens mean something else.
+    #[error("{path}: {source}")]
+    Vocabulary {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The first token that differs.
+        source: sr_prompt::Error,
+    },
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file of a run folder is there but is not what it should be.
+    #[error("{path}: {reason}")]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    // Training itself.
+    /// Loss or gradient norm is NaN or infinite; the weights are those before the step.
+    #[error("step {step}: loss {loss}, gradient norm {norm}; a lower learning_rate or clip_norm may help")]
+    Diverged {
+        /// The step, from 1.
+        step: u64,
+        /// Loss per target token.
+        loss: f64,
+        /// Norm of the gradients before clipping.
+        norm: f64,
+    },
+
+    // From below.
+    /// Corpus files.
+    #[error(transparent)]
+    Corpus(#[from] sr_corpus::Error),
+    /// What the model reads.
+    #[error(transparent)]
+    Input(#[from] sr_neural::Error),
+    /// What the model writes.
+    #[error(transparent)]
+    Prompt(#[from] sr_prompt::Error),
+    /// Model, checkpoints and devices.
+    #[error(transparent)]
+    Model(#[from] sr_model::Error),
+}
+
+impl Error {
+    /// Wraps an I/O error with its path.
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Error::Io { path, source }
+    }
+}

@@ -1,0 +1,423 @@
+//! Examples in memory, as tokens, and the batches made of them.
+
+use sr_engine::random::{Key, Purpose, problem_key};
+use sr_model::{IGNORE, ModelConfig, PointBatch, Points, Prompt, TrainBatch};
+use sr_prompt::Token;
+
+use crate::Error;
+
+/// Batches whose states are sorted by length together: padding stays small and the order of training random.
+const WINDOW: usize = 32;
+
+/// Rows are padded to a multiple of this many tokens, so that GPU kernels meet few shapes.
+const LENGTH_MULTIPLE: usize = 8;
+
+/// States with the targets to learn in them, as token ids.
+///
+/// Tokens and points of all states lie in two long vectors: a corpus takes two bytes a token.
+#[derive(Debug, Clone)]
+pub struct Examples {
+    config: ModelConfig,
+    tokens: Vec<u16>,
+    points: Vec<f32>,
+    targets: Vec<Target>,
+    states: Vec<State>,
+    /// Targets left out because they do not fit into the model's positions.
+    too_long: usize,
+}
+
+#[derive(Debug, Clone)]
+struct State {
+    /// The prompt's tokens.
+    prompt: Span,
+    /// Its numbers in `points`.
+    points: Span,
+    /// Its entries in `targets`.
+    targets: Span,
+    /// The token that begins each target.
+    start: u16,
+}
+
+#[derive(Debug, Clone)]
+struct Target {
+    tokens: Span,
+    weight: f32,
+}
+
+/// A range of a vector.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: usize,
+    len: u32,
+}
+
+impl Span {
+    fn of<'a, T>(self, values: &'a [T]) -> &'a [T] {
+        &values[self.start..][..self.len as usize]
+    }
+
+    fn len(self) -> usize {
+        self.len as usize
+    }
+}
+
+/// What a batch is made of: states and which of their targets take part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Selection {
+    state: u32,
+    /// Indices among the state's targets, ascending.
+    targets: Vec<u32>,
+}
+
+impl Selection {
+    /// Targets that take part.
+    pub(crate) fn n_targets(&self) -> usize {
+        self.targets.len()
+    }
+}
+
+/// The order of training: a pure function of seed and batch number, so that a resumed run needs no iterator's state.
+#[derive(Debug, Clone)]
+pub(crate) struct Order {
+    key: Key,
+    rows_per_batch: usize,
+    max_targets: usize,
+    /// The epoch that `batches` belongs to.
+    epoch: u32,
+    batches: Vec<Vec<Selection>>,
+}
+
+impl Examples {
+    /// No examples yet, for models of this shape.
+    pub fn new(config: &ModelConfig) -> Self {
+        Examples {
+            config: config.clone(),
+            tokens: Vec::new(),
+            points: Vec::new(),
+            targets: Vec::new(),
+            states: Vec::new(),
+            too_long: 0,
+        }
+    }
+
+    /// Adds a state and its targets, each the ids that follow the `start` token, `<eos>` included, with the weight of its
+    /// loss. Targets that do not fit behind the prompt are left out, and the state too if none is left.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the prompt does not fit the model.
+    pub fn push<'t>(
+        &mut self,
+        prompt: &Prompt,
+        start: Token,
+        targets: impl IntoIterator<Item = (&'t [i32], f32)>,
+    ) -> Result<(), Error> {
+        let points = prompt.points.as_ref().map_or(&[][..], |points| &points.values);
+        if let Some(points) = &prompt.points {
+            PointBatch::pack(&self.config, &[points])?; // refuses what does not fit
+        }
+        let before = self.targets.len();
+        let room = self.config.n_positions.saturating_sub(prompt.tokens.len());
+        for (ids, weight) in targets {
+            if ids.is_empty() || ids.len() > room || weight <= 0.0 {
+                self.too_long += usize::from(ids.len() > room);
+                continue;
+            }
+            let tokens = self.push_tokens(ids)?;
+            self.targets.push(Target { tokens, weight });
+        }
+        if self.targets.len() > before {
+            let targets = Span { start: before, len: (self.targets.len() - before) as u32 };
+            let span = Span { start: self.points.len(), len: points.len() as u32 };
+            self.points.extend_from_slice(points);
+            let prompt = self.push_tokens(&prompt.tokens)?;
+            self.states.push(State { prompt, points: span, targets, start: start.id() as u16 });
+        }
+        Ok(())
+    }
+
+    fn push_tokens(&mut self, ids: &[i32]) -> Result<Span, Error> {
+        let vocabulary = self.config.vocab_size.min(1 << 16) as i32;
+        if let Some(id) = ids.iter().find(|&&id| !(0..vocabulary).contains(&id)) {
+            return Err(sr_model::Error::Input(format!("token {id}, expected 0 to {}", vocabulary - 1)).into());
+        }
+        let span = Span { start: self.tokens.len(), len: ids.len() as u32 };
+        self.tokens.extend(ids.iter().map(|&id| id as u16));
+        Ok(span)
+    }
+
+    /// Number of states.
+    pub fn n_states(&self) -> usize {
+        self.states.len()
+    }
+
+    /// Number of targets, the examples of spec and logs.
+    pub fn n_targets(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Targets that were left out because they are longer than what the model's positions leave room for.
+    pub fn n_too_long(&self) -> usize {
+        self.too_long
+    }
+
+    /// Bytes of memory that the examples take.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.tokens)
+            + size_of_val(&*self.points)
+            + size_of_val(&*self.targets)
+            + size_of_val(&*self.states)
+    }
+
+    /// A number for everything in it, by which a resumed run recognises its examples.
+    pub fn fingerprint(&self) -> u64 {
+        fn mix(hash: u64, word: u64) -> u64 {
+            (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+        }
+        let tokens = self.tokens.iter().map(|&id| u64::from(id));
+        let points = self.points.iter().map(|value| u64::from(value.to_bits()));
+        let targets = self.targets.iter().map(|t| u64::from(t.weight.to_bits()) << 32 | u64::from(t.tokens.len));
+        let states = self
+            .states
+            .iter()
+            .map(|s| u64::from(s.prompt.len) << 32 | u64::from(s.targets.len) << 16 | u64::from(s.start));
+        tokens.chain(points).chain(targets).chain(states).fold(self.states.len() as u64, mix)
+    }
+
+    /// Tokens of a row, padding not counted.
+    fn length(&self, selection: &Selection) -> usize {
+        let state = &self.states[selection.state as usize];
+        let targets = state.targets.of(&self.targets);
+        state.prompt.len() + selection.targets.iter().map(|&t| targets[t as usize].tokens.len()).sum::<usize>()
+    }
+
+    /// Sum of the weights of a row's labels.
+    pub(crate) fn weight(&self, selection: &Selection) -> f64 {
+        let targets = self.states[selection.state as usize].targets.of(&self.targets);
+        let weight = |&t: &u32| f64::from(targets[t as usize].weight) * f64::from(targets[t as usize].tokens.len);
+        selection.targets.iter().map(weight).sum()
+    }
+
+    /// Cuts a batch into parts of at most `positions` rows × positions, prefix and padding included; a row at least.
+    pub(crate) fn cut(&self, batch: &[Selection], positions: usize) -> Vec<Vec<Selection>> {
+        let n_points = self.config.points.as_ref().map_or(0, |points| points.n_points);
+        let mut parts: Vec<Vec<Selection>> = Vec::new();
+        let mut longest = 0;
+        for selection in batch {
+            longest = longest.max(n_points + self.length(selection).next_multiple_of(LENGTH_MULTIPLE));
+            match parts.last_mut() {
+                Some(part) if (part.len() + 1) * longest <= positions => part.push(selection.clone()),
+                _ => {
+                    longest = n_points + self.length(selection).next_multiple_of(LENGTH_MULTIPLE);
+                    parts.push(vec![selection.clone()]);
+                }
+            }
+        }
+        parts
+    }
+
+    /// One row per selection, padded to the longest.
+    pub(crate) fn pack(&self, selections: &[Selection]) -> Result<TrainBatch, Error> {
+        let longest = selections.iter().map(|selection| self.length(selection)).max().unwrap_or(0);
+        let length = longest.next_multiple_of(LENGTH_MULTIPLE);
+        let mut batch = TrainBatch { rows: selections.len(), length, ..TrainBatch::default() };
+        let mut points = Vec::with_capacity(selections.len());
+        for (row, Selection { state, targets }) in selections.iter().enumerate() {
+            let state = &self.states[*state as usize];
+            let prompt = state.prompt.of(&self.tokens);
+            for (position, &token) in prompt.iter().enumerate() {
+                push(&mut batch, token.into(), position, 0, IGNORE, 0.0);
+            }
+            for (k, &target) in targets.iter().enumerate() {
+                let Target { tokens, weight } = &state.targets.of(&self.targets)[target as usize];
+                let mut token = state.start;
+                for (position, &label) in (prompt.len()..).zip(tokens.of(&self.tokens)) {
+                    push(&mut batch, token.into(), position, k as i32 + 1, label.into(), *weight);
+                    token = label;
+                }
+            }
+            while batch.tokens.len() < (row + 1) * length {
+                push(&mut batch, Token::Pad.id(), 0, -1, IGNORE, 0.0);
+            }
+            points.push(Points { values: state.points.of(&self.points).to_vec() });
+        }
+        if self.config.points.is_some() {
+            batch.points = Some(PointBatch::pack(&self.config, &points.iter().collect::<Vec<_>>())?);
+        }
+        Ok(batch)
+    }
+
+    /// The batches of all states in the order of `key`'s stream, each state with at most `max_targets` of its targets.
+    fn batches(&self, key: Key, rows_per_batch: usize, max_targets: usize) -> Vec<Vec<Selection>> {
+        let mut rng = key.rng();
+        let mut states: Vec<u32> = (0..self.states.len() as u32).collect();
+        rng.shuffle(&mut states);
+        let mut batches = Vec::with_capacity(states.len().div_ceil(rows_per_batch));
+        for window in states.chunks(rows_per_batch * WINDOW) {
+            let select = |&state: &u32| {
+                let n_targets = self.states[state as usize].targets.len;
+                let mut targets: Vec<u32> = (0..n_targets).collect();
+                if targets.len() > max_targets {
+                    key.slot(state + 1).rng().shuffle(&mut targets);
+                    targets.truncate(max_targets);
+                    targets.sort_unstable();
+                }
+                Selection { state, targets }
+            };
+            let mut window: Vec<Selection> = window.iter().map(select).collect();
+            window.sort_by_key(|selection| self.length(selection));
+            let mut sorted: Vec<Vec<Selection>> = window.chunks(rows_per_batch).map(<[_]>::to_vec).collect();
+            rng.shuffle(&mut sorted);
+            batches.extend(sorted);
+        }
+        batches
+    }
+
+    /// At most `n` batches of a fixed random choice of states, for validation.
+    pub(crate) fn sample(&self, seed: u64, n: usize, rows_per_batch: usize, max_targets: usize) -> Vec<Vec<Selection>> {
+        let key = Key::new(seed, Purpose::Training, problem_key("validation"));
+        let mut batches = self.batches(key, rows_per_batch, max_targets);
+        batches.truncate(n);
+        batches
+    }
+}
+
+impl Order {
+    /// The order for `seed`.
+    pub(crate) fn new(seed: u64, rows_per_batch: usize, max_targets: usize) -> Self {
+        let key = Key::new(seed, Purpose::Training, problem_key("order"));
+        Order { key, rows_per_batch, max_targets, epoch: 0, batches: Vec::new() }
+    }
+
+    /// Batch number `index`, counted over all epochs.
+    pub(crate) fn batch<'a>(&'a mut self, examples: &Examples, index: u64) -> &'a [Selection] {
+        let per_epoch = examples.n_states().div_ceil(self.rows_per_batch) as u64;
+        let epoch = (index / per_epoch) as u32;
+        if self.batches.is_empty() || epoch != self.epoch {
+            self.batches = examples.batches(self.key.generation(epoch), self.rows_per_batch, self.max_targets);
+            self.epoch = epoch;
+        }
+        &self.batches[(index % per_epoch) as usize]
+    }
+}
+
+/// Appends one position to a batch.
+fn push(batch: &mut TrainBatch, token: i32, position: usize, segment: i32, label: i32, weight: f32) {
+    batch.tokens.push(token);
+    batch.positions.push(position as i32);
+    batch.segments.push(segment);
+    batch.labels.push(label);
+    batch.weights.push(weight);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use sr_model::PointsConfig;
+    use sr_prompt::Condition;
+
+    const ALL: Token = Token::Condition(Condition::All);
+
+    fn config(n_positions: usize) -> ModelConfig {
+        let points = PointsConfig { n_variables: 1, hidden: 4, ..PointsConfig::learner(2) };
+        ModelConfig { n_positions, points: Some(points), ..ModelConfig::micro(32) }
+    }
+
+    /// States with these prompt lengths, and as many targets as their index modulo 4, plus one.
+    fn states(lengths: &[usize]) -> Examples {
+        let mut examples = Examples::new(&config(512));
+        for (index, &length) in lengths.iter().enumerate() {
+            let prompt = Prompt { tokens: vec![9; length], points: None };
+            let targets: Vec<[i32; 2]> = (0..=index % 4).map(|target| [target as i32, 2]).collect();
+            examples.push(&prompt, ALL, targets.iter().map(|ids| (&ids[..], 1.0))).expect("it fits");
+        }
+        examples
+    }
+
+    #[test]
+    fn a_row_is_a_prompt_and_its_targets() {
+        let mut examples = Examples::new(&config(64));
+        let prompt = Prompt { tokens: vec![4, 5], points: Some(Points { values: vec![0.5, 1.0, 2.0] }) };
+        examples.push(&prompt, ALL, [(&[10, 2][..], 1.0), (&[11, 12, 2], 0.5)]).expect("it fits");
+        let batch = examples.pack(&[Selection { state: 0, targets: vec![0, 1] }]).expect("a batch");
+        let start = ALL.id();
+        assert_eq!((batch.rows, batch.length), (1, 8));
+        assert_eq!(batch.tokens, [4, 5, start, 10, start, 11, 12, 0]);
+        assert_eq!(batch.positions, [0, 1, 2, 3, 2, 3, 4, 0]);
+        assert_eq!(batch.segments, [0, 0, 1, 1, 2, 2, 2, -1]);
+        assert_eq!(batch.labels, [-1, -1, 10, 2, 11, 12, 2, -1]);
+        assert_eq!(batch.weights, [0.0, 0.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.0]);
+        let points = batch.points.expect("points");
+        assert_eq!((points.values, points.mask), (vec![0.5, 1.0, 2.0, 0.0, 0.0, 0.0], vec![true, false]));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_or_refused() {
+        let mut examples = Examples::new(&config(4));
+        let mut push = |prompt: &[i32], targets: &[&[i32]]| {
+            let prompt = Prompt { tokens: prompt.to_vec(), points: None };
+            examples.push(&prompt, ALL, targets.iter().map(|&ids| (ids, 1.0))).map_err(|e| e.to_string())?;
+            Ok::<_, String>((examples.n_states(), examples.n_targets(), examples.n_too_long()))
+        };
+        assert_eq!(push(&[1, 2], &[&[1, 2], &[1, 2, 3]]), Ok((1, 1, 1)));
+        assert_eq!(push(&[1, 2, 3], &[&[1, 2]]), Ok((1, 1, 2)));
+        assert_eq!(push(&[1, 40], &[&[1, 2]]), Err("model input: token 40, expected 0 to 31".to_owned()));
+    }
+
+    #[test]
+    fn the_fingerprint_sees_tokens_weights_and_the_start() {
+        let with = |start, id, weight| {
+            let mut examples = Examples::new(&config(64));
+            let prompt = Prompt { tokens: vec![4, 5], points: None };
+            examples.push(&prompt, start, [(&[id, 2][..], weight)]).expect("it fits");
+            examples.fingerprint()
+        };
+        let base = with(ALL, 10, 1.0);
+        assert_eq!(with(ALL, 10, 1.0), base);
+        let others = [with(ALL, 11, 1.0), with(ALL, 10, 0.5), with(Token::Condition(Condition::Target), 10, 1.0)];
+        assert!(others.iter().all(|&other| other != base), "{base} {others:?}");
+    }
+
+    #[test]
+    fn padding_is_small_where_lengths_differ_much() {
+        let lengths: Vec<usize> = (0..1024).map(|i| 20 + i * 7919 % 400).collect();
+        let examples = states(&lengths);
+        let (mut tokens, mut cells) = (0, 0);
+        for batch in examples.sample(1, usize::MAX, 16, 4) {
+            let batch = examples.pack(&batch).expect("a batch");
+            tokens += batch.segments.iter().filter(|&&segment| segment >= 0).count();
+            cells += batch.segments.len();
+        }
+        assert!((tokens as f64) > 0.93 * cells as f64, "{tokens} of {cells}");
+    }
+
+    proptest! {
+        #[test]
+        fn each_epoch_has_every_state_once_and_batches_depend_on_their_number_alone(
+            n in 1..90usize, rows in 1..9usize, max_targets in 1..5usize, seed: u64,
+        ) {
+            let examples = states(&(0..n).map(|i| 3 + i * 31 % 40).collect::<Vec<_>>());
+            let per_epoch = n.div_ceil(rows) as u64;
+            let mut order = Order::new(seed, rows, max_targets);
+            let mut batches = Vec::new();
+            for index in 0..2 * per_epoch {
+                let batch = order.batch(&examples, index).to_vec();
+                let mut fresh = Order::new(seed, rows, max_targets);
+                prop_assert_eq!(fresh.batch(&examples, index), &batch);
+                for Selection { state, targets } in &batch {
+                    prop_assert_eq!(targets.len(), max_targets.min(*state as usize % 4 + 1));
+                    prop_assert!(targets.windows(2).all(|pair| pair[0] < pair[1]));
+                }
+                batches.push(batch);
+            }
+            for epoch in batches.chunks(per_epoch as usize) {
+                let mut seen: Vec<u32> = epoch.iter().flatten().map(|selection| selection.state).collect();
+                seen.sort_unstable();
+                prop_assert_eq!(seen, (0..n as u32).collect::<Vec<_>>());
+            }
+            if n > 40 {
+                prop_assert_ne!(&batches[..per_epoch as usize], &batches[per_epoch as usize..], "epochs differ");
+            }
+        }
+    }
+}

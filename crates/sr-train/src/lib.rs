@@ -1,0 +1,63 @@
+//! Fitting `sr-model` to a corpus: batches, loss, schedule, checkpoints.
+//!
+//! [`TrainConfig`] is a TOML file, [`load`] turns corpora and problem sets into [`Examples`], and a [`Trainer`] fits a
+//! model to them in a folder:
+//!
+//! ```text
+//! OUT/
+//!   config.json             resolved settings
+//!   metrics.jsonl           loss, learning rate, speed; validation loss
+//!   best/                   checkpoint with the lowest validation loss
+//!   last/                   checkpoint of the last save
+//!   optimiser-00000200.bpk  what `last` needs to go on exactly
+//! ```
+//!
+//! A row of a batch is a state: its prompt is encoded once for all its targets. Batches are a pure function of seed
+//! and step, so a run that was killed and resumed has the weights of an undisturbed one.
+//!
+//! ```
+//! use sr_model::{DeviceKind, Prompt};
+//! use sr_prompt::{Condition, Token};
+//! use sr_train::{Examples, Limits, Start, TrainConfig, Trainer};
+//!
+//! let text = r#"
+//!     mode = "one-step"
+//!     [model]
+//!     preset = "micro"
+//!     d_model = 16
+//!     n_layers = 1
+//!     n_points = 0
+//!     [training]
+//!     steps = 20
+//!     warmup_steps = 1
+//!     learning_rate = 0.02
+//! "#;
+//! let config = TrainConfig::from_toml(text)?.resolve(1);
+//! let mut examples = Examples::new(&config.model);
+//! let prompt = Prompt { tokens: vec![1, 4, 6], points: None };
+//! examples.push(&prompt, Token::Condition(Condition::All), [(&[140, 141, 2][..], 1.0)])?;
+//!
+//! let folder = tempfile::tempdir()?;
+//! let out = folder.path().join("run");
+//! let mut trainer = Trainer::start(&out, config, "basic", &Start::Fresh, &examples, &examples, DeviceKind::Cpu)?;
+//! let summary = trainer.fit(Limits::default(), &mut |_, _| {})?;
+//! assert!(summary.val_loss < 1.0 && summary.best.join("model.bpk").exists());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! It does not search, and reads and writes nothing but its folder and the files it is given.
+
+mod config;
+mod data;
+mod error;
+mod examples;
+mod folder;
+mod passes;
+mod trainer;
+mod update;
+
+pub use config::{Mode, ModelSection, Preset, RunConfig, Tracking, TrackingKind, TrainConfig, Training};
+pub use data::load;
+pub use error::Error;
+pub use examples::Examples;
+pub use trainer::{Limits, Start, StepStats, Summary, Trainer};

@@ -1,0 +1,318 @@
+//! The training loop.
+
+use std::ops::AddAssign;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use burn::module::Module;
+use burn::optim::ModuleOptimizer;
+use burn::tensor::Device;
+use serde_json::json;
+use sr_model::{Checkpoint, DeviceKind, Model};
+
+use crate::examples::{Order, Selection};
+use crate::folder::{Meta, RunFolder, difference};
+use crate::passes::{Passes, Sums};
+use crate::update::{clip, optimiser};
+use crate::{Error, Examples, RunConfig};
+
+/// Where a run's weights come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// New weights from the seed.
+    Fresh,
+    /// The weights of a checkpoint, with a fresh optimiser.
+    Checkpoint(PathBuf),
+}
+
+/// When to stop before the configured number of steps. The learning rate does not depend on it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// Stop after this many steps of the whole run.
+    pub max_steps: Option<u64>,
+    /// Stop after the step at which this time has passed.
+    pub max_time: Option<Duration>,
+}
+
+/// A run: a model, its optimiser and its folder.
+#[derive(Debug)]
+pub struct Trainer<'a> {
+    config: RunConfig,
+    examples: &'a Examples,
+    order: Order,
+    validation: Vec<Vec<Selection>>,
+    validation_examples: &'a Examples,
+    passes: Passes,
+    model: Model,
+    optimiser: Optimiser,
+    folder: RunFolder,
+    meta: Meta,
+}
+
+/// [`ModuleOptimizer`] without the flood of numbers in its debug print.
+struct Optimiser(ModuleOptimizer);
+
+impl std::fmt::Debug for Optimiser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AdamW")
+    }
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// Steps of the whole run, those before a resumption included.
+    pub steps: u64,
+    /// Loss per target token over the last logged steps, in nats; `None` if no step was made.
+    pub train_loss: Option<f64>,
+    /// The same on the validation examples, at the end.
+    pub val_loss: f64,
+    /// Tokens of prompts and targets per second of training, padding not counted.
+    pub tokens_per_second: f64,
+    /// Targets per second of training.
+    pub examples_per_second: f64,
+    /// The checkpoint with the lowest validation loss.
+    pub best: PathBuf,
+    /// The checkpoint of the last step.
+    pub last: PathBuf,
+}
+
+/// What a step, or several, did.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StepStats {
+    sums: Sums,
+    /// Time they took.
+    pub time: Duration,
+    /// Norm of the gradients before clipping, of the last step.
+    pub grad_norm: f64,
+}
+
+impl StepStats {
+    /// Mean loss per target token, in nats.
+    pub fn loss(&self) -> f64 {
+        self.sums.mean_loss()
+    }
+
+    /// Tokens of prompts and targets per second; 0 before the first step.
+    pub fn tokens_per_second(&self) -> f64 {
+        self.per_second(self.sums.tokens)
+    }
+
+    /// Targets per second; 0 before the first step.
+    pub fn examples_per_second(&self) -> f64 {
+        self.per_second(self.sums.examples)
+    }
+
+    fn per_second(&self, count: u64) -> f64 {
+        if self.time.is_zero() { 0.0 } else { count as f64 / self.time.as_secs_f64() }
+    }
+
+    /// Share of padding in the batches, in [0, 1).
+    pub fn padding(&self) -> f64 {
+        1.0 - self.sums.tokens as f64 / self.sums.cells as f64
+    }
+}
+
+impl AddAssign for StepStats {
+    fn add_assign(&mut self, more: Self) {
+        self.sums.add(more.sums);
+        self.time += more.time;
+        self.grad_norm = more.grad_norm;
+    }
+}
+
+impl<'a> Trainer<'a> {
+    /// Starts a run in a new or empty folder.
+    ///
+    /// # Errors
+    /// If the folder is in use, or the checkpoint to start from has another shape or vocabulary.
+    pub fn start(
+        out: &Path,
+        config: RunConfig,
+        context: &str,
+        start: &Start,
+        examples: &'a Examples,
+        validation: &'a Examples,
+        device: DeviceKind,
+    ) -> Result<Self, Error> {
+        let model = initial(&config, start, &sr_model::open(device)?.autodiff())?;
+        let folder = RunFolder::create(out, &config)?;
+        let meta = Meta::new(&config, context, examples);
+        Ok(Self::new(config, device, model, folder, meta, examples, validation))
+    }
+
+    /// Goes on with an interrupted run where its `last` checkpoint stands: from there on every weight is what it would
+    /// have been. A run that did not get as far as a checkpoint starts anew, and so does one whose folder is empty.
+    ///
+    /// # Errors
+    /// If settings or training examples differ from the run's, or the checkpoint cannot be read.
+    pub fn resume(
+        out: &Path,
+        config: RunConfig,
+        context: &str,
+        start: &Start,
+        examples: &'a Examples,
+        validation: &'a Examples,
+        device: DeviceKind,
+    ) -> Result<Self, Error> {
+        let opened = sr_model::open(device)?.autodiff();
+        let meta = Meta::new(&config, context, examples);
+        let (folder, found) = RunFolder::resume(out, &config, &meta.examples, &opened)?;
+        let Some((checkpoint, meta)) = found else {
+            let model = initial(&config, start, &opened)?;
+            return Ok(Self::new(config, device, model, folder, meta, examples, validation));
+        };
+        let mut trainer = Self::new(config, device, checkpoint.model, folder, meta, examples, validation);
+        trainer.optimiser.0 = trainer.folder.load_optimiser(trainer.optimiser.0, trainer.meta.step)?;
+        Ok(trainer)
+    }
+
+    fn new(
+        config: RunConfig,
+        device: DeviceKind,
+        model: Model,
+        folder: RunFolder,
+        meta: Meta,
+        examples: &'a Examples,
+        validation_examples: &'a Examples,
+    ) -> Self {
+        let t = &config.training;
+        let order = Order::new(config.seed, t.rows_per_batch, t.max_targets);
+        let validation = validation_examples.sample(config.seed, t.eval_batches, t.rows_per_batch, t.max_targets);
+        let optimiser = Optimiser(optimiser(&model, t));
+        let passes = Passes::new(device);
+        Trainer { order, validation, passes, optimiser, config, examples, validation_examples, model, folder, meta }
+    }
+
+    /// Steps made so far.
+    pub fn step(&self) -> u64 {
+        self.meta.step
+    }
+
+    /// The model as it stands.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Trains until the configured number of steps is reached, or a limit. `on_step` is told of every step.
+    ///
+    /// # Errors
+    /// If the loss or a gradient is no longer finite, or a file cannot be written. `last` is then the one of before.
+    pub fn fit(&mut self, limits: Limits, on_step: &mut dyn FnMut(u64, &StepStats)) -> Result<Summary, Error> {
+        let started = Instant::now();
+        let steps = limits.max_steps.unwrap_or(u64::MAX).min(self.config.training.steps);
+        let (mut window, mut total, mut train_loss) = (StepStats::default(), StepStats::default(), None);
+        let mut last_step = self.meta.step >= steps;
+        if last_step {
+            self.evaluate()?; // nothing is left to do but to say how good it is
+        }
+        while !last_step {
+            let rate = self.config.training.learning_rate(self.meta.step);
+            let stats = self.update(rate)?;
+            let step = self.meta.step;
+            window += stats;
+            total += stats;
+            on_step(step, &stats);
+
+            let out_of_time = limits.max_time.is_some_and(|time| started.elapsed() >= time);
+            last_step = step >= steps || out_of_time;
+            let due = |every: u64| last_step || step.is_multiple_of(every);
+            if due(self.config.training.log_every) {
+                train_loss = Some(window.loss());
+                self.log(rate, &window)?;
+                window = StepStats::default();
+            }
+            if due(self.config.training.eval_every) {
+                self.evaluate()?;
+            }
+            if due(self.config.training.save_every) {
+                self.folder.save_last(self.model.valid(), &self.optimiser.0, &self.meta)?;
+            }
+        }
+        Ok(Summary {
+            steps: self.meta.step,
+            train_loss,
+            val_loss: self.meta.val_loss.expect("the last step was evaluated"),
+            tokens_per_second: total.tokens_per_second(),
+            examples_per_second: total.examples_per_second(),
+            best: self.folder.best(),
+            last: self.folder.last(),
+        })
+    }
+
+    /// One update of the weights: micro-batches, clipping, AdamW.
+    fn update(&mut self, rate: f64) -> Result<StepStats, Error> {
+        let started = Instant::now();
+        let accumulation = self.config.training.accumulation;
+        let first = self.meta.step * accumulation as u64;
+        let batches = (0..accumulation as u64).map(|i| self.order.batch(self.examples, first + i).to_vec());
+        let batches: Vec<Vec<Selection>> = batches.collect();
+        let (mut gradients, sums) = self.passes.gradients(&self.model, self.examples, &batches)?;
+        let clip_norm = self.config.training.clip_norm;
+        let grad_norm = self.passes.alone(|| clip(&self.model, &mut gradients, clip_norm));
+        let (step, loss) = (self.meta.step + 1, sums.mean_loss());
+        if !(loss.is_finite() && grad_norm.is_finite()) {
+            return Err(Error::Diverged { step, loss, norm: grad_norm });
+        }
+        let (model, optimiser) = (&self.model, &mut self.optimiser.0);
+        self.model = self.passes.alone(|| optimiser.step(rate, model.clone(), gradients));
+        self.meta.step = step;
+        Ok(StepStats { sums, time: started.elapsed(), grad_norm })
+    }
+
+    /// Loss on the fixed validation batches, without a graph; keeps the model if it is the best so far.
+    fn evaluate(&mut self) -> Result<(), Error> {
+        let val_loss = self.passes.loss(&self.model, self.validation_examples, &self.validation)?.mean_loss();
+        self.meta.val_loss = Some(val_loss);
+        let is_best = self.meta.best_val_loss.is_none_or(|best| val_loss < best);
+        if is_best {
+            self.meta.best_val_loss = Some(val_loss);
+            self.folder.save_best(self.model.valid(), &self.meta)?;
+        }
+        tracing::info!(step = self.meta.step, val_loss, is_best, "validation");
+        self.folder.log(&json!({"step": self.meta.step, "val_loss": val_loss}))
+    }
+
+    fn log(&mut self, rate: f64, window: &StepStats) -> Result<(), Error> {
+        self.folder.log(&json!({
+            "step": self.meta.step,
+            "loss": window.loss(),
+            "lr": rate,
+            "grad_norm": window.grad_norm,
+            "tokens_per_second": window.tokens_per_second().round(),
+            "examples_per_second": (window.examples_per_second() * 10.0).round() / 10.0,
+            "padding": (window.padding() * 1e4).round() / 1e4,
+        }))
+    }
+}
+
+/// The weights a run begins with.
+fn initial(config: &RunConfig, start: &Start, device: &Device) -> Result<Model, Error> {
+    let Start::Checkpoint(path) = start else {
+        return Ok(Model::new(&config.model, config.seed, device)?);
+    };
+    let checkpoint = Checkpoint::load(path, device)?;
+    sr_prompt::check_tokenizer(&checkpoint.tokenizer)
+        .map_err(|source| Error::Vocabulary { path: path.clone(), source })?;
+    let json = |model| serde_json::to_value(model).expect("plain data");
+    match difference(&json(checkpoint.model.config()), &json(&config.model)) {
+        Some((key, found, expected)) => Err(Error::Shape { path: path.clone(), key, found, expected }),
+        None => Ok(checkpoint.model),
+    }
+}
+
+impl Meta {
+    fn new(config: &RunConfig, context: &str, examples: &Examples) -> Self {
+        Meta {
+            mode: config.mode.name().to_owned(),
+            context: context.to_owned(),
+            step: 0,
+            seed: config.seed,
+            vocabulary: format!("{:016x}", sr_prompt::fingerprint()),
+            examples: format!("{:016x}", examples.fingerprint()),
+            val_loss: None,
+            best_val_loss: None,
+            config: config.clone(),
+        }
+    }
+}
