@@ -122,7 +122,7 @@ backends:
 # Every bench compiles and gives right answers
 [group('check')]
 bench-test:
-    cargo bench --locked -p benches -- --test
+    cargo bench --workspace --locked --bench all --bench ci -- --test
 
 # All that CI runs, the quickest first
 [group('check')]
@@ -131,10 +131,11 @@ ci: fmt lint docs deny test backends bench-test demo-smoke
 # All benches
 [group('bench')]
 bench *flags:
-    cargo bench --locked -p benches --bench all -- {{flags}}
+    cargo bench --workspace --locked --bench all -- {{flags}}
 
 # The short tracked set against the recorded baseline of this kind of machine; --accept makes this run the baseline
 [group('bench')]
-bench-ci *flags:
-    cargo bench --locked -p benches --bench ci
-    cargo run --release --locked -p benches --bin bench-ci -- {{flags}}
+bench-ci *flags: build
+    rm -rf {{bin}}/../criterion
+    cargo bench --workspace --locked --bench ci
+    {{bin}}/bench-ci --criterion {{bin}}/../criterion {{flags}}

@@ -101,7 +101,7 @@ fn mistakes_are_told_in_one_line_and_leave_no_folder() {
     };
     assert!(with("--config", "none.toml").contains("reading none.toml: No such file"));
     let typo = with("--config", "typo.toml");
-    assert!(typo.contains("reading typo.toml: configuration: line 17: unknown field `warmup`"), "{typo}");
+    assert!(typo.contains("reading typo.toml: configuration: line 16: unknown field `warmup`"), "{typo}");
     assert!(with("--config", "direct.toml").contains("train.sr: the corpus is for mode one-step"));
     assert!(with("--train", "none.sr").contains("none.sr"));
     assert!(with("--val", "problems.sr").contains("problems.sr"));

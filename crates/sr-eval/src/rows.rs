@@ -151,7 +151,7 @@ pub fn table(summaries: &[Summary]) -> String {
     ];
     let percent = |share: Option<f64>| share.map_or("–".into(), |share| format!("{:.1} %", 100.0 * share));
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(headers);
+    table.load_style(presets::ASCII_MARKDOWN).set_header(headers);
     for s in summaries {
         table.add_row([
             s.method.clone(),

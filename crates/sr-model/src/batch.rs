@@ -29,6 +29,8 @@ pub struct TrainBatch {
     pub tokens: Vec<i32>,
     /// `[B, T]`: positions, below `n_positions`.
     pub positions: Vec<i32>,
+    /// `[B, T]`: what comes with each token, below `n_features`; empty for 0 everywhere.
+    pub features: Vec<i32>,
     /// `[B, T]`: -1 padding, 0 prompt, k ≥ 1 the k-th target.
     pub segments: Vec<i32>,
     /// `[B, T]`: the token to predict *after* each position, or [`IGNORE`].
@@ -102,6 +104,7 @@ impl TrainBatch {
         let lengths = [
             ("tokens", self.tokens.len()),
             ("positions", self.positions.len()),
+            ("features", if self.features.is_empty() { cells } else { self.features.len() }),
             ("segments", self.segments.len()),
             ("labels", self.labels.len()),
             ("weights", self.weights.len()),
@@ -111,6 +114,7 @@ impl TrainBatch {
         }
         check_ids("token", &self.tokens, 0, config.vocab_size)?;
         check_ids("position", &self.positions, 0, config.n_positions)?;
+        check_ids("feature", &self.features, 0, config.n_features)?;
         check_ids("segment", &self.segments, -1, i32::MAX as usize)?;
         check_ids("label", &self.labels, IGNORE, config.vocab_size)?;
         if let Some(weight) = self.weights.iter().find(|w| !(w.is_finite() && **w >= 0.0)) {
@@ -139,6 +143,9 @@ impl TrainBatch {
 
 /// Checks `lowest <= id < end` for every id.
 pub(crate) fn check_ids(name: &str, ids: &[i32], lowest: i32, end: usize) -> Result<(), Error> {
+    if let (0, Some(id)) = (end, ids.first()) {
+        return Err(Error::Input(format!("{name} {id} given to a model without {name}s")));
+    }
     match ids.iter().find(|&&id| id < lowest || i64::from(id) >= end as i64) {
         Some(id) => Err(Error::Input(format!("{name} {id}, expected {lowest} to {}", end - 1))),
         None => Ok(()),
@@ -174,6 +181,7 @@ mod tests {
             length: 2,
             tokens: vec![1, 7],
             positions: vec![0, 1],
+            features: vec![],
             segments: vec![0, 1],
             labels: vec![IGNORE, 3],
             weights: vec![0.0, 1.0],
@@ -182,6 +190,10 @@ mod tests {
         good.check(&config()).unwrap();
         let message = |batch: TrainBatch| batch.check(&config()).unwrap_err().to_string();
         assert_eq!(message(TrainBatch { tokens: vec![1, 8], ..good.clone() }), "model input: token 8, expected 0 to 7");
+        assert_eq!(
+            message(TrainBatch { features: vec![0, 1], ..good.clone() }),
+            "model input: feature 0 given to a model without features"
+        );
         assert_eq!(
             message(TrainBatch { labels: vec![-2, 1], ..good.clone() }),
             "model input: label -2, expected -1 to 7"

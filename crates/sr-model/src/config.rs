@@ -14,6 +14,9 @@ pub struct ModelConfig {
     pub vocab_size: usize,
     /// Number of learned token positions: the longest prompt plus target. Prefix points take none.
     pub n_positions: usize,
+    /// Number of values of the feature that may come with each token, with an embedding each; 0 for no features.
+    #[serde(default)]
+    pub n_features: usize,
     /// Width of the residual stream; a multiple of `n_heads`.
     pub d_model: usize,
     /// Number of blocks.
@@ -112,6 +115,7 @@ impl ModelConfig {
         Self {
             vocab_size,
             n_positions: 2048,
+            n_features: 0,
             d_model: 256,
             n_layers: 4,
             n_heads: 8,
@@ -178,7 +182,10 @@ impl ModelConfig {
         let mlp = 2 * c * m + m + c;
         let norm = 2 * c;
         let points = self.points.as_ref().map_or(0, |p| (p.width() + 1) * p.hidden + (p.hidden + 1) * c);
-        (self.vocab_size + self.n_positions) * c + points + self.n_layers * (attention + mlp + 2 * norm) + norm
+        (self.vocab_size + self.n_positions + self.n_features) * c
+            + points
+            + self.n_layers * (attention + mlp + 2 * norm)
+            + norm
     }
 }
 

@@ -44,6 +44,9 @@ pub struct DecodeRequest<'a> {
     pub siblings: &'a [usize],
     /// Fed to every sibling right after the prompt; not part of its tokens.
     pub start_token: i32,
+    /// The feature that comes with the last of the tokens so far, or with the start token if there are none yet.
+    /// Prompts have feature 0. Ignored by a model without features.
+    pub feature: fn(&[i32]) -> i32,
     /// Ends a sibling; not part of its tokens.
     pub eos: i32,
     /// Tokens sampled per sibling at most, `eos` included. 64 by default, one more than the largest child.
@@ -84,6 +87,7 @@ impl<'a> DecodeRequest<'a> {
             prompts,
             siblings,
             start_token,
+            feature: |_| 0,
             eos,
             max_new_tokens: 64,
             temperature: 1.0,
@@ -218,6 +222,8 @@ struct Wave<'a> {
     bias: Tensor<4>,
     /// `[S, K]`: the token each sibling reads next.
     last: Vec<i32>,
+    /// `[S, K]`: the feature that comes with it.
+    features: Vec<i32>,
 }
 
 impl<'a> Wave<'a> {
@@ -240,7 +246,7 @@ impl<'a> Wave<'a> {
         let points: Vec<&Points> = states.iter().filter_map(|&state| request.prompts[state].points.as_ref()).collect();
         let points = if points.is_empty() { None } else { Some(PointBatch::pack(model.config(), &points)?) };
 
-        let embedded = model.embed_tokens(tokens, positions, [s, t]);
+        let embedded = model.embed_tokens(tokens, positions, vec![], [s, t]);
         let (mut x, bias) = model.with_prefix(embedded, points.as_ref(), &segments);
         let blocks = model.blocks();
         let mut caches = Vec::with_capacity(blocks.len());
@@ -275,6 +281,7 @@ impl<'a> Wave<'a> {
             caches,
             bias,
             last: vec![request.start_token; s * k],
+            features: vec![(request.feature)(&[]); s * k],
         })
     }
 
@@ -289,7 +296,10 @@ impl<'a> Wave<'a> {
             .states
             .iter()
             .flat_map(|&state| std::iter::repeat_n((self.request.prompts[state].tokens.len() + step) as i32, k));
-        let mut x = model.embed_tokens(self.last.clone(), positions.collect(), [s, k]);
+        if model.config().n_features > 0 {
+            check_ids("feature", &self.features, 0, model.config().n_features)?;
+        }
+        let mut x = model.embed_tokens(self.last.clone(), positions.collect(), self.features.clone(), [s, k]);
 
         let slots = self.prompt_keys + step * k..self.prompt_keys + (step + 1) * k;
         let own: Vec<f32> = (0..k * k).map(|cell| if cell / k == cell % k { 0.0 } else { HIDDEN }).collect();
@@ -362,6 +372,7 @@ impl<'a> Wave<'a> {
                     child.finished = true;
                 } else {
                     child.tokens.push(token as i32);
+                    self.features[cell] = (self.request.feature)(&child.tokens);
                     unfinished = true;
                 }
             }
@@ -388,7 +399,9 @@ impl<'a> Wave<'a> {
         }
         self.bias.inplace(|bias| bias.select(0, at));
         let k = self.siblings;
-        self.last = rows.iter().flat_map(|&row| &self.last[row * k..(row + 1) * k]).copied().collect();
+        for cells in [&mut self.last, &mut self.features] {
+            *cells = rows.iter().flat_map(|&row| &cells[row * k..(row + 1) * k]).copied().collect();
+        }
         self.states = rows.iter().map(|&row| self.states[row]).collect();
     }
 }
@@ -402,6 +415,7 @@ mod tests {
         let points = PointsConfig { n_points: 3, n_variables: 1, channels: vec![Channel::X, Channel::Y], hidden: 8 };
         let config = ModelConfig {
             n_positions: 96,
+            n_features: 5,
             d_model: 16,
             n_layers: 2,
             n_heads: 2,
@@ -411,6 +425,11 @@ mod tests {
         };
         // Logits of fresh weights are nearly flat; scaled up, a wrong position or mask shows.
         Model::new(&config, 3, &open(DeviceKind::Cpu).unwrap()).unwrap().map(&mut Scale)
+    }
+
+    /// A feature that depends on all tokens so far.
+    fn feature(so_far: &[i32]) -> i32 {
+        (so_far.iter().sum::<i32>() + so_far.len() as i32) % 4 + 1
     }
 
     struct Scale;
@@ -430,7 +449,7 @@ mod tests {
         let decoder = Decoder::new(&model);
         for points in [None, Some(Points { values: vec![0.5, -1.0, 2.0, 1.5] })] {
             let prompts = [Prompt { tokens: (0..37).map(|i| (i * 7 + 3) % 24).collect(), points }];
-            let request = DecodeRequest::new(&prompts, &[5], 1, 0);
+            let request = DecodeRequest { feature, ..DecodeRequest::new(&prompts, &[5], 1, 0) };
             let mut wave = Wave::prefill(&decoder, &request, Shape::of(&prompts[0], 5), &[0]).unwrap();
             let mut written: Vec<Vec<i32>> = vec![vec![1]; 5];
             for step in 0..11 {
@@ -443,6 +462,9 @@ mod tests {
                         length: n,
                         tokens,
                         positions: (0..n as i32).collect(),
+                        features: (0..n)
+                            .map(|i| if i < 37 { 0 } else { feature(&written[sibling][1..=i - 37]) })
+                            .collect(),
                         segments: vec![0; n],
                         labels: vec![IGNORE; n],
                         weights: vec![0.0; n],
@@ -458,6 +480,7 @@ mod tests {
                     let next = ((sibling * 5 + step * 11) % 24) as i32;
                     written[sibling].push(next);
                     wave.last[sibling] = next;
+                    wave.features[sibling] = feature(&written[sibling][1..]);
                 }
             }
         }

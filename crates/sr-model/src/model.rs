@@ -20,6 +20,7 @@ use crate::{Activation, Error, ModelConfig, PointBatch, TrainBatch, init::Initia
 pub struct Model {
     token_embedding: Param<Tensor<2>>,
     position_embedding: Param<Tensor<2>>,
+    feature_embedding: Option<Param<Tensor<2>>>,
     point_embedder: Option<PointEmbedder>,
     blocks: Vec<Block>,
     final_norm: Norm,
@@ -69,6 +70,7 @@ impl Model {
         Ok(Self {
             token_embedding: init.normal([config.vocab_size, c]),
             position_embedding: init.normal([config.n_positions, c]),
+            feature_embedding: (config.n_features > 0).then(|| init.normal([config.n_features, c])),
             point_embedder: config.points.as_ref().map(|points| PointEmbedder {
                 up: Projection::new(init, points.width(), points.hidden, true),
                 down: Projection::new(init, points.hidden, c, true),
@@ -133,7 +135,8 @@ impl Model {
 
     /// The residual stream after the last norm at the token positions, `[B, T, C]`.
     fn hidden(&self, batch: &TrainBatch) -> Tensor<3> {
-        let tokens = self.embed_tokens(batch.tokens.clone(), batch.positions.clone(), [batch.rows, batch.length]);
+        let shape = [batch.rows, batch.length];
+        let tokens = self.embed_tokens(batch.tokens.clone(), batch.positions.clone(), batch.features.clone(), shape);
         let (mut x, bias) = self.with_prefix(tokens, batch.points.as_ref(), &batch.segments);
         for block in &self.blocks {
             let (q, k, v) = block.heads(self, x.clone());
@@ -145,11 +148,22 @@ impl Model {
     }
 
     /// `[B, T, C]` from `B·T` ids and positions.
-    pub(crate) fn embed_tokens(&self, tokens: Vec<i32>, positions: Vec<i32>, [rows, length]: [usize; 2]) -> Tensor<3> {
+    pub(crate) fn embed_tokens(
+        &self,
+        tokens: Vec<i32>,
+        positions: Vec<i32>,
+        mut features: Vec<i32>,
+        [rows, length]: [usize; 2],
+    ) -> Tensor<3> {
         let device = self.device();
+        features.resize(tokens.len(), 0);
         let tokens = self.token_embedding.val().select(0, ints(tokens, &device));
         let positions = self.position_embedding.val().select(0, ints(positions, &device));
-        (tokens + positions).reshape([rows, length, self.config.d_model])
+        let mut sum = tokens + positions;
+        if let Some(embedding) = &self.feature_embedding {
+            sum = sum + embedding.val().select(0, ints(features, &device));
+        }
+        sum.reshape([rows, length, self.config.d_model])
     }
 
     /// Puts embedded points before embedded tokens: `[B, L, C]` and the bias `[B, 1, L, L]`.

@@ -11,6 +11,7 @@ fn decoder() -> Decoder {
     let points = PointsConfig { n_points: 4, n_variables: 1, channels: vec![Channel::X, Channel::Y], hidden: 8 };
     let config = ModelConfig {
         n_positions: 128,
+        n_features: 7,
         d_model: 32,
         n_layers: 2,
         n_heads: 4,
@@ -45,6 +46,7 @@ fn decode_all(decoder: &Decoder, max_batch_tokens: usize) -> Vec<Vec<Sample>> {
         max_new_tokens: 18,
         top_k: Some(30),
         max_batch_tokens,
+        feature: |so_far| 1 + so_far.len() as i32 % 6,
         ..DecodeRequest::new(&prompts, &siblings, START, EOS)
     };
     decoder.decode(&request, &mut keyed, None).unwrap()
@@ -60,6 +62,7 @@ fn children_do_not_depend_on_what_is_decoded_beside_them() {
         let request = DecodeRequest {
             max_new_tokens: 18,
             top_k: Some(30),
+            feature: |so_far| 1 + so_far.len() as i32 % 6,
             ..DecodeRequest::new(&prompts[state..=state], &siblings[state..=state], START, EOS)
         };
         let alone = decoder.decode(&request, &mut |_, sibling, step| keyed(state, sibling, step), None).unwrap();

@@ -133,6 +133,7 @@ fn logits_equal_gpt_neo_written_out() {
         length: n,
         tokens,
         positions: (0..n as i32).collect(),
+        features: vec![],
         segments: vec![0; n],
         labels: vec![IGNORE; n],
         weights: vec![0.0; n],

@@ -97,6 +97,7 @@ impl Learner {
             top_k: self.sampling.top_k,
             top_p: self.sampling.top_p,
             max_batch_tokens: self.sampling.max_batch_tokens,
+            feature: sr_prompt::target_feature,
             ..DecodeRequest::new(&prompts, wanted, start, Token::Eos.id())
         };
         // One stream a child, one block of it a token: no draw depends on what else is in the batch.

@@ -8,7 +8,7 @@ use sr_engine::{Generation, Instance, Origin, Parents, PrimitiveSet, Search, Sea
 use sr_expr::{Columns, Expr, Op};
 use sr_model::{Checkpoint, Decoder, DeviceKind, Model, ModelConfig, PointsConfig, TrainBatch, open};
 use sr_neural::{Data, InputWriter, Learner, Sampling};
-use sr_prompt::{Condition, PromptState, Token, encode_target};
+use sr_prompt::{Condition, PromptState, Token, encode_target, target_feature};
 
 const TARGETS: [&str; 3] = ["x0 + x1", "(x0 * x1) + x0", "x1 * 1.0"];
 
@@ -26,6 +26,7 @@ fn config() -> ModelConfig {
         n_heads: 2,
         d_mlp: 64,
         n_positions: 512,
+        n_features: sr_prompt::FEATURES,
         points: Some(PointsConfig { hidden: 16, ..PointsConfig::learner(4) }),
         ..ModelConfig::micro(sr_prompt::VOCABULARY_SIZE)
     }
@@ -43,7 +44,8 @@ fn trained(steps: usize) -> Model {
 
     let prompt = input.tokens.len();
     let mut batch = TrainBatch { rows: 1, ..TrainBatch::default() };
-    let mut push = |token: i32, position: usize, segment: i32, label: i32| {
+    let mut push = |token: i32, feature: i32, position: usize, segment: i32, label: i32| {
+        batch.features.push(feature);
         batch.tokens.push(token);
         batch.positions.push(position as i32);
         batch.segments.push(segment);
@@ -51,13 +53,13 @@ fn trained(steps: usize) -> Model {
         batch.weights.push(1.0);
     };
     for (position, &token) in input.tokens.iter().enumerate() {
-        push(token, position, 0, sr_model::IGNORE);
+        push(token, 0, position, 0, sr_model::IGNORE);
     }
     for (segment, target) in population.iter().enumerate() {
         let ids = encode_target(target, instance.primitives().constants()).expect("a target");
         let mut token = Token::Condition(Condition::All).id();
         for (offset, &label) in ids.iter().enumerate() {
-            push(token, prompt + offset, segment as i32 + 1, label);
+            push(token, target_feature(&ids[..offset]), prompt + offset, segment as i32 + 1, label);
             token = label;
         }
     }

@@ -28,6 +28,26 @@ pub fn encode_target(tree: &Tree, constants: &[f64]) -> Result<Vec<i32>> {
     Ok(ids)
 }
 
+/// Number of values of [`target_feature`], and of 0, the feature of every token of a prompt.
+pub const FEATURES: usize = 32;
+
+/// What the model is told with each token of a target: 1 plus the operands that the text so far leaves open, at most
+/// `FEATURES − 1`. So it is 2 with the condition token, before anything is written, and 1 once the expression is
+/// complete. A small model that has to count for itself writes many texts that stop too early or too late.
+pub fn target_feature(so_far: &[i32]) -> i32 {
+    let mut open: i32 = 1;
+    for &id in so_far {
+        open += match Token::from_id(id) {
+            Some(Token::Op(op)) => op.arity() as i32 - 1,
+            // The last token of a number completes it.
+            Some(Token::Variable(_) | Token::Listed(_) | Token::Exponent(_)) => -1,
+            _ => 0,
+        };
+        open = open.max(0);
+    }
+    1 + open.min(FEATURES as i32 - 2)
+}
+
 /// Appends the ids of an expression. What the language cannot say becomes `<unk>`.
 pub(crate) fn push_expression(tree: &Tree, constants: &[f64], ids: &mut Vec<i32>) {
     for node in tree.to_prefix() {
@@ -138,6 +158,17 @@ mod tests {
     fn ids(text: &str) -> Vec<i32> {
         let id = |word| Token::all().find(|token| token.to_string() == word).map_or(-1, Token::id);
         text.split_whitespace().map(id).collect()
+    }
+
+    #[test]
+    fn the_feature_counts_open_operands() {
+        let expr: Expr = "x0 * (1.0 + 0.25)".parse().expect("test expression");
+        let ids = encode_target(&expr, &[1.0]).expect("a target");
+        // * x0 + c0 N+ M25 M00 E-1 <eos>
+        let features: Vec<i32> = (0..ids.len()).map(|n| target_feature(&ids[..n])).collect();
+        assert_eq!(features, [2, 3, 2, 3, 2, 2, 2, 2, 1]);
+        assert_eq!(target_feature(&[Token::Op(sr_expr::Op::Add).id(); 99]), FEATURES as i32 - 1);
+        assert_eq!(target_feature(&ids[1..2].repeat(3)), 1, "what follows a complete expression opens nothing");
     }
 
     #[test]

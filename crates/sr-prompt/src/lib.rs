@@ -34,7 +34,7 @@ mod prompt;
 mod vocabulary;
 
 pub use error::{DecodeError, Error, Result};
-pub use expression::{decode, encode_target};
+pub use expression::{FEATURES, decode, encode_target, target_feature};
 pub use prompt::{PromptState, PromptWriter};
 pub use vocabulary::{
     Condition, LISTED_CONSTANTS, Token, VARIABLES, VOCABULARY_CAPACITY, VOCABULARY_SIZE, check_tokenizer, fingerprint,

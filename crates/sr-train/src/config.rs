@@ -213,6 +213,7 @@ impl TrainConfig {
                 *value = given.clone();
             }
         }
+        model.n_features = sr_prompt::FEATURES;
         set(&mut model.n_positions, &section.n_positions);
         set(&mut model.d_model, &section.d_model);
         set(&mut model.n_layers, &section.n_layers);
@@ -257,7 +258,7 @@ impl Training {
         if !(0.0..=1.0).contains(&self.min_learning_rate_ratio) {
             return fail("training.min_learning_rate_ratio", &self.min_learning_rate_ratio, "a number in [0, 1]");
         }
-        if !(self.clip_norm > 0.0) {
+        if self.clip_norm.is_nan() || self.clip_norm <= 0.0 {
             return fail("training.clip_norm", &self.clip_norm, "a positive number");
         }
         if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {

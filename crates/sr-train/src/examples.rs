@@ -52,7 +52,7 @@ struct Span {
 }
 
 impl Span {
-    fn of<'a, T>(self, values: &'a [T]) -> &'a [T] {
+    fn of<T>(self, values: &[T]) -> &[T] {
         &values[self.start..][..self.len as usize]
     }
 
@@ -225,20 +225,26 @@ impl Examples {
             let state = &self.states[*state as usize];
             let prompt = state.prompt.of(&self.tokens);
             for (position, &token) in prompt.iter().enumerate() {
-                push(&mut batch, token.into(), position, 0, IGNORE, 0.0);
+                push(&mut batch, token.into(), 0, position, 0, IGNORE, 0.0);
             }
             for (k, &target) in targets.iter().enumerate() {
                 let Target { tokens, weight } = &state.targets.of(&self.targets)[target as usize];
                 let mut token = state.start;
+                let mut so_far = Vec::new();
                 for (position, &label) in (prompt.len()..).zip(tokens.of(&self.tokens)) {
-                    push(&mut batch, token.into(), position, k as i32 + 1, label.into(), *weight);
+                    let feature = sr_prompt::target_feature(&so_far);
+                    push(&mut batch, token.into(), feature, position, k as i32 + 1, label.into(), *weight);
                     token = label;
+                    so_far.push(label.into());
                 }
             }
             while batch.tokens.len() < (row + 1) * length {
-                push(&mut batch, Token::Pad.id(), 0, -1, IGNORE, 0.0);
+                push(&mut batch, Token::Pad.id(), 0, 0, -1, IGNORE, 0.0);
             }
             points.push(Points { values: state.points.of(&self.points).to_vec() });
+        }
+        if self.config.n_features == 0 {
+            batch.features.clear(); // a model without features refuses them
         }
         if self.config.points.is_some() {
             batch.points = Some(PointBatch::pack(&self.config, &points.iter().collect::<Vec<_>>())?);
@@ -301,8 +307,9 @@ impl Order {
 }
 
 /// Appends one position to a batch.
-fn push(batch: &mut TrainBatch, token: i32, position: usize, segment: i32, label: i32, weight: f32) {
+fn push(batch: &mut TrainBatch, token: i32, feature: i32, position: usize, segment: i32, label: i32, weight: f32) {
     batch.tokens.push(token);
+    batch.features.push(feature);
     batch.positions.push(position as i32);
     batch.segments.push(segment);
     batch.labels.push(label);
@@ -320,7 +327,7 @@ mod tests {
 
     fn config(n_positions: usize) -> ModelConfig {
         let points = PointsConfig { n_variables: 1, hidden: 4, ..PointsConfig::learner(2) };
-        ModelConfig { n_positions, points: Some(points), ..ModelConfig::micro(32) }
+        ModelConfig { n_positions, n_features: sr_prompt::FEATURES, points: Some(points), ..ModelConfig::micro(32) }
     }
 
     /// States with these prompt lengths, and as many targets as their index modulo 4, plus one.
@@ -344,6 +351,7 @@ mod tests {
         assert_eq!((batch.rows, batch.length), (1, 8));
         assert_eq!(batch.tokens, [4, 5, start, 10, start, 11, 12, 0]);
         assert_eq!(batch.positions, [0, 1, 2, 3, 2, 3, 4, 0]);
+        assert_eq!(batch.features, [0, 0, 2, 2, 2, 2, 2, 0], "the ids here are no expressions");
         assert_eq!(batch.segments, [0, 0, 1, 1, 2, 2, 2, -1]);
         assert_eq!(batch.labels, [-1, -1, 10, 2, 11, 12, 2, -1]);
         assert_eq!(batch.weights, [0.0, 0.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.0]);

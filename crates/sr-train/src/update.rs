@@ -113,6 +113,7 @@ mod tests {
             length: 3,
             tokens: vec![1, 2, 3],
             positions: vec![0, 1, 2],
+            features: vec![],
             segments: vec![0, 0, 1],
             labels: vec![-1, -1, 4],
             weights: vec![0.0, 0.0, 1.0],
