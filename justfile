@@ -16,7 +16,7 @@ build:
 # The whole loop on a CPU in minutes: problems, expert traces, training, learner search, relabelling, DAgger, table
 [group('loop')]
 demo: build
-    @just _loop runs/demo 200 50 configs/demo.toml "" 100 20 10 50
+    @just _loop runs/demo 200 50 configs/demo.toml "" 60 20 10 50
 
 # The same loop in under a minute, for CI: too short to learn anything
 [group('loop')]

@@ -28,7 +28,7 @@
 //!     n_layers = 1
 //!     n_points = 0
 //!     [training]
-//!     steps = 20
+//!     steps = 60
 //!     warmup_steps = 1
 //!     learning_rate = 0.02
 //! "#;
