@@ -23,7 +23,8 @@ demo: build
 demo-smoke: build
     @just _loop runs/demo-smoke 24 12 configs/demo.toml "--max-steps 12" 6 4 1 4
 
-# problems, generations, training config, extra training flags; learner problems and generations; seeds, generations of the evaluation
+# Problems, generations, training config, extra training flags; learner problems and generations; seeds, generations of
+# the evaluation. The expert's children have 25 nodes at most; 31 leaves the learner some room and saves decoding 63.
 _loop dir count generations config train_flags learner_problems learner_generations seeds eval_generations:
     rm -rf {{dir}} && mkdir -p {{dir}}
     @echo "== 1/9 problems"
@@ -35,7 +36,7 @@ _loop dir count generations config train_flags learner_problems learner_generati
     @echo "== 4/9 behaviour cloning"
     {{bin}}/sr-train --config {{config}} --train {{dir}}/corpus-bc/train.sr --val {{dir}}/corpus-bc/val.sr --problems {{dir}}/problems.sr --seed 1 --out {{dir}}/model-bc {{train_flags}}
     @echo "== 5/9 the learner searches"
-    {{bin}}/sr-search --problems {{dir}}/problems.sr --policy neural --checkpoint {{dir}}/model-bc/best --max-problems {{learner_problems}} --generations {{learner_generations}} --seed 2 --out {{dir}}/learner.sr
+    {{bin}}/sr-search --problems {{dir}}/problems.sr --policy neural --checkpoint {{dir}}/model-bc/best --max-problems {{learner_problems}} --generations {{learner_generations}} --max-child-size 31 --seed 2 --out {{dir}}/learner.sr
     @echo "== 6/9 the expert relabels the states that the learner visited"
     {{bin}}/sr-relabel --traces {{dir}}/learner.sr --problems {{dir}}/problems.sr --labels all --seed 3
     @echo "== 7/9 training examples from them"
@@ -43,7 +44,7 @@ _loop dir count generations config train_flags learner_problems learner_generati
     @echo "== 8/9 one DAgger round: training on both"
     {{bin}}/sr-train --config {{config}} --train {{dir}}/corpus-bc/train.sr {{dir}}/corpus-dagger/train.sr --val {{dir}}/corpus-bc/val.sr --problems {{dir}}/problems.sr --init {{dir}}/model-bc/best --seed 2 --out {{dir}}/model-dagger {{train_flags}}
     @echo "== 9/9 comparison on the suite 'harder', searches of {{eval_generations}} generations, {{seeds}} seeds"
-    {{bin}}/sr-evaluate --suite harder --methods expert,cloned=neural:{{dir}}/model-bc/best,dagger=neural:{{dir}}/model-dagger/best --generations {{eval_generations}} --extra-generations 0 --seeds {{seeds}} --seed 1 --out {{dir}}/evaluation.json
+    {{bin}}/sr-evaluate --suite harder --methods expert,cloned=neural:{{dir}}/model-bc/best,dagger=neural:{{dir}}/model-dagger/best --generations {{eval_generations}} --extra-generations 0 --max-child-size 31 --seeds {{seeds}} --seed 1 --out {{dir}}/evaluation.json
     @echo "files: {{dir}}  (sr-inspect opens each of them: just inspect FILE)"
 
 # Show a problem set, trace, corpus or checkpoint

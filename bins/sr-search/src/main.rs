@@ -12,7 +12,7 @@ use sr_cli::{Common, Exit, SamplingArgs, SearchArgs, Shard};
 use sr_engine::{Expert, Instance, Origin, Outcome, PrimitiveSet, Search, SearchConfig, run, run_parallel};
 use sr_neural::{Learner, Sampling};
 use sr_problems::ProblemSet;
-use sr_trace::{Policy, Recorder, SamplingCounts, TraceHeader, TraceWriter, Trajectory};
+use sr_trace::{Policy, Recorder, SamplingCounts, SamplingSettings, TraceHeader, TraceWriter, Trajectory};
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -104,6 +104,12 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
             PolicyArg::Neural => Policy::Neural,
         },
         checkpoint: searcher.checkpoint_id(),
+        sampling: (args.policy == PolicyArg::Neural).then(|| SamplingSettings {
+            temperature: args.sampling.temperature,
+            top_k: args.sampling.top_k,
+            top_p: args.sampling.top_p,
+            max_child_size: args.sampling.max_child_size,
+        }),
         ..TraceHeader::of_expert(
             &file_name(&args.problems),
             &primitives,

@@ -28,12 +28,28 @@ pub struct TraceHeader {
     pub policy: Policy,
     /// The learner's checkpoint, if there was one, by its id.
     pub checkpoint: Option<String>,
+    /// How the learner's children were sampled, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<SamplingSettings>,
     /// The run's seed; each trajectory has its own.
     pub seed: u64,
     /// Whether the trajectories carry labels.
     pub dagger: bool,
     /// Whose states were labelled: `basic_sr` for the expert's own, `neural_sr` for a learner's.
     pub original_source: Option<String>,
+}
+
+/// How a learner's children were sampled.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SamplingSettings {
+    /// Divides the logits; 0 takes the likeliest token.
+    pub temperature: f64,
+    /// Only this many likeliest tokens.
+    pub top_k: Option<usize>,
+    /// Only the fewest tokens that hold this much probability.
+    pub top_p: Option<f64>,
+    /// Most nodes of a child.
+    pub max_child_size: usize,
 }
 
 /// Who proposed the offspring of a run.
@@ -84,6 +100,7 @@ impl TraceHeader {
             preset: preset.to_owned(),
             policy: Policy::Expert,
             checkpoint: None,
+            sampling: None,
             seed,
             dagger: false,
             original_source: None,

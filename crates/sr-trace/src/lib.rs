@@ -50,7 +50,7 @@ mod trajectory;
 
 pub use error::{Error, RecordError, Result};
 pub use file::{TraceReader, TraceWriter, merge};
-pub use header::{Policy, TRACE_VERSION, TraceHeader};
+pub use header::{Policy, SamplingSettings, TRACE_VERSION, TraceHeader};
 pub use recorder::Recorder;
 pub use trajectory::{
     GenerationRecord, IndividualRecord, Label, LabelParams, LabelSet, Progress, SamplingCounts, StateLabels,
