@@ -43,7 +43,7 @@ fn bad_input_is_one_line_with_exit_code_2() {
         (&["--suite", "none-such"][..], "none-such"),
         (&["--problems", "none.sr"], "none.sr"),
         (&["--suite", "simple", "--methods", "bc=neural:none"], "none"),
-        (&["--suite", "simple", "--time-limit", "-1"], "time-limit"),
+        (&["--suite", "simple", "--time-limit=-1"], "time-limit"),
     ] {
         let output = evaluate(folder.path(), flags);
         assert_eq!(output.status.code(), Some(2), "{flags:?}");
