@@ -38,8 +38,14 @@ fn write_subtree(tree: &Tree, node: usize, f: &mut Formatter<'_>, hide_constants
         }
         Node::Op(op) => {
             let symbol = if op == Op::Pow { "**" } else { op.name() };
-            f.write_str("(")?;
-            write_subtree(tree, tree.subtree_start(node - 1) - 1, f, hide_constants)?;
+            let first = tree.subtree_start(node - 1) - 1;
+            // A power binds tighter than a sign: `-2.0 ** x0` would be read as `-(2.0 ** x0)`.
+            let signed_base = op == Op::Pow
+                && !hide_constants
+                && matches!(tree.nodes()[first], Node::Const(base) if base.is_sign_negative() && !base.is_nan());
+            f.write_str(if signed_base { "((" } else { "(" })?;
+            write_subtree(tree, first, f, hide_constants)?;
+            f.write_str(if signed_base { ")" } else { "" })?;
             write!(f, " {symbol} ")?;
             write_subtree(tree, node - 1, f, hide_constants)?;
             f.write_str(")")
