@@ -104,7 +104,7 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
             PolicyArg::Neural => Policy::Neural,
         },
         checkpoint: searcher.checkpoint_id(),
-        sampling: (args.policy == PolicyArg::Neural).then(|| SamplingSettings {
+        sampling: (args.policy == PolicyArg::Neural).then_some(SamplingSettings {
             temperature: args.sampling.temperature,
             top_k: args.sampling.top_k,
             top_p: args.sampling.top_p,
