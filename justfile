@@ -134,6 +134,13 @@ ci: fmt lint docs deny test backends bench-test demo-smoke
 bench *flags:
     cargo bench --workspace --locked --bench all -- {{flags}}
 
+# All benches, and their results as CSV: just bench-record benches/record/2026-01-31-machine.csv
+[group('bench')]
+bench-record file *flags: build
+    rm -rf {{bin}}/../criterion
+    cargo bench --workspace --locked --bench all -- {{flags}}
+    {{bin}}/bench-ci --criterion {{bin}}/../criterion --csv {{file}}
+
 # The short tracked set against the recorded baseline of this kind of machine; --accept makes this run the baseline
 [group('bench')]
 bench-ci *flags: build

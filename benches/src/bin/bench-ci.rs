@@ -31,6 +31,9 @@ struct Args {
     /// Make this run the baseline of this kind of machine
     #[arg(long)]
     accept: bool,
+    /// Only write the results of all benches that were run, with throughput, as CSV
+    #[arg(long, value_name = "FILE", conflicts_with = "accept")]
+    csv: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -45,12 +48,21 @@ fn main() -> ExitCode {
 }
 
 fn real_main(args: &Args) -> anyhow::Result<bool> {
-    let mut medians = BTreeMap::new();
-    collect(&args.criterion, &mut medians).with_context(|| {
-        format!("reading {}; run `cargo bench -p benches --bench ci` first", args.criterion.display())
-    })?;
-    anyhow::ensure!(!medians.is_empty(), "{} holds no results", args.criterion.display());
+    let mut results = BTreeMap::new();
+    collect(&args.criterion, &mut results)
+        .with_context(|| format!("reading {}; run the benches first", args.criterion.display()))?;
+    anyhow::ensure!(!results.is_empty(), "{} holds no results", args.criterion.display());
     let machine = machine_kind();
+    if let Some(path) = &args.csv {
+        let mut csv = format!("# {machine}\nbench,median_ns,per_second,unit\n");
+        for (id, Measured { median, work, unit }) in &results {
+            csv += &format!("{id},{median:.0},{:.4e},{unit}\n", work / median * 1e9);
+        }
+        std::fs::write(path, csv).with_context(|| format!("writing {}", path.display()))?;
+        println!("recorded {} benches in {}", results.len(), path.display());
+        return Ok(true);
+    }
+    let medians: BTreeMap<String, f64> = results.into_iter().map(|(id, measured)| (id, measured.median)).collect();
     let run = json!({ "machine": machine, "unit": "ns", "medians": medians });
     std::fs::write(&args.out, serde_json::to_string_pretty(&run)?)
         .with_context(|| format!("writing {}", args.out.display()))?;
@@ -92,20 +104,30 @@ fn compare(medians: &BTreeMap<String, f64>, baseline: &Value) -> bool {
     fine
 }
 
-/// Medians in nanoseconds by bench id, from `**/new/{benchmark,estimates}.json`.
-fn collect(folder: &Path, medians: &mut BTreeMap<String, f64>) -> anyhow::Result<()> {
+/// One bench: median in nanoseconds, and how much of what unit that time was for.
+struct Measured {
+    median: f64,
+    work: f64,
+    unit: String,
+}
+
+/// Results by bench id, from `**/new/{benchmark,estimates}.json`.
+fn collect(folder: &Path, results: &mut BTreeMap<String, Measured>) -> anyhow::Result<()> {
     let read =
         |name: &str| -> anyhow::Result<Value> { Ok(serde_json::from_slice(&std::fs::read(folder.join(name))?)?) };
     if folder.ends_with("new") && folder.join("estimates.json").exists() {
-        let id = read("benchmark.json")?["full_id"].as_str().context("a bench without full_id")?.to_owned();
+        let bench = read("benchmark.json")?;
+        let id = bench["full_id"].as_str().context("a bench without full_id")?.to_owned();
         let median = read("estimates.json")?["median"]["point_estimate"].as_f64().context("a bench without median")?;
-        medians.insert(id, median);
+        let throughput = bench["throughput"].as_object().and_then(|object| object.iter().next());
+        let (unit, work) = throughput.map_or(("runs", 1.0), |(unit, work)| (unit, work.as_f64().unwrap_or(1.0)));
+        results.insert(id, Measured { median, work, unit: unit.to_lowercase() });
         return Ok(());
     }
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            collect(&path, medians)?;
+            collect(&path, results)?;
         }
     }
     Ok(())
