@@ -1,4 +1,4 @@
-//! Checkpoints: folders with the settings of a model beside its weights.
+//! Checkpoints and training runs: folders with the settings of a model beside its weights.
 
 use std::path::Path;
 
@@ -39,7 +39,8 @@ impl Checkpoint {
         };
         Ok(Checkpoint {
             config: read(&config)?,
-            meta: read(&dir.join("meta.json"))?,
+            // The folder of a training run holds checkpoints and has no notes of its own.
+            meta: if dir.join("last").is_dir() { Value::Null } else { read(&dir.join("meta.json"))? },
             vocabulary,
             bytes: files.iter().map(|file| file.bytes).sum(),
             files: files.into_iter(),

@@ -7,7 +7,7 @@ mod problems;
 mod trace;
 mod view;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -24,7 +24,7 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// A record file, the folder of a checkpoint, or a .json or .jsonl file
+    /// A record file, the folder of a checkpoint or training run (or a .bpk file in it), or a .json or .jsonl file
     file: PathBuf,
     /// Records to show: a number or all [default: all with --json or if the file was cut, else 10]
     #[arg(long, value_name = "N|all", value_parser = parse_head)]
@@ -48,7 +48,11 @@ fn main() -> ExitCode {
         let started = Instant::now();
         let args = Args::parse();
         args.common.init()?;
-        let file = &args.file;
+        // Weights and optimiser state are told by the folder that they are part of.
+        let is_weights = args.file.extension().is_some_and(|extension| extension == "bpk");
+        let folder = args.file.parent().filter(|_| is_weights && args.file.exists()).map(Path::to_path_buf);
+        let file =
+            &folder.map_or(args.file.clone(), |folder| if folder == Path::new("") { ".".into() } else { folder });
         let options = view::Options { head: args.head, id: args.id, json: args.common.json, started };
         if file.is_dir() {
             view::show(checkpoint::Checkpoint::open(file)?, options)?;

@@ -190,6 +190,9 @@ fn problem_sets_corpora_and_checkpoints_are_shown_too() {
     fails(&sr_inspect(&checkpoint, &[]), "meta.json");
     std::fs::write(checkpoint.join("meta.json"), r#"{"step": 100}"#).expect("written");
     std::fs::write(checkpoint.join("tokenizer.json"), r#"{"model": {"vocab": {"a": 0, "b": 1}}}"#).expect("written");
+    std::fs::write(checkpoint.join("model.bpk"), "weights").expect("written");
+    assert_eq!(json(&sr_inspect(&checkpoint.join("model.bpk"), &["--json"]))["kind"], "checkpoint");
+    std::fs::remove_file(checkpoint.join("model.bpk")).expect("removed");
     let shown = json(&sr_inspect(&checkpoint, &["--json"]));
     assert_eq!((&shown["kind"], &shown["count"]), (&"checkpoint".into(), &3.into()));
     assert_eq!(shown["header"]["meta"]["step"], 100);
