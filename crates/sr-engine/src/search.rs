@@ -205,7 +205,8 @@ impl Search {
     }
 
     /// Continues from a recorded state. The continuation depends on the state, the configuration and the seed alone:
-    /// it is the search that recorded it if all three are that search's.
+    /// it is the search that recorded it if all three are that search's. Evaluations, and the limits on them and on
+    /// time, count from here.
     ///
     /// # Errors
     /// If the configuration is out of range or the recorded population empty.
