@@ -21,10 +21,13 @@
 mod columns;
 mod eval;
 mod expr;
+mod math;
 mod op;
 mod parse;
 mod print;
+mod real;
 pub mod reference;
+mod simd;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -34,3 +37,5 @@ pub use expr::{Expr, ExprError, Node, Tree};
 pub use op::{Op, Semantics};
 pub use parse::ParseError;
 pub use print::python_float;
+pub use real::Real;
+pub use simd::Level;

@@ -1,0 +1,75 @@
+//! Functions of `f32`.
+
+use super::Functions;
+use crate::simd::Vector;
+
+impl Functions for f32 {
+    #[inline(always)]
+    fn exp<V: Vector<Element = Self>>(x: V) -> V {
+        let mut result = x;
+        V::patch(&mut result, &x, u16::MAX, |x| libm::exp(f64::from(x)) as f32);
+        result
+    }
+    #[inline(always)]
+    fn log<V: Vector<Element = Self>>(x: V) -> V {
+        let mut result = x;
+        V::patch(&mut result, &x, u16::MAX, |x| libm::log(f64::from(x)) as f32);
+        result
+    }
+    #[inline(always)]
+    fn sin<V: Vector<Element = Self>>(x: V) -> V {
+        let mut result = x;
+        V::patch(&mut result, &x, u16::MAX, |x| libm::sin(f64::from(x)) as f32);
+        result
+    }
+    #[inline(always)]
+    fn cos<V: Vector<Element = Self>>(x: V) -> V {
+        let mut result = x;
+        V::patch(&mut result, &x, u16::MAX, |x| libm::cos(f64::from(x)) as f32);
+        result
+    }
+    #[inline(always)]
+    fn tan<V: Vector<Element = Self>>(x: V) -> V {
+        let mut result = x;
+        V::patch(&mut result, &x, u16::MAX, |x| libm::tan(f64::from(x)) as f32);
+        result
+    }
+    #[inline(always)]
+    fn tanh<V: Vector<Element = Self>>(x: V) -> V {
+        let mut result = x;
+        V::patch(&mut result, &x, u16::MAX, |x| libm::tanh(f64::from(x)) as f32);
+        result
+    }
+    #[inline(always)]
+    fn asin<V: Vector<Element = Self>>(x: V) -> V {
+        let mut result = x;
+        V::patch(&mut result, &x, u16::MAX, |x| libm::asin(f64::from(x)) as f32);
+        result
+    }
+    #[inline(always)]
+    fn acos<V: Vector<Element = Self>>(x: V) -> V {
+        let mut result = x;
+        V::patch(&mut result, &x, u16::MAX, |x| libm::acos(f64::from(x)) as f32);
+        result
+    }
+    #[inline(always)]
+    fn atan<V: Vector<Element = Self>>(x: V) -> V {
+        let mut result = x;
+        V::patch(&mut result, &x, u16::MAX, |x| libm::atan(f64::from(x)) as f32);
+        result
+    }
+    #[inline(always)]
+    fn pow<V: Vector<Element = Self>>(x: V, y: V) -> V {
+        let (mut a, mut b) = ([0.0; 16], [0.0; 16]);
+        // SAFETY: 16 elements hold the lanes.
+        #[allow(unsafe_code)]
+        unsafe {
+            x.store(a.as_mut_ptr());
+            y.store(b.as_mut_ptr());
+            for i in 0..V::LANES {
+                a[i] = libm::pow(a[i] as f64, b[i] as f64) as f32;
+            }
+            V::load(a.as_ptr())
+        }
+    }
+}

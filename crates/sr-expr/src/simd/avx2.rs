@@ -1,0 +1,242 @@
+//! Two 256-bit registers a vector. Used only where `Level::Avx2` is available.
+
+use std::arch::x86_64::*;
+
+use super::{Bits, Mask, Vector};
+
+macro_rules! avx2 {
+    ($vector:ident, $mask:ident, $bits:ident, $element:ty, $int:ty, $lanes:literal, $raw:ty,
+     $set1:ident $loadu:ident $storeu:ident $add:ident $sub:ident $mul:ident $div:ident $sqrt:ident
+     $cmp:ident $blendv:ident $movemask:ident $to:ident $from:ident
+     $iset1:ident $iadd:ident $isub:ident $slli:ident $srli:ident $igt:ident $ieq:ident) => {
+        #[derive(Clone, Copy)]
+        pub(crate) struct $vector([$raw; 2]);
+        /// All bits of a lane are set, or none.
+        #[derive(Clone, Copy)]
+        pub(crate) struct $mask([$raw; 2]);
+        #[derive(Clone, Copy)]
+        pub(crate) struct $bits([__m256i; 2]);
+
+        // SAFETY (of every block): the level is available wherever this type is used.
+        #[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
+        impl Vector for $vector {
+            type Element = $element;
+            type Mask = $mask;
+            type Bits = $bits;
+            const LANES: usize = $lanes;
+            const MAX_TILE: usize = 4;
+
+            #[inline(always)]
+            fn splat(value: $element) -> Self {
+                $vector([unsafe { $set1(value) }; 2])
+            }
+            #[inline(always)]
+            unsafe fn load(from: *const $element) -> Self {
+                $vector(unsafe { [$loadu(from), $loadu(from.add($lanes / 2))] })
+            }
+            #[inline(always)]
+            unsafe fn store(self, to: *mut $element) {
+                unsafe {
+                    $storeu(to, self.0[0]);
+                    $storeu(to.add($lanes / 2), self.0[1]);
+                }
+            }
+            #[inline(always)]
+            fn add(self, other: Self) -> Self {
+                $vector(unsafe { [$add(self.0[0], other.0[0]), $add(self.0[1], other.0[1])] })
+            }
+            #[inline(always)]
+            fn sub(self, other: Self) -> Self {
+                $vector(unsafe { [$sub(self.0[0], other.0[0]), $sub(self.0[1], other.0[1])] })
+            }
+            #[inline(always)]
+            fn mul(self, other: Self) -> Self {
+                $vector(unsafe { [$mul(self.0[0], other.0[0]), $mul(self.0[1], other.0[1])] })
+            }
+            #[inline(always)]
+            fn div(self, other: Self) -> Self {
+                $vector(unsafe { [$div(self.0[0], other.0[0]), $div(self.0[1], other.0[1])] })
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                $vector(unsafe { [$sqrt(self.0[0]), $sqrt(self.0[1])] })
+            }
+            #[inline(always)]
+            fn neg(self) -> Self {
+                Self::from_bits(self.to_bits().xor($bits::splat(<$int>::MIN as i64)))
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                Self::from_bits(self.to_bits().and($bits::splat(<$int>::MAX as i64)))
+            }
+            #[inline(always)]
+            fn mul_add(self, by: Self, plus: Self) -> Self {
+                self.multiply_add(by, plus)
+            }
+            #[inline(always)]
+            fn lt(self, other: Self) -> $mask {
+                $mask(unsafe {
+                    [$cmp::<_CMP_LT_OQ>(self.0[0], other.0[0]), $cmp::<_CMP_LT_OQ>(self.0[1], other.0[1])]
+                })
+            }
+            #[inline(always)]
+            fn le(self, other: Self) -> $mask {
+                $mask(unsafe {
+                    [$cmp::<_CMP_LE_OQ>(self.0[0], other.0[0]), $cmp::<_CMP_LE_OQ>(self.0[1], other.0[1])]
+                })
+            }
+            #[inline(always)]
+            fn eq(self, other: Self) -> $mask {
+                $mask(unsafe {
+                    [$cmp::<_CMP_EQ_OQ>(self.0[0], other.0[0]), $cmp::<_CMP_EQ_OQ>(self.0[1], other.0[1])]
+                })
+            }
+            #[inline(always)]
+            fn select(mask: $mask, yes: Self, no: Self) -> Self {
+                $vector(unsafe {
+                    [$blendv(no.0[0], yes.0[0], mask.0[0]), $blendv(no.0[1], yes.0[1], mask.0[1])]
+                })
+            }
+            #[inline(always)]
+            fn to_bits(self) -> $bits {
+                $bits(unsafe { [$to(self.0[0]), $to(self.0[1])] })
+            }
+            #[inline(always)]
+            fn from_bits(bits: $bits) -> Self {
+                $vector(unsafe { [$from(bits.0[0]), $from(bits.0[1])] })
+            }
+        }
+
+        // SAFETY (of every block): the level is available wherever this type is used.
+        #[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
+        impl Mask for $mask {
+            #[inline(always)]
+            fn first(n: usize) -> Self {
+                const LANE: [$int; $lanes] = {
+                    let mut lane = [0; $lanes];
+                    let mut i = 0;
+                    while i < $lanes {
+                        lane[i] = i as $int;
+                        i += 1;
+                    }
+                    lane
+                };
+                let n = n.min($lanes) as i64;
+                let lanes = unsafe {
+                    let lane = LANE.as_ptr().cast::<__m256i>();
+                    $bits([_mm256_loadu_si256(lane), _mm256_loadu_si256(lane.add(1))])
+                };
+                $bits::splat(n).gt(lanes)
+            }
+            #[inline(always)]
+            fn and(self, other: Self) -> Self {
+                Self::of(Bits::and(self.bits(), other.bits()))
+            }
+            #[inline(always)]
+            fn or(self, other: Self) -> Self {
+                Self::of(Bits::or(self.bits(), other.bits()))
+            }
+            #[inline(always)]
+            fn not(self) -> Self {
+                Self::of(self.bits().xor($bits::splat(-1)))
+            }
+            #[inline(always)]
+            fn to_u16(self) -> u16 {
+                unsafe { ($movemask(self.0[0]) | $movemask(self.0[1]) << ($lanes / 2)) as u16 }
+            }
+        }
+
+        // SAFETY (of every block): the level is available wherever this type is used.
+        #[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
+        impl $mask {
+            #[inline(always)]
+            fn bits(self) -> $bits {
+                $bits(unsafe { [$to(self.0[0]), $to(self.0[1])] })
+            }
+            #[inline(always)]
+            fn of(bits: $bits) -> Self {
+                $mask(unsafe { [$from(bits.0[0]), $from(bits.0[1])] })
+            }
+        }
+
+        // SAFETY (of every block): the level is available wherever this type is used.
+        #[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
+        impl Bits for $bits {
+            type Mask = $mask;
+            #[inline(always)]
+            fn splat(value: i64) -> Self {
+                $bits([unsafe { $iset1(value as $int) }; 2])
+            }
+            #[inline(always)]
+            fn add(self, other: Self) -> Self {
+                $bits(unsafe { [$iadd(self.0[0], other.0[0]), $iadd(self.0[1], other.0[1])] })
+            }
+            #[inline(always)]
+            fn sub(self, other: Self) -> Self {
+                $bits(unsafe { [$isub(self.0[0], other.0[0]), $isub(self.0[1], other.0[1])] })
+            }
+            #[inline(always)]
+            fn and(self, other: Self) -> Self {
+                $bits(unsafe { [_mm256_and_si256(self.0[0], other.0[0]), _mm256_and_si256(self.0[1], other.0[1])] })
+            }
+            #[inline(always)]
+            fn or(self, other: Self) -> Self {
+                $bits(unsafe { [_mm256_or_si256(self.0[0], other.0[0]), _mm256_or_si256(self.0[1], other.0[1])] })
+            }
+            #[inline(always)]
+            fn xor(self, other: Self) -> Self {
+                $bits(unsafe { [_mm256_xor_si256(self.0[0], other.0[0]), _mm256_xor_si256(self.0[1], other.0[1])] })
+            }
+            #[inline(always)]
+            fn shl<const N: u32>(self) -> Self {
+                let n = unsafe { _mm_cvtsi32_si128(N as i32) };
+                $bits(unsafe { [$slli(self.0[0], n), $slli(self.0[1], n)] })
+            }
+            #[inline(always)]
+            fn shr<const N: u32>(self) -> Self {
+                let n = unsafe { _mm_cvtsi32_si128(N as i32) };
+                $bits(unsafe { [$srli(self.0[0], n), $srli(self.0[1], n)] })
+            }
+            #[inline(always)]
+            fn gt(self, other: Self) -> $mask {
+                $mask::of($bits(unsafe { [$igt(self.0[0], other.0[0]), $igt(self.0[1], other.0[1])] }))
+            }
+            #[inline(always)]
+            fn eq(self, other: Self) -> $mask {
+                $mask::of($bits(unsafe { [$ieq(self.0[0], other.0[0]), $ieq(self.0[1], other.0[1])] }))
+            }
+            #[inline(always)]
+            fn select(mask: $mask, yes: Self, no: Self) -> Self {
+                $vector::select(mask, $vector::from_bits(yes), $vector::from_bits(no)).to_bits()
+            }
+        }
+    };
+}
+
+avx2!(F64x8, M64x8, I64x8, f64, i64, 8, __m256d,
+    _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_div_pd
+    _mm256_sqrt_pd _mm256_cmp_pd _mm256_blendv_pd _mm256_movemask_pd _mm256_castpd_si256 _mm256_castsi256_pd
+    _mm256_set1_epi64x _mm256_add_epi64 _mm256_sub_epi64 _mm256_sll_epi64 _mm256_srl_epi64 _mm256_cmpgt_epi64
+    _mm256_cmpeq_epi64);
+avx2!(F32x16, M32x16, I32x16, f32, i32, 16, __m256,
+    _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps
+    _mm256_sqrt_ps _mm256_cmp_ps _mm256_blendv_ps _mm256_movemask_ps _mm256_castps_si256 _mm256_castsi256_ps
+    _mm256_set1_epi32 _mm256_add_epi32 _mm256_sub_epi32 _mm256_sll_epi32 _mm256_srl_epi32 _mm256_cmpgt_epi32
+    _mm256_cmpeq_epi32);
+
+impl F64x8 {
+    #[inline(always)]
+    fn multiply_add(self, by: Self, plus: Self) -> Self {
+        self.mul(by).add(plus)
+    }
+}
+
+impl F32x16 {
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    fn multiply_add(self, by: Self, plus: Self) -> Self {
+        let ([a, b], [c, d], [e, f]) = (self.0, by.0, plus.0);
+        // SAFETY: the level is available wherever this type is used.
+        F32x16(unsafe { [_mm256_fmadd_ps(a, c, e), _mm256_fmadd_ps(b, d, f)] })
+    }
+}

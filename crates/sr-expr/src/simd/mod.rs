@@ -1,0 +1,190 @@
+//! Vectors of fixed width, implemented for three levels of instruction sets.
+//!
+//! A vector has 8 `f64` or 16 `f32` lanes on every level: one AVX-512 register, two of AVX2, or an array. Code written
+//! over [`Vector`] therefore does the same operations in the same order everywhere, and in `f64` gives the same bits:
+//! no operation fuses there. In `f32`, [`Vector::mul_add`] fuses where the level can.
+//!
+//! How calls stay inside the right instruction set: every method is `#[inline(always)]`, so is all generic code built
+//! on them, and the outermost function of each level ([`dispatch!`]) carries the `target_feature` attribute. Nothing
+//! in between may be a call of its own, or it would be compiled for the baseline and pass vectors through memory.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::{F32x16 as Avx2F32, F64x8 as Avx2F64};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::{F32x16 as Avx512F32, F64x8 as Avx512F64};
+pub(crate) use portable::{F32x16 as PortableF32, F64x8 as PortableF64};
+
+/// An instruction set that the kernels are compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// What every machine of the target has: SSE2 on x86-64.
+    Portable,
+    /// AVX2 and FMA: x86-64-v3.
+    Avx2,
+    /// AVX-512 F, BW, DQ and VL: x86-64-v4.
+    Avx512,
+}
+
+impl Level {
+    /// All levels, the lowest first.
+    pub const ALL: [Level; 3] = [Level::Portable, Level::Avx2, Level::Avx512];
+
+    /// The highest level that this machine has.
+    pub fn detect() -> Level {
+        *Level::ALL.iter().rfind(|level| level.is_available()).expect("the portable level is always there")
+    }
+
+    /// Whether this machine has it. Asking is cheap: the answer is cached.
+    pub fn is_available(self) -> bool {
+        match self {
+            Level::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => {
+                Level::Avx2.is_available()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            Level::Avx2 | Level::Avx512 => false,
+        }
+    }
+
+    /// The name in tables and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Portable => "portable",
+            Level::Avx2 => "avx2",
+            Level::Avx512 => "avx512",
+        }
+    }
+}
+
+impl Default for Level {
+    fn default() -> Self {
+        Level::detect()
+    }
+}
+
+/// A vector of `LANES` numbers.
+///
+/// The implementations for AVX2 and AVX-512 may only be used where that level is available; the crate makes sure of
+/// that in one place, the dispatch by [`Level`].
+#[allow(missing_docs, unsafe_code)] // methods named after what they do
+pub trait Vector: Copy {
+    /// `f32` or `f64`.
+    type Element: crate::Real;
+    /// One truth value a lane.
+    type Mask: Mask;
+    /// Integers of the element's width, one a lane, wrapping.
+    type Bits: Bits<Mask = Self::Mask>;
+
+    /// 8 for `f64`, 16 for `f32`: 64 bytes.
+    const LANES: usize;
+    /// Most vectors of this kind that are worth keeping in registers at once.
+    const MAX_TILE: usize;
+
+    fn splat(value: Self::Element) -> Self;
+    /// # Safety
+    /// `from` is valid for reading `LANES` elements, of any alignment.
+    unsafe fn load(from: *const Self::Element) -> Self;
+    /// # Safety
+    /// `to` is valid for writing `LANES` elements, of any alignment.
+    unsafe fn store(self, to: *mut Self::Element);
+
+    fn add(self, other: Self) -> Self;
+    fn sub(self, other: Self) -> Self;
+    fn mul(self, other: Self) -> Self;
+    fn div(self, other: Self) -> Self;
+    fn sqrt(self) -> Self;
+    fn neg(self) -> Self;
+    fn abs(self) -> Self;
+    /// `self * by + plus`; fused in `f32` where the level can, never in `f64`.
+    fn mul_add(self, by: Self, plus: Self) -> Self;
+
+    /// `self < other`, false for NaN.
+    fn lt(self, other: Self) -> Self::Mask;
+    /// `self <= other`, false for NaN.
+    fn le(self, other: Self) -> Self::Mask;
+    /// `self == other`, false for NaN.
+    fn eq(self, other: Self) -> Self::Mask;
+    /// `yes` where the mask is set, `no` elsewhere.
+    fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
+
+    fn to_bits(self) -> Self::Bits;
+    fn from_bits(bits: Self::Bits) -> Self;
+
+    /// The lanes that `mask` names go through `f` one by one; for the rare ones that a fast path cannot do.
+    #[cold]
+    #[inline(never)]
+    fn patch(result: &mut Self, x: &Self, lanes: u16, f: fn(Self::Element) -> Self::Element) {
+        let mut from = [<Self::Element as crate::Real>::ZERO; 16];
+        let mut to = from;
+        // SAFETY: 16 elements hold the lanes of every kind.
+        unsafe {
+            x.store(from.as_mut_ptr());
+            result.store(to.as_mut_ptr());
+            for lane in (0..Self::LANES).filter(|lane| lanes >> lane & 1 == 1) {
+                to[lane] = f(from[lane]);
+            }
+            *result = Self::load(to.as_ptr());
+        }
+    }
+
+    /// Adds the lanes in `f64`, from the first to the last.
+    #[inline(always)]
+    fn sum_in_order(self) -> f64 {
+        let mut lanes = [<Self::Element as crate::Real>::ZERO; 16];
+        // SAFETY: 16 elements hold the lanes of every kind.
+        unsafe { self.store(lanes.as_mut_ptr()) };
+        lanes[..Self::LANES].iter().map(|&lane| crate::Real::to_f64(lane)).sum()
+    }
+}
+
+/// One truth value a lane.
+#[allow(missing_docs)]
+pub trait Mask: Copy {
+    /// Set in the first `n` lanes; all of them if there are fewer.
+    fn first(n: usize) -> Self;
+    fn and(self, other: Self) -> Self;
+    fn or(self, other: Self) -> Self;
+    fn not(self) -> Self;
+    /// Lane `i` as bit `i`.
+    fn to_u16(self) -> u16;
+    #[inline(always)]
+    fn any(self) -> bool {
+        self.to_u16() != 0
+    }
+    #[inline(always)]
+    fn count(self) -> usize {
+        self.to_u16().count_ones() as usize
+    }
+}
+
+/// Integers of an element's width, one a lane, wrapping. Constants are given as `i64` and cut to the width.
+#[allow(missing_docs)]
+pub trait Bits: Copy {
+    type Mask: Mask;
+    fn splat(value: i64) -> Self;
+    fn add(self, other: Self) -> Self;
+    fn sub(self, other: Self) -> Self;
+    fn and(self, other: Self) -> Self;
+    fn or(self, other: Self) -> Self;
+    fn xor(self, other: Self) -> Self;
+    fn shl<const N: u32>(self) -> Self;
+    /// Shifts zeros in.
+    fn shr<const N: u32>(self) -> Self;
+    /// Signed `self > other`.
+    fn gt(self, other: Self) -> Self::Mask;
+    fn eq(self, other: Self) -> Self::Mask;
+    fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
+}
