@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sr_expr::{BLOCK_ROWS, Scratch, Tree, eval_block};
+use sr_expr::{Loss, Machine, Tree};
 
 use crate::{Instance, SearchConfig};
 
@@ -14,8 +14,8 @@ const MIN_VALID_POINTS: usize = 3;
 const MIN_VALID_SHARE: f64 = 0.5;
 /// Fitness of an individual that has too few valid points: below every valid fitness, and still finite in JSON.
 pub const INVALID_FITNESS: f64 = -1e10;
-/// Blocks between two looks at the clock: about 16,000 rows, well under a millisecond a node.
-const BLOCKS_PER_CLOCK: usize = 64;
+/// Rows between two looks at the clock: well under a millisecond a node.
+const ROWS_PER_CLOCK: usize = 1 << 14;
 
 /// Error and fitness of an individual.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,11 +63,8 @@ impl Deadline {
 /// Scores expressions; owns the memory that this needs.
 #[derive(Debug, Default, Clone)]
 pub struct Evaluator {
-    scratch: Scratch,
+    machine: Machine<f64>,
 }
-
-/// Partial sums that are added in a fixed order, so that the loop vectorises and still gives one answer.
-const LANES: usize = 8;
 
 impl Evaluator {
     /// The score of `tree` on the instance's data; `None` if the deadline passed on the way.
@@ -80,27 +77,13 @@ impl Evaluator {
         config: &SearchConfig,
         deadline: Deadline,
     ) -> Option<Score> {
-        let (x, y) = (instance.x(), instance.y());
-        let mut sums = [0.0; LANES];
-        let mut valid = 0;
-        for (block, start) in (0..y.len()).step_by(BLOCK_ROWS).enumerate() {
-            if block % BLOCKS_PER_CLOCK == BLOCKS_PER_CLOCK - 1 && deadline.has_passed() {
-                return None;
-            }
-            let rows = start..(start + BLOCK_ROWS).min(y.len());
-            let predicted = eval_block(tree, x, rows.clone(), config.semantics, &mut self.scratch);
-            for (predicted, y) in predicted.chunks(LANES).zip(y[rows].chunks(LANES)) {
-                for ((sum, &p), &y) in sums.iter_mut().zip(predicted).zip(y) {
-                    let error = p - y;
-                    let counts = p.abs() < MAX_PREDICTION; // false for NaN
-                    *sum += if counts { error * error } else { 0.0 };
-                    valid += usize::from(counts);
-                }
-            }
-        }
+        let y = instance.y();
+        let loss = Loss::Squares { y, limit: MAX_PREDICTION };
+        let in_time = |_: &_| !deadline.has_passed();
+        let sums = self.machine.sum_while(tree, instance.x(), config.semantics, loss, ROWS_PER_CLOCK, in_time)?;
         let enough = MIN_VALID_POINTS.max((MIN_VALID_SHARE * y.len() as f64) as usize);
-        let mse = sums.iter().sum::<f64>() / valid as f64;
-        if valid < enough || !mse.is_finite() {
+        let mse = sums.squares() / sums.count as f64;
+        if sums.count < enough || !mse.is_finite() {
             return Some(Score::INVALID);
         }
         Some(Score { mse, fitness: -mse - config.parsimony_coefficient * tree.size() as f64 })
@@ -143,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_passed_deadline_is_noticed_within_an_evaluation() {
-        let n = BLOCK_ROWS * BLOCKS_PER_CLOCK * 2;
+        let n = 2 * ROWS_PER_CLOCK;
         let primitives = PrimitiveSet::new(vec![], vec![], 1).expect("primitives");
         let instance =
             Instance::new("t", Columns::new(n, 1, vec![1.0; n]), vec![1.0; n], primitives).expect("instance");

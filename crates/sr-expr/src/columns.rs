@@ -1,29 +1,56 @@
 //! Data by column.
 
+use crate::Real;
+
+/// Rows that a column is padded to a multiple of: whole vectors of either kind.
+const PADDING: usize = 16;
+
+/// Sixteen rows of a column. Aligned to cache lines, so that no vector of a column straddles two.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(C, align(64))]
+struct Chunk<T>([T; PADDING]);
+
 /// A table of numbers stored column by column: `[rows, variables]`.
 ///
-/// Cloning copies; share it behind an `Arc`.
+/// Every column starts on a cache line and is padded with copies of its last row to whole vectors, so that kernels read
+/// it in place and to its end without a special case. Cloning copies; share it behind an `Arc`.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Columns {
+pub struct Columns<T = f64> {
     n_rows: usize,
     n_columns: usize,
-    values: Vec<f64>,
+    chunks: Vec<Chunk<T>>,
 }
 
-impl Columns {
+impl<T: Real> Columns<T> {
     /// From column-major values; `values.len()` has to be `n_rows * n_columns`.
     ///
     /// # Panics
     /// If the length does not fit.
-    pub fn new(n_rows: usize, n_columns: usize, values: Vec<f64>) -> Self {
+    pub fn new(n_rows: usize, n_columns: usize, values: Vec<T>) -> Self {
         assert_eq!(values.len(), n_rows * n_columns, "values for {n_rows} rows of {n_columns} columns");
-        Columns { n_rows, n_columns, values }
+        Columns::from_fn(n_rows, n_columns, |row, column| values[column * n_rows + row])
     }
 
     /// From rows.
-    pub fn from_rows<const N: usize>(rows: &[[f64; N]]) -> Self {
-        let values = (0..N).flat_map(|column| rows.iter().map(move |row| row[column])).collect();
-        Columns::new(rows.len(), N, values)
+    pub fn from_rows<const N: usize>(rows: &[[T; N]]) -> Self {
+        Columns::from_fn(rows.len(), N, |row, column| rows[row][column])
+    }
+
+    /// From a function of row and column.
+    pub fn from_fn(n_rows: usize, n_columns: usize, value: impl Fn(usize, usize) -> T) -> Self {
+        let per_column = n_rows.div_ceil(PADDING);
+        let chunk = |index: usize| {
+            let (column, first) = (index / per_column, index % per_column * PADDING);
+            Chunk(std::array::from_fn(|i| value((first + i).min(n_rows - 1), column)))
+        };
+        // One more at the end, as tiles may reach a vector further than the last column does.
+        let end = (n_columns > 0 && n_rows > 0).then(|| chunk(per_column * n_columns - 1));
+        Columns { n_rows, n_columns, chunks: (0..per_column * n_columns).map(chunk).chain(end).collect() }
+    }
+
+    /// The same table in another kind of number, every value rounded to nearest.
+    pub fn convert<U: Real>(&self) -> Columns<U> {
+        Columns::from_fn(self.n_rows, self.n_columns, |row, column| U::from_f64(self.column(column)[row].to_f64()))
     }
 
     /// Number of rows.
@@ -40,19 +67,56 @@ impl Columns {
     ///
     /// # Panics
     /// If there is no such column.
-    pub fn column(&self, index: usize) -> &[f64] {
+    pub fn column(&self, index: usize) -> &[T] {
         assert!(index < self.n_columns, "column {index} of {}", self.n_columns);
-        &self.values[index * self.n_rows..(index + 1) * self.n_rows]
+        &self.padded()[index * self.stride()..][..self.n_rows]
     }
 
     /// One row, copied to `row`, `[variables]`.
-    pub fn copy_row(&self, index: usize, row: &mut Vec<f64>) {
+    pub fn copy_row(&self, index: usize, row: &mut Vec<T>) {
         row.clear();
-        row.extend((0..self.n_columns).map(|column| self.values[column * self.n_rows + index]));
+        row.extend((0..self.n_columns).map(|column| self.column(column)[index]));
     }
 
-    /// All values, column-major.
-    pub fn values(&self) -> &[f64] {
-        &self.values
+    /// All values, column-major, without the padding.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        (0..self.n_columns).flat_map(|column| self.column(column))
+    }
+
+    /// Elements from the start of a column to that of the next one.
+    pub(crate) fn stride(&self) -> usize {
+        self.n_rows.div_ceil(PADDING) * PADDING
+    }
+
+    /// All columns with their padding; column `c` starts at `c * stride`. After the last one there is padding for one more
+    /// vector.
+    #[allow(unsafe_code)]
+    pub(crate) fn padded(&self) -> &[T] {
+        // SAFETY: a chunk is an array of `PADDING` elements and nothing else (its size is a multiple of its alignment
+        // for 4- and 8-byte elements), so the chunks are one run of elements.
+        unsafe { std::slice::from_raw_parts(self.chunks.as_ptr().cast(), self.chunks.len() * PADDING) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_padded_with_their_last_row() {
+        let data = Columns::new(3, 2, vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0_f32]);
+        assert_eq!(data.column(1), [4.0, 5.0, 6.0]);
+        assert_eq!(data.padded()[data.stride() + 2..][..14], [6.0; 14]);
+        assert!(data.values().eq(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+        assert_eq!(data.convert::<f64>(), Columns::from_rows(&[[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]]));
+        let mut row = Vec::new();
+        data.copy_row(1, &mut row);
+        assert_eq!(row, [2.0, 5.0]);
+    }
+
+    #[test]
+    fn empty_tables() {
+        assert!(Columns::<f64>::new(0, 3, vec![]).column(2).is_empty());
+        assert_eq!(Columns::<f64>::default().n_columns(), 0);
     }
 }

@@ -11,6 +11,7 @@ use crate::Op;
 ///
 /// Two constants are equal when their bits are, so that `Eq` and `Hash` hold for NaN and −0 too.
 #[derive(Debug, Clone, Copy)]
+#[repr(u8)] // its layout is defined, which the compiler of programs uses
 pub enum Node {
     /// Variable `x{index}`.
     Var(u16),
@@ -258,19 +259,14 @@ impl Tree {
 
     /// Edges on the longest way from the root to a leaf; a leaf has depth 0.
     pub fn depth(&self) -> usize {
-        self.depth_ending_at(self.size() - 1).0
-    }
-
-    /// Depth of the subtree that ends at `root`, and where it starts.
-    fn depth_ending_at(&self, root: usize) -> (usize, usize) {
-        let mut start = root;
-        let mut depth = 0;
-        for _ in 0..self.0[root].arity() {
-            let (below, child_start) = self.depth_ending_at(start - 1);
-            depth = depth.max(below + 1);
-            start = child_start;
+        // Depths of the subtrees that wait for their operator.
+        let mut stack: Vec<usize> = Vec::new();
+        for node in &self.0 {
+            let operands = stack.len() - node.arity();
+            let depth = stack.drain(operands..).max().map_or(0, |below| below + 1);
+            stack.push(depth);
         }
-        (depth, start)
+        stack[0]
     }
 
     /// Index of the first node of the subtree whose root is `node`. O(size of the subtree).

@@ -2,29 +2,30 @@
 //!
 //! An [`Expr`] is a flat post-order array of [`Node`]s, a [`Tree`] a borrowed slice of one (as `str` is to `String`):
 //! every subtree is a contiguous slice, so crossover is a splice and evaluation a walk from left to right.
-//! [`Op`] is the operator table; [`Columns`] holds data; [`Scratch`] is the memory that evaluation reuses.
+//! [`Op`] is the operator table; [`Columns`] holds data; a [`Machine`] evaluates, on the vectors of the processor at hand.
 //!
 //! ```
-//! use sr_expr::{Columns, Expr, Scratch, Semantics};
+//! use sr_expr::{Columns, Expr, Semantics};
 //!
 //! let expr: Expr = "x0*x0 + sin(x1)".parse()?;
 //! assert_eq!(expr.to_string(), "((x0 * x0) + sin(x1))");
 //! let data = Columns::from_rows(&[[3.0, 0.0], [1.0, 0.0]]);
-//! let mut y = Vec::new();
-//! sr_expr::predict(&expr, &data, Semantics::Ieee, &mut Scratch::default(), &mut y);
-//! assert_eq!(y, [9.0, 1.0]);
+//! assert_eq!(sr_expr::predict(&expr, &data, Semantics::Ieee), [9.0, 1.0]);
 //! # Ok::<(), sr_expr::ParseError>(())
 //! ```
 //!
 //! This crate does no I/O and no search, and evaluation never fails: bad numbers are NaN or infinite values.
 
 mod columns;
-mod eval;
 mod expr;
+mod kernel;
+mod machine;
 mod math;
 mod op;
+mod operators;
 mod parse;
 mod print;
+mod program;
 mod real;
 pub mod reference;
 mod simd;
@@ -32,10 +33,11 @@ mod simd;
 pub mod testing;
 
 pub use columns::Columns;
-pub use eval::{BLOCK_ROWS, Scratch, eval_block, predict};
 pub use expr::{Expr, ExprError, Node, Tree};
+pub use machine::{Loss, Machine, Sums, predict};
 pub use op::{Op, Semantics};
 pub use parse::ParseError;
 pub use print::python_float;
+pub use program::Program;
 pub use real::Real;
 pub use simd::Level;

@@ -6,7 +6,7 @@ use super::{Bits, Mask, Vector};
 
 macro_rules! avx512 {
     ($vector:ident, $mask:ident, $bits:ident, $element:ty, $int:ty, $lanes:literal, $raw:ty, $raw_mask:ty,
-     $set1:ident $loadu:ident $storeu:ident $add:ident $sub:ident $mul:ident $div:ident $sqrt:ident $abs:ident
+     $set1:ident $loadu:ident $storeu:ident $add:ident $sub:ident $mul:ident $sqrt:ident $abs:ident
      $cmp:ident $blend:ident $to:ident $from:ident
      $iset1:ident $iadd:ident $isub:ident $slli:ident $srli:ident $igt:ident $ieq:ident $iblend:ident) => {
         #[derive(Clone, Copy)]
@@ -23,7 +23,7 @@ macro_rules! avx512 {
             type Mask = $mask;
             type Bits = $bits;
             const LANES: usize = $lanes;
-            const MAX_TILE: usize = 8;
+            const MAX_TILE: usize = 16;
 
             #[inline(always)]
             fn splat(value: $element) -> Self {
@@ -51,7 +51,7 @@ macro_rules! avx512 {
             }
             #[inline(always)]
             fn div(self, other: Self) -> Self {
-                $vector(unsafe { $div(self.0, other.0) })
+                self.divide(other)
             }
             #[inline(always)]
             fn sqrt(self) -> Self {
@@ -172,17 +172,24 @@ macro_rules! avx512 {
 }
 
 avx512!(F64x8, M64x8, I64x8, f64, i64, 8, __m512d, __mmask8,
-    _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd
-    _mm512_sqrt_pd _mm512_abs_pd _mm512_cmp_pd_mask _mm512_mask_blend_pd _mm512_castpd_si512 _mm512_castsi512_pd
+    _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_sqrt_pd
+    _mm512_abs_pd _mm512_cmp_pd_mask _mm512_mask_blend_pd _mm512_castpd_si512 _mm512_castsi512_pd
     _mm512_set1_epi64 _mm512_add_epi64 _mm512_sub_epi64 _mm512_slli_epi64 _mm512_srli_epi64
     _mm512_cmpgt_epi64_mask _mm512_cmpeq_epi64_mask _mm512_mask_blend_epi64);
 avx512!(F32x16, M32x16, I32x16, f32, i32, 16, __m512, __mmask16,
-    _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps
-    _mm512_sqrt_ps _mm512_abs_ps _mm512_cmp_ps_mask _mm512_mask_blend_ps _mm512_castps_si512 _mm512_castsi512_ps
+    _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_sqrt_ps
+    _mm512_abs_ps _mm512_cmp_ps_mask _mm512_mask_blend_ps _mm512_castps_si512 _mm512_castsi512_ps
     _mm512_set1_epi32 _mm512_add_epi32 _mm512_sub_epi32 _mm512_slli_epi32 _mm512_srli_epi32
     _mm512_cmpgt_epi32_mask _mm512_cmpeq_epi32_mask _mm512_mask_blend_epi32);
 
 impl F64x8 {
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    fn divide(self, by: Self) -> Self {
+        // SAFETY: the level is available wherever this type is used.
+        F64x8(unsafe { _mm512_div_pd(self.0, by.0) })
+    }
+
     #[inline(always)]
     fn multiply_add(self, by: Self, plus: Self) -> Self {
         self.mul(by).add(plus)
@@ -190,6 +197,13 @@ impl F64x8 {
 }
 
 impl F32x16 {
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    fn divide(self, by: Self) -> Self {
+        // SAFETY: the level is available wherever this type is used.
+        F32x16(unsafe { _mm512_div_ps(self.0, by.0) })
+    }
+
     #[inline(always)]
     #[allow(unsafe_code)]
     fn multiply_add(self, by: Self, plus: Self) -> Self {

@@ -101,6 +101,25 @@ pub trait Vector: Copy {
     /// `to` is valid for writing `LANES` elements, of any alignment.
     unsafe fn store(self, to: *mut Self::Element);
 
+    /// The first lanes from a slice that is shorter than a vector, zero in the others.
+    #[inline(always)]
+    fn load_first(from: &[Self::Element]) -> Self {
+        let mut lanes = [<Self::Element as crate::Real>::ZERO; 16];
+        let n = from.len().min(Self::LANES);
+        lanes[..n].copy_from_slice(&from[..n]);
+        // SAFETY: 16 elements hold the lanes of every kind.
+        unsafe { Self::load(lanes.as_ptr()) }
+    }
+    /// The first lanes to a slice that is shorter than a vector.
+    #[inline(always)]
+    fn store_first(self, to: &mut [Self::Element]) {
+        let mut lanes = [<Self::Element as crate::Real>::ZERO; 16];
+        // SAFETY: 16 elements hold the lanes of every kind.
+        unsafe { self.store(lanes.as_mut_ptr()) };
+        let n = to.len().min(Self::LANES);
+        to[..n].copy_from_slice(&lanes[..n]);
+    }
+
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;

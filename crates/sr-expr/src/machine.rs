@@ -1,0 +1,244 @@
+//! Evaluation: predictions and losses of trees over columns of data.
+
+use crate::kernel::{Job, MAX_TILE, Sink};
+use crate::simd::{Level, Vector};
+use crate::{Columns, Program, Real, Semantics, Tree};
+
+/// Rows after which the lanes of single precision are emptied: 256 additions a lane, an error of 10⁻⁵ at most.
+const SPILL_ROWS: usize = 4096;
+
+/// Sixty-four bytes of a slot, aligned for every vector.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(64))]
+struct Line([f64; 8]);
+
+/// Runs programs at one [`Level`] and owns the memory for it. One per worker: nothing is allocated once it is warm.
+#[derive(Debug, Clone, Default)]
+pub struct Machine<T> {
+    level: Level,
+    program: Program<T>,
+    slots: Vec<Line>,
+}
+
+/// What is summed over the rows.
+#[derive(Debug, Clone, Copy)]
+pub enum Loss<'a, T> {
+    /// `count`: valid rows; `squares`: Σ (p − y)² over them. A row is valid if |p| is below `limit`; NaN never is.
+    Squares {
+        /// Target, `[rows]`.
+        y: &'a [T],
+        /// Predictions of this magnitude and beyond are left out; infinity leaves out what is not finite.
+        limit: T,
+    },
+    /// As [`Loss::Squares`], with `squares`: Σ w (p − y)² and `weights`: Σ w.
+    WeightedSquares {
+        /// Target, `[rows]`.
+        y: &'a [T],
+        /// Weights, `[rows]`.
+        w: &'a [T],
+        /// As in [`Loss::Squares`].
+        limit: T,
+    },
+    /// Moments for linear scaling (Keijzer, 2003): of p and y, less the pivots, over the valid rows.
+    Moments {
+        /// Target, `[rows]`.
+        y: &'a [T],
+        /// As in [`Loss::Squares`].
+        limit: T,
+        /// Subtracted from every prediction; near their mean, so that nothing cancels.
+        p_pivot: T,
+        /// Subtracted from the target.
+        y_pivot: T,
+    },
+}
+
+/// Sums by lane. Every row belongs to lane (row mod 8) in `f64`, (row mod 16) in `f32`, and every lane adds its rows in
+/// order, so that a result depends neither on the level nor on how the rows were cut.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sums<T> {
+    /// Valid rows.
+    pub count: usize,
+    /// Σ(p−y)² | Σw(p−y)², Σw | Σp, Σy, Σp², Σpy, Σy²
+    lanes: [[T; 16]; N_SUMS],
+    /// What full lanes of `f32` were moved to.
+    spilled: [f64; N_SUMS],
+}
+
+const N_SUMS: usize = 5;
+
+impl<T: Real> Default for Sums<T> {
+    fn default() -> Self {
+        Sums { count: 0, lanes: [[T::ZERO; 16]; N_SUMS], spilled: [0.0; N_SUMS] }
+    }
+}
+
+impl<T: Real> Sums<T> {
+    fn get(&self, index: usize) -> f64 {
+        let lanes = &self.lanes[index];
+        if T::IS_DOUBLE {
+            return lanes[..8].iter().map(|lane| lane.to_f64()).sum();
+        }
+        // In pairs: nothing prescribes the order here, and a chain of sixteen additions is slower.
+        let mut pairs: [f64; 8] = std::array::from_fn(|i| lanes[i].to_f64() + lanes[i + 8].to_f64());
+        for width in [4, 2, 1] {
+            for i in 0..width {
+                pairs[i] += pairs[i + width];
+            }
+        }
+        self.spilled[index] + pairs[0]
+    }
+
+    /// Empties the lanes of single precision.
+    fn spill(&mut self) {
+        self.spilled = std::array::from_fn(|index| self.get(index));
+        self.lanes = [[T::ZERO; 16]; N_SUMS];
+    }
+
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    pub(crate) fn load<V: Vector<Element = T>>(&self, index: usize) -> V {
+        // SAFETY: sixteen elements are a vector or more.
+        unsafe { V::load(self.lanes[index].as_ptr()) }
+    }
+
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    pub(crate) fn store<V: Vector<Element = T>>(&mut self, index: usize, lanes: V) {
+        // SAFETY: sixteen elements are a vector or more.
+        unsafe { lanes.store(self.lanes[index].as_mut_ptr()) }
+    }
+
+    /// Σ (p − y)² or Σ w (p − y)².
+    pub fn squares(&self) -> f64 {
+        self.get(0)
+    }
+
+    /// Σ w.
+    pub fn weights(&self) -> f64 {
+        self.get(1)
+    }
+
+    /// Σp, Σy, Σp², Σpy, Σy², of p and y less their pivots.
+    pub fn moments(&self) -> [f64; N_SUMS] {
+        std::array::from_fn(|index| self.get(index))
+    }
+}
+
+impl<T: Real> Machine<T> {
+    /// A machine of the best level there is.
+    pub fn new() -> Self {
+        Machine::default()
+    }
+
+    /// A machine of one level, to compare levels.
+    ///
+    /// # Panics
+    /// If this computer does not have it.
+    pub fn with_level(level: Level) -> Self {
+        assert!(level.is_available(), "this computer has no {}", level.name());
+        Machine { level, ..Machine::default() }
+    }
+
+    /// The level that it runs at.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// The value of `tree` for every row of `data`, `[rows]`; `out` is overwritten. A variable that the data does not
+    /// have is NaN. O(size · rows).
+    pub fn predict(&mut self, tree: &Tree, data: &Columns<T>, semantics: Semantics, out: &mut Vec<T>) {
+        out.resize(data.n_rows(), T::ZERO);
+        self.program.compile(tree, semantics, data.n_columns());
+        run(self.level, &self.program, &mut self.slots, data, 0, data.n_rows(), &mut Sink::Store(out));
+    }
+
+    /// The same of a compiled program.
+    ///
+    /// # Panics
+    /// If the data has fewer columns than the program was compiled for.
+    pub fn predict_compiled(&mut self, program: &Program<T>, data: &Columns<T>, out: &mut Vec<T>) {
+        out.resize(data.n_rows(), T::ZERO);
+        run(self.level, program, &mut self.slots, data, 0, data.n_rows(), &mut Sink::Store(out));
+    }
+
+    /// Sums a loss over all rows.
+    ///
+    /// # Panics
+    /// If targets or weights are not as many as rows.
+    pub fn sum(&mut self, tree: &Tree, data: &Columns<T>, semantics: Semantics, loss: Loss<'_, T>) -> Sums<T> {
+        self.sum_while(tree, data, semantics, loss, usize::MAX, |_| true).expect("nobody stops it")
+    }
+
+    /// Sums a loss over all rows, and asks after every `every` of them (rounded up to whole vectors) whether to go on;
+    /// `None` if not. The sums so far are handed over: a partial sum of squares is a lower bound.
+    ///
+    /// # Panics
+    /// If targets or weights are not as many as rows.
+    pub fn sum_while(
+        &mut self,
+        tree: &Tree,
+        data: &Columns<T>,
+        semantics: Semantics,
+        loss: Loss<'_, T>,
+        every: usize,
+        mut go_on: impl FnMut(&Sums<T>) -> bool,
+    ) -> Option<Sums<T>> {
+        let n = data.n_rows();
+        let fits = match loss {
+            Loss::Squares { y, .. } | Loss::Moments { y, .. } => y.len() == n,
+            Loss::WeightedSquares { y, w, .. } => y.len() == n && w.len() == n,
+        };
+        assert!(fits, "a target for each of {n} rows");
+        let mut sums = Sums::default();
+        self.program.compile(tree, semantics, data.n_columns());
+        let every = every.max(1).min(n).next_multiple_of(16);
+        let mut asked = 0;
+        let mut start = 0;
+        while start < n {
+            let end = n.min(asked + every).min((start / SPILL_ROWS + 1) * SPILL_ROWS);
+            run(self.level, &self.program, &mut self.slots, data, start, end, &mut Sink::Sum(loss, &mut sums));
+            if !T::IS_DOUBLE && end % SPILL_ROWS == 0 {
+                sums.spill();
+            }
+            start = end;
+            if end == asked + every {
+                asked = end;
+                if end < n && !go_on(&sums) {
+                    return None;
+                }
+            }
+        }
+        Some(sums)
+    }
+}
+
+/// Runs a program over rows `from..to`.
+#[allow(unsafe_code)]
+fn run<T: Real>(
+    level: Level,
+    program: &Program<T>,
+    slots: &mut Vec<Line>,
+    data: &Columns<T>,
+    from: usize,
+    to: usize,
+    sink: &mut Sink<'_, T>,
+) {
+    assert!(program.n_columns() <= data.n_columns() && program.len() > 0, "a program for this data");
+    assert!(from <= to && to <= data.n_rows());
+    // Two for functions that are out of line.
+    let lines = (program.n_slots() + 2) * MAX_TILE;
+    if slots.len() < lines {
+        slots.resize(lines, Line::default());
+    }
+    let job = Job { program, columns: data.padded(), stride: data.stride(), slots: slots.as_mut_ptr().cast(), to };
+    // SAFETY: a machine's level is available; slots and columns are as long as they have to be; the callers have
+    // checked targets and places.
+    unsafe { T::run(level, &job, from, sink) }
+}
+
+/// The value of `tree` for every row of `data`, `[rows]`. For many trees, keep a [`Machine`].
+pub fn predict(tree: &Tree, data: &Columns, semantics: Semantics) -> Vec<f64> {
+    let mut out = Vec::new();
+    Machine::new().predict(tree, data, semantics, &mut out);
+    out
+}

@@ -1,0 +1,363 @@
+//! The compiled form of an expression: instructions of an accumulator machine.
+//!
+//! A tree of n nodes becomes about n/2 instructions. One value, the accumulator, stays in registers; leaves are
+//! operands of the instruction that uses them (a column is read in place, a constant sits in the instruction); a value
+//! is stored to a slot only where both operands of an operator have to be computed. Which of the two is computed first
+//! is chosen as by Sethi & Ullman ("The generation of optimal code for arithmetic expressions", 1970), so that a tree
+//! of n nodes never needs more than log₂ n slots. Constant subtrees are folded.
+
+use std::hint;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+
+use crate::{Node, Op, Real, Semantics, Tree};
+
+/// One instruction. `a` and `b` are columns or slots, as the code says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Instruction<T> {
+    pub(crate) code: Code,
+    /// Of [`Code::Math`] and [`Code::MathColumn`].
+    pub(crate) op: Op,
+    pub(crate) a: u16,
+    pub(crate) b: u16,
+    /// Where an instruction that starts anew, so whose operands are leaves, first puts the accumulator.
+    pub(crate) spill: u16,
+    pub(crate) constant: T,
+}
+
+/// What an instruction does. Operands are written in order: `SubColumnAcc` is `column − accumulator`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[rustfmt::skip]
+pub(crate) enum Code {
+    /// accumulator = column
+    Load,
+    /// accumulator = constant
+    Constant,
+    AddAccColumn, AddAccConstant, AddAccSlot, AddColumnColumn, AddColumnConstant,
+    MulAccColumn, MulAccConstant, MulAccSlot, MulColumnColumn, MulColumnConstant,
+    SubAccColumn, SubColumnAcc, SubAccConstant, SubConstantAcc, SubAccSlot, SubSlotAcc,
+    SubColumnColumn, SubColumnConstant, SubConstantColumn,
+    DivAccColumn, DivColumnAcc, DivAccConstant, DivConstantAcc, DivAccSlot, DivSlotAcc,
+    DivColumnColumn, DivColumnConstant, DivConstantColumn,
+    GuardedDivAccColumn, GuardedDivColumnAcc, GuardedDivAccConstant, GuardedDivConstantAcc, GuardedDivAccSlot,
+    GuardedDivSlotAcc, GuardedDivColumnColumn, GuardedDivColumnConstant, GuardedDivConstantColumn,
+    Neg, Abs, Square, Cube, Sqrt, GuardedSqrt, Inverse, GuardedInverse,
+    /// accumulator = op(accumulator), for the functions that are too long to stand in the interpreter
+    Math,
+    /// accumulator = op(column)
+    MathColumn,
+    PowAccColumn, PowColumnAcc, PowAccConstant, PowConstantAcc, PowAccSlot, PowSlotAcc,
+    PowColumnColumn, PowColumnConstant, PowConstantColumn,
+}
+
+/// Where an operand is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Place {
+    Column,
+    Constant,
+    Accumulator,
+    Slot,
+}
+
+/// A value that waits for its operator.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Operand {
+    place: Place,
+    /// Column or slot.
+    index: u32,
+    /// Constant.
+    value: f64,
+}
+
+/// `BINARY[operator][4 * first operand's place + second operand's place]`. An operand waits in
+/// a slot only for the other one in the accumulator; two constants are folded. `Load` stands for what cannot be.
+#[rustfmt::skip]
+const BINARY: [[Code; 16]; 6] = {
+    use Code::*;
+    [
+        [AddColumnColumn, AddColumnConstant, AddAccColumn, Load, AddColumnConstant, Load, AddAccConstant, Load,
+         AddAccColumn, AddAccConstant, Load, AddAccSlot, Load, Load, AddAccSlot, Load],
+        [SubColumnColumn, SubColumnConstant, SubColumnAcc, Load, SubConstantColumn, Load, SubConstantAcc, Load,
+         SubAccColumn, SubAccConstant, Load, SubAccSlot, Load, Load, SubSlotAcc, Load],
+        [MulColumnColumn, MulColumnConstant, MulAccColumn, Load, MulColumnConstant, Load, MulAccConstant, Load,
+         MulAccColumn, MulAccConstant, Load, MulAccSlot, Load, Load, MulAccSlot, Load],
+        [DivColumnColumn, DivColumnConstant, DivColumnAcc, Load, DivConstantColumn, Load, DivConstantAcc, Load,
+         DivAccColumn, DivAccConstant, Load, DivAccSlot, Load, Load, DivSlotAcc, Load],
+        [GuardedDivColumnColumn, GuardedDivColumnConstant, GuardedDivColumnAcc, Load, GuardedDivConstantColumn, Load,
+         GuardedDivConstantAcc, Load, GuardedDivAccColumn, GuardedDivAccConstant, Load, GuardedDivAccSlot, Load, Load,
+         GuardedDivSlotAcc, Load],
+        [PowColumnColumn, PowColumnConstant, PowColumnAcc, Load, PowConstantColumn, Load, PowConstantAcc, Load,
+         PowAccColumn, PowAccConstant, Load, PowAccSlot, Load, Load, PowSlotAcc, Load],
+    ]
+};
+
+/// An expression compiled for kernels over `T`. It belongs to no data; the number of columns is all that it knows.
+///
+/// Reuse one for many trees: compiling allocates only when a tree is larger than all before it.
+#[derive(Debug, Clone, Default)]
+pub struct Program<T> {
+    code: Vec<Instruction<T>>,
+    n_slots: usize,
+    n_columns: usize,
+    semantics: Semantics,
+    operands: Vec<Operand>,
+}
+
+impl<T: Real> Program<T> {
+    /// A program for one tree, see [`Program::compile`].
+    pub fn new(tree: &Tree, semantics: Semantics, n_columns: usize) -> Self {
+        let mut program = Program::default();
+        program.compile(tree, semantics, n_columns);
+        program
+    }
+
+    /// Instructions in order of execution.
+    pub(crate) fn instructions(&self) -> &[Instruction<T>] {
+        &self.code
+    }
+
+    /// Number of instructions, at least 1.
+    #[allow(clippy::len_without_is_empty)] // never empty once compiled
+    pub fn len(&self) -> usize {
+        self.code.len()
+    }
+
+    /// Slots that it needs at once.
+    pub fn n_slots(&self) -> usize {
+        self.n_slots
+    }
+
+    /// Columns that the data has to have at least.
+    pub fn n_columns(&self) -> usize {
+        self.n_columns
+    }
+
+    pub(crate) fn semantics(&self) -> Semantics {
+        self.semantics
+    }
+
+    /// Compiles `tree` for data of `n_columns` columns, in place of what was compiled before. A variable beyond them is
+    /// NaN. O(size), no recursion.
+    pub fn compile(&mut self, tree: &Tree, semantics: Semantics, n_columns: usize) {
+        self.semantics = semantics;
+        self.n_columns = n_columns;
+        self.emit(tree.nodes());
+    }
+
+    fn emit(&mut self, nodes: &[Node]) {
+        let Program { code, operands, semantics, n_columns, .. } = self;
+        let operands = operands_for(operands, nodes.len());
+        code.clear();
+        code.reserve(3 * nodes.len());
+        let in_order = nodes.iter().map(|node| (node, false));
+        let mut translation = Translation::new(in_order, *semantics, *n_columns, operands);
+        code.extend(&mut translation);
+        self.n_slots = translation.n_slots();
+    }
+}
+
+/// Room for the operands of a tree of `size` nodes.
+pub(crate) fn operands_for(operands: &mut Vec<Operand>, size: usize) -> &mut [Operand] {
+    if operands.len() < size + 1 {
+        operands.resize(size + 1, Operand { place: Place::Constant, index: 0, value: 0.0 });
+    }
+    &mut operands[..=size]
+}
+
+/// The instructions for a tree, one after the other.
+///
+/// Random trees are random branches, and one that the processor guesses wrong costs as much as five nodes. So the only
+/// ones left are that between leaf and operator and rare cases; what else depends on a node is looked up or selected.
+/// Pointers take the place of bounds checks, which were a third of the time.
+pub(crate) struct Translation<'a, T, I> {
+    nodes: I,
+    table: &'static [Entry; Op::ALL.len()],
+    semantics: Semantics,
+    n_columns: usize,
+    /// The operand last pushed, of `bottom..`; the first place is none.
+    top: *mut Operand,
+    /// The operand that is in the accumulator.
+    accumulator: *mut Operand,
+    bottom: *mut Operand,
+    slots: u32,
+    most_slots: u32,
+    of: PhantomData<(&'a mut [Operand], T)>,
+}
+
+impl<'a, T: Real, I: ExactSizeIterator<Item = (&'a Node, bool)>> Translation<'a, T, I> {
+    /// `nodes`: a whole tree in post-order, each with whether its operands stand in reverse; `operands` has room for
+    /// one more.
+    #[inline(always)]
+    pub(crate) fn new(nodes: I, semantics: Semantics, n_columns: usize, operands: &'a mut [Operand]) -> Self {
+        assert!(operands.len() > nodes.len(), "room for operands");
+        let bottom = operands.as_mut_ptr();
+        Translation {
+            nodes,
+            table: &TABLE[usize::from(semantics == Semantics::Protected)],
+            semantics,
+            n_columns,
+            top: bottom,
+            accumulator: bottom,
+            bottom,
+            slots: 0,
+            most_slots: 0,
+            of: PhantomData,
+        }
+    }
+
+    /// Slots that the instructions so far need.
+    pub(crate) fn n_slots(&self) -> usize {
+        self.most_slots.max(1) as usize
+    }
+}
+
+impl<'a, T: Real, I: ExactSizeIterator<Item = (&'a Node, bool)>> Iterator for Translation<'a, T, I> {
+    type Item = Instruction<T>;
+
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    fn next(&mut self) -> Option<Instruction<T>> {
+        // SAFETY: the nodes are a whole tree in post-order: there are never more operands than nodes, nor fewer than an
+        // operator takes.
+        unsafe {
+            while let Some((node, reversed)) = self.nodes.next() {
+                let Node::Op(op) = *node else {
+                    self.top = self.top.add(1);
+                    self.top.write(Operand::leaf(node, self.n_columns));
+                    continue;
+                };
+                let entry = &self.table[op as usize];
+                let last = self.top;
+                self.top = last.sub(entry.below);
+                let (a, b) = if reversed { (last, self.top) } else { (self.top, last) };
+                let places = 4 * (*a).place as usize + (*b).place as usize;
+                if places == BOTH_CONSTANT {
+                    (*self.top).value = op.apply(self.semantics, (*a).value, (*b).value);
+                    continue;
+                }
+                // What is in the accumulator, if anything, goes to a slot.
+                let starts = STARTS >> places & 1 == 1;
+                let (place, slot) = ((*self.accumulator).place, self.slots);
+                (*self.accumulator).place = hint::select_unpredictable(starts, Place::Slot, place);
+                (*self.accumulator).index = slot;
+                self.slots += u32::from(starts);
+                self.most_slots = self.slots.max(self.most_slots);
+                let frees = (*a).place == Place::Slot || reversed && (*b).place == Place::Slot;
+                self.slots -= u32::from(frees);
+                let indexed = hint::select_unpredictable(A_HAS_INDEX >> places & 1 == 1, a, b);
+                let constant = hint::select_unpredictable((*b).place == Place::Constant, b, a);
+                let instruction = Instruction {
+                    code: entry.codes[places & 15],
+                    op,
+                    a: (*indexed).index as u16,
+                    b: (*b).index as u16,
+                    spill: slot as u16,
+                    constant: T::from_f64((*constant).value),
+                };
+                self.accumulator = self.top;
+                (*self.top).place = Place::Accumulator;
+                return Some(instruction);
+            }
+            // A tree without an instruction is a leaf, or folded to one.
+            if self.accumulator != self.bottom {
+                return None;
+            }
+            let Operand { place, index, value } = *self.top;
+            self.accumulator = self.top;
+            Some(Instruction {
+                code: if place == Place::Column { Code::Load } else { Code::Constant },
+                op: Op::Add,
+                a: index as u16,
+                b: 0,
+                spill: 0,
+                constant: T::from_f64(value),
+            })
+        }
+    }
+}
+
+/// Places of operands (as [`BINARY`] is indexed) for which an instruction starts anew.
+const STARTS: usize = 0b11_0011;
+const BOTH_CONSTANT: usize = 5;
+/// Places for which the first operand is a column or a slot.
+const A_HAS_INDEX: usize = 0b1111_0000_0000_1111;
+
+impl Operand {
+    /// A variable or constant, without a branch between the two.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    fn leaf(node: &Node, n_columns: usize) -> Self {
+        let is_constant = matches!(node, Node::Const(_));
+        let node = std::ptr::from_ref(node);
+        // SAFETY: a `Node` is `repr(u8)`: the index of a variable stands at byte 2, the value of a constant at byte 8.
+        // What is read there of the other kind may be uninitialised, and is not selected.
+        unsafe {
+            let index = node.byte_add(2).cast::<MaybeUninit<u16>>().read();
+            let value = node.byte_add(8).cast::<MaybeUninit<f64>>().read();
+            let index = hint::select_unpredictable(is_constant, MaybeUninit::new(u16::MAX), index).assume_init();
+            let value = hint::select_unpredictable(is_constant, value, MaybeUninit::new(f64::NAN)).assume_init();
+            let is_column = usize::from(index) < n_columns;
+            let place = hint::select_unpredictable(is_column, Place::Column, Place::Constant);
+            Operand { place, index: u32::from(index), value }
+        }
+    }
+}
+
+/// What the compiler of programs has to know of an operator.
+#[derive(Clone, Copy)]
+struct Entry {
+    /// Operands below the last one.
+    below: usize,
+    /// By places, the first operand's counting fourfold; of a unary operator both are its one operand's.
+    codes: [Code; 16],
+}
+
+/// By semantics (IEEE, protected) and operator.
+const TABLE: [[Entry; Op::ALL.len()]; 2] = {
+    let mut table = [[Entry { below: 0, codes: [Code::Load; 16] }; Op::ALL.len()]; 2];
+    let mut index = 0;
+    while index < Op::ALL.len() {
+        let op = Op::ALL[index];
+        let mut protected = 0;
+        while protected < 2 {
+            let semantics = if protected == 1 { Semantics::Protected } else { Semantics::Ieee };
+            let codes = match op {
+                Op::Add => BINARY[0],
+                Op::Sub => BINARY[1],
+                Op::Mul => BINARY[2],
+                Op::Div => BINARY[3 + protected],
+                Op::Pow => BINARY[5],
+                _ => {
+                    let mut codes = [Code::Load; 16];
+                    codes[5 * Place::Column as usize] = Code::MathColumn;
+                    codes[5 * Place::Accumulator as usize] = match inline_unary(op, semantics) {
+                        Some(code) => code,
+                        None => Code::Math,
+                    };
+                    codes
+                }
+            };
+            table[protected][index] = Entry { below: op.arity() - 1, codes };
+            protected += 1;
+        }
+        index += 1;
+    }
+    table
+};
+
+/// The unary operators that stand in the interpreter itself.
+const fn inline_unary(op: Op, semantics: Semantics) -> Option<Code> {
+    let guarded = matches!(semantics, Semantics::Protected);
+    Some(match op {
+        Op::Neg => Code::Neg,
+        Op::Abs => Code::Abs,
+        Op::Pow2 => Code::Square,
+        Op::Pow3 => Code::Cube,
+        Op::Sqrt if guarded => Code::GuardedSqrt,
+        Op::Sqrt => Code::Sqrt,
+        Op::Inv if guarded => Code::GuardedInverse,
+        Op::Inv => Code::Inverse,
+        _ => return None,
+    })
+}
