@@ -43,7 +43,7 @@ fn digest(instance: Arc<Instance>, config: SearchConfig, seed: u64) -> u64 {
     let mut observer = |generation: &Generation<'_>| {
         for i in generation.population.iter() {
             let (mse, fitness) = (i.score.mse.to_bits(), i.score.fitness.to_bits());
-            write!(text, "{}|{mse:x}|{fitness:x}|{}|{:?}|", i.tree(), i.origin.name(), i.parents).expect("a string");
+            write!(text, "{}|{mse:x}|{fitness:x}|{}|{:?}|", i.tree, i.origin.name(), i.parents).expect("a string");
             if let Some(edit) = &i.edit {
                 write!(text, "{},{},", edit.parent, edit.node).expect("a string");
                 match &edit.replacement {
