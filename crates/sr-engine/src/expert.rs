@@ -7,7 +7,7 @@ use sr_expr::{Expr, Node, Op};
 
 use crate::brood::as_tree;
 use crate::random::Rng;
-use crate::{Brood, Edit, Instance, Origin, Parents, Policy, Population, PrimitiveSet, Replacement, State};
+use crate::{Brood, Edit, Instance, Limits, Origin, Parents, Policy, Population, PrimitiveSet, Replacement, State};
 
 /// Probability that a terminal is a variable rather than a listed constant.
 const VARIABLE_PROBABILITY: f64 = 0.7;
@@ -86,29 +86,36 @@ fn tournament(state: &State<'_>, rng: &mut Rng) -> usize {
     let population: &Population = state.population;
     let size = state.config.tournament_size.min(population.len());
     // Floyd's sampling without replacement (Bentley & Floyd, 1987): one draw for each contestant.
-    let mut drawn = SmallVec::<[usize; 16]>::new();
-    for last in population.len() - size..population.len() {
+    let mut drawn = [0; 16];
+    let mut many;
+    let drawn = if size <= drawn.len() {
+        &mut drawn[..size]
+    } else {
+        many = vec![0; size];
+        &mut many[..]
+    };
+    let mut winner = (0, f64::NEG_INFINITY);
+    for count in 0..size {
+        let last = population.len() - size + count;
         let candidate = rng.below(last + 1);
-        drawn.push(if drawn.contains(&candidate) { last } else { candidate });
-    }
-    let mut winner = drawn[0];
-    for &index in &drawn[1..] {
-        if population.score(index).fitness > population.score(winner).fitness {
-            winner = index;
+        let index = if drawn[..count].iter().any(|&index| index == candidate) { last } else { candidate };
+        drawn[count] = index;
+        let fitness = population.score(index).fitness;
+        if count == 0 || fitness > winner.1 {
+            winner = (index, fitness);
         }
     }
-    winner
+    winner.0
 }
 
 /// A variable with probability 0.7, else a listed constant; always a variable without constants, and the reverse.
+#[inline]
 fn terminal(primitives: &PrimitiveSet, rng: &mut Rng) -> Node {
     let constants = primitives.constants();
     let variables = usize::from(primitives.n_variables());
-    if variables > 0 && (constants.is_empty() || rng.chance(VARIABLE_PROBABILITY)) {
-        Node::Var(rng.below(variables) as u16)
-    } else {
-        Node::Const(*rng.choose(constants))
-    }
+    let is_variable = variables > 0 && (constants.is_empty() || rng.chance(VARIABLE_PROBABILITY));
+    let index = rng.below(if is_variable { variables } else { constants.len() });
+    if is_variable { Node::Var(index as u16) } else { Node::Const(constants[index]) }
 }
 
 /// A random tree, `depth` edges deep at most: a terminal at that depth, or below the root with probability 0.3; else a
@@ -119,12 +126,32 @@ pub fn random_tree(primitives: &PrimitiveSet, depth: usize, rng: &mut Rng) -> Ex
     Expr::new(nodes.into_vec()).expect("operands are written before their operator")
 }
 
+/// Where the nodes of a random tree go.
+trait Growth {
+    fn push(&mut self, node: Node);
+}
+
+impl Growth for Nodes {
+    #[inline]
+    fn push(&mut self, node: Node) {
+        Nodes::push(self, node);
+    }
+}
+
+/// Counts the nodes of a tree that may be too large to be kept.
+impl Growth for usize {
+    #[inline]
+    fn push(&mut self, _: Node) {
+        *self += 1;
+    }
+}
+
 /// Unary and binary operators.
 fn by_arity(primitives: &PrimitiveSet) -> [Ops; 2] {
     [1, 2].map(|arity| primitives.ops_of(arity).collect())
 }
 
-fn grow(primitives: &PrimitiveSet, ops: &[Ops; 2], depth: usize, root: bool, rng: &mut Rng, nodes: &mut Nodes) {
+fn grow(primitives: &PrimitiveSet, ops: &[Ops; 2], depth: usize, root: bool, rng: &mut Rng, nodes: &mut impl Growth) {
     let [unary, binary] = ops;
     let no_operators = unary.is_empty() && binary.is_empty();
     if depth == 0 || no_operators || (!root && rng.chance(TERMINAL_PROBABILITY)) {
@@ -166,13 +193,16 @@ pub(crate) fn initial_population(
     for x in &variables {
         forms.extend(primitives.ops_of(1).map(|op| Expr::unary(op, x)));
     }
-    forms.retain(|form| form.size() <= config.limits.max_size);
+    let (Limits { max_size, max_depth }, ops) = (config.limits, by_arity(primitives));
+    forms.retain(|form| form.size() <= max_size);
     forms.truncate(config.population_size);
     while forms.len() < config.population_size {
         let mut rng = rng(forms.len() as u32);
-        let tree = (0..INITIAL_ATTEMPTS)
-            .map(|_| random_tree(primitives, config.limits.max_depth, &mut rng))
-            .find(|tree| tree.size() <= config.limits.max_size);
+        let tree = (0..INITIAL_ATTEMPTS).find_map(|_| {
+            let (mut at, mut size) = (rng.clone(), 0);
+            grow(primitives, &ops, max_depth, true, &mut rng, &mut size);
+            (size <= max_size).then(|| random_tree(primitives, max_depth, &mut at))
+        });
         forms.push(tree.unwrap_or_else(|| Expr::leaf(terminal(primitives, &mut rng))));
     }
     forms
