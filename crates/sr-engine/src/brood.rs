@@ -241,9 +241,14 @@ impl Change {
 /// Nodes that are one whole tree, as one.
 #[allow(unsafe_code)]
 pub(crate) fn as_tree(nodes: &[Node]) -> &Tree {
-    debug_assert!(sr_expr::Expr::new(nodes.to_vec()).is_ok());
+    debug_assert!(is_one_tree(nodes));
     // SAFETY: `Tree` is a transparent wrapper of `[Node]`, so both have the same layout and metadata.
     unsafe { &*(std::ptr::from_ref(nodes) as *const Tree) }
+}
+
+fn is_one_tree(nodes: &[Node]) -> bool {
+    let roots = nodes.iter().try_fold(0_usize, |roots, node| roots.checked_sub(node.arity()).map(|left| left + 1));
+    roots == Some(1)
 }
 
 /// A hash for looking up, where trees are compared too: a word at a time, and no care for its low bits.

@@ -98,7 +98,7 @@ fn tournament(state: &State<'_>, rng: &mut Rng) -> usize {
     for count in 0..size {
         let last = population.len() - size + count;
         let candidate = rng.below(last + 1);
-        let index = if drawn[..count].iter().any(|&index| index == candidate) { last } else { candidate };
+        let index = if drawn[..count].contains(&candidate) { last } else { candidate };
         drawn[count] = index;
         let fitness = population.score(index).fitness;
         if count == 0 || fitness > winner.1 {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use smallvec::SmallVec;
-use sr_expr::{Columns, Expr, Scratch};
+use sr_expr::{Columns, Expr, Scratch, Tree};
 
 use crate::expert::initial_population;
 use crate::known::Known;
@@ -59,7 +59,7 @@ impl StopReason {
 pub struct Evaluations {
     /// Individuals whose fitness was needed, computed or looked up.
     pub search: u64,
-    /// Those among them whose form stood in the generation before, so that their score was looked up.
+    /// Those among them whose form stood in the generation before.
     pub duplicates: u64,
     /// Offspring that policies proposed, those refused as met before included.
     pub proposals: u64,
@@ -192,7 +192,7 @@ pub struct Search {
     /// The next generation's children, then empty until the next; so are their scores.
     brood: Brood,
     scores: Vec<Score>,
-    /// The population's trees while children are scored.
+    /// Forms whose score need not be computed again.
     known: Known,
     /// Who lives on, see [`Population::succeed`].
     survivors: Vec<u32>,
@@ -382,6 +382,7 @@ impl Search {
     fn end(&mut self, reason: StopReason) {
         self.elapsed = self.started.elapsed();
         self.stop = Some(reason);
+        (self.brood, self.known) = Default::default(); // no children will come
         tracing::debug!(
             problem = self.instance.id(),
             reason = reason.name(),
@@ -431,21 +432,16 @@ impl Search {
         self.note_solved();
     }
 
-    /// Scores the children, those that stand in the population by looking it up, and counts the latter. `None` if the
-    /// time is over.
+    /// Scores the children and counts those whose form stands in the population. `None` if the time is over.
     fn score_children(&mut self) -> Option<u64> {
-        self.known.learn(&self.population);
+        let Search { known, population, brood, scores, evaluator, instance, config, deadline, generation, .. } = self;
+        known.see(population, *generation);
         let mut duplicates = 0;
-        for child in 0..self.brood.len() {
-            let tree = self.brood.tree(child);
-            let score = match self.known.find(&self.population, tree, self.brood.hash(child)) {
-                Some(index) => {
-                    duplicates += 1;
-                    self.population.score(index)
-                }
-                None => self.evaluator.score(tree, &self.instance, &self.config, self.deadline)?,
-            };
-            self.scores.push(score);
+        for child in 0..brood.len() {
+            let score = |tree: &Tree| evaluator.score(tree, instance, config, *deadline);
+            let (score, is_duplicate) = known.score(brood.tree(child), brood.hash(child), *generation, score)?;
+            duplicates += u64::from(is_duplicate);
+            scores.push(score);
         }
         Some(duplicates)
     }
