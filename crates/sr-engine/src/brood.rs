@@ -42,6 +42,8 @@ struct Slot {
     start: usize,
     size: u32,
     hash: u64,
+    /// Its form among those that the search knows, once it is scored.
+    form: u32,
     origin: Origin,
     parents: Parents,
     change: Change,
@@ -113,7 +115,7 @@ impl Brood {
         };
         let Offspring { tree, origin, parents, log_prob, .. } = *child;
         let (size, hash) = (tree.size() as u32, quick_hash(tree));
-        self.slots.push(Slot { start, size, hash, origin, parents, change, log_prob });
+        self.slots.push(Slot { start, size, hash, form: u32::MAX, origin, parents, change, log_prob });
     }
 
     /// Adds the child that `edit` makes of `population`, or a copy of the edit's parent if the child has more than
@@ -147,7 +149,7 @@ impl Brood {
         self.nodes.extend_from_slice(&parent.nodes()[cut.end..]);
         let (size, hash) = (size as u32, quick_hash(as_tree(&self.nodes[start..])));
         let change = Change::new(edit, cut.start);
-        self.slots.push(Slot { start, size, hash, origin, parents, change, log_prob: None });
+        self.slots.push(Slot { start, size, hash, form: u32::MAX, origin, parents, change, log_prob: None });
     }
 
     /// Says of the last child who made it.
@@ -203,6 +205,17 @@ impl Brood {
     #[inline]
     pub(crate) fn hash(&self, index: usize) -> u64 {
         self.slots[index].hash
+    }
+
+    /// The number that the search gave to the form of one.
+    #[inline]
+    pub(crate) fn form(&self, index: usize) -> u32 {
+        self.slots[index].form
+    }
+
+    #[inline]
+    pub(crate) fn set_form(&mut self, index: usize, form: u32) {
+        self.slots[index].form = form;
     }
 
     fn tree_of(&self, slot: &Slot) -> &Tree {

@@ -2,12 +2,12 @@
 
 use sr_expr::{Node, Tree};
 
+use crate::Score;
 use crate::brood::as_tree;
-use crate::{Population, Score};
 
 /// Marks a place of the table that is free.
 const FREE: u32 = u32::MAX;
-/// Forms that are remembered, if the population is not larger than a quarter of it.
+/// Forms that are remembered, or twice what one generation needs.
 const CAPACITY: usize = 1024;
 
 /// Remembers the score of every form met since it was last full: a search makes the same small forms again and again.
@@ -27,70 +27,61 @@ struct Form {
     start: usize,
     size: usize,
     score: Score,
-    /// The last generation whose population was seen to have it.
+    /// The last generation that it stood in, as far as was told.
     generation: Option<u32>,
 }
 
 impl Known {
-    /// Notes which forms a population has. There is room for as many children after it.
-    pub(crate) fn see(&mut self, population: &Population, generation: u32) {
-        let capacity = CAPACITY.max(4 * population.len());
-        if self.places.len() < 2 * capacity || self.forms.len() + 2 * population.len() > capacity {
-            self.nodes.clear();
-            self.forms.clear();
-            self.places.clear();
-            self.places.resize((2 * capacity).next_power_of_two(), FREE);
-        }
-        for index in 0..population.len() {
-            let (tree, hash) = (population.tree(index), population.hash(index));
-            let form = match self.place(tree, hash) {
-                Ok(form) => form,
-                Err(place) => self.insert(place, tree, hash, population.score(index)),
-            };
-            self.forms[form].generation = Some(generation);
-        }
+    /// Whether as many more forms may be remembered.
+    pub(crate) fn has_room(&self, count: usize) -> bool {
+        2 * (self.forms.len() + count) <= self.places.len()
     }
 
-    /// The score of a tree, and whether it stands in the population seen last; or `score` of it, which is remembered.
+    /// Forgets everything and makes room for twice as many forms at least.
+    pub(crate) fn clear(&mut self, count: usize) {
+        self.nodes.clear();
+        self.forms.clear();
+        self.places.clear();
+        self.places.resize((2 * CAPACITY.max(2 * count)).next_power_of_two(), FREE);
+    }
+
+    /// The form of a tree, remembered from now on with the score that `score` gives, if that is not `None`.
     ///
     /// - hash: the tree's in its brood
     #[inline]
-    pub(crate) fn score(
-        &mut self,
-        tree: &Tree,
-        hash: u64,
-        generation: u32,
-        score: impl FnOnce(&Tree) -> Option<Score>,
-    ) -> Option<(Score, bool)> {
-        match self.place(tree, hash) {
-            Ok(form) => Some((self.forms[form].score, self.forms[form].generation == Some(generation))),
-            Err(place) => {
-                let score = score(tree)?;
-                self.insert(place, tree, hash, score);
-                Some((score, false))
-            }
-        }
-    }
-
-    /// The form, or else the free place where its index has to stand.
-    #[inline]
-    fn place(&self, tree: &Tree, hash: u64) -> Result<usize, usize> {
+    pub(crate) fn form(&mut self, tree: &Tree, hash: u64, score: impl FnOnce() -> Option<Score>) -> Option<u32> {
         let mask = self.places.len() - 1;
         let mut place = (hash >> 32) as usize & mask; // the upper half is the better one of a product
         loop {
-            let Some(form) = self.forms.get(self.places[place] as usize) else { return Err(place) };
+            let index = self.places[place];
+            let Some(form) = self.forms.get(index as usize) else { break };
             if form.hash == hash && as_tree(&self.nodes[form.start..form.start + form.size]) == tree {
-                return Ok(self.places[place] as usize);
+                return Some(index);
             }
             place = (place + 1) & mask;
         }
+        let (form, start) = (self.forms.len() as u32, self.nodes.len());
+        self.forms.push(Form { hash, start, size: tree.size(), score: score()?, generation: None });
+        self.nodes.extend_from_slice(tree.nodes());
+        self.places[place] = form;
+        Some(form)
     }
 
-    fn insert(&mut self, place: usize, tree: &Tree, hash: u64, score: Score) -> usize {
-        let (form, start) = (self.forms.len(), self.nodes.len());
-        self.nodes.extend_from_slice(tree.nodes());
-        self.forms.push(Form { hash, start, size: tree.size(), score, generation: None });
-        self.places[place] = form as u32;
-        form
+    /// The score of a form.
+    #[inline]
+    pub(crate) fn score(&self, form: u32) -> Score {
+        self.forms[form as usize].score
+    }
+
+    /// Tells that a form stands in a generation.
+    #[inline]
+    pub(crate) fn stands_in(&mut self, form: u32, generation: u32) {
+        self.forms[form as usize].generation = Some(generation);
+    }
+
+    /// Whether a form stands in a generation, the last one told.
+    #[inline]
+    pub(crate) fn does_stand_in(&self, form: u32, generation: u32) -> bool {
+        self.forms[form as usize].generation == Some(generation)
     }
 }

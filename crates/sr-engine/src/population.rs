@@ -2,6 +2,7 @@
 
 use sr_expr::{Expr, Tree};
 
+use crate::known::Known;
 use crate::{Brood, Edit, Offspring, Origin, Parents, Score};
 
 /// An expression with its score and where it came from.
@@ -163,9 +164,17 @@ impl Population {
         scores.clear();
     }
 
-    #[inline]
-    pub(crate) fn hash(&self, index: usize) -> u64 {
-        self.individuals.hash(index)
+    /// Has every individual's form known, and known to stand in this generation, and leaves room for that many children.
+    pub(crate) fn tell(&mut self, known: &mut Known, generation: u32, children: usize) {
+        let Population { individuals, scores } = self;
+        if !known.has_room(children) {
+            known.clear(scores.len() + children);
+            for (index, &score) in scores.iter().enumerate() {
+                let form = known.form(individuals.tree(index), individuals.hash(index), || Some(score));
+                individuals.set_form(index, form.expect("there is a score"));
+            }
+        }
+        (0..scores.len()).for_each(|index| known.stands_in(individuals.form(index), generation));
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use smallvec::SmallVec;
-use sr_expr::{Columns, Expr, Scratch, Tree};
+use sr_expr::{Columns, Expr, Scratch};
 
 use crate::expert::initial_population;
 use crate::known::Known;
@@ -435,13 +435,15 @@ impl Search {
     /// Scores the children and counts those whose form stands in the population. `None` if the time is over.
     fn score_children(&mut self) -> Option<u64> {
         let Search { known, population, brood, scores, evaluator, instance, config, deadline, generation, .. } = self;
-        known.see(population, *generation);
+        population.tell(known, *generation, brood.len());
         let mut duplicates = 0;
         for child in 0..brood.len() {
-            let score = |tree: &Tree| evaluator.score(tree, instance, config, *deadline);
-            let (score, is_duplicate) = known.score(brood.tree(child), brood.hash(child), *generation, score)?;
-            duplicates += u64::from(is_duplicate);
-            scores.push(score);
+            let tree = brood.tree(child);
+            let score = || evaluator.score(tree, instance, config, *deadline);
+            let form = known.form(tree, brood.hash(child), score)?;
+            brood.set_form(child, form);
+            scores.push(known.score(form));
+            duplicates += u64::from(known.does_stand_in(form, *generation));
         }
         Some(duplicates)
     }

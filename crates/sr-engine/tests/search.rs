@@ -162,6 +162,18 @@ fn resuming_a_recorded_state_goes_on_as_the_search_did() {
 }
 
 #[test]
+fn a_small_recorded_population_grows_to_the_size_asked_for() {
+    let config = SearchConfig { population_size: 5000, generations: 4, ..SearchConfig::basic() };
+    let config = SearchConfig { tournament_size: 1, elitism: 0, ..config };
+    let population = ["x0 + x1", "x1 * x0 * 2.5"].map(|text| text.parse().expect(text)).to_vec();
+    let recorded = Recorded { generation: 1, population, best: None, stagnation: 0 };
+    let mut resumed = Search::resume_from(instance("p", &ARITH, HARD, 10), config, 4, recorded).expect("config");
+    let outcome = run(std::slice::from_mut(&mut resumed), &mut Expert, &mut [()]).remove(0);
+    assert_eq!(outcome.evaluations.search, 2 * 5000);
+    assert_eq!(resumed.state().population.len(), 5000);
+}
+
+#[test]
 fn limits_end_a_search_for_the_reason_they_say() {
     let run_with = |formula: &str, config: SearchConfig| {
         let mut search = Search::new(instance("p", &ARITH, formula, 50), config, 1).expect("config");
