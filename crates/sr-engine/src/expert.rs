@@ -74,7 +74,7 @@ fn mutation(state: &State<'_>, rng: &mut Rng, brood: &mut Brood) {
     if rng.chance(POINT_MUTATION_PROBABILITY) {
         written.push(terminal(primitives, rng));
     } else {
-        grow(primitives, &by_arity(primitives), MUTATION_DEPTH, true, rng, &mut written);
+        Grower::new(primitives).grow(MUTATION_DEPTH, true, rng, &mut written);
     }
     let index = index as u32;
     let edit = Edit { parent: index, node: cut, replacement: Replacement::Written(Cow::Borrowed(as_tree(&written))) };
@@ -122,48 +122,58 @@ fn terminal(primitives: &PrimitiveSet, rng: &mut Rng) -> Node {
 /// unary operator with probability 0.35, else a binary one.
 pub fn random_tree(primitives: &PrimitiveSet, depth: usize, rng: &mut Rng) -> Expr {
     let mut nodes = Nodes::new();
-    grow(primitives, &by_arity(primitives), depth, true, rng, &mut nodes);
+    Grower::new(primitives).grow(depth, true, rng, &mut nodes);
     Expr::new(nodes.into_vec()).expect("operands are written before their operator")
 }
 
-/// Where the nodes of a random tree go.
-trait Growth {
-    fn push(&mut self, node: Node);
+/// Draws random trees.
+struct Grower<'a> {
+    primitives: &'a PrimitiveSet,
+    unary: Ops,
+    binary: Ops,
 }
 
-impl Growth for Nodes {
-    #[inline]
-    fn push(&mut self, node: Node) {
-        Nodes::push(self, node);
+impl<'a> Grower<'a> {
+    fn new(primitives: &'a PrimitiveSet) -> Self {
+        Grower { primitives, unary: primitives.ops_of(1).collect(), binary: primitives.ops_of(2).collect() }
     }
-}
 
-/// Counts the nodes of a tree that may be too large to be kept.
-impl Growth for usize {
-    #[inline]
-    fn push(&mut self, _: Node) {
-        *self += 1;
+    /// Writes a tree.
+    fn grow(&self, depth: usize, is_root: bool, rng: &mut Rng, nodes: &mut Nodes) {
+        match self.operator(depth, is_root, rng) {
+            None => nodes.push(terminal(self.primitives, rng)),
+            Some(op) => {
+                (0..op.arity()).for_each(|_| self.grow(depth - 1, false, rng, nodes));
+                nodes.push(Node::Op(op));
+            }
+        }
     }
-}
 
-/// Unary and binary operators.
-fn by_arity(primitives: &PrimitiveSet) -> [Ops; 2] {
-    [1, 2].map(|arity| primitives.ops_of(arity).collect())
-}
+    /// The size of the tree that [`grow`](Self::grow) would write, which may be large. It draws the same numbers.
+    fn size(&self, depth: usize, rng: &mut Rng) -> usize {
+        let mut size = 0;
+        let mut open = SmallVec::<[usize; 32]>::from_slice(&[depth]);
+        while let Some(depth) = open.pop() {
+            size += 1;
+            match self.operator(depth, size == 1, rng) {
+                None => drop(terminal(self.primitives, rng)),
+                Some(op) => (0..op.arity()).for_each(|_| open.push(depth - 1)),
+            }
+        }
+        size
+    }
 
-fn grow(primitives: &PrimitiveSet, ops: &[Ops; 2], depth: usize, root: bool, rng: &mut Rng, nodes: &mut impl Growth) {
-    let [unary, binary] = ops;
-    let no_operators = unary.is_empty() && binary.is_empty();
-    if depth == 0 || no_operators || (!root && rng.chance(TERMINAL_PROBABILITY)) {
-        nodes.push(terminal(primitives, rng));
-        return;
+    /// The operator of the next node, which is a terminal if there is none.
+    #[inline(always)]
+    fn operator(&self, depth: usize, is_root: bool, rng: &mut Rng) -> Option<Op> {
+        let Grower { unary, binary, .. } = self;
+        let no_operators = unary.is_empty() && binary.is_empty();
+        if depth == 0 || no_operators || (!is_root && rng.chance(TERMINAL_PROBABILITY)) {
+            return None;
+        }
+        let is_unary = binary.is_empty() || (!unary.is_empty() && rng.chance(UNARY_PROBABILITY));
+        Some(*rng.choose(if is_unary { unary } else { binary }))
     }
-    let is_unary = binary.is_empty() || (!unary.is_empty() && rng.chance(UNARY_PROBABILITY));
-    let op = *rng.choose(if is_unary { unary } else { binary });
-    for _ in 0..op.arity() {
-        grow(primitives, ops, depth - 1, false, rng, nodes);
-    }
-    nodes.push(Node::Op(op));
 }
 
 /// The initial population of the reference engine, in this order and then cut to size: every variable; every constant;
@@ -193,15 +203,16 @@ pub(crate) fn initial_population(
     for x in &variables {
         forms.extend(primitives.ops_of(1).map(|op| Expr::unary(op, x)));
     }
-    let (Limits { max_size, max_depth }, ops) = (config.limits, by_arity(primitives));
+    let Limits { max_size, max_depth } = config.limits;
     forms.retain(|form| form.size() <= max_size);
     forms.truncate(config.population_size);
+    let grower = Grower::new(primitives);
     while forms.len() < config.population_size {
         let mut rng = rng(forms.len() as u32);
         let tree = (0..INITIAL_ATTEMPTS).find_map(|_| {
-            let (mut at, mut size) = (rng.clone(), 0);
-            grow(primitives, &ops, max_depth, true, &mut rng, &mut size);
-            (size <= max_size).then(|| random_tree(primitives, max_depth, &mut at))
+            let mut start = rng.clone();
+            let size = grower.size(max_depth, &mut rng);
+            (size <= max_size).then(|| random_tree(primitives, max_depth, &mut start))
         });
         forms.push(tree.unwrap_or_else(|| Expr::leaf(terminal(primitives, &mut rng))));
     }
