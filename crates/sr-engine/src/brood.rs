@@ -275,3 +275,67 @@ fn quick_hash(tree: &Tree) -> u64 {
         (hash.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use sr_expr::Expr;
+
+    use super::*;
+    use crate::{Member, Score};
+
+    fn expr(text: &str) -> Expr {
+        text.parse().expect(text)
+    }
+
+    fn written(parent: u32, node: u32, tree: &Tree) -> Edit<'_> {
+        Edit { parent, node, replacement: Replacement::Written(Cow::Borrowed(tree)) }
+    }
+
+    #[test]
+    fn what_is_added_is_read_back() {
+        let (child, part) = (expr("x0 * sin(x1)"), expr("sin(x1)"));
+        let with_edit = Offspring {
+            tree: &child,
+            origin: Origin::Mutation,
+            parents: Parents::One(3),
+            edit: Some(written(3, 1, &part)),
+            log_prob: Some(-1.5),
+        };
+        let graft = Edit { parent: 1, node: 2, replacement: Replacement::Donor { parent: 4, node: 0 } };
+        let all = [
+            Offspring::orphan(&part, Origin::Random),
+            Offspring { edit: Some(graft), parents: Parents::Two(1, 4), ..with_edit.clone() },
+            with_edit,
+        ];
+        let mut brood = Brood::default();
+        all.iter().for_each(|child| brood.push(child));
+        assert!(brood.iter().eq(all.iter().cloned()));
+        brood.set_last_origin(Origin::Fallback);
+        let mut kept = [false, true].into_iter();
+        brood.retain_from(1, |_| kept.next().expect("two are asked for"));
+        assert!(brood.iter().map(|child| child.origin).eq([Origin::Random, Origin::Fallback]));
+        brood.clear();
+        assert!(brood.is_empty() && brood.get(0).is_none());
+    }
+
+    #[test]
+    fn a_graft_is_its_edit_or_a_copy_of_the_parent() {
+        let (parents, part) = ([expr("x0 * sin(x1)"), expr("x2 + 1.0")], expr("cos(x3)"));
+        let population =
+            parents.iter().map(|tree| Member::new(Offspring::orphan(tree, Origin::Random), Score::INVALID));
+        let population = Population::new(population);
+        let donor = Edit { parent: 0, node: 2, replacement: Replacement::Donor { parent: 1, node: 2 } };
+        let edits = [written(0, 0, &part), written(0, 3, &part), donor];
+        let mut brood = Brood::default();
+        for edit in &edits {
+            brood.graft(&population, edit, 9, Origin::Crossover, Parents::None);
+        }
+        brood.graft(&population, &edits[0], 4, Origin::Crossover, Parents::None);
+        let forms: Vec<String> = brood.iter().map(|child| child.tree.to_string()).collect();
+        assert_eq!(forms, ["(cos(x3) * sin(x1))", "cos(x3)", "(x0 * (x2 + 1.0))", "(x0 * sin(x1))"]);
+        for (child, edit) in brood.iter().zip(edits.into_iter().chain([Edit::copy(0, &parents[0])])) {
+            assert_eq!(edit.apply(&population).as_deref(), Some(child.tree));
+            assert_eq!(child.edit, Some(edit));
+        }
+    }
+}

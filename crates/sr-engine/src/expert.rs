@@ -54,13 +54,10 @@ impl Expert {
 /// Replaces a random subtree of one parent by a random subtree of another. Too large: a copy of the first parent.
 fn crossover(state: &State<'_>, rng: &mut Rng, brood: &mut Brood) {
     let (receiver, donor) = (tournament(state, rng), tournament(state, rng));
-    let (cut, from) = (
-        rng.below(state.population.tree(receiver).size()) as u32,
-        rng.below(state.population.tree(donor).size()) as u32,
-    );
+    let mut node_of = |index: usize| rng.below(state.population.tree(index).size()) as u32;
+    let (node, graft) = (node_of(receiver), node_of(donor));
     let (receiver, donor) = (receiver as u32, donor as u32);
-    let replacement = Replacement::Donor { parent: donor, node: from };
-    let edit = Edit { parent: receiver, node: cut, replacement };
+    let edit = Edit { parent: receiver, node, replacement: Replacement::Donor { parent: donor, node: graft } };
     let parents = Parents::Two(receiver, donor);
     brood.graft(state.population, &edit, state.limits().max_size, Origin::Crossover, parents);
 }
@@ -69,16 +66,16 @@ fn crossover(state: &State<'_>, rng: &mut Rng, brood: &mut Brood) {
 fn mutation(state: &State<'_>, rng: &mut Rng, brood: &mut Brood) {
     let primitives = state.instance.primitives();
     let index = tournament(state, rng);
-    let cut = rng.below(state.population.tree(index).size()) as u32;
+    let node = rng.below(state.population.tree(index).size()) as u32;
     let mut written = Nodes::new();
     if rng.chance(POINT_MUTATION_PROBABILITY) {
         written.push(terminal(primitives, rng));
     } else {
         Grower::new(primitives).grow(MUTATION_DEPTH, true, rng, &mut written);
     }
-    let index = index as u32;
-    let edit = Edit { parent: index, node: cut, replacement: Replacement::Written(Cow::Borrowed(as_tree(&written))) };
-    brood.graft(state.population, &edit, state.limits().max_size, Origin::Mutation, Parents::One(index));
+    let parent = index as u32;
+    let edit = Edit { parent, node, replacement: Replacement::Written(Cow::Borrowed(as_tree(&written))) };
+    brood.graft(state.population, &edit, state.limits().max_size, Origin::Mutation, Parents::One(parent));
 }
 
 /// Index of the fittest of `tournament_size` distinct individuals; the first drawn of equals.

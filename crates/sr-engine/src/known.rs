@@ -27,7 +27,7 @@ struct Form {
     start: usize,
     size: usize,
     score: Score,
-    /// The last generation that it stood in, as far as was told.
+    /// The last generation that it stood in.
     generation: Option<u32>,
 }
 
@@ -73,15 +73,15 @@ impl Known {
         self.forms[form as usize].score
     }
 
-    /// Tells that a form stands in a generation.
+    /// Notes that a form stands in a generation.
     #[inline]
-    pub(crate) fn stands_in(&mut self, form: u32, generation: u32) {
+    pub(crate) fn mark(&mut self, form: u32, generation: u32) {
         self.forms[form as usize].generation = Some(generation);
     }
 
-    /// Whether a form stands in a generation, the last one told.
+    /// Whether a form was last marked as one of this generation.
     #[inline]
-    pub(crate) fn does_stand_in(&self, form: u32, generation: u32) -> bool {
+    pub(crate) fn is_marked(&self, form: u32, generation: u32) -> bool {
         self.forms[form as usize].generation == Some(generation)
     }
 }

@@ -164,8 +164,8 @@ impl Population {
         scores.clear();
     }
 
-    /// Has every individual's form known, and known to stand in this generation, and leaves room for that many children.
-    pub(crate) fn tell(&mut self, known: &mut Known, generation: u32, children: usize) {
+    /// Marks its forms in `known` as those of this generation, and sees to it that there is room for the children's.
+    pub(crate) fn mark_in(&mut self, known: &mut Known, generation: u32, children: usize) {
         let Population { individuals, scores } = self;
         if !known.has_room(children) {
             known.clear(scores.len() + children);
@@ -174,7 +174,7 @@ impl Population {
                 individuals.set_form(index, form.expect("there is a score"));
             }
         }
-        (0..scores.len()).for_each(|index| known.stands_in(individuals.form(index), generation));
+        (0..scores.len()).for_each(|index| known.mark(individuals.form(index), generation));
     }
 }
 

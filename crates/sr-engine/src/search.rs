@@ -394,7 +394,7 @@ impl Search {
     /// Takes back the brood to which a policy has added `wanted` children.
     fn accept(&mut self, brood: Brood, wanted: usize) {
         let before = self.n_children() - wanted;
-        let proposed = brood.len() - before;
+        let proposed = brood.len().checked_sub(before).expect("a policy only adds to a brood");
         debug_assert!(self.config.unique || proposed == wanted, "a policy proposes as many offspring as wanted");
         self.evaluations.proposals += proposed as u64;
         self.brood = brood;
@@ -435,7 +435,7 @@ impl Search {
     /// Scores the children and counts those whose form stands in the population. `None` if the time is over.
     fn score_children(&mut self) -> Option<u64> {
         let Search { known, population, brood, scores, evaluator, instance, config, deadline, generation, .. } = self;
-        population.tell(known, *generation, brood.len());
+        population.mark_in(known, *generation, brood.len());
         let mut duplicates = 0;
         for child in 0..brood.len() {
             let tree = brood.tree(child);
@@ -443,7 +443,7 @@ impl Search {
             let form = known.form(tree, brood.hash(child), score)?;
             brood.set_form(child, form);
             scores.push(known.score(form));
-            duplicates += u64::from(known.does_stand_in(form, *generation));
+            duplicates += u64::from(known.is_marked(form, *generation));
         }
         Some(duplicates)
     }
@@ -474,10 +474,10 @@ impl Search {
     /// Notes the fittest individual of the population at or below the early-stop error.
     fn note_solved(&mut self) {
         let Some(threshold) = self.config.early_stop_mse else { return };
-        let solving = self.population.iter().filter(|i| i.score.mse <= threshold);
-        for candidate in solving {
-            if self.solved.as_ref().is_none_or(|solved| candidate.score.fitness > solved.score.fitness) {
-                self.solved = Some(candidate.into());
+        for index in 0..self.population.len() {
+            let Score { mse, fitness } = self.population.score(index);
+            if mse <= threshold && self.solved.as_ref().is_none_or(|solved| fitness > solved.score.fitness) {
+                self.solved = self.population.get(index).map(Individual::from);
                 self.extra_left = self.config.extra_generations;
             }
         }
@@ -492,7 +492,7 @@ impl Search {
 /// A search's result depends on its instance, configuration, seed and policy, not on the others in the batch.
 ///
 /// # Panics
-/// If there are not as many observers as searches, or the policy proposes for another number of states.
+/// If there are not as many observers as searches, or the policy takes offspring out of a brood.
 pub fn run<O: Observer>(searches: &mut [Search], policy: &mut dyn Policy, observers: &mut [O]) -> Vec<Outcome> {
     assert_eq!(searches.len(), observers.len(), "one observer a search");
     searches.iter_mut().filter(|search| search.stop.is_none()).for_each(Search::start_clock);
