@@ -9,7 +9,7 @@ use sr_corpus::{
     Corpus, Direct, Error, Example, OneStep, Options, Problems, Side, Split, Targets, convert_problems, convert_trace,
     find_problems, one_step,
 };
-use sr_engine::{Expert, Offspring, Origin, Policy, Search, SearchConfig, State, run};
+use sr_engine::{Brood, Expert, Origin, Policy, Search, SearchConfig, State, run};
 use sr_problems::{Generator, ProblemSet, RandomParams, SetParams, parse_operators};
 use sr_prompt::{PromptState, PromptWriter};
 use sr_trace::{
@@ -30,10 +30,10 @@ struct Fixture {
 struct Reading<'a>(&'a mut Vec<Vec<i32>>);
 
 impl Policy for Reading<'_> {
-    fn propose(&mut self, states: &[State<'_>], wanted: &[usize]) -> Vec<Vec<Offspring>> {
+    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
         let writer = PromptWriter::default();
         self.0.extend(states.iter().map(|state| writer.write(&PromptState::of(state)).expect("a prompt")));
-        Expert.propose(states, wanted)
+        Expert.propose(states, wanted, broods);
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use sr_engine::{
-    Deadline, Evaluator, Expert, INVALID_FITNESS, Individual, Instance, Policy, Score, SearchConfig, State,
+    Brood, Deadline, Evaluator, Expert, INVALID_FITNESS, Instance, Member, Offspring, Policy, Score, SearchConfig,
+    State,
 };
 use sr_expr::Tree;
 use sr_trace::{Label, LabelParams, LabelSet, StateLabels, TraceReader, TraceWriter, Trajectory};
@@ -41,31 +42,24 @@ impl Labeller for ExpertLabeller {
     }
 
     fn label(&mut self, state: &State<'_>, wanted: usize) -> Vec<Label> {
-        let known: HashMap<&Tree, Score> = state.population.iter().map(|i| (i.tree(), i.score)).collect();
-        let proposed = Expert.propose(&[*state], &[wanted]).pop().unwrap_or_default();
-        let label = |child: sr_engine::Offspring| {
-            let score = known.get(&*child.expr).copied();
+        let known: HashMap<&Tree, Score> = state.population.iter().map(|i| (i.tree, i.score)).collect();
+        let mut brood = Brood::default();
+        Expert.propose(&[*state], &[wanted], std::slice::from_mut(&mut brood));
+        let label = |child: Offspring<'_>| {
+            let score = known.get(child.tree).copied();
             let score = score
-                .or_else(|| self.evaluator.score(&child.expr, state.instance, state.config, Deadline::NEVER))
+                .or_else(|| self.evaluator.score(child.tree, state.instance, state.config, Deadline::NEVER))
                 .expect("there is no deadline");
-            let gain = |over: &Individual| (score.fitness - over.score.fitness) as f32;
-            let parent = child.parents.iter().next().and_then(|index| state.population.get(index as usize));
+            let gain = |over: Score| (score.fitness - over.fitness) as f32;
+            let parent = child.parents.iter().next().map(|index| state.population.score(index as usize));
             Label {
                 gain_parent: parent.map_or(0.0, gain),
-                gain_best: gain(state.best),
+                gain_best: gain(state.best.score),
                 weight: 1.0,
-                child: (&Individual {
-                    expr: child.expr,
-                    score,
-                    origin: child.origin,
-                    parents: child.parents,
-                    edit: child.edit,
-                    log_prob: child.log_prob,
-                })
-                    .into(),
+                child: Member::new(child, score).into(),
             }
         };
-        proposed.into_iter().map(label).collect()
+        brood.iter().map(label).collect()
     }
 }
 

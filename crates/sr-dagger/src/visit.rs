@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{
-    Budget, Deadline, Evaluator, Individual, Instance, Origin, Population, PrimitiveSet, Score, SearchConfig, State,
-    Survival,
+    Budget, Deadline, Evaluator, Individual, Instance, Member, Origin, Population, PrimitiveSet, Score, SearchConfig,
+    State, Survival,
 };
 use sr_expr::Expr;
 use sr_trace::{GenerationRecord, IndividualRecord, Trajectory};
@@ -59,10 +59,10 @@ pub fn visit(
         match &best {
             Some(_) if !record.improved => stagnation += 1,
             // A search that was continued may have known a better individual, but it is not recorded.
-            _ => (best, stagnation) = (Some(population[record.best_index as usize].clone()), 0),
+            _ => (best, stagnation) = (population.get(record.best_index as usize).map(Individual::from), 0),
         }
         if config.unique {
-            seen.extend(population.iter().map(|individual| individual.tree().hash64()));
+            seen.extend(population.iter().map(|individual| individual.tree.hash64()));
         }
         evaluations += match config.survival {
             _ if evaluations == 0 => population.len(),
@@ -107,10 +107,10 @@ struct Scorer<'a> {
 impl Scorer<'_> {
     fn population(&mut self, record: &GenerationRecord) -> Result<Population> {
         let individuals = record.individuals.iter().map(|i| self.individual(i, record.generation));
-        Ok(Population::new(individuals.collect::<Result<_>>()?))
+        Ok(Population::new(individuals.collect::<Result<Vec<_>>>()?))
     }
 
-    fn individual(&mut self, recorded: &IndividualRecord, generation: u32) -> Result<Individual> {
+    fn individual<'a>(&mut self, recorded: &'a IndividualRecord, generation: u32) -> Result<Member<'a>> {
         let score = match self.known.get(&recorded.expr) {
             Some(&score) => score,
             None => self.score(&recorded.expr),
@@ -126,8 +126,8 @@ impl Scorer<'_> {
                 found: score.fitness as f32,
             });
         }
-        Ok(Individual {
-            expr: Expr::clone(&recorded.expr),
+        Ok(Member {
+            tree: &recorded.expr,
             score: if unscored { Score::INVALID } else { score },
             origin: recorded.origin,
             parents: recorded.parents,

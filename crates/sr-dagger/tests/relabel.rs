@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use sr_dagger::{Counts, Error, ExpertLabeller, Labeller, label, relabel_file};
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{
-    Expert, Instance, Offspring, Policy, Population, PrimitiveSet, Score, Search, SearchConfig, State, Survival, run,
+    Brood, Expert, Instance, Policy, Population, PrimitiveSet, Score, Search, SearchConfig, State, Survival, run,
 };
 use sr_expr::{Columns, Expr, Op};
 use sr_trace::{Label, Recorder, TraceHeader, TraceReader, TraceWriter, Trajectory};
@@ -63,9 +63,9 @@ struct Spy {
 }
 
 impl Policy for Spy {
-    fn propose(&mut self, states: &[State<'_>], wanted: &[usize]) -> Vec<Vec<Offspring>> {
+    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
         self.seen.extend(states.iter().filter(|state| state.key.draw == 0).map(Seen::from));
-        Expert.propose(states, wanted)
+        Expert.propose(states, wanted, broods);
     }
 }
 

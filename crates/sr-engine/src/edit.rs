@@ -1,5 +1,7 @@
 //! A child as one change of its parent.
 
+use std::borrow::Cow;
+
 use sr_expr::{Expr, Node, Tree};
 
 use crate::Population;
@@ -7,18 +9,18 @@ use crate::Population;
 /// Replaces one subtree of a parent. Every child of crossover and mutation is exactly one edit; a child that was too
 /// large, and so became its parent, is the edit that puts the parent's root in place of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edit {
+pub struct Edit<'a> {
     /// Index of the parent in the previous generation.
     pub parent: u32,
     /// Root of the replaced subtree, a post-order index into the parent.
     pub node: u32,
     /// What comes in its place.
-    pub replacement: Replacement,
+    pub replacement: Replacement<'a>,
 }
 
 /// What an [`Edit`] puts in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Replacement {
+pub enum Replacement<'a> {
     /// A copy of a subtree of the previous generation.
     Donor {
         /// Index of the donor in the previous generation.
@@ -27,14 +29,24 @@ pub enum Replacement {
         node: u32,
     },
     /// Newly written nodes.
-    Written(Expr),
+    Written(Cow<'a, Tree>),
 }
 
-impl Edit {
+impl<'a> Edit<'a> {
     /// The edit that copies an individual unchanged.
     pub fn copy(parent: u32, tree: &Tree) -> Self {
         let node = tree.size() as u32 - 1;
         Edit { parent, node, replacement: Replacement::Donor { parent, node } }
+    }
+
+    /// The same edit with memory of its own.
+    pub fn into_owned(self) -> Edit<'static> {
+        let Edit { parent, node, replacement } = self;
+        let replacement = match replacement {
+            Replacement::Donor { parent, node } => Replacement::Donor { parent, node },
+            Replacement::Written(tree) => Replacement::Written(Cow::Owned(tree.into_owned())),
+        };
+        Edit { parent, node, replacement }
     }
 
     /// The child that the edit makes of `population`; `None` if it points outside of it.
@@ -51,7 +63,7 @@ impl Edit {
 
     /// The edit of `parent` (individual `index`) to `child` that writes the fewest nodes:
     /// the deepest subtree outside of which both agree.
-    pub fn between(index: u32, parent: &Tree, child: &Tree) -> Self {
+    pub fn between(index: u32, parent: &Tree, child: &'a Tree) -> Self {
         let mut from = parent.size() - 1;
         let mut to = child.size() - 1;
         // Descend while exactly one operand differs.
@@ -73,11 +85,11 @@ impl Edit {
                 _ => break,
             }
         }
-        Edit { parent: index, node: from as u32, replacement: Replacement::Written(child.subtree(to).to_owned()) }
+        Edit { parent: index, node: from as u32, replacement: Replacement::Written(Cow::Borrowed(child.subtree(to))) }
     }
 }
 
 fn subject(population: &Population, index: u32, node: u32) -> Option<&Tree> {
-    let tree = population.get(index as usize)?.tree();
+    let tree = population.get(index as usize)?.tree;
     ((node as usize) < tree.size()).then_some(tree)
 }

@@ -1,9 +1,13 @@
 //! The expert: genetic programming as in the reference engine ("BasicSR").
 
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
 use sr_expr::{Expr, Node, Op};
 
+use crate::brood::as_tree;
 use crate::random::Rng;
-use crate::{Edit, Instance, Offspring, Origin, Parents, Policy, Population, PrimitiveSet, Replacement, State};
+use crate::{Brood, Edit, Instance, Limits, Origin, Parents, Policy, Population, PrimitiveSet, Replacement, State};
 
 /// Probability that a terminal is a variable rather than a listed constant.
 const VARIABLE_PROBABILITY: f64 = 0.7;
@@ -18,65 +22,60 @@ const MUTATION_DEPTH: usize = 2;
 /// Random trees drawn for a place of the initial population before a terminal takes it.
 const INITIAL_ATTEMPTS: u32 = 100;
 
+/// A random tree in the making: what mutation writes has 7 nodes at most, and so needs no memory of its own.
+type Nodes = SmallVec<[Node; 8]>;
+/// Operators of one arity.
+type Ops = SmallVec<[Op; 20]>;
+
 /// Genetic programming (Koza, 1992) with tournament selection, subtree crossover and subtree mutation.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Expert;
 
 impl Policy for Expert {
-    fn propose(&mut self, states: &[State<'_>], wanted: &[usize]) -> Vec<Vec<Offspring>> {
-        let propose =
-            |(state, &wanted): (&State<'_>, &usize)| (0..wanted).map(|slot| Expert::child(state, slot)).collect();
-        states.iter().zip(wanted).map(propose).collect()
+    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
+        for ((state, &wanted), brood) in states.iter().zip(wanted).zip(broods) {
+            (0..wanted).for_each(|slot| Expert::child(state, slot, brood));
+        }
     }
 }
 
 impl Expert {
-    /// The child of one slot: crossover of two tournament winners, or mutation of one.
-    pub fn child(state: &State<'_>, slot: usize) -> Offspring {
+    /// Adds the child of one slot: crossover of two tournament winners, or mutation of one.
+    pub fn child(state: &State<'_>, slot: usize, brood: &mut Brood) {
         let mut rng = state.key.slot(slot as u32).rng();
         if rng.chance(state.config.crossover_probability) {
-            crossover(state, &mut rng)
+            crossover(state, &mut rng, brood);
         } else {
-            mutation(state, &mut rng)
+            mutation(state, &mut rng, brood);
         }
     }
 }
 
 /// Replaces a random subtree of one parent by a random subtree of another. Too large: a copy of the first parent.
-fn crossover(state: &State<'_>, rng: &mut Rng) -> Offspring {
+fn crossover(state: &State<'_>, rng: &mut Rng, brood: &mut Brood) {
     let (receiver, donor) = (tournament(state, rng), tournament(state, rng));
-    let (parent, giver) = (state.population[receiver].tree(), state.population[donor].tree());
-    let (cut, from) = (rng.below(parent.size()), rng.below(giver.size()));
-    let graft = giver.subtree(from);
-    let (expr, edit) = if parent.size() - parent.subtree(cut).size() + graft.size() > state.limits().max_size {
-        (parent.to_owned(), Edit::copy(receiver as u32, parent))
-    } else {
-        let replacement = Replacement::Donor { parent: donor as u32, node: from as u32 };
-        (parent.replaced(cut, graft), Edit { parent: receiver as u32, node: cut as u32, replacement })
-    };
-    let parents = Parents::Two(receiver as u32, donor as u32);
-    Offspring { expr, origin: Origin::Crossover, parents, edit: Some(edit), log_prob: None }
+    let mut node_of = |index: usize| rng.below(state.population.tree(index).size()) as u32;
+    let (node, graft) = (node_of(receiver), node_of(donor));
+    let (receiver, donor) = (receiver as u32, donor as u32);
+    let edit = Edit { parent: receiver, node, replacement: Replacement::Donor { parent: donor, node: graft } };
+    let parents = Parents::Two(receiver, donor);
+    brood.graft(state.population, &edit, state.limits().max_size, Origin::Crossover, parents);
 }
 
-/// Replaces a random subtree by a terminal or a small random tree. Too large: a copy of the parent.
-fn mutation(state: &State<'_>, rng: &mut Rng) -> Offspring {
-    let index = tournament(state, rng);
-    let parent = state.population[index].tree();
-    let cut = rng.below(parent.size());
+/// Replaces a random subtree by a terminal or by a small random tree. Too large: a copy of the parent.
+fn mutation(state: &State<'_>, rng: &mut Rng, brood: &mut Brood) {
     let primitives = state.instance.primitives();
-    let written = if rng.chance(POINT_MUTATION_PROBABILITY) {
-        Expr::leaf(terminal(primitives, rng))
+    let index = tournament(state, rng);
+    let node = rng.below(state.population.tree(index).size()) as u32;
+    let mut written = Nodes::new();
+    if rng.chance(POINT_MUTATION_PROBABILITY) {
+        written.push(terminal(primitives, rng));
     } else {
-        random_tree(primitives, MUTATION_DEPTH, rng)
-    };
-    let (expr, edit) = if parent.size() - parent.subtree(cut).size() + written.size() > state.limits().max_size {
-        (parent.to_owned(), Edit::copy(index as u32, parent))
-    } else {
-        let expr = parent.replaced(cut, &written);
-        (expr, Edit { parent: index as u32, node: cut as u32, replacement: Replacement::Written(written) })
-    };
-    let parents = Parents::One(index as u32);
-    Offspring { expr, origin: Origin::Mutation, parents, edit: Some(edit), log_prob: None }
+        Grower::new(primitives).grow(MUTATION_DEPTH, true, rng, &mut written);
+    }
+    let parent = index as u32;
+    let edit = Edit { parent, node, replacement: Replacement::Written(Cow::Borrowed(as_tree(&written))) };
+    brood.graft(state.population, &edit, state.limits().max_size, Origin::Mutation, Parents::One(parent));
 }
 
 /// Index of the fittest of `tournament_size` distinct individuals; the first drawn of equals.
@@ -92,61 +91,86 @@ fn tournament(state: &State<'_>, rng: &mut Rng) -> usize {
         many = vec![0; size];
         &mut many[..]
     };
+    let mut winner = (0, f64::NEG_INFINITY);
     for count in 0..size {
         let last = population.len() - size + count;
         let candidate = rng.below(last + 1);
-        drawn[count] = if drawn[..count].contains(&candidate) { last } else { candidate };
-    }
-    let mut winner = drawn[0];
-    for &index in &drawn[1..] {
-        if population[index].score.fitness > population[winner].score.fitness {
-            winner = index;
+        let index = if drawn[..count].contains(&candidate) { last } else { candidate };
+        drawn[count] = index;
+        let fitness = population.score(index).fitness;
+        if count == 0 || fitness > winner.1 {
+            winner = (index, fitness);
         }
     }
-    winner
+    winner.0
 }
 
 /// A variable with probability 0.7, else a listed constant; always a variable without constants, and the reverse.
+#[inline]
 fn terminal(primitives: &PrimitiveSet, rng: &mut Rng) -> Node {
     let constants = primitives.constants();
     let variables = usize::from(primitives.n_variables());
-    if variables > 0 && (constants.is_empty() || rng.chance(VARIABLE_PROBABILITY)) {
-        Node::Var(rng.below(variables) as u16)
-    } else {
-        Node::Const(*rng.choose(constants))
-    }
+    let is_variable = variables > 0 && (constants.is_empty() || rng.chance(VARIABLE_PROBABILITY));
+    let index = rng.below(if is_variable { variables } else { constants.len() });
+    if is_variable { Node::Var(index as u16) } else { Node::Const(constants[index]) }
 }
 
 /// A random tree, `depth` edges deep at most: a terminal at that depth, or below the root with probability 0.3; else a
 /// unary operator with probability 0.35, else a binary one.
 pub fn random_tree(primitives: &PrimitiveSet, depth: usize, rng: &mut Rng) -> Expr {
-    let unary: Vec<Op> = primitives.ops_of(1).collect();
-    let binary: Vec<Op> = primitives.ops_of(2).collect();
-    let mut nodes = Vec::new();
-    grow(primitives, &unary, &binary, depth, true, rng, &mut nodes);
-    Expr::new(nodes).expect("operands are written before their operator")
+    let mut nodes = Nodes::new();
+    Grower::new(primitives).grow(depth, true, rng, &mut nodes);
+    Expr::new(nodes.into_vec()).expect("operands are written before their operator")
 }
 
-fn grow(
-    primitives: &PrimitiveSet,
-    unary: &[Op],
-    binary: &[Op],
-    depth: usize,
-    root: bool,
-    rng: &mut Rng,
-    nodes: &mut Vec<Node>,
-) {
-    let no_operators = unary.is_empty() && binary.is_empty();
-    if depth == 0 || no_operators || (!root && rng.chance(TERMINAL_PROBABILITY)) {
-        nodes.push(terminal(primitives, rng));
-        return;
+/// Draws random trees.
+struct Grower<'a> {
+    primitives: &'a PrimitiveSet,
+    unary: Ops,
+    binary: Ops,
+}
+
+impl<'a> Grower<'a> {
+    fn new(primitives: &'a PrimitiveSet) -> Self {
+        Grower { primitives, unary: primitives.ops_of(1).collect(), binary: primitives.ops_of(2).collect() }
     }
-    let is_unary = binary.is_empty() || (!unary.is_empty() && rng.chance(UNARY_PROBABILITY));
-    let op = *rng.choose(if is_unary { unary } else { binary });
-    for _ in 0..op.arity() {
-        grow(primitives, unary, binary, depth - 1, false, rng, nodes);
+
+    /// Writes a tree.
+    fn grow(&self, depth: usize, is_root: bool, rng: &mut Rng, nodes: &mut Nodes) {
+        match self.operator(depth, is_root, rng) {
+            None => nodes.push(terminal(self.primitives, rng)),
+            Some(op) => {
+                (0..op.arity()).for_each(|_| self.grow(depth - 1, false, rng, nodes));
+                nodes.push(Node::Op(op));
+            }
+        }
     }
-    nodes.push(Node::Op(op));
+
+    /// The size of the tree that [`grow`](Self::grow) would write, which may be large. It draws the same numbers.
+    fn size(&self, depth: usize, rng: &mut Rng) -> usize {
+        let mut size = 0;
+        let mut open = SmallVec::<[usize; 32]>::from_slice(&[depth]);
+        while let Some(depth) = open.pop() {
+            size += 1;
+            match self.operator(depth, size == 1, rng) {
+                None => drop(terminal(self.primitives, rng)),
+                Some(op) => (0..op.arity()).for_each(|_| open.push(depth - 1)),
+            }
+        }
+        size
+    }
+
+    /// The operator of the next node, which is a terminal if there is none.
+    #[inline(always)]
+    fn operator(&self, depth: usize, is_root: bool, rng: &mut Rng) -> Option<Op> {
+        let Grower { unary, binary, .. } = self;
+        let no_operators = unary.is_empty() && binary.is_empty();
+        if depth == 0 || no_operators || (!is_root && rng.chance(TERMINAL_PROBABILITY)) {
+            return None;
+        }
+        let is_unary = binary.is_empty() || (!unary.is_empty() && rng.chance(UNARY_PROBABILITY));
+        Some(*rng.choose(if is_unary { unary } else { binary }))
+    }
 }
 
 /// The initial population of the reference engine, in this order and then cut to size: every variable; every constant;
@@ -176,13 +200,17 @@ pub(crate) fn initial_population(
     for x in &variables {
         forms.extend(primitives.ops_of(1).map(|op| Expr::unary(op, x)));
     }
-    forms.retain(|form| form.size() <= config.limits.max_size);
+    let Limits { max_size, max_depth } = config.limits;
+    forms.retain(|form| form.size() <= max_size);
     forms.truncate(config.population_size);
+    let grower = Grower::new(primitives);
     while forms.len() < config.population_size {
         let mut rng = rng(forms.len() as u32);
-        let tree = (0..INITIAL_ATTEMPTS)
-            .map(|_| random_tree(primitives, config.limits.max_depth, &mut rng))
-            .find(|tree| tree.size() <= config.limits.max_size);
+        let tree = (0..INITIAL_ATTEMPTS).find_map(|_| {
+            let mut start = rng.clone();
+            let size = grower.size(max_depth, &mut rng);
+            (size <= max_size).then(|| random_tree(primitives, max_depth, &mut start))
+        });
         forms.push(tree.unwrap_or_else(|| Expr::leaf(terminal(primitives, &mut rng))));
     }
     forms

@@ -27,7 +27,7 @@ pub fn heritage(child: &Tree, population: &Population) -> Parents {
     wanted.sort_by_key(|&(start, root)| (std::cmp::Reverse(root - start), start));
     let mut owner: HashMap<&[Node], u32> = HashMap::new();
     for (index, individual) in population.iter().enumerate() {
-        let tree = individual.tree();
+        let tree = individual.tree;
         for root in 0..tree.size() {
             if tree.nodes()[root].arity() > 0 {
                 owner.entry(tree.subtree(root).nodes()).or_insert(index as u32);
@@ -69,18 +69,11 @@ pub fn lineage(parents: &[Vec<Parents>], winner: usize) -> Vec<Vec<u32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Individual, Origin, Score};
+    use crate::{Member, Offspring, Origin, Score};
 
     fn population(texts: &[&str]) -> Population {
-        let individual = |text: &&str| Individual {
-            expr: text.parse().expect("test expression"),
-            score: Score::INVALID,
-            origin: Origin::Random,
-            parents: Parents::None,
-            edit: None,
-            log_prob: None,
-        };
-        Population::new(texts.iter().map(individual).collect())
+        let exprs: Vec<sr_expr::Expr> = texts.iter().map(|text| text.parse().expect(text)).collect();
+        Population::new(exprs.iter().map(|expr| Member::new(Offspring::orphan(expr, Origin::Random), Score::INVALID)))
     }
 
     #[test]

@@ -17,25 +17,28 @@
 // The example is run as an integration test.
 #![allow(rustdoc::invalid_rust_codeblocks, clippy::test_attr_in_doctest)]
 
+mod brood;
 mod config;
 mod edit;
 mod expert;
 mod fitness;
 mod heritage;
 mod instance;
+mod known;
 mod policy;
 mod population;
 pub mod random;
 mod search;
 
+pub use brood::{Brood, Offspring};
 pub use config::{ConfigError, Limits, SearchConfig, Survival};
 pub use edit::{Edit, Replacement};
 pub use expert::{Expert, random_tree};
 pub use fitness::{Deadline, Evaluator, INVALID_FITNESS, Score};
 pub use heritage::{heritage, lineage};
 pub use instance::{Instance, InstanceError, PrimitiveSet};
-pub use policy::{Budget, Offspring, Origin, Parents, Policy, State};
-pub use population::{Individual, Population};
+pub use policy::{Budget, Origin, Parents, Policy, State};
+pub use population::{Individual, Member, Population};
 pub use search::{
     BestStep, Evaluations, Generation, Observer, Outcome, Recorded, Search, StopReason, run, run_parallel,
 };

@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
-use sr_expr::{Columns, Expr, Scratch, Semantics, Tree};
+use sr_expr::{Columns, Scratch, Semantics, Tree};
 
 use crate::random::Key;
-use crate::{Edit, Individual, Instance, Limits, Population, SearchConfig};
+use crate::{Brood, Individual, Instance, Limits, Population, SearchConfig};
 
 /// Proposes offspring. GP, a learner and a mixture of both implement it; the search loop knows no other way.
 pub trait Policy {
-    /// Proposes `wanted[i]` offspring of `states[i]`, for every state at once, so that a learner can batch.
+    /// Adds `wanted[i]` offspring of `states[i]` to `broods[i]`, for every state at once, so that a learner can batch.
+    /// A brood may hold offspring already.
     ///
     /// Fewer than wanted is allowed only with [`SearchConfig::unique`], when no new form was found. What is proposed
     /// for a state must depend on that state (its key included) alone, never on the others: then results are the same
     /// for any batch.
-    fn propose(&mut self, states: &[State<'_>], wanted: &[usize]) -> Vec<Vec<Offspring>>;
+    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]);
 }
 
 /// What a policy may look at. Nothing reachable from here holds the source formula.
@@ -139,27 +140,5 @@ impl Parents {
             Parents::Two(a, b) => (Some(a), Some(b)),
         };
         first.into_iter().chain(second)
-    }
-}
-
-/// A proposed child.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Offspring {
-    /// The expression.
-    pub expr: Expr,
-    /// Which operator or policy made it.
-    pub origin: Origin,
-    /// Its parents.
-    pub parents: Parents,
-    /// The change that made it from its first parent, where there is one.
-    pub edit: Option<Edit>,
-    /// Log-probability under the policy, where it has one.
-    pub log_prob: Option<f32>,
-}
-
-impl Offspring {
-    /// A child without parents.
-    pub fn orphan(expr: Expr, origin: Origin) -> Self {
-        Offspring { expr, origin, parents: Parents::None, edit: None, log_prob: None }
     }
 }

@@ -2,7 +2,8 @@
 
 use sr_expr::{Expr, Tree};
 
-use crate::{Edit, Origin, Parents, Score};
+use crate::known::Known;
+use crate::{Brood, Edit, Offspring, Origin, Parents, Score};
 
 /// An expression with its score and where it came from.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,7 +17,7 @@ pub struct Individual {
     /// Indices of its parents in the previous generation.
     pub parents: Parents,
     /// The change that made it from its first parent, where there is one.
-    pub edit: Option<Edit>,
+    pub edit: Option<Edit<'static>>,
     /// Log-probability under the policy that proposed it, where it has one.
     pub log_prob: Option<f32>,
 }
@@ -28,41 +29,98 @@ impl Individual {
     }
 }
 
-/// The individuals of one generation, in slot order. Never empty.
+impl From<Member<'_>> for Individual {
+    fn from(member: Member<'_>) -> Self {
+        let Member { tree, score, origin, parents, edit, log_prob } = member;
+        Individual { expr: tree.to_owned(), score, origin, parents, edit: edit.map(Edit::into_owned), log_prob }
+    }
+}
+
+/// An [`Individual`] of a [`Population`], borrowed.
 #[derive(Debug, Clone, PartialEq)]
+pub struct Member<'a> {
+    /// The expression.
+    pub tree: &'a Tree,
+    /// Error and fitness on the instance's data.
+    pub score: Score,
+    /// Which operator or policy made it.
+    pub origin: Origin,
+    /// Indices of its parents in the previous generation.
+    pub parents: Parents,
+    /// The change that made it from its first parent, where there is one.
+    pub edit: Option<Edit<'a>>,
+    /// Log-probability under the policy that proposed it, where it has one.
+    pub log_prob: Option<f32>,
+}
+
+impl<'a> Member<'a> {
+    /// A child and its score.
+    pub fn new(child: Offspring<'a>, score: Score) -> Self {
+        let Offspring { tree, origin, parents, edit, log_prob } = child;
+        Member { tree, score, origin, parents, edit, log_prob }
+    }
+}
+
+/// The individuals of one generation, in slot order. Never empty.
+#[derive(Debug, Clone)]
 pub struct Population {
-    individuals: Vec<Individual>,
+    individuals: Brood,
+    /// `[individuals]`
+    scores: Vec<Score>,
 }
 
 impl Population {
     /// # Panics
     /// If there are no individuals.
-    pub fn new(individuals: Vec<Individual>) -> Self {
-        assert!(!individuals.is_empty(), "a population has individuals");
-        Population { individuals }
+    pub fn new<'a>(individuals: impl IntoIterator<Item = Member<'a>>) -> Self {
+        let mut population = Population { individuals: Brood::default(), scores: Vec::new() };
+        for Member { tree, score, origin, parents, edit, log_prob } in individuals {
+            population.individuals.push(&Offspring { tree, origin, parents, edit, log_prob });
+            population.scores.push(score);
+        }
+        assert!(!population.scores.is_empty(), "a population has individuals");
+        population
     }
 
     /// Number of individuals.
     #[allow(clippy::len_without_is_empty)] // never empty
     pub fn len(&self) -> usize {
-        self.individuals.len()
+        self.scores.len()
     }
 
     /// One individual.
-    pub fn get(&self, index: usize) -> Option<&Individual> {
-        self.individuals.get(index)
+    pub fn get(&self, index: usize) -> Option<Member<'_>> {
+        self.individuals.get(index).map(|individual| Member::new(individual, self.scores[index]))
     }
 
     /// All of them, in slot order.
-    pub fn iter(&self) -> std::slice::Iter<'_, Individual> {
-        self.individuals.iter()
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Member<'_>> + Clone {
+        self.individuals.iter().zip(&self.scores).map(|(individual, &score)| Member::new(individual, score))
+    }
+
+    /// The expression of one.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    #[inline]
+    pub fn tree(&self, index: usize) -> &Tree {
+        self.individuals.tree(index)
+    }
+
+    /// The score of one.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    #[inline]
+    pub fn score(&self, index: usize) -> Score {
+        self.scores[index]
     }
 
     /// Index of the fittest individual; the first of equals.
     pub fn best_index(&self) -> usize {
         let mut best = 0;
-        for (index, individual) in self.individuals.iter().enumerate() {
-            if individual.score.fitness > self.individuals[best].score.fitness {
+        for (index, score) in self.scores.iter().enumerate() {
+            if score.fitness > self.scores[best].fitness {
                 best = index;
             }
         }
@@ -70,26 +128,59 @@ impl Population {
     }
 
     /// The fittest individual; the first of equals.
-    pub fn best(&self) -> &Individual {
-        &self.individuals[self.best_index()]
+    pub fn best(&self) -> Member<'_> {
+        self.get(self.best_index()).expect("a population has individuals")
     }
 
     /// Share of distinct expressions, in (0, 1].
     pub fn diversity(&self) -> f64 {
-        let distinct: std::collections::HashSet<&Tree> = self.iter().map(Individual::tree).collect();
+        let distinct: std::collections::HashSet<&Tree> = self.iter().map(|individual| individual.tree).collect();
         distinct.len() as f64 / self.len() as f64
     }
 
-    /// Takes the individuals out.
-    pub fn into_individuals(self) -> Vec<Individual> {
-        self.individuals
+    /// Lets the next generation take this one's place: the survivors of both in the order given, where index `i` is an
+    /// individual of this one for `i < len()`, else child `i − len()`. What does not survive is left in the brood and
+    /// scores only as memory to use again.
+    pub(crate) fn succeed(&mut self, brood: &mut Brood, scores: &mut Vec<Score>, survivors: &[u32]) {
+        let children = brood.len();
+        for &survivor in survivors {
+            let survivor = survivor as usize;
+            match survivor.checked_sub(self.len()) {
+                None => {
+                    brood.carry_over(&self.individuals, survivor);
+                    scores.push(self.scores[survivor]);
+                }
+                Some(child) => {
+                    brood.repeat(child);
+                    scores.push(scores[child]);
+                }
+            }
+        }
+        brood.drop_first(children);
+        scores.drain(..children);
+        std::mem::swap(&mut self.individuals, brood);
+        std::mem::swap(&mut self.scores, scores);
+        brood.clear();
+        scores.clear();
+    }
+
+    /// Marks its forms in `known` as those of this generation, and sees to it that there is room for the children's.
+    pub(crate) fn mark_in(&mut self, known: &mut Known, generation: u32, children: usize) {
+        let Population { individuals, scores } = self;
+        if !known.has_room(children) {
+            known.clear(scores.len() + children);
+            for (index, &score) in scores.iter().enumerate() {
+                let form = known.form(individuals.tree(index), individuals.hash(index), || Some(score));
+                individuals.set_form(index, form.expect("there is a score"));
+            }
+        }
+        (0..scores.len()).for_each(|index| known.mark(individuals.form(index), generation));
     }
 }
 
-impl std::ops::Index<usize> for Population {
-    type Output = Individual;
-
-    fn index(&self, index: usize) -> &Individual {
-        &self.individuals[index]
+/// By what the individuals are, not by where they stand in memory.
+impl PartialEq for Population {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
     }
 }

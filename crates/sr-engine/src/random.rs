@@ -74,8 +74,8 @@ impl Key {
                 u64::from(self.draw) << 8 | self.purpose as u64,
                 0,
             ],
-            buffer: [0; 4],
-            used: 4,
+            buffer: [[0; 4]; BLOCKS],
+            used: 4 * BLOCKS,
         }
     }
 }
@@ -90,21 +90,31 @@ pub fn problem_key(id: &str) -> u64 {
 pub struct Rng {
     key: [u64; 2],
     counter: [u64; 4],
-    buffer: [u64; 4],
+    buffer: [[u64; 4]; BLOCKS],
     used: usize,
 }
+
+/// Blocks that are computed at once: they do not depend on each other, so a processor works on all of them at a time.
+const BLOCKS: usize = 3;
 
 impl Rng {
     /// 64 uniform bits.
     #[inline]
     pub fn next_u64(&mut self) -> u64 {
-        if self.used == 4 {
-            self.buffer = philox4x64(self.counter, self.key);
-            self.counter[0] += 1; // 2^64 blocks are more than any stream draws
-            self.used = 0;
+        if self.used == 4 * BLOCKS {
+            self.refill();
         }
         self.used += 1;
-        self.buffer[self.used - 1]
+        self.buffer.as_flattened()[self.used - 1]
+    }
+
+    #[inline(never)]
+    fn refill(&mut self) {
+        for block in &mut self.buffer {
+            *block = philox4x64(self.counter, self.key);
+            self.counter[0] += 1; // 2^64 blocks are more than any stream draws
+        }
+        self.used = 0;
     }
 
     /// Uniform in `[0, 1)`, a multiple of 2⁻⁵³.
@@ -134,7 +144,9 @@ impl Rng {
         let n = n as u64;
         loop {
             let wide = u128::from(self.next_u64()) * u128::from(n);
-            if wide as u64 >= n.wrapping_neg() % n {
+            // The bound is 2^64 mod n; it is below n, so that the division is seldom needed.
+            let low = wide as u64;
+            if low >= n || low >= n.wrapping_neg() % n {
                 return (wide >> 64) as usize;
             }
         }
@@ -201,6 +213,15 @@ mod tests {
             philox4x64([u64::MAX; 4], [u64::MAX; 2]),
             [0x87b092c3013fe90b, 0x438c3c67be8d0224, 0x9cc7d7c69cd777b6, 0xa09caebf594f0ba0]
         );
+    }
+
+    #[test]
+    fn a_stream_is_its_blocks_in_a_row() {
+        let mut rng = Key { seed: 1, purpose: Purpose::Search, problem: 2, generation: 3, slot: 4, draw: 5 }.rng();
+        for block in 0..10 {
+            let expected = philox4x64([block, 3 << 32 | 4, 5 << 8 | Purpose::Search as u64, 0], [1, 2]);
+            assert_eq!(expected.map(|_| rng.next_u64()), expected);
+        }
     }
 
     #[test]

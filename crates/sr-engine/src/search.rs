@@ -1,18 +1,20 @@
 //! The search and its one loop.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
-use sr_expr::{Columns, Expr, Scratch, Tree};
+use smallvec::SmallVec;
+use sr_expr::{Columns, Expr, Scratch};
 
 use crate::expert::initial_population;
+use crate::known::Known;
 use crate::random::{Key, Purpose, problem_key};
 use crate::{
-    Budget, ConfigError, Deadline, Evaluator, Individual, Instance, Offspring, Origin, Parents, Policy, Population,
-    Score, SearchConfig, State, Survival,
+    Brood, Budget, ConfigError, Deadline, Evaluator, Individual, Instance, Member, Offspring, Origin, Policy,
+    Population, Score, SearchConfig, State, Survival,
 };
 
 /// Times that a policy is asked again for forms not met yet, under [`SearchConfig::unique`].
@@ -57,7 +59,7 @@ impl StopReason {
 pub struct Evaluations {
     /// Individuals whose fitness was needed, computed or looked up.
     pub search: u64,
-    /// Those among them whose form stood in the generation before, so that their score was looked up.
+    /// Those among them whose form stood in the generation before.
     pub duplicates: u64,
     /// Offspring that policies proposed, those refused as met before included.
     pub proposals: u64,
@@ -187,6 +189,13 @@ pub struct Search {
     elapsed: Duration,
     stop: Option<StopReason>,
     evaluator: Evaluator,
+    /// The next generation's children, then empty until the next; so are their scores.
+    brood: Brood,
+    scores: Vec<Score>,
+    /// Forms whose score need not be computed again.
+    known: Known,
+    /// Who lives on, see [`Population::succeed`].
+    survivors: Vec<u32>,
 }
 
 impl Search {
@@ -230,9 +239,10 @@ impl Search {
             recorded.stagnation,
         );
         if let Some(best) = recorded.best {
-            let best = scored(best, &mut search.evaluator, &search.instance, &search.config);
-            if best.score.fitness > search.best.score.fitness {
-                search.best = best;
+            let score = search.evaluator.score(&best, &search.instance, &search.config, Deadline::NEVER);
+            let score = score.expect("there is no deadline");
+            if score.fitness > search.best.score.fitness {
+                search.best = Member::new(Offspring::orphan(&best, Origin::Injected), score).into();
             }
         }
         search.note_solved();
@@ -250,14 +260,13 @@ impl Search {
         let started = Instant::now();
         let deadline = Deadline::after(config.time_limit);
         let mut evaluator = Evaluator::default();
-        let score = |expr: Expr| {
+        let population = Population::new(exprs.iter().map(|expr| {
             // Past the deadline the rest stays invalid: there has to be a population, and there is no time to score it.
-            let score = evaluator.score(&expr, &instance, &config, deadline).unwrap_or(Score::INVALID);
-            individual(Offspring::orphan(expr, Origin::Random), score)
-        };
-        let population = Population::new(exprs.into_iter().map(score).collect());
-        let best = population.best().clone();
-        let seen = if config.unique { population.iter().map(|i| i.tree().hash64()).collect() } else { HashSet::new() };
+            let score = evaluator.score(expr, &instance, &config, deadline).unwrap_or(Score::INVALID);
+            Member::new(Offspring::orphan(expr, Origin::Random), score)
+        }));
+        let best = Individual::from(population.best());
+        let seen = if config.unique { population.iter().map(|i| i.tree.hash64()).collect() } else { HashSet::new() };
         let first = BestStep { generation, expr: best.expr.clone(), score: best.score };
         Search {
             extra_left: config.extra_generations,
@@ -278,6 +287,10 @@ impl Search {
             elapsed: started.elapsed(),
             stop: None,
             evaluator,
+            brood: Brood::default(),
+            scores: Vec::new(),
+            known: Known::default(),
+            survivors: Vec::new(),
         }
     }
 
@@ -303,6 +316,11 @@ impl Search {
     /// Children of one generation: all but the elite.
     pub fn n_children(&self) -> usize {
         self.config.population_size - self.config.elitism
+    }
+
+    /// Children of the next generation that are still to be made.
+    fn n_missing(&self) -> usize {
+        self.n_children() - self.brood.len()
     }
 
     /// Why it ended, `None` while it runs.
@@ -364,6 +382,7 @@ impl Search {
     fn end(&mut self, reason: StopReason) {
         self.elapsed = self.started.elapsed();
         self.stop = Some(reason);
+        (self.brood, self.known) = Default::default(); // no children will come
         tracing::debug!(
             problem = self.instance.id(),
             reason = reason.name(),
@@ -372,55 +391,36 @@ impl Search {
         );
     }
 
+    /// Takes back the brood to which a policy has added `wanted` children.
+    fn accept(&mut self, brood: Brood, wanted: usize) {
+        let before = self.n_children() - wanted;
+        let proposed = brood.len().checked_sub(before).expect("a policy only adds to a brood");
+        debug_assert!(self.config.unique || proposed == wanted, "a policy proposes as many offspring as wanted");
+        self.evaluations.proposals += proposed as u64;
+        self.brood = brood;
+        self.brood.truncate(before + wanted);
+        if self.config.unique {
+            self.brood.retain_from(before, |tree| self.seen.insert(tree.hash64()));
+        }
+    }
+
     /// Scores the children and puts them in the population's place. If the time is over on the way, the generation is
     /// dropped whole and the search ends.
-    fn replace(&mut self, offspring: Vec<Offspring>) {
-        let Search { population, evaluator, instance, config, deadline, .. } = &mut *self;
-        let known: HashMap<&Tree, Score> = population.iter().map(|i| (i.tree(), i.score)).collect();
-        let mut duplicates = 0;
-        let mut children = Vec::with_capacity(config.population_size);
-        for child in offspring {
-            let score = match known.get(&*child.expr) {
-                Some(&score) => {
-                    duplicates += 1;
-                    score
-                }
-                None => match evaluator.score(&child.expr, instance, config, *deadline) {
-                    Some(score) => score,
-                    None => {
-                        let limit = config.time_limit.unwrap_or_default();
-                        return self.end(StopReason::TimeLimit(limit));
-                    }
-                },
-            };
-            children.push(individual(child, score));
-        }
-        drop(known);
-        self.evaluations.duplicates += duplicates;
-        self.evaluations.search += children.len() as u64;
-        if self.config.unique {
-            self.seen.extend(children.iter().map(|i| i.tree().hash64()));
-        }
-        self.population = match self.config.survival {
-            Survival::Generational => {
-                let elite =
-                    (0..self.config.elitism).map(|_| carried_over(&self.population, self.population.best_index()));
-                Population::new(elite.chain(children).collect())
-            }
-            Survival::Plus => {
-                let parents = (0..self.population.len()).map(|index| carried_over(&self.population, index));
-                let mut pool: Vec<Individual> = parents.chain(children).collect();
-                pool.sort_by(|a, b| b.score.fitness.total_cmp(&a.score.fitness)); // stable: parents first among equals
-                pool.truncate(self.config.population_size);
-                Population::new(pool)
-            }
+    fn replace(&mut self) {
+        let duplicates = match self.score_children() {
+            Some(duplicates) => duplicates,
+            None => return self.end(StopReason::TimeLimit(self.config.time_limit.unwrap_or_default())),
         };
+        self.evaluations.duplicates += duplicates;
+        self.evaluations.search += self.brood.len() as u64;
+        self.select_survivors();
+        self.population.succeed(&mut self.brood, &mut self.scores, &self.survivors);
         self.generation += 1;
         self.stagnation += 1;
         self.extra_left = self.extra_left.saturating_sub(u32::from(self.solved.is_some()));
         let fittest = self.population.best();
         if fittest.score.fitness > self.best.score.fitness {
-            self.best = fittest.clone();
+            self.best = fittest.into();
             self.stagnation = 0;
             self.extra_left = self.config.extra_generations;
             self.progression.push(BestStep {
@@ -432,13 +432,52 @@ impl Search {
         self.note_solved();
     }
 
+    /// Scores the children and counts those whose form stands in the population. `None` if the time is over.
+    fn score_children(&mut self) -> Option<u64> {
+        let Search { known, population, brood, scores, evaluator, instance, config, deadline, generation, .. } = self;
+        population.mark_in(known, *generation, brood.len());
+        let mut duplicates = 0;
+        for child in 0..brood.len() {
+            let tree = brood.tree(child);
+            let score = || evaluator.score(tree, instance, config, *deadline);
+            let form = known.form(tree, brood.hash(child), score)?;
+            brood.set_form(child, form);
+            scores.push(known.score(form));
+            duplicates += u64::from(known.is_marked(form, *generation));
+        }
+        Some(duplicates)
+    }
+
+    /// Who lives on: first individuals of the population, then children, see [`Population::succeed`].
+    fn select_survivors(&mut self) {
+        let Search { survivors, population, scores, config, .. } = self;
+        let (parents, all) = (population.len(), (population.len() + scores.len()) as u32);
+        survivors.clear();
+        match config.survival {
+            Survival::Generational => {
+                survivors.extend(std::iter::repeat_n(population.best_index() as u32, config.elitism));
+                survivors.extend(parents as u32..all);
+            }
+            Survival::Plus => {
+                let fitness = |index: u32| match (index as usize).checked_sub(parents) {
+                    None => population.score(index as usize).fitness,
+                    Some(child) => scores[child].fitness,
+                };
+                survivors.extend(0..all);
+                // Among equals in order of their indices, so parents first.
+                survivors.sort_unstable_by(|&a, &b| fitness(b).total_cmp(&fitness(a)).then(a.cmp(&b)));
+                survivors.truncate(config.population_size);
+            }
+        }
+    }
+
     /// Notes the fittest individual of the population at or below the early-stop error.
     fn note_solved(&mut self) {
         let Some(threshold) = self.config.early_stop_mse else { return };
-        let solving = self.population.iter().filter(|i| i.score.mse <= threshold);
-        for candidate in solving {
-            if self.solved.as_ref().is_none_or(|solved| candidate.score.fitness > solved.score.fitness) {
-                self.solved = Some(candidate.clone());
+        for index in 0..self.population.len() {
+            let Score { mse, fitness } = self.population.score(index);
+            if mse <= threshold && self.solved.as_ref().is_none_or(|solved| fitness > solved.score.fitness) {
+                self.solved = self.population.get(index).map(Individual::from);
                 self.extra_left = self.config.extra_generations;
             }
         }
@@ -448,98 +487,72 @@ impl Search {
     }
 }
 
-fn individual(child: Offspring, score: Score) -> Individual {
-    let Offspring { expr, origin, parents, edit, log_prob } = child;
-    Individual { expr, score, origin, parents, edit, log_prob }
-}
-
-fn carried_over(population: &Population, index: usize) -> Individual {
-    let parent = &population[index];
-    Individual {
-        expr: parent.expr.clone(),
-        score: parent.score,
-        origin: Origin::Elite,
-        parents: Parents::One(index as u32),
-        edit: None,
-        log_prob: None,
-    }
-}
-
-fn scored(expr: Expr, evaluator: &mut Evaluator, instance: &Instance, config: &SearchConfig) -> Individual {
-    let score = evaluator.score(&expr, instance, config, Deadline::NEVER).unwrap_or(Score::INVALID);
-    individual(Offspring::orphan(expr, Origin::Injected), score)
-}
-
 /// Runs searches to their end with one policy: the only search loop there is. `observers[i]` watches `searches[i]`.
 ///
 /// A search's result depends on its instance, configuration, seed and policy, not on the others in the batch.
 ///
 /// # Panics
-/// If there are not as many observers as searches, or the policy proposes for another number of states.
+/// If there are not as many observers as searches, or the policy takes offspring out of a brood.
 pub fn run<O: Observer>(searches: &mut [Search], policy: &mut dyn Policy, observers: &mut [O]) -> Vec<Outcome> {
     assert_eq!(searches.len(), observers.len(), "one observer a search");
     searches.iter_mut().filter(|search| search.stop.is_none()).for_each(Search::start_clock);
-    loop {
-        let mut active: Vec<&mut Search> = Vec::with_capacity(searches.len());
-        for (search, observer) in searches.iter_mut().zip(observers.iter_mut()) {
-            if search.stop.is_some() {
-                continue;
-            }
-            let observed = search.observe(observer);
-            match search.check_stop().or(observed.is_break().then_some(StopReason::Observer)) {
-                Some(reason) => search.end(reason),
-                None => active.push(search),
-            }
+    while advance(searches, policy, observers) {}
+    searches.iter().map(Search::outcome).collect()
+}
+
+/// Advances every search that has not ended by one generation; whether there was one.
+fn advance<O: Observer>(searches: &mut [Search], policy: &mut dyn Policy, observers: &mut [O]) -> bool {
+    let mut active: Few<&mut Search> = Few::new();
+    for (search, observer) in searches.iter_mut().zip(observers) {
+        if search.stop.is_some() {
+            continue;
         }
-        if active.is_empty() {
-            return searches.iter().map(Search::outcome).collect();
-        }
-        let offspring = propose(&mut active, policy);
-        for (search, offspring) in active.into_iter().zip(offspring) {
-            match offspring.is_empty() && search.n_children() > 0 {
-                true => search.end(StopReason::Exhausted),
-                false => search.replace(offspring),
-            }
+        let observed = search.observe(observer);
+        match search.check_stop().or(observed.is_break().then_some(StopReason::Observer)) {
+            Some(reason) => search.end(reason),
+            None => active.push(search),
         }
     }
+    propose(&mut active, policy);
+    let advanced = !active.is_empty();
+    for search in active {
+        match search.brood.is_empty() && search.n_children() > 0 {
+            true => search.end(StopReason::Exhausted),
+            false => search.replace(),
+        }
+    }
+    advanced
 }
+
+/// What there is of each search of a batch; a batch of one needs no memory for it.
+type Few<T> = SmallVec<[T; 1]>;
 
 /// Asks the policy for the next generation of every search; under [`SearchConfig::unique`] again for what was met
 /// before.
-fn propose(searches: &mut [&mut Search], policy: &mut dyn Policy) -> Vec<Vec<Offspring>> {
-    let mut accepted: Vec<Vec<Offspring>> = searches.iter().map(|_| Vec::new()).collect();
-    let mut fresh: Vec<HashSet<u64>> = searches.iter().map(|_| HashSet::new()).collect();
+fn propose(searches: &mut [&mut Search], policy: &mut dyn Policy) {
     for attempt in 0..UNIQUE_ATTEMPTS {
-        let missing = |index: usize| searches[index].n_children() - accepted[index].len();
-        let asked: Vec<usize> = (0..searches.len()).filter(|&index| missing(index) > 0).collect();
+        let asked: Few<usize> = (0..searches.len()).filter(|&index| searches[index].n_missing() > 0).collect();
         if asked.is_empty() {
             break;
         }
-        let wanted: Vec<usize> = asked.iter().map(|&index| missing(index)).collect();
-        let states: Vec<State<'_>> = asked
+        let wanted: Few<usize> = asked.iter().map(|&index| searches[index].n_missing()).collect();
+        let mut broods: Few<Brood> = asked.iter().map(|&index| std::mem::take(&mut searches[index].brood)).collect();
+        let states: Few<State<'_>> = asked
             .iter()
             .map(|&index| {
                 let state = searches[index].state();
                 State { key: state.key.draw(attempt), ..state }
             })
             .collect();
-        let proposed = policy.propose(&states, &wanted);
-        assert_eq!(proposed.len(), asked.len(), "a policy proposes for every state");
-        for ((&index, proposed), &wanted) in asked.iter().zip(proposed).zip(&wanted) {
-            let search = &mut *searches[index];
-            search.evaluations.proposals += proposed.len() as u64;
-            let unique = search.config.unique;
-            debug_assert!(unique || proposed.len() == wanted, "a policy proposes as many offspring as wanted");
-            accepted[index].extend(proposed.into_iter().take(wanted).filter(|child| {
-                let hash = || child.expr.hash64();
-                !unique || (!search.seen.contains(&hash()) && fresh[index].insert(hash()))
-            }));
+        policy.propose(&states, &wanted, &mut broods);
+        drop(states);
+        for ((&index, brood), &wanted) in asked.iter().zip(broods).zip(&wanted) {
+            searches[index].accept(brood, wanted);
         }
         if !searches.iter().any(|search| search.config.unique) {
             break;
         }
     }
-    accepted
 }
 
 /// Runs searches in parallel over problems, each with a policy of its own from `policy`, on the current rayon pool.

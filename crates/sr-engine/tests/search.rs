@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{
-    Edit, Expert, Generation, Individual, Instance, Limits, Origin, Parents, Policy, Population, PrimitiveSet,
-    Recorded, Score, Search, SearchConfig, StopReason, Survival, run, run_parallel,
+    Brood, Edit, Expert, Generation, Instance, Limits, Member, Offspring, Origin, Parents, Policy, Population,
+    PrimitiveSet, Recorded, Score, Search, SearchConfig, State, StopReason, Survival, run, run_parallel,
 };
-use sr_expr::{Columns, Expr, Op};
+use sr_expr::{Columns, Expr, Op, Tree};
 
 fn instance(id: &str, ops: &[Op], formula: &str, rows: usize) -> Arc<Instance> {
     let mut rng = Key::new(1, Purpose::Rows, 0).rng();
@@ -44,7 +44,7 @@ fn initial_population_comes_in_the_reference_order() {
     let ops = [Op::Add, Op::Mul, Op::Sin];
     let config = SearchConfig { population_size: 20, generations: 1, ..SearchConfig::basic() };
     let mut search = Search::new(instance("p", &ops, HARD, 20), config, 3).expect("config");
-    let forms: Vec<String> = trajectory(&mut search)[0].iter().map(|i| i.expr.to_string()).collect();
+    let forms: Vec<String> = trajectory(&mut search)[0].iter().map(|i| i.tree.to_string()).collect();
     assert_eq!(
         forms[..16],
         [
@@ -79,17 +79,17 @@ fn every_child_is_one_edit_of_its_parents_and_keeps_the_size_limit() {
     let mut copies = 0;
     for pair in populations.windows(2) {
         for (slot, child) in pair[1].iter().enumerate() {
-            assert!(child.expr.size() <= 15);
+            assert!(child.tree.size() <= 15);
             match (slot, child.origin, child.parents) {
                 (0, Origin::Elite, Parents::One(parent)) => {
                     assert_eq!(parent as usize, pair[0].best_index());
-                    assert_eq!(child.expr, pair[0][parent as usize].expr);
+                    assert_eq!(child.tree, pair[0].tree(parent as usize));
                 }
                 (1.., Origin::Crossover, Parents::Two(a, _)) | (1.., Origin::Mutation, Parents::One(a)) => {
                     let edit = child.edit.as_ref().expect("GP children carry their edit");
                     assert_eq!(edit.parent, a);
-                    assert_eq!(edit.apply(&pair[0]).as_ref(), Some(&child.expr));
-                    copies += usize::from(*edit == Edit::copy(a, pair[0][a as usize].tree()));
+                    assert_eq!(edit.apply(&pair[0]).as_deref(), Some(child.tree));
+                    copies += usize::from(*edit == Edit::copy(a, pair[0].tree(a as usize)));
                 }
                 other => panic!("slot {slot}: {other:?}"),
             }
@@ -145,7 +145,7 @@ fn resuming_a_recorded_state_goes_on_as_the_search_did() {
     let whole = trajectory(&mut make());
     let recorded = Recorded {
         generation: 20,
-        population: whole[20].iter().map(|i| i.expr.clone()).collect(),
+        population: whole[20].iter().map(|i| i.tree.to_owned()).collect(),
         best: None,
         stagnation: 0,
     };
@@ -153,12 +153,24 @@ fn resuming_a_recorded_state_goes_on_as_the_search_did() {
         Search::resume_from(instance("p", &ARITH, HARD, 50), SearchConfig::basic(), 4, recorded).expect("config");
     let mut rest: Vec<Vec<Expr>> = Vec::new();
     let mut observer = |generation: &Generation<'_>| {
-        rest.push(generation.population.iter().map(|i| i.expr.clone()).collect());
+        rest.push(generation.population.iter().map(|i| i.tree.to_owned()).collect());
         ControlFlow::Continue(())
     };
     run(std::slice::from_mut(&mut resumed), &mut Expert, std::slice::from_mut(&mut observer));
-    let expected: Vec<Vec<Expr>> = whole[20..].iter().map(|p| p.iter().map(|i| i.expr.clone()).collect()).collect();
+    let expected: Vec<Vec<Expr>> = whole[20..].iter().map(|p| p.iter().map(|i| i.tree.to_owned()).collect()).collect();
     assert_eq!(rest, expected);
+}
+
+#[test]
+fn a_small_recorded_population_grows_to_the_size_asked_for() {
+    let config = SearchConfig { population_size: 5000, generations: 4, ..SearchConfig::basic() };
+    let config = SearchConfig { tournament_size: 1, elitism: 0, ..config };
+    let population = ["x0 + x1", "x1 * x0 * 2.5"].map(|text| text.parse().expect(text)).to_vec();
+    let recorded = Recorded { generation: 1, population, best: None, stagnation: 0 };
+    let mut resumed = Search::resume_from(instance("p", &ARITH, HARD, 10), config, 4, recorded).expect("config");
+    let outcome = run(std::slice::from_mut(&mut resumed), &mut Expert, &mut [()]).remove(0);
+    assert_eq!(outcome.evaluations.search, 2 * 5000);
+    assert_eq!(resumed.state().population.len(), 5000);
 }
 
 #[test]
@@ -215,10 +227,10 @@ fn unique_never_meets_a_form_twice() {
     let config = SearchConfig { unique: true, elitism: 0, generations: 20, ..SearchConfig::basic() };
     let mut search = Search::new(instance("p", &ARITH, HARD, 20), config, 1).expect("config");
     let populations = trajectory(&mut search);
-    let later: Vec<&Expr> = populations[1..].iter().flat_map(|p| p.iter().map(|i| &i.expr)).collect();
-    let distinct: HashSet<&&Expr> = later.iter().collect();
+    let later: Vec<&Tree> = populations[1..].iter().flat_map(|p| p.iter().map(|i| i.tree)).collect();
+    let distinct: HashSet<&&Tree> = later.iter().collect();
     assert_eq!(distinct.len(), later.len());
-    let initial: HashSet<&Expr> = populations[0].iter().map(|i| &i.expr).collect();
+    let initial: HashSet<&Tree> = populations[0].iter().map(|i| i.tree).collect();
     assert!(later.iter().all(|form| !initial.contains(form)));
 }
 
@@ -242,7 +254,7 @@ fn plus_survival_keeps_the_best_of_both() {
         assert!(worst(&pair[1]) >= worst(&pair[0]));
         for survivor in pair[1].iter().filter(|i| i.origin == Origin::Elite) {
             let Parents::One(parent) = survivor.parents else { panic!("a survivor is its own parent") };
-            assert_eq!(survivor.expr, pair[0][parent as usize].expr);
+            assert_eq!(survivor.tree, pair[0].tree(parent as usize));
         }
     }
 }
@@ -251,7 +263,7 @@ fn plus_survival_keeps_the_best_of_both() {
 fn the_policy_sees_what_the_search_knows() {
     struct Check;
     impl Policy for Check {
-        fn propose(&mut self, states: &[sr_engine::State<'_>], wanted: &[usize]) -> Vec<Vec<sr_engine::Offspring>> {
+        fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
             let state = &states[0];
             let mut out = Vec::new();
             state.predict(state.best.tree(), &mut sr_expr::Scratch::default(), &mut out);
@@ -259,7 +271,7 @@ fn the_policy_sees_what_the_search_knows() {
             assert!((error / out.len() as f64 - state.best.score.mse).abs() < 1e-9);
             assert_eq!(state.budget.generations, 49 - state.generation);
             assert_eq!(state.budget.evaluations, Some(10_000 - 20 - 19 * u64::from(state.generation)));
-            Expert.propose(states, wanted)
+            Expert.propose(states, wanted, broods);
         }
     }
     let config = SearchConfig { max_evaluations: Some(10_000), ..SearchConfig::basic() };
@@ -278,12 +290,9 @@ proptest! {
         splice: bool,
     ) {
         let child = if splice { parent.replaced(at.index(parent.size()), &child) } else { child };
-        let population = Population::new(vec![Individual {
-            expr: parent.clone(), score: Score::INVALID, origin: Origin::Random, parents: Parents::None,
-            edit: None, log_prob: None,
-        }]);
+        let population = Population::new([Member::new(Offspring::orphan(&parent, Origin::Random), Score::INVALID)]);
         let edit = Edit::between(0, &parent, &child);
-        prop_assert_eq!(edit.apply(&population), Some(child));
+        prop_assert_eq!(edit.apply(&population), Some(child.clone()));
         if splice {
             let sr_engine::Replacement::Written(written) = &edit.replacement else { unreachable!() };
             let at = at.index(parent.size());

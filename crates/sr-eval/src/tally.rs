@@ -27,7 +27,7 @@ impl Observer for Tally {
                 self.children += 1;
                 self.well_formed += u64::from(child.origin == Origin::Learner);
                 self.fallback += u64::from(child.origin == Origin::Fallback);
-                forms.insert(child.tree());
+                forms.insert(child.tree);
             }
             self.distinct += forms.len() as u64;
         }

@@ -42,7 +42,7 @@ impl InputWriter {
     /// If the problem has more variables than the language or the embedder has room for.
     pub fn state(&self, state: &State<'_>) -> Result<Prompt, Error> {
         let data = Data { x: state.instance.x(), y: state.instance.y(), semantics: state.semantics() };
-        let best = fittest(state.population.iter().map(|i| (i.tree(), i.score.fitness as f32)));
+        let best = fittest(state.population.iter().map(|i| (i.tree, i.score.fitness as f32)));
         self.one_step(&PromptState::of(state), data, best)
     }
 

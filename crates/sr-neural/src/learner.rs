@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use sr_engine::random::Purpose;
-use sr_engine::{Expert, Offspring, Origin, Policy, State, heritage};
+use sr_engine::{Brood, Expert, Offspring, Origin, Policy, State, heritage};
 use sr_model::{Checkpoint, DecodeRequest, Decoder, Prompt, Sample};
 use sr_prompt::{Condition, Token};
 
@@ -109,37 +109,39 @@ impl Learner {
         Ok(self.decoder.decode(&request, &mut uniform, None)?)
     }
 
-    fn offspring(&self, state: &State<'_>, slot: usize, sample: &Sample) -> Offspring {
+    fn child(&self, state: &State<'_>, slot: usize, sample: &Sample, brood: &mut Brood) {
         let decoded = sample
             .finished
             .then(|| sr_prompt::decode(&sample.tokens, state.instance.primitives(), self.sampling.max_child_size).ok());
         match decoded.flatten() {
             Some(expr) => {
                 let parents = heritage(&expr, state.population);
-                Offspring { expr, origin: Origin::Learner, parents, edit: None, log_prob: Some(sample.log_prob) }
+                let (origin, log_prob) = (Origin::Learner, Some(sample.log_prob));
+                brood.push(&Offspring { tree: &expr, origin, parents, edit: None, log_prob });
             }
-            None => fallback(state, slot),
+            None => fallback(state, slot, brood),
         }
     }
 }
 
-fn fallback(state: &State<'_>, slot: usize) -> Offspring {
-    Offspring { origin: Origin::Fallback, ..Expert::child(state, slot) }
+fn fallback(state: &State<'_>, slot: usize, brood: &mut Brood) {
+    Expert::child(state, slot, brood);
+    brood.set_last_origin(Origin::Fallback);
 }
 
 impl Policy for Learner {
-    fn propose(&mut self, states: &[State<'_>], wanted: &[usize]) -> Vec<Vec<Offspring>> {
+    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
         let samples = match &self.error {
             Some(_) => None,
             None => self.samples(states, wanted).map_err(|error| self.error = Some(error.into())).ok(),
         };
-        let of_state = |(index, state): (usize, &State<'_>)| {
-            let child = |slot: usize| match &samples {
-                Some(samples) => self.offspring(state, slot, &samples[index][slot]),
-                None => fallback(state, slot),
-            };
-            (0..wanted[index]).map(child).collect()
-        };
-        states.iter().enumerate().map(of_state).collect()
+        for (index, (state, brood)) in states.iter().zip(broods).enumerate() {
+            for slot in 0..wanted[index] {
+                match &samples {
+                    Some(samples) => self.child(state, slot, &samples[index][slot], brood),
+                    None => fallback(state, slot, brood),
+                }
+            }
+        }
     }
 }

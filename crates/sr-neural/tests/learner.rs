@@ -86,7 +86,7 @@ fn search(ids: &[&str], learner: &mut Learner) -> Vec<Forms> {
         .iter_mut()
         .map(|forms| {
             |generation: &Generation<'_>| {
-                forms.push(generation.population.iter().map(|i| (i.expr.clone(), i.origin, i.parents)).collect());
+                forms.push(generation.population.iter().map(|i| (i.tree.to_owned(), i.origin, i.parents)).collect());
                 ControlFlow::Continue(())
             }
         })

@@ -28,7 +28,7 @@ impl<'a> PromptState<'a> {
 
     /// From a search in progress.
     pub fn of(state: &State<'a>) -> Self {
-        let population = state.population.iter().map(|i| (i.tree(), i.score.mse as f32));
+        let population = state.population.iter().map(|i| (i.tree, i.score.mse as f32));
         PromptState::new(state.generation, state.instance.primitives(), population)
     }
 }

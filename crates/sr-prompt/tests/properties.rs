@@ -14,10 +14,10 @@ fn prompts_of_a_search(seed: u64) -> Vec<(Vec<i32>, Vec<i32>)> {
     /// Writes what it sees and lets the expert propose.
     struct Writing<'a>(&'a mut Vec<Vec<i32>>);
     impl sr_engine::Policy for Writing<'_> {
-        fn propose(&mut self, states: &[State<'_>], wanted: &[usize]) -> Vec<Vec<sr_engine::Offspring>> {
+        fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [sr_engine::Brood]) {
             let writer = PromptWriter::default();
             self.0.extend(states.iter().map(|state| writer.write(&PromptState::of(state)).expect("a prompt")));
-            Expert.propose(states, wanted)
+            Expert.propose(states, wanted, broods);
         }
     }
     let x = Columns::new(20, 2, (0..40).map(|i| f64::from(i) / 7.0 - 2.0).collect());
@@ -28,7 +28,7 @@ fn prompts_of_a_search(seed: u64) -> Vec<(Vec<i32>, Vec<i32>)> {
     let mut search = Search::new(instance.clone(), config, seed).expect("a search");
     let mut recorded = Vec::new();
     let record = |g: &Generation<'_>| {
-        let kept: Vec<(Expr, f32)> = g.population.iter().map(|i| (i.expr.clone(), i.score.mse as f32)).collect();
+        let kept: Vec<(Expr, f32)> = g.population.iter().map(|i| (i.tree.to_owned(), i.score.mse as f32)).collect();
         recorded.push((g.generation, kept));
         ControlFlow::Continue(())
     };

@@ -2,6 +2,7 @@
 //!
 //! Fields are described in `docs/formats.md`; they can be added to and never change their meaning.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -346,7 +347,7 @@ impl<'a> Encoder<'a> {
 
     fn edit(
         &mut self,
-        edit: &Edit,
+        edit: &Edit<'_>,
         of: Parents,
         parents: &[IndividualRecord],
         out: &mut Children,
@@ -527,7 +528,7 @@ impl Decoder {
         of: Parents,
         columns: &mut Cursor,
         parents: &[IndividualRecord],
-    ) -> Result<Option<Edit>, RecordError> {
+    ) -> Result<Option<Edit<'static>>, RecordError> {
         let bad = RecordError::Code { field: "links", code: link };
         let mut of = of.iter();
         let (first, second) = (of.next(), of.next());
@@ -550,7 +551,7 @@ impl Decoder {
             },
             _ => {
                 let tree = self.written.next().ok_or(RecordError::Column { field: "written", short: true })?;
-                Replacement::Written(Arc::unwrap_or_clone(tree))
+                Replacement::Written(Cow::Owned(Arc::unwrap_or_clone(tree)))
             }
         };
         Ok(Some(Edit { parent, node, replacement }))
@@ -621,7 +622,7 @@ mod tests {
         };
         let orphan = |text| individual(text, Origin::Random, Parents::None, None);
         let written = |parent, node, text: &str| {
-            Some(Edit { parent, node, replacement: Replacement::Written(text.parse().expect(text)) })
+            Some(Edit { parent, node, replacement: Replacement::Written(Cow::Owned(text.parse().expect(text))) })
         };
         let graft = |parent, node, donor, from| {
             Some(Edit { parent, node, replacement: Replacement::Donor { parent: donor, node: from } })
@@ -693,7 +694,7 @@ mod tests {
         let node = "nodes: 3 is out of range, there are 3";
         assert_eq!(
             refused(|t| t.generations[1].individuals[0].edit =
-                Some(Edit { parent: 0, node: 3, replacement: Replacement::Written(Expr::var(0)) })),
+                Some(Edit { parent: 0, node: 3, replacement: Replacement::Written(Cow::Owned(Expr::var(0))) })),
             node
         );
         let state = "labels.generations: 9 is out of range, there are 2";
@@ -813,7 +814,11 @@ mod tests {
             edit = match kind % 5 {
                 0 => None,
                 1 => Some(Edit::copy(parent, &previous[parent as usize].expr)),
-                2 => Some(Edit { parent, node: node_of(parent, node), replacement: Replacement::Written(written) }),
+                2 => Some(Edit {
+                    parent,
+                    node: node_of(parent, node),
+                    replacement: Replacement::Written(Cow::Owned(written)),
+                }),
                 _ => {
                     let donor = if kind % 7 < 4 { index(b) } else { index(donor) };
                     let replacement = Replacement::Donor { parent: donor, node: node_of(donor, graft) };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sr_engine::{Edit, Evaluations, Individual, Origin, Parents, PrimitiveSet, StopReason};
+use sr_engine::{Edit, Evaluations, Member, Origin, Parents, PrimitiveSet, StopReason};
 use sr_expr::Expr;
 
 /// Everything one search did.
@@ -70,7 +70,7 @@ pub struct IndividualRecord {
     /// Indices of its parents in the generation before.
     pub parents: Parents,
     /// The change that made it from its first parent, where there is one.
-    pub edit: Option<Edit>,
+    pub edit: Option<Edit<'static>>,
     /// Log-probability under the policy that proposed it, where it has one; not NaN.
     pub log_prob: Option<f32>,
 }
@@ -205,15 +205,15 @@ pub fn state_hash<'a>(exprs: impl Iterator<Item = &'a Expr>) -> u64 {
     })
 }
 
-impl From<&Individual> for IndividualRecord {
-    fn from(individual: &Individual) -> Self {
+impl From<Member<'_>> for IndividualRecord {
+    fn from(individual: Member<'_>) -> Self {
         IndividualRecord {
-            expr: Arc::new(individual.expr.clone()),
+            expr: Arc::new(individual.tree.to_owned()),
             mse: individual.score.mse as f32,
             fitness: individual.score.fitness as f32,
             origin: individual.origin,
             parents: individual.parents,
-            edit: individual.edit.clone(),
+            edit: individual.edit.map(Edit::into_owned),
             log_prob: individual.log_prob.filter(|p| !p.is_nan()),
         }
     }

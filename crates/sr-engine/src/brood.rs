@@ -1,0 +1,341 @@
+//! Offspring side by side in one piece of memory, so that making them allocates nothing once there was room for as many.
+
+use std::borrow::Cow;
+
+use sr_expr::{Node, Tree};
+
+use crate::{Edit, Origin, Parents, Population, Replacement};
+
+/// A child, as it is put into a [`Brood`] and read from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Offspring<'a> {
+    /// The expression.
+    pub tree: &'a Tree,
+    /// Which operator or policy made it.
+    pub origin: Origin,
+    /// Its parents.
+    pub parents: Parents,
+    /// The change that made it from its first parent, where there is one.
+    pub edit: Option<Edit<'a>>,
+    /// Log-probability under the policy, where it has one.
+    pub log_prob: Option<f32>,
+}
+
+impl<'a> Offspring<'a> {
+    /// A child without parents.
+    pub fn orphan(tree: &'a Tree, origin: Origin) -> Self {
+        Offspring { tree, origin, parents: Parents::None, edit: None, log_prob: None }
+    }
+}
+
+/// The offspring of one generation, in slot order, without scores. The search owns it and uses it again; a policy adds.
+#[derive(Debug, Clone, Default)]
+pub struct Brood {
+    /// Trees one after the other, those of dropped offspring among them.
+    nodes: Vec<Node>,
+    slots: Vec<Slot>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    /// Where its tree starts in `Brood::nodes`.
+    start: usize,
+    size: u32,
+    hash: u64,
+    /// Its form among those that the search knows, once it is scored.
+    form: u32,
+    origin: Origin,
+    parents: Parents,
+    change: Change,
+    log_prob: Option<f32>,
+}
+
+/// An [`Edit`] in the arena.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    None,
+    Donor {
+        parent: u32,
+        node: u32,
+        donor: u32,
+        from: u32,
+    },
+    /// What was written stands `offset` nodes after the start of the child: most often it is a part of the child.
+    Written {
+        parent: u32,
+        node: u32,
+        offset: u32,
+        size: u32,
+    },
+}
+
+impl Brood {
+    /// Number of offspring.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The expression of one.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    #[inline]
+    pub fn tree(&self, index: usize) -> &Tree {
+        self.tree_of(&self.slots[index])
+    }
+
+    /// One of the offspring.
+    pub fn get(&self, index: usize) -> Option<Offspring<'_>> {
+        self.slots.get(index).map(|slot| self.view(slot))
+    }
+
+    /// All of them, in slot order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Offspring<'_>> + Clone {
+        self.slots.iter().map(|slot| self.view(slot))
+    }
+
+    /// Adds a child.
+    pub fn push(&mut self, child: &Offspring<'_>) {
+        let start = self.nodes.len();
+        self.nodes.extend_from_slice(child.tree.nodes());
+        let change = match &child.edit {
+            None => Change::None,
+            Some(edit) => {
+                let offset = child.tree.size();
+                if let Replacement::Written(tree) = &edit.replacement {
+                    self.nodes.extend_from_slice(tree.nodes());
+                }
+                Change::new(edit, offset)
+            }
+        };
+        let Offspring { tree, origin, parents, log_prob, .. } = *child;
+        let (size, hash) = (tree.size() as u32, quick_hash(tree));
+        self.slots.push(Slot { start, size, hash, form: u32::MAX, origin, parents, change, log_prob });
+    }
+
+    /// Adds the child that `edit` makes of `population`, or a copy of the edit's parent if the child has more than
+    /// `max_size` nodes.
+    ///
+    /// # Panics
+    /// If the edit points outside of the population.
+    pub fn graft(
+        &mut self,
+        population: &Population,
+        edit: &Edit<'_>,
+        max_size: usize,
+        origin: Origin,
+        parents: Parents,
+    ) {
+        let parent = population.tree(edit.parent as usize);
+        let cut = parent.subtree_start(edit.node as usize)..edit.node as usize + 1;
+        let graft = match &edit.replacement {
+            Replacement::Donor { parent, node } => population.tree(*parent as usize).subtree(*node as usize),
+            Replacement::Written(tree) => tree,
+        };
+        let size = parent.size() - cut.len() + graft.size();
+        if size > max_size {
+            let edit = Some(Edit::copy(edit.parent, parent));
+            return self.push(&Offspring { tree: parent, origin, parents, edit, log_prob: None });
+        }
+        let start = self.nodes.len();
+        self.nodes.reserve(size);
+        self.nodes.extend_from_slice(&parent.nodes()[..cut.start]);
+        self.nodes.extend_from_slice(graft.nodes());
+        self.nodes.extend_from_slice(&parent.nodes()[cut.end..]);
+        let (size, hash) = (size as u32, quick_hash(as_tree(&self.nodes[start..])));
+        let change = Change::new(edit, cut.start);
+        self.slots.push(Slot { start, size, hash, form: u32::MAX, origin, parents, change, log_prob: None });
+    }
+
+    /// Says of the last child who made it.
+    ///
+    /// # Panics
+    /// If there are no offspring.
+    pub fn set_last_origin(&mut self, origin: Origin) {
+        self.slots.last_mut().expect("a child was added").origin = origin;
+    }
+
+    /// Drops the offspring from `start` on for which `keep` is false.
+    pub(crate) fn retain_from(&mut self, start: usize, mut keep: impl FnMut(&Tree) -> bool) {
+        let mut kept = start;
+        for index in start..self.len() {
+            if keep(self.tree(index)) {
+                self.slots.swap(kept, index);
+                kept += 1;
+            }
+        }
+        self.slots.truncate(kept);
+    }
+
+    /// Drops all but the first `len`.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.slots.truncate(len);
+    }
+
+    /// Drops all of them and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.nodes.clear();
+        self.slots.clear();
+    }
+
+    /// Adds an individual of the generation before, which is its own parent.
+    pub(crate) fn carry_over(&mut self, from: &Brood, index: usize) {
+        let (start, slot) = (self.nodes.len(), from.slots[index]);
+        self.nodes.extend_from_slice(from.tree_of(&slot).nodes());
+        let parents = Parents::One(index as u32);
+        self.slots.push(Slot { start, origin: Origin::Elite, parents, change: Change::None, log_prob: None, ..slot });
+    }
+
+    /// Adds child `index` once more; both share their nodes.
+    pub(crate) fn repeat(&mut self, index: usize) {
+        self.slots.push(self.slots[index]);
+    }
+
+    /// Drops the first `count`.
+    pub(crate) fn drop_first(&mut self, count: usize) {
+        self.slots.drain(..count);
+    }
+
+    /// A number that is equal for equal trees, and seldom for others.
+    #[inline]
+    pub(crate) fn hash(&self, index: usize) -> u64 {
+        self.slots[index].hash
+    }
+
+    /// The number that the search gave to the form of one.
+    #[inline]
+    pub(crate) fn form(&self, index: usize) -> u32 {
+        self.slots[index].form
+    }
+
+    #[inline]
+    pub(crate) fn set_form(&mut self, index: usize, form: u32) {
+        self.slots[index].form = form;
+    }
+
+    fn tree_of(&self, slot: &Slot) -> &Tree {
+        as_tree(&self.nodes[slot.start..slot.start + slot.size as usize])
+    }
+
+    fn view(&self, slot: &Slot) -> Offspring<'_> {
+        let edit = match slot.change {
+            Change::None => None,
+            Change::Donor { parent, node, donor, from } => {
+                Some(Edit { parent, node, replacement: Replacement::Donor { parent: donor, node: from } })
+            }
+            Change::Written { parent, node, offset, size } => {
+                let start = slot.start + offset as usize;
+                let written = as_tree(&self.nodes[start..start + size as usize]);
+                Some(Edit { parent, node, replacement: Replacement::Written(Cow::Borrowed(written)) })
+            }
+        };
+        let &Slot { origin, parents, log_prob, .. } = slot;
+        Offspring { tree: self.tree_of(slot), origin, parents, edit, log_prob }
+    }
+}
+
+impl Change {
+    fn new(edit: &Edit<'_>, offset: usize) -> Self {
+        let (parent, node) = (edit.parent, edit.node);
+        match &edit.replacement {
+            &Replacement::Donor { parent: donor, node: from } => Change::Donor { parent, node, donor, from },
+            Replacement::Written(tree) => {
+                Change::Written { parent, node, offset: offset as u32, size: tree.size() as u32 }
+            }
+        }
+    }
+}
+
+/// Nodes that are one whole tree, as one.
+#[allow(unsafe_code)]
+pub(crate) fn as_tree(nodes: &[Node]) -> &Tree {
+    debug_assert!(is_one_tree(nodes));
+    // SAFETY: `Tree` is a transparent wrapper of `[Node]`, so both have the same layout and metadata.
+    unsafe { &*(std::ptr::from_ref(nodes) as *const Tree) }
+}
+
+fn is_one_tree(nodes: &[Node]) -> bool {
+    let roots = nodes.iter().try_fold(0_usize, |roots, node| roots.checked_sub(node.arity()).map(|left| left + 1));
+    roots == Some(1)
+}
+
+/// A hash for looking up, where trees are compared too: a word at a time, and no care for its low bits.
+fn quick_hash(tree: &Tree) -> u64 {
+    tree.nodes().iter().fold(0, |hash: u64, &node| {
+        let word = match node {
+            Node::Var(index) => 1 << 32 | u64::from(index),
+            Node::Op(op) => 2 << 32 | op as u64,
+            Node::Const(value) => value.to_bits(),
+        };
+        (hash.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use sr_expr::Expr;
+
+    use super::*;
+    use crate::{Member, Score};
+
+    fn expr(text: &str) -> Expr {
+        text.parse().expect(text)
+    }
+
+    fn written(parent: u32, node: u32, tree: &Tree) -> Edit<'_> {
+        Edit { parent, node, replacement: Replacement::Written(Cow::Borrowed(tree)) }
+    }
+
+    #[test]
+    fn what_is_added_is_read_back() {
+        let (child, part) = (expr("x0 * sin(x1)"), expr("sin(x1)"));
+        let with_edit = Offspring {
+            tree: &child,
+            origin: Origin::Mutation,
+            parents: Parents::One(3),
+            edit: Some(written(3, 1, &part)),
+            log_prob: Some(-1.5),
+        };
+        let graft = Edit { parent: 1, node: 2, replacement: Replacement::Donor { parent: 4, node: 0 } };
+        let all = [
+            Offspring::orphan(&part, Origin::Random),
+            Offspring { edit: Some(graft), parents: Parents::Two(1, 4), ..with_edit.clone() },
+            with_edit,
+        ];
+        let mut brood = Brood::default();
+        all.iter().for_each(|child| brood.push(child));
+        assert!(brood.iter().eq(all.iter().cloned()));
+        brood.set_last_origin(Origin::Fallback);
+        let mut kept = [false, true].into_iter();
+        brood.retain_from(1, |_| kept.next().expect("two are asked for"));
+        assert!(brood.iter().map(|child| child.origin).eq([Origin::Random, Origin::Fallback]));
+        brood.clear();
+        assert!(brood.is_empty() && brood.get(0).is_none());
+    }
+
+    #[test]
+    fn a_graft_is_its_edit_or_a_copy_of_the_parent() {
+        let (parents, part) = ([expr("x0 * sin(x1)"), expr("x2 + 1.0")], expr("cos(x3)"));
+        let population =
+            parents.iter().map(|tree| Member::new(Offspring::orphan(tree, Origin::Random), Score::INVALID));
+        let population = Population::new(population);
+        let donor = Edit { parent: 0, node: 2, replacement: Replacement::Donor { parent: 1, node: 2 } };
+        let edits = [written(0, 0, &part), written(0, 3, &part), donor];
+        let mut brood = Brood::default();
+        for edit in &edits {
+            brood.graft(&population, edit, 9, Origin::Crossover, Parents::None);
+        }
+        brood.graft(&population, &edits[0], 4, Origin::Crossover, Parents::None);
+        let forms: Vec<String> = brood.iter().map(|child| child.tree.to_string()).collect();
+        assert_eq!(forms, ["(cos(x3) * sin(x1))", "cos(x3)", "(x0 * (x2 + 1.0))", "(x0 * sin(x1))"]);
+        for (child, edit) in brood.iter().zip(edits.into_iter().chain([Edit::copy(0, &parents[0])])) {
+            assert_eq!(edit.apply(&population).as_deref(), Some(child.tree));
+            assert_eq!(child.edit, Some(edit));
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Once warm, a search allocates only when its best individual improves.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use sr_engine::random::{Key, Purpose};
+use sr_engine::{Expert, Generation, Instance, PrimitiveSet, Search, SearchConfig, Survival, run};
+use sr_expr::{Columns, Op};
+
+/// The system's allocator, counting what it is asked for by each thread.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+}
+
+#[allow(unsafe_code)]
+// SAFETY: everything is passed on to the system's allocator as it came; a `Cell` without destructor that is initialised
+// at compile time neither allocates nor panics.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are those that the system's allocator asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as above.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Generations after which vectors have grown to what this search needs.
+const WARM: u32 = 1000;
+
+/// Allocations in the generations after the warm-up in which the best individual did not improve, and how many those
+/// are, in a search for what its operators cannot express.
+fn allocations(ops: &[Op], config: SearchConfig) -> (u64, u32) {
+    let rows = 50;
+    let mut rng = Key::new(1, Purpose::Rows, 0).rng();
+    let x: Vec<f64> = (0..2 * rows).map(|_| rng.uniform(-2.0, 2.0)).collect();
+    let y = (0..rows).map(|row| libm::floor(5.0 * x[row]) + libm::cos(x[rows + row])).collect();
+    let primitives = PrimitiveSet::new(ops.to_vec(), vec![1.0], 2).expect("primitives");
+    let instance = Arc::new(Instance::new("p", Columns::new(rows, 2, x), y, primitives).expect("instance"));
+    let mut search = Search::new(instance, SearchConfig { generations: 3 * WARM, ..config }, 1).expect("config");
+    let (mut best, mut before, mut found, mut counted) = (f64::NAN, 0, 0, 0);
+    let mut observer = |generation: &Generation<'_>| {
+        let now = ALLOCATIONS.get();
+        if generation.generation > WARM && generation.best.score.fitness == best {
+            found += now - before;
+            counted += 1;
+        }
+        (best, before) = (generation.best.score.fitness, now);
+        ControlFlow::Continue(())
+    };
+    run(std::slice::from_mut(&mut search), &mut Expert, std::slice::from_mut(&mut observer));
+    (found, counted)
+}
+
+#[test]
+fn generations_without_improvement_do_not_allocate() {
+    let arith = &[Op::Add, Op::Sub, Op::Mul];
+    let math = &[Op::Add, Op::Mul, Op::Div, Op::Sin, Op::Exp, Op::Log, Op::Sqrt];
+    let basic = SearchConfig::basic();
+    let plus = SearchConfig { survival: Survival::Plus, population_size: 100, ..basic.clone() };
+    for (ops, config) in [(&arith[..], basic.clone()), (math, basic), (arith, plus)] {
+        let (found, counted) = allocations(ops, config);
+        assert!(counted > WARM, "the best individual seldom improves: {counted} generations");
+        assert_eq!(found, 0, "in {counted} generations");
+    }
+}
