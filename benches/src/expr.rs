@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{PrimitiveSet, random_tree};
-use sr_expr::{Columns, Expr, Op, Scratch, Semantics};
+use sr_expr::{Columns, Expr, Machine, Op, Semantics};
 
 /// Random trees of 15 to 30 nodes.
 fn trees(ops: &[Op]) -> Vec<Expr> {
@@ -26,9 +26,9 @@ fn evaluate(c: &mut Criterion, case: &str, ops: &[Op], sizes: &[usize]) {
     let mut group = c.benchmark_group(format!("expr/eval-{case}"));
     for &rows in sizes {
         let data = data(rows);
-        let (mut scratch, mut out) = (Scratch::default(), Vec::new());
+        let (mut machine, mut out) = (Machine::new(), Vec::new());
         for tree in &trees {
-            sr_expr::predict(tree, &data, Semantics::Ieee, &mut scratch, &mut out);
+            machine.predict(tree, &data, Semantics::Ieee, &mut out);
             let expected = sr_expr::reference::predict(tree, &data, Semantics::Ieee);
             assert!(out.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())));
         }
@@ -36,7 +36,7 @@ fn evaluate(c: &mut Criterion, case: &str, ops: &[Op], sizes: &[usize]) {
         group.bench_with_input(BenchmarkId::new("rows", rows), &data, |b, data| {
             b.iter(|| {
                 for tree in &trees {
-                    sr_expr::predict(tree, data, Semantics::Ieee, &mut scratch, &mut out);
+                    machine.predict(tree, data, Semantics::Ieee, &mut out);
                     black_box(out.last());
                 }
             });

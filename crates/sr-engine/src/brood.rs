@@ -255,8 +255,8 @@ impl Change {
 #[allow(unsafe_code)]
 pub(crate) fn as_tree(nodes: &[Node]) -> &Tree {
     debug_assert!(is_one_tree(nodes));
-    // SAFETY: `Tree` is a transparent wrapper of `[Node]`, so both have the same layout and metadata.
-    unsafe { &*(std::ptr::from_ref(nodes) as *const Tree) }
+    // SAFETY: callers pass what they wrote as the nodes of one tree.
+    unsafe { Tree::from_nodes_unchecked(nodes) }
 }
 
 fn is_one_tree(nodes: &[Node]) -> bool {

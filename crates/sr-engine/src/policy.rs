@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sr_expr::{Columns, Scratch, Semantics, Tree};
+use sr_expr::{Columns, Machine, Semantics, Tree};
 
 use crate::random::Key;
 use crate::{Brood, Individual, Instance, Limits, Population, SearchConfig};
@@ -64,13 +64,13 @@ impl State<'_> {
     }
 
     /// Predictions of an individual, or of any subtree of one, on the instance's own rows, `[rows]`.
-    pub fn predict(&self, tree: &Tree, scratch: &mut Scratch, out: &mut Vec<f64>) {
-        self.predict_on(tree, self.instance.x(), scratch, out);
+    pub fn predict(&self, tree: &Tree, machine: &mut Machine<f64>, out: &mut Vec<f64>) {
+        self.predict_on(tree, self.instance.x(), machine, out);
     }
 
     /// Predictions on any other rows, `[rows]`.
-    pub fn predict_on(&self, tree: &Tree, rows: &Columns, scratch: &mut Scratch, out: &mut Vec<f64>) {
-        sr_expr::predict(tree, rows, self.config.semantics, scratch, out);
+    pub fn predict_on(&self, tree: &Tree, rows: &Columns, machine: &mut Machine<f64>, out: &mut Vec<f64>) {
+        machine.predict(tree, rows, self.config.semantics, out);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use smallvec::SmallVec;
-use sr_expr::{Columns, Expr, Scratch};
+use sr_expr::{Columns, Expr};
 
 use crate::expert::initial_population;
 use crate::known::Known;
@@ -156,9 +156,7 @@ impl Outcome {
 
     /// Predictions of the winner, `[rows]`.
     pub fn predict(&self, x: &Columns) -> Vec<f64> {
-        let mut out = Vec::new();
-        sr_expr::predict(self.winner().tree(), x, self.semantics, &mut Scratch::default(), &mut out);
-        out
+        sr_expr::predict(self.winner().tree(), x, self.semantics)
     }
 
     /// First generation whose best individual has at most this error; the original calls it convergence at 1e-6.

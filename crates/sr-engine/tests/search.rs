@@ -266,7 +266,7 @@ fn the_policy_sees_what_the_search_knows() {
         fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
             let state = &states[0];
             let mut out = Vec::new();
-            state.predict(state.best.tree(), &mut sr_expr::Scratch::default(), &mut out);
+            state.predict(state.best.tree(), &mut sr_expr::Machine::new(), &mut out);
             let error: f64 = out.iter().zip(state.instance.y()).map(|(p, y)| (p - y) * (p - y)).sum();
             assert!((error / out.len() as f64 - state.best.score.mse).abs() < 1e-9);
             assert_eq!(state.budget.generations, 49 - state.generation);

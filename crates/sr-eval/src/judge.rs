@@ -1,6 +1,6 @@
 //! Whether a formula solves a problem.
 
-use sr_expr::{Columns, Scratch, Semantics, Tree};
+use sr_expr::{Columns, Semantics, Tree};
 
 /// Fresh points that a formula is judged on.
 pub const FRESH_POINTS: usize = 1000;
@@ -28,8 +28,7 @@ pub fn judge(tree: &Tree, semantics: Semantics, mse_train: f64, fresh: Option<(&
     let Some((x, y)) = fresh else {
         return Judgement { solved: mse_train <= MAX_TRAINING_MSE, r2: None };
     };
-    let mut predicted = Vec::new();
-    sr_expr::predict(tree, x, semantics, &mut Scratch::default(), &mut predicted);
+    let predicted = sr_expr::predict(tree, x, semantics);
     match r_squared(&predicted, y) {
         Some(r2) => Judgement { solved: 1.0 - r2 <= MAX_UNEXPLAINED, r2: Some(r2) },
         None => {

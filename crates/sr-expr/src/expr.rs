@@ -247,6 +247,15 @@ impl Tree {
         unsafe { &*(std::ptr::from_ref(nodes) as *const Tree) }
     }
 
+    /// Nodes that are known to be one expression, unchecked.
+    ///
+    /// # Safety
+    /// [`Expr::new`] accepts the nodes. Evaluation relies on it and would read outside of its memory otherwise.
+    #[allow(unsafe_code)]
+    pub unsafe fn from_nodes_unchecked(nodes: &[Node]) -> &Tree {
+        Tree::from_valid(nodes)
+    }
+
     /// The nodes, in post-order.
     pub fn nodes(&self) -> &[Node] {
         &self.0

@@ -69,11 +69,7 @@ pub trait Kernel: Vector {
 ///
 /// # Safety
 /// The level of `V` is available. The job's slots and columns are as long as it says and the program needs; targets, weights and places for predictions reach to `job.to`.
-unsafe fn rows<V: Kernel>(
-    job: &Job<'_, V::Element>,
-    from: usize,
-    sink: &mut Sink<'_, V::Element>,
-) {
+unsafe fn rows<V: Kernel>(job: &Job<'_, V::Element>, from: usize, sink: &mut Sink<'_, V::Element>) {
     let vectors = (job.to - from).div_ceil(V::LANES);
     if vectors == 0 {
         return;
@@ -479,7 +475,7 @@ pub trait Run: Sized {
 
 macro_rules! runs {
     ($element:ty, $double:literal: $portable:ty, $avx2:ty, $avx512:ty) => {
-                impl Run for $element {
+        impl Run for $element {
             const IS_DOUBLE: bool = $double;
             unsafe fn run(level: Level, job: &Job<'_, Self>, from: usize, sink: &mut Sink<'_, Self>) {
                 // SAFETY: the caller's promise.

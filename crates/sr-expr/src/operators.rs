@@ -35,9 +35,7 @@ pub(crate) fn operator<V: Vector>(op: Op, semantics: Semantics, a: V, b: V) -> V
             V::select(constant(1e6).lt(t), constant(1e6), t)
         }
         Op::Tan => V::Element::tan(a),
-        Op::Inv if guarded => {
-            V::select(a.abs().lt(constant(1e-6)), constant(1.0 / 1e-6), constant(1.0).div(a))
-        }
+        Op::Inv if guarded => V::select(a.abs().lt(constant(1e-6)), constant(1.0 / 1e-6), constant(1.0).div(a)),
         Op::Inv => constant(1.0).div(a),
         Op::Pow2 => a.mul(a),
         Op::Pow3 => a.mul(a).mul(a),

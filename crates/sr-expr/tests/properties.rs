@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use sr_expr::testing::{columns, expr, nodes};
-use sr_expr::{Expr, Scratch, Semantics, predict, reference};
+use sr_expr::{Expr, Semantics, predict, reference};
 
 /// Equal bits, any NaN equal to any other: the sign and payload of a NaN is not defined by IEEE 754.
 fn same(a: f64, b: f64) -> bool {
@@ -16,10 +16,9 @@ proptest! {
     }
 
     #[test]
-    fn block_evaluation_equals_the_reference(e in expr(3, 40), data in columns(2, 600), protected: bool) {
+    fn evaluation_equals_the_reference(e in expr(3, 40), data in columns(2, 600), protected: bool) {
         let semantics = if protected { Semantics::Protected } else { Semantics::Ieee };
-        let mut out = Vec::new();
-        predict(&e, &data, semantics, &mut Scratch::default(), &mut out);
+        let out = predict(&e, &data, semantics);
         let expected = reference::predict(&e, &data, semantics);
         prop_assert_eq!(out.len(), expected.len());
         for (row, (&a, &b)) in out.iter().zip(&expected).enumerate() {

@@ -1,7 +1,7 @@
 //! What the model reads: the prompt's tokens and the points before it. Training and search share this code.
 
 use sr_engine::{PrimitiveSet, State};
-use sr_expr::{Columns, Scratch, Semantics, Tree};
+use sr_expr::{Columns, Semantics, Tree};
 use sr_model::{Channel, ModelConfig, Points, PointsConfig, Prompt};
 use sr_prompt::{PromptState, PromptWriter};
 
@@ -97,10 +97,10 @@ pub fn points(config: &PointsConfig, data: Data<'_>, best: Option<&Tree>) -> Res
     let rows: Vec<usize> = (0..n_points).map(|point| point * n_rows / n_points).collect();
     let chosen = (0..n_variables).flat_map(|column| rows.iter().map(move |&row| data.x.column(column)[row]));
     let x = Columns::new(n_points, n_variables, chosen.collect());
-    let mut predicted = vec![0.0; n_points];
-    if let Some(best) = best {
-        sr_expr::predict(best, &x, data.semantics, &mut Scratch::default(), &mut predicted);
-    }
+    let predicted = match best {
+        Some(best) => sr_expr::predict(best, &x, data.semantics),
+        None => vec![0.0; n_points],
+    };
     let width = config.width();
     let mut values = vec![0.0; n_points * width];
     for (channel, columns) in config.columns() {

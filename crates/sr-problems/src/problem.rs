@@ -76,7 +76,7 @@ impl Problem {
 
     /// 64 bits of id and data, the same on every machine: two files that agree in it hold the same problem.
     pub fn fingerprint(&self) -> u64 {
-        let data = self.x.values().iter().chain(&self.y).map(|value| value.to_bits());
+        let data = self.x.values().chain(&self.y).map(|value| value.to_bits());
         data.fold(problem_key(&self.id) ^ self.x.n_columns() as u64, mix)
     }
 }
@@ -128,7 +128,7 @@ mod tests {
     fn rows_without_a_value_are_drawn_again() {
         let p = problem("log(x0)", uniform(-1.0, 1.0)).unwrap();
         assert_eq!(p.y.len(), 30);
-        assert!(p.x.values().iter().all(|&x| x > 0.0));
+        assert!(p.x.values().all(|&x| x > 0.0));
         let error = problem("log(x0)", uniform(-2.0, -1.0)).unwrap_err().to_string();
         assert!(error.contains("log(x0)") && error.contains("row 1"), "{error}");
     }

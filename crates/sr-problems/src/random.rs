@@ -8,7 +8,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sr_engine::random::{Key, Purpose, Rng, problem_key};
-use sr_expr::{Expr, Node, Op, Scratch, Semantics, Tree};
+use sr_expr::{Expr, Machine, Node, Op, Semantics, Tree};
 
 use crate::primitives::{in_table_order, names};
 use crate::{ARITH, Error, Mixture, Origin, Problem, ProblemSet, Sampler, SetParams};
@@ -195,7 +195,7 @@ impl Generator {
             }
             (None, Preset::Arith { .. }) => MIN_POINTS + rng.below(MAX_POINTS - MIN_POINTS + 1),
         };
-        let (mut scratch, mut y) = (Scratch::default(), Vec::new());
+        let (mut machine, mut y) = (Machine::new(), Vec::new());
         for attempt in 1..=MAX_ATTEMPTS {
             let key = key.draw(attempt);
             let source = self.expression(n_variables, &mut key.rng());
@@ -203,7 +203,7 @@ impl Generator {
                 continue;
             }
             let (mixture, x) = Mixture::sample(n_variables, n_points, &mut Key { purpose: Purpose::Rows, ..key }.rng());
-            sr_expr::predict(&source, &x, Semantics::Ieee, &mut scratch, &mut y);
+            machine.predict(&source, &x, Semantics::Ieee, &mut y);
             if y.iter().all(|y| y.abs() < self.params.max_y) {
                 return Ok(Problem {
                     id: format!("{}_s{seed}_{index:06}", self.label),

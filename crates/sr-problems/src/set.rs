@@ -130,7 +130,7 @@ impl Record {
             source: problem.source.as_ref().map(Expr::to_string),
             rows: problem.x.n_rows() as u64,
             variables: problem.x.n_columns() as u64,
-            x: Bytes(problem.x.values().iter().flat_map(|&x| (x as f32).to_le_bytes()).collect()),
+            x: Bytes(problem.x.values().flat_map(|&x| (x as f32).to_le_bytes()).collect()),
             y: Bytes(problem.y.iter().flat_map(|y| y.to_le_bytes()).collect()),
             operators: problem.operators.clone(),
             constants: problem.constants.clone(),

@@ -46,7 +46,7 @@ proptest! {
             let source = problem.source.as_ref().unwrap();
             prop_assert_eq!(values(source, &problem.x), problem.y.iter().map(|y| y.to_bits()).collect::<Vec<_>>());
             prop_assert!(problem.y.iter().all(|y| y.abs() < 1e18));
-            prop_assert!(problem.x.values().iter().all(|&x| x == f64::from(x as f32)));
+            prop_assert!(problem.x.values().all(|&x| x == f64::from(x as f32)));
             prop_assert!((1..=usize::from(params.max_variables)).contains(&problem.x.n_columns()));
             prop_assert!((5..=200).contains(&problem.x.n_rows()));
             prop_assert_eq!(source.n_variables(), problem.x.n_columns());

@@ -75,27 +75,19 @@ macro_rules! avx2 {
             }
             #[inline(always)]
             fn lt(self, other: Self) -> $mask {
-                $mask(unsafe {
-                    [$cmp::<_CMP_LT_OQ>(self.0[0], other.0[0]), $cmp::<_CMP_LT_OQ>(self.0[1], other.0[1])]
-                })
+                $mask(unsafe { [$cmp::<_CMP_LT_OQ>(self.0[0], other.0[0]), $cmp::<_CMP_LT_OQ>(self.0[1], other.0[1])] })
             }
             #[inline(always)]
             fn le(self, other: Self) -> $mask {
-                $mask(unsafe {
-                    [$cmp::<_CMP_LE_OQ>(self.0[0], other.0[0]), $cmp::<_CMP_LE_OQ>(self.0[1], other.0[1])]
-                })
+                $mask(unsafe { [$cmp::<_CMP_LE_OQ>(self.0[0], other.0[0]), $cmp::<_CMP_LE_OQ>(self.0[1], other.0[1])] })
             }
             #[inline(always)]
             fn eq(self, other: Self) -> $mask {
-                $mask(unsafe {
-                    [$cmp::<_CMP_EQ_OQ>(self.0[0], other.0[0]), $cmp::<_CMP_EQ_OQ>(self.0[1], other.0[1])]
-                })
+                $mask(unsafe { [$cmp::<_CMP_EQ_OQ>(self.0[0], other.0[0]), $cmp::<_CMP_EQ_OQ>(self.0[1], other.0[1])] })
             }
             #[inline(always)]
             fn select(mask: $mask, yes: Self, no: Self) -> Self {
-                $vector(unsafe {
-                    [$blendv(no.0[0], yes.0[0], mask.0[0]), $blendv(no.0[1], yes.0[1], mask.0[1])]
-                })
+                $vector(unsafe { [$blendv(no.0[0], yes.0[0], mask.0[0]), $blendv(no.0[1], yes.0[1], mask.0[1])] })
             }
             #[inline(always)]
             fn to_bits(self) -> $bits {
