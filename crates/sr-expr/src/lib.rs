@@ -21,8 +21,10 @@
 mod columns;
 mod eval;
 mod expr;
+pub mod map;
 mod math;
 mod op;
+mod operators;
 mod parse;
 mod print;
 mod real;

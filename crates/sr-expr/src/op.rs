@@ -13,15 +13,15 @@ pub enum Semantics {
 }
 
 /// Smallest divisor that [`Semantics::Protected`] divides by.
-const MIN_DIVISOR: f64 = 1e-10;
+pub(crate) const MIN_DIVISOR: f64 = 1e-10;
 /// Largest argument of a protected `exp`.
-const MAX_EXPONENT: f64 = 14.0;
+pub(crate) const MAX_EXPONENT: f64 = 14.0;
 /// Smallest argument of a protected `log`.
-const MIN_LOG: f64 = 1e-12;
+pub(crate) const MIN_LOG: f64 = 1e-12;
 /// Largest value of a protected `tan`.
-const MAX_TAN: f64 = 1e6;
+pub(crate) const MAX_TAN: f64 = 1e6;
 /// Smallest argument of a protected `inv`.
-const MIN_INVERSE: f64 = 1e-6;
+pub(crate) const MIN_INVERSE: f64 = 1e-6;
 
 macro_rules! operators {
     ($($(#[$doc:meta])* $variant:ident, $name:literal, $arity:literal;)*) => {

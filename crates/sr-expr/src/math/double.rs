@@ -67,7 +67,7 @@ impl Functions for f64 {
             x.store(a.as_mut_ptr());
             y.store(b.as_mut_ptr());
             for i in 0..V::LANES {
-                a[i] = libm::pow(a[i] as f64, b[i] as f64) as f64;
+                a[i] = libm::pow(a[i], b[i]);
             }
             V::load(a.as_ptr())
         }

@@ -92,6 +92,10 @@ pub trait Vector: Copy {
     const LANES: usize;
     /// Most vectors of this kind that are worth keeping in registers at once.
     const MAX_TILE: usize;
+    /// Whether [`Vector::mul_add`] fuses in `f32`, and [`Vector::mul_add_any`] in both.
+    const FUSES: bool;
+    /// The `f64` vector of the same level: two of them hold the lanes of an `f32` vector. `f64` is wide already.
+    type Wide: Vector<Element = f64>;
 
     fn splat(value: Self::Element) -> Self;
     /// # Safety
@@ -110,6 +114,26 @@ pub trait Vector: Copy {
     fn abs(self) -> Self;
     /// `self * by + plus`; fused in `f32` where the level can, never in `f64`.
     fn mul_add(self, by: Self, plus: Self) -> Self;
+
+    /// `self * by + plus`, fused or not as the level likes; in `f64` only for values that are then rounded to `f32`.
+    fn mul_add_any(self, by: Self, plus: Self) -> Self;
+    /// The lesser; `other` if either is NaN.
+    fn min(self, other: Self) -> Self;
+    /// The greater; `other` if either is NaN.
+    fn max(self, other: Self) -> Self;
+    /// Rounded to an integer towards zero.
+    fn trunc(self) -> Self;
+    /// `self * 2^n`, rounded once. `n` is integral, at most 252 in magnitude in `f32` and 2044 in `f64`; it may be NaN
+    /// if `self` is.
+    fn scale(self, n: Self) -> Self;
+    /// `(m, e)` with `self = m * 2^e`, `m` in `[0.75, 1.5)` and `e` integral, of a positive number. `m` is finite and
+    /// `e` infinite, with the sign of the logarithm, for 0 and infinity; one of them is NaN for negative numbers and
+    /// NaN.
+    fn split(self) -> (Self, Self);
+    /// Every lane as `f64`, the first half of them and the second. `f64` is there twice.
+    fn widen(self) -> [Self::Wide; 2];
+    /// The inverse of [`Vector::widen`], each lane rounded. Of `f64`, the first.
+    fn narrow(halves: [Self::Wide; 2]) -> Self;
 
     /// `self < other`, false for NaN.
     fn lt(self, other: Self) -> Self::Mask;
@@ -138,6 +162,54 @@ pub trait Vector: Copy {
             }
             *result = Self::load(to.as_ptr());
         }
+    }
+
+    /// [`Vector::trunc`] for levels without an instruction for it. `integral` is the least number of this kind from
+    /// which on all are integral: adding it rounds.
+    #[inline(always)]
+    fn trunc_by_addition(self, integral: Self::Element) -> Self {
+        let (size, integral) = (self.abs(), Self::splat(integral));
+        let one = Self::splat(crate::Real::from_f64(1.0));
+        let nearest = size.add(integral).sub(integral);
+        let below = Self::select(size.lt(nearest), nearest.sub(one), nearest);
+        let below = Self::select(size.lt(integral), below, size);
+        Self::from_bits(below.to_bits().or(self.to_bits().xor(size.to_bits())))
+    }
+
+    /// [`Vector::scale`] for levels without an instruction for it: two factors `2^(n/2)`, as one may not be a number
+    /// where the product is. `bias` is that of exponents, `MANTISSA` the bits of a mantissa without the leading one.
+    #[inline(always)]
+    fn scale_by_bits<const MANTISSA: u32>(self, n: Self, bias: i64) -> Self {
+        // In this number's last bits is 0; adding an integer puts that there.
+        let aligned = 1.5 * (1_u64 << MANTISSA) as f64;
+        let aligned = Self::splat(crate::Real::from_f64(aligned));
+        let sum = n.add(aligned).to_bits().sub(aligned.to_bits()).add(Self::Bits::splat(2 * bias));
+        let first = sum.shr::<1>();
+        let second = sum.sub(first);
+        self.mul(Self::from_bits(first.shl::<MANTISSA>())).mul(Self::from_bits(second.shl::<MANTISSA>()))
+    }
+
+    /// [`Vector::split`] for levels without instructions for it.
+    #[inline(always)]
+    fn split_by_bits<const MANTISSA: u32>(self, bias: i64, smallest_normal: Self::Element) -> (Self, Self) {
+        let number = |value: f64| Self::splat(crate::Real::from_f64(value));
+        let bits = Self::Bits::splat;
+        let up = f64::from(MANTISSA + 1);
+        let small = self.lt(Self::splat(smallest_normal));
+        let x = Self::select(small, self.mul(number((1_u64 << (MANTISSA + 1)) as f64)), self);
+        // Counted from 0.75, the exponent field is the exponent of the result; the bias makes it positive.
+        let lowest = number(0.75).to_bits();
+        let offset = x.to_bits().sub(lowest).add(bits((2 * bias) << MANTISSA));
+        let m = offset.and(bits((1 << MANTISSA) - 1)).add(lowest);
+        // An integer in the last bits of 2^MANTISSA is added to it.
+        let base = (1_u64 << MANTISSA) as f64;
+        let e = Self::from_bits(offset.shr::<MANTISSA>().or(number(base).to_bits()));
+        let e = e.sub(Self::select(small, number(base + 2.0 * bias as f64 + up), number(base + 2.0 * bias as f64)));
+        let zero = number(0.0);
+        let e = Self::select(self.lt(number(f64::INFINITY)), e, self);
+        let e = Self::select(self.lt(zero), number(f64::NAN), e);
+        let e = Self::select(self.eq(zero), number(f64::NEG_INFINITY), e);
+        (Self::from_bits(m), e)
     }
 
     /// Adds the lanes in `f64`, from the first to the last.

@@ -1,0 +1,56 @@
+//! One operator over vectors: [`Op::apply`] lane by lane.
+
+use crate::op::{MAX_EXPONENT, MAX_TAN, MIN_DIVISOR, MIN_INVERSE, MIN_LOG};
+use crate::simd::Vector;
+use crate::{Op, Real, Semantics};
+
+/// `op` applied to every lane; `b` is ignored by unary operators.
+///
+/// In loops, call it with a constant operator and constant semantics, so that only one arm is left.
+#[inline(always)]
+pub(crate) fn operator<V: Vector>(op: Op, semantics: Semantics, a: V, b: V) -> V {
+    use crate::math::Functions as F;
+    let constant = |value: f64| V::splat(Real::from_f64(value));
+    let protected = semantics == Semantics::Protected;
+    match op {
+        Op::Add => a.add(b),
+        Op::Sub => a.sub(b),
+        Op::Mul => a.mul(b),
+        Op::Div if protected => {
+            let least = constant(MIN_DIVISOR);
+            a.div(V::select(b.abs().lt(least), least, b))
+        }
+        Op::Div => a.div(b),
+        Op::Pow => F::pow(a, b),
+        Op::Neg => a.neg(),
+        Op::Abs => a.abs(),
+        Op::Exp if protected => F::exp(within(a, MAX_EXPONENT)),
+        Op::Exp => F::exp(a),
+        Op::Log if protected => F::log(constant(MIN_LOG).max(a.abs())),
+        Op::Log => F::log(a),
+        Op::Sqrt if protected => a.abs().sqrt(),
+        Op::Sqrt => a.sqrt(),
+        Op::Sin => F::sin(a),
+        Op::Cos => F::cos(a),
+        Op::Tan if protected => within(F::tan(a), MAX_TAN),
+        Op::Tan => F::tan(a),
+        Op::Inv if protected => {
+            let small = a.abs().lt(constant(MIN_INVERSE));
+            V::select(small, constant(1.0 / MIN_INVERSE), constant(1.0).div(a))
+        }
+        Op::Inv => constant(1.0).div(a),
+        Op::Pow2 => a.mul(a),
+        Op::Pow3 => a.mul(a).mul(a),
+        Op::Tanh => F::tanh(a),
+        Op::Asin => F::asin(a),
+        Op::Acos => F::acos(a),
+        Op::Atan => F::atan(a),
+    }
+}
+
+/// Clipped to ±`limit`. The order of the operands keeps NaN, as `f64::clamp` does.
+#[inline(always)]
+fn within<V: Vector>(x: V, limit: f64) -> V {
+    let constant = |value: f64| V::splat(Real::from_f64(value));
+    constant(-limit).max(constant(limit).min(x))
+}
