@@ -68,16 +68,16 @@ const ROUND_WIDE: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
 const SIGN: i64 = 1 << 31;
 
 /// ln 2 in two parts, the first of 10 bits: its product with an exponent is exact (Cephes, `expf.c`).
-const LN_2_PARTS: [f32; 2] = [0.693_359_375, -2.121_944_4e-4];
+const LN_2_PARTS: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
 /// ln 2 in two parts of one sign, so that an infinite exponent stays infinite; the first has 17 bits (fdlibm, `e_logf.c`).
 const LN_2_POSITIVE_PARTS: [f32; 2] = [6.931_381e-1, 9.058_001e-6];
 /// pi/2 in two parts: the nearest `f32` and what it misses.
-const FRAC_PI_2_PARTS: [f32; 2] = [std::f32::consts::FRAC_PI_2, -4.371_138_8e-8];
+const FRAC_PI_2_PARTS: [f32; 2] = [std::f32::consts::FRAC_PI_2, -4.371_139e-8];
 
 /// Largest argument that [`quadrant`] reduces in `f32`, if products fuse.
 const MAX_NARROW: f32 = 65_536.0;
 /// pi/2 in three parts, each the nearest `f32` to what the parts before it miss.
-const FRAC_PI_2_NARROW: [f32; 3] = [std::f32::consts::FRAC_PI_2, -4.371_138_8e-8, -1.715_124_5e-15];
+const FRAC_PI_2_NARROW: [f32; 3] = [std::f32::consts::FRAC_PI_2, -4.371_139e-8, -1.715_124_5e-15];
 /// pi/2 in three parts, of 23, 23 and 53 bits, so that products of the first two with integers below 2^30 are exact.
 const FRAC_PI_2_WIDE: [f64; 3] = [1.570796251296997, 7.549789415861596e-08, 5.390302858158119e-15];
 

@@ -164,6 +164,30 @@ pub trait Vector: Copy {
         }
     }
 
+    /// [`Vector::patch`] of a function of two numbers.
+    #[cold]
+    #[inline(never)]
+    fn patch_pairs(
+        result: &mut Self,
+        x: &Self,
+        y: &Self,
+        lanes: u16,
+        f: fn(Self::Element, Self::Element) -> Self::Element,
+    ) {
+        let mut from = [[<Self::Element as crate::Real>::ZERO; 16]; 2];
+        let mut to = from[0];
+        // SAFETY: 16 elements hold the lanes of every kind.
+        unsafe {
+            x.store(from[0].as_mut_ptr());
+            y.store(from[1].as_mut_ptr());
+            result.store(to.as_mut_ptr());
+            for lane in (0..Self::LANES).filter(|lane| lanes >> lane & 1 == 1) {
+                to[lane] = f(from[0][lane], from[1][lane]);
+            }
+            *result = Self::load(to.as_ptr());
+        }
+    }
+
     /// [`Vector::trunc`] for levels without an instruction for it. `integral` is the least number of this kind from
     /// which on all are integral: adding it rounds.
     #[inline(always)]
