@@ -1,8 +1,8 @@
 //! One operator over vectors: [`Op::apply`] lane by lane.
 
 use crate::op::{MAX_EXPONENT, MAX_TAN, MIN_DIVISOR, MIN_INVERSE, MIN_LOG};
-use crate::simd::Vector;
-use crate::{Op, Real, Semantics};
+use crate::simd::{Vector, number};
+use crate::{Op, Semantics};
 
 /// `op` applied to every lane; `b` is ignored by unary operators.
 ///
@@ -10,14 +10,13 @@ use crate::{Op, Real, Semantics};
 #[inline(always)]
 pub(crate) fn operator<V: Vector>(op: Op, semantics: Semantics, a: V, b: V) -> V {
     use crate::math::Functions as F;
-    let constant = |value: f64| V::splat(Real::from_f64(value));
     let protected = semantics == Semantics::Protected;
     match op {
         Op::Add => a.add(b),
         Op::Sub => a.sub(b),
         Op::Mul => a.mul(b),
         Op::Div if protected => {
-            let least = constant(MIN_DIVISOR);
+            let least: V = number(MIN_DIVISOR);
             a.div(V::select(b.abs().lt(least), least, b))
         }
         Op::Div => a.div(b),
@@ -26,7 +25,7 @@ pub(crate) fn operator<V: Vector>(op: Op, semantics: Semantics, a: V, b: V) -> V
         Op::Abs => a.abs(),
         Op::Exp if protected => F::exp(within(a, MAX_EXPONENT)),
         Op::Exp => F::exp(a),
-        Op::Log if protected => F::log(constant(MIN_LOG).max(a.abs())),
+        Op::Log if protected => F::log(number::<V>(MIN_LOG).max(a.abs())),
         Op::Log => F::log(a),
         Op::Sqrt if protected => a.abs().sqrt(),
         Op::Sqrt => a.sqrt(),
@@ -35,10 +34,10 @@ pub(crate) fn operator<V: Vector>(op: Op, semantics: Semantics, a: V, b: V) -> V
         Op::Tan if protected => within(F::tan(a), MAX_TAN),
         Op::Tan => F::tan(a),
         Op::Inv if protected => {
-            let small = a.abs().lt(constant(MIN_INVERSE));
-            V::select(small, constant(1.0 / MIN_INVERSE), constant(1.0).div(a))
+            let small = a.abs().lt(number(MIN_INVERSE));
+            V::select(small, number(1.0 / MIN_INVERSE), number::<V>(1.0).div(a))
         }
-        Op::Inv => constant(1.0).div(a),
+        Op::Inv => number::<V>(1.0).div(a),
         Op::Pow2 => a.mul(a),
         Op::Pow3 => a.mul(a).mul(a),
         Op::Tanh => F::tanh(a),
@@ -51,6 +50,5 @@ pub(crate) fn operator<V: Vector>(op: Op, semantics: Semantics, a: V, b: V) -> V
 /// Clipped to ±`limit`. The order of the operands keeps NaN, as `f64::clamp` does.
 #[inline(always)]
 fn within<V: Vector>(x: V, limit: f64) -> V {
-    let constant = |value: f64| V::splat(Real::from_f64(value));
-    constant(-limit).max(constant(limit).min(x))
+    number::<V>(-limit).max(number::<V>(limit).min(x))
 }

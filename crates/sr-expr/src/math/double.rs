@@ -77,10 +77,21 @@ impl<V: Vector<Element = f64>> Lanes<V> {
     fn choose(mask: V::Mask, yes: f64, no: f64) -> Self {
         Lanes(V::select(mask, V::splat(yes), V::splat(no)))
     }
+    /// `self * factor + sum` where the product is exact, so that it is the same if fused.
+    #[inline(always)]
+    fn times_exact(self, factor: f64, sum: Self) -> Self {
+        Lanes(self.0.mul_add_any(V::splat(factor), sum.0))
+    }
     /// With the sign bit of `sign` turned into this one's.
     #[inline(always)]
     fn flip(self, sign: V::Bits) -> V {
         V::from_bits(self.0.to_bits().xor(sign.and(V::Bits::splat(SIGN))))
+    }
+    /// Whether the exponent is greater than `other`'s by more than `bits`.
+    #[inline(always)]
+    fn exceeds(self, other: Self, bits: i64) -> V::Mask {
+        let (a, b) = (self.0.to_bits().and(V::Bits::splat(EXPONENT)), other.0.to_bits().and(V::Bits::splat(EXPONENT)));
+        a.sub(b).gt(V::Bits::splat(bits << 52))
     }
     /// `with_set_low_word(self, 0)`
     #[inline(always)]
@@ -136,19 +147,18 @@ fn rem_pio2<V: Vector<Element = f64>>(x: Lanes<V>) -> Remainder<V> {
 
     let sum = x * INV_PIO2 + ROUND;
     let f_n = sum - ROUND;
-    let mut r = x - f_n * PIO2_1;
+    let mut r = f_n.times_exact(-PIO2_1, x);
     let mut w = f_n * PIO2_1T;
     let mut y0 = r - w;
     // More rounds follow if the exponents of `x` and `y0` differ by more than 16; here a bit too often.
     let size = y0.abs();
-    let cancelled = (size * 65536.0).0.lt(x.0);
-    let doubtful = cancelled.or(V::splat(CLOSE).lt(size.0)).or(x.ge(HUGE));
+    let near = x.0.le((size * 65536.0).0);
+    let certain = near.and(size.0.le(V::splat(CLOSE))).and(x.lt(HUGE));
+    let doubtful = certain.not();
     let mut redo = Mask::first(0);
     if doubtful.any() {
-        let exponent = |x: Lanes<V>| x.0.to_bits().and(V::Bits::splat(EXPONENT));
-        let lost = |y0: Lanes<V>, bits: i64| exponent(x).sub(exponent(y0)).gt(V::Bits::splat(bits << 52));
         let small = x.lt(high(0x401c_463c));
-        let second = lost(y0, 16).and(small.not());
+        let second = x.exceeds(y0, 16).and(small.not());
         let t = r;
         let w_1 = f_n * PIO2_2;
         let r_1 = t - w_1;
@@ -156,7 +166,7 @@ fn rem_pio2<V: Vector<Element = f64>>(x: Lanes<V>) -> Remainder<V> {
         r = Lanes::select(second, r_1, r);
         w = Lanes::select(second, w_2, w);
         y0 = r - w;
-        let third = second.and(lost(y0, 49));
+        let third = second.and(x.exceeds(y0, 49));
         let huge = x.ge(HUGE).and(x.lt(f64::INFINITY));
         redo = huge.or(third).or(small.and(doubtful));
     }
@@ -177,7 +187,7 @@ fn k_sin<V: Vector<Element = f64>>([x, y]: [Lanes<V>; 2], first: Option<V::Mask>
     let w = z * z;
     let r = S2 + z * (S3 + z * S4) + z * w * (S5 + z * S6);
     let v = z * x;
-    let reduced = x - ((z * (0.5 * y - v * r) - y) - v * S1);
+    let reduced = x - ((z * y.times_exact(0.5, -(v * r)) - y) - v * S1);
     match first {
         Some(first) => Lanes::select(first, x + v * (S1 + z * r), reduced),
         None => reduced,
@@ -196,7 +206,7 @@ fn k_cos<V: Vector<Element = f64>>([x, y]: [Lanes<V>; 2]) -> Lanes<V> {
     let w = z * z;
     let r = z * (C1 + z * (C2 + z * C3)) + w * w * (C4 + z * (C5 + z * C6));
     let hz = 0.5 * z;
-    let w = 1.0 - hz;
+    let w = z.times_exact(-0.5, Lanes::splat(1.0));
     w + (((1.0 - w) - hz) + (z * r - x * y))
 }
 
@@ -234,7 +244,7 @@ fn k_tan<V: Vector<Element = f64>>([x, y]: [Lanes<V>; 2], odd: V::Mask) -> Lanes
     // One division for the branches that have one.
     let s = Lanes::choose(odd, -1.0, 1.0);
     let quotient = Lanes::select(big, w * w, Lanes::splat(-1.0)) / Lanes::select(big, w + s, w);
-    let v = s - 2.0 * (x + (r - quotient));
+    let v = (x + (r - quotient)).times_exact(-2.0, s);
     let big_result = Lanes(v.flip(sign));
     let w0 = w.zero_low_word();
     let v = r - (w0 - x);
@@ -253,7 +263,7 @@ fn expm1<V: Vector<Element = f64>>(x: Lanes<V>) -> Lanes<V> {
     const Q4: f64 = 4.00821782732936239552e-06;
     const Q5: f64 = -2.01099218183624371326e-07;
     let k = power_of_two(x);
-    let hi = x - k * LN2_HI;
+    let hi = k.times_exact(-LN2_HI, x);
     let lo = k * LN2_LO;
     // If `k` is 0, `x` is what it was and `c` is 0. So is `e` to a tiny `x`, which the original returns at once.
     let x = hi - lo;
@@ -267,8 +277,8 @@ fn expm1<V: Vector<Element = f64>>(x: Lanes<V>) -> Lanes<V> {
     let e = x * (e - c) - c;
     let e = e - hxs;
     let difference = x - e;
-    let halved = 0.5 * difference - 0.5;
-    let doubled = Lanes::select(x.lt(-0.25), -2.0 * (e - (x + 0.5)), 1.0 + 2.0 * difference);
+    let halved = difference.times_exact(0.5, Lanes::splat(-0.5));
+    let doubled = Lanes::select(x.lt(-0.25), -2.0 * (e - (x + 0.5)), difference.times_exact(2.0, Lanes::splat(1.0)));
     let k_bits = (k + ROUND).0.to_bits();
     let two_k = Lanes(V::from_bits(k_bits.add(V::Bits::splat(1023)).shl::<52>()));
     let uf = Lanes(V::from_bits(V::Bits::splat(1023).sub(k_bits).shl::<52>()));
@@ -314,7 +324,7 @@ impl Functions for f64 {
         // Beyond, the scaling below overflows and underflows as the original does. The order keeps NaN.
         let original = Lanes(V::splat(-746.0).max(V::splat(710.0).min(x)));
         let k = power_of_two(original);
-        let hi = original - k * LN2_HI;
+        let hi = k.times_exact(-LN2_HI, original);
         let lo = k * LN2_LO;
         let x = hi - lo;
         let xx = x * x;
@@ -333,19 +343,10 @@ impl Functions for f64 {
         const LG5: f64 = 1.818357216161805012e-01;
         const LG6: f64 = 1.531383769920937332e-01;
         const LG7: f64 = 1.479819860511658591e-01;
-        const SQRT_HALF: i64 = 0x3fe6_a09e << 32;
-        const ONE: i64 = 0x3ff0_0000 << 32;
-        const TWO_52: f64 = (1_u64 << 52) as f64;
-        let original = Lanes(x);
-        // Also 0 and negative numbers, which are seen to below.
-        let subnormal = original.lt(f64::MIN_POSITIVE);
-        let x = Lanes::select(subnormal, original * (1_u64 << 54) as f64, original);
-        let offset = x.0.to_bits().add(V::Bits::splat(ONE - SQRT_HALF));
-        // The exponent in the last bits of 2^52, less its bias and the scaling.
-        let k = Lanes(V::from_bits(offset.shr::<52>().or(V::splat(TWO_52).to_bits())));
-        let dk = k - Lanes::choose(subnormal, TWO_52 + 1023.0 + 54.0, TWO_52 + 1023.0);
-        let m = offset.and(V::Bits::splat((1 << 52) - 1)).add(V::Bits::splat(SQRT_HALF));
-        let f = Lanes(V::from_bits(m)) - 1.0;
+        // A sum with 0 has no negative zero, of which the mantissa may be wrong.
+        let (m, dk) = (Lanes(x) + 0.0).0.split();
+        let (m, dk) = (Lanes(m), Lanes(dk));
+        let f = m - 1.0;
         let hfsq = 0.5 * f * f;
         let s = f / (2.0 + f);
         let z = s * s;
@@ -353,10 +354,7 @@ impl Functions for f64 {
         let t1 = w * (LG2 + w * (LG4 + w * LG6));
         let t2 = z * (LG1 + w * (LG3 + w * (LG5 + w * LG7)));
         let r = t2 + t1;
-        let result = s * (hfsq + r) + dk * LN2_LO - hfsq + f + dk * LN2_HI;
-        let result = Lanes::select(original.lt(f64::INFINITY), result, original);
-        let result = Lanes::select(original.lt(0.0), Lanes::splat(f64::NAN), result);
-        V::select(original.0.eq(V::splat(0.0)), V::splat(f64::NEG_INFINITY), result.0)
+        dk.times_exact(LN2_HI, s * (hfsq + r) + dk * LN2_LO - hfsq + f).0
     }
 
     /// Odd, and so are the steps of the original: computed of `|x|`. Its branch for tiny `x` returns `x`, to which the

@@ -61,8 +61,9 @@ tiny = mpf(10) ** -8
 half_ln2 = log(2) / 2 * mpf("1.001")
 # e^r = 1 + r + r^2 p(r)
 fit("exp", lambda r: (exp(r) - 1 - r) / r**2, lambda r: r**2 / exp(r), -half_ln2, half_ln2, 5)
+near_one = sqrt(mpf(1) / 2) - 1, sqrt(mpf(2)) - 1
 # log(1 + f) = f - f^2 / 2 + f^3 p(f)
-fit("log", lambda f: (log(1 + f) - f + f * f / 2) / f**3, lambda f: f**3 / log(1 + f), "-0.25", mpf("0.5"), 8)
+fit("log", lambda f: (log(1 + f) - f + f * f / 2) / f**3, lambda f: f**3 / log(1 + f), *near_one, 8)
 quarter = pi / 4 * mpf("1.005")
 z = lambda f: (lambda u: f(sqrt(u)))
 # sin r = r + r^3 p(r^2), cos r = 1 - r^2 / 2 + r^4 p(r^2), tan r = r + r^3 p(r^2)
@@ -74,5 +75,5 @@ fit("tanh", z(lambda r: (tanh(r) - r) / r**3), z(lambda r: r**3 / tanh(r)), tiny
 fit("asin", z(lambda r: (asin(r) - r) / r**3), z(lambda r: r**3 / asin(r)), tiny, mpf("0.25"), 5)
 fit("atan", z(lambda r: (atan(r) - r) / r**3), z(lambda r: r**3 / atan(r)), tiny, mpf(1), 9)
 # log2(1 + f) = f p(f) and 2^r = p(r), in double precision, for pow
-fit("log2", lambda f: log(1 + f) / log(2) / f, lambda f: f / log(1 + f), "-0.25", mpf("0.5"), 14, double)
+fit("log2", lambda f: log(1 + f) / log(2) / f, lambda f: f / log(1 + f), *near_one, 14, double)
 fit("exp2", lambda r: mpf(2) ** r, lambda r: mpf(2) ** -r, "-0.5", mpf("0.5"), 7, double)

@@ -9,7 +9,8 @@ macro_rules! avx512 {
      $set1:ident $loadu:ident $storeu:ident $add:ident $sub:ident $mul:ident $div:ident $sqrt:ident $abs:ident
      $cmp:ident $blend:ident $to:ident $from:ident
      $iset1:ident $iadd:ident $isub:ident $slli:ident $srli:ident $igt:ident $ieq:ident $iblend:ident
-     $fmadd:ident $min:ident $max:ident $round:ident $scalef:ident $getmant:ident $getexp:ident $mask_add:ident) => {
+     $fmadd:ident $min:ident $max:ident $round:ident $scalef:ident $getmant:ident $getexp:ident $mask_add:ident $mask_mul:ident
+     $sqrt_2:literal) => {
         #[derive(Clone, Copy)]
         pub(crate) struct $vector($raw);
         #[derive(Clone, Copy)]
@@ -95,10 +96,10 @@ macro_rules! avx512 {
             #[inline(always)]
             fn split(self) -> (Self, Self) {
                 unsafe {
-                    let m = $getmant::<_MM_MANT_NORM_P75_1P5, _MM_MANT_SIGN_NAN>(self.0);
-                    let e = $getexp(self.0); // of m in [1, 2)
-                    let one = $set1(1.0);
-                    ($vector(m), $vector($mask_add(e, $cmp::<_CMP_LT_OQ>(m, one), e, one)))
+                    let m = $getmant::<_MM_MANT_NORM_1_2, _MM_MANT_SIGN_NAN>(self.0);
+                    let e = $getexp(self.0);
+                    let above = $cmp::<_CMP_GE_OQ>(m, $set1(<$element>::from_bits($sqrt_2)));
+                    ($vector($mask_mul(m, above, m, $set1(0.5))), $vector($mask_add(e, above, e, $set1(1.0))))
                 }
             }
             #[inline(always)]
@@ -217,14 +218,14 @@ avx512!(F64x8, M64x8, I64x8, f64, i64, 8, __m512d, __mmask8,
     _mm512_set1_epi64 _mm512_add_epi64 _mm512_sub_epi64 _mm512_slli_epi64 _mm512_srli_epi64
     _mm512_cmpgt_epi64_mask _mm512_cmpeq_epi64_mask _mm512_mask_blend_epi64
     _mm512_fmadd_pd _mm512_min_pd _mm512_max_pd _mm512_roundscale_pd _mm512_scalef_pd _mm512_getmant_pd _mm512_getexp_pd
-    _mm512_mask_add_pd);
+    _mm512_mask_add_pd _mm512_mask_mul_pd 0x3ff6_a09e_0000_0000);
 avx512!(F32x16, M32x16, I32x16, f32, i32, 16, __m512, __mmask16,
     _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps
     _mm512_sqrt_ps _mm512_abs_ps _mm512_cmp_ps_mask _mm512_mask_blend_ps _mm512_castps_si512 _mm512_castsi512_ps
     _mm512_set1_epi32 _mm512_add_epi32 _mm512_sub_epi32 _mm512_slli_epi32 _mm512_srli_epi32
     _mm512_cmpgt_epi32_mask _mm512_cmpeq_epi32_mask _mm512_mask_blend_epi32
     _mm512_fmadd_ps _mm512_min_ps _mm512_max_ps _mm512_roundscale_ps _mm512_scalef_ps _mm512_getmant_ps _mm512_getexp_ps
-    _mm512_mask_add_ps);
+    _mm512_mask_add_ps _mm512_mask_mul_ps 0x3fb5_04f3);
 
 impl F64x8 {
     #[inline(always)]

@@ -126,9 +126,9 @@ pub trait Vector: Copy {
     /// `self * 2^n`, rounded once. `n` is integral, at most 252 in magnitude in `f32` and 2044 in `f64`; it may be NaN
     /// if `self` is.
     fn scale(self, n: Self) -> Self;
-    /// `(m, e)` with `self = m * 2^e`, `m` in `[0.75, 1.5)` and `e` integral, of a positive number. `m` is finite and
-    /// `e` infinite, with the sign of the logarithm, for 0 and infinity; one of them is NaN for negative numbers and
-    /// NaN.
+    /// `(m, e)` with `self = m * 2^e`, `e` integral and `m` in `[√½, √2)`, where √½ is cut after 20 bits in `f64` (as
+    /// fdlibm does) and after 23 in `f32`. Of infinity and zero `(1, ±∞)`, so that `log m + e log 2` is right, but for
+    /// the negative zero `m` may be -1. Of negative numbers and NaN, one of them is NaN.
     fn split(self) -> (Self, Self);
     /// Every lane as `f64`, the first half of them and the second. `f64` is there twice.
     fn widen(self) -> [Self::Wide; 2];
@@ -193,9 +193,8 @@ pub trait Vector: Copy {
     #[inline(always)]
     fn trunc_by_addition(self, integral: Self::Element) -> Self {
         let (size, integral) = (self.abs(), Self::splat(integral));
-        let one = Self::splat(crate::Real::from_f64(1.0));
         let nearest = size.add(integral).sub(integral);
-        let below = Self::select(size.lt(nearest), nearest.sub(one), nearest);
+        let below = Self::select(size.lt(nearest), nearest.sub(number(1.0)), nearest);
         let below = Self::select(size.lt(integral), below, size);
         Self::from_bits(below.to_bits().or(self.to_bits().xor(size.to_bits())))
     }
@@ -205,34 +204,32 @@ pub trait Vector: Copy {
     #[inline(always)]
     fn scale_by_bits<const MANTISSA: u32>(self, n: Self, bias: i64) -> Self {
         // In this number's last bits is 0; adding an integer puts that there.
-        let aligned = 1.5 * (1_u64 << MANTISSA) as f64;
-        let aligned = Self::splat(crate::Real::from_f64(aligned));
+        let aligned: Self = number(1.5 * (1_u64 << MANTISSA) as f64);
         let sum = n.add(aligned).to_bits().sub(aligned.to_bits()).add(Self::Bits::splat(2 * bias));
         let first = sum.shr::<1>();
         let second = sum.sub(first);
         self.mul(Self::from_bits(first.shl::<MANTISSA>())).mul(Self::from_bits(second.shl::<MANTISSA>()))
     }
 
-    /// [`Vector::split`] for levels without instructions for it.
+    /// [`Vector::split`] for levels without instructions for it. `lowest` are the bits of √½.
     #[inline(always)]
-    fn split_by_bits<const MANTISSA: u32>(self, bias: i64, smallest_normal: Self::Element) -> (Self, Self) {
-        let number = |value: f64| Self::splat(crate::Real::from_f64(value));
-        let bits = Self::Bits::splat;
+    fn split_by_bits<const MANTISSA: u32>(self, bias: i64, lowest: i64) -> (Self, Self) {
+        // Also 0 and negative numbers, which are seen to below.
+        let small = self.lt(number(f64::from_bits(((1024 - bias) as u64) << 52)));
         let up = f64::from(MANTISSA + 1);
-        let small = self.lt(Self::splat(smallest_normal));
         let x = Self::select(small, self.mul(number((1_u64 << (MANTISSA + 1)) as f64)), self);
-        // Counted from 0.75, the exponent field is the exponent of the result; the bias makes it positive.
-        let lowest = number(0.75).to_bits();
-        let offset = x.to_bits().sub(lowest).add(bits((2 * bias) << MANTISSA));
-        let m = offset.and(bits((1 << MANTISSA) - 1)).add(lowest);
+        // Counted from √½, the exponent field is the exponent of the result; the bias makes it positive.
+        let bits = Self::Bits::splat;
+        let offset = x.to_bits().add(bits(((2 * bias) << MANTISSA) - lowest));
+        let m = offset.and(bits((1 << MANTISSA) - 1)).add(bits(lowest));
         // An integer in the last bits of 2^MANTISSA is added to it.
         let base = (1_u64 << MANTISSA) as f64;
-        let e = Self::from_bits(offset.shr::<MANTISSA>().or(number(base).to_bits()));
-        let e = e.sub(Self::select(small, number(base + 2.0 * bias as f64 + up), number(base + 2.0 * bias as f64)));
-        let zero = number(0.0);
+        let e = Self::from_bits(offset.shr::<MANTISSA>().or(number::<Self>(base).to_bits()));
+        let zero = base + 2.0 * bias as f64;
+        let e = e.sub(Self::select(small, number(zero + up), number(zero)));
         let e = Self::select(self.lt(number(f64::INFINITY)), e, self);
-        let e = Self::select(self.lt(zero), number(f64::NAN), e);
-        let e = Self::select(self.eq(zero), number(f64::NEG_INFINITY), e);
+        let e = Self::select(self.lt(number(0.0)), number(f64::NAN), e);
+        let e = Self::select(self.eq(number(0.0)), number(f64::NEG_INFINITY), e);
         (Self::from_bits(m), e)
     }
 
@@ -244,6 +241,12 @@ pub trait Vector: Copy {
         unsafe { self.store(lanes.as_mut_ptr()) };
         lanes[..Self::LANES].iter().map(|&lane| crate::Real::to_f64(lane)).sum()
     }
+}
+
+/// `value` in every lane, of either kind.
+#[inline(always)]
+pub(crate) fn number<V: Vector>(value: f64) -> V {
+    V::splat(crate::Real::from_f64(value))
 }
 
 /// One truth value a lane.

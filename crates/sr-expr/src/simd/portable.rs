@@ -3,7 +3,7 @@
 use super::{Bits, Mask, Vector};
 
 macro_rules! portable {
-    ($vector:ident, $mask:ident, $bits:ident, $element:ty, $int:ty, $uint:ty, $lanes:literal, $mantissa:literal) => {
+    ($vector:ident, $mask:ident, $bits:ident, $element:ty, $int:ty, $uint:ty, $lanes:literal, $mantissa:literal, $sqrt_half:literal) => {
         #[derive(Clone, Copy)]
         pub(crate) struct $vector([$element; $lanes]);
         #[derive(Clone, Copy)]
@@ -100,7 +100,7 @@ macro_rules! portable {
             }
             #[inline(always)]
             fn split(self) -> (Self, Self) {
-                self.split_by_bits::<$mantissa>(<$element>::MAX_EXP as i64 - 1, <$element>::MIN_POSITIVE)
+                self.split_by_bits::<$mantissa>(<$element>::MAX_EXP as i64 - 1, $sqrt_half)
             }
             #[inline(always)]
             fn widen(self) -> [F64x8; 2] {
@@ -209,8 +209,8 @@ macro_rules! portable {
     };
 }
 
-portable!(F64x8, M64x8, I64x8, f64, i64, u64, 8, 52);
-portable!(F32x16, M32x16, I32x16, f32, i32, u32, 16, 23);
+portable!(F64x8, M64x8, I64x8, f64, i64, u64, 8, 52, 0x3fe6_a09e_0000_0000);
+portable!(F32x16, M32x16, I32x16, f32, i32, u32, 16, 23, 0x3f35_04f3);
 
 impl F64x8 {
     #[inline(always)]
