@@ -402,14 +402,8 @@ unsafe fn operator_block<V: Vector>(
     out: *mut V::Element,
     n: usize,
 ) {
-    // Each arm fixes operator and semantics, so that its loop has neither in it.
-    macro_rules! arms {
-        ($($op:ident)*) => {
-            match (op, semantics) {
-                $((Op::$op, Semantics::Ieee) => arms!(@ $op Ieee), (Op::$op, Semantics::Protected) => arms!(@ $op Protected),)*
-            }
-        };
-        (@ $op:ident $semantics:ident) => {
+    macro_rules! each {
+        ($op:ident $semantics:ident) => {
             for i in 0..n {
                 // SAFETY: the caller's promise.
                 unsafe {
@@ -419,7 +413,17 @@ unsafe fn operator_block<V: Vector>(
             }
         };
     }
-    arms!(Add Sub Mul Div Pow Neg Abs Exp Log Sqrt Sin Cos Tan Inv Pow2 Pow3 Tanh Asin Acos Atan)
+    // Each arm fixes operator and semantics, so that its loop has neither in it.
+    macro_rules! arms {
+        ($($guarded:ident)*; $($plain:ident)*) => {
+            match (op, semantics) {
+                $((Op::$guarded, Semantics::Protected) => each!($guarded Protected),)*
+                $((Op::$guarded, Semantics::Ieee) => each!($guarded Ieee),)*
+                $((Op::$plain, _) => each!($plain Ieee),)*
+            }
+        };
+    }
+    arms!(Div Exp Log Sqrt Tan Inv; Add Sub Mul Pow Neg Abs Sin Cos Pow2 Pow3 Tanh Asin Acos Atan)
 }
 
 /// Compiles the kernels for one level and implements [`Kernel`] for its vectors.
@@ -471,6 +475,41 @@ pub trait Run: Sized {
     /// # Safety
     /// The level is available, and as for [`tiles`].
     unsafe fn run(level: Level, job: &Job<'_, Self>, from: usize, sink: &mut Sink<'_, Self>);
+    /// One operator over `n` times sixteen elements at a level.
+    ///
+    /// # Safety
+    /// The level is available, and as for [`operator_block`].
+    unsafe fn block(
+        level: Level,
+        op: Op,
+        semantics: Semantics,
+        a: *const Self,
+        b: *const Self,
+        out: *mut Self,
+        n: usize,
+    );
+}
+
+/// The one place where a level is chosen.
+macro_rules! at_level {
+    ($level:expr, $portable:ty, $avx2:ty, $avx512:ty, |$vector:ident| $call:expr) => {
+        match $level {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => {
+                type $vector = $avx512;
+                $call
+            }
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => {
+                type $vector = $avx2;
+                $call
+            }
+            _ => {
+                type $vector = $portable;
+                $call
+            }
+        }
+    };
 }
 
 macro_rules! runs {
@@ -479,14 +518,27 @@ macro_rules! runs {
             const IS_DOUBLE: bool = $double;
             unsafe fn run(level: Level, job: &Job<'_, Self>, from: usize, sink: &mut Sink<'_, Self>) {
                 // SAFETY: the caller's promise.
+                unsafe { at_level!(level, $portable, $avx2, $avx512, |V| rows::<V>(job, from, sink)) }
+            }
+            unsafe fn block(
+                level: Level,
+                op: Op,
+                semantics: Semantics,
+                a: *const Self,
+                b: *const Self,
+                out: *mut Self,
+                n: usize,
+            ) {
+                // SAFETY: the caller's promise.
                 unsafe {
-                    match level {
-                        #[cfg(target_arch = "x86_64")]
-                        Level::Avx512 => rows::<$avx512>(job, from, sink),
-                        #[cfg(target_arch = "x86_64")]
-                        Level::Avx2 => rows::<$avx2>(job, from, sink),
-                        _ => rows::<$portable>(job, from, sink),
-                    }
+                    at_level!(level, $portable, $avx2, $avx512, |V| V::block(
+                        op,
+                        semantics,
+                        a,
+                        b,
+                        out,
+                        n * 16 / V::LANES
+                    ))
                 }
             }
         }

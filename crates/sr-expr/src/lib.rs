@@ -20,6 +20,7 @@ mod columns;
 mod expr;
 mod kernel;
 mod machine;
+pub mod map;
 mod math;
 mod op;
 mod operators;

@@ -6,7 +6,7 @@
 mod double;
 mod single;
 
-use crate::simd::Vector;
+use crate::simd::{Mask, Vector};
 
 /// The functions of one kind of number, over any vector of it.
 #[allow(missing_docs)] // named after what they compute
@@ -22,4 +22,27 @@ pub trait Functions: Copy + Default + PartialOrd + std::fmt::Debug + Send + Sync
     fn atan<V: Vector<Element = Self>>(x: V) -> V;
     /// `x` to the power of `y`.
     fn pow<V: Vector<Element = Self>>(x: V, y: V) -> V;
+}
+
+/// `c[0] + x c[1] + x^2 c[2] + …` by Horner's rule.
+#[inline(always)]
+fn polynomial<V: Vector, const N: usize>(x: V, c: [V::Element; N]) -> V {
+    let mut sum = V::splat(c[N - 1]);
+    for i in (0..N - 1).rev() {
+        sum = sum.mul_add(x, V::splat(c[i]));
+    }
+    sum
+}
+
+/// Lanes that a fast path cannot do go through `f` one by one.
+#[inline(always)]
+fn redo<V: Vector>(result: V, x: V, lanes: V::Mask, f: fn(V::Element) -> V::Element) -> V {
+    let lanes = lanes.to_u16();
+    if lanes == 0 {
+        return result;
+    }
+    // The copies have an address; without them `x` and `result` would live in memory in the common case too.
+    let (mut patched, from) = (result, x);
+    V::patch(&mut patched, &from, lanes, f);
+    patched
 }

@@ -8,7 +8,8 @@ macro_rules! avx2 {
     ($vector:ident, $mask:ident, $bits:ident, $element:ty, $int:ty, $lanes:literal, $raw:ty,
      $set1:ident $loadu:ident $storeu:ident $add:ident $sub:ident $mul:ident $div:ident $sqrt:ident
      $cmp:ident $blendv:ident $movemask:ident $to:ident $from:ident
-     $iset1:ident $iadd:ident $isub:ident $slli:ident $srli:ident $igt:ident $ieq:ident) => {
+     $iset1:ident $iadd:ident $isub:ident $slli:ident $srli:ident $igt:ident $ieq:ident
+     $fmadd:ident $min:ident $max:ident $round:ident $mantissa:literal $sqrt_half:literal) => {
         #[derive(Clone, Copy)]
         pub(crate) struct $vector([$raw; 2]);
         /// All bits of a lane are set, or none.
@@ -25,6 +26,8 @@ macro_rules! avx2 {
             type Bits = $bits;
             const LANES: usize = $lanes;
             const MAX_TILE: usize = 4;
+            const FUSES: bool = true;
+            type Wide = F64x8;
 
             #[inline(always)]
             fn splat(value: $element) -> Self {
@@ -72,6 +75,39 @@ macro_rules! avx2 {
             #[inline(always)]
             fn mul_add(self, by: Self, plus: Self) -> Self {
                 self.multiply_add(by, plus)
+            }
+            #[inline(always)]
+            fn mul_add_any(self, by: Self, plus: Self) -> Self {
+                $vector(unsafe { [$fmadd(self.0[0], by.0[0], plus.0[0]), $fmadd(self.0[1], by.0[1], plus.0[1])] })
+            }
+            #[inline(always)]
+            fn min(self, other: Self) -> Self {
+                $vector(unsafe { [$min(self.0[0], other.0[0]), $min(self.0[1], other.0[1])] })
+            }
+            #[inline(always)]
+            fn max(self, other: Self) -> Self {
+                $vector(unsafe { [$max(self.0[0], other.0[0]), $max(self.0[1], other.0[1])] })
+            }
+            #[inline(always)]
+            fn trunc(self) -> Self {
+                const TOWARDS_ZERO: i32 = _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC;
+                $vector(unsafe { [$round::<TOWARDS_ZERO>(self.0[0]), $round::<TOWARDS_ZERO>(self.0[1])] })
+            }
+            #[inline(always)]
+            fn scale(self, n: Self) -> Self {
+                self.scale_by_bits::<$mantissa>(n, <$element>::MAX_EXP as i64 - 1)
+            }
+            #[inline(always)]
+            fn split(self) -> (Self, Self) {
+                self.split_by_bits::<$mantissa>(<$element>::MAX_EXP as i64 - 1, $sqrt_half)
+            }
+            #[inline(always)]
+            fn widen(self) -> [F64x8; 2] {
+                self.to_wide()
+            }
+            #[inline(always)]
+            fn narrow(halves: [F64x8; 2]) -> Self {
+                Self::from_wide(halves)
             }
             #[inline(always)]
             fn lt(self, other: Self) -> $mask {
@@ -209,26 +245,58 @@ avx2!(F64x8, M64x8, I64x8, f64, i64, 8, __m256d,
     _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_div_pd
     _mm256_sqrt_pd _mm256_cmp_pd _mm256_blendv_pd _mm256_movemask_pd _mm256_castpd_si256 _mm256_castsi256_pd
     _mm256_set1_epi64x _mm256_add_epi64 _mm256_sub_epi64 _mm256_sll_epi64 _mm256_srl_epi64 _mm256_cmpgt_epi64
-    _mm256_cmpeq_epi64);
+    _mm256_cmpeq_epi64 _mm256_fmadd_pd _mm256_min_pd _mm256_max_pd _mm256_round_pd 52 0x3fe6_a09e_0000_0000);
 avx2!(F32x16, M32x16, I32x16, f32, i32, 16, __m256,
     _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps
     _mm256_sqrt_ps _mm256_cmp_ps _mm256_blendv_ps _mm256_movemask_ps _mm256_castps_si256 _mm256_castsi256_ps
     _mm256_set1_epi32 _mm256_add_epi32 _mm256_sub_epi32 _mm256_sll_epi32 _mm256_srl_epi32 _mm256_cmpgt_epi32
-    _mm256_cmpeq_epi32);
+    _mm256_cmpeq_epi32 _mm256_fmadd_ps _mm256_min_ps _mm256_max_ps _mm256_round_ps 23 0x3f35_04f3);
 
 impl F64x8 {
     #[inline(always)]
     fn multiply_add(self, by: Self, plus: Self) -> Self {
         self.mul(by).add(plus)
     }
+    #[inline(always)]
+    fn to_wide(self) -> [F64x8; 2] {
+        [self; 2]
+    }
+    #[inline(always)]
+    fn from_wide([first, _]: [F64x8; 2]) -> Self {
+        first
+    }
 }
 
+// SAFETY (of every block): the level is available wherever this type is used.
+#[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 impl F32x16 {
     #[inline(always)]
-    #[allow(unsafe_code)]
     fn multiply_add(self, by: Self, plus: Self) -> Self {
-        let ([a, b], [c, d], [e, f]) = (self.0, by.0, plus.0);
-        // SAFETY: the level is available wherever this type is used.
-        F32x16(unsafe { [_mm256_fmadd_ps(a, c, e), _mm256_fmadd_ps(b, d, f)] })
+        self.mul_add_any(by, plus)
+    }
+    #[inline(always)]
+    fn to_wide(self) -> [F64x8; 2] {
+        let [first, second] = self.0;
+        unsafe {
+            [
+                F64x8([
+                    _mm256_cvtps_pd(_mm256_castps256_ps128(first)),
+                    _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(first)),
+                ]),
+                F64x8([
+                    _mm256_cvtps_pd(_mm256_castps256_ps128(second)),
+                    _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(second)),
+                ]),
+            ]
+        }
+    }
+    #[inline(always)]
+    fn from_wide([first, second]: [F64x8; 2]) -> Self {
+        F32x16(unsafe {
+            [
+                _mm256_set_m128(_mm256_cvtpd_ps(first.0[1]), _mm256_cvtpd_ps(first.0[0])),
+                _mm256_set_m128(_mm256_cvtpd_ps(second.0[1]), _mm256_cvtpd_ps(second.0[0])),
+            ]
+        })
     }
 }

@@ -6,9 +6,11 @@ use super::{Bits, Mask, Vector};
 
 macro_rules! avx512 {
     ($vector:ident, $mask:ident, $bits:ident, $element:ty, $int:ty, $lanes:literal, $raw:ty, $raw_mask:ty,
-     $set1:ident $loadu:ident $storeu:ident $add:ident $sub:ident $mul:ident $sqrt:ident $abs:ident
+     $set1:ident $loadu:ident $storeu:ident $add:ident $sub:ident $mul:ident $div:ident $sqrt:ident $abs:ident
      $cmp:ident $blend:ident $to:ident $from:ident
-     $iset1:ident $iadd:ident $isub:ident $slli:ident $srli:ident $igt:ident $ieq:ident $iblend:ident) => {
+     $iset1:ident $iadd:ident $isub:ident $slli:ident $srli:ident $igt:ident $ieq:ident $iblend:ident
+     $fmadd:ident $min:ident $max:ident $round:ident $scalef:ident $getmant:ident $getexp:ident $mask_add:ident $mask_mul:ident
+     $sqrt_2:literal) => {
         #[derive(Clone, Copy)]
         pub(crate) struct $vector($raw);
         #[derive(Clone, Copy)]
@@ -24,6 +26,8 @@ macro_rules! avx512 {
             type Bits = $bits;
             const LANES: usize = $lanes;
             const MAX_TILE: usize = 16;
+            const FUSES: bool = true;
+            type Wide = F64x8;
 
             #[inline(always)]
             fn splat(value: $element) -> Self {
@@ -51,7 +55,7 @@ macro_rules! avx512 {
             }
             #[inline(always)]
             fn div(self, other: Self) -> Self {
-                self.divide(other)
+                $vector(unsafe { $div(self.0, other.0) })
             }
             #[inline(always)]
             fn sqrt(self) -> Self {
@@ -68,6 +72,43 @@ macro_rules! avx512 {
             #[inline(always)]
             fn mul_add(self, by: Self, plus: Self) -> Self {
                 self.multiply_add(by, plus)
+            }
+            #[inline(always)]
+            fn mul_add_any(self, by: Self, plus: Self) -> Self {
+                $vector(unsafe { $fmadd(self.0, by.0, plus.0) })
+            }
+            #[inline(always)]
+            fn min(self, other: Self) -> Self {
+                $vector(unsafe { $min(self.0, other.0) })
+            }
+            #[inline(always)]
+            fn max(self, other: Self) -> Self {
+                $vector(unsafe { $max(self.0, other.0) })
+            }
+            #[inline(always)]
+            fn trunc(self) -> Self {
+                $vector(unsafe { $round::<{ _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC }>(self.0) })
+            }
+            #[inline(always)]
+            fn scale(self, n: Self) -> Self {
+                $vector(unsafe { $scalef(self.0, n.0) })
+            }
+            #[inline(always)]
+            fn split(self) -> (Self, Self) {
+                unsafe {
+                    let m = $getmant::<_MM_MANT_NORM_1_2, _MM_MANT_SIGN_NAN>(self.0);
+                    let e = $getexp(self.0);
+                    let above = $cmp::<_CMP_GE_OQ>(m, $set1(<$element>::from_bits($sqrt_2)));
+                    ($vector($mask_mul(m, above, m, $set1(0.5))), $vector($mask_add(e, above, e, $set1(1.0))))
+                }
+            }
+            #[inline(always)]
+            fn widen(self) -> [F64x8; 2] {
+                self.to_wide()
+            }
+            #[inline(always)]
+            fn narrow(halves: [F64x8; 2]) -> Self {
+                Self::from_wide(halves)
             }
             #[inline(always)]
             fn lt(self, other: Self) -> $mask {
@@ -172,42 +213,54 @@ macro_rules! avx512 {
 }
 
 avx512!(F64x8, M64x8, I64x8, f64, i64, 8, __m512d, __mmask8,
-    _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_sqrt_pd
-    _mm512_abs_pd _mm512_cmp_pd_mask _mm512_mask_blend_pd _mm512_castpd_si512 _mm512_castsi512_pd
+    _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd
+    _mm512_sqrt_pd _mm512_abs_pd _mm512_cmp_pd_mask _mm512_mask_blend_pd _mm512_castpd_si512 _mm512_castsi512_pd
     _mm512_set1_epi64 _mm512_add_epi64 _mm512_sub_epi64 _mm512_slli_epi64 _mm512_srli_epi64
-    _mm512_cmpgt_epi64_mask _mm512_cmpeq_epi64_mask _mm512_mask_blend_epi64);
+    _mm512_cmpgt_epi64_mask _mm512_cmpeq_epi64_mask _mm512_mask_blend_epi64
+    _mm512_fmadd_pd _mm512_min_pd _mm512_max_pd _mm512_roundscale_pd _mm512_scalef_pd _mm512_getmant_pd _mm512_getexp_pd
+    _mm512_mask_add_pd _mm512_mask_mul_pd 0x3ff6_a09e_0000_0000);
 avx512!(F32x16, M32x16, I32x16, f32, i32, 16, __m512, __mmask16,
-    _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_sqrt_ps
-    _mm512_abs_ps _mm512_cmp_ps_mask _mm512_mask_blend_ps _mm512_castps_si512 _mm512_castsi512_ps
+    _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps
+    _mm512_sqrt_ps _mm512_abs_ps _mm512_cmp_ps_mask _mm512_mask_blend_ps _mm512_castps_si512 _mm512_castsi512_ps
     _mm512_set1_epi32 _mm512_add_epi32 _mm512_sub_epi32 _mm512_slli_epi32 _mm512_srli_epi32
-    _mm512_cmpgt_epi32_mask _mm512_cmpeq_epi32_mask _mm512_mask_blend_epi32);
+    _mm512_cmpgt_epi32_mask _mm512_cmpeq_epi32_mask _mm512_mask_blend_epi32
+    _mm512_fmadd_ps _mm512_min_ps _mm512_max_ps _mm512_roundscale_ps _mm512_scalef_ps _mm512_getmant_ps _mm512_getexp_ps
+    _mm512_mask_add_ps _mm512_mask_mul_ps 0x3fb5_04f3);
 
 impl F64x8 {
-    #[inline(always)]
-    #[allow(unsafe_code)]
-    fn divide(self, by: Self) -> Self {
-        // SAFETY: the level is available wherever this type is used.
-        F64x8(unsafe { _mm512_div_pd(self.0, by.0) })
-    }
-
     #[inline(always)]
     fn multiply_add(self, by: Self, plus: Self) -> Self {
         self.mul(by).add(plus)
     }
+    #[inline(always)]
+    fn to_wide(self) -> [F64x8; 2] {
+        [self; 2]
+    }
+    #[inline(always)]
+    fn from_wide([first, _]: [F64x8; 2]) -> Self {
+        first
+    }
 }
 
+// SAFETY (of every block): the level is available wherever this type is used.
+#[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 impl F32x16 {
     #[inline(always)]
-    #[allow(unsafe_code)]
-    fn divide(self, by: Self) -> Self {
-        // SAFETY: the level is available wherever this type is used.
-        F32x16(unsafe { _mm512_div_ps(self.0, by.0) })
-    }
-
-    #[inline(always)]
-    #[allow(unsafe_code)]
     fn multiply_add(self, by: Self, plus: Self) -> Self {
-        // SAFETY: the level is available wherever this type is used.
-        F32x16(unsafe { _mm512_fmadd_ps(self.0, by.0, plus.0) })
+        self.mul_add_any(by, plus)
+    }
+    #[inline(always)]
+    fn to_wide(self) -> [F64x8; 2] {
+        unsafe {
+            let (first, second) = (_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0));
+            [F64x8(_mm512_cvtps_pd(first)), F64x8(_mm512_cvtps_pd(second))]
+        }
+    }
+    #[inline(always)]
+    fn from_wide([first, second]: [F64x8; 2]) -> Self {
+        F32x16(unsafe {
+            let first = _mm512_castps256_ps512(_mm512_cvtpd_ps(first.0));
+            _mm512_insertf32x8::<1>(first, _mm512_cvtpd_ps(second.0))
+        })
     }
 }

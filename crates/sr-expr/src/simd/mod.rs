@@ -92,6 +92,10 @@ pub trait Vector: Copy {
     const LANES: usize;
     /// Most vectors of this kind that are worth keeping in registers at once.
     const MAX_TILE: usize;
+    /// Whether [`Vector::mul_add`] fuses in `f32`, and [`Vector::mul_add_any`] in both.
+    const FUSES: bool;
+    /// The `f64` vector of the same level: two of them hold the lanes of an `f32` vector. `f64` is wide already.
+    type Wide: Vector<Element = f64>;
 
     fn splat(value: Self::Element) -> Self;
     /// # Safety
@@ -130,6 +134,26 @@ pub trait Vector: Copy {
     /// `self * by + plus`; fused in `f32` where the level can, never in `f64`.
     fn mul_add(self, by: Self, plus: Self) -> Self;
 
+    /// `self * by + plus`, fused or not as the level likes; in `f64` only for values that are then rounded to `f32`.
+    fn mul_add_any(self, by: Self, plus: Self) -> Self;
+    /// The lesser; `other` if either is NaN.
+    fn min(self, other: Self) -> Self;
+    /// The greater; `other` if either is NaN.
+    fn max(self, other: Self) -> Self;
+    /// Rounded to an integer towards zero.
+    fn trunc(self) -> Self;
+    /// `self * 2^n`, rounded once. `n` is integral, at most 252 in magnitude in `f32` and 2044 in `f64`; it may be NaN
+    /// if `self` is.
+    fn scale(self, n: Self) -> Self;
+    /// `(m, e)` with `self = m * 2^e`, `e` integral and `m` in `[√½, √2)`, where √½ is cut after 20 bits in `f64` (as
+    /// fdlibm does) and after 23 in `f32`. Of infinity and zero `(1, ±∞)`, so that `log m + e log 2` is right, but for
+    /// the negative zero `m` may be -1. Of negative numbers and NaN, one of them is NaN.
+    fn split(self) -> (Self, Self);
+    /// Every lane as `f64`, the first half of them and the second. `f64` is there twice.
+    fn widen(self) -> [Self::Wide; 2];
+    /// The inverse of [`Vector::widen`], each lane rounded. Of `f64`, the first.
+    fn narrow(halves: [Self::Wide; 2]) -> Self;
+
     /// `self < other`, false for NaN.
     fn lt(self, other: Self) -> Self::Mask;
     /// `self <= other`, false for NaN.
@@ -159,6 +183,75 @@ pub trait Vector: Copy {
         }
     }
 
+    /// [`Vector::patch`] of a function of two numbers.
+    #[cold]
+    #[inline(never)]
+    fn patch_pairs(
+        result: &mut Self,
+        x: &Self,
+        y: &Self,
+        lanes: u16,
+        f: fn(Self::Element, Self::Element) -> Self::Element,
+    ) {
+        let mut from = [[<Self::Element as crate::Real>::ZERO; 16]; 2];
+        let mut to = from[0];
+        // SAFETY: 16 elements hold the lanes of every kind.
+        unsafe {
+            x.store(from[0].as_mut_ptr());
+            y.store(from[1].as_mut_ptr());
+            result.store(to.as_mut_ptr());
+            for lane in (0..Self::LANES).filter(|lane| lanes >> lane & 1 == 1) {
+                to[lane] = f(from[0][lane], from[1][lane]);
+            }
+            *result = Self::load(to.as_ptr());
+        }
+    }
+
+    /// [`Vector::trunc`] for levels without an instruction for it. `integral` is the least number of this kind from
+    /// which on all are integral: adding it rounds.
+    #[inline(always)]
+    fn trunc_by_addition(self, integral: Self::Element) -> Self {
+        let (size, integral) = (self.abs(), Self::splat(integral));
+        let nearest = size.add(integral).sub(integral);
+        let below = Self::select(size.lt(nearest), nearest.sub(number(1.0)), nearest);
+        let below = Self::select(size.lt(integral), below, size);
+        Self::from_bits(below.to_bits().or(self.to_bits().xor(size.to_bits())))
+    }
+
+    /// [`Vector::scale`] for levels without an instruction for it: two factors `2^(n/2)`, as one may not be a number
+    /// where the product is. `bias` is that of exponents, `MANTISSA` the bits of a mantissa without the leading one.
+    #[inline(always)]
+    fn scale_by_bits<const MANTISSA: u32>(self, n: Self, bias: i64) -> Self {
+        // In this number's last bits is 0; adding an integer puts that there.
+        let aligned: Self = number(1.5 * (1_u64 << MANTISSA) as f64);
+        let sum = n.add(aligned).to_bits().sub(aligned.to_bits()).add(Self::Bits::splat(2 * bias));
+        let first = sum.shr::<1>();
+        let second = sum.sub(first);
+        self.mul(Self::from_bits(first.shl::<MANTISSA>())).mul(Self::from_bits(second.shl::<MANTISSA>()))
+    }
+
+    /// [`Vector::split`] for levels without instructions for it. `lowest` are the bits of √½.
+    #[inline(always)]
+    fn split_by_bits<const MANTISSA: u32>(self, bias: i64, lowest: i64) -> (Self, Self) {
+        // Also 0 and negative numbers, which are seen to below.
+        let small = self.lt(number(f64::from_bits(((1024 - bias) as u64) << 52)));
+        let up = f64::from(MANTISSA + 1);
+        let x = Self::select(small, self.mul(number((1_u64 << (MANTISSA + 1)) as f64)), self);
+        // Counted from √½, the exponent field is the exponent of the result; the bias makes it positive.
+        let bits = Self::Bits::splat;
+        let offset = x.to_bits().add(bits(((2 * bias) << MANTISSA) - lowest));
+        let m = offset.and(bits((1 << MANTISSA) - 1)).add(bits(lowest));
+        // An integer in the last bits of 2^MANTISSA is added to it.
+        let base = (1_u64 << MANTISSA) as f64;
+        let e = Self::from_bits(offset.shr::<MANTISSA>().or(number::<Self>(base).to_bits()));
+        let zero = base + 2.0 * bias as f64;
+        let e = e.sub(Self::select(small, number(zero + up), number(zero)));
+        let e = Self::select(self.lt(number(f64::INFINITY)), e, self);
+        let e = Self::select(self.lt(number(0.0)), number(f64::NAN), e);
+        let e = Self::select(self.eq(number(0.0)), number(f64::NEG_INFINITY), e);
+        (Self::from_bits(m), e)
+    }
+
     /// Adds the lanes in `f64`, from the first to the last.
     #[inline(always)]
     fn sum_in_order(self) -> f64 {
@@ -167,6 +260,12 @@ pub trait Vector: Copy {
         unsafe { self.store(lanes.as_mut_ptr()) };
         lanes[..Self::LANES].iter().map(|&lane| crate::Real::to_f64(lane)).sum()
     }
+}
+
+/// `value` in every lane, of either kind.
+#[inline(always)]
+pub(crate) fn number<V: Vector>(value: f64) -> V {
+    V::splat(crate::Real::from_f64(value))
 }
 
 /// One truth value a lane.

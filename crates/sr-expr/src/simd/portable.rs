@@ -3,7 +3,7 @@
 use super::{Bits, Mask, Vector};
 
 macro_rules! portable {
-    ($vector:ident, $mask:ident, $bits:ident, $element:ty, $int:ty, $uint:ty, $lanes:literal) => {
+    ($vector:ident, $mask:ident, $bits:ident, $element:ty, $int:ty, $uint:ty, $lanes:literal, $mantissa:literal, $sqrt_half:literal) => {
         #[derive(Clone, Copy)]
         pub(crate) struct $vector([$element; $lanes]);
         #[derive(Clone, Copy)]
@@ -29,6 +29,8 @@ macro_rules! portable {
             type Bits = $bits;
             const LANES: usize = $lanes;
             const MAX_TILE: usize = 2;
+            const FUSES: bool = false;
+            type Wide = F64x8;
 
             #[inline(always)]
             fn splat(value: $element) -> Self {
@@ -75,6 +77,38 @@ macro_rules! portable {
             #[inline(always)]
             fn mul_add(self, by: Self, plus: Self) -> Self {
                 self.mul(by).add(plus)
+            }
+            #[inline(always)]
+            fn mul_add_any(self, by: Self, plus: Self) -> Self {
+                self.mul(by).add(plus)
+            }
+            #[inline(always)]
+            fn min(self, other: Self) -> Self {
+                self.zip(other, |a, b| if a < b { a } else { b })
+            }
+            #[inline(always)]
+            fn max(self, other: Self) -> Self {
+                self.zip(other, |a, b| if a > b { a } else { b })
+            }
+            #[inline(always)]
+            fn trunc(self) -> Self {
+                self.trunc_by_addition((1_u64 << $mantissa) as $element)
+            }
+            #[inline(always)]
+            fn scale(self, n: Self) -> Self {
+                self.scale_by_bits::<$mantissa>(n, <$element>::MAX_EXP as i64 - 1)
+            }
+            #[inline(always)]
+            fn split(self) -> (Self, Self) {
+                self.split_by_bits::<$mantissa>(<$element>::MAX_EXP as i64 - 1, $sqrt_half)
+            }
+            #[inline(always)]
+            fn widen(self) -> [F64x8; 2] {
+                self.to_wide()
+            }
+            #[inline(always)]
+            fn narrow(halves: [F64x8; 2]) -> Self {
+                Self::from_wide(halves)
             }
             #[inline(always)]
             fn lt(self, other: Self) -> $mask {
@@ -175,5 +209,27 @@ macro_rules! portable {
     };
 }
 
-portable!(F64x8, M64x8, I64x8, f64, i64, u64, 8);
-portable!(F32x16, M32x16, I32x16, f32, i32, u32, 16);
+portable!(F64x8, M64x8, I64x8, f64, i64, u64, 8, 52, 0x3fe6_a09e_0000_0000);
+portable!(F32x16, M32x16, I32x16, f32, i32, u32, 16, 23, 0x3f35_04f3);
+
+impl F64x8 {
+    #[inline(always)]
+    fn to_wide(self) -> [F64x8; 2] {
+        [self; 2]
+    }
+    #[inline(always)]
+    fn from_wide([first, _]: [F64x8; 2]) -> Self {
+        first
+    }
+}
+
+impl F32x16 {
+    #[inline(always)]
+    fn to_wide(self) -> [F64x8; 2] {
+        [0, 8].map(|start| F64x8(std::array::from_fn(|i| f64::from(self.0[start + i]))))
+    }
+    #[inline(always)]
+    fn from_wide([first, second]: [F64x8; 2]) -> Self {
+        F32x16(std::array::from_fn(|i| (if i < 8 { first.0[i] } else { second.0[i - 8] }) as f32))
+    }
+}

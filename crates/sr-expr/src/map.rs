@@ -1,0 +1,82 @@
+//! One operator over slices, at a level of one's choice: for tests and tools. Expressions are evaluated elsewhere.
+
+use crate::simd::Level;
+use crate::{Op, Real, Semantics};
+
+/// `out[i] = op(a[i], b[i])`. Unary operators ignore `b`, which may then be empty.
+///
+/// In `f64` the bits are those of [`Op::apply`], NaN being as good as NaN; in `f32` [`max_ulp`] is kept.
+///
+/// ```
+/// use sr_expr::{Level, Op, Semantics, map::map};
+///
+/// let mut out = [0.0; 3];
+/// map(Level::detect(), Op::Log, Semantics::Ieee, &[1.0, 0.0, -1.0], &[], &mut out);
+/// assert_eq!(out[..2], [0.0, f64::NEG_INFINITY]);
+/// assert!(out[2].is_nan());
+/// ```
+///
+/// # Panics
+/// If this machine does not have the level, or the slices differ in length.
+#[allow(unsafe_code)]
+pub fn map<T: Real>(level: Level, op: Op, semantics: Semantics, a: &[T], b: &[T], out: &mut [T]) {
+    assert!(level.is_available(), "{} is not available", level.name());
+    assert_eq!(a.len(), out.len(), "first operand and results");
+    if op.arity() == 2 {
+        assert_eq!(b.len(), out.len(), "second operand and results");
+    }
+    let b = if op.arity() == 2 { b } else { a };
+    let whole = out.len() - out.len() % PADDED;
+    let n = out.len() / PADDED;
+    // SAFETY: the level is available; there are `n` times sixteen elements.
+    unsafe { T::block(level, op, semantics, a.as_ptr(), b.as_ptr(), out.as_mut_ptr(), n) };
+    let (mut last_a, mut last_b, mut last_out) = ([T::ZERO; PADDED], [T::ZERO; PADDED], [T::ZERO; PADDED]);
+    let tail = out.len() - whole;
+    last_a[..tail].copy_from_slice(&a[whole..]);
+    last_b[..tail].copy_from_slice(&b[whole..]);
+    // SAFETY: the level is available; there are sixteen elements.
+    unsafe { T::block(level, op, semantics, last_a.as_ptr(), last_b.as_ptr(), last_out.as_mut_ptr(), 1) };
+    out[whole..].copy_from_slice(&last_out[..tail]);
+}
+
+/// Whole vectors of either kind.
+const PADDED: usize = 16;
+
+/// Largest error of `op` in `f32`, in units in the last place of the exact value of the operator, protected or not, at
+/// its (clipped) operands. Every unary function was measured for every `f32`: `just ulp-exhaustive`.
+pub const fn max_ulp(op: Op) -> f32 {
+    match op {
+        Op::Add | Op::Sub | Op::Mul | Op::Div | Op::Neg | Op::Abs | Op::Sqrt | Op::Inv | Op::Pow2 => 0.5,
+        // Two roundings.
+        Op::Pow3 => 1.0,
+        Op::Log | Op::Pow => 1.0,
+        Op::Exp => 1.25,
+        Op::Tan | Op::Tanh | Op::Asin | Op::Acos => 1.5,
+        Op::Sin | Op::Cos | Op::Atan => 1.75,
+    }
+}
+
+/// How far `got` is from the value `exact`, in units in the last place of an `f32` of that size. None if only
+/// one is NaN, if an exact zero or infinity is missed, or a zero has the wrong sign.
+///
+/// An infinity in `got` is taken for 2^128, and so are larger `exact` ones: that is where `f32` rounds to it.
+pub fn error_in_ulp(got: f32, exact: f64) -> Option<f32> {
+    const OVERFLOW: f64 = (1_u128 << 127) as f64 * 2.0;
+    if got.is_nan() || exact.is_nan() {
+        return (got.is_nan() && exact.is_nan()).then_some(0.0);
+    }
+    if (got == 0.0 || exact == 0.0) && got.is_sign_negative() != exact.is_sign_negative() {
+        return None;
+    }
+    if exact == 0.0 {
+        return (got == 0.0).then_some(0.0);
+    }
+    if exact.is_infinite() {
+        return (f64::from(got) == exact).then_some(0.0);
+    }
+    let got = f64::from(got).clamp(-OVERFLOW, OVERFLOW);
+    let exact = exact.clamp(-OVERFLOW, OVERFLOW);
+    let exponent = (exact.abs().to_bits() >> 52) as i32 - 1023;
+    let ulp = f64::from_bits(((exponent.clamp(-126, 127) - 23 + 1023) as u64) << 52);
+    Some(((got - exact).abs() / ulp) as f32)
+}
