@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use sr_expr::{Loss, Machine, Tree};
+use sr_expr::{Loss, Machine, Sums, Tree};
 
+use crate::subtrees::Subtrees;
 use crate::{Instance, SearchConfig};
 
 /// Predictions of this magnitude and beyond count as invalid points, as in the reference engine.
@@ -16,6 +17,8 @@ const MIN_VALID_SHARE: f64 = 0.5;
 pub const INVALID_FITNESS: f64 = -1e10;
 /// Rows between two looks at the clock: well under a millisecond a node.
 const ROWS_PER_CLOCK: usize = 1 << 14;
+/// Rows between two looks at whether an individual can still be good enough.
+const ROWS_PER_BOUND: usize = 1 << 9;
 
 /// Error and fitness of an individual.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,6 +32,9 @@ pub struct Score {
 impl Score {
     /// Too few valid points, or an error that is no number.
     pub const INVALID: Score = Score { mse: f64::INFINITY, fitness: INVALID_FITNESS };
+
+    /// Given up: worse than any other.
+    pub(crate) const ABANDONED: Score = Score { mse: f64::INFINITY, fitness: f64::NEG_INFINITY };
 
     /// Whether there were enough valid points.
     pub fn is_valid(self) -> bool {
@@ -77,16 +83,49 @@ impl Evaluator {
         config: &SearchConfig,
         deadline: Deadline,
     ) -> Option<Score> {
+        self.score_above(f64::NEG_INFINITY, None, tree, instance, config, deadline)
+    }
+
+    /// As [`Evaluator::score`], with the values of subtrees of the same instance; and an individual whose fitness is at
+    /// most `needed` may be given up on the way, as [`Score::ABANDONED`].
+    pub(crate) fn score_above(
+        &mut self,
+        needed: f64,
+        subtrees: Option<&mut Subtrees>,
+        tree: &Tree,
+        instance: &Instance,
+        config: &SearchConfig,
+        deadline: Deadline,
+    ) -> Option<Score> {
         let y = instance.y();
         let loss = Loss::Squares { y, limit: MAX_PREDICTION };
-        let in_time = |_: &_| !deadline.has_passed();
-        let sums = self.machine.sum_while(tree, instance.x(), config.semantics, loss, ROWS_PER_CLOCK, in_time)?;
+        let penalty = config.parsimony_coefficient * tree.size() as f64;
+        // An individual of too few valid points is no worse than `INVALID_FITNESS`, whatever its error.
+        let may_abandon = needed >= INVALID_FITNESS;
+        let rows_per_look = if may_abandon { ROWS_PER_BOUND } else { ROWS_PER_CLOCK };
+        let (mut looks, mut abandoned) = (0, false);
+        let go_on = |sums: &Sums<f64>| {
+            // All that is still to come makes the sum larger and leaves rows out.
+            let least_mse = sums.squares() / y.len() as f64;
+            abandoned = may_abandon && least_mse.is_finite() && -least_mse - penalty <= needed;
+            looks += 1;
+            let is_time_to_look = looks % (ROWS_PER_CLOCK / rows_per_look) == 0;
+            !abandoned && !(is_time_to_look && deadline.has_passed())
+        };
+        let sums = match subtrees {
+            Some(subtrees) => {
+                let (rewritten, x) = subtrees.rewrite(tree, config.semantics, &mut self.machine);
+                self.machine.sum_while(rewritten, x, config.semantics, loss, rows_per_look, go_on)
+            }
+            None => self.machine.sum_while(tree, instance.x(), config.semantics, loss, rows_per_look, go_on),
+        };
+        let Some(sums) = sums else { return abandoned.then_some(Score::ABANDONED) };
         let enough = MIN_VALID_POINTS.max((MIN_VALID_SHARE * y.len() as f64) as usize);
         let mse = sums.squares() / sums.count as f64;
         if sums.count < enough || !mse.is_finite() {
             return Some(Score::INVALID);
         }
-        Some(Score { mse, fitness: -mse - config.parsimony_coefficient * tree.size() as f64 })
+        Some(Score { mse, fitness: -mse - penalty })
     }
 }
 

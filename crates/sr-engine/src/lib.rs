@@ -29,6 +29,7 @@ mod policy;
 mod population;
 pub mod random;
 mod search;
+mod subtrees;
 
 pub use brood::{Brood, Offspring};
 pub use config::{ConfigError, Limits, SearchConfig, Survival};

@@ -12,6 +12,7 @@ use sr_expr::{Columns, Expr};
 use crate::expert::initial_population;
 use crate::known::Known;
 use crate::random::{Key, Purpose, problem_key};
+use crate::subtrees::Subtrees;
 use crate::{
     Brood, Budget, ConfigError, Deadline, Evaluator, Individual, Instance, Member, Offspring, Origin, Policy,
     Population, Score, SearchConfig, State, Survival,
@@ -187,6 +188,7 @@ pub struct Search {
     elapsed: Duration,
     stop: Option<StopReason>,
     evaluator: Evaluator,
+    subtrees: Option<Subtrees>,
     /// The next generation's children, then empty until the next; so are their scores.
     brood: Brood,
     scores: Vec<Score>,
@@ -258,6 +260,7 @@ impl Search {
         let started = Instant::now();
         let deadline = Deadline::after(config.time_limit);
         let mut evaluator = Evaluator::default();
+        let subtrees = Subtrees::for_data(instance.x(), instance.primitives().ops());
         let population = Population::new(exprs.iter().map(|expr| {
             // Past the deadline the rest stays invalid: there has to be a population, and there is no time to score it.
             let score = evaluator.score(expr, &instance, &config, deadline).unwrap_or(Score::INVALID);
@@ -285,6 +288,7 @@ impl Search {
             elapsed: started.elapsed(),
             stop: None,
             evaluator,
+            subtrees,
             brood: Brood::default(),
             scores: Vec::new(),
             known: Known::default(),
@@ -380,7 +384,7 @@ impl Search {
     fn end(&mut self, reason: StopReason) {
         self.elapsed = self.started.elapsed();
         self.stop = Some(reason);
-        (self.brood, self.known) = Default::default(); // no children will come
+        (self.brood, self.known, self.subtrees) = Default::default(); // no children will come
         tracing::debug!(
             problem = self.instance.id(),
             reason = reason.name(),
@@ -432,12 +436,29 @@ impl Search {
 
     /// Scores the children and counts those whose form stands in the population. `None` if the time is over.
     fn score_children(&mut self) -> Option<u64> {
-        let Search { known, population, brood, scores, evaluator, instance, config, deadline, generation, .. } = self;
+        let Search {
+            known,
+            population,
+            brood,
+            scores,
+            evaluator,
+            subtrees,
+            instance,
+            config,
+            deadline,
+            generation,
+            ..
+        } = self;
         population.mark_in(known, *generation, brood.len());
+        // Where the fittest of parents and children live on, a child has to be better than the worst parent. That worst
+        // one only gets better, so that a form given up once never returns.
+        let all_parents_may_stay = config.survival == Survival::Plus && population.len() == config.population_size;
+        let worst = (0..population.len()).map(|index| population.score(index).fitness).fold(f64::INFINITY, f64::min);
+        let needed = if all_parents_may_stay { worst } else { f64::NEG_INFINITY };
         let mut duplicates = 0;
         for child in 0..brood.len() {
             let tree = brood.tree(child);
-            let score = || evaluator.score(tree, instance, config, *deadline);
+            let score = || evaluator.score_above(needed, subtrees.as_mut(), tree, instance, config, *deadline);
             let form = known.form(tree, brood.hash(child), score)?;
             brood.set_form(child, form);
             scores.push(known.score(form));

@@ -193,3 +193,14 @@ fn a_large_population_with_small_trees_and_wide_tournaments() {
     let found = digest(instance(FULL, 50), config, 4);
     assert_eq!(found, 0xb26d_8a86_630e_3618, "{found:#x}");
 }
+
+/// Enough rows that children are given up on the way and subtrees are kept: neither changes anything.
+#[test]
+fn shortcuts_on_many_rows() {
+    let found = [Survival::Generational, Survival::Plus].map(|survival| {
+        let config = SearchConfig { generations: 40, survival, ..SearchConfig::basic() };
+        [1, 2].map(|seed| digest(instance(FULL, 3000), config.clone(), seed))
+    });
+    let expected = [[0x9a7a_1b01_f9bc_95c0, 0x7d76_9f23_88e4_8bf0], [0xaeb6_c1bd_618d_e728, 0x1847_a041_0ae1_d858]];
+    assert_eq!(found, expected, "{found:#x?}");
+}

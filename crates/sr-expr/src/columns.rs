@@ -72,6 +72,25 @@ impl<T: Real> Columns<T> {
         &self.padded()[index * self.stride()..][..self.n_rows]
     }
 
+    /// Replaces a column, `[rows]`.
+    ///
+    /// # Panics
+    /// If there is no such column, or it has another number of rows.
+    #[allow(unsafe_code)]
+    pub fn set_column(&mut self, index: usize, values: &[T]) {
+        assert!(index < self.n_columns && values.len() == self.n_rows, "column {index} of {}", self.n_columns);
+        let stride = self.stride();
+        // SAFETY: as for `padded`.
+        let padded = unsafe {
+            std::slice::from_raw_parts_mut(self.chunks.as_mut_ptr().cast::<T>(), self.chunks.len() * PADDING)
+        };
+        let column = &mut padded[index * stride..(index + 1) * stride];
+        column[..values.len()].copy_from_slice(values);
+        if let Some(&last) = values.last() {
+            column[values.len()..].fill(last);
+        }
+    }
+
     /// One row, copied to `row`, `[variables]`.
     pub fn copy_row(&self, index: usize, row: &mut Vec<T>) {
         row.clear();
