@@ -110,7 +110,7 @@ impl Evaluator {
             abandoned = may_abandon && least_mse.is_finite() && -least_mse - penalty <= needed;
             looks += 1;
             let is_time_to_look = looks % (ROWS_PER_CLOCK / rows_per_look) == 0;
-            !abandoned && !(is_time_to_look && deadline.has_passed())
+            !(abandoned || is_time_to_look && deadline.has_passed())
         };
         let sums = match subtrees {
             Some(subtrees) => {

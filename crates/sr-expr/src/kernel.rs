@@ -118,6 +118,7 @@ unsafe fn tiles<V: Kernel, const T: usize>(
 /// # Safety
 /// As for [`tiles`].
 #[inline(always)]
+#[allow(clippy::undocumented_unsafe_blocks)] // one reason for all of them, given once
 unsafe fn execute<V: Kernel, const T: usize>(
     job: &Job<'_, V::Element>,
     row: usize,

@@ -197,7 +197,7 @@ impl<T: Real> Machine<T> {
         while start < n {
             let end = n.min(asked + every).min((start / SPILL_ROWS + 1) * SPILL_ROWS);
             run(self.level, &self.program, &mut self.slots, data, start, end, &mut Sink::Sum(loss, &mut sums));
-            if !T::IS_DOUBLE && end % SPILL_ROWS == 0 {
+            if !T::IS_DOUBLE && end.is_multiple_of(SPILL_ROWS) {
                 sums.spill();
             }
             start = end;

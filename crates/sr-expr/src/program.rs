@@ -221,7 +221,7 @@ impl<'a, T: Real, I: ExactSizeIterator<Item = (&'a Node, bool)>> Iterator for Tr
         // SAFETY: the nodes are a whole tree in post-order: there are never more operands than nodes, nor fewer than an
         // operator takes.
         unsafe {
-            while let Some((node, reversed)) = self.nodes.next() {
+            for (node, reversed) in self.nodes.by_ref() {
                 let Node::Op(op) = *node else {
                     self.top = self.top.add(1);
                     self.top.write(Operand::leaf(node, self.n_columns));

@@ -12,9 +12,9 @@
 //! `(x0 + 1.0)` with the constants `[1.0]` is `0, 128, 64`.
 //! The bytes are part of the file formats: they can be added to and never change their meaning.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use sr_expr::{Expr, Node, Op, Tree};
 
@@ -167,9 +167,9 @@ pub struct FormTableBuilder {
     table: FormTable,
     forms: usize,
     /// Places of the forms that went through [`insert`](Self::insert).
-    known: HashMap<Expr, u32>,
+    known: FxHashMap<Expr, u32>,
     /// Places of constants, by their bits.
-    constants: HashMap<u64, u32>,
+    constants: FxHashMap<u64, u32>,
 }
 
 impl FormTableBuilder {

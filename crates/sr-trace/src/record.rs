@@ -3,10 +3,10 @@
 //! Fields are described in `docs/formats.md`; they can be added to and never change their meaning.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use sr_engine::{Edit, Evaluations, INVALID_FITNESS, Origin, Parents, PrimitiveSet, Replacement, StopReason};
 use sr_expr::{Expr, Op};
@@ -307,7 +307,7 @@ struct Encoder<'a> {
     forms: FormTableBuilder,
     scores: Vec<Score>,
     /// Places of scored expressions. By the scores' bits: one expression may have two scores when time ran out.
-    places: HashMap<(&'a Expr, u32, u32), u32>,
+    places: FxHashMap<(&'a Expr, u32, u32), u32>,
     written: FormTableBuilder,
 }
 

@@ -44,7 +44,9 @@ impl Recorder {
 
 impl Observer for Recorder {
     fn on_generation(&mut self, seen: &Generation<'_>) -> ControlFlow<()> {
-        let mut individuals: Vec<IndividualRecord> = seen.population.iter().map(Into::into).collect();
+        let before = self.generations.last().map_or(&[][..], |record| &record.individuals);
+        let mut individuals: Vec<IndividualRecord> =
+            seen.population.iter().map(|member| IndividualRecord::of(member, before)).collect();
         let best = seen.population.best();
         if self.problem.is_none() {
             self.problem = Some((seen.instance.id().to_owned(), seen.instance.primitives().clone()));
