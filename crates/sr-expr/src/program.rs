@@ -62,7 +62,7 @@ enum Place {
 
 /// A value that waits for its operator.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Operand {
+struct Operand {
     place: Place,
     /// Column or slot.
     index: u32,
@@ -138,31 +138,79 @@ impl<T: Real> Program<T> {
     }
 
     /// Compiles `tree` for data of `n_columns` columns, in place of what was compiled before. A variable beyond them is
-    /// NaN. O(size), no recursion.
+    /// NaN. O(size), no recursion. Allocates only for a tree larger than all before, and for one that is so deep on its
+    /// right that its operands have to be put into another order.
     pub fn compile(&mut self, tree: &Tree, semantics: Semantics, n_columns: usize) {
+        /// Slots beyond which it is worth looking for a better order: eight kilobytes.
+        const MANY_SLOTS: usize = 8;
         self.semantics = semantics;
         self.n_columns = n_columns;
-        self.emit(tree.nodes());
+        self.write(tree.nodes().iter().map(|&node| (node, false)));
+        if self.n_slots > MANY_SLOTS {
+            self.write(sethi_ullman(tree.nodes()).into_iter());
+        }
     }
 
-    fn emit(&mut self, nodes: &[Node]) {
-        let Program { code, operands, semantics, n_columns, .. } = self;
-        let operands = operands_for(operands, nodes.len());
-        code.clear();
-        code.reserve(3 * nodes.len());
-        let in_order = nodes.iter().map(|node| (node, false));
-        let mut translation = Translation::new(in_order, *semantics, *n_columns, operands);
-        code.extend(&mut translation);
+    /// Writes the instructions of nodes, each with whether its operands stand in reverse.
+    #[allow(unsafe_code)]
+    fn write(&mut self, nodes: impl ExactSizeIterator<Item = (Node, bool)>) {
+        let size = nodes.len();
+        if self.operands.len() < size + 1 {
+            self.operands.resize(size + 1, Operand { place: Place::Constant, index: 0, value: 0.0 });
+        }
+        self.code.clear();
+        self.code.reserve(size);
+        let mut translation = Translation::new(nodes, self.semantics, self.n_columns, &mut self.operands);
+        let mut len = 0;
+        for instruction in &mut translation {
+            // SAFETY: there is room for `size` of them, and no more come: an operator or a lone leaf makes one.
+            unsafe { self.code.as_mut_ptr().add(len).write(instruction) };
+            len += 1;
+        }
         self.n_slots = translation.n_slots();
+        // SAFETY: that many have been written.
+        unsafe { self.code.set_len(len) };
     }
 }
 
-/// Room for the operands of a tree of `size` nodes.
-pub(crate) fn operands_for(operands: &mut Vec<Operand>, size: usize) -> &mut [Operand] {
-    if operands.len() < size + 1 {
-        operands.resize(size + 1, Operand { place: Place::Constant, index: 0, value: 0.0 });
+/// The nodes of a tree in an order that needs log₂ n slots at most, and of every operator whether its operands stand in
+/// reverse: of two that have to be computed, the one that takes more slots comes first.
+fn sethi_ullman(nodes: &[Node]) -> Vec<(Node, bool)> {
+    let mut start = vec![0; nodes.len()];
+    let mut slots = vec![0; nodes.len()];
+    let is_leaf = |index: usize| nodes[index].arity() == 0;
+    for (index, node) in nodes.iter().enumerate() {
+        (start[index], slots[index]) = match node.arity() {
+            0 => (index, 0),
+            1 => (start[index - 1], slots[index - 1]),
+            _ => {
+                let b = index - 1;
+                let a = start[b] - 1;
+                let both = usize::from(!is_leaf(a) && !is_leaf(b));
+                (start[a], slots[a].max(slots[b]).max(both * (slots[a].min(slots[b]) + 1)))
+            }
+        };
     }
-    &mut operands[..=size]
+    // From the root down, which is backwards.
+    let mut order = Vec::with_capacity(nodes.len());
+    let mut todo = vec![nodes.len() - 1];
+    while let Some(at) = todo.pop() {
+        let mut reversed = false;
+        match nodes[at].arity() {
+            0 => {}
+            1 => todo.push(at - 1),
+            _ => {
+                let b = at - 1;
+                let a = start[b] - 1;
+                reversed = slots[b] > slots[a];
+                let (first, last) = if reversed { (b, a) } else { (a, b) };
+                todo.extend([first, last]);
+            }
+        }
+        order.push((nodes[at], reversed));
+    }
+    order.reverse();
+    order
 }
 
 /// The instructions for a tree, one after the other.
@@ -170,7 +218,7 @@ pub(crate) fn operands_for(operands: &mut Vec<Operand>, size: usize) -> &mut [Op
 /// Random trees are random branches, and one that the processor guesses wrong costs as much as five nodes. So the only
 /// ones left are that between leaf and operator and rare cases; what else depends on a node is looked up or selected.
 /// Pointers take the place of bounds checks, which were a third of the time.
-pub(crate) struct Translation<'a, T, I> {
+struct Translation<'a, T, I> {
     nodes: I,
     table: &'static [Entry; Op::ALL.len()],
     semantics: Semantics,
@@ -185,11 +233,11 @@ pub(crate) struct Translation<'a, T, I> {
     of: PhantomData<(&'a mut [Operand], T)>,
 }
 
-impl<'a, T: Real, I: ExactSizeIterator<Item = (&'a Node, bool)>> Translation<'a, T, I> {
+impl<'a, T: Real, I: ExactSizeIterator<Item = (Node, bool)>> Translation<'a, T, I> {
     /// `nodes`: a whole tree in post-order, each with whether its operands stand in reverse; `operands` has room for
     /// one more.
     #[inline(always)]
-    pub(crate) fn new(nodes: I, semantics: Semantics, n_columns: usize, operands: &'a mut [Operand]) -> Self {
+    fn new(nodes: I, semantics: Semantics, n_columns: usize, operands: &'a mut [Operand]) -> Self {
         assert!(operands.len() > nodes.len(), "room for operands");
         let bottom = operands.as_mut_ptr();
         Translation {
@@ -207,12 +255,12 @@ impl<'a, T: Real, I: ExactSizeIterator<Item = (&'a Node, bool)>> Translation<'a,
     }
 
     /// Slots that the instructions so far need.
-    pub(crate) fn n_slots(&self) -> usize {
+    fn n_slots(&self) -> usize {
         self.most_slots.max(1) as usize
     }
 }
 
-impl<'a, T: Real, I: ExactSizeIterator<Item = (&'a Node, bool)>> Iterator for Translation<'a, T, I> {
+impl<'a, T: Real, I: ExactSizeIterator<Item = (Node, bool)>> Iterator for Translation<'a, T, I> {
     type Item = Instruction<T>;
 
     #[inline(always)]
@@ -222,9 +270,9 @@ impl<'a, T: Real, I: ExactSizeIterator<Item = (&'a Node, bool)>> Iterator for Tr
         // operator takes.
         unsafe {
             for (node, reversed) in self.nodes.by_ref() {
-                let Node::Op(op) = *node else {
+                let Node::Op(op) = node else {
                     self.top = self.top.add(1);
-                    self.top.write(Operand::leaf(node, self.n_columns));
+                    self.top.write(Operand::leaf(&node, self.n_columns));
                     continue;
                 };
                 let entry = &self.table[op as usize];
