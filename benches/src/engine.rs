@@ -1,11 +1,14 @@
-//! The `basic` search on one core: population 20, 50 rows, 100 generations. Throughput counts children.
+//! Searches on one core. Throughput counts children.
 
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput};
 use sr_engine::random::{Key, Purpose};
-use sr_engine::{Expert, Instance, PrimitiveSet, Search, SearchConfig, run};
+use sr_engine::{Expert, Instance, PrimitiveSet, Search, SearchConfig, Survival, run};
 use sr_expr::{Columns, Op};
+
+const ARITH: &[Op] = &[Op::Add, Op::Sub, Op::Mul];
+const MATH: &[Op] = &[Op::Add, Op::Sub, Op::Mul, Op::Div, Op::Sin, Op::Cos, Op::Exp, Op::Log, Op::Sqrt];
 
 /// A target that arithmetic cannot reach, so that no search stops early.
 fn instance(ops: &[Op], rows: usize) -> Arc<Instance> {
@@ -16,18 +19,18 @@ fn instance(ops: &[Op], rows: usize) -> Arc<Instance> {
     Arc::new(Instance::new("bench", Columns::new(rows, 2, x), y, primitives).expect("instance"))
 }
 
-fn search(c: &mut Criterion, case: &str, ops: &[Op]) {
-    const GENERATIONS: u32 = 101;
-    let instance = instance(ops, 50);
-    let config = SearchConfig { generations: GENERATIONS, early_stop_mse: None, ..SearchConfig::basic() };
-    let children = 19 * u64::from(GENERATIONS - 1);
-    let mut group = c.benchmark_group("engine/basic-search");
+/// `engine/GROUP/CASE/pop-N-rows-M`.
+fn search(c: &mut Criterion, group: &str, case: &str, ops: &[Op], rows: usize, config: SearchConfig) {
+    let instance = instance(ops, rows);
+    let config = SearchConfig { early_stop_mse: None, ..config };
+    let children = (config.population_size - config.elitism) as u64 * u64::from(config.generations - 1);
+    let mut group = c.benchmark_group(format!("engine/{group}"));
     group.throughput(Throughput::Elements(children));
-    group.bench_function(format!("{case}/pop-20-rows-50"), |b| {
+    group.bench_function(format!("{case}/pop-{}-rows-{rows}", config.population_size), |b| {
         b.iter(|| {
             let mut search = Search::new(instance.clone(), config.clone(), 1).expect("config");
             let outcome = run(std::slice::from_mut(&mut search), &mut Expert, &mut [()]).remove(0);
-            assert_eq!(outcome.evaluations.search, children + 20);
+            assert_eq!(outcome.evaluations.search, children + config.population_size as u64);
             outcome
         });
     });
@@ -35,10 +38,22 @@ fn search(c: &mut Criterion, case: &str, ops: &[Op]) {
 }
 
 pub fn define(c: &mut Criterion) {
-    search(c, "arith", &[Op::Add, Op::Sub, Op::Mul]);
-    search(c, "math", &[Op::Add, Op::Sub, Op::Mul, Op::Div, Op::Sin, Op::Cos, Op::Exp, Op::Log, Op::Sqrt]);
+    let basic = SearchConfig { generations: 101, ..SearchConfig::basic() };
+    search(c, "basic-search", "arith", ARITH, 50, basic.clone());
+    search(c, "basic-search", "math", MATH, 50, basic.clone());
+    // The most rows without kept subtrees, and the fewest with them.
+    search(c, "basic-search", "math", MATH, 127, basic.clone());
+    search(c, "basic-search", "math", MATH, 128, basic.clone());
+    search(c, "basic-search", "math", MATH, 1_000, basic.clone());
+    let plus = SearchConfig { survival: Survival::Plus, ..basic.clone() };
+    search(c, "plus-search", "math", MATH, 1_000, plus);
+    let large = SearchConfig { population_size: 1_000, generations: 21, ..basic };
+    search(c, "large-search", "math", MATH, 100, large.clone());
+    search(c, "large-search", "math", MATH, 1_000, large);
 }
 
 pub fn define_ci(c: &mut Criterion) {
-    search(c, "arith", &[Op::Add, Op::Sub, Op::Mul]);
+    let basic = SearchConfig { generations: 101, ..SearchConfig::basic() };
+    search(c, "basic-search", "arith", ARITH, 50, basic.clone());
+    search(c, "basic-search", "math", MATH, 300, basic);
 }

@@ -5,7 +5,10 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{PrimitiveSet, random_tree};
-use sr_expr::{Columns, Expr, Machine, Op, Semantics};
+use sr_expr::{Columns, Expr, Level, Loss, Machine, Op, Program, Real, Semantics};
+
+const ARITH: &[Op] = &[Op::Add, Op::Sub, Op::Mul, Op::Div];
+const MATH: &[Op] = &[Op::Add, Op::Sub, Op::Mul, Op::Div, Op::Sin, Op::Cos, Op::Exp, Op::Log, Op::Sqrt];
 
 /// Random trees of 15 to 30 nodes.
 fn trees(ops: &[Op]) -> Vec<Expr> {
@@ -15,29 +18,43 @@ fn trees(ops: &[Op]) -> Vec<Expr> {
     drawn.by_ref().filter(|tree| (15..=30).contains(&tree.size())).take(100).collect()
 }
 
-fn data(rows: usize) -> Columns {
+fn data<T: Real>(rows: usize) -> Columns<T> {
     let mut rng = Key::new(1, Purpose::Rows, 0).rng();
-    Columns::new(rows, 3, (0..rows * 3).map(|_| rng.uniform(0.5, 3.0)).collect())
+    Columns::new(rows, 3, (0..rows * 3).map(|_| T::from_f64(rng.uniform(0.5, 3.0))).collect())
 }
 
-fn evaluate(c: &mut Criterion, case: &str, ops: &[Op], sizes: &[usize]) {
+/// In `f64` every value has the bits of the reference; in `f32` nearly all are close to it (trees that cancel are not).
+fn check<T: Real>(machine: &mut Machine<T>, trees: &[Expr], data: &Columns<T>) {
+    let (mut out, mut close, mut all) = (Vec::new(), 0, 0);
+    for tree in trees {
+        machine.predict(tree, data, Semantics::Ieee, &mut out);
+        let expected = sr_expr::reference::predict(tree, &data.convert(), Semantics::Ieee);
+        for (a, &b) in out.iter().map(|a| a.to_f64()).zip(&expected) {
+            assert!(T::NAME == "f32" || a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()), "{tree}");
+            close += usize::from((a - b).abs() <= 1e-3 * b.abs() || !a.is_finite() || !b.is_finite());
+            all += 1;
+        }
+    }
+    assert!(close as f64 > 0.99 * all as f64, "{close} of {all} values are close");
+}
+
+/// Each tree once, from its nodes, with the loss: `expr/eval-CASE/KIND/ROWS`.
+fn evaluate<T: Real>(c: &mut Criterion, case: &str, ops: &[Op], level: Level, sizes: &[usize]) {
     let trees = trees(ops);
     let nodes: usize = trees.iter().map(|tree| tree.size()).sum();
     let mut group = c.benchmark_group(format!("expr/eval-{case}"));
+    let kind = if level == Level::detect() { T::NAME.to_owned() } else { format!("{}-{}", T::NAME, level.name()) };
     for &rows in sizes {
-        let data = data(rows);
-        let (mut machine, mut out) = (Machine::new(), Vec::new());
-        for tree in &trees {
-            machine.predict(tree, &data, Semantics::Ieee, &mut out);
-            let expected = sr_expr::reference::predict(tree, &data, Semantics::Ieee);
-            assert!(out.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())));
-        }
+        let data = data::<T>(rows);
+        let y = data.column(0).to_vec();
+        let mut machine = Machine::with_level(level);
+        check(&mut machine, &trees, &data);
         group.throughput(Throughput::Elements((nodes * rows) as u64));
-        group.bench_with_input(BenchmarkId::new("rows", rows), &data, |b, data| {
+        group.bench_with_input(BenchmarkId::new(&kind, rows), &data, |b, data| {
             b.iter(|| {
                 for tree in &trees {
-                    machine.predict(tree, data, Semantics::Ieee, &mut out);
-                    black_box(out.last());
+                    let loss = Loss::Squares { y: &y, limit: T::from_f64(1e6) };
+                    black_box(machine.sum(tree, data, Semantics::Ieee, loss));
                 }
             });
         });
@@ -45,12 +62,38 @@ fn evaluate(c: &mut Criterion, case: &str, ops: &[Op], sizes: &[usize]) {
     group.finish();
 }
 
+/// Compiling alone. Throughput counts nodes.
+fn compile(c: &mut Criterion) {
+    let trees = trees(ARITH);
+    let nodes: usize = trees.iter().map(|tree| tree.size()).sum();
+    let mut program = Program::<f64>::default();
+    let mut group = c.benchmark_group("expr/compile");
+    group.throughput(Throughput::Elements(nodes as u64));
+    group.bench_function("arith", |b| {
+        b.iter(|| {
+            for tree in &trees {
+                program.compile(tree, Semantics::Ieee, 3);
+                assert!(program.len() <= tree.size());
+            }
+        });
+    });
+    group.finish();
+}
+
 pub fn define(c: &mut Criterion) {
-    evaluate(c, "arith", &[Op::Add, Op::Sub, Op::Mul, Op::Div], &[10, 50, 1_000, 10_000]);
-    let math = [Op::Add, Op::Sub, Op::Mul, Op::Div, Op::Sin, Op::Cos, Op::Exp, Op::Log, Op::Sqrt];
-    evaluate(c, "math", &math, &[10, 50, 1_000, 10_000]);
+    let sizes = [10, 50, 200, 1_000, 10_000];
+    evaluate::<f64>(c, "arith", ARITH, Level::detect(), &sizes);
+    evaluate::<f64>(c, "math", MATH, Level::detect(), &sizes);
+    evaluate::<f32>(c, "arith", ARITH, Level::detect(), &sizes);
+    evaluate::<f32>(c, "math", MATH, Level::detect(), &sizes);
+    for level in Level::ALL.into_iter().filter(|&level| level < Level::detect()) {
+        evaluate::<f64>(c, "arith", ARITH, level, &[200]);
+        evaluate::<f64>(c, "math", MATH, level, &[200]);
+    }
+    compile(c);
 }
 
 pub fn define_ci(c: &mut Criterion) {
-    evaluate(c, "arith", &[Op::Add, Op::Sub, Op::Mul, Op::Div], &[50, 1_000]);
+    evaluate::<f64>(c, "arith", ARITH, Level::detect(), &[50, 1_000]);
+    evaluate::<f64>(c, "math", MATH, Level::detect(), &[200]);
 }

@@ -2,12 +2,11 @@
 //!
 //! A tree of n nodes becomes about n/2 instructions. One value, the accumulator, stays in registers; leaves are
 //! operands of the instruction that uses them (a column is read in place, a constant sits in the instruction); a value
-//! is stored to a slot only where both operands of an operator have to be computed. Which of the two is computed first
-//! is chosen as by Sethi & Ullman ("The generation of optimal code for arithmetic expressions", 1970), so that a tree
-//! of n nodes never needs more than log₂ n slots. Constant subtrees are folded.
+//! is stored to a slot only where both operands of an operator have to be computed. Constant subtrees are folded. Where
+//! that takes many slots, the operand that takes more of them is computed first, as by Sethi & Ullman ("The generation
+//! of optimal code for arithmetic expressions", 1970), and a tree of n nodes needs no more than log₂ n.
 
 use std::hint;
-use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 use crate::{Node, Op, Real, Semantics, Tree};
@@ -145,31 +144,84 @@ impl<T: Real> Program<T> {
         const MANY_SLOTS: usize = 8;
         self.semantics = semantics;
         self.n_columns = n_columns;
-        self.write(tree.nodes().iter().map(|&node| (node, false)));
+        self.write(tree.nodes().iter().map(|node| (node, false)));
         if self.n_slots > MANY_SLOTS {
-            self.write(sethi_ullman(tree.nodes()).into_iter());
+            self.write(sethi_ullman(tree.nodes()).iter().map(|(node, reversed)| (node, *reversed)));
         }
     }
 
-    /// Writes the instructions of nodes, each with whether its operands stand in reverse.
+    /// Writes the instructions of a tree in post-order, each node with whether its operands stand in reverse.
+    ///
+    /// Random trees are random branches, and one that the processor guesses wrong costs as much as five nodes. So the
+    /// only ones left are that between leaf and operator and rare cases; what else depends on a node is looked up or
+    /// selected. Pointers take the place of bounds checks, which were a third of the time.
     #[allow(unsafe_code)]
-    fn write(&mut self, nodes: impl ExactSizeIterator<Item = (Node, bool)>) {
-        let size = nodes.len();
-        if self.operands.len() < size + 1 {
-            self.operands.resize(size + 1, Operand { place: Place::Constant, index: 0, value: 0.0 });
+    fn write<'a>(&mut self, nodes: impl ExactSizeIterator<Item = (&'a Node, bool)>) {
+        let Program { code, operands, semantics, n_columns, .. } = self;
+        let (semantics, n_columns) = (*semantics, *n_columns);
+        if operands.len() < nodes.len() + 1 {
+            operands.resize(nodes.len() + 1, Operand { place: Place::Constant, index: 0, value: 0.0 });
         }
-        self.code.clear();
-        self.code.reserve(size);
-        let mut translation = Translation::new(nodes, self.semantics, self.n_columns, &mut self.operands);
-        let mut len = 0;
-        for instruction in &mut translation {
-            // SAFETY: there is room for `size` of them, and no more come: an operator or a lone leaf makes one.
-            unsafe { self.code.as_mut_ptr().add(len).write(instruction) };
-            len += 1;
+        code.clear();
+        code.reserve(nodes.len());
+        let table = &TABLE[usize::from(semantics == Semantics::Protected)];
+        let (first, bottom) = (code.as_mut_ptr(), operands.as_mut_ptr());
+        let mut next = first;
+        let mut top = bottom; // the operand last pushed; the first place is none
+        let mut accumulator = bottom; // the operand that is in the accumulator
+        let mut slots = 0;
+        let mut most_slots = 1;
+        // SAFETY: the nodes are a whole tree in post-order: there are never more operands than nodes, nor fewer than an
+        // operator takes; and an operator, or a lone leaf, makes one instruction.
+        unsafe {
+            for (node, reversed) in nodes {
+                let Node::Op(op) = *node else {
+                    top = top.add(1);
+                    top.write(Operand::leaf(node, n_columns));
+                    continue;
+                };
+                let entry = &table[op as usize];
+                let last = top;
+                top = top.sub(entry.below);
+                let (a, b) = if reversed { (last, top) } else { (top, last) };
+                let places = 4 * (*a).place as usize + (*b).place as usize;
+                if places == BOTH_CONSTANT {
+                    (*top).value = op.apply(semantics, (*a).value, (*b).value);
+                    continue;
+                }
+                // An instruction that starts anew puts what is in the accumulator, if anything, into a slot.
+                let starts = STARTS >> places & 1 == 1;
+                (*accumulator).place = hint::select_unpredictable(starts, Place::Slot, (*accumulator).place);
+                (*accumulator).index = slots;
+                let spill = slots as u16;
+                slots += u32::from(starts);
+                most_slots = slots.max(most_slots);
+                slots -= u32::from((*a).place == Place::Slot || reversed && (*b).place == Place::Slot);
+                let indexed = hint::select_unpredictable(A_HAS_INDEX >> places & 1 == 1, a, b);
+                let constant = hint::select_unpredictable((*b).place == Place::Constant, b, a);
+                next.write(Instruction {
+                    code: entry.codes[places & 15],
+                    op,
+                    a: (*indexed).index as u16,
+                    b: (*b).index as u16,
+                    spill,
+                    constant: T::from_f64((*constant).value),
+                });
+                next = next.add(1);
+                accumulator = top;
+                (*top).place = Place::Accumulator;
+            }
+            // A tree without an instruction is a leaf, or folded to one.
+            if next == first {
+                let Operand { place, index, value } = *top;
+                let code = if place == Place::Column { Code::Load } else { Code::Constant };
+                let constant = T::from_f64(value);
+                next.write(Instruction { code, op: Op::Add, a: index as u16, b: 0, spill: 0, constant });
+                next = next.add(1);
+            }
+            code.set_len(next.offset_from_unsigned(first));
         }
-        self.n_slots = translation.n_slots();
-        // SAFETY: that many have been written.
-        unsafe { self.code.set_len(len) };
+        self.n_slots = most_slots as usize;
     }
 }
 
@@ -211,118 +263,6 @@ fn sethi_ullman(nodes: &[Node]) -> Vec<(Node, bool)> {
     }
     order.reverse();
     order
-}
-
-/// The instructions for a tree, one after the other.
-///
-/// Random trees are random branches, and one that the processor guesses wrong costs as much as five nodes. So the only
-/// ones left are that between leaf and operator and rare cases; what else depends on a node is looked up or selected.
-/// Pointers take the place of bounds checks, which were a third of the time.
-struct Translation<'a, T, I> {
-    nodes: I,
-    table: &'static [Entry; Op::ALL.len()],
-    semantics: Semantics,
-    n_columns: usize,
-    /// The operand last pushed, of `bottom..`; the first place is none.
-    top: *mut Operand,
-    /// The operand that is in the accumulator.
-    accumulator: *mut Operand,
-    bottom: *mut Operand,
-    slots: u32,
-    most_slots: u32,
-    of: PhantomData<(&'a mut [Operand], T)>,
-}
-
-impl<'a, T: Real, I: ExactSizeIterator<Item = (Node, bool)>> Translation<'a, T, I> {
-    /// `nodes`: a whole tree in post-order, each with whether its operands stand in reverse; `operands` has room for
-    /// one more.
-    #[inline(always)]
-    fn new(nodes: I, semantics: Semantics, n_columns: usize, operands: &'a mut [Operand]) -> Self {
-        assert!(operands.len() > nodes.len(), "room for operands");
-        let bottom = operands.as_mut_ptr();
-        Translation {
-            nodes,
-            table: &TABLE[usize::from(semantics == Semantics::Protected)],
-            semantics,
-            n_columns,
-            top: bottom,
-            accumulator: bottom,
-            bottom,
-            slots: 0,
-            most_slots: 0,
-            of: PhantomData,
-        }
-    }
-
-    /// Slots that the instructions so far need.
-    fn n_slots(&self) -> usize {
-        self.most_slots.max(1) as usize
-    }
-}
-
-impl<'a, T: Real, I: ExactSizeIterator<Item = (Node, bool)>> Iterator for Translation<'a, T, I> {
-    type Item = Instruction<T>;
-
-    #[inline(always)]
-    #[allow(unsafe_code)]
-    fn next(&mut self) -> Option<Instruction<T>> {
-        // SAFETY: the nodes are a whole tree in post-order: there are never more operands than nodes, nor fewer than an
-        // operator takes.
-        unsafe {
-            for (node, reversed) in self.nodes.by_ref() {
-                let Node::Op(op) = node else {
-                    self.top = self.top.add(1);
-                    self.top.write(Operand::leaf(&node, self.n_columns));
-                    continue;
-                };
-                let entry = &self.table[op as usize];
-                let last = self.top;
-                self.top = last.sub(entry.below);
-                let (a, b) = if reversed { (last, self.top) } else { (self.top, last) };
-                let places = 4 * (*a).place as usize + (*b).place as usize;
-                if places == BOTH_CONSTANT {
-                    (*self.top).value = op.apply(self.semantics, (*a).value, (*b).value);
-                    continue;
-                }
-                // What is in the accumulator, if anything, goes to a slot.
-                let starts = STARTS >> places & 1 == 1;
-                let (place, slot) = ((*self.accumulator).place, self.slots);
-                (*self.accumulator).place = hint::select_unpredictable(starts, Place::Slot, place);
-                (*self.accumulator).index = slot;
-                self.slots += u32::from(starts);
-                self.most_slots = self.slots.max(self.most_slots);
-                let frees = (*a).place == Place::Slot || reversed && (*b).place == Place::Slot;
-                self.slots -= u32::from(frees);
-                let indexed = hint::select_unpredictable(A_HAS_INDEX >> places & 1 == 1, a, b);
-                let constant = hint::select_unpredictable((*b).place == Place::Constant, b, a);
-                let instruction = Instruction {
-                    code: entry.codes[places & 15],
-                    op,
-                    a: (*indexed).index as u16,
-                    b: (*b).index as u16,
-                    spill: slot as u16,
-                    constant: T::from_f64((*constant).value),
-                };
-                self.accumulator = self.top;
-                (*self.top).place = Place::Accumulator;
-                return Some(instruction);
-            }
-            // A tree without an instruction is a leaf, or folded to one.
-            if self.accumulator != self.bottom {
-                return None;
-            }
-            let Operand { place, index, value } = *self.top;
-            self.accumulator = self.top;
-            Some(Instruction {
-                code: if place == Place::Column { Code::Load } else { Code::Constant },
-                op: Op::Add,
-                a: index as u16,
-                b: 0,
-                spill: 0,
-                constant: T::from_f64(value),
-            })
-        }
-    }
 }
 
 /// Places of operands (as [`BINARY`] is indexed) for which an instruction starts anew.

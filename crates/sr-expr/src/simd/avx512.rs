@@ -42,6 +42,15 @@ macro_rules! avx512 {
                 unsafe { $storeu(to, self.0) }
             }
             #[inline(always)]
+            fn load_first(from: &[$element]) -> Self {
+                $vector(unsafe { Self::load_masked($mask::first(from.len()), from.as_ptr()) })
+            }
+            #[inline(always)]
+            fn store_first(self, to: &mut [$element]) {
+                unsafe { self.store_masked($mask::first(to.len()), to.as_mut_ptr()) }
+            }
+
+            #[inline(always)]
             fn add(self, other: Self) -> Self {
                 $vector(unsafe { $add(self.0, other.0) })
             }
@@ -262,5 +271,32 @@ impl F32x16 {
             let first = _mm512_castps256_ps512(_mm512_cvtpd_ps(first.0));
             _mm512_insertf32x8::<1>(first, _mm512_cvtpd_ps(second.0))
         })
+    }
+}
+
+// What the mask leaves out is not touched, so that it may lie outside of the slice.
+// SAFETY (of every block): the level is available wherever this type is used.
+#[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
+impl F64x8 {
+    #[inline(always)]
+    unsafe fn load_masked(mask: M64x8, from: *const f64) -> __m512d {
+        unsafe { _mm512_maskz_loadu_pd(mask.0, from) }
+    }
+    #[inline(always)]
+    unsafe fn store_masked(self, mask: M64x8, to: *mut f64) {
+        unsafe { _mm512_mask_storeu_pd(to, mask.0, self.0) }
+    }
+}
+
+// SAFETY (of every block): the level is available wherever this type is used.
+#[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
+impl F32x16 {
+    #[inline(always)]
+    unsafe fn load_masked(mask: M32x16, from: *const f32) -> __m512 {
+        unsafe { _mm512_maskz_loadu_ps(mask.0, from) }
+    }
+    #[inline(always)]
+    unsafe fn store_masked(self, mask: M32x16, to: *mut f32) {
+        unsafe { _mm512_mask_storeu_ps(to, mask.0, self.0) }
     }
 }
