@@ -5,6 +5,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{PrimitiveSet, random_tree};
+use sr_expr::map::map;
 use sr_expr::{Columns, Expr, Level, Loss, Machine, Op, Program, Real, Semantics};
 
 const ARITH: &[Op] = &[Op::Add, Op::Sub, Op::Mul, Op::Div];
@@ -80,6 +81,24 @@ fn compile(c: &mut Criterion) {
     group.finish();
 }
 
+/// Single operators over 1,024 rows in the first-level cache: the machine's roofline. Throughput counts values.
+fn operators<T: Real>(c: &mut Criterion) {
+    let data = data::<T>(1_024);
+    let (a, b, mut out) = (data.column(0), data.column(1), data.column(2).to_vec());
+    let mut group = c.benchmark_group(format!("expr/operator-{}", T::NAME));
+    group.throughput(Throughput::Elements(1_024));
+    for op in
+        [Op::Add, Op::Mul, Op::Div, Op::Sqrt, Op::Exp, Op::Log, Op::Sin, Op::Cos, Op::Tan, Op::Tanh, Op::Atan, Op::Pow]
+    {
+        group.bench_function(op.name().replace('/', "div"), |bench| {
+            bench.iter(|| map(Level::detect(), op, Semantics::Ieee, a, b, black_box(&mut out)));
+        });
+        let expected = op.apply(Semantics::Ieee, a[7].to_f64(), b[7].to_f64());
+        assert!((out[7].to_f64() - expected).abs() <= 1e-6 * expected.abs(), "{op}");
+    }
+    group.finish();
+}
+
 pub fn define(c: &mut Criterion) {
     let sizes = [10, 50, 200, 1_000, 10_000];
     evaluate::<f64>(c, "arith", ARITH, Level::detect(), &sizes);
@@ -91,6 +110,8 @@ pub fn define(c: &mut Criterion) {
         evaluate::<f64>(c, "math", MATH, level, &[200]);
     }
     compile(c);
+    operators::<f32>(c);
+    operators::<f64>(c);
 }
 
 pub fn define_ci(c: &mut Criterion) {
