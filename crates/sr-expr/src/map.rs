@@ -40,13 +40,15 @@ pub fn map<T: Real>(level: Level, op: Op, semantics: Semantics, a: &[T], b: &[T]
 const PADDED: usize = 16;
 
 /// Largest error of `op` in `f32`, in units in the last place of the exact value of the operator, protected or not, at
-/// its (clipped) operands. Every unary function was measured for every `f32`: `just ulp-exhaustive`.
+/// its (clipped) operands. The transcendental functions were measured for every `f32` (`just ulp-exhaustive`), powers
+/// for a sample.
 pub const fn max_ulp(op: Op) -> f32 {
     match op {
         Op::Add | Op::Sub | Op::Mul | Op::Div | Op::Neg | Op::Abs | Op::Sqrt | Op::Inv | Op::Pow2 => 0.5,
-        // Two roundings.
-        Op::Pow3 => 1.0,
-        Op::Log | Op::Pow => 1.0,
+        // The square's rounding can count double in the product.
+        Op::Pow3 => 1.5,
+        Op::Pow => 0.75,
+        Op::Log => 1.0,
         Op::Exp | Op::Asin | Op::Acos => 1.25,
         Op::Tan | Op::Tanh => 1.5,
         Op::Sin | Op::Cos | Op::Atan => 1.75,
