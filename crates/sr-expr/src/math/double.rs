@@ -152,9 +152,9 @@ fn rem_pio2<V: Vector<Element = f64>>(x: Lanes<V>) -> Remainder<V> {
     let mut y0 = r - w;
     // More rounds follow if the exponents of `x` and `y0` differ by more than 16; here a bit too often.
     let size = y0.abs();
-    let near = x.0.le((size * 65536.0).0);
-    let certain = near.and(size.0.le(V::splat(CLOSE))).and(x.lt(HUGE));
-    let doubtful = certain.not();
+    let cancelled = (size * 65536.0).0.lt(x.0);
+    // None of it for NaN, which should not cost more than numbers.
+    let doubtful = cancelled.or(V::splat(CLOSE).lt(size.0)).or(x.ge(HUGE));
     let mut redo = Mask::first(0);
     if doubtful.any() {
         let small = x.lt(high(0x401c_463c));
