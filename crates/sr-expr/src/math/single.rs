@@ -149,7 +149,7 @@ fn huge_quadrant(x: f32) -> (f64, u128) {
     // In the upper two bits are the quadrants.
     let n = product.wrapping_add(1 << 125) >> 126;
     let r = product.wrapping_sub(n << 126) as i128;
-    ((r >> 64) as f64 * UNIT, n)
+    ((r >> 64) as i64 as f64 * UNIT, n)
 }
 
 fn huge_sin(x: f32) -> f32 {
