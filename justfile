@@ -125,6 +125,11 @@ backends:
 bench-test:
     cargo bench --workspace --locked --bench all --bench ci -- --test
 
+# The error of the f32 functions for every argument there is (a quarter of an hour); `just ulp-exhaustive 101` takes every 101st
+[group('check')]
+ulp-exhaustive stride="1":
+    cargo run --release --locked -p sr-expr --example ulp-exhaustive -- {{stride}}
+
 # All that CI runs, the quickest first
 [group('check')]
 ci: fmt lint docs deny test backends bench-test demo-smoke

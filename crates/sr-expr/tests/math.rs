@@ -115,6 +115,24 @@ fn pairs() -> (Vec<f64>, Vec<f64>) {
             b.push(y);
         }
     }
+    // Where results overflow and underflow.
+    for base in [2.0_f64, 4.0, 0.5, 3.0, 1.5, 1.0 + f64::EPSILON, 1.0 - f64::EPSILON] {
+        for limit in [1024.0_f64, -1022.0, -1074.0, -1075.0] {
+            for i in 0..9 {
+                a.push(base);
+                b.push(f64::from_bits((limit / base.log2()).to_bits() + i - 4));
+            }
+        }
+    }
+    for i in 0..1 << 17 {
+        // Results of every size: any base, and the exponent that takes it there; then bases near 1.
+        let base = f64::from_bits(bits(64, i) >> 1);
+        a.push(base);
+        b.push(2200.0 * (uniform(65, i) - 0.5) / base.log2());
+        let base = 1.0 + (uniform(66, i) - 0.5) * 2.0_f64.powi(-(bits(67, i) as i32 & 31));
+        a.push(base);
+        b.push(2200.0 * (uniform(68, i) - 0.5) / base.log2());
+    }
     for i in 0..20_000 {
         a.push(8.0 * (uniform(60, i) - 0.5));
         b.push((bits(61, i) % 21) as f64 / 2.0 - 5.0);

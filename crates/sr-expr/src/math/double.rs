@@ -152,9 +152,9 @@ fn rem_pio2<V: Vector<Element = f64>>(x: Lanes<V>) -> Remainder<V> {
     let mut y0 = r - w;
     // More rounds follow if the exponents of `x` and `y0` differ by more than 16; here a bit too often.
     let size = y0.abs();
-    let near = x.0.le((size * 65536.0).0);
-    let certain = near.and(size.0.le(V::splat(CLOSE))).and(x.lt(HUGE));
-    let doubtful = certain.not();
+    let cancelled = (size * 65536.0).0.lt(x.0);
+    // None of it for NaN, which should not cost more than numbers.
+    let doubtful = cancelled.or(V::splat(CLOSE).lt(size.0)).or(x.ge(HUGE));
     let mut redo = Mask::first(0);
     if doubtful.any() {
         let small = x.lt(high(0x401c_463c));
@@ -473,17 +473,35 @@ impl Functions for f64 {
         (hi - (t * (s1 + s2) - lo - t)).flip(x.to_bits())
     }
 
-    /// The exponents that the original treats alone are done in vectors, others lane by lane.
     #[inline(always)]
     fn pow<V: Vector<Element = Self>>(x: V, y: V) -> V {
-        let one = V::splat(1.0);
-        let is = |value: f64| y.eq(V::splat(value));
-        let half = is(0.5).and(x.to_bits().gt(V::Bits::splat(-1)));
-        let others = is(0.0).or(is(1.0)).or(is(2.0)).or(is(-1.0)).or(half).not().to_u16();
-        let mut result = V::select(is(2.0), x.mul(x), V::select(is(1.0), x, one));
-        if is(-1.0).or(half).any() {
-            result = V::select(is(-1.0), one.div(x), V::select(half, x.sqrt(), result));
+        let (one, size) = (V::splat(1.0), Lanes(x.abs()));
+        let mut result = pow_of_size(size, Lanes(y)).0;
+        // Of -1 and 1, and of NaN.
+        result = V::select(size.0.eq(V::splat(1.0)), one, result);
+        let unknown = x.eq(x).and(y.eq(y)).not();
+        result = V::select(unknown, V::splat(f64::NAN), result);
+        // Negative numbers have integral powers only, the odd ones of which are negative.
+        let half = y.mul(V::splat(0.5));
+        let integral = y.trunc().eq(y);
+        let odd = integral.and(half.trunc().eq(half).not());
+        let negative = x.lt(V::splat(0.0));
+        result = V::select(negative.and(odd), result.neg(), result);
+        result = V::select(negative.and(integral.not()), V::splat(f64::NAN), result);
+        // The exponents that the original treats alone.
+        let (zero, identity, square) = (y.eq(V::splat(0.0)), y.eq(one), y.eq(V::splat(2.0)));
+        let (inverse, root) = (y.eq(V::splat(-1.0)), y.eq(V::splat(0.5)).and(V::splat(0.0).le(x)));
+        result = V::select(square, x.mul(x), result);
+        result = V::select(identity, x, result);
+        if inverse.or(root).any() {
+            result = V::select(inverse, one.div(x), result);
+            result = V::select(root, x.sqrt(), result);
         }
+        result = V::select(zero.or(x.eq(one)), one, result);
+        // Of 0, subnormal numbers and infinity, and with exponents that are infinite or nearly so.
+        let known = size.ge(f64::MIN_POSITIVE).and(size.lt(f64::INFINITY)).and(Lanes(y.abs()).lt(high(0x41e0_0001)));
+        let done = known.or(zero).or(identity).or(square).or(inverse).or(unknown);
+        let others = done.not().to_u16();
         if others == 0 {
             return result;
         }
@@ -491,4 +509,92 @@ impl Functions for f64 {
         V::patch_pairs(&mut patched, &a, &b, others, libm::pow);
         patched
     }
+}
+
+/// The main path of `pow` for normal numbers `x` and finite `y` up to 2^31.
+#[inline(always)]
+fn pow_of_size<V: Vector<Element = f64>>(x: Lanes<V>, y: Lanes<V>) -> Lanes<V> {
+    const DP_H: f64 = 5.84962487220764160156e-01;
+    const DP_L: f64 = 1.35003920212974897128e-08;
+    const L1: f64 = 5.99999999999994648725e-01;
+    const L2: f64 = 4.28571428578550184252e-01;
+    const L3: f64 = 3.33333329818377432918e-01;
+    const L4: f64 = 2.72728123808534006489e-01;
+    const L5: f64 = 2.30660745775561754067e-01;
+    const L6: f64 = 2.06975017800338417784e-01;
+    const P1: f64 = 1.66666666666666019037e-01;
+    const P2: f64 = -2.77777777770155933842e-03;
+    const P3: f64 = 6.61375632143793436117e-05;
+    const P4: f64 = -1.65339022054652515390e-06;
+    const P5: f64 = 4.13813679705723846039e-08;
+    const LG2: f64 = 6.93147180559945286227e-01;
+    const LG2_H: f64 = 6.93147182464599609375e-01;
+    const LG2_L: f64 = -1.90465429995776804525e-09;
+    const OVT: f64 = 8.0085662595372944372e-017;
+    const CP: f64 = 9.61796693925975554329e-01;
+    const CP_H: f64 = 9.61796700954437255859e-01;
+    const CP_L: f64 = -7.02846165095275826516e-09;
+    const TWO_52: f64 = (1_u64 << 52) as f64;
+    let bits = V::Bits::splat;
+    // x = 2^n ax, ax near 1 or, where `k` is 1, near 3/2.
+    let exponent = Lanes(V::from_bits(x.0.to_bits().shr::<52>().or(V::splat(TWO_52).to_bits())));
+    let m = x.0.to_bits().and(bits((1 << 52) - 1)).or(V::splat(1.0).to_bits());
+    let m = Lanes(V::from_bits(m));
+    let above = m.ge(high(0x3ffb_b67a));
+    let k = m.ge(high(0x3ff3_988f)).and(above.not());
+    let ax = Lanes::select(above, m * 0.5, m);
+    let t = exponent - Lanes::choose(above, TWO_52 + 1022.0, TWO_52 + 1023.0);
+    // ss = s_h + s_l = (ax - bp)/(ax + bp)
+    let bp = Lanes::choose(k, 1.5, 1.0);
+    let u = ax - bp;
+    let v = 1.0 / (ax + bp);
+    let ss = u * v;
+    let s_h = ss.zero_low_word();
+    let t_h = ax.0.to_bits().shr::<33>().or(bits(0x2000_0000)).add(bits(0x0008_0000));
+    let t_h = t_h.add(V::Bits::select(k, bits(1 << 18), bits(0)));
+    let t_h = Lanes(V::from_bits(t_h.shl::<32>()));
+    let t_l = ax - (t_h - bp);
+    let s_l = v * ((u - s_h * t_h) - s_h * t_l);
+    // The logarithm of ax.
+    let s2 = ss * ss;
+    let r = s2 * s2 * (L1 + s2 * (L2 + s2 * (L3 + s2 * (L4 + s2 * (L5 + s2 * L6)))));
+    let r = r + s_l * (s_h + ss);
+    let s2 = s_h * s_h;
+    let t_h = (3.0 + s2 + r).zero_low_word();
+    let t_l = r - ((t_h - 3.0) - s2);
+    let u = s_h * t_h;
+    let v = s_l * t_h + t_l * ss;
+    let p_h = (u + v).zero_low_word();
+    let p_l = v - (p_h - u);
+    let z_h = CP_H * p_h;
+    let z_l = CP_L * p_h + p_l * CP + Lanes::choose(k, DP_L, 0.0);
+    // t1 + t2 = log2 x
+    let dp_h = Lanes::choose(k, DP_H, 0.0);
+    let t1 = (((z_h + z_l) + dp_h) + t).zero_low_word();
+    let t2 = z_l - (((t1 - t) - dp_h) - z_h);
+    // p_h + p_l = y log2 x
+    let y1 = y.zero_low_word();
+    let p_l = (y - y1) * t1 + y * t2;
+    let p_h = y1 * t1;
+    let z = p_l + p_h;
+    let at_most = z.0.eq(V::splat(1024.0)).and((z - p_h).0.lt((p_l + OVT).0));
+    let at_least = z.0.eq(V::splat(-1075.0)).and(p_l.0.le((z - p_h).0));
+    let (over, under) = (V::splat(1024.0).lt(z.0).or(at_most), z.lt(-1075.0).or(at_least));
+    // 2^(p_h + p_l), in units of 2^n
+    let half = Lanes(V::from_bits(z.0.to_bits().and(bits(SIGN)).or(V::splat(0.5).to_bits())));
+    let n = Lanes::select(z.abs().lt(high(0x3fe0_0001)), Lanes::splat(0.0), Lanes((z + half).0.trunc()));
+    // Beyond the results that are kept, only the scaling has to be in its range.
+    let n = Lanes(V::splat(-1100.0).max(V::splat(1100.0).min(n.0)));
+    let p_h = p_h - n;
+    let t = (p_l + p_h).zero_low_word();
+    let u = t * LG2_H;
+    let v = (p_l - (t - p_h)) * LG2 + t * LG2_L;
+    let z = u + v;
+    let w = v - (z - u);
+    let t = z * z;
+    let t1 = z - t * (P1 + t * (P2 + t * (P3 + t * (P4 + t * P5))));
+    let r = (z * t1) / (t1 - 2.0) - (w + z * w);
+    let z = Lanes((1.0 - (r - z)).0.scale(n.0));
+    let z = Lanes::select(over, Lanes::splat(f64::INFINITY), z);
+    Lanes::select(under, Lanes::splat(0.0), z)
 }

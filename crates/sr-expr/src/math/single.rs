@@ -101,8 +101,9 @@ struct Quadrant<V: Vector> {
 /// NaN for infinity and NaN; wrong for other `x` above [`max_wide`].
 #[inline(always)]
 fn quadrant<V: Vector<Element = f32>>(x: V) -> Quadrant<V> {
-    let near = x.le(V::splat(MAX_NARROW));
-    if V::FUSES && !near.not().any() {
+    // NaN is not far: it comes out of either path, and this one is the quicker.
+    let far = V::splat(MAX_NARROW).lt(x);
+    if V::FUSES && !far.any() {
         let [a, b, c] = FRAC_PI_2_NARROW.map(|part| V::splat(-part));
         let sum = x.mul_add(V::splat(std::f32::consts::FRAC_2_PI), V::splat(ROUND));
         let n = sum.sub(V::splat(ROUND));
@@ -132,6 +133,49 @@ fn wide_quadrant<W: Vector<Element = f64>>(x: W) -> (W, W) {
     let n = x.mul(W::splat(std::f64::consts::FRAC_2_PI)).add(round).sub(round);
     let turns = n.mul(W::splat(0.25)).add(round).sub(round);
     (minus_multiple(x, n, FRAC_PI_2_WIDE), n.sub(turns.mul(W::splat(4.0))))
+}
+
+/// `x` above 2^28 in magnitude as `r + n pi/2`, `r` within ±pi/4, of `|x|` (Payne & Hanek, 1983).
+fn huge_quadrant(x: f32) -> (f64, u128) {
+    /// The first 256 bits of 2/pi.
+    const FRAC_2_PI: [u128; 2] = [0xa2f9_836e_4e44_1529_fc27_57d1_f534_ddc0, 0xdb62_9599_3c43_9041_fe51_63ab_debb_c561];
+    const UNIT: f64 = std::f64::consts::FRAC_PI_2 / (1_u64 << 62) as f64;
+    let bits = x.abs().to_bits();
+    let mantissa = u128::from(bits & 0x7f_ffff | 0x80_0000);
+    // |x| is the mantissa times a power of two; of that times 2/pi, whole turns and what is above them are left out.
+    let turns = (bits >> 23) - 127 - 23 - 2;
+    let rest = FRAC_2_PI[0] << turns | FRAC_2_PI[1] >> (128 - turns);
+    let product = rest.wrapping_mul(mantissa);
+    // In the upper two bits are the quadrants.
+    let n = product.wrapping_add(1 << 125) >> 126;
+    let r = product.wrapping_sub(n << 126) as i128;
+    ((r >> 64) as i64 as f64 * UNIT, n)
+}
+
+fn huge_sin(x: f32) -> f32 {
+    let (r, n) = huge_quadrant(x);
+    shifted_sin(r, n) as f32 * 1.0_f32.copysign(x)
+}
+
+fn huge_cos(x: f32) -> f32 {
+    let (r, n) = huge_quadrant(x);
+    shifted_sin(r, n + 1) as f32
+}
+
+fn huge_tan(x: f32) -> f32 {
+    let (r, n) = huge_quadrant(x);
+    let tan = libm::tan(r);
+    (if n & 1 == 0 { tan } else { -1.0 / tan }) as f32 * 1.0_f32.copysign(x)
+}
+
+/// sin (r + n pi/2)
+fn shifted_sin(r: f64, n: u128) -> f64 {
+    match n & 3 {
+        0 => libm::sin(r),
+        1 => libm::cos(r),
+        2 => -libm::sin(r),
+        _ => -libm::cos(r),
+    }
 }
 
 /// Redoes finite lanes that [`quadrant`] cannot reduce.
@@ -222,7 +266,7 @@ impl Functions for f32 {
         let (sin, cos) = sin_and_cos(r);
         let odd = n.and(V::Bits::splat(1)).eq(V::Bits::splat(1));
         let result = flip(V::select(odd, cos, sin), n.shl::<30>().xor(x.to_bits()));
-        redo_huge(result, x, size, |x| libm::sin(f64::from(x)) as f32)
+        redo_huge(result, x, size, huge_sin)
     }
 
     #[inline(always)]
@@ -232,7 +276,7 @@ impl Functions for f32 {
         let (sin, cos) = sin_and_cos(r);
         let odd = n.and(V::Bits::splat(1)).eq(V::Bits::splat(1));
         let result = flip(V::select(odd, sin, cos), n.add(V::Bits::splat(1)).shl::<30>());
-        redo_huge(result, x, size, |x| libm::cos(f64::from(x)) as f32)
+        redo_huge(result, x, size, huge_cos)
     }
 
     #[inline(always)]
@@ -249,7 +293,7 @@ impl Functions for f32 {
         let inverse = inverse.mul(inverse).mul_add(missed, inverse);
         let odd = n.and(V::Bits::splat(1)).eq(V::Bits::splat(1));
         let result = flip(V::select(odd, inverse, tan), x.to_bits());
-        redo_huge(result, x, size, |x| libm::tan(f64::from(x)) as f32)
+        redo_huge(result, x, size, huge_tan)
     }
 
     #[inline(always)]

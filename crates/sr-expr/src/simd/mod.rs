@@ -2,7 +2,8 @@
 //!
 //! A vector has 8 `f64` or 16 `f32` lanes on every level: one AVX-512 register, two of AVX2, or an array. Code written
 //! over [`Vector`] therefore does the same operations in the same order everywhere, and in `f64` gives the same bits:
-//! no operation fuses there. In `f32`, [`Vector::mul_add`] fuses where the level can.
+//! no operation fuses there, unless its product is exact anyway ([`Vector::mul_add_any`]). In `f32`,
+//! [`Vector::mul_add`] fuses where the level can.
 //!
 //! How calls stay inside the right instruction set: every method is `#[inline(always)]`, so is all generic code built
 //! on them, and the outermost function of each level ([`dispatch!`]) carries the `target_feature` attribute. Nothing
