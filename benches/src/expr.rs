@@ -6,7 +6,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{PrimitiveSet, random_tree};
 use sr_expr::map::map;
-use sr_expr::{Columns, Expr, Level, Loss, Machine, Op, Program, Real, Semantics};
+use sr_expr::{Columns, Expr, Gradient, Level, Loss, Machine, Op, Program, Real, Semantics};
 
 const ARITH: &[Op] = &[Op::Add, Op::Sub, Op::Mul, Op::Div];
 const MATH: &[Op] = &[Op::Add, Op::Sub, Op::Mul, Op::Div, Op::Sin, Op::Cos, Op::Exp, Op::Log, Op::Sqrt];
@@ -99,6 +99,45 @@ fn operators<T: Real>(c: &mut Criterion) {
     group.finish();
 }
 
+/// Normal equations with respect to all constants, of trees compiled before.
+fn gradient(c: &mut Criterion) {
+    let trees = trees(ARITH);
+    let nodes: usize = trees.iter().map(|tree| tree.size()).sum();
+    let mut group = c.benchmark_group("expr/gradient/normal-equations-arith");
+    for rows in [50, 1_000, 10_000] {
+        let data = data::<f64>(rows);
+        let y = vec![1.0; rows];
+        let mut gradients = vec![Gradient::new(); trees.len()];
+        let (mut out, mut jacobian, mut row) = (Vec::new(), Vec::new(), Vec::new());
+        data.copy_row(0, &mut row);
+        for (tree, gradient) in trees.iter().zip(&mut gradients) {
+            gradient.compile(tree, Semantics::Ieee, data.n_columns());
+            gradient.jacobian(&data, &mut out, &mut jacobian);
+            for constant in 0..gradient.n_constants() {
+                let found = jacobian[constant * rows];
+                let (_, expected) = sr_expr::reference::eval_row_dual(tree, &row, Semantics::Ieee, constant);
+                let both = found.is_finite() && expected.is_finite();
+                assert!(
+                    !both || (found - expected).abs() <= 1e-12 * expected.abs(),
+                    "{found} for {expected} of {tree}"
+                );
+            }
+            let finite = |row: usize| (0..gradient.n_constants()).all(|i| jacobian[i * rows + row].is_finite());
+            let count = (0..rows).filter(|&row| out[row].is_finite() && finite(row)).count();
+            assert_eq!(gradient.normal_equations(&data, &y, f64::INFINITY, None).count(), count);
+        }
+        group.throughput(Throughput::Elements((nodes * rows) as u64));
+        group.bench_with_input(BenchmarkId::new("rows", rows), &data, |b, data| {
+            b.iter(|| {
+                for gradient in &mut gradients {
+                    black_box(gradient.normal_equations(data, &y, f64::INFINITY, None));
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
 pub fn define(c: &mut Criterion) {
     let sizes = [10, 50, 200, 1_000, 10_000];
     evaluate::<f64>(c, "arith", ARITH, Level::detect(), &sizes);
@@ -110,6 +149,7 @@ pub fn define(c: &mut Criterion) {
         evaluate::<f64>(c, "math", MATH, level, &[200]);
     }
     compile(c);
+    gradient(c);
     operators::<f32>(c);
     operators::<f64>(c);
 }

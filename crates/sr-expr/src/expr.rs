@@ -327,6 +327,11 @@ impl Tree {
         out
     }
 
+    /// The constants, in post-order: from left to right in the printed form.
+    pub fn constants(&self) -> impl Iterator<Item = f64> {
+        self.0.iter().filter_map(|node| if let Node::Const(value) = *node { Some(value) } else { None })
+    }
+
     /// Number of variables that an input needs: one more than the highest index, 0 without variables.
     pub fn n_variables(&self) -> usize {
         self.0.iter().map(|n| if let Node::Var(i) = n { usize::from(*i) + 1 } else { 0 }).max().unwrap_or(0)

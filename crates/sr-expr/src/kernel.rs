@@ -316,7 +316,12 @@ unsafe fn execute<V: Kernel, const T: usize>(
 /// # Safety
 /// As for [`tiles`].
 #[inline(always)]
-unsafe fn finish<V: Vector, const T: usize>(acc: [V; T], row: usize, to: usize, sink: &mut Sink<'_, V::Element>) {
+pub(crate) unsafe fn finish<V: Vector, const T: usize>(
+    acc: [V; T],
+    row: usize,
+    to: usize,
+    sink: &mut Sink<'_, V::Element>,
+) {
     // Whether all rows of vector `i` are there.
     let whole = |i: usize| row + (i + 1) * V::LANES <= to;
     let load = |from: &[V::Element], i: usize| {

@@ -2,7 +2,8 @@
 //!
 //! An [`Expr`] is a flat post-order array of [`Node`]s, a [`Tree`] a borrowed slice of one (as `str` is to `String`):
 //! every subtree is a contiguous slice, so crossover is a splice and evaluation a walk from left to right.
-//! [`Op`] is the operator table; [`Columns`] holds data; a [`Machine`] evaluates, on the vectors of the processor at hand.
+//! [`Op`] is the operator table; [`Columns`] holds data; a [`Machine`] evaluates, on the vectors of the processor at hand;
+//! a [`Gradient`] differentiates with respect to the constants.
 //!
 //! ```
 //! use sr_expr::{Columns, Expr, Semantics};
@@ -18,6 +19,7 @@
 
 mod columns;
 mod expr;
+mod gradient;
 mod kernel;
 mod machine;
 pub mod map;
@@ -35,6 +37,7 @@ pub mod testing;
 
 pub use columns::Columns;
 pub use expr::{Expr, ExprError, Node, Tree};
+pub use gradient::{Gradient, NormalEquations};
 pub use machine::{Loss, Machine, Sums, predict};
 pub use op::{Op, Semantics};
 pub use parse::ParseError;

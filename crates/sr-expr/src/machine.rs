@@ -5,12 +5,22 @@ use crate::simd::{Level, Vector};
 use crate::{Columns, Program, Real, Semantics, Tree};
 
 /// Rows after which the lanes of single precision are emptied: 256 additions a lane, an error of 10⁻⁵ at most.
-const SPILL_ROWS: usize = 4096;
+pub(crate) const SPILL_ROWS: usize = 4096;
 
 /// Sixty-four bytes of a slot, aligned for every vector.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C, align(64))]
-struct Line([f64; 8]);
+pub(crate) struct Line([f64; 8]);
+
+impl Line {
+    /// The numbers in them, 8 of `f64` or 16 of `f32` a line.
+    #[allow(unsafe_code)]
+    pub(crate) fn elements<T: Real>(lines: &mut [Line]) -> &mut [T] {
+        let n = size_of_val(lines) / size_of::<T>();
+        // SAFETY: a line is 64 bytes and aligned for numbers, which have no invalid bits.
+        unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), n) }
+    }
+}
 
 /// Runs programs at one [`Level`] and owns the memory for it. One per worker: nothing is allocated once it is warm.
 #[derive(Debug, Clone, Default)]
@@ -51,6 +61,18 @@ pub enum Loss<'a, T> {
         /// Subtracted from the target.
         y_pivot: T,
     },
+}
+
+impl<T> Loss<'_, T> {
+    /// # Panics
+    /// If targets or weights are not as many as rows.
+    pub(crate) fn check(&self, n_rows: usize) {
+        let fits = match self {
+            Loss::Squares { y, .. } | Loss::Moments { y, .. } => y.len() == n_rows,
+            Loss::WeightedSquares { y, w, .. } => y.len() == n_rows && w.len() == n_rows,
+        };
+        assert!(fits, "a target for each of {n_rows} rows");
+    }
 }
 
 /// Sums by lane. Every row belongs to lane (row mod 8) in `f64`, (row mod 16) in `f32`, and every lane adds its rows in
@@ -102,7 +124,7 @@ impl<T: Real> Sums<T> {
     }
 
     /// Empties the lanes of single precision.
-    fn spill(&mut self) {
+    pub(crate) fn spill(&mut self) {
         self.spilled = std::array::from_fn(|index| self.get(index));
         self.lanes = [[T::ZERO; 16]; N_SUMS];
     }
@@ -197,11 +219,7 @@ impl<T: Real> Machine<T> {
         mut go_on: impl FnMut(&Sums<T>) -> bool,
     ) -> Option<&Sums<T>> {
         let n = data.n_rows();
-        let fits = match loss {
-            Loss::Squares { y, .. } | Loss::Moments { y, .. } => y.len() == n,
-            Loss::WeightedSquares { y, w, .. } => y.len() == n && w.len() == n,
-        };
-        assert!(fits, "a target for each of {n} rows");
+        loss.check(n);
         let Machine { level, program, slots, sums } = self;
         sums.clear(loss);
         program.compile(tree, semantics, data.n_columns());

@@ -1,10 +1,11 @@
 //! The two kinds of number that kernels are compiled for.
 
+use crate::gradient::Differentiate;
 use crate::kernel::Run;
 use crate::math::Functions;
 
 /// `f64`, in which searches are recorded and accepted, or `f32`, which is about twice as fast.
-pub trait Real: Functions + Run {
+pub trait Real: Functions + Run + Differentiate {
     /// The name in tables and JSON.
     const NAME: &'static str;
     /// 0.

@@ -1,0 +1,400 @@
+//! The sweeps over tiles of rows, compiled for every instruction set.
+//!
+//! A tile goes through the forward sweep, the reverse sweep and into the sums before the next one, so that what the
+//! sweeps keep stays in the cache. Instructions read and write memory, not registers as those of a
+//! [`Machine`](crate::Machine): most values have to be kept anyway.
+
+#![allow(unsafe_code)]
+
+use super::tape::{Place, Rule, Tape};
+use crate::Real;
+use crate::kernel::{Kernel, Sink, finish};
+use crate::op::{MAX_EXPONENT, MAX_TAN, MIN_DIVISOR, MIN_INVERSE, MIN_LOG};
+use crate::simd::{self, Level, Mask, Vector};
+
+/// Most vectors of a block.
+pub(crate) const MAX_TILE: usize = 16;
+
+/// Blocks that [`Output::Products`] needs besides the tape's: one a constant, and for residuals, weights and a factor.
+pub(crate) fn spare_blocks(n_constants: usize) -> usize {
+    n_constants + 3
+}
+
+/// Products of pairs that [`Output::Products`] adds up.
+pub(crate) fn n_products(n_constants: usize) -> usize {
+    (n_constants + 1) * (n_constants + 2) / 2
+}
+
+/// What is run over which rows.
+pub struct Job<'a, T> {
+    pub(crate) tape: &'a Tape,
+    /// One for each of the tape.
+    pub(crate) constants: &'a [T],
+    /// All columns with their padding.
+    pub(crate) columns: &'a [T],
+    /// Elements from column to column.
+    pub(crate) stride: usize,
+    /// `[blocks][tile]` vectors.
+    pub(crate) blocks: *mut T,
+    /// Vectors of a block, at most [`MAX_TILE`].
+    pub(crate) tile: usize,
+    /// First row, a multiple of 16.
+    pub(crate) from: usize,
+    /// End of the rows.
+    pub(crate) to: usize,
+}
+
+/// What becomes of the predictions and their derivatives.
+pub enum Output<'a, T> {
+    /// Predictions only.
+    Predictions(Sink<'a, T>),
+    /// Stored: `[rows]` and `[constants][rows]`.
+    Jacobian(&'a mut [T], &'a mut [T]),
+    /// Added up.
+    Products(Products<'a, T>),
+}
+
+/// Sums of the products of all pairs of columns of (J r), r being p − y.
+pub struct Products<'a, T> {
+    /// Target, `[rows]`.
+    pub(crate) y: &'a [T],
+    /// `[rows]`
+    pub(crate) weights: Option<&'a [T]>,
+    /// Predictions of this magnitude and beyond are left out.
+    pub(crate) limit: T,
+    /// `[pairs]` vectors: the upper triangle by rows.
+    pub(crate) lanes: *mut T,
+    /// Rows in the sums.
+    pub(crate) count: usize,
+    /// Rows left out for a derivative that is not finite.
+    pub(crate) singular: usize,
+}
+
+/// Pointers to the places of one tile.
+struct Tile<'a, T> {
+    job: &'a Job<'a, T>,
+    /// First row.
+    row: usize,
+    /// Numbers in a block.
+    length: usize,
+}
+
+impl<T> Tile<'_, T> {
+    #[inline(always)]
+    fn block(&self, index: usize) -> *mut T {
+        self.job.blocks.wrapping_add(index * self.length)
+    }
+
+    #[inline(always)]
+    fn read(&self, place: Place) -> *const T {
+        let column = self.job.columns.as_ptr().wrapping_add(place.index() * self.job.stride + self.row);
+        if place.is_column() { column } else { self.block(place.index()) }
+    }
+}
+
+/// Runs a job's rows.
+///
+/// # Safety
+/// Inlined into code compiled for the level of `V`, on a machine that has it. The tape is compiled; columns, constants,
+/// blocks and the places of the output are as many and as long as the tape and the job say.
+#[inline(always)]
+unsafe fn sweep<V: Kernel>(job: &Job<'_, V::Element>, output: &mut Output<'_, V::Element>) {
+    let tape = job.tape;
+    let mut tile = Tile { job, row: job.from, length: job.tile * V::LANES };
+    let fixed = [(tape.one(), V::Element::from_f64(1.0)), (tape.nan(), V::Element::NAN)];
+    let constants = job.constants.iter().enumerate().map(|(index, &constant)| (Tape::constant(index), constant));
+    for (place, value) in constants.chain(fixed) {
+        for i in 0..job.tile {
+            // SAFETY: the caller's promise.
+            unsafe { V::splat(value).store(tile.block(place.index()).add(i * V::LANES)) };
+        }
+    }
+    while tile.row < job.to {
+        let n = job.tile.min((job.to - tile.row).div_ceil(V::LANES));
+        for step in &tape.forward {
+            let (a, b, out) = (tile.read(step.a), tile.read(step.b), tile.block(step.out.index()));
+            // SAFETY: the caller's promise, and a tape only names columns and blocks that there are.
+            unsafe { V::block(step.op, tape.semantics, a, b, out, n) };
+        }
+        if !matches!(output, Output::Predictions(_)) {
+            for step in &tape.reverse {
+                let (g, a, b) = (tile.read(step.adjoint), tile.read(step.a), tile.read(step.b));
+                let (value, out) = (tile.read(step.value), tile.block(step.out.index()));
+                // SAFETY: as above.
+                unsafe { reverse::<V>(step.rule, g, a, b, value, out, n) };
+            }
+        }
+        match output {
+            Output::Predictions(sink) => {
+                for i in 0..n {
+                    // SAFETY: as above, and the caller's promise for the sink.
+                    unsafe {
+                        let value = V::load(tile.read(tape.root).add(i * V::LANES));
+                        finish([value], tile.row + i * V::LANES, job.to, sink);
+                    }
+                }
+            }
+            Output::Jacobian(values, jacobian) => {
+                let rows = tile.row..job.to.min(tile.row + n * V::LANES);
+                let n_rows = values.len();
+                let derivatives = tape.derivatives.iter().zip(jacobian.chunks_exact_mut(n_rows));
+                for (&place, to) in derivatives.chain([(&tape.root, &mut **values)]) {
+                    let to = &mut to[rows.clone()];
+                    // SAFETY: the place has `n` vectors, and is in no output.
+                    unsafe { to.as_mut_ptr().copy_from_nonoverlapping(tile.read(place), to.len()) };
+                }
+            }
+            // SAFETY: the caller's promise.
+            Output::Products(products) => unsafe { multiply::<V>(&tile, products, n) },
+        }
+        tile.row += n * V::LANES;
+    }
+}
+
+/// One instruction of the reverse sweep over `n` vectors.
+///
+/// # Safety
+/// As for [`sweep`]; the operands that the rule reads and `out` hold `n` vectors. `out` may be any of them.
+#[inline(always)]
+unsafe fn reverse<V: Vector>(
+    rule: Rule,
+    g: *const V::Element,
+    a: *const V::Element,
+    b: *const V::Element,
+    v: *const V::Element,
+    out: *mut V::Element,
+    n: usize,
+) {
+    use crate::math::Functions;
+    let constant = |value: f64| V::splat(V::Element::from_f64(value));
+    let (zero, one) = (constant(0.0), constant(1.0));
+    // Loads the operands named, computes, stores.
+    macro_rules! each {
+        ($($operand:ident)*: $value:expr) => {
+            for i in 0..n {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    $(let $operand = V::load($operand.add(i * V::LANES));)*
+                    $value.store(out.add(i * V::LANES));
+                }
+            }
+        };
+    }
+    match rule {
+        Rule::Same => unreachable!("no instruction"),
+        Rule::Negate => each!(g: g.neg()),
+        Rule::TimesA => each!(g a: g.mul(a)),
+        Rule::TimesB => each!(g b: g.mul(b)),
+        Rule::TimesValue => each!(g v: g.mul(v)),
+        Rule::OverA => each!(g a: g.div(a)),
+        Rule::OverB => each!(g b: g.div(b)),
+        Rule::OverGuardedB => {
+            let least = constant(MIN_DIVISOR);
+            each!(g b: g.div(V::select(b.abs().lt(least), least, b)))
+        }
+        Rule::Divisor => each!(g v: g.mul(v).neg()),
+        Rule::GuardedDivisor => each!(g b v: V::select(b.abs().lt(constant(MIN_DIVISOR)), zero, g.mul(v).neg())),
+        Rule::Base => each!(g a b v: {
+            // v / a spares a second power; at a = 0 it would be 0 / 0.
+            let flat = one.lt(b).or(b.eq(zero));
+            let at_zero = V::select(b.eq(one), one, V::select(flat, zero, b.mul(constant(f64::INFINITY))));
+            g.mul(V::select(a.eq(zero), at_zero, b.mul(v.div(a))))
+        }),
+        // Below 0 the power exists at whole b only and has no derivative; at 0 its limit is 0.
+        Rule::Exponent => each!(g a v: g.mul(V::select(zero.lt(a), v.mul(V::Element::log(a)), v.mul(zero)))),
+        Rule::Abs => each!(g a: g.mul(V::select(zero.lt(a), one, V::select(a.lt(zero), one.neg(), a)))),
+        Rule::GuardedExp => each!(g a v: V::select(constant(MAX_EXPONENT).lt(a.abs()), zero, g.mul(v))),
+        Rule::GuardedLog => each!(g a: V::select(a.abs().lt(constant(MIN_LOG)), zero, g.div(a))),
+        Rule::Sqrt => each!(g v: g.div(v.add(v))),
+        Rule::GuardedSqrt => each!(g a v: {
+            let slope = g.div(v.add(v));
+            V::select(a.lt(zero), slope.neg(), slope)
+        }),
+        Rule::Sin => each!(g a: g.mul(V::Element::cos(a))),
+        Rule::Cos => each!(g a: g.mul(V::Element::sin(a)).neg()),
+        Rule::Tan => each!(g v: g.mul(one.add(v.mul(v)))),
+        Rule::GuardedTan => {
+            each!(g v: V::select(constant(MAX_TAN).le(v.abs()), zero, g.mul(one.add(v.mul(v)))))
+        }
+        Rule::Inverse => each!(g v: g.mul(v.mul(v)).neg()),
+        Rule::GuardedInverse => {
+            each!(g a v: V::select(a.abs().lt(constant(MIN_INVERSE)), zero, g.mul(v.mul(v)).neg()))
+        }
+        Rule::Square => each!(g a: g.mul(a.add(a))),
+        Rule::Cube => each!(g a: g.mul(constant(3.0).mul(a.mul(a)))),
+        Rule::Tanh => each!(g v: g.mul(one.sub(v.mul(v)))),
+        Rule::Asin => each!(g a: g.div(one.sub(a).mul(one.add(a)).sqrt())),
+        Rule::Acos => each!(g a: g.div(one.sub(a).mul(one.add(a)).sqrt()).neg()),
+        Rule::Atan => each!(g a: g.div(one.add(a.mul(a)))),
+    }
+}
+
+/// Adds a tile's products to the sums.
+///
+/// # Safety
+/// As for [`sweep`].
+#[inline(always)]
+unsafe fn multiply<V: Kernel>(tile: &Tile<'_, V::Element>, products: &mut Products<'_, V::Element>, n: usize) {
+    let &Tile { job, row, .. } = tile;
+    let tape = job.tape;
+    let n_constants = tape.n_constants;
+    let spare = |index: usize| tile.block(tape.n_blocks + index);
+    let (residuals, weights, factor) = (spare(n_constants), spare(n_constants + 1), spare(n_constants + 2));
+    let root = tile.read(tape.root);
+    let (zero, infinity) = (V::splat(V::Element::ZERO), V::splat(V::Element::from_f64(f64::INFINITY)));
+    let limit = V::splat(products.limit);
+    let mut masks = [V::Mask::first(0); MAX_TILE];
+    // SAFETY: the caller's promise; a tape only names columns and blocks that there are, and they have `n` vectors.
+    unsafe {
+        let rows = |from: &[V::Element], i: usize| {
+            let first = row + i * V::LANES;
+            if first + V::LANES <= job.to {
+                V::load(from.as_ptr().add(first))
+            } else {
+                V::load_first(&from[first..job.to])
+            }
+        };
+        let mut valid = 0;
+        for i in 0..n {
+            let there = V::Mask::first(job.to - row - i * V::LANES);
+            masks[i] = V::load(root.add(i * V::LANES)).abs().lt(limit).and(there);
+            valid += masks[i].count();
+        }
+        for &place in &tape.derivatives {
+            for i in 0..n {
+                let derivative = V::load(tile.read(place).add(i * V::LANES));
+                masks[i] = masks[i].and(derivative.abs().lt(infinity));
+            }
+        }
+        let count: usize = masks[..n].iter().map(|mask| mask.count()).sum();
+        products.count += count;
+        products.singular += valid - count;
+        for i in 0..n {
+            let at = i * V::LANES;
+            let residual = V::load(root.add(at)).sub(rows(products.y, i));
+            V::select(masks[i], residual, zero).store(residuals.add(at));
+            if let Some(w) = products.weights {
+                V::select(masks[i], rows(w, i), zero).store(weights.add(at));
+            }
+        }
+        // Zeros in the place of what is left out; only a tile that leaves something out has to be copied for it.
+        let whole = count == n * V::LANES;
+        if !whole {
+            for (index, &place) in tape.derivatives.iter().enumerate() {
+                for i in 0..n {
+                    let derivative = V::load(tile.read(place).add(i * V::LANES));
+                    V::select(masks[i], derivative, zero).store(spare(index).add(i * V::LANES));
+                }
+            }
+        }
+        let column = |index: usize| match index {
+            _ if index == n_constants => residuals.cast_const(),
+            _ if whole => tile.read(tape.derivatives[index]),
+            _ => spare(index).cast_const(),
+        };
+        let mut lanes = products.lanes;
+        for first in 0..=n_constants {
+            let mut left = column(first);
+            if products.weights.is_some() {
+                for at in (0..n).map(|i| i * V::LANES) {
+                    V::load(weights.add(at)).mul(V::load(left.add(at))).store(factor.add(at));
+                }
+                left = factor;
+            }
+            // Several sums at once, as each is a chain of additions that wait for each other.
+            let mut second = first;
+            while second <= n_constants {
+                let pairs = match n_constants + 1 - second {
+                    4.. => {
+                        add_products::<V, 4>(left, std::array::from_fn(|i| column(second + i)), lanes, n);
+                        4
+                    }
+                    2.. => {
+                        add_products::<V, 2>(left, std::array::from_fn(|i| column(second + i)), lanes, n);
+                        2
+                    }
+                    _ => {
+                        add_products::<V, 1>(left, [column(second)], lanes, n);
+                        1
+                    }
+                };
+                lanes = lanes.add(pairs * V::LANES);
+                second += pairs;
+            }
+        }
+    }
+}
+
+/// `lanes[i] += left * right[i]` for every vector of a tile, in order.
+///
+/// # Safety
+/// As for [`sweep`]: `left` and all of `right` hold `n` vectors, `lanes` one a pair.
+#[inline(always)]
+unsafe fn add_products<V: Vector, const PAIRS: usize>(
+    left: *const V::Element,
+    right: [*const V::Element; PAIRS],
+    lanes: *mut V::Element,
+    n: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut sums = [V::splat(V::Element::ZERO); PAIRS];
+        for pair in 0..PAIRS {
+            sums[pair] = V::load(lanes.add(pair * V::LANES));
+        }
+        for i in 0..n {
+            let factor = V::load(left.add(i * V::LANES));
+            for pair in 0..PAIRS {
+                sums[pair] = factor.mul_add(V::load(right[pair].add(i * V::LANES)), sums[pair]);
+            }
+        }
+        for pair in 0..PAIRS {
+            sums[pair].store(lanes.add(pair * V::LANES));
+        }
+    }
+}
+
+/// Numbers that there are sweeps for.
+pub trait Differentiate: Sized {
+    /// [`sweep`] at a level.
+    ///
+    /// # Safety
+    /// The level is available, and as for [`sweep`].
+    unsafe fn sweep(level: Level, job: &Job<'_, Self>, output: &mut Output<'_, Self>);
+}
+
+macro_rules! level {
+    ($name:ident $(#[$feature:meta])*) => {
+        $(#[$feature])*
+        unsafe fn $name<V: Kernel>(job: &Job<'_, V::Element>, output: &mut Output<'_, V::Element>) {
+            // SAFETY: the caller's promise.
+            unsafe { sweep::<V>(job, output) }
+        }
+    };
+}
+level!(portable_sweep);
+#[cfg(target_arch = "x86_64")]
+level!(avx2_sweep #[target_feature(enable = "avx2,fma,popcnt")]);
+#[cfg(target_arch = "x86_64")]
+level!(avx512_sweep #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,popcnt")]);
+
+macro_rules! differentiate {
+    ($element:ty: $portable:ty, $avx2:ty, $avx512:ty) => {
+        impl Differentiate for $element {
+            unsafe fn sweep(level: Level, job: &Job<'_, Self>, output: &mut Output<'_, Self>) {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    match level {
+                        #[cfg(target_arch = "x86_64")]
+                        Level::Avx512 => avx512_sweep::<$avx512>(job, output),
+                        #[cfg(target_arch = "x86_64")]
+                        Level::Avx2 => avx2_sweep::<$avx2>(job, output),
+                        _ => portable_sweep::<$portable>(job, output),
+                    }
+                }
+            }
+        }
+    };
+}
+differentiate!(f64: simd::PortableF64, simd::Avx2F64, simd::Avx512F64);
+differentiate!(f32: simd::PortableF32, simd::Avx2F32, simd::Avx512F32);
