@@ -3,9 +3,9 @@
 //! In `f64` results have to be those of [`sr_expr::reference`], bit for bit up to which NaN it is.
 //!
 //! In `f32` there is no one right result: every operation rounds, and a tree may magnify that without bound. So the
-//! reference is carried as an interval: what the tree's value can be if every operation is rounded to within
-//! [`ARITHMETIC`] or, of a function, [`FUNCTION`] of it. That is running error analysis (Higham, "Accuracy and Stability
-//! of Numerical Algorithms", 2002, § 3.3) by interval arithmetic in `f64`. A result outside of its interval is wrong. Where
+//! reference is carried as an interval: what the tree's value can be if every operation rounds to nearest and every
+//! function is within two units in the last place. That is running error analysis (Higham, "Accuracy and Stability of
+//! Numerical Algorithms", 2002, § 3.3) by interval arithmetic in `f64`. A result outside of its interval is wrong. Where
 //! the interval is wide nothing is learnt; [`Checked::sharp`] tells for how many values it was narrow.
 
 use rayon::prelude::*;
