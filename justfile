@@ -152,3 +152,28 @@ bench-ci *flags: build
     rm -rf {{bin}}/../criterion
     cargo bench --workspace --locked --bench ci
     {{bin}}/bench-ci --criterion {{bin}}/../criterion {{flags}}
+
+# Node·rows/s on a file of trees, every result checked first; JSON lines: just bench-eval benches/peers/trees/math.txt --rows 50
+[group('bench')]
+bench-eval trees *flags:
+    cargo build --release --locked -p bench-peers
+    {{bin}}/bench-eval {{trees}} {{flags}}
+
+# Side by side with other systems, which are built in runs/ on first use: just bench-peers --out benches/record/2026-01-31-peers
+[group('bench')]
+bench-peers *flags: _peers-rust _peers-python
+    cargo build --release --locked -p bench-peers
+    {{bin}}/bench-peers {{flags}}
+
+# Neither of the two has to succeed: what is not there is named in the tables and left out.
+_peers-rust:
+    RUSTFLAGS="-C target-cpu=native" cargo build --release --locked --manifest-path benches/peers/rust/Cargo.toml --target-dir runs/peers-rust || echo "the Rust peers were not built"
+
+_peers-python:
+    cmp -s benches/peers/python/requirements.txt runs/peers-venv/installed.txt || just _peers-venv || echo "the Python peers were not installed"
+
+_peers-venv:
+    rm -rf runs/peers-venv
+    python3.11 -m venv runs/peers-venv
+    runs/peers-venv/bin/pip install --quiet --disable-pip-version-check -r benches/peers/python/requirements.txt
+    cp benches/peers/python/requirements.txt runs/peers-venv/installed.txt

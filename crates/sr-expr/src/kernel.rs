@@ -324,15 +324,18 @@ pub(crate) unsafe fn finish<V: Vector, const T: usize>(
 ) {
     // Whether all rows of vector `i` are there.
     let whole = |i: usize| row + (i + 1) * V::LANES <= to;
-    let load = |from: &[V::Element], i: usize| {
-        let first = row + i * V::LANES;
-        if whole(i) {
-            // SAFETY: the rows are there.
-            unsafe { V::load(from.as_ptr().add(first)) }
-        } else {
-            V::load_first(from[..to].get(first..).unwrap_or(&[]))
-        }
-    };
+    // Macros, as a closure over vectors may become a function of its own, compiled for the baseline.
+    macro_rules! load {
+        ($from:expr, $i:expr) => {{
+            let first = row + $i * V::LANES;
+            if whole($i) {
+                // SAFETY: the rows are there.
+                unsafe { V::load($from.as_ptr().add(first)) }
+            } else {
+                V::load_first($from[..to].get(first..).unwrap_or(&[]))
+            }
+        }};
+    }
     match sink {
         Sink::Store(out) => {
             for i in 0..T {
@@ -348,19 +351,21 @@ pub(crate) unsafe fn finish<V: Vector, const T: usize>(
         Sink::Sum(loss, sums) => {
             let zero = V::splat(V::Element::ZERO);
             let mut count = 0;
-            let mut valid = |i: usize, limit: V::Element| {
-                let valid = acc[i].abs().lt(V::splat(limit));
-                let rows = to.saturating_sub(row + i * V::LANES);
-                let valid = if whole(i) { valid } else { valid.and(V::Mask::first(rows)) };
-                count += valid.count();
-                valid
-            };
+            macro_rules! valid {
+                ($i:expr, $limit:expr) => {{
+                    let valid = acc[$i].abs().lt(V::splat($limit));
+                    let rows = to.saturating_sub(row + $i * V::LANES);
+                    let valid = if whole($i) { valid } else { valid.and(V::Mask::first(rows)) };
+                    count += valid.count();
+                    valid
+                }};
+            }
             match *loss {
                 Loss::Squares { y, limit } => {
                     let mut squares = sums.load::<V>(0);
                     for i in 0..T {
-                        let mask = valid(i, limit);
-                        let error = acc[i].sub(load(y, i));
+                        let mask = valid!(i, limit);
+                        let error = acc[i].sub(load!(y, i));
                         squares = squares.add(V::select(mask, error.mul(error), zero));
                     }
                     sums.store(0, squares);
@@ -368,8 +373,8 @@ pub(crate) unsafe fn finish<V: Vector, const T: usize>(
                 Loss::WeightedSquares { y, w, limit } => {
                     let (mut squares, mut weights) = (sums.load::<V>(0), sums.load::<V>(1));
                     for i in 0..T {
-                        let mask = valid(i, limit);
-                        let (error, w) = (acc[i].sub(load(y, i)), load(w, i));
+                        let mask = valid!(i, limit);
+                        let (error, w) = (acc[i].sub(load!(y, i)), load!(w, i));
                         squares = squares.add(V::select(mask, w.mul(error.mul(error)), zero));
                         weights = weights.add(V::select(mask, w, zero));
                     }
@@ -379,9 +384,9 @@ pub(crate) unsafe fn finish<V: Vector, const T: usize>(
                 Loss::Moments { y, limit, p_pivot, y_pivot } => {
                     let mut totals: [V; 5] = std::array::from_fn(|index| sums.load(index));
                     for i in 0..T {
-                        let mask = valid(i, limit);
+                        let mask = valid!(i, limit);
                         let p = V::select(mask, acc[i].sub(V::splat(p_pivot)), zero);
-                        let y = V::select(mask, load(y, i).sub(V::splat(y_pivot)), zero);
+                        let y = V::select(mask, load!(y, i).sub(V::splat(y_pivot)), zero);
                         let values = [p, y, p.mul(p), p.mul(y), y.mul(y)];
                         totals = std::array::from_fn(|index| totals[index].add(values[index]));
                     }

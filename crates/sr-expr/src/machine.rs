@@ -24,7 +24,7 @@ impl Line {
 
 /// Runs programs at one [`Level`] and owns the memory for it. One per worker: nothing is allocated once it is warm.
 #[derive(Debug, Clone, Default)]
-pub struct Machine<T: Real> {
+pub struct Machine<T> {
     level: Level,
     program: Program<T>,
     slots: Vec<Line>,

@@ -207,7 +207,7 @@ proptest! {
             machine.predict(&e, &data, semantics, &mut expected);
             prop_assert!(all_same(&found, &expected));
             for loss in losses {
-                prop_assert_eq!(gradient.sum(&data, loss), machine.sum(&e, &data, semantics, loss));
+                prop_assert_eq!(&gradient.sum(&data, loss), machine.sum(&e, &data, semantics, loss));
             }
         }
     }

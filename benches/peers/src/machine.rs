@@ -1,0 +1,26 @@
+//! What figures were measured with.
+
+use std::process::Command;
+
+/// The processor's name and the number of its cores.
+pub fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':'));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{}, {cores} cores", model.map_or("unknown processor", |(_, name)| name.trim()))
+}
+
+/// The compiler on the path, which `rust-toolchain.toml` decides.
+pub fn rustc() -> String {
+    output("rustc", &["--version"])
+}
+
+/// The commit of the folder that this runs in, and whether files differ from it.
+pub fn commit() -> String {
+    output("git", &["describe", "--always", "--dirty"])
+}
+
+fn output(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output().ok().filter(|output| output.status.success());
+    output.map_or("unknown".into(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

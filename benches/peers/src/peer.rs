@@ -1,0 +1,240 @@
+//! The other systems: programs that measure one at a time and in turns with us.
+//!
+//! A driver reads one JSON request a line from its input and answers it by one line. Its first line says which systems
+//! it speaks for, `{"peers": {NAME: VERSION}, "missing": {NAME: WHY}}`. Requests (`trees` is a file's path):
+//!
+//! | task | fields | answer |
+//! |---|---|---|
+//! | `eval_throughput` | `peer`, `trees`, `rows`, `type`, `mode` | a [`Figure`] in node·rows/s, with `last` |
+//! | `search` | `peer`, `rows`, `generations`, `seconds`, `max_size` or `null`, `seed` | a [`Figure`] in individuals/s |
+//!
+//! Any answer may be `{"error": WHY}` instead.
+//!
+//! What was timed is checked on this side too, by `last`: each tree's value at the last row, `null` if it is not finite.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::Case;
+
+/// A measurement of a peer, as drivers print it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Figure {
+    /// The system, which may be written with its version.
+    pub peer: String,
+    /// What was measured.
+    pub task: String,
+    /// How.
+    pub params: Params,
+    /// Per second.
+    pub value: f64,
+    /// Mean nodes of an individual at the end of a search, where the system tells.
+    pub mean_size: Option<f64>,
+    /// Values of the trees at the last row, in the order of the file.
+    pub last: Option<Vec<Option<f64>>>,
+}
+
+/// Parameters of a measurement.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Params {
+    /// Rows of the data.
+    pub rows: usize,
+    /// Name of the file of trees.
+    pub set: String,
+    /// Kind of number: `f32` or `f64`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// How the system was asked to evaluate.
+    pub mode: String,
+    /// Which of its functions was called, where there are several.
+    pub route: Option<String>,
+}
+
+impl Figure {
+    /// The figures of a file of JSON values, one a line or otherwise.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or holds anything but figures.
+    pub fn read(path: &Path) -> anyhow::Result<Vec<Figure>> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let figures: Result<_, _> = serde_json::Deserializer::from_str(&text).into_iter().collect();
+        figures.with_context(|| format!("reading {}: expected measurements, as the drivers print them", path.display()))
+    }
+
+    /// Whether this is what `case` is compared with.
+    pub fn is_for(&self, set: &str, case: Case, rows: usize) -> bool {
+        let Params { rows: measured, set: of, kind, mode, route } = &self.params;
+        let one_by_one = route.as_ref().is_some_and(|route| route != "EvaluateTrees");
+        let fits = MODES.iter().any(|m| m.mode == mode && m.kind == kind && m.cases.contains(&case));
+        self.task == "eval_throughput" && *measured == rows && of == set && fits && !one_by_one
+    }
+}
+
+/// A way in which a peer evaluates.
+pub struct Mode {
+    /// The system.
+    pub peer: &'static str,
+    /// The name in requests and answers.
+    pub mode: &'static str,
+    /// Kind of number.
+    pub kind: &'static str,
+    /// The cases that it stands beside.
+    pub cases: &'static [Case],
+    /// Whether the case is compared with it; else it is shown for what it tells.
+    pub compared: bool,
+}
+
+const fn mode(peer: &'static str, mode: &'static str, kind: &'static str, cases: &'static [Case]) -> Mode {
+    Mode { peer, mode, kind, cases, compared: true }
+}
+
+/// Every way in which peers are measured.
+pub const MODES: [Mode; 7] = [
+    mode("dynamic_expressions", "finite_check_compile_each", "f32", &[Case::Stored]),
+    mode("dynamic_expressions", "no_check_precompiled", "f32", &[Case::Compiled]),
+    mode("dynamic_expressions", "finite_check_compile_each", "f64", &[Case::StoredF64]),
+    mode("dynamic_expressions", "no_check_precompiled", "f64", &[Case::CompiledF64]),
+    mode("pyoperon", "gross", "f32", &[Case::Stored]),
+    Mode { compared: false, ..mode("pyoperon", "net_of_list_conversion", "f32", &[Case::Stored]) },
+    mode("gplearn", "execute", "f64", &[Case::StoredF64]),
+];
+
+/// A driver that runs.
+pub struct Peer {
+    child: Child,
+    requests: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+    /// The systems that it speaks for, with their versions.
+    pub versions: BTreeMap<String, String>,
+    /// The systems that it should speak for and why it cannot.
+    pub missing: BTreeMap<String, String>,
+}
+
+impl Peer {
+    /// Starts a driver. On one thread, whatever it brings.
+    ///
+    /// # Errors
+    /// If it cannot be started or does not introduce itself.
+    pub fn start(command: &mut Command) -> anyhow::Result<Self> {
+        #[derive(Deserialize)]
+        struct Introduction {
+            peers: BTreeMap<String, String>,
+            missing: BTreeMap<String, String>,
+        }
+        for name in ["RAYON", "OMP", "OPENBLAS", "MKL", "NUMEXPR"] {
+            command.env(format!("{name}_NUM_THREADS"), "1");
+        }
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.with_context(|| format!("starting {program}"))?;
+        let requests = child.stdin.take();
+        let answers = BufReader::new(child.stdout.take().expect("it was piped"));
+        let (versions, missing) = Default::default();
+        let mut peer = Peer { child, requests, answers, versions, missing };
+        let introduction =
+            serde_json::from_value(peer.answer()?).with_context(|| format!("the first line of {program}"))?;
+        Introduction { peers: peer.versions, missing: peer.missing } = introduction;
+        Ok(peer)
+    }
+
+    fn answer(&mut self) -> anyhow::Result<Value> {
+        let mut line = String::new();
+        if self.answers.read_line(&mut line)? == 0 {
+            bail!("the driver ended");
+        }
+        let answer: Value = serde_json::from_str(&line).with_context(|| format!("the answer {line:?}"))?;
+        match answer["error"].as_str() {
+            Some(error) => bail!("{error}"),
+            None => Ok(answer),
+        }
+    }
+
+    fn ask(&mut self, request: &Value) -> anyhow::Result<Value> {
+        writeln!(self.requests.as_ref().expect("it runs"), "{request}")?;
+        self.answer()
+    }
+
+    /// One sample of evaluation, node·rows per second.
+    ///
+    /// - last: values of the trees at the last row
+    ///
+    /// # Errors
+    /// If the driver ended or says so, or what it timed gave other values.
+    pub fn evaluate(&mut self, mode: &Mode, trees: &Path, rows: usize, last: &[f64]) -> anyhow::Result<f64> {
+        let answer = self.ask(&json!({
+            "task": "eval_throughput", "peer": mode.peer, "trees": trees, "rows": rows, "type": mode.kind,
+            "mode": mode.mode,
+        }))?;
+        let figure: Figure = serde_json::from_value(answer)?;
+        let found = figure.last.context("an answer without the values of the last row")?;
+        let differing = differing(last, &found);
+        // Single precision makes a few differ, protected operators a few more.
+        ensure!(25 * differing <= last.len(), "{differing} of {} trees have other values at {rows} rows", last.len());
+        Ok(figure.value)
+    }
+
+    /// One search, individuals per second.
+    ///
+    /// # Errors
+    /// If the driver ended or says so.
+    pub fn search(&mut self, request: &Value) -> anyhow::Result<Figure> {
+        Ok(serde_json::from_value(self.ask(request)?)?)
+    }
+}
+
+/// Trees whose value is finite and not huge, and more than 1 % off.
+fn differing(expected: &[f64], found: &[Option<f64>]) -> usize {
+    let differs = |(index, expected): (usize, &f64)| {
+        let found = found.get(index).copied().flatten().unwrap_or(f64::NAN);
+        let is_near = (expected - found).abs() <= 1e-2 * (1e-3 + expected.abs());
+        expected.abs() < 1e6 && !is_near
+    };
+    expected.iter().enumerate().filter(|&pair| differs(pair)).count()
+}
+
+/// Closes its input, at which a driver ends, and waits for that.
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.requests = None;
+        self.child.wait().ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_stands_beside_its_case_only() {
+        let line = r#"{"peer": "pyoperon", "version": "0.6.2", "task": "eval_throughput", "value": 1e9, "unit": "node*rows/s",
+            "params": {"set": "math", "rows": 50, "type": "f32", "route": "EvaluateTrees", "mode": "gross"}}"#;
+        let mut figure: Figure = serde_json::from_str(line).expect("a figure");
+        assert!(figure.is_for("math", Case::Stored, 50));
+        assert!(!figure.is_for("math", Case::Compiled, 50));
+        assert!(!figure.is_for("math", Case::StoredF64, 50));
+        assert!(!figure.is_for("arith", Case::Stored, 50));
+        assert!(!figure.is_for("math", Case::Stored, 100));
+        figure.params.route = Some("per_tree_call".into());
+        assert!(!figure.is_for("math", Case::Stored, 50));
+    }
+
+    #[test]
+    fn other_values_are_counted() {
+        let expected = [1.0, f64::NAN, -3.0, 1e9, 0.5];
+        assert_eq!(differing(&expected, &[Some(1.001), None, Some(-3.0), None, Some(0.5)]), 0);
+        assert_eq!(differing(&expected, &[Some(1.1), Some(1.0), None, Some(1.0)]), 3);
+    }
+
+    #[test]
+    fn a_driver_that_is_not_there_or_says_nothing_is_an_error() {
+        assert!(Peer::start(&mut Command::new("/nonexistent/driver")).is_err());
+        assert!(Peer::start(&mut Command::new("true")).is_err());
+    }
+}
