@@ -3,6 +3,8 @@
 //! A tile goes through the forward sweep, the reverse sweep and into the sums before the next one, so that what the
 //! sweeps keep stays in the cache. Instructions read and write memory, not registers as those of a
 //! [`Machine`](crate::Machine): most values have to be kept anyway.
+//!
+//! No closure touches a vector: it would be a function compiled for the baseline wherever it is not inlined.
 
 #![allow(unsafe_code)]
 
@@ -246,14 +248,6 @@ unsafe fn multiply<V: Kernel>(tile: &Tile<'_, V::Element>, products: &mut Produc
     let mut masks = [V::Mask::first(0); MAX_TILE];
     // SAFETY: the caller's promise; a tape only names columns and blocks that there are, and they have `n` vectors.
     unsafe {
-        let rows = |from: &[V::Element], i: usize| {
-            let first = row + i * V::LANES;
-            if first + V::LANES <= job.to {
-                V::load(from.as_ptr().add(first))
-            } else {
-                V::load_first(&from[first..job.to])
-            }
-        };
         let mut valid = 0;
         for i in 0..n {
             let there = V::Mask::first(job.to - row - i * V::LANES);
@@ -266,15 +260,18 @@ unsafe fn multiply<V: Kernel>(tile: &Tile<'_, V::Element>, products: &mut Produc
                 masks[i] = masks[i].and(derivative.abs().lt(infinity));
             }
         }
-        let count: usize = masks[..n].iter().map(|mask| mask.count()).sum();
+        let mut count = 0;
+        for mask in &masks[..n] {
+            count += mask.count();
+        }
         products.count += count;
         products.singular += valid - count;
         for i in 0..n {
             let at = i * V::LANES;
-            let residual = V::load(root.add(at)).sub(rows(products.y, i));
+            let residual = V::load(root.add(at)).sub(rows_at(products.y, row + at, job.to));
             V::select(masks[i], residual, zero).store(residuals.add(at));
             if let Some(w) = products.weights {
-                V::select(masks[i], rows(w, i), zero).store(weights.add(at));
+                V::select(masks[i], rows_at(w, row + at, job.to), zero).store(weights.add(at));
             }
         }
         // Zeros in the place of what is left out; only a tile that leaves something out has to be copied for it.
@@ -322,6 +319,21 @@ unsafe fn multiply<V: Kernel>(tile: &Tile<'_, V::Element>, products: &mut Produc
                 second += pairs;
             }
         }
+    }
+}
+
+/// A vector of the numbers of the rows from `row` on, zero beyond `to`.
+///
+/// # Safety
+/// Inlined into code compiled for the level of `V`, on a machine that has it.
+#[inline(always)]
+unsafe fn rows_at<V: Vector>(from: &[V::Element], row: usize, to: usize) -> V {
+    let rows = &from[row..to];
+    if rows.len() >= V::LANES {
+        // SAFETY: the rows are there.
+        unsafe { V::load(rows.as_ptr()) }
+    } else {
+        V::load_first(rows)
     }
 }
 
