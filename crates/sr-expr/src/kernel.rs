@@ -382,13 +382,18 @@ pub(crate) unsafe fn finish<V: Vector, const T: usize>(
                     sums.store(1, weights);
                 }
                 Loss::Moments { y, limit, p_pivot, y_pivot } => {
-                    let mut totals: [V; 5] = std::array::from_fn(|index| sums.load(index));
+                    let mut totals = [zero; 5];
+                    for (index, total) in totals.iter_mut().enumerate() {
+                        *total = sums.load(index);
+                    }
                     for i in 0..T {
                         let mask = valid!(i, limit);
                         let p = V::select(mask, acc[i].sub(V::splat(p_pivot)), zero);
                         let y = V::select(mask, load!(y, i).sub(V::splat(y_pivot)), zero);
                         let values = [p, y, p.mul(p), p.mul(y), y.mul(y)];
-                        totals = std::array::from_fn(|index| totals[index].add(values[index]));
+                        for index in 0..5 {
+                            totals[index] = totals[index].add(values[index]);
+                        }
                     }
                     for (index, total) in totals.into_iter().enumerate() {
                         sums.store(index, total);

@@ -23,7 +23,7 @@ impl Line {
 }
 
 /// Runs programs at one [`Level`] and owns the memory for it. One per worker: nothing is allocated once it is warm.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Machine<T> {
     level: Level,
     program: Program<T>,
@@ -156,6 +156,12 @@ impl<T: Real> Sums<T> {
     /// Σp, Σy, Σp², Σpy, Σy², of p and y less their pivots.
     pub fn moments(&self) -> [f64; N_SUMS] {
         std::array::from_fn(|index| self.get(index))
+    }
+}
+
+impl<T: Real> Default for Machine<T> {
+    fn default() -> Self {
+        Machine { level: Level::detect(), program: Program::default(), slots: Vec::new(), sums: Sums::default() }
     }
 }
 
