@@ -10,7 +10,7 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::{Functions, redo};
+use super::{Functions, redo, scale_below_normal};
 use crate::simd::{Bits, Mask, Vector};
 
 /// A vector with operators, so that formulas can be compared with their originals.
@@ -321,8 +321,10 @@ impl Functions for f64 {
         const P3: f64 = 6.61375632143793436117e-05;
         const P4: f64 = -1.65339022054652515390e-06;
         const P5: f64 = 4.13813679705723846039e-08;
-        // Beyond, the scaling below overflows and underflows as the original does. The order keeps NaN.
-        let original = Lanes(V::splat(-746.0).max(V::splat(710.0).min(x)));
+        let low = x.lt(V::splat(-707.0));
+        // Above, the scaling overflows as the original does. The order keeps NaN.
+        let original = Lanes(V::splat(710.0).min(x));
+        let tiny = original.abs().lt(high(0x3e30_0001));
         let k = power_of_two(original);
         let hi = k.times_exact(-LN2_HI, original);
         let lo = k * LN2_LO;
@@ -330,8 +332,13 @@ impl Functions for f64 {
         let xx = x * x;
         let c = x - xx * (P1 + xx * (P2 + xx * (P3 + xx * (P4 + xx * P5))));
         let y = 1.0 + (x * c / (2.0 - c) - lo + hi);
-        let result = Lanes(y.0.scale(k.0));
-        Lanes::select(original.abs().lt(high(0x3e30_0001)), 1.0 + original, result).0
+        if low.any() {
+            let below = original.lt(-745.13321910194110842);
+            let k = V::select(below, V::splat(0.0), k.0);
+            let result = V::select(below, V::splat(0.0), scale_below_normal(y.0, k, -1022.0));
+            return Lanes::select(tiny, 1.0 + original, Lanes(result)).0;
+        }
+        Lanes::select(tiny, 1.0 + original, Lanes(y.0.scale(k.0))).0
     }
 
     #[inline(always)]
@@ -583,8 +590,8 @@ fn pow_of_size<V: Vector<Element = f64>>(x: Lanes<V>, y: Lanes<V>) -> Lanes<V> {
     // 2^(p_h + p_l), in units of 2^n
     let half = Lanes(V::from_bits(z.0.to_bits().and(bits(SIGN)).or(V::splat(0.5).to_bits())));
     let n = Lanes::select(z.abs().lt(high(0x3fe0_0001)), Lanes::splat(0.0), Lanes((z + half).0.trunc()));
-    // Beyond the results that are kept, only the scaling has to be in its range.
-    let n = Lanes(V::splat(-1100.0).max(V::splat(1100.0).min(n.0)));
+    // Beyond the results that are kept, only the scaling has to be in its range, and had better not underflow.
+    let n = Lanes(V::select(under, V::splat(0.0), V::splat(1100.0).min(n.0)));
     let p_h = p_h - n;
     let t = (p_l + p_h).zero_low_word();
     let u = t * LG2_H;

@@ -6,7 +6,7 @@
 mod double;
 mod single;
 
-use crate::simd::{Mask, Vector};
+use crate::simd::{Bits, Mask, Vector, number};
 
 /// The functions of one kind of number, over any vector of it.
 #[allow(missing_docs)] // named after what they compute
@@ -32,6 +32,17 @@ fn polynomial<V: Vector, const N: usize>(x: V, c: [V::Element; N]) -> V {
         sum = sum.mul_add(x, V::splat(c[i]));
     }
     sum
+}
+
+/// `x * 2^n` for `x` in `[0.5, 1.5)`, rounded once: [`Vector::scale`] for lanes of which some are subnormal. A product
+/// that underflows takes a hundred cycles; the last bits of a sum are the same number.
+#[inline(always)]
+fn scale_below_normal<V: Vector>(x: V, n: V, lowest_exponent: f64) -> V {
+    let one: V = number(1.0);
+    let subnormal = n.lt(number(lowest_exponent));
+    let scaled = x.scale(V::select(subnormal, n.sub(number(lowest_exponent)), n));
+    let bits = scaled.add(one).to_bits().sub(one.to_bits());
+    V::select(subnormal, V::from_bits(bits), scaled)
 }
 
 /// Lanes that a fast path cannot do go through `f` one by one.

@@ -3,7 +3,7 @@
 //! The polynomials are minimax ones, from `minimax.py` beside this file; it says what each of them approximates.
 //! Constants that split a number into parts whose sum is more exact have the source named with them.
 
-use super::{Functions, polynomial, redo};
+use super::{Functions, polynomial, redo, scale_below_normal};
 use crate::simd::{Bits, Mask, Vector};
 
 const EXP: [f32; 7] = [1.0, 1.0, 4.999_999_4e-1, 1.666_652e-1, 4.166_839_3e-2, 8.368_781e-3, 1.381_447_1e-3];
@@ -201,12 +201,11 @@ fn flip<V: Vector<Element = f32>>(x: V, sign: V::Bits) -> V {
     V::from_bits(x.to_bits().xor(sign.and(V::Bits::splat(SIGN))))
 }
 
-/// `e^x` for `x` in -104..=89.
+/// `e^x` as `p * 2^n`, for `x` up to 89. Where `e^x` rounds to 0, neither means anything.
 #[inline(always)]
-fn exp_in_range<V: Vector<Element = f32>>(x: V) -> V {
+fn exp_in_range<V: Vector<Element = f32>>(x: V) -> (V, V) {
     let n = x.mul_add(V::splat(std::f32::consts::LOG2_E), V::splat(ROUND)).sub(V::splat(ROUND));
-    let r = minus_multiple(x, n, LN_2_PARTS);
-    polynomial(r, EXP).scale(n)
+    (polynomial(minus_multiple(x, n, LN_2_PARTS), EXP), n)
 }
 
 /// `|x|^y` in double precision; NaN where it is not the limit of numbers near.
@@ -215,10 +214,11 @@ fn power<W: Vector<Element = f64>>(x: W, y: W) -> W {
     let (m, e) = x.split();
     let f = m.sub(W::splat(1.0));
     let exponent = wide_polynomial(f, LOG2_1P).mul_add_any(f, e).mul(y);
-    // Beyond, `f32` has 0 and infinity. The order keeps NaN.
+    // Beyond, `f32` has 0, which is set here because rounding to it takes long, and infinity. The order keeps NaN.
     let exponent = W::splat(-200.0).max(W::splat(200.0).min(exponent));
     let n = exponent.add(W::splat(ROUND_WIDE)).sub(W::splat(ROUND_WIDE));
-    wide_polynomial(exponent.sub(n), EXP2).scale(n)
+    let result = wide_polynomial(exponent.sub(n), EXP2).scale(n);
+    W::select(exponent.lt(W::splat(-151.0)), W::splat(0.0), result)
 }
 
 /// [`polynomial`] for values that are then rounded to `f32`.
@@ -244,8 +244,15 @@ fn minus_multiple<V: Vector, const N: usize>(x: V, n: V, parts: [V::Element; N])
 impl Functions for f32 {
     #[inline(always)]
     fn exp<V: Vector<Element = Self>>(x: V) -> V {
-        // Beyond, the result is 0 and infinity. The order keeps NaN.
-        exp_in_range(V::splat(-104.0).max(V::splat(89.0).min(x)))
+        let low = x.lt(V::splat(-87.0));
+        // Above, the result is infinite. The order keeps NaN.
+        let (p, n) = exp_in_range(V::splat(89.0).min(x));
+        if low.any() {
+            let zero = V::splat(0.0);
+            let below = x.lt(V::splat(-104.0));
+            return V::select(below, zero, scale_below_normal(p, V::select(below, zero, n), -126.0));
+        }
+        p.scale(n)
     }
 
     #[inline(always)]
@@ -304,7 +311,8 @@ impl Functions for f32 {
         // From 10 on the result is 1.
         let size = V::splat(10.0).min(size);
         let one = V::splat(1.0);
-        let large = one.sub(V::splat(2.0).div(exp_in_range(size.add(size)).add(one)));
+        let (p, n) = exp_in_range(size.add(size));
+        let large = one.sub(V::splat(2.0).div(p.scale(n).add(one)));
         flip(V::select(size.lt(V::splat(0.625)), small, large), x.to_bits())
     }
 
