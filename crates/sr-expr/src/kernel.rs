@@ -68,7 +68,8 @@ pub trait Kernel: Vector {
 /// Runs rows `from..job.to`.
 ///
 /// # Safety
-/// The level of `V` is available. The job's slots and columns are as long as it says and the program needs; targets, weights and places for predictions reach to `job.to`.
+/// The level of `V` is available. The job's slots and columns are as long as it says and the program needs; targets,
+/// weights and places for predictions reach to `job.to`.
 unsafe fn rows<V: Kernel>(job: &Job<'_, V::Element>, from: usize, sink: &mut Sink<'_, V::Element>) {
     let vectors = (job.to - from).div_ceil(V::LANES);
     if vectors == 0 {

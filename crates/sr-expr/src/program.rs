@@ -69,8 +69,8 @@ struct Operand {
     value: f64,
 }
 
-/// `BINARY[operator][4 * first operand's place + second operand's place]`. An operand waits in
-/// a slot only for the other one in the accumulator; two constants are folded. `Load` stands for what cannot be.
+/// `BINARY[operator][4 * first operand's place + second operand's place]`. An operand waits in a slot only for the other
+/// one in the accumulator; two constants are folded. `Load` stands for what cannot be.
 #[rustfmt::skip]
 const BINARY: [[Code; 16]; 6] = {
     use Code::*;
@@ -283,9 +283,9 @@ impl Operand {
         unsafe {
             let index = node.byte_add(2).cast::<MaybeUninit<u16>>().read();
             let value = node.byte_add(8).cast::<MaybeUninit<f64>>().read();
-            let index = hint::select_unpredictable(is_constant, MaybeUninit::new(u16::MAX), index).assume_init();
+            let index = hint::select_unpredictable(is_constant, MaybeUninit::new(0), index).assume_init();
             let value = hint::select_unpredictable(is_constant, value, MaybeUninit::new(f64::NAN)).assume_init();
-            let is_column = usize::from(index) < n_columns;
+            let is_column = !is_constant & (usize::from(index) < n_columns);
             let place = hint::select_unpredictable(is_column, Place::Column, Place::Constant);
             Operand { place, index: u32::from(index), value }
         }

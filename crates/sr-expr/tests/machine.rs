@@ -329,6 +329,13 @@ fn a_program_serves_any_data_of_its_width() {
 }
 
 #[test]
+fn the_last_of_all_variables_is_no_constant() {
+    let data = Columns::from_fn(2, 1 << 16, |row, column| (row + column) as f64);
+    let tree: Expr = "x65535 * x0 + 2.5".parse().expect("an expression");
+    assert_eq!(sr_expr::predict(&tree, &data, Semantics::Ieee), [2.5, 65538.5]);
+}
+
+#[test]
 #[should_panic(expected = "a program for this data")]
 fn data_that_is_too_narrow_is_refused() {
     let program = Program::<f64>::new(&Expr::var(2), Semantics::Ieee, 3);
