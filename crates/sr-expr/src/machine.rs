@@ -4,7 +4,7 @@ use crate::kernel::{Job, MAX_TILE, Sink};
 use crate::simd::{Level, Vector};
 use crate::{Columns, Program, Real, Semantics, Tree};
 
-/// Rows after which the lanes of single precision are emptied: 256 additions a lane, an error of 10⁻⁵ at most.
+/// Rows after which the lanes of single precision are emptied: 256 additions a lane, an error of 256 · 2⁻²⁴ at most.
 pub(crate) const SPILL_ROWS: usize = 4096;
 
 /// Sixty-four bytes of a slot, aligned for every vector.
