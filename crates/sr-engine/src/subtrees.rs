@@ -109,7 +109,8 @@ impl Subtrees {
             let a = if node.arity() > 1 { self.waiting.pop() } else { None };
             let first = a.as_ref().or(b.as_ref());
             let (start, rewritten) = first.map_or((at, self.nodes.len()), |first| (first.start, first.rewritten));
-            let hash = [&a, &b].into_iter().flatten().fold(mix(0, bits(node)), |hash, operand| mix(hash, operand.hash));
+            let hash =
+                [&a, &b].into_iter().flatten().fold(mix(0, node.bits()), |hash, operand| mix(hash, operand.hash));
             self.nodes.push(node);
             match node {
                 Node::Var(index) if usize::from(index) >= self.n_variables => {
@@ -172,14 +173,6 @@ impl Subtrees {
 /// Whether reading a value takes less time than computing it.
 fn is_slow(op: Op) -> bool {
     matches!(op, Op::Pow | Op::Exp | Op::Log | Op::Sin | Op::Cos | Op::Tan | Op::Tanh | Op::Asin | Op::Acos | Op::Atan)
-}
-
-fn bits(node: Node) -> u64 {
-    match node {
-        Node::Var(index) => u64::from(index) << 2,
-        Node::Op(op) => (op as u64) << 2 | 1,
-        Node::Const(value) => value.to_bits().rotate_left(2) ^ 2,
-    }
 }
 
 fn mix(hash: u64, value: u64) -> u64 {

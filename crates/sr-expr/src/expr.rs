@@ -32,7 +32,8 @@ impl Node {
     }
 
     /// A number that is equal for equal nodes only, up to collisions of 64 bits with constants.
-    fn bits(self) -> u64 {
+    #[inline]
+    pub fn bits(self) -> u64 {
         match self {
             Node::Var(index) => 0x7ff8_0001_0000_0000 | u64::from(index),
             Node::Op(op) => 0x7ff8_0002_0000_0000 | op as u64,
