@@ -77,7 +77,8 @@ unsafe fn rows<V: Kernel>(job: &Job<'_, V::Element>, from: usize, sink: &mut Sin
     }
     // As few tiles as can be, of equal size but for the last; the larger sizes are even.
     let even = |size: usize| if size > 8 { size.next_multiple_of(2) } else { size };
-    let size = even(vectors.div_ceil(vectors.div_ceil(V::MAX_TILE)));
+    let most = if vectors > 2 * V::MAX_TILE { V::LONG_TILE } else { V::MAX_TILE };
+    let size = even(vectors.div_ceil(vectors.div_ceil(most)));
     let (whole, rest) = (vectors / size, even(vectors % size));
     // SAFETY: the caller's promise.
     unsafe {
@@ -478,7 +479,7 @@ macro_rules! level {
 
 level!(portable_tiles portable_block simd::PortableF64, simd::PortableF32: 1 2);
 #[cfg(target_arch = "x86_64")]
-level!(avx2_tiles avx2_block #[target_feature(enable = "avx2,fma,popcnt")] simd::Avx2F64, simd::Avx2F32: 1 2 3 4);
+level!(avx2_tiles avx2_block #[target_feature(enable = "avx2,fma,popcnt")] simd::Avx2F64, simd::Avx2F32: 1 2 3 4 5 6 7);
 #[cfg(target_arch = "x86_64")]
 level!(avx512_tiles avx512_block #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,popcnt")]
     simd::Avx512F64, simd::Avx512F32: 1 2 3 4 5 6 7 8 10 12 14 16);

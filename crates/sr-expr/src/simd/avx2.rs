@@ -25,7 +25,8 @@ macro_rules! avx2 {
             type Mask = $mask;
             type Bits = $bits;
             const LANES: usize = $lanes;
-            const MAX_TILE: usize = 4;
+            const MAX_TILE: usize = 7;
+            const LONG_TILE: usize = 4;
             const FUSES: bool = true;
             type Wide = F64x8;
 

@@ -26,6 +26,7 @@ macro_rules! avx512 {
             type Bits = $bits;
             const LANES: usize = $lanes;
             const MAX_TILE: usize = 16;
+            const LONG_TILE: usize = 16;
             const FUSES: bool = true;
             type Wide = F64x8;
 

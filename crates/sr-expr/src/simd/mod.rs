@@ -91,8 +91,11 @@ pub trait Vector: Copy {
 
     /// 8 for `f64`, 16 for `f32`: 64 bytes.
     const LANES: usize;
-    /// Most vectors of this kind that are worth keeping in registers at once.
+    /// Most vectors of this kind that are worth keeping in registers at once: each tile of a tree has its own wrong
+    /// guesses of branches, so that few rows want one tile, be some of its values in memory.
     const MAX_TILE: usize;
+    /// The best tile for many rows, whose branches are guessed by the tiles before: the registers hold all of it.
+    const LONG_TILE: usize;
     /// Whether [`Vector::mul_add`] fuses in `f32`, and [`Vector::mul_add_any`] in both.
     const FUSES: bool;
     /// The `f64` vector of the same level: two of them hold the lanes of an `f32` vector. `f64` is wide already.

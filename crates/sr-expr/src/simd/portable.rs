@@ -29,6 +29,7 @@ macro_rules! portable {
             type Bits = $bits;
             const LANES: usize = $lanes;
             const MAX_TILE: usize = 2;
+            const LONG_TILE: usize = 2;
             const FUSES: bool = false;
             type Wide = F64x8;
 
