@@ -77,7 +77,7 @@ unsafe fn rows<V: Kernel>(job: &Job<'_, V::Element>, from: usize, sink: &mut Sin
     }
     // As few tiles as can be, of equal size but for the last; the larger sizes are even.
     let even = |size: usize| if size > 8 { size.next_multiple_of(2) } else { size };
-    let most = if vectors > 2 * V::MAX_TILE { V::LONG_TILE } else { V::MAX_TILE };
+    let most = if vectors > 4 * V::MAX_TILE { V::LONG_TILE } else { V::MAX_TILE };
     let size = even(vectors.div_ceil(vectors.div_ceil(most)));
     let (whole, rest) = (vectors / size, even(vectors % size));
     // SAFETY: the caller's promise.
