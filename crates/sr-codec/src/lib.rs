@@ -30,6 +30,7 @@
 //! The layout is written down in `docs/formats.md`; any stock zstd and MessagePack reader can open it.
 //! This crate knows no record type: what is in a problem set, a trace or a corpus is for their crates to say.
 
+mod blocks;
 mod error;
 mod frame;
 mod header;

@@ -1,20 +1,24 @@
 //! Writing a file so that it is either whole under its name or resumable beside it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use zstd::bulk::Compressor;
+use zstd::stream::raw::{CParameter, Encoder, InBuffer, Operation, OutBuffer};
 use zstd::zstd_safe::compress_bound;
 
+use crate::blocks::blocks;
 use crate::frame::{Fault, Frame, Frames, footer};
 use crate::header::difference;
 use crate::{Error, Header, Result};
 
-/// The zstd level of every frame: zstd's own default, because records are written while searches wait.
-/// Equal bytes from equal runs need it to be the same everywhere, so it is no setting.
-pub const COMPRESSION_LEVEL: i32 = 3;
+/// The zstd level of every frame: records are columns of small numbers, in which longer searches for repetitions find
+/// little, and searches wait while they are written. With [`SHORTEST_MATCH`] it makes traces smaller than level 3 does.
+/// Equal bytes from equal runs need both to be the same everywhere, so they are no settings.
+pub const COMPRESSION_LEVEL: i32 = 1;
+/// Bytes that a repetition has at least. Shorter ones are chance in a column, and cost more than its Huffman code.
+const SHORTEST_MATCH: u32 = 7;
 
 /// The largest record, as MessagePack before compression: 1 GiB.
 /// Readers refuse more, so that a damaged file cannot claim all memory.
@@ -29,7 +33,7 @@ pub struct Writer {
     path: PathBuf,
     partial: PathBuf,
     out: BufWriter<File>,
-    compressor: Compressor<'static>,
+    encoder: Encoder<'static>,
     /// CRC-32 of all bytes written.
     crc: crc32fast::Hasher,
     records: u64,
@@ -140,13 +144,12 @@ impl Writer {
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
             return Err(Error::Locked { path: partial }); // any other error: this file system has no locks
         }
-        let mut compressor = Compressor::new(COMPRESSION_LEVEL).map_err(Error::io(&partial, "compress"))?;
-        compressor.include_checksum(true).map_err(Error::io(&partial, "compress"))?;
+        let encoder = encoder().map_err(Error::io(&partial, "compress"))?;
         Ok(Self {
             path: path.to_owned(),
             partial,
             out: BufWriter::with_capacity(1 << 17, file),
-            compressor,
+            encoder,
             crc: crc32fast::Hasher::new(),
             records: 0,
             limit: MAX_RECORD_BYTES,
@@ -203,13 +206,9 @@ impl Writer {
 
     fn write_frame(&mut self, payload: &[u8]) -> Result<()> {
         let mut frame = std::mem::take(&mut self.frame);
-        frame.clear();
-        frame.reserve(compress_bound(payload.len()));
-        let result = self
-            .compressor
-            .compress_to_buffer(payload, &mut frame)
+        let result = compress(&mut self.encoder, payload, &mut frame)
             .map_err(Error::io(&self.partial, "compress"))
-            .and_then(|_| self.write(&frame));
+            .and_then(|()| self.write(&frame));
         self.frame = frame;
         result
     }
@@ -219,6 +218,41 @@ impl Writer {
         self.crc.update(bytes);
         Ok(())
     }
+}
+
+fn encoder() -> io::Result<Encoder<'static>> {
+    let mut encoder = Encoder::new(COMPRESSION_LEVEL)?;
+    encoder.set_parameter(CParameter::MinMatch(SHORTEST_MATCH))?;
+    encoder.set_parameter(CParameter::ChecksumFlag(true))?;
+    Ok(encoder)
+}
+
+/// One frame, with a Huffman code for each of its [`blocks`].
+fn compress(encoder: &mut Encoder<'_>, payload: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
+    encoder.reinit()?;
+    encoder.set_pledged_src_size(Some(payload.len() as u64))?;
+    frame.clear();
+    // More blocks than zstd's bound allows for come with their headers.
+    frame.reserve(compress_bound(payload.len()) + 64);
+    for block in blocks(payload) {
+        let mut input = InBuffer::around(block);
+        while input.pos() < block.len() {
+            step(frame, |output| encoder.run(&mut input, output))?;
+        }
+        while step(frame, |output| encoder.flush(output))? > 0 {}
+    }
+    while step(frame, |output| encoder.finish(output, true))? > 0 {}
+    Ok(())
+}
+
+/// One call that adds to `frame`, with room for some of it at least; gives what the call does.
+fn step<'a>(
+    frame: &'a mut Vec<u8>,
+    mut call: impl FnMut(&mut OutBuffer<'_, Vec<u8>>) -> io::Result<usize>,
+) -> io::Result<usize> {
+    frame.reserve(1 << 10);
+    let end = frame.len();
+    call(&mut OutBuffer::around_pos(frame, end))
 }
 
 /// Makes a renaming in the folder of `path` durable.

@@ -42,11 +42,23 @@ struct Slot {
     start: usize,
     size: u32,
     hash: u64,
-    /// Its form among those that the search knows, once it is scored.
+    /// Its form among those that the search knows, once it is scored, and that one's serial number.
     form: u32,
+    serial: Option<u32>,
     origin: Origin,
     parents: Parents,
     change: Change,
+    /// Whether `change` was carried out here, and is not a policy's word.
+    is_grafted: bool,
+    log_prob: Option<f32>,
+}
+
+/// What a [`Slot`] holds beside the tree.
+struct Made {
+    origin: Origin,
+    parents: Parents,
+    change: Change,
+    is_grafted: bool,
     log_prob: Option<f32>,
 }
 
@@ -114,8 +126,31 @@ impl Brood {
             }
         };
         let Offspring { tree, origin, parents, log_prob, .. } = *child;
-        let (size, hash) = (tree.size() as u32, quick_hash(tree));
-        self.slots.push(Slot { start, size, hash, form: u32::MAX, origin, parents, change, log_prob });
+        let is_grafted = matches!(change, Change::None);
+        self.add(start, tree.size(), Made { origin, parents, change, is_grafted, log_prob });
+    }
+
+    fn add(&mut self, start: usize, size: usize, made: Made) {
+        let hash = quick_hash(as_tree(&self.nodes[start..start + size]));
+        let Made { origin, parents, change, is_grafted, log_prob } = made;
+        let size = size as u32;
+        self.slots.push(Slot {
+            start,
+            size,
+            hash,
+            form: u32::MAX,
+            serial: None,
+            origin,
+            parents,
+            change,
+            is_grafted,
+            log_prob,
+        });
+    }
+
+    /// Whether child `index` has an edit that only its policy knows to make it.
+    pub(crate) fn is_claimed(&self, index: usize) -> bool {
+        !self.slots[index].is_grafted
     }
 
     /// Adds the child that `edit` makes of `population`, or a copy of the edit's parent if the child has more than
@@ -138,18 +173,18 @@ impl Brood {
             Replacement::Written(tree) => tree,
         };
         let size = parent.size() - cut.len() + graft.size();
-        if size > max_size {
-            let edit = Some(Edit::copy(edit.parent, parent));
-            return self.push(&Offspring { tree: parent, origin, parents, edit, log_prob: None });
-        }
         let start = self.nodes.len();
+        if size > max_size {
+            self.nodes.extend_from_slice(parent.nodes());
+            let change = Change::new(&Edit::copy(edit.parent, parent), 0);
+            return self.add(start, parent.size(), Made { origin, parents, change, is_grafted: true, log_prob: None });
+        }
         self.nodes.reserve(size);
         self.nodes.extend_from_slice(&parent.nodes()[..cut.start]);
         self.nodes.extend_from_slice(graft.nodes());
         self.nodes.extend_from_slice(&parent.nodes()[cut.end..]);
-        let (size, hash) = (size as u32, quick_hash(as_tree(&self.nodes[start..])));
         let change = Change::new(edit, cut.start);
-        self.slots.push(Slot { start, size, hash, form: u32::MAX, origin, parents, change, log_prob: None });
+        self.add(start, size, Made { origin, parents, change, is_grafted: true, log_prob: None });
     }
 
     /// Says of the last child who made it.
@@ -188,7 +223,8 @@ impl Brood {
         let (start, slot) = (self.nodes.len(), from.slots[index]);
         self.nodes.extend_from_slice(from.tree_of(&slot).nodes());
         let parents = Parents::One(index as u32);
-        self.slots.push(Slot { start, origin: Origin::Elite, parents, change: Change::None, log_prob: None, ..slot });
+        let (origin, change) = (Origin::Elite, Change::None);
+        self.slots.push(Slot { start, origin, parents, change, is_grafted: true, log_prob: None, ..slot });
     }
 
     /// Adds child `index` once more; both share their nodes.
@@ -213,9 +249,15 @@ impl Brood {
         self.slots[index].form
     }
 
+    /// That form's serial number.
     #[inline]
-    pub(crate) fn set_form(&mut self, index: usize, form: u32) {
-        self.slots[index].form = form;
+    pub(crate) fn serial(&self, index: usize) -> Option<u32> {
+        self.slots[index].serial
+    }
+
+    #[inline]
+    pub(crate) fn set_form(&mut self, index: usize, form: u32, serial: u32) {
+        (self.slots[index].form, self.slots[index].serial) = (form, Some(serial));
     }
 
     fn tree_of(&self, slot: &Slot) -> &Tree {

@@ -39,6 +39,16 @@ impl<'a> Edit<'a> {
         Edit { parent, node, replacement: Replacement::Donor { parent, node } }
     }
 
+    /// The same edit, its memory borrowed.
+    pub fn borrowed(&self) -> Edit<'_> {
+        let Edit { parent, node, ref replacement } = *self;
+        let replacement = match replacement {
+            &Replacement::Donor { parent, node } => Replacement::Donor { parent, node },
+            Replacement::Written(tree) => Replacement::Written(Cow::Borrowed(tree)),
+        };
+        Edit { parent, node, replacement }
+    }
+
     /// The same edit with memory of its own.
     pub fn into_owned(self) -> Edit<'static> {
         let Edit { parent, node, replacement } = self;

@@ -19,6 +19,8 @@ pub(crate) struct Known {
     forms: Vec<Form>,
     /// Indices of forms, a power of two of places, at least half of them free.
     places: Vec<u32>,
+    /// Forms that were ever new.
+    met: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +31,8 @@ struct Form {
     score: Score,
     /// The last generation that it stood in.
     generation: Option<u32>,
+    /// Counts forms that were new.
+    serial: u32,
 }
 
 impl Known {
@@ -61,7 +65,8 @@ impl Known {
             place = (place + 1) & mask;
         }
         let (form, start) = (self.forms.len() as u32, self.nodes.len());
-        self.forms.push(Form { hash, start, size: tree.size(), score: score()?, generation: None });
+        self.forms.push(Form { hash, start, size: tree.size(), score: score()?, generation: None, serial: self.met });
+        self.met += 1;
         self.nodes.extend_from_slice(tree.nodes());
         self.places[place] = form;
         Some(form)
@@ -71,6 +76,17 @@ impl Known {
     #[inline]
     pub(crate) fn score(&self, form: u32) -> Score {
         self.forms[form as usize].score
+    }
+
+    /// A number that no other form of the search has. A form that was forgotten gets another one when it comes back.
+    #[inline]
+    pub(crate) fn serial(&self, form: u32) -> u32 {
+        self.forms[form as usize].serial
+    }
+
+    /// Gives a form that stayed in the population the number back that it had before everything was forgotten.
+    pub(crate) fn set_serial(&mut self, form: u32, serial: u32) {
+        self.forms[form as usize].serial = serial;
     }
 
     /// Notes that a form stands in a generation.

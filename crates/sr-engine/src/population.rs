@@ -116,6 +116,13 @@ impl Population {
         self.scores[index]
     }
 
+    /// A number that no other expression of the search has, but for a search to know one again it must have stood in a
+    /// generation not long ago: one that comes back later gets a new number. `None` outside of a search.
+    #[inline]
+    pub fn form(&self, index: usize) -> Option<u32> {
+        self.individuals.serial(index)
+    }
+
     /// Index of the fittest individual; the first of equals.
     pub fn best_index(&self) -> usize {
         let mut best = 0;
@@ -171,7 +178,11 @@ impl Population {
             known.clear(scores.len() + children);
             for (index, &score) in scores.iter().enumerate() {
                 let form = known.form(individuals.tree(index), individuals.hash(index), || Some(score));
-                individuals.set_form(index, form.expect("there is a score"));
+                let form = form.expect("there is a score");
+                if let Some(serial) = individuals.serial(index) {
+                    known.set_serial(form, serial);
+                }
+                individuals.set_form(index, form, known.serial(form));
             }
         }
         (0..scores.len()).for_each(|index| known.mark(individuals.form(index), generation));

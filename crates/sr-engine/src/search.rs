@@ -261,11 +261,13 @@ impl Search {
         let deadline = Deadline::after(config.time_limit);
         let mut evaluator = Evaluator::default();
         let subtrees = Subtrees::for_data(instance.x(), instance.primitives().ops());
-        let population = Population::new(exprs.iter().map(|expr| {
+        let mut population = Population::new(exprs.iter().map(|expr| {
             // Past the deadline the rest stays invalid: there has to be a population, and there is no time to score it.
             let score = evaluator.score(expr, &instance, &config, deadline).unwrap_or(Score::INVALID);
             Member::new(Offspring::orphan(expr, Origin::Random), score)
         }));
+        let mut known = Known::default();
+        population.mark_in(&mut known, generation, config.population_size);
         let best = Individual::from(population.best());
         let seen = if config.unique { population.iter().map(|i| i.tree.hash64()).collect() } else { HashSet::new() };
         let first = BestStep { generation, expr: best.expr.clone(), score: best.score };
@@ -291,7 +293,7 @@ impl Search {
             subtrees,
             brood: Brood::default(),
             scores: Vec::new(),
-            known: Known::default(),
+            known,
             survivors: Vec::new(),
         }
     }
@@ -401,6 +403,11 @@ impl Search {
         self.evaluations.proposals += proposed as u64;
         self.brood = brood;
         self.brood.truncate(before + wanted);
+        for child in (before..self.brood.len()).filter(|&child| self.brood.is_claimed(child)) {
+            let child = self.brood.get(child).expect("a child of the brood");
+            let made = child.edit.and_then(|edit| edit.apply(&self.population));
+            assert_eq!(made.as_deref(), Some(child.tree), "the edit that a policy gives makes its child");
+        }
         if self.config.unique {
             self.brood.retain_from(before, |tree| self.seen.insert(tree.hash64()));
         }
@@ -460,7 +467,7 @@ impl Search {
             let tree = brood.tree(child);
             let score = || evaluator.score_above(needed, subtrees.as_mut(), tree, instance, config, *deadline);
             let form = known.form(tree, brood.hash(child), score)?;
-            brood.set_form(child, form);
+            brood.set_form(child, form, known.serial(form));
             scores.push(known.score(form));
             duplicates += u64::from(known.is_marked(form, *generation));
         }

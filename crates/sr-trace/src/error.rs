@@ -103,6 +103,24 @@ pub enum RecordError {
         /// The value.
         code: u8,
     },
+    /// A number of a column has more than 32 bits.
+    #[error("{field}: a number beyond {}", u32::MAX)]
+    Number {
+        /// The field.
+        field: &'static str,
+    },
+    /// An edit that is recorded for an individual makes another expression than it has.
+    #[error("edit: it does not make {expression}")]
+    Edit {
+        /// The individual's expression.
+        expression: String,
+    },
+    /// An expression stands where its score should be known, and is not.
+    #[error("scores: there is none of {expression}")]
+    Unscored {
+        /// The expression.
+        expression: String,
+    },
     /// The operators, constants and variables are no primitive set.
     #[error("primitives: {reason}")]
     Primitives {

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sr_codec::{Header, Kind, Reader, Writer};
 
-use crate::record::Record;
-use crate::{Error, Result, TRACE_VERSION, TraceHeader, Trajectory};
+use crate::{Error, Record, Result, TRACE_VERSION, TraceHeader, Trajectory, record_v1};
 
 /// Writes a trace file; see [`Writer`] for what a killed process leaves and how it is resumed.
 pub struct TraceWriter {
@@ -42,8 +41,17 @@ impl TraceWriter {
     /// # Errors
     /// If it breaks a rule that [`Trajectory`] states, or writing fails.
     pub fn append(&mut self, trajectory: &Trajectory) -> Result<()> {
-        let record = Record::encode(trajectory, self.parsimony)
+        let record = Record::encode(trajectory)
             .map_err(|source| Error::BadTrajectory { problem: trajectory.problem_id.clone(), source })?;
+        self.append_record(record)
+    }
+
+    /// Adds what a [`Recorder`](crate::Recorder) made.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn append_record(&mut self, mut record: Record) -> Result<()> {
+        record.shorten_fitness(self.parsimony);
         Ok(self.writer.append(&record)?)
     }
 
@@ -95,7 +103,7 @@ impl TraceReader {
     /// As [`Reader::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let reader = Reader::open(path, Kind::Trace, TRACE_VERSION)?;
+        let reader = open_version(path)?;
         Ok(TraceReader { path: path.to_owned(), reader, record: 0, ended: false })
     }
 
@@ -118,8 +126,13 @@ impl TraceReader {
             return Ok(None);
         }
         self.ended = true; // unless a trajectory is found
-        let Some(record) = self.reader.next_record::<Record>()? else { return Ok(None) };
-        let trajectory = record.decode(self.header().engine.parsimony_coefficient).map_err(|source| {
+        let parsimony = self.header().engine.parsimony_coefficient;
+        let decoded = match self.reader.header().version {
+            1 => self.reader.next_record::<record_v1::Record>()?.map(|record| record.decode(parsimony)),
+            _ => self.reader.next_record::<Record>()?.map(|record| record.decode(parsimony)),
+        };
+        let Some(decoded) = decoded else { return Ok(None) };
+        let trajectory = decoded.map_err(|source| {
             let (path, record) = (self.path.clone(), self.record);
             Error::BadRecord { path, record, source }
         })?;
@@ -135,6 +148,12 @@ impl Iterator for TraceReader {
     fn next(&mut self) -> Option<Result<Trajectory>> {
         self.next_trajectory().transpose()
     }
+}
+
+/// Opens a file of this version or of one that it took the place of.
+fn open_version(path: &Path) -> Result<Reader<TraceHeader>> {
+    let version = sr_codec::peek(path)?.version.clamp(1, TRACE_VERSION);
+    Ok(Reader::open(path, Kind::Trace, version)?)
 }
 
 /// Deletes what an unfinished writer left. Should that fail, the next writer of this name does it.
@@ -186,7 +205,7 @@ impl Shard<'_> {
 pub fn merge(shards: &[PathBuf], out: impl AsRef<Path>) -> Result<u64> {
     let mut open = Vec::with_capacity(shards.len());
     for path in shards {
-        let reader = Reader::open(path, Kind::Trace, TRACE_VERSION)?;
+        let reader = open_version(path)?;
         let mut shard = Shard { path, reader, records: 0, next: None };
         shard.advance()?;
         open.push(shard);

@@ -212,8 +212,9 @@ impl FormTableBuilder {
         if self.forms == MAX_FORMS {
             return Err(FormError::TooMany);
         }
-        for node in tree.to_prefix() {
-            self.write(node);
+        match tree.nodes() {
+            &[leaf] => self.write(leaf), // what mutation writes most often
+            _ => tree.to_prefix().into_iter().for_each(|node| self.write(node)),
         }
         self.forms += 1;
         Ok(self.forms as u32 - 1)

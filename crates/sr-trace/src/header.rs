@@ -7,7 +7,7 @@ use sr_engine::{Limits, PrimitiveSet, SearchConfig, Survival};
 use sr_expr::Semantics;
 
 /// Version of the trace records, written in every header.
-pub const TRACE_VERSION: u32 = 1;
+pub const TRACE_VERSION: u32 = 2;
 
 /// What every trajectory of a file has in common. Equal runs have equal headers: no times, paths, hosts or threads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

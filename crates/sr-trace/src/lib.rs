@@ -44,13 +44,16 @@ mod error;
 mod file;
 pub mod forms;
 mod header;
+mod interner;
 mod record;
+mod record_v1;
 mod recorder;
 mod trajectory;
 
 pub use error::{Error, RecordError, Result};
 pub use file::{TraceReader, TraceWriter, merge};
 pub use header::{Policy, SamplingSettings, TRACE_VERSION, TraceHeader};
+pub use record::Record;
 pub use recorder::Recorder;
 pub use trajectory::{
     GenerationRecord, IndividualRecord, Label, LabelParams, LabelSet, Progress, SamplingCounts, StateLabels,

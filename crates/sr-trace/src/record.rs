@@ -1,6 +1,11 @@
 //! A trajectory as it lies in a file: columns over all of its generations.
 //!
-//! Fields are described in `docs/formats.md`; they can be added to and never change their meaning.
+//! Fields are described in `docs/formats.md`; they can be added to and never change their meaning. An individual is the
+//! edit that made it of the generation before, and its score stands where its expression occurs for the first time:
+//! most individuals of a search repeat one. What has neither edit nor predecessor is written out.
+//!
+//! [`Encoder`] writes generation by generation, for a [`Recorder`](crate::Recorder) while a search runs and for a
+//! [`Trajectory`] in memory alike.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,19 +13,22 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use sr_engine::{Edit, Evaluations, INVALID_FITNESS, Origin, Parents, PrimitiveSet, Replacement, StopReason};
-use sr_expr::{Expr, Op};
+use sr_engine::{
+    Edit, Evaluations, INVALID_FITNESS, Member, Origin, Parents, PrimitiveSet, Replacement, StopReason,
+};
+use sr_expr::{Expr, Node, Op, Tree};
 
-use crate::columns::Bytes;
-use crate::forms::{FormError, FormTable, FormTableBuilder};
+use crate::columns::{Bytes, Column, push_number};
+use crate::forms::{FormError, FormTable, FormTableBuilder, MAX_NODES};
+use crate::interner::Interner;
 use crate::{
     GenerationRecord, IndividualRecord, Label, LabelParams, LabelSet, RecordError, SamplingCounts, StateLabels,
     Trajectory,
 };
 
-/// One record of a trace file.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Record {
+/// One record of a trace file: a trajectory in its compact form, as a [`Recorder`](crate::Recorder) makes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
     problem_id: String,
     primitives: Primitives,
     seed: u64,
@@ -29,78 +37,116 @@ pub(crate) struct Record {
     #[serde(with = "EvaluationsDef")]
     evaluations: Evaluations,
     sampling: Option<SamplingCounts>,
-    /// Distinct scored expressions, in order of first appearance.
-    forms: FormTable,
-    mse: Bytes,
-    /// Four bytes each, or one where they follow from the errors, see [`fitness_steps`].
-    fitness: Bytes,
-    /// Subtrees that edits write, in the order in which they are needed.
-    written: FormTable,
     first_generation: u32,
     /// Individuals of each generation.
-    sizes: Vec<u32>,
+    sizes: Bytes,
     /// Index of the fittest individual of each generation.
-    best: Vec<u32>,
+    best: Bytes,
     /// 1 for a generation with a new best individual.
     improved: Bytes,
+    /// Expressions that are written out, in the order in which individuals and labels need them.
+    written: FormTable,
+    /// What [`Children::kinds`] refers to.
+    kinds: Vec<Kind>,
     individuals: Children,
+    scores: Scores,
     labels: Vec<Labels>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Primitives {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Primitives {
     operators: Vec<String>,
     constants: Vec<f64>,
     variables: u16,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Labels {
     mode: String,
     params: LabelParams,
     source: String,
     /// The labelled generations, their hashes and numbers of labels.
-    generations: Vec<u32>,
+    generations: Bytes,
     hashes: Vec<u64>,
-    sizes: Vec<u32>,
+    sizes: Bytes,
     children: Children,
     gain_parent: Bytes,
     gain_best: Bytes,
     weight: Bytes,
 }
 
-/// Individuals or labels, one after the other.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// Individuals or labels, one after the other. All columns are of numbers but the last one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Children {
-    /// 0: the next scored expression that has not occurred yet; k: the one k places before that.
-    forms: Vec<u32>,
-    origins: Bytes,
-    /// Number of parents + 4 · code of the edit.
-    links: Bytes,
-    parents: Vec<u32>,
-    nodes: Vec<u32>,
-    grafts: Vec<u32>,
+    kinds: Bytes,
+    parents: Bytes,
+    nodes: Bytes,
+    grafts: Bytes,
     /// Indices of individuals that an edit refers to, where they are not the parents.
-    others: Vec<u32>,
+    others: Bytes,
+    /// k: the expression of the k-th last score.
+    repeats: Bytes,
     log_probs: Option<Bytes>,
+    /// Individuals so far, as long as the record is written.
+    #[serde(skip)]
+    len: usize,
 }
 
-// Codes of edits.
-const NO_EDIT: u8 = 0;
-/// A subtree of the second parent in the first.
-const GRAFT: u8 = 1;
-/// A written subtree in the first parent.
-const WRITE: u8 = 2;
-/// The first parent's root in place of itself.
-const COPY: u8 = 3;
-/// As `GRAFT`, but the parent and the donor are in `others`.
-const GRAFT_OTHERS: u8 = 4;
-/// As `WRITE`, but the parent is in `others`.
-const WRITE_OTHER: u8 = 5;
+/// What is often the same of individuals: origin, number of parents, [`Change`], and 1 where a score stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Kind(u8, u8, u8, u8);
+
+/// The scores of individuals whose expression has not had that score before, in order.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Scores {
+    /// Numbers: 0 for the next of `mse`; k for that which stands k places before that.
+    errors: Bytes,
+    mse: Bytes,
+    /// Four bytes each, or one where they follow from the errors, see [`Record::shorten_fitness`].
+    fitness: Bytes,
+    /// Nodes of the expressions, as long as the record is in memory.
+    #[serde(skip)]
+    sizes: Vec<u16>,
+}
+
+/// How an individual came to its expression. The numbers are part of the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Change {
+    /// It is the next of those written out; no edit.
+    Written,
+    /// A subtree of the second parent in the first.
+    Graft,
+    /// A written subtree in the first parent.
+    Write,
+    /// The first parent's root in place of itself.
+    Copy,
+    /// As `Graft`, but the parent and the donor are in `others`.
+    GraftOthers,
+    /// As `Write`, but the parent is in `others`.
+    WriteOther,
+    /// It is the first parent's; no edit.
+    Carried,
+    /// It is one met before; no edit.
+    Repeat,
+}
+
+impl Change {
+    const ALL: [Change; 8] = [
+        Change::Written,
+        Change::Graft,
+        Change::Write,
+        Change::Copy,
+        Change::GraftOthers,
+        Change::WriteOther,
+        Change::Carried,
+        Change::Repeat,
+    ];
+}
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "StopReason", rename_all = "kebab-case")]
-enum StopReasonDef {
+pub(crate) enum StopReasonDef {
     Solved { mse: f64 },
     Generations(u32),
     Evaluations(u64),
@@ -111,90 +157,115 @@ enum StopReasonDef {
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Evaluations")]
-struct EvaluationsDef {
+pub(crate) struct EvaluationsDef {
     search: u64,
     duplicates: u64,
     proposals: u64,
 }
 
 impl Record {
-    /// `parsimony` is the search's penalty per node.
+    /// The compact form of a trajectory.
     ///
     /// # Errors
-    /// If the trajectory breaks a rule of [`Trajectory`], or a table is too large.
-    pub(crate) fn encode(trajectory: &Trajectory, parsimony: f64) -> Result<Record, RecordError> {
+    /// If the trajectory breaks a rule of [`Trajectory`], or an expression is too large.
+    pub fn encode(trajectory: &Trajectory) -> Result<Record, RecordError> {
         check(trajectory)?;
         let mut encoder = Encoder::default();
-        let mut individuals = Children::default();
-        for (index, record) in trajectory.generations.iter().enumerate() {
-            let parents = index.checked_sub(1).map_or(&[][..], |before| &trajectory.generations[before].individuals);
-            for individual in &record.individuals {
-                encoder.child(individual, parents, &mut individuals)?;
-            }
+        let mut forms = Interner::default();
+        let mut form = |individual: &IndividualRecord| forms.intern(individual.expr.nodes()).0;
+        let mut states = Vec::new(); // of every generation, the forms
+        for record in &trajectory.generations {
+            let individuals = &record.individuals;
+            let these: Vec<u32> = individuals.iter().map(&mut form).collect();
+            let views = individuals.iter().zip(&these).map(|(individual, &form)| individual.view(form));
+            encoder.generation(record.generation, views, record.best_index, record.improved)?;
+            states.push(these);
         }
-        individuals.drop_empty_log_probs();
-        let labels = trajectory.labels.iter().map(|set| encoder.labels(set, trajectory)).collect::<Result<_, _>>()?;
-        let generations = &trajectory.generations;
-        Ok(Record {
-            problem_id: trajectory.problem_id.clone(),
-            primitives: Primitives::encode(&trajectory.primitives),
-            seed: trajectory.seed,
-            stop: trajectory.stop,
-            evaluations: trajectory.evaluations,
-            sampling: trajectory.sampling,
-            forms: encoder.forms.build(),
-            fitness: fitness_steps(&encoder.scores, parsimony)
-                .unwrap_or_else(|| Bytes::of_floats(encoder.scores.iter().map(|s| s.fitness))),
-            mse: Bytes::of_floats(encoder.scores.iter().map(|s| s.mse)),
-            written: encoder.written.build(),
-            first_generation: generations[0].generation,
-            sizes: generations.iter().map(|g| g.individuals.len() as u32).collect(),
-            best: generations.iter().map(|g| g.best_index).collect(),
-            improved: Bytes(generations.iter().map(|g| u8::from(g.improved)).collect()),
-            individuals,
-            labels,
-        })
+        let first = trajectory.generations[0].generation;
+        for set in &trajectory.labels {
+            let state = |generation: u32| &states[(generation - first) as usize][..];
+            let labels = encoder.labels(set, state, &mut form)?;
+            encoder.labels.push(labels);
+        }
+        let Trajectory { problem_id, primitives, seed, stop, evaluations, sampling, .. } = trajectory;
+        let record = encoder.finish(problem_id.clone(), primitives, *seed, *stop, *evaluations);
+        Ok(Record { sampling: *sampling, ..record })
     }
 
-    /// `parsimony` is what it was written with.
+    /// The problem.
+    pub fn problem_id(&self) -> &str {
+        &self.problem_id
+    }
+
+    /// Why the search ended.
+    pub fn stop(&self) -> StopReason {
+        self.stop
+    }
+
+    /// What the search spent.
+    pub fn evaluations(&self) -> Evaluations {
+        self.evaluations
+    }
+
+    /// Individuals of one origin, those of the first generation left out.
+    pub fn children_of(&self, origin: Origin) -> u64 {
+        let mut kinds = Column::new("kinds", &self.individuals.kinds);
+        let first = Column::new("sizes", &self.sizes).number().unwrap_or(0);
+        let mut of = || Some(self.kinds.get(kinds.number().ok()? as usize)?.0);
+        for _ in 0..first {
+            of();
+        }
+        std::iter::from_fn(of).filter(|&other| other == origin as u8).count() as u64
+    }
+
+    /// Notes what a learner wrote.
+    pub fn set_sampling(&mut self, counts: SamplingCounts) {
+        self.sampling = Some(counts);
+    }
+
+    /// Fitnesses as what an error and a size make them, corrected for the rounding of the error to f32: one byte in
+    /// the place of four, if all of them are that function. `parsimony` is the search's penalty per node.
+    pub(crate) fn shorten_fitness(&mut self, parsimony: f64) {
+        let Scores { errors, mse, fitness, sizes } = &self.scores;
+        let (mut errors, mut mse, mut fitness) =
+            (Column::new("errors", errors), Errors::new(mse), Column::new("fitness", fitness));
+        let mut steps = |size: u16| {
+            let expected = expected_fitness(mse.next(&mut errors).ok()?, usize::from(size), parsimony);
+            let steps = i64::from(rank(fitness.float().ok()?)) - i64::from(rank(expected));
+            i8::try_from(steps).ok().map(i8::cast_unsigned)
+        };
+        if let Some(steps) = sizes.iter().map(|&size| steps(size)).collect() {
+            self.scores.fitness = Bytes(steps);
+        }
+    }
+
+    /// The trajectory. `parsimony` is that of [`shorten_fitness`](Self::shorten_fitness).
     ///
     /// # Errors
     /// If the columns do not describe a trajectory. Nothing that can be read makes it panic.
-    pub(crate) fn decode(self, parsimony: f64) -> Result<Trajectory, RecordError> {
-        let forms = self.forms.decode().map_err(in_field("forms"))?;
-        let mse = self.mse.floats("mse", forms.len())?;
-        let fitness = if self.fitness.0.len() == forms.len() {
-            let scored = forms.iter().zip(&mse).zip(&self.fitness.0);
-            scored.map(|((form, &mse), &steps)| stepped(expected_fitness(mse, form.size(), parsimony), steps)).collect()
-        } else {
-            self.fitness.floats("fitness", forms.len())?
-        };
-        let mut decoder = Decoder {
-            mse,
-            fitness,
-            forms,
-            seen: 0,
-            written: self.written.decode().map_err(in_field("written"))?.into_iter(),
-        };
-        let n_generations = self.sizes.len();
-        same_length("best", n_generations, self.best.len())?;
-        same_length("improved", n_generations, self.improved.0.len())?;
-        let mut generations: Vec<GenerationRecord> = Vec::new();
-        let mut individuals = Cursor::new(self.individuals);
-        for (index, &size) in self.sizes.iter().enumerate() {
+    pub(crate) fn decode(&self, parsimony: f64) -> Result<Trajectory, RecordError> {
+        let mut decoder = Decoder::new(self, parsimony)?;
+        let n_generations = self.improved.0.len();
+        let mut generations = Vec::with_capacity(n_generations);
+        let (mut sizes, mut best) = (Column::new("sizes", &self.sizes), Column::new("best", &self.best));
+        let mut individuals = Cursor::new(&self.individuals);
+        let mut ids = Vec::new(); // of every generation, the numbers of its expressions
+        for (index, &improved) in self.improved.0.iter().enumerate() {
             let generation = u32::try_from(index).ok().and_then(|index| self.first_generation.checked_add(index));
-            let parents = generations.last().map_or(&[][..], |record| &record.individuals);
-            let individuals = decoder.children(&mut individuals, size, parents)?;
+            let before = ids.last().map_or(&[][..], |ids: &Vec<u32>| ids);
+            let (individuals, these) = decoder.children(&mut individuals, sizes.number()?, before)?;
             generations.push(GenerationRecord {
                 generation: generation.ok_or(RecordError::NumberTooLarge)?,
                 individuals,
-                best_index: self.best[index],
-                improved: self.improved.0[index] != 0,
+                best_index: best.number()?,
+                improved: improved != 0,
             });
+            ids.push(these);
         }
+        [sizes, best].iter().try_for_each(Column::finish)?;
         individuals.finish()?;
         let mut trajectory = Trajectory {
-            problem_id: self.problem_id,
+            problem_id: self.problem_id.clone(),
             primitives: self.primitives.decode()?,
             seed: self.seed,
             stop: self.stop,
@@ -203,11 +274,12 @@ impl Record {
             generations,
             labels: Vec::new(),
         };
-        for labels in self.labels {
-            let set = decoder.labels(labels, &trajectory)?;
+        for labels in &self.labels {
+            let set = decoder.labels(labels, &trajectory, &ids)?;
             trajectory.labels.push(set);
         }
-        check(&trajectory)?;
+        decoder.finish()?;
+        check_generations(&trajectory)?; // parents and edits were followed
         Ok(trajectory)
     }
 }
@@ -221,35 +293,24 @@ impl Primitives {
         }
     }
 
-    fn decode(self) -> Result<PrimitiveSet, RecordError> {
+    pub(crate) fn decode(&self) -> Result<PrimitiveSet, RecordError> {
         let op = |name: &String| {
             Op::from_name(name)
                 .ok_or_else(|| RecordError::Primitives { reason: format!("there is no operator {name:?}") })
         };
         let operators = self.operators.iter().map(op).collect::<Result<_, _>>()?;
-        PrimitiveSet::new(operators, self.constants, self.variables)
+        PrimitiveSet::new(operators, self.constants.clone(), self.variables)
             .map_err(|error| RecordError::Primitives { reason: error.to_string() })
     }
 }
 
-/// Fitnesses as what an error and a size make them, corrected for the rounding of the error to f32.
-///
-/// Errors take four bytes that no compressor makes smaller; fitnesses would take four more for what is known already.
-/// `None` if a fitness is another function.
-fn fitness_steps(scores: &[Score], parsimony: f64) -> Option<Bytes> {
-    let steps = |score: &Score| {
-        let expected = expected_fitness(score.mse, score.size, parsimony);
-        i8::try_from(i64::from(rank(score.fitness)) - i64::from(rank(expected))).ok().map(i8::cast_unsigned)
-    };
-    scores.iter().map(steps).collect::<Option<_>>().map(Bytes)
-}
-
-fn expected_fitness(mse: f32, size: usize, parsimony: f64) -> f32 {
+/// What fitness follows from an error and a number of nodes, in f32.
+pub(crate) fn expected_fitness(mse: f32, size: usize, parsimony: f64) -> f32 {
     if mse.is_finite() { (-f64::from(mse) - parsimony * size as f64) as f32 } else { INVALID_FITNESS as f32 }
 }
 
 /// The number `steps` (an `i8`) places further in the order of all f32.
-fn stepped(number: f32, steps: u8) -> f32 {
+pub(crate) fn stepped(number: f32, steps: u8) -> f32 {
     let rank = rank(number).wrapping_add(i32::from(steps.cast_signed()));
     f32::from_bits((rank ^ ((rank >> 31) & i32::MAX)).cast_unsigned())
 }
@@ -261,9 +322,23 @@ fn rank(number: f32) -> i32 {
 }
 
 /// The rules of [`Trajectory`].
-fn check(trajectory: &Trajectory) -> Result<(), RecordError> {
-    let first = trajectory.generations.first().ok_or(RecordError::Empty { field: "generations" })?;
+pub(crate) fn check(trajectory: &Trajectory) -> Result<(), RecordError> {
+    check_generations(trajectory)?;
     let mut parents: &[IndividualRecord] = &[];
+    for record in &trajectory.generations {
+        record.individuals.iter().try_for_each(|individual| check_child(individual, parents))?;
+        parents = &record.individuals;
+    }
+    for state in trajectory.labels.iter().flat_map(|set| &set.states) {
+        let parents = labelled_state(trajectory, state.generation)?;
+        state.children.iter().try_for_each(|label| check_child(&label.child, parents))?;
+    }
+    Ok(())
+}
+
+/// Those that say nothing of parents and edits.
+fn check_generations(trajectory: &Trajectory) -> Result<(), RecordError> {
+    let first = trajectory.generations.first().ok_or(RecordError::Empty { field: "generations" })?;
     for (record, expected) in trajectory.generations.iter().zip(first.generation..) {
         if record.generation != expected {
             return Err(RecordError::Numbering { expected, found: record.generation });
@@ -272,12 +347,6 @@ fn check(trajectory: &Trajectory) -> Result<(), RecordError> {
             return Err(RecordError::Empty { field: "individuals" });
         }
         in_range("best", record.best_index, record.individuals.len())?;
-        record.individuals.iter().try_for_each(|individual| check_child(individual, parents))?;
-        parents = &record.individuals;
-    }
-    for state in trajectory.labels.iter().flat_map(|set| &set.states) {
-        let parents = labelled_state(trajectory, state.generation)?;
-        state.children.iter().try_for_each(|label| check_child(&label.child, parents))?;
     }
     Ok(())
 }
@@ -290,312 +359,603 @@ fn check_child(child: &IndividualRecord, parents: &[IndividualRecord]) -> Result
         in_range("nodes", node, parents[individual as usize].expr.size())
     };
     node(edit.parent, edit.node)?;
-    match edit.replacement {
-        Replacement::Donor { parent, node: graft } => node(parent, graft),
-        Replacement::Written(_) => Ok(()),
-    }
+    let parent = &parents[edit.parent as usize].expr;
+    let makes = match &edit.replacement {
+        Replacement::Donor { parent: donor, node: root } => {
+            node(*donor, *root)?;
+            is_made(parent, edit.node, parents[*donor as usize].expr.subtree(*root as usize), &child.expr)
+        }
+        Replacement::Written(tree) => is_made(parent, edit.node, tree, &child.expr),
+    };
+    if makes { Ok(()) } else { Err(RecordError::Edit { expression: child.expr.to_string() }) }
 }
 
-fn labelled_state(trajectory: &Trajectory, generation: u32) -> Result<&[IndividualRecord], RecordError> {
+/// Whether `child` is `parent` with `graft` in the place of the subtree whose root is `node`.
+fn is_made(parent: &Tree, node: u32, graft: &Tree, child: &Tree) -> bool {
+    let (parent, start, graft, child) =
+        (parent.nodes(), parent.subtree_start(node as usize), graft.nodes(), child.nodes());
+    let (head, tail) = (&parent[..start], &parent[node as usize + 1..]);
+    head.len() + graft.len() + tail.len() == child.len()
+        && child.starts_with(head)
+        && child.ends_with(tail)
+        && child[start..start + graft.len()] == *graft
+}
+
+pub(crate) fn labelled_state(trajectory: &Trajectory, generation: u32) -> Result<&[IndividualRecord], RecordError> {
     let len = trajectory.generations.len();
     let outside = RecordError::Index { field: "labels.generations", index: generation.into(), len };
     Ok(&trajectory.generation(generation).ok_or(outside)?.individuals)
 }
 
-#[derive(Default)]
-struct Encoder<'a> {
-    forms: FormTableBuilder,
-    scores: Vec<Score>,
-    /// Places of scored expressions. By the scores' bits: one expression may have two scores when time ran out.
-    places: FxHashMap<(&'a Expr, u32, u32), u32>,
-    written: FormTableBuilder,
-}
-
-struct Score {
+/// What the encoder has to know of an individual.
+pub(crate) struct View<'a> {
+    tree: &'a Tree,
+    /// A number that no other expression has.
+    form: u32,
     mse: f32,
     fitness: f32,
-    size: usize,
+    origin: Origin,
+    parents: Parents,
+    edit: Option<Edit<'a>>,
+    log_prob: Option<f32>,
 }
 
-impl<'a> Encoder<'a> {
-    fn child(
+impl<'a> View<'a> {
+    /// `form`: [`Population::form`](sr_engine::Population::form).
+    #[inline]
+    pub(crate) fn new(member: Member<'a>, form: u32) -> Self {
+        let Member { tree, score, origin, parents, edit, log_prob } = member;
+        let (mse, fitness) = (score.mse as f32, score.fitness as f32);
+        View { tree, form, mse, fitness, origin, parents, edit, log_prob: log_prob.filter(|p| !p.is_nan()) }
+    }
+
+    /// The same without its past, for a search that is continued: its parents were not recorded.
+    pub(crate) fn orphaned(self) -> Self {
+        View { parents: Parents::None, edit: None, ..self }
+    }
+}
+
+impl IndividualRecord {
+    fn view(&self, form: u32) -> View<'_> {
+        let IndividualRecord { ref expr, mse, fitness, origin, parents, ref edit, log_prob } = *self;
+        View { tree: expr, form, mse, fitness, origin, parents, edit: edit.as_ref().map(Edit::borrowed), log_prob }
+    }
+}
+
+/// Writes the columns of a record. Constant time for each individual, but for what is written out.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Encoder {
+    /// By form, where its score last stood, counted from 1.
+    places: Vec<u32>,
+    /// Scores so far, as bits.
+    known: Vec<[u32; 2]>,
+    /// Forms of the generation before.
+    before: Vec<u32>,
+    current: Vec<u32>,
+    first_generation: u32,
+    sizes: Bytes,
+    best: Bytes,
+    improved: Bytes,
+    written: FormTableBuilder,
+    kinds: Vec<Kind>,
+    /// Places in `kinds`, by [`Encoder::kind`]'s number, counted from 1.
+    kind_places: Vec<u16>,
+    individuals: Children,
+    scores: Scores,
+    /// Places in `scores.mse` by bits.
+    errors: FxHashMap<u32, u32>,
+    labels: Vec<Labels>,
+}
+
+impl Encoder {
+    /// Adds a generation. That edits make their individuals is the caller's promise.
+    ///
+    /// # Errors
+    /// If an individual's parents point to nothing, or it is too large.
+    pub(crate) fn generation<'a>(
         &mut self,
-        child: &'a IndividualRecord,
-        parents: &[IndividualRecord],
-        out: &mut Children,
+        number: u32,
+        individuals: impl ExactSizeIterator<Item = View<'a>>,
+        best: u32,
+        improved: bool,
     ) -> Result<(), RecordError> {
-        let key = (&*child.expr, child.mse.to_bits(), child.fitness.to_bits());
-        out.forms.push(match self.places.get(&key) {
-            Some(&place) => self.scores.len() as u32 - place,
-            None => {
-                self.places.insert(key, self.forms.push(&child.expr).map_err(in_field("forms"))?);
-                self.scores.push(Score { mse: child.mse, fitness: child.fitness, size: child.expr.size() });
-                0
-            }
+        if self.improved.0.is_empty() {
+            self.first_generation = number;
+        }
+        push_number(&mut self.sizes, individuals.len() as u32);
+        push_number(&mut self.best, best);
+        self.improved.0.push(u8::from(improved));
+        let (before, mut current) = (std::mem::take(&mut self.before), std::mem::take(&mut self.current));
+        let mut columns = std::mem::take(&mut self.individuals);
+        current.clear();
+        let added = individuals.into_iter().try_for_each(|child| {
+            current.push(child.form);
+            self.child(&child, &before, &mut columns)
         });
-        out.origins.0.push(child.origin as u8);
-        out.parents.extend(child.parents.iter());
-        let code = match &child.edit {
-            Some(edit) => self.edit(edit, child.parents, parents, out)?,
-            None => NO_EDIT,
+        (self.before, self.current, self.individuals) = (current, before, columns);
+        added
+    }
+
+    /// Adds an individual; `before` are the forms of the state that it was made of.
+    #[inline]
+    fn child(&mut self, child: &View<'_>, before: &[u32], out: &mut Children) -> Result<(), RecordError> {
+        if child.tree.size() > MAX_NODES {
+            let source = FormError::TooLarge { form: self.written.len() };
+            return Err(RecordError::Forms { field: "written", source });
+        }
+        let mut parents = 0;
+        for parent in child.parents.iter() {
+            in_range("parents", parent, before.len())?;
+            push_number(&mut out.parents, parent);
+            parents += 1;
+        }
+        let form = child.form as usize;
+        if form >= self.places.len() {
+            self.places.resize((form + 1).next_power_of_two(), 0);
+        }
+        let change = match &child.edit {
+            Some(edit) => self.edit(edit, child, out)?,
+            None if child.parents.iter().next().is_some_and(|first| before[first as usize] == child.form) => {
+                Change::Carried
+            }
+            None if self.places[form] > 0 => {
+                push_number(&mut out.repeats, self.known.len() as u32 + 1 - self.places[form]);
+                Change::Repeat
+            }
+            None => {
+                self.written.push(child.tree).map_err(in_field("written"))?;
+                Change::Written
+            }
         };
-        out.links.0.push(child.parents.iter().count() as u8 | code << 2);
-        let log_probs = out.log_probs.get_or_insert_default();
-        log_probs.0.extend(child.log_prob.unwrap_or(f32::NAN).to_le_bytes());
+        let score = [child.mse.to_bits(), child.fitness.to_bits()];
+        let is_scored = self.places[form] == 0 || self.known[self.places[form] as usize - 1] != score;
+        if is_scored {
+            self.known.push(score);
+            self.places[form] = self.known.len() as u32;
+            self.score(child);
+        }
+        let kind = self.kind(Kind(child.origin as u8, parents, change as u8, u8::from(is_scored)));
+        push_number(&mut out.kinds, kind);
+        if let Some(log_prob) = child.log_prob {
+            out.fill_log_probs();
+            out.log_probs.get_or_insert_default().0.extend(log_prob.to_le_bytes());
+        }
+        out.len += 1;
         Ok(())
     }
 
-    fn edit(
-        &mut self,
-        edit: &Edit<'_>,
-        of: Parents,
-        parents: &[IndividualRecord],
-        out: &mut Children,
-    ) -> Result<u8, RecordError> {
-        let mut of = of.iter();
+    #[inline]
+    fn edit(&mut self, edit: &Edit<'_>, child: &View<'_>, out: &mut Children) -> Result<Change, RecordError> {
+        let mut of = child.parents.iter();
         let (first, second) = (of.next(), of.next());
-        let usual = first == Some(edit.parent);
-        if usual && *edit == Edit::copy(edit.parent, &parents[edit.parent as usize].expr) {
-            return Ok(COPY);
-        }
-        out.nodes.push(edit.node);
+        let is_usual = first == Some(edit.parent);
         match &edit.replacement {
-            Replacement::Donor { parent, node } => {
-                out.grafts.push(*node);
-                if usual && second == Some(*parent) {
-                    return Ok(GRAFT);
+            &Replacement::Donor { parent: donor, node } => {
+                // A subtree in place of itself makes a copy, whose root is the parent's.
+                let is_copy = (donor, node) == (edit.parent, edit.node) && node as usize + 1 == child.tree.size();
+                if is_copy && is_usual {
+                    return Ok(Change::Copy);
                 }
-                out.others.extend([edit.parent, *parent]);
-                Ok(GRAFT_OTHERS)
+                push_number(&mut out.nodes, edit.node);
+                push_number(&mut out.grafts, node);
+                if is_usual && second == Some(donor) {
+                    return Ok(Change::Graft);
+                }
+                push_number(&mut out.others, edit.parent);
+                push_number(&mut out.others, donor);
+                Ok(Change::GraftOthers)
             }
             Replacement::Written(tree) => {
+                push_number(&mut out.nodes, edit.node);
                 self.written.push(tree).map_err(in_field("written"))?;
-                if usual {
-                    return Ok(WRITE);
+                if is_usual {
+                    return Ok(Change::Write);
                 }
-                out.others.push(edit.parent);
-                Ok(WRITE_OTHER)
+                push_number(&mut out.others, edit.parent);
+                Ok(Change::WriteOther)
             }
         }
     }
 
-    fn labels(&mut self, set: &'a LabelSet, trajectory: &Trajectory) -> Result<Labels, RecordError> {
+    fn score(&mut self, child: &View<'_>) {
+        let Scores { errors, mse, fitness, sizes } = &mut self.scores;
+        let n_errors = (mse.0.len() / 4) as u32;
+        let place = *self.errors.entry(child.mse.to_bits()).or_insert(n_errors);
+        push_number(errors, n_errors - place);
+        if place == n_errors {
+            mse.0.extend(child.mse.to_le_bytes());
+        }
+        fitness.0.extend(child.fitness.to_le_bytes());
+        sizes.push(child.tree.size() as u16);
+    }
+
+    /// The place of a kind in their list.
+    #[inline]
+    fn kind(&mut self, kind: Kind) -> u32 {
+        if self.kind_places.is_empty() {
+            self.kind_places.resize(Origin::ALL.len() * 3 * Change::ALL.len() * 2, 0);
+        }
+        let Kind(origin, parents, change, score) = kind;
+        let index = ((usize::from(origin) * 3 + usize::from(parents)) * Change::ALL.len() + usize::from(change)) * 2
+            + usize::from(score);
+        let place = &mut self.kind_places[index];
+        if *place == 0 {
+            self.kinds.push(kind);
+            *place = self.kinds.len() as u16;
+        }
+        u32::from(*place) - 1
+    }
+
+    fn labels<'a>(
+        &mut self,
+        set: &LabelSet,
+        state: impl Fn(u32) -> &'a [u32],
+        mut form: impl FnMut(&IndividualRecord) -> u32,
+    ) -> Result<Labels, RecordError> {
         let mut children = Children::default();
-        for state in &set.states {
-            let parents = labelled_state(trajectory, state.generation)?;
-            for label in &state.children {
-                self.child(&label.child, parents, &mut children)?;
+        let (mut generations, mut sizes) = (Bytes::default(), Bytes::default());
+        for labelled in &set.states {
+            push_number(&mut generations, labelled.generation);
+            push_number(&mut sizes, labelled.children.len() as u32);
+            for label in &labelled.children {
+                let view = label.child.view(form(&label.child));
+                self.child(&view, state(labelled.generation), &mut children)?;
             }
         }
-        children.drop_empty_log_probs();
+        children.finish();
         let labels = || set.states.iter().flat_map(|state| &state.children);
         Ok(Labels {
             mode: set.mode.clone(),
             params: set.params,
             source: set.source.clone(),
-            generations: set.states.iter().map(|state| state.generation).collect(),
+            generations,
             hashes: set.states.iter().map(|state| state.state_hash).collect(),
-            sizes: set.states.iter().map(|state| state.children.len() as u32).collect(),
+            sizes,
             children,
             gain_parent: Bytes::of_floats(labels().map(|label| label.gain_parent)),
             gain_best: Bytes::of_floats(labels().map(|label| label.gain_best)),
             weight: Bytes::of_floats(labels().map(|label| label.weight)),
         })
     }
+
+    /// The record of what was added.
+    pub(crate) fn finish(
+        self,
+        problem_id: String,
+        primitives: &PrimitiveSet,
+        seed: u64,
+        stop: StopReason,
+        evaluations: Evaluations,
+    ) -> Record {
+        let mut individuals = self.individuals;
+        individuals.finish();
+        Record {
+            problem_id,
+            primitives: Primitives::encode(primitives),
+            seed,
+            stop,
+            evaluations,
+            sampling: None,
+            first_generation: self.first_generation,
+            sizes: self.sizes,
+            best: self.best,
+            improved: self.improved,
+            written: self.written.build(),
+            kinds: self.kinds,
+            individuals,
+            scores: self.scores,
+            labels: self.labels,
+        }
+    }
 }
 
 impl Children {
+    /// Fills the column up to the individual that comes next, if there is one or one is about to be.
+    fn fill_log_probs(&mut self) {
+        let column = self.log_probs.get_or_insert_default();
+        let missing = self.len - column.0.len() / 4;
+        column.0.extend(std::iter::repeat_n(f32::NAN.to_le_bytes(), missing).flatten());
+    }
+
     /// A column in which nobody has a log-probability is left out.
-    fn drop_empty_log_probs(&mut self) {
-        self.log_probs.take_if(|column| column.0.chunks_exact(4).all(|b| b == f32::NAN.to_le_bytes()));
+    fn finish(&mut self) {
+        if self.log_probs.is_some() {
+            self.fill_log_probs();
+        }
+    }
+}
+
+/// Errors by how far back they stand.
+struct Errors<'a> {
+    mse: &'a [[u8; 4]],
+    /// Those met so far.
+    seen: usize,
+}
+
+impl<'a> Errors<'a> {
+    fn new(mse: &'a Bytes) -> Self {
+        Errors { mse: mse.0.as_chunks().0, seen: 0 }
+    }
+
+    fn next(&mut self, errors: &mut Column<'_>) -> Result<f32, RecordError> {
+        let back = errors.number()?;
+        let outside = RecordError::Index { field: "mse", index: back.into(), len: self.seen };
+        let place = self.seen.checked_sub(back as usize).ok_or(outside)?;
+        let bytes = self.mse.get(place).ok_or(RecordError::Column { field: "mse", short: true })?;
+        self.seen += usize::from(back == 0);
+        Ok(f32::from_le_bytes(*bytes))
     }
 }
 
 /// Walks through the columns of [`Children`].
-struct Cursor {
-    forms: Column<u32>,
-    origins: Column<u8>,
-    links: Column<u8>,
-    parents: Column<u32>,
-    nodes: Column<u32>,
-    grafts: Column<u32>,
-    others: Column<u32>,
-    log_probs: Option<Column<u8>>,
+struct Cursor<'a> {
+    kinds: Column<'a>,
+    parents: Column<'a>,
+    nodes: Column<'a>,
+    grafts: Column<'a>,
+    others: Column<'a>,
+    repeats: Column<'a>,
+    log_probs: Option<Column<'a>>,
 }
 
-struct Column<T> {
-    field: &'static str,
-    values: std::vec::IntoIter<T>,
-}
-
-impl<T> Column<T> {
-    fn new(field: &'static str, values: Vec<T>) -> Self {
-        Column { field, values: values.into_iter() }
-    }
-
-    fn take(&mut self) -> Result<T, RecordError> {
-        self.values.next().ok_or(RecordError::Column { field: self.field, short: true })
-    }
-
-    fn finish(&self) -> Result<(), RecordError> {
-        match self.values.len() {
-            0 => Ok(()),
-            _ => Err(RecordError::Column { field: self.field, short: false }),
-        }
-    }
-}
-
-impl Cursor {
-    fn new(children: Children) -> Self {
+impl<'a> Cursor<'a> {
+    fn new(children: &'a Children) -> Self {
         Cursor {
-            forms: Column::new("forms", children.forms),
-            origins: Column::new("origins", children.origins.0),
-            links: Column::new("links", children.links.0),
-            parents: Column::new("parents", children.parents),
-            nodes: Column::new("nodes", children.nodes),
-            grafts: Column::new("grafts", children.grafts),
-            others: Column::new("others", children.others),
-            log_probs: children.log_probs.map(|column| Column::new("log_probs", column.0)),
+            kinds: Column::new("kinds", &children.kinds),
+            parents: Column::new("parents", &children.parents),
+            nodes: Column::new("nodes", &children.nodes),
+            grafts: Column::new("grafts", &children.grafts),
+            others: Column::new("others", &children.others),
+            repeats: Column::new("repeats", &children.repeats),
+            log_probs: children.log_probs.as_ref().map(|column| Column::new("log_probs", column)),
         }
-    }
-
-    fn log_prob(&mut self) -> Result<Option<f32>, RecordError> {
-        let Some(column) = &mut self.log_probs else { return Ok(None) };
-        let mut bytes = [0; 4];
-        for byte in &mut bytes {
-            *byte = column.take()?;
-        }
-        Ok(Some(f32::from_le_bytes(bytes)).filter(|p| !p.is_nan()))
     }
 
     fn finish(self) -> Result<(), RecordError> {
-        [&self.forms, &self.parents, &self.nodes, &self.grafts, &self.others]
-            .into_iter()
-            .try_for_each(Column::finish)?;
-        [&self.origins, &self.links].into_iter().chain(&self.log_probs).try_for_each(Column::finish)
+        let Cursor { kinds, parents, nodes, grafts, others, repeats, log_probs } = self;
+        [kinds, parents, nodes, grafts, others, repeats].iter().chain(&log_probs).try_for_each(Column::finish)
     }
 }
 
-struct Decoder {
-    forms: Vec<Arc<Expr>>,
-    mse: Vec<f32>,
-    fitness: Vec<f32>,
-    /// Scored expressions met so far.
-    seen: usize,
+struct Decoder<'a> {
+    kinds: Vec<(Origin, u8, Change, bool)>,
     written: std::vec::IntoIter<Arc<Expr>>,
+    expressions: Interner,
+    /// `[expressions]`
+    exprs: Vec<Arc<Expr>>,
+    /// `[expressions]` with error and fitness that each had last.
+    scores: Vec<Option<(f32, f32)>>,
+    /// Expressions of the scores so far.
+    scored: Vec<u32>,
+    places: Column<'a>,
+    errors: Errors<'a>,
+    fitness: Column<'a>,
+    /// Whether fitness has one byte.
+    is_short: bool,
+    parsimony: f64,
+    /// An expression in the making.
+    nodes: Vec<Node>,
 }
 
-impl Decoder {
-    fn children(
-        &mut self,
-        columns: &mut Cursor,
-        size: u32,
-        parents: &[IndividualRecord],
-    ) -> Result<Vec<IndividualRecord>, RecordError> {
-        (0..size).map(|_| self.child(columns, parents)).collect()
-    }
-
-    fn child(&mut self, columns: &mut Cursor, parents: &[IndividualRecord]) -> Result<IndividualRecord, RecordError> {
-        let back = columns.forms.take()?;
-        let outside = RecordError::Index { field: "forms", index: back.into(), len: self.forms.len() };
-        let place = self.seen.checked_sub(back as usize).ok_or(outside.clone())?;
-        let expr = self.forms.get(place).ok_or(outside)?.clone();
-        self.seen += usize::from(back == 0);
-        let origin = columns.origins.take()?;
-        let link = columns.links.take()?;
-        let of = match link & 3 {
-            0 => Parents::None,
-            1 => Parents::One(columns.parents.take()?),
-            2 => Parents::Two(columns.parents.take()?, columns.parents.take()?),
-            _ => return Err(RecordError::Code { field: "links", code: link }),
+impl<'a> Decoder<'a> {
+    fn new(record: &'a Record, parsimony: f64) -> Result<Self, RecordError> {
+        let kind = |&Kind(origin, parents, change, score): &Kind| {
+            let code = |field, code| RecordError::Code { field, code };
+            let origin = *Origin::ALL.get(usize::from(origin)).ok_or(code("kinds", origin))?;
+            let change = *Change::ALL.get(usize::from(change)).ok_or(code("kinds", change))?;
+            if parents > 2 || score > 1 {
+                return Err(code("kinds", parents.max(score)));
+            }
+            Ok((origin, parents, change, score == 1))
         };
-        Ok(IndividualRecord {
-            expr,
-            mse: self.mse[place],
-            fitness: self.fitness[place],
-            origin: *Origin::ALL
-                .get(usize::from(origin))
-                .ok_or(RecordError::Code { field: "origins", code: origin })?,
-            parents: of,
-            edit: self.edit(link, of, columns, parents)?,
-            log_prob: columns.log_prob()?,
+        let Scores { errors, mse, fitness, .. } = &record.scores;
+        // An error takes at least one byte of the column.
+        let is_short = fitness.0.len() == errors.0.iter().filter(|&&byte| byte < 128).count();
+        Ok(Decoder {
+            kinds: record.kinds.iter().map(kind).collect::<Result<_, _>>()?,
+            written: record.written.decode().map_err(in_field("written"))?.into_iter(),
+            expressions: Interner::default(),
+            exprs: Vec::new(),
+            scores: Vec::new(),
+            scored: Vec::new(),
+            places: Column::new("errors", errors),
+            errors: Errors::new(mse),
+            fitness: Column::new("fitness", fitness),
+            is_short,
+            parsimony,
+            nodes: Vec::new(),
         })
     }
 
-    fn edit(
+    /// The individuals of a generation with the numbers of their expressions.
+    fn children(
         &mut self,
-        link: u8,
-        of: Parents,
-        columns: &mut Cursor,
-        parents: &[IndividualRecord],
-    ) -> Result<Option<Edit<'static>>, RecordError> {
-        let bad = RecordError::Code { field: "links", code: link };
-        let mut of = of.iter();
-        let (first, second) = (of.next(), of.next());
-        let code = link >> 2;
-        let parent = match code {
-            NO_EDIT => return Ok(None),
-            GRAFT | WRITE | COPY => first.ok_or(bad.clone())?,
-            GRAFT_OTHERS | WRITE_OTHER => columns.others.take()?,
-            _ => return Err(bad),
-        };
-        if code == COPY {
-            in_range("parents", parent, parents.len())?;
-            return Ok(Some(Edit::copy(parent, &parents[parent as usize].expr)));
+        columns: &mut Cursor<'_>,
+        size: u32,
+        before: &[u32],
+    ) -> Result<(Vec<IndividualRecord>, Vec<u32>), RecordError> {
+        // A damaged size must not ask for more memory than the record has individuals.
+        let expected = (size as usize).min(columns.kinds.len());
+        let (mut individuals, mut ids) = (Vec::with_capacity(expected), Vec::with_capacity(expected));
+        for _ in 0..size {
+            let (individual, id) = self.child(columns, before)?;
+            individuals.push(individual);
+            ids.push(id);
         }
-        let node = columns.nodes.take()?;
-        let replacement = match code {
-            GRAFT | GRAFT_OTHERS => Replacement::Donor {
-                parent: if code == GRAFT { second.ok_or(bad)? } else { columns.others.take()? },
-                node: columns.grafts.take()?,
-            },
-            _ => {
-                let tree = self.written.next().ok_or(RecordError::Column { field: "written", short: true })?;
-                Replacement::Written(Cow::Owned(Arc::unwrap_or_clone(tree)))
-            }
-        };
-        Ok(Some(Edit { parent, node, replacement }))
+        Ok((individuals, ids))
     }
 
-    fn labels(&mut self, labels: Labels, trajectory: &Trajectory) -> Result<LabelSet, RecordError> {
-        let n_states = labels.generations.len();
-        same_length("labels.hashes", n_states, labels.hashes.len())?;
-        same_length("labels.sizes", n_states, labels.sizes.len())?;
-        let n_labels = labels.children.origins.0.len();
-        let gain_parent = labels.gain_parent.floats("labels.gain_parent", n_labels)?;
-        let gain_best = labels.gain_best.floats("labels.gain_best", n_labels)?;
-        let weight = labels.weight.floats("labels.weight", n_labels)?;
-        let mut columns = Cursor::new(labels.children);
+    fn child(&mut self, columns: &mut Cursor<'_>, before: &[u32]) -> Result<(IndividualRecord, u32), RecordError> {
+        let kind = columns.kinds.number()?;
+        let outside = RecordError::Index { field: "kinds", index: kind.into(), len: self.kinds.len() };
+        let (origin, n_parents, change, is_scored) = *self.kinds.get(kind as usize).ok_or(outside)?;
+        let mut parent = || {
+            let parent = columns.parents.number()?;
+            in_range("parents", parent, before.len()).map(|()| parent)
+        };
+        let parents = match n_parents {
+            0 => Parents::None,
+            1 => Parents::One(parent()?),
+            _ => Parents::Two(parent()?, parent()?),
+        };
+        let (id, edit) = self.change(change, parents, columns, before)?;
+        if is_scored {
+            let mse = self.errors.next(&mut self.places)?;
+            let fitness = if self.is_short {
+                let size = self.exprs[id as usize].size();
+                stepped(expected_fitness(mse, size, self.parsimony), self.fitness.byte()?)
+            } else {
+                self.fitness.float()?
+            };
+            self.scores[id as usize] = Some((mse, fitness));
+            self.scored.push(id);
+        }
+        let expr = self.exprs[id as usize].clone();
+        let Some((mse, fitness)) = self.scores[id as usize] else {
+            return Err(RecordError::Unscored { expression: expr.to_string() });
+        };
+        let log_prob = match &mut columns.log_probs {
+            Some(column) => Some(column.float()?).filter(|p| !p.is_nan()),
+            None => None,
+        };
+        Ok((IndividualRecord { expr, mse, fitness, origin, parents, edit, log_prob }, id))
+    }
+
+    /// The number of an individual's expression, and the edit that made it.
+    fn change(
+        &mut self,
+        change: Change,
+        parents: Parents,
+        columns: &mut Cursor<'_>,
+        before: &[u32],
+    ) -> Result<(u32, Option<Edit<'static>>), RecordError> {
+        let mut of = parents.iter();
+        let missing = RecordError::Column { field: "parents", short: true };
+        let (first, second) = (of.next().ok_or(missing.clone()), of.next().ok_or(missing));
+        let parent = match change {
+            Change::Written => {
+                let expr = self.next_written()?;
+                self.nodes.clear();
+                self.nodes.extend_from_slice(expr.nodes());
+                return Ok((self.intern(|_| Ok(expr))?, None));
+            }
+            Change::Repeat => {
+                let back = columns.repeats.number()?;
+                let len = self.scored.len();
+                let outside = RecordError::Index { field: "repeats", index: back.into(), len };
+                let place = len.checked_sub(back as usize).filter(|&place| place < len).ok_or(outside)?;
+                return Ok((self.scored[place], None));
+            }
+            Change::Carried => return Ok((before[first? as usize], None)),
+            Change::Copy => {
+                let first = first?;
+                let id = before[first as usize];
+                return Ok((id, Some(Edit::copy(first, &self.exprs[id as usize]))));
+            }
+            Change::Graft | Change::Write => first?,
+            Change::GraftOthers | Change::WriteOther => columns.others.number()?,
+        };
+        let node = columns.nodes.number()?;
+        in_range("others", parent, before.len())?;
+        let tree = &self.exprs[before[parent as usize] as usize];
+        in_range("nodes", node, tree.size())?;
+        let start = tree.subtree_start(node as usize);
+        self.nodes.clear();
+        self.nodes.extend_from_slice(&tree.nodes()[..start]);
+        let replacement = match change {
+            Change::Graft | Change::GraftOthers => {
+                let donor = if change == Change::Graft { second? } else { columns.others.number()? };
+                let node = columns.grafts.number()?;
+                in_range("others", donor, before.len())?;
+                let donor_tree = &self.exprs[before[donor as usize] as usize];
+                in_range("grafts", node, donor_tree.size())?;
+                self.nodes.extend_from_slice(donor_tree.subtree(node as usize).nodes());
+                Replacement::Donor { parent: donor, node }
+            }
+            _ => {
+                let written = self.written.next().ok_or(RecordError::Column { field: "written", short: true })?;
+                self.nodes.extend_from_slice(written.nodes());
+                Replacement::Written(Cow::Owned(Arc::unwrap_or_clone(written)))
+            }
+        };
+        self.nodes.extend_from_slice(&tree.nodes()[node as usize + 1..]);
+        if self.nodes.len() > MAX_NODES {
+            return Err(RecordError::Forms { field: "edit", source: FormError::TooLarge { form: self.exprs.len() } });
+        }
+        let id = self.intern(|nodes| Ok(Arc::new(Expr::new(nodes.to_vec()).expect("a tree in the place of a tree"))))?;
+        Ok((id, Some(Edit { parent, node, replacement })))
+    }
+
+    fn next_written(&mut self) -> Result<Arc<Expr>, RecordError> {
+        self.written.next().ok_or(RecordError::Column { field: "written", short: true })
+    }
+
+    /// The number of the expression in `self.nodes`.
+    fn intern(
+        &mut self,
+        expr: impl FnOnce(&[Node]) -> Result<Arc<Expr>, RecordError>,
+    ) -> Result<u32, RecordError> {
+        let (id, is_new) = self.expressions.intern(&self.nodes);
+        if is_new {
+            self.exprs.push(expr(&self.nodes)?);
+            self.scores.push(None);
+        }
+        Ok(id)
+    }
+
+    fn labels(
+        &mut self,
+        labels: &Labels,
+        trajectory: &Trajectory,
+        ids: &[Vec<u32>],
+    ) -> Result<LabelSet, RecordError> {
+        let mut columns = Cursor::new(&labels.children);
+        let number = |field, bytes| Column::new(field, bytes);
+        let (mut generations, mut sizes) =
+            (number("labels.generations", &labels.generations), number("labels.sizes", &labels.sizes));
+        let (mut gain_parent, mut gain_best, mut weight) = (
+            number("labels.gain_parent", &labels.gain_parent),
+            number("labels.gain_best", &labels.gain_best),
+            number("labels.weight", &labels.weight),
+        );
         let mut states = Vec::new();
-        let mut at = 0;
-        for ((&generation, &state_hash), &size) in labels.generations.iter().zip(&labels.hashes).zip(&labels.sizes) {
-            let parents = labelled_state(trajectory, generation)?;
+        for &state_hash in &labels.hashes {
+            let generation = generations.number()?;
+            labelled_state(trajectory, generation)?;
+            let before = &ids[(generation - trajectory.generations[0].generation) as usize];
             let mut children = Vec::new();
-            for child in self.children(&mut columns, size, parents)? {
-                children.push(Label {
-                    child,
-                    gain_parent: gain_parent[at],
-                    gain_best: gain_best[at],
-                    weight: weight[at],
-                });
-                at += 1;
+            for child in self.children(&mut columns, sizes.number()?, before)?.0 {
+                let (gain_parent, gain_best) = (gain_parent.float()?, gain_best.float()?);
+                children.push(Label { child, gain_parent, gain_best, weight: weight.float()? });
             }
             states.push(StateLabels { generation, state_hash, children });
         }
         columns.finish()?;
-        Ok(LabelSet { mode: labels.mode, params: labels.params, source: labels.source, states })
+        [generations, sizes, gain_parent, gain_best, weight].iter().try_for_each(Column::finish)?;
+        Ok(LabelSet { mode: labels.mode.clone(), params: labels.params, source: labels.source.clone(), states })
+    }
+
+    fn finish(&self) -> Result<(), RecordError> {
+        let long = |field| Err(RecordError::Column { field, short: false });
+        if self.written.len() > 0 {
+            return long("written");
+        }
+        if self.errors.seen < self.errors.mse.len() {
+            return long("mse");
+        }
+        [&self.places, &self.fitness].into_iter().try_for_each(Column::finish)
     }
 }
 
-fn in_field(field: &'static str) -> impl FnOnce(FormError) -> RecordError {
+pub(crate) fn in_field(field: &'static str) -> impl FnOnce(FormError) -> RecordError {
     move |source| RecordError::Forms { field, source }
 }
 
-fn in_range(field: &'static str, index: u32, len: usize) -> Result<(), RecordError> {
+pub(crate) fn in_range(field: &'static str, index: u32, len: usize) -> Result<(), RecordError> {
     if (index as usize) < len { Ok(()) } else { Err(RecordError::Index { field, index: index.into(), len }) }
 }
 
-fn same_length(field: &'static str, expected: usize, found: usize) -> Result<(), RecordError> {
+pub(crate) fn same_length(field: &'static str, expected: usize, found: usize) -> Result<(), RecordError> {
     if expected == found { Ok(()) } else { Err(RecordError::Length { field, expected, found }) }
 }
 
@@ -604,6 +964,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// As it goes into a file.
+    fn encode(trajectory: &Trajectory) -> Result<Record, RecordError> {
+        let mut record = Record::encode(trajectory)?;
+        record.shorten_fitness(0.01);
+        Ok(record)
+    }
 
     fn bytes(record: &Record) -> Vec<u8> {
         rmp_serde::to_vec_named(record).expect("a record is MessagePack")
@@ -634,6 +1001,8 @@ mod tests {
             individual("x0 + 2", Origin::Crossover, Parents::Two(0, 1), graft(0, 2, 0, 2)),
             individual("x1", Origin::Learner, Parents::None, graft(0, 2, 1, 0)),
             individual("2.5", Origin::Fallback, Parents::Two(1, 0), written(0, 2, "2.5")),
+            individual("x0 + sin(x0)", Origin::Learner, Parents::Two(1, 0), None),
+            IndividualRecord { mse: 2.5, ..individual("x0 + x1", Origin::Learner, Parents::None, None) },
         ];
         let child = individual("x0 + x1", Origin::Crossover, Parents::Two(0, 1), graft(0, 1, 1, 0));
         let labels = LabelSet {
@@ -667,11 +1036,15 @@ mod tests {
     #[test]
     fn every_kind_of_edit_round_trips() {
         let trajectory = example();
-        let record = Record::encode(&trajectory, 0.01).expect("it keeps the rules");
-        let codes: Vec<u8> = record.individuals.links.0.iter().map(|link| link >> 2).collect();
-        let orphans = [NO_EDIT; 2];
-        assert_eq!(codes[..2], orphans);
-        assert_eq!(codes[2..], [NO_EDIT, GRAFT, WRITE, COPY, GRAFT_OTHERS, WRITE_OTHER]);
+        let record = encode(&trajectory).expect("it keeps the rules");
+        let kinds = record.individuals.kinds.0.iter().map(|&kind| record.kinds[usize::from(kind)]);
+        let changes: Vec<Change> = kinds.clone().map(|kind| Change::ALL[usize::from(kind.2)]).collect();
+        assert_eq!(changes[..2], [Change::Written; 2]);
+        let [_, graft, write, copy, graft_others, write_other, carried, repeat] = Change::ALL;
+        assert_eq!(changes[2..], [carried, graft, write, copy, graft_others, write_other, repeat, repeat]);
+        let scored: Vec<u8> = kinds.map(|kind| kind.3).collect();
+        assert_eq!(scored, [1, 1, 0, 1, 1, 0, 0, 1, 0, 1], "a score stands where it is new");
+        assert_eq!(record.scores.mse.0.len(), 8, "equal errors stand there once");
         assert_eq!(record.decode(0.01).expect("what was written"), trajectory);
     }
 
@@ -680,12 +1053,12 @@ mod tests {
         let refused = |change: fn(&mut Trajectory)| {
             let mut trajectory = example();
             change(&mut trajectory);
-            Record::encode(&trajectory, 0.01).expect_err("a broken rule").to_string()
+            encode(&trajectory).expect_err("a broken rule").to_string()
         };
         assert_eq!(refused(|t| t.generations.clear()), "generations: empty");
         assert_eq!(refused(|t| t.generations[0].individuals.clear()), "individuals: empty");
         assert_eq!(refused(|t| t.generations[1].generation = 9), "generations: expected number 8, found 9");
-        assert_eq!(refused(|t| t.generations[1].best_index = 6), "best: 6 is out of range, there are 6");
+        assert_eq!(refused(|t| t.generations[1].best_index = 8), "best: 8 is out of range, there are 8");
         let parents = "parents: 2 is out of range, there are 2";
         assert_eq!(refused(|t| t.generations[1].individuals[0].parents = Parents::One(2)), parents);
         assert_eq!(refused(|t| t.labels[0].states[0].children[0].child.parents = Parents::One(2)), parents);
@@ -699,52 +1072,74 @@ mod tests {
         );
         let state = "labels.generations: 9 is out of range, there are 2";
         assert_eq!(refused(|t| t.labels[0].states[0].generation = 9), state);
+        let edit = "edit: it does not make (x0 + x0)";
+        for index in [1, 2, 3] {
+            let mut trajectory = example();
+            trajectory.generations[1].individuals[index].expr = Arc::new("x0 + x0".parse().expect("an expression"));
+            assert_eq!(encode(&trajectory).expect_err("a wrong edit").to_string(), edit);
+        }
+        let label = |t: &mut Trajectory| t.labels[0].states[0].children[0].child.expr = Arc::new("x0 + x0".parse().unwrap());
+        assert_eq!(refused(label), edit);
     }
 
     #[test]
     fn columns_of_wrong_length_are_refused_by_field() {
         let refused = |change: fn(&mut Record)| {
-            let mut record = Record::encode(&example(), 0.01).expect("it keeps the rules");
+            let mut record = encode(&example()).expect("it keeps the rules");
             change(&mut record);
             record.decode(0.01).expect_err("a wrong column").to_string()
         };
-        assert_eq!(refused(|r| r.mse.0.truncate(5)), "mse: expected 20 values, found 5");
-        assert_eq!(refused(|r| r.best.push(0)), "best: expected 2 values, found 3");
-        assert_eq!(refused(|r| r.sizes[1] = 7), "forms: too short");
-        assert_eq!(refused(|r| r.sizes[1] = 5), "forms: too long");
-        assert_eq!(refused(|r| r.individuals.nodes.push(0)), "nodes: too long");
-        assert_eq!(refused(|r| r.individuals.forms[0] = 1), "forms: 1 is out of range, there are 5");
-        assert_eq!(refused(|r| r.individuals.origins.0[0] = 99), "origins: unknown code 99");
-        assert_eq!(refused(|r| r.individuals.links.0[0] = 3), "links: unknown code 3");
-        assert_eq!(refused(|r| r.labels[0].hashes.clear()), "labels.hashes: expected 1 values, found 0");
+        assert_eq!(refused(|r| r.scores.mse.0.truncate(5)), "mse: too short");
+        assert_eq!(refused(|r| r.scores.mse.0.extend([0; 4])), "mse: too long");
+        assert_eq!(refused(|r| r.scores.fitness.0.push(0)), "fitness: too long");
+        assert_eq!(refused(|r| r.best.0.push(0)), "best: too long");
+        assert_eq!(refused(|r| r.sizes.0[1] = 9), "kinds: too short");
+        assert_eq!(refused(|r| r.sizes.0[1] = 7), "kinds: too long");
+        assert_eq!(refused(|r| r.individuals.nodes.0.push(0)), "nodes: too long");
+        assert_eq!(refused(|r| r.individuals.nodes.0[0] = 3), "nodes: 3 is out of range, there are 3");
+        assert_eq!(refused(|r| r.individuals.grafts.0[0] = 1), "grafts: 1 is out of range, there are 1");
+        assert_eq!(refused(|r| r.individuals.parents.0[0] = 2), "parents: 2 is out of range, there are 2");
+        assert_eq!(refused(|r| r.individuals.others.0[1] = 2), "others: 2 is out of range, there are 2");
+        assert_eq!(refused(|r| r.individuals.repeats.0[0] = 9), "repeats: 9 is out of range, there are 5");
+        assert_eq!(refused(|r| r.individuals.repeats.0[0] = 0), "repeats: 0 is out of range, there are 5");
+        assert_eq!(refused(|r| r.individuals.kinds.0[0] = 99), "kinds: 99 is out of range, there are 9");
+        assert_eq!(refused(|r| r.kinds[0].0 = 99), "kinds: unknown code 99");
+        assert_eq!(refused(|r| r.kinds[0].1 = 3), "kinds: unknown code 3");
+        assert_eq!(refused(|r| r.kinds[0].2 = 8), "kinds: unknown code 8");
+        assert_eq!(refused(|r| r.kinds[0].3 = 0), "scores: there is none of (x0 + 2.0)");
+        assert_eq!(refused(|r| r.labels[0].hashes.clear()), "kinds: too long");
         assert_eq!(refused(|r| r.first_generation = u32::MAX), "generations: numbers go beyond 4294967295");
         assert_eq!(refused(|r| r.primitives.operators[1] = "sinh".into()), "primitives: there is no operator \"sinh\"");
         assert_eq!(
             refused(|r| (r.primitives.constants, r.primitives.variables) = (vec![], 0)),
             "primitives: a primitive set needs at least one variable or constant"
         );
-        let written = refused(|r| r.written = FormTable::default());
-        assert_eq!(written, "written: too short");
+        assert_eq!(refused(|r| r.written = FormTable::default()), "written: too short");
     }
 
     #[test]
     fn fitnesses_that_follow_from_errors_take_a_byte() {
-        let score = |mse: f64, size: usize| {
-            let fitness = if mse.is_finite() { -mse - 0.01 * size as f64 } else { INVALID_FITNESS };
-            Score { mse: mse as f32, fitness: fitness as f32, size }
+        let mut trajectory = example();
+        let individuals = &mut trajectory.generations[0].individuals;
+        let scored = |mse: f64, expr: Arc<Expr>| {
+            let fitness = if mse.is_finite() { -mse - 0.01 * expr.size() as f64 } else { INVALID_FITNESS };
+            IndividualRecord { mse: mse as f32, fitness: fitness as f32, expr, ..example().generations[0].individuals[0].clone() }
         };
-        let mut scores: Vec<Score> =
-            (0..2000).map(|i| score(1.7_f64.powi(i / 10 - 100) / 3.0, i as usize % 25)).collect();
-        scores.push(score(f64::INFINITY, 3));
-        scores.push(score(0.0, 0));
-        let steps = fitness_steps(&scores, 0.01).expect("every one of them does");
-        assert!(steps.0.iter().any(|&s| s != 0), "rounding has to be corrected somewhere");
-        for (score, &steps) in scores.iter().zip(&steps.0) {
-            let fitness = stepped(expected_fitness(score.mse, score.size, 0.01), steps);
-            assert_eq!(fitness.to_bits(), score.fitness.to_bits());
+        for i in 0..2000_u16 {
+            let expr = (0..i % 25).fold(Expr::var(i), |expr, _| Expr::unary(Op::Sin, &expr));
+            individuals.push(scored(1.7_f64.powi(i32::from(i) / 10 - 100) / 3.0, Arc::new(expr)));
         }
-        scores[7].fitness += 0.5;
-        assert_eq!(fitness_steps(&scores, 0.01), None);
+        individuals.push(scored(f64::INFINITY, Arc::new(Expr::constant(7.0))));
+        individuals.push(scored(0.0, Arc::new(Expr::constant(8.0))));
+        // The other individuals of the example do not follow.
+        assert_eq!(encode(&trajectory).expect("it keeps the rules").scores.fitness.0.len() % 4, 0);
+        trajectory.generations.truncate(1);
+        trajectory.labels.clear();
+        trajectory.generations[0].individuals.drain(..2);
+        let record = encode(&trajectory).expect("it keeps the rules");
+        assert_eq!(record.scores.fitness.0.len(), 2002);
+        assert!(record.scores.fitness.0.iter().any(|&s| s != 0), "rounding has to be corrected somewhere");
+        assert_eq!(record.decode(0.01).expect("what was written"), trajectory);
     }
 
     /// A trajectory that keeps the rules, with every value drawn.
@@ -803,7 +1198,7 @@ mod tests {
         let [a, b, kind, node, donor, graft] = numbers.map(u32::from);
         let index = |n: u32| n % previous.len() as u32;
         let node_of = |parent: u32, n: u32| n % previous[parent as usize].expr.size() as u32;
-        let (mut parents, mut edit) = (Parents::None, None);
+        let (mut parents, mut edit, mut expr) = (Parents::None, None, Arc::new(expr));
         if !previous.is_empty() {
             parents = match kind % 3 {
                 0 => Parents::None,
@@ -827,16 +1222,27 @@ mod tests {
             };
         }
         let log_prob = (log_prob > 0).then(|| f32::from(log_prob));
+        let tree = |parent: u32| &previous[parent as usize].expr;
+        if let Some(Edit { parent, node, replacement }) = &edit {
+            expr = Arc::new(match replacement {
+                Replacement::Donor { parent: donor, node: graft } => {
+                    tree(*parent).replaced(*node as usize, tree(*donor).subtree(*graft as usize))
+                }
+                Replacement::Written(written) => tree(*parent).replaced(*node as usize, written),
+            });
+        } else if kind % 3 == 1 && !previous.is_empty() {
+            expr = tree(index(a)).clone(); // most often without an edit it is carried over
+        }
         // NaN scores would not be equal to themselves; the engine writes none.
         let number = |x: f32| if x.is_nan() { f32::INFINITY } else { x };
         let (mse, fitness, origin) = (number(mse), number(fitness), Origin::ALL[origin]);
-        IndividualRecord { expr: Arc::new(expr), mse, fitness, origin, parents, edit, log_prob }
+        IndividualRecord { expr, mse, fitness, origin, parents, edit, log_prob }
     }
 
     proptest! {
         #[test]
         fn trajectories_round_trip(trajectory in trajectory()) {
-            let record = Record::encode(&trajectory, 0.01).expect("it keeps the rules");
+            let record = encode(&trajectory).expect("it keeps the rules");
             let record: Record = rmp_serde::from_slice(&bytes(&record)).expect("what was written");
             let decoded = record.decode(0.01).expect("what was written");
             // Gains may be NaN, so compare text.
@@ -848,7 +1254,7 @@ mod tests {
             trajectory in trajectory(),
             damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..4),
         ) {
-            let mut bytes = bytes(&Record::encode(&trajectory, 0.01).expect("it keeps the rules"));
+            let mut bytes = bytes(&encode(&trajectory).expect("it keeps the rules"));
             for (at, value) in damage {
                 let at = at.index(bytes.len());
                 bytes[at] = value;

@@ -207,17 +207,8 @@ pub fn state_hash<'a>(exprs: impl Iterator<Item = &'a Expr>) -> u64 {
 
 impl From<Member<'_>> for IndividualRecord {
     fn from(individual: Member<'_>) -> Self {
-        IndividualRecord::of(individual, &[])
-    }
-}
-
-impl IndividualRecord {
-    /// A record that shares the expression with a parent of the same form. `before`: the generation before.
-    pub(crate) fn of(individual: Member<'_>, before: &[IndividualRecord]) -> Self {
-        let parents = individual.parents.iter().filter_map(|parent| before.get(parent as usize));
-        let same = parents.map(|parent| &parent.expr).find(|expr| ****expr == *individual.tree);
         IndividualRecord {
-            expr: same.map_or_else(|| Arc::new(individual.tree.to_owned()), Arc::clone),
+            expr: Arc::new(individual.tree.to_owned()),
             mse: individual.score.mse as f32,
             fitness: individual.score.fitness as f32,
             origin: individual.origin,
