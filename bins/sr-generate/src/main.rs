@@ -1,4 +1,4 @@
-//! `sr-generate`: problem sets from a random generator, the named suites, a CSV file or a list of formulas.
+//! `sr-generate`: problem sets from a random generator, the named suites, a CSV or Parquet file or a list of formulas.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,8 +9,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::json;
 use sr_cli::{Common, Exit};
 use sr_problems::{
-    FormulaOptions, Generator, ProblemSet, RandomParams, from_csv, from_formulas, parse_constants, parse_operators,
-    suite,
+    FormulaOptions, Generator, ProblemSet, RandomParams, from_formulas, from_table, parse_constants, parse_operators,
+    suite, suite_names,
 };
 
 #[global_allocator]
@@ -33,12 +33,12 @@ struct Args {
 enum Source {
     /// Random expressions; the first problems are the same however many there are
     Random(Random),
-    /// A named suite of published problems: ultra-simple, simple, harder or nguyen
+    /// A named suite of published problems
     Suite {
-        /// The suite
+        #[arg(help = format!("The suite: {}", suite_names().collect::<Vec<_>>().join(", ")))]
         name: String,
     },
-    /// One's own data: a CSV file with a header row and numbers
+    /// One's own data: a CSV file with a header row, or a Parquet file; every column numbers
     Csv {
         /// The file
         file: PathBuf,
@@ -148,7 +148,7 @@ fn make(args: &Args) -> anyhow::Result<(ProblemSet, String)> {
         }
         Source::Suite { name } => Ok((suite(name, seed)?, format!("{name}.sr"))),
         Source::Csv { file, target, operators, constants } => {
-            let set = from_csv(file, target, parse_operators(operators)?, parse_constants(constants)?)?;
+            let set = from_table(file, target, parse_operators(operators)?, parse_constants(constants)?)?;
             Ok((set, named_after(file)?))
         }
         Source::Formulas { file, operators, constants, points, range } => {

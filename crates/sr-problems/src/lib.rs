@@ -1,7 +1,7 @@
 //! Problem sets: named suites and random problems, each an expression with sampled points.
 //!
 //! A [`Problem`] is what a search is asked: points, operators and constants, and the formula behind them where it is
-//! known. [`suite`] gives the published ones, a [`Generator`] random ones, [`from_csv`] and [`from_formulas`] one's
+//! known. [`suite`] gives the published ones, a [`Generator`] random ones, [`from_table`] and [`from_formulas`] one's
 //! own; a [`ProblemSet`] is the file of any of them.
 //!
 //! ```
@@ -25,6 +25,7 @@
 mod error;
 mod mixture;
 mod own;
+mod parquet;
 mod primitives;
 mod problem;
 mod random;
@@ -34,7 +35,7 @@ mod suite;
 
 pub use error::Error;
 pub use mixture::{Component, Mixture, Noise};
-pub use own::{FormulaOptions, from_csv, from_formulas};
+pub use own::{FormulaOptions, from_csv, from_formulas, from_parquet, from_table};
 pub use primitives::{ARITH, parse_constants, parse_operators};
 pub use problem::Problem;
 pub use random::{Generator, Preset, RandomParams};
