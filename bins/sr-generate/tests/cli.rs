@@ -8,6 +8,7 @@ use std::sync::Arc;
 use parquet::data_type::DoubleType;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
+use sr_problems::{Blocklist, ProblemSet};
 use tempfile::tempdir;
 
 fn generate(folder: &Path, args: &[&str]) -> Output {
@@ -87,6 +88,8 @@ fn mistakes_are_told_in_one_line_and_leave_files_alone() {
         (&["random", "--constants", "1.0,one"], "constant \"one\" is not a finite number"),
         (&["random", "--complexity", "2"], "complexity is 2"),
         (&["random", "--preset", "e2e", "--complexity", "0.5"], "--complexity goes with --preset arith"),
+        (&["random", "--exclude", "nguyen13"], "\"nguyen13\" is neither a file nor a suite"),
+        (&["random", "--exclude", "r", "flow.csv"], "flow.csv: "),
         (&["suite", "nguyen13"], "expected one of ultra-simple, simple, harder, nguyen, keijzer"),
         (&["csv", "flow.csv", "--target", "y"], "row 2 (line 3), column a: \"low\""),
         (&["csv", "flow.csv", "--target", "z"], "the columns are a, y"),
@@ -106,6 +109,30 @@ fn the_suites_are_named_by_the_help() {
     for name in sr_problems::suite_names() {
         assert!(help.contains(name), "{name}: {help}");
     }
+}
+
+#[test]
+fn excluded_formulas_are_dropped_and_counted() {
+    let folder = tempdir().unwrap();
+    let run = |count: &str, exclude: &[&str], out: &str| {
+        let args = ["random", "--complexity", "0.25", "--count", count, "--out", out, "--json"];
+        let output = generate(folder.path(), &[&args, exclude].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (ProblemSet::read(folder.path().join(out)).unwrap(), result["excluded"].as_u64().unwrap())
+    };
+    let (test, none) = run("5", &[], "test.sr");
+    assert_eq!(none, 0);
+    let test_file = folder.path().join("test.sr").display().to_string();
+    let exclude = ["--exclude", &test_file, "nguyen", "--exclude", "simple"];
+    let (set, excluded) = run("60", &exclude, "train.sr");
+    assert!(excluded >= 5, "{excluded}");
+    let blocklist = Blocklist::of([&*test_file, "nguyen", "simple"]).unwrap();
+    assert!(set.problems.iter().all(|problem| !blocklist.contains(problem.source.as_ref().unwrap())));
+    assert!(test.problems.iter().all(|problem| blocklist.contains(problem.source.as_ref().unwrap())));
+    assert_eq!(run("20", &exclude, "few.sr").0.problems, set.problems[..20]);
+    let text = generate(folder.path(), &["random", "--complexity", "0.25", "--count", "60", "--exclude", "test.sr"]);
+    assert!(String::from_utf8(text.stdout).unwrap().contains("excluded expressions"));
 }
 
 #[test]

@@ -43,9 +43,11 @@ pub enum Error {
     /// The `e2e` preset writes `a + b * u`, which has to be expressible.
     #[error("the e2e preset writes affine constants and needs + and * among the operators")]
     NoAffineOperators,
-    /// Nothing valid was found: the operators hardly ever give finite values or use all variables.
+    /// Nothing valid was found: the operators hardly ever give finite values or use all variables, or nearly all that
+    /// can be made of them is excluded.
     #[error(
-        "problem {index}: none of {attempts} expressions is finite everywhere and uses all {n_variables} variables"
+        "problem {index}: none of {attempts} expressions is finite everywhere, uses all {n_variables} variables and is \
+         not excluded"
     )]
     NoExpression {
         /// The problem's number.
@@ -61,6 +63,18 @@ pub enum Error {
     #[error("unknown suite \"{name}\"; expected one of {}", crate::suite_names().collect::<Vec<_>>().join(", "))]
     UnknownSuite {
         /// What was asked for.
+        name: String,
+    },
+    /// What was to be excluded is neither a suite nor a file.
+    #[error("\"{name}\" is neither a file nor a suite; the suites are {}", crate::suite_names().collect::<Vec<_>>().join(", "))]
+    NoSuchSource {
+        /// What was asked for.
+        name: String,
+    },
+    /// A problem set whose formulas were to be excluded has none.
+    #[error("{name}: no formulas to exclude")]
+    NothingToExclude {
+        /// The set.
         name: String,
     },
     /// A formula has no finite value where it is sampled.

@@ -2,7 +2,7 @@
 //!
 //! A [`Problem`] is what a search is asked: points, operators and constants, and the formula behind them where it is
 //! known. [`suite`] gives the published ones, a [`Generator`] random ones, [`from_table`] and [`from_formulas`] one's
-//! own; a [`ProblemSet`] is the file of any of them.
+//! own; a [`ProblemSet`] is the file of any of them. A [`Blocklist`] keeps formulas that will be a test out of the others.
 //!
 //! ```
 //! use sr_problems::{Generator, RandomParams, parse_constants, parse_operators};
@@ -23,6 +23,7 @@
 //! This crate does not solve problems and does not split them into training and validation sets.
 
 mod error;
+mod fingerprint;
 mod mixture;
 mod own;
 mod parquet;
@@ -34,6 +35,7 @@ mod set;
 mod suite;
 
 pub use error::Error;
+pub use fingerprint::{Blocklist, Exclusion, Fingerprint};
 pub use mixture::{Component, Mixture, Noise};
 pub use own::{FormulaOptions, from_csv, from_formulas, from_parquet, from_table};
 pub use primitives::{ARITH, parse_constants, parse_operators};
