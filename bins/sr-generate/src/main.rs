@@ -1,7 +1,8 @@
-//! `sr-generate`: problem sets from a random generator, the named suites, a CSV file or a list of formulas.
+//! `sr-generate`: problem sets from a random generator, the named suites, a CSV or Parquet file or a list of formulas.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
@@ -9,8 +10,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::json;
 use sr_cli::{Common, Exit};
 use sr_problems::{
-    FormulaOptions, Generator, ProblemSet, RandomParams, from_csv, from_formulas, parse_constants, parse_operators,
-    suite,
+    Blocklist, FormulaOptions, Generator, ProblemSet, RandomParams, from_formulas, from_table, parse_constants,
+    parse_operators, suite, suite_names,
 };
 
 #[global_allocator]
@@ -33,12 +34,12 @@ struct Args {
 enum Source {
     /// Random expressions; the first problems are the same however many there are
     Random(Random),
-    /// A named suite of published problems: ultra-simple, simple, harder or nguyen
+    /// A named suite of published problems
     Suite {
-        /// The suite
+        #[arg(help = format!("The suite: {}", suite_names().collect::<Vec<_>>().join(", ")))]
         name: String,
     },
-    /// One's own data: a CSV file with a header row and numbers
+    /// One's own data: a CSV file with a header row, or a Parquet file; every column numbers
     Csv {
         /// The file
         file: PathBuf,
@@ -98,6 +99,9 @@ struct Random {
     /// Expressions with a |y| of this or more are dropped [default: 1e18]
     #[arg(long, value_name = "Y")]
     max_y: Option<f64>,
+    /// Suites and problem files whose formulas are kept out, however they are written and their variables called
+    #[arg(long, num_args = 1.., value_name = "SUITE|FILE")]
+    exclude: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -113,7 +117,7 @@ fn main() -> ExitCode {
         let started = Instant::now();
         let args = Args::parse();
         args.common.init()?;
-        let (set, default_name) = make(&args)?;
+        let (set, default_name, excluded) = make(&args)?;
         let out = args.out.unwrap_or_else(|| default_name.into());
         set.write(&out)?;
         sr_cli::write_run_file(&out, &args.common, started)?;
@@ -123,16 +127,18 @@ fn main() -> ExitCode {
             "problems": set.problems.len(),
             "points": points,
             "fingerprint": format!("{:016x}", set.fingerprint()),
+            "excluded": excluded.unwrap_or(0),
             "out": out.display().to_string(),
         });
-        let text = format!("{}: {} problems, {points} points", out.display(), set.problems.len());
+        let dropped = excluded.map_or_else(String::new, |n| format!(", {n} excluded expressions drawn anew"));
+        let text = format!("{}: {} problems, {points} points{dropped}", out.display(), set.problems.len());
         args.common.report("sr-generate", started, result, &text)?;
         Ok(Exit::Ok)
     })
 }
 
-/// The problem set and a file name that says what it holds.
-fn make(args: &Args) -> anyhow::Result<(ProblemSet, String)> {
+/// The problem set, a file name that says what it holds, and how many expressions were excluded if any were to be.
+fn make(args: &Args) -> anyhow::Result<(ProblemSet, String, Option<u64>)> {
     let seed = args.common.seed;
     match &args.source {
         Source::Random(random) => {
@@ -141,15 +147,17 @@ fn make(args: &Args) -> anyhow::Result<(ProblemSet, String)> {
                 Some((operators, complexity)) => format!("{operators}_{}_{complexity}.sr", random.count),
                 None => format!("{}_{}.sr", params.label(), random.count),
             };
+            let blocklist = Arc::new(Blocklist::of(&random.exclude)?);
+            let generator = Generator::new(params)?.excluding(blocklist.clone());
             let bar = args.common.progress(random.count.into(), "problems");
-            let set = Generator::new(params)?.generate(random.count, || bar.inc(1))?;
+            let set = generator.generate(random.count, || bar.inc(1))?;
             bar.finish_and_clear();
-            Ok((set, name))
+            Ok((set, name, (!blocklist.is_empty()).then(|| blocklist.excluded())))
         }
-        Source::Suite { name } => Ok((suite(name, seed)?, format!("{name}.sr"))),
+        Source::Suite { name } => Ok((suite(name, seed)?, format!("{name}.sr"), None)),
         Source::Csv { file, target, operators, constants } => {
-            let set = from_csv(file, target, parse_operators(operators)?, parse_constants(constants)?)?;
-            Ok((set, named_after(file)?))
+            let set = from_table(file, target, parse_operators(operators)?, parse_constants(constants)?)?;
+            Ok((set, named_after(file)?, None))
         }
         Source::Formulas { file, operators, constants, points, range } => {
             let &[low, high] = &**range else { bail!("--range takes two numbers") };
@@ -160,7 +168,7 @@ fn make(args: &Args) -> anyhow::Result<(ProblemSet, String)> {
                 range: [low, high],
                 seed,
             };
-            Ok((from_formulas(file, &options)?, named_after(file)?))
+            Ok((from_formulas(file, &options)?, named_after(file)?, None))
         }
     }
 }

@@ -43,9 +43,11 @@ pub enum Error {
     /// The `e2e` preset writes `a + b * u`, which has to be expressible.
     #[error("the e2e preset writes affine constants and needs + and * among the operators")]
     NoAffineOperators,
-    /// Nothing valid was found: the operators hardly ever give finite values or use all variables.
+    /// Nothing valid was found: the operators hardly ever give finite values or use all variables, or nearly all that
+    /// can be made of them is excluded.
     #[error(
-        "problem {index}: none of {attempts} expressions is finite everywhere and uses all {n_variables} variables"
+        "problem {index}: none of {attempts} expressions is finite everywhere, uses all {n_variables} variables and is \
+         not excluded"
     )]
     NoExpression {
         /// The problem's number.
@@ -61,6 +63,18 @@ pub enum Error {
     #[error("unknown suite \"{name}\"; expected one of {}", crate::suite_names().collect::<Vec<_>>().join(", "))]
     UnknownSuite {
         /// What was asked for.
+        name: String,
+    },
+    /// What was to be excluded is neither a suite nor a file.
+    #[error("\"{name}\" is neither a file nor a suite; the suites are {}", crate::suite_names().collect::<Vec<_>>().join(", "))]
+    NoSuchSource {
+        /// What was asked for.
+        name: String,
+    },
+    /// A problem set whose formulas were to be excluded has none.
+    #[error("{name}: no formulas to exclude")]
+    NothingToExclude {
+        /// The set.
         name: String,
     },
     /// A formula has no finite value where it is sampled.
@@ -117,6 +131,24 @@ pub enum Error {
         /// What was found.
         source: csv::Error,
     },
+    /// The file is no Parquet file, is damaged, or is compressed in a way that is not read.
+    #[error("{}: {source}", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        source: parquet::errors::ParquetError,
+    },
+    /// A column of a Parquet file holds something else than numbers.
+    #[error("{}: column {column} holds {found}, expected numbers", path.display())]
+    NotNumeric {
+        /// The file.
+        path: PathBuf,
+        /// The column's name.
+        column: String,
+        /// What it holds.
+        found: &'static str,
+    },
     /// There is nothing below the header.
     #[error("{}: no rows of data", path.display())]
     NoRows {
@@ -157,15 +189,15 @@ pub enum Error {
         /// Fields of the row.
         found: usize,
     },
-    /// A field is text, empty, NaN, infinite, or (a variable) too large for 32 bits.
-    #[error("{}: row {row} (line {line}), column {column}: \"{text}\" is not a finite number", path.display())]
+    /// A field is text, empty, null, NaN, infinite, or (a variable) too large for 32 bits.
+    #[error("{}: row {row}{}, column {column}: \"{text}\" is not a finite number", path.display(), in_line(*line))]
     NotANumber {
         /// The file.
         path: PathBuf,
         /// The row of data, counted from 1.
         row: usize,
-        /// The line of the file, counted from 1.
-        line: u64,
+        /// The line of the file, counted from 1, if it has lines.
+        line: Option<u64>,
         /// The column's name.
         column: String,
         /// The field.
@@ -195,6 +227,15 @@ impl Error {
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Error::Io { path: path.to_owned(), source }
     }
+
+    /// For `map_err`: an [`Error::Parquet`] of this file.
+    pub(crate) fn parquet(path: &Path) -> impl Fn(parquet::errors::ParquetError) -> Self {
+        move |source| Error::Parquet { path: path.to_owned(), source }
+    }
+}
+
+fn in_line(line: Option<u64>) -> String {
+    line.map_or_else(String::new, |line| format!(" (line {line})"))
 }
 
 fn known_operators() -> String {

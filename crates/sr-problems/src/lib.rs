@@ -1,8 +1,8 @@
 //! Problem sets: named suites and random problems, each an expression with sampled points.
 //!
 //! A [`Problem`] is what a search is asked: points, operators and constants, and the formula behind them where it is
-//! known. [`suite`] gives the published ones, a [`Generator`] random ones, [`from_csv`] and [`from_formulas`] one's
-//! own; a [`ProblemSet`] is the file of any of them.
+//! known. [`suite`] gives the published ones, a [`Generator`] random ones, [`from_table`] and [`from_formulas`] one's
+//! own; a [`ProblemSet`] is the file of any of them. A [`Blocklist`] keeps formulas that will be a test out of the others.
 //!
 //! ```
 //! use sr_problems::{Generator, RandomParams, parse_constants, parse_operators};
@@ -23,8 +23,10 @@
 //! This crate does not solve problems and does not split them into training and validation sets.
 
 mod error;
+mod fingerprint;
 mod mixture;
 mod own;
+mod parquet;
 mod primitives;
 mod problem;
 mod random;
@@ -33,8 +35,9 @@ mod set;
 mod suite;
 
 pub use error::Error;
+pub use fingerprint::{Blocklist, Exclusion, Fingerprint};
 pub use mixture::{Component, Mixture, Noise};
-pub use own::{FormulaOptions, from_csv, from_formulas};
+pub use own::{FormulaOptions, from_csv, from_formulas, from_parquet, from_table};
 pub use primitives::{ARITH, parse_constants, parse_operators};
 pub use problem::Problem;
 pub use random::{Generator, Preset, RandomParams};

@@ -1,6 +1,7 @@
 //! Problems from files of one's own: data with a target column, or formulas to be sampled.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -8,9 +9,9 @@ use sr_expr::{Columns, Expr, Node, Op};
 
 use crate::primitives::in_table_order;
 use crate::sampler::to_f32;
-use crate::{ARITH, Error, Origin, Problem, ProblemSet, Sampler, SetParams};
+use crate::{ARITH, Error, Origin, Problem, ProblemSet, Sampler, SetParams, parquet};
 
-/// A set of one problem: the numbers of a CSV file with a header row.
+/// A set of one problem: the numbers of a file of one's own, Parquet if it begins like one and CSV otherwise.
 ///
 /// `target` is y in 64 bits; every other column is a variable in 32 bits, `x0`, `x1`, … in file order (the set's header
 /// keeps their names). The problem is called like the file; no seed touches it.
@@ -18,23 +19,26 @@ use crate::{ARITH, Error, Origin, Problem, ProblemSet, Sampler, SetParams};
 /// # Errors
 /// If the file cannot be read, has no rows or ragged ones, `target` is not exactly one column, or a field is not a
 /// finite number; what is missing or invalid has to be decided on by whoever knows the data.
+pub fn from_table(path: &Path, target: &str, operators: Vec<Op>, constants: Vec<f64>) -> Result<ProblemSet, Error> {
+    let mut start = Vec::new();
+    let file = fs::File::open(path).map_err(Error::io(path))?;
+    file.take(parquet::MAGIC.len() as u64).read_to_end(&mut start).map_err(Error::io(path))?;
+    let read = if start == parquet::MAGIC { from_parquet } else { from_csv };
+    read(path, target, operators, constants)
+}
+
+/// As [`from_table`], of a CSV file with a header row.
+///
+/// # Errors
+/// As [`from_table`].
 pub fn from_csv(path: &Path, target: &str, operators: Vec<Op>, constants: Vec<f64>) -> Result<ProblemSet, Error> {
-    let operators = in_table_order(operators);
     let own = || path.to_owned();
     let csv_error = |source: csv::Error| Error::Csv { path: own(), source };
     let bytes = fs::read(path).map_err(Error::io(path))?;
     // Ragged rows are let through here, because the reader's own message does not name the row of data.
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(&*bytes);
     let columns: Vec<String> = reader.headers().map_err(csv_error)?.iter().map(String::from).collect();
-    let found = columns.iter().filter(|column| *column == target).count();
-    let target_index = match columns.iter().position(|column| column == target) {
-        Some(index) if found == 1 => index,
-        _ => return Err(Error::Target { path: own(), target: target.into(), found, columns }),
-    };
-    let n_variables = columns.len() - 1;
-    if !(1..=usize::from(u16::MAX)).contains(&n_variables) {
-        return Err(Error::Variables { path: own(), found: n_variables });
-    }
+    let target_index = target_index(path, &columns, target)?;
 
     let mut values: Vec<Vec<f64>> = vec![Vec::new(); columns.len()];
     for (row, record) in (1..).zip(reader.records()) {
@@ -50,28 +54,76 @@ pub fn from_csv(path: &Path, target: &str, operators: Vec<Op>, constants: Vec<f6
             });
         }
         for (index, text) in record.iter().enumerate() {
-            let read = |value: f64| if index == target_index { value } else { to_f32(value) };
-            match text.parse().map(read) {
+            match text.parse().map(|value| kept(value, index == target_index)) {
                 Ok(value) if value.is_finite() => values[index].push(value),
                 _ => {
                     let (column, text) = (columns[index].clone(), text.into());
-                    return Err(Error::NotANumber { path: own(), row, line: line(), column, text });
+                    return Err(Error::NotANumber { path: own(), row, line: Some(line()), column, text });
                 }
             }
         }
     }
+    let variables = columns.into_iter().filter(|column| column != target).collect();
+    let origin = Origin::Csv { target: target.into(), variables };
+    one_problem(path, values, target_index, operators, constants, origin)
+}
+
+/// As [`from_table`], of a Parquet file whose columns are whole or decimal numbers, floats or booleans of any width.
+///
+/// # Errors
+/// As [`from_table`], and for a column that holds anything else.
+pub fn from_parquet(path: &Path, target: &str, operators: Vec<Op>, constants: Vec<f64>) -> Result<ProblemSet, Error> {
+    let table = parquet::Table::open(path)?;
+    let target_index = target_index(path, &table.columns, target)?;
+    let mut values = table.read()?;
+    for (index, column) in values.iter_mut().enumerate() {
+        for (row, value) in (1..).zip(column) {
+            let text = *value;
+            *value = kept(text, index == target_index);
+            if !value.is_finite() {
+                let (column, text) = (table.columns[index].clone(), format!("{text:?}"));
+                return Err(Error::NotANumber { path: path.into(), row, line: None, column, text });
+            }
+        }
+    }
+    let variables = table.columns.into_iter().filter(|column| column != target).collect();
+    let origin = Origin::Parquet { target: target.into(), variables };
+    one_problem(path, values, target_index, operators, constants, origin)
+}
+
+/// A number as problems keep it: y in 64 bits, a variable in 32.
+fn kept(value: f64, is_target: bool) -> f64 {
+    if is_target { value } else { to_f32(value) }
+}
+
+/// Which column is the target, if it is one and the others can be variables.
+fn target_index(path: &Path, columns: &[String], target: &str) -> Result<usize, Error> {
+    let found = columns.iter().filter(|column| *column == target).count();
+    let index = match columns.iter().position(|column| column == target) {
+        Some(index) if found == 1 => index,
+        _ => return Err(Error::Target { path: path.into(), target: target.into(), found, columns: columns.to_vec() }),
+    };
+    match columns.len() - 1 {
+        1..=0xffff => Ok(index),
+        found => Err(Error::Variables { path: path.into(), found }),
+    }
+}
+
+fn one_problem(
+    path: &Path,
+    mut values: Vec<Vec<f64>>,
+    target_index: usize,
+    operators: Vec<Op>,
+    constants: Vec<f64>,
+    origin: Origin,
+) -> Result<ProblemSet, Error> {
+    let operators = in_table_order(operators);
     let y = values.remove(target_index);
     if y.is_empty() {
-        return Err(Error::NoRows { path: own() });
+        return Err(Error::NoRows { path: path.into() });
     }
-    let variables = columns.into_iter().filter(|column| column != target).collect();
-    let params = SetParams {
-        operators: operators.clone(),
-        constants: constants.clone(),
-        seed: 0,
-        origin: Origin::Csv { target: target.into(), variables },
-    };
-    let x = Columns::new(y.len(), n_variables, values.concat());
+    let params = SetParams { operators: operators.clone(), constants: constants.clone(), seed: 0, origin };
+    let x = Columns::new(y.len(), values.len(), values.concat());
     let id = stem(path);
     let problem = Problem { id, source: None, x, y, operators, constants, sampler: Sampler::Fixed, seed: 0 };
     Ok(ProblemSet { params, problems: vec![problem] })

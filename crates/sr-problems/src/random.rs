@@ -5,13 +5,15 @@
 //! (preset `e2e`) affine constants. It counts if it uses all its variables and is finite on all its points; otherwise
 //! another expression is drawn.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sr_engine::random::{Key, Purpose, Rng, problem_key};
 use sr_expr::{Expr, Machine, Node, Op, Semantics, Tree};
 
 use crate::primitives::{in_table_order, names};
-use crate::{ARITH, Error, Mixture, Origin, Problem, ProblemSet, Sampler, SetParams};
+use crate::{ARITH, Blocklist, Error, Exclusion, Mixture, Origin, Problem, ProblemSet, Sampler, SetParams};
 
 /// Probability that a leaf is a listed constant, once every variable has its leaf (preset `arith`).
 const CONSTANT_PROBABILITY: f64 = 0.2;
@@ -54,6 +56,9 @@ pub struct RandomParams {
     pub max_y: f64,
     /// The seed of every problem.
     pub seed: u64,
+    /// Whose formulas were kept out, see [`Generator::excluding`], which sets it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<Exclusion>,
 }
 
 /// The two kinds of random expressions.
@@ -75,13 +80,16 @@ impl RandomParams {
     pub fn e2e(constants: Vec<f64>, seed: u64) -> Self {
         let operators = "+,-,*,abs,inv,sqrt,log,exp,sin,cos,tan,atan,pow2,pow3";
         let operators = crate::parse_operators(operators).expect("every name is in the table");
-        Self { preset: Preset::E2e, operators, constants, max_variables: 10, points: None, max_y: MAX_Y, seed }
+        let preset = Preset::E2e;
+        let exclude = Vec::new();
+        Self { preset, operators, constants, max_variables: 10, points: None, max_y: MAX_Y, seed, exclude }
     }
 
     /// Expressions of these operators and constants, with up to 3 variables.
     pub fn arith(operators: Vec<Op>, constants: Vec<f64>, complexity: f64, seed: u64) -> Self {
         let preset = Preset::Arith { complexity };
-        Self { preset, operators, constants, max_variables: 3, points: None, max_y: MAX_Y, seed }
+        let exclude = Vec::new();
+        Self { preset, operators, constants, max_variables: 3, points: None, max_y: MAX_Y, seed, exclude }
     }
 
     /// What the problems are called: `e2e`, or operators and complexity, as in `arith_c05`.
@@ -145,6 +153,7 @@ pub struct Generator {
     counts: TreeCounts,
     unary: Weighted,
     binary: Weighted,
+    blocklist: Option<Arc<Blocklist>>,
 }
 
 impl Generator {
@@ -158,7 +167,15 @@ impl Generator {
         let of_arity = |arity| Weighted::new(params.operators.iter().copied().filter(|op| op.arity() == arity));
         let (unary, binary) = (of_arity(1), of_arity(2));
         let counts = TreeCounts::new(max_binary(params.preset, params.max_variables.into()));
-        Ok(Generator { label: params.label(), params, counts, unary, binary })
+        Ok(Generator { label: params.label(), params, counts, unary, binary, blocklist: None })
+    }
+
+    /// Drops expressions that are on the list and draws others in their place, as it does with invalid ones; the list
+    /// counts them. The problems that were not on it stay as they are.
+    pub fn excluding(mut self, blocklist: Arc<Blocklist>) -> Self {
+        self.params.exclude = blocklist.sources().to_vec();
+        self.blocklist = Some(blocklist);
+        self
     }
 
     /// The first `count` problems, made in parallel on the current rayon pool; `done` is called after each.
@@ -181,7 +198,7 @@ impl Generator {
     /// one bad value drops the expression; the number of variables and of points is kept.
     ///
     /// # Errors
-    /// If 10,000 expressions in a row are not valid, as with `log` and little else.
+    /// If 10,000 expressions in a row are not valid, as with `log` and little else, or excluded.
     pub fn problem(&self, index: u32) -> Result<Problem, Error> {
         let RandomParams { preset, seed, .. } = self.params;
         let key = Key::new(seed, Purpose::Generator, problem_key("random")).slot(index);
@@ -204,7 +221,9 @@ impl Generator {
             }
             let (mixture, x) = Mixture::sample(n_variables, n_points, &mut Key { purpose: Purpose::Rows, ..key }.rng());
             machine.predict(&source, &x, Semantics::Ieee, &mut y);
-            if y.iter().all(|y| y.abs() < self.params.max_y) {
+            let is_valid = y.iter().all(|y| y.abs() < self.params.max_y);
+            let is_excluded = || self.blocklist.as_ref().is_some_and(|list| !list.is_empty() && list.excludes(&source));
+            if is_valid && !is_excluded() {
                 return Ok(Problem {
                     id: format!("{}_s{seed}_{index:06}", self.label),
                     source: Some(source),

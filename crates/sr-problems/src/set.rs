@@ -58,6 +58,13 @@ pub enum Origin {
         /// The columns that are `x0`, `x1`, …
         variables: Vec<String>,
     },
+    /// By [`from_parquet`](crate::from_parquet).
+    Parquet {
+        /// The column that is y.
+        target: String,
+        /// The columns that are `x0`, `x1`, …
+        variables: Vec<String>,
+    },
     /// By [`from_formulas`](crate::from_formulas).
     Formulas {
         /// Points of each problem.

@@ -7,11 +7,20 @@ use crate::primitives::{in_table_order, names};
 use crate::{Error, Origin, Problem, ProblemSet, Sampler, SetParams};
 
 /// Name and text of every suite.
-const SUITES: [(&str, &str); 4] = [
+const SUITES: [(&str, &str); 13] = [
     ("ultra-simple", include_str!("../../../fixtures/suites/ultra-simple.toml")),
     ("simple", include_str!("../../../fixtures/suites/simple.toml")),
     ("harder", include_str!("../../../fixtures/suites/harder.toml")),
     ("nguyen", include_str!("../../../fixtures/suites/nguyen.toml")),
+    ("keijzer", include_str!("../../../fixtures/suites/keijzer.toml")),
+    ("livermore", include_str!("../../../fixtures/suites/livermore.toml")),
+    ("vladislavleva", include_str!("../../../fixtures/suites/vladislavleva.toml")),
+    ("jin", include_str!("../../../fixtures/suites/jin.toml")),
+    ("korns", include_str!("../../../fixtures/suites/korns.toml")),
+    ("r", include_str!("../../../fixtures/suites/r.toml")),
+    ("constant", include_str!("../../../fixtures/suites/constant.toml")),
+    ("feynman", include_str!("../../../fixtures/suites/feynman.toml")),
+    ("feynman-bonus", include_str!("../../../fixtures/suites/feynman-bonus.toml")),
 ];
 
 /// A suite as it is written down. What stands at its head holds for each problem that does not say otherwise.
