@@ -115,7 +115,7 @@ fn convert(args: &Args) -> anyhow::Result<Exit> {
         }
         Mode::Direct => {
             let problems = Problems::open(input)?;
-            let progress = args.common.progress(problems.set().problems.len() as u64, "problems");
+            let progress = args.common.progress(problems.len() as u64, "problems");
             convert_problems(&problems, &options, &out, || progress.inc(1))
         }
     };

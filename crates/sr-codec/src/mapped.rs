@@ -13,6 +13,10 @@ use crate::frame::{FOOTER_LEN, ZSTD_MAGIC, parse_footer};
 use crate::reader::decode;
 use crate::{Error, Header, Kind, MAX_RECORD_BYTES, Reader, Result};
 
+/// Bytes of a map that are read before its pages are given back. The system keeps the file in its cache, if there is
+/// room, without counting it as this process's memory.
+const RELEASE_BYTES: usize = 32 << 20;
+
 /// The records of a finished file, each found without reading the others.
 ///
 /// Opening walks over the frames' block headers to learn where they start, eight bytes of memory a record; nothing is
@@ -25,6 +29,8 @@ pub struct Mapped<P> {
     starts: Arc<[u64]>,
     decompressor: Decompressor<'static>,
     payload: Vec<u8>,
+    /// Bytes read since pages were given back.
+    read: usize,
 }
 
 impl<P: DeserializeOwned> Mapped<P> {
@@ -47,6 +53,7 @@ impl<P: DeserializeOwned> Mapped<P> {
             starts: starts.into(),
             decompressor: new_decompressor(),
             payload: Vec::new(),
+            read: 0,
         })
     }
 }
@@ -76,6 +83,11 @@ impl<P> Mapped<P> {
     /// If there are not so many records.
     pub fn record<T: DeserializeOwned>(&mut self, index: usize) -> Result<T> {
         let (start, end) = (self.starts[index], self.starts[index + 1]);
+        self.read += (end - start) as usize;
+        if self.read > RELEASE_BYTES {
+            release(&self.map);
+            self.read = 0;
+        }
         let frame = &self.map[start as usize..end as usize];
         let (path, record) = (|| self.path.to_path_buf(), index as u64);
         let corrupt = |reason: String| Error::Corrupt { path: path(), record, offset: start, reason };
@@ -93,7 +105,7 @@ impl<P> Clone for Mapped<P> {
     fn clone(&self) -> Self {
         let (path, header) = (self.path.clone(), self.header.clone());
         let (map, starts) = (self.map.clone(), self.starts.clone());
-        Mapped { path, header, map, starts, decompressor: new_decompressor(), payload: Vec::new() }
+        Mapped { path, header, map, starts, decompressor: new_decompressor(), payload: Vec::new(), read: 0 }
     }
 }
 
@@ -101,8 +113,19 @@ fn new_decompressor() -> Decompressor<'static> {
     Decompressor::new().expect("memory for a decoder")
 }
 
+/// Gives the pages of a map back.
+fn release(map: &Mmap) {
+    // SAFETY: the map is of a file and never written to, so that a page which is read again comes from the file.
+    #[cfg(unix)]
+    #[allow(unsafe_code)]
+    let result = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+    #[cfg(unix)]
+    result.ok(); // it was advice
+}
+
 /// Where the records of a file start, the header left out, and where the last one ends.
-fn index(path: &Path, bytes: &[u8]) -> Result<Vec<u64>> {
+fn index(path: &Path, bytes: &Mmap) -> Result<Vec<u64>> {
+    let mut released = 0;
     let mut starts = Vec::new(); // of the frames behind the header
     let mut offset = 0;
     loop {
@@ -135,5 +158,9 @@ fn index(path: &Path, bytes: &[u8]) -> Result<Vec<u64>> {
             reason => corrupt(reason),
         })?;
         starts.push(offset as u64);
+        if offset - released > RELEASE_BYTES {
+            release(bytes);
+            released = offset;
+        }
     }
 }

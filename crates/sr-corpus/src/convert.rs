@@ -156,8 +156,8 @@ pub fn convert_trace(
     write_corpus(trace, header, problems, options, out, |output| {
         while let Some(trajectory) = reader.next_trajectory()? {
             let problem = problems.by_id(&trajectory.problem_id)?;
-            let found = Arc::new(problem_ref(problem, problems, trajectory.primitives.clone()));
-            output.states(problem, states(&trajectory, &found, options)?)?;
+            let found = Arc::new(problem_ref(&problem, problems, trajectory.primitives.clone()));
+            output.states(&problem, states(&trajectory, &found, options)?)?;
             on_trajectory();
         }
         Ok(())
@@ -177,7 +177,8 @@ pub fn convert_problems(
 ) -> Result<Counts> {
     let header = header(Mode::Direct, problems, options);
     write_corpus(problems.path(), header, problems, options, out, |output| {
-        for problem in &problems.set().problems {
+        for problem in problems.iter() {
+            let problem = &problem?;
             let key = sample_key(options.seed, &problem.id, 0);
             if key.rng().chance(options.sample_fraction) {
                 output.direct(problem, &direct(problem, problems)?)?;
@@ -297,7 +298,7 @@ fn problem_ref(problem: &Problem, problems: &Problems, primitives: PrimitiveSet)
 
 /// The header of either mode, for the training side.
 fn header(mode: Mode, problems: &Problems, options: &Options) -> CorpusHeader {
-    let params = &problems.set().params;
+    let params = problems.params();
     let traced = mode != Mode::Direct;
     CorpusHeader {
         mode,
@@ -423,7 +424,12 @@ fn write_corpus(
         let side = |path: &PathBuf, split| {
             SideOutput::create(path.clone(), CorpusHeader { split, ..header.clone() }, options.jsonl)
         };
-        let split = Split::new(&problems.set().problems, options.val_fraction, options.seed);
+        let mut unreadable = None;
+        let readable = problems.iter().map_while(|problem| problem.map_err(|error| unreadable = Some(error)).ok());
+        let split = Split::new(readable, options.val_fraction, options.seed);
+        if let Some(error) = unreadable {
+            return Err(error);
+        }
         let (train, val) = (side(&paths[0], Side::Train)?, side(&paths[1], Side::Val)?);
         let mut output = Output { exclude: &options.exclude, excluded: 0, split, train, val };
         fill(&mut output)?;

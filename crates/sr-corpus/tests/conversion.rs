@@ -11,7 +11,7 @@ use sr_corpus::{
     ProblemRef, Problems, Shape, Side, Split, Target, Targets, convert_problems, convert_trace, find_problems, states,
 };
 use sr_engine::{Brood, Expert, Origin, Policy, State};
-use sr_problems::{RandomParams, parse_operators};
+use sr_problems::{ProblemSet, RandomParams, parse_operators};
 use sr_prompt::{PromptState, PromptWriter, decode_generation, infix};
 use sr_trace::{Label, LabelParams, LabelSet, StateLabels, TraceHeader, TraceReader, TraceWriter, Trajectory};
 
@@ -294,7 +294,7 @@ fn excluded_formulas_are_on_neither_side_and_counted() {
     let problems = fixture.problems();
     let test_formula = problems.by_id(&fixture.trajectories()[2].problem_id).expect("a problem").source.clone();
     let test_formula = test_formula.expect("a formula");
-    let same = problems.set().problems.iter().filter(|p| p.source.as_ref() == Some(&test_formula)).count();
+    let same = problems.iter().filter(|p| p.as_ref().expect("whole").source.as_ref() == Some(&test_formula)).count();
     let excluded = test_formula.clone();
     let options = Options { exclude: Exclude::new(move |formula| *formula == excluded), ..Options::default() };
     let per_search = (GENERATIONS - 1) * (POPULATION - 1);
@@ -359,8 +359,9 @@ fn sides_share_no_problem_and_no_skeleton_in_any_trace_of_the_set() {
     };
     let (train, val) = (skeletons("train.sr"), skeletons("val.sr"));
     assert!(!train.is_empty() && !val.is_empty() && train.is_disjoint(&val));
-    let split = Split::new(&problems.set().problems, 0.4, 0);
-    let val_of_split = problems.set().problems.iter().filter(|problem| split.side(&problem.id) == Side::Val);
+    let set = ProblemSet::read(problems.path()).expect("the problem set");
+    let split = Split::new(&set.problems, 0.4, 0);
+    let val_of_split = set.problems.iter().filter(|problem| split.side(&problem.id) == Side::Val);
     let val_of_split: HashSet<String> =
         val_of_split.map(|problem| problem.source.as_ref().expect("a formula").skeleton()).collect();
     assert_eq!(val, val_of_split);
@@ -476,7 +477,7 @@ fn the_problem_set_is_found_and_has_to_be_the_right_one() {
     sr_problems::suite("simple", 1).expect("a suite").write(&other).expect("written");
     let suite = Problems::open(&other).expect("a problem set");
     assert!(matches!(suite.get(example.problem()), Err(Error::NoSuchProblem { .. })));
-    let mut set = problems.set().clone();
+    let mut set = ProblemSet::read(problems.path()).expect("the problem set");
     set.problems.iter_mut().for_each(|problem| problem.y[0] += 1.0);
     set.write(&other).expect("written");
     let changed = Problems::open(&other).expect("a problem set");
@@ -486,7 +487,7 @@ fn the_problem_set_is_found_and_has_to_be_the_right_one() {
 #[test]
 fn problems_without_a_formula_have_no_direct_example() {
     let fixture = Fixture::new();
-    let mut set = fixture.problems().set().clone();
+    let mut set = ProblemSet::read(fixture.path("problems.sr")).expect("the problem set");
     set.problems[1].source = None;
     set.write(fixture.path("own.sr")).expect("written");
     let problems = Problems::open(fixture.path("own.sr")).expect("a problem set");

@@ -23,6 +23,7 @@
 //! This crate does not solve problems and does not split them into training and validation sets.
 
 mod error;
+mod file;
 mod mixture;
 mod own;
 mod primitives;
@@ -33,6 +34,7 @@ mod set;
 mod suite;
 
 pub use error::Error;
+pub use file::ProblemFile;
 pub use mixture::{Component, Mixture, Noise};
 pub use own::{FormulaOptions, from_csv, from_formulas};
 pub use primitives::{ARITH, parse_constants, parse_operators};
