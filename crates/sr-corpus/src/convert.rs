@@ -54,7 +54,9 @@ pub enum Shape {
 
 /// Formulas that nothing may be learned of, such as those of a test set.
 #[derive(Clone, Default)]
-pub struct Exclude(Option<Arc<dyn Fn(&Expr) -> bool + Send + Sync>>);
+pub struct Exclude(Option<Arc<Contains>>);
+
+type Contains = dyn Fn(&Expr) -> bool + Send + Sync;
 
 impl Exclude {
     /// Those of which `contains` says so.

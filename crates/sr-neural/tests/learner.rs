@@ -40,7 +40,8 @@ fn trained(steps: usize) -> Model {
     let population: Vec<Expr> = TARGETS.iter().map(|text| text.parse().expect("target")).collect();
     let state = PromptState::new(0, instance.primitives(), population.iter().map(|e| (&**e, 1.0)));
     let data = Data { x: instance.x(), y: instance.y(), semantics: sr_expr::Semantics::Protected };
-    let input = InputWriter::new(&config(), Context::Basic).one_step(&state, data, Some(&population[0])).expect("an input");
+    let input =
+        InputWriter::new(&config(), Context::Basic).one_step(&state, data, Some(&population[0])).expect("an input");
 
     let prompt = input.tokens.len();
     let mut batch = TrainBatch { rows: 1, ..TrainBatch::default() };
@@ -98,7 +99,11 @@ fn search(ids: &[&str], learner: &mut Learner) -> Vec<Forms> {
 
 #[test]
 fn a_batch_gives_the_children_of_single_runs_and_bad_output_falls_back() {
-    let mut learner = Learner::new(Decoder::new(&trained(60)), Context::Basic, Sampling { max_child_size: 12, ..Sampling::default() });
+    let mut learner = Learner::new(
+        Decoder::new(&trained(60)),
+        Context::Basic,
+        Sampling { max_child_size: 12, ..Sampling::default() },
+    );
     let together = search(&["a", "b", "c"], &mut learner);
     for (id, forms) in ["a", "b", "c"].iter().zip(&together) {
         assert_eq!(&search(&[id], &mut learner)[0], forms, "{id}");
@@ -116,7 +121,8 @@ fn a_batch_gives_the_children_of_single_runs_and_bad_output_falls_back() {
 
 #[test]
 fn an_untrained_model_falls_back_to_the_expert() {
-    let mut learner = Learner::new(Decoder::new(&trained(0)), Context::Basic, Sampling { max_child_size: 3, ..Sampling::default() });
+    let mut learner =
+        Learner::new(Decoder::new(&trained(0)), Context::Basic, Sampling { max_child_size: 3, ..Sampling::default() });
     let forms = &search(&["a"], &mut learner)[0];
     assert!(forms[1..].iter().any(|population| population.iter().any(|child| child.1 == Origin::Fallback)));
     assert!(forms.iter().all(|population| population.len() == 8));
