@@ -13,6 +13,7 @@ criterion_group!(
     benches::engine::define,
     benches::trace::define,
     benches::prompt::define,
+    benches::corpus::define,
     benches::model::define,
     benches::neural::define,
 );

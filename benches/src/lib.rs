@@ -2,6 +2,7 @@
 
 #![allow(missing_docs)] // a bench is described by its id
 
+pub mod corpus;
 pub mod engine;
 pub mod expr;
 pub mod model;

@@ -1,16 +1,18 @@
 //! Encoding prompts: the states of one trajectory. Throughput counts tokens.
 
 use criterion::{Criterion, Throughput};
+use sr_expr::Columns;
 use sr_prompt::{PromptState, PromptWriter};
 
 pub fn define(c: &mut Criterion) {
     let trajectory = crate::trace::trajectories(1).remove(0);
+    let (x, y) = (Columns::new(0, 1, vec![]), []); // the basic context tells nothing of the data
     let writer = PromptWriter::default();
     let encode = || -> usize {
         let state = |generation: &sr_trace::GenerationRecord| {
             let population = generation.individuals.iter().map(|i| (&**i.expr, i.mse));
             let state = PromptState::new(generation.generation, &trajectory.primitives, population);
-            writer.write(&state).expect("a prompt").len()
+            writer.write(&state, &x, &y).expect("a prompt").len()
         };
         trajectory.generations.iter().map(state).sum()
     };

@@ -6,13 +6,18 @@ use std::sync::Arc;
 use criterion::{Criterion, Throughput};
 use sr_engine::{Expert, PrimitiveSet, Search, SearchConfig, run};
 use sr_expr::Op;
-use sr_problems::{ARITH, Generator, RandomParams};
+use sr_problems::{ARITH, Generator, ProblemSet, RandomParams};
 use sr_trace::{Recorder, TraceHeader, TraceReader, TraceWriter, Trajectory};
 
 const GENERATIONS: u32 = 50;
 
 /// Trajectories of the expert on random problems.
 pub(crate) fn trajectories(count: u32) -> Vec<Trajectory> {
+    searches(count).1
+}
+
+/// Those with their problems.
+pub(crate) fn searches(count: u32) -> (ProblemSet, Vec<Trajectory>) {
     let params = RandomParams::arith(ARITH.to_vec(), vec![1.0], 0.5, 1);
     let set = Generator::new(params).expect("parameters").generate(count, || ()).expect("problems");
     let record = |problem: &sr_problems::Problem| {
@@ -24,10 +29,11 @@ pub(crate) fn trajectories(count: u32) -> Vec<Trajectory> {
         let [recorder] = recorders;
         recorder.finish(&outcome)
     };
-    set.problems.iter().map(record).collect()
+    let trajectories = set.problems.iter().map(record).collect();
+    (set, trajectories)
 }
 
-fn write(path: &Path, trajectories: &[Trajectory]) {
+pub(crate) fn write(path: &Path, trajectories: &[Trajectory]) {
     let primitives = PrimitiveSet::new(vec![Op::Add, Op::Sub, Op::Mul], vec![1.0], 1).expect("primitives");
     let header = TraceHeader::of_expert("p.sr", &primitives, &SearchConfig::basic(), "basic", 1);
     let mut writer = TraceWriter::create(path, &header).expect("created");

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 use sr_cli::{Common, Exit};
-use sr_corpus::{Counts, Options, Problems, Targets, convert_problems, convert_trace, find_problems};
+use sr_corpus::{Counts, Options, Problems, Shape, Targets, convert_problems, convert_trace, find_problems};
 use sr_trace::TraceReader;
 
 #[global_allocator]
@@ -21,7 +21,7 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
-    /// Trace to make one-step examples from
+    /// Trace to make one-step or autoregressive examples from
     #[arg(long, value_name = "FILE")]
     traces: Option<PathBuf>,
     /// Problem set: of the trace [default: the one it names, beside it], or to make direct examples from
@@ -30,19 +30,23 @@ struct Args {
     /// What an example is
     #[arg(long, value_enum, default_value_t = Mode::OneStep)]
     mode: Mode,
-    /// What prompts tell of a problem
+    /// What prompts, those that a model reads and those of --jsonl, tell of a problem
     #[arg(long, value_enum, default_value_t = Context::Basic)]
     context: Context,
+    /// Whether autoregressive targets have the fitness of each individual [default: on]
+    #[arg(long, value_enum)]
+    fitness: Option<Switch>,
     /// Learn the expert's labels of each state, made by sr-relabel, in place of what the search did
     #[arg(long, conflicts_with_all = ["ancestors_only", "elite"])]
     dagger: bool,
     /// Learn only the ancestors of the best individual of the last generation
     #[arg(long)]
     ancestors_only: bool,
-    /// Whether individuals carried over unchanged are learned
-    #[arg(long, value_enum, default_value_t = Elite::Exclude)]
-    elite: Elite,
-    /// Share of the examples to keep, above 0 and at most 1
+    /// Whether one-step examples of individuals carried over unchanged are made [default: exclude]
+    #[arg(long, value_enum)]
+    elite: Option<Elite>,
+    /// Share to keep, above 0 and at most 1: of one-step examples, of trajectories in autoregressive mode, of problems in
+    /// direct mode
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     sample_fraction: f64,
     /// Share of the formulas for validation, 0 or more and below 1
@@ -62,6 +66,8 @@ struct Args {
 enum Mode {
     /// A population and one individual of the next generation
     OneStep,
+    /// A population and the whole next one
+    Autoregressive,
     /// A problem and its formula
     Direct,
 }
@@ -70,6 +76,17 @@ enum Mode {
 enum Context {
     /// Generation, number of variables, operators and constants
     Basic,
+    /// And statistics of y
+    Rich,
+    /// And a plot of y, if there is one variable
+    #[value(name = "superrich")]
+    SuperRich,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -89,10 +106,8 @@ fn convert(args: &Args) -> anyhow::Result<Exit> {
     args.common.init()?;
     let (input, out) = (args.input()?, args.out()?);
     let options = args.options();
-    // The library's corpora have this one context; another one will be an option of theirs.
-    let Context::Basic = args.context;
     let counts = match args.mode {
-        Mode::OneStep => {
+        Mode::OneStep | Mode::Autoregressive => {
             let reader = TraceReader::open(input)?;
             let problems = Problems::open(find_problems(input, &reader.header().problems, args.problems.as_deref())?)?;
             let progress = args.common.progress(reader.stated_records().unwrap_or(0), "trajectories");
@@ -100,14 +115,15 @@ fn convert(args: &Args) -> anyhow::Result<Exit> {
         }
         Mode::Direct => {
             let problems = Problems::open(input)?;
-            let progress = args.common.progress(problems.set().problems.len() as u64, "problems");
+            let progress = args.common.progress(problems.len() as u64, "problems");
             convert_problems(&problems, &options, &out, || progress.inc(1))
         }
     };
-    let Counts { train, val, bytes_per_example } = counts.with_context(|| format!("converting {}", input.display()))?;
+    let Counts { train, val, excluded, bytes_per_example } =
+        counts.with_context(|| format!("converting {}", input.display()))?;
     sr_cli::write_run_file(&out.join("corpus"), &args.common, started)?;
     let bytes_per_example = (bytes_per_example * 10.0).round() / 10.0;
-    let result = json!({ "train": train, "val": val, "bytes_per_example": bytes_per_example });
+    let result = json!({ "train": train, "val": val, "excluded": excluded, "bytes_per_example": bytes_per_example });
     let text =
         format!("{}: {train} training and {val} validation examples, {bytes_per_example} bytes each", out.display());
     args.common.report("sr-convert", started, result, &text)?;
@@ -117,29 +133,46 @@ fn convert(args: &Args) -> anyhow::Result<Exit> {
 impl Args {
     /// The file to convert; refuses flags that would have no meaning.
     fn input(&self) -> anyhow::Result<&Path> {
+        let one_step = self.mode == Mode::OneStep;
+        ensure!(one_step || !self.ancestors_only, "--ancestors-only is for --mode one-step");
+        ensure!(one_step || self.elite.is_none(), "--elite is for --mode one-step");
+        ensure!(self.mode == Mode::Autoregressive || self.fitness.is_none(), "--fitness is for --mode autoregressive");
         match (self.mode, &self.traces, &self.problems) {
-            (Mode::OneStep, Some(traces), _) => Ok(traces),
+            (Mode::OneStep | Mode::Autoregressive, Some(traces), _) => Ok(traces),
             (Mode::OneStep, None, _) => bail!("one-step examples are made from a trace; give --traces"),
+            (Mode::Autoregressive, None, _) => bail!("autoregressive examples are made from a trace; give --traces"),
             (Mode::Direct, Some(_), _) => bail!("direct examples are made from problems; --traces has no meaning"),
             (Mode::Direct, None, None) => bail!("direct examples are made from problems; give --problems"),
             (Mode::Direct, None, Some(problems)) => {
-                if self.dagger || self.ancestors_only || self.elite == Elite::Include {
-                    bail!("--dagger, --ancestors-only and --elite are for --mode one-step");
-                }
+                ensure!(!self.dagger, "--dagger is for modes one-step and autoregressive");
                 Ok(problems)
             }
         }
     }
 
     fn options(&self) -> Options {
-        let include_elite = self.elite == Elite::Include;
-        let targets = match (self.dagger, self.ancestors_only) {
-            (true, _) => Targets::Labels,
-            (false, true) => Targets::Ancestors { include_elite },
-            (false, false) => Targets::NextGeneration { include_elite },
-        };
-        let (sample_fraction, val_fraction, seed) = (self.sample_fraction, self.val_fraction, self.common.seed);
-        Options { targets, sample_fraction, val_fraction, seed, jsonl: self.jsonl }
+        let include_elite = self.elite == Some(Elite::Include);
+        Options {
+            context: match self.context {
+                Context::Basic => sr_corpus::Context::Basic,
+                Context::Rich => sr_corpus::Context::Rich,
+                Context::SuperRich => sr_corpus::Context::SuperRich,
+            },
+            targets: match (self.dagger, self.ancestors_only) {
+                (true, _) => Targets::Labels,
+                (false, true) => Targets::Ancestors { include_elite },
+                (false, false) => Targets::NextGeneration { include_elite },
+            },
+            shape: match self.mode {
+                Mode::Autoregressive => Shape::WholeGeneration { fitness: self.fitness != Some(Switch::Off) },
+                Mode::OneStep | Mode::Direct => Shape::EachChild,
+            },
+            sample_fraction: self.sample_fraction,
+            val_fraction: self.val_fraction,
+            seed: self.common.seed,
+            jsonl: self.jsonl,
+            ..Options::default() // nothing is excluded
+        }
     }
 
     fn out(&self) -> anyhow::Result<PathBuf> {
@@ -149,6 +182,8 @@ impl Args {
         let stem = self.input()?.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mode = match (self.mode, self.dagger, self.ancestors_only) {
             (Mode::Direct, ..) => "direct",
+            (Mode::Autoregressive, true, _) => "autoreg_dagger",
+            (Mode::Autoregressive, false, _) => "autoreg",
             (Mode::OneStep, true, _) => "onestep_dagger",
             (Mode::OneStep, false, true) => "onestep_ancestors",
             (Mode::OneStep, false, false) => "onestep",
@@ -168,6 +203,7 @@ mod tests {
             Args::try_parse_from(["sr-convert"].into_iter().chain(flags)).expect("flags").out().expect("a name")
         };
         assert_eq!(out("--traces a/gen50.sr --dagger"), Path::new("gen50_onestep_dagger"));
+        assert_eq!(out("--traces a/gen50.sr --mode autoregressive"), Path::new("gen50_autoreg"));
         assert_eq!(out("--problems a/nguyen.sr --mode direct"), Path::new("nguyen_direct"));
         assert_eq!(out("--traces a/gen50.sr --out b"), Path::new("b"));
     }

@@ -75,6 +75,58 @@ fn a_problem_set_becomes_direct_examples() {
 }
 
 #[test]
+fn contexts_and_the_autoregressive_mode_show_in_the_text() {
+    let folder = folder();
+    let lines = |flags: &str| -> Vec<serde_json::Value> {
+        let output = convert(folder.path(), &format!("--traces trace.sr --jsonl --out corpus {flags}"));
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let texts = ["train", "val"]
+            .map(|side| fs::read_to_string(folder.path().join("corpus").join(side).with_extension("jsonl")));
+        let texts = texts.map(|text| text.expect("written")).concat();
+        texts.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    let context = |flags: &str| lines(flags)[0]["context"].as_str().expect("a text").to_owned();
+    let [basic, rich, superrich] = ["", "--context rich", "--context superrich"].map(context);
+    assert!(rich.starts_with(&format!("{basic} | STATS: range=[")), "{rich}");
+    assert!(superrich.starts_with(&format!("{rich} | PLOT: ")), "{superrich}");
+
+    let autoregressive = lines("--mode autoregressive");
+    assert_eq!(autoregressive.len(), 10 * (GENERATIONS - 1));
+    assert_eq!(autoregressive[0]["target"].as_str().expect("a text").matches("<FITNESS>").count(), 20);
+    let without = lines("--mode autoregressive --fitness off");
+    assert!(!without[0]["target"].as_str().expect("a text").contains("<FITNESS>"));
+}
+
+#[test]
+fn a_killed_conversion_is_made_anew_with_the_same_bytes() {
+    let folder = folder();
+    let flags = "--traces trace.sr --jsonl --val-fraction 0.3 --out";
+    let names = ["train.sr", "val.sr", "train.jsonl", "val.jsonl"];
+    let files = |out: &str| names.map(|name| fs::read(folder.path().join(out).join(name)).expect(name));
+    convert(folder.path(), &format!("{flags} undisturbed"));
+    for delay in 0..12 {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sr-convert"))
+            .args(flags.split_whitespace().chain(["killed", "--quiet"]))
+            .current_dir(folder.path())
+            .spawn()
+            .expect("the binary runs");
+        std::thread::sleep(std::time::Duration::from_millis(2 * delay));
+        child.kill().expect("killed or ended"); // SIGKILL
+        child.wait().expect("ended");
+    }
+    // What is left of another run is no obstacle either.
+    fs::create_dir_all(folder.path().join("killed")).expect("a folder");
+    for name in names {
+        fs::write(folder.path().join("killed").join(format!("{name}.partial")), "stale").expect("written");
+    }
+    let output = convert(folder.path(), &format!("{flags} killed"));
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(files("killed") == files("undisturbed"));
+    let left = fs::read_dir(folder.path().join("killed")).expect("a folder");
+    assert_eq!(left.count(), 5, "four files and the run file");
+}
+
+#[test]
 fn flags_that_do_not_go_together_are_refused() {
     let folder = folder();
     let refused = |flags: &str| error_of(convert(folder.path(), flags));
@@ -82,11 +134,18 @@ fn flags_that_do_not_go_together_are_refused() {
     assert!(error.contains("'--dagger' cannot be used with '--ancestors-only'"), "{error}");
     assert!(refused("--traces trace.sr --dagger --elite include --out a").contains("--elite"));
     assert!(refused("--problems simple.sr --out a").contains("--traces"));
+    assert!(refused("--problems simple.sr --mode autoregressive --out a").contains("--traces"));
     assert!(refused("--problems simple.sr --mode direct --dagger --out a").contains("one-step"));
+    for mode in ["--problems simple.sr --mode direct", "--traces trace.sr --mode autoregressive"] {
+        assert!(refused(&format!("{mode} --ancestors-only --out a")).contains("--ancestors-only is for"));
+        assert!(refused(&format!("{mode} --elite include --out a")).contains("--elite is for"));
+    }
+    assert!(refused("--traces trace.sr --fitness off --out a").contains("--fitness is for --mode autoregressive"));
+    assert!(refused("--traces trace.sr --mode autoregressive --dagger --out a").contains("has no labels"));
     assert!(refused("--traces trace.sr --mode direct --out a").contains("--traces has no meaning"));
     assert!(refused("--traces trace.sr --dagger --out a").contains("has no labels"));
     assert!(refused("--traces trace.sr --sample-fraction 2 --out a").contains("sample-fraction must be above 0"));
-    assert!(refused("--traces trace.sr --mode autoregressive --out a").contains("autoregressive"));
+    assert!(refused("--traces trace.sr --context poor --out a").contains("superrich"));
 }
 
 #[test]

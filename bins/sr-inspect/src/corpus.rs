@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sr_corpus::{CORPUS_VERSION, Corpus, Direct, Example, OneStep};
+use sr_corpus::{CORPUS_VERSION, Corpus, Direct, Example, OneStep, ProblemRef};
 
-use crate::view::{Record, Spread, View, ellipsis};
+use crate::view::{Contexts, Record, Spread, View, ellipsis};
 
 pub(crate) struct Corpora {
     corpus: Corpus,
@@ -57,7 +57,9 @@ impl View for Corpora {
                 self.problems.insert(example.problem().id.clone());
             }
             match example {
-                Example::OneStep(state) => state.targets.iter().for_each(|t| self.sizes.add(t.expr.size() as f64)),
+                Example::OneStep(state) | Example::Autoregressive(state) => {
+                    state.targets.iter().for_each(|t| self.sizes.add(t.expr.size() as f64))
+                }
                 Example::Direct(direct) => self.sizes.add(direct.target.size() as f64),
             }
         }
@@ -82,7 +84,7 @@ impl Record for Example {
 
     fn row(&self) -> Vec<String> {
         let [generation, population, target] = match self {
-            Example::OneStep(state) => [
+            Example::OneStep(state) | Example::Autoregressive(state) => [
                 state.generation.to_string(),
                 state.population.len().to_string(),
                 state.targets.first().map_or(String::new(), |target| target.expr.to_string()),
@@ -92,11 +94,21 @@ impl Record for Example {
         vec![self.problem().id.clone(), generation, population, self.n_targets().to_string(), ellipsis(&target)]
     }
 
+    fn contexts(&self, contexts: &Contexts) -> anyhow::Result<Vec<String>> {
+        let generation = match self {
+            Example::OneStep(state) | Example::Autoregressive(state) => state.generation,
+            Example::Direct(_) => 0,
+        };
+        let ProblemRef { id, primitives, .. } = &**self.problem();
+        Ok(vec![contexts.text(id, generation, Some(primitives))?])
+    }
+
     fn json(&self) -> Value {
         let problem = self.problem();
         let mut value = json!({ "problem_id": problem.id, "source": problem.source });
         match self {
-            Example::OneStep(OneStep { seed, generation, population, targets, .. }) => {
+            Example::OneStep(state) | Example::Autoregressive(state) => {
+                let OneStep { seed, generation, population, targets, .. } = state;
                 value["seed"] = json!(seed);
                 value["generation"] = json!(generation);
                 let individuals = population.iter();

@@ -32,6 +32,12 @@ struct Args {
     /// Show one record in detail: its number, counted from 0, or its problem's id (the first of several)
     #[arg(long, value_name = "K", conflicts_with = "head")]
     id: Option<String>,
+    /// With that record, the context as the original system writes it: of a problem, an example, or each generation
+    #[arg(long, value_name = "KIND", requires = "id", value_parser = ["basic", "rich", "superrich"])]
+    context: Option<String>,
+    /// Problem set of the context [default: the one that the file names, beside it]
+    #[arg(long, value_name = "FILE", requires = "context")]
+    problems: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
@@ -53,7 +59,9 @@ fn main() -> ExitCode {
         let folder = args.file.parent().filter(|_| is_weights && args.file.exists()).map(Path::to_path_buf);
         let file =
             &folder.map_or(args.file.clone(), |folder| if folder == Path::new("") { ".".into() } else { folder });
-        let options = view::Options { head: args.head, id: args.id, json: args.common.json, started };
+        let context = args.context.as_deref().and_then(sr_prompt::Context::from_name);
+        let contexts = context.map(|kind| view::Contexts::open(kind, file, args.problems.as_deref())).transpose()?;
+        let options = view::Options { head: args.head, id: args.id, contexts, json: args.common.json, started };
         if file.is_dir() {
             view::show(checkpoint::Checkpoint::open(file)?, options)?;
         } else if json::Json::is_named(file) {

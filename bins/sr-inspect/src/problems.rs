@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sr_codec::Reader;
 
-use crate::view::{Record, Spread, View, ellipsis, short};
+use crate::view::{Contexts, Record, Spread, View, ellipsis, short};
 
 pub(crate) struct Problems {
     reader: Reader,
@@ -125,6 +125,10 @@ impl Record for Problem {
         let formula = self.source.as_deref().unwrap_or("(unknown)");
         let numbers = [self.rows.to_string(), self.variables.to_string(), short(min), short(mean), short(max)];
         [vec![self.id.clone()], numbers.to_vec(), vec![ellipsis(formula)]].concat()
+    }
+
+    fn contexts(&self, contexts: &Contexts) -> anyhow::Result<Vec<String>> {
+        Ok(vec![contexts.text(&self.id, 0, None)?])
     }
 
     fn json(&self) -> Value {

@@ -8,7 +8,7 @@ use sr_engine::{Origin, StopReason};
 use sr_expr::Tree;
 use sr_trace::{TraceReader, Trajectory};
 
-use crate::view::{Record, Spread, View, ellipsis, short, table};
+use crate::view::{Contexts, Record, Spread, View, ellipsis, short, table};
 
 pub(crate) struct Trace {
     reader: TraceReader,
@@ -149,6 +149,11 @@ impl Record for Trajectory {
             expr.size().to_string(),
             ellipsis(&expr.to_string()),
         ]
+    }
+
+    fn contexts(&self, contexts: &Contexts) -> anyhow::Result<Vec<String>> {
+        let text = |generation| contexts.text(&self.problem_id, generation, Some(&self.primitives));
+        self.generations.iter().map(|record| text(record.generation)).collect()
     }
 
     fn json(&self) -> Value {

@@ -1,17 +1,52 @@
 //! How any kind of file is shown, as text or as JSON, with one record in memory.
 
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::bail;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Map, Value, json};
+use sr_codec::Kind;
+use sr_corpus::{Problems, find_problems};
+use sr_engine::PrimitiveSet;
+use sr_prompt::{Context, infix};
 
 /// What to show, and how.
 pub(crate) struct Options {
     pub(crate) head: Option<usize>,
     pub(crate) id: Option<String>,
+    pub(crate) contexts: Option<Contexts>,
     pub(crate) json: bool,
     pub(crate) started: Instant,
+}
+
+/// Writes contexts of problems.
+pub(crate) struct Contexts {
+    kind: Context,
+    problems: Problems,
+}
+
+impl Contexts {
+    /// For a file's records; the problem set is the file itself, the `given` one, or the one that the file names.
+    pub(crate) fn open(kind: Context, file: &Path, given: Option<&Path>) -> anyhow::Result<Self> {
+        if !file.is_file() {
+            bail!("{}: --context is for problem sets, traces and corpora", file.display());
+        }
+        let header = sr_codec::peek(file)?;
+        let set = match (header.kind, header.params["problems"].as_str()) {
+            (Kind::Problems, _) => file.to_owned(),
+            (_, name) => find_problems(file, name.unwrap_or_default(), given)?,
+        };
+        Ok(Contexts { kind, problems: Problems::open(set)? })
+    }
+
+    /// The context of a state, searched with `primitives` or, without them, the problem's own.
+    pub(crate) fn text(&self, id: &str, generation: u32, primitives: Option<&PrimitiveSet>) -> anyhow::Result<String> {
+        let problem = self.problems.by_id(id)?;
+        let own = problem.instance()?;
+        let primitives = primitives.unwrap_or(own.primitives());
+        Ok(infix::context(self.kind, generation, primitives, &problem.x, &problem.y))
+    }
 }
 
 /// A file of some kind, read record by record.
@@ -39,6 +74,10 @@ pub(crate) trait Record {
     /// Its line in the table of records.
     fn row(&self) -> Vec<String>;
     fn json(&self) -> Value;
+    /// The contexts of its states.
+    fn contexts(&self, _: &Contexts) -> anyhow::Result<Vec<String>> {
+        bail!("--context is for problem sets, traces and corpora")
+    }
     /// All of it, as text.
     fn detail(&self) -> String {
         format!("{:#}", self.json())
@@ -64,7 +103,7 @@ pub(crate) fn show<V: View>(mut view: V, options: Options) -> anyhow::Result<()>
         };
         found |= wanted;
         if wanted {
-            output.record(count, &record)?;
+            output.record(count, &record, options.contexts.as_ref())?;
         }
         count += 1;
     };
@@ -104,17 +143,27 @@ impl Output {
         Ok(Output::Json { first: true })
     }
 
-    fn record(&mut self, index: usize, record: &impl Record) -> anyhow::Result<()> {
+    fn record(&mut self, index: usize, record: &impl Record, contexts: Option<&Contexts>) -> anyhow::Result<()> {
+        let texts = contexts.map(|contexts| record.contexts(contexts)).transpose()?;
         match self {
             Output::Json { first } => {
                 let comma = if std::mem::take(first) { "" } else { "," };
-                sr_cli::out(&format!("{comma}{}", record.json()))
+                let mut value = record.json();
+                match texts.as_deref() {
+                    None => {}
+                    Some([text]) => value["context"] = json!(text),
+                    Some(texts) => value["contexts"] = json!(texts),
+                }
+                sr_cli::out(&format!("{comma}{value}"))
             }
             Output::Rows(rows) => {
                 rows.push([vec![index.to_string()], record.row()].concat());
                 Ok(())
             }
-            Output::Detail => sr_cli::out(&record.detail()),
+            Output::Detail => {
+                sr_cli::out(&record.detail())?;
+                texts.iter().flatten().try_for_each(|text| sr_cli::out(&format!("\n{text}")))
+            }
         }
     }
 

@@ -200,6 +200,33 @@ fn problem_sets_corpora_and_checkpoints_are_shown_too() {
 }
 
 #[test]
+fn contexts_are_shown_of_problems_trajectories_and_examples() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (problems, corpus) = (folder.path().join("problems.sr"), folder.path().join("corpus"));
+    suite("simple", 1).expect("a suite").write(&problems).expect("written");
+    let trace = trace(folder.path());
+    let set = sr_corpus::Problems::open(&problems).expect("problems");
+    sr_corpus::convert_trace(&trace, &set, &sr_corpus::Options::default(), &corpus, || {}).expect("a corpus");
+
+    let rich = "generation: 0 | 1 variables | ops: *,+,-,/ | constants: 1.0 | STATS: range=[";
+    let shown = text(&sr_inspect(&problems, &["--id", "quadratic", "--context", "superrich"]));
+    assert!(shown.contains(rich) && shown.contains("monotonic=False") && shown.contains(" | PLOT: "), "{shown}");
+    let shown = json(&sr_inspect(&trace, &["--id", "quadratic", "--context", "basic", "--json"]));
+    let contexts = shown["records"][0]["contexts"].as_array().expect("a list");
+    assert!(contexts.len() > 1 && contexts[1].as_str().expect("a text").starts_with("generation: 1 | 1 variables"));
+    let shown = json(&sr_inspect(&corpus.join("train.sr"), &["--id", "2", "--context", "rich", "--json"]));
+    let context = shown["records"][0]["context"].as_str().expect("a text");
+    assert!(context.starts_with("generation: 2 |") && context.contains(" | STATS: "), "{context}");
+
+    fails(&sr_inspect(folder.path(), &["--id", "0", "--context", "rich"]), "--context is for problem sets");
+    std::fs::rename(&problems, folder.path().join("elsewhere.sr")).expect("renamed");
+    fails(&sr_inspect(&trace, &["--id", "0", "--context", "rich"]), "--problems");
+    let elsewhere = folder.path().join("elsewhere.sr");
+    let given = ["--id", "0", "--context", "rich", "--problems", elsewhere.to_str().expect("UTF-8")];
+    assert!(text(&sr_inspect(&trace, &given)).contains(" | STATS: "));
+}
+
+#[test]
 fn json_files_are_shown_too() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("m.jsonl"), "{\"step\":10,\"loss\":2.5}\n{\"step\":20,\"loss\":1.5}\n")

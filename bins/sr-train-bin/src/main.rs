@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Parser;
 use serde_json::json;
 use sr_cli::{Common, Exit};
@@ -71,7 +71,10 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
 
     let (examples, context) = load(&args.train, &args.problems, config.mode, &config.model, "training")?;
     let val = std::slice::from_ref(&args.val);
-    let (validation, _) = load(val, &args.problems, config.mode, &config.model, "validation")?;
+    let (validation, val_context) = load(val, &args.problems, config.mode, &config.model, "validation")?;
+    if val_context != context {
+        bail!("{}: prompts of context {val_context} do not go with those of context {context}", args.val.display());
+    }
     let (states, parameters) = (examples.n_states(), config.model.parameter_count());
     tracing::info!(states, examples = examples.n_targets(), validation = validation.n_targets(), parameters, "loaded");
     if examples.n_too_long() > 0 {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
 /// The first bytes of a zstd frame (RFC 8878 §3.1.1), little-endian 0xFD2FB528.
-const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
+pub(crate) const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 
 /// Length of the footer, in bytes.
 pub(crate) const FOOTER_LEN: usize = 28;

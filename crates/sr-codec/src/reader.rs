@@ -79,6 +79,11 @@ impl<P> Reader<P> {
         &self.header
     }
 
+    /// The header alone.
+    pub(crate) fn into_header(self) -> Header<P> {
+        self.header
+    }
+
     /// The number of records by the footer, known before they are read; `None` if the file was not finished.
     /// It is checked only when reading reaches the end.
     pub fn stated_records(&self) -> Option<u64> {
@@ -151,7 +156,7 @@ impl<P, T: DeserializeOwned> Iterator for Records<'_, P, T> {
 impl<P, T: DeserializeOwned> std::iter::FusedIterator for Records<'_, P, T> {}
 
 /// One value, and nothing after it.
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, rmp_serde::decode::Error> {
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, rmp_serde::decode::Error> {
     let mut decoder = rmp_serde::Deserializer::new(bytes);
     let value = T::deserialize(&mut decoder)?;
     match decoder.get_ref().len() {

@@ -1,24 +1,27 @@
 //! From traces and problem sets to corpora.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fmt, fs};
 
 use sr_codec::partial_path;
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{Origin, PrimitiveSet};
+use sr_expr::Expr;
 use sr_problems::Problem;
-use sr_prompt::Condition;
+use sr_prompt::{Condition, Context};
 use sr_trace::{IndividualRecord, TraceReader, Trajectory};
 
 use crate::jsonl::{JsonlWriter, jsonl_path};
 use crate::{
-    Context, CorpusHeader, CorpusWriter, Direct, Error, Individual, Mode, OneStep, ProblemRef, Problems, Result, Side,
-    Split, Target,
+    CorpusHeader, CorpusWriter, Direct, Error, Individual, Mode, OneStep, ProblemRef, Problems, Result, Side, Split,
+    Target,
 };
 
-/// The draw of a [`Key`] that samples examples; the split has draw 0.
+/// The draw of a [`Key`] that samples individuals or problems; the split has draw 0.
 const SAMPLE_DRAW: u32 = 1;
+/// The draw that samples whole trajectories.
+const TRAJECTORY_DRAW: u32 = 2;
 
 /// What is learned from a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,12 +40,58 @@ pub enum Targets {
     Labels,
 }
 
+/// How the targets of a state are learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Each is an example: one-step.
+    EachChild,
+    /// All of them, the elite included, are one text: autoregressive.
+    WholeGeneration {
+        /// Whether individuals have their fitness with them.
+        fitness: bool,
+    },
+}
+
+/// Formulas that nothing may be learned of, such as those of a test set.
+#[derive(Clone, Default)]
+pub struct Exclude(Option<Arc<Contains>>);
+
+type Contains = dyn Fn(&Expr) -> bool + Send + Sync;
+
+impl Exclude {
+    /// Those of which `contains` says so.
+    pub fn new(contains: impl Fn(&Expr) -> bool + Send + Sync + 'static) -> Self {
+        Exclude(Some(Arc::new(contains)))
+    }
+
+    /// Whether nothing may be learned of a problem.
+    fn contains(&self, problem: &Problem) -> bool {
+        match (&self.0, &problem.source) {
+            (Some(contains), Some(source)) => contains(source),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for Exclude {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Exclude(some)" } else { "Exclude(none)" })
+    }
+}
+
 /// Settings of a conversion.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Options {
+    /// What prompts tell of a problem.
+    pub context: Context,
     /// What is learned from a state; direct examples have the formula.
     pub targets: Targets,
-    /// Share of examples to keep, in `(0, 1]`.
+    /// How.
+    pub shape: Shape,
+    /// Problems that are left out.
+    pub exclude: Exclude,
+    /// Share to keep, in `(0, 1]`: of individuals, of trajectories if whole generations are learned, of problems in direct
+    /// mode.
     pub sample_fraction: f64,
     /// Share of formulas for validation, in `[0, 1)`.
     pub val_fraction: f64,
@@ -53,10 +102,13 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// All children but the elite, a tenth of the formulas for validation.
+    /// The basic context, all children but the elite, each an example, a tenth of the formulas for validation.
     fn default() -> Self {
         Options {
+            context: Context::Basic,
             targets: Targets::NextGeneration { include_elite: false },
+            shape: Shape::EachChild,
+            exclude: Exclude::default(),
             sample_fraction: 1.0,
             val_fraction: 0.1,
             seed: 0,
@@ -72,11 +124,13 @@ pub struct Counts {
     pub train: u64,
     /// And for validation.
     pub val: u64,
+    /// Examples left out because their problem is one to [`Exclude`].
+    pub excluded: u64,
     /// Bytes of both corpora over the number of examples.
     pub bytes_per_example: f64,
 }
 
-/// Converts a trace into `OUT/train.sr` and `OUT/val.sr` of one-step examples. `on_trajectory` is called after each.
+/// Converts a trace into `OUT/train.sr` and `OUT/val.sr` of one-step or autoregressive examples. `on_trajectory` is called after each.
 ///
 /// # Errors
 /// If the trace or a problem of it is missing, cut or damaged, labels are asked for that it does not have, or nothing
@@ -90,18 +144,22 @@ pub fn convert_trace(
 ) -> Result<Counts> {
     let mut reader = TraceReader::open(trace)?;
     let traced = reader.header().clone();
+    let mode = match options.shape {
+        Shape::EachChild => Mode::OneStep,
+        Shape::WholeGeneration { .. } => Mode::Autoregressive,
+    };
     let header = CorpusHeader {
         traces: Some(trace.file_name().unwrap_or_default().to_string_lossy().into_owned()),
         operators: traced.operators.clone(),
         constants: traced.constants.clone(),
         original_source: Some(traced.policy.source_name().to_owned()),
-        ..header(Mode::OneStep, problems, options)
+        ..header(mode, problems, options)
     };
     write_corpus(trace, header, problems, options, out, |output| {
         while let Some(trajectory) = reader.next_trajectory()? {
             let problem = problems.by_id(&trajectory.problem_id)?;
-            let problem = Arc::new(problem_ref(problem, problems, trajectory.primitives.clone()));
-            output.states(one_step(&trajectory, &problem, options)?)?;
+            let found = Arc::new(problem_ref(&problem, problems, trajectory.primitives.clone()));
+            output.states(&problem, states(&trajectory, &found, options)?)?;
             on_trajectory();
         }
         Ok(())
@@ -121,10 +179,11 @@ pub fn convert_problems(
 ) -> Result<Counts> {
     let header = header(Mode::Direct, problems, options);
     write_corpus(problems.path(), header, problems, options, out, |output| {
-        for problem in &problems.set().problems {
+        for problem in problems.iter() {
+            let problem = &problem?;
             let key = sample_key(options.seed, &problem.id, 0);
             if key.rng().chance(options.sample_fraction) {
-                output.direct(&direct(problem, problems)?)?;
+                output.direct(problem, &direct(problem, problems)?)?;
             }
             on_problem();
         }
@@ -132,13 +191,18 @@ pub fn convert_problems(
     })
 }
 
-/// The examples of a trajectory, one a state that has targets left.
+/// The states of a trajectory that have targets left.
 ///
 /// # Errors
 /// If labels are asked for and there are none, or they are those of another state.
-pub fn one_step(trajectory: &Trajectory, problem: &Arc<ProblemRef>, options: &Options) -> Result<Vec<OneStep>> {
+pub fn states(trajectory: &Trajectory, problem: &Arc<ProblemRef>, options: &Options) -> Result<Vec<OneStep>> {
+    let key = sample_key(options.seed, &trajectory.problem_id, trajectory.seed);
+    let whole = options.shape != Shape::EachChild;
+    if whole && !key.draw(TRAJECTORY_DRAW).rng().chance(options.sample_fraction) {
+        return Ok(Vec::new());
+    }
     let candidates = match options.targets {
-        Targets::NextGeneration { include_elite } => next_generations(trajectory, include_elite, |_, _| true),
+        Targets::NextGeneration { include_elite } => next_generations(trajectory, include_elite || whole, |_, _| true),
         Targets::Ancestors { include_elite } => {
             let lineage = trajectory.lineage();
             next_generations(trajectory, include_elite, |generation, slot| {
@@ -147,11 +211,10 @@ pub fn one_step(trajectory: &Trajectory, problem: &Arc<ProblemRef>, options: &Op
         }
         Targets::Labels => labels(trajectory)?,
     };
-    let key = sample_key(options.seed, &trajectory.problem_id, trajectory.seed);
     let examples = candidates.into_iter().map(|(state, targets)| {
         let record = &trajectory.generations[state];
         let key = key.generation(record.generation);
-        let kept = |target: &Target| key.slot(target.slot).rng().chance(options.sample_fraction);
+        let kept = |target: &Target| whole || key.slot(target.slot).rng().chance(options.sample_fraction);
         OneStep {
             problem: problem.clone(),
             seed: trajectory.seed,
@@ -237,24 +300,29 @@ fn problem_ref(problem: &Problem, problems: &Problems, primitives: PrimitiveSet)
 
 /// The header of either mode, for the training side.
 fn header(mode: Mode, problems: &Problems, options: &Options) -> CorpusHeader {
-    let params = &problems.set().params;
-    let one_step = mode == Mode::OneStep;
+    let params = problems.params();
+    let traced = mode != Mode::Direct;
     CorpusHeader {
         mode,
-        context: Context::Basic,
+        context: options.context,
+        target_fitness: match (mode, options.shape) {
+            (Mode::Autoregressive, Shape::WholeGeneration { fitness }) => Some(fitness),
+            _ => None,
+        },
         split: Side::Train,
         problems: problems.name(),
         traces: None,
         operators: params.operators.iter().map(|op| op.name().to_owned()).collect(),
         constants: params.constants.clone(),
-        dagger: one_step && options.targets == Targets::Labels,
+        dagger: traced && options.targets == Targets::Labels,
         original_source: None,
-        ancestors_only: one_step && matches!(options.targets, Targets::Ancestors { .. }),
-        include_elite: one_step
-            && matches!(
-                options.targets,
-                Targets::NextGeneration { include_elite: true } | Targets::Ancestors { include_elite: true }
-            ),
+        ancestors_only: traced && matches!(options.targets, Targets::Ancestors { .. }),
+        include_elite: match options.targets {
+            _ if !traced => false,
+            Targets::NextGeneration { include_elite } => include_elite || mode == Mode::Autoregressive,
+            Targets::Ancestors { include_elite } => include_elite,
+            Targets::Labels => false,
+        },
         sample_fraction: options.sample_fraction,
         val_fraction: options.val_fraction,
         seed: options.seed,
@@ -272,7 +340,8 @@ struct SideOutput {
 
 /// Both sides.
 struct Output<'a> {
-    problems: &'a Problems,
+    exclude: &'a Exclude,
+    excluded: u64,
     split: Split,
     train: SideOutput,
     val: SideOutput,
@@ -295,31 +364,38 @@ impl SideOutput {
 }
 
 impl Output<'_> {
-    fn side(&mut self, problem: &ProblemRef) -> &mut SideOutput {
-        match self.split.side(&problem.id) {
+    /// The side that examples of a problem go to, and counts them; `None` if they go nowhere.
+    fn side(&mut self, problem: &Problem, examples: u64) -> Option<&mut SideOutput> {
+        if self.exclude.contains(problem) {
+            self.excluded += examples;
+            return None;
+        }
+        let side = match self.split.side(&problem.id) {
             Side::Train => &mut self.train,
             Side::Val => &mut self.val,
-        }
+        };
+        side.examples += examples;
+        Some(side)
     }
 
     /// The states of one search.
-    fn states(&mut self, states: Vec<OneStep>) -> Result<()> {
-        let Some(first) = states.first() else { return Ok(()) };
-        let side = self.side(&first.problem);
-        side.examples += states.iter().map(|state| state.targets.len() as u64).sum::<u64>();
+    fn states(&mut self, problem: &Problem, states: Vec<OneStep>) -> Result<()> {
+        let examples = match self.train.header.mode {
+            Mode::Autoregressive => states.len(),
+            _ => states.iter().map(|state| state.targets.len()).sum(),
+        };
+        let Some(side) = self.side(problem, examples as u64) else { return Ok(()) };
         side.corpus.append_states(&states)?;
         if let Some(jsonl) = &mut side.jsonl {
-            states.iter().try_for_each(|state| jsonl.one_step(&side.header, state))?;
+            states.iter().try_for_each(|state| jsonl.state(&side.header, state, problem))?;
         }
         Ok(())
     }
 
-    fn direct(&mut self, example: &Direct) -> Result<()> {
-        let problems = self.problems;
-        let side = self.side(&example.problem);
-        side.examples += 1;
+    fn direct(&mut self, problem: &Problem, example: &Direct) -> Result<()> {
+        let Some(side) = self.side(problem, 1) else { return Ok(()) };
         side.corpus.append_direct(example)?;
-        side.jsonl.as_mut().map_or(Ok(()), |jsonl| jsonl.direct(example, problems))
+        side.jsonl.as_mut().map_or(Ok(()), |jsonl| jsonl.direct(example, problem))
     }
 }
 
@@ -350,20 +426,26 @@ fn write_corpus(
         let side = |path: &PathBuf, split| {
             SideOutput::create(path.clone(), CorpusHeader { split, ..header.clone() }, options.jsonl)
         };
-        let split = Split::new(&problems.set().problems, options.val_fraction, options.seed);
+        let mut unreadable = None;
+        let readable = problems.iter().map_while(|problem| problem.map_err(|error| unreadable = Some(error)).ok());
+        let split = Split::new(readable, options.val_fraction, options.seed);
+        if let Some(error) = unreadable {
+            return Err(error);
+        }
         let (train, val) = (side(&paths[0], Side::Train)?, side(&paths[1], Side::Val)?);
-        let mut output = Output { problems, split, train, val };
+        let mut output = Output { exclude: &options.exclude, excluded: 0, split, train, val };
         fill(&mut output)?;
         if output.train.examples + output.val.examples == 0 {
             return Err(Error::NoExamples { file: converted.to_owned() });
         }
+        let excluded = output.excluded;
         let ((train, train_bytes), (val, val_bytes)) = (output.train.finish()?, output.val.finish()?);
         for (side, examples) in [("training", train), ("validation", val)] {
             if examples == 0 {
                 tracing::warn!("no {side} examples: all problems that were converted are on the other side");
             }
         }
-        Ok(Counts { train, val, bytes_per_example: (train_bytes + val_bytes) as f64 / (train + val) as f64 })
+        Ok(Counts { train, val, excluded, bytes_per_example: (train_bytes + val_bytes) as f64 / (train + val) as f64 })
     };
     let result = write();
     if !matches!(result, Ok(_) | Err(Error::File(sr_codec::Error::Locked { .. }))) {

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use sr_engine::PrimitiveSet;
 use sr_expr::Expr;
-use sr_prompt::{Condition, PromptState};
+use sr_prompt::{Condition, PromptState, encode_generation};
 
 /// What a model is trained on.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Example {
-    /// A state and its children.
+    /// A state and its children, each of which is to be written.
     OneStep(OneStep),
+    /// A state whose targets, in the order of their slots, are to be written as one text: the whole next population.
+    Autoregressive(OneStep),
     /// A problem and its formula.
     Direct(Direct),
 }
@@ -29,7 +31,8 @@ pub struct ProblemRef {
     pub primitives: PrimitiveSet,
 }
 
-/// A state of a search and the children to learn from it. They share the prompt; in counts each is an example.
+/// A state of a search and the children to learn from it. They share the prompt; in counts each is an example, unless
+/// they are written together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OneStep {
     /// The problem.
@@ -85,7 +88,7 @@ impl Example {
     /// The problem.
     pub fn problem(&self) -> &Arc<ProblemRef> {
         match self {
-            Example::OneStep(example) => &example.problem,
+            Example::OneStep(example) | Example::Autoregressive(example) => &example.problem,
             Example::Direct(example) => &example.problem,
         }
     }
@@ -94,7 +97,7 @@ impl Example {
     pub fn n_targets(&self) -> usize {
         match self {
             Example::OneStep(example) => example.targets.len(),
-            Example::Direct(_) => 1,
+            Example::Autoregressive(_) | Example::Direct(_) => 1,
         }
     }
 }
@@ -104,5 +107,14 @@ impl OneStep {
     pub fn prompt_state(&self) -> PromptState<'_> {
         let population = self.population.iter().map(|individual| (&**individual.expr, individual.mse));
         PromptState::new(self.generation, &self.problem.primitives, population)
+    }
+
+    /// The ids of all targets as one text, with their errors if `errors` is set.
+    ///
+    /// # Errors
+    /// As [`encode_generation`].
+    pub fn encode_generation(&self, errors: bool) -> sr_prompt::Result<Vec<i32>> {
+        let targets = self.targets.iter().map(|target| (&**target.expr, target.mse));
+        encode_generation(targets, self.problem.primitives.constants(), errors)
     }
 }

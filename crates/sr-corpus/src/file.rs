@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::slice::SliceIndex;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sr_codec::{Header, Kind, Reader, Writer};
 use sr_engine::PrimitiveSet;
 use sr_expr::{Expr, Op};
-use sr_prompt::Condition;
+use sr_prompt::{Condition, Context};
 use sr_trace::forms::{FormTable, FormTableBuilder};
 
 use crate::{Direct, Error, Example, Individual, OneStep, ProblemRef, Problems, Result, Side, Target, find_problems};
@@ -20,18 +21,23 @@ pub const CORPUS_VERSION: u32 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// A state and one of its children: [`OneStep`].
+    /// A state and one of its children: [`Example::OneStep`].
     OneStep,
+    /// A state and the whole next population: [`Example::Autoregressive`].
+    Autoregressive,
     /// A problem and its formula: [`Direct`].
     Direct,
 }
 
-/// What a prompt tells of the problem beside its points.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Context {
-    /// Generation, number of variables, operators and constants.
-    Basic,
+impl Mode {
+    /// The name in files and flags: `one-step`, `autoregressive` or `direct`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::OneStep => "one-step",
+            Mode::Autoregressive => "autoregressive",
+            Mode::Direct => "direct",
+        }
+    }
 }
 
 /// What a corpus file says of all its examples. Equal runs have equal headers.
@@ -41,6 +47,9 @@ pub struct CorpusHeader {
     pub mode: Mode,
     /// What their prompts tell.
     pub context: Context,
+    /// Whether the individuals of an autoregressive target have their fitness with them; nil in other modes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_fitness: Option<bool>,
     /// Which side of the split this is.
     pub split: Side,
     /// Name of the problem set's file, without folders.
@@ -176,14 +185,13 @@ impl Corpus {
 
     /// Reads one more record; false at the end.
     fn read_record(&mut self) -> Result<bool> {
-        let examples = match self.header().mode {
-            Mode::OneStep => self.reader.next_record::<SearchRecord>()?.map(SearchRecord::decode),
+        let mode = self.header().mode;
+        let examples = match mode {
             Mode::Direct => self.reader.next_record::<DirectRecord>()?.map(DirectRecord::decode),
+            _ => self.reader.next_record::<SearchRecord>()?.map(|record| record.decode(mode, ..)),
         };
         let Some(examples) = examples else { return Ok(false) };
-        let (path, record) = (&self.path, self.record);
-        let bad = |Bad { field, reason }| Error::BadRecord { path: path.clone(), record, field, reason };
-        self.examples.extend(examples.map_err(bad)?);
+        self.examples.extend(examples.map_err(|bad| bad.at(&self.path, self.record))?);
         self.record += 1;
         Ok(true)
     }
@@ -219,7 +227,7 @@ struct ProblemRecord {
 
 /// States of one search.
 #[derive(Serialize, Deserialize)]
-struct SearchRecord {
+pub(crate) struct SearchRecord {
     problem: ProblemRecord,
     seed: u64,
     /// Distinct scored expressions of all states and their children.
@@ -230,7 +238,7 @@ struct SearchRecord {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StateRecord {
+pub(crate) struct StateRecord {
     generation: u32,
     condition: String,
     /// The individuals, as places in the table.
@@ -243,15 +251,21 @@ struct StateRecord {
 }
 
 #[derive(Serialize, Deserialize)]
-struct DirectRecord {
+pub(crate) struct DirectRecord {
     problem: ProblemRecord,
     target: FormTable,
 }
 
 /// What does not fit in a record.
-struct Bad {
+pub(crate) struct Bad {
     field: &'static str,
     reason: String,
+}
+
+impl Bad {
+    pub(crate) fn at(self, path: &Path, record: u64) -> Error {
+        Error::BadRecord { path: path.to_owned(), record, field: self.field, reason: self.reason }
+    }
 }
 
 fn bad(field: &'static str) -> impl Fn(String) -> Bad {
@@ -325,7 +339,12 @@ impl ProblemRecord {
 }
 
 impl SearchRecord {
-    fn decode(self) -> std::result::Result<Vec<Example>, Bad> {
+    /// The examples of these states.
+    pub(crate) fn decode(
+        self,
+        mode: Mode,
+        wanted: impl SliceIndex<[StateRecord], Output = [StateRecord]>,
+    ) -> std::result::Result<Vec<Example>, Bad> {
         let problem = self.problem.decode()?;
         let forms = self.forms.decode().map_err(|error| error.to_string()).map_err(bad("forms"))?;
         if self.mse.len() != forms.len() || self.fitness.len() != forms.len() {
@@ -339,7 +358,7 @@ impl SearchRecord {
             }
             None => Err(format!("there is no form {place}")),
         };
-        let examples = self.states.iter().map(|state| {
+        let examples = self.states[wanted].iter().map(|state| {
             let n = state.targets.len();
             let weights = state.weights.clone().unwrap_or_else(|| vec![1.0; n]);
             if n == 0 || state.slots.len() != n || weights.len() != n {
@@ -362,14 +381,15 @@ impl SearchRecord {
             });
             let targets = targets.collect::<std::result::Result<_, _>>().map_err(bad("targets"))?;
             let (problem, seed, generation) = (problem.clone(), self.seed, state.generation);
-            Ok(Example::OneStep(OneStep { problem, seed, generation, population, condition, targets }))
+            let example = OneStep { problem, seed, generation, population, condition, targets };
+            Ok(if mode == Mode::Autoregressive { Example::Autoregressive(example) } else { Example::OneStep(example) })
         });
         examples.collect()
     }
 }
 
 impl DirectRecord {
-    fn decode(self) -> std::result::Result<Vec<Example>, Bad> {
+    pub(crate) fn decode(self) -> std::result::Result<Vec<Example>, Bad> {
         let problem = self.problem.decode()?;
         let forms = self.target.decode().map_err(|error| error.to_string()).map_err(bad("target"))?;
         match <[Arc<Expr>; 1]>::try_from(forms) {
@@ -397,11 +417,11 @@ mod tests {
 
     #[test]
     fn records_that_do_not_fit_together_are_refused_by_field() {
-        assert_eq!(record().decode().map_err(|bad| bad.reason).expect("it fits together").len(), 1);
+        assert_eq!(record().decode(Mode::OneStep, ..).map_err(|bad| bad.reason).expect("it fits together").len(), 1);
         let field = |change: fn(&mut SearchRecord)| {
             let mut record = record();
             change(&mut record);
-            record.decode().expect_err("refused").field
+            record.decode(Mode::OneStep, ..).expect_err("refused").field
         };
         assert_eq!(field(|record| record.mse.clear()), "forms");
         assert_eq!(field(|record| record.states[0].population[1] = 1), "population");

@@ -1,4 +1,4 @@
-//! The export for other tools: a JSON object a line for each (prompt, target), in the original system's text.
+//! The export for other tools: a JSON object a line for each example, in the original system's text.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use sr_codec::partial_path;
+use sr_problems::Problem;
 use sr_prompt::infix;
 
-use crate::{CorpusHeader, Direct, Error, OneStep, Problems, Result};
+use crate::{CorpusHeader, Direct, Error, Mode, OneStep, Result};
 
 /// Writes `PATH.partial`, which [`finish`](Self::finish) renames to `PATH`.
 pub(crate) struct JsonlWriter {
@@ -17,26 +18,28 @@ pub(crate) struct JsonlWriter {
     out: BufWriter<File>,
 }
 
-/// One line of a one-step export. Fields in the original's order.
+/// One line of a one-step or autoregressive export. Fields in the original's order.
 #[derive(Serialize)]
-struct OneStepLine<'a> {
+struct StateLine<'a> {
     context: &'a str,
     population: &'a str,
     target: String,
     expression_id: &'a str,
-    metadata: OneStepMetadata<'a>,
+    metadata: StateMetadata<'a>,
 }
 
 #[derive(Serialize)]
-struct OneStepMetadata<'a> {
+struct StateMetadata<'a> {
     source_expressions_file: &'a str,
     traces: Option<&'a str>,
     dagger: bool,
     seed: u64,
     generation: u32,
-    slot: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slot: Option<u32>,
     condition: &'a str,
-    weight: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight: Option<f32>,
 }
 
 /// One line of a direct export, with the data.
@@ -62,33 +65,44 @@ impl JsonlWriter {
         Ok(JsonlWriter { path, partial, out: BufWriter::new(file) })
     }
 
-    pub(crate) fn one_step(&mut self, header: &CorpusHeader, example: &OneStep) -> Result<()> {
-        let context = infix::basic_context(example.generation, &example.problem.primitives);
+    /// A line for each target, or one for all of them.
+    pub(crate) fn state(&mut self, header: &CorpusHeader, example: &OneStep, problem: &Problem) -> Result<()> {
+        let primitives = &example.problem.primitives;
+        let context = infix::context(header.context, example.generation, primitives, &problem.x, &problem.y);
         let population = example.population.iter().map(|i| (&**i.expr, f64::from(i.fitness)));
         let population = infix::population(population);
-        for target in &example.targets {
-            self.line(&OneStepLine {
+        let mut line = |target: String, slot_and_weight: Option<(u32, f32)>| {
+            self.line(&StateLine {
                 context: &context,
                 population: &population,
-                target: target.expr.to_string(),
+                target,
                 expression_id: &example.problem.id,
-                metadata: OneStepMetadata {
+                metadata: StateMetadata {
                     source_expressions_file: &example.problem.source,
                     traces: header.traces.as_deref(),
                     dagger: header.dagger,
                     seed: example.seed,
                     generation: example.generation,
-                    slot: target.slot,
+                    slot: slot_and_weight.map(|(slot, _)| slot),
                     condition: example.condition.name(),
-                    weight: target.weight,
+                    weight: slot_and_weight.map(|(_, weight)| weight),
                 },
-            })?;
+            })
+        };
+        let mut targets = example.targets.iter();
+        match (header.mode, header.target_fitness) {
+            (Mode::Autoregressive, Some(false)) => {
+                let texts: Vec<String> = targets.map(|target| target.expr.to_string()).collect();
+                line(texts.join(" "), None)
+            }
+            (Mode::Autoregressive, _) => {
+                line(infix::population(targets.map(|target| (&**target.expr, f64::from(target.fitness)))), None)
+            }
+            _ => targets.try_for_each(|t| line(t.expr.to_string(), Some((t.slot, t.weight)))),
         }
-        Ok(())
     }
 
-    pub(crate) fn direct(&mut self, example: &Direct, problems: &Problems) -> Result<()> {
-        let problem = problems.get(&example.problem)?;
+    pub(crate) fn direct(&mut self, example: &Direct, problem: &Problem) -> Result<()> {
         let row = |row| (0..problem.x.n_columns()).map(|column| problem.x.column(column)[row]).collect();
         self.line(&DirectLine {
             X_data: (0..problem.x.n_rows()).map(row).collect(),

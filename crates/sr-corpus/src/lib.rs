@@ -1,7 +1,8 @@
-//! Training examples made from trajectories (one-step) or problems (direct).
+//! Training examples made from trajectories (one-step, autoregressive) or problems (direct).
 //!
-//! A [`OneStep`] example is a state of a search with the children to learn from it, a [`Direct`] one a problem with its
-//! formula. [`convert_trace`] and [`convert_problems`] write a folder of them, [`Corpus`] reads a file of it.
+//! A [`OneStep`] is a state of a search with the children to learn from it, each by itself or all in one text; a
+//! [`Direct`] example is a problem with its formula. [`convert_trace`] and [`convert_problems`] write a folder of them, [`Corpus`] reads a file of it,
+//! [`IndexedCorpus`] any example of a large one, in the order of a [`Permutation`] for instance.
 //! Training and validation examples never share a problem, nor the skeleton of a formula: that is [`Split`]'s to say.
 //!
 //! ```text
@@ -35,13 +36,18 @@ mod convert;
 mod error;
 mod example;
 mod file;
+mod indexed;
 mod jsonl;
+mod permutation;
 mod problems;
 mod split;
 
-pub use convert::{Counts, Options, Targets, convert_problems, convert_trace, direct, one_step};
+pub use convert::{Counts, Exclude, Options, Shape, Targets, convert_problems, convert_trace, direct, states};
 pub use error::{Error, Result};
 pub use example::{Direct, Example, Individual, OneStep, ProblemRef, Target};
-pub use file::{CORPUS_VERSION, Context, Corpus, CorpusHeader, CorpusWriter, Mode};
+pub use file::{CORPUS_VERSION, Corpus, CorpusHeader, CorpusWriter, Mode};
+pub use indexed::IndexedCorpus;
+pub use permutation::Permutation;
 pub use problems::{Problems, find_problems};
 pub use split::{Side, Split};
+pub use sr_prompt::Context;

@@ -2,34 +2,42 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use sr_problems::{Problem, ProblemSet};
+use sr_problems::{Problem, ProblemFile, SetParams};
 
 use crate::{Error, ProblemRef, Result};
 
-/// A problem set whose problems are found by their id.
-#[derive(Debug, Clone)]
+/// A problem set whose problems are found by their id. Its ids are in memory, and the problem that was asked for last.
 pub struct Problems {
     path: PathBuf,
-    set: ProblemSet,
+    params: SetParams,
     by_id: HashMap<String, usize>,
+    source: Mutex<Source>,
+}
+
+struct Source {
+    file: ProblemFile,
+    /// Searches of a problem and the states of a search come one after the other.
+    last: Option<(usize, Arc<Problem>)>,
 }
 
 impl Problems {
-    /// Reads a problem set.
+    /// Reads a problem set and keeps its ids.
     ///
     /// # Errors
-    /// As [`ProblemSet::read`].
+    /// As [`ProblemFile::open`], and if a problem is damaged.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_owned();
-        let set = ProblemSet::read(&path)?;
-        let by_id = set.problems.iter().enumerate().map(|(index, problem)| (problem.id.clone(), index)).collect();
-        Ok(Problems { path, set, by_id })
+        let mut file = ProblemFile::open(&path)?;
+        let ids = (0..file.len()).map(|index| Ok((file.problem(index)?.id, index)));
+        let by_id = ids.collect::<Result<_>>()?;
+        Ok(Problems { params: file.params().clone(), path, by_id, source: Mutex::new(Source { file, last: None }) })
     }
 
-    /// The set.
-    pub fn set(&self) -> &ProblemSet {
-        &self.set
+    /// What the problems have in common.
+    pub fn params(&self) -> &SetParams {
+        &self.params
     }
 
     /// The file.
@@ -42,13 +50,28 @@ impl Problems {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
+    /// Number of problems.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there is no problem.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All problems in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = Result<Arc<Problem>>> {
+        (0..self.len()).map(|index| self.read(index))
+    }
+
     /// The problem of an id.
     ///
     /// # Errors
-    /// If there is none.
-    pub fn by_id(&self, id: &str) -> Result<&Problem> {
+    /// If there is none, or it is damaged.
+    pub fn by_id(&self, id: &str) -> Result<Arc<Problem>> {
         match self.by_id.get(id) {
-            Some(&index) => Ok(&self.set.problems[index]),
+            Some(&index) => self.read(index),
             None => Err(Error::NoSuchProblem { problems: self.path.clone(), id: id.to_owned() }),
         }
     }
@@ -56,13 +79,26 @@ impl Problems {
     /// The problem of an example, with its points.
     ///
     /// # Errors
-    /// If there is none of that id, or it has other points.
-    pub fn get(&self, problem: &ProblemRef) -> Result<&Problem> {
+    /// As [`by_id`](Self::by_id), and if it has other points.
+    pub fn get(&self, problem: &ProblemRef) -> Result<Arc<Problem>> {
         let found = self.by_id(&problem.id)?;
         if found.fingerprint() != problem.fingerprint {
             return Err(Error::OtherProblem { problems: self.path.clone(), id: problem.id.clone() });
         }
         Ok(found)
+    }
+
+    fn read(&self, index: usize) -> Result<Arc<Problem>> {
+        // A panic elsewhere leaves nothing half done here.
+        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        match &source.last {
+            Some((last, problem)) if *last == index => Ok(problem.clone()),
+            _ => {
+                let problem = Arc::new(source.file.problem(index)?);
+                source.last = Some((index, problem.clone()));
+                Ok(problem)
+            }
+        }
     }
 }
 

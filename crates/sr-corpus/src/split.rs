@@ -1,5 +1,6 @@
 //! Training and validation problems.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
@@ -31,18 +32,19 @@ impl Split {
     /// Splits all problems of a set, so that the side does not depend on which of them were searched.
     ///
     /// `val_fraction` is in `[0, 1)`; at 0 there is no validation.
-    pub fn new(problems: &[Problem], val_fraction: f64, seed: u64) -> Self {
-        let mut by_group: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    pub fn new<P: Borrow<Problem>>(problems: impl IntoIterator<Item = P>, val_fraction: f64, seed: u64) -> Self {
+        let mut by_group: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for problem in problems {
+            let problem = problem.borrow();
             let group = match &problem.source {
                 Some(source) => source.skeleton(),
                 None => format!("problem {}", problem.id),
             };
-            by_group.entry(group).or_default().push(&problem.id);
+            by_group.entry(group).or_default().push(problem.id.clone());
         }
         let draw = |group: &str| Key::new(seed, Purpose::Split, problem_key(group)).rng().unit();
-        let mut groups: Vec<(f64, Vec<&str>)> =
-            by_group.iter().map(|(group, ids)| (draw(group), ids.clone())).collect();
+        let mut groups: Vec<(f64, Vec<String>)> =
+            by_group.into_iter().map(|(group, ids)| (draw(&group), ids)).collect();
         groups.sort_by(|a, b| a.0.total_cmp(&b.0)); // stable: equal numbers stay in order of their skeletons
         let below = groups.iter().filter(|(number, _)| *number < val_fraction).count();
         let n_val = match groups.len() {
@@ -50,7 +52,8 @@ impl Split {
             0 | 1 => 0,
             several => below.clamp(1, several - 1),
         };
-        Split { val: groups[..n_val].iter().flat_map(|(_, ids)| ids.iter().map(|&id| id.to_owned())).collect() }
+        groups.truncate(n_val);
+        Split { val: groups.into_iter().flat_map(|(_, ids)| ids).collect() }
     }
 
     /// The side of a problem.

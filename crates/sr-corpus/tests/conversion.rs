@@ -1,20 +1,19 @@
 //! From searches to corpora and back.
 
+mod support;
+
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use sr_corpus::{
-    Corpus, Direct, Error, Example, OneStep, Options, Problems, Side, Split, Targets, convert_problems, convert_trace,
-    find_problems, one_step,
+    Context, Corpus, CorpusHeader, Direct, Error, Example, Exclude, IndexedCorpus, Mode, OneStep, Options, Permutation,
+    ProblemRef, Problems, Shape, Side, Split, Target, Targets, convert_problems, convert_trace, find_problems, states,
 };
-use sr_engine::{Brood, Expert, Origin, Policy, Search, SearchConfig, State, run};
-use sr_problems::{Generator, ProblemSet, RandomParams, SetParams, parse_operators};
-use sr_prompt::{PromptState, PromptWriter};
-use sr_trace::{
-    Label, LabelParams, LabelSet, Recorder, StateLabels, TraceHeader, TraceReader, TraceWriter, Trajectory,
-};
+use sr_engine::{Brood, Expert, Origin, Policy, State};
+use sr_problems::{ProblemSet, RandomParams, parse_operators};
+use sr_prompt::{PromptState, PromptWriter, decode_generation, infix};
+use sr_trace::{Label, LabelParams, LabelSet, StateLabels, TraceHeader, TraceReader, TraceWriter, Trajectory};
 
 const GENERATIONS: usize = 6;
 const POPULATION: usize = 20;
@@ -26,13 +25,20 @@ struct Fixture {
     live_prompts: Vec<Vec<Vec<i32>>>,
 }
 
+/// One that tells all there is to tell.
+fn writer() -> PromptWriter {
+    PromptWriter { context: Context::SuperRich, ..PromptWriter::default() }
+}
+
 /// Proposes as the expert does and writes the prompts that a learner would read.
 struct Reading<'a>(&'a mut Vec<Vec<i32>>);
 
 impl Policy for Reading<'_> {
     fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
-        let writer = PromptWriter::default();
-        self.0.extend(states.iter().map(|state| writer.write(&PromptState::of(state)).expect("a prompt")));
+        let write = |state: &State<'_>| {
+            writer().write(&PromptState::of(state), state.instance.x(), state.instance.y()).expect("a prompt")
+        };
+        self.0.extend(states.iter().map(write));
         Expert.propose(states, wanted, broods);
     }
 }
@@ -41,31 +47,9 @@ impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let params = RandomParams::arith(parse_operators("+,-,*,sin").expect("operators"), vec![1.0, 2.5], 0.4, 3);
-        let generator = Generator::new(params.clone()).expect("settings");
-        let problems: Vec<_> = (0..PROBLEMS as u32).map(|index| generator.problem(index).expect("a problem")).collect();
-        let (operators, constants) = (problems[0].operators.clone(), problems[0].constants.clone());
-        let params = SetParams { operators, constants, seed: 3, origin: sr_problems::Origin::Random(params) };
-        ProblemSet { params, problems: problems.clone() }.write(folder.path().join("problems.sr")).expect("written");
-
-        let config = SearchConfig { generations: GENERATIONS as u32, early_stop_mse: None, ..SearchConfig::basic() };
-        assert_eq!(config.population_size, POPULATION);
-        let mut writer = None;
-        let mut live_prompts = Vec::new();
-        for problem in &problems {
-            let instance = Arc::new(problem.instance().expect("an instance"));
-            let writer = writer.get_or_insert_with(|| {
-                let header = TraceHeader::of_expert("problems.sr", instance.primitives(), &config, "basic", 3);
-                TraceWriter::create(folder.path().join("trace.sr"), &header).expect("created")
-            });
-            let mut search = Search::new(instance, config.clone(), 3).expect("a search");
-            let mut recorders = [Recorder::new(3)];
-            let mut prompts = Vec::new();
-            let outcome = run(std::slice::from_mut(&mut search), &mut Reading(&mut prompts), &mut recorders).remove(0);
-            let [recorder] = recorders;
-            writer.append(&recorder.finish(&outcome)).expect("written");
-            live_prompts.push(prompts);
-        }
-        writer.expect("there are problems").finish().expect("finished");
+        let mut prompts = Vec::new();
+        support::searches(folder.path(), params, PROBLEMS as u32, GENERATIONS as u32, &mut Reading(&mut prompts));
+        let live_prompts = prompts.chunks(GENERATIONS - 1).map(<[_]>::to_vec).collect();
         Fixture { folder, live_prompts }
     }
 
@@ -89,8 +73,8 @@ impl Fixture {
     fn states(&self, out: &str) -> Vec<OneStep> {
         let sides = ["train.sr", "val.sr"].map(|name| read(&self.path(out).join(name)));
         let states = sides.into_iter().flatten().map(|example| match example {
-            Example::OneStep(state) => state,
-            Example::Direct(_) => panic!("not a one-step example"),
+            Example::OneStep(state) | Example::Autoregressive(state) => state,
+            Example::Direct(_) => panic!("not a state"),
         });
         states.collect()
     }
@@ -148,11 +132,12 @@ fn the_corpus_gives_the_prompt_that_the_search_would_have_given() {
     let fixture = Fixture::new();
     fixture.convert(&next_generation(false), "a").expect("converted");
     let ids: Vec<String> = fixture.trajectories().into_iter().map(|trajectory| trajectory.problem_id).collect();
-    let states = fixture.states("a");
+    let (states, problems) = (fixture.states("a"), fixture.problems());
     assert_eq!(states.len(), PROBLEMS * (GENERATIONS - 1));
     for state in states {
         let problem = ids.iter().position(|id| *id == state.problem.id).expect("a problem of the trace");
-        let prompt = PromptWriter::default().write(&state.prompt_state()).expect("a prompt");
+        let data = problems.get(&state.problem).expect("of the set");
+        let prompt = writer().write(&state.prompt_state(), &data.x, &data.y).expect("a prompt");
         assert_eq!(prompt, fixture.live_prompts[problem][state.generation as usize]);
     }
 }
@@ -171,7 +156,7 @@ fn what_is_written_is_read_again_and_equal_runs_give_equal_bytes() {
     for trajectory in fixture.trajectories() {
         let position = read.iter().position(|state| state.problem.id == trajectory.problem_id).expect("its states");
         let problem = read[position].problem.clone();
-        let made = one_step(&trajectory, &problem, &options).expect("examples");
+        let made = states(&trajectory, &problem, &options).expect("examples");
         let rest = read.split_off(position + made.len());
         assert_eq!(read.split_off(position), made);
         read.extend(rest);
@@ -219,6 +204,112 @@ fn ancestors_are_those_of_the_true_winner() {
     assert!(expected > 0);
 }
 
+fn autoregressive(fitness: bool) -> Options {
+    Options { shape: Shape::WholeGeneration { fitness }, ..Options::default() }
+}
+
+#[test]
+fn an_autoregressive_example_is_a_whole_generation() {
+    let fixture = Fixture::new();
+    let counts = fixture.convert(&autoregressive(true), "a").expect("converted");
+    assert_eq!((counts.train + counts.val) as usize, PROBLEMS * (GENERATIONS - 1));
+    let corpus = Corpus::open(fixture.path("a").join("train.sr")).expect("a corpus");
+    let CorpusHeader { mode, target_fitness, include_elite, .. } = corpus.header();
+    assert_eq!((*mode, *target_fitness, *include_elite), (Mode::Autoregressive, Some(true), true));
+    let trajectories = fixture.trajectories();
+    for example in read(&fixture.path("a").join("val.sr")) {
+        assert_eq!(example.n_targets(), 1);
+        let Example::Autoregressive(state) = example else { panic!("not autoregressive") };
+        let trajectory = trajectories.iter().find(|t| t.problem_id == state.problem.id).expect("its trajectory");
+        let next = || trajectory.generation(state.generation + 1).expect("the next generation").individuals.iter();
+        assert!(state.targets.iter().map(|t| (&t.expr, t.fitness)).eq(next().map(|i| (&i.expr, i.fitness))));
+        for errors in [true, false] {
+            let ids = state.encode_generation(errors).expect("a target");
+            let read = decode_generation(&ids[..ids.len() - 1], &state.problem.primitives, 63);
+            assert!(read.into_iter().map(|expr| expr.expect("well-formed")).eq(next().map(|i| (*i.expr).clone())));
+        }
+    }
+
+    // A sample is of trajectories, which are then whole.
+    let half = Options { sample_fraction: 0.5, ..autoregressive(false) };
+    let counts = fixture.convert(&half, "b").expect("converted");
+    let ids: HashSet<String> = fixture.states("b").into_iter().map(|state| state.problem.id.clone()).collect();
+    assert!(!ids.is_empty() && ids.len() < PROBLEMS, "{} problems", ids.len());
+    assert_eq!((counts.train + counts.val) as usize, ids.len() * (GENERATIONS - 1));
+}
+
+#[test]
+fn autoregressive_text_is_the_next_population_with_or_without_fitness() {
+    let fixture = Fixture::new();
+    for fitness in [true, false] {
+        let options = Options { jsonl: true, ..autoregressive(fitness) };
+        let counts = fixture.convert(&options, "a").expect("converted");
+        let text = fs::read_to_string(fixture.path("a").join("train.jsonl")).expect("written");
+        assert_eq!(text.lines().count() as u64, counts.train);
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert!(lines[0]["metadata"].get("slot").is_none());
+        for pair in lines[..GENERATIONS - 1].windows(2) {
+            let population = pair[1]["population"].as_str().expect("a text");
+            let expected = match fitness {
+                true => population.to_owned(),
+                false => {
+                    let words = population.split(" <FITNESS>").enumerate();
+                    // Each word but the first begins with the fitness of the individual before.
+                    let names =
+                        words.map(|(n, word)| if n == 0 { word } else { word.split_once(' ').unwrap_or(("", "")).1 });
+                    names.filter(|name| !name.is_empty()).collect::<Vec<_>>().join(" ")
+                }
+            };
+            assert_eq!(pair[0]["target"], expected);
+        }
+    }
+}
+
+#[test]
+fn the_context_changes_what_is_told_and_nothing_else() {
+    let fixture = Fixture::new();
+    let problems = fixture.problems();
+    let mut examples = Vec::new();
+    for context in Context::ALL {
+        let options = Options { context, jsonl: true, ..Options::default() };
+        fixture.convert(&options, context.name()).expect("converted");
+        let path = fixture.path(context.name()).join("train.sr");
+        assert_eq!(Corpus::open(&path).expect("a corpus").header().context, context);
+        examples.push(read(&path));
+        let Example::OneStep(state) = &examples[0][0] else { panic!("not one-step") };
+        let data = problems.get(&state.problem).expect("of the set");
+        let text = fs::read_to_string(path.with_extension("jsonl")).expect("written");
+        let line: serde_json::Value = serde_json::from_str(text.lines().next().expect("a line")).expect("JSON");
+        assert_eq!(line["context"], infix::context(context, 0, &state.problem.primitives, &data.x, &data.y));
+    }
+    assert!(examples[0] == examples[1] && examples[0] == examples[2]);
+    let header = |name: &str| fs::read(fixture.path(name).join("train.sr")).expect("written");
+    assert_ne!(header("basic"), header("rich"));
+}
+
+#[test]
+fn excluded_formulas_are_on_neither_side_and_counted() {
+    let fixture = Fixture::new();
+    let problems = fixture.problems();
+    let test_formula = problems.by_id(&fixture.trajectories()[2].problem_id).expect("a problem").source.clone();
+    let test_formula = test_formula.expect("a formula");
+    let same = problems.iter().filter(|p| p.as_ref().expect("whole").source.as_ref() == Some(&test_formula)).count();
+    let excluded = test_formula.clone();
+    let options = Options { exclude: Exclude::new(move |formula| *formula == excluded), ..Options::default() };
+    let per_search = (GENERATIONS - 1) * (POPULATION - 1);
+    let counts = fixture.convert(&options, "a").expect("converted");
+    assert_eq!(counts.excluded as usize, same * per_search);
+    assert_eq!((counts.train + counts.val + counts.excluded) as usize, PROBLEMS * per_search);
+    let counts = convert_problems(&problems, &options, &fixture.path("b"), || {}).expect("converted");
+    assert_eq!(counts.excluded as usize, same);
+    for out in ["a", "b"] {
+        for example in ["train.sr", "val.sr"].into_iter().flat_map(|name| read(&fixture.path(out).join(name))) {
+            assert_ne!(problems.get(example.problem()).expect("of the set").source.as_ref(), Some(&test_formula));
+        }
+    }
+}
+
 #[test]
 fn dagger_pairs_the_visited_population_with_the_labels_of_that_state() {
     let fixture = Fixture::new();
@@ -247,7 +338,7 @@ fn labels_that_are_missing_or_of_another_state_are_errors() {
     trajectory.labels[0].states[2].state_hash ^= 1;
     fixture.convert(&Options::default(), "b").expect("converted");
     let problem = fixture.states("b")[0].problem.clone();
-    let error = one_step(&trajectory, &problem, &options).expect_err("another state");
+    let error = states(&trajectory, &problem, &options).expect_err("another state");
     assert!(matches!(error, Error::OtherState { generation: 2, .. }), "{error}");
 }
 
@@ -268,8 +359,9 @@ fn sides_share_no_problem_and_no_skeleton_in_any_trace_of_the_set() {
     };
     let (train, val) = (skeletons("train.sr"), skeletons("val.sr"));
     assert!(!train.is_empty() && !val.is_empty() && train.is_disjoint(&val));
-    let split = Split::new(&problems.set().problems, 0.4, 0);
-    let val_of_split = problems.set().problems.iter().filter(|problem| split.side(&problem.id) == Side::Val);
+    let set = ProblemSet::read(problems.path()).expect("the problem set");
+    let split = Split::new(&set.problems, 0.4, 0);
+    let val_of_split = set.problems.iter().filter(|problem| split.side(&problem.id) == Side::Val);
     let val_of_split: HashSet<String> =
         val_of_split.map(|problem| problem.source.as_ref().expect("a formula").skeleton()).collect();
     assert_eq!(val, val_of_split);
@@ -307,6 +399,29 @@ fn the_text_export_has_a_line_for_each_target() {
     assert_eq!(direct[0]["target"], target.to_string());
     assert_eq!(direct[0]["y_data"].as_array().expect("a list").len(), data.y.len());
     assert_eq!(direct[0]["X_data"][1][0], data.x.column(0)[1]);
+}
+
+#[test]
+fn any_example_is_found_by_its_number() {
+    let fixture = Fixture::new();
+    let sampled = Options { sample_fraction: 0.3, ..Options::default() };
+    fixture.convert(&sampled, "one-step").expect("converted");
+    fixture.convert(&autoregressive(true), "autoregressive").expect("converted");
+    convert_problems(&fixture.problems(), &Options::default(), &fixture.path("direct"), || {}).expect("converted");
+    for mode in ["one-step", "autoregressive", "direct"] {
+        let path = fixture.path(mode).join("train.sr");
+        let streamed = read(&path);
+        let mut indexed = IndexedCorpus::open(&path).expect("a corpus");
+        assert_eq!((indexed.len() as usize, indexed.header().mode.name()), (streamed.len(), mode));
+        for index in Permutation::new(indexed.len(), 1, 0).iter() {
+            assert_eq!(indexed.example(index).expect("an example"), streamed[index as usize], "{mode} {index}");
+        }
+        assert_eq!(indexed.problems(None).expect("found").name(), "problems.sr");
+        let bytes = fs::read(&path).expect("the corpus");
+        fs::write(&path, &bytes[..bytes.len() * 2 / 3]).expect("cut");
+        let error = IndexedCorpus::open(&path).map(|_| ()).expect_err("cut");
+        assert!(error.to_string().contains("cut short"), "{error}");
+    }
 }
 
 #[test]
@@ -362,7 +477,7 @@ fn the_problem_set_is_found_and_has_to_be_the_right_one() {
     sr_problems::suite("simple", 1).expect("a suite").write(&other).expect("written");
     let suite = Problems::open(&other).expect("a problem set");
     assert!(matches!(suite.get(example.problem()), Err(Error::NoSuchProblem { .. })));
-    let mut set = problems.set().clone();
+    let mut set = ProblemSet::read(problems.path()).expect("the problem set");
     set.problems.iter_mut().for_each(|problem| problem.y[0] += 1.0);
     set.write(&other).expect("written");
     let changed = Problems::open(&other).expect("a problem set");
@@ -372,10 +487,39 @@ fn the_problem_set_is_found_and_has_to_be_the_right_one() {
 #[test]
 fn problems_without_a_formula_have_no_direct_example() {
     let fixture = Fixture::new();
-    let mut set = fixture.problems().set().clone();
+    let mut set = ProblemSet::read(fixture.path("problems.sr")).expect("the problem set");
     set.problems[1].source = None;
     set.write(fixture.path("own.sr")).expect("written");
     let problems = Problems::open(fixture.path("own.sr")).expect("a problem set");
     let result = convert_problems(&problems, &Options::default(), &fixture.path("a"), || {});
     assert!(matches!(result, Err(Error::NoFormula { id }) if id == set.problems[1].id));
+}
+
+#[test]
+fn corpora_of_version_1_stay_readable() {
+    for (name, expected) in [
+        ("v1-onestep", expect_test::expect_file!["../../../fixtures/corpora/v1-onestep.txt"]),
+        ("v1-direct", expect_test::expect_file!["../../../fixtures/corpora/v1-direct.txt"]),
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/corpora").join(name).with_extension("sr");
+        let corpus = Corpus::open(&path).expect("a corpus");
+        let header = corpus.header();
+        let mut text = format!("{} of {} in context {}\n", header.mode.name(), header.problems, header.context.name());
+        for example in corpus {
+            let example = example.expect("whole");
+            let ProblemRef { id, fingerprint, .. } = &**example.problem();
+            text += &format!("{id} {fingerprint}\n");
+            match &example {
+                Example::Direct(direct) => text += &format!("  {}\n", direct.target),
+                Example::OneStep(state) | Example::Autoregressive(state) => {
+                    let population = state.population.iter().map(|i| (&**i.expr, f64::from(i.fitness)));
+                    text += &format!("  generation {}: {}\n", state.generation, infix::population(population));
+                    for Target { expr, mse, fitness, weight, slot } in &state.targets {
+                        text += &format!("  {slot}: {expr} {mse} {fitness} {weight}\n");
+                    }
+                }
+            }
+        }
+        expected.assert_eq(&text);
+    }
 }

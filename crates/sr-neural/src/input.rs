@@ -3,7 +3,7 @@
 use sr_engine::{PrimitiveSet, State};
 use sr_expr::{Columns, Semantics, Tree};
 use sr_model::{Channel, ModelConfig, Points, PointsConfig, Prompt};
-use sr_prompt::{PromptState, PromptWriter};
+use sr_prompt::{Context, PromptState, PromptWriter};
 
 use crate::Error;
 
@@ -29,11 +29,11 @@ pub struct InputWriter {
 const ROOM_FOR_CHILD: usize = 256;
 
 impl InputWriter {
-    /// The writer for models of this shape.
-    pub fn new(config: &ModelConfig) -> Self {
+    /// The writer for models of this shape whose prompts tell `context`.
+    pub fn new(config: &ModelConfig, context: Context) -> Self {
         let default = PromptWriter::default().max_tokens;
         let max_tokens = default.min(config.n_positions.saturating_sub(ROOM_FOR_CHILD));
-        InputWriter { prompts: PromptWriter { max_tokens }, points: config.points.clone() }
+        InputWriter { prompts: PromptWriter { max_tokens, context }, points: config.points.clone() }
     }
 
     /// The input of a state in a search.
@@ -51,7 +51,7 @@ impl InputWriter {
     /// # Errors
     /// As [`state`](Self::state).
     pub fn one_step(&self, state: &PromptState<'_>, data: Data<'_>, best: Option<&Tree>) -> Result<Prompt, Error> {
-        Ok(Prompt { tokens: self.prompts.write(state)?, points: self.points(data, best)? })
+        Ok(Prompt { tokens: self.prompts.write(state, data.x, data.y)?, points: self.points(data, best)? })
     }
 
     /// The input for writing a formula from the data alone.
@@ -59,7 +59,7 @@ impl InputWriter {
     /// # Errors
     /// As [`state`](Self::state).
     pub fn direct(&self, primitives: &PrimitiveSet, data: Data<'_>) -> Result<Prompt, Error> {
-        Ok(Prompt { tokens: self.prompts.write_direct(primitives)?, points: self.points(data, None)? })
+        Ok(Prompt { tokens: self.prompts.write_direct(primitives, data.x, data.y)?, points: self.points(data, None)? })
     }
 
     fn points(&self, data: Data<'_>, best: Option<&Tree>) -> Result<Option<Points>, Error> {

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use sr_engine::random::Purpose;
 use sr_engine::{Brood, Expert, Offspring, Origin, Policy, State, heritage};
 use sr_model::{Checkpoint, DecodeRequest, Decoder, Prompt, Sample};
-use sr_prompt::{Condition, Token};
+use sr_prompt::{Condition, Context, Token};
 
 use crate::{Error, InputWriter};
 
@@ -65,7 +65,7 @@ impl Learner {
     /// Loads a checkpoint folder.
     ///
     /// # Errors
-    /// If it cannot be read, has another vocabulary, or was trained for another mode.
+    /// If it cannot be read, has another vocabulary, or was trained for another mode or an unknown context.
     pub fn load(dir: &Path, device: &Device, sampling: Sampling) -> Result<Self, Error> {
         let checkpoint = Checkpoint::load(dir, device)?;
         sr_prompt::check_tokenizer(&checkpoint.tokenizer)?;
@@ -73,12 +73,14 @@ impl Learner {
         if found != MODE {
             return Err(Error::Mode { expected: MODE.into(), found: found.into() });
         }
-        Ok(Learner::new(Decoder::new(&checkpoint.model), sampling))
+        let found = checkpoint.meta["context"].as_str().unwrap_or("unknown");
+        let context = Context::from_name(found).ok_or_else(|| Error::Context { found: found.into() })?;
+        Ok(Learner::new(Decoder::new(&checkpoint.model), context, sampling))
     }
 
-    /// From a model in memory.
-    pub fn new(decoder: Decoder, sampling: Sampling) -> Self {
-        let inputs = InputWriter::new(decoder.model().config());
+    /// From a model in memory, trained on prompts of `context`.
+    pub fn new(decoder: Decoder, context: Context, sampling: Sampling) -> Self {
+        let inputs = InputWriter::new(decoder.model().config(), context);
         Learner { decoder, inputs, sampling, error: None }
     }
 

@@ -30,6 +30,12 @@ pub enum Error {
         /// Mode of the checkpoint.
         found: String,
     },
+    /// The checkpoint's prompts told what this version does not know.
+    #[error("the checkpoint was trained on prompts of context {found}, which is none of basic, rich and superrich")]
+    Context {
+        /// Context of the checkpoint.
+        found: String,
+    },
     /// Prompt or vocabulary.
     #[error(transparent)]
     Prompt(#[from] sr_prompt::Error),

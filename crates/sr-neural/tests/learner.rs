@@ -8,7 +8,7 @@ use sr_engine::{Generation, Instance, Origin, Parents, PrimitiveSet, Search, Sea
 use sr_expr::{Columns, Expr, Op};
 use sr_model::{Checkpoint, Decoder, DeviceKind, Model, ModelConfig, PointsConfig, TrainBatch, open};
 use sr_neural::{Data, InputWriter, Learner, Sampling};
-use sr_prompt::{Condition, PromptState, Token, encode_target, target_feature};
+use sr_prompt::{Condition, Context, PromptState, Token, encode_target, target_feature};
 
 const TARGETS: [&str; 3] = ["x0 + x1", "(x0 * x1) + x0", "x1 * 1.0"];
 
@@ -40,7 +40,8 @@ fn trained(steps: usize) -> Model {
     let population: Vec<Expr> = TARGETS.iter().map(|text| text.parse().expect("target")).collect();
     let state = PromptState::new(0, instance.primitives(), population.iter().map(|e| (&**e, 1.0)));
     let data = Data { x: instance.x(), y: instance.y(), semantics: sr_expr::Semantics::Protected };
-    let input = InputWriter::new(&config()).one_step(&state, data, Some(&population[0])).expect("an input");
+    let input =
+        InputWriter::new(&config(), Context::Basic).one_step(&state, data, Some(&population[0])).expect("an input");
 
     let prompt = input.tokens.len();
     let mut batch = TrainBatch { rows: 1, ..TrainBatch::default() };
@@ -98,7 +99,11 @@ fn search(ids: &[&str], learner: &mut Learner) -> Vec<Forms> {
 
 #[test]
 fn a_batch_gives_the_children_of_single_runs_and_bad_output_falls_back() {
-    let mut learner = Learner::new(Decoder::new(&trained(60)), Sampling { max_child_size: 12, ..Sampling::default() });
+    let mut learner = Learner::new(
+        Decoder::new(&trained(60)),
+        Context::Basic,
+        Sampling { max_child_size: 12, ..Sampling::default() },
+    );
     let together = search(&["a", "b", "c"], &mut learner);
     for (id, forms) in ["a", "b", "c"].iter().zip(&together) {
         assert_eq!(&search(&[id], &mut learner)[0], forms, "{id}");
@@ -116,25 +121,29 @@ fn a_batch_gives_the_children_of_single_runs_and_bad_output_falls_back() {
 
 #[test]
 fn an_untrained_model_falls_back_to_the_expert() {
-    let mut learner = Learner::new(Decoder::new(&trained(0)), Sampling { max_child_size: 3, ..Sampling::default() });
+    let mut learner =
+        Learner::new(Decoder::new(&trained(0)), Context::Basic, Sampling { max_child_size: 3, ..Sampling::default() });
     let forms = &search(&["a"], &mut learner)[0];
     assert!(forms[1..].iter().any(|population| population.iter().any(|child| child.1 == Origin::Fallback)));
     assert!(forms.iter().all(|population| population.len() == 8));
 }
 
 #[test]
-fn a_checkpoint_of_another_vocabulary_or_mode_is_refused() {
+fn a_checkpoint_of_another_vocabulary_mode_or_context_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let device = open(DeviceKind::Cpu).expect("the CPU");
-    let save = |tokenizer: String, mode: &str| {
-        let checkpoint = Checkpoint { model: trained(0), tokenizer, meta: serde_json::json!({ "mode": mode }) };
+    let save = |tokenizer: String, mode: &str, context: &str| {
+        let meta = serde_json::json!({ "mode": mode, "context": context });
+        let checkpoint = Checkpoint { model: trained(0), tokenizer, meta };
         checkpoint.save(&folder.path().join("c")).expect("saved");
         Learner::load(&folder.path().join("c"), &device, Sampling::default()).map(|_| ()).map_err(|e| e.to_string())
     };
-    assert_eq!(save(sr_prompt::tokenizer_json(), "one-step"), Ok(()));
-    let error = save(sr_prompt::tokenizer_json(), "direct").expect_err("another mode");
+    assert_eq!(save(sr_prompt::tokenizer_json(), "one-step", "superrich"), Ok(()));
+    let error = save(sr_prompt::tokenizer_json(), "direct", "basic").expect_err("another mode");
     assert!(error.contains("direct"), "{error}");
+    let error = save(sr_prompt::tokenizer_json(), "one-step", "poor").expect_err("an unknown context");
+    assert!(error.contains("context poor"), "{error}");
     let other = sr_prompt::tokenizer_json().replace("\"sin\"", "\"sine\"");
-    let error = save(other, "one-step").expect_err("another vocabulary");
+    let error = save(other, "one-step", "basic").expect_err("another vocabulary");
     assert!(error.contains("vocabulary"), "{error}");
 }

@@ -24,6 +24,7 @@
 
 mod error;
 mod fingerprint;
+mod file;
 mod mixture;
 mod own;
 mod parquet;
@@ -36,6 +37,7 @@ mod suite;
 
 pub use error::Error;
 pub use fingerprint::{Blocklist, Exclusion, Fingerprint};
+pub use file::ProblemFile;
 pub use mixture::{Component, Mixture, Noise};
 pub use own::{FormulaOptions, from_csv, from_formulas, from_parquet, from_table};
 pub use primitives::{ARITH, parse_constants, parse_operators};

@@ -114,8 +114,8 @@ impl ProblemSet {
 
 /// A problem on disk.
 #[derive(Serialize, Deserialize)]
-struct Record {
-    id: String,
+pub(crate) struct Record {
+    pub(crate) id: String,
     source: Option<String>,
     rows: u64,
     variables: u64,
@@ -146,7 +146,7 @@ impl Record {
         }
     }
 
-    fn decode(self) -> Result<Problem, String> {
+    pub(crate) fn decode(self) -> Result<Problem, String> {
         let Record { id, source, rows, variables, x, y, operators, constants, sampler, seed } = self;
         let size = |bytes: u64, field: &str, found: usize| match rows.checked_mul(bytes) {
             Some(expected) if expected == found as u64 => Ok(()),

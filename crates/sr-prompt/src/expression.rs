@@ -12,6 +12,15 @@ use crate::{DecodeError, Error, LISTED_CONSTANTS, Result, Token, VARIABLES};
 /// # Errors
 /// If it has a variable beyond `x31` or a constant that is not finite.
 pub fn encode_target(tree: &Tree, constants: &[f64]) -> Result<Vec<i32>> {
+    check(tree)?;
+    let mut ids = Vec::with_capacity(tree.size() + 1);
+    push_expression(tree, constants, &mut ids);
+    ids.push(Token::Eos.id());
+    Ok(ids)
+}
+
+/// Refuses what the language cannot say.
+pub(crate) fn check(tree: &Tree) -> Result<()> {
     if tree.n_variables() > VARIABLES {
         return Err(Error::TooManyVariables { found: tree.n_variables() });
     }
@@ -22,10 +31,7 @@ pub fn encode_target(tree: &Tree, constants: &[f64]) -> Result<Vec<i32>> {
             return Err(Error::ConstantNotFinite { value });
         }
     }
-    let mut ids = Vec::with_capacity(tree.size() + 1);
-    push_expression(tree, constants, &mut ids);
-    ids.push(Token::Eos.id());
-    Ok(ids)
+    Ok(())
 }
 
 /// Number of values of [`target_feature`], and of 0, the feature of every token of a prompt.
@@ -35,16 +41,21 @@ pub const FEATURES: usize = 32;
 /// `FEATURES − 1`. So it is 2 with the condition token, before anything is written, and 1 once the expression is
 /// complete. A small model that has to count for itself writes many texts that stop too early or too late.
 pub fn target_feature(so_far: &[i32]) -> i32 {
-    let mut open: i32 = 1;
-    for &id in so_far {
-        open += match Token::from_id(id) {
-            Some(Token::Op(op)) => op.arity() as i32 - 1,
-            // The last token of a number completes it.
-            Some(Token::Variable(_) | Token::Listed(_) | Token::Exponent(_)) => -1,
-            _ => 0,
-        };
-        open = open.max(0);
+    let open = so_far.iter().fold(1, |open, &id| (open + opened_by(id)).max(0));
+    feature_of(open)
+}
+
+/// By how much a token changes the number of operands that are still to come.
+pub(crate) fn opened_by(id: i32) -> i32 {
+    match Token::from_id(id) {
+        Some(Token::Op(op)) => op.arity() as i32 - 1,
+        // The last token of a number completes it.
+        Some(Token::Variable(_) | Token::Listed(_) | Token::Exponent(_)) => -1,
+        _ => 0,
     }
+}
+
+pub(crate) fn feature_of(open: i32) -> i32 {
     1 + open.min(FEATURES as i32 - 2)
 }
 

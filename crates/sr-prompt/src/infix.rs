@@ -1,9 +1,39 @@
 //! The original system's text: contexts, populations and prompts in infix. Used by the JSONL export.
 //!
-//! The bytes are pinned by `fixtures/prompt/infix-basic.txt`.
+//! The bytes are pinned by `fixtures/prompt/infix-*.txt`.
 
 use sr_engine::PrimitiveSet;
-use sr_expr::{Op, Tree, python_float};
+use sr_expr::{Columns, Op, Tree, python_float};
+
+use crate::Context;
+use crate::data::{Statistics, fixed, plot_text};
+
+/// The context of a state. `rich` and `superrich` go on after the basic one, see [`basic_context`]:
+///
+/// ```text
+///  | STATS: range=[-1.000,8.000] | mean=2.500 | var=9.250 | skew=0.612 | monotonic=False | zeros=2 | complexity=0.31
+///  | PLOT: 2D(n=50,yr=[-1.00,8.00])
+/// ```
+///
+/// The plot of a single variable is ten lines of characters and one with the range of y.
+pub fn context(kind: Context, generation: u32, primitives: &PrimitiveSet, x: &Columns, y: &[f64]) -> String {
+    let basic = basic_context(generation, primitives);
+    match kind {
+        Context::Basic => basic,
+        Context::Rich => basic + &statistics(x, y),
+        Context::SuperRich => basic + &statistics(x, y) + " | PLOT: " + &plot_text(x, y),
+    }
+}
+
+fn statistics(x: &Columns, y: &[f64]) -> String {
+    let Statistics { min, max, mean, variance, skewness, monotonic, sign_changes, complexity } = Statistics::new(x, y);
+    let [min, max, mean, variance, skewness] = [min, max, mean, variance, skewness].map(|value| fixed(value, 3));
+    let (monotonic, complexity) = (if monotonic { "True" } else { "False" }, fixed(complexity, 2));
+    format!(
+        " | STATS: range=[{min},{max}] | mean={mean} | var={variance} | skew={skewness} | monotonic={monotonic} \
+         | zeros={sign_changes} | complexity={complexity}"
+    )
+}
 
 /// `generation: 7 | 2 variables | ops: *,+,-,sin | constants: 1.0,2.5`: binary operators by name, then unary ones.
 pub fn basic_context(generation: u32, primitives: &PrimitiveSet) -> String {
@@ -20,13 +50,8 @@ pub fn basic_context(generation: u32, primitives: &PrimitiveSet) -> String {
 
 /// `expr <FITNESS>%.5f` for each individual in slot order, joined by single spaces.
 pub fn population<'a>(individuals: impl IntoIterator<Item = (&'a Tree, f64)>) -> String {
-    let texts: Vec<String> = individuals
-        .into_iter()
-        .map(|(tree, fitness)| match fitness.is_nan() {
-            true => format!("{tree} <FITNESS>nan"), // as Python prints it
-            false => format!("{tree} <FITNESS>{fitness:.5}"),
-        })
-        .collect();
+    let texts: Vec<String> =
+        individuals.into_iter().map(|(tree, fitness)| format!("{tree} <FITNESS>{}", fixed(fitness, 5))).collect();
     texts.join(" ")
 }
 
@@ -52,6 +77,31 @@ mod tests {
         let population = population(exprs.iter().map(|e| &**e).zip(fitnesses));
         expect_test::expect_file!["../../../fixtures/prompt/infix-basic.txt"]
             .assert_eq(&format!("{}\n", prompt(&context, &population)));
+    }
+
+    #[test]
+    fn richer_contexts_are_pinned() {
+        use crate::data::testing;
+        let primitives = |n| PrimitiveSet::new(vec![Op::Mul, Op::Add, Op::Sub], vec![1.0, 2.5], n).expect("primitives");
+        for (kind, expected) in [
+            (Context::Rich, expect_test::expect_file!["../../../fixtures/prompt/infix-rich.txt"]),
+            (Context::SuperRich, expect_test::expect_file!["../../../fixtures/prompt/infix-superrich.txt"]),
+        ] {
+            let sets = [
+                testing::cubic(),
+                testing::wave(),
+                testing::two_variables(),
+                testing::three_variables(),
+                testing::constant(),
+            ];
+            let text: String = (0..)
+                .zip(&sets)
+                .map(|(generation, (x, y))| context(kind, generation, &primitives(x.n_columns() as u16), x, y) + "\n")
+                .collect();
+            expected.assert_eq(&text);
+        }
+        let (x, y) = testing::wave();
+        assert_eq!(context(Context::Basic, 3, &primitives(1), &x, &y), basic_context(3, &primitives(1)));
     }
 
     #[test]

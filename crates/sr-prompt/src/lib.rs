@@ -1,19 +1,21 @@
 //! The text the model reads and writes. Training and inference share this code.
 //!
 //! A [`PromptState`] is what a model may know of a search: generation, primitives and the population with its errors.
-//! [`PromptWriter`] writes it as ids of [`Token`]s, the compact domain language of `docs/prompt.md`;
-//! [`encode_target`] writes the expression to learn, [`decode`] reads the one a model wrote.
+//! [`PromptWriter`] writes it, and what a [`Context`] tells of the data, as ids of [`Token`]s, the compact domain
+//! language of `docs/prompt.md`; [`encode_target`] writes the expression to learn, [`decode`] reads the one a model
+//! wrote. [`encode_generation`] and [`decode_generation`] do so for a whole population.
 //! [`infix`] is the original system's text, which is an export format and not what the model reads.
 //!
 //! ```
 //! use sr_engine::PrimitiveSet;
-//! use sr_expr::{Expr, Op};
+//! use sr_expr::{Columns, Expr, Op};
 //! use sr_prompt::{PromptState, PromptWriter, decode, encode_target, to_text};
 //!
 //! let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul], vec![2.5], 1)?;
 //! let (a, b): (Expr, Expr) = ("x0 * x0".parse()?, "x0 + 2.5".parse()?);
 //! let state = PromptState::new(3, &primitives, [(&*a, 0.5), (&*b, 2e-5), (&*a, 0.5)]);
-//! let prompt = PromptWriter::default().write(&state)?;
+//! let (x, y) = (Columns::from_rows(&[[1.0], [2.0]]), [3.5, 4.5]);
+//! let prompt = PromptWriter::default().write(&state, &x, &y)?;
 //! assert_eq!(
 //!     to_text(&prompt),
 //!     "<bos> <context> G3 V1 + * c0 N+ M25 M00 E0 <population> F22 + x0 c0 F31 n2 * x0 x0 <target>"
@@ -27,15 +29,18 @@
 //!
 //! This crate makes ids, no tensors; points reach the model through an embedder and are not text.
 
+mod data;
 mod error;
 mod expression;
+mod generation;
 pub mod infix;
 mod prompt;
 mod vocabulary;
 
 pub use error::{DecodeError, Error, Result};
 pub use expression::{FEATURES, decode, encode_target, target_feature};
-pub use prompt::{PromptState, PromptWriter};
+pub use generation::{decode_generation, encode_generation, generation_feature};
+pub use prompt::{Context, PromptState, PromptWriter};
 pub use vocabulary::{
     Condition, LISTED_CONSTANTS, Token, VARIABLES, VOCABULARY_CAPACITY, VOCABULARY_SIZE, check_tokenizer, fingerprint,
     to_text, tokenizer_json,

@@ -2,11 +2,45 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
 use sr_engine::{PrimitiveSet, State};
-use sr_expr::Tree;
+use sr_expr::{Columns, Tree};
 
+use crate::data::{Plot, Statistics};
 use crate::expression::push_expression;
 use crate::{Error, LISTED_CONSTANTS, Result, Token, VARIABLES};
+
+/// What a prompt tells of the problem, beside the generation and the points that reach a model through its embedder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Context {
+    /// Number of variables, operators and constants.
+    #[default]
+    Basic,
+    /// And statistics of y.
+    Rich,
+    /// And a plot of y, if there is one variable.
+    SuperRich,
+}
+
+impl Context {
+    /// All of them, each telling more than the one before.
+    pub const ALL: [Context; 3] = [Context::Basic, Context::Rich, Context::SuperRich];
+
+    /// The name in files and flags: `basic`, `rich` or `superrich`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Context::Basic => "basic",
+            Context::Rich => "rich",
+            Context::SuperRich => "superrich",
+        }
+    }
+
+    /// The context of a name, if there is one.
+    pub fn from_name(name: &str) -> Option<Context> {
+        Context::ALL.into_iter().find(|context| context.name() == name)
+    }
+}
 
 /// What a prompt says of a search. Errors are f32, as in traces, so that a live state and its record read alike.
 #[derive(Debug, Clone)]
@@ -33,11 +67,13 @@ impl<'a> PromptState<'a> {
     }
 }
 
-/// Writes prompts: a pure function of the state.
+/// Writes prompts: a pure function of state and data.
 ///
 /// ```text
-/// <bos> <context> generation variables operators… (slot number)… <population> (error [count] expression)… <target>
+/// <bos> <context> generation variables operators… (slot number)… statistics <population> (error [count] expression)… <target>
 /// ```
+///
+/// Statistics are what [`Context`] asks for: none, eight numbers, or those and a plot.
 ///
 /// Equal forms are merged with a count; the best comes first, by error, then size, then ids, so that the order of the
 /// population does not matter. The error token also separates individuals.
@@ -45,23 +81,27 @@ impl<'a> PromptState<'a> {
 pub struct PromptWriter {
     /// Most tokens of a prompt. The worst individuals are left out to keep to it.
     pub max_tokens: usize,
+    /// What prompts tell of the problem.
+    pub context: Context,
 }
 
 impl Default for PromptWriter {
-    /// 1,024 tokens: room for 40 individuals of 25 nodes, the size limit of recorded searches.
+    /// The basic context, and 1,024 tokens: room for 40 individuals of 25 nodes, the size limit of recorded searches.
     fn default() -> Self {
-        PromptWriter { max_tokens: 1024 }
+        PromptWriter { max_tokens: 1024, context: Context::Basic }
     }
 }
 
 impl PromptWriter {
-    /// The ids of a state's prompt. The condition token, and then the target, follow it.
+    /// The ids of a state's prompt, `x` and `y` being the problem's data. The condition token, and then the target,
+    /// follow it.
     ///
     /// # Errors
     /// If there are more than 32 variables, or the context alone has more than `max_tokens` tokens.
-    pub fn write(&self, state: &PromptState<'_>) -> Result<Vec<i32>> {
+    pub fn write(&self, state: &PromptState<'_>, x: &Columns, y: &[f64]) -> Result<Vec<i32>> {
         let mut ids = vec![Token::Bos.id(), Token::Context.id(), Token::generation(state.generation).id()];
         push_primitives(state.primitives, &mut ids)?;
+        self.push_statistics(x, y, &mut ids);
         ids.push(Token::Population.id());
         let room = self.room_after(&ids)?;
         let mut used = 0;
@@ -77,16 +117,36 @@ impl PromptWriter {
     }
 
     /// The ids of a prompt without a population, for models that write the formula from the points alone:
-    /// `<bos> <context> variables operators… (slot number)… <target>`.
+    /// `<bos> <context> variables operators… (slot number)… statistics <target>`.
     ///
     /// # Errors
     /// As [`write`](Self::write).
-    pub fn write_direct(&self, primitives: &PrimitiveSet) -> Result<Vec<i32>> {
+    pub fn write_direct(&self, primitives: &PrimitiveSet, x: &Columns, y: &[f64]) -> Result<Vec<i32>> {
         let mut ids = vec![Token::Bos.id(), Token::Context.id()];
         push_primitives(primitives, &mut ids)?;
+        self.push_statistics(x, y, &mut ids);
         self.room_after(&ids)?;
         ids.push(Token::Target.id());
         Ok(ids)
+    }
+
+    /// What the context tells of y. A number is four tokens, so each has its place.
+    fn push_statistics(&self, x: &Columns, y: &[f64], ids: &mut Vec<i32>) {
+        if self.context == Context::Basic {
+            return;
+        }
+        let s = Statistics::new(x, y);
+        let (monotonic, sign_changes) = (f64::from(u8::from(s.monotonic)), s.sign_changes as f64);
+        let numbers = [s.min, s.max, s.mean, s.variance, s.skewness, monotonic, sign_changes, s.complexity];
+        ids.extend(numbers.into_iter().flat_map(Token::number).map(Token::id));
+        if self.context == Context::Rich {
+            return;
+        }
+        match Plot::new(x, y) {
+            Some(plot) => ids.extend(plot.heights().map(|height| Token::Mantissa((99.0 * height).round() as u8).id())),
+            // As in the original's text, whose other words on several variables are in the context already.
+            None => ids.extend(Token::number(y.len() as f64).map(Token::id)),
+        }
     }
 
     /// Tokens left for individuals, `<target>` taken off.
@@ -150,13 +210,33 @@ mod tests {
         let population = exprs(&["x0 + x1*1.0", "sin(x0) / 0.125", "x1", "x0 + x1*1.0", "x0 * -3.25", "x0 / x0"]);
         let mse = [0.02, f32::INFINITY, 0.5, 0.02, 0.0, 0.5];
         let state = PromptState::new(12, &primitives, population.iter().map(|e| &**e).zip(mse));
-        let writer = PromptWriter::default();
-        let text = format!(
-            "{}\n{}\n",
-            to_text(&writer.write(&state).expect("a prompt")),
-            to_text(&writer.write_direct(&primitives).expect("a prompt")),
-        );
-        expect_test::expect_file!["../../../fixtures/prompt/compact.txt"].assert_eq(&text);
+        for (context, expected) in [
+            (Context::Basic, expect_test::expect_file!["../../../fixtures/prompt/compact.txt"]),
+            (Context::Rich, expect_test::expect_file!["../../../fixtures/prompt/compact-rich.txt"]),
+            (Context::SuperRich, expect_test::expect_file!["../../../fixtures/prompt/compact-superrich.txt"]),
+        ] {
+            let writer = PromptWriter { context, ..PromptWriter::default() };
+            let mut text = String::new();
+            for (x, y) in [crate::data::testing::two_variables(), crate::data::testing::wave()] {
+                text += &to_text(&writer.write(&state, &x, &y).expect("a prompt"));
+                text += "\n";
+                text += &to_text(&writer.write_direct(&primitives, &x, &y).expect("a prompt"));
+                text += "\n";
+                if context == Context::Basic {
+                    break; // it tells nothing of the data
+                }
+            }
+            expected.assert_eq(&text);
+        }
+    }
+
+    #[test]
+    fn contexts_are_found_by_name() {
+        for context in Context::ALL {
+            assert_eq!(Context::from_name(context.name()), Some(context));
+            assert_eq!(serde_json::to_value(context).expect("a name"), context.name());
+        }
+        assert_eq!(Context::from_name("poor"), None);
     }
 
     #[test]
@@ -164,7 +244,9 @@ mod tests {
         let primitives = PrimitiveSet::new(vec![Op::Add], vec![], 1).expect("primitives");
         let population = exprs(&["x0", "x0 + x0", "x0 + x0 + x0"]);
         let state = PromptState::new(0, &primitives, population.iter().map(|e| &**e).zip([3.0, 2.0, 1.0]));
-        let write = |max_tokens| PromptWriter { max_tokens }.write(&state).map(|ids| to_text(&ids));
+        let writer = |max_tokens| PromptWriter { max_tokens, ..PromptWriter::default() };
+        let x = Columns::new(0, 1, vec![]);
+        let write = |max_tokens| writer(max_tokens).write(&state, &x, &[]).map(|ids| to_text(&ids));
         let whole = "<bos> <context> G0 V1 + <population> F32 + + x0 x0 x0 F32 + x0 x0 F32 x0 <target>";
         assert_eq!(write(19).as_deref(), Ok(whole));
         assert_eq!(write(18).as_deref(), Ok(&*whole.replace(" F32 x0 <", " <")));
@@ -176,13 +258,13 @@ mod tests {
     #[test]
     fn more_than_32_variables_are_an_error_and_more_than_16_constants_are_numbers() {
         let too_many = PrimitiveSet::new(vec![], vec![], 33).expect("primitives");
-        let writer = PromptWriter::default();
-        assert_eq!(writer.write_direct(&too_many), Err(Error::TooManyVariables { found: 33 }));
+        let (writer, x) = (PromptWriter::default(), Columns::new(0, 1, vec![]));
+        assert_eq!(writer.write_direct(&too_many, &x, &[]), Err(Error::TooManyVariables { found: 33 }));
         let constants: Vec<f64> = (0..17).map(f64::from).collect();
         let primitives = PrimitiveSet::new(vec![], constants, 1).expect("primitives");
         let population = exprs(&["15.0", "16.0"]);
         let state = PromptState::new(0, &primitives, population.iter().map(|e| &**e).zip([1.0, 2.0]));
-        let text = to_text(&writer.write(&state).expect("a prompt"));
+        let text = to_text(&writer.write(&state, &x, &[]).expect("a prompt"));
         assert!(text.ends_with("c15 N+ M15 M00 E1 <population> F32 c15 F32 N+ M16 M00 E1 <target>"), "{text}");
     }
 }

@@ -7,7 +7,15 @@ use proptest::prelude::*;
 use sr_engine::{Expert, Generation, Instance, PrimitiveSet, Search, SearchConfig, State, run};
 use sr_expr::testing::expr;
 use sr_expr::{Columns, Expr, Node, Op};
-use sr_prompt::{PromptState, PromptWriter, Token, decode, encode_target, to_text, tokenizer_json};
+use sr_prompt::{
+    Context, PromptState, PromptWriter, Token, decode, decode_generation, encode_generation, encode_target, to_text,
+    tokenizer_json,
+};
+
+/// One that tells all there is to tell.
+fn writer() -> PromptWriter {
+    PromptWriter { context: Context::SuperRich, ..PromptWriter::default() }
+}
 
 /// A short search whose every state has been written, from the live state and from what a trace keeps of it.
 fn prompts_of_a_search(seed: u64) -> Vec<(Vec<i32>, Vec<i32>)> {
@@ -15,8 +23,10 @@ fn prompts_of_a_search(seed: u64) -> Vec<(Vec<i32>, Vec<i32>)> {
     struct Writing<'a>(&'a mut Vec<Vec<i32>>);
     impl sr_engine::Policy for Writing<'_> {
         fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [sr_engine::Brood]) {
-            let writer = PromptWriter::default();
-            self.0.extend(states.iter().map(|state| writer.write(&PromptState::of(state)).expect("a prompt")));
+            let write = |state: &State<'_>| {
+                writer().write(&PromptState::of(state), state.instance.x(), state.instance.y()).expect("a prompt")
+            };
+            self.0.extend(states.iter().map(write));
             Expert.propose(states, wanted, broods);
         }
     }
@@ -37,7 +47,7 @@ fn prompts_of_a_search(seed: u64) -> Vec<(Vec<i32>, Vec<i32>)> {
     let read = recorded.iter().map(|(generation, kept)| {
         let population = kept.iter().map(|(expr, mse)| (&**expr, *mse));
         let state = PromptState::new(*generation, instance.primitives(), population);
-        PromptWriter::default().write(&state).expect("a prompt")
+        writer().write(&state, instance.x(), instance.y()).expect("a prompt")
     });
     live.into_iter().zip(read).collect()
 }
@@ -85,6 +95,22 @@ proptest! {
     }
 
     #[test]
+    fn a_generation_is_read_again(
+        population in prop::collection::vec((expr(5, 40), prop_oneof![Just(f32::INFINITY), 0.0..2.0f32]), 0..20),
+        errors: bool,
+    ) {
+        let constants = vec![1.0, -0.1, 1e300];
+        let primitives = PrimitiveSet::new(Op::ALL.to_vec(), constants.clone(), 5).expect("primitives");
+        let population: Vec<(Expr, f32)> =
+            population.into_iter().map(|(e, mse)| (listed(&e, &constants), mse)).collect();
+        let scored = population.iter().map(|(e, mse)| (&**e, *mse));
+        let target = encode_generation(scored, &constants, errors).expect("a target");
+        let read = decode_generation(&target[..target.len() - 1], &primitives, 40);
+        let read = read.into_iter().collect::<Result<Vec<Expr>, _>>();
+        prop_assert_eq!(read, Ok(population.into_iter().map(|(e, _)| e).collect()));
+    }
+
+    #[test]
     fn numbers_come_back_within_four_digits(value in -1e6..1e6f64) {
         let primitives = PrimitiveSet::new(vec![], vec![], 1).expect("primitives");
         let target = encode_target(&Expr::constant(value), &[]).expect("a target");
@@ -99,7 +125,7 @@ proptest! {
     #[test]
     fn any_ids_are_read_or_refused_without_a_panic(ids in prop::collection::vec(-2..470i32, 0..12)) {
         let primitives = PrimitiveSet::new(Op::ALL.to_vec(), vec![1.0], 2).expect("primitives");
-        if let Ok(e) = decode(&ids, &primitives, 8) {
+        for e in decode_generation(&ids, &primitives, 8).into_iter().chain([decode(&ids, &primitives, 8)]).flatten() {
             prop_assert!(e.size() <= 8 && e.n_variables() <= 2);
         }
     }
@@ -115,7 +141,8 @@ proptest! {
         let individuals: Vec<(&Expr, f32)> = population.iter().map(|(e, _)| (e, error_of(e))).collect();
         let write = |individuals: &[(&Expr, f32)]| {
             let state = PromptState::new(4, &primitives, individuals.iter().map(|&(e, mse)| (&**e, mse)));
-            PromptWriter { max_tokens: 90 }.write(&state).expect("a prompt")
+            let writer = PromptWriter { max_tokens: 90, ..PromptWriter::default() };
+            writer.write(&state, &Columns::new(0, 3, vec![]), &[]).expect("a prompt")
         };
         let mut rotated = individuals.clone();
         rotated.rotate_left(rotation % individuals.len());

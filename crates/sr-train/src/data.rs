@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use sr_corpus::{Context, Corpus, Example};
+use sr_corpus::{Corpus, Example};
 use sr_expr::Semantics;
 use sr_model::ModelConfig;
 use sr_neural::{Data, InputWriter, fittest};
-use sr_prompt::{Condition, Token, encode_target};
+use sr_prompt::{Condition, Context, Token, encode_target};
 
 use crate::{Error, Examples, Mode};
 
@@ -23,7 +23,7 @@ const SEMANTICS: Semantics = Semantics::Protected;
 /// Gives the examples and the context of their prompts.
 ///
 /// # Errors
-/// If a file is missing, damaged or of another mode, a problem has too many variables, or there is no example at all.
+/// If a file is missing, damaged or of another mode, the corpora differ in their context, a problem has too many variables, or there is no example at all.
 pub fn load(
     corpora: &[PathBuf],
     problems: &[PathBuf],
@@ -32,15 +32,19 @@ pub fn load(
     split: &'static str,
 ) -> Result<(Examples, &'static str), Error> {
     let mut examples = Examples::new(config);
-    let inputs = InputWriter::new(config);
+    let mut context = None;
     for path in corpora {
         let corpus = Corpus::open(path)?;
-        let (found, Context::Basic) = (corpus.header().mode, corpus.header().context);
-        if !matches!((found, mode), (sr_corpus::Mode::OneStep, Mode::OneStep) | (sr_corpus::Mode::Direct, Mode::Direct))
-        {
-            let (expected, found) = (mode.name(), other(mode).name());
+        let (expected, found) = (mode.name(), corpus.header().mode.name());
+        if found != expected {
             return Err(Error::Mode { path: path.clone(), expected, found });
         }
+        let found = corpus.header().context;
+        let expected: Context = *context.get_or_insert(found);
+        if found != expected {
+            return Err(Error::Context { path: path.clone(), expected: expected.name(), found: found.name() });
+        }
+        let inputs = InputWriter::new(config, found);
         let set = corpus.problems(choose(problems, &corpus.header().problems))?;
         for example in corpus {
             let example = example?;
@@ -52,7 +56,7 @@ pub fn load(
     if examples.n_states() == 0 {
         return Err(Error::Empty { split });
     }
-    Ok((examples, "basic"))
+    Ok((examples, context.map_or(Context::Basic.name(), Context::name)))
 }
 
 fn push(examples: &mut Examples, inputs: &InputWriter, example: &Example, data: Data<'_>) -> Result<(), Error> {
@@ -71,13 +75,8 @@ fn push(examples: &mut Examples, inputs: &InputWriter, example: &Example, data: 
             let ids = encode_target(&direct.target, constants)?;
             examples.push(&prompt, Token::Condition(Condition::Target), [(&ids[..], 1.0)])
         }
-    }
-}
-
-fn other(mode: Mode) -> Mode {
-    match mode {
-        Mode::OneStep => Mode::Direct,
-        Mode::Direct => Mode::OneStep,
+        // A configuration has no such mode yet, so no corpus of it comes here.
+        Example::Autoregressive(_) => Ok(()),
     }
 }
 

@@ -32,6 +32,16 @@ pub enum Error {
         /// Mode of the corpus.
         found: &'static str,
     },
+    /// A model's prompts tell of every problem the same, in training and later.
+    #[error("{path}: prompts of context {found} do not go with those of context {expected}")]
+    Context {
+        /// The corpus.
+        path: PathBuf,
+        /// Context of the corpora before it.
+        expected: &'static str,
+        /// Context of the corpus.
+        found: &'static str,
+    },
     /// There is nothing to learn from.
     #[error("the {split} corpus has no examples")]
     Empty {
