@@ -165,6 +165,11 @@ bench-peers *flags: _peers-rust _peers-python
     cargo build --release --locked -p bench-peers
     {{bin}}/bench-peers {{flags}}
 
+# Trace files beside the original's pickles: bytes, reading, the cost of recording: just bench-traces --out benches/record/2026-01-31-traces
+[group('bench')]
+bench-traces *flags: build _peers-python
+    {{bin}}/bench-traces --bin {{bin}} {{flags}}
+
 # Neither of the two has to succeed: what is not there is named in the tables and left out.
 _peers-rust:
     RUSTFLAGS="-C target-cpu=native" cargo build --release --locked --manifest-path benches/peers/rust/Cargo.toml --target-dir runs/peers-rust || echo "the Rust peers were not built"

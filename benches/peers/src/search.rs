@@ -115,9 +115,9 @@ pub fn basic(recording: Recording) -> anyhow::Result<f64> {
             let outcome = run(&mut search, &mut Expert, &mut recorder).remove(0);
             children += outcome.evaluations.search;
             let [recorder] = recorder;
-            let trajectory = std::hint::black_box(recorder.finish(&outcome));
+            let record = std::hint::black_box(recorder.record(&outcome)?);
             if let Some(writer) = &mut writer {
-                writer.append(&trajectory)?;
+                writer.append_record(record)?;
             }
         }
         if let Some(writer) = writer {

@@ -96,7 +96,7 @@ fn a_trace_as_json_says_what_the_file_holds() {
     let path = trace(folder.path());
     let shown = json(&sr_inspect(&path, &["--json"]));
     assert_eq!((&shown["command"], &shown["kind"]), (&"sr-inspect".into(), &"trace".into()));
-    assert_eq!((&shown["format_version"], &shown["count"]), (&1.into(), &10.into()));
+    assert_eq!((&shown["format_version"], &shown["count"]), (&2.into(), &10.into()));
     let header = &shown["header"];
     assert_eq!((&header["dagger"], &header["original_source"]), (&true.into(), &"basic_sr".into()));
     assert_eq!((&header["engine"]["population_size"], &header["policy"]), (&20.into(), &"expert".into()));
@@ -116,7 +116,7 @@ fn a_trace_as_text_has_header_statistics_and_records() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = trace(folder.path());
     let all = text(&sr_inspect(&path, &[]));
-    for part in ["trace, format version 1, 10 records", "engine.population_size", "last diversity", "quartic", "labels"]
+    for part in ["trace, format version 2, 10 records", "engine.population_size", "last diversity", "quartic", "labels"]
     {
         assert!(all.contains(part), "{part} is missing in\n{all}");
     }
@@ -144,7 +144,7 @@ fn a_cut_trace_shows_its_whole_records_and_exits_with_2() {
     let output = sr_inspect(&path, &[]);
     fails(&output, "cut short");
     let shown = String::from_utf8(output.stdout).expect("text");
-    assert!(shown.contains(&format!("format version 1, {count} records")) && shown.contains("quadratic"), "{shown}");
+    assert!(shown.contains(&format!("format version 2, {count} records")) && shown.contains("quadratic"), "{shown}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use sr_cli::{Common, Exit, SamplingArgs, SearchArgs, Shard};
 use sr_engine::{Expert, Instance, Origin, Outcome, PrimitiveSet, Search, SearchConfig, run, run_parallel};
 use sr_neural::{Learner, Sampling};
 use sr_problems::ProblemSet;
-use sr_trace::{Policy, Recorder, SamplingCounts, SamplingSettings, TraceHeader, TraceWriter, Trajectory};
+use sr_trace::{Policy, Record, Recorder, SamplingCounts, SamplingSettings, TraceHeader, TraceWriter};
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -130,19 +130,19 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     progress.inc(done);
     let mut total = Totals::default();
     for batch in left.chunks(args.batch_size as usize) {
-        let (trajectories, time) = searcher.search(batch, &config)?;
+        let (records, time) = searcher.search(batch, &config)?;
         if args.compare_sequential {
             let one_by_one = Instant::now();
-            for (item, expected) in batch.iter().zip(&trajectories) {
+            for (item, expected) in batch.iter().zip(&records) {
                 let (alone, _) = searcher.search(std::slice::from_ref(item), &config)?;
                 total.differing += u64::from(alone[0] != *expected);
             }
             total.sequential += one_by_one.elapsed();
         }
         total.batched += time;
-        for trajectory in &trajectories {
-            total.add(trajectory);
-            writer.append(trajectory)?;
+        for record in records {
+            total.add(&record);
+            writer.append_record(record)?;
         }
         writer.flush()?;
         progress.inc(batch.len() as u64);
@@ -206,8 +206,8 @@ impl Searcher {
         }
     }
 
-    /// The trajectories of a batch, in order, and the time that the searches took.
-    fn search(&mut self, items: &[Item], config: &SearchConfig) -> anyhow::Result<(Vec<Trajectory>, Duration)> {
+    /// The records of a batch, in order, and the time that the searches took.
+    fn search(&mut self, items: &[Item], config: &SearchConfig) -> anyhow::Result<(Vec<Record>, Duration)> {
         let started = Instant::now();
         let mut searches = items
             .iter()
@@ -227,18 +227,19 @@ impl Searcher {
         let time = started.elapsed();
         let is_neural = matches!(self, Searcher::Neural { .. });
         let finish = |(recorder, outcome): (Recorder, &Outcome)| {
-            let mut trajectory = recorder.finish(outcome);
-            trajectory.sampling = is_neural.then(|| sampling_counts(&trajectory));
-            trajectory
+            let mut record = recorder.record(outcome)?;
+            if is_neural {
+                record.set_sampling(sampling_counts(&record));
+            }
+            Ok(record)
         };
-        Ok((recorders.into_iter().zip(&outcomes).map(finish).collect(), time))
+        Ok((recorders.into_iter().zip(&outcomes).map(finish).collect::<anyhow::Result<_>>()?, time))
     }
 }
 
-fn sampling_counts(trajectory: &Trajectory) -> SamplingCounts {
-    let children = || trajectory.generations.iter().skip(1).flat_map(|generation| &generation.individuals);
-    let count = |origin| children().filter(|child| child.origin == origin).count() as u64;
-    let (well_formed, fallback) = (count(Origin::Learner), count(Origin::Fallback));
+fn sampling_counts(record: &Record) -> SamplingCounts {
+    let children = record.children();
+    let (well_formed, fallback) = (children[Origin::Learner as usize], children[Origin::Fallback as usize]);
     SamplingCounts { well_formed, fallback, children: well_formed + fallback }
 }
 
@@ -256,14 +257,12 @@ struct Totals {
 }
 
 impl Totals {
-    fn add(&mut self, trajectory: &Trajectory) {
-        let population = |generation: &sr_trace::GenerationRecord| {
-            generation.individuals.iter().filter(|i| i.origin != Origin::Elite).count() as u64
-        };
-        self.children += trajectory.generations.iter().skip(1).map(population).sum::<u64>();
-        self.evaluations += trajectory.evaluations.search;
-        self.solved += u64::from(matches!(trajectory.stop, sr_engine::StopReason::Solved { .. }));
-        let counts = trajectory.sampling.unwrap_or_default();
+    fn add(&mut self, record: &Record) {
+        let children = record.children();
+        self.children += children.iter().sum::<u64>() - children[Origin::Elite as usize];
+        self.evaluations += record.evaluations().search;
+        self.solved += u64::from(matches!(record.stop(), sr_engine::StopReason::Solved { .. }));
+        let counts = record.sampling().unwrap_or_default();
         self.well_formed += counts.well_formed;
         self.fallback += counts.fallback;
     }

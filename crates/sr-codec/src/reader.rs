@@ -155,8 +155,11 @@ impl<P, T: DeserializeOwned> Iterator for Records<'_, P, T> {
 
 impl<P, T: DeserializeOwned> std::iter::FusedIterator for Records<'_, P, T> {}
 
-/// One value, and nothing after it.
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, rmp_serde::decode::Error> {
+/// A record of [`Reader::next_raw`]: one value, and nothing after it.
+///
+/// # Errors
+/// If it is not a `T`.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, rmp_serde::decode::Error> {
     let mut decoder = rmp_serde::Deserializer::new(bytes);
     let value = T::deserialize(&mut decoder)?;
     match decoder.get_ref().len() {

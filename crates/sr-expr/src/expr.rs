@@ -315,6 +315,7 @@ impl Tree {
 
     /// The nodes in prefix order: the root first, then its operands from left to right.
     pub fn to_prefix(&self) -> Vec<Node> {
+        let starts = self.subtree_starts();
         let mut out = Vec::with_capacity(self.size());
         let mut stack = vec![self.size() - 1];
         while let Some(node) = stack.pop() {
@@ -322,10 +323,23 @@ impl Tree {
             let mut child = node;
             for _ in 0..self.0[node].arity() {
                 stack.push(child - 1);
-                child = self.subtree_start(child - 1);
+                child = starts[child - 1];
             }
         }
         out
+    }
+
+    /// Of each node, the first node of its subtree. O(size).
+    pub(crate) fn subtree_starts(&self) -> Vec<usize> {
+        let mut starts: Vec<usize> = Vec::with_capacity(self.size());
+        for (index, node) in self.0.iter().enumerate() {
+            let mut start = index;
+            for _ in 0..node.arity() {
+                start = starts[start - 1];
+            }
+            starts.push(start);
+        }
+        starts
     }
 
     /// The constants, in post-order: from left to right in the printed form.

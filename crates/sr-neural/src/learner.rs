@@ -73,7 +73,8 @@ impl Learner {
         if found != MODE {
             return Err(Error::Mode { expected: MODE.into(), found: found.into() });
         }
-        let found = checkpoint.meta["context"].as_str().unwrap_or("unknown");
+        // Checkpoints from before there was another one do not tell.
+        let found = checkpoint.meta["context"].as_str().unwrap_or("basic");
         let context = Context::from_name(found).ok_or_else(|| Error::Context { found: found.into() })?;
         Ok(Learner::new(Decoder::new(&checkpoint.model), context, sampling))
     }

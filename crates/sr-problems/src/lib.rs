@@ -23,8 +23,8 @@
 //! This crate does not solve problems and does not split them into training and validation sets.
 
 mod error;
-mod fingerprint;
 mod file;
+mod fingerprint;
 mod mixture;
 mod own;
 mod parquet;
@@ -36,8 +36,8 @@ mod set;
 mod suite;
 
 pub use error::Error;
-pub use fingerprint::{Blocklist, Exclusion, Fingerprint};
 pub use file::ProblemFile;
+pub use fingerprint::{Blocklist, Exclusion, Fingerprint};
 pub use mixture::{Component, Mixture, Noise};
 pub use own::{FormulaOptions, from_csv, from_formulas, from_parquet, from_table};
 pub use primitives::{ARITH, parse_constants, parse_operators};

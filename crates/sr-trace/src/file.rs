@@ -1,7 +1,9 @@
 //! Trace files.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::Deserialize;
 use sr_codec::{Header, Kind, Reader, Writer};
 
@@ -87,12 +89,15 @@ fn file_header(header: &TraceHeader) -> Header<&TraceHeader> {
     Header { kind: Kind::Trace, version: TRACE_VERSION, params: header }
 }
 
-/// Reads a trace file, one trajectory in memory. A cut or damaged file gives all that comes before the damage, then an
-/// error that names the record.
+/// Reads a trace file, as many trajectories in memory as there are threads to decode them. A cut or damaged file gives
+/// all that comes before the damage, then an error that names the record.
 pub struct TraceReader {
     path: PathBuf,
     reader: Reader<TraceHeader>,
-    record: u64,
+    /// Records read from the file.
+    records: u64,
+    /// What was decoded ahead, in order; after an error nothing.
+    ahead: VecDeque<Result<Trajectory>>,
     ended: bool,
 }
 
@@ -104,7 +109,7 @@ impl TraceReader {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let reader = open_version(path)?;
-        Ok(TraceReader { path: path.to_owned(), reader, record: 0, ended: false })
+        Ok(TraceReader { path: path.to_owned(), reader, records: 0, ahead: VecDeque::new(), ended: false })
     }
 
     /// What all trajectories have in common.
@@ -122,24 +127,49 @@ impl TraceReader {
     /// # Errors
     /// If the file is cut or damaged here, or the record is no trajectory.
     pub fn next_trajectory(&mut self) -> Result<Option<Trajectory>> {
-        if self.ended {
-            return Ok(None);
+        if self.ahead.is_empty() && !self.ended {
+            self.read_ahead();
         }
-        self.ended = true; // unless a trajectory is found
-        let parsimony = self.header().engine.parsimony_coefficient;
-        let decoded = match self.reader.header().version {
-            1 => self.reader.next_record::<record_v1::Record>()?.map(|record| record.decode(parsimony)),
-            _ => self.reader.next_record::<Record>()?.map(|record| record.decode(parsimony)),
-        };
-        let Some(decoded) = decoded else { return Ok(None) };
-        let trajectory = decoded.map_err(|source| {
-            let (path, record) = (self.path.clone(), self.record);
-            Error::BadRecord { path, record, source }
-        })?;
-        self.ended = false;
-        self.record += 1;
-        Ok(Some(trajectory))
+        let next = self.ahead.pop_front().transpose();
+        if next.is_err() {
+            self.ahead.clear();
+            self.ended = true;
+        }
+        next
     }
+
+    /// Reads a record for each thread and decodes them side by side.
+    fn read_ahead(&mut self) {
+        let mut raw = Vec::new();
+        let mut error = None;
+        while raw.len() < rayon::current_num_threads() && !self.ended {
+            match self.reader.next_raw() {
+                Ok(Some(record)) => raw.push(record.to_vec()),
+                Ok(None) => self.ended = true,
+                Err(source) => {
+                    self.ended = true;
+                    error = Some(Error::from(source));
+                }
+            }
+        }
+        let (version, parsimony) = (self.reader.header().version, self.header().engine.parsimony_coefficient);
+        let decode = |(index, bytes): (usize, &Vec<u8>)| {
+            decode(bytes, version, parsimony, &self.path, self.records + index as u64)
+        };
+        self.ahead = raw.par_iter().enumerate().map(decode).collect::<Vec<_>>().into();
+        self.records += raw.len() as u64;
+        self.ahead.extend(error.map(Err));
+    }
+}
+
+/// The trajectory of a record.
+fn decode(bytes: &[u8], version: u32, parsimony: f64, path: &Path, record: u64) -> Result<Trajectory> {
+    let unreadable = |source| sr_codec::Error::Decode { path: path.to_owned(), record, source };
+    let decoded = match version {
+        1 => sr_codec::decode::<record_v1::Record>(bytes).map_err(unreadable)?.decode(parsimony),
+        _ => sr_codec::decode::<Record>(bytes).map_err(unreadable)?.decode(parsimony),
+    };
+    decoded.map_err(|source| Error::BadRecord { path: path.to_owned(), record, source })
 }
 
 impl Iterator for TraceReader {

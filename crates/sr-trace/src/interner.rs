@@ -2,12 +2,32 @@
 
 use sr_expr::Node;
 
-/// Numbers equal trees alike, from 0 in the order in which they come. What it keeps is a copy of their nodes.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Interner {
+/// What trees are made of here.
+pub(crate) trait Symbol: Copy + Eq {
+    /// A number that equal symbols have in common, and others seldom.
+    fn word(self) -> u64;
+}
+
+impl Symbol for Node {
+    #[inline]
+    fn word(self) -> u64 {
+        self.bits()
+    }
+}
+
+impl Symbol for u32 {
+    #[inline]
+    fn word(self) -> u64 {
+        self.into()
+    }
+}
+
+/// Numbers equal trees alike, from 0 in the order in which they come. It keeps a copy of their symbols.
+#[derive(Debug, Clone)]
+pub(crate) struct Interner<S> {
     /// Trees one after the other.
-    nodes: Vec<Node>,
-    /// Where each ends in `nodes`.
+    symbols: Vec<S>,
+    /// Where each ends in `symbols`.
     ends: Vec<usize>,
     hashes: Vec<u64>,
     /// Numbers by hash, one place in two free at least; [`FREE`] where there is none. Its length is a power of two.
@@ -16,60 +36,67 @@ pub(crate) struct Interner {
 
 const FREE: u32 = u32::MAX;
 
-impl Interner {
+impl<S> Default for Interner<S> {
+    fn default() -> Self {
+        Interner { symbols: Vec::new(), ends: Vec::new(), hashes: Vec::new(), places: Vec::new() }
+    }
+}
+
+impl<S: Symbol> Interner<S> {
     /// Trees so far.
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// The number of a tree, given as its nodes, and whether it is new.
-    pub(crate) fn intern(&mut self, nodes: &[Node]) -> (u32, bool) {
+    /// The number of a tree, given as its symbols, and whether it is new.
+    pub(crate) fn intern(&mut self, tree: &[S]) -> (u32, bool) {
         if 2 * (self.len() + 1) > self.places.len() {
             self.grow();
         }
-        let hash = hash(nodes);
+        let hash = hash(tree);
         let mask = self.places.len() - 1;
         let mut place = (hash >> 32) as usize & mask; // the upper half is the better one of a product
         loop {
             match self.places[place] {
                 FREE => break,
-                tree if self.hashes[tree as usize] == hash && self.nodes(tree) == nodes => return (tree, false),
+                number if self.hashes[number as usize] == hash && self.tree(number) == tree => return (number, false),
                 _ => place = (place + 1) & mask,
             }
         }
-        let tree = self.len() as u32;
-        self.places[place] = tree;
-        self.nodes.extend_from_slice(nodes);
-        self.ends.push(self.nodes.len());
+        let number = self.len() as u32;
+        self.places[place] = number;
+        self.symbols.extend_from_slice(tree);
+        self.ends.push(self.symbols.len());
         self.hashes.push(hash);
-        (tree, true)
+        (number, true)
     }
 
-    /// The nodes of a tree.
-    pub(crate) fn nodes(&self, tree: u32) -> &[Node] {
-        let tree = tree as usize;
-        let start = if tree == 0 { 0 } else { self.ends[tree - 1] };
-        &self.nodes[start..self.ends[tree]]
+    /// The symbols of a tree.
+    #[inline]
+    pub(crate) fn tree(&self, number: u32) -> &[S] {
+        let number = number as usize;
+        let start = if number == 0 { 0 } else { self.ends[number - 1] };
+        &self.symbols[start..self.ends[number]]
     }
 
     fn grow(&mut self) {
         let places = (2 * self.places.len()).max(256);
         self.places.clear();
         self.places.resize(places, FREE);
-        for (tree, hash) in self.hashes.iter().enumerate() {
+        for (number, hash) in self.hashes.iter().enumerate() {
             let mut place = (hash >> 32) as usize & (places - 1);
             while self.places[place] != FREE {
                 place = (place + 1) & (places - 1);
             }
-            self.places[place] = tree as u32;
+            self.places[place] = number as u32;
         }
     }
 }
 
-/// Trees are compared too, so it only has to be quick: a word at a time, and no care for its low bits.
-fn hash(nodes: &[Node]) -> u64 {
-    let mix = |hash: u64, node: &Node| (hash.rotate_left(23) ^ node.bits()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    nodes.iter().fold(0, mix)
+/// Trees are compared too, so it only has to be quick: a symbol at a time, and no care for its low bits.
+fn hash<S: Symbol>(tree: &[S]) -> u64 {
+    let mix = |hash: u64, symbol: &S| (hash.rotate_left(23) ^ symbol.word()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    tree.iter().fold(0, mix)
 }
 
 #[cfg(test)]
@@ -91,7 +118,7 @@ mod tests {
                 let (number, is_new) = interner.intern(expr.nodes());
                 prop_assert_eq!(is_new, number == next);
                 prop_assert_eq!(number, *numbers.entry(expr).or_insert(next));
-                prop_assert_eq!(interner.nodes(number), expr.nodes());
+                prop_assert_eq!(interner.tree(number), expr.nodes());
             }
             prop_assert_eq!(interner.len(), numbers.len());
         }

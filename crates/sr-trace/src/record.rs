@@ -13,13 +13,11 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use sr_engine::{
-    Edit, Evaluations, INVALID_FITNESS, Member, Origin, Parents, PrimitiveSet, Replacement, StopReason,
-};
-use sr_expr::{Expr, Node, Op, Tree};
+use sr_engine::{Edit, Evaluations, INVALID_FITNESS, Member, Origin, Parents, PrimitiveSet, Replacement, StopReason};
+use sr_expr::{Expr, Op, Tree};
 
 use crate::columns::{Bytes, Column, push_number};
-use crate::forms::{FormError, FormTable, FormTableBuilder, MAX_NODES};
+use crate::forms::{FormError, FormTable, FormTableBuilder, Forms, MAX_NODES, subtree};
 use crate::interner::Interner;
 use crate::{
     GenerationRecord, IndividualRecord, Label, LabelParams, LabelSet, RecordError, SamplingCounts, StateLabels,
@@ -207,15 +205,19 @@ impl Record {
         self.evaluations
     }
 
-    /// Individuals of one origin, those of the first generation left out.
-    pub fn children_of(&self, origin: Origin) -> u64 {
+    /// Individuals by [`Origin`], those of the first generation left out.
+    pub fn children(&self) -> [u64; Origin::ALL.len()] {
         let mut kinds = Column::new("kinds", &self.individuals.kinds);
         let first = Column::new("sizes", &self.sizes).number().unwrap_or(0);
-        let mut of = || Some(self.kinds.get(kinds.number().ok()? as usize)?.0);
-        for _ in 0..first {
-            of();
-        }
-        std::iter::from_fn(of).filter(|&other| other == origin as u8).count() as u64
+        let kinds = std::iter::from_fn(|| kinds.number().ok()).skip(first as usize);
+        let mut counts = [0; Origin::ALL.len()];
+        kinds.filter_map(|kind| self.kinds.get(kind as usize)).for_each(|kind| counts[usize::from(kind.0)] += 1);
+        counts
+    }
+
+    /// What a learner wrote, if there was one.
+    pub fn sampling(&self) -> Option<SamplingCounts> {
+        self.sampling
     }
 
     /// Notes what a learner wrote.
@@ -719,8 +721,12 @@ impl<'a> Cursor<'a> {
 
 struct Decoder<'a> {
     kinds: Vec<(Origin, u8, Change, bool)>,
-    written: std::vec::IntoIter<Arc<Expr>>,
-    expressions: Interner,
+    table: &'a FormTable,
+    written: Forms,
+    /// Those of `written` that were taken.
+    taken: usize,
+    /// All that occurred, as symbols of `table`.
+    expressions: Interner<u32>,
     /// `[expressions]`
     exprs: Vec<Arc<Expr>>,
     /// `[expressions]` with error and fitness that each had last.
@@ -734,7 +740,7 @@ struct Decoder<'a> {
     is_short: bool,
     parsimony: f64,
     /// An expression in the making.
-    nodes: Vec<Node>,
+    symbols: Vec<u32>,
 }
 
 impl<'a> Decoder<'a> {
@@ -753,7 +759,9 @@ impl<'a> Decoder<'a> {
         let is_short = fitness.0.len() == errors.0.iter().filter(|&&byte| byte < 128).count();
         Ok(Decoder {
             kinds: record.kinds.iter().map(kind).collect::<Result<_, _>>()?,
-            written: record.written.decode().map_err(in_field("written"))?.into_iter(),
+            table: &record.written,
+            written: record.written.symbols().map_err(in_field("written"))?,
+            taken: 0,
             expressions: Interner::default(),
             exprs: Vec::new(),
             scores: Vec::new(),
@@ -763,7 +771,7 @@ impl<'a> Decoder<'a> {
             fitness: Column::new("fitness", fitness),
             is_short,
             parsimony,
-            nodes: Vec::new(),
+            symbols: Vec::new(),
         })
     }
 
@@ -834,10 +842,10 @@ impl<'a> Decoder<'a> {
         let (first, second) = (of.next().ok_or(missing.clone()), of.next().ok_or(missing));
         let parent = match change {
             Change::Written => {
-                let expr = self.next_written()?;
-                self.nodes.clear();
-                self.nodes.extend_from_slice(expr.nodes());
-                return Ok((self.intern(|_| Ok(expr))?, None));
+                let written = self.take_written()?;
+                self.symbols.clear();
+                self.symbols.extend_from_slice(self.written.get(written));
+                return Ok((self.intern(), None));
             }
             Change::Repeat => {
                 let back = columns.repeats.number()?;
@@ -857,58 +865,56 @@ impl<'a> Decoder<'a> {
         };
         let node = columns.nodes.number()?;
         in_range("others", parent, before.len())?;
-        let tree = &self.exprs[before[parent as usize] as usize];
-        in_range("nodes", node, tree.size())?;
-        let start = tree.subtree_start(node as usize);
-        self.nodes.clear();
-        self.nodes.extend_from_slice(&tree.nodes()[..start]);
+        let parent_form = before[parent as usize];
+        in_range("nodes", node, self.expressions.tree(parent_form).len())?;
+        let cut = subtree(self.expressions.tree(parent_form), node as usize);
+        self.symbols.clear();
+        self.symbols.extend_from_slice(&self.expressions.tree(parent_form)[..cut.start]);
         let replacement = match change {
             Change::Graft | Change::GraftOthers => {
                 let donor = if change == Change::Graft { second? } else { columns.others.number()? };
                 let node = columns.grafts.number()?;
                 in_range("others", donor, before.len())?;
-                let donor_tree = &self.exprs[before[donor as usize] as usize];
-                in_range("grafts", node, donor_tree.size())?;
-                self.nodes.extend_from_slice(donor_tree.subtree(node as usize).nodes());
+                let tree = self.expressions.tree(before[donor as usize]);
+                in_range("grafts", node, tree.len())?;
+                self.symbols.extend_from_slice(&tree[subtree(tree, node as usize)]);
                 Replacement::Donor { parent: donor, node }
             }
             _ => {
-                let written = self.written.next().ok_or(RecordError::Column { field: "written", short: true })?;
-                self.nodes.extend_from_slice(written.nodes());
-                Replacement::Written(Cow::Owned(Arc::unwrap_or_clone(written)))
+                let written = self.take_written()?;
+                let symbols = self.written.get(written);
+                self.symbols.extend_from_slice(symbols);
+                Replacement::Written(Cow::Owned(self.table.expr(symbols)))
             }
         };
-        self.nodes.extend_from_slice(&tree.nodes()[node as usize + 1..]);
-        if self.nodes.len() > MAX_NODES {
+        self.symbols.extend_from_slice(&self.expressions.tree(parent_form)[cut.end..]);
+        if self.symbols.len() > MAX_NODES {
             return Err(RecordError::Forms { field: "edit", source: FormError::TooLarge { form: self.exprs.len() } });
         }
-        let id = self.intern(|nodes| Ok(Arc::new(Expr::new(nodes.to_vec()).expect("a tree in the place of a tree"))))?;
-        Ok((id, Some(Edit { parent, node, replacement })))
+        Ok((self.intern(), Some(Edit { parent, node, replacement })))
     }
 
-    fn next_written(&mut self) -> Result<Arc<Expr>, RecordError> {
-        self.written.next().ok_or(RecordError::Column { field: "written", short: true })
+    /// The place of the next expression that is written out.
+    fn take_written(&mut self) -> Result<usize, RecordError> {
+        let place = self.taken;
+        if place == self.written.len() {
+            return Err(RecordError::Column { field: "written", short: true });
+        }
+        self.taken += 1;
+        Ok(place)
     }
 
-    /// The number of the expression in `self.nodes`.
-    fn intern(
-        &mut self,
-        expr: impl FnOnce(&[Node]) -> Result<Arc<Expr>, RecordError>,
-    ) -> Result<u32, RecordError> {
-        let (id, is_new) = self.expressions.intern(&self.nodes);
+    /// The number of the expression in `self.symbols`, which is a whole tree.
+    fn intern(&mut self) -> u32 {
+        let (id, is_new) = self.expressions.intern(&self.symbols);
         if is_new {
-            self.exprs.push(expr(&self.nodes)?);
+            self.exprs.push(Arc::new(self.table.expr(&self.symbols)));
             self.scores.push(None);
         }
-        Ok(id)
+        id
     }
 
-    fn labels(
-        &mut self,
-        labels: &Labels,
-        trajectory: &Trajectory,
-        ids: &[Vec<u32>],
-    ) -> Result<LabelSet, RecordError> {
+    fn labels(&mut self, labels: &Labels, trajectory: &Trajectory, ids: &[Vec<u32>]) -> Result<LabelSet, RecordError> {
         let mut columns = Cursor::new(&labels.children);
         let number = |field, bytes| Column::new(field, bytes);
         let (mut generations, mut sizes) =
@@ -937,7 +943,7 @@ impl<'a> Decoder<'a> {
 
     fn finish(&self) -> Result<(), RecordError> {
         let long = |field| Err(RecordError::Column { field, short: false });
-        if self.written.len() > 0 {
+        if self.taken < self.written.len() {
             return long("written");
         }
         if self.errors.seen < self.errors.mse.len() {
@@ -1078,7 +1084,8 @@ mod tests {
             trajectory.generations[1].individuals[index].expr = Arc::new("x0 + x0".parse().expect("an expression"));
             assert_eq!(encode(&trajectory).expect_err("a wrong edit").to_string(), edit);
         }
-        let label = |t: &mut Trajectory| t.labels[0].states[0].children[0].child.expr = Arc::new("x0 + x0".parse().unwrap());
+        let label =
+            |t: &mut Trajectory| t.labels[0].states[0].children[0].child.expr = Arc::new("x0 + x0".parse().unwrap());
         assert_eq!(refused(label), edit);
     }
 
@@ -1123,7 +1130,12 @@ mod tests {
         let individuals = &mut trajectory.generations[0].individuals;
         let scored = |mse: f64, expr: Arc<Expr>| {
             let fitness = if mse.is_finite() { -mse - 0.01 * expr.size() as f64 } else { INVALID_FITNESS };
-            IndividualRecord { mse: mse as f32, fitness: fitness as f32, expr, ..example().generations[0].individuals[0].clone() }
+            IndividualRecord {
+                mse: mse as f32,
+                fitness: fitness as f32,
+                expr,
+                ..example().generations[0].individuals[0].clone()
+            }
         };
         for i in 0..2000_u16 {
             let expr = (0..i % 25).fold(Expr::var(i), |expr, _| Expr::unary(Op::Sin, &expr));

@@ -10,8 +10,8 @@ use sr_expr::Expr;
 use crate::columns::Bytes;
 use crate::forms::FormTable;
 use crate::record::{
-    EvaluationsDef, Primitives, StopReasonDef, check, expected_fitness, in_field, in_range, labelled_state, same_length,
-    stepped,
+    EvaluationsDef, Primitives, StopReasonDef, check, expected_fitness, in_field, in_range, labelled_state,
+    same_length, stepped,
 };
 use crate::{
     GenerationRecord, IndividualRecord, Label, LabelParams, LabelSet, RecordError, SamplingCounts, StateLabels,
