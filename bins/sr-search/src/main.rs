@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
+use rayon::prelude::*;
 use serde_json::json;
 use sr_cli::{Common, Exit, SamplingArgs, SearchArgs, Shard};
 use sr_engine::{Expert, Instance, Origin, Outcome, PrimitiveSet, Search, SearchConfig, run, run_parallel};
 use sr_neural::{Learner, Sampling};
 use sr_problems::ProblemSet;
-use sr_trace::{Policy, Record, Recorder, SamplingCounts, SamplingSettings, TraceHeader, TraceWriter};
+use sr_trace::{Packed, Policy, Record, Recorder, SamplingCounts, SamplingSettings, TraceHeader, TraceWriter};
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -140,9 +141,10 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
             total.sequential += one_by_one.elapsed();
         }
         total.batched += time;
-        for record in records {
-            total.add(&record);
-            writer.append_record(record)?;
+        records.iter().for_each(|record| total.add(record));
+        let packed: Vec<Packed> = records.into_par_iter().map(|record| record.pack(&header)).collect();
+        for record in &packed {
+            writer.append_packed(record)?;
         }
         writer.flush()?;
         progress.inc(batch.len() as u64);
@@ -210,7 +212,7 @@ impl Searcher {
     fn search(&mut self, items: &[Item], config: &SearchConfig) -> anyhow::Result<(Vec<Record>, Duration)> {
         let started = Instant::now();
         let mut searches = items
-            .iter()
+            .par_iter()
             .map(|item| Search::new(item.instance.clone(), config.clone(), item.seed))
             .collect::<Result<Vec<_>, _>>()?;
         let mut recorders: Vec<Recorder> = items.iter().map(|item| Recorder::new(item.seed)).collect();

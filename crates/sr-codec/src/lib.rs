@@ -43,4 +43,4 @@ pub use error::{Error, Result};
 pub use header::{CONTAINER_VERSION, Header, Kind};
 pub use mapped::Mapped;
 pub use reader::{Reader, Records, decode, peek};
-pub use writer::{COMPRESSION_LEVEL, MAX_RECORD_BYTES, Writer, partial_path};
+pub use writer::{COMPRESSION_LEVEL, MAX_RECORD_BYTES, Packed, Writer, partial_path};

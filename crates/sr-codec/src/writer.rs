@@ -1,5 +1,6 @@
 //! Writing a file so that it is either whole under its name or resumable beside it.
 
+use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -99,12 +100,28 @@ impl Writer {
     /// # Errors
     /// If the record is larger than [`MAX_RECORD_BYTES`], or writing fails.
     pub fn append_raw(&mut self, record: &[u8]) -> Result<()> {
-        if record.len() > self.limit {
-            let (path, bytes) = (self.partial.clone(), record.len());
-            return Err(Error::TooLarge { path, record: self.records, bytes, limit: self.limit });
-        }
+        self.check_size(record.len())?;
         self.write_frame(record)?;
         self.records += 1;
+        Ok(())
+    }
+
+    /// Adds a record that was packed before, perhaps on another thread.
+    ///
+    /// # Errors
+    /// If the record is larger than [`MAX_RECORD_BYTES`], or writing fails.
+    pub fn append_packed(&mut self, record: &Packed) -> Result<()> {
+        self.check_size(record.bytes)?;
+        self.write(&record.frame)?;
+        self.records += 1;
+        Ok(())
+    }
+
+    fn check_size(&self, bytes: usize) -> Result<()> {
+        if bytes > self.limit {
+            let path = self.partial.clone();
+            return Err(Error::TooLarge { path, record: self.records, bytes, limit: self.limit });
+        }
         Ok(())
     }
 
@@ -217,6 +234,33 @@ impl Writer {
         self.out.write_all(bytes).map_err(Error::io(&self.partial, "write"))?;
         self.crc.update(bytes);
         Ok(())
+    }
+}
+
+/// A record as it goes into a file, so that threads that make records compress them too.
+#[derive(Debug, Clone)]
+pub struct Packed {
+    frame: Vec<u8>,
+    /// Before compression.
+    bytes: usize,
+}
+
+impl Packed {
+    /// Packs a record, as [`Writer::append`] does.
+    ///
+    /// # Errors
+    /// If the record cannot be written as MessagePack.
+    ///
+    /// # Panics
+    /// If there is no memory for a compressor.
+    pub fn new<T: Serialize + ?Sized>(record: &T) -> std::result::Result<Self, rmp_serde::encode::Error> {
+        thread_local! {
+            static ENCODER: RefCell<Encoder<'static>> = RefCell::new(encoder().expect("memory for a compressor"));
+        }
+        let payload = rmp_serde::to_vec_named(record)?;
+        let mut frame = Vec::new();
+        ENCODER.with_borrow_mut(|encoder| compress(encoder, &payload, &mut frame)).expect("memory to compress");
+        Ok(Packed { frame, bytes: payload.len() })
     }
 }
 

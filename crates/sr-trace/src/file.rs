@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use sr_codec::{Header, Kind, Reader, Writer};
+use sr_codec::{Header, Kind, Packed, Reader, Writer};
 
 use crate::{Error, Record, Result, TRACE_VERSION, TraceHeader, Trajectory, record_v1};
 
@@ -55,6 +55,14 @@ impl TraceWriter {
     pub fn append_record(&mut self, mut record: Record) -> Result<()> {
         record.shorten_fitness(self.parsimony);
         Ok(self.writer.append(&record)?)
+    }
+
+    /// Adds a record that was packed on another thread.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn append_packed(&mut self, record: &Packed) -> Result<()> {
+        Ok(self.writer.append_packed(record)?)
     }
 
     /// Number of trajectories so far, those before a resumption included.

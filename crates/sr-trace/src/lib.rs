@@ -55,6 +55,7 @@ pub use file::{TraceReader, TraceWriter, merge};
 pub use header::{Policy, SamplingSettings, TRACE_VERSION, TraceHeader};
 pub use record::Record;
 pub use recorder::Recorder;
+pub use sr_codec::Packed;
 pub use trajectory::{
     GenerationRecord, IndividualRecord, Label, LabelParams, LabelSet, Progress, SamplingCounts, StateLabels,
     Trajectory, state_hash,

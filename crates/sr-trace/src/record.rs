@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use sr_codec::Packed;
 use sr_engine::{Edit, Evaluations, INVALID_FITNESS, Member, Origin, Parents, PrimitiveSet, Replacement, StopReason};
 use sr_expr::{Expr, Op, Tree};
 
@@ -21,7 +22,7 @@ use crate::forms::{FormError, FormTable, FormTableBuilder, Forms, MAX_NODES, sub
 use crate::interner::Interner;
 use crate::{
     GenerationRecord, IndividualRecord, Label, LabelParams, LabelSet, RecordError, SamplingCounts, StateLabels,
-    Trajectory,
+    TraceHeader, Trajectory,
 };
 
 /// One record of a trace file: a trajectory in its compact form, as a [`Recorder`](crate::Recorder) makes it.
@@ -239,6 +240,15 @@ impl Record {
         if let Some(steps) = sizes.iter().map(|&size| steps(size)).collect() {
             self.scores.fitness = Bytes(steps);
         }
+    }
+
+    /// The record as it goes into a file with this header; compressing is most of the work, and threads can do it.
+    ///
+    /// # Panics
+    /// If memory runs out.
+    pub fn pack(mut self, header: &TraceHeader) -> Packed {
+        self.shorten_fitness(header.engine.parsimony_coefficient);
+        Packed::new(&self).expect("a record is MessagePack")
     }
 
     /// The trajectory. `parsimony` is that of [`shorten_fitness`](Self::shorten_fitness).
