@@ -67,6 +67,21 @@ search *flags: build
 convert *flags: build
     {{bin}}/sr-convert {{flags}}
 
+# Problems, traces and corpus in one go: just dataset configs/dataset-demo.toml --out runs/dataset-demo
+[group('steps')]
+dataset config *flags: build
+    {{bin}}/sr-dataset build {{config}} {{flags}}
+
+# Check a data set again: hashes, every record, references, the split, excluded formulas
+[group('steps')]
+dataset-validate dir *flags: build
+    {{bin}}/sr-dataset validate {{dir}} {{flags}}
+
+# Join the shards of a trace, given in order: just merge 1-of-2.sr 2-of-2.sr --out trace.sr
+[group('steps')]
+merge *flags: build
+    {{bin}}/sr-dataset merge {{flags}}
+
 # Train a model on a corpus
 [group('steps')]
 train *flags: build

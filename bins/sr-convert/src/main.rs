@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 use sr_cli::{Common, Exit};
-use sr_corpus::{Counts, Options, Problems, Shape, Targets, convert_problems, convert_trace, find_problems};
+use sr_corpus::{Counts, Exclude, Options, Problems, Shape, Targets, convert_problems, convert_trace, find_problems};
+use sr_problems::Blocklist;
 use sr_trace::TraceReader;
 
 #[global_allocator]
@@ -52,6 +54,15 @@ struct Args {
     /// Share of the formulas for validation, 0 or more and below 1
     #[arg(long, value_name = "X", default_value_t = 0.1)]
     val_fraction: f64,
+    /// What training and validation do not share: skeletons (formulas without their numbers), or also functions, which
+    /// leaves training problems out that are a validation formula in other words
+    #[arg(long, value_enum, default_value_t = Apart::Skeleton)]
+    apart: Apart,
+    /// Suites and problem files of a test. Their formulas, however they are written and their variables called, are kept
+    /// out: problems that have one from both sides, and from the training side the children that are one and the states
+    /// that have one in their population
+    #[arg(long, num_args = 1.., value_name = "SUITE|FILE")]
+    exclude: Vec<String>,
     /// Folder to write to [default: named after the input and the mode]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -90,6 +101,12 @@ enum Switch {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Apart {
+    Skeleton,
+    Function,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Elite {
     /// They are not
     Exclude,
@@ -105,7 +122,7 @@ fn convert(args: &Args) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
     let (input, out) = (args.input()?, args.out()?);
-    let options = args.options();
+    let options = args.options()?;
     let counts = match args.mode {
         Mode::OneStep | Mode::Autoregressive => {
             let reader = TraceReader::open(input)?;
@@ -123,9 +140,26 @@ fn convert(args: &Args) -> anyhow::Result<Exit> {
         counts.with_context(|| format!("converting {}", input.display()))?;
     sr_cli::write_run_file(&out.join("corpus"), &args.common, started)?;
     let bytes_per_example = (bytes_per_example * 10.0).round() / 10.0;
-    let result = json!({ "train": train, "val": val, "excluded": excluded, "bytes_per_example": bytes_per_example });
-    let text =
+    let result = json!({
+        "train": train,
+        "val": val,
+        "excluded": excluded.total(),
+        "excluded_by": excluded,
+        "bytes_per_example": bytes_per_example,
+    });
+    let mut text =
         format!("{}: {train} training and {val} validation examples, {bytes_per_example} bytes each", out.display());
+    if excluded.total() > 0 {
+        text += &format!(
+            "\n{} examples were left out: {} of an excluded formula, {} of a validation formula written otherwise, {} with \
+             an excluded expression in the population, {} with one as target",
+            excluded.total(),
+            excluded.problem,
+            excluded.validation,
+            excluded.population,
+            excluded.target
+        );
+    }
     args.common.report("sr-convert", started, result, &text)?;
     Ok(Exit::Ok)
 }
@@ -150,9 +184,9 @@ impl Args {
         }
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> anyhow::Result<Options> {
         let include_elite = self.elite == Some(Elite::Include);
-        Options {
+        Ok(Options {
             context: match self.context {
                 Context::Basic => sr_corpus::Context::Basic,
                 Context::Rich => sr_corpus::Context::Rich,
@@ -169,10 +203,14 @@ impl Args {
             },
             sample_fraction: self.sample_fraction,
             val_fraction: self.val_fraction,
+            apart: match self.apart {
+                Apart::Skeleton => sr_corpus::Apart::Skeleton,
+                Apart::Function => sr_corpus::Apart::Function,
+            },
             seed: self.common.seed,
             jsonl: self.jsonl,
-            ..Options::default() // nothing is excluded
-        }
+            exclude: Exclude::listed(Arc::new(Blocklist::of(&self.exclude)?)),
+        })
     }
 
     fn out(&self) -> anyhow::Result<PathBuf> {

@@ -75,6 +75,42 @@ fn a_problem_set_becomes_direct_examples() {
 }
 
 #[test]
+fn formulas_of_a_test_are_kept_out_of_the_training_side() {
+    let folder = folder();
+    let json = |flags: &str| -> serde_json::Value {
+        let output = convert(folder.path(), &format!("--traces trace.sr --val-fraction 0.3 --json {flags}"));
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("one JSON object")
+    };
+    let mut set = sr_problems::suite("simple", 1).expect("a suite");
+    set.problems.truncate(2); // quadratic and cubic; an individual of many searches in place of the second
+    set.problems[1].source = Some("2.0*x0".parse().expect("a formula"));
+    set.write(folder.path().join("test.sr")).expect("written");
+
+    let all = json("--out all");
+    assert_eq!(all["excluded"], 0);
+    let some = json("--out some --exclude test.sr --exclude nguyen");
+    let count = |field: &str| some["excluded_by"][field].as_u64().expect("a number");
+    let examples = |result: &serde_json::Value| ["train", "val", "excluded"].map(|f| result[f].as_u64().expect(f));
+    assert_eq!(count("problem"), (GENERATIONS as u64 - 1) * 19, "quadratic");
+    assert!(count("target") > 0 && count("population") > 0 && count("validation") == 0, "{some}");
+    assert_eq!(examples(&some).iter().sum::<u64>(), examples(&all).iter().sum::<u64>());
+
+    let list =
+        sr_problems::Blocklist::of([&*folder.path().join("test.sr").to_string_lossy(), "nguyen"]).expect("a list");
+    let corpus = sr_corpus::Corpus::open(folder.path().join("some/train.sr")).expect("a corpus");
+    assert_eq!(corpus.header().exclude, list.sources());
+    for example in corpus {
+        let sr_corpus::Example::OneStep(state) = example.expect("whole") else { panic!("not a state") };
+        let shown = state.population.iter().map(|individual| &individual.expr);
+        assert!(!shown.chain(state.targets.iter().map(|target| &target.expr)).any(|expr| list.contains(expr)));
+    }
+    let text = convert(folder.path(), "--traces trace.sr --out text --exclude test.sr").stdout;
+    assert!(String::from_utf8_lossy(&text).contains("examples were left out"));
+    assert!(error_of(convert(folder.path(), "--traces trace.sr --out a --exclude nguyén")).contains("nguyén"));
+}
+
+#[test]
 fn contexts_and_the_autoregressive_mode_show_in_the_text() {
     let folder = folder();
     let lines = |flags: &str| -> Vec<serde_json::Value> {

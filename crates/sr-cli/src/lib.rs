@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 pub use args::{Preset, SamplingArgs, SearchArgs};
 
 /// Crates whose events are shown; a directive matches whole crate names, so `sr_` alone would match none.
-const CRATES: [&str; 19] = [
+const CRATES: [&str; 20] = [
     "sr_expr",
     "sr_engine",
     "sr_codec",
@@ -39,6 +39,7 @@ const CRATES: [&str; 19] = [
     "sr_relabel",
     "sr_evaluate",
     "sr_inspect",
+    "sr_dataset",
 ];
 
 /// How a run that made no error ended.

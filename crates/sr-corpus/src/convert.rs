@@ -1,14 +1,16 @@
 //! From traces and problem sets to corpora.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fmt, fs};
 
+use serde::{Deserialize, Serialize};
 use sr_codec::partial_path;
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{Origin, PrimitiveSet};
 use sr_expr::Expr;
-use sr_problems::Problem;
+use sr_problems::{Blocklist, Exclusion, Problem};
 use sr_prompt::{Condition, Context};
 use sr_trace::{IndividualRecord, TraceReader, Trajectory};
 
@@ -53,30 +55,85 @@ pub enum Shape {
 }
 
 /// Formulas that nothing may be learned of, such as those of a test set.
+///
+/// A problem with such a formula is on neither side. On the training side no expression is one either: a child that is
+/// one is no target, and a state that has one in its population is not shown.
 #[derive(Clone, Default)]
-pub struct Exclude(Option<Arc<Contains>>);
+pub struct Exclude {
+    contains: Option<Arc<Contains>>,
+    sources: Vec<Exclusion>,
+}
 
 type Contains = dyn Fn(&Expr) -> bool + Send + Sync;
 
 impl Exclude {
     /// Those of which `contains` says so.
     pub fn new(contains: impl Fn(&Expr) -> bool + Send + Sync + 'static) -> Self {
-        Exclude(Some(Arc::new(contains)))
+        Exclude { contains: Some(Arc::new(contains)), sources: Vec::new() }
+    }
+
+    /// Those of a list, whose sources headers will tell.
+    pub fn listed(list: Arc<Blocklist>) -> Self {
+        let sources = list.sources().to_vec();
+        let contains = (!list.is_empty()).then(|| Arc::new(move |expr: &Expr| list.contains(expr)) as Arc<Contains>);
+        Exclude { contains, sources }
     }
 
     /// Whether nothing may be learned of a problem.
-    fn contains(&self, problem: &Problem) -> bool {
-        match (&self.0, &problem.source) {
+    fn has_formula_of(&self, problem: &Problem) -> bool {
+        match (&self.contains, &problem.source) {
             (Some(contains), Some(source)) => contains(source),
             _ => false,
         }
+    }
+
+    /// Takes out of the states of one search what holds an excluded expression. If their targets are one text (`whole`),
+    /// a state goes with any of them.
+    fn retain(&self, states: &mut Vec<OneStep>, whole: bool, excluded: &mut Excluded) {
+        let Some(contains) = &self.contains else { return };
+        // An expression costs microseconds and occurs in many states; a trajectory's equal ones share their memory.
+        let exprs = states.iter().flat_map(|state| {
+            let population = state.population.iter().map(|individual| &individual.expr);
+            population.chain(state.targets.iter().map(|target| &target.expr))
+        });
+        let distinct: HashMap<*const Expr, &Expr> = exprs.map(|expr| (Arc::as_ptr(expr), &**expr)).collect();
+        let held = distinct.into_values().filter(|expr| contains(expr)).map(std::ptr::from_ref);
+        let held: HashSet<*const Expr> = held.collect();
+        let holds = |expr: &Arc<Expr>| held.contains(&Arc::as_ptr(expr));
+        states.retain_mut(|state| {
+            let targets = state.targets.len() as u64;
+            if state.population.iter().any(|individual| holds(&individual.expr)) {
+                excluded.population += if whole { 1 } else { targets };
+                return false;
+            }
+            if whole {
+                let is_held = state.targets.iter().any(|target| holds(&target.expr));
+                excluded.target += u64::from(is_held);
+                return !is_held;
+            }
+            state.targets.retain(|target| !holds(&target.expr));
+            excluded.target += targets - state.targets.len() as u64;
+            !state.targets.is_empty()
+        });
     }
 }
 
 impl fmt::Debug for Exclude {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Exclude(some)" } else { "Exclude(none)" })
+        f.write_str(if self.contains.is_some() { "Exclude(some)" } else { "Exclude(none)" })
     }
+}
+
+/// What the two sides do not share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Apart {
+    /// A skeleton, see [`Split`].
+    #[default]
+    Skeleton,
+    /// Nor a function: a training problem whose formula is that of a validation problem in other words, as `x1 + x0` is
+    /// `x0 + x1`, is left out. It cannot go to the other side, for others of its skeleton would have to follow.
+    Function,
 }
 
 /// Settings of a conversion.
@@ -88,13 +145,15 @@ pub struct Options {
     pub targets: Targets,
     /// How.
     pub shape: Shape,
-    /// Problems that are left out.
+    /// Formulas that nothing is learned of.
     pub exclude: Exclude,
     /// Share to keep, in `(0, 1]`: of individuals, of trajectories if whole generations are learned, of problems in direct
     /// mode.
     pub sample_fraction: f64,
     /// Share of formulas for validation, in `[0, 1)`.
     pub val_fraction: f64,
+    /// What the sides do not share.
+    pub apart: Apart,
     /// Seed of split and sampling.
     pub seed: u64,
     /// Whether to write the text export too.
@@ -111,6 +170,7 @@ impl Default for Options {
             exclude: Exclude::default(),
             sample_fraction: 1.0,
             val_fraction: 0.1,
+            apart: Apart::Skeleton,
             seed: 0,
             jsonl: false,
         }
@@ -124,10 +184,31 @@ pub struct Counts {
     pub train: u64,
     /// And for validation.
     pub val: u64,
-    /// Examples left out because their problem is one to [`Exclude`].
-    pub excluded: u64,
+    /// Examples left out.
+    pub excluded: Excluded,
     /// Bytes of both corpora over the number of examples.
     pub bytes_per_example: f64,
+}
+
+/// Examples that were left out, by the first reason that holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Excluded {
+    /// The problem's formula is one to [`Exclude`]; its examples are on neither side.
+    pub problem: u64,
+    /// For training, and the problem's formula is the same function as one for validation; of [`Apart::Function`].
+    pub validation: u64,
+    /// For training, and an individual of the population is one to exclude.
+    pub population: u64,
+    /// For training, and the target is one to exclude.
+    pub target: u64,
+}
+
+impl Excluded {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.problem + self.validation + self.population + self.target
+    }
 }
 
 /// Converts a trace into `OUT/train.sr` and `OUT/val.sr` of one-step or autoregressive examples. `on_trajectory` is called after each.
@@ -326,6 +407,7 @@ fn header(mode: Mode, problems: &Problems, options: &Options) -> CorpusHeader {
         sample_fraction: options.sample_fraction,
         val_fraction: options.val_fraction,
         seed: options.seed,
+        exclude: options.exclude.sources.clone(),
     }
 }
 
@@ -341,8 +423,10 @@ struct SideOutput {
 /// Both sides.
 struct Output<'a> {
     exclude: &'a Exclude,
-    excluded: u64,
+    excluded: Excluded,
     split: Split,
+    /// The formulas for validation, by their values; empty if functions may be shared.
+    val_formulas: Blocklist,
     train: SideOutput,
     val: SideOutput,
 }
@@ -364,27 +448,41 @@ impl SideOutput {
 }
 
 impl Output<'_> {
-    /// The side that examples of a problem go to, and counts them; `None` if they go nowhere.
-    fn side(&mut self, problem: &Problem, examples: u64) -> Option<&mut SideOutput> {
-        if self.exclude.contains(problem) {
-            self.excluded += examples;
+    /// The side that a problem's examples go to; `None`, and they are counted as excluded, if they go nowhere.
+    fn side(&mut self, problem: &Problem, examples: u64) -> Option<Side> {
+        if self.exclude.has_formula_of(problem) {
+            self.excluded.problem += examples;
             return None;
         }
-        let side = match self.split.side(&problem.id) {
-            Side::Train => &mut self.train,
-            Side::Val => &mut self.val,
-        };
-        side.examples += examples;
+        let side = self.split.side(&problem.id);
+        let is_val_formula = || problem.source.as_ref().is_some_and(|source| self.val_formulas.contains(source));
+        if side == Side::Train && is_val_formula() {
+            self.excluded.validation += examples;
+            return None;
+        }
         Some(side)
     }
 
+    fn of(&mut self, side: Side) -> &mut SideOutput {
+        match side {
+            Side::Train => &mut self.train,
+            Side::Val => &mut self.val,
+        }
+    }
+
     /// The states of one search.
-    fn states(&mut self, problem: &Problem, states: Vec<OneStep>) -> Result<()> {
-        let examples = match self.train.header.mode {
-            Mode::Autoregressive => states.len(),
-            _ => states.iter().map(|state| state.targets.len()).sum(),
+    fn states(&mut self, problem: &Problem, mut states: Vec<OneStep>) -> Result<()> {
+        let whole = self.train.header.mode == Mode::Autoregressive;
+        let examples = |states: &[OneStep]| match whole {
+            true => states.len() as u64,
+            false => states.iter().map(|state| state.targets.len() as u64).sum(),
         };
-        let Some(side) = self.side(problem, examples as u64) else { return Ok(()) };
+        let Some(side) = self.side(problem, examples(&states)) else { return Ok(()) };
+        if side == Side::Train {
+            self.exclude.retain(&mut states, whole, &mut self.excluded);
+        }
+        let side = self.of(side);
+        side.examples += examples(&states);
         side.corpus.append_states(&states)?;
         if let Some(jsonl) = &mut side.jsonl {
             states.iter().try_for_each(|state| jsonl.state(&side.header, state, problem))?;
@@ -394,6 +492,8 @@ impl Output<'_> {
 
     fn direct(&mut self, problem: &Problem, example: &Direct) -> Result<()> {
         let Some(side) = self.side(problem, 1) else { return Ok(()) };
+        let side = self.of(side);
+        side.examples += 1;
         side.corpus.append_direct(example)?;
         side.jsonl.as_mut().map_or(Ok(()), |jsonl| jsonl.direct(example, problem))
     }
@@ -432,8 +532,16 @@ fn write_corpus(
         if let Some(error) = unreadable {
             return Err(error);
         }
+        let mut val_formulas = Blocklist::default();
+        for problem in problems.iter().filter(|_| options.apart == Apart::Function) {
+            let problem = problem?;
+            if let (Side::Val, Some(source)) = (split.side(&problem.id), &problem.source) {
+                val_formulas.insert(source);
+            }
+        }
         let (train, val) = (side(&paths[0], Side::Train)?, side(&paths[1], Side::Val)?);
-        let mut output = Output { exclude: &options.exclude, excluded: 0, split, train, val };
+        let excluded = Excluded::default();
+        let mut output = Output { exclude: &options.exclude, excluded, split, val_formulas, train, val };
         fill(&mut output)?;
         if output.train.examples + output.val.examples == 0 {
             return Err(Error::NoExamples { file: converted.to_owned() });

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sr_codec::{Header, Kind, Reader, Writer};
 use sr_engine::PrimitiveSet;
 use sr_expr::{Expr, Op};
+use sr_problems::Exclusion;
 use sr_prompt::{Condition, Context};
 use sr_trace::forms::{FormTable, FormTableBuilder};
 
@@ -74,6 +75,9 @@ pub struct CorpusHeader {
     pub val_fraction: f64,
     /// Seed of the split and the sampling.
     pub seed: u64,
+    /// Whose formulas were kept out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<Exclusion>,
 }
 
 /// Writes a corpus file, which appears under its name when it is finished.

@@ -4,6 +4,7 @@
 //! [`Direct`] example is a problem with its formula. [`convert_trace`] and [`convert_problems`] write a folder of them, [`Corpus`] reads a file of it,
 //! [`IndexedCorpus`] any example of a large one, in the order of a [`Permutation`] for instance.
 //! Training and validation examples never share a problem, nor the skeleton of a formula: that is [`Split`]'s to say.
+//! What the training side must not hold, such as the formulas of a test, is [`Exclude`]'s.
 //!
 //! ```text
 //! OUT/train.sr  OUT/val.sr          corpora
@@ -42,7 +43,9 @@ mod permutation;
 mod problems;
 mod split;
 
-pub use convert::{Counts, Exclude, Options, Shape, Targets, convert_problems, convert_trace, direct, states};
+pub use convert::{
+    Apart, Counts, Exclude, Excluded, Options, Shape, Targets, convert_problems, convert_trace, direct, states,
+};
 pub use error::{Error, Result};
 pub use example::{Direct, Example, Individual, OneStep, ProblemRef, Target};
 pub use file::{CORPUS_VERSION, Corpus, CorpusHeader, CorpusWriter, Mode};

@@ -5,13 +5,16 @@ mod support;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sr_corpus::{
-    Context, Corpus, CorpusHeader, Direct, Error, Example, Exclude, IndexedCorpus, Mode, OneStep, Options, Permutation,
-    ProblemRef, Problems, Shape, Side, Split, Target, Targets, convert_problems, convert_trace, find_problems, states,
+    Apart, Context, Corpus, CorpusHeader, Direct, Error, Example, Exclude, Excluded, IndexedCorpus, Mode, OneStep,
+    Options, Permutation, ProblemRef, Problems, Shape, Side, Split, Target, Targets, convert_problems, convert_trace,
+    find_problems, states,
 };
 use sr_engine::{Brood, Expert, Origin, Policy, State};
-use sr_problems::{ProblemSet, RandomParams, parse_operators};
+use sr_expr::Expr;
+use sr_problems::{Blocklist, ProblemSet, RandomParams, parse_operators};
 use sr_prompt::{PromptState, PromptWriter, decode_generation, infix};
 use sr_trace::{Label, LabelParams, LabelSet, StateLabels, TraceHeader, TraceReader, TraceWriter, Trajectory};
 
@@ -299,15 +302,102 @@ fn excluded_formulas_are_on_neither_side_and_counted() {
     let options = Options { exclude: Exclude::new(move |formula| *formula == excluded), ..Options::default() };
     let per_search = (GENERATIONS - 1) * (POPULATION - 1);
     let counts = fixture.convert(&options, "a").expect("converted");
-    assert_eq!(counts.excluded as usize, same * per_search);
-    assert_eq!((counts.train + counts.val + counts.excluded) as usize, PROBLEMS * per_search);
+    assert_eq!(counts.excluded.problem as usize, same * per_search);
+    assert_eq!((counts.train + counts.val + counts.excluded.total()) as usize, PROBLEMS * per_search);
     let counts = convert_problems(&problems, &options, &fixture.path("b"), || {}).expect("converted");
-    assert_eq!(counts.excluded as usize, same);
+    assert_eq!(counts.excluded, Excluded { problem: same as u64, ..Excluded::default() });
     for out in ["a", "b"] {
         for example in ["train.sr", "val.sr"].into_iter().flat_map(|name| read(&fixture.path(out).join(name))) {
             assert_ne!(problems.get(example.problem()).expect("of the set").source.as_ref(), Some(&test_formula));
         }
     }
+}
+
+#[test]
+fn the_training_side_holds_no_excluded_expression() {
+    let fixture = Fixture::new();
+    // x0 + x0 however it is written: many individuals and, with this seed, no formula of the set.
+    let mut list = Blocklist::default();
+    list.insert(&"2*x3".parse::<Expr>().expect("a formula"));
+    let list = Arc::new(list);
+    let held = |state: &OneStep| {
+        let population = state.population.iter().filter(|individual| list.contains(&individual.expr)).count();
+        (population, state.targets.iter().filter(|target| list.contains(&target.expr)).count())
+    };
+    for (shape, mode) in [(Shape::EachChild, "one-step"), (Shape::WholeGeneration { fitness: true }, "autoregressive")]
+    {
+        let plain = Options { shape, val_fraction: 0.3, ..Options::default() };
+        let excluding = Options { exclude: Exclude::listed(list.clone()), ..plain.clone() };
+        let (all, some) = (
+            fixture.convert(&plain, "all").expect("converted"),
+            fixture.convert(&excluding, "some").expect("converted"),
+        );
+        let count = |side: &str| -> (u64, u64, u64) {
+            let mut counts = (0, 0, 0);
+            for example in read(&fixture.path("all").join(side)) {
+                let (Example::OneStep(state) | Example::Autoregressive(state)) = &example else {
+                    panic!("not a state")
+                };
+                let (population, targets) = held(state);
+                counts.0 += if population > 0 { example.n_targets() as u64 } else { 0 };
+                counts.1 += match (population, mode) {
+                    (1.., _) => 0,
+                    (0, "one-step") => targets as u64,
+                    (0, _) => u64::from(targets > 0),
+                };
+                counts.2 += 1;
+            }
+            counts
+        };
+        let (population, target, _) = count("train.sr");
+        assert!(population > 0 && target > 0, "{mode}: the test shows nothing");
+        assert_eq!(some.excluded, Excluded { population, target, ..Excluded::default() }, "{mode}");
+        assert_eq!((some.train + population + target, some.val), (all.train, all.val), "{mode}");
+        let left = read(&fixture.path("some/train.sr")).into_iter();
+        assert!(
+            left.map(|example| match example {
+                Example::OneStep(state) | Example::Autoregressive(state) => held(&state),
+                Example::Direct(_) => panic!("not a state"),
+            })
+            .all(|held| held == (0, 0)),
+            "{mode}"
+        );
+        // The other side is for judging, and stays.
+        let side = |out: &str| read(&fixture.path(out).join("val.sr"));
+        assert!(side("all") == side("some"), "{mode}");
+    }
+}
+
+#[test]
+fn a_validation_formula_is_not_trained_on_in_other_words() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut set = sr_problems::suite("simple", 1).expect("a suite");
+    let formulas = ["x0 + x1", "x1 + x0", "x1*x0 + 1", "1 + x0*x1", "x0 - x1"];
+    set.problems.retain(|problem| problem.x.n_columns() == 2);
+    set.problems.truncate(formulas.len());
+    let n = set.problems.len();
+    for (problem, formula) in set.problems.iter_mut().zip(formulas) {
+        problem.source = Some(formula.parse().expect("a formula"));
+    }
+    let path = folder.path().join("problems.sr");
+    set.write(&path).expect("written");
+    let problems = Problems::open(&path).expect("the set");
+    let mut twins = 0;
+    for seed in 0..8 {
+        let options = Options { val_fraction: 0.4, apart: Apart::Function, seed, ..Options::default() };
+        let out = folder.path().join(seed.to_string());
+        let Ok(counts) = convert_problems(&problems, &options, &out, || {}) else { panic!("no examples") };
+        assert_eq!((counts.train + counts.val + counts.excluded.validation) as usize, n);
+        twins += counts.excluded.validation;
+        let mut list = Blocklist::default();
+        let formula = |example: &Example| match example {
+            Example::Direct(Direct { target, .. }) => target.clone(),
+            _ => panic!("not a direct example"),
+        };
+        read(&out.join("val.sr")).iter().for_each(|example| list.insert(&formula(example)));
+        assert!(!read(&out.join("train.sr")).iter().any(|example| list.contains(&formula(example))));
+    }
+    assert!(twins > 0, "the test shows nothing");
 }
 
 #[test]
