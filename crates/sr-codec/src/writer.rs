@@ -290,8 +290,8 @@ fn compress(encoder: &mut Encoder<'_>, payload: &[u8], frame: &mut Vec<u8>) -> i
 }
 
 /// One call that adds to `frame`, with room for some of it at least; gives what the call does.
-fn step<'a>(
-    frame: &'a mut Vec<u8>,
+fn step(
+    frame: &mut Vec<u8>,
     mut call: impl FnMut(&mut OutBuffer<'_, Vec<u8>>) -> io::Result<usize>,
 ) -> io::Result<usize> {
     frame.reserve(1 << 10);
