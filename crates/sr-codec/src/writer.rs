@@ -15,7 +15,7 @@ use crate::header::difference;
 use crate::{Error, Header, Result};
 
 /// The zstd level of every frame: records are columns of small numbers, in which longer searches for repetitions find
-/// little, and searches wait while they are written. With [`SHORTEST_MATCH`] it makes traces smaller than level 3 does.
+/// little, and searches wait while they are written. With matches of seven bytes or more it makes traces smaller than level 3 does.
 /// Equal bytes from equal runs need both to be the same everywhere, so they are no settings.
 pub const COMPRESSION_LEVEL: i32 = 1;
 /// Bytes that a repetition has at least. Shorter ones are chance in a column, and cost more than its Huffman code.
