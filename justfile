@@ -108,6 +108,17 @@ test:
     if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace --locked; else cargo test --workspace --locked --lib --bins --tests; fi
     cargo test --workspace --locked --doc
 
+# Python for the test that reads files with the code of docs/formats.md, in runs/; without it that test is skipped
+[group('check')]
+interop-python:
+    cmp -s bins/sr-inspect/tests/requirements.txt runs/interop-venv/installed.txt || just _interop-venv || echo "Python's readers were not installed: their test is skipped"
+
+_interop-venv:
+    rm -rf runs/interop-venv
+    python3 -m venv runs/interop-venv
+    runs/interop-venv/bin/pip install --quiet --disable-pip-version-check -r bins/sr-inspect/tests/requirements.txt
+    cp bins/sr-inspect/tests/requirements.txt runs/interop-venv/installed.txt
+
 # Formatting
 [group('check')]
 fmt:
@@ -147,7 +158,7 @@ ulp-exhaustive stride="1":
 
 # All that CI runs, the quickest first
 [group('check')]
-ci: fmt lint docs deny test backends bench-test demo-smoke
+ci: fmt lint docs deny interop-python test backends bench-test demo-smoke
 
 # All benches
 [group('bench')]

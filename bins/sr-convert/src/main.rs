@@ -20,6 +20,9 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 ///
 /// No problem, and no formula up to its numbers, is on both sides. The side depends on the seed and the problem set
 /// alone, so all traces of one set are split alike.
+///
+/// Files appear under their names when all is done. After Ctrl-C (exit code 130), a kill or a full disk those of before are
+/// still there, and the same command begins anew, to the bytes of an undisturbed run.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
@@ -122,7 +125,7 @@ fn convert(args: &Args) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
     let (input, out) = (args.input()?, args.out()?);
-    let options = args.options()?;
+    let options = Options { stop: Some(sr_cli::on_interrupt("this trajectory or problem")?), ..args.options()? };
     let counts = match args.mode {
         Mode::OneStep | Mode::Autoregressive => {
             let reader = TraceReader::open(input)?;
@@ -136,6 +139,9 @@ fn convert(args: &Args) -> anyhow::Result<Exit> {
             convert_problems(&problems, &options, &out, || progress.inc(1))
         }
     };
+    if let Err(sr_corpus::Error::Stopped) = counts {
+        return Ok(sr_cli::stopped(&format!("{} is as it was; the same command begins anew", out.display())));
+    }
     let Counts { train, val, excluded, bytes_per_example } =
         counts.with_context(|| format!("converting {}", input.display()))?;
     sr_cli::write_run_file(&out.join("corpus"), &args.common, started)?;
@@ -210,6 +216,7 @@ impl Args {
             seed: self.common.seed,
             jsonl: self.jsonl,
             exclude: Exclude::listed(Arc::new(Blocklist::of(&self.exclude)?)),
+            stop: None,
         })
     }
 

@@ -175,6 +175,7 @@ impl Plan {
                 Mode::OneStep | Mode::Direct => Shape::EachChild,
             },
             exclude: Exclude::listed(self.blocklist.clone()),
+            stop: None, // a corpus that was not finished is made anew
             sample_fraction,
             val_fraction,
             apart,

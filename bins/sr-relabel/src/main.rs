@@ -9,8 +9,8 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use serde_json::json;
-use sr_cli::{Common, Exit};
-use sr_dagger::{ExpertLabeller, relabel_file};
+use sr_cli::{Common, Exit, Shard};
+use sr_dagger::{ExpertLabeller, FileOptions, relabel_file};
 use sr_problems::ProblemSet;
 use sr_trace::TraceReader;
 
@@ -19,7 +19,11 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Label every state of a trace with what the expert would do in it (DAgger)
 ///
-/// The states are those that were visited; what the search did stays as it is beside the labels.
+/// The states are those that were visited; what the search did stays as it is beside the labels. The trace is untouched
+/// until all is done.
+///
+/// Ctrl-C finishes the trajectories that have begun and exits with 130; a second Ctrl-C stops at once. After either, a kill
+/// or a full disk, the same command with --resume goes on, and without it begins anew, in both cases to the same bytes.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
@@ -35,6 +39,12 @@ struct Args {
     /// Which children of the expert become labels
     #[arg(long, value_enum, default_value_t = Labels::All)]
     labels: Labels,
+    /// Do part I of N of the problems only; the parts merge to the bytes of one run
+    #[arg(long, value_name = "I/N", requires = "out")]
+    shard: Option<Shard>,
+    /// Continue an interrupted run of the same flags from OUT.partial; a new one is begun if there is none
+    #[arg(long)]
+    resume: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -50,6 +60,10 @@ fn main() -> ExitCode {
         let started = Instant::now();
         let args = Args::parse();
         args.common.init()?;
+        if let Some(out) = args.out.as_ref().filter(|out| args.resume && out.exists()) {
+            sr_cli::out(&format!("{} is complete, nothing is left to do", out.display()))?;
+            return Ok(Exit::Ok);
+        }
         let reader = TraceReader::open(&args.traces)?;
         let problems = args.problems.unwrap_or_else(|| args.traces.with_file_name(&reader.header().problems));
         let set = ProblemSet::read(&problems)
@@ -61,14 +75,27 @@ fn main() -> ExitCode {
         }
         let instance = |id: &str| instances.get(id).cloned();
         let bar = args.common.progress(reader.stated_records().unwrap_or(0), "trajectories");
-        let (seed, out) = (args.common.seed, args.out.as_deref());
+        let out = args.out.as_deref();
+        let options = FileOptions {
+            out,
+            seed: args.common.seed,
+            shard: args.shard.map(Shard::index_and_count),
+            resume: args.resume,
+            stop: Some(sr_cli::on_interrupt("the current trajectories")?),
+        };
         let labelling = Instant::now();
         let counts = match args.labels {
             Labels::All => {
-                relabel_file(&args.traces, out, seed, instance, ExpertLabeller::default, |done| bar.inc(done))
+                relabel_file(&args.traces, &options, instance, ExpertLabeller::default, |done| bar.inc(done))
             }
         }?;
         bar.finish_and_clear();
+        if counts.stopped {
+            return Ok(sr_cli::stopped(&format!(
+                "after {} trajectories, from which --resume goes on",
+                counts.trajectories
+            )));
+        }
         let labels_per_second = (counts.labels as f64 / labelling.elapsed().as_secs_f64()).round();
         // In place the trace's own run file stays: it says how the trace was made.
         let noted = out.map_or_else(|| args.traces.with_added_extension("relabel"), Path::to_owned);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -10,7 +11,7 @@ use clap::Parser;
 use rayon::prelude::*;
 use serde_json::json;
 use sr_cli::{Common, Exit, SamplingArgs, SearchArgs, Shard};
-use sr_engine::{Expert, Instance, Origin, Outcome, PrimitiveSet, Search, SearchConfig, run, run_parallel};
+use sr_engine::{Expert, Instance, Origin, Outcome, PrimitiveSet, Search, SearchConfig, run, run_parallel_until};
 use sr_neural::{Learner, Sampling};
 use sr_problems::ProblemSet;
 use sr_trace::{Packed, Policy, Record, Recorder, SamplingCounts, SamplingSettings, TraceHeader, TraceWriter};
@@ -18,10 +19,17 @@ use sr_trace::{Packed, Policy, Record, Recorder, SamplingCounts, SamplingSetting
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Records are handed to the operating system this often, and after each batch that takes longer. A kill loses what came
+/// since, and the batch that is being searched.
+const FLUSH_EVERY: Duration = Duration::from_millis(50);
+
 /// Search the problems of a set and record every generation as a trace
 ///
 /// Equal flags give equal trace files, whatever --threads, --batch-size and --shard are. What differs between equal
 /// runs (time, host, command line) goes to OUT.run.json.
+///
+/// Ctrl-C finishes the searches that have begun (with a learner the batch) and exits with 130; a second Ctrl-C stops at
+/// once. After either, a kill or a full disk, the same command with --resume goes on, to the bytes of an undisturbed run.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
@@ -55,7 +63,7 @@ struct Args {
     /// Do part I of N only; the parts merge to the bytes of one run
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
-    /// Continue an interrupted run
+    /// Continue an interrupted run of the same flags from OUT.partial; a new one is begun if there is none
     #[arg(long)]
     resume: bool,
     /// Also search one by one, and print both times and whether the results are equal
@@ -126,16 +134,26 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     let (mut writer, done) =
         if args.resume { TraceWriter::resume(&out, &header)? } else { (TraceWriter::create(&out, &header)?, 0) };
     let left = items.get(done as usize..).unwrap_or_default();
+    let stop = sr_cli::on_interrupt(match args.policy {
+        PolicyArg::Expert => "the current searches",
+        PolicyArg::Neural => "the current batch",
+    })?;
+    let kept = |records: u64| format!("after {records} of {} searches, from which --resume goes on", items.len());
 
     let progress = args.common.progress(items.len() as u64, "searches");
     progress.inc(done);
     let mut total = Totals::default();
+    let mut flushed: Option<Instant> = None;
     for batch in left.chunks(args.batch_size as usize) {
-        let (records, time) = searcher.search(batch, &config)?;
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let (records, time) = searcher.search(batch, &config, stop)?;
+        let count = records.len() as u64;
         if args.compare_sequential {
             let one_by_one = Instant::now();
             for (item, expected) in batch.iter().zip(&records) {
-                let (alone, _) = searcher.search(std::slice::from_ref(item), &config)?;
+                let (alone, _) = searcher.search(std::slice::from_ref(item), &config, &AtomicBool::new(false))?;
                 total.differing += u64::from(alone[0] != *expected);
             }
             total.sequential += one_by_one.elapsed();
@@ -144,13 +162,21 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
         records.iter().for_each(|record| total.add(record));
         let packed: Vec<Packed> = records.into_par_iter().map(|record| record.pack(&header)).collect();
         for record in &packed {
-            writer.append_packed(record)?;
+            writer.append_packed(record).with_context(|| kept(writer.records()))?;
         }
-        writer.flush()?;
-        progress.inc(batch.len() as u64);
+        if flushed.is_none_or(|at| at.elapsed() >= FLUSH_EVERY) {
+            writer.flush().with_context(|| kept(writer.records()))?;
+            flushed = Some(Instant::now());
+        }
+        progress.inc(count);
     }
     progress.finish_and_clear();
-    writer.finish()?;
+    let records = writer.records();
+    if records < items.len() as u64 {
+        writer.flush().with_context(|| kept(records))?;
+        return Ok(sr_cli::stopped(&kept(records)));
+    }
+    writer.finish().with_context(|| kept(records))?;
     sr_cli::write_run_file(&out, &args.common, started)?;
     total.report(args, started, &out, left.len())
 }
@@ -209,7 +235,13 @@ impl Searcher {
     }
 
     /// The records of a batch, in order, and the time that the searches took.
-    fn search(&mut self, items: &[Item], config: &SearchConfig) -> anyhow::Result<(Vec<Record>, Duration)> {
+    /// Once `stop` is true the expert begins no further search, and only the first ones have a record.
+    fn search(
+        &mut self,
+        items: &[Item],
+        config: &SearchConfig,
+        stop: &AtomicBool,
+    ) -> anyhow::Result<(Vec<Record>, Duration)> {
         let started = Instant::now();
         let mut searches = items
             .par_iter()
@@ -217,7 +249,7 @@ impl Searcher {
             .collect::<Result<Vec<_>, _>>()?;
         let mut recorders: Vec<Recorder> = items.iter().map(|item| Recorder::new(item.seed)).collect();
         let outcomes: Vec<Outcome> = match self {
-            Searcher::Expert => run_parallel(&mut searches, || Expert, &mut recorders),
+            Searcher::Expert => run_parallel_until(&mut searches, || Expert, &mut recorders, stop),
             Searcher::Neural { learner, .. } => {
                 let outcomes = run(&mut searches, &mut **learner, &mut recorders);
                 if let Some(error) = learner.error() {

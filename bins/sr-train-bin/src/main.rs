@@ -88,13 +88,17 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
 
     let progress = args.common.progress(steps, "steps");
     progress.set_position(trainer.step());
-    let limits = Limits { max_steps: args.max_steps, max_time: args.max_minutes };
+    let stop = sr_cli::on_interrupt("this step, and saving")?;
+    let limits = Limits { max_steps: args.max_steps, max_time: args.max_minutes, stop: Some(stop) };
     let mut on_step = |step: u64, stats: &StepStats| {
         progress.set_message(format!("loss {:.3}, {:.0} tokens/s", stats.loss(), stats.tokens_per_second()));
         progress.set_position(step);
     };
     let summary = trainer.fit(limits, &mut on_step)?;
     progress.finish_and_clear();
+    if sr_cli::interrupted() && summary.steps < steps {
+        return Ok(sr_cli::stopped(&format!("after {} of {steps} steps, from which --resume goes on", summary.steps)));
+    }
     sr_cli::write_run_file(&args.out.join("train"), &args.common, started)?;
     report(args, started, &summary)?;
     Ok(Exit::Ok)

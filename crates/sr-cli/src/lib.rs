@@ -1,10 +1,13 @@
 //! What every binary shares: logging, seeds, threads, progress, run files, exit codes.
 //!
 //! A binary's `main` is `sr_cli::run(real_main)`: 0 ok, 1 a negative result (a comparison that says B is worse), 2 a
-//! usage or data error, told in one line with its causes. No domain code lives here but the flags that more than one
+//! usage or data error, told in one line with its causes, 130 stopped by Ctrl-C with files that can be resumed. No domain code lives here but the flags that more than one
 //! binary has ([`SearchArgs`], [`SamplingArgs`]).
 
 mod args;
+mod interrupt;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -17,6 +20,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 pub use args::{Preset, SamplingArgs, SearchArgs};
+pub use interrupt::{interrupted, on_interrupt};
 
 /// Crates whose events are shown; a directive matches whole crate names, so `sr_` alone would match none.
 const CRATES: [&str; 20] = [
@@ -49,6 +53,8 @@ pub enum Exit {
     Ok,
     /// Exit code 1: the result is negative, such as a comparison that says B is worse.
     Negative,
+    /// Exit code 130, as shells have it for Ctrl-C: stopped by a signal before the work was done, and nothing is lost.
+    Interrupted,
 }
 
 /// Runs a binary's body and turns its result into an exit code; errors go to stderr as one line with their causes.
@@ -58,6 +64,7 @@ pub fn run(main: impl FnOnce() -> anyhow::Result<Exit>) -> ExitCode {
     match main() {
         Ok(Exit::Ok) => ExitCode::SUCCESS,
         Ok(Exit::Negative) => ExitCode::from(1),
+        Ok(Exit::Interrupted) => ExitCode::from(130),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
@@ -189,6 +196,12 @@ pub fn out(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Says on stderr that the program stops before its work is done, and how to go on; gives what `main` returns then.
+pub fn stopped(text: &str) -> Exit {
+    eprintln!("stopped: {text}");
+    Exit::Interrupted
+}
+
 /// Writes `OUT.run.json` beside an output: what differs between equal runs — time, host, threads, command line — and
 /// so must not stand in the output itself.
 ///
@@ -239,6 +252,11 @@ pub struct Shard {
 }
 
 impl Shard {
+    /// The index of the first item of this shard, and how many shards there are.
+    pub fn index_and_count(self) -> (usize, usize) {
+        (self.index, self.count)
+    }
+
     /// Whether the shard has item `index`.
     pub fn holds(self, index: usize) -> bool {
         index % self.count == self.index

@@ -155,12 +155,18 @@ impl Writer {
     /// Opens and locks the `.partial` file and leaves its content alone.
     fn open(path: &Path) -> Result<Self> {
         let partial = partial_path(path);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(&partial).map_err(Error::io(&partial, "create"))?;
-        if let Err(TryLockError::WouldBlock) = file.try_lock() {
-            return Err(Error::Locked { path: partial }); // any other error: this file system has no locks
-        }
+        let file = loop {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false);
+            let file = options.open(&partial).map_err(Error::io(&partial, "create"))?;
+            if let Err(TryLockError::WouldBlock) = file.try_lock() {
+                return Err(Error::Locked { path: partial }); // any other error: this file system has no locks
+            }
+            // Between opening and locking another writer may have finished this very file and given it its name.
+            if is_at(&file, &partial).map_err(Error::io(&partial, "look at"))? {
+                break file;
+            }
+        };
         let encoder = encoder().map_err(Error::io(&partial, "compress"))?;
         Ok(Self {
             path: path.to_owned(),
@@ -264,6 +270,25 @@ impl Packed {
     }
 }
 
+/// Whether the open file is the one under this name.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let open = file.metadata()?;
+        match fs::metadata(path) {
+            Ok(named) => Ok((named.dev(), named.ino()) == (open.dev(), open.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (file, path); // an open file cannot be renamed there
+        Ok(true)
+    }
+}
+
 fn encoder() -> io::Result<Encoder<'static>> {
     let mut encoder = Encoder::new(COMPRESSION_LEVEL)?;
     encoder.set_parameter(CParameter::MinMatch(SHORTEST_MATCH))?;
@@ -328,6 +353,18 @@ mod tests {
         let mut reader = Reader::open_any(&path).unwrap();
         let records: Vec<String> = reader.records().collect::<Result<_>>().unwrap();
         assert_eq!(records, ["abc", "xyz"]);
+    }
+
+    #[test]
+    fn a_file_that_was_renamed_after_it_was_opened_is_not_the_one_to_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, partial) = (folder.path().join("a.sr"), folder.path().join("a.sr.partial"));
+        let file = File::create(&partial).unwrap();
+        assert!(is_at(&file, &partial).unwrap());
+        fs::rename(&partial, &path).unwrap();
+        assert!(!is_at(&file, &partial).unwrap());
+        File::create(&partial).unwrap();
+        assert!(!is_at(&file, &partial).unwrap());
     }
 
     #[test]

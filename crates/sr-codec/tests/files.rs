@@ -168,6 +168,29 @@ fn every_changed_byte_is_noticed_and_no_changed_record_is_given() {
 }
 
 #[test]
+fn every_other_value_of_every_byte_of_a_tiny_file_is_noticed() {
+    // In memory where there is such a folder: these are tens of thousands of files.
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempdir()).unwrap();
+    let path = folder.path().join("tiny.sr");
+    let mut writer = Writer::create(&path, &Header { kind: Kind::Corpus, version: 1, params: () }).unwrap();
+    writer.append("x0 + 1").unwrap();
+    writer.finish().unwrap();
+    let bytes = fs::read(&path).unwrap();
+    for at in 0..bytes.len() {
+        for flip in 1..=255 {
+            let mut changed = bytes.clone();
+            changed[at] ^= flip;
+            fs::write(&path, &changed).unwrap();
+            let Ok(mut reader) = Reader::<()>::open(&path, Kind::Corpus, 1) else { continue };
+            let records: Vec<Result<String>> = reader.records().collect();
+            let (last, before) = records.split_last().unwrap();
+            assert!(last.is_err(), "byte {at} ^ {flip:#x} went unnoticed");
+            assert!(before.iter().all(|record| record.as_ref().unwrap() == "x0 + 1"));
+        }
+    }
+}
+
+#[test]
 fn removed_repeated_and_swapped_records_are_noticed() {
     let (_folder, path, bytes) = finished();
     let ends = frame_ends(&bytes);

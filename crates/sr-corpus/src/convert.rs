@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fmt, fs};
 
 use serde::{Deserialize, Serialize};
@@ -158,6 +159,8 @@ pub struct Options {
     pub seed: u64,
     /// Whether to write the text export too.
     pub jsonl: bool,
+    /// Once this is true the conversion ends with [`Error::Stopped`].
+    pub stop: Option<&'static AtomicBool>,
 }
 
 impl Default for Options {
@@ -173,6 +176,16 @@ impl Default for Options {
             apart: Apart::Skeleton,
             seed: 0,
             jsonl: false,
+            stop: None,
+        }
+    }
+}
+
+impl Options {
+    fn go_on(&self) -> Result<()> {
+        match self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            true => Err(Error::Stopped),
+            false => Ok(()),
         }
     }
 }
@@ -238,6 +251,7 @@ pub fn convert_trace(
     };
     write_corpus(trace, header, problems, options, out, |output| {
         while let Some(trajectory) = reader.next_trajectory()? {
+            options.go_on()?;
             let problem = problems.by_id(&trajectory.problem_id)?;
             let found = Arc::new(problem_ref(&problem, problems, trajectory.primitives.clone()));
             output.states(&problem, states(&trajectory, &found, options)?)?;
@@ -262,6 +276,7 @@ pub fn convert_problems(
     write_corpus(problems.path(), header, problems, options, out, |output| {
         for problem in problems.iter() {
             let problem = &problem?;
+            options.go_on()?;
             let key = sample_key(options.seed, &problem.id, 0);
             if key.rng().chance(options.sample_fraction) {
                 output.direct(problem, &direct(problem, problems)?)?;

@@ -30,6 +30,9 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The caller wanted no more; see [`Options::stop`](crate::Options::stop).
+    #[error("stopped")]
+    Stopped,
     /// A record is undamaged and yet no examples.
     #[error("{}: record {record} (counted from 0): {field}: {reason}", path.display())]
     BadRecord {

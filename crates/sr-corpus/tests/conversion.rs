@@ -589,6 +589,7 @@ fn problems_without_a_formula_have_no_direct_example() {
 fn corpora_of_version_1_stay_readable() {
     for (name, expected) in [
         ("v1-onestep", expect_test::expect_file!["../../../fixtures/corpora/v1-onestep.txt"]),
+        ("v1-autoregressive", expect_test::expect_file!["../../../fixtures/corpora/v1-autoregressive.txt"]),
         ("v1-direct", expect_test::expect_file!["../../../fixtures/corpora/v1-direct.txt"]),
     ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/corpora").join(name).with_extension("sr");

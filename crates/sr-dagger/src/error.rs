@@ -1,5 +1,7 @@
 //! What can go wrong when a trace is relabelled.
 
+use std::path::PathBuf;
+
 /// The result of relabelling.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -10,6 +12,17 @@ pub enum Error {
     /// The trace cannot be read or written.
     #[error(transparent)]
     Trace(#[from] sr_trace::Error),
+    /// A run is to be resumed that labelled another trace, or in another way.
+    #[error(
+        "{}: record {record} (counted from 0) comes from another trace or other settings; \
+         use the same ones or delete the file", path.display()
+    )]
+    OtherRun {
+        /// The `.partial` file.
+        path: PathBuf,
+        /// The record.
+        record: u64,
+    },
     /// The trace's search settings are out of range.
     #[error("the trace's settings: {0}")]
     Config(#[from] sr_engine::ConfigError),

@@ -12,5 +12,5 @@ mod relabel;
 mod visit;
 
 pub use error::{Error, Result};
-pub use relabel::{Counts, ExpertLabeller, Labeller, label, relabel_file};
+pub use relabel::{Counts, ExpertLabeller, FileOptions, Labeller, label, relabel_file};
 pub use visit::visit;

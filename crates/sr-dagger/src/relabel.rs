@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use sr_engine::{
@@ -91,6 +93,22 @@ pub fn label(
     })
 }
 
+/// How a file is relabelled.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FileOptions<'a> {
+    /// Where the result is put; it replaces the trace if there is none.
+    pub out: Option<&'a Path>,
+    /// Seed of the labels.
+    pub seed: u64,
+    /// `(i, n)`: only problems `i`, `i + n`, `i + 2n`, … of the trace, in the order in which it has them. The results of
+    /// all `i < n` [merge](sr_trace::merge) to the bytes of one. All problems if there is none.
+    pub shard: Option<(usize, usize)>,
+    /// Go on with what an interrupted run of the same options left, if it left anything.
+    pub resume: bool,
+    /// Stop after the trajectories that have begun once this is true.
+    pub stop: Option<&'a AtomicBool>,
+}
+
 /// What was relabelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
@@ -102,24 +120,27 @@ pub struct Counts {
     pub labels: u64,
     /// Labels that are fitter than the best individual seen until then.
     pub improving: u64,
+    /// Whether [`FileOptions::stop`] ended it before the work was done. Nothing is under the result's name then.
+    pub stopped: bool,
 }
 
 /// Relabels a trace in parallel, a few trajectories in memory at a time; the result does not depend on the number of
 /// threads. Labels that a trajectory has already stay, and the new ones come last; see [`Trajectory::add_labels`].
 ///
-/// The result replaces `traces`, or is put under `out`, in one step at the end; until then, and after an error, both
-/// are as they were. `progress` is told how many more trajectories are done.
+/// The result appears under its name in one step at the end; until then, and after an error, the trace and a file of that
+/// name are as they were. A run that was killed, stopped or found the disk full is resumed with
+/// [`resume`](FileOptions::resume) or begun anew, in either case to the same bytes. `progress` is told how many more
+/// trajectories are done.
 ///
 /// - instances: the problem with an id; it is asked from several threads
 /// - labeller: makes one for each trajectory
 ///
 /// # Errors
-/// If the trace cannot be read to its end or the result not written, or if a problem is missing or not the one that was
-/// searched.
+/// If the trace cannot be read to its end or the result not written; if a problem is missing or not the one that was
+/// searched; if a run is to be resumed that had other options or another trace.
 pub fn relabel_file<L: Labeller>(
     traces: &Path,
-    out: Option<&Path>,
-    seed: u64,
+    options: &FileOptions<'_>,
     instances: impl Fn(&str) -> Option<Arc<Instance>> + Sync,
     labeller: impl Fn() -> L + Sync,
     mut progress: impl FnMut(u64),
@@ -131,17 +152,27 @@ pub fn relabel_file<L: Labeller>(
     let relabel = |mut trajectory: Trajectory| {
         let id = &trajectory.problem_id;
         let instance = instances(id).ok_or_else(|| Error::UnknownProblem { problem: id.clone() })?;
-        let labels = label(&trajectory, &instance, &header.engine, seed, &mut labeller())?;
-        let mut counts = Counts { trajectories: 1, ..Counts::default() };
-        counts.add(&labels);
+        let labels = label(&trajectory, &instance, &header.engine, options.seed, &mut labeller())?;
+        let counts = Counts::of(&labels);
         trajectory.add_labels(labels);
         Ok((trajectory, counts))
     };
-    let mut writer = TraceWriter::create(out.unwrap_or(traces), &header)?;
+    let out = options.out.unwrap_or(traces);
+    let (mut writer, done) = match options.resume {
+        true => TraceWriter::resume(out, &header)?,
+        false => (TraceWriter::create(out, &header)?, 0),
+    };
+    let mut input = Share { reader: &mut reader, shard: options.shard, problem: 0, last: None };
     let mut copy = || -> Result<Counts> {
-        let mut total = Counts::default();
+        let mut total = check(&mut input, out, done, options.seed, &labeller())?;
+        progress(done);
+        let mut flushed = Instant::now();
         loop {
-            let chunk = reader.by_ref().take(4 * rayon::current_num_threads());
+            if options.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+                writer.flush()?;
+                return Ok(Counts { stopped: true, ..total });
+            }
+            let chunk = input.by_ref().take(4 * rayon::current_num_threads());
             let chunk = chunk.collect::<sr_trace::Result<Vec<Trajectory>>>()?;
             if chunk.is_empty() {
                 return Ok(total);
@@ -150,32 +181,106 @@ pub fn relabel_file<L: Labeller>(
             for result in relabelled {
                 let (trajectory, counts) = result?;
                 writer.append(&trajectory)?;
-                total.trajectories += counts.trajectories;
-                total.states += counts.states;
-                total.labels += counts.labels;
-                total.improving += counts.improving;
+                total.add(counts);
                 progress(1);
+            }
+            if flushed.elapsed() >= FLUSH_EVERY {
+                writer.flush()?;
+                flushed = Instant::now();
             }
         }
     };
-    match copy() {
-        Ok(counts) => {
+    let result = copy();
+    match &result {
+        Ok(Counts { stopped: false, .. }) => {
             writer.finish()?;
-            Ok(counts)
         }
-        Err(error) => {
-            writer.discard();
-            Err(error)
+        // What took time to make is kept where the same command can go on with it.
+        Err(error) if !options.resume && !is_io(error) => writer.discard(),
+        Ok(_) | Err(_) => {}
+    }
+    result
+}
+
+/// Whether a disk is at fault, and not what is in the files.
+fn is_io(error: &Error) -> bool {
+    matches!(error, Error::Trace(sr_trace::Error::File(sr_codec::Error::Io { .. })))
+}
+
+/// A kill loses the labels of this time at most, and those being made.
+const FLUSH_EVERY: Duration = Duration::from_millis(50);
+
+/// The trajectories of a shard.
+struct Share<'a> {
+    reader: &'a mut TraceReader,
+    shard: Option<(usize, usize)>,
+    /// Problems seen.
+    problem: usize,
+    last: Option<String>,
+}
+
+impl Iterator for Share<'_> {
+    type Item = sr_trace::Result<Trajectory>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let trajectory = match self.reader.next()? {
+                Ok(trajectory) => trajectory,
+                Err(error) => return Some(Err(error)),
+            };
+            if self.last.as_ref() != Some(&trajectory.problem_id) {
+                self.problem += 1;
+                self.last = Some(trajectory.problem_id.clone());
+            }
+            if self.shard.is_none_or(|(index, count)| (self.problem - 1) % count == index) {
+                return Some(Ok(trajectory));
+            }
         }
     }
 }
 
+/// Passes over the trajectories that an interrupted run has labelled, whose counts it gives, and makes sure that they are
+/// those of `input` with the labels that this run would give them; of the labels it looks at how they were made.
+fn check(input: &mut Share<'_>, out: &Path, done: u64, seed: u64, labeller: &impl Labeller) -> Result<Counts> {
+    let mut total = Counts::default();
+    if done == 0 {
+        return Ok(total);
+    }
+    let mut written = TraceReader::open(sr_codec::partial_path(out))?;
+    for record in 0..done {
+        let differs = || Error::OtherRun { path: sr_codec::partial_path(out), record };
+        let mut expected = input.next().transpose()?.ok_or_else(differs)?;
+        let mut found = written.next_trajectory()?.ok_or_else(differs)?;
+        let labels = found.labels.pop().ok_or_else(differs)?;
+        let made = (labels.mode.as_str(), labels.params.seed, labels.source.as_str());
+        let made_alike = made == (labeller.mode(), seed, labeller.source());
+        total.add(Counts::of(&labels));
+        expected.add_labels(labels);
+        expected.labels.pop();
+        if !made_alike || expected != found {
+            return Err(differs());
+        }
+    }
+    Ok(total)
+}
+
 impl Counts {
-    fn add(&mut self, labels: &LabelSet) {
+    fn of(labels: &LabelSet) -> Self {
         let children = || labels.states.iter().flat_map(|state| &state.children);
         let improves = |label: &&Label| label.gain_best > 0.0 && label.child.fitness > INVALID_FITNESS as f32;
-        self.states += labels.states.len() as u64;
-        self.labels += children().count() as u64;
-        self.improving += children().filter(improves).count() as u64;
+        Counts {
+            trajectories: 1,
+            states: labels.states.len() as u64,
+            labels: children().count() as u64,
+            improving: children().filter(improves).count() as u64,
+            stopped: false,
+        }
+    }
+
+    fn add(&mut self, more: Counts) {
+        self.trajectories += more.trajectories;
+        self.states += more.states;
+        self.labels += more.labels;
+        self.improving += more.improving;
     }
 }

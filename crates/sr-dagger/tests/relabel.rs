@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
-use sr_dagger::{Counts, Error, ExpertLabeller, Labeller, label, relabel_file};
+use sr_dagger::{Counts, Error, ExpertLabeller, FileOptions, Labeller, label, relabel_file};
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{
     Brood, Expert, Instance, Policy, Population, PrimitiveSet, Score, Search, SearchConfig, State, Survival, run,
@@ -187,7 +188,11 @@ fn write(path: &Path) -> Vec<Trajectory> {
 }
 
 fn relabel(path: &Path, out: Option<&Path>, seed: u64) -> Result<Counts, Error> {
-    relabel_file(path, out, seed, |id| Some(instance(id)), ExpertLabeller::default, |_| ())
+    relabel_with(path, &FileOptions { out, seed, ..FileOptions::default() })
+}
+
+fn relabel_with(path: &Path, options: &FileOptions<'_>) -> Result<Counts, Error> {
+    relabel_file(path, options, |id| Some(instance(id)), ExpertLabeller::default, |_| ())
 }
 
 #[test]
@@ -251,7 +256,8 @@ fn other_problems_are_refused_and_the_file_is_left_alone() {
     write(&path);
     let before = std::fs::read(&path).expect("the file");
     let relabel_with = |instances: fn(&str) -> Option<Arc<Instance>>| {
-        relabel_file(&path, None, 1, instances, ExpertLabeller::default, |_| ()).expect_err("other problems")
+        let options = FileOptions { seed: 1, ..FileOptions::default() };
+        relabel_file(&path, &options, instances, ExpertLabeller::default, |_| ()).expect_err("other problems")
     };
     let error = relabel_with(|id| (id != "p1").then(|| instance(id)));
     assert!(matches!(error, Error::UnknownProblem { problem } if problem == "p1"));
@@ -276,4 +282,50 @@ fn a_cut_trace_is_not_relabelled() {
     assert!(matches!(relabel(&path, None, 1), Err(Error::Trace(_))));
     assert_eq!(std::fs::read(&path).expect("the file").len(), bytes.len() - 100);
     assert!(!sr_codec::partial_path(&path).exists());
+}
+
+#[test]
+fn shards_merge_into_the_bytes_of_one_run() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("a.sr");
+    write(&path);
+    let name = |name: &str| folder.path().join(name);
+    relabel(&path, Some(&name("whole.sr")), 1).expect("relabel");
+    let shards: Vec<_> = (0..3).map(|i| name(&format!("{i}.sr"))).collect();
+    for (i, out) in shards.iter().enumerate() {
+        let options = FileOptions { out: Some(out), seed: 1, shard: Some((i, 3)), ..FileOptions::default() };
+        relabel_with(&path, &options).expect("relabel");
+    }
+    assert_eq!(sr_trace::merge(&shards, name("merged.sr")).expect("merge"), 9);
+    let [whole, merged] = ["whole.sr", "merged.sr"].map(|file| std::fs::read(name(file)).expect("the file"));
+    assert!(whole == merged);
+}
+
+#[test]
+fn an_interrupted_run_is_resumed_to_the_same_bytes_and_counts() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("a.sr");
+    write(&path);
+    relabel(&path, None, 7).expect("an older set of labels");
+    let (whole, out) = (folder.path().join("whole.sr"), folder.path().join("out.sr"));
+    let expected = relabel(&path, Some(&whole), 1).expect("relabel");
+    let bytes = std::fs::read(&whole).expect("the file");
+    let resume = FileOptions { out: Some(&out), seed: 1, resume: true, ..FileOptions::default() };
+    for end in (0..bytes.len()).step_by(bytes.len() / 20) {
+        std::fs::write(sr_codec::partial_path(&out), &bytes[..end]).expect("cut");
+        assert_eq!(relabel_with(&path, &resume).expect("resumed"), expected);
+        assert!(std::fs::read(&out).expect("the file") == bytes, "cut at {end}");
+    }
+
+    // Stopped at once, and then with what another run has left.
+    let stop = AtomicBool::new(true);
+    let stopped = relabel_with(&path, &FileOptions { stop: Some(&stop), ..resume }).expect("stopped");
+    assert!(stopped.stopped && stopped.trajectories == 0);
+    let partial = sr_codec::partial_path(&out);
+    std::fs::write(&partial, &bytes[..bytes.len() / 2]).expect("cut");
+    let error = relabel_with(&path, &FileOptions { seed: 2, ..resume }).expect_err("another seed");
+    assert!(matches!(error, Error::OtherRun { record: 0, .. }), "{error}");
+    assert!(relabel_with(&path, &FileOptions { shard: Some((1, 2)), ..resume }).is_err());
+    assert_eq!(relabel_with(&path, &resume).expect("it is still there"), expected);
+    assert!(std::fs::read(&out).expect("the file") == bytes && !partial.exists());
 }

@@ -42,4 +42,5 @@ pub use policy::{Budget, Origin, Parents, Policy, State};
 pub use population::{Individual, Member, Population};
 pub use search::{
     BestStep, Evaluations, Generation, Observer, Outcome, Recorded, Search, StopReason, run, run_parallel,
+    run_parallel_until,
 };

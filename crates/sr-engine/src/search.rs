@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
@@ -598,4 +599,26 @@ pub fn run_parallel<P: Policy, O: Observer + Send>(
             run(std::slice::from_mut(search), &mut policy(), std::slice::from_mut(observer)).remove(0)
         })
         .collect()
+}
+
+/// As [`run_parallel`], and starts no further search once `stop` is true: those that have begun are the first ones and
+/// go on to their end, and only they have an outcome.
+///
+/// # Panics
+/// If there are not as many observers as searches.
+pub fn run_parallel_until<P: Policy, O: Observer + Send>(
+    searches: &mut [Search],
+    policy: impl Fn() -> P + Sync,
+    observers: &mut [O],
+    stop: &AtomicBool,
+) -> Vec<Outcome> {
+    assert_eq!(searches.len(), observers.len(), "one observer a search");
+    // Taken one by one in their order; splitting the slice would leave gaps.
+    let pairs = searches.iter_mut().zip(observers).enumerate().take_while(|_| !stop.load(Ordering::Relaxed));
+    let outcome = |(index, (search, observer)): (usize, (&mut Search, &mut O))| {
+        (index, run(std::slice::from_mut(search), &mut policy(), std::slice::from_mut(observer)).remove(0))
+    };
+    let mut outcomes: Vec<(usize, Outcome)> = pairs.par_bridge().map(outcome).collect();
+    outcomes.sort_unstable_by_key(|(index, _)| *index);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }

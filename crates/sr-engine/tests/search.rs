@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -10,6 +11,7 @@ use sr_engine::random::{Key, Purpose};
 use sr_engine::{
     Brood, Edit, Expert, Generation, Instance, Limits, Member, Offspring, Origin, Parents, Policy, Population,
     PrimitiveSet, Recorded, Score, Search, SearchConfig, State, StopReason, Survival, run, run_parallel,
+    run_parallel_until,
 };
 use sr_expr::{Columns, Expr, Op, Tree};
 
@@ -123,6 +125,29 @@ fn any_number_of_threads_gives_the_same_outcomes() {
     let one = outcomes(1);
     assert_eq!(one, outcomes(3));
     assert!(one.iter().any(|outcome| outcome.best != one[0].best), "problems have streams of their own");
+}
+
+#[test]
+fn a_stop_in_between_leaves_the_first_searches_whole() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("pool");
+    let make =
+        |i: usize| Search::new(instance(&format!("p{i}"), &ARITH, HARD, 50), SearchConfig::basic(), 9).expect("config");
+    let outcomes = |stop_at: u32| {
+        let stop = AtomicBool::new(false);
+        let mut searches: Vec<Search> = (0..12).map(make).collect();
+        let watch = |g: &sr_engine::Generation<'_>| {
+            stop.fetch_or(g.instance.id() == "p4" && g.generation == stop_at, Ordering::Relaxed);
+            ControlFlow::Continue(())
+        };
+        let mut observers = [watch; 12];
+        let mut outcomes = pool.install(|| run_parallel_until(&mut searches, || Expert, &mut observers, &stop));
+        outcomes.iter_mut().for_each(|outcome| outcome.elapsed = Duration::ZERO);
+        outcomes
+    };
+    let (whole, stopped) = (outcomes(u32::MAX), outcomes(3));
+    assert_eq!(whole.len(), 12);
+    assert!((5..=7).contains(&stopped.len()), "{} searches", stopped.len());
+    assert_eq!(stopped, whole[..stopped.len()]);
 }
 
 #[test]

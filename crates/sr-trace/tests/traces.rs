@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{Expert, Instance, Outcome, Parents, PrimitiveSet, Search, SearchConfig, StopReason, run};
 use sr_expr::{Columns, Expr, Op};
-use sr_trace::{Error, Recorder, TraceHeader, TraceReader, TraceWriter, Trajectory, merge};
+use sr_trace::{Error, IndividualRecord, Recorder, TraceHeader, TraceReader, TraceWriter, Trajectory, merge};
 
 fn instance(id: &str) -> Arc<Instance> {
     let mut rng = Key::new(1, Purpose::Rows, 0).rng();
@@ -283,4 +283,41 @@ fn files_of_version_1_stay_readable() {
     );
     let best = third.best();
     assert_eq!((best.parents, best.mse, best.fitness), (Parents::Two(1, 2), 0.601_088_6, -0.641_088_6));
+}
+
+#[test]
+fn files_of_version_2_stay_readable() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/traces/v2-labelled.sr");
+    let reader = TraceReader::open(&path).expect("open");
+    let TraceHeader { problems, operators, constants, engine, preset, policy, seed, dagger, original_source, .. } =
+        reader.header();
+    // Not whole structures, which may get fields.
+    let mut text = format!("{policy:?} on {problems}, {preset} {operators:?} {constants:?}, seed {seed}\n");
+    text += &format!("{} x {}, labels: {dagger} {original_source:?}\n", engine.population_size, engine.generations);
+    for trajectory in reader {
+        let t = trajectory.expect("a whole file");
+        let names: Vec<&str> = t.primitives.ops().iter().map(|op| op.name()).collect();
+        text +=
+            &format!("{} seed {}: {:?}, {}, {:?}\n", t.problem_id, t.seed, t.stop, t.evaluations.search, t.sampling);
+        text += &format!("{names:?} {:?} {}\n", t.primitives.constants(), t.primitives.n_variables());
+        let line = |i: &IndividualRecord| {
+            let IndividualRecord { expr, mse, fitness, origin, parents, edit, log_prob } = i;
+            format!("    {expr} {mse:e} {fitness:e} {origin:?} {parents:?} {edit:?} {log_prob:?}\n")
+        };
+        for g in &t.generations {
+            text += &format!("  generation {}, best {}, improved {}\n", g.generation, g.best_index, g.improved);
+            text.extend(g.individuals.iter().map(line));
+        }
+        for set in &t.labels {
+            text += &format!("  labels {} of {}, {:?}\n", set.mode, set.source, set.params);
+            for state in &set.states {
+                text += &format!("  state {} {:x}\n", state.generation, state.state_hash);
+                for label in &state.children {
+                    let gains = [label.gain_parent, label.gain_best, label.weight];
+                    text += &format!("    {gains:?}\n{}", line(&label.child));
+                }
+            }
+        }
+    }
+    expect_test::expect_file!["../../../fixtures/traces/v2-labelled.txt"].assert_eq(&text);
 }

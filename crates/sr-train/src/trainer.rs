@@ -2,6 +2,7 @@
 
 use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
@@ -32,6 +33,8 @@ pub struct Limits {
     pub max_steps: Option<u64>,
     /// Stop after the step at which this time has passed.
     pub max_time: Option<Duration>,
+    /// Stop after the step at which this is true.
+    pub stop: Option<&'static AtomicBool>,
 }
 
 /// A run: a model, its optimiser and its folder.
@@ -215,7 +218,8 @@ impl<'a> Trainer<'a> {
             on_step(step, &stats);
 
             let out_of_time = limits.max_time.is_some_and(|time| started.elapsed() >= time);
-            last_step = step >= steps || out_of_time;
+            let stopped = limits.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
+            last_step = step >= steps || out_of_time || stopped;
             let due = |every: u64| last_step || step.is_multiple_of(every);
             if due(self.config.training.log_every) {
                 train_loss = Some(window.loss());

@@ -41,7 +41,7 @@ fn resume<'a>(out: &Path, config: &RunConfig, examples: &'a Examples) -> Result<
 }
 
 fn fit(mut trainer: Trainer<'_>, max_steps: u64) -> Summary {
-    trainer.fit(Limits { max_steps: Some(max_steps), max_time: None }, &mut |_, _| {}).expect("a run")
+    trainer.fit(Limits { max_steps: Some(max_steps), ..Limits::default() }, &mut |_, _| {}).expect("a run")
 }
 
 /// All numbers of the metrics but the speeds.
@@ -100,7 +100,7 @@ fn stopping_at_a_limit_saves_and_resuming_a_finished_run_trains_no_more() {
     assert_eq!((first.steps, first.best.join("meta.json").exists()), (3, true));
     let mut trainer = resume(&out, &config, &examples).expect("the rest");
     assert_eq!(trainer.step(), 3);
-    let no_time = Limits { max_steps: None, max_time: Some(std::time::Duration::ZERO) };
+    let no_time = Limits { max_time: Some(std::time::Duration::ZERO), ..Limits::default() };
     assert_eq!(trainer.fit(no_time, &mut |_, _| {}).expect("one step").steps, 4);
     let last = fit(resume(&out, &config, &examples).expect("the rest"), 6);
     let before = bytes(&last.last, "model.bpk");

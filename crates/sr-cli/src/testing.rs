@@ -1,0 +1,207 @@
+//! For tests of binaries: kills at random moments, Ctrl-C, disks that are too small.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use sr_engine::random::{Key, Purpose};
+
+/// A program that writes a file, or several.
+pub struct Victim<'a> {
+    /// Runs it from the start.
+    pub start: &'a dyn Fn() -> Command,
+    /// Runs it after a kill.
+    pub go_on: &'a dyn Fn() -> Command,
+    /// The file that grows while it works; half of the kills come at a size of it, the others after a time.
+    pub growing: PathBuf,
+    /// All that it has written, once it is done.
+    pub result: &'a dyn Fn() -> Vec<u8>,
+    /// Puts everything back to before the start.
+    pub clear: &'a dyn Fn(),
+    /// Asserts what has to hold after every kill.
+    pub check: &'a dyn Fn(),
+}
+
+impl Victim<'_> {
+    /// Kills the program at `moments` random moments, a third of the times once more after going on, lets it go on to its
+    /// end, and compares its result with that of an undisturbed run. Gives the number of kills that met it at work.
+    ///
+    /// Nothing depends on the moments but what is tested: all of them may find the program ended.
+    ///
+    /// # Panics
+    /// If a result differs, or a run that is left alone fails.
+    pub fn survives(&self, moments: u32, seed: u64) -> u32 {
+        (self.clear)();
+        let started = Instant::now();
+        succeeds(&mut (self.start)());
+        let (time, expected) = (started.elapsed(), (self.result)());
+        let mut met = 0;
+        for moment in 0..moments {
+            let mut rng = Key::new(seed, Purpose::Rows, u64::from(moment)).rng();
+            let mut kill = |mut command: Command, by_size: bool| {
+                let (delay, size) = match by_size {
+                    true => (Duration::MAX, (rng.uniform(0.0, 1.0) * expected.len() as f64) as u64),
+                    false => (time.mul_f64(rng.uniform(0.0, 1.0)), u64::MAX),
+                };
+                let mut child = spawn(&mut command);
+                let begun = Instant::now();
+                let size_of = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+                while child.try_wait().expect("a child").is_none()
+                    && begun.elapsed() < delay
+                    && size_of(&self.growing) < size
+                {
+                    std::thread::sleep(Duration::from_micros(100));
+                }
+                child.kill().expect("killed or ended"); // SIGKILL
+                let status = child.wait().expect("ended");
+                assert!(status.success() || status.code().is_none(), "moment {moment}: {status}");
+                (self.check)();
+                u32::from(status.code().is_none())
+            };
+            (self.clear)();
+            met += kill((self.start)(), moment % 2 == 0);
+            if moment % 3 == 0 {
+                met += kill((self.go_on)(), moment % 4 == 0);
+            }
+            succeeds(&mut (self.go_on)());
+            assert!((self.result)() == expected, "moment {moment} of seed {seed}: other bytes");
+        }
+        eprintln!("{met} kills met the program at work ({:.3} s undisturbed)", time.as_secs_f64());
+        met
+    }
+}
+
+fn spawn(command: &mut Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs")
+}
+
+/// Runs a program to its end.
+///
+/// # Panics
+/// If it fails.
+pub fn succeeds(command: &mut Command) -> Output {
+    let output = command.output().expect("the binary runs");
+    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// The only line on stderr of a program that ended with exit code 2.
+///
+/// # Panics
+/// If it ended in another way, or said more or less.
+pub fn fails(command: &mut Command) -> String {
+    let output = command.output().expect("the binary runs");
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert_eq!((output.status.code(), text.lines().count()), (Some(2), 1), "{text}");
+    text
+}
+
+/// Starts a program, sends it SIGINT when `growing` has reached a size, and gives how it ended and what it said on stderr.
+///
+/// # Panics
+/// If there is no `kill` program.
+pub fn interrupt(command: &mut Command, growing: &Path, size: u64) -> (ExitStatus, String) {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    while child.try_wait().expect("a child").is_none() && fs::metadata(growing).map_or(0, |file| file.len()) < size {
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    // There is no signal but SIGKILL in the standard library.
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    let output = child.wait_with_output().expect("ended");
+    (output.status, String::from_utf8(output.stderr).expect("text"))
+}
+
+/// The program of a command with its arguments, under a limit of `blocks` · 512 bytes a file, as on a full disk.
+/// The error is then "File too large".
+pub fn with_file_limit(command: &Command, blocks: u64) -> Command {
+    let mut limited = Command::new("sh");
+    // Without the trap the system would end the program.
+    limited.arg("-c").arg(format!("trap '' XFSZ; ulimit -f {blocks} && exec \"$0\" \"$@\"")).arg(command.get_program());
+    limited.args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        limited.current_dir(folder);
+    }
+    limited
+}
+
+/// A file system of a few kilobytes in memory.
+pub struct SmallDisk {
+    folder: PathBuf,
+}
+
+impl SmallDisk {
+    /// Mounts one over an empty folder. `None`, with the reason on stderr, where that is not allowed.
+    pub fn mount(folder: &Path, bytes: u64) -> Option<Self> {
+        let size = format!("size={bytes}");
+        let output = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(folder).output();
+        match output {
+            Ok(output) if output.status.success() => Some(SmallDisk { folder: folder.to_owned() }),
+            Ok(output) => {
+                eprintln!("skipped: {}", String::from_utf8_lossy(&output.stderr).trim());
+                None
+            }
+            Err(error) => {
+                eprintln!("skipped: mount: {error}");
+                None
+            }
+        }
+    }
+
+    /// Makes room.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn grow(&self, bytes: u64) {
+        let size = format!("remount,size={bytes}");
+        assert!(Command::new("mount").args(["-o", &size]).arg(&self.folder).status().expect("mount runs").success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        Command::new("umount").arg(&self.folder).status().ok();
+    }
+}
+
+/// Runs a program to its end and gives the most memory that it was seen to have in use, in bytes.
+/// `None` where the system does not tell.
+///
+/// # Panics
+/// If it fails.
+pub fn peak_memory(command: &mut Command) -> Option<u64> {
+    let mut child = spawn(command);
+    let status = PathBuf::from(format!("/proc/{}/status", child.id()));
+    let mut peak = None;
+    let ended = loop {
+        // It only grows, so the last look before the end counts.
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+        peak = kilobytes.map(|kilobytes| kilobytes << 10).or(peak);
+        if let Some(ended) = child.try_wait().expect("a child") {
+            break ended;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    assert!(ended.success(), "{ended}");
+    peak
+}
+
+/// The files of a folder, subfolders left out, with their names: one after the other, in the order of their names.
+///
+/// # Panics
+/// If one cannot be read.
+pub fn contents(folder: &Path, is_wanted: impl Fn(&str) -> bool) -> Vec<u8> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
+    let mut names: Vec<OsString> = entries.map(|entry| entry.file_name()).collect();
+    names.retain(|name| is_wanted(&name.to_string_lossy()));
+    names.sort();
+    let mut bytes = Vec::new();
+    for name in names {
+        bytes.extend(name.as_encoded_bytes());
+        bytes.extend(fs::read(folder.join(&name)).expect("a file"));
+    }
+    bytes
+}
