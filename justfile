@@ -97,6 +97,11 @@ relabel *flags: build
 evaluate *flags: build
     {{bin}}/sr-evaluate {{flags}}
 
+# An array job of search, relabel or train, and the merge after it: just slurm-submit search --shards 8 --problems p.sr --out t.sr
+[group('steps')]
+slurm-submit step *flags: build
+    SR_BIN={{bin}} slurm/submit {{step}} {{flags}}
+
 # Embed the engine in a program of your own
 [group('steps')]
 embed:
@@ -156,9 +161,14 @@ bench-test:
 ulp-exhaustive stride="1":
     cargo run --release --locked -p sr-expr --example ulp-exhaustive -- {{stride}}
 
+# The array jobs on a SLURM of this machine, started for the test; skipped where it cannot be had
+[group('check')]
+slurm-test: build
+    slurm/test/run {{bin}}
+
 # All that CI runs, the quickest first
 [group('check')]
-ci: fmt lint docs deny interop-python test backends bench-test demo-smoke
+ci: fmt lint docs deny interop-python test backends bench-test demo-smoke slurm-test
 
 # All benches
 [group('bench')]
