@@ -1,8 +1,8 @@
 //! What every binary shares: logging, seeds, threads, progress, run files, exit codes.
 //!
 //! A binary's `main` is `sr_cli::run(real_main)`: 0 ok, 1 a negative result (a comparison that says B is worse), 2 a
-//! usage or data error, told in one line with its causes, 130 stopped by Ctrl-C with files that can be resumed. No domain code lives here but the flags that more than one
-//! binary has ([`SearchArgs`], [`SamplingArgs`]).
+//! usage or data error, told in one line with its causes, 130 stopped by Ctrl-C with files that can be resumed. No domain
+//! code lives here but the flags that more than one binary has ([`SearchArgs`], [`SamplingArgs`]).
 
 mod args;
 mod interrupt;

@@ -15,8 +15,8 @@ use crate::header::difference;
 use crate::{Error, Header, Result};
 
 /// The zstd level of every frame: records are columns of small numbers, in which longer searches for repetitions find
-/// little, and searches wait while they are written. With matches of seven bytes or more it makes traces smaller than level 3 does.
-/// Equal bytes from equal runs need both to be the same everywhere, so they are no settings.
+/// little, and searches wait while they are written. With matches of seven bytes or more it makes traces smaller than
+/// level 3 does. Equal bytes from equal runs need both to be the same everywhere, so they are no settings.
 pub const COMPRESSION_LEVEL: i32 = 1;
 /// Bytes that a repetition has at least. Shorter ones are chance in a column, and cost more than its Huffman code.
 const SHORTEST_MATCH: u32 = 7;

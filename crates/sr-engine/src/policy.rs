@@ -15,6 +15,9 @@ pub trait Policy {
     /// Fewer than wanted is allowed only with [`SearchConfig::unique`], when no new form was found. What is proposed
     /// for a state must depend on that state (its key included) alone, never on the others: then results are the same
     /// for any batch.
+    ///
+    /// An edit that a child is pushed with has to make that child of the state's population: records hold the edit in
+    /// the place of the child. The search asserts it.
     fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]);
 }
 

@@ -306,6 +306,24 @@ fn the_policy_sees_what_the_search_knows() {
     assert_eq!(outcome.predict(search.state().instance.x()).len(), 50);
 }
 
+#[test]
+#[should_panic = "the edit that a policy gives makes its child"]
+fn an_edit_that_makes_another_child_is_refused() {
+    struct Liar;
+    impl Policy for Liar {
+        fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
+            let best = states[0].population.tree(0);
+            let child = sr_expr::Expr::unary(Op::Sin, best);
+            for _ in 0..wanted[0] {
+                let edit = Some(sr_engine::Edit::copy(0, best));
+                broods[0].push(&Offspring { edit, ..Offspring::orphan(&child, Origin::Mutation) });
+            }
+        }
+    }
+    let mut search = Search::new(instance("p", &ARITH, HARD, 50), SearchConfig::basic(), 1).expect("config");
+    run(std::slice::from_mut(&mut search), &mut Liar, &mut [()]);
+}
+
 proptest! {
     #[test]
     fn edit_between_round_trips(

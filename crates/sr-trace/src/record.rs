@@ -971,10 +971,6 @@ pub(crate) fn in_range(field: &'static str, index: u32, len: usize) -> Result<()
     if (index as usize) < len { Ok(()) } else { Err(RecordError::Index { field, index: index.into(), len }) }
 }
 
-pub(crate) fn same_length(field: &'static str, expected: usize, found: usize) -> Result<(), RecordError> {
-    if expected == found { Ok(()) } else { Err(RecordError::Length { field, expected, found }) }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -10,8 +10,7 @@ use sr_expr::Expr;
 use crate::columns::Bytes;
 use crate::forms::FormTable;
 use crate::record::{
-    EvaluationsDef, Primitives, StopReasonDef, check, expected_fitness, in_field, in_range, labelled_state,
-    same_length, stepped,
+    EvaluationsDef, Primitives, StopReasonDef, check, expected_fitness, in_field, in_range, labelled_state, stepped,
 };
 use crate::{
     GenerationRecord, IndividualRecord, Label, LabelParams, LabelSet, RecordError, SamplingCounts, StateLabels,
@@ -322,4 +321,8 @@ impl Decoder {
         columns.finish()?;
         Ok(LabelSet { mode: labels.mode, params: labels.params, source: labels.source, states })
     }
+}
+
+fn same_length(field: &'static str, expected: usize, found: usize) -> Result<(), RecordError> {
+    if expected == found { Ok(()) } else { Err(RecordError::Length { field, expected, found }) }
 }

@@ -80,6 +80,34 @@ fn a_trajectory_records_what_the_search_did() {
 }
 
 #[test]
+fn forms_that_the_search_forgot_are_recorded_all_the_same() {
+    /// What there was, beside the recorder.
+    struct Both(Recorder, Vec<Vec<(Expr, f32, f32, Parents)>>);
+    impl sr_engine::Observer for Both {
+        fn on_generation(&mut self, seen: &sr_engine::Generation<'_>) -> std::ops::ControlFlow<()> {
+            let plain =
+                |i: sr_engine::Member<'_>| (i.tree.to_owned(), i.score.mse as f32, i.score.fitness as f32, i.parents);
+            self.1.push(seen.population.iter().map(plain).collect());
+            self.0.on_generation(seen)
+        }
+    }
+    // Many times the forms that a search remembers.
+    let config = SearchConfig { population_size: 100, early_stop_mse: None, ..config(200) };
+    let mut searches = [Search::new(instance("p"), config, 1).expect("config")];
+    let mut both = [Both(Recorder::new(1), Vec::new())];
+    let outcome = run(&mut searches, &mut Expert, &mut both).remove(0);
+    let [Both(recorder, seen)] = both;
+    let trajectory = recorder.finish(&outcome);
+    let distinct: std::collections::HashSet<&Expr> = seen.iter().flatten().map(|i| &i.0).collect();
+    assert!(distinct.len() > 4000, "{}", distinct.len());
+    assert_eq!(trajectory.generations.len(), seen.len());
+    for (recorded, seen) in trajectory.generations.iter().zip(&seen) {
+        let plain = recorded.individuals.iter().map(|i| (Expr::clone(&i.expr), i.mse, i.fitness, i.parents));
+        assert_eq!(plain.collect::<Vec<_>>(), *seen, "generation {}", recorded.generation);
+    }
+}
+
+#[test]
 fn lineage_starts_from_the_true_winner() {
     // Without an elite the winner can stand anywhere.
     let config = SearchConfig { elitism: 0, ..config(12) };
