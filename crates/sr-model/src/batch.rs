@@ -19,6 +19,14 @@ pub const IGNORE: i32 = -1;
 /// positions  0  1  2  3  2  0
 /// segments   0  0  1  1  2  -1
 /// ```
+///
+/// A prompt may hold individuals side by side, which see what stands before the first of them and themselves; whatever
+/// comes after the last one sees all. Their positions begin anew each, so that their order says nothing:
+/// ```text
+/// tokens       q  r  a  b  c  d  e  t
+/// individuals  0  0  1  1  2  2  2  0
+/// positions    0  1  2  3  2  3  4  2
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TrainBatch {
     /// Number of rows, `B`.
@@ -33,6 +41,8 @@ pub struct TrainBatch {
     pub features: Vec<i32>,
     /// `[B, T]`: -1 padding, 0 prompt, k ≥ 1 the k-th target.
     pub segments: Vec<i32>,
+    /// `[B, T]`: 0, or k ≥ 1 for a token of the prompt's k-th individual; empty for 0 everywhere.
+    pub individuals: Vec<i32>,
     /// `[B, T]`: the token to predict *after* each position, or [`IGNORE`].
     pub labels: Vec<i32>,
     /// `[B, T]`: weight of each label's loss, finite and not negative.
@@ -106,6 +116,7 @@ impl TrainBatch {
             ("positions", self.positions.len()),
             ("features", if self.features.is_empty() { cells } else { self.features.len() }),
             ("segments", self.segments.len()),
+            ("individuals", if self.individuals.is_empty() { cells } else { self.individuals.len() }),
             ("labels", self.labels.len()),
             ("weights", self.weights.len()),
         ];
@@ -116,6 +127,7 @@ impl TrainBatch {
         check_ids("position", &self.positions, 0, config.n_positions)?;
         check_ids("feature", &self.features, 0, config.n_features)?;
         check_ids("segment", &self.segments, -1, i32::MAX as usize)?;
+        check_ids("individual", &self.individuals, 0, i32::MAX as usize)?;
         check_ids("label", &self.labels, IGNORE, config.vocab_size)?;
         if let Some(weight) = self.weights.iter().find(|w| !(w.is_finite() && **w >= 0.0)) {
             return fail(format!("weight {weight}, expected a finite number that is not negative"));
@@ -183,6 +195,7 @@ mod tests {
             positions: vec![0, 1],
             features: vec![],
             segments: vec![0, 1],
+            individuals: vec![],
             labels: vec![IGNORE, 3],
             weights: vec![0.0, 1.0],
             points: None,

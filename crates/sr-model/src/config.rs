@@ -31,6 +31,9 @@ pub struct ModelConfig {
     /// How prefix points see each other.
     #[serde(default)]
     pub prefix_attention: PrefixAttention,
+    /// How the individuals of a prompt see each other.
+    #[serde(default)]
+    pub population: Population,
     /// Factor on attention scores. `None` is 1, as in GPT-Neo, which has no 1/√d.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attention_scale: Option<f64>,
@@ -51,6 +54,18 @@ pub enum PrefixAttention {
     /// Every point sees every real point (prefix language model); points are a set, so this is the default.
     #[default]
     Bidirectional,
+}
+
+/// How the individuals of a prompt see each other. What comes after them sees all of them either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Population {
+    /// As one text: each sees those before it, and positions count through. Checkpoints that do not say have this.
+    #[default]
+    Text,
+    /// Each sees the context and itself, and its positions begin behind the context: their order changes no logit, and
+    /// a prompt takes no more positions than its longest individual.
+    Apart,
 }
 
 /// Non-linearity of the MLPs.
@@ -122,6 +137,7 @@ impl ModelConfig {
             d_mlp: 1024,
             points: Some(PointsConfig::learner(64)),
             prefix_attention: PrefixAttention::Bidirectional,
+            population: Population::Apart,
             attention_scale: None,
             activation: Activation::Gelu,
             layer_norm_eps: default_epsilon(),

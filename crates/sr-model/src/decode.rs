@@ -2,21 +2,29 @@
 //!
 //! A prompt is encoded once and its siblings attend to it. Everything that shapes a state's arithmetic (padded prompt
 //! length, padded number of siblings, length of the cache) follows from the state and the step alone, and states of one
-//! shape are stacked in the outermost dimension. On a CPU a state's children are therefore the same bits whatever is
-//! decoded beside them; on a GPU, where kernels are picked by size and speed, they are the same up to rounding.
+//! shape are stacked in the outermost dimension. On a GPU, where kernels are picked by size and speed, a state's children
+//! are the same up to rounding whatever is decoded beside them.
+//!
+//! On a CPU `sr-cpu` decodes, without padding and with states and siblings shared out to the threads; there they are the
+//! same bits. [`Decoder::reference`] decodes on the tensor framework there too.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use burn::{
     module::Module,
     tensor::{Int, Tensor, TensorData},
 };
 
+use rayon::prelude::*;
+use sr_cpu::{Next, Pass, PromptCache, Row, Rows, Siblings, Weights};
+
 use crate::{
     Error, Model, PointBatch, Points,
     batch::check_ids,
+    cpu,
     mask::HIDDEN,
-    sample::{Dead, Sampling},
+    sample::{Choice, Dead, Sampling},
 };
 
 /// Prompts are padded to multiples of this many tokens.
@@ -31,8 +39,52 @@ const STEP_TILE: usize = 8;
 pub struct Prompt {
     /// Token ids; may be empty.
     pub tokens: Vec<i32>,
+    /// Where the individuals among the tokens begin, and where the last one ends: they lie side by side, and see each
+    /// other as [`Population::Apart`](crate::Population::Apart) says. Empty for a prompt that is one text.
+    pub individuals: Vec<u32>,
     /// Points for the prefix; `None` for none.
     pub points: Option<Points>,
+}
+
+impl Prompt {
+    /// For each token 0, or k ≥ 1 in the k-th individual.
+    pub fn individual_numbers(&self) -> impl Iterator<Item = i32> + '_ {
+        (0..self.tokens.len() as u32).map(|token| {
+            let begun = self.individuals.partition_point(|&start| start <= token);
+            if begun < self.individuals.len() { begun as i32 } else { 0 }
+        })
+    }
+
+    /// For each token its position. It begins anew in each individual, and behind the last one.
+    pub fn positions(&self) -> impl Iterator<Item = i32> + '_ {
+        (0..self.tokens.len() as u32).map(|token| {
+            let begun = self.individuals.partition_point(|&start| start <= token);
+            let start = if begun == 0 { 0 } else { self.individuals[begun - 1] - self.individuals[0] };
+            (token - start) as i32
+        })
+    }
+
+    /// The position of the first token that follows it.
+    pub fn next_position(&self) -> usize {
+        let end = match (self.individuals.first(), self.individuals.last()) {
+            (Some(first), Some(last)) => last - first,
+            _ => 0,
+        };
+        self.tokens.len() - end as usize
+    }
+
+    /// Positions that it takes.
+    pub fn n_positions(&self) -> usize {
+        self.positions().max().map_or(0, |highest| highest as usize + 1).max(self.next_position())
+    }
+
+    fn check(&self, state: usize) -> Result<(), Error> {
+        let ascend = self.individuals.windows(2).all(|pair| pair[0] < pair[1]);
+        match ascend && self.individuals.last().is_none_or(|&end| end as usize <= self.tokens.len()) {
+            true => Ok(()),
+            false => Err(Error::Input(format!("state {state} has individuals beyond its tokens"))),
+        }
+    }
 }
 
 /// What to decode and how.
@@ -69,16 +121,42 @@ pub struct Sample {
     /// Whether it reached `eos`.
     pub finished: bool,
     /// Sum of its tokens' log-probabilities in nats, `eos` included, under the model at temperature 1 restricted to the
-    /// tokens that the mask allowed.
+    /// tokens that the grammar allowed.
     pub log_prob: f32,
+    /// Sum of the logarithms of the probability that the model gave to all allowed tokens together, step by step: 0 if
+    /// it would have kept to the grammar by itself.
+    pub log_legal: f32,
 }
 
 /// `(state, sibling, step)` to a uniform number in [0, 1). Keyed by these alone, it makes samples independent of batching.
-pub type Uniform<'a> = dyn FnMut(usize, usize, usize) -> f64 + 'a;
+pub type Uniform<'a> = dyn Fn(usize, usize, usize) -> f64 + Sync + 'a;
 
-/// `(state, sibling, tokens so far, allowed)`: clears `allowed[id]` of every token that may not come next. It enters all
-/// true, one entry per token of the vocabulary.
-pub type GrammarMask<'a> = dyn FnMut(usize, usize, &[i32], &mut [bool]) + 'a;
+/// Which tokens may come next in the children of a state.
+pub trait Grammar: Sync {
+    /// What it has to know of a child's tokens so far.
+    type Child: Clone + Send;
+
+    /// A child of a state before its first token.
+    fn start(&self, state: usize) -> Self::Child;
+
+    /// Clears `allowed[id]` of every token that may not come next. It enters all true, one entry per token of the
+    /// vocabulary.
+    fn mask(&self, state: usize, child: &Self::Child, allowed: &mut [bool]);
+
+    /// The child has got this token.
+    fn advance(&self, state: usize, child: &mut Self::Child, token: i32);
+}
+
+/// Anything may come.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Free;
+
+impl Grammar for Free {
+    type Child = ();
+    fn start(&self, _: usize) {}
+    fn mask(&self, _: usize, _: &(), _: &mut [bool]) {}
+    fn advance(&self, _: usize, _: &mut (), _: i32) {}
+}
 
 impl<'a> DecodeRequest<'a> {
     /// A request with defaults for everything else.
@@ -107,10 +185,12 @@ impl<'a> DecodeRequest<'a> {
         check_ids("end token", &[self.eos], 0, config.vocab_size)?;
         for (state, prompt) in self.prompts.iter().enumerate() {
             check_ids("token", &prompt.tokens, 0, config.vocab_size)?;
-            if prompt.tokens.len() + self.max_new_tokens > config.n_positions {
-                let (len, new, positions) = (prompt.tokens.len(), self.max_new_tokens, config.n_positions);
+            prompt.check(state)?;
+            let (taken, new, positions) = (prompt.next_position(), self.max_new_tokens, config.n_positions);
+            if taken + new > positions || prompt.n_positions() > positions {
+                let taken = taken.max(prompt.n_positions());
                 return fail(format!(
-                    "state {state} has a prompt of {len} tokens and {new} to come, the model has {positions} positions"
+                    "state {state} has a prompt of {taken} positions and {new} to come, the model has {positions} positions"
                 ));
             }
         }
@@ -127,20 +207,30 @@ impl<'a> DecodeRequest<'a> {
     }
 }
 
-/// A model made ready for decoding. Cheap to make; weights are shared.
+/// A model made ready for decoding. Cheap to clone; weights are shared.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     model: Model,
     /// `[1, C, vocab_size]`
     head: Tensor<3>,
+    /// The weights for a CPU.
+    cpu: Option<Arc<Weights>>,
 }
 
 impl Decoder {
     /// Takes a snapshot of the model, which may be in training.
     pub fn new(model: &Model) -> Self {
+        let decoder = Decoder::reference(model);
+        let cpu = cpu::weights(&decoder.model).map(Arc::new);
+        Decoder { cpu, ..decoder }
+    }
+
+    /// As [`new`](Self::new), to decode on the tensor framework on a CPU too. It is slower there: what the fast path is
+    /// compared with.
+    pub fn reference(model: &Model) -> Self {
         let model = model.valid();
         let head = model.head().unsqueeze();
-        Self { model, head }
+        Decoder { model, head, cpu: None }
     }
 
     /// The snapshot.
@@ -151,16 +241,35 @@ impl Decoder {
     /// Samples the children of every state, in order.
     ///
     /// # Errors
-    /// [`Error::Input`] if the request does not fit the model, [`Error::NoLegalToken`] if the mask forbids everything,
+    /// [`Error::Input`] if the request does not fit the model, [`Error::NoLegalToken`] if the grammar forbids everything,
     /// [`Error::NotFinite`] if the weights are broken.
-    pub fn decode(
+    pub fn decode<G: Grammar>(
         &self,
         request: &DecodeRequest<'_>,
-        uniform: &mut Uniform<'_>,
-        mut mask: Option<&mut GrammarMask<'_>>,
+        uniform: &Uniform<'_>,
+        grammar: &G,
     ) -> Result<Vec<Vec<Sample>>, Error> {
         request.check(&self.model)?;
-        let mut children: Vec<Vec<Sample>> = request.siblings.iter().map(|&n| vec![Sample::default(); n]).collect();
+        let sampler = Sampler { request, uniform, grammar };
+        let mut children: Vec<Vec<Growing<G>>> = request
+            .siblings
+            .iter()
+            .enumerate()
+            .map(|(state, &n)| (0..n).map(|sibling| sampler.child(state, sibling)).collect())
+            .collect();
+        match &self.cpu {
+            Some(weights) => self.decode_on_cpu(weights, &sampler, &mut children)?,
+            None => self.decode_in_waves(&sampler, &mut children)?,
+        }
+        Ok(children.into_iter().map(|state| state.into_iter().map(|child| child.sample).collect()).collect())
+    }
+
+    fn decode_in_waves<G: Grammar>(
+        &self,
+        sampler: &Sampler<'_, G>,
+        children: &mut [Vec<Growing<G>>],
+    ) -> Result<(), Error> {
+        let request = sampler.request;
         let mut shapes: BTreeMap<Shape, Vec<usize>> = BTreeMap::new();
         for (state, (prompt, &siblings)) in request.prompts.iter().zip(request.siblings).enumerate() {
             if siblings > 0 {
@@ -175,13 +284,167 @@ impl Decoder {
                 let mut wave = Wave::prefill(self, request, shape, states)?;
                 for step in 0..request.max_new_tokens {
                     let logits = wave.advance(step)?;
-                    if !wave.sample(step, &logits, uniform, mask.as_deref_mut(), &mut children)? {
+                    if !wave.sample(step, &logits, sampler, children)? {
                         break;
                     }
                 }
             }
         }
-        Ok(children)
+        Ok(())
+    }
+
+    /// Reads the prompts, state by state, and then writes the children: threads share both out.
+    fn decode_on_cpu<G: Grammar>(
+        &self,
+        weights: &Weights,
+        sampler: &Sampler<'_, G>,
+        children: &mut [Vec<Growing<G>>],
+    ) -> Result<(), Error> {
+        let request = sampler.request;
+        let n_points = self.model.config().points.as_ref().map_or(0, |points| points.n_points);
+        let positions = |state: usize| {
+            n_points + request.prompts[state].tokens.len() + request.siblings[state] * request.max_new_tokens
+        };
+        let mut first = 0;
+        while first < children.len() {
+            let mut end = first + 1;
+            let mut held = positions(first);
+            while end < children.len() && held + positions(end) <= request.max_batch_tokens {
+                held += positions(end);
+                end += 1;
+            }
+            let read = |pass: &mut Pass, state: usize| self.read(weights, &request.prompts[state], pass);
+            let caches: Vec<PromptCache> =
+                (first..end).into_par_iter().map_init(Pass::default, read).collect::<Result<_, _>>()?;
+            let mut all: Vec<(&PromptCache, &mut Growing<G>)> = caches
+                .iter()
+                .zip(&mut children[first..end])
+                .flat_map(|(cache, of_state)| of_state.iter_mut().map(move |child| (cache, child)))
+                .collect();
+            let share = all.len().div_ceil(rayon::current_num_threads()).max(1);
+            all.par_chunks_mut(share).try_for_each(|children| sampler.write(weights, children))?;
+            first = end;
+        }
+        Ok(())
+    }
+
+    fn read(&self, weights: &Weights, prompt: &Prompt, pass: &mut Pass) -> Result<PromptCache, Error> {
+        let config = self.model.config();
+        let points = prompt.points.as_ref().map(|points| PointBatch::pack(config, &[points])).transpose()?;
+        let n_points = points.as_ref().map_or(0, |points| points.mask.iter().filter(|&&real| real).count());
+        let embedded = points.as_ref().and_then(|points| cpu::embed(&self.model, points)).unwrap_or_default();
+        let (segments, individuals) = (vec![0; prompt.tokens.len()], prompt.individual_numbers().collect::<Vec<_>>());
+        let runs = cpu::runs(n_points, &segments, &individuals, config.prefix_attention);
+        let rows = Rows {
+            rows: vec![Row { prefix: n_points, tokens: prompt.tokens.len(), runs }],
+            tokens: prompt.tokens.clone(),
+            positions: prompt.positions().collect(),
+            prefix: embedded[..n_points * config.d_model].to_vec(),
+            ..Rows::default()
+        };
+        Ok(PromptCache::read(weights, &rows, pass))
+    }
+}
+
+/// How the next token of a child is chosen.
+struct Sampler<'a, G: Grammar> {
+    request: &'a DecodeRequest<'a>,
+    uniform: &'a Uniform<'a>,
+    grammar: &'a G,
+}
+
+/// A child in the making.
+struct Growing<G: Grammar> {
+    state: usize,
+    sibling: usize,
+    sample: Sample,
+    grammar: G::Child,
+    /// What it reads next.
+    next: i32,
+    feature: i32,
+}
+
+/// Memory for choosing.
+#[derive(Default)]
+struct Scratch {
+    allowed: Vec<bool>,
+    candidates: Vec<(usize, f64)>,
+}
+
+impl<G: Grammar> Sampler<'_, G> {
+    fn child(&self, state: usize, sibling: usize) -> Growing<G> {
+        Growing {
+            state,
+            sibling,
+            sample: Sample::default(),
+            grammar: self.grammar.start(state),
+            next: self.request.start_token,
+            feature: (self.request.feature)(&[]),
+        }
+    }
+
+    /// Chooses a child's next token; false once it is finished.
+    fn choose(
+        &self,
+        child: &mut Growing<G>,
+        step: usize,
+        logits: &[f32],
+        scratch: &mut Scratch,
+    ) -> Result<bool, Error> {
+        let DecodeRequest { temperature, top_k, top_p, eos, .. } = *self.request;
+        let Growing { state, sibling, .. } = *child;
+        let Scratch { allowed, candidates } = scratch;
+        allowed.clear();
+        allowed.resize(logits.len(), true);
+        self.grammar.mask(state, &child.grammar, allowed);
+        let uniform = (self.uniform)(state, sibling, step);
+        let Choice { token, log_prob, log_legal } = Sampling { temperature, top_k, top_p }
+            .choose(logits, allowed, uniform, candidates)
+            .map_err(|dead| match dead {
+                Dead::NoLegalToken => Error::NoLegalToken { state, sibling, step },
+                Dead::NotFinite => Error::NotFinite { state, sibling, step },
+            })?;
+        let token = token as i32;
+        child.sample.log_prob += log_prob as f32;
+        child.sample.log_legal += log_legal as f32;
+        child.next = token;
+        if token == eos {
+            child.sample.finished = true;
+            return Ok(false);
+        }
+        child.sample.tokens.push(token);
+        self.grammar.advance(state, &mut child.grammar, token);
+        child.feature = (self.request.feature)(&child.sample.tokens);
+        Ok(true)
+    }
+
+    /// Writes children to their ends on this thread.
+    fn write(&self, weights: &Weights, children: &mut [(&PromptCache, &mut Growing<G>)]) -> Result<(), Error> {
+        let mut siblings = Siblings::new(weights);
+        for of_prompt in children.chunk_by(|a, b| std::ptr::eq(a.0, b.0)) {
+            siblings.add(of_prompt[0].0, of_prompt.len());
+        }
+        let mut live: Vec<&mut Growing<G>> = children.iter_mut().map(|(_, child)| &mut **child).collect();
+        let (mut next, mut scratch) = (Vec::new(), Scratch::default());
+        let vocabulary = weights.shape().vocabulary;
+        for step in 0..self.request.max_new_tokens {
+            next.clear();
+            next.extend(live.iter().map(|child| Next {
+                token: child.next,
+                position: (self.request.prompts[child.state].next_position() + step) as i32,
+                feature: child.feature,
+            }));
+            let logits = siblings.advance(&next);
+            for (child, logits) in live.iter_mut().zip(logits.chunks_exact(vocabulary)) {
+                self.choose(child, step, logits, &mut scratch)?;
+            }
+            siblings.retain(|row| !live[row].sample.finished);
+            live.retain(|child| !child.sample.finished);
+            if live.is_empty() {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -237,17 +500,20 @@ impl<'a> Wave<'a> {
         let model = &decoder.model;
         let (s, t, k) = (states.len(), shape.prompt, shape.siblings);
         let (mut tokens, mut positions, mut segments) = (vec![0; s * t], vec![0; s * t], vec![-1; s * t]);
+        let mut individuals = vec![0; s * t];
         for (row, &state) in states.iter().enumerate() {
-            for (i, &token) in request.prompts[state].tokens.iter().enumerate() {
+            let prompt = &request.prompts[state];
+            let cells = prompt.tokens.iter().zip(prompt.positions()).zip(prompt.individual_numbers());
+            for (i, ((&token, position), individual)) in cells.enumerate() {
                 let cell = row * t + i;
-                (tokens[cell], positions[cell], segments[cell]) = (token, i as i32, 0);
+                (tokens[cell], positions[cell], segments[cell], individuals[cell]) = (token, position, 0, individual);
             }
         }
         let points: Vec<&Points> = states.iter().filter_map(|&state| request.prompts[state].points.as_ref()).collect();
         let points = if points.is_empty() { None } else { Some(PointBatch::pack(model.config(), &points)?) };
 
         let embedded = model.embed_tokens(tokens, positions, vec![], [s, t]);
-        let (mut x, bias) = model.with_prefix(embedded, points.as_ref(), &segments);
+        let (mut x, bias) = model.with_prefix(embedded, points.as_ref(), &segments, &individuals);
         let blocks = model.blocks();
         let mut caches = Vec::with_capacity(blocks.len());
         for (i, block) in blocks.iter().enumerate() {
@@ -295,7 +561,7 @@ impl<'a> Wave<'a> {
         let positions = self
             .states
             .iter()
-            .flat_map(|&state| std::iter::repeat_n((self.request.prompts[state].tokens.len() + step) as i32, k));
+            .flat_map(|&state| std::iter::repeat_n((self.request.prompts[state].next_position() + step) as i32, k));
         if model.config().n_features > 0 {
             check_ids("feature", &self.features, 0, model.config().n_features)?;
         }
@@ -334,47 +600,22 @@ impl<'a> Wave<'a> {
     }
 
     /// Chooses the next tokens from `logits`. False when every sibling of every state is done.
-    fn sample(
+    fn sample<G: Grammar>(
         &mut self,
         step: usize,
         logits: &[f32],
-        uniform: &mut Uniform<'_>,
-        mut mask: Option<&mut GrammarMask<'_>>,
-        children: &mut [Vec<Sample>],
+        sampler: &Sampler<'_, G>,
+        children: &mut [Vec<Growing<G>>],
     ) -> Result<bool, Error> {
-        let DecodeRequest { temperature, top_k, top_p, eos, .. } = *self.request;
-        let sampling = Sampling { temperature, top_k, top_p };
         let vocab = logits.len() / self.last.len();
-        let (mut allowed, mut scratch) = (vec![true; vocab], Vec::new());
+        let mut scratch = Scratch::default();
         let mut live = Vec::new();
         for (row, &state) in self.states.iter().enumerate() {
             let mut unfinished = false;
-            for (sibling, child) in children[state].iter_mut().enumerate().filter(|(_, child)| !child.finished) {
+            for (sibling, child) in children[state].iter_mut().enumerate().filter(|(_, child)| !child.sample.finished) {
                 let cell = row * self.siblings + sibling;
-                if let Some(mask) = mask.as_deref_mut() {
-                    allowed.fill(true);
-                    mask(state, sibling, &child.tokens, &mut allowed);
-                }
-                let (token, log_prob) = sampling
-                    .choose(
-                        &logits[cell * vocab..(cell + 1) * vocab],
-                        &allowed,
-                        uniform(state, sibling, step),
-                        &mut scratch,
-                    )
-                    .map_err(|dead| match dead {
-                        Dead::NoLegalToken => Error::NoLegalToken { state, sibling, step },
-                        Dead::NotFinite => Error::NotFinite { state, sibling, step },
-                    })?;
-                child.log_prob += log_prob as f32;
-                self.last[cell] = token as i32;
-                if token as i32 == eos {
-                    child.finished = true;
-                } else {
-                    child.tokens.push(token as i32);
-                    self.features[cell] = (self.request.feature)(&child.tokens);
-                    unfinished = true;
-                }
+                unfinished |= sampler.choose(child, step, &logits[cell * vocab..(cell + 1) * vocab], &mut scratch)?;
+                (self.last[cell], self.features[cell]) = (child.next, child.feature);
             }
             if unfinished {
                 live.push(row);
@@ -446,9 +687,10 @@ mod tests {
     #[test]
     fn cached_logits_equal_the_plain_forward_pass() {
         let model = model();
-        let decoder = Decoder::new(&model);
+        let decoder = Decoder::reference(&model);
         for points in [None, Some(Points { values: vec![0.5, -1.0, 2.0, 1.5] })] {
-            let prompts = [Prompt { tokens: (0..37).map(|i| (i * 7 + 3) % 24).collect(), points }];
+            let tokens = (0..37).map(|i| (i * 7 + 3) % 24).collect();
+            let prompts = [Prompt { tokens, points, ..Prompt::default() }];
             let request = DecodeRequest { feature, ..DecodeRequest::new(&prompts, &[5], 1, 0) };
             let mut wave = Wave::prefill(&decoder, &request, Shape::of(&prompts[0], 5), &[0]).unwrap();
             let mut written: Vec<Vec<i32>> = vec![vec![1]; 5];
@@ -466,6 +708,7 @@ mod tests {
                             .map(|i| if i < 37 { 0 } else { feature(&written[sibling][1..=i - 37]) })
                             .collect(),
                         segments: vec![0; n],
+                        individuals: vec![],
                         labels: vec![IGNORE; n],
                         weights: vec![0.0; n],
                         points: prompts[0].points.as_ref().map(|p| PointBatch::pack(model.config(), &[p]).unwrap()),
@@ -489,8 +732,8 @@ mod tests {
     #[test]
     fn keeping_some_rows_changes_nothing_for_them() {
         let model = model();
-        let decoder = Decoder::new(&model);
-        let prompts: Vec<Prompt> = (1..4).map(|i| Prompt { tokens: vec![i; 5], points: None }).collect();
+        let decoder = Decoder::reference(&model);
+        let prompts: Vec<Prompt> = (1..4).map(|i| Prompt { tokens: vec![i; 5], ..Prompt::default() }).collect();
         let request = DecodeRequest::new(&prompts, &[2, 2, 2], 1, 0);
         let shape = Shape::of(&prompts[0], 2);
         let mut whole = Wave::prefill(&decoder, &request, shape, &[0, 1, 2]).unwrap();

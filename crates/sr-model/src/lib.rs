@@ -11,9 +11,9 @@
 //! let device = open(DeviceKind::Cpu)?;
 //! let config = ModelConfig { d_model: 16, n_layers: 1, n_heads: 2, d_mlp: 32, points: None, ..ModelConfig::micro(8) };
 //! let model = Model::new(&config, 1, &device)?;
-//! let prompts = [Prompt { tokens: vec![3, 4, 5], points: None }];
+//! let prompts = [Prompt { tokens: vec![3, 4, 5], ..Prompt::default() }];
 //! let request = DecodeRequest { max_new_tokens: 4, ..DecodeRequest::new(&prompts, &[2], 1, 2) };
-//! let children = Decoder::new(&model).decode(&request, &mut |_, sibling, _| 0.3 * sibling as f64, None)?;
+//! let children = Decoder::new(&model).decode(&request, &|_, sibling, _| 0.3 * sibling as f64, &Free)?;
 //! assert_eq!(children[0].len(), 2);
 //! # Ok::<(), sr_model::Error>(())
 //! ```
@@ -26,6 +26,7 @@
 mod batch;
 mod checkpoint;
 mod config;
+mod cpu;
 mod decode;
 mod device;
 mod error;
@@ -36,8 +37,10 @@ mod sample;
 
 pub use batch::{IGNORE, PointBatch, Points, TrainBatch};
 pub use checkpoint::Checkpoint;
-pub use config::{Activation, Channel, ModelConfig, PointsConfig, PrefixAttention};
-pub use decode::{DecodeRequest, Decoder, GrammarMask, Prompt, Sample, Uniform};
+pub use config::{Activation, Channel, ModelConfig, PointsConfig, Population, PrefixAttention};
+pub use cpu::CpuModel;
+pub use decode::{DecodeRequest, Decoder, Free, Grammar, Prompt, Sample, Uniform};
 pub use device::{DeviceKind, open};
 pub use error::Error;
 pub use model::{Loss, Model, Precision};
+pub use sr_cpu::Pass;

@@ -13,6 +13,8 @@ pub(crate) struct Layout<'a> {
     pub(crate) points: &'a [bool],
     /// `[B, T]` as in [`TrainBatch`](crate::TrainBatch).
     pub(crate) segments: &'a [i32],
+    /// `[B, T]` as there, or empty.
+    pub(crate) individuals: &'a [i32],
     pub(crate) prefix_attention: PrefixAttention,
 }
 
@@ -20,7 +22,7 @@ impl Layout<'_> {
     /// `[B, 1, L, L]` row-major, entry (i, j) for query i and key j: 0 or [`HIDDEN`].
     ///
     /// A point sees real points (those before it and itself, if causal). A token sees real points, and the tokens up to
-    /// itself that belong to the prompt or to its own target. Padding sees itself, so that every query has a live key.
+    /// itself that belong to the prompt or to its own target; one of an individual sees no other individual. Padding sees itself, so that every query has a live key.
     pub(crate) fn bias(&self) -> Vec<f32> {
         let n = self.points.len() / self.rows;
         let t = self.segments.len() / self.rows;
@@ -29,6 +31,7 @@ impl Layout<'_> {
         for (row, cells) in bias.chunks_exact_mut(l * l).enumerate() {
             let points = &self.points[row * n..(row + 1) * n];
             let segments = &self.segments[row * t..(row + 1) * t];
+            let individual = |i: usize| self.individuals.get(row * t + i).copied().unwrap_or(0);
             for (i, keys) in cells.chunks_exact_mut(l).enumerate() {
                 keys[i] = 0.0;
                 let (to_points, to_tokens) = keys.split_at_mut(n);
@@ -43,8 +46,10 @@ impl Layout<'_> {
                     }
                 }
                 if let Some(i) = i.checked_sub(n) {
-                    for (key, &segment) in to_tokens[..=i].iter_mut().zip(segments) {
-                        if segment == 0 || segment == segments[i] {
+                    let own = individual(i);
+                    for (j, key) in to_tokens[..=i].iter_mut().enumerate() {
+                        let of_prompt = segments[j] == 0 && (own == 0 || individual(j) == 0);
+                        if of_prompt || (segments[j] == segments[i] && individual(j) == own) {
                             *key = 0.0;
                         }
                     }
@@ -61,7 +66,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn picture(prefix_attention: PrefixAttention) -> String {
-        let layout = Layout { rows: 1, points: &[true, true, false], segments: &[0, 0, 1, 1, 2, -1], prefix_attention };
+        let segments = &[0, 0, 1, 1, 2, -1];
+        let points = &[true, true, false];
+        let layout = Layout { rows: 1, points, segments, individuals: &[], prefix_attention };
         let bias = layout.bias();
         let line = |keys: &[f32]| keys.iter().map(|&b| if b == 0.0 { 'x' } else { '.' }).collect::<String>();
         bias.chunks(9).map(line).collect::<Vec<_>>().join("\n")
@@ -83,6 +90,16 @@ xx.xx..x.
         assert_eq!(picture(PrefixAttention::Causal), expected.replacen("xx", "x.", 1));
     }
 
+    #[test]
+    fn individuals_see_the_context_and_themselves() {
+        let (segments, individuals) = (&[0, 0, 0, 0, 0, 1, 1], &[0, 1, 1, 2, 0, 0, 0]);
+        let prefix_attention = PrefixAttention::Causal;
+        let bias = Layout { rows: 1, points: &[], segments, individuals, prefix_attention }.bias();
+        let line = |keys: &[f32]| keys.iter().map(|&b| if b == 0.0 { 'x' } else { '.' }).collect::<String>();
+        let lines: Vec<String> = bias.chunks(7).map(line).collect();
+        assert_eq!(lines, ["x......", "xx.....", "xxx....", "x..x...", "xxxxx..", "xxxxxx.", "xxxxxxx"]);
+    }
+
     proptest! {
         #[test]
         fn every_query_has_a_live_key_and_no_token_sees_the_future(
@@ -92,7 +109,7 @@ xx.xx..x.
         ) {
             let prefix_attention = if causal { PrefixAttention::Causal } else { PrefixAttention::Bidirectional };
             let (n, l) = (points.len(), points.len() + segments.len());
-            let bias = Layout { rows: 1, points: &points, segments: &segments, prefix_attention }.bias();
+            let bias = Layout { rows: 1, points: &points, segments: &segments, individuals: &[], prefix_attention }.bias();
             for i in 0..l {
                 prop_assert_eq!(bias[i * l + i], 0.0);
                 for j in (i + 1).max(n)..l {

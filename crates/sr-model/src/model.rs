@@ -137,7 +137,7 @@ impl Model {
     fn hidden(&self, batch: &TrainBatch) -> Tensor<3> {
         let shape = [batch.rows, batch.length];
         let tokens = self.embed_tokens(batch.tokens.clone(), batch.positions.clone(), batch.features.clone(), shape);
-        let (mut x, bias) = self.with_prefix(tokens, batch.points.as_ref(), &batch.segments);
+        let (mut x, bias) = self.with_prefix(tokens, batch.points.as_ref(), &batch.segments, &batch.individuals);
         for block in &self.blocks {
             let (q, k, v) = block.heads(self, x.clone());
             let context = self.attend(q, k, v, bias.clone());
@@ -172,20 +172,18 @@ impl Model {
         tokens: Tensor<3>,
         points: Option<&PointBatch>,
         segments: &[i32],
+        individuals: &[i32],
     ) -> (Tensor<3>, Tensor<4>) {
         let device = self.device();
         let [rows, length, _] = tokens.dims();
         let points = self.point_embedder.as_ref().zip(points);
         let mask = points.map_or(&[][..], |(_, points)| &points.mask);
-        let layout = Layout { rows, points: mask, segments, prefix_attention: self.config.prefix_attention };
+        let prefix_attention = self.config.prefix_attention;
+        let layout = Layout { rows, points: mask, segments, individuals, prefix_attention };
         let l = length + mask.len() / rows;
         let bias = Tensor::from_data(TensorData::new(layout.bias(), [rows, 1, l, l]), &device);
         let x = match points {
-            Some((embedder, points)) => {
-                let values = TensorData::new(points.values.clone(), [rows, points.n_points, points.width]);
-                let hidden = activation::relu(embedder.up.forward(self, Tensor::<3>::from_data(values, &device)));
-                Tensor::cat(vec![embedder.down.forward(self, hidden), tokens], 1)
-            }
+            Some((embedder, points)) => Tensor::cat(vec![embedder.forward(self, points), tokens], 1),
             None => tokens,
         };
         (x, bias)
@@ -227,6 +225,14 @@ impl Model {
             Precision::F32 => x,
             Precision::Bf16 => x.cast(FloatDType::F32),
         }
+    }
+
+    pub(crate) fn point_embedder(&self) -> Option<&PointEmbedder> {
+        self.point_embedder.as_ref()
+    }
+
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
     }
 
     pub(crate) fn blocks(&self) -> &[Block] {
@@ -278,9 +284,18 @@ impl Projection {
 }
 
 #[derive(Module, Debug)]
-struct PointEmbedder {
+pub(crate) struct PointEmbedder {
     up: Projection,
     down: Projection,
+}
+
+impl PointEmbedder {
+    /// Prefix positions `[B, N, C]`.
+    pub(crate) fn forward(&self, model: &Model, points: &PointBatch) -> Tensor<3> {
+        let values = TensorData::new(points.values.clone(), [points.rows, points.n_points, points.width]);
+        let values = Tensor::<3>::from_data(values, &self.up.weight.val().device());
+        self.down.forward(model, activation::relu(self.up.forward(model, values)))
+    }
 }
 
 #[derive(Module, Debug)]

@@ -9,6 +9,16 @@ pub(crate) struct Sampling {
     pub(crate) top_p: Option<f64>,
 }
 
+/// A chosen token.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Choice {
+    pub(crate) token: usize,
+    /// Its log-probability under the model: temperature 1, no top-k or top-p, normalised over the allowed tokens.
+    pub(crate) log_prob: f64,
+    /// The log-probability of the allowed tokens together; 0 if all are allowed.
+    pub(crate) log_legal: f64,
+}
+
 /// Why there is no choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dead {
@@ -17,8 +27,7 @@ pub(crate) enum Dead {
 }
 
 impl Sampling {
-    /// A token by inverse CDF at `uniform` in [0, 1), and its log-probability under the model: temperature 1, no top-k or
-    /// top-p, normalised over the allowed tokens. Ties go to the lower id.
+    /// A token by inverse CDF at `uniform` in [0, 1). Ties go to the lower id.
     ///
     /// `candidates` is scratch memory.
     pub(crate) fn choose(
@@ -27,7 +36,7 @@ impl Sampling {
         allowed: &[bool],
         uniform: f64,
         candidates: &mut Vec<(usize, f64)>,
-    ) -> Result<(usize, f64), Dead> {
+    ) -> Result<Choice, Dead> {
         candidates.clear();
         candidates.extend(
             logits
@@ -50,9 +59,13 @@ impl Sampling {
             }
         }
         let log_total = highest + candidates.iter().map(|(_, logit)| (logit - highest).exp()).sum::<f64>().ln();
-        let log_prob = |id: usize| f64::from(logits[id]) - log_total;
+        let log_legal = match candidates.len() == logits.len() {
+            true => 0.0,
+            false => (log_total - f64::from(sr_cpu::log_sum_exp(logits))).min(0.0),
+        };
+        let choice = |token: usize| Choice { token, log_prob: f64::from(logits[token]) - log_total, log_legal };
         if self.temperature == 0.0 {
-            return Ok((best, log_prob(best)));
+            return Ok(choice(best));
         }
 
         for (_, logit) in candidates.iter_mut() {
@@ -80,7 +93,7 @@ impl Sampling {
         });
         // Rounding can leave the last step of the CDF just below the target.
         let id = chosen.or(candidates.last()).expect("candidates are not empty").0;
-        Ok((id, log_prob(id)))
+        Ok(choice(id))
     }
 }
 
@@ -92,7 +105,13 @@ mod tests {
     const PLAIN: Sampling = Sampling { temperature: 1.0, top_k: None, top_p: None };
 
     fn choose(sampling: Sampling, logits: &[f32], allowed: &[bool], uniform: f64) -> Result<(usize, f64), Dead> {
-        sampling.choose(logits, allowed, uniform, &mut Vec::new())
+        let choice = sampling.choose(logits, allowed, uniform, &mut Vec::new())?;
+        let mass = |all: bool| -> f64 {
+            let counts = logits.iter().zip(allowed).filter(|(logit, ok)| logit.is_finite() && (all || **ok));
+            counts.map(|(&logit, _)| f64::from(logit).exp()).sum()
+        };
+        assert!((choice.log_legal - (mass(false) / mass(true)).ln()).abs() < 1e-5 || logits.iter().any(|l| l.is_nan()));
+        Ok((choice.token, choice.log_prob))
     }
 
     #[test]

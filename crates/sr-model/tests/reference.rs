@@ -135,6 +135,7 @@ fn logits_equal_gpt_neo_written_out() {
         positions: (0..n as i32).collect(),
         features: vec![],
         segments: vec![0; n],
+        individuals: vec![],
         labels: vec![IGNORE; n],
         weights: vec![0.0; n],
         points: None,

@@ -6,8 +6,8 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use sr_model::{
-    Channel, DeviceKind, IGNORE, Model, ModelConfig, PointBatch, Points, PointsConfig, Precision, PrefixAttention,
-    TrainBatch, open,
+    Activation, Channel, CpuModel, DeviceKind, IGNORE, Model, ModelConfig, Pass, PointBatch, Points, PointsConfig,
+    Precision, PrefixAttention, TrainBatch, open,
 };
 
 fn config() -> ModelConfig {
@@ -84,6 +84,42 @@ fn loss_and_gradients(model: &Model, batch: &TrainBatch) -> (f32, Vec<Vec<f32>>)
     let mut collect = Collect(GradientsParams::from_grads(loss.backward(), model), Vec::new());
     model.visit(&mut collect);
     (value, collect.1)
+}
+
+#[test]
+fn gradients_of_the_fast_path_equal_those_of_the_framework() {
+    let targets: [&[i32]; 3] = [&[9, 2, 6, 5], &[9, 3, 5], &[9, 8, 9, 7, 9]];
+    for prefix_attention in [PrefixAttention::Causal, PrefixAttention::Bidirectional] {
+        for activation in [Activation::Gelu, Activation::GeluNew] {
+            let config = ModelConfig { prefix_attention, activation, attention_scale: Some(0.8), ..config() };
+            let model = Model::new(&config, 5, &device().autodiff()).unwrap();
+            let rows = vec![row(&[3, 1, 4, 1, 5], &targets, 20), row(&[2, 7], &targets[1..], 20)];
+            let mut batch = TrainBatch { points: points(2), ..stack(rows) };
+            // Individuals of two and one tokens in the first row; unequal weights; a point less in the second row.
+            batch.individuals = vec![0; 40];
+            batch.individuals[1..4].copy_from_slice(&[1, 1, 2]);
+            batch.weights.iter_mut().zip(0..).for_each(|(weight, i)| *weight *= 0.5 + i as f32 * 0.1);
+            let padded = batch.points.as_mut().unwrap();
+            padded.mask[2 * padded.n_points - 2..].fill(false);
+
+            let (expected, of_expected) = loss_and_gradients(&model, &batch);
+            let fast = CpuModel::new(&model).unwrap();
+            let mut flat = vec![0.0; fast.n_weights()];
+            let total: f64 =
+                batch.weights.iter().zip(&batch.labels).filter(|(_, l)| **l >= 0).map(|(w, _)| f64::from(*w)).sum();
+            let (loss, weight, mut gradients) = fast.gradients(&batch, total, &mut Pass::default(), &mut flat).unwrap();
+            assert!((weight - total).abs() < 1e-6 && (loss / total - f64::from(expected)).abs() < 1e-5);
+            assert!((fast.loss(&batch, &mut Pass::default()).unwrap().0 - loss).abs() < 1e-4);
+            fast.register(&flat, &mut gradients);
+            let mut collect = Collect(gradients, Vec::new());
+            model.visit(&mut collect);
+            for (a, b) in of_expected.iter().zip(&collect.1) {
+                let scale = a.iter().fold(1e-3f32, |m, g| m.max(g.abs()));
+                let worst = a.iter().zip(b).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+                assert!(a.len() == b.len() && worst < 1e-5 * scale.max(1.0), "{worst} of {scale}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use sr_engine::{PrimitiveSet, State};
 use sr_expr::{Columns, Semantics, Tree};
-use sr_model::{Channel, ModelConfig, Points, PointsConfig, Prompt};
-use sr_prompt::{Context, PromptState, PromptWriter};
+use sr_model::{Channel, ModelConfig, Points, PointsConfig, Population, Prompt};
+use sr_prompt::{Context, PromptState, PromptWriter, Token};
 
 use crate::Error;
 
@@ -23,6 +23,7 @@ pub struct Data<'a> {
 pub struct InputWriter {
     prompts: PromptWriter,
     points: Option<PointsConfig>,
+    population: Population,
 }
 
 /// Positions kept free for a child: the largest one and its end.
@@ -32,8 +33,12 @@ impl InputWriter {
     /// The writer for models of this shape whose prompts tell `context`.
     pub fn new(config: &ModelConfig, context: Context) -> Self {
         let default = PromptWriter::default().max_tokens;
-        let max_tokens = default.min(config.n_positions.saturating_sub(ROOM_FOR_CHILD));
-        InputWriter { prompts: PromptWriter { max_tokens, context }, points: config.points.clone() }
+        let max_tokens = match config.population {
+            Population::Text => default.min(config.n_positions.saturating_sub(ROOM_FOR_CHILD)),
+            Population::Apart => default, // positions begin anew in each individual
+        };
+        let prompts = PromptWriter { max_tokens, context };
+        InputWriter { prompts, points: config.points.clone(), population: config.population }
     }
 
     /// The input of a state in a search.
@@ -51,7 +56,12 @@ impl InputWriter {
     /// # Errors
     /// As [`state`](Self::state).
     pub fn one_step(&self, state: &PromptState<'_>, data: Data<'_>, best: Option<&Tree>) -> Result<Prompt, Error> {
-        Ok(Prompt { tokens: self.prompts.write(state, data.x, data.y)?, points: self.points(data, best)? })
+        let tokens = self.prompts.write(state, data.x, data.y)?;
+        let individuals = match self.population {
+            Population::Text => Vec::new(),
+            Population::Apart => individuals(&tokens),
+        };
+        Ok(Prompt { tokens, individuals, points: self.points(data, best)? })
     }
 
     /// The input for writing a formula from the data alone.
@@ -59,12 +69,27 @@ impl InputWriter {
     /// # Errors
     /// As [`state`](Self::state).
     pub fn direct(&self, primitives: &PrimitiveSet, data: Data<'_>) -> Result<Prompt, Error> {
-        Ok(Prompt { tokens: self.prompts.write_direct(primitives, data.x, data.y)?, points: self.points(data, None)? })
+        let tokens = self.prompts.write_direct(primitives, data.x, data.y)?;
+        Ok(Prompt { tokens, individuals: Vec::new(), points: self.points(data, None)? })
     }
 
     fn points(&self, data: Data<'_>, best: Option<&Tree>) -> Result<Option<Points>, Error> {
         self.points.as_ref().map(|config| points(config, data, best)).transpose()
     }
+}
+
+/// Where the individuals of a prompt begin, and where the last one ends; empty if there are none.
+fn individuals(tokens: &[i32]) -> Vec<u32> {
+    let population = tokens.iter().position(|&id| id == Token::Population.id()).unwrap_or(tokens.len());
+    let is_error = |&(_, id): &(usize, &i32)| {
+        matches!(Token::from_id(*id), Some(Token::Fitness(_) | Token::FitnessZero | Token::FitnessInvalid))
+    };
+    let starts = tokens.iter().enumerate().skip(population).filter(is_error).map(|(start, _)| start as u32);
+    let mut bounds: Vec<u32> = starts.collect();
+    if !bounds.is_empty() {
+        bounds.push(tokens.len() as u32 - 1); // <target> ends a prompt
+    }
+    bounds
 }
 
 /// The fittest of a population, the first among equals. Fitness is f32 as in traces, so that a live state and its

@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use sr_engine::random::Purpose;
 use sr_engine::{Brood, Expert, Offspring, Origin, Policy, State, heritage};
-use sr_model::{Checkpoint, DecodeRequest, Decoder, Prompt, Sample};
+use sr_model::{Checkpoint, DecodeRequest, Decoder, Free, Prompt, Sample};
 use sr_prompt::{Condition, Context, Token};
 
 use crate::{Error, InputWriter};
@@ -104,12 +104,12 @@ impl Learner {
             ..DecodeRequest::new(&prompts, wanted, start, Token::Eos.id())
         };
         // One stream a child, one block of it a token: no draw depends on what else is in the batch.
-        let mut uniform = |state: usize, sibling: usize, step: usize| {
+        let uniform = |state: usize, sibling: usize, step: usize| {
             let key = states[state].key;
             let key = sr_engine::random::Key { purpose: Purpose::Learner, ..key };
             key.slot(sibling as u32).draw(key.draw << 16 | step as u32).rng().unit()
         };
-        Ok(self.decoder.decode(&request, &mut uniform, None)?)
+        Ok(self.decoder.decode(&request, &uniform, &Free)?)
     }
 
     fn child(&self, state: &State<'_>, slot: usize, sample: &Sample, brood: &mut Brood) {

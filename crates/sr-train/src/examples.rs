@@ -19,6 +19,8 @@ const LENGTH_MULTIPLE: usize = 8;
 pub struct Examples {
     config: ModelConfig,
     tokens: Vec<u16>,
+    /// Bounds of individuals, see [`Prompt`].
+    individuals: Vec<u32>,
     points: Vec<f32>,
     targets: Vec<Target>,
     states: Vec<State>,
@@ -30,6 +32,8 @@ pub struct Examples {
 struct State {
     /// The prompt's tokens.
     prompt: Span,
+    /// Its bounds in `individuals`.
+    individuals: Span,
     /// Its numbers in `points`.
     points: Span,
     /// Its entries in `targets`.
@@ -93,6 +97,7 @@ impl Examples {
         Examples {
             config: config.clone(),
             tokens: Vec::new(),
+            individuals: Vec::new(),
             points: Vec::new(),
             targets: Vec::new(),
             states: Vec::new(),
@@ -116,7 +121,11 @@ impl Examples {
             PointBatch::pack(&self.config, &[points])?; // refuses what does not fit
         }
         let before = self.targets.len();
-        let room = self.config.n_positions.saturating_sub(prompt.tokens.len());
+        let positions = self.config.n_positions;
+        let room = match prompt.n_positions() > positions {
+            true => 0,
+            false => positions.saturating_sub(prompt.next_position()),
+        };
         for (ids, weight) in targets {
             if ids.is_empty() || ids.len() > room || weight <= 0.0 {
                 self.too_long += usize::from(ids.len() > room);
@@ -129,8 +138,10 @@ impl Examples {
             let targets = Span { start: before, len: (self.targets.len() - before) as u32 };
             let span = Span { start: self.points.len(), len: points.len() as u32 };
             self.points.extend_from_slice(points);
+            let individuals = Span { start: self.individuals.len(), len: prompt.individuals.len() as u32 };
+            self.individuals.extend_from_slice(&prompt.individuals);
             let prompt = self.push_tokens(&prompt.tokens)?;
-            self.states.push(State { prompt, points: span, targets, start: start.id() as u16 });
+            self.states.push(State { prompt, individuals, points: span, targets, start: start.id() as u16 });
         }
         Ok(())
     }
@@ -163,6 +174,7 @@ impl Examples {
     /// Bytes of memory that the examples take.
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.tokens)
+            + size_of_val(&*self.individuals)
             + size_of_val(&*self.points)
             + size_of_val(&*self.targets)
             + size_of_val(&*self.states)
@@ -180,7 +192,8 @@ impl Examples {
             .states
             .iter()
             .map(|s| u64::from(s.prompt.len) << 32 | u64::from(s.targets.len) << 16 | u64::from(s.start));
-        tokens.chain(points).chain(targets).chain(states).fold(self.states.len() as u64, mix)
+        let individuals = self.individuals.iter().map(|&bound| u64::from(bound));
+        tokens.chain(points).chain(targets).chain(states).chain(individuals).fold(self.states.len() as u64, mix)
     }
 
     /// Tokens of a row, padding not counted.
@@ -223,15 +236,20 @@ impl Examples {
         let mut points = Vec::with_capacity(selections.len());
         for (row, Selection { state, targets }) in selections.iter().enumerate() {
             let state = &self.states[*state as usize];
-            let prompt = state.prompt.of(&self.tokens);
-            for (position, &token) in prompt.iter().enumerate() {
-                push(&mut batch, token.into(), 0, position, 0, IGNORE, 0.0);
+            let prompt = Prompt {
+                tokens: state.prompt.of(&self.tokens).iter().map(|&token| token.into()).collect(),
+                individuals: state.individuals.of(&self.individuals).to_vec(),
+                points: None,
+            };
+            for (&token, position) in prompt.tokens.iter().zip(prompt.positions()) {
+                push(&mut batch, token, 0, position as usize, 0, IGNORE, 0.0);
             }
+            batch.individuals.extend(prompt.individual_numbers());
             for (k, &target) in targets.iter().enumerate() {
                 let Target { tokens, weight } = &state.targets.of(&self.targets)[target as usize];
                 let mut token = state.start;
                 let mut so_far = Vec::new();
-                for (position, &label) in (prompt.len()..).zip(tokens.of(&self.tokens)) {
+                for (position, &label) in (prompt.next_position()..).zip(tokens.of(&self.tokens)) {
                     let feature = sr_prompt::target_feature(&so_far);
                     push(&mut batch, token.into(), feature, position, k as i32 + 1, label.into(), *weight);
                     token = label;
@@ -241,6 +259,7 @@ impl Examples {
             while batch.tokens.len() < (row + 1) * length {
                 push(&mut batch, Token::Pad.id(), 0, 0, -1, IGNORE, 0.0);
             }
+            batch.individuals.resize(batch.tokens.len(), 0);
             points.push(Points { values: state.points.of(&self.points).to_vec() });
         }
         if self.config.n_features == 0 {
@@ -334,7 +353,7 @@ mod tests {
     fn states(lengths: &[usize]) -> Examples {
         let mut examples = Examples::new(&config(512));
         for (index, &length) in lengths.iter().enumerate() {
-            let prompt = Prompt { tokens: vec![9; length], points: None };
+            let prompt = Prompt { tokens: vec![9; length], ..Prompt::default() };
             let targets: Vec<[i32; 2]> = (0..=index % 4).map(|target| [target as i32, 2]).collect();
             examples.push(&prompt, ALL, targets.iter().map(|ids| (&ids[..], 1.0))).expect("it fits");
         }
@@ -344,7 +363,8 @@ mod tests {
     #[test]
     fn a_row_is_a_prompt_and_its_targets() {
         let mut examples = Examples::new(&config(64));
-        let prompt = Prompt { tokens: vec![4, 5], points: Some(Points { values: vec![0.5, 1.0, 2.0] }) };
+        let prompt =
+            Prompt { points: Some(Points { values: vec![0.5, 1.0, 2.0] }), tokens: vec![4, 5], ..Prompt::default() };
         examples.push(&prompt, ALL, [(&[10, 2][..], 1.0), (&[11, 12, 2], 0.5)]).expect("it fits");
         let batch = examples.pack(&[Selection { state: 0, targets: vec![0, 1] }]).expect("a batch");
         let start = ALL.id();
@@ -363,7 +383,7 @@ mod tests {
     fn what_does_not_fit_is_left_out_or_refused() {
         let mut examples = Examples::new(&config(4));
         let mut push = |prompt: &[i32], targets: &[&[i32]]| {
-            let prompt = Prompt { tokens: prompt.to_vec(), points: None };
+            let prompt = Prompt { tokens: prompt.to_vec(), ..Prompt::default() };
             examples.push(&prompt, ALL, targets.iter().map(|&ids| (ids, 1.0))).map_err(|e| e.to_string())?;
             Ok::<_, String>((examples.n_states(), examples.n_targets(), examples.n_too_long()))
         };
@@ -376,7 +396,7 @@ mod tests {
     fn the_fingerprint_sees_tokens_weights_and_the_start() {
         let with = |start, id, weight| {
             let mut examples = Examples::new(&config(64));
-            let prompt = Prompt { tokens: vec![4, 5], points: None };
+            let prompt = Prompt { tokens: vec![4, 5], ..Prompt::default() };
             examples.push(&prompt, start, [(&[id, 2][..], weight)]).expect("it fits");
             examples.fingerprint()
         };

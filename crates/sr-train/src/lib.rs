@@ -34,7 +34,7 @@
 //! "#;
 //! let config = TrainConfig::from_toml(text)?.resolve(1);
 //! let mut examples = Examples::new(&config.model);
-//! let prompt = Prompt { tokens: vec![1, 4, 6], points: None };
+//! let prompt = Prompt { tokens: vec![1, 4, 6], ..Prompt::default() };
 //! examples.push(&prompt, Token::Condition(Condition::All), [(&[140, 141, 2][..], 1.0)])?;
 //!
 //! let folder = tempfile::tempdir()?;

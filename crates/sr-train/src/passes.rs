@@ -1,5 +1,7 @@
 //! Forward and backward passes, several at once on a CPU.
 //!
+//! A CPU's passes are `sr-cpu`'s, where it has what the model has, and the tensor framework's otherwise.
+//!
 //! A batch is cut into passes of a few rows, whose activations stay in a core's cache; threads take one pass after the
 //! other, each with a graph of its own. One large pass over all rows, with the threads inside its operations, was
 //! slower and took several times the memory when both were tried on two cores.
@@ -14,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use sr_model::{DeviceKind, Model, TrainBatch};
+use sr_model::{CpuModel, DeviceKind, Model, Pass, TrainBatch};
 
 use crate::examples::Selection;
 use crate::{Error, Examples};
@@ -28,6 +30,8 @@ pub(crate) struct Passes {
     /// Pools of one thread each, in which nothing runs in parallel; none for a GPU, which wants large passes from one
     /// thread.
     workers: Vec<ThreadPool>,
+    /// Whether to use the tensor framework on a CPU too.
+    is_reference: bool,
 }
 
 /// What passes add up to.
@@ -53,7 +57,7 @@ impl Passes {
     pub(crate) fn new(device: DeviceKind) -> Self {
         let threads = if device == DeviceKind::Cuda { 0 } else { rayon::current_num_threads() };
         let pool = |_| ThreadPoolBuilder::new().num_threads(1).build().expect("a process can have a few more threads");
-        Passes { workers: (0..threads).map(pool).collect() }
+        Passes { workers: (0..threads).map(pool).collect(), is_reference: false }
     }
 
     /// Gradients of the mean loss over the labels of all batches together, as if they were one.
@@ -67,13 +71,30 @@ impl Passes {
         let total: f64 = passes.iter().flatten().map(|selection| examples.weight(selection)).sum();
         let mut sums = Sums::default();
         let mut accumulator = GradientsAccumulator::new();
+        if let Some(fast) = self.fast(model) {
+            let mut summed = vec![0.0; fast.n_weights()];
+            let pass = |index: usize, pass: &mut Pass| {
+                let batch = examples.pack(&passes[index])?;
+                let mut gradients = vec![0.0; fast.n_weights()];
+                let (loss, weight, of_embedder) = fast.gradients(&batch, total, pass, &mut gradients)?;
+                Ok((gradients, of_embedder, Sums::of(&batch, &passes[index], loss, weight)))
+            };
+            self.each(passes.len(), pass, |(gradients, of_embedder, more)| {
+                summed.iter_mut().zip(gradients).for_each(|(sum, gradient)| *sum += gradient);
+                accumulator.accumulate(model, of_embedder);
+                sums.add(more);
+            })?;
+            let mut gradients = accumulator.grads();
+            fast.register(&summed, &mut gradients);
+            return Ok((gradients, sums));
+        }
         let inner = model.valid();
-        let pass = |index: usize| {
+        let pass = |index: usize, _: &mut Pass| {
             let batch = examples.pack(&passes[index])?;
             let model = inner.clone().train(); // parameters of its own, so that no other thread's graph joins this one
             let loss = model.loss(&batch)?;
-            let sums =
-                Sums::of(&batch, &passes[index], f64::from(loss.value.clone().into_scalar::<f32>()), loss.weight);
+            let mean = f64::from(loss.value.clone().into_scalar::<f32>());
+            let sums = Sums::of(&batch, &passes[index], mean * loss.weight, loss.weight);
             let gradients = (loss.value * (loss.weight / total)).backward();
             Ok((GradientsParams::from_grads(gradients, &model), sums))
         };
@@ -86,16 +107,26 @@ impl Passes {
 
     /// The loss over all batches, without a graph.
     pub(crate) fn loss(&self, model: &Model, examples: &Examples, batches: &[Vec<Selection>]) -> Result<Sums, Error> {
-        let model = model.valid();
+        let (fast, model) = (self.fast(model), model.valid());
         let passes = self.cut(examples, batches);
         let mut sums = Sums::default();
-        let pass = |index: usize| {
+        let pass = |index: usize, pass: &mut Pass| {
             let batch = examples.pack(&passes[index])?;
-            let loss = model.loss(&batch)?;
-            Ok(Sums::of(&batch, &passes[index], f64::from(loss.value.into_scalar::<f32>()), loss.weight))
+            let (loss, weight) = match &fast {
+                Some(fast) => fast.loss(&batch, pass)?,
+                None => {
+                    let loss = model.loss(&batch)?;
+                    (f64::from(loss.value.into_scalar::<f32>()) * loss.weight, loss.weight)
+                }
+            };
+            Ok(Sums::of(&batch, &passes[index], loss, weight))
         };
         self.each(passes.len(), pass, |more| sums.add(more))?;
         Ok(sums)
+    }
+
+    fn fast(&self, model: &Model) -> Option<CpuModel> {
+        if self.is_reference { None } else { CpuModel::new(model) }
     }
 
     /// Runs what is not part of a pass and still must not depend on the number of threads.
@@ -117,17 +148,18 @@ impl Passes {
     fn each<T: Send>(
         &self,
         n: usize,
-        pass: impl Fn(usize) -> Result<T, Error> + Sync,
+        pass: impl Fn(usize, &mut Pass) -> Result<T, Error> + Sync,
         take: impl FnMut(T) + Send,
     ) -> Result<(), Error> {
         let (next, line) = (AtomicUsize::new(0), Mutex::new(Line { turn: 0, early: BTreeMap::new(), take }));
         let work = || {
+            let mut memory = Pass::default();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 if index >= n {
                     return Ok(());
                 }
-                let result = pass(index).inspect_err(|_| next.store(n, Ordering::Relaxed))?;
+                let result = pass(index, &mut memory).inspect_err(|_| next.store(n, Ordering::Relaxed))?;
                 line.lock().expect("a panic ends the run").come(index, result);
             }
         };
@@ -160,9 +192,9 @@ impl<T, F: FnMut(T)> Line<T, F> {
 }
 
 impl Sums {
-    fn of(batch: &TrainBatch, selections: &[Selection], mean: f64, weight: f64) -> Self {
+    fn of(batch: &TrainBatch, selections: &[Selection], loss: f64, weight: f64) -> Self {
         Sums {
-            loss: mean * weight,
+            loss,
             weight,
             tokens: batch.segments.iter().filter(|&&segment| segment >= 0).count() as u64,
             cells: batch.segments.len() as u64,
@@ -209,7 +241,7 @@ mod tests {
     fn examples() -> Examples {
         let mut examples = Examples::new(&config());
         for state in 0..6_i32 {
-            let prompt = Prompt { tokens: vec![4; 100 + state as usize], points: None };
+            let prompt = Prompt { tokens: vec![4; 100 + state as usize], ..Prompt::default() };
             let ids: Vec<i32> = (0..=state).map(|i| 10 + i).collect();
             let weight = 1.0 + state as f32;
             examples.push(&prompt, Token::Condition(Condition::All), [(&ids[..], weight)]).expect("it fits");
@@ -232,7 +264,7 @@ mod tests {
     fn micro_batches_and_passes_equal_one_batch() {
         let whole = examples().sample(3, 1, 6, 1);
         let parts: Vec<Vec<Selection>> = whole[0].chunks(4).map(<[_]>::to_vec).collect();
-        let as_on_a_gpu = Passes { workers: Vec::new() };
+        let as_on_a_gpu = Passes { workers: Vec::new(), is_reference: true };
         let (expected, sums) = gradients(&as_on_a_gpu, &whole);
         assert_eq!((sums.tokens, sums.cells, sums.examples), (6 * 100 + 15 + 21, 6 * 112, 6));
         let scale = expected.iter().fold(0.0f32, |m, g| m.max(g.abs()));

@@ -115,6 +115,7 @@ mod tests {
             positions: vec![0, 1, 2],
             features: vec![],
             segments: vec![0, 0, 1],
+            individuals: vec![],
             labels: vec![-1, -1, 4],
             weights: vec![0.0, 0.0, 1.0],
             points: Some(sr_model::PointBatch {

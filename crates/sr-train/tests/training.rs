@@ -24,7 +24,7 @@ fn synthetic(config: &RunConfig, value: f32) -> Examples {
     let width = config.model.points.as_ref().expect("points").width();
     for state in 0..30_i32 {
         let points = Points { values: vec![value * state as f32; 3 * width] };
-        let prompt = Prompt { tokens: (4..8 + state % 9).collect(), points: Some(points) };
+        let prompt = Prompt { tokens: (4..8 + state % 9).collect(), points: Some(points), ..Prompt::default() };
         let targets = [[140 + state % 5, 2], [150 + state % 3, 2], [160, 2]];
         let targets = targets.iter().map(|ids| (&ids[..], 1.0));
         examples.push(&prompt, Token::Condition(Condition::All), targets).expect("it fits");

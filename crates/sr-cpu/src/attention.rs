@@ -1,0 +1,134 @@
+//! Attention of the runs of one row, head by head, forward and backward.
+
+use crate::math::{softmax, softmax_back};
+use crate::product::{Into, Left, Packed, product};
+use crate::rows::{Row, Run};
+use crate::shape::Shape;
+
+/// Packed keys and values of a stretch of a row, of one head: `[D, len]` and `[len, D]`.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) keys: Packed,
+    pub(crate) values: Packed,
+}
+
+impl Seen {
+    /// `qkv`: rows `[3C]` from the stretch's first on.
+    pub(crate) fn set(&mut self, qkv: &[f32], len: usize, head: usize, shape: &Shape) {
+        let (c, d) = (shape.width, shape.head());
+        self.keys.set_transposed(&qkv[c + head * d..], d, len, 3 * c);
+        self.values.set_rows(&qkv[2 * c + head * d..], len, d, 3 * c);
+    }
+}
+
+/// Memory that passes use again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    /// What several runs see, and what one run sees of itself.
+    shared: Seen,
+    own: Seen,
+    weights: Vec<f32>,
+    gradient: Vec<f32>,
+    pack: Packed,
+}
+
+/// Most positions that runs of the row see before them.
+fn shared(row: &Row) -> usize {
+    row.runs.iter().map(|run| run.sees).max().unwrap_or(0)
+}
+
+/// Attention weights `[len, sees + len]` of a run, in `weights`.
+fn weigh(run: &Run, head: usize, qkv: &[f32], shape: &Shape, shared: &Seen, own: &Seen, weights: &mut Vec<f32>) {
+    let (c, d) = (shape.width, shape.head());
+    let (len, all) = (run.len, run.sees + run.len);
+    weights.resize(len * all, 0.0);
+    let queries = Left::rows(&qkv[run.start * 3 * c + head * d..], len, d, 3 * c);
+    product(queries, &shared.keys, run.sees, weights, all, Into::Set);
+    product(queries, &own.keys, len, &mut weights[run.sees..], all, Into::Set);
+    if shape.scale != 1.0 {
+        weights.iter_mut().for_each(|score| *score *= shape.scale);
+    }
+    softmax(weights, len, all, all, if run.causal { run.sees + 1 } else { all });
+}
+
+/// From `qkv` `[len, 3C]` of a row, what each position gathers, `[len, C]`.
+pub(crate) fn forward(row: &Row, shape: &Shape, qkv: &[f32], context: &mut [f32], scratch: &mut Scratch) {
+    let (c, d) = (shape.width, shape.head());
+    let Scratch { shared: common, own, weights, .. } = scratch;
+    let n_shared = shared(row);
+    for head in 0..shape.heads {
+        if n_shared > 0 {
+            common.set(qkv, n_shared, head, shape);
+        }
+        for run in &row.runs {
+            own.set(&qkv[run.start * 3 * c..], run.len, head, shape);
+            weigh(run, head, qkv, shape, common, own, weights);
+            let (len, all) = (run.len, run.sees + run.len);
+            let out = &mut context[run.start * c + head * d..];
+            product(Left::rows(&weights[run.sees..], len, len, all), &own.values, d, out, c, Into::Set);
+            if run.sees > 0 {
+                product(Left::rows(weights, len, run.sees, all), &common.values, d, out, c, Into::Add);
+            }
+        }
+    }
+}
+
+/// From the gradient `[len, C]` at what each position gathers, that at `qkv`, which is added to `dqkv` `[len, 3C]`.
+pub(crate) fn backward(
+    row: &Row,
+    shape: &Shape,
+    qkv: &[f32],
+    dcontext: &[f32],
+    dqkv: &mut [f32],
+    scratch: &mut Scratch,
+) {
+    let (c, d) = (shape.width, shape.head());
+    let Scratch { shared: common, own, weights, gradient, pack } = scratch;
+    let n_shared = shared(row);
+    for head in 0..shape.heads {
+        let (query, key, value) = (head * d, c + head * d, 2 * c + head * d);
+        let mut values_turned = Packed::default();
+        let mut keys = Packed::default();
+        if n_shared > 0 {
+            common.set(qkv, n_shared, head, shape);
+            values_turned.set_transposed(&qkv[value..], d, n_shared, 3 * c);
+            keys.set_rows(&qkv[key..], n_shared, d, 3 * c);
+        }
+        for run in &row.runs {
+            let (start, len, sees, all) = (run.start * 3 * c, run.len, run.sees, run.sees + run.len);
+            own.set(&qkv[start..], len, head, shape);
+            weigh(run, head, qkv, shape, common, own, weights);
+
+            // Values: each gets what weighed it.
+            let dout = &dcontext[run.start * c + head * d..];
+            pack.set_rows(dout, len, d, c);
+            product(Left::transposed(weights, sees, len, all), pack, d, &mut dqkv[value..], 3 * c, Into::Add);
+            let own_weights = Left::transposed(&weights[sees..], len, len, all);
+            product(own_weights, pack, d, &mut dqkv[start + value..], 3 * c, Into::Add);
+
+            // Weights, then scores.
+            gradient.resize(len * all, 0.0);
+            let dout = Left::rows(dout, len, d, c);
+            product(dout, &values_turned, sees, gradient, all, Into::Set);
+            pack.set_transposed(&qkv[start + value..], d, len, 3 * c);
+            product(dout, pack, len, &mut gradient[sees..], all, Into::Set);
+            softmax_back(weights, gradient, all);
+            if shape.scale != 1.0 {
+                gradient.iter_mut().for_each(|score| *score *= shape.scale);
+            }
+
+            // Queries and keys.
+            if sees > 0 {
+                let scores = Left::rows(gradient, len, sees, all);
+                product(scores, &keys, d, &mut dqkv[start + query..], 3 * c, Into::Add);
+            }
+            pack.set_rows(&qkv[start + key..], len, d, 3 * c);
+            let own_scores = Left::rows(&gradient[sees..], len, len, all);
+            product(own_scores, pack, d, &mut dqkv[start + query..], 3 * c, Into::Add);
+            pack.set_rows(&qkv[start + query..], len, d, 3 * c);
+            product(Left::transposed(gradient, sees, len, all), pack, d, &mut dqkv[key..], 3 * c, Into::Add);
+            let own_scores = Left::transposed(&gradient[sees..], len, len, all);
+            product(own_scores, pack, d, &mut dqkv[start + key..], 3 * c, Into::Add);
+        }
+    }
+}

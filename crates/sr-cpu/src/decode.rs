@@ -1,0 +1,190 @@
+//! Decoding many siblings of many prompts with a key/value cache.
+
+use crate::attention::Seen;
+use crate::math::{activate, add_bias, add_weighted, dots, softmax};
+use crate::pass::{Pass, Until, embed_token, norm};
+use crate::product::{Into, Left, product};
+use crate::rows::Rows;
+use crate::weights::Weights;
+
+/// A prompt that was read: the keys and values that its siblings attend to.
+#[derive(Debug)]
+pub struct PromptCache {
+    /// Points and tokens.
+    len: usize,
+    /// `[layers][heads]`
+    blocks: Vec<Vec<Seen>>,
+}
+
+impl PromptCache {
+    /// Reads a prompt: rows of one row, whose every position its siblings will see.
+    ///
+    /// # Panics
+    /// If there is not exactly one row, or it breaks a rule of [`Rows`].
+    pub fn read(weights: &Weights, prompt: &Rows, pass: &mut Pass) -> Self {
+        assert_eq!(prompt.rows.len(), 1, "one prompt");
+        let (len, shape) = (prompt.len(), &weights.shape);
+        if len == 0 {
+            return PromptCache { len, blocks: Vec::new() };
+        }
+        pass.forward(weights, prompt, Until::LastKeys);
+        let heads = |layer: usize| {
+            let seen = |head| {
+                let mut seen = Seen::default();
+                seen.set(pass.heads(layer), len, head, shape);
+                seen
+            };
+            (0..shape.heads).map(seen).collect()
+        };
+        PromptCache { len, blocks: (0..shape.layers).map(heads).collect() }
+    }
+}
+
+/// What a sibling reads next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Next {
+    /// The token.
+    pub token: i32,
+    /// Its position.
+    pub position: i32,
+    /// Its feature.
+    pub feature: i32,
+}
+
+/// Siblings in the making. Those of one prompt lie side by side.
+#[derive(Debug)]
+pub struct Siblings<'a> {
+    weights: &'a Weights,
+    rows: Vec<Sibling<'a>>,
+    x: Vec<f32>,
+    normed: Vec<f32>,
+    qkv: Vec<f32>,
+    context: Vec<f32>,
+    hidden: Vec<f32>,
+    scores: Vec<f32>,
+    logits: Vec<f32>,
+}
+
+#[derive(Debug)]
+struct Sibling<'a> {
+    prompt: &'a PromptCache,
+    /// Of each block the keys and values of its own tokens, `[tokens, 2C]`.
+    own: Vec<Vec<f32>>,
+}
+
+impl<'a> Siblings<'a> {
+    /// No siblings yet.
+    pub fn new(weights: &'a Weights) -> Self {
+        Siblings {
+            weights,
+            rows: Vec::new(),
+            x: Vec::new(),
+            normed: Vec::new(),
+            qkv: Vec::new(),
+            context: Vec::new(),
+            hidden: Vec::new(),
+            scores: Vec::new(),
+            logits: Vec::new(),
+        }
+    }
+
+    /// Adds siblings of a prompt, behind those that are there.
+    pub fn add(&mut self, prompt: &'a PromptCache, siblings: usize) {
+        let sibling = || Sibling { prompt, own: vec![Vec::new(); self.weights.shape.layers] };
+        self.rows.extend(std::iter::repeat_with(sibling).take(siblings));
+    }
+
+    /// Drops the siblings for which `live` is false; the others keep their order.
+    pub fn retain(&mut self, mut live: impl FnMut(usize) -> bool) {
+        let mut index = 0;
+        self.rows.retain(|_| {
+            index += 1;
+            live(index - 1)
+        });
+    }
+
+    /// Feeds a token to each sibling and gives the logits of what follows, `[siblings, V]`.
+    ///
+    /// # Panics
+    /// If there is not one token a sibling, or one is beyond the tables.
+    pub fn advance(&mut self, next: &[Next]) -> &[f32] {
+        let Weights { shape, layout, flat, blocks, head } = self.weights;
+        let (c, hidden, v, n) = (shape.width, shape.hidden, shape.vocabulary, self.rows.len());
+        assert_eq!(next.len(), n, "a token for each sibling");
+        self.x.clear();
+        for next in next {
+            embed_token(self.weights, next.token, next.position, next.feature, &mut self.x);
+        }
+        for (layer, (block, packed)) in layout.blocks.iter().zip(blocks).enumerate() {
+            norm(shape, flat, &block.attention_norm, &self.x, &mut self.normed);
+            self.qkv.resize(n * 3 * c, 0.0);
+            product(Left::rows(&self.normed, n, c, c), &packed.heads, 3 * c, &mut self.qkv, 3 * c, Into::Set);
+            for (sibling, qkv) in self.rows.iter_mut().zip(self.qkv.chunks_exact(3 * c)) {
+                sibling.own[layer].extend_from_slice(&qkv[c..]);
+            }
+            self.attend(layer);
+            product(Left::rows(&self.context, n, c, c), &packed.out, c, &mut self.x, c, Into::Add);
+            add_bias(&mut self.x, &flat[block.out_bias.clone()]);
+
+            norm(shape, flat, &block.mlp_norm, &self.x, &mut self.normed);
+            self.qkv.resize(n * hidden, 0.0);
+            product(Left::rows(&self.normed, n, c, c), &packed.up, hidden, &mut self.qkv, hidden, Into::Set);
+            add_bias(&mut self.qkv, &flat[block.up_bias.clone()]);
+            self.hidden.resize(n * hidden, 0.0);
+            activate(shape.activation, &self.qkv[..n * hidden], &mut self.hidden);
+            product(Left::rows(&self.hidden, n, hidden, hidden), &packed.down, c, &mut self.x, c, Into::Add);
+            add_bias(&mut self.x, &flat[block.down_bias.clone()]);
+        }
+        norm(shape, flat, &layout.final_norm, &self.x, &mut self.normed);
+        self.logits.resize(n * v, 0.0);
+        product(Left::rows(&self.normed, n, c, c), head, v, &mut self.logits, v, Into::Set);
+        &self.logits
+    }
+
+    /// Attention of all siblings over their prompts and their own tokens.
+    fn attend(&mut self, layer: usize) {
+        let shape = &self.weights.shape;
+        let (c, d) = (shape.width, shape.head());
+        self.context.resize(self.rows.len() * c, 0.0);
+        let mut start = 0;
+        for siblings in self.rows.chunk_by(|a, b| std::ptr::eq(a.prompt, b.prompt)) {
+            let (n, prompt) = (siblings.len(), siblings[0].prompt);
+            let most = siblings.iter().map(|sibling| sibling.own[layer].len() / (2 * c)).max().unwrap_or(0);
+            let stride = prompt.len + most;
+            self.scores.resize(n * stride, 0.0);
+            for head in 0..shape.heads {
+                // None for an empty prompt.
+                let seen = prompt.blocks.get(layer).map(|heads| &heads[head]);
+                let queries = &self.qkv[start * 3 * c + head * d..];
+                let context = &mut self.context[start * c + head * d..];
+                let left = Left::rows(queries, n, d, 3 * c);
+                if let Some(seen) = seen {
+                    product(left, &seen.keys, prompt.len, &mut self.scores, stride, Into::Set);
+                }
+                for (row, sibling) in siblings.iter().enumerate() {
+                    let own = &sibling.own[layer];
+                    let all = prompt.len + own.len() / (2 * c);
+                    let scores = &mut self.scores[row * stride..][..all];
+                    dots(&queries[row * 3 * c..][..d], &own[head * d..], 2 * c, &mut scores[prompt.len..]);
+                    if shape.scale != 1.0 {
+                        scores.iter_mut().for_each(|score| *score *= shape.scale);
+                    }
+                    softmax(scores, 1, all, all, all);
+                }
+                match seen {
+                    Some(seen) => {
+                        let weights = Left::rows(&self.scores, n, prompt.len, stride);
+                        product(weights, &seen.values, d, context, c, Into::Set);
+                    }
+                    None => context.chunks_mut(c).take(n).for_each(|context| context[..d].fill(0.0)),
+                }
+                for (row, sibling) in siblings.iter().enumerate() {
+                    let own = &sibling.own[layer];
+                    let weights = &self.scores[row * stride + prompt.len..][..own.len() / (2 * c)];
+                    add_weighted(&mut context[row * c..][..d], weights, &own[c + head * d..], 2 * c);
+                }
+            }
+            start += n;
+        }
+    }
+}

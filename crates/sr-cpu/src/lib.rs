@@ -1,0 +1,55 @@
+//! A GPT-Neo-style transformer on a CPU: losses, gradients and decoding on plain slices of f32.
+//!
+//! The tensor framework computes operation by operation, each a pass over memory of its own, on rows that are padded to
+//! one length. Here a pass goes through [`Rows`] without padding, in which [`Run`]s say who sees whom, so that nothing is
+//! computed to be masked away; matrix products take weights that were packed once ([`product`]), and the backward pass
+//! is written out. `sr-model` has the same model on the framework, which is the reference for this one in tests and what
+//! runs on a GPU.
+//!
+//! A pass is one thread's: whoever has several cores gives each rows of its own. No bit of a row's result depends on the
+//! rows beside it.
+//!
+//! ```
+//! use sr_cpu::{Activation, Label, Pass, Row, Rows, Run, Shape, Weights};
+//!
+//! let shape = Shape {
+//!     vocabulary: 10,
+//!     positions: 8,
+//!     features: 0,
+//!     width: 4,
+//!     layers: 1,
+//!     heads: 2,
+//!     hidden: 8,
+//!     scale: 1.0,
+//!     activation: Activation::Gelu,
+//!     epsilon: 1e-5,
+//! };
+//! let weights = Weights::new(shape, vec![0.0; shape.n_weights()]);
+//! let rows = Rows {
+//!     rows: vec![Row { prefix: 0, tokens: 3, runs: vec![Run { start: 0, len: 3, sees: 0, causal: true }] }],
+//!     tokens: vec![1, 2, 3],
+//!     positions: vec![0, 1, 2],
+//!     labels: vec![Label { token: 1, label: 3, weight: 1.0 }],
+//!     ..Rows::default()
+//! };
+//! let loss = Pass::default().loss(&weights, &rows);
+//! assert!((loss - 10.0f64.ln()).abs() < 1e-6, "weights of 0 know nothing");
+//! ```
+
+mod attention;
+mod decode;
+mod level;
+mod math;
+mod pass;
+pub mod product;
+mod rows;
+mod shape;
+mod weights;
+
+pub use decode::{Next, PromptCache, Siblings};
+pub use level::Level;
+pub use math::log_sum_exp;
+pub use pass::Pass;
+pub use rows::{Label, Row, Rows, Run};
+pub use shape::{Activation, Shape};
+pub use weights::{Transposes, Weights};
