@@ -33,6 +33,14 @@ pub enum Error {
         value: f64,
     },
 
+    // Grammars.
+    /// No text keeps to the limits and rules of a grammar.
+    #[error("no expression keeps to the limits and rules: {reason}")]
+    NoExpression {
+        /// Which of them leaves none.
+        reason: &'static str,
+    },
+
     // The tokenizer of a checkpoint.
     /// The text is no `tokenizer.json` of a word-level model.
     #[error("not the tokenizer of a checkpoint: {reason}")]

@@ -4,6 +4,7 @@
 //! [`PromptWriter`] writes it, and what a [`Context`] tells of the data, as ids of [`Token`]s, the compact domain
 //! language of `docs/prompt.md`; [`encode_target`] writes the expression to learn, [`decode`] reads the one a model
 //! wrote. [`encode_generation`] and [`decode_generation`] do so for a whole population.
+//! A [`Grammar`] tells which token may come next, so that whatever is written is well-formed.
 //! [`infix`] is the original system's text, which is an export format and not what the model reads.
 //!
 //! ```
@@ -33,6 +34,7 @@ mod data;
 mod error;
 mod expression;
 mod generation;
+mod grammar;
 pub mod infix;
 mod prompt;
 mod vocabulary;
@@ -40,6 +42,7 @@ mod vocabulary;
 pub use error::{DecodeError, Error, Result};
 pub use expression::{FEATURES, decode, encode_target, target_feature};
 pub use generation::{decode_generation, encode_generation, generation_feature};
+pub use grammar::{FreeConstants, Grammar, GrammarLimits, GrammarState, MAX_DEPTH, Rules};
 pub use prompt::{Context, PromptState, PromptWriter};
 pub use vocabulary::{
     Condition, LISTED_CONSTANTS, Token, VARIABLES, VOCABULARY_CAPACITY, VOCABULARY_SIZE, check_tokenizer, fingerprint,
