@@ -6,7 +6,7 @@ use std::sync::Arc;
 use criterion::{Criterion, Throughput};
 use sr_engine::{Instance, Search, SearchConfig, run};
 use sr_model::{Decoder, DeviceKind, Model, ModelConfig, open};
-use sr_neural::{Learner, Sampling};
+use sr_neural::{Learner, Mode, Sampling};
 use sr_problems::{ARITH, Generator, RandomParams};
 
 const SEARCHES: usize = 16;
@@ -20,7 +20,8 @@ pub fn define(c: &mut Criterion) {
     let model =
         Model::new(&ModelConfig::micro(sr_prompt::VOCABULARY_CAPACITY), 1, &open(DeviceKind::Cpu).expect("CPU"));
     let sampling = Sampling { max_child_size: 15, ..Sampling::default() };
-    let mut learner = Learner::new(Decoder::new(&model.expect("a model")), sr_prompt::Context::Basic, sampling);
+    let mut learner =
+        Learner::new(Decoder::new(&model.expect("a model")), Mode::OneStep, sr_prompt::Context::Basic, sampling);
     let config = SearchConfig { generations: GENERATIONS, early_stop_mse: None, ..SearchConfig::basic() };
     let children = 19 * u64::from(GENERATIONS - 1) * SEARCHES as u64;
 

@@ -147,10 +147,12 @@ impl Policy {
     fn new(method: &Method, args: &Args) -> anyhow::Result<Self> {
         let device = sr_model::open(args.device.parse()?)?;
         let MethodKind::Neural(checkpoint) = &method.kind else { return Ok(Policy::Expert) };
-        let SamplingArgs { temperature, top_k, top_p, max_child_size, max_batch_tokens } = args.sampling.clone();
-        let sampling = Sampling { temperature, top_k, top_p, max_child_size, max_batch_tokens };
+        let SamplingArgs { temperature, top_k, top_p, max_child_size, max_batch_tokens, .. } = args.sampling.clone();
+        let grammar = args.sampling.grammar()?;
+        let sampling = Sampling { temperature, top_k, top_p, max_child_size, max_batch_tokens, grammar };
         let learner = Learner::load(checkpoint, &device, sampling)
             .with_context(|| format!("loading the checkpoint {}", checkpoint.display()))?;
+        args.sampling.check_mode(learner.mode().name())?;
         Ok(Policy::Learner(Box::new(learner)))
     }
 }

@@ -118,6 +118,8 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
             top_k: args.sampling.top_k,
             top_p: args.sampling.top_p,
             max_child_size: args.sampling.max_child_size,
+            grammar: args.sampling.grammar()?.is_some(),
+            rules: args.sampling.rules.iter().map(|rule| rule.name().to_owned()).collect(),
         }),
         ..TraceHeader::of_expert(
             &file_name(&args.problems),
@@ -178,7 +180,7 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     }
     writer.finish().with_context(|| kept(records))?;
     sr_cli::write_run_file(&out, &args.common, started)?;
-    total.report(args, started, &out, left.len())
+    total.report(args, started, &out, left.len(), searcher.legal_mass())
 }
 
 /// The searches of this run, in the order of their records, and the primitives for the header.
@@ -219,10 +221,12 @@ impl Searcher {
         let Some(folder) = args.checkpoint.as_ref().filter(|_| args.policy == PolicyArg::Neural) else {
             return Ok(Searcher::Expert);
         };
-        let SamplingArgs { temperature, top_k, top_p, max_child_size, max_batch_tokens } = args.sampling.clone();
-        let sampling = Sampling { temperature, top_k, top_p, max_child_size, max_batch_tokens };
+        let SamplingArgs { temperature, top_k, top_p, max_child_size, max_batch_tokens, .. } = args.sampling.clone();
+        let grammar = args.sampling.grammar()?;
+        let sampling = Sampling { temperature, top_k, top_p, max_child_size, max_batch_tokens, grammar };
         let learner = Learner::load(folder, &device, sampling)
             .with_context(|| format!("loading the checkpoint {}", folder.display()))?;
+        args.sampling.check_mode(learner.mode().name())?;
         let id = sr_neural::checkpoint_id(folder)?;
         Ok(Searcher::Neural { learner: Box::new(learner), id })
     }
@@ -231,6 +235,14 @@ impl Searcher {
         match self {
             Searcher::Expert => None,
             Searcher::Neural { id, .. } => Some(id.clone()),
+        }
+    }
+
+    /// The mean share of probability that the learner gave to what the grammar allowed.
+    fn legal_mass(&self) -> Option<f64> {
+        match self {
+            Searcher::Expert => None,
+            Searcher::Neural { learner, .. } => learner.legal_mass().mean(),
         }
     }
 
@@ -301,7 +313,14 @@ impl Totals {
         self.fallback += counts.fallback;
     }
 
-    fn report(&self, args: &Args, started: Instant, out: &Path, searches: usize) -> anyhow::Result<Exit> {
+    fn report(
+        &self,
+        args: &Args,
+        started: Instant,
+        out: &Path,
+        searches: usize,
+        legal_mass: Option<f64>,
+    ) -> anyhow::Result<Exit> {
         let problems = searches as u64 / args.runs;
         let rate = self.children as f64 / self.batched.as_secs_f64().max(1e-9);
         let mut result = json!({
@@ -312,6 +331,7 @@ impl Totals {
             "children_per_second": rate.round(),
             "well_formed": self.well_formed,
             "fallback": self.fallback,
+            "legal_mass": legal_mass,
             "stopped_solved": self.solved,
             "out": out.display().to_string(),
         });
@@ -322,6 +342,11 @@ impl Totals {
         if args.policy == PolicyArg::Neural {
             let share = 100.0 * self.well_formed as f64 / (self.well_formed + self.fallback).max(1) as f64;
             text += &format!("well-formed {share:.1} % ({} children), fallback {}\n", self.well_formed, self.fallback);
+            if args.sampling.grammar == sr_cli::Switch::On {
+                let mass = legal_mass.unwrap_or(1.0);
+                text +=
+                    &format!("legal mass {mass:.4}: probability of a token that the grammar allows, before it does\n");
+            }
         }
         if args.compare_sequential {
             let speed_up = self.sequential.as_secs_f64() / self.batched.as_secs_f64().max(1e-9);

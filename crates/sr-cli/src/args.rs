@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sr_engine::SearchConfig;
+use sr_prompt::Rules;
 
 /// A named set of search settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -98,4 +99,95 @@ pub struct SamplingArgs {
     /// Most positions in one model call; larger batches are split, with the same results
     #[arg(long, value_name = "N", default_value_t = 32_768)]
     pub max_batch_tokens: usize,
+    /// Whether only legal expressions can be written; off leaves it to the model, and children that are none are replaced
+    #[arg(long, value_enum, default_value = "on")]
+    pub grammar: Switch,
+    /// What the grammar forbids beside the illegal
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "RULE,…")]
+    pub rules: Vec<Rule>,
+    /// What the checkpoint has to write; told by the checkpoint itself unless given, and an error if it differs
+    #[arg(long, value_enum)]
+    pub mode: Option<LearnerMode>,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// Yes
+    On,
+    /// No
+    Off,
+}
+
+/// A rule of the grammar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Rule {
+    /// No sin, cos, tan, asin, acos or atan within one another
+    NoNestedTrigonometry,
+    /// A variable in every expression
+    ContainsVariable,
+    /// No operator with constants only below it
+    NoConstantOperators,
+}
+
+impl Rule {
+    /// The name in files and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rule::NoNestedTrigonometry => "no-nested-trigonometry",
+            Rule::ContainsVariable => "contains-variable",
+            Rule::NoConstantOperators => "no-constant-operators",
+        }
+    }
+}
+
+/// What a learner writes at a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LearnerMode {
+    /// One child a text
+    OneStep,
+    /// The whole next generation
+    Autoregressive,
+}
+
+impl LearnerMode {
+    /// The name in files and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            LearnerMode::OneStep => "one-step",
+            LearnerMode::Autoregressive => "autoregressive",
+        }
+    }
+}
+
+impl SamplingArgs {
+    /// The rules of the grammar, `None` if it is off.
+    ///
+    /// # Errors
+    /// If there are rules and no grammar.
+    pub fn grammar(&self) -> anyhow::Result<Option<Rules>> {
+        if self.grammar == Switch::Off {
+            anyhow::ensure!(self.rules.is_empty(), "--rules need --grammar on");
+            return Ok(None);
+        }
+        let has = |rule| self.rules.contains(&rule);
+        Ok(Some(Rules {
+            no_nested_trigonometry: has(Rule::NoNestedTrigonometry),
+            contains_variable: has(Rule::ContainsVariable),
+            no_constant_operators: has(Rule::NoConstantOperators),
+        }))
+    }
+
+    /// Fails if the learner's mode is not the one asked for.
+    ///
+    /// # Errors
+    /// Naming both.
+    pub fn check_mode(&self, found: &str) -> anyhow::Result<()> {
+        match self.mode.map(LearnerMode::name) {
+            Some(asked) if asked != found => {
+                anyhow::bail!("--mode {asked}: the checkpoint was trained for mode {found}")
+            }
+            _ => Ok(()),
+        }
+    }
 }

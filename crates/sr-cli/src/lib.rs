@@ -19,7 +19,7 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-pub use args::{Preset, SamplingArgs, SearchArgs};
+pub use args::{LearnerMode, Preset, Rule, SamplingArgs, SearchArgs, Switch};
 pub use interrupt::{interrupted, on_interrupt};
 
 /// Crates whose events are shown; a directive matches whole crate names, so `sr_` alone would match none.

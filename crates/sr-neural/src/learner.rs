@@ -5,13 +5,42 @@ use std::path::Path;
 use burn::tensor::Device;
 use sr_engine::random::Purpose;
 use sr_engine::{Brood, Expert, Offspring, Origin, Policy, State, heritage};
+use sr_expr::Expr;
 use sr_model::{Checkpoint, DecodeRequest, Decoder, Free, Prompt, Sample};
-use sr_prompt::{Condition, Context, Token};
+use sr_prompt::{Condition, Context, FreeConstants, Grammar, GrammarLimits, GrammarState, Rules, Token};
 
 use crate::{Error, InputWriter};
 
-/// The mode that a checkpoint for one-step proposals states in its `meta.json`.
-const MODE: &str = "one-step";
+/// What a learner writes at a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// One child a text, all of them from one prompt.
+    OneStep,
+    /// The whole next generation as one text.
+    Autoregressive {
+        /// Whether an error follows each expression.
+        errors: bool,
+    },
+}
+
+impl Mode {
+    /// The name in files and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::OneStep => "one-step",
+            Mode::Autoregressive { .. } => "autoregressive",
+        }
+    }
+
+    /// What a checkpoint's `meta.json` says.
+    fn of(meta: &serde_json::Value) -> Result<Self, Error> {
+        match meta["mode"].as_str().unwrap_or("unknown") {
+            "one-step" => Ok(Mode::OneStep),
+            "autoregressive" => Ok(Mode::Autoregressive { errors: meta["fitness"].as_bool().unwrap_or(true) }),
+            found => Err(Error::Mode { expected: "one-step or autoregressive".into(), found: found.into() }),
+        }
+    }
+}
 
 /// How children are sampled.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,11 +55,21 @@ pub struct Sampling {
     pub max_child_size: usize,
     /// Positions in one model call; larger batches are split, with the same results.
     pub max_batch_tokens: usize,
+    /// What children may not be, if only legal ones are to be written; `None` lets the model write what it likes, and
+    /// what is no expression of the problem's primitives falls back.
+    pub grammar: Option<Rules>,
 }
 
 impl Default for Sampling {
     fn default() -> Self {
-        Sampling { temperature: 0.8, top_k: None, top_p: None, max_child_size: 63, max_batch_tokens: 32_768 }
+        Sampling {
+            temperature: 0.8,
+            top_k: None,
+            top_p: None,
+            max_child_size: 63,
+            max_batch_tokens: 32_768,
+            grammar: Some(Rules::default()),
+        }
     }
 }
 
@@ -51,38 +90,80 @@ pub fn checkpoint_id(dir: &Path) -> std::io::Result<String> {
 /// A transformer that proposes the next generation: all children of all states in one batch.
 ///
 /// A child that is not exactly one expression of the problem's primitives, at most `max_child_size` nodes large, is
-/// replaced by the expert's child of the same slot, with [`Origin::Fallback`]. Parents of the others are found by
-/// [`heritage`].
+/// replaced by the expert's child of the same slot, with [`Origin::Fallback`]. With a grammar there is none. Parents of
+/// the others are found by [`heritage`].
 #[derive(Debug, Clone)]
 pub struct Learner {
     decoder: Decoder,
     inputs: InputWriter,
+    mode: Mode,
     sampling: Sampling,
     error: Option<std::sync::Arc<Error>>,
+    legal: LegalMass,
+}
+
+/// How much of its probability a model gave to what the grammar allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct LegalMass {
+    log_sum: f64,
+    tokens: u64,
+}
+
+impl LegalMass {
+    /// The geometric mean over all tokens written so far, in (0, 1]; `None` before the first one.
+    pub fn mean(&self) -> Option<f64> {
+        (self.tokens > 0).then(|| (self.log_sum / self.tokens as f64).exp())
+    }
+
+    fn add(&mut self, sample: &Sample) {
+        self.log_sum += f64::from(sample.log_legal);
+        self.tokens += sample.tokens.len() as u64 + u64::from(sample.finished);
+    }
+}
+
+/// The grammar of each state.
+struct Grammars(Vec<Grammar>);
+
+impl sr_model::Grammar for Grammars {
+    type Child = GrammarState;
+
+    fn start(&self, state: usize) -> GrammarState {
+        self.0[state].start()
+    }
+
+    fn mask(&self, state: usize, child: &GrammarState, allowed: &mut [bool]) {
+        self.0[state].mask(child, allowed);
+    }
+
+    fn advance(&self, state: usize, child: &mut GrammarState, token: i32) {
+        self.0[state].advance(child, token);
+    }
 }
 
 impl Learner {
     /// Loads a checkpoint folder.
     ///
     /// # Errors
-    /// If it cannot be read, has another vocabulary, or was trained for another mode or an unknown context.
+    /// If it cannot be read, has another vocabulary, or was trained for a mode that is no policy's or an unknown context.
     pub fn load(dir: &Path, device: &Device, sampling: Sampling) -> Result<Self, Error> {
         let checkpoint = Checkpoint::load(dir, device)?;
         sr_prompt::check_tokenizer(&checkpoint.tokenizer)?;
-        let found = checkpoint.meta["mode"].as_str().unwrap_or("unknown");
-        if found != MODE {
-            return Err(Error::Mode { expected: MODE.into(), found: found.into() });
-        }
+        let mode = Mode::of(&checkpoint.meta)?;
         // Checkpoints from before there was another one do not tell.
         let found = checkpoint.meta["context"].as_str().unwrap_or("basic");
         let context = Context::from_name(found).ok_or_else(|| Error::Context { found: found.into() })?;
-        Ok(Learner::new(Decoder::new(&checkpoint.model), context, sampling))
+        Ok(Learner::new(Decoder::new(&checkpoint.model), mode, context, sampling))
     }
 
     /// From a model in memory, trained on prompts of `context`.
-    pub fn new(decoder: Decoder, context: Context, sampling: Sampling) -> Self {
+    pub fn new(decoder: Decoder, mode: Mode, context: Context, sampling: Sampling) -> Self {
         let inputs = InputWriter::new(decoder.model().config(), context);
-        Learner { decoder, inputs, sampling, error: None }
+        Learner { decoder, inputs, mode, sampling, error: None, legal: LegalMass::default() }
+    }
+
+    /// What it was trained to write.
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// The first error of a proposal. From then on every child is the expert's, so whoever runs a search asks here
@@ -91,17 +172,35 @@ impl Learner {
         self.error.as_deref()
     }
 
-    fn samples(&self, states: &[State<'_>], wanted: &[usize]) -> Result<Vec<Vec<Sample>>, Error> {
+    /// Of everything that it wrote so far.
+    pub fn legal_mass(&self) -> LegalMass {
+        self.legal
+    }
+
+    /// Texts of each state: `wanted` of one child each, or one of as many children.
+    fn texts(&self, states: &[State<'_>], wanted: &[usize]) -> Result<Vec<Vec<Sample>>, Error> {
         let prompts: Vec<Prompt> = states.iter().map(|state| self.inputs.state(state)).collect::<Result<_, _>>()?;
-        let start = Token::Condition(Condition::All).id();
+        let one_each = vec![1; states.len()];
+        let (siblings, max_new_tokens) = match self.mode {
+            Mode::OneStep => (wanted, self.sampling.max_child_size + 1),
+            Mode::Autoregressive { .. } => {
+                let room = prompts.iter().map(Prompt::next_position).max().unwrap_or(0);
+                let room = self.decoder.model().config().n_positions.saturating_sub(room);
+                let most = wanted.iter().max().copied().unwrap_or(0) * (self.sampling.max_child_size + 1) + 1;
+                (&one_each[..], most.min(room))
+            }
+        };
         let request = DecodeRequest {
-            max_new_tokens: self.sampling.max_child_size + 1,
+            max_new_tokens,
             temperature: self.sampling.temperature,
             top_k: self.sampling.top_k,
             top_p: self.sampling.top_p,
             max_batch_tokens: self.sampling.max_batch_tokens,
-            feature: sr_prompt::target_feature,
-            ..DecodeRequest::new(&prompts, wanted, start, Token::Eos.id())
+            feature: match self.mode {
+                Mode::OneStep => sr_prompt::target_feature,
+                Mode::Autoregressive { .. } => sr_prompt::generation_feature,
+            },
+            ..DecodeRequest::new(&prompts, siblings, Token::Condition(Condition::All).id(), Token::Eos.id())
         };
         // One stream a child, one block of it a token: no draw depends on what else is in the batch.
         let uniform = |state: usize, sibling: usize, step: usize| {
@@ -109,20 +208,46 @@ impl Learner {
             let key = sr_engine::random::Key { purpose: Purpose::Learner, ..key };
             key.slot(sibling as u32).draw(key.draw << 16 | step as u32).rng().unit()
         };
-        Ok(self.decoder.decode(&request, &uniform, &Free)?)
+        match self.sampling.grammar {
+            Some(rules) => {
+                let grammars =
+                    states.iter().zip(wanted).map(|(state, &n)| self.grammar(state, n, max_new_tokens, rules));
+                Ok(self.decoder.decode(&request, &uniform, &Grammars(grammars.collect::<Result<_, _>>()?))?)
+            }
+            None => Ok(self.decoder.decode(&request, &uniform, &Free)?),
+        }
     }
 
-    fn child(&self, state: &State<'_>, slot: usize, sample: &Sample, brood: &mut Brood) {
-        let decoded = sample
-            .finished
-            .then(|| sr_prompt::decode(&sample.tokens, state.instance.primitives(), self.sampling.max_child_size).ok());
-        match decoded.flatten() {
-            Some(expr) => {
-                let parents = heritage(&expr, state.population);
-                let (origin, log_prob) = (Origin::Learner, Some(sample.log_prob));
-                brood.push(&Offspring { tree: &expr, origin, parents, edit: None, log_prob });
+    fn grammar(&self, state: &State<'_>, wanted: usize, max_tokens: usize, rules: Rules) -> Result<Grammar, Error> {
+        let limits = GrammarLimits {
+            max_size: self.sampling.max_child_size,
+            max_tokens,
+            // The expert has the listed constants only, and nobody fits others.
+            free_constants: FreeConstants::Forbidden,
+            ..GrammarLimits::default()
+        };
+        let primitives = state.instance.primitives();
+        Ok(match self.mode {
+            Mode::OneStep => Grammar::new(primitives, limits, rules)?,
+            Mode::Autoregressive { errors } => Grammar::generation(primitives, limits, rules, wanted, errors)?,
+        })
+    }
+
+    /// The children that texts of a state hold, slot by slot, with their log-probabilities; `None` for what is none.
+    fn children(&self, state: &State<'_>, texts: &[Sample]) -> Vec<Option<(Expr, Option<f32>)>> {
+        let (primitives, max_size) = (state.instance.primitives(), self.sampling.max_child_size);
+        match self.mode {
+            Mode::OneStep => {
+                let child = |text: &Sample| {
+                    let decoded = text.finished.then(|| sr_prompt::decode(&text.tokens, primitives, max_size).ok());
+                    decoded.flatten().map(|expr| (expr, Some(text.log_prob)))
+                };
+                texts.iter().map(child).collect()
             }
-            None => fallback(state, slot, brood),
+            Mode::Autoregressive { .. } => {
+                let decoded = texts.iter().flat_map(|t| sr_prompt::decode_generation(&t.tokens, primitives, max_size));
+                decoded.map(|child| child.ok().map(|expr| (expr, None))).collect()
+            }
         }
     }
 }
@@ -134,14 +259,20 @@ fn fallback(state: &State<'_>, slot: usize, brood: &mut Brood) {
 
 impl Policy for Learner {
     fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
-        let samples = match &self.error {
+        let texts = match &self.error {
             Some(_) => None,
-            None => self.samples(states, wanted).map_err(|error| self.error = Some(error.into())).ok(),
+            None => self.texts(states, wanted).map_err(|error| self.error = Some(error.into())).ok(),
         };
+        texts.iter().flatten().flatten().for_each(|text| self.legal.add(text));
         for (index, (state, brood)) in states.iter().zip(broods).enumerate() {
-            for slot in 0..wanted[index] {
-                match &samples {
-                    Some(samples) => self.child(state, slot, &samples[index][slot], brood),
+            let mut children = texts.as_ref().map(|texts| self.children(state, &texts[index])).unwrap_or_default();
+            children.resize(wanted[index], None);
+            for (slot, child) in children.into_iter().enumerate() {
+                match child {
+                    Some((expr, log_prob)) => {
+                        let parents = heritage(&expr, state.population);
+                        brood.push(&Offspring { tree: &expr, origin: Origin::Learner, parents, edit: None, log_prob });
+                    }
                     None => fallback(state, slot, brood),
                 }
             }

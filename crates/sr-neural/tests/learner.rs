@@ -7,8 +7,8 @@ use burn::optim::{AdamWConfig, GradientsParams};
 use sr_engine::{Generation, Instance, Origin, Parents, PrimitiveSet, Search, SearchConfig, run};
 use sr_expr::{Columns, Expr, Op};
 use sr_model::{Checkpoint, Decoder, DeviceKind, Model, ModelConfig, PointsConfig, TrainBatch, open};
-use sr_neural::{Data, InputWriter, Learner, Sampling};
-use sr_prompt::{Condition, Context, PromptState, Token, encode_target, target_feature};
+use sr_neural::{Data, InputWriter, Learner, Mode, Sampling};
+use sr_prompt::{Condition, Context, PromptState, Rules, Token, encode_target, target_feature};
 
 const TARGETS: [&str; 3] = ["x0 + x1", "(x0 * x1) + x0", "x1 * 1.0"];
 
@@ -43,7 +43,7 @@ fn trained(steps: usize) -> Model {
     let input =
         InputWriter::new(&config(), Context::Basic).one_step(&state, data, Some(&population[0])).expect("an input");
 
-    let prompt = input.tokens.len();
+    let prompt = input.next_position();
     let mut batch = TrainBatch { rows: 1, ..TrainBatch::default() };
     let mut push = |token: i32, feature: i32, position: usize, segment: i32, label: i32| {
         batch.features.push(feature);
@@ -53,8 +53,8 @@ fn trained(steps: usize) -> Model {
         batch.labels.push(label);
         batch.weights.push(1.0);
     };
-    for (position, &token) in input.tokens.iter().enumerate() {
-        push(token, 0, position, 0, sr_model::IGNORE);
+    for (position, &token) in input.positions().zip(&input.tokens) {
+        push(token, 0, position as usize, 0, sr_model::IGNORE);
     }
     for (segment, target) in population.iter().enumerate() {
         let ids = encode_target(target, instance.primitives().constants()).expect("a target");
@@ -65,6 +65,8 @@ fn trained(steps: usize) -> Model {
         }
     }
     batch.length = batch.tokens.len();
+    batch.individuals = input.individual_numbers().collect();
+    batch.individuals.resize(batch.length, 0);
     batch.points = Some(sr_model::PointBatch::pack(&config(), &[&input.points.expect("points")]).expect("packed"));
 
     let mut optimiser = AdamWConfig::new().init();
@@ -101,8 +103,9 @@ fn search(ids: &[&str], learner: &mut Learner) -> Vec<Forms> {
 fn a_batch_gives_the_children_of_single_runs_and_bad_output_falls_back() {
     let mut learner = Learner::new(
         Decoder::new(&trained(60)),
+        Mode::OneStep,
         Context::Basic,
-        Sampling { max_child_size: 12, ..Sampling::default() },
+        Sampling { max_child_size: 12, grammar: None, ..Sampling::default() },
     );
     let together = search(&["a", "b", "c"], &mut learner);
     for (id, forms) in ["a", "b", "c"].iter().zip(&together) {
@@ -121,11 +124,31 @@ fn a_batch_gives_the_children_of_single_runs_and_bad_output_falls_back() {
 
 #[test]
 fn an_untrained_model_falls_back_to_the_expert() {
-    let mut learner =
-        Learner::new(Decoder::new(&trained(0)), Context::Basic, Sampling { max_child_size: 3, ..Sampling::default() });
+    let sampling = Sampling { max_child_size: 3, grammar: None, ..Sampling::default() };
+    let mut learner = Learner::new(Decoder::new(&trained(0)), Mode::OneStep, Context::Basic, sampling);
     let forms = &search(&["a"], &mut learner)[0];
     assert!(forms[1..].iter().any(|population| population.iter().any(|child| child.1 == Origin::Fallback)));
     assert!(forms.iter().all(|population| population.len() == 8));
+}
+
+#[test]
+fn with_a_grammar_every_child_is_legal() {
+    for mode in [Mode::OneStep, Mode::Autoregressive { errors: true }, Mode::Autoregressive { errors: false }] {
+        let rules = Rules { contains_variable: true, no_constant_operators: true, ..Rules::default() };
+        let sampling = Sampling { max_child_size: 7, grammar: Some(rules), ..Sampling::default() };
+        let mut learner = Learner::new(Decoder::new(&trained(0)), mode, Context::Basic, sampling);
+        for forms in search(&["a", "b"], &mut learner) {
+            let children = forms[1..].iter().flat_map(|population| &population[1..]);
+            for (expr, origin, _) in children {
+                assert_eq!(*origin, Origin::Learner, "{mode:?}");
+                assert!(expr.size() <= 7 && expr.n_variables() > 0, "{expr}");
+            }
+        }
+        assert!(learner.error().is_none());
+        // Some seven of five hundred tokens are legal, and the model knows nothing.
+        let legal = learner.legal_mass().mean().expect("it wrote");
+        assert!(legal > 0.001 && legal < 0.2, "{legal}");
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub struct TraceHeader {
 }
 
 /// How a learner's children were sampled.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SamplingSettings {
     /// Divides the logits; 0 takes the likeliest token.
     pub temperature: f64,
@@ -50,6 +50,12 @@ pub struct SamplingSettings {
     pub top_p: Option<f64>,
     /// Most nodes of a child.
     pub max_child_size: usize,
+    /// Whether a grammar left nothing illegal to be written.
+    #[serde(default)]
+    pub grammar: bool,
+    /// What it forbade beside the illegal.
+    #[serde(default)]
+    pub rules: Vec<String>,
 }
 
 /// Who proposed the offspring of a run.
