@@ -242,7 +242,7 @@ impl Searcher {
     fn legal_mass(&self) -> Option<f64> {
         match self {
             Searcher::Expert => None,
-            Searcher::Neural { learner, .. } => learner.legal_mass().mean(),
+            Searcher::Neural { learner, .. } => learner.written().legal_mass(),
         }
     }
 

@@ -99,25 +99,32 @@ pub struct Learner {
     mode: Mode,
     sampling: Sampling,
     error: Option<std::sync::Arc<Error>>,
-    legal: LegalMass,
+    written: Written,
 }
 
-/// How much of its probability a model gave to what the grammar allowed.
+/// What a learner has read and written so far.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct LegalMass {
-    log_sum: f64,
-    tokens: u64,
+pub struct Written {
+    /// Positions of prompts, points included.
+    pub read: u64,
+    /// Texts: children, or generations.
+    pub texts: u64,
+    /// Tokens of them, `<eos>` included.
+    pub tokens: u64,
+    log_legal: f64,
 }
 
-impl LegalMass {
-    /// The geometric mean over all tokens written so far, in (0, 1]; `None` before the first one.
-    pub fn mean(&self) -> Option<f64> {
-        (self.tokens > 0).then(|| (self.log_sum / self.tokens as f64).exp())
+impl Written {
+    /// Share of its probability that the model gave to what the grammar allowed: the geometric mean over all tokens, in
+    /// (0, 1]; `None` before the first one.
+    pub fn legal_mass(&self) -> Option<f64> {
+        (self.tokens > 0).then(|| (self.log_legal / self.tokens as f64).exp())
     }
 
     fn add(&mut self, sample: &Sample) {
-        self.log_sum += f64::from(sample.log_legal);
+        self.texts += 1;
         self.tokens += sample.tokens.len() as u64 + u64::from(sample.finished);
+        self.log_legal += f64::from(sample.log_legal);
     }
 }
 
@@ -158,7 +165,7 @@ impl Learner {
     /// From a model in memory, trained on prompts of `context`.
     pub fn new(decoder: Decoder, mode: Mode, context: Context, sampling: Sampling) -> Self {
         let inputs = InputWriter::new(decoder.model().config(), context);
-        Learner { decoder, inputs, mode, sampling, error: None, legal: LegalMass::default() }
+        Learner { decoder, inputs, mode, sampling, error: None, written: Written::default() }
     }
 
     /// What it was trained to write.
@@ -172,14 +179,19 @@ impl Learner {
         self.error.as_deref()
     }
 
-    /// Of everything that it wrote so far.
-    pub fn legal_mass(&self) -> LegalMass {
-        self.legal
+    /// What it has read and written so far.
+    pub fn written(&self) -> Written {
+        self.written
     }
 
     /// Texts of each state: `wanted` of one child each, or one of as many children.
-    fn texts(&self, states: &[State<'_>], wanted: &[usize]) -> Result<Vec<Vec<Sample>>, Error> {
+    fn texts(&mut self, states: &[State<'_>], wanted: &[usize]) -> Result<Vec<Vec<Sample>>, Error> {
         let prompts: Vec<Prompt> = states.iter().map(|state| self.inputs.state(state)).collect::<Result<_, _>>()?;
+        let positions = |prompt: &Prompt| {
+            let real = prompt.points.as_ref().zip(self.decoder.model().config().points.as_ref());
+            prompt.tokens.len() + real.map_or(0, |(points, config)| points.values.len() / config.width().max(1))
+        };
+        self.written.read += prompts.iter().map(positions).sum::<usize>() as u64;
         let one_each = vec![1; states.len()];
         let (siblings, max_new_tokens) = match self.mode {
             Mode::OneStep => (wanted, self.sampling.max_child_size + 1),
@@ -263,7 +275,7 @@ impl Policy for Learner {
             Some(_) => None,
             None => self.texts(states, wanted).map_err(|error| self.error = Some(error.into())).ok(),
         };
-        texts.iter().flatten().flatten().for_each(|text| self.legal.add(text));
+        texts.iter().flatten().flatten().for_each(|text| self.written.add(text));
         for (index, (state, brood)) in states.iter().zip(broods).enumerate() {
             let mut children = texts.as_ref().map(|texts| self.children(state, &texts[index])).unwrap_or_default();
             children.resize(wanted[index], None);

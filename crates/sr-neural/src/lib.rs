@@ -8,7 +8,7 @@ mod input;
 mod learner;
 
 pub use input::{Data, InputWriter, fittest, points};
-pub use learner::{Learner, LegalMass, Mode, Sampling, checkpoint_id};
+pub use learner::{Learner, Mode, Sampling, Written, checkpoint_id};
 
 /// Why a learner cannot be used, or a problem not be shown to it.
 #[derive(Debug, thiserror::Error)]

@@ -146,7 +146,7 @@ fn with_a_grammar_every_child_is_legal() {
         }
         assert!(learner.error().is_none());
         // Some seven of five hundred tokens are legal, and the model knows nothing.
-        let legal = learner.legal_mass().mean().expect("it wrote");
+        let legal = learner.written().legal_mass().expect("it wrote");
         assert!(legal > 0.001 && legal < 0.2, "{legal}");
     }
 }

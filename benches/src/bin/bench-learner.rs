@@ -1,0 +1,449 @@
+//! The learner's speed: training and children, beside PyTorch and the original system's layout on it.
+//!
+//! Exit code 0: every bar that could be measured is reached; 1: some are not; 2: an error.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use bench_peers::{Series, machine};
+use clap::Parser;
+use comfy_table::{CellAlignment, Table, presets};
+use rayon::prelude::*;
+use serde_json::{Value, json};
+use sr_cli::Exit;
+use sr_cpu::product::{Into, Left, Packed, product};
+use sr_engine::{Generation, Instance, Origin, Search, SearchConfig, run};
+use sr_model::{Decoder, DeviceKind, Model, ModelConfig, Population, Prompt, open};
+use sr_neural::{Data, InputWriter, Learner, Mode, Sampling, fittest};
+use sr_problems::{ARITH, Generator, RandomParams};
+use sr_prompt::{Condition, Context as Telling, PromptState, Token, encode_target, infix};
+use sr_train::{Examples, Limits, Start, TrainConfig, Trainer};
+
+#[global_allocator]
+static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures the learner's training and decoding and prints a table; with PyTorch's figures if --python has it
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// Samples a figure
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Seconds of a sample, at least
+    #[arg(long, value_name = "S", default_value_t = 4.0)]
+    seconds: f64,
+    /// Children that are checked for being legal
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    legal: u64,
+    /// Python interpreter that has torch and transformers
+    #[arg(long, value_name = "FILE", default_value = "runs/torch-venv/bin/python")]
+    python: PathBuf,
+    /// The peer
+    #[arg(long, value_name = "FILE", default_value = "benches/peers/python/torch_learner.py")]
+    driver: PathBuf,
+    /// Write the table to NAME.md and all samples to NAME.json
+    #[arg(long, value_name = "NAME")]
+    out: Option<PathBuf>,
+}
+
+/// A figure and what it has to reach at least.
+struct Row {
+    what: String,
+    value: f64,
+    unit: &'static str,
+    bar: Option<f64>,
+}
+
+/// Searches that advance together.
+const PROBLEMS: u32 = 8;
+const CHILDREN: u64 = 19;
+/// Most nodes of a child: with random weights children have some 12 tokens then.
+const CHILD_SIZE: usize = 25;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    sr_cli::run(|| real_main(&args))
+}
+
+fn real_main(args: &Args) -> anyhow::Result<Exit> {
+    let threads = rayon::current_num_threads();
+    let instances = instances(PROBLEMS, 1)?;
+    let [micro, tiny] = [ModelConfig::micro, ModelConfig::tiny].map(|preset| with_features(preset(512)));
+    let mut figures: Vec<(&str, Series)> = Vec::new();
+    let mut add = |name: &'static str, value: f64| match figures.iter_mut().find(|(known, _)| *known == name) {
+        Some((_, series)) => series.push(value),
+        None => {
+            let mut series = Series::default();
+            series.push(value);
+            figures.push((name, series));
+        }
+    };
+    let folder = tempfile::tempdir()?;
+    let prompts = folder.path().join("prompts.txt");
+    std::fs::write(&prompts, original_prompts(&instances)?)?;
+    let mut child_tokens = 0.0;
+    let mut read = 0.0;
+    for round in 1..=args.rounds {
+        eprintln!("round {round} of {}", args.rounds);
+        add("product", product_rate(args.seconds / 4.0));
+        add("train", train_rate(args)?);
+        if let Some(theirs) = peer(args, &["train"], &[])? {
+            add("torch train", theirs);
+        }
+        if let Some(theirs) = peer(args, &["train"], &TUNED)? {
+            add("torch train, allocator tuned", theirs);
+        }
+        add("one-step", one_step_rate(args, &tiny, &instances)?);
+        for (name, rate, config) in [
+            ("children micro", "rate micro", &micro),
+            ("children tiny", "rate tiny", &tiny),
+            ("children micro, reference", "", &micro),
+        ] {
+            let rollout = children_rate(args.seconds, config, &instances, name.ends_with("reference"))?;
+            add(name, rollout.children_per_second);
+            if !rate.is_empty() {
+                add(rate, rollout.flops_per_second);
+                (child_tokens, read) = (rollout.child_tokens, rollout.prompt_positions);
+            }
+        }
+        if let Some(theirs) = peer(args, &["generate", &prompts.to_string_lossy()], &[])? {
+            add("torch generate", theirs);
+        }
+        if round == 1
+            && let Some(theirs) = peer(args, &["original-train"], &[])?
+        {
+            add("torch original-train", theirs);
+        }
+    }
+    eprintln!("checking {} children", args.legal);
+    let illegal = illegal_children(args.legal)?;
+
+    let series = |name: &str| figures.iter().find(|(known, _)| *known == name).map(|(_, series)| series);
+    let median = |name: &str| series(name).map(Series::median);
+    let over = |a: &str, b: &str| Some(series(a)?.over(series(b)?).median());
+    let mut rows = Vec::new();
+    let mut row = |what: &str, value: Option<f64>, unit, bar| {
+        rows.extend(value.map(|value| Row { what: what.to_owned(), value, unit, bar }));
+    };
+    let giga = |name| median(name).map(|value| value / 1e9);
+    row("f32 matrix products of this machine", giga("product"), "GFLOP/s", None);
+    row("training, 4 × 256, 512 tokens × 8", median("train"), "tokens/s", None);
+    row("÷ PyTorch eager", over("train", "torch train"), "", Some(1.0));
+    row("÷ PyTorch eager, allocator tuned", over("train", "torch train, allocator tuned"), "", None);
+    row("training, one-step, tiny", median("one-step"), "examples/s", None);
+    let original = median("torch original-train");
+    row("÷ original's layout in PyTorch", original.and_then(|theirs| Some(median("one-step")? / theirs)), "", Some(300.0));
+    row("children, tiny, 8 problems", median("children tiny"), "children/s", Some(500.0));
+    row("÷ original's model, transformers", over("children tiny", "torch generate"), "", Some(45.0));
+    row("children, micro, 8 problems", median("children micro"), "children/s", Some(1500.0));
+    row("÷ the same on the tensor framework", over("children micro", "children micro, reference"), "", None);
+    row("share of the matrix products' rate, tiny", over("rate tiny", "product").map(|x| 100.0 * x), "%", Some(50.0));
+    row("share of the matrix products' rate, micro", over("rate micro", "product").map(|x| 100.0 * x), "%", Some(50.0));
+    row("tokens of a child", Some(child_tokens), "", None);
+    row("positions of a prompt", Some(read), "", None);
+    row(&format!("legal of {} children", args.legal), Some(100.0 * (1.0 - illegal as f64 / args.legal as f64)), "%", Some(100.0));
+
+    let text = to_markdown(args, threads, &rows);
+    sr_cli::out(&text)?;
+    if let Some(name) = &args.out {
+        let with = |extension: &str| PathBuf::from(format!("{}.{extension}", name.display()));
+        let samples: serde_json::Map<String, Value> =
+            figures.iter().map(|(name, series)| ((*name).to_owned(), json!(series))).collect();
+        sr_cli::write_atomically(&with("md"), text.as_bytes())?;
+        sr_cli::write_atomically(&with("json"), format!("{:#}\n", Value::Object(samples)).as_bytes())?;
+    }
+    let passes = |row: &Row| row.bar.is_none_or(|bar| row.value >= bar);
+    Ok(if rows.iter().all(passes) { Exit::Ok } else { Exit::Negative })
+}
+
+/// PyTorch maps and unmaps large buffers at every operation unless glibc is told to keep them.
+const TUNED: [(&str, &str); 3] = [
+    ("MALLOC_MMAP_THRESHOLD_", "17179869184"),
+    ("MALLOC_TRIM_THRESHOLD_", "17179869184"),
+    ("MALLOC_TOP_PAD_", "268435456"),
+];
+
+/// A figure of the peer, or none if it cannot be started.
+fn peer(args: &Args, what: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Option<f64>> {
+    if !args.python.exists() {
+        return Ok(None);
+    }
+    let threads = rayon::current_num_threads().to_string();
+    let output = Command::new(&args.python)
+        .arg(&args.driver)
+        .args(what)
+        .args(["--threads", &threads, "--seconds", &args.seconds.to_string()])
+        .envs(environment.iter().copied())
+        .output()?;
+    ensure!(output.status.success(), "{} failed: {}", args.driver.display(), String::from_utf8_lossy(&output.stderr));
+    let answer: Value = serde_json::from_slice(&output.stdout)?;
+    answer["per_second"].as_f64().context("per_second is a number").map(Some)
+}
+
+fn with_features(config: ModelConfig) -> ModelConfig {
+    ModelConfig { n_features: sr_prompt::FEATURES, ..config }
+}
+
+fn instances(count: u32, seed: u64) -> anyhow::Result<Vec<Arc<Instance>>> {
+    let params = RandomParams::arith(ARITH.to_vec(), vec![1.0], 0.5, seed);
+    let set = Generator::new(params)?.generate(count, || ())?;
+    set.problems.iter().map(|problem| Ok(Arc::new(problem.instance()?))).collect()
+}
+
+/// FLOP/s of products of 512 × 256 with 256 × 1024, a thread each.
+fn product_rate(seconds: f64) -> f64 {
+    let (m, k, n) = (512, 256, 1024);
+    let right = Packed::rows(&vec![0.5; k * n], k, n, n);
+    let threads = rayon::current_num_threads();
+    let started = Instant::now();
+    let counts: Vec<u64> = (0..threads)
+        .into_par_iter()
+        .map(|_| {
+            let (left, mut out) = (vec![0.25; m * k], vec![0.0; m * n]);
+            let mut count = 0;
+            while started.elapsed().as_secs_f64() < seconds {
+                product(Left::rows(&left, m, k, k), &right, n, &mut out, n, Into::Set);
+                count += 1;
+            }
+            assert_eq!(out[0], k as f32 * 0.125);
+            count
+        })
+        .collect();
+    (2 * m * k * n) as f64 * counts.iter().sum::<u64>() as f64 / started.elapsed().as_secs_f64()
+}
+
+/// Settings of a run that is long enough to be measured.
+fn settings(model: &str, rows: usize) -> anyhow::Result<sr_train::RunConfig> {
+    let text = format!(
+        "mode = \"one-step\"\n[model]\n{model}\n[training]\nsteps = 100000\nrows_per_batch = {rows}\neval_batches = 1\n\
+         log_every = 100000\neval_every = 100000\nsave_every = 100000\n[tracking]\nkind = \"none\"\n"
+    );
+    Ok(TrainConfig::from_toml(&text)?.resolve(1))
+}
+
+/// Trains for some seconds; tokens and examples a second, the first step left out.
+fn train(args: &Args, config: sr_train::RunConfig, examples: &Examples) -> anyhow::Result<(f64, f64)> {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("run");
+    let mut trainer = Trainer::start(&out, config, "basic", &Start::Fresh, examples, examples, DeviceKind::Cpu)?;
+    let mut window = sr_train::StepStats::default();
+    let limits = Limits { max_time: Some(std::time::Duration::from_secs_f64(args.seconds)), ..Limits::default() };
+    let summary = trainer.fit(limits, &mut |step, stats| {
+        if step > 1 {
+            window += *stats;
+        }
+    })?;
+    ensure!(summary.val_loss.is_finite(), "the loss is a number");
+    Ok((window.tokens_per_second(), window.examples_per_second()))
+}
+
+/// Tokens/s of the model that PyTorch trains too: 4 × 256, 16 heads, vocabulary 128, rows of 512 tokens.
+fn train_rate(args: &Args) -> anyhow::Result<f64> {
+    let model = "preset = \"tiny\"\nn_heads = 16\nn_points = 0\nn_positions = 512\nactivation = \"gelu_new\"";
+    let mut config = settings(model, 8)?;
+    (config.model.vocab_size, config.model.n_features) = (128, 0);
+    let mut examples = Examples::new(&config.model);
+    for row in 0..64 {
+        let ids: Vec<i32> = (0..511).map(|i| (i * 7 + row * 13) % 127 + 1).collect();
+        let prompt = Prompt { tokens: vec![1], ..Prompt::default() };
+        examples.push(&prompt, Token::Condition(Condition::All), [(&ids[..], 1.0)])?;
+    }
+    Ok(train(args, config, &examples)?.0)
+}
+
+/// Examples/s on states of expert searches, 19 children each.
+fn one_step_rate(args: &Args, model: &ModelConfig, instances: &[Arc<Instance>]) -> anyhow::Result<f64> {
+    let config = settings("preset = \"tiny\"", 16)?;
+    ensure!(config.model == *model, "the preset is what is measured");
+    let inputs = InputWriter::new(model, Telling::Basic);
+    let mut examples = Examples::new(model);
+    for instance in instances {
+        let mut states: Vec<Vec<(sr_expr::Expr, f32, f32)>> = Vec::new();
+        let mut observer = |seen: &Generation<'_>| {
+            let individual = |m: sr_engine::Member<'_>| (m.tree.to_owned(), m.score.mse as f32, m.score.fitness as f32);
+            states.push(seen.population.iter().map(individual).collect());
+            std::ops::ControlFlow::Continue(())
+        };
+        let config = SearchConfig { generations: 41, early_stop_mse: None, ..SearchConfig::basic() };
+        let mut searches = [Search::new(instance.clone(), config.clone(), 1)?];
+        run(&mut searches, &mut sr_engine::Expert, std::slice::from_mut(&mut observer));
+        for (generation, pair) in (0..).zip(states.windows(2)) {
+            let population = || pair[0].iter();
+            let forms = population().map(|(expr, mse, _)| (&**expr, *mse));
+            let state = PromptState::new(generation, instance.primitives(), forms);
+            let data = Data { x: instance.x(), y: instance.y(), semantics: config.semantics };
+            let best = fittest(population().map(|(expr, _, fitness)| (&**expr, *fitness)));
+            let prompt = inputs.one_step(&state, data, best)?;
+            let children = pair[1][1..].iter();
+            let ids: Vec<Vec<i32>> = children
+                .map(|(expr, ..)| encode_target(expr, instance.primitives().constants()))
+                .collect::<Result<_, _>>()?;
+            let targets = ids.iter().map(|ids| (&ids[..], 1.0));
+            examples.push(&prompt, Token::Condition(Condition::All), targets)?;
+        }
+    }
+    Ok(train(args, config, &examples)?.1)
+}
+
+/// Searches with a learner, measured.
+struct Rollout {
+    children_per_second: f64,
+    /// Of products with weights: attention and everything else is left out.
+    flops_per_second: f64,
+    child_tokens: f64,
+    prompt_positions: f64,
+}
+
+fn children_rate(
+    seconds: f64,
+    config: &ModelConfig,
+    instances: &[Arc<Instance>],
+    is_reference: bool,
+) -> anyhow::Result<Rollout> {
+    let model = Model::new(config, 1, &open(DeviceKind::Cpu)?)?;
+    let decoder = if is_reference { Decoder::reference(&model) } else { Decoder::new(&model) };
+    let sampling = Sampling { max_child_size: CHILD_SIZE, ..Sampling::default() };
+    let mut learner = Learner::new(decoder, Mode::OneStep, Telling::Basic, sampling);
+    // States as they come up when the expert has searched for a while.
+    let search = SearchConfig { generations: 30, early_stop_mse: None, ..SearchConfig::basic() };
+    let warm = |instance: &Arc<Instance>| -> anyhow::Result<Vec<sr_expr::Expr>> {
+        let mut last = Vec::new();
+        let mut observer = |seen: &Generation<'_>| {
+            last = seen.population.iter().map(|member| member.tree.to_owned()).collect();
+            std::ops::ControlFlow::Continue(())
+        };
+        let mut searches = [Search::new(instance.clone(), search.clone(), 1)?];
+        run(&mut searches, &mut sr_engine::Expert, std::slice::from_mut(&mut observer));
+        Ok(last)
+    };
+    let populations: Vec<Vec<sr_expr::Expr>> = instances.iter().map(warm).collect::<Result<_, _>>()?;
+    let config = SearchConfig { generations: 32, ..search.clone() };
+    let mut children = 0;
+    let mut one_generation = |learner: &mut Learner| -> anyhow::Result<()> {
+        let resume = |(instance, population): (&Arc<Instance>, &Vec<sr_expr::Expr>)| {
+            let recorded =
+                sr_engine::Recorded { generation: 30, population: population.clone(), best: None, stagnation: 0 };
+            Search::resume_from(instance.clone(), config.clone(), 1, recorded)
+        };
+        let mut searches: Vec<Search> = instances.iter().zip(&populations).map(resume).collect::<Result<_, _>>()?;
+        let mut watch = vec![(); searches.len()];
+        run(&mut searches, learner, &mut watch);
+        ensure!(learner.error().is_none(), "the learner failed: {:?}", learner.error());
+        children += CHILDREN * searches.len() as u64;
+        Ok(())
+    };
+    one_generation(&mut learner)?;
+    let before = learner.written();
+    let started = Instant::now();
+    let mut generations = 0;
+    while generations == 0 || started.elapsed().as_secs_f64() < seconds {
+        one_generation(&mut learner)?;
+        generations += 1;
+    }
+    let elapsed = started.elapsed().as_secs_f64();
+    let after = learner.written();
+    let (read, written, texts) =
+        ((after.read - before.read) as f64, (after.tokens - before.tokens) as f64, (after.texts - before.texts) as f64);
+    let config = model.config();
+    let block = (4 * config.d_model * config.d_model + 2 * config.d_model * config.d_mlp) as f64;
+    let (layers, head) = (config.n_layers as f64, (config.d_model * config.vocab_size) as f64);
+    // Of a prompt's last block only keys and values are computed.
+    let last = (2 * config.d_model * config.d_model) as f64;
+    let flops = 2.0 * (read * (block * (layers - 1.0) + last) + written * (block * layers + head));
+    Ok(Rollout {
+        children_per_second: texts / elapsed,
+        flops_per_second: flops / elapsed,
+        child_tokens: written / texts,
+        prompt_positions: read / (f64::from(generations) * instances.len() as f64),
+    })
+}
+
+/// What the original system shows its model at generation 30, a prompt a line.
+fn original_prompts(instances: &[Arc<Instance>]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for instance in instances {
+        let config = SearchConfig { generations: 31, early_stop_mse: None, ..SearchConfig::basic() };
+        let mut last = String::new();
+        let mut observer = |seen: &Generation<'_>| {
+            let population = infix::population(seen.population.iter().map(|m| (m.tree, m.score.fitness)));
+            let context = infix::basic_context(seen.generation, instance.primitives());
+            last = infix::prompt(&context, &population);
+            std::ops::ControlFlow::Continue(())
+        };
+        let mut searches = [Search::new(instance.clone(), config, 1)?];
+        run(&mut searches, &mut sr_engine::Expert, std::slice::from_mut(&mut observer));
+        text += &last;
+        text += "\n";
+    }
+    Ok(text)
+}
+
+/// Children of a small model with random weights that are no expressions of their problems.
+fn illegal_children(wanted: u64) -> anyhow::Result<u64> {
+    let config = ModelConfig {
+        d_model: 16,
+        n_layers: 1,
+        n_heads: 2,
+        d_mlp: 32,
+        points: None,
+        population: Population::Apart,
+        ..with_features(ModelConfig::micro(512))
+    };
+    let model = Model::new(&config, 1, &open(DeviceKind::Cpu)?)?;
+    let mut learner = Learner::new(Decoder::new(&model), Mode::OneStep, Telling::Basic, Sampling::default());
+    let (mut children, mut fallback) = (0, 0);
+    for seed in 0.. {
+        let config = SearchConfig { generations: 20, early_stop_mse: None, ..SearchConfig::basic() };
+        let mut searches: Vec<Search> = instances(64, seed)?
+            .into_iter()
+            .map(|instance| Search::new(instance, config.clone(), seed))
+            .collect::<Result<_, _>>()?;
+        let mut counts = vec![[0_u64; 2]; searches.len()];
+        let mut observers: Vec<_> = counts
+            .iter_mut()
+            .map(|[all, fallen]| {
+                |seen: &Generation<'_>| {
+                    let made = |origin| seen.population.iter().filter(|m| m.origin == origin).count() as u64;
+                    *all += made(Origin::Learner) + made(Origin::Fallback);
+                    *fallen += made(Origin::Fallback);
+                    std::ops::ControlFlow::Continue(())
+                }
+            })
+            .collect();
+        run(&mut searches, &mut learner, &mut observers);
+        drop(observers);
+        ensure!(learner.error().is_none(), "the learner failed: {:?}", learner.error());
+        for [all, fallen] in counts {
+            children += all;
+            fallback += fallen;
+        }
+        if children >= wanted {
+            break;
+        }
+    }
+    Ok(fallback)
+}
+
+fn to_markdown(args: &Args, threads: usize, rows: &[Row]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN).set_header(["what", "figure", "", "bar", ""]);
+    for row in rows {
+        let bar = row.bar.map_or(String::new(), |bar| format!("≥ {bar}"));
+        let passes = row.bar.map_or("", |bar| if row.value >= bar { "pass" } else { "MISS" });
+        let figure = if row.value < 10.0 { format!("{:.2}", row.value) } else { format!("{:.0}", row.value) };
+        table.add_row([&*row.what, &figure, row.unit, &bar, passes]);
+    }
+    table.column_mut(1).expect("five columns").set_cell_alignment(CellAlignment::Right);
+    let peer = if args.python.exists() { "" } else { " PyTorch was not there." };
+    format!(
+        "# Learner\n\nWritten by `just bench-learner`: medians of {} rounds of {} s, {threads} threads.{peer}\n{}, {}, commit {}.\n\n{table}\n",
+        args.rounds,
+        args.seconds,
+        machine::processor(),
+        machine::rustc(),
+        machine::commit(),
+    )
+}
