@@ -31,6 +31,12 @@ pub struct ModelConfig {
     /// How prefix points see each other.
     #[serde(default)]
     pub prefix_attention: PrefixAttention,
+    /// Tokens that a block with local attention sees: itself and the `attention_window - 1` before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention_window: Option<usize>,
+    /// The attention of each block, first to last; empty for global attention everywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attention_layers: Vec<Attention>,
     /// Factor on attention scores. `None` is 1, as in GPT-Neo, which has no 1/√d.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attention_scale: Option<f64>,
@@ -51,6 +57,17 @@ pub enum PrefixAttention {
     /// Every point sees every real point (prefix language model); points are a set, so this is the default.
     #[default]
     Bidirectional,
+}
+
+/// Which tokens a block sees. Points have no position, so tokens see all of them either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Attention {
+    /// Every token up to the one that looks.
+    #[default]
+    Global,
+    /// The last [`attention_window`](ModelConfig::attention_window) of them, by position.
+    Local,
 }
 
 /// Non-linearity of the MLPs.
@@ -122,6 +139,8 @@ impl ModelConfig {
             d_mlp: 1024,
             points: Some(PointsConfig::learner(64)),
             prefix_attention: PrefixAttention::Bidirectional,
+            attention_window: None,
+            attention_layers: Vec::new(),
             attention_scale: None,
             activation: Activation::Gelu,
             layer_norm_eps: default_epsilon(),
@@ -164,6 +183,12 @@ impl ModelConfig {
         if self.attention_scale.is_some_and(|scale| !(scale.is_finite() && scale > 0.0)) {
             return fail("attention_scale must be a positive number".to_owned());
         }
+        if !self.attention_layers.is_empty() && self.attention_layers.len() != self.n_layers {
+            return fail(format!("attention_layers names {} of {} blocks", self.attention_layers.len(), self.n_layers));
+        }
+        if self.attention_layers.contains(&Attention::Local) && self.attention_window.is_none_or(|window| window == 0) {
+            return fail("attention_layers has local attention and attention_window is missing or 0".to_owned());
+        }
         if let Some(points) = &self.points {
             if points.channels.contains(&Channel::X) && points.n_variables == 0 {
                 return fail("points.n_variables is 0".to_owned());
@@ -173,6 +198,16 @@ impl ModelConfig {
             }
         }
         Ok(())
+    }
+
+    /// The attention of block `layer`.
+    pub fn attention(&self, layer: usize) -> Attention {
+        self.attention_layers.get(layer).copied().unwrap_or_default()
+    }
+
+    /// The window of the blocks with local attention; `None` if there are none.
+    pub(crate) fn local_window(&self) -> Option<usize> {
+        self.attention_window.filter(|_| self.attention_layers.contains(&Attention::Local))
     }
 
     /// Number of trainable numbers; the output head is tied to the token embedding.
@@ -237,6 +272,15 @@ mod tests {
             "model configuration: d_model 128 is not a multiple of n_heads 5"
         );
         assert_eq!(message(ModelConfig { vocab_size: 0, ..base.clone() }), "model configuration: vocab_size is 0");
+        let layers = vec![Attention::Global, Attention::Local, Attention::Global];
+        assert_eq!(
+            message(ModelConfig { attention_layers: layers[..2].to_vec(), attention_window: Some(4), ..base.clone() }),
+            "model configuration: attention_layers names 2 of 3 blocks"
+        );
+        assert_eq!(
+            message(ModelConfig { attention_layers: layers, ..base.clone() }),
+            "model configuration: attention_layers has local attention and attention_window is missing or 0"
+        );
         let twice = PointsConfig { channels: vec![Channel::Y, Channel::Y], ..PointsConfig::learner(4) };
         assert_eq!(
             message(ModelConfig { points: Some(twice), ..base }),

@@ -15,7 +15,7 @@ use burn::{
 use crate::{
     Error, Model, PointBatch, Points,
     batch::check_ids,
-    mask::HIDDEN,
+    mask::{Bias, HIDDEN},
     sample::{Dead, Sampling},
 };
 
@@ -216,6 +216,8 @@ struct Wave<'a> {
     siblings: usize,
     /// `P`.
     prompt_keys: usize,
+    /// How many of the prompt keys are points.
+    prefix: usize,
     /// Keys and values of each block, `[S, H, P + K·steps, C/H]`: the prompt, then for each step its K siblings.
     caches: Vec<(Tensor<4>, Tensor<4>)>,
     /// `[S, 1, K, P + K·steps]`.
@@ -246,15 +248,15 @@ impl<'a> Wave<'a> {
         let points: Vec<&Points> = states.iter().filter_map(|&state| request.prompts[state].points.as_ref()).collect();
         let points = if points.is_empty() { None } else { Some(PointBatch::pack(model.config(), &points)?) };
 
-        let embedded = model.embed_tokens(tokens, positions, vec![], [s, t]);
-        let (mut x, bias) = model.with_prefix(embedded, points.as_ref(), &segments);
+        let embedded = model.embed_tokens(tokens, positions.clone(), vec![], [s, t]);
+        let (mut x, bias) = model.with_prefix(embedded, points.as_ref(), &positions, &segments);
         let blocks = model.blocks();
         let mut caches = Vec::with_capacity(blocks.len());
         for (i, block) in blocks.iter().enumerate() {
             let (q, k, v) = block.heads(model, x.clone());
             // Of the last block only keys and values are wanted.
             if i + 1 < blocks.len() {
-                let context = model.attend(q, k.clone(), v.clone(), bias.clone());
+                let context = model.attend(q, k.clone(), v.clone(), bias.of(model.config().attention(i)));
                 x = block.finish(model, x, context);
             }
             caches.push((k, v));
@@ -278,6 +280,7 @@ impl<'a> Wave<'a> {
             states: states.to_vec(),
             siblings: k,
             prompt_keys,
+            prefix: n,
             caches,
             bias,
             last: vec![request.start_token; s * k],
@@ -306,17 +309,35 @@ impl<'a> Wave<'a> {
         let own = Tensor::<4>::from_data(TensorData::new(own, [1, 1, k, k]), &model.device()).expand([s, 1, k, k]);
         self.bias.inplace(|bias| bias.slice_assign([0..s, 0..1, 0..k, slots.clone()], own));
 
-        for (block, (keys, values)) in model.blocks().iter().zip(&mut self.caches) {
+        let local = model.config().local_window().map(|window| self.bias.clone() + self.outside(window, step));
+        let bias = Bias { global: self.bias.clone(), local };
+        for (i, (block, (keys, values))) in model.blocks().iter().zip(&mut self.caches).enumerate() {
             let (q, key, value) = block.heads(model, x.clone());
             let [_, h, _, d] = key.dims();
             // In place as long as nobody else holds the cache, which is why it is cloned for the attention only.
             keys.inplace(|keys| keys.slice_assign([0..s, 0..h, slots.clone(), 0..d], key));
             values.inplace(|values| values.slice_assign([0..s, 0..h, slots.clone(), 0..d], value));
-            let context = model.attend(q, keys.clone(), values.clone(), self.bias.clone());
+            let context = model.attend(q, keys.clone(), values.clone(), bias.of(model.config().attention(i)));
             x = block.finish(model, x, context);
         }
         let logits = model.product(model.final_norm(x), self.decoder.head.clone());
         logits.try_into_vec_as::<f32>().map_err(|error| Error::Read(error.to_string()))
+    }
+
+    /// Hides the keys that local attention cannot see at `step`, `[S, 1, 1, P + K·steps]`: all siblings of a state stand at
+    /// one position, and each slot of the cache has one too.
+    fn outside(&self, window: usize, step: usize) -> Tensor<4> {
+        let (s, keys) = (self.states.len(), self.bias.dims()[3]);
+        let mut hidden = vec![0.0; s * keys];
+        for (row, &state) in hidden.chunks_mut(keys).zip(&self.states) {
+            let (prompt, children) = row.split_at_mut(self.prompt_keys);
+            let prompt = &mut prompt[self.prefix..];
+            let length = self.request.prompts[state].tokens.len();
+            let first_seen = (length + step + 1).saturating_sub(window);
+            prompt[..first_seen.min(length)].fill(HIDDEN);
+            children[..first_seen.saturating_sub(length) * self.siblings].fill(HIDDEN);
+        }
+        Tensor::from_data(TensorData::new(hidden, [s, 1, 1, keys]), &self.decoder.model.device())
     }
 
     /// Adds room for [`STEP_TILE`] more steps.
@@ -409,9 +430,9 @@ impl<'a> Wave<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Channel, DeviceKind, IGNORE, ModelConfig, PointsConfig, TrainBatch, open};
+    use crate::{Attention, Channel, DeviceKind, IGNORE, ModelConfig, PointsConfig, TrainBatch, open};
 
-    fn model() -> Model {
+    fn model(attention_layers: &[Attention]) -> Model {
         let points = PointsConfig { n_points: 3, n_variables: 1, channels: vec![Channel::X, Channel::Y], hidden: 8 };
         let config = ModelConfig {
             n_positions: 96,
@@ -421,6 +442,8 @@ mod tests {
             n_heads: 2,
             d_mlp: 32,
             points: Some(points),
+            attention_window: Some(5),
+            attention_layers: attention_layers.to_vec(),
             ..ModelConfig::micro(24)
         };
         // Logits of fresh weights are nearly flat; scaled up, a wrong position or mask shows.
@@ -445,50 +468,53 @@ mod tests {
 
     #[test]
     fn cached_logits_equal_the_plain_forward_pass() {
-        let model = model();
-        let decoder = Decoder::new(&model);
-        for points in [None, Some(Points { values: vec![0.5, -1.0, 2.0, 1.5] })] {
-            let prompts = [Prompt { tokens: (0..37).map(|i| (i * 7 + 3) % 24).collect(), points }];
-            let request = DecodeRequest { feature, ..DecodeRequest::new(&prompts, &[5], 1, 0) };
-            let mut wave = Wave::prefill(&decoder, &request, Shape::of(&prompts[0], 5), &[0]).unwrap();
-            let mut written: Vec<Vec<i32>> = vec![vec![1]; 5];
-            for step in 0..11 {
-                let logits = wave.advance(step).unwrap();
-                for sibling in 0..5 {
-                    let tokens: Vec<i32> = prompts[0].tokens.iter().chain(&written[sibling]).copied().collect();
-                    let n = tokens.len();
-                    let batch = TrainBatch {
-                        rows: 1,
-                        length: n,
-                        tokens,
-                        positions: (0..n as i32).collect(),
-                        features: (0..n)
-                            .map(|i| if i < 37 { 0 } else { feature(&written[sibling][1..=i - 37]) })
-                            .collect(),
-                        segments: vec![0; n],
-                        labels: vec![IGNORE; n],
-                        weights: vec![0.0; n],
-                        points: prompts[0].points.as_ref().map(|p| PointBatch::pack(model.config(), &[p]).unwrap()),
-                    };
-                    let plain: Vec<f32> = model.forward(&batch).unwrap().narrow(1, n - 1, 1).try_into_vec_as().unwrap();
-                    for (cached, plain) in logits[sibling * 24..].iter().zip(&plain) {
-                        assert!(
-                            (cached - plain).abs() < 1e-4 * plain.abs().max(1.0),
-                            "step {step} sibling {sibling}: {cached} {plain}"
-                        );
-                    }
-                    let next = ((sibling * 5 + step * 11) % 24) as i32;
-                    written[sibling].push(next);
-                    wave.last[sibling] = next;
-                    wave.features[sibling] = feature(&written[sibling][1..]);
+        for layers in [&[][..], &[Attention::Local, Attention::Global], &[Attention::Global, Attention::Local]] {
+            for points in [None, Some(Points { values: vec![0.5, -1.0, 2.0, 1.5] })] {
+                cached_equals_plain(&model(layers), points);
+            }
+        }
+    }
+
+    fn cached_equals_plain(model: &Model, points: Option<Points>) {
+        let decoder = Decoder::new(model);
+        let prompts = [Prompt { tokens: (0..37).map(|i| (i * 7 + 3) % 24).collect(), points }];
+        let request = DecodeRequest { feature, ..DecodeRequest::new(&prompts, &[5], 1, 0) };
+        let mut wave = Wave::prefill(&decoder, &request, Shape::of(&prompts[0], 5), &[0]).unwrap();
+        let mut written: Vec<Vec<i32>> = vec![vec![1]; 5];
+        for step in 0..11 {
+            let logits = wave.advance(step).unwrap();
+            for sibling in 0..5 {
+                let tokens: Vec<i32> = prompts[0].tokens.iter().chain(&written[sibling]).copied().collect();
+                let n = tokens.len();
+                let batch = TrainBatch {
+                    rows: 1,
+                    length: n,
+                    tokens,
+                    positions: (0..n as i32).collect(),
+                    features: (0..n).map(|i| if i < 37 { 0 } else { feature(&written[sibling][1..=i - 37]) }).collect(),
+                    segments: vec![0; n],
+                    labels: vec![IGNORE; n],
+                    weights: vec![0.0; n],
+                    points: prompts[0].points.as_ref().map(|p| PointBatch::pack(model.config(), &[p]).unwrap()),
+                };
+                let plain: Vec<f32> = model.forward(&batch).unwrap().narrow(1, n - 1, 1).try_into_vec_as().unwrap();
+                for (cached, plain) in logits[sibling * 24..].iter().zip(&plain) {
+                    assert!(
+                        (cached - plain).abs() < 1e-4 * plain.abs().max(1.0),
+                        "step {step} sibling {sibling}: {cached} {plain}"
+                    );
                 }
+                let next = ((sibling * 5 + step * 11) % 24) as i32;
+                written[sibling].push(next);
+                wave.last[sibling] = next;
+                wave.features[sibling] = feature(&written[sibling][1..]);
             }
         }
     }
 
     #[test]
     fn keeping_some_rows_changes_nothing_for_them() {
-        let model = model();
+        let model = model(&[Attention::Global, Attention::Local]);
         let decoder = Decoder::new(&model);
         let prompts: Vec<Prompt> = (1..4).map(|i| Prompt { tokens: vec![i; 5], points: None }).collect();
         let request = DecodeRequest::new(&prompts, &[2, 2, 2], 1, 0);

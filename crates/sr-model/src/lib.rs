@@ -36,7 +36,7 @@ mod sample;
 
 pub use batch::{IGNORE, PointBatch, Points, TrainBatch};
 pub use checkpoint::Checkpoint;
-pub use config::{Activation, Channel, ModelConfig, PointsConfig, PrefixAttention};
+pub use config::{Activation, Attention, Channel, ModelConfig, PointsConfig, PrefixAttention};
 pub use decode::{DecodeRequest, Decoder, GrammarMask, Prompt, Sample, Uniform};
 pub use device::{DeviceKind, open};
 pub use error::Error;

@@ -1,10 +1,30 @@
 //! Who may attend to whom, as numbers added to attention scores.
 
-use crate::PrefixAttention;
+use burn::tensor::Tensor;
+
+use crate::{Attention, PrefixAttention};
 
 /// Added to the score of a key that must not be seen. Softmax is safe with −∞ because every query sees at least itself, and
 /// `exp` is faster on it than on a large negative number, which takes libm's underflow path.
 pub(crate) const HIDDEN: f32 = f32::NEG_INFINITY;
+
+/// What is added to the scores of the blocks, `[B, 1, Q, K]` each.
+#[derive(Debug, Clone)]
+pub(crate) struct Bias {
+    pub(crate) global: Tensor<4>,
+    /// There if the model has blocks with local attention.
+    pub(crate) local: Option<Tensor<4>>,
+}
+
+impl Bias {
+    /// For a block with this kind of attention.
+    pub(crate) fn of(&self, attention: Attention) -> Tensor<4> {
+        match (attention, &self.local) {
+            (Attention::Local, Some(local)) => local.clone(),
+            _ => self.global.clone(),
+        }
+    }
+}
 
 /// The layout of rows `[B, N + T]`.
 pub(crate) struct Layout<'a> {
@@ -13,6 +33,8 @@ pub(crate) struct Layout<'a> {
     pub(crate) points: &'a [bool],
     /// `[B, T]` as in [`TrainBatch`](crate::TrainBatch).
     pub(crate) segments: &'a [i32],
+    /// `[B, T]` as in [`TrainBatch`](crate::TrainBatch).
+    pub(crate) positions: &'a [i32],
     pub(crate) prefix_attention: PrefixAttention,
 }
 
@@ -20,8 +42,10 @@ impl Layout<'_> {
     /// `[B, 1, L, L]` row-major, entry (i, j) for query i and key j: 0 or [`HIDDEN`].
     ///
     /// A point sees real points (those before it and itself, if causal). A token sees real points, and the tokens up to
-    /// itself that belong to the prompt or to its own target. Padding sees itself, so that every query has a live key.
-    pub(crate) fn bias(&self) -> Vec<f32> {
+    /// itself that belong to the prompt or to its own target; with a window, those of the last `window` positions only.
+    /// Padding sees itself, so that every query has a live key.
+    pub(crate) fn bias(&self, window: Option<usize>) -> Vec<f32> {
+        let near = |distance: i32| window.is_none_or(|window| (distance as usize) < window);
         let n = self.points.len() / self.rows;
         let t = self.segments.len() / self.rows;
         let l = n + t;
@@ -29,6 +53,7 @@ impl Layout<'_> {
         for (row, cells) in bias.chunks_exact_mut(l * l).enumerate() {
             let points = &self.points[row * n..(row + 1) * n];
             let segments = &self.segments[row * t..(row + 1) * t];
+            let positions = &self.positions[row * t..(row + 1) * t];
             for (i, keys) in cells.chunks_exact_mut(l).enumerate() {
                 keys[i] = 0.0;
                 let (to_points, to_tokens) = keys.split_at_mut(n);
@@ -43,8 +68,9 @@ impl Layout<'_> {
                     }
                 }
                 if let Some(i) = i.checked_sub(n) {
-                    for (key, &segment) in to_tokens[..=i].iter_mut().zip(segments) {
-                        if segment == 0 || segment == segments[i] {
+                    for (j, key) in to_tokens[..=i].iter_mut().enumerate() {
+                        let own = segments[j] == 0 || segments[j] == segments[i];
+                        if own && near(positions[i] - positions[j]) {
                             *key = 0.0;
                         }
                     }
@@ -60,9 +86,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn picture(prefix_attention: PrefixAttention) -> String {
-        let layout = Layout { rows: 1, points: &[true, true, false], segments: &[0, 0, 1, 1, 2, -1], prefix_attention };
-        let bias = layout.bias();
+    fn picture(prefix_attention: PrefixAttention, window: Option<usize>) -> String {
+        let layout = Layout {
+            rows: 1,
+            points: &[true, true, false],
+            segments: &[0, 0, 1, 1, 2, -1],
+            positions: &[0, 1, 2, 3, 2, 0],
+            prefix_attention,
+        };
+        let bias = layout.bias(window);
         let line = |keys: &[f32]| keys.iter().map(|&b| if b == 0.0 { 'x' } else { '.' }).collect::<String>();
         bias.chunks(9).map(line).collect::<Vec<_>>().join("\n")
     }
@@ -79,8 +111,24 @@ xx.xxx...
 xx.xxxx..
 xx.xx..x.
 ........x";
-        assert_eq!(picture(PrefixAttention::Bidirectional), expected);
-        assert_eq!(picture(PrefixAttention::Causal), expected.replacen("xx", "x.", 1));
+        assert_eq!(picture(PrefixAttention::Bidirectional, None), expected);
+        assert_eq!(picture(PrefixAttention::Bidirectional, Some(4)), expected);
+        assert_eq!(picture(PrefixAttention::Causal, None), expected.replacen("xx", "x.", 1));
+    }
+
+    #[test]
+    fn a_window_counts_positions_and_leaves_points_alone() {
+        let expected = "\
+xx.......
+xx.......
+..x......
+xx.x.....
+xx.xx....
+xx..xx...
+xx...xx..
+xx..x..x.
+........x";
+        assert_eq!(picture(PrefixAttention::Bidirectional, Some(2)), expected);
     }
 
     proptest! {
@@ -89,10 +137,14 @@ xx.xx..x.
             points in prop::collection::vec(any::<bool>(), 0..5),
             segments in prop::collection::vec(-1i32..4, 1..9),
             causal in any::<bool>(),
+            window in prop::option::of(1usize..4),
         ) {
             let prefix_attention = if causal { PrefixAttention::Causal } else { PrefixAttention::Bidirectional };
             let (n, l) = (points.len(), points.len() + segments.len());
-            let bias = Layout { rows: 1, points: &points, segments: &segments, prefix_attention }.bias();
+            let positions: Vec<i32> = (0..segments.len() as i32).collect();
+            let layout =
+                Layout { rows: 1, points: &points, segments: &segments, positions: &positions, prefix_attention };
+            let bias = layout.bias(window);
             for i in 0..l {
                 prop_assert_eq!(bias[i * l + i], 0.0);
                 for j in (i + 1).max(n)..l {

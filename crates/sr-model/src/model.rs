@@ -9,11 +9,15 @@ use burn::{
     },
 };
 
-use crate::{Activation, Error, ModelConfig, PointBatch, TrainBatch, init::Initialiser, mask::Layout};
+use crate::{
+    Activation, Error, ModelConfig, PointBatch, TrainBatch,
+    init::Initialiser,
+    mask::{Bias, Layout},
+};
 
 /// A GPT-Neo-style causal decoder with an optional prefix of embedded points.
 ///
-/// Learned token positions, pre-LayerNorm blocks, query/key/value projections without bias, output head tied to the token
+/// Learned token positions, pre-LayerNorm blocks with global or local attention, query/key/value projections without bias, output head tied to the token
 /// embedding. It trains where its weights live on an autodiff device ([`Device::autodiff`]); [`Module::valid`] gives the
 /// copy to decode with.
 #[derive(Module, Debug)]
@@ -137,10 +141,10 @@ impl Model {
     fn hidden(&self, batch: &TrainBatch) -> Tensor<3> {
         let shape = [batch.rows, batch.length];
         let tokens = self.embed_tokens(batch.tokens.clone(), batch.positions.clone(), batch.features.clone(), shape);
-        let (mut x, bias) = self.with_prefix(tokens, batch.points.as_ref(), &batch.segments);
-        for block in &self.blocks {
+        let (mut x, bias) = self.with_prefix(tokens, batch.points.as_ref(), &batch.positions, &batch.segments);
+        for (layer, block) in self.blocks.iter().enumerate() {
             let (q, k, v) = block.heads(self, x.clone());
-            let context = self.attend(q, k, v, bias.clone());
+            let context = self.attend(q, k, v, bias.of(self.config.attention(layer)));
             x = block.finish(self, x, context);
         }
         let prefix = x.dims()[1] - batch.length;
@@ -166,20 +170,22 @@ impl Model {
         sum.reshape([rows, length, self.config.d_model])
     }
 
-    /// Puts embedded points before embedded tokens: `[B, L, C]` and the bias `[B, 1, L, L]`.
+    /// Puts embedded points before embedded tokens: `[B, L, C]` and the biases `[B, 1, L, L]`.
     pub(crate) fn with_prefix(
         &self,
         tokens: Tensor<3>,
         points: Option<&PointBatch>,
+        positions: &[i32],
         segments: &[i32],
-    ) -> (Tensor<3>, Tensor<4>) {
+    ) -> (Tensor<3>, Bias) {
         let device = self.device();
         let [rows, length, _] = tokens.dims();
         let points = self.point_embedder.as_ref().zip(points);
         let mask = points.map_or(&[][..], |(_, points)| &points.mask);
-        let layout = Layout { rows, points: mask, segments, prefix_attention: self.config.prefix_attention };
+        let layout = Layout { rows, points: mask, segments, positions, prefix_attention: self.config.prefix_attention };
         let l = length + mask.len() / rows;
-        let bias = Tensor::from_data(TensorData::new(layout.bias(), [rows, 1, l, l]), &device);
+        let bias = |window| Tensor::from_data(TensorData::new(layout.bias(window), [rows, 1, l, l]), &device);
+        let bias = Bias { global: bias(None), local: self.config.local_window().map(|window| bias(Some(window))) };
         let x = match points {
             Some((embedder, points)) => {
                 let values = TensorData::new(points.values.clone(), [rows, points.n_points, points.width]);

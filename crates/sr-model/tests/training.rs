@@ -6,8 +6,8 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use sr_model::{
-    Channel, DeviceKind, IGNORE, Model, ModelConfig, PointBatch, Points, PointsConfig, Precision, PrefixAttention,
-    TrainBatch, open,
+    Attention, Channel, DeviceKind, IGNORE, Model, ModelConfig, PointBatch, Points, PointsConfig, Precision,
+    PrefixAttention, TrainBatch, open,
 };
 
 fn config() -> ModelConfig {
@@ -90,8 +90,13 @@ fn loss_and_gradients(model: &Model, batch: &TrainBatch) -> (f32, Vec<Vec<f32>>)
 fn shared_prompt_rows_equal_separate_rows() {
     let prompt = [3, 1, 4, 1, 5];
     let targets: [&[i32]; 3] = [&[9, 2, 6, 5], &[9, 3, 5], &[9, 8, 9, 7, 9]];
-    for prefix_attention in [PrefixAttention::Causal, PrefixAttention::Bidirectional] {
-        let model = Model::new(&ModelConfig { prefix_attention, ..config() }, 5, &device().autodiff()).unwrap();
+    let local = ModelConfig {
+        attention_window: Some(3),
+        attention_layers: vec![Attention::Local, Attention::Global],
+        ..config()
+    };
+    for config in [ModelConfig { prefix_attention: PrefixAttention::Causal, ..config() }, config(), local] {
+        let model = Model::new(&config, 5, &device().autodiff()).unwrap();
         let packed = TrainBatch { points: points(1), ..row(&prompt, &targets, 18) };
         let separate = stack(targets.iter().map(|target| row(&prompt, &[target], 11)).collect());
         let separate = TrainBatch { points: points(3), ..separate };
