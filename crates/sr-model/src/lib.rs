@@ -3,7 +3,8 @@
 //! [`Model`] is a GPT-Neo-style decoder (Black et al., 2021): token ids in, logits out. It trains on rows in which one
 //! prompt is shared by many targets ([`TrainBatch`], [`Model::loss`]) and decodes many siblings per prompt with a
 //! key/value cache ([`Decoder`]). Data points `(x, y, …)` enter as *prefix* positions through a small embedder
-//! ([`PointsConfig`]). A trained model is a folder ([`Checkpoint`]).
+//! ([`PointsConfig`]). A trained model is a folder ([`Checkpoint`]);
+//! GPT-Neo weights of the `transformers` library can be read too ([`load_gpt_neo`]).
 //!
 //! ```
 //! use sr_model::{DecodeRequest, Decoder, DeviceKind, Model, ModelConfig, Prompt, open};
@@ -29,6 +30,7 @@ mod config;
 mod decode;
 mod device;
 mod error;
+mod gpt_neo;
 mod init;
 mod mask;
 mod model;
@@ -40,4 +42,5 @@ pub use config::{Activation, Attention, Channel, ModelConfig, PointsConfig, Pref
 pub use decode::{DecodeRequest, Decoder, GrammarMask, Prompt, Sample, Uniform};
 pub use device::{DeviceKind, open};
 pub use error::Error;
+pub use gpt_neo::load_gpt_neo;
 pub use model::{Loss, Model, Precision};
