@@ -169,7 +169,7 @@ impl Decoder {
         }
         for (shape, states) in shapes {
             let prefix =
-                if shape.has_points { self.model.config().points.as_ref().map_or(0, |p| p.n_points) } else { 0 };
+                if shape.has_points { self.model.config().points.as_ref().map_or(0, |p| p.n_prefix()) } else { 0 };
             let per_state = prefix + shape.prompt + shape.siblings * request.max_new_tokens.next_multiple_of(STEP_TILE);
             for states in states.chunks((request.max_batch_tokens / per_state).max(1)) {
                 let mut wave = Wave::prefill(self, request, shape, states)?;
@@ -262,12 +262,12 @@ impl<'a> Wave<'a> {
             caches.push((k, v));
         }
 
-        let n = points.as_ref().map_or(0, |points| points.n_points);
+        let prefix = model.prefix(points.as_ref());
+        let n = prefix.len() / s;
         let prompt_keys = n + t;
-        let real_point = |row: usize, i: usize| points.as_ref().is_some_and(|points| points.mask[row * n + i]);
         let mut visible = Vec::with_capacity(s * prompt_keys);
         for row in 0..s {
-            visible.extend((0..n).map(|i| if real_point(row, i) { 0.0 } else { HIDDEN }));
+            visible.extend(prefix[row * n..(row + 1) * n].iter().map(|&real| if real { 0.0 } else { HIDDEN }));
             visible.extend(
                 segments[row * t..(row + 1) * t].iter().map(|&segment| if segment == 0 { 0.0 } else { HIDDEN }),
             );
@@ -432,8 +432,8 @@ mod tests {
     use super::*;
     use crate::{Attention, Channel, DeviceKind, IGNORE, ModelConfig, PointsConfig, TrainBatch, open};
 
-    fn model(attention_layers: &[Attention]) -> Model {
-        let points = PointsConfig { n_points: 3, n_variables: 1, channels: vec![Channel::X, Channel::Y], hidden: 8 };
+    fn model(attention_layers: &[Attention], points: PointsConfig) -> Model {
+        let points = PointsConfig { n_variables: 1, channels: vec![Channel::X, Channel::Y], hidden: 8, ..points };
         let config = ModelConfig {
             n_positions: 96,
             n_features: 5,
@@ -469,9 +469,14 @@ mod tests {
     #[test]
     fn cached_logits_equal_the_plain_forward_pass() {
         for layers in [&[][..], &[Attention::Local, Attention::Global], &[Attention::Global, Attention::Local]] {
-            for points in [None, Some(Points { values: vec![0.5, -1.0, 2.0, 1.5] })] {
-                cached_equals_plain(&model(layers), points);
-            }
+            let points = Points { values: vec![0.5, -1.0, 2.0, 1.5] };
+            let model = model(layers, PointsConfig::learner(3));
+            cached_equals_plain(&model, None);
+            cached_equals_plain(&model, Some(points));
+        }
+        let set = model(&[Attention::Local, Attention::Global], PointsConfig { n_queries: 3, ..PointsConfig::set() });
+        for n_points in [0, 1, 50] {
+            cached_equals_plain(&set, Some(Points { values: (0..2 * n_points).map(|i| i as f32 - 7.0).collect() }));
         }
     }
 
@@ -514,7 +519,7 @@ mod tests {
 
     #[test]
     fn keeping_some_rows_changes_nothing_for_them() {
-        let model = model(&[Attention::Global, Attention::Local]);
+        let model = model(&[Attention::Global, Attention::Local], PointsConfig::learner(3));
         let decoder = Decoder::new(&model);
         let prompts: Vec<Prompt> = (1..4).map(|i| Prompt { tokens: vec![i; 5], points: None }).collect();
         let request = DecodeRequest::new(&prompts, &[2, 2, 2], 1, 0);

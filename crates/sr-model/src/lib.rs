@@ -2,8 +2,8 @@
 //!
 //! [`Model`] is a GPT-Neo-style decoder (Black et al., 2021): token ids in, logits out. It trains on rows in which one
 //! prompt is shared by many targets ([`TrainBatch`], [`Model::loss`]) and decodes many siblings per prompt with a
-//! key/value cache ([`Decoder`]). Data points `(x, y, …)` enter as *prefix* positions through a small embedder
-//! ([`PointsConfig`]). A trained model is a folder ([`Checkpoint`]);
+//! key/value cache ([`Decoder`]). Data points `(x, y, …)` enter as *prefix* positions through one of two
+//! embedders ([`PointsConfig`]). A trained model is a folder ([`Checkpoint`]);
 //! GPT-Neo weights of the `transformers` library can be read too ([`load_gpt_neo`]).
 //!
 //! ```
@@ -34,11 +34,12 @@ mod gpt_neo;
 mod init;
 mod mask;
 mod model;
+mod points;
 mod sample;
 
 pub use batch::{IGNORE, PointBatch, Points, TrainBatch};
 pub use checkpoint::Checkpoint;
-pub use config::{Activation, Attention, Channel, ModelConfig, PointsConfig, PrefixAttention};
+pub use config::{Activation, Attention, Channel, ModelConfig, PointEmbedding, PointsConfig, PrefixAttention};
 pub use decode::{DecodeRequest, Decoder, GrammarMask, Prompt, Sample, Uniform};
 pub use device::{DeviceKind, open};
 pub use error::Error;

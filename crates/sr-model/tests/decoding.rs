@@ -8,7 +8,11 @@ const START: i32 = 1;
 const EOS: i32 = 0;
 
 fn decoder() -> Decoder {
-    let points = PointsConfig { n_points: 4, n_variables: 1, channels: vec![Channel::X, Channel::Y], hidden: 8 };
+    decoder_with(PointsConfig::learner(4))
+}
+
+fn decoder_with(points: PointsConfig) -> Decoder {
+    let points = PointsConfig { n_variables: 1, channels: vec![Channel::X, Channel::Y], hidden: 8, ..points };
     let config = ModelConfig {
         n_positions: 128,
         n_features: 7,
@@ -54,9 +58,14 @@ fn decode_all(decoder: &Decoder, max_batch_tokens: usize) -> Vec<Vec<Sample>> {
 
 #[test]
 fn children_do_not_depend_on_what_is_decoded_beside_them() {
-    let decoder = decoder();
-    let together = decode_all(&decoder, 1 << 20);
-    assert_eq!(together, decode_all(&decoder, 1), "splitting changes children");
+    for points in [PointsConfig::learner(4), PointsConfig { n_queries: 5, ..PointsConfig::set() }] {
+        children_alone_equal_children_together(&decoder_with(points));
+    }
+}
+
+fn children_alone_equal_children_together(decoder: &Decoder) {
+    let together = decode_all(decoder, 1 << 20);
+    assert_eq!(together, decode_all(decoder, 1), "splitting changes children");
     let (prompts, siblings) = states();
     for state in 0..prompts.len() {
         let request = DecodeRequest {

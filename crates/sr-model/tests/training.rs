@@ -11,7 +11,8 @@ use sr_model::{
 };
 
 fn config() -> ModelConfig {
-    let points = PointsConfig { n_points: 4, n_variables: 2, channels: vec![Channel::X, Channel::Y], hidden: 8 };
+    let points =
+        PointsConfig { n_variables: 2, channels: vec![Channel::X, Channel::Y], hidden: 8, ..PointsConfig::learner(4) };
     ModelConfig {
         n_positions: 32,
         d_model: 16,
