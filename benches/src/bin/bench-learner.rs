@@ -135,7 +135,12 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     row("÷ PyTorch eager, allocator tuned", over("train", "torch train, allocator tuned"), "", None);
     row("training, one-step, tiny", median("one-step"), "examples/s", None);
     let original = median("torch original-train");
-    row("÷ original's layout in PyTorch", original.and_then(|theirs| Some(median("one-step")? / theirs)), "", Some(300.0));
+    row(
+        "÷ original's layout in PyTorch",
+        original.and_then(|theirs| Some(median("one-step")? / theirs)),
+        "",
+        Some(300.0),
+    );
     row("children, tiny, 8 problems", median("children tiny"), "children/s", Some(500.0));
     row("÷ original's model, transformers", over("children tiny", "torch generate"), "", Some(45.0));
     row("children, micro, 8 problems", median("children micro"), "children/s", Some(1500.0));
@@ -144,7 +149,12 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     row("share of the matrix products' rate, micro", over("rate micro", "product").map(|x| 100.0 * x), "%", Some(50.0));
     row("tokens of a child", Some(child_tokens), "", None);
     row("positions of a prompt", Some(read), "", None);
-    row(&format!("legal of {} children", args.legal), Some(100.0 * (1.0 - illegal as f64 / args.legal as f64)), "%", Some(100.0));
+    row(
+        &format!("legal of {} children", args.legal),
+        Some(100.0 * (1.0 - illegal as f64 / args.legal as f64)),
+        "%",
+        Some(100.0),
+    );
 
     let text = to_markdown(args, threads, &rows);
     sr_cli::out(&text)?;

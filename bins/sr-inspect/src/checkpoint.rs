@@ -37,10 +37,12 @@ impl Checkpoint {
             true => read(&tokenizer)?.pointer("/model/vocab").and_then(Value::as_object).map(serde_json::Map::len),
             false => None,
         };
+        // The folder of a training run holds checkpoints and has no notes of its own; nor has a GPT-Neo model of the
+        // `transformers` library.
+        let has_notes = !dir.join("last").is_dir() && !dir.join("model.safetensors").exists();
         Ok(Checkpoint {
             config: read(&config)?,
-            // The folder of a training run holds checkpoints and has no notes of its own.
-            meta: if dir.join("last").is_dir() { Value::Null } else { read(&dir.join("meta.json"))? },
+            meta: if has_notes { read(&dir.join("meta.json"))? } else { Value::Null },
             vocabulary,
             bytes: files.iter().map(|file| file.bytes).sum(),
             files: files.into_iter(),

@@ -197,6 +197,9 @@ fn problem_sets_corpora_and_checkpoints_are_shown_too() {
     assert_eq!((&shown["kind"], &shown["count"]), (&"checkpoint".into(), &3.into()));
     assert_eq!(shown["header"]["meta"]["step"], 100);
     assert_eq!(shown["statistics"]["vocabulary"], 2);
+
+    let gpt_neo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/gpt-neo");
+    assert_eq!(json(&sr_inspect(&gpt_neo, &["--json"]))["header"]["config"]["model_type"], "gpt_neo");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! What the model reads when it trains: rows of tokens, each a prompt shared by several targets.
 //!
-//! Shape letters of this crate: `B` rows, `T` tokens of a row, `N` prefix points, `L = N + T`, `C` width, `H` heads.
+//! Shape letters of this crate: `B` rows, `T` tokens of a row, `N` points, `P` prefix positions, `L = P + T`, `C` width,
+//! `H` heads.
 
-use crate::{Error, ModelConfig};
+use crate::{Error, ModelConfig, PointEmbedding, PointsConfig};
 
 /// The label of positions without loss.
 pub const IGNORE: i32 = -1;
@@ -58,12 +59,12 @@ pub struct Points {
     pub values: Vec<f32>,
 }
 
-/// The points of several rows, padded to the model's number of prefix positions.
+/// The points of several rows, padded to the most that the model reads.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PointBatch {
     /// Number of rows, `B`.
     pub rows: usize,
-    /// Prefix positions per row, `N`.
+    /// Points per row, padding included, `N`.
     pub n_points: usize,
     /// Numbers per point.
     pub width: usize,
@@ -74,7 +75,7 @@ pub struct PointBatch {
 }
 
 impl PointBatch {
-    /// Pads each row's points to the prefix of the model.
+    /// Pads each row's points to the most that the model reads.
     ///
     /// # Errors
     /// [`Error::Input`] if the model has no embedder, a row has too many points or values that are no whole points.
@@ -97,6 +98,17 @@ impl PointBatch {
             batch.mask.extend((0..n_points).map(|point| point < real));
         }
         Ok(batch)
+    }
+
+    /// `[B, P]`, true for prefix positions that mean something. A set without points leaves its queries nothing to read.
+    pub(crate) fn prefix(&self, config: &PointsConfig) -> Vec<bool> {
+        match config.kind {
+            PointEmbedding::E2e => self.mask.clone(),
+            PointEmbedding::Set => {
+                let rows = self.mask.chunks_exact(self.n_points);
+                rows.flat_map(|row| std::iter::repeat_n(row.contains(&true), config.n_queries)).collect()
+            }
+        }
     }
 }
 
@@ -140,10 +152,10 @@ impl TrainBatch {
                     points.rows, points.n_points, points.width
                 ));
             }
-            let prefix = points.rows * points.n_points;
-            if points.mask.len() != prefix || points.values.len() != prefix * points.width {
+            let cells = points.rows * points.n_points;
+            if points.mask.len() != cells || points.values.len() != cells * points.width {
                 return fail(format!(
-                    "{} values and {} mask entries for {prefix} points",
+                    "{} values and {} mask entries for {cells} points",
                     points.values.len(),
                     points.mask.len()
                 ));

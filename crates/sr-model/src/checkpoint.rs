@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use crate::{Error, Model, ModelConfig};
 
 const WEIGHTS: &str = "model.bpk";
-const CONFIG: &str = "config.json";
+pub(crate) const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
 const META: &str = "meta.json";
 
@@ -127,16 +127,16 @@ fn json<T: serde::Serialize>(value: &T) -> String {
     text
 }
 
-fn parse<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+pub(crate) fn parse<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     let text = fs::read_to_string(path).map_err(io(path))?;
     serde_json::from_str(&text).map_err(|e| corrupt(path, &e))
 }
 
-fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_owned();
     |source| Error::Io { path, source }
 }
 
-fn corrupt(path: &Path, reason: &dyn std::fmt::Display) -> Error {
+pub(crate) fn corrupt(path: &Path, reason: &dyn std::fmt::Display) -> Error {
     Error::Corrupt { path: path.to_owned(), reason: reason.to_string() }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, points::FLOAT_FEATURES};
 
 /// Shape of a [`Model`](crate::Model). Unknown keys are errors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,12 @@ pub struct ModelConfig {
     /// How the individuals of a prompt see each other.
     #[serde(default)]
     pub population: Population,
+    /// Tokens that a block with local attention sees: itself and the `attention_window - 1` before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention_window: Option<usize>,
+    /// The attention of each block, first to last; empty for global attention everywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attention_layers: Vec<Attention>,
     /// Factor on attention scores. `None` is 1, as in GPT-Neo, which has no 1/√d.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attention_scale: Option<f64>,
@@ -68,6 +74,17 @@ pub enum Population {
     Apart,
 }
 
+/// Which tokens a block sees. Points have no position, so tokens see all of them either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Attention {
+    /// Every token up to the one that looks.
+    #[default]
+    Global,
+    /// The last [`attention_window`](ModelConfig::attention_window) of them, by position.
+    Local,
+}
+
 /// Non-linearity of the MLPs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -79,13 +96,19 @@ pub enum Activation {
     GeluNew,
 }
 
-/// The `e2e` point embedder (Kamienny et al., 2022): each point's channels go through a two-layer MLP with ReLU and
-/// become one prefix position. Unused variables are zero; points beyond the real ones are masked.
+/// How data points become prefix positions. Points beyond the real ones are masked, unused variables are zero.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PointsConfig {
-    /// Prefix positions: the most points a prompt can have. 64 in the paper; fewer are cheaper on a CPU.
+    /// The kind of embedder.
+    #[serde(default)]
+    pub kind: PointEmbedding,
+    /// The most points a prompt can have. For `e2e` they are the prefix positions: 64 in the paper; fewer are cheaper on a
+    /// CPU.
     pub n_points: usize,
+    /// Prefix positions of `set`, whatever the number of points; 0 for `e2e`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_queries: usize,
     /// Columns of channel [`Channel::X`]: the most variables a problem can have.
     pub n_variables: usize,
     /// What is known of each point, in this order.
@@ -93,6 +116,25 @@ pub struct PointsConfig {
     /// Hidden width of the MLP.
     pub hidden: usize,
 }
+
+/// Kinds of point embedders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PointEmbedding {
+    /// Each point's channels go through a two-layer MLP with ReLU and become one prefix position (Kamienny et al., 2022).
+    /// At most 10 variables, as in the paper.
+    #[default]
+    E2e,
+    /// The points as a set. The sign, exponent and mantissa of each number go through such an MLP, and learned queries
+    /// read what it gives by cross-attention (Set Transformer; Lee et al., 2019). The order of the points does not matter.
+    ///
+    /// The MLP's first matrix has rows of its own for each variable and adds up their contributions. One that a problem
+    /// lacks contributes nothing.
+    Set,
+}
+
+/// Variables that `e2e` has room for.
+const E2E_VARIABLES: usize = 10;
 
 /// One named part of a point's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +152,10 @@ pub enum Channel {
 
 fn default_epsilon() -> f64 {
     1e-5
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 impl ModelConfig {
@@ -138,6 +184,8 @@ impl ModelConfig {
             points: Some(PointsConfig::learner(64)),
             prefix_attention: PrefixAttention::Bidirectional,
             population: Population::Apart,
+            attention_window: None,
+            attention_layers: Vec::new(),
             attention_scale: None,
             activation: Activation::Gelu,
             layer_norm_eps: default_epsilon(),
@@ -180,9 +228,33 @@ impl ModelConfig {
         if self.attention_scale.is_some_and(|scale| !(scale.is_finite() && scale > 0.0)) {
             return fail("attention_scale must be a positive number".to_owned());
         }
+        if !self.attention_layers.is_empty() && self.attention_layers.len() != self.n_layers {
+            return fail(format!("attention_layers names {} of {} blocks", self.attention_layers.len(), self.n_layers));
+        }
+        if self.attention_layers.contains(&Attention::Local) && self.attention_window.is_none_or(|window| window == 0) {
+            return fail("attention_layers has local attention and attention_window is missing or 0".to_owned());
+        }
+        if self.attention_layers.contains(&Attention::Local) && self.population == Population::Apart {
+            return fail("local attention counts positions, which begin anew where population is `apart`".to_owned());
+        }
         if let Some(points) = &self.points {
             if points.channels.contains(&Channel::X) && points.n_variables == 0 {
                 return fail("points.n_variables is 0".to_owned());
+            }
+            match points.kind {
+                PointEmbedding::E2e if points.n_variables > E2E_VARIABLES => {
+                    return fail(format!(
+                        "points.n_variables is {}, the embedder `e2e` has room for {E2E_VARIABLES}; take `set`",
+                        points.n_variables
+                    ));
+                }
+                PointEmbedding::E2e if points.n_queries > 0 => {
+                    return fail("points.n_queries is for the embedder `set`, this one is `e2e`".to_owned());
+                }
+                PointEmbedding::Set if points.n_queries == 0 => {
+                    return fail("points.n_queries is 0, the embedder `set` needs one at least".to_owned());
+                }
+                _ => {}
             }
             if points.channels.iter().enumerate().any(|(i, channel)| points.channels[..i].contains(channel)) {
                 return fail("points.channels names a channel twice".to_owned());
@@ -191,24 +263,67 @@ impl ModelConfig {
         Ok(())
     }
 
+    /// The attention of block `layer`.
+    pub fn attention(&self, layer: usize) -> Attention {
+        self.attention_layers.get(layer).copied().unwrap_or_default()
+    }
+
+    /// The window of the blocks with local attention; `None` if there are none.
+    pub(crate) fn local_window(&self) -> Option<usize> {
+        self.attention_window.filter(|_| self.attention_layers.contains(&Attention::Local))
+    }
+
     /// Number of trainable numbers; the output head is tied to the token embedding.
     pub fn parameter_count(&self) -> usize {
         let (c, m) = (self.d_model, self.d_mlp);
         let attention = 4 * c * c + c;
         let mlp = 2 * c * m + m + c;
         let norm = 2 * c;
-        let points = self.points.as_ref().map_or(0, |p| (p.width() + 1) * p.hidden + (p.hidden + 1) * c);
-        (self.vocab_size + self.n_positions + self.n_features) * c
-            + points
-            + self.n_layers * (attention + mlp + 2 * norm)
-            + norm
+        let block = attention + mlp + 2 * norm;
+        let points = self.points.as_ref().map_or(0, |points| {
+            let pooling = match points.kind {
+                PointEmbedding::E2e => 0,
+                PointEmbedding::Set => points.n_queries * c + norm + block,
+            };
+            (points.inputs() + 1) * points.hidden + (points.hidden + 1) * c + pooling
+        });
+        (self.vocab_size + self.n_positions + self.n_features) * c + points + self.n_layers * block + norm
     }
 }
 
 impl PointsConfig {
-    /// What the learner reads by default: variables, target and residual of the best individual.
+    /// What the learner reads by default: variables, target and residual of the best individual, embedded by `e2e`.
     pub fn learner(n_points: usize) -> Self {
-        Self { n_points, n_variables: 10, channels: vec![Channel::X, Channel::Y, Channel::BestResidual], hidden: 512 }
+        Self {
+            kind: PointEmbedding::E2e,
+            n_points,
+            n_queries: 0,
+            n_variables: E2E_VARIABLES,
+            channels: vec![Channel::X, Channel::Y, Channel::BestResidual],
+            hidden: 512,
+        }
+    }
+
+    /// The same, embedded by `set`: up to 128 points of 32 variables become 16 prefix positions.
+    pub fn set() -> Self {
+        let kind = PointEmbedding::Set;
+        Self { kind, n_queries: 16, n_variables: 32, hidden: 256, ..Self::learner(128) }
+    }
+
+    /// Prefix positions.
+    pub fn n_prefix(&self) -> usize {
+        match self.kind {
+            PointEmbedding::E2e => self.n_points,
+            PointEmbedding::Set => self.n_queries,
+        }
+    }
+
+    /// Inputs of the MLP for one point.
+    pub(crate) fn inputs(&self) -> usize {
+        match self.kind {
+            PointEmbedding::E2e => self.width(),
+            PointEmbedding::Set => self.width() * FLOAT_FEATURES,
+        }
     }
 
     /// Numbers per point: `n_variables` for [`Channel::X`] and one for each other channel.
@@ -233,7 +348,8 @@ mod tests {
 
     #[test]
     fn presets_are_valid_and_count_their_parameters() {
-        for config in [ModelConfig::micro(300), ModelConfig::tiny(300), ModelConfig::s(300)] {
+        let set = ModelConfig { points: Some(PointsConfig::set()), ..ModelConfig::micro(300) };
+        for config in [ModelConfig::micro(300), ModelConfig::tiny(300), ModelConfig::s(300), set] {
             config.validate().unwrap();
         }
         // GPT-Neo tiny as published with its 50,261 tokens, and the E2E embedder with (x, y).
@@ -253,11 +369,28 @@ mod tests {
             "model configuration: d_model 128 is not a multiple of n_heads 5"
         );
         assert_eq!(message(ModelConfig { vocab_size: 0, ..base.clone() }), "model configuration: vocab_size is 0");
-        let twice = PointsConfig { channels: vec![Channel::Y, Channel::Y], ..PointsConfig::learner(4) };
+        let layers = vec![Attention::Global, Attention::Local, Attention::Global];
+        let base = ModelConfig { population: Population::Text, ..base };
         assert_eq!(
-            message(ModelConfig { points: Some(twice), ..base }),
-            "model configuration: points.channels names a channel twice"
+            message(ModelConfig { attention_layers: layers[..2].to_vec(), attention_window: Some(4), ..base.clone() }),
+            "model configuration: attention_layers names 2 of 3 blocks"
         );
+        assert_eq!(
+            message(ModelConfig { attention_layers: layers, ..base.clone() }),
+            "model configuration: attention_layers has local attention and attention_window is missing or 0"
+        );
+        let points = |points| message(ModelConfig { points: Some(points), ..base.clone() });
+        assert_eq!(
+            points(PointsConfig { n_variables: 11, ..PointsConfig::learner(4) }),
+            "model configuration: points.n_variables is 11, the embedder `e2e` has room for 10; take `set`"
+        );
+        assert_eq!(
+            points(PointsConfig { n_queries: 0, ..PointsConfig::set() }),
+            "model configuration: points.n_queries is 0, the embedder `set` needs one at least"
+        );
+        assert!(points(PointsConfig { n_queries: 4, ..PointsConfig::learner(4) }).contains("this one is `e2e`"));
+        let twice = PointsConfig { channels: vec![Channel::Y, Channel::Y], ..PointsConfig::learner(4) };
+        assert_eq!(points(twice), "model configuration: points.channels names a channel twice");
     }
 
     #[test]
@@ -281,5 +414,13 @@ mod tests {
         assert!(
             serde_json::from_str::<ModelConfig>(&spoiled).unwrap_err().to_string().contains("unknown field `dropout`")
         );
+    }
+
+    #[test]
+    fn files_from_before_some_fields_existed_are_read() {
+        let old = r#"{"vocab_size": 300, "n_positions": 2048, "d_model": 128, "n_layers": 3, "n_heads": 4, "d_mlp": 512,
+            "points": {"n_points": 16, "n_variables": 10, "channels": ["x", "y", "best_residual"], "hidden": 512}}"#;
+        let expected = ModelConfig { population: Population::Text, ..ModelConfig::micro(300) };
+        assert_eq!(serde_json::from_str::<ModelConfig>(old).unwrap(), expected);
     }
 }

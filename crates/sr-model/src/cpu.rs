@@ -36,7 +36,8 @@ impl CpuModel {
     pub fn loss(&self, batch: &TrainBatch, pass: &mut Pass) -> Result<(f64, f64), Error> {
         batch.check(self.model.config())?;
         let embedded = batch.points.as_ref().and_then(|points| embed(&self.model, points));
-        let (rows, weight) = rows(batch, self.model.config(), embedded.as_deref(), 1.0)?;
+        let prefix = self.model.prefix(batch.points.as_ref());
+        let (rows, weight) = rows(batch, self.model.config(), &prefix, embedded.as_deref().unwrap_or_default(), 1.0)?;
         Ok((pass.loss(&self.weights, &rows), weight))
     }
 
@@ -57,12 +58,13 @@ impl CpuModel {
         // Parameters of its own, so that no other thread's graph joins this one.
         let embedder = embedder.map(|(embedder, points)| (embedder.clone().train(), points));
         let embedded = embedder.as_ref().map(|(embedder, points)| embedder.forward(&self.model, points));
-        let values = embedded.as_ref().map(|embedded| floats(embedded.clone().inner()));
-        let (rows, weight) = rows(batch, self.model.config(), values.as_deref(), total)?;
+        let values = embedded.as_ref().map(|embedded| floats(embedded.clone().inner())).unwrap_or_default();
+        let prefix = self.model.prefix(batch.points.as_ref());
+        let (rows, weight) = rows(batch, self.model.config(), &prefix, &values, total)?;
         let (loss, dprefix) = pass.gradients(&self.weights, &self.transposes, &rows, gradients);
         let mut of_embedder = GradientsParams::new();
-        if let (Some((embedder, points)), Some(embedded)) = (embedder, embedded) {
-            let padded = pad(&dprefix, points, self.model.config().d_model);
+        if let (Some((embedder, _)), Some(embedded)) = (embedder, embedded) {
+            let padded = pad(&dprefix, &prefix, self.model.config().d_model);
             let gradient = Tensor::<3>::from_data(TensorData::new(padded, embedded.dims()), &embedded.device());
             of_embedder = GradientsParams::from_grads((embedded * gradient).sum().backward(), &embedder);
         }
@@ -83,7 +85,7 @@ impl CpuModel {
 /// A CPU model's weights; `None` on another device, or where `sr-cpu` lacks something that the model has.
 pub(crate) fn weights(model: &Model) -> Option<Weights> {
     let config = model.config();
-    if model.device() != Device::flex() || model.precision() != Precision::F32 {
+    if model.device() != Device::flex() || model.precision() != Precision::F32 || config.local_window().is_some() {
         return None;
     }
     let shape = Shape {
@@ -115,25 +117,24 @@ fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.try_into_vec_as::<f32>().expect("a tensor of the CPU")
 }
 
-/// The batch without padding. `embedded` has the points of all rows, padded; weights of labels are divided by `total`,
-/// their sum is given too.
-fn rows(batch: &TrainBatch, config: &ModelConfig, embedded: Option<&[f32]>, total: f64) -> Result<(Rows, f64), Error> {
-    let (length, c) = (batch.length, config.d_model);
+/// The batch without padding. `prefix` and `embedded` have the prefix positions of all rows, `[B, P]` and `[B, P, C]`,
+/// padded; weights of labels are divided by `total`, their sum is given too.
+fn rows(
+    batch: &TrainBatch,
+    config: &ModelConfig,
+    prefix: &[bool],
+    embedded: &[f32],
+    total: f64,
+) -> Result<(Rows, f64), Error> {
+    let (length, c, n_prefix) = (batch.length, config.d_model, prefix.len() / batch.rows);
     let (mut rows, mut weight) = (Rows::default(), 0.0);
     for row in 0..batch.rows {
         let cells = row * length..(row + 1) * length;
         let segments = &batch.segments[cells.clone()];
         let n_tokens = segments.iter().position(|&segment| segment < 0).unwrap_or(length);
         let cells = cells.start..cells.start + n_tokens;
-        let n_points = match (&batch.points, embedded) {
-            (Some(points), Some(embedded)) => {
-                let mask = &points.mask[row * points.n_points..(row + 1) * points.n_points];
-                let real = mask.iter().filter(|&&real| real).count();
-                rows.prefix.extend_from_slice(&embedded[row * points.n_points * c..][..real * c]);
-                real
-            }
-            _ => 0,
-        };
+        let real = prefix[row * n_prefix..(row + 1) * n_prefix].iter().filter(|&&real| real).count();
+        rows.prefix.extend_from_slice(&embedded[row * n_prefix * c..][..real * c]);
         let first = rows.tokens.len();
         rows.tokens.extend_from_slice(&batch.tokens[cells.clone()]);
         rows.positions.extend_from_slice(&batch.positions[cells.clone()]);
@@ -147,8 +148,8 @@ fn rows(batch: &TrainBatch, config: &ModelConfig, embedded: Option<&[f32]>, tota
             }
         }
         let individuals = batch.individuals.get(cells.clone()).unwrap_or_default();
-        let runs = runs(n_points, &segments[..n_tokens], individuals, config.prefix_attention);
-        rows.rows.push(Row { prefix: n_points, tokens: n_tokens, runs });
+        let runs = runs(real, &segments[..n_tokens], individuals, config.prefix_attention);
+        rows.rows.push(Row { prefix: real, tokens: n_tokens, runs });
     }
     if rows.labels.is_empty() {
         return Err(Error::Input("a batch without labels".to_owned()));
@@ -182,12 +183,12 @@ pub(crate) fn runs(points: usize, segments: &[i32], individuals: &[i32], attenti
     runs
 }
 
-/// Gradients at real points, with zeros for the padded ones.
-fn pad(gradients: &[f32], points: &PointBatch, width: usize) -> Vec<f32> {
+/// Gradients at real prefix positions, with zeros for the padded ones.
+fn pad(gradients: &[f32], prefix: &[bool], width: usize) -> Vec<f32> {
     let mut real = gradients.chunks_exact(width);
-    let mut padded = vec![0.0; points.mask.len() * width];
-    for (out, _) in padded.chunks_exact_mut(width).zip(&points.mask).filter(|(_, real)| **real) {
-        out.copy_from_slice(real.next().expect("a gradient for each real point"));
+    let mut padded = vec![0.0; prefix.len() * width];
+    for (out, _) in padded.chunks_exact_mut(width).zip(prefix).filter(|(_, real)| **real) {
+        out.copy_from_slice(real.next().expect("a gradient for each real position"));
     }
     padded
 }
@@ -270,8 +271,10 @@ mod tests {
         for (points, segments, individuals) in cases {
             for prefix_attention in [PrefixAttention::Causal, PrefixAttention::Bidirectional] {
                 let mask = vec![true; points];
-                let layout = crate::mask::Layout { rows: 1, points: &mask, segments, individuals, prefix_attention };
-                let expected: Vec<bool> = layout.bias().iter().map(|&bias| bias == 0.0).collect();
+                let positions = &vec![0; segments.len()];
+                let layout =
+                    crate::mask::Layout { rows: 1, points: &mask, segments, individuals, positions, prefix_attention };
+                let expected: Vec<bool> = layout.bias(None).iter().map(|&bias| bias == 0.0).collect();
                 let len = points + segments.len();
                 let mut found = vec![false; len * len];
                 for run in runs(points, segments, individuals, prefix_attention) {

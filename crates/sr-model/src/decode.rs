@@ -20,10 +20,10 @@ use rayon::prelude::*;
 use sr_cpu::{Next, Pass, PromptCache, Row, Rows, Siblings, Weights};
 
 use crate::{
-    Error, Model, PointBatch, Points,
+    Error, Model, ModelConfig, PointBatch, PointEmbedding, Points,
     batch::check_ids,
     cpu,
-    mask::HIDDEN,
+    mask::{Bias, HIDDEN},
     sample::{Choice, Dead, Sampling},
 };
 
@@ -76,6 +76,16 @@ impl Prompt {
     /// Positions that it takes.
     pub fn n_positions(&self) -> usize {
         self.positions().max().map_or(0, |highest| highest as usize + 1).max(self.next_position())
+    }
+
+    /// Positions that its points become in front of it.
+    pub fn n_prefix(&self, config: &ModelConfig) -> usize {
+        let points = self.points.as_ref().zip(config.points.as_ref());
+        points.map_or(0, |(points, config)| match config.kind {
+            PointEmbedding::E2e => points.values.len() / config.width(),
+            PointEmbedding::Set if points.values.is_empty() => 0,
+            PointEmbedding::Set => config.n_queries,
+        })
     }
 
     fn check(&self, state: usize) -> Result<(), Error> {
@@ -278,7 +288,7 @@ impl Decoder {
         }
         for (shape, states) in shapes {
             let prefix =
-                if shape.has_points { self.model.config().points.as_ref().map_or(0, |p| p.n_points) } else { 0 };
+                if shape.has_points { self.model.config().points.as_ref().map_or(0, |p| p.n_prefix()) } else { 0 };
             let per_state = prefix + shape.prompt + shape.siblings * request.max_new_tokens.next_multiple_of(STEP_TILE);
             for states in states.chunks((request.max_batch_tokens / per_state).max(1)) {
                 let mut wave = Wave::prefill(self, request, shape, states)?;
@@ -301,7 +311,7 @@ impl Decoder {
         children: &mut [Vec<Growing<G>>],
     ) -> Result<(), Error> {
         let request = sampler.request;
-        let n_points = self.model.config().points.as_ref().map_or(0, |points| points.n_points);
+        let n_points = self.model.config().points.as_ref().map_or(0, |points| points.n_prefix());
         let positions = |state: usize| {
             n_points + request.prompts[state].tokens.len() + request.siblings[state] * request.max_new_tokens
         };
@@ -331,7 +341,7 @@ impl Decoder {
     fn read(&self, weights: &Weights, prompt: &Prompt, pass: &mut Pass) -> Result<PromptCache, Error> {
         let config = self.model.config();
         let points = prompt.points.as_ref().map(|points| PointBatch::pack(config, &[points])).transpose()?;
-        let n_points = points.as_ref().map_or(0, |points| points.mask.iter().filter(|&&real| real).count());
+        let n_points = self.model.prefix(points.as_ref()).iter().filter(|&&real| real).count();
         let embedded = points.as_ref().and_then(|points| cpu::embed(&self.model, points)).unwrap_or_default();
         let (segments, individuals) = (vec![0; prompt.tokens.len()], prompt.individual_numbers().collect::<Vec<_>>());
         let runs = cpu::runs(n_points, &segments, &individuals, config.prefix_attention);
@@ -479,6 +489,8 @@ struct Wave<'a> {
     siblings: usize,
     /// `P`.
     prompt_keys: usize,
+    /// How many of the prompt keys are points.
+    prefix: usize,
     /// Keys and values of each block, `[S, H, P + K·steps, C/H]`: the prompt, then for each step its K siblings.
     caches: Vec<(Tensor<4>, Tensor<4>)>,
     /// `[S, 1, K, P + K·steps]`.
@@ -512,26 +524,26 @@ impl<'a> Wave<'a> {
         let points: Vec<&Points> = states.iter().filter_map(|&state| request.prompts[state].points.as_ref()).collect();
         let points = if points.is_empty() { None } else { Some(PointBatch::pack(model.config(), &points)?) };
 
-        let embedded = model.embed_tokens(tokens, positions, vec![], [s, t]);
-        let (mut x, bias) = model.with_prefix(embedded, points.as_ref(), &segments, &individuals);
+        let embedded = model.embed_tokens(tokens, positions.clone(), vec![], [s, t]);
+        let (mut x, bias) = model.with_prefix(embedded, points.as_ref(), &positions, &segments, &individuals);
         let blocks = model.blocks();
         let mut caches = Vec::with_capacity(blocks.len());
         for (i, block) in blocks.iter().enumerate() {
             let (q, k, v) = block.heads(model, x.clone());
             // Of the last block only keys and values are wanted.
             if i + 1 < blocks.len() {
-                let context = model.attend(q, k.clone(), v.clone(), bias.clone());
+                let context = model.attend(q, k.clone(), v.clone(), bias.of(model.config().attention(i)));
                 x = block.finish(model, x, context);
             }
             caches.push((k, v));
         }
 
-        let n = points.as_ref().map_or(0, |points| points.n_points);
+        let prefix = model.prefix(points.as_ref());
+        let n = prefix.len() / s;
         let prompt_keys = n + t;
-        let real_point = |row: usize, i: usize| points.as_ref().is_some_and(|points| points.mask[row * n + i]);
         let mut visible = Vec::with_capacity(s * prompt_keys);
         for row in 0..s {
-            visible.extend((0..n).map(|i| if real_point(row, i) { 0.0 } else { HIDDEN }));
+            visible.extend(prefix[row * n..(row + 1) * n].iter().map(|&real| if real { 0.0 } else { HIDDEN }));
             visible.extend(
                 segments[row * t..(row + 1) * t].iter().map(|&segment| if segment == 0 { 0.0 } else { HIDDEN }),
             );
@@ -544,6 +556,7 @@ impl<'a> Wave<'a> {
             states: states.to_vec(),
             siblings: k,
             prompt_keys,
+            prefix: n,
             caches,
             bias,
             last: vec![request.start_token; s * k],
@@ -572,17 +585,35 @@ impl<'a> Wave<'a> {
         let own = Tensor::<4>::from_data(TensorData::new(own, [1, 1, k, k]), &model.device()).expand([s, 1, k, k]);
         self.bias.inplace(|bias| bias.slice_assign([0..s, 0..1, 0..k, slots.clone()], own));
 
-        for (block, (keys, values)) in model.blocks().iter().zip(&mut self.caches) {
+        let local = model.config().local_window().map(|window| self.bias.clone() + self.outside(window, step));
+        let bias = Bias { global: self.bias.clone(), local };
+        for (i, (block, (keys, values))) in model.blocks().iter().zip(&mut self.caches).enumerate() {
             let (q, key, value) = block.heads(model, x.clone());
             let [_, h, _, d] = key.dims();
             // In place as long as nobody else holds the cache, which is why it is cloned for the attention only.
             keys.inplace(|keys| keys.slice_assign([0..s, 0..h, slots.clone(), 0..d], key));
             values.inplace(|values| values.slice_assign([0..s, 0..h, slots.clone(), 0..d], value));
-            let context = model.attend(q, keys.clone(), values.clone(), self.bias.clone());
+            let context = model.attend(q, keys.clone(), values.clone(), bias.of(model.config().attention(i)));
             x = block.finish(model, x, context);
         }
         let logits = model.product(model.final_norm(x), self.decoder.head.clone());
         logits.try_into_vec_as::<f32>().map_err(|error| Error::Read(error.to_string()))
+    }
+
+    /// Hides the keys that local attention cannot see at `step`, `[S, 1, 1, P + K·steps]`: all siblings of a state stand at
+    /// one position, and each slot of the cache has one too.
+    fn outside(&self, window: usize, step: usize) -> Tensor<4> {
+        let (s, keys) = (self.states.len(), self.bias.dims()[3]);
+        let mut hidden = vec![0.0; s * keys];
+        for (row, &state) in hidden.chunks_mut(keys).zip(&self.states) {
+            let (prompt, children) = row.split_at_mut(self.prompt_keys);
+            let prompt = &mut prompt[self.prefix..];
+            let length = self.request.prompts[state].tokens.len();
+            let first_seen = (length + step + 1).saturating_sub(window);
+            prompt[..first_seen.min(length)].fill(HIDDEN);
+            children[..first_seen.saturating_sub(length) * self.siblings].fill(HIDDEN);
+        }
+        Tensor::from_data(TensorData::new(hidden, [s, 1, 1, keys]), &self.decoder.model.device())
     }
 
     /// Adds room for [`STEP_TILE`] more steps.
@@ -650,10 +681,10 @@ impl<'a> Wave<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Channel, DeviceKind, IGNORE, ModelConfig, PointsConfig, TrainBatch, open};
+    use crate::{Attention, Channel, DeviceKind, IGNORE, ModelConfig, PointsConfig, Population, TrainBatch, open};
 
-    fn model() -> Model {
-        let points = PointsConfig { n_points: 3, n_variables: 1, channels: vec![Channel::X, Channel::Y], hidden: 8 };
+    fn model(attention_layers: &[Attention], points: PointsConfig) -> Model {
+        let points = PointsConfig { n_variables: 1, channels: vec![Channel::X, Channel::Y], hidden: 8, ..points };
         let config = ModelConfig {
             n_positions: 96,
             n_features: 5,
@@ -662,6 +693,9 @@ mod tests {
             n_heads: 2,
             d_mlp: 32,
             points: Some(points),
+            attention_window: Some(5),
+            attention_layers: attention_layers.to_vec(),
+            population: Population::Text,
             ..ModelConfig::micro(24)
         };
         // Logits of fresh weights are nearly flat; scaled up, a wrong position or mask shows.
@@ -686,52 +720,59 @@ mod tests {
 
     #[test]
     fn cached_logits_equal_the_plain_forward_pass() {
-        let model = model();
-        let decoder = Decoder::reference(&model);
-        for points in [None, Some(Points { values: vec![0.5, -1.0, 2.0, 1.5] })] {
-            let tokens = (0..37).map(|i| (i * 7 + 3) % 24).collect();
-            let prompts = [Prompt { tokens, points, ..Prompt::default() }];
-            let request = DecodeRequest { feature, ..DecodeRequest::new(&prompts, &[5], 1, 0) };
-            let mut wave = Wave::prefill(&decoder, &request, Shape::of(&prompts[0], 5), &[0]).unwrap();
-            let mut written: Vec<Vec<i32>> = vec![vec![1]; 5];
-            for step in 0..11 {
-                let logits = wave.advance(step).unwrap();
-                for sibling in 0..5 {
-                    let tokens: Vec<i32> = prompts[0].tokens.iter().chain(&written[sibling]).copied().collect();
-                    let n = tokens.len();
-                    let batch = TrainBatch {
-                        rows: 1,
-                        length: n,
-                        tokens,
-                        positions: (0..n as i32).collect(),
-                        features: (0..n)
-                            .map(|i| if i < 37 { 0 } else { feature(&written[sibling][1..=i - 37]) })
-                            .collect(),
-                        segments: vec![0; n],
-                        individuals: vec![],
-                        labels: vec![IGNORE; n],
-                        weights: vec![0.0; n],
-                        points: prompts[0].points.as_ref().map(|p| PointBatch::pack(model.config(), &[p]).unwrap()),
-                    };
-                    let plain: Vec<f32> = model.forward(&batch).unwrap().narrow(1, n - 1, 1).try_into_vec_as().unwrap();
-                    for (cached, plain) in logits[sibling * 24..].iter().zip(&plain) {
-                        assert!(
-                            (cached - plain).abs() < 1e-4 * plain.abs().max(1.0),
-                            "step {step} sibling {sibling}: {cached} {plain}"
-                        );
-                    }
-                    let next = ((sibling * 5 + step * 11) % 24) as i32;
-                    written[sibling].push(next);
-                    wave.last[sibling] = next;
-                    wave.features[sibling] = feature(&written[sibling][1..]);
+        for layers in [&[][..], &[Attention::Local, Attention::Global], &[Attention::Global, Attention::Local]] {
+            let points = Points { values: vec![0.5, -1.0, 2.0, 1.5] };
+            let model = model(layers, PointsConfig::learner(3));
+            cached_equals_plain(&model, None);
+            cached_equals_plain(&model, Some(points));
+        }
+        let set = model(&[Attention::Local, Attention::Global], PointsConfig { n_queries: 3, ..PointsConfig::set() });
+        for n_points in [0, 1, 50] {
+            cached_equals_plain(&set, Some(Points { values: (0..2 * n_points).map(|i| i as f32 - 7.0).collect() }));
+        }
+    }
+
+    fn cached_equals_plain(model: &Model, points: Option<Points>) {
+        let decoder = Decoder::reference(model);
+        let prompts = [Prompt { tokens: (0..37).map(|i| (i * 7 + 3) % 24).collect(), points, ..Prompt::default() }];
+        let request = DecodeRequest { feature, ..DecodeRequest::new(&prompts, &[5], 1, 0) };
+        let mut wave = Wave::prefill(&decoder, &request, Shape::of(&prompts[0], 5), &[0]).unwrap();
+        let mut written: Vec<Vec<i32>> = vec![vec![1]; 5];
+        for step in 0..11 {
+            let logits = wave.advance(step).unwrap();
+            for sibling in 0..5 {
+                let tokens: Vec<i32> = prompts[0].tokens.iter().chain(&written[sibling]).copied().collect();
+                let n = tokens.len();
+                let batch = TrainBatch {
+                    rows: 1,
+                    length: n,
+                    tokens,
+                    positions: (0..n as i32).collect(),
+                    features: (0..n).map(|i| if i < 37 { 0 } else { feature(&written[sibling][1..=i - 37]) }).collect(),
+                    segments: vec![0; n],
+                    individuals: vec![],
+                    labels: vec![IGNORE; n],
+                    weights: vec![0.0; n],
+                    points: prompts[0].points.as_ref().map(|p| PointBatch::pack(model.config(), &[p]).unwrap()),
+                };
+                let plain: Vec<f32> = model.forward(&batch).unwrap().narrow(1, n - 1, 1).try_into_vec_as().unwrap();
+                for (cached, plain) in logits[sibling * 24..].iter().zip(&plain) {
+                    assert!(
+                        (cached - plain).abs() < 1e-4 * plain.abs().max(1.0),
+                        "step {step} sibling {sibling}: {cached} {plain}"
+                    );
                 }
+                let next = ((sibling * 5 + step * 11) % 24) as i32;
+                written[sibling].push(next);
+                wave.last[sibling] = next;
+                wave.features[sibling] = feature(&written[sibling][1..]);
             }
         }
     }
 
     #[test]
     fn keeping_some_rows_changes_nothing_for_them() {
-        let model = model();
+        let model = model(&[Attention::Global, Attention::Local], PointsConfig::learner(3));
         let decoder = Decoder::reference(&model);
         let prompts: Vec<Prompt> = (1..4).map(|i| Prompt { tokens: vec![i; 5], ..Prompt::default() }).collect();
         let request = DecodeRequest::new(&prompts, &[2, 2, 2], 1, 0);

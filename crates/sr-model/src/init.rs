@@ -14,22 +14,26 @@ pub(crate) struct Initialiser<'a> {
     seed: Option<u64>,
     device: &'a Device,
     made: u64,
+    /// Whether matrices get the standard deviation 1/√inputs, which keeps the variance of what they multiply (LeCun et
+    /// al., 1998), instead of GPT-Neo's.
+    pub(crate) keep_variance: bool,
 }
 
 impl<'a> Initialiser<'a> {
     pub(crate) fn seeded(seed: u64, device: &'a Device) -> Self {
-        Self { seed: Some(seed), device, made: 0 }
+        Self { seed: Some(seed), device, made: 0, keep_variance: false }
     }
 
     /// All weights zero: a frame to load a checkpoint into.
     pub(crate) fn frame(device: &'a Device) -> Self {
-        Self { seed: None, device, made: 0 }
+        Self { seed: None, device, made: 0, keep_variance: false }
     }
 
     pub(crate) fn normal(&mut self, shape: [usize; 2]) -> Param<Tensor<2>> {
         let len = shape[0] * shape[1];
+        let deviation = if self.keep_variance { (shape[0] as f64).sqrt().recip() } else { STANDARD_DEVIATION };
         let values = match self.seed {
-            Some(seed) => normals(seed, self.made, len),
+            Some(seed) => normals(seed, self.made, len, deviation),
             None => vec![0.0; len],
         };
         self.param(TensorData::new(values, shape))
@@ -48,7 +52,7 @@ impl<'a> Initialiser<'a> {
 }
 
 /// `len` normal numbers of stream `stream`, by Box–Muller from SplitMix64 (Steele, Lea & Flood, 2014).
-fn normals(seed: u64, stream: u64, len: usize) -> Vec<f32> {
+fn normals(seed: u64, stream: u64, len: usize, deviation: f64) -> Vec<f32> {
     let mut state = mix(seed ^ mix(stream.wrapping_mul(GOLDEN)));
     let mut uniform = move || {
         state = state.wrapping_add(GOLDEN);
@@ -57,7 +61,7 @@ fn normals(seed: u64, stream: u64, len: usize) -> Vec<f32> {
     };
     let mut values = Vec::with_capacity(len + 1);
     while values.len() < len {
-        let radius = STANDARD_DEVIATION * (-2.0 * uniform().ln()).sqrt();
+        let radius = deviation * (-2.0 * uniform().ln()).sqrt();
         let (sin, cos) = (std::f64::consts::TAU * uniform()).sin_cos();
         values.extend([(radius * cos) as f32, (radius * sin) as f32]);
     }
@@ -79,6 +83,7 @@ mod tests {
 
     #[test]
     fn normals_have_the_wanted_moments_and_independent_streams() {
+        let normals = |seed, stream, len| normals(seed, stream, len, STANDARD_DEVIATION);
         let values = normals(7, 0, 20_001);
         let n = values.len() as f64;
         let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;

@@ -2,8 +2,9 @@
 //!
 //! [`Model`] is a GPT-Neo-style decoder (Black et al., 2021): token ids in, logits out. It trains on rows in which one
 //! prompt is shared by many targets ([`TrainBatch`], [`Model::loss`]) and decodes many siblings per prompt with a
-//! key/value cache ([`Decoder`]). Data points `(x, y, …)` enter as *prefix* positions through a small embedder
-//! ([`PointsConfig`]). A trained model is a folder ([`Checkpoint`]).
+//! key/value cache ([`Decoder`]). Data points `(x, y, …)` enter as *prefix* positions through one of two
+//! embedders ([`PointsConfig`]). A trained model is a folder ([`Checkpoint`]);
+//! GPT-Neo weights of the `transformers` library can be read too ([`load_gpt_neo`]).
 //!
 //! ```
 //! use sr_model::{DecodeRequest, Decoder, DeviceKind, Model, ModelConfig, Prompt, open};
@@ -30,17 +31,22 @@ mod cpu;
 mod decode;
 mod device;
 mod error;
+mod gpt_neo;
 mod init;
 mod mask;
 mod model;
+mod points;
 mod sample;
 
 pub use batch::{IGNORE, PointBatch, Points, TrainBatch};
 pub use checkpoint::Checkpoint;
-pub use config::{Activation, Channel, ModelConfig, PointsConfig, Population, PrefixAttention};
+pub use config::{
+    Activation, Attention, Channel, ModelConfig, PointEmbedding, PointsConfig, Population, PrefixAttention,
+};
 pub use cpu::CpuModel;
 pub use decode::{DecodeRequest, Decoder, Free, Grammar, Prompt, Sample, Uniform};
 pub use device::{DeviceKind, open};
 pub use error::Error;
+pub use gpt_neo::load_gpt_neo;
 pub use model::{Loss, Model, Precision};
 pub use sr_cpu::Pass;

@@ -1,10 +1,30 @@
 //! Who may attend to whom, as numbers added to attention scores.
 
-use crate::PrefixAttention;
+use burn::tensor::Tensor;
+
+use crate::{Attention, PrefixAttention};
 
 /// Added to the score of a key that must not be seen. Softmax is safe with −∞ because every query sees at least itself, and
 /// `exp` is faster on it than on a large negative number, which takes libm's underflow path.
 pub(crate) const HIDDEN: f32 = f32::NEG_INFINITY;
+
+/// What is added to the scores of the blocks, `[B, 1, Q, K]` each.
+#[derive(Debug, Clone)]
+pub(crate) struct Bias {
+    pub(crate) global: Tensor<4>,
+    /// There if the model has blocks with local attention.
+    pub(crate) local: Option<Tensor<4>>,
+}
+
+impl Bias {
+    /// For a block with this kind of attention.
+    pub(crate) fn of(&self, attention: Attention) -> Tensor<4> {
+        match (attention, &self.local) {
+            (Attention::Local, Some(local)) => local.clone(),
+            _ => self.global.clone(),
+        }
+    }
+}
 
 /// The layout of rows `[B, N + T]`.
 pub(crate) struct Layout<'a> {
@@ -15,6 +35,8 @@ pub(crate) struct Layout<'a> {
     pub(crate) segments: &'a [i32],
     /// `[B, T]` as there, or empty.
     pub(crate) individuals: &'a [i32],
+    /// `[B, T]` as in [`TrainBatch`](crate::TrainBatch).
+    pub(crate) positions: &'a [i32],
     pub(crate) prefix_attention: PrefixAttention,
 }
 
@@ -22,8 +44,10 @@ impl Layout<'_> {
     /// `[B, 1, L, L]` row-major, entry (i, j) for query i and key j: 0 or [`HIDDEN`].
     ///
     /// A point sees real points (those before it and itself, if causal). A token sees real points, and the tokens up to
-    /// itself that belong to the prompt or to its own target; one of an individual sees no other individual. Padding sees itself, so that every query has a live key.
-    pub(crate) fn bias(&self) -> Vec<f32> {
+    /// itself that belong to the prompt or to its own target, of which one of an individual sees no other individual's;
+    /// with a window, those of the last `window` positions only. Padding sees itself, so that every query has a live key.
+    pub(crate) fn bias(&self, window: Option<usize>) -> Vec<f32> {
+        let near = |distance: i32| window.is_none_or(|window| (distance as usize) < window);
         let n = self.points.len() / self.rows;
         let t = self.segments.len() / self.rows;
         let l = n + t;
@@ -32,6 +56,7 @@ impl Layout<'_> {
             let points = &self.points[row * n..(row + 1) * n];
             let segments = &self.segments[row * t..(row + 1) * t];
             let individual = |i: usize| self.individuals.get(row * t + i).copied().unwrap_or(0);
+            let positions = &self.positions[row * t..(row + 1) * t];
             for (i, keys) in cells.chunks_exact_mut(l).enumerate() {
                 keys[i] = 0.0;
                 let (to_points, to_tokens) = keys.split_at_mut(n);
@@ -49,7 +74,8 @@ impl Layout<'_> {
                     let own = individual(i);
                     for (j, key) in to_tokens[..=i].iter_mut().enumerate() {
                         let of_prompt = segments[j] == 0 && (own == 0 || individual(j) == 0);
-                        if of_prompt || (segments[j] == segments[i] && individual(j) == own) {
+                        let is_seen = of_prompt || (segments[j] == segments[i] && individual(j) == own);
+                        if is_seen && near(positions[i] - positions[j]) {
                             *key = 0.0;
                         }
                     }
@@ -65,11 +91,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn picture(prefix_attention: PrefixAttention) -> String {
-        let segments = &[0, 0, 1, 1, 2, -1];
-        let points = &[true, true, false];
-        let layout = Layout { rows: 1, points, segments, individuals: &[], prefix_attention };
-        let bias = layout.bias();
+    fn picture(prefix_attention: PrefixAttention, window: Option<usize>) -> String {
+        let layout = Layout {
+            rows: 1,
+            points: &[true, true, false],
+            segments: &[0, 0, 1, 1, 2, -1],
+            individuals: &[],
+            positions: &[0, 1, 2, 3, 2, 0],
+            prefix_attention,
+        };
+        let bias = layout.bias(window);
         let line = |keys: &[f32]| keys.iter().map(|&b| if b == 0.0 { 'x' } else { '.' }).collect::<String>();
         bias.chunks(9).map(line).collect::<Vec<_>>().join("\n")
     }
@@ -86,15 +117,32 @@ xx.xxx...
 xx.xxxx..
 xx.xx..x.
 ........x";
-        assert_eq!(picture(PrefixAttention::Bidirectional), expected);
-        assert_eq!(picture(PrefixAttention::Causal), expected.replacen("xx", "x.", 1));
+        assert_eq!(picture(PrefixAttention::Bidirectional, None), expected);
+        assert_eq!(picture(PrefixAttention::Bidirectional, Some(4)), expected);
+        assert_eq!(picture(PrefixAttention::Causal, None), expected.replacen("xx", "x.", 1));
+    }
+
+    #[test]
+    fn a_window_counts_positions_and_leaves_points_alone() {
+        let expected = "\
+xx.......
+xx.......
+..x......
+xx.x.....
+xx.xx....
+xx..xx...
+xx...xx..
+xx..x..x.
+........x";
+        assert_eq!(picture(PrefixAttention::Bidirectional, Some(2)), expected);
     }
 
     #[test]
     fn individuals_see_the_context_and_themselves() {
         let (segments, individuals) = (&[0, 0, 0, 0, 0, 1, 1], &[0, 1, 1, 2, 0, 0, 0]);
         let prefix_attention = PrefixAttention::Causal;
-        let bias = Layout { rows: 1, points: &[], segments, individuals, prefix_attention }.bias();
+        let positions = &[0, 1, 2, 1, 1, 2, 3];
+        let bias = Layout { rows: 1, points: &[], segments, individuals, positions, prefix_attention }.bias(None);
         let line = |keys: &[f32]| keys.iter().map(|&b| if b == 0.0 { 'x' } else { '.' }).collect::<String>();
         let lines: Vec<String> = bias.chunks(7).map(line).collect();
         assert_eq!(lines, ["x......", "xx.....", "xxx....", "x..x...", "xxxxx..", "xxxxxx.", "xxxxxxx"]);
@@ -106,10 +154,13 @@ xx.xx..x.
             points in prop::collection::vec(any::<bool>(), 0..5),
             segments in prop::collection::vec(-1i32..4, 1..9),
             causal in any::<bool>(),
+            window in prop::option::of(1usize..4),
         ) {
             let prefix_attention = if causal { PrefixAttention::Causal } else { PrefixAttention::Bidirectional };
             let (n, l) = (points.len(), points.len() + segments.len());
-            let bias = Layout { rows: 1, points: &points, segments: &segments, individuals: &[], prefix_attention }.bias();
+            let positions: Vec<i32> = (0..segments.len() as i32).collect();
+            let (points, segments, positions) = (&points[..], &segments[..], &positions[..]);
+            let bias = Layout { rows: 1, points, segments, individuals: &[], positions, prefix_attention }.bias(window);
             for i in 0..l {
                 prop_assert_eq!(bias[i * l + i], 0.0);
                 for j in (i + 1).max(n)..l {

@@ -9,11 +9,16 @@ use burn::{
     },
 };
 
-use crate::{Activation, Error, ModelConfig, PointBatch, TrainBatch, init::Initialiser, mask::Layout};
+use crate::{
+    Activation, Error, ModelConfig, PointBatch, TrainBatch,
+    init::Initialiser,
+    mask::{Bias, Layout},
+    points::PointEmbedder,
+};
 
 /// A GPT-Neo-style causal decoder with an optional prefix of embedded points.
 ///
-/// Learned token positions, pre-LayerNorm blocks, query/key/value projections without bias, output head tied to the token
+/// Learned token positions, pre-LayerNorm blocks with global or local attention, query/key/value projections without bias, output head tied to the token
 /// embedding. It trains where its weights live on an autodiff device ([`Device::autodiff`]); [`Module::valid`] gives the
 /// copy to decode with.
 #[derive(Module, Debug)]
@@ -52,7 +57,8 @@ pub struct Loss {
 }
 
 impl Model {
-    /// A new model. Weights are normal with standard deviation 0.02, biases 0; equal seeds give equal bytes.
+    /// A new model. Weights are normal with standard deviation 0.02, those of a `set` embedder's matrices with 1/√inputs;
+    /// biases are 0. Equal seeds give equal bytes.
     ///
     /// # Errors
     /// [`Error::Config`] as [`ModelConfig::validate`].
@@ -71,10 +77,7 @@ impl Model {
             token_embedding: init.normal([config.vocab_size, c]),
             position_embedding: init.normal([config.n_positions, c]),
             feature_embedding: (config.n_features > 0).then(|| init.normal([config.n_features, c])),
-            point_embedder: config.points.as_ref().map(|points| PointEmbedder {
-                up: Projection::new(init, points.width(), points.hidden, true),
-                down: Projection::new(init, points.hidden, c, true),
-            }),
+            point_embedder: config.points.as_ref().map(|points| PointEmbedder::new(init, config, points)),
             blocks: (0..config.n_layers).map(|_| Block::new(init, config)).collect(),
             final_norm: Norm::new(init, config),
             config: config.clone(),
@@ -137,10 +140,11 @@ impl Model {
     fn hidden(&self, batch: &TrainBatch) -> Tensor<3> {
         let shape = [batch.rows, batch.length];
         let tokens = self.embed_tokens(batch.tokens.clone(), batch.positions.clone(), batch.features.clone(), shape);
-        let (mut x, bias) = self.with_prefix(tokens, batch.points.as_ref(), &batch.segments, &batch.individuals);
-        for block in &self.blocks {
+        let (mut x, bias) =
+            self.with_prefix(tokens, batch.points.as_ref(), &batch.positions, &batch.segments, &batch.individuals);
+        for (layer, block) in self.blocks.iter().enumerate() {
             let (q, k, v) = block.heads(self, x.clone());
-            let context = self.attend(q, k, v, bias.clone());
+            let context = self.attend(q, k, v, bias.of(self.config.attention(layer)));
             x = block.finish(self, x, context);
         }
         let prefix = x.dims()[1] - batch.length;
@@ -166,27 +170,33 @@ impl Model {
         sum.reshape([rows, length, self.config.d_model])
     }
 
-    /// Puts embedded points before embedded tokens: `[B, L, C]` and the bias `[B, 1, L, L]`.
+    /// Puts embedded points before embedded tokens: `[B, L, C]` and the biases `[B, 1, L, L]`.
     pub(crate) fn with_prefix(
         &self,
         tokens: Tensor<3>,
         points: Option<&PointBatch>,
+        positions: &[i32],
         segments: &[i32],
         individuals: &[i32],
-    ) -> (Tensor<3>, Tensor<4>) {
+    ) -> (Tensor<3>, Bias) {
         let device = self.device();
         let [rows, length, _] = tokens.dims();
-        let points = self.point_embedder.as_ref().zip(points);
-        let mask = points.map_or(&[][..], |(_, points)| &points.mask);
+        let prefix = self.prefix(points);
         let prefix_attention = self.config.prefix_attention;
-        let layout = Layout { rows, points: mask, segments, individuals, prefix_attention };
-        let l = length + mask.len() / rows;
-        let bias = Tensor::from_data(TensorData::new(layout.bias(), [rows, 1, l, l]), &device);
-        let x = match points {
+        let layout = Layout { rows, points: &prefix, segments, individuals, positions, prefix_attention };
+        let l = length + prefix.len() / rows;
+        let bias = |window| Tensor::from_data(TensorData::new(layout.bias(window), [rows, 1, l, l]), &device);
+        let bias = Bias { global: bias(None), local: self.config.local_window().map(|window| bias(Some(window))) };
+        let x = match self.point_embedder.as_ref().zip(points) {
             Some((embedder, points)) => Tensor::cat(vec![embedder.forward(self, points), tokens], 1),
             None => tokens,
         };
         (x, bias)
+    }
+
+    /// `[B, P]`, true for the prefix positions that tokens may see; empty without points.
+    pub(crate) fn prefix(&self, points: Option<&PointBatch>) -> Vec<bool> {
+        self.config.points.as_ref().zip(points).map_or(Vec::new(), |(config, points)| points.prefix(config))
     }
 
     /// Attention of queries `[B, H, Q, D]` over keys and values `[B, H, K, D]` with bias `[B, 1, Q, K]`.
@@ -253,13 +263,13 @@ impl Model {
 
 /// A matrix `[in, out]` and perhaps a bias `[out]`.
 #[derive(Module, Debug)]
-struct Projection {
+pub(crate) struct Projection {
     weight: Param<Tensor<2>>,
     bias: Option<Param<Tensor<1>>>,
 }
 
 impl Projection {
-    fn new(init: &mut Initialiser<'_>, inputs: usize, outputs: usize, bias: bool) -> Self {
+    pub(crate) fn new(init: &mut Initialiser<'_>, inputs: usize, outputs: usize, bias: bool) -> Self {
         Self { weight: init.normal([inputs, outputs]), bias: bias.then(|| init.constant(0.0, outputs)) }
     }
 
@@ -267,7 +277,7 @@ impl Projection {
     ///
     /// Training multiplies all rows at once. Inference multiplies row by row of the batch, so that on a CPU each row's
     /// result comes from the same kernel call whatever stands beside it.
-    fn forward(&self, model: &Model, x: Tensor<3>) -> Tensor<3> {
+    pub(crate) fn forward(&self, model: &Model, x: Tensor<3>) -> Tensor<3> {
         let weight = self.weight.val();
         let [rows, length, inputs] = x.dims();
         let y = if weight.is_autodiff() {
@@ -284,22 +294,7 @@ impl Projection {
 }
 
 #[derive(Module, Debug)]
-pub(crate) struct PointEmbedder {
-    up: Projection,
-    down: Projection,
-}
-
-impl PointEmbedder {
-    /// Prefix positions `[B, N, C]`.
-    pub(crate) fn forward(&self, model: &Model, points: &PointBatch) -> Tensor<3> {
-        let values = TensorData::new(points.values.clone(), [points.rows, points.n_points, points.width]);
-        let values = Tensor::<3>::from_data(values, &self.up.weight.val().device());
-        self.down.forward(model, activation::relu(self.up.forward(model, values)))
-    }
-}
-
-#[derive(Module, Debug)]
-struct Norm {
+pub(crate) struct Norm {
     gamma: Param<Tensor<1>>,
     beta: Param<Tensor<1>>,
     #[module(skip)]
@@ -307,7 +302,7 @@ struct Norm {
 }
 
 impl Norm {
-    fn new(init: &mut Initialiser<'_>, config: &ModelConfig) -> Self {
+    pub(crate) fn new(init: &mut Initialiser<'_>, config: &ModelConfig) -> Self {
         Self {
             gamma: init.constant(1.0, config.d_model),
             beta: init.constant(0.0, config.d_model),
@@ -315,7 +310,7 @@ impl Norm {
         }
     }
 
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+    pub(crate) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         layer_norm(x, self.gamma.val(), Some(self.beta.val()), self.epsilon)
     }
 }
@@ -334,7 +329,7 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    fn new(init: &mut Initialiser<'_>, config: &ModelConfig) -> Self {
+    pub(crate) fn new(init: &mut Initialiser<'_>, config: &ModelConfig) -> Self {
         let (c, m) = (config.d_model, config.d_mlp);
         Self {
             attention_norm: Norm::new(init, config),
@@ -350,13 +345,19 @@ impl Block {
 
     /// Queries, keys and values of `[B, L, C]`, each `[B, H, L, C/H]`.
     pub(crate) fn heads(&self, model: &Model, x: Tensor<3>) -> (Tensor<4>, Tensor<4>, Tensor<4>) {
-        let [rows, length, c] = x.dims();
-        let heads = model.config.n_heads;
         let x = self.attention_norm.forward(x);
-        let split = |x: Tensor<3>| x.reshape([rows, length, heads, c / heads]).swap_dims(1, 2);
-        let (q, k, v) =
-            (self.query.forward(model, x.clone()), self.key.forward(model, x.clone()), self.value.forward(model, x));
-        (split(q), split(k), split(v))
+        let part = |projection: &Projection| split(model, projection.forward(model, x.clone()));
+        (part(&self.query), part(&self.key), part(&self.value))
+    }
+
+    /// The block as cross-attention: `x` `[B, Q, C]` reads `from` `[B, N, C]`, which is normed already, with the bias
+    /// `[B, 1, Q, N]`.
+    pub(crate) fn read(&self, model: &Model, x: Tensor<3>, from: Tensor<3>, bias: Tensor<4>) -> Tensor<3> {
+        let queries = split(model, self.query.forward(model, self.attention_norm.forward(x.clone())));
+        let keys = split(model, self.key.forward(model, from.clone()));
+        let values = split(model, self.value.forward(model, from));
+        let context = model.attend(queries, keys, values, bias);
+        self.finish(model, x, context)
     }
 
     /// The rest of the block after attention: `x` `[B, L, C]`, `context` `[B, H, L, C/H]`.
@@ -370,6 +371,13 @@ impl Block {
         };
         x + self.down.forward(model, hidden)
     }
+}
+
+/// `[B, L, C]` to heads, `[B, H, L, C/H]`.
+fn split(model: &Model, x: Tensor<3>) -> Tensor<4> {
+    let [rows, length, c] = x.dims();
+    let heads = model.config.n_heads;
+    x.reshape([rows, length, heads, c / heads]).swap_dims(1, 2)
 }
 
 /// Token ids, positions or indices on the device, `[len]`.

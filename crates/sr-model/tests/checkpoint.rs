@@ -13,7 +13,11 @@ fn device() -> Device {
 }
 
 fn checkpoint(seed: u64) -> Checkpoint {
-    let points = PointsConfig { n_variables: 1, hidden: 4, ..PointsConfig::learner(2) };
+    checkpoint_with(PointsConfig::learner(2), seed)
+}
+
+fn checkpoint_with(points: PointsConfig, seed: u64) -> Checkpoint {
+    let points = PointsConfig { n_variables: 1, hidden: 4, ..points };
     let config = ModelConfig {
         n_positions: 16,
         d_model: 8,
@@ -47,9 +51,14 @@ fn weights(model: &Model) -> Weights {
 
 #[test]
 fn saving_and_loading_keeps_every_bit_and_id() {
+    for points in [PointsConfig::learner(2), PointsConfig { n_queries: 3, ..PointsConfig::set() }] {
+        is_kept(&checkpoint_with(points, 1));
+    }
+}
+
+fn is_kept(saved: &Checkpoint) {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("best");
-    let saved = checkpoint(1);
     saved.save(&dir).unwrap();
     let loaded = Checkpoint::load(&dir, &device().autodiff()).unwrap();
     assert_eq!(weights(&loaded.model), weights(&saved.model));

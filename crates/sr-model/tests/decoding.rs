@@ -9,7 +9,11 @@ const START: i32 = 1;
 const EOS: i32 = 0;
 
 fn model() -> Model {
-    let points = PointsConfig { n_points: 4, n_variables: 1, channels: vec![Channel::X, Channel::Y], hidden: 8 };
+    model_with(PointsConfig::learner(4))
+}
+
+fn model_with(points: PointsConfig) -> Model {
+    let points = PointsConfig { n_variables: 1, channels: vec![Channel::X, Channel::Y], hidden: 8, ..points };
     let config = ModelConfig {
         n_positions: 128,
         n_features: 7,
@@ -61,7 +65,11 @@ fn decode_all(decoder: &Decoder, max_batch_tokens: usize) -> Vec<Vec<Sample>> {
 
 #[test]
 fn children_do_not_depend_on_what_is_decoded_beside_them() {
-    decoders().iter().for_each(check_independence);
+    for points in [PointsConfig::learner(4), PointsConfig { n_queries: 5, ..PointsConfig::set() }] {
+        let model = model_with(points);
+        check_independence(&Decoder::new(&model));
+        check_independence(&Decoder::reference(&model));
+    }
 }
 
 fn check_independence(decoder: &Decoder) {

@@ -6,12 +6,13 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use sr_model::{
-    Activation, Channel, CpuModel, DeviceKind, IGNORE, Model, ModelConfig, Pass, PointBatch, Points, PointsConfig,
-    Precision, PrefixAttention, TrainBatch, open,
+    Activation, Attention, Channel, CpuModel, DeviceKind, IGNORE, Model, ModelConfig, Pass, PointBatch, PointEmbedding,
+    Points, PointsConfig, Population, Precision, PrefixAttention, TrainBatch, open,
 };
 
 fn config() -> ModelConfig {
-    let points = PointsConfig { n_points: 4, n_variables: 2, channels: vec![Channel::X, Channel::Y], hidden: 8 };
+    let points =
+        PointsConfig { n_variables: 2, channels: vec![Channel::X, Channel::Y], hidden: 8, ..PointsConfig::learner(4) };
     ModelConfig {
         n_positions: 32,
         d_model: 16,
@@ -91,16 +92,22 @@ fn gradients_of_the_fast_path_equal_those_of_the_framework() {
     let targets: [&[i32]; 3] = [&[9, 2, 6, 5], &[9, 3, 5], &[9, 8, 9, 7, 9]];
     for prefix_attention in [PrefixAttention::Causal, PrefixAttention::Bidirectional] {
         for activation in [Activation::Gelu, Activation::GeluNew] {
-            let config = ModelConfig { prefix_attention, activation, attention_scale: Some(0.8), ..config() };
+            // One embedder with the one, the other with the other.
+            let embedder = config().points.map(|points| match activation {
+                Activation::Gelu => points,
+                Activation::GeluNew => PointsConfig { kind: PointEmbedding::Set, n_queries: 3, ..points },
+            });
+            let config =
+                ModelConfig { prefix_attention, activation, attention_scale: Some(0.8), points: embedder, ..config() };
             let model = Model::new(&config, 5, &device().autodiff()).unwrap();
             let rows = vec![row(&[3, 1, 4, 1, 5], &targets, 20), row(&[2, 7], &targets[1..], 20)];
-            let mut batch = TrainBatch { points: points(2), ..stack(rows) };
-            // Individuals of two and one tokens in the first row; unequal weights; a point less in the second row.
+            let two = [vec![0.5, -1.0, 2.0, 1.5, 0.25, -0.75], vec![3.0, 0.1, -2.0]].map(|values| Points { values });
+            let packed = PointBatch::pack(&config, &[&two[0], &two[1]]).unwrap();
+            let mut batch = TrainBatch { points: Some(packed), ..stack(rows) };
+            // Individuals of two and one tokens in the first row; unequal weights; fewer points in the second row.
             batch.individuals = vec![0; 40];
             batch.individuals[1..4].copy_from_slice(&[1, 1, 2]);
             batch.weights.iter_mut().zip(0..).for_each(|(weight, i)| *weight *= 0.5 + i as f32 * 0.1);
-            let padded = batch.points.as_mut().unwrap();
-            padded.mask[2 * padded.n_points - 2..].fill(false);
 
             let (expected, of_expected) = loss_and_gradients(&model, &batch);
             let fast = CpuModel::new(&model).unwrap();
@@ -126,8 +133,14 @@ fn gradients_of_the_fast_path_equal_those_of_the_framework() {
 fn shared_prompt_rows_equal_separate_rows() {
     let prompt = [3, 1, 4, 1, 5];
     let targets: [&[i32]; 3] = [&[9, 2, 6, 5], &[9, 3, 5], &[9, 8, 9, 7, 9]];
-    for prefix_attention in [PrefixAttention::Causal, PrefixAttention::Bidirectional] {
-        let model = Model::new(&ModelConfig { prefix_attention, ..config() }, 5, &device().autodiff()).unwrap();
+    let local = ModelConfig {
+        attention_window: Some(3),
+        attention_layers: vec![Attention::Local, Attention::Global],
+        population: Population::Text,
+        ..config()
+    };
+    for config in [ModelConfig { prefix_attention: PrefixAttention::Causal, ..config() }, config(), local] {
+        let model = Model::new(&config, 5, &device().autodiff()).unwrap();
         let packed = TrainBatch { points: points(1), ..row(&prompt, &targets, 18) };
         let separate = stack(targets.iter().map(|target| row(&prompt, &[target], 11)).collect());
         let separate = TrainBatch { points: points(3), ..separate };

@@ -2,7 +2,7 @@
 
 use sr_engine::{PrimitiveSet, State};
 use sr_expr::{Columns, Semantics, Tree};
-use sr_model::{Channel, ModelConfig, Points, PointsConfig, Population, Prompt};
+use sr_model::{Channel, ModelConfig, PointEmbedding, Points, PointsConfig, Population, Prompt};
 use sr_prompt::{Context, PromptState, PromptWriter, Token};
 
 use crate::Error;
@@ -104,11 +104,12 @@ pub fn fittest<'a>(population: impl IntoIterator<Item = (&'a Tree, f32)>) -> Opt
     best.map(|(tree, _)| tree)
 }
 
-/// The point channels of a problem, at most `config.n_points` rows of it, evenly spaced.
+/// The point channels of a problem, at most `config.n_points` rows of it: all of them or that many, evenly spaced from
+/// the first on. Without `best` its channels are 0, but for the residual, which is then y itself.
 ///
-/// Values enter as `asinh(v)`: linear near 0 and logarithmic far away (1e18 becomes 42), the same for every problem, as
-/// normalising each problem apart hurt the original. NaN becomes 0. Without `best` its channels are 0, but for the
-/// residual, which is then y itself.
+/// For `e2e` values enter as `asinh(v)`: linear near 0 and logarithmic far away (1e18 becomes 42), the same for every
+/// problem, as normalising each problem apart hurt the original. NaN becomes 0. For `set` they enter as they are, in f32:
+/// the model takes them apart itself, whatever their scale.
 ///
 /// # Errors
 /// If the problem has more variables than channel X has columns.
@@ -126,6 +127,10 @@ pub fn points(config: &PointsConfig, data: Data<'_>, best: Option<&Tree>) -> Res
         Some(best) => sr_expr::predict(best, &x, data.semantics),
         None => vec![0.0; n_points],
     };
+    let number = match config.kind {
+        PointEmbedding::E2e => squash,
+        PointEmbedding::Set => |value| value as f32,
+    };
     let width = config.width();
     let mut values = vec![0.0; n_points * width];
     for (channel, columns) in config.columns() {
@@ -133,10 +138,10 @@ pub fn points(config: &PointsConfig, data: Data<'_>, best: Option<&Tree>) -> Res
             let out = &mut out[columns.clone()];
             let y = data.y[rows[point]];
             match channel {
-                Channel::X => (0..n_variables).for_each(|column| out[column] = squash(x.column(column)[point])),
-                Channel::Y => out[0] = squash(y),
-                Channel::BestPrediction => out[0] = squash(predicted[point]),
-                Channel::BestResidual => out[0] = squash(y - predicted[point]),
+                Channel::X => (0..n_variables).for_each(|column| out[column] = number(x.column(column)[point])),
+                Channel::Y => out[0] = number(y),
+                Channel::BestPrediction => out[0] = number(predicted[point]),
+                Channel::BestResidual => out[0] = number(y - predicted[point]),
             }
         }
     }
@@ -158,7 +163,7 @@ mod tests {
     use super::*;
 
     fn config(channels: &[Channel], n_points: usize) -> PointsConfig {
-        PointsConfig { n_points, n_variables: 2, channels: channels.to_vec(), hidden: 4 }
+        PointsConfig { n_variables: 2, channels: channels.to_vec(), hidden: 4, ..PointsConfig::learner(n_points) }
     }
 
     #[test]
@@ -177,11 +182,23 @@ mod tests {
     }
 
     #[test]
+    fn a_set_reads_numbers_as_they_are() {
+        let x = Columns::from_rows(&[[0.5], [1e9]]);
+        let data = Data { x: &x, y: &[0.5 + 1e-12, f64::NAN], semantics: Semantics::Ieee };
+        let set = PointsConfig { n_variables: 3, ..PointsConfig::set() };
+        let rows = points(&set, data, Some(&Expr::var(0))).expect("points").values;
+        assert_eq!(rows[..4], [0.5, 0.0, 0.0, 0.5]);
+        assert!((rows[4] - 1e-12).abs() < 1e-15, "the residual is what double precision leaves");
+        assert_eq!(rows[5..8], [1e9, 0.0, 0.0]);
+        assert!(rows[8].is_nan());
+    }
+
+    #[test]
     fn too_many_variables_are_an_error() {
         let x = Columns::new(1, 3, vec![0.0; 3]);
         let data = Data { x: &x, y: &[0.0], semantics: Semantics::Ieee };
         let error = points(&config(&[Channel::X], 4), data, None).expect_err("three variables");
-        assert!(error.to_string().contains("3 variables"), "{error}");
+        assert!(error.to_string().contains("3 variables") && error.to_string().contains("`set`"), "{error}");
         assert!(points(&config(&[Channel::Y], 4), data, None).is_ok());
     }
 

@@ -187,10 +187,8 @@ impl Learner {
     /// Texts of each state: `wanted` of one child each, or one of as many children.
     fn texts(&mut self, states: &[State<'_>], wanted: &[usize]) -> Result<Vec<Vec<Sample>>, Error> {
         let prompts: Vec<Prompt> = states.iter().map(|state| self.inputs.state(state)).collect::<Result<_, _>>()?;
-        let positions = |prompt: &Prompt| {
-            let real = prompt.points.as_ref().zip(self.decoder.model().config().points.as_ref());
-            prompt.tokens.len() + real.map_or(0, |(points, config)| points.values.len() / config.width().max(1))
-        };
+        let config = self.decoder.model().config();
+        let positions = |prompt: &Prompt| prompt.tokens.len() + prompt.n_prefix(config);
         self.written.read += prompts.iter().map(positions).sum::<usize>() as u64;
         let one_each = vec![1; states.len()];
         let (siblings, max_new_tokens) = match self.mode {

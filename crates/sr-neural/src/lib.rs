@@ -15,7 +15,10 @@ pub use learner::{Learner, Mode, Sampling, Written, checkpoint_id};
 #[non_exhaustive]
 pub enum Error {
     /// The point embedder has too few inputs.
-    #[error("the problem has {found} variables, this model's point embedder reads at most {max}")]
+    #[error(
+        "the problem has {found} variables, this model's point embedder reads at most {max}; a model with the embedder \
+         `set` can read as many as its n_variables"
+    )]
     TooManyVariables {
         /// Variables of the problem.
         found: usize,

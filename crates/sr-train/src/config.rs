@@ -1,7 +1,7 @@
 //! Settings of a run: a commented TOML file, checked and resolved before anything is loaded.
 
 use serde::{Deserialize, Serialize};
-use sr_model::{Activation, Channel, ModelConfig, PointsConfig, PrefixAttention};
+use sr_model::{Activation, Channel, ModelConfig, PointEmbedding, PointsConfig, PrefixAttention};
 
 use crate::Error;
 
@@ -57,8 +57,12 @@ pub struct ModelSection {
     pub n_heads: Option<usize>,
     /// Hidden width of each block's MLP.
     pub d_mlp: Option<usize>,
-    /// Points before the prompt; 0 for a model that reads tokens only.
+    /// How points are embedded.
+    pub points: Option<PointEmbedding>,
+    /// Points that the model reads at most; 0 for a model that reads tokens only.
     pub n_points: Option<usize>,
+    /// Prefix positions that the embedder `set` makes of them.
+    pub n_queries: Option<usize>,
     /// Most variables of a problem.
     pub n_variables: Option<usize>,
     /// What is known of each point.
@@ -223,7 +227,11 @@ impl TrainConfig {
         set(&mut model.activation, &section.activation);
         model.attention_scale = section.attention_scale.or(model.attention_scale);
         let points = model.points.get_or_insert_with(|| PointsConfig::learner(0));
+        if section.points == Some(PointEmbedding::Set) {
+            *points = PointsConfig::set();
+        }
         set(&mut points.n_points, &section.n_points);
+        set(&mut points.n_queries, &section.n_queries);
         set(&mut points.n_variables, &section.n_variables);
         set(&mut points.hidden, &section.point_hidden);
         if self.mode == Mode::Direct {
@@ -325,6 +333,10 @@ mod tests {
         assert_eq!((model.activation, model.vocab_size), (Activation::GeluNew, 512));
         let none = config("mode = \"one-step\"\n[model]\npreset = \"micro\"\nn_points = 0").expect("a configuration");
         assert_eq!(none.model_config().points, None);
+
+        let set = "mode = \"one-step\"\n[model]\npreset = \"micro\"\npoints = \"set\"\nn_queries = 8";
+        let points = config(set).expect("a configuration").model_config().points.expect("points");
+        assert_eq!(points, PointsConfig { n_queries: 8, ..PointsConfig::set() });
     }
 
     #[test]
@@ -340,6 +352,10 @@ mod tests {
             "configuration: training.learning_rate is -1, expected a number in (0, 1]"
         );
         assert_eq!(message("n_heads = 3"), "model configuration: d_model 128 is not a multiple of n_heads 3");
+        assert!(
+            message("n_variables = 12")
+                .ends_with("points.n_variables is 12, the embedder `e2e` has room for 10; take `set`")
+        );
         assert!(config("mode = \"one-step\"").expect_err("no model").contains("missing field `model`"));
     }
 

@@ -212,15 +212,15 @@ impl Examples {
 
     /// Cuts a batch into parts of at most `positions` rows × positions, prefix and padding included; a row at least.
     pub(crate) fn cut(&self, batch: &[Selection], positions: usize) -> Vec<Vec<Selection>> {
-        let n_points = self.config.points.as_ref().map_or(0, |points| points.n_points);
+        let prefix = self.config.points.as_ref().map_or(0, |points| points.n_prefix());
         let mut parts: Vec<Vec<Selection>> = Vec::new();
         let mut longest = 0;
         for selection in batch {
-            longest = longest.max(n_points + self.length(selection).next_multiple_of(LENGTH_MULTIPLE));
+            longest = longest.max(prefix + self.length(selection).next_multiple_of(LENGTH_MULTIPLE));
             match parts.last_mut() {
                 Some(part) if (part.len() + 1) * longest <= positions => part.push(selection.clone()),
                 _ => {
-                    longest = n_points + self.length(selection).next_multiple_of(LENGTH_MULTIPLE);
+                    longest = prefix + self.length(selection).next_multiple_of(LENGTH_MULTIPLE);
                     parts.push(vec![selection.clone()]);
                 }
             }

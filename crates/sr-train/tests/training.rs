@@ -178,6 +178,23 @@ fn a_loss_that_is_no_number_stops_the_run() {
 }
 
 #[test]
+fn a_model_that_reads_sets_is_trained_and_restored() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = "mode = \"direct\"\n[model]\npreset = \"micro\"\nd_model = 16\nn_layers = 1\nn_heads = 2\nd_mlp = 32\n\
+                points = \"set\"\nn_points = 9\nn_queries = 2\nn_variables = 1\npoint_hidden = 16\n\
+                [training]\nsteps = 30\nwarmup_steps = 2\nlearning_rate = 0.01\nlog_every = 1";
+    let config = TrainConfig::from_toml(text).expect("a configuration").resolve(7);
+    let examples = synthetic(&config, 0.1);
+    let out = folder.path().join("run");
+    let mut losses = Vec::new();
+    let mut trainer = start(&out, &config, &examples).expect("a run");
+    let summary = trainer.fit(Limits::default(), &mut |_, stats| losses.push(stats.loss())).expect("a run");
+    assert!(losses[0] > 5.5 && losses[29] < 3.0, "{losses:?}");
+    let restored = Checkpoint::load(&summary.last, &open(DeviceKind::Cpu).expect("the CPU")).expect("a checkpoint");
+    assert_eq!(restored.model.config().points, config.model.points);
+}
+
+#[test]
 fn real_corpora_are_learned() {
     let folder = tempfile::tempdir().expect("a folder");
     let (n_problems, generations) = (12, 6);

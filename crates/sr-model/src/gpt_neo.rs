@@ -1,0 +1,277 @@
+//! GPT-Neo weights (Black et al., 2021) as the `transformers` library stores them.
+//!
+//! Tensors are read one by one and put where they belong. burn's own importer would need as many renaming rules, an
+//! adapter that transposes the matrices of [`Model`] and not only those of burn's `Linear`, and one more of burn's features.
+
+use std::{collections::HashMap, fs, path::Path};
+
+use burn::{
+    module::{Module, ModuleMapper, Param},
+    tensor::{DType, Device, Tensor, TensorData},
+};
+use serde::Deserialize;
+
+use crate::{
+    Activation, Attention, Error, Model, ModelConfig, Population,
+    checkpoint::{CONFIG, corrupt, io, parse},
+};
+
+const WEIGHTS: &str = "model.safetensors";
+
+/// Reads a GPT-Neo model from a folder with `config.json` and `model.safetensors`, as `save_pretrained` of `transformers`
+/// writes them.
+///
+/// The model reads tokens only. It keeps GPT-Neo's arithmetic: scores without 1/√d, alternating global and local
+/// attention, tied head. Weights of 16 bits become f32.
+///
+/// # Errors
+/// [`Error::Io`] if a file is missing or unreadable, [`Error::Corrupt`] naming the file if it describes another kind of
+/// model, or a tensor is missing or has another shape than `config.json` says.
+pub fn load_gpt_neo(dir: &Path, device: &Device) -> Result<Model, Error> {
+    let path = dir.join(CONFIG);
+    let config = parse::<GptNeoConfig>(&path)?.resolve().map_err(|reason| corrupt(&path, &reason))?;
+    let frame = Model::frame(&config, device).map_err(|error| corrupt(&path, &error))?;
+    let path = dir.join(WEIGHTS);
+    let bytes = fs::read(&path).map_err(io(&path))?;
+    let tensors = Tensors::new(&bytes).map_err(|reason| corrupt(&path, &reason))?;
+    let mut fill = Fill { tensors, device, path: Vec::new(), failure: None };
+    let model = frame.map(&mut fill);
+    match fill.failure {
+        Some(reason) => Err(corrupt(&path, &reason)),
+        None => Ok(model),
+    }
+}
+
+/// What matters in a GPT-Neo `config.json`. Other keys (dropout, ids of special tokens, generation settings) do not
+/// change the forward pass.
+#[derive(Debug, Deserialize)]
+struct GptNeoConfig {
+    model_type: String,
+    vocab_size: usize,
+    max_position_embeddings: usize,
+    hidden_size: usize,
+    num_layers: usize,
+    num_heads: usize,
+    /// Missing for four times the hidden size.
+    intermediate_size: Option<usize>,
+    window_size: usize,
+    /// `[[["global", "local"], 12]]`: the kinds of some blocks, and how often they are repeated.
+    attention_types: Vec<(Vec<Attention>, usize)>,
+    activation_function: String,
+    layer_norm_epsilon: f64,
+    tie_word_embeddings: Option<bool>,
+}
+
+impl GptNeoConfig {
+    fn resolve(self) -> Result<ModelConfig, String> {
+        if self.model_type != "gpt_neo" {
+            return Err(format!("model_type is `{}`, expected `gpt_neo`", self.model_type));
+        }
+        if self.tie_word_embeddings == Some(false) {
+            return Err("tie_word_embeddings is false, only models with a tied head can be read".to_owned());
+        }
+        let activation = match &*self.activation_function {
+            "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluNew,
+            "gelu" => Activation::Gelu,
+            other => return Err(format!("activation_function is `{other}`, expected `gelu_new` or `gelu`")),
+        };
+        let blocks: usize = self.attention_types.iter().map(|(kinds, times)| kinds.len().saturating_mul(*times)).sum();
+        if blocks != self.num_layers {
+            return Err(format!("attention_types describes {blocks} blocks, num_layers {}", self.num_layers));
+        }
+        Ok(ModelConfig {
+            n_positions: self.max_position_embeddings,
+            d_model: self.hidden_size,
+            n_layers: self.num_layers,
+            n_heads: self.num_heads,
+            d_mlp: self.intermediate_size.unwrap_or(4 * self.hidden_size),
+            points: None,
+            population: Population::Text,
+            attention_window: Some(self.window_size),
+            attention_layers: self.attention_types.iter().flat_map(|(kinds, times)| kinds.repeat(*times)).collect(),
+            activation,
+            layer_norm_eps: self.layer_norm_epsilon,
+            ..ModelConfig::tiny(self.vocab_size)
+        })
+    }
+}
+
+/// Puts tensors into the parameters of a model, and remembers the first that does not fit.
+struct Fill<'a> {
+    tensors: Tensors<'a>,
+    device: &'a Device,
+    /// Where in the model it is.
+    path: Vec<String>,
+    failure: Option<String>,
+}
+
+impl ModuleMapper for Fill<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = name_in_gpt_neo(&self.path);
+        // Matrices of `Linear` are stored [out, in], ours are [in, out].
+        let linear = D == 2 && self.path.last().is_some_and(|last| last == "weight");
+        let mut shape = param.val().dims();
+        if linear {
+            shape.reverse();
+        }
+        match self.tensors.get(&name, &shape) {
+            Ok(values) => {
+                let values =
+                    TensorData::new(if linear { transpose(&values, shape[1]) } else { values }, param.val().shape());
+                let mut filled = Param::from_tensor(Tensor::from_data(values, self.device));
+                filled.id = param.id;
+                filled
+            }
+            Err(reason) => {
+                self.failure.get_or_insert(reason);
+                param
+            }
+        }
+    }
+}
+
+/// What `transformers` calls a parameter of [`Model`], without the leading `transformer.`.
+fn name_in_gpt_neo(path: &[String]) -> String {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    let part = |name: &str| match name {
+        "attention_norm" => "ln_1",
+        "query" => "attn.attention.q_proj",
+        "key" => "attn.attention.k_proj",
+        "value" => "attn.attention.v_proj",
+        "out" => "attn.attention.out_proj",
+        "mlp_norm" => "ln_2",
+        "up" => "mlp.c_fc",
+        "down" => "mlp.c_proj",
+        other => unreachable!("a block has no part `{other}`"),
+    };
+    let kind = |name: &str| match name {
+        "weight" | "gamma" => "weight",
+        "bias" | "beta" => "bias",
+        other => unreachable!("no part has a parameter `{other}`"),
+    };
+    match path[..] {
+        ["token_embedding"] => "wte.weight".to_owned(),
+        ["position_embedding"] => "wpe.weight".to_owned(),
+        ["final_norm", name] => format!("ln_f.{}", kind(name)),
+        ["blocks", block, of, name] => format!("h.{block}.{}.{}", part(of), kind(name)),
+        _ => unreachable!("a model that reads tokens only has no parameter {path:?}"),
+    }
+}
+
+/// `[rows, columns]` to `[columns, rows]`.
+fn transpose(values: &[f32], columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|column| values[column..].iter().step_by(columns)).copied().collect()
+}
+
+/// A safetensors file: the length of a JSON header in eight bytes, the header, the numbers.
+struct Tensors<'a> {
+    entries: HashMap<String, Entry>,
+    numbers: &'a [u8],
+}
+
+#[derive(Debug, Deserialize)]
+struct Entry {
+    dtype: String,
+    shape: Vec<usize>,
+    /// First byte and the byte after the last.
+    data_offsets: [usize; 2],
+}
+
+impl<'a> Tensors<'a> {
+    fn new(bytes: &'a [u8]) -> Result<Self, String> {
+        let cut = || "the file is cut off in its header".to_owned();
+        let (length, rest) = bytes.split_first_chunk().ok_or_else(cut)?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| cut())?;
+        let (header, numbers) = rest.split_at_checked(length).ok_or_else(cut)?;
+        let bad = |error: serde_json::Error| format!("header of tensors: {error}");
+        let mut header: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(header).map_err(bad)?;
+        header.remove("__metadata__");
+        let entries = serde_json::from_value(header.into()).map_err(bad)?;
+        Ok(Self { entries, numbers })
+    }
+
+    /// A tensor of this shape, row-major.
+    fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
+        // The base model alone is saved without the leading name.
+        let entry = self.entries.get(&format!("transformer.{name}")).or_else(|| self.entries.get(name));
+        let entry = entry.ok_or_else(|| format!("no tensor `transformer.{name}`"))?;
+        if entry.shape != shape {
+            return Err(format!("`{name}` has the shape {:?}, by config.json it is {shape:?}", entry.shape));
+        }
+        let (dtype, size) = match &*entry.dtype {
+            "F32" => (DType::F32, 4),
+            "F16" => (DType::F16, 2),
+            "BF16" => (DType::BF16, 2),
+            other => return Err(format!("`{name}` has numbers of type {other}, expected F32, F16 or BF16")),
+        };
+        let [start, end] = entry.data_offsets;
+        let bytes = self.numbers.get(start..end).ok_or_else(|| format!("the file is cut off before `{name}`"))?;
+        if bytes.len() != size * shape.iter().product::<usize>() {
+            return Err(format!("`{name}` has {} bytes for {shape:?} numbers of type {}", bytes.len(), entry.dtype));
+        }
+        let data = TensorData::from_bytes_vec(bytes.to_vec(), shape, dtype);
+        data.convert::<f32>().try_into_vec().map_err(|error| format!("`{name}`: {error:?}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixteen_bit_numbers_are_read_and_damage_is_named() {
+        let header = r#"{"__metadata__":{"format":"pt"},"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]},"b":{"dtype":"F16","shape":[1],"data_offsets":[4,6]},"c":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},"d":{"dtype":"F32","shape":[2],"data_offsets":[2,6]}}"#;
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.bytes());
+        bytes.extend([0x80, 0x3f, 0x20, 0xc0, 0x00, 0x3e]);
+        let tensors = Tensors::new(&bytes).unwrap();
+        assert_eq!(tensors.get("a", &[2]).unwrap(), [1.0, -2.5]);
+        assert_eq!(tensors.get("b", &[1]).unwrap(), [1.5]);
+        let message = |name, shape: &[usize]| tensors.get(name, shape).unwrap_err();
+        assert_eq!(message("a", &[1, 2]), "`a` has the shape [2], by config.json it is [1, 2]");
+        assert_eq!(message("c", &[1]), "`c` has numbers of type I64, expected F32, F16 or BF16");
+        assert_eq!(message("d", &[2]), "`d` has 4 bytes for [2] numbers of type F32");
+        assert_eq!(message("e", &[1]), "no tensor `transformer.e`");
+        let cut = Tensors::new(&bytes[..bytes.len() - 1]).unwrap();
+        assert_eq!(cut.get("b", &[1]).unwrap_err(), "the file is cut off before `b`");
+        for length in [0, 7, 8, 60] {
+            assert_eq!(Tensors::new(&bytes[..length]).err().unwrap(), "the file is cut off in its header");
+        }
+    }
+
+    #[test]
+    fn configurations_of_other_models_are_refused() {
+        let good = serde_json::json!({
+            "model_type": "gpt_neo", "vocab_size": 8, "max_position_embeddings": 16, "hidden_size": 12, "num_layers": 5,
+            "num_heads": 3, "intermediate_size": null, "window_size": 4,
+            "attention_types": [[["global", "local"], 2], [["local"], 1]],
+            "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5, "resid_dropout": 0.0,
+        });
+        let resolve = |key: &str, value: serde_json::Value| {
+            let mut config = good.clone();
+            config[key] = value;
+            serde_json::from_value::<GptNeoConfig>(config).unwrap().resolve()
+        };
+        let config = resolve("bos_token_id", 3.into()).unwrap();
+        use Attention::{Global, Local};
+        assert_eq!(config.attention_layers, [Global, Local, Global, Local, Local]);
+        assert_eq!((config.d_mlp, config.attention_scale, config.attention_window), (48, None, Some(4)));
+        config.validate().unwrap();
+        let message = |key, value| resolve(key, value).unwrap_err();
+        assert_eq!(message("model_type", "gpt2".into()), "model_type is `gpt2`, expected `gpt_neo`");
+        assert_eq!(message("num_layers", 6.into()), "attention_types describes 5 blocks, num_layers 6");
+        assert_eq!(
+            message("activation_function", "relu".into()),
+            "activation_function is `relu`, expected `gelu_new` or `gelu`"
+        );
+        assert!(message("tie_word_embeddings", false.into()).starts_with("tie_word_embeddings is false"));
+    }
+}
