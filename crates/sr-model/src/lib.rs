@@ -35,7 +35,7 @@ mod model;
 mod sample;
 
 pub use batch::{IGNORE, PointBatch, Points, TrainBatch};
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, FORMAT_VERSION};
 pub use config::{Activation, Channel, ModelConfig, PointsConfig, PrefixAttention};
 pub use decode::{DecodeRequest, Decoder, GrammarMask, Prompt, Sample, Uniform};
 pub use device::{DeviceKind, open};
