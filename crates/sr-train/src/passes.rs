@@ -17,6 +17,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use sr_model::{DeviceKind, Model, TrainBatch};
 
 use crate::examples::Selection;
+use crate::update::trainable;
 use crate::{Error, Examples};
 
 /// Rows × positions of a pass on a CPU, a row at least.
@@ -67,10 +68,10 @@ impl Passes {
         let total: f64 = passes.iter().flatten().map(|selection| examples.weight(selection)).sum();
         let mut sums = Sums::default();
         let mut accumulator = GradientsAccumulator::new();
-        let inner = model.valid();
+        let (inner, device) = (model.valid(), model.device());
         let pass = |index: usize| {
             let batch = examples.pack(&passes[index])?;
-            let model = inner.clone().train(); // parameters of its own, so that no other thread's graph joins this one
+            let model = trainable(&inner, &device); // parameters of its own, so that no other thread's graph joins this one
             let loss = model.loss(&batch)?;
             let sums =
                 Sums::of(&batch, &passes[index], f64::from(loss.value.clone().into_scalar::<f32>()), loss.weight);
