@@ -8,8 +8,8 @@ use anyhow::{Context, bail};
 use clap::Parser;
 use serde_json::json;
 use sr_cli::{Common, Exit};
-use sr_model::DeviceKind;
-use sr_train::{Limits, Start, StepStats, Summary, TrainConfig, Trainer, load};
+use sr_model::{DeviceKind, Precision};
+use sr_train::{Limits, Scores, Split, Start, StepStats, StopReason, Summary, TrainConfig, Trainer, load};
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -18,6 +18,9 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 ///
 /// Batches depend on --seed and the step alone, so a run that was stopped or killed and is resumed has the weights of
 /// an undisturbed one.
+///
+/// --out gets best/ and last/, metrics.jsonl, and by the settings step-N/, event files for TensorBoard or a script for
+/// Weights & Biases. A loss that is no number ends the run, and its batch is in diverged-N.json.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
@@ -69,9 +72,13 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     let device: DeviceKind = args.device.parse()?;
     sr_model::open(device)?; // a device that is not there is told before anything is read
 
-    let (examples, context) = load(&args.train, &args.problems, config.mode, &config.model, "training")?;
+    if config.training.precision == Precision::Bf16 && device != DeviceKind::Cuda {
+        tracing::warn!("precision bf16 is slower than f32 on device {device}; it is for cuda");
+    }
+
+    let (examples, context) = load(&args.train, &args.problems, config.mode, &config.model, Split::Training)?;
     let val = std::slice::from_ref(&args.val);
-    let (validation, val_context) = load(val, &args.problems, config.mode, &config.model, "validation")?;
+    let (validation, val_context) = load(val, &args.problems, config.mode, &config.model, Split::Validation)?;
     if val_context != context {
         bail!("{}: prompts of context {val_context} do not go with those of context {context}", args.val.display());
     }
@@ -105,19 +112,37 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
 }
 
 fn report(args: &Args, started: Instant, summary: &Summary) -> anyhow::Result<()> {
-    let Summary { steps, train_loss, val_loss, tokens_per_second, examples_per_second, best, last } = summary;
+    let Summary { steps, train_loss, val_loss, scores, stop, tokens_per_second, examples_per_second, best, last } =
+        summary;
+    let fit = scores.and_then(|scores| scores.fit);
     let result = json!({
         "steps": steps,
+        "stop": match stop {
+            StopReason::Steps => "steps",
+            StopReason::Patience => "patience",
+            StopReason::Limit => "limit",
+        },
         "train_loss": train_loss,
         "val_loss": val_loss,
+        "val_token_accuracy": scores.map(|scores| scores.token_accuracy),
+        "val_exact_match": scores.map(|scores| scores.exact_match),
+        "val_r2": fit.map(|fit| fit.r2),
+        "val_r2_above_99": fit.map(|fit| fit.r2_above_99),
         "tokens_per_second": tokens_per_second.round(),
         "examples_per_second": (examples_per_second * 10.0).round() / 10.0,
         "best": best,
         "last": last,
     });
+    let early = if *stop == StopReason::Patience { ", stopped early" } else { "" };
+    let scores = scores.map_or(String::new(), |Scores { token_accuracy, exact_match, fit }| {
+        let fit = fit.map_or(String::new(), |fit| format!(", R² {:.3}", fit.r2));
+        format!(", {:.1} % of tokens, {:.1} % exact matches{fit}", 100.0 * token_accuracy, 100.0 * exact_match)
+    });
     let text = format!(
-        "{steps} steps, validation loss {val_loss:.4}, {tokens_per_second:.0} tokens/s, best model in {}",
-        best.display()
+        "{steps} steps{early}, validation loss {val_loss:.4}{scores}, {tokens_per_second:.0} tokens/s\nbest model in {}, \
+         last in {}",
+        best.display(),
+        last.display()
     );
     args.common.report("sr-train", started, result, &text)
 }

@@ -76,6 +76,10 @@ fn a_run_can_be_stopped_resumed_and_started_from() {
     for key in ["loss", "lr", "grad_norm", "tokens_per_second", "examples_per_second", "padding"] {
         assert!(lines[0][key].is_number(), "{key}: {}", lines[0]);
     }
+    for key in ["val_loss", "val_token_accuracy", "val_exact_match"] {
+        assert!(lines.iter().any(|line| line[key] == whole[key] && line[key].is_number()), "{key}: {lines:?}");
+    }
+    assert_eq!((&whole["stop"], &stopped["stop"], &whole["val_r2"]), (&"steps".into(), &"limit".into(), &Value::Null));
 
     // Another seed gives another model; --init begins with the first one's.
     let begin = |out: &str, more: &[&str]| {
@@ -83,6 +87,43 @@ fn a_run_can_be_stopped_resumed_and_started_from() {
         trained(folder, &args)["val_loss"].as_f64().expect("a loss")
     };
     assert_ne!(begin("fresh", &[]), begin("from", &["--init", "whole/best"]));
+}
+
+#[test]
+fn direct_prediction_is_measured_by_its_fit_and_tracked() {
+    let folder = tempdir().expect("a folder");
+    let folder = folder.path();
+    support::corpora(folder, 8, 4);
+    let tracked = |kind: &str| {
+        let config = CONFIG.replace("one-step", "direct");
+        fs::write(folder.join(format!("{kind}.toml")), format!("{config}[tracking]\nkind = {kind:?}\n"))
+            .expect("written");
+        let args = [
+            "--config",
+            &format!("{kind}.toml"),
+            "--train",
+            "direct/train.sr",
+            "--val",
+            "direct/val.sr",
+            "--out",
+            kind,
+        ];
+        trained(folder, &args)
+    };
+    let result = tracked("tensorboard");
+    let r2 = result["val_r2"].as_f64().expect("R²");
+    assert!((0.0..=1.0).contains(&r2) && result["val_r2_above_99"].is_number(), "{result}");
+    assert!(folder.join("tensorboard/events.out.tfevents.0.sr-train").exists());
+    tracked("wandb");
+    assert!(folder.join("wandb/wandb-sync.py").exists() && folder.join("wandb/metrics.jsonl").exists());
+    tracked("none");
+    assert!(!folder.join("none/metrics.jsonl").exists());
+
+    // Without --json, a line says where the checkpoints are.
+    let args = ["--config", "none.toml", "--train", "direct/train.sr", "--val", "direct/val.sr", "--out", "text"];
+    let text = String::from_utf8(train(folder, &args).stdout).expect("UTF-8");
+    assert!(text.starts_with("8 steps, validation loss ") && text.contains("R² "), "{text}");
+    assert_eq!(text.lines().last(), Some("best model in text/best, last in text/last"));
 }
 
 #[test]
@@ -117,6 +158,12 @@ fn mistakes_are_told_in_one_line_and_leave_no_folder() {
     trained(folder, &[&RUN[..], &["--max-steps", "1"]].concat());
     let before = fs::read(folder.join("run/last/model.bpk")).expect("weights");
     assert!(refused(folder, &RUN).contains("run: the folder is not empty"));
+    let meta = fs::read_to_string(folder.join("run/best/meta.json")).expect("meta");
+    fs::write(folder.join("run/best/meta.json"), meta.replacen("\"format_version\": 1", "\"format_version\": 2", 1))
+        .expect("written");
+    let message = refused(folder, &[&RUN[..6], &["--out", "next", "--init", "run/best"]].concat());
+    assert!(message.contains("run/best: the checkpoint has format 2, this version reads formats up to 1"), "{message}");
+    fs::write(folder.join("run/best/meta.json"), meta).expect("written");
     let tokenizer = folder.join("run/best/tokenizer.json");
     let text = fs::read_to_string(&tokenizer).expect("a tokenizer").replace("<eos>", "<end>");
     fs::write(&tokenizer, text).expect("written");

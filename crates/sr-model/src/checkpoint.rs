@@ -24,6 +24,10 @@ use serde::de::DeserializeOwned;
 
 use crate::{Error, Model, ModelConfig};
 
+/// The format of checkpoints that this version writes, as their writer says it under `format_version` of `meta.json`. A
+/// greater one is refused when it is read; one without it is of format 1.
+pub const FORMAT_VERSION: u64 = 1;
+
 const WEIGHTS: &str = "model.bpk";
 pub(crate) const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
@@ -51,7 +55,25 @@ impl Checkpoint {
     pub fn save(&self, dir: &Path) -> Result<(), Error> {
         let (new, old) = (aside(dir, ".new"), aside(dir, ".old"));
         remove(&new)?;
-        fs::create_dir_all(&new).map_err(io(&new))?;
+        if let Err(error) = self.write(&new) {
+            remove(&new).ok(); // on a full disk, what is half written takes room from the rest
+            return Err(error);
+        }
+        // A folder cannot be renamed onto another one. Between the two renames `load` finds the old one by its other name.
+        if dir.exists() {
+            remove(&old)?;
+            fs::rename(dir, &old).map_err(io(dir))?;
+        }
+        fs::rename(&new, dir).map_err(io(dir))?;
+        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            sync_folder(parent)?;
+        }
+        remove(&old)
+    }
+
+    /// Writes and syncs the files of the folder `new`.
+    fn write(&self, new: &Path) -> Result<(), Error> {
+        fs::create_dir_all(new).map_err(io(new))?;
         let config = json(self.model.config());
         let weights_path = new.join(WEIGHTS);
         let weights = self
@@ -70,26 +92,18 @@ impl Checkpoint {
             let mut file = File::create(&path).map_err(io(&path))?;
             file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io(&path))?;
         }
-        sync_folder(&new)?;
-        // A folder cannot be renamed onto another one. Between the two renames `load` finds the old one by its other name.
-        if dir.exists() {
-            remove(&old)?;
-            fs::rename(dir, &old).map_err(io(dir))?;
-        }
-        fs::rename(&new, dir).map_err(io(dir))?;
-        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync_folder(parent)?;
-        }
-        remove(&old)
+        sync_folder(new)
     }
 
     /// Reads the folder `dir`; parameter ids are those that were saved, so optimiser state still fits.
     ///
     /// # Errors
-    /// [`Error::Io`] if a file is missing or unreadable, [`Error::Corrupt`] if its contents are not what they should be.
+    /// [`Error::Io`] if a file is missing or unreadable, [`Error::Newer`] if a later version wrote them,
+    /// [`Error::Corrupt`] if their contents are not what they should be.
     pub fn load(dir: &Path, device: &Device) -> Result<Self, Error> {
         let old = aside(dir, ".old");
         let dir = if !dir.exists() && old.exists() { &old } else { dir };
+        check_version(dir)?;
         let config: ModelConfig = parse(&dir.join(CONFIG))?;
         let frame = Model::frame(&config, device).map_err(|e| corrupt(&dir.join(CONFIG), &e))?;
         let path = dir.join(WEIGHTS);
@@ -100,6 +114,15 @@ impl Checkpoint {
         let tokenizer_path = dir.join(TOKENIZER);
         let tokenizer = fs::read_to_string(&tokenizer_path).map_err(io(&tokenizer_path))?;
         Ok(Self { model, tokenizer, meta: parse(&dir.join(META))? })
+    }
+}
+
+/// Before anything else is read, for a later version's files may fail in other ways too.
+fn check_version(dir: &Path) -> Result<(), Error> {
+    let found = parse::<serde_json::Value>(&dir.join(META)).ok().and_then(|meta| meta["format_version"].as_u64());
+    match found.filter(|&found| found > FORMAT_VERSION) {
+        Some(found) => Err(Error::Newer { path: dir.to_owned(), found, known: FORMAT_VERSION }),
+        None => Ok(()),
     }
 }
 

@@ -64,6 +64,16 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A checkpoint that a later version of this program wrote.
+    #[error("{path}: the checkpoint has format {found}, this version reads formats up to {known}: update it")]
+    Newer {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The latest known one.
+        known: u64,
+    },
     /// A file of a checkpoint is there but is not what it should be.
     #[error("{path}: {reason}")]
     Corrupt {

@@ -39,7 +39,7 @@ mod points;
 mod sample;
 
 pub use batch::{IGNORE, PointBatch, Points, TrainBatch};
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, FORMAT_VERSION};
 pub use config::{
     Activation, Attention, Channel, ModelConfig, PointEmbedding, PointsConfig, Population, PrefixAttention,
 };

@@ -8,6 +8,7 @@ use burn::{
         ops::AttentionModuleOptions,
     },
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Activation, Error, ModelConfig, PointBatch, TrainBatch,
@@ -36,7 +37,8 @@ pub struct Model {
 }
 
 /// Number format of matrix products. Weights, gradients, norms, softmax and loss are f32 either way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// Single precision (on CUDA the tensor cores may use TF32).
     #[default]

@@ -6,7 +6,7 @@ use burn::{
     module::{Module, ModuleVisitor, Param, ParamId},
     tensor::{Device, Tensor},
 };
-use sr_model::{Checkpoint, DeviceKind, Model, ModelConfig, PointsConfig, open};
+use sr_model::{Checkpoint, DeviceKind, FORMAT_VERSION, Model, ModelConfig, PointsConfig, open};
 
 fn device() -> Device {
     open(DeviceKind::Cpu).unwrap()
@@ -70,6 +70,24 @@ fn is_kept(saved: &Checkpoint) {
     for file in ["model.bpk", "config.json", "tokenizer.json", "meta.json"] {
         assert_eq!(fs::read(dir.join(file)).unwrap(), fs::read(again.join(file)).unwrap(), "{file}");
     }
+}
+
+#[test]
+fn a_later_format_is_told_before_anything_else_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("best");
+    let mut saved = checkpoint(1);
+    saved.meta = serde_json::json!({"format_version": FORMAT_VERSION});
+    saved.save(&dir).unwrap();
+    Checkpoint::load(&dir, &device()).unwrap();
+    saved.meta = serde_json::json!({"format_version": FORMAT_VERSION + 1});
+    saved.save(&dir).unwrap();
+    fs::write(dir.join("config.json"), "{\"a key that is not known yet\": 1}").unwrap();
+    let message = Checkpoint::load(&dir, &device()).unwrap_err().to_string();
+    assert!(
+        message.ends_with("best: the checkpoint has format 2, this version reads formats up to 1: update it"),
+        "{message}"
+    );
 }
 
 #[test]

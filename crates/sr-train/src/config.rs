@@ -1,7 +1,9 @@
 //! Settings of a run: a commented TOML file, checked and resolved before anything is loaded.
 
 use serde::{Deserialize, Serialize};
-use sr_model::{Activation, Channel, ModelConfig, PointEmbedding, PointsConfig, PrefixAttention};
+use sr_model::{
+    Activation, Channel, ModelConfig, PointEmbedding, PointsConfig, Population, Precision, PrefixAttention,
+};
 
 use crate::Error;
 
@@ -89,7 +91,30 @@ pub enum Preset {
     S,
 }
 
-/// How a model is fitted: AdamW (Loshchilov & Hutter, 2019) with linear warm-up and cosine decay.
+/// How weights follow gradients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimiserKind {
+    /// AdamW (Loshchilov & Hutter, 2019) for everything.
+    Adamw,
+    /// Muon (Jordan et al., 2024) for the matrices of the blocks, its steps as large as AdamW's (Liu et al., 2025); AdamW
+    /// for embeddings, norms and biases.
+    Muon,
+}
+
+/// How the learning rate goes from its highest, after the warm-up, to its lowest, at the last step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// Half a cosine.
+    Cosine,
+    /// A straight line.
+    Linear,
+    /// Not at all.
+    Constant,
+}
+
+/// How a model is fitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Training {
@@ -101,11 +126,15 @@ pub struct Training {
     pub accumulation: usize,
     /// Most targets of a state in one pass; other ones have their turn in other epochs.
     pub max_targets: usize,
+    /// How weights follow gradients.
+    pub optimiser: OptimiserKind,
     /// The highest learning rate.
     pub learning_rate: f64,
     /// Updates until the learning rate has risen to it.
     pub warmup_steps: u64,
-    /// The learning rate of the last update as a share of the highest.
+    /// How it falls from there.
+    pub schedule: Schedule,
+    /// The learning rate of the last update as a share of the highest; of no effect on a constant one.
     pub min_learning_rate_ratio: f64,
     /// Decay of matrices; biases, norms and embeddings have none.
     pub weight_decay: f64,
@@ -113,12 +142,29 @@ pub struct Training {
     pub clip_norm: f64,
     /// Decay of AdamW's second moment; below its usual 0.999, because runs are short.
     pub beta2: f64,
+    /// Share of its old value that the moving average of the weights keeps at an update; 0 for no average. Validations
+    /// and all checkpoints but `last` have the average.
+    pub ema_decay: f64,
+    /// Number format of matrix products.
+    pub precision: Precision,
+    /// Whether cheap activations are computed again in the backward pass instead of kept: less memory, more time.
+    pub gradient_checkpointing: bool,
     /// Updates between validations.
     pub eval_every: u64,
     /// Batches of a validation, always the same ones; all if there are fewer.
     pub eval_batches: usize,
+    /// Validation states, always the same ones, whose greedy predictions are compared with the targets; 0 for none.
+    pub eval_samples: usize,
+    /// Validations in a row without improvement after which the run ends; 0 for never.
+    pub patience: u64,
+    /// What the validation loss has to fall by to count as an improvement for `patience`.
+    pub min_delta: f64,
     /// Updates between saves of `last`.
     pub save_every: u64,
+    /// Updates between checkpoints that stay, `step-00001000`; 0 for none.
+    pub keep_every: u64,
+    /// How many of those stay; older ones are removed.
+    pub keep_last: usize,
     /// Updates between lines of metrics.
     pub log_every: u64,
 }
@@ -131,42 +177,60 @@ impl Default for Training {
             rows_per_batch: 16,
             accumulation: 1,
             max_targets: 19,
+            optimiser: OptimiserKind::Adamw,
             learning_rate: 1e-3,
             warmup_steps: 100,
+            schedule: Schedule::Cosine,
             min_learning_rate_ratio: 0.1,
             weight_decay: 0.01,
             clip_norm: 1.0,
             beta2: 0.98,
+            ema_decay: 0.0,
+            precision: Precision::F32,
+            gradient_checkpointing: false,
             eval_every: 200,
             eval_batches: 8,
+            eval_samples: 64,
+            patience: 0,
+            min_delta: 0.0,
             save_every: 200,
+            keep_every: 0,
+            keep_last: 3,
             log_every: 10,
         }
     }
 }
 
 /// Where metrics go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tracking {
     /// The kind of log.
     pub kind: TrackingKind,
-}
-
-impl Default for Tracking {
-    fn default() -> Self {
-        Tracking { kind: TrackingKind::Jsonl }
-    }
+    /// Project on Weights & Biases; `sr` by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// User or team on Weights & Biases; the one logged in by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entity: Option<String>,
+    /// Name of the run on Weights & Biases; that of its folder by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_name: Option<String>,
 }
 
 /// Kinds of metric logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TrackingKind {
     /// None.
     None,
     /// `metrics.jsonl` in the run folder.
+    #[default]
     Jsonl,
+    /// The same, and an event file that TensorBoard shows.
+    Tensorboard,
+    /// The same as `jsonl`, and `wandb-sync.py`, which sends it to Weights & Biases when it is run.
+    Wandb,
 }
 
 /// The settings of a run with all defaults filled in; stored in its folder and its checkpoints.
@@ -200,8 +264,8 @@ impl TrainConfig {
 
     /// Fills in what the file leaves out.
     pub fn resolve(&self, seed: u64) -> RunConfig {
-        let TrainConfig { mode, ref training, tracking, .. } = *self;
-        RunConfig { mode, model: self.model_config(), training: training.clone(), tracking, seed }
+        let (training, tracking) = (self.training.clone(), self.tracking.clone());
+        RunConfig { mode: self.mode, model: self.model_config(), training, tracking, seed }
     }
 
     /// The model's shape: the preset with the overrides, for the vocabulary of this version.
@@ -256,6 +320,7 @@ impl Training {
             ("training.eval_batches", self.eval_batches as u64),
             ("training.save_every", self.save_every),
             ("training.log_every", self.log_every),
+            ("training.keep_last", self.keep_last as u64),
         ];
         if let Some((key, _)) = counts.into_iter().find(|&(_, count)| count == 0) {
             return fail(key, &0, "at least 1");
@@ -275,19 +340,30 @@ impl Training {
         if !(0.0..1.0).contains(&self.beta2) {
             return fail("training.beta2", &self.beta2, "a number in [0, 1)");
         }
+        if !(0.0..1.0).contains(&self.ema_decay) {
+            return fail("training.ema_decay", &self.ema_decay, "a number in [0, 1)");
+        }
+        if !(self.min_delta >= 0.0 && self.min_delta.is_finite()) {
+            return fail("training.min_delta", &self.min_delta, "a number that is not negative");
+        }
         Ok(())
     }
 
-    /// The learning rate of update `step`, counted from 0: a linear rise to the highest rate, then half a cosine down
-    /// to the lowest, which the last update has.
+    /// The learning rate of update `step`, counted from 0: a linear rise to the highest rate, then down as scheduled to
+    /// the lowest, which the last update has.
     pub fn learning_rate(&self, step: u64) -> f64 {
         if step < self.warmup_steps {
             return self.learning_rate * (step + 1) as f64 / self.warmup_steps as f64;
         }
         let falling = self.steps.saturating_sub(self.warmup_steps + 1).max(1);
         let progress = ((step - self.warmup_steps) as f64 / falling as f64).min(1.0);
+        let left = match self.schedule {
+            Schedule::Cosine => 0.5 * (1.0 + libm::cos(std::f64::consts::PI * progress)),
+            Schedule::Linear => 1.0 - progress,
+            Schedule::Constant => 1.0,
+        };
         let lowest = self.min_learning_rate_ratio;
-        self.learning_rate * (lowest + (1.0 - lowest) * 0.5 * (1.0 + libm::cos(std::f64::consts::PI * progress)))
+        self.learning_rate * (lowest + (1.0 - lowest) * left)
     }
 }
 
@@ -308,12 +384,14 @@ mod tests {
 
     #[test]
     fn ready_files_resolve_to_their_presets() {
-        let [micro, tiny] = [ModelConfig::micro(512), ModelConfig::tiny(512)];
+        let [micro, tiny, s] = [ModelConfig::micro(512), ModelConfig::tiny(512), ModelConfig::s(512)];
         for (text, mode, base) in [
             (include_str!("../../../configs/onestep-micro.toml"), Mode::OneStep, &micro),
             (include_str!("../../../configs/onestep-tiny.toml"), Mode::OneStep, &tiny),
+            (include_str!("../../../configs/onestep-s.toml"), Mode::OneStep, &s),
             (include_str!("../../../configs/direct-micro.toml"), Mode::Direct, &micro),
             (include_str!("../../../configs/direct-tiny.toml"), Mode::Direct, &tiny),
+            (include_str!("../../../configs/direct-s.toml"), Mode::Direct, &s),
         ] {
             let config = config(text).expect("a ready file");
             assert_eq!(config.mode, mode);
@@ -321,6 +399,11 @@ mod tests {
             assert_eq!((model.d_model, model.n_layers), (base.d_model, base.n_layers));
             let residual = model.points.expect("points").channels.contains(&Channel::BestResidual);
             assert_eq!(residual, mode == Mode::OneStep);
+            // They are where people look for what can be set, so every key stands there.
+            let keys = serde_json::to_value(&config.training).expect("plain data");
+            for key in keys.as_object().expect("a structure").keys() {
+                assert!(text.contains(&format!("\n{key} = ")), "{key} is missing in the {mode:?} {:?}", base.d_model);
+            }
         }
     }
 
@@ -345,7 +428,17 @@ mod tests {
         let message = |text: &str| config(&format!("{base}{text}")).expect_err("a mistake");
         assert!(message("dropout = 0.1").starts_with("configuration: line 4: unknown field `dropout`"));
         assert!(message("[training]\nstep = 3").starts_with("configuration: line 5: unknown field `step`"));
-        assert!(message("[tracking]\nkind = \"wandb\"").contains("line 5: unknown variant `wandb`"));
+        assert!(message("[tracking]\nkind = \"mlflow\"").contains("line 5: unknown variant `mlflow`"));
+        assert!(
+            message("[training]\noptimiser = \"sgd\"").contains("line 5: unknown variant `sgd`, expected `adamw` or")
+        );
+        assert!(
+            message("[training]\nprecision = \"f16\"").contains("line 5: unknown variant `f16`, expected `f32` or")
+        );
+        assert_eq!(
+            message("[training]\nema_decay = 1.0"),
+            "configuration: training.ema_decay is 1, expected a number in [0, 1)"
+        );
         assert_eq!(message("[training]\nsteps = 0"), "configuration: training.steps is 0, expected at least 1");
         assert_eq!(
             message("[training]\nlearning_rate = -1.0"),
@@ -373,6 +466,10 @@ mod tests {
         assert!((rates[60] - 0.3).abs() < 1e-12, "half way down: {}", rates[60]);
         assert!((rates[110] - 0.1).abs() < 1e-12 && (training.learning_rate(10_000) - 0.1).abs() < 1e-12);
         assert!(rates[10..].windows(2).all(|pair| pair[1] < pair[0]));
+        let constant = Training { schedule: Schedule::Constant, ..training.clone() };
+        assert_eq!([5, 60, 110].map(|step| constant.learning_rate(step)), [0.3, 0.5, 0.5]);
+        let linear = Training { schedule: Schedule::Linear, ..training.clone() };
+        assert!((linear.learning_rate(35) - 0.4).abs() < 1e-12 && (linear.learning_rate(110) - 0.1).abs() < 1e-12);
         let at_once = Training { steps: 1, warmup_steps: 0, ..training };
         assert_eq!(at_once.learning_rate(0), 0.5);
     }

@@ -1,6 +1,7 @@
 //! From corpora and problem sets to tokens.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sr_corpus::{Corpus, Example};
 use sr_expr::Semantics;
@@ -8,7 +9,27 @@ use sr_model::ModelConfig;
 use sr_neural::{Data, InputWriter, fittest};
 use sr_prompt::{Condition, Context, Token, encode_target};
 
+use crate::examples::Source;
 use crate::{Error, Examples, Mode};
+
+/// What examples are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    /// To learn from.
+    Training,
+    /// To measure on. Where a formula is written from the data alone, the problems are remembered, to see how well the
+    /// formula fits them.
+    Validation,
+}
+
+impl Split {
+    fn name(self) -> &'static str {
+        match self {
+            Split::Training => "training",
+            Split::Validation => "validation",
+        }
+    }
+}
 
 /// How the best individual is evaluated for the point channels.
 // A corpus does not say how its search evaluated. These are the recorded searches' own unless they ask for others,
@@ -29,7 +50,7 @@ pub fn load(
     problems: &[PathBuf],
     mode: Mode,
     config: &ModelConfig,
-    split: &'static str,
+    split: Split,
 ) -> Result<(Examples, &'static str), Error> {
     let mut examples = Examples::new(config);
     let mut context = None;
@@ -45,16 +66,19 @@ pub fn load(
             return Err(Error::Context { path: path.clone(), expected: expected.name(), found: found.name() });
         }
         let inputs = InputWriter::new(config, found);
-        let set = corpus.problems(choose(problems, &corpus.header().problems))?;
+        let set = Arc::new(corpus.problems(choose(problems, &corpus.header().problems))?);
         for example in corpus {
             let example = example?;
             let problem = set.get(example.problem())?;
             let data = Data { x: &problem.x, y: &problem.y, semantics: SEMANTICS };
             push(&mut examples, &inputs, &example, data)?;
+            if (split, mode) == (Split::Validation, Mode::Direct) {
+                examples.set_source(&Source { set: set.clone(), problem: example.problem().clone() });
+            }
         }
     }
     if examples.n_states() == 0 {
-        return Err(Error::Empty { split });
+        return Err(Error::Empty { split: split.name() });
     }
     Ok((examples, context.map_or(Context::Basic.name(), Context::name)))
 }

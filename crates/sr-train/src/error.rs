@@ -104,7 +104,10 @@ pub enum Error {
 
     // Training itself.
     /// Loss or gradient norm is NaN or infinite; the weights are those before the step.
-    #[error("step {step}: loss {loss}, gradient norm {norm}; a lower learning_rate or clip_norm may help")]
+    #[error(
+        "step {step}: loss {loss}, gradient norm {norm}; {}; a lower learning_rate or clip_norm may help",
+        batch.as_ref().map_or("its batch could not be saved".to_owned(), |path| format!("its batch is in {}", path.display()))
+    )]
     Diverged {
         /// The step, from 1.
         step: u64,
@@ -112,6 +115,16 @@ pub enum Error {
         loss: f64,
         /// Norm of the gradients before clipping.
         norm: f64,
+        /// The file with the batch: token ids, labels and points.
+        batch: Option<PathBuf>,
+    },
+    /// The validation loss is NaN or infinite, so that no model could be told from a better one.
+    #[error("step {step}: validation loss {loss}; has the validation corpus values that no training example has?")]
+    Validation {
+        /// The step, from 1.
+        step: u64,
+        /// Loss per target token.
+        loss: f64,
     },
 
     // From below.

@@ -1,5 +1,9 @@
 //! Examples in memory, as tokens, and the batches made of them.
 
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use sr_corpus::{ProblemRef, Problems};
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_model::{IGNORE, ModelConfig, PointBatch, Points, Prompt, TrainBatch};
 use sr_prompt::Token;
@@ -24,8 +28,23 @@ pub struct Examples {
     points: Vec<f32>,
     targets: Vec<Target>,
     states: Vec<State>,
+    /// The problems of the states if they are known, one each.
+    sources: Vec<Source>,
     /// Targets left out because they do not fit into the model's positions.
     too_long: usize,
+}
+
+/// Where the problem of a state is.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) set: Arc<Problems>,
+    pub(crate) problem: Arc<ProblemRef>,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {}", self.problem.id, self.set.path().display())
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -74,6 +93,11 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
+    /// The state's number.
+    pub(crate) fn state(&self) -> u32 {
+        self.state
+    }
+
     /// Targets that take part.
     pub(crate) fn n_targets(&self) -> usize {
         self.targets.len()
@@ -101,6 +125,7 @@ impl Examples {
             points: Vec::new(),
             targets: Vec::new(),
             states: Vec::new(),
+            sources: Vec::new(),
             too_long: 0,
         }
     }
@@ -144,6 +169,16 @@ impl Examples {
             self.states.push(State { prompt, individuals, points: span, targets, start: start.id() as u16 });
         }
         Ok(())
+    }
+
+    /// Says of every state added since the last call where its problem is.
+    pub(crate) fn set_source(&mut self, source: &Source) {
+        self.sources.resize(self.states.len(), source.clone());
+    }
+
+    /// Where the problem of a state is, if that was told.
+    pub(crate) fn source(&self, state: u32) -> Option<&Source> {
+        self.sources.get(state as usize)
     }
 
     fn push_tokens(&mut self, ids: &[i32]) -> Result<Span, Error> {
@@ -304,6 +339,58 @@ impl Examples {
         batches.truncate(n);
         batches
     }
+}
+
+impl Examples {
+    /// At most `n` states of a fixed random choice whose prompts leave room for `room` tokens, with at most `max_targets`
+    /// targets each.
+    pub(crate) fn choose(&self, seed: u64, n: usize, room: usize, max_targets: usize) -> Vec<Selection> {
+        let mut states: Vec<u32> = (0..self.states.len() as u32).collect();
+        Key::new(seed, Purpose::Training, problem_key("greedy")).rng().shuffle(&mut states);
+        states.retain(|&state| self.states[state as usize].prompt.len() + room <= self.config.n_positions);
+        states.truncate(n);
+        let n_targets = |state: u32| self.states[state as usize].targets.len.min(max_targets as u32);
+        states.into_iter().map(|state| Selection { state, targets: (0..n_targets(state)).collect() }).collect()
+    }
+
+    /// What a state's children are conditioned on, and the id of the token that begins them.
+    pub(crate) fn prompt(&self, state: u32) -> (Prompt, i32) {
+        let State { prompt, points, start, .. } = &self.states[state as usize];
+        let tokens = prompt.of(&self.tokens).iter().map(|&id| id.into()).collect();
+        let values = points.of(&self.points).to_vec();
+        (Prompt { tokens, points: (!values.is_empty()).then_some(Points { values }) }, (*start).into())
+    }
+
+    /// Whether `ids`, with the `<eos>` that follows them, are one of the state's targets.
+    pub(crate) fn is_target(&self, state: u32, ids: &[i32]) -> bool {
+        let ids = || ids.iter().copied().chain([Token::Eos.id()]);
+        let targets = self.states[state as usize].targets.of(&self.targets);
+        targets.iter().any(|target| target.tokens.of(&self.tokens).iter().map(|&id| i32::from(id)).eq(ids()))
+    }
+
+    /// A row of a batch for people: what the model read, and what it had to write.
+    pub(crate) fn describe(&self, selection: &Selection) -> Value {
+        let (prompt, start) = self.prompt(selection.state);
+        let targets = self.states[selection.state as usize].targets.of(&self.targets);
+        let targets = selection.targets.iter().map(|&target| {
+            let Target { tokens, weight } = &targets[target as usize];
+            let labels: Vec<i32> = tokens.of(&self.tokens).iter().map(|&id| id.into()).collect();
+            json!({"text": sr_prompt::to_text(&labels), "labels": labels, "weight": number(*weight)})
+        });
+        json!({
+            "state": selection.state,
+            "text": sr_prompt::to_text(&prompt.tokens),
+            "tokens": prompt.tokens,
+            "start": start,
+            "targets": targets.collect::<Vec<_>>(),
+            "points": prompt.points.map(|points| points.values.into_iter().map(number).collect::<Vec<_>>()),
+        })
+    }
+}
+
+/// JSON has no NaN and no infinity, which are what one looks for here.
+fn number(value: f32) -> Value {
+    if value.is_finite() { value.into() } else { value.to_string().into() }
 }
 
 impl Order {

@@ -1,36 +1,45 @@
 //! The folder of a run: settings, metrics, checkpoints and the state to resume from.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use burn::module::Module;
 use burn::optim::ModuleOptimizer;
+use burn::store::{ModuleRecord, RecordError};
 use burn::tensor::{Bytes, Device};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sr_model::{Checkpoint, Model};
 
+use crate::tracking::Tracker;
 use crate::{Error, RunConfig};
 
 /// Resolved settings of the run.
 const CONFIG: &str = "config.json";
-const METRICS: &str = "metrics.jsonl";
 const BEST: &str = "best";
 const LAST: &str = "last";
 /// Optimiser states are named by their step, so that one always belongs to the `last` that was renamed into place.
 const OPTIMISER: &str = "optimiser-";
+/// Averages of the weights, likewise.
+const AVERAGE: &str = "average-";
+/// Checkpoints that stay.
+const KEPT: &str = "step-";
 
 /// A run's folder.
 #[derive(Debug)]
 pub(crate) struct RunFolder {
     dir: PathBuf,
-    metrics: Option<File>,
+    tracker: Tracker,
 }
 
 /// What `meta.json` of a checkpoint says. Equal runs write equal ones: no times, no paths.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Meta {
+    /// [`sr_model::FORMAT_VERSION`]; checkpoints from before there were several do not tell.
+    #[serde(default)]
+    pub(crate) format_version: u64,
     /// `one-step` or `direct`.
     pub(crate) mode: String,
     /// Context of the corpus, such as `basic`.
@@ -46,8 +55,32 @@ pub(crate) struct Meta {
     pub(crate) val_loss: Option<f64>,
     /// The lowest one of the run.
     pub(crate) best_val_loss: Option<f64>,
+    /// Where early stopping stands.
+    #[serde(default)]
+    pub(crate) patience: Patience,
     /// The run's settings.
     pub(crate) config: RunConfig,
+}
+
+/// What early stopping remembers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Patience {
+    /// The validation loss to improve on.
+    reference: Option<f64>,
+    /// Validations since it was reached.
+    pub(crate) waited: u64,
+}
+
+impl Patience {
+    /// Takes note of a validation. A loss counts as an improvement if it is lower than the last one that counted by more
+    /// than `min_delta`, so that many small steps down count when they add up.
+    pub(crate) fn count(&mut self, loss: f64, min_delta: f64) {
+        if self.reference.is_none_or(|reference| loss < reference - min_delta) {
+            *self = Patience { reference: Some(loss), waited: 0 };
+        } else {
+            self.waited += 1;
+        }
+    }
 }
 
 impl RunFolder {
@@ -64,15 +97,19 @@ impl RunFolder {
         }
         let text = serde_json::to_string_pretty(config).expect("settings are plain data") + "\n";
         write_aside(&dir.join(CONFIG), text.as_bytes())?;
-        Self::open_metrics(dir, config, 0)
+        Self::open(dir, config, 0)
+    }
+
+    fn open(dir: &Path, config: &RunConfig, step: u64) -> Result<Self, Error> {
+        Ok(RunFolder { dir: dir.to_owned(), tracker: Tracker::open(dir, &config.tracking, step)? })
     }
 
     /// Opens the folder of an interrupted run with its `last` checkpoint, if it got that far. The settings have to be
-    /// those of the run, and metrics of later steps are cut off.
+    /// those of the run, the examples and the vocabulary those that `fresh` tells; metrics of later steps are cut off.
     pub(crate) fn resume(
         dir: &Path,
         config: &RunConfig,
-        examples: &str,
+        fresh: &Meta,
         device: &Device,
     ) -> Result<(Self, Option<(Checkpoint, Meta)>), Error> {
         let path = dir.join(CONFIG);
@@ -81,20 +118,23 @@ impl RunFolder {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok((Self::create(dir, config)?, None)),
             Err(error) => return Err(Error::io(path)(error)),
         };
-        let corrupt =
-            |path: &Path, e: serde_json::Error| Error::Corrupt { path: path.to_owned(), reason: e.to_string() };
-        let was: Value = serde_json::from_str(&text).map_err(|e| corrupt(&path, e))?;
+        let was: RunConfig = serde_json::from_str(&text).map_err(corrupt(&path))?;
         let differs = |what, was: String, now: String| Error::Resume { path: dir.to_owned(), what, was, now };
-        let now = serde_json::to_value(config).expect("settings are plain data");
-        if let Some((what, was, now)) = difference(&was, &now) {
+        let json = |config: &RunConfig| serde_json::to_value(config).expect("settings are plain data");
+        if let Some((what, was, now)) = difference(&json(&was), &json(config)) {
             return Err(differs(what, was, now));
         }
         let last = dir.join(LAST);
         let found = match Checkpoint::load(&last, device) {
             Ok(checkpoint) => {
                 let meta = Meta::of(&checkpoint, &last)?;
-                if meta.examples != examples {
-                    return Err(differs("training corpus".to_owned(), meta.examples, examples.to_owned()));
+                for (what, was, now) in [
+                    ("vocabulary", &meta.vocabulary, &fresh.vocabulary),
+                    ("training corpus", &meta.examples, &fresh.examples),
+                ] {
+                    if was != now {
+                        return Err(differs(what.to_owned(), was.clone(), now.clone()));
+                    }
                 }
                 Some((checkpoint, meta))
             }
@@ -102,29 +142,7 @@ impl RunFolder {
             Err(error) => return Err(error.into()),
         };
         let step = found.as_ref().map_or(0, |(_, meta)| meta.step);
-        Ok((Self::open_metrics(dir, config, step)?, found))
-    }
-
-    /// Opens the metrics for appending after the lines of steps up to `step`.
-    fn open_metrics(dir: &Path, config: &RunConfig, step: u64) -> Result<Self, Error> {
-        if config.tracking.kind == crate::TrackingKind::None {
-            return Ok(RunFolder { dir: dir.to_owned(), metrics: None });
-        }
-        let path = dir.join(METRICS);
-        let old = match fs::read_to_string(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io(path)(error)),
-            old => old.unwrap_or_default(),
-        };
-        // A line that a killed process left unfinished is no JSON and goes too.
-        let made = |line: &&str| {
-            serde_json::from_str::<Value>(line).is_ok_and(|v| v["step"].as_u64().is_some_and(|s| s <= step))
-        };
-        let kept: String = old.lines().take_while(made).map(|line| format!("{line}\n")).collect();
-        if kept != old {
-            write_aside(&path, kept.as_bytes())?;
-        }
-        let file = OpenOptions::new().append(true).create(true).open(&path).map_err(Error::io(path))?;
-        Ok(RunFolder { dir: dir.to_owned(), metrics: Some(file) })
+        Ok((Self::open(dir, config, step)?, found))
     }
 
     pub(crate) fn best(&self) -> PathBuf {
@@ -135,12 +153,16 @@ impl RunFolder {
         self.dir.join(LAST)
     }
 
-    /// Appends one line.
+    /// Logs the metrics of a step, an object that has the step among them.
     pub(crate) fn log(&mut self, line: &Value) -> Result<(), Error> {
-        match &mut self.metrics {
-            Some(file) => file.write_all(format!("{line}\n").as_bytes()).map_err(Error::io(self.dir.join(METRICS))),
-            None => Ok(()),
-        }
+        self.tracker.log(line)
+    }
+
+    /// Writes what a run broke on, and says where.
+    pub(crate) fn save_diverged(&self, step: u64, report: &Value) -> Result<PathBuf, Error> {
+        let path = self.dir.join(format!("diverged-{step:08}.json"));
+        write_aside(&path, format!("{report}\n").as_bytes())?;
+        Ok(path)
     }
 
     /// Replaces `best`.
@@ -148,17 +170,30 @@ impl RunFolder {
         Ok(checkpoint(model, meta).save(&self.best())?)
     }
 
-    /// Replaces `last` and the optimiser state that belongs to it. An interruption at any point leaves a pair.
-    pub(crate) fn save_last(&self, model: Model, optimiser: &ModuleOptimizer, meta: &Meta) -> Result<(), Error> {
-        let path = self.optimiser_path(meta.step);
-        let bytes = optimiser.into_bytes().map_err(|e| Error::Corrupt { path: path.clone(), reason: e.to_string() })?;
-        write_aside(&path, &bytes)?;
+    /// Replaces `last`, and the optimiser state and average of the weights that belong to it. An interruption at any
+    /// point leaves what belongs together.
+    pub(crate) fn save_last(
+        &self,
+        model: Model,
+        optimiser: &ModuleOptimizer,
+        average: Option<&Model>,
+        meta: &Meta,
+    ) -> Result<(), Error> {
+        let mut written = Vec::new();
+        let mut write = |path: PathBuf, bytes: Result<Bytes, RecordError>| {
+            write_aside(&path, &bytes.map_err(corrupt(&path))?)?;
+            written.push(path);
+            Ok::<_, Error>(())
+        };
+        write(self.state_path(OPTIMISER, meta.step), optimiser.into_bytes())?;
+        if let Some(average) = average {
+            write(self.state_path(AVERAGE, meta.step), average.clone().into_record().into_bytes())?;
+        }
         checkpoint(model, meta).save(&self.last())?;
-        for entry in fs::read_dir(&self.dir).map_err(Error::io(&self.dir))? {
-            let other = entry.map_err(Error::io(&self.dir))?.path();
-            let is_state = other.file_name().is_some_and(|name| name.to_string_lossy().starts_with(OPTIMISER));
-            if is_state && other != path {
-                fs::remove_file(&other).map_err(Error::io(other))?;
+        for (name, path) in self.entries()? {
+            let is_state = name.starts_with(OPTIMISER) || name.starts_with(AVERAGE);
+            if is_state && !written.contains(&path) {
+                fs::remove_file(&path).map_err(Error::io(path))?;
             }
         }
         Ok(())
@@ -166,21 +201,59 @@ impl RunFolder {
 
     /// Puts the saved state of step `step` into a fresh optimiser.
     pub(crate) fn load_optimiser(&self, optimiser: ModuleOptimizer, step: u64) -> Result<ModuleOptimizer, Error> {
-        let path = self.optimiser_path(step);
+        let path = self.state_path(OPTIMISER, step);
         let bytes = fs::read(&path).map_err(Error::io(&path))?;
-        let bytes = Bytes::from_bytes_vec(bytes);
-        optimiser.from_bytes(bytes).map_err(|e| Error::Corrupt { path, reason: e.to_string() })
+        optimiser.from_bytes(Bytes::from_bytes_vec(bytes)).map_err(corrupt(&path))
     }
 
-    fn optimiser_path(&self, step: u64) -> PathBuf {
-        self.dir.join(format!("{OPTIMISER}{step:08}.bpk"))
+    /// The saved average of step `step`, into a model of its shape.
+    pub(crate) fn load_average(&self, frame: Model, step: u64) -> Result<Model, Error> {
+        let path = self.state_path(AVERAGE, step);
+        let bytes = fs::read(&path).map_err(Error::io(&path))?;
+        let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes)).map_err(corrupt(&path))?;
+        frame.try_load_record(record).map_err(corrupt(&path))
     }
+
+    fn state_path(&self, kind: &str, step: u64) -> PathBuf {
+        self.dir.join(format!("{kind}{step:08}.bpk"))
+    }
+
+    /// Saves a checkpoint that stays until there are more than `keep_last` newer ones.
+    pub(crate) fn save_kept(&self, model: Model, meta: &Meta, keep_last: usize) -> Result<(), Error> {
+        let path = self.dir.join(format!("{KEPT}{:08}", meta.step));
+        checkpoint(model, meta).save(&path)?;
+        // Those of later steps are from before a resumption and will be written again.
+        let mut kept: Vec<PathBuf> =
+            self.entries()?.filter_map(|(name, path)| name.starts_with(KEPT).then_some(path)).collect();
+        kept.retain(|other| *other <= path);
+        kept.sort();
+        kept.truncate(kept.len().saturating_sub(keep_last));
+        for old in kept {
+            // A killed process must not leave half a checkpoint under the name of a whole one.
+            let aside = self.dir.join(format!(".{KEPT}removed"));
+            fs::remove_dir_all(&aside).ok();
+            fs::rename(&old, &aside).map_err(Error::io(&old))?;
+            fs::remove_dir_all(&aside).map_err(Error::io(aside))?;
+        }
+        Ok(())
+    }
+
+    /// Names and paths of what is in the folder.
+    fn entries(&self) -> Result<impl Iterator<Item = (String, PathBuf)>, Error> {
+        let entries = fs::read_dir(&self.dir).map_err(Error::io(&self.dir))?.collect::<Result<Vec<_>, _>>();
+        let entries = entries.map_err(Error::io(&self.dir))?;
+        Ok(entries.into_iter().map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path())))
+    }
+}
+
+fn corrupt<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> Error {
+    let path = path.to_owned();
+    move |error| Error::Corrupt { path, reason: error.to_string() }
 }
 
 impl Meta {
     fn of(checkpoint: &Checkpoint, dir: &Path) -> Result<Self, Error> {
-        let corrupt = |e: serde_json::Error| Error::Corrupt { path: dir.join("meta.json"), reason: e.to_string() };
-        serde_json::from_value(checkpoint.meta.clone()).map_err(corrupt)
+        serde_json::from_value(checkpoint.meta.clone()).map_err(corrupt(&dir.join("meta.json")))
     }
 }
 
@@ -200,8 +273,8 @@ fn checkpoint(model: Model, meta: &Meta) -> Checkpoint {
     Checkpoint { model, tokenizer: sr_prompt::tokenizer_json(), meta }
 }
 
-/// Writes a file beside `path`, syncs it and renames it into place.
-fn write_aside(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+/// Writes a file beside `path`, syncs it and renames it into place. What fails leaves nothing behind.
+pub(crate) fn write_aside(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let mut aside = OsString::from(path);
     aside.push(".partial");
     let write = || -> std::io::Result<()> {
@@ -210,5 +283,23 @@ fn write_aside(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         file.sync_all()?;
         fs::rename(&aside, path)
     };
-    write().map_err(Error::io(path))
+    write().map_err(|error| {
+        fs::remove_file(&aside).ok(); // on a full disk, what is half written takes room from the rest
+        Error::io(path)(error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_improvements_count_when_they_add_up() {
+        let mut patience = Patience::default();
+        let waited = [1.0, 0.95, 0.92, 0.88, 0.88, 0.9].map(|loss| {
+            patience.count(loss, 0.1);
+            patience.waited
+        });
+        assert_eq!(waited, [0, 1, 2, 0, 1, 2]);
+    }
 }

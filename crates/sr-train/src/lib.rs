@@ -6,10 +6,12 @@
 //! ```text
 //! OUT/
 //!   config.json             resolved settings
-//!   metrics.jsonl           loss, learning rate, speed; validation loss
+//!   metrics.jsonl           loss, learning rate, speed; validation
 //!   best/                   checkpoint with the lowest validation loss
 //!   last/                   checkpoint of the last save
-//!   optimiser-00000200.bpk  what `last` needs to go on exactly
+//!   optimiser-00000200.bpk  what `last` needs to go on exactly, with average-00000200.bpk if there is an average
+//!   step-00001000/          checkpoints that stay, if wanted
+//!   diverged-00000123.json  the batch that a run broke on
 //! ```
 //!
 //! A row of a batch is a state: its prompt is encoded once for all its targets. Batches are a pure function of seed
@@ -50,14 +52,20 @@
 mod config;
 mod data;
 mod error;
+mod evaluate;
+mod events;
 mod examples;
 mod folder;
 mod passes;
+mod tracking;
 mod trainer;
 mod update;
 
-pub use config::{Mode, ModelSection, Preset, RunConfig, Tracking, TrackingKind, TrainConfig, Training};
-pub use data::load;
+pub use config::{
+    Mode, ModelSection, OptimiserKind, Preset, RunConfig, Schedule, Tracking, TrackingKind, TrainConfig, Training,
+};
+pub use data::{Split, load};
 pub use error::Error;
+pub use evaluate::{Fit, Scores};
 pub use examples::Examples;
-pub use trainer::{Limits, Start, StepStats, Summary, Trainer};
+pub use trainer::{Limits, Start, StepStats, StopReason, Summary, Trainer};

@@ -19,6 +19,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use sr_model::{CpuModel, DeviceKind, Model, Pass, TrainBatch};
 
 use crate::examples::Selection;
+use crate::update::trainable;
 use crate::{Error, Examples};
 
 /// Rows × positions of a pass on a CPU, a row at least.
@@ -88,10 +89,10 @@ impl Passes {
             fast.register(&summed, &mut gradients);
             return Ok((gradients, sums));
         }
-        let inner = model.valid();
+        let (inner, device) = (model.valid(), model.device());
         let pass = |index: usize, _: &mut Pass| {
             let batch = examples.pack(&passes[index])?;
-            let model = inner.clone().train(); // parameters of its own, so that no other thread's graph joins this one
+            let model = trainable(&inner, &device); // parameters of its own, so that no other thread's graph joins this one
             let loss = model.loss(&batch)?;
             let mean = f64::from(loss.value.clone().into_scalar::<f32>());
             let sums = Sums::of(&batch, &passes[index], mean * loss.weight, loss.weight);

@@ -11,11 +11,12 @@ use burn::tensor::Device;
 use serde_json::json;
 use sr_model::{Checkpoint, DeviceKind, Model};
 
+use crate::evaluate::Probe;
 use crate::examples::{Order, Selection};
-use crate::folder::{Meta, RunFolder, difference};
+use crate::folder::{Meta, Patience, RunFolder, difference};
 use crate::passes::{Passes, Sums};
-use crate::update::{clip, optimiser};
-use crate::{Error, Examples, RunConfig};
+use crate::update::{average, clip, optimiser};
+use crate::{Error, Examples, RunConfig, Scores};
 
 /// Where a run's weights come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +46,11 @@ pub struct Trainer<'a> {
     order: Order,
     validation: Vec<Vec<Selection>>,
     validation_examples: &'a Examples,
+    probe: Option<Probe>,
     passes: Passes,
     model: Model,
+    /// Moving average of the weights.
+    average: Option<Model>,
     optimiser: Optimiser,
     folder: RunFolder,
     meta: Meta,
@@ -57,8 +61,19 @@ struct Optimiser(ModuleOptimizer);
 
 impl std::fmt::Debug for Optimiser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AdamW")
+        f.write_str("optimiser")
     }
+}
+
+/// Why a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    /// The configured number of steps was made.
+    Steps,
+    /// The validation loss had not improved for as many validations as `patience` says.
+    Patience,
+    /// One of the [`Limits`].
+    Limit,
 }
 
 /// What a run came to.
@@ -70,6 +85,10 @@ pub struct Summary {
     pub train_loss: Option<f64>,
     /// The same on the validation examples, at the end.
     pub val_loss: f64,
+    /// How good predictions were then; `None` without a sample of validation states.
+    pub scores: Option<Scores>,
+    /// Why it ended.
+    pub stop: StopReason,
     /// Tokens of prompts and targets per second of training, padding not counted.
     pub tokens_per_second: f64,
     /// Targets per second of training.
@@ -138,10 +157,11 @@ impl<'a> Trainer<'a> {
         validation: &'a Examples,
         device: DeviceKind,
     ) -> Result<Self, Error> {
-        let model = initial(&config, start, &sr_model::open(device)?.autodiff())?;
+        let model = initial(&config, start, &open(device, &config)?)?;
+        let probe = probe(&config, validation)?;
         let folder = RunFolder::create(out, &config)?;
         let meta = Meta::new(&config, context, examples);
-        Ok(Self::new(config, device, model, folder, meta, examples, validation))
+        Ok(Self::new(config, device, model, folder, meta, examples, validation, probe))
     }
 
     /// Goes on with an interrupted run where its `last` checkpoint stands: from there on every weight is what it would
@@ -158,18 +178,23 @@ impl<'a> Trainer<'a> {
         validation: &'a Examples,
         device: DeviceKind,
     ) -> Result<Self, Error> {
-        let opened = sr_model::open(device)?.autodiff();
-        let meta = Meta::new(&config, context, examples);
-        let (folder, found) = RunFolder::resume(out, &config, &meta.examples, &opened)?;
+        let opened = open(device, &config)?;
+        let probe = probe(&config, validation)?;
+        let fresh = Meta::new(&config, context, examples);
+        let (folder, found) = RunFolder::resume(out, &config, &fresh, &opened)?;
         let Some((checkpoint, meta)) = found else {
             let model = initial(&config, start, &opened)?;
-            return Ok(Self::new(config, device, model, folder, meta, examples, validation));
+            return Ok(Self::new(config, device, model, folder, fresh, examples, validation, probe));
         };
-        let mut trainer = Self::new(config, device, checkpoint.model, folder, meta, examples, validation);
-        trainer.optimiser.0 = trainer.folder.load_optimiser(trainer.optimiser.0, trainer.meta.step)?;
+        let model = checkpoint.model.with_precision(config.training.precision);
+        let mut trainer = Self::new(config, device, model, folder, meta, examples, validation, probe);
+        let step = trainer.meta.step;
+        trainer.optimiser.0 = trainer.folder.load_optimiser(trainer.optimiser.0, step)?;
+        trainer.average = trainer.average.map(|frame| trainer.folder.load_average(frame, step)).transpose()?;
         Ok(trainer)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "all of them are different things, and only two callers have them")]
     fn new(
         config: RunConfig,
         device: DeviceKind,
@@ -178,13 +203,28 @@ impl<'a> Trainer<'a> {
         meta: Meta,
         examples: &'a Examples,
         validation_examples: &'a Examples,
+        probe: Option<Probe>,
     ) -> Self {
         let t = &config.training;
         let order = Order::new(config.seed, t.rows_per_batch, t.max_targets);
         let validation = validation_examples.sample(config.seed, t.eval_batches, t.rows_per_batch, t.max_targets);
         let optimiser = Optimiser(optimiser(&model, t));
+        let average = (t.ema_decay > 0.0).then(|| model.valid());
         let passes = Passes::new(device);
-        Trainer { order, validation, passes, optimiser, config, examples, validation_examples, model, folder, meta }
+        Trainer {
+            order,
+            validation,
+            probe,
+            passes,
+            average,
+            optimiser,
+            config,
+            examples,
+            validation_examples,
+            model,
+            folder,
+            meta,
+        }
     }
 
     /// Steps made so far.
@@ -203,14 +243,15 @@ impl<'a> Trainer<'a> {
     /// If the loss or a gradient is no longer finite, or a file cannot be written. `last` is then the one of before.
     pub fn fit(&mut self, limits: Limits, on_step: &mut dyn FnMut(u64, &StepStats)) -> Result<Summary, Error> {
         let started = Instant::now();
-        let steps = limits.max_steps.unwrap_or(u64::MAX).min(self.config.training.steps);
+        let training = self.config.training.clone();
+        let steps = limits.max_steps.unwrap_or(u64::MAX).min(training.steps);
         let (mut window, mut total, mut train_loss) = (StepStats::default(), StepStats::default(), None);
-        let mut last_step = self.meta.step >= steps;
-        if last_step {
-            self.evaluate()?; // nothing is left to do but to say how good it is
+        let (mut scores, mut stop) = (None, self.stop_reason(steps));
+        if stop.is_some() {
+            scores = self.evaluate()?; // nothing is left to do but to say how good it is
         }
-        while !last_step {
-            let rate = self.config.training.learning_rate(self.meta.step);
+        while stop.is_none() {
+            let rate = training.learning_rate(self.meta.step);
             let stats = self.update(rate)?;
             let step = self.meta.step;
             window += stats;
@@ -218,25 +259,34 @@ impl<'a> Trainer<'a> {
             on_step(step, &stats);
 
             let out_of_time = limits.max_time.is_some_and(|time| started.elapsed() >= time);
-            let stopped = limits.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
-            last_step = step >= steps || out_of_time || stopped;
+            let told_to_stop = limits.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
+            let last_step = step >= steps || out_of_time || told_to_stop;
             let due = |every: u64| last_step || step.is_multiple_of(every);
-            if due(self.config.training.log_every) {
+            let validate = due(training.eval_every);
+            if validate || due(training.log_every) {
                 train_loss = Some(window.loss());
                 self.log(rate, &window)?;
                 window = StepStats::default();
             }
-            if due(self.config.training.eval_every) {
-                self.evaluate()?;
+            if validate {
+                scores = self.evaluate()?;
             }
-            if due(self.config.training.save_every) {
-                self.folder.save_last(self.model.valid(), &self.optimiser.0, &self.meta)?;
+            stop = self.stop_reason(steps).or(last_step.then_some(StopReason::Limit));
+            // Before `last`: a run that is killed in between writes it again.
+            if training.keep_every > 0 && step.is_multiple_of(training.keep_every) {
+                self.folder.save_kept(self.judged(), &self.meta, training.keep_last)?;
+            }
+            if stop.is_some() || due(training.save_every) {
+                let average = self.average.as_ref();
+                self.folder.save_last(self.model.valid(), &self.optimiser.0, average, &self.meta)?;
             }
         }
         Ok(Summary {
             steps: self.meta.step,
             train_loss,
             val_loss: self.meta.val_loss.expect("the last step was evaluated"),
+            scores,
+            stop: stop.expect("the loop ends when there is one"),
             tokens_per_second: total.tokens_per_second(),
             examples_per_second: total.examples_per_second(),
             best: self.folder.best(),
@@ -244,7 +294,24 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// One update of the weights: micro-batches, clipping, AdamW.
+    /// Why there is nothing left to do, if so; `steps` is where the caller wants an end.
+    fn stop_reason(&self, steps: u64) -> Option<StopReason> {
+        let training = &self.config.training;
+        if self.meta.step >= training.steps {
+            Some(StopReason::Steps)
+        } else if training.patience > 0 && self.meta.patience.waited >= training.patience {
+            Some(StopReason::Patience)
+        } else {
+            (self.meta.step >= steps).then_some(StopReason::Limit)
+        }
+    }
+
+    /// The model that validations judge: the average of the weights if there is one. It is no part of a graph.
+    fn judged(&self) -> Model {
+        self.average.clone().unwrap_or_else(|| self.model.valid())
+    }
+
+    /// One update of the weights: micro-batches, clipping, optimiser, average.
     fn update(&mut self, rate: f64) -> Result<StepStats, Error> {
         let started = Instant::now();
         let accumulation = self.config.training.accumulation;
@@ -256,25 +323,62 @@ impl<'a> Trainer<'a> {
         let grad_norm = self.passes.alone(|| clip(&self.model, &mut gradients, clip_norm));
         let (step, loss) = (self.meta.step + 1, sums.mean_loss());
         if !(loss.is_finite() && grad_norm.is_finite()) {
-            return Err(Error::Diverged { step, loss, norm: grad_norm });
+            return Err(self.diverged(&batches, loss, grad_norm));
         }
         let (model, optimiser) = (&self.model, &mut self.optimiser.0);
         self.model = self.passes.alone(|| optimiser.step(rate, model.clone(), gradients));
         self.meta.step = step;
+        let decay = self.config.training.ema_decay;
+        self.average = self.average.take().map(|before| average(before, &self.model, decay, step));
         Ok(StepStats { sums, time: started.elapsed(), grad_norm })
     }
 
-    /// Loss on the fixed validation batches, without a graph; keeps the model if it is the best so far.
-    fn evaluate(&mut self) -> Result<(), Error> {
-        let val_loss = self.passes.loss(&self.model, self.validation_examples, &self.validation)?.mean_loss();
+    /// Saves what the next step broke on.
+    fn diverged(&self, batches: &[Vec<Selection>], loss: f64, norm: f64) -> Error {
+        let step = self.meta.step + 1;
+        let rows = |batch: &Vec<Selection>| batch.iter().map(|row| self.examples.describe(row)).collect::<Vec<_>>();
+        let report = json!({
+            "step": step,
+            "seed": self.config.seed,
+            "loss": loss.to_string(),
+            "grad_norm": norm.to_string(),
+            "batches": batches.iter().map(rows).collect::<Vec<_>>(),
+        });
+        let saved = self.folder.save_diverged(step, &report);
+        let batch = saved.inspect_err(|error| tracing::error!(%error, "the batch cannot be saved")).ok();
+        Error::Diverged { step, loss, norm, batch }
+    }
+
+    /// Loss on the fixed validation batches, and scores of the predictions; keeps the model if it is the best so far.
+    fn evaluate(&mut self) -> Result<Option<Scores>, Error> {
+        let (model, step) = (self.judged(), self.meta.step);
+        let val_loss = self.passes.loss(&model, self.validation_examples, &self.validation)?.mean_loss();
+        if !val_loss.is_finite() {
+            return Err(Error::Validation { step, loss: val_loss });
+        }
+        let scores = self.probe.as_ref().map(|probe| probe.score(&model, self.validation_examples)).transpose()?;
         self.meta.val_loss = Some(val_loss);
+        // Those at a limit would not be in an undisturbed run and do not count.
+        if step.is_multiple_of(self.config.training.eval_every) {
+            self.meta.patience.count(val_loss, self.config.training.min_delta);
+        }
         let is_best = self.meta.best_val_loss.is_none_or(|best| val_loss < best);
         if is_best {
             self.meta.best_val_loss = Some(val_loss);
-            self.folder.save_best(self.model.valid(), &self.meta)?;
+            self.folder.save_best(model, &self.meta)?;
         }
-        tracing::info!(step = self.meta.step, val_loss, is_best, "validation");
-        self.folder.log(&json!({"step": self.meta.step, "val_loss": val_loss}))
+        tracing::info!(step, val_loss, is_best, exact_match = scores.map(|s| s.exact_match), "validation");
+        let mut line = json!({"step": step, "val_loss": val_loss});
+        if let Some(Scores { token_accuracy, exact_match, fit }) = scores {
+            line["val_token_accuracy"] = token_accuracy.into();
+            line["val_exact_match"] = exact_match.into();
+            if let Some(fit) = fit {
+                line["val_r2"] = fit.r2.into();
+                line["val_r2_above_99"] = fit.r2_above_99.into();
+            }
+        }
+        self.folder.log(&line)?;
+        Ok(scores)
     }
 
     fn log(&mut self, rate: f64, window: &StepStats) -> Result<(), Error> {
@@ -290,10 +394,23 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// The weights a run begins with.
+/// The device to train on.
+fn open(device: DeviceKind, config: &RunConfig) -> Result<Device, Error> {
+    let device = sr_model::open(device)?.autodiff();
+    Ok(if config.training.gradient_checkpointing { device.gradient_checkpointing() } else { device })
+}
+
+/// The sample of validation states for the scores.
+fn probe(config: &RunConfig, validation: &Examples) -> Result<Option<Probe>, Error> {
+    let t = &config.training;
+    Probe::new(validation, config.seed, t.eval_samples, t.max_targets)
+}
+
+/// The model a run begins with.
 fn initial(config: &RunConfig, start: &Start, device: &Device) -> Result<Model, Error> {
+    let precision = config.training.precision;
     let Start::Checkpoint(path) = start else {
-        return Ok(Model::new(&config.model, config.seed, device)?);
+        return Ok(Model::new(&config.model, config.seed, device)?.with_precision(precision));
     };
     let checkpoint = Checkpoint::load(path, device)?;
     sr_prompt::check_tokenizer(&checkpoint.tokenizer)
@@ -301,13 +418,14 @@ fn initial(config: &RunConfig, start: &Start, device: &Device) -> Result<Model, 
     let json = |model| serde_json::to_value(model).expect("plain data");
     match difference(&json(checkpoint.model.config()), &json(&config.model)) {
         Some((key, found, expected)) => Err(Error::Shape { path: path.clone(), key, found, expected }),
-        None => Ok(checkpoint.model),
+        None => Ok(checkpoint.model.with_precision(precision)),
     }
 }
 
 impl Meta {
     fn new(config: &RunConfig, context: &str, examples: &Examples) -> Self {
         Meta {
+            format_version: sr_model::FORMAT_VERSION,
             mode: config.mode.name().to_owned(),
             context: context.to_owned(),
             step: 0,
@@ -316,6 +434,7 @@ impl Meta {
             examples: format!("{:016x}", examples.fingerprint()),
             val_loss: None,
             best_val_loss: None,
+            patience: Patience::default(),
             config: config.clone(),
         }
     }

@@ -1,21 +1,86 @@
-//! From gradients to new weights: clipping by the global norm, and AdamW that decays matrices only.
+//! From gradients to new weights: clipping by the global norm, AdamW that decays matrices only, Muon, and the moving
+//! average of the weights.
 
-use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::Tensor;
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamGroup, ParamId};
+use burn::optim::decay::WeightDecayConfig;
+use burn::optim::{AdamWConfig, AdjustLrFn, GradientsParams, ModuleOptimizer, MuonConfig};
+use burn::tensor::{Device, GradientCheckpointingStrategy, Tensor};
 use sr_model::Model;
 
-use crate::Training;
+use crate::{OptimiserKind, Training};
 
 /// Added to the root of the second moment; burn's own default of 1e-5 would damp the small gradients of late training.
 const EPSILON: f32 = 1e-8;
 
-/// AdamW; biases, norms and embeddings are not decayed, as in GPT-3 (Brown et al., 2020).
+/// The optimiser; biases, norms and embeddings are not decayed, as in GPT-3 (Brown et al., 2020).
 pub(crate) fn optimiser(model: &Model, training: &Training) -> ModuleOptimizer {
+    let decay = training.weight_decay as f32;
     let adamw =
         |decay| AdamWConfig::new().with_beta_2(training.beta2 as f32).with_epsilon(EPSILON).with_weight_decay(decay);
-    let undecayed = ParamGroup::from_ids(Undecayed::of(model));
-    adamw(training.weight_decay as f32).init().with_group(undecayed, adamw(0.0).build(), None)
+    let Groups { undecayed, block_matrices, .. } = Groups::of(model);
+    let optimiser = adamw(decay).init().with_group(ParamGroup::from_ids(undecayed), adamw(0.0).build(), None);
+    match training.optimiser {
+        OptimiserKind::Adamw => optimiser,
+        OptimiserKind::Muon => {
+            // Steps as large as AdamW's, so that one learning rate and one decay do for both.
+            let muon = MuonConfig::new()
+                .with_adjust_lr_fn(AdjustLrFn::MatchRmsAdamW)
+                .with_weight_decay(Some(WeightDecayConfig { penalty: decay }));
+            optimiser.with_group(ParamGroup::from_ids(block_matrices), muon.build(), None)
+        }
+    }
+}
+
+/// `inner` with parameters of its own on a graph, which keeps or recomputes activations as `device` says.
+pub(crate) fn trainable(inner: &Model, device: &Device) -> Model {
+    let model = inner.clone().train(); // forgets what its device said
+    match device.gradient_checkpointing_strategy() {
+        Some(GradientCheckpointingStrategy::Balanced) => model.map(&mut Recomputed),
+        _ => model,
+    }
+}
+
+struct Recomputed;
+
+impl ModuleMapper for Recomputed {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|weight| weight.with_gradient_checkpointing_strategy(GradientCheckpointingStrategy::Balanced))
+    }
+}
+
+/// Moves an average of weights towards those of `model` after update `step`, counted from 1. The average is no part of
+/// a graph.
+///
+/// At first it keeps less than `decay` of what it was, for that is random numbers: (1 + step) / (10 + step), as in
+/// TensorFlow's `ExponentialMovingAverage`.
+pub(crate) fn average(average: Model, model: &Model, decay: f64, step: u64) -> Model {
+    let kept = decay.min((1 + step) as f64 / (10 + step) as f64);
+    let mut weights = Weights(GradientsParams::new());
+    model.visit(&mut weights);
+    average.map(&mut Towards { weights: weights.0, kept })
+}
+
+/// Weights by their ids, in burn's map of tensors by ids.
+struct Weights(GradientsParams);
+
+impl ModuleVisitor for Weights {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.register(param.id, param.val().without_autodiff());
+    }
+}
+
+struct Towards {
+    weights: GradientsParams,
+    kept: f64,
+}
+
+impl ModuleMapper for Towards {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match self.weights.remove::<D>(param.id) {
+            Some(new) => param.map(|old| old * self.kept + new * (1.0 - self.kept)),
+            None => param,
+        }
+    }
 }
 
 /// Scales the gradients so that the norm of all of them together is at most `max_norm`; gives the norm before.
@@ -56,22 +121,25 @@ impl ModuleVisitor for Scale<'_> {
     }
 }
 
-/// Finds vectors (biases and norms) and embedding tables.
+/// Parameters by how they are optimised.
 #[derive(Default)]
-struct Undecayed {
+struct Groups {
     path: Vec<String>,
-    ids: Vec<ParamId>,
+    /// Vectors (biases and norms) and embedding tables.
+    undecayed: Vec<ParamId>,
+    /// What Muon is for: the point embedder and the output head, at the ends of the model, are AdamW's as in its paper.
+    block_matrices: Vec<ParamId>,
 }
 
-impl Undecayed {
-    fn of(model: &Model) -> Vec<ParamId> {
-        let mut found = Undecayed::default();
+impl Groups {
+    fn of(model: &Model) -> Self {
+        let mut found = Groups::default();
         model.visit(&mut found);
-        found.ids
+        found
     }
 }
 
-impl ModuleVisitor for Undecayed {
+impl ModuleVisitor for Groups {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.push(name.to_owned());
     }
@@ -82,7 +150,9 @@ impl ModuleVisitor for Undecayed {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if D == 1 || self.path.last().is_some_and(|name| name.ends_with("_embedding")) {
-            self.ids.push(param.id);
+            self.undecayed.push(param.id);
+        } else if D == 2 && self.path.first().is_some_and(|name| name == "blocks") {
+            self.block_matrices.push(param.id);
         }
     }
 }
@@ -155,44 +225,104 @@ mod tests {
         named.1
     }
 
-    #[test]
-    fn only_matrices_decay() {
-        let step = |weight_decay| {
+    /// Names of the parameters that differ after a step with one of the two settings.
+    fn differing(a: Training, b: Training) -> Vec<String> {
+        let step = |training: Training| {
             let model = model();
-            let training = Training { weight_decay, ..Training::default() };
             let gradients = gradients(&model);
             named(&optimiser(&model, &training).step(0.1, model, gradients))
         };
-        let decayed: Vec<String> =
-            step(0.0).into_iter().zip(step(0.5)).filter(|(a, b)| a.1 != b.1).map(|(a, _)| a.0).collect();
-        let matrices = named(&model()).into_iter().map(|(name, _)| name).filter(|name| name.ends_with("weight"));
-        assert_eq!(decayed, matrices.collect::<Vec<_>>());
-        assert_eq!(decayed.len(), 2 + 6);
+        step(a).into_iter().zip(step(b)).filter(|(a, b)| a.1 != b.1).map(|(a, _)| a.0).collect()
+    }
+
+    #[test]
+    fn only_matrices_decay() {
+        for (optimiser, n_matrices) in [(OptimiserKind::Adamw, 2 + 6), (OptimiserKind::Muon, 2 + 6)] {
+            let with = |weight_decay| Training { weight_decay, optimiser, ..Training::default() };
+            let decayed = differing(with(0.0), with(0.5));
+            let matrices = named(&model()).into_iter().map(|(name, _)| name).filter(|name| name.ends_with("weight"));
+            assert_eq!(decayed, matrices.collect::<Vec<_>>(), "{optimiser:?}");
+            assert_eq!(decayed.len(), n_matrices);
+        }
+    }
+
+    #[test]
+    fn muon_moves_the_matrices_of_the_blocks_by_orthogonal_steps() {
+        let with = |optimiser| Training { optimiser, weight_decay: 0.0, ..Training::default() };
+        let muons = differing(with(OptimiserKind::Adamw), with(OptimiserKind::Muon));
+        assert_eq!(muons.len(), 6);
+        assert!(muons.iter().all(|name| name.starts_with("blocks.0.") && name.ends_with(".weight")), "{muons:?}");
+
+        let before = model();
+        let gradients = gradients(&before);
+        let after = optimiser(&before, &with(OptimiserKind::Muon)).step(0.1, before.clone(), gradients);
+        let up = |model: &Model| named(model).into_iter().find(|(name, _)| name == "blocks.0.up.weight").expect("it").1;
+        let step: Vec<f64> = up(&before).iter().zip(up(&after)).map(|(b, a)| f64::from(b - a)).collect();
+        // 8 × 16: Newton-Schulz brings singular values near 1, and the rate is 0.1 · 0.2 · √16; a gradient of rank r gives
+        // √r times that as the norm.
+        let norm = step.iter().map(|v| v * v).sum::<f64>().sqrt() / 0.08;
+        assert!((0.6..1.3 * 8f64.sqrt()).contains(&norm), "{norm}");
+    }
+
+    #[test]
+    fn the_average_follows_the_weights() {
+        let zero = model().valid().map(&mut Times(0.0));
+        let first = |model: &Model| named(model)[0].1[0];
+        let weight = first(&model());
+        let near = |found: f32, share: f32| assert!((found - share * weight).abs() < 1e-6, "{found} {share} {weight}");
+        let one = average(zero.clone(), &model(), 0.9, 1);
+        near(first(&one), 1.0 - 2.0 / 11.0);
+        let late = average(zero, &model(), 0.9, 1000);
+        near(first(&late), 0.1);
+        near(first(&average(late, &model(), 0.9, 1001)), 0.19);
+        assert!(!named(&one).iter().any(|(_, values)| values.iter().any(|v| !v.is_finite())));
+    }
+
+    struct Times(f32);
+
+    impl ModuleMapper for Times {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|weight| weight * self.0)
+        }
+    }
+
+    #[test]
+    fn recomputed_activations_give_the_same_gradients() {
+        let device = model().device();
+        let recomputing = device.clone().gradient_checkpointing();
+        let with = |device: &Device| {
+            let model = trainable(&model().valid(), device);
+            assert_eq!(model.device().gradient_checkpointing_strategy(), device.gradient_checkpointing_strategy());
+            flat(&model, &gradients(&model))
+        };
+        assert_eq!(with(&device), with(&recomputing));
+    }
+
+    /// All gradients one after the other.
+    fn flat(model: &Model, gradients: &GradientsParams) -> Vec<f32> {
+        struct Flat<'a>(&'a GradientsParams, Vec<f32>);
+        impl ModuleVisitor for Flat<'_> {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                let gradient = self.0.get::<D>(param.id).expect("a gradient");
+                self.1.extend(gradient.try_into_vec_as::<f32>().expect("f32"));
+            }
+        }
+        let mut flat = Flat(gradients, Vec::new());
+        model.visit(&mut flat);
+        flat.1
     }
 
     #[test]
     fn clipping_bounds_the_norm_of_all_gradients_and_keeps_their_direction() {
         let model = model();
-        let flat = |gradients: &GradientsParams| {
-            struct Flat<'a>(&'a GradientsParams, Vec<f32>);
-            impl ModuleVisitor for Flat<'_> {
-                fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-                    let gradient = self.0.get::<D>(param.id).expect("a gradient");
-                    self.1.extend(gradient.try_into_vec_as::<f32>().expect("f32"));
-                }
-            }
-            let mut flat = Flat(gradients, Vec::new());
-            model.visit(&mut flat);
-            flat.1
-        };
         let norm = |values: &[f32]| values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
         let mut gradients = gradients(&model);
-        let before = flat(&gradients);
+        let before = flat(&model, &gradients);
         let found = clip(&model, &mut gradients, 1e9);
         assert!((found / norm(&before) - 1.0).abs() < 1e-5, "{found} {}", norm(&before));
-        assert_eq!(flat(&gradients), before, "a small gradient stays as it is");
+        assert_eq!(flat(&model, &gradients), before, "a small gradient stays as it is");
         assert_eq!(clip(&model, &mut gradients, found / 4.0), found);
-        let after = flat(&gradients);
+        let after = flat(&model, &gradients);
         assert!((norm(&after) * 4.0 / found - 1.0).abs() < 1e-5);
         assert!(before.iter().zip(&after).all(|(b, a)| (b / 4.0 - a).abs() <= 1e-6 * b.abs()));
     }

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use sr_model::{Checkpoint, DeviceKind, Points, Prompt, open};
 use sr_prompt::{Condition, Token};
-use sr_train::{Error, Examples, Limits, Mode, RunConfig, Start, Summary, TrainConfig, Trainer, load};
+use sr_train::{
+    Error, Examples, Limits, Mode, RunConfig, Split, Start, StopReason, Summary, TrainConfig, Trainer, load,
+};
 
 fn config(mode: &str, training: &str) -> RunConfig {
     let text = format!(
@@ -45,48 +47,163 @@ fn fit(mut trainer: Trainer<'_>, max_steps: u64) -> Summary {
 }
 
 /// All numbers of the metrics but the speeds.
-fn metrics(out: &Path) -> Vec<[Value; 5]> {
+fn metrics(out: &Path) -> Vec<[Value; 7]> {
     let text = fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-    lines.map(|line| ["step", "loss", "lr", "grad_norm", "val_loss"].map(|key| line[key].clone())).collect()
+    let keys = ["step", "loss", "lr", "grad_norm", "val_loss", "val_token_accuracy", "val_exact_match"];
+    lines.map(|line| keys.map(|key| line[key].clone())).collect()
 }
 
 fn bytes(dir: &Path, file: &str) -> Vec<u8> {
     fs::read(dir.join(file)).expect(file)
 }
 
-#[test]
-fn a_killed_and_resumed_run_equals_an_undisturbed_one() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let [whole, killed] = ["whole", "killed"].map(|name| folder.path().join(name));
-    // An epoch has 8 batches, so the resumption at step 4 is in the middle of the second one.
-    let config = config("one-step", "steps = 10\naccumulation = 3\nsave_every = 4\neval_every = 4\nlog_every = 2");
-    let examples = synthetic(&config, 0.1);
-    fit(start(&whole, &config, &examples).expect("a run"), 10);
+/// Names in a folder, sorted.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("listed").map(|entry| entry.expect("an entry").file_name());
+    let mut names: Vec<String> = entries.map(|name| name.into_string().expect("UTF-8")).collect();
+    names.sort();
+    names
+}
 
-    let mut trainer = start(&killed, &config, &examples).expect("a run");
-    let kill_at_7 = AssertUnwindSafe(|| trainer.fit(Limits::default(), &mut |step, _| assert!(step < 7, "killed")));
-    assert!(catch_unwind(kill_at_7).is_err());
-    fs::write(killed.join("optimiser-00000099.bpk.partial"), "torn").expect("written");
-    let trainer = resume(&killed, &config, &examples).expect("the rest");
-    assert_eq!(trainer.step(), 4);
-    fit(trainer, 10);
-
-    for checkpoint in ["last", "best"] {
-        for file in ["model.bpk", "config.json", "tokenizer.json", "meta.json"] {
-            let path = Path::new(checkpoint).join(file);
-            assert_eq!(bytes(&whole.join(checkpoint), file), bytes(&killed.join(checkpoint), file), "{path:?}");
+/// Names and contents of all files in a folder and below, but for the metrics, which have times, and the optimiser's
+/// state, whose parameters come in any order.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for name in names(folder).iter().filter(|name| *name != "metrics.jsonl" && !name.starts_with("optimiser-")) {
+        let path = folder.join(name);
+        match path.is_dir() {
+            true => {
+                found.extend(contents(&path).into_iter().map(|(inner, bytes)| (Path::new(name).join(inner), bytes)))
+            }
+            false => found.push((name.into(), fs::read(&path).expect("a file"))),
         }
     }
-    assert_eq!(metrics(&whole), metrics(&killed));
-    let steps: Vec<_> = metrics(&whole).iter().map(|line| line[0].as_u64().expect("a step")).collect();
-    assert_eq!(steps, [2, 4, 4, 6, 8, 8, 10, 10]);
-    let mut names: Vec<String> = fs::read_dir(&killed)
-        .expect("listed")
-        .map(|e| e.expect("entry").file_name().into_string().expect("UTF-8"))
-        .collect();
-    names.sort();
-    assert_eq!(names, ["best", "config.json", "last", "metrics.jsonl", "optimiser-00000010.bpk"]);
+    found
+}
+
+#[test]
+fn a_killed_and_resumed_run_equals_an_undisturbed_one() {
+    for (more, files) in [
+        ("", &["best", "config.json", "last", "metrics.jsonl", "optimiser-00000010.bpk"][..]),
+        (
+            "optimiser = \"muon\"\nema_decay = 0.9\nkeep_every = 3\nkeep_last = 2",
+            &[
+                "average-00000010.bpk",
+                "best",
+                "config.json",
+                "last",
+                "metrics.jsonl",
+                "optimiser-00000010.bpk",
+                "step-00000006",
+                "step-00000009",
+            ],
+        ),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [whole, killed] = ["whole", "killed"].map(|name| folder.path().join(name));
+        // An epoch has 8 batches, so the resumption at step 4 is in the middle of the second one.
+        let config = config(
+            "one-step",
+            &format!("steps = 10\naccumulation = 3\nsave_every = 4\neval_every = 4\nlog_every = 2\n{more}"),
+        );
+        let examples = synthetic(&config, 0.1);
+        fit(start(&whole, &config, &examples).expect("a run"), 10);
+
+        let mut trainer = start(&killed, &config, &examples).expect("a run");
+        let kill_at_7 = AssertUnwindSafe(|| trainer.fit(Limits::default(), &mut |step, _| assert!(step < 7, "killed")));
+        assert!(catch_unwind(kill_at_7).is_err());
+        fs::write(killed.join("optimiser-00000099.bpk.partial"), "torn").expect("written");
+        let trainer = resume(&killed, &config, &examples).expect("the rest");
+        assert_eq!(trainer.step(), 4);
+        fit(trainer, 10);
+
+        assert!(contents(&whole) == contents(&killed), "{more}");
+        assert_eq!(metrics(&whole), metrics(&killed));
+        let steps: Vec<_> = metrics(&whole).iter().map(|line| line[0].as_u64().expect("a step")).collect();
+        assert_eq!(steps, [2, 4, 4, 6, 8, 8, 10, 10]);
+        assert_eq!(names(&killed), files);
+    }
+}
+
+#[test]
+fn the_average_of_the_weights_is_what_is_judged_and_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let config = config("one-step", "steps = 6\neval_every = 6\nkeep_every = 6\nema_decay = 0.5");
+    let examples = synthetic(&config, 0.1);
+    let mut trainer = start(&out, &config, &examples).expect("a run");
+    trainer.fit(Limits::default(), &mut |_, _| {}).expect("a run");
+    let [best, last, kept] = ["best", "last", "step-00000006"].map(|name| bytes(&out.join(name), "model.bpk"));
+    assert!(best != last && best == kept);
+
+    // Without an average both are the same weights, and the run itself is not changed by having one.
+    let plain = folder.path().join("plain");
+    let mut without = config.clone();
+    without.training.ema_decay = 0.0;
+    fit(start(&plain, &without, &examples).expect("a run"), 6);
+    assert!(bytes(&plain.join("best"), "model.bpk") == bytes(&plain.join("last"), "model.bpk"));
+    assert!(bytes(&plain.join("last"), "model.bpk") == last);
+}
+
+#[test]
+fn a_run_ends_when_validations_improve_no_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    // Nothing improves by 9 nats, so the first validation is the reference and two more end the run.
+    let config = config("one-step", "steps = 40\neval_every = 2\nsave_every = 40\npatience = 2\nmin_delta = 9.0");
+    let examples = synthetic(&config, 0.1);
+    let first = fit(start(&out, &config, &examples).expect("a run"), 3);
+    assert_eq!((first.steps, first.stop), (3, StopReason::Limit));
+    let summary = fit(resume(&out, &config, &examples).expect("the rest"), 40);
+    assert_eq!((summary.steps, summary.stop), (6, StopReason::Patience), "the validation at the limit does not count");
+    let again = fit(resume(&out, &config, &examples).expect("nothing left"), 40);
+    assert_eq!((again.steps, again.stop), (6, StopReason::Patience));
+
+    let mut patient = config.clone();
+    patient.training.min_delta = 0.0;
+    patient.training.steps = 8;
+    let summary = fit(start(&folder.path().join("patient"), &patient, &examples).expect("a run"), 40);
+    assert_eq!((summary.steps, summary.stop), (8, StopReason::Steps));
+}
+
+#[test]
+fn predictions_get_right_what_was_learned() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config("one-step", "steps = 60\neval_every = 60\nmax_targets = 1");
+    let mut examples = Examples::new(&config.model);
+    for state in 0..4 {
+        let prompt = Prompt { tokens: vec![4, 10 + state], points: None };
+        // Each prompt has a target of its own, so no answer fits more than one of them.
+        let ids = [140 + state, 2];
+        examples.push(&prompt, Token::Condition(Condition::All), [(&ids[..], 1.0)]).expect("it fits");
+    }
+    let before = fit(start(&folder.path().join("a"), &config, &examples).expect("a run"), 1).scores.expect("scores");
+    assert_eq!((before.exact_match, before.fit), (0.0, None));
+    let after = fit(start(&folder.path().join("b"), &config, &examples).expect("a run"), 60).scores.expect("scores");
+    assert_eq!((after.token_accuracy, after.exact_match), (1.0, 1.0));
+
+    let mut none = config.clone();
+    none.training.eval_samples = 0;
+    assert_eq!(fit(start(&folder.path().join("c"), &none, &examples).expect("a run"), 1).scores, None);
+}
+
+#[test]
+fn bf16_and_recomputed_activations_train_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let base = config("one-step", "steps = 2");
+    let examples = synthetic(&base, 0.1);
+    let run =
+        |name: &str, config: &RunConfig| fit(start(&folder.path().join(name), config, &examples).expect("a run"), 2);
+    let plain = run("plain", &base);
+    let mut recomputing = base.clone();
+    recomputing.training.gradient_checkpointing = true;
+    let recomputed = run("recomputing", &recomputing);
+    assert!(bytes(&recomputed.last, "model.bpk") == bytes(&plain.last, "model.bpk"));
+    let mut narrow = base.clone();
+    narrow.training.precision = sr_model::Precision::Bf16;
+    let loss = run("narrow", &narrow).val_loss;
+    assert!(loss != plain.val_loss && (loss - plain.val_loss).abs() < 0.05, "{loss} {}", plain.val_loss);
 }
 
 #[test]
@@ -128,10 +245,46 @@ fn a_folder_in_use_and_another_run_s_folder_are_refused() {
     );
     let refused = message(resume(&out, &config, &synthetic(&config, 0.2)));
     assert!(refused.contains("cannot resume with another training corpus: it was "), "{refused}");
+    let meta = fs::read_to_string(out.join("last/meta.json")).expect("meta");
+    let newer = meta.replacen("\"format_version\": 1", "\"format_version\": 7", 1);
+    fs::write(out.join("last/meta.json"), newer).expect("written");
+    let refused = message(resume(&out, &config, &examples));
+    assert!(
+        refused.ends_with("run/last: the checkpoint has format 7, this version reads formats up to 1: update it"),
+        "{refused}"
+    );
+    fs::write(out.join("last/meta.json"), meta).expect("written");
     fs::write(out.join("optimiser-00000001.bpk"), "torn").expect("written");
     let refused = message(resume(&out, &config, &examples));
     assert!(refused.contains("optimiser-00000001.bpk: "), "{refused}");
     assert_eq!(bytes(&out, "metrics.jsonl"), before);
+}
+
+#[test]
+fn a_run_from_before_a_setting_existed_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let config = config("one-step", "steps = 4");
+    let examples = synthetic(&config, 0.1);
+    fit(start(&out, &config, &examples).expect("a run"), 2);
+    let edit = |file: &str, change: &dyn Fn(&mut Value)| {
+        let mut value: Value = serde_json::from_slice(&bytes(&out, file)).expect("JSON");
+        change(&mut value);
+        fs::write(out.join(file), value.to_string()).expect("written");
+    };
+    let remove = |value: &mut Value, key: &str| value.as_object_mut().expect("an object").remove(key).expect(key);
+    edit("config.json", &|value| drop(remove(&mut value["training"], "schedule")));
+    edit("last/meta.json", &|value| {
+        remove(value, "format_version");
+        remove(value, "patience");
+        remove(&mut value["config"]["training"], "ema_decay");
+    });
+    assert_eq!(fit(resume(&out, &config, &examples).expect("the rest"), 4).steps, 4);
+
+    // A key that only a later version knows is not passed over.
+    edit("config.json", &|value| value["training"]["dropout"] = 0.1.into());
+    let refused = resume(&out, &config, &examples).expect_err("refused").to_string();
+    assert!(refused.contains("run/config.json: unknown field `dropout`"), "{refused}");
 }
 
 #[test]
@@ -168,13 +321,59 @@ fn a_run_can_begin_with_another_one_s_weights() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_stops_the_run() {
+fn a_loss_that_is_no_number_stops_the_run_and_leaves_its_batch() {
     let folder = tempfile::tempdir().expect("a folder");
-    let config = config("one-step", "steps = 4");
-    let examples = synthetic(&config, f32::MAX);
-    let mut trainer = start(&folder.path().join("run"), &config, &examples).expect("a run");
+    let out = folder.path().join("run");
+    let config = config("one-step", "steps = 40\naccumulation = 2\nsave_every = 1");
+    // One state of 30 has points that no number can hold; an epoch of 4 steps meets it.
+    let mut examples = synthetic(&config, 0.1);
+    let validation = examples.clone();
+    let width = config.model.points.as_ref().expect("points").width();
+    let prompt = Prompt { tokens: vec![4, 99], points: Some(Points { values: vec![f32::INFINITY; width] }) };
+    examples.push(&prompt, Token::Condition(Condition::All), [(&[160, 2][..], 1.0)]).expect("it fits");
+    let mut trainer =
+        Trainer::start(&out, config, "basic", &Start::Fresh, &examples, &validation, DeviceKind::Cpu).expect("a run");
+    let mut made = 0;
+    let error = trainer.fit(Limits::default(), &mut |step, _| made = step).expect_err("no number");
+    let Error::Diverged { step, batch: Some(path), .. } = &error else { panic!("{error}") };
+    assert_eq!((*step, path.clone()), (made + 1, out.join(format!("diverged-{:08}.json", made + 1))));
+    let said = error.to_string();
+    assert!(
+        said.starts_with(&format!("step {step}: loss NaN")) && said.contains(&path.display().to_string()),
+        "{said}"
+    );
+
+    let report: Value = serde_json::from_slice(&fs::read(path).expect("the batch")).expect("JSON");
+    assert_eq!(
+        (report["step"].as_u64(), report["seed"].as_u64(), &report["loss"]),
+        (Some(*step), Some(7), &"NaN".into())
+    );
+    let batches = report["batches"].as_array().expect("batches");
+    assert_eq!(batches.len(), 2);
+    let rows = batches.iter().flat_map(|batch| batch.as_array().expect("rows"));
+    let broken: Vec<&Value> = rows.filter(|row| row["tokens"][1] == 99).collect();
+    assert_eq!((broken.len(), &broken[0]["points"][0]), (1, &"inf".into()));
+    assert_eq!(broken[0]["targets"][0]["labels"], serde_json::json!([160, 2]));
+
+    // `last` is the one of the step before.
+    assert!(made > 0, "with this seed the first steps go well");
+    let meta: Value = serde_json::from_slice(&bytes(&out.join("last"), "meta.json")).expect("JSON");
+    assert_eq!(meta["step"].as_u64(), Some(made));
+    let diverged = path.file_name().expect("a name").to_string_lossy().into_owned();
+    let optimiser = format!("optimiser-{made:08}.bpk");
+    assert_eq!(names(&out), ["config.json", &diverged, "last", "metrics.jsonl", &optimiser]);
+}
+
+#[test]
+fn a_validation_that_is_no_number_is_told_from_a_run_that_diverged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config("one-step", "steps = 4\neval_every = 1");
+    let (examples, validation) = (synthetic(&config, 0.1), synthetic(&config, f32::MAX));
+    let out = folder.path().join("run");
+    let mut trainer =
+        Trainer::start(&out, config, "basic", &Start::Fresh, &examples, &validation, DeviceKind::Cpu).expect("a run");
     let error = trainer.fit(Limits::default(), &mut |_, _| {}).expect_err("no number");
-    assert!(matches!(error, Error::Diverged { step: 1, .. }), "{error}");
+    assert!(matches!(error, Error::Validation { step: 1, .. }), "{error}");
 }
 
 #[test]
@@ -201,11 +400,11 @@ fn real_corpora_are_learned() {
     support::corpora(folder.path(), n_problems, generations);
     for (mode, name) in [(Mode::OneStep, "onestep"), (Mode::Direct, "direct")] {
         let config = config(mode.name(), "steps = 30\nmax_targets = 5\nlog_every = 1");
-        let read = |file: &str| {
+        let read = |file: &str, split: Split| {
             let path = folder.path().join(name).join(file);
-            load(&[path], &[], mode, &config.model, "training").expect("examples")
+            load(&[path], &[], mode, &config.model, split).expect("examples")
         };
-        let ((train, context), (val, _)) = (read("train.sr"), read("val.sr"));
+        let ((train, context), (val, _)) = (read("train.sr", Split::Training), read("val.sr", Split::Validation));
         assert_eq!(context, "basic");
         let n = train.n_targets() + val.n_targets();
         let expected = match mode {
@@ -221,13 +420,15 @@ fn real_corpora_are_learned() {
         // 512 tokens: a model that knows nothing loses ln 512 = 6.2.
         assert!(losses[0] > 5.5 && losses[29] < 4.0, "{losses:?}");
         assert!(summary.val_loss < 5.0, "{summary:?}");
+        let scores = summary.scores.expect("scores");
+        assert!(scores.token_accuracy > 0.05 && scores.fit.is_some() == (mode == Mode::Direct), "{scores:?}");
         let meta: Value = serde_json::from_slice(&bytes(&summary.last, "meta.json")).expect("JSON");
         assert_eq!((meta["mode"].as_str(), meta["step"].as_u64()), (Some(mode.name()), Some(30)));
     }
     let corpus = |name: &str| -> Vec<PathBuf> { vec![folder.path().join(name)] };
     let direct = config("direct", "").model;
     let message = |corpora: Vec<PathBuf>, problems: Vec<PathBuf>| {
-        load(&corpora, &problems, Mode::Direct, &direct, "training").expect_err("refused").to_string()
+        load(&corpora, &problems, Mode::Direct, &direct, Split::Training).expect_err("refused").to_string()
     };
     let refused = message(corpus("onestep/train.sr"), vec![]);
     assert!(refused.ends_with("the corpus is for mode one-step, the configuration for direct"), "{refused}");

@@ -1,0 +1,138 @@
+//! How good a model's predictions are, beside their loss: on a fixed sample of validation states.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sr_expr::Semantics;
+use sr_model::{DecodeRequest, Decoder, Model, Prompt, Sample};
+use sr_problems::Problem;
+use sr_prompt::Token;
+
+use crate::examples::Selection;
+use crate::{Error, Examples};
+
+/// Tokens of a greedy prediction at most, `<eos>` included: one more than the largest child of a search.
+const MAX_TOKENS: usize = 64;
+/// Rows × positions of a forward pass for the token accuracy.
+const POSITIONS: usize = 4096;
+/// R² from which a formula counts as a fit, as in Kamienny et al. (2022).
+const FIT: f64 = 0.99;
+
+/// A fixed sample of validation states.
+#[derive(Debug, Clone)]
+pub(crate) struct Probe {
+    selections: Vec<Selection>,
+    /// The states' numbers by the token that begins their children.
+    by_start: BTreeMap<i32, Vec<usize>>,
+    prompts: Vec<Prompt>,
+    /// Their problems, in mode `direct`.
+    problems: Vec<Option<(Arc<Problem>, sr_engine::PrimitiveSet)>>,
+}
+
+/// How good predictions are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scores {
+    /// Share of the targets' tokens that were the likeliest ones, given those before them.
+    pub token_accuracy: f64,
+    /// Share of the states whose greedy prediction is one of their targets.
+    pub exact_match: f64,
+    /// How the greedy formulas fit their problems' data; `None` where the data is not known, as in mode `one-step`.
+    pub fit: Option<Fit>,
+}
+
+/// How formulas fit data.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fit {
+    /// Mean R², each cut to [0, 1]; 0 for what is no formula of the problem's primitives.
+    pub r2: f64,
+    /// Share of the problems with R² ≥ 0.99.
+    pub r2_above_99: f64,
+}
+
+impl Probe {
+    /// At most `n` states with at most `max_targets` targets each; `None` if there are none, or none leaves room for a
+    /// prediction.
+    pub(crate) fn new(examples: &Examples, seed: u64, n: usize, max_targets: usize) -> Result<Option<Self>, Error> {
+        let selections = examples.choose(seed, n, MAX_TOKENS, max_targets);
+        if selections.is_empty() {
+            return Ok(None);
+        }
+        let (mut by_start, mut prompts) = (BTreeMap::<i32, Vec<usize>>::new(), Vec::new());
+        for (index, selection) in selections.iter().enumerate() {
+            let (prompt, start) = examples.prompt(selection.state());
+            by_start.entry(start).or_default().push(index);
+            prompts.push(prompt);
+        }
+        let problem = |selection: &Selection| {
+            let Some(source) = examples.source(selection.state()) else { return Ok(None) };
+            Ok(Some((source.set.get(&source.problem)?, source.problem.primitives.clone())))
+        };
+        let problems = selections.iter().map(problem).collect::<Result<_, Error>>()?;
+        Ok(Some(Probe { selections, by_start, prompts, problems }))
+    }
+
+    /// Scores a model that is no part of a graph.
+    pub(crate) fn score(&self, model: &Model, examples: &Examples) -> Result<Scores, Error> {
+        let predictions = self.predict(model)?;
+        let matches = self
+            .selections
+            .iter()
+            .zip(&predictions)
+            .filter(|(selection, sample)| sample.finished && examples.is_target(selection.state(), &sample.tokens));
+        Ok(Scores {
+            token_accuracy: self.token_accuracy(model, examples)?,
+            exact_match: matches.count() as f64 / self.selections.len() as f64,
+            fit: self.fit(&predictions),
+        })
+    }
+
+    fn token_accuracy(&self, model: &Model, examples: &Examples) -> Result<f64, Error> {
+        let (mut hits, mut total) = (0, 0);
+        for part in examples.cut(&self.selections, POSITIONS) {
+            let batch = examples.pack(&part)?;
+            let likeliest = model.forward(&batch)?.argmax(2).try_into_vec_as::<i32>();
+            let likeliest = likeliest.map_err(|e| sr_model::Error::Read(e.to_string()))?;
+            for (label, found) in batch.labels.iter().zip(&likeliest).filter(|(label, _)| **label >= 0) {
+                total += 1;
+                hits += usize::from(label == found);
+            }
+        }
+        Ok(f64::from(hits as u32) / f64::from(total as u32))
+    }
+
+    /// The greedy prediction of each state.
+    fn predict(&self, model: &Model) -> Result<Vec<Sample>, Error> {
+        let decoder = Decoder::new(model);
+        let mut predictions = vec![Sample::default(); self.prompts.len()];
+        for (&start, states) in &self.by_start {
+            let prompts: Vec<Prompt> = states.iter().map(|&state| self.prompts[state].clone()).collect();
+            let one_each = vec![1; states.len()];
+            let request = DecodeRequest {
+                max_new_tokens: MAX_TOKENS,
+                temperature: 0.0,
+                feature: sr_prompt::target_feature,
+                ..DecodeRequest::new(&prompts, &one_each, start, Token::Eos.id())
+            };
+            let children = decoder.decode(&request, &mut |_, _, _| 0.0, None)?;
+            for (&state, sample) in states.iter().zip(children.into_iter().flatten()) {
+                predictions[state] = sample;
+            }
+        }
+        Ok(predictions)
+    }
+
+    fn fit(&self, predictions: &[Sample]) -> Option<Fit> {
+        let r2 = |(problem, sample): (&Option<(Arc<Problem>, _)>, &Sample)| {
+            let (problem, primitives) = problem.as_ref()?;
+            let formula = sr_prompt::decode(&sample.tokens, primitives, MAX_TOKENS).ok().filter(|_| sample.finished);
+            let Some(formula) = formula else { return Some(0.0) };
+            // The data is the IEEE values of the problem's own formula.
+            sr_eval::r_squared(&sr_expr::predict(&formula, &problem.x, Semantics::Ieee), &problem.y)
+        };
+        let found: Vec<f64> = self.problems.iter().zip(predictions).filter_map(r2).collect();
+        let n = found.len() as f64;
+        let mean = found.iter().map(|r2| r2.clamp(0.0, 1.0)).sum::<f64>() / n;
+        let above = found.iter().filter(|&&r2| r2 >= FIT).count() as f64 / n;
+        (n > 0.0).then_some(Fit { r2: mean, r2_above_99: above })
+    }
+}

@@ -1,0 +1,150 @@
+//! Metrics of a run: lines of JSON, and what TensorBoard and Weights & Biases need.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::events::EventFile;
+use crate::folder::write_aside;
+use crate::{Error, Tracking, TrackingKind};
+
+const METRICS: &str = "metrics.jsonl";
+/// The client of Weights & Biases is a Python package whose files have no described format, so it has to write them.
+const WANDB: &str = "wandb-sync.py";
+/// What the names of validation metrics begin with.
+const VALIDATION: &str = "val_";
+
+/// Logs in writing.
+#[derive(Debug)]
+pub(crate) struct Tracker {
+    path: PathBuf,
+    metrics: Option<File>,
+    events: Option<EventFile>,
+}
+
+impl Tracker {
+    /// Opens the logs of a run's folder for appending after those of steps up to `step`; later ones are cut off.
+    pub(crate) fn open(dir: &Path, tracking: &Tracking, step: u64) -> Result<Self, Error> {
+        let kind = tracking.kind;
+        let path = dir.join(METRICS);
+        let metrics = (kind != TrackingKind::None).then(|| open_metrics(&path, step)).transpose()?;
+        let events = (kind == TrackingKind::Tensorboard).then(|| EventFile::open(dir, step)).transpose()?;
+        if kind == TrackingKind::Wandb {
+            write_aside(&dir.join(WANDB), wandb_script(dir, tracking).as_bytes())?;
+        }
+        Ok(Tracker { path, metrics, events })
+    }
+
+    /// Appends the metrics of a step, an object that has the step among them.
+    pub(crate) fn log(&mut self, line: &Value) -> Result<(), Error> {
+        if let Some(file) = &mut self.metrics {
+            file.write_all(format!("{line}\n").as_bytes()).map_err(Error::io(&self.path))?;
+        }
+        if let Some(events) = &mut self.events {
+            let metrics = line.as_object().expect("metrics are an object");
+            let tag = |key: &str| match key.strip_prefix(VALIDATION) {
+                Some(name) => format!("validation/{name}"),
+                None => format!("train/{key}"),
+            };
+            let scalars = metrics.iter().filter(|(key, _)| *key != "step");
+            let scalars: Vec<(String, f64)> =
+                scalars.filter_map(|(key, value)| Some((tag(key), value.as_f64()?))).collect();
+            let step = line["step"].as_u64().expect("metrics have a step");
+            events.scalars(step, scalars.iter().map(|(tag, value)| (&**tag, *value)))?;
+        }
+        Ok(())
+    }
+}
+
+fn open_metrics(path: &Path, step: u64) -> Result<File, Error> {
+    let old = match fs::read_to_string(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io(path)(error)),
+        old => old.unwrap_or_default(),
+    };
+    // A line that a killed process left unfinished is no JSON and goes too.
+    let made =
+        |line: &&str| serde_json::from_str::<Value>(line).is_ok_and(|v| v["step"].as_u64().is_some_and(|s| s <= step));
+    let kept: String = old.lines().take_while(made).map(|line| format!("{line}\n")).collect();
+    if kept != old {
+        write_aside(path, kept.as_bytes())?;
+    }
+    OpenOptions::new().append(true).create(true).open(path).map_err(Error::io(path))
+}
+
+/// A program that sends the metrics to Weights & Biases.
+fn wandb_script(dir: &Path, tracking: &Tracking) -> String {
+    // A string of JSON is one of Python too.
+    let literal =
+        |text: &Option<String>| text.as_ref().map_or("None".to_owned(), |text| Value::from(&**text).to_string());
+    let name = tracking.run_name.clone().or_else(|| Some(dir.file_name()?.to_string_lossy().into_owned()));
+    let project = tracking.project.clone().or_else(|| Some("sr".to_owned()));
+    format!(
+        r#"# Sends the metrics of this run to Weights & Biases:
+#
+#     pip install wandb
+#     python {WANDB}
+#
+# With WANDB_MODE=offline it writes a folder `wandb`, which `wandb sync` sends from another machine.
+import json
+from pathlib import Path
+
+import wandb
+
+folder = Path(__file__).resolve().parent
+config = json.loads((folder / "config.json").read_text())
+run = wandb.init(project={project}, entity={entity}, name={name}, config=config, dir=folder)
+for line in (folder / "{METRICS}").read_text().splitlines():
+    values = json.loads(line)
+    step = values.pop("step")
+    run.log(values, step=step)
+run.finish()
+"#,
+        project = literal(&project),
+        entity = literal(&tracking.entity),
+        name = literal(&name),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn each_kind_writes_its_files() {
+        for (kind, expected) in [
+            (TrackingKind::None, &[][..]),
+            (TrackingKind::Jsonl, &["metrics.jsonl"]),
+            (TrackingKind::Tensorboard, &["events.out.tfevents.0.sr-train", "metrics.jsonl"]),
+            (TrackingKind::Wandb, &["metrics.jsonl", "wandb-sync.py"]),
+        ] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let tracking = Tracking { kind, ..Tracking::default() };
+            let mut tracker = Tracker::open(folder.path(), &tracking, 0).expect("logs");
+            tracker.log(&json!({"step": 1, "loss": 0.5})).expect("written");
+            let entries =
+                fs::read_dir(folder.path()).expect("listed").map(|entry| entry.expect("an entry").file_name());
+            let mut names: Vec<String> = entries.map(|name| name.into_string().expect("UTF-8")).collect();
+            names.sort();
+            assert_eq!(names, expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn the_script_for_wandb_names_project_entity_and_run() {
+        let tracking = Tracking {
+            kind: TrackingKind::Wandb,
+            project: None,
+            entity: Some("a \"team\"".to_owned()),
+            run_name: None,
+        };
+        let script = wandb_script(Path::new("runs/onestep"), &tracking);
+        let call = r#"wandb.init(project="sr", entity="a \"team\"", name="onestep", config=config, dir=folder)"#;
+        assert!(script.contains(call), "{script}");
+        let named =
+            Tracking { project: Some("p".to_owned()), entity: None, run_name: Some("r".to_owned()), ..tracking };
+        assert!(wandb_script(Path::new("x"), &named).contains(r#"(project="p", entity=None, name="r", "#));
+    }
+}
