@@ -25,6 +25,8 @@ use crate::{ConstantStyle, DecodeError, Error, POSITIONS, Result, SLOTS, Token};
 pub struct Slots<'a> {
     population: Vec<&'a Tree>,
     slots: Vec<Slot<'a>>,
+    /// Of each individual that the prompt shows.
+    ranks: Vec<usize>,
 }
 
 /// One of them.
@@ -39,18 +41,25 @@ pub(crate) struct Slot<'a> {
 
 impl<'a> Slots<'a> {
     /// Of the population, the individuals that a prompt shows, in its order; those beyond the last slot have none.
-    pub(crate) fn new(population: Vec<&'a Tree>, shown: impl Iterator<Item = u32>) -> Self {
+    /// Each comes with its rank.
+    pub(crate) fn new(population: Vec<&'a Tree>, shown: impl Iterator<Item = (u32, usize)>) -> Self {
+        let (shown, ranks): (Vec<u32>, Vec<usize>) = shown.unzip();
         let slot = |individual: u32| {
             let tree = population[individual as usize];
             Slot { tree, individual, order: prefix_order(tree) }
         };
-        let slots = shown.take(SLOTS).map(slot).collect();
-        Slots { population, slots }
+        let slots = shown.into_iter().take(SLOTS).map(slot).collect();
+        Slots { population, slots, ranks }
     }
 
     /// The individuals, in slot order.
     pub fn trees(&self) -> impl ExactSizeIterator<Item = &'a Tree> {
         self.slots.iter().map(|slot| slot.tree)
+    }
+
+    /// The place that each individual of the prompt, those without a slot too, has if they are sorted; 0 for the best.
+    pub fn ranks(&self) -> &[usize] {
+        &self.ranks
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Slot<'a>> {

@@ -35,6 +35,7 @@ mod data;
 mod edit;
 mod error;
 mod expression;
+mod features;
 mod generation;
 mod grammar;
 pub mod infix;
@@ -47,6 +48,7 @@ pub use expression::{
     ConstantStyle, FEATURES, PLACEHOLDER, Template, decode, decode_template, encode_target, encode_template,
     target_feature,
 };
+pub use features::{TokenFeatures, token_features};
 pub use generation::{decode_generation, encode_generation, generation_feature};
 pub use grammar::{FreeConstants, Grammar, GrammarLimits, GrammarState, MAX_DEPTH, Rules};
 pub use prompt::{Actions, Context, PopulationOrder, PromptState, PromptWriter, individuals};

@@ -162,7 +162,7 @@ impl PromptWriter {
         }
         ids.push(Token::Target.id());
         let trees = state.population.iter().map(|&(tree, _)| tree).collect();
-        Ok((ids, Slots::new(trees, forms.iter().map(|form| form.individual))))
+        Ok((ids, Slots::new(trees, forms.iter().map(|form| (form.individual, form.rank)))))
     }
 
     /// The token before an individual, by its place in the prompt.
@@ -250,6 +250,8 @@ struct Form<'a> {
     count: usize,
     /// The first individual that has it.
     individual: u32,
+    /// Its place among all, 0 for the best.
+    rank: usize,
     /// Its error, its count if it is not alone, and its expression.
     ids: Vec<i32>,
 }
@@ -262,7 +264,7 @@ fn ranked_forms<'a>(state: &PromptState<'a>, style: ConstantStyle) -> Vec<Form<'
         let mse = if mse >= 0.0 { mse } else { f32::INFINITY }; // NaN would have no place in the order
         let place = *places.entry(tree).or_insert(forms.len());
         if place == forms.len() {
-            forms.push(Form { tree, mse, count: 0, individual: individual as u32, ids: Vec::new() });
+            forms.push(Form { tree, mse, count: 0, individual: individual as u32, rank: 0, ids: Vec::new() });
         }
         let form = &mut forms[place];
         form.mse = form.mse.min(mse); // the same for one form, but for individuals cut off by a deadline
@@ -275,6 +277,7 @@ fn ranked_forms<'a>(state: &PromptState<'a>, style: ConstantStyle) -> Vec<Form<'
     }
     // Forms that read the same, up to rounded constants, stay in the order of the population.
     forms.sort_by(|a, b| a.mse.total_cmp(&b.mse).then_with(|| (a.tree.size(), &a.ids).cmp(&(b.tree.size(), &b.ids))));
+    forms.iter_mut().enumerate().for_each(|(rank, form)| form.rank = rank);
     forms
 }
 

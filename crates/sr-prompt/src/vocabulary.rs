@@ -250,12 +250,17 @@ impl Token {
 
     /// The bucket of a generation: 0 to 4 and then two an octave; 192 and more in the last.
     pub fn generation(generation: u32) -> Token {
-        let bucket = match generation.checked_ilog2() {
+        Token::Generation(Token::half_octave(generation))
+    }
+
+    /// The bucket of a number, 0 to 15: 0 to 4 have their own, then two an octave.
+    pub(crate) fn half_octave(number: u32) -> u8 {
+        let bucket = match number.checked_ilog2() {
             None => 0,
             Some(0) => 1,
-            Some(octave) => 2 * octave + (generation >> (octave - 1) & 1),
+            Some(octave) => 2 * octave + (number >> (octave - 1) & 1),
         };
-        Token::Generation(bucket.min(u32::from(GENERATION_BUCKETS) - 1) as u8)
+        bucket.min(u32::from(GENERATION_BUCKETS) - 1) as u8
     }
 
     /// How many individuals share a form; none for a single one.
