@@ -3,7 +3,7 @@
 use sr_engine::{PrimitiveSet, State};
 use sr_expr::{Columns, Semantics, Tree};
 use sr_model::{Channel, ModelConfig, PointEmbedding, Points, PointsConfig, Population, Prompt};
-use sr_prompt::{Context, PromptState, PromptWriter, Token};
+use sr_prompt::{Context, PromptState, PromptWriter};
 
 use crate::Error;
 
@@ -37,7 +37,7 @@ impl InputWriter {
             Population::Text => default.min(config.n_positions.saturating_sub(ROOM_FOR_CHILD)),
             Population::Apart => default, // positions begin anew in each individual
         };
-        let prompts = PromptWriter { max_tokens, context };
+        let prompts = PromptWriter { max_tokens, context, ..PromptWriter::default() };
         InputWriter { prompts, points: config.points.clone(), population: config.population }
     }
 
@@ -59,7 +59,7 @@ impl InputWriter {
         let tokens = self.prompts.write(state, data.x, data.y)?;
         let individuals = match self.population {
             Population::Text => Vec::new(),
-            Population::Apart => individuals(&tokens),
+            Population::Apart => bounds(&tokens),
         };
         Ok(Prompt { tokens, individuals, points: self.points(data, best)? })
     }
@@ -79,15 +79,13 @@ impl InputWriter {
 }
 
 /// Where the individuals of a prompt begin, and where the last one ends; empty if there are none.
-fn individuals(tokens: &[i32]) -> Vec<u32> {
-    let population = tokens.iter().position(|&id| id == Token::Population.id()).unwrap_or(tokens.len());
-    let is_error = |&(_, id): &(usize, &i32)| {
-        matches!(Token::from_id(*id), Some(Token::Fitness(_) | Token::FitnessZero | Token::FitnessInvalid))
-    };
-    let starts = tokens.iter().enumerate().skip(population).filter(is_error).map(|(start, _)| start as u32);
-    let mut bounds: Vec<u32> = starts.collect();
-    if !bounds.is_empty() {
-        bounds.push(tokens.len() as u32 - 1); // <target> ends a prompt
+fn bounds(tokens: &[i32]) -> Vec<u32> {
+    let mut bounds = Vec::new();
+    for individual in sr_prompt::individuals(tokens) {
+        if bounds.is_empty() {
+            bounds.push(individual.start as u32);
+        }
+        bounds.push(individual.end as u32);
     }
     bounds
 }

@@ -196,7 +196,9 @@ impl Learner {
             Mode::Autoregressive { .. } => {
                 let room = prompts.iter().map(Prompt::next_position).max().unwrap_or(0);
                 let room = self.decoder.model().config().n_positions.saturating_sub(room);
-                let most = wanted.iter().max().copied().unwrap_or(0) * (self.sampling.max_child_size + 1) + 1;
+                let individuals =
+                    states.iter().zip(wanted).map(|(state, n)| n + state.config.elitism).max().unwrap_or(0);
+                let most = individuals * (self.sampling.max_child_size + 1) + 1;
                 (&one_each[..], most.min(room))
             }
         };
@@ -239,7 +241,9 @@ impl Learner {
         let primitives = state.instance.primitives();
         Ok(match self.mode {
             Mode::OneStep => Grammar::new(primitives, limits, rules)?,
-            Mode::Autoregressive { errors } => Grammar::generation(primitives, limits, rules, wanted, errors)?,
+            Mode::Autoregressive { errors } => {
+                Grammar::generation(primitives, limits, rules, wanted + state.config.elitism, errors)?
+            }
         })
     }
 
@@ -256,7 +260,9 @@ impl Learner {
             }
             Mode::Autoregressive { .. } => {
                 let decoded = texts.iter().flat_map(|t| sr_prompt::decode_generation(&t.tokens, primitives, max_size));
-                decoded.map(|child| child.ok().map(|expr| (expr, None))).collect()
+                // A generation begins with the elite, which the engine keeps by itself.
+                let children = decoded.skip(state.config.elitism);
+                children.map(|child| child.ok().map(|expr| (expr, None))).collect()
             }
         }
     }

@@ -33,6 +33,15 @@ pub enum Error {
         value: f64,
     },
 
+    /// An edit points at what its population does not have.
+    #[error("node {node} of individual {parent} is outside of the population")]
+    OutsideOfPopulation {
+        /// The individual.
+        parent: u32,
+        /// Its node, a post-order index.
+        node: u32,
+    },
+
     // Grammars.
     /// No text keeps to the limits and rules of a grammar.
     #[error("no expression keeps to the limits and rules: {reason}")]
@@ -107,6 +116,26 @@ pub enum DecodeError {
         position: usize,
         /// The operator.
         op: Op,
+    },
+    /// The prompt has fewer individuals.
+    #[error("S{index} at position {position}, but the prompt has {slots} slots")]
+    NoSuchSlot {
+        /// Where.
+        position: usize,
+        /// The slot.
+        index: u8,
+        /// Slots of the prompt.
+        slots: usize,
+    },
+    /// The individual has fewer nodes.
+    #[error("P{index} at position {position}, but the individual has {size} nodes")]
+    NoSuchNode {
+        /// Where.
+        position: usize,
+        /// The node.
+        index: u8,
+        /// Nodes of the individual.
+        size: usize,
     },
     /// The text goes on after the expression is complete.
     #[error("the expression ends before position {position}, {more} tokens are left over")]

@@ -3,7 +3,17 @@
 use sr_engine::PrimitiveSet;
 use sr_expr::{Expr, Node, Tree};
 
-use crate::{DecodeError, Error, LISTED_CONSTANTS, Result, Token, VARIABLES};
+use crate::{DecodeError, Error, LISTED_CONSTANTS, Result, Slots, Token, VARIABLES};
+
+/// How constants that are not listed are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ConstantStyle {
+    /// As numbers, which keep four digits.
+    #[default]
+    Numbers,
+    /// As `<constant>`: the form alone, whose constants are fitted later.
+    Placeholders,
+}
 
 /// The ids of a target: the expression and `<eos>`.
 ///
@@ -12,9 +22,21 @@ use crate::{DecodeError, Error, LISTED_CONSTANTS, Result, Token, VARIABLES};
 /// # Errors
 /// If it has a variable beyond `x31` or a constant that is not finite.
 pub fn encode_target(tree: &Tree, constants: &[f64]) -> Result<Vec<i32>> {
+    encode(tree, constants, ConstantStyle::Numbers)
+}
+
+/// As [`encode_target`], with `<constant>` in place of every constant that is not listed.
+///
+/// # Errors
+/// As [`encode_target`].
+pub fn encode_template(tree: &Tree, constants: &[f64]) -> Result<Vec<i32>> {
+    encode(tree, constants, ConstantStyle::Placeholders)
+}
+
+fn encode(tree: &Tree, constants: &[f64], style: ConstantStyle) -> Result<Vec<i32>> {
     check(tree)?;
     let mut ids = Vec::with_capacity(tree.size() + 1);
-    push_expression(tree, constants, &mut ids);
+    push_expression(tree, constants, style, &mut ids);
     ids.push(Token::Eos.id());
     Ok(ids)
 }
@@ -50,7 +72,7 @@ pub(crate) fn opened_by(id: i32) -> i32 {
     match Token::from_id(id) {
         Some(Token::Op(op)) => op.arity() as i32 - 1,
         // The last token of a number completes it.
-        Some(Token::Variable(_) | Token::Listed(_) | Token::Exponent(_)) => -1,
+        Some(Token::Variable(_) | Token::Listed(_) | Token::Constant | Token::Exponent(_)) => -1,
         _ => 0,
     }
 }
@@ -60,7 +82,7 @@ pub(crate) fn feature_of(open: i32) -> i32 {
 }
 
 /// Appends the ids of an expression. What the language cannot say becomes `<unk>`.
-pub(crate) fn push_expression(tree: &Tree, constants: &[f64], ids: &mut Vec<i32>) {
+pub(crate) fn push_expression(tree: &Tree, constants: &[f64], style: ConstantStyle, ids: &mut Vec<i32>) {
     for node in tree.to_prefix() {
         match node {
             Node::Op(op) => ids.push(Token::Op(op).id()),
@@ -68,9 +90,10 @@ pub(crate) fn push_expression(tree: &Tree, constants: &[f64], ids: &mut Vec<i32>
             Node::Var(_) => ids.push(Token::Unk.id()),
             Node::Const(value) => {
                 let listed = constants.iter().take(LISTED_CONSTANTS).position(|c| c.to_bits() == value.to_bits());
-                match listed {
-                    Some(index) => ids.push(Token::Listed(index as u8).id()),
-                    None => ids.extend(Token::number(value).map(Token::id)),
+                match (listed, style) {
+                    (Some(index), _) => ids.push(Token::Listed(index as u8).id()),
+                    (None, ConstantStyle::Numbers) => ids.extend(Token::number(value).map(Token::id)),
+                    (None, ConstantStyle::Placeholders) => ids.push(Token::Constant.id()),
                 }
             }
         }
@@ -85,24 +108,125 @@ pub(crate) fn push_expression(tree: &Tree, constants: &[f64], ids: &mut Vec<i32>
 /// # Errors
 /// [`DecodeError`] names the first fault; such an output is not well-formed.
 pub fn decode(ids: &[i32], primitives: &PrimitiveSet, max_size: usize) -> std::result::Result<Expr, DecodeError> {
-    let mut prefix = Vec::with_capacity(ids.len().min(max_size));
-    let mut open = 1; // operands still to come
-    let mut position = 0;
-    while position < ids.len() {
-        if open == 0 {
-            return Err(DecodeError::Leftover { position, more: ids.len() - position });
+    let reading = Reading { primitives, max_nodes: max_size, max_size, placeholders: false, slots: None };
+    reading.read(ids, 0).map(|text| text.expr())
+}
+
+/// An expression some of whose constants are to be fitted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Template {
+    /// The expression, with [`PLACEHOLDER`] for every `<constant>`.
+    pub expr: Expr,
+    /// Where they stand, as post-order indices in text order. There are as many values to fit.
+    pub placeholders: Vec<u32>,
+}
+
+/// The value of a constant before it is fitted.
+pub const PLACEHOLDER: f64 = 1.0;
+
+/// As [`decode`], for texts that may have `<constant>`, which [`decode`] refuses because it has no value.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_template(
+    ids: &[i32],
+    primitives: &PrimitiveSet,
+    max_size: usize,
+) -> std::result::Result<Template, DecodeError> {
+    let reading = Reading { primitives, max_nodes: max_size, max_size, placeholders: true, slots: None };
+    reading.read(ids, 0).map(|text| text.template())
+}
+
+/// What the reader of an expression accepts.
+pub(crate) struct Reading<'a> {
+    pub(crate) primitives: &'a PrimitiveSet,
+    /// Most nodes of what is read.
+    pub(crate) max_nodes: usize,
+    /// The limit that this follows from.
+    pub(crate) max_size: usize,
+    /// Whether there may be placeholders.
+    pub(crate) placeholders: bool,
+    /// What `COPY` refers to, where it is allowed.
+    pub(crate) slots: Option<&'a Slots<'a>>,
+}
+
+/// An expression that was read.
+pub(crate) struct Text {
+    prefix: Vec<Node>,
+    /// Indices of placeholders in `prefix`.
+    placeholders: Vec<usize>,
+    /// Individual and post-order node of every `COPY`.
+    pub(crate) copies: Vec<(u32, u32)>,
+}
+
+impl Reading<'_> {
+    /// The one expression that `ids` are from `position` on.
+    pub(crate) fn read(&self, ids: &[i32], mut position: usize) -> std::result::Result<Text, DecodeError> {
+        let mut text = Text {
+            prefix: Vec::with_capacity(ids.len().min(self.max_nodes)),
+            placeholders: Vec::new(),
+            copies: Vec::new(),
+        };
+        let mut open = 1; // operands still to come
+        while position < ids.len() {
+            if open == 0 {
+                return Err(DecodeError::Leftover { position, more: ids.len() - position });
+            }
+            open -= 1;
+            if let Some(slots) = self.slots
+                && ids[position] == Token::Copy.id()
+            {
+                position += 1;
+                let (slot, node) = slots.node_at(ids, &mut position)?;
+                text.prefix.extend(slot.tree.subtree(node as usize).to_prefix());
+                text.copies.push((slot.individual, node));
+            } else if self.placeholders && ids[position] == Token::Constant.id() {
+                position += 1;
+                text.placeholders.push(text.prefix.len());
+                text.prefix.push(Node::Const(PLACEHOLDER));
+            } else {
+                let node = node_at(ids, &mut position, self.primitives)?;
+                open += node.arity();
+                text.prefix.push(node);
+            }
+            if text.prefix.len() > self.max_nodes {
+                return Err(DecodeError::TooLarge { max_size: self.max_size });
+            }
         }
-        let node = node_at(ids, &mut position, primitives)?;
-        if prefix.len() == max_size {
-            return Err(DecodeError::TooLarge { max_size });
+        match open {
+            0 => Ok(text),
+            missing => Err(DecodeError::Incomplete { missing }),
         }
-        open = open + node.arity() - 1;
-        prefix.push(node);
     }
-    match open {
-        0 => Ok(Expr::from_prefix(&prefix).expect("every operand was counted")),
-        missing => Err(DecodeError::Incomplete { missing }),
+}
+
+impl Text {
+    fn expr(&self) -> Expr {
+        Expr::from_prefix(&self.prefix).expect("every operand was counted")
     }
+
+    pub(crate) fn template(&self) -> Template {
+        let expr = self.expr();
+        let order = prefix_order(&expr);
+        let placeholders = self.placeholders.iter().map(|&place| order[place]).collect();
+        Template { expr, placeholders }
+    }
+}
+
+/// The post-order indices of a tree's nodes in prefix order.
+pub(crate) fn prefix_order(tree: &Tree) -> Vec<u32> {
+    let mut order = Vec::with_capacity(tree.size());
+    let mut stack = vec![tree.size() - 1];
+    while let Some(node) = stack.pop() {
+        order.push(node as u32);
+        // Operands end just before their operator, the last one first.
+        let mut end = node;
+        for _ in 0..tree.nodes()[node].arity() {
+            stack.push(end - 1);
+            end = tree.subtree_start(end - 1);
+        }
+    }
+    order
 }
 
 /// The node that begins at `position`, which moves behind it.
@@ -148,10 +272,10 @@ fn mantissa_at(ids: &[i32], position: &mut usize) -> std::result::Result<u8, Dec
     }
 }
 
-fn token_at(ids: &[i32], position: &mut usize) -> std::result::Result<Token, DecodeError> {
+pub(crate) fn token_at(ids: &[i32], position: &mut usize) -> std::result::Result<Token, DecodeError> {
     let at = *position;
     *position += 1;
-    // Only a number can be cut: for everything else the caller has looked that there is a token.
+    // Only a number, `EDIT` and `COPY` can be cut: elsewhere the caller has looked that there is a token.
     let &id = ids.get(at).ok_or(DecodeError::Incomplete { missing: 1 })?;
     Token::from_id(id).ok_or(DecodeError::UnknownId { position: at, id })
 }
@@ -189,6 +313,22 @@ mod tests {
         assert_eq!(to_text(&target), "+ + * x1 c1 sin c0 N+ M33 M33 E-1 <eos>");
         let read = decode(&target[..target.len() - 1], &primitives(), 63).expect("well-formed");
         assert_eq!(read.to_string(), "(((x1 * 2.5) + sin(1.0)) + 0.3333)");
+    }
+
+    #[test]
+    fn placeholders_are_constants_without_a_value() {
+        let expr: Expr = "0.25 * x1 + sin(2.5 - 0.333333)".parse().expect("test expression");
+        let target = encode_template(&expr, primitives().constants()).expect("a target");
+        assert_eq!(to_text(&target), "+ * <constant> x1 sin - c1 <constant> <eos>");
+        let primitives = PrimitiveSet::new(Op::ALL.to_vec(), vec![1.0, 2.5], 2).expect("primitives");
+        let text = &target[..target.len() - 1];
+        let read = decode_template(text, &primitives, 63).expect("well-formed");
+        assert_eq!(read.expr.to_string(), "((1.0 * x1) + sin((2.5 - 1.0)))");
+        assert_eq!(read.placeholders, [0, 4]);
+        let refused = decode(text, &primitives, 63);
+        assert_eq!(refused, Err(DecodeError::Misplaced { position: 2, token: Token::Constant }));
+        let none = decode_template(&ids("+ x0 c1"), &primitives, 63).expect("well-formed");
+        assert!(none.placeholders.is_empty());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use sr_engine::PrimitiveSet;
 use sr_expr::{Expr, Tree};
 
 use crate::expression::{check, feature_of, opened_by, push_expression};
-use crate::{DecodeError, Result, Token, decode};
+use crate::{ConstantStyle, DecodeError, Result, Token, decode};
 
 /// The ids of a target that is a whole population: its expressions in slot order, each followed by its error if
 /// `errors` is set, and `<eos>`.
@@ -21,7 +21,7 @@ pub fn encode_generation<'a>(
     let mut ids = Vec::new();
     for (tree, mse) in population {
         check(tree)?;
-        push_expression(tree, constants, &mut ids);
+        push_expression(tree, constants, ConstantStyle::Numbers, &mut ids);
         if errors {
             ids.push(Token::fitness(mse).id());
         }
@@ -41,7 +41,9 @@ pub fn generation_feature(so_far: &[i32]) -> i32 {
 fn open_after(open: i32, &id: &i32) -> i32 {
     let starts = matches!(
         Token::from_id(id),
-        Some(Token::Op(_) | Token::Variable(_) | Token::Listed(_) | Token::Positive | Token::Negative)
+        Some(
+            Token::Op(_) | Token::Variable(_) | Token::Listed(_) | Token::Constant | Token::Positive | Token::Negative
+        )
     );
     let open = if open == 0 && starts { 1 } else { open };
     (open + opened_by(id)).max(0)

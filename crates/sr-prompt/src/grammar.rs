@@ -9,14 +9,19 @@
 //! What is allowed is a row of a table that is made once a problem: [`Grammar::mask`] selects one and copies it.
 
 use sr_engine::PrimitiveSet;
-use sr_expr::Op;
+use sr_expr::{Node, Op};
 
-use crate::{Error, LISTED_CONSTANTS, Result, Token, VARIABLES, VOCABULARY_CAPACITY, VOCABULARY_SIZE};
+use crate::edit::{Slot, facts};
+use crate::{
+    Error, LISTED_CONSTANTS, POSITIONS, Result, SLOTS, Slots, Token, VARIABLES, VOCABULARY_CAPACITY, VOCABULARY_SIZE,
+};
 
 /// Deepest expression that a grammar can write, in edges. It is the number of bits that hold the path.
 pub const MAX_DEPTH: usize = u128::BITS as usize - 1;
 /// Tokens of a number: sign, twice two digits, exponent.
 const NUMBER_TOKENS: usize = 4;
+/// `COPY S P`
+const COPY_TOKENS: usize = 3;
 
 /// Constants that are not listed, in what a grammar allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -114,8 +119,44 @@ pub struct Grammar {
     /// Whether an error follows each of them.
     errors: bool,
     has_binary: bool,
+    has_variables: bool,
+    /// In the language of edits, what there is to edit and to copy.
+    edits: Option<Vec<SlotTable>>,
     /// One row for each sum of what is [`given`], then those of [`Expects::WITH_ROW`].
     rows: Vec<Row>,
+}
+
+/// What the nodes of a slot are good for, `[positions]` in prefix order.
+#[derive(Debug, Clone)]
+struct SlotTable {
+    targets: Vec<Target>,
+    sources: Vec<Source>,
+}
+
+/// Where a replacement of a node stands in the child.
+#[derive(Debug, Clone, Copy)]
+struct Target {
+    /// Nodes that it may have; 0 where no replacement gives a child within limits and rules.
+    nodes: usize,
+    /// Of the node, in edges; at most `MAX_DEPTH` where a replacement is possible.
+    depth: usize,
+    /// Whether a trigonometric function stands above it.
+    in_trigonometry: bool,
+    /// Whether a variable stands outside of it.
+    has_variable: bool,
+    /// Whether it has to have a variable, for otherwise an operator above it would be constant.
+    needs_variable: bool,
+}
+
+/// A subtree to copy.
+#[derive(Debug, Clone, Copy)]
+struct Source {
+    size: usize,
+    height: usize,
+    has_variable: bool,
+    has_trigonometry: bool,
+    /// Whether it breaks a rule by itself.
+    is_broken: bool,
 }
 
 /// Where a text stands: what the next token has to be. Small and copied, not shared: one a child that is being written.
@@ -137,6 +178,10 @@ pub struct GrammarState {
     has_variable: bool,
     /// Whether the operand to come has to have a variable, kept up where no operator may be constant.
     needs_variable: bool,
+    /// Whether operands may be copied: in the replacement of an edit.
+    copies: bool,
+    /// The slot that was named last.
+    slot: u8,
 }
 
 /// The kind of token that comes next.
@@ -156,6 +201,14 @@ enum Expects {
     /// The error of the individual.
     Error,
     End,
+    /// `EDIT` or `FULL`.
+    Action,
+    /// The individual to edit.
+    TargetSlot,
+    TargetNode,
+    /// The individual to copy from.
+    CopySlot,
+    CopyNode,
 }
 
 /// What an operand may be, one bit each. Together they are the index of a row, and a token is allowed there if all that
@@ -236,7 +289,96 @@ impl Grammar {
             row
         }));
         let has_binary = ops.iter().any(|op| op.arity() == 2);
-        Ok(Grammar { limits, rules, individuals, errors, has_binary, rows })
+        let has_variables = n_variables > 0;
+        Ok(Grammar { limits, rules, individuals, errors, has_binary, has_variables, edits: None, rows })
+    }
+
+    /// The grammar of the language of edits, see [`encode_edit`](crate::encode_edit), for the individuals of a prompt.
+    ///
+    /// Limits and rules hold for the child: nodes are offered for replacement where the rest of the individual leaves
+    /// room and breaks no rule by itself, and subtrees for copying where they fit. The root of every individual is
+    /// offered. Whether what is copied has free constants does not matter. `max_tokens` holds for the text.
+    ///
+    /// # Errors
+    /// As [`Grammar::new`].
+    pub fn edits(primitives: &PrimitiveSet, limits: GrammarLimits, rules: Rules, slots: &Slots<'_>) -> Result<Self> {
+        let grammar = Grammar::new(primitives, limits, rules)?;
+        if limits.max_tokens < 3 {
+            return Err(Error::NoExpression { reason: "the text has too few tokens" });
+        }
+        let edits = slots.iter().map(|slot| grammar.slot_table(slot)).collect();
+        Ok(Grammar { edits: Some(edits), ..grammar })
+    }
+
+    fn slot_table(&self, slot: &Slot<'_>) -> SlotTable {
+        let prefix: Vec<Node> = slot.order.iter().map(|&node| slot.tree.nodes()[node as usize]).collect();
+        let facts = facts(&prefix);
+        let is_trigonometric = |index: usize| matches!(prefix[index], Node::Op(op) if is_trigonometric(op));
+        let is_constant = |index: usize| prefix[index].arity() > 0 && facts[index].variables == 0;
+        let n_nodes = prefix.len();
+        // Of each node: trigonometric functions and constant operators above it.
+        let (mut trigonometry_above, mut constant_above) = (vec![0; n_nodes], vec![0; n_nodes]);
+        for index in 1..n_nodes {
+            let parent = facts[index].parent;
+            trigonometry_above[index] = trigonometry_above[parent] + usize::from(is_trigonometric(parent));
+            constant_above[index] = constant_above[parent] + usize::from(is_constant(parent));
+        }
+        let forbids_nesting = self.rules.no_nested_trigonometry;
+        let forbids_constants = self.rules.no_constant_operators;
+        // Nodes that no edit elsewhere makes right, before each node; constant operators above an edit are left for it.
+        let counts = |counted: &dyn Fn(usize) -> bool| -> Vec<usize> {
+            let mut counts = vec![0; n_nodes + 1];
+            (0..n_nodes).for_each(|index| counts[index + 1] = counts[index] + usize::from(counted(index)));
+            counts
+        };
+        let is_nested = |index: usize| is_trigonometric(index) && trigonometry_above[index] > 0;
+        let too_deep = counts(&|index| facts[index].depth > self.limits.max_depth);
+        let nested = counts(&|index| forbids_nesting && is_nested(index));
+        let constant = counts(&|index| forbids_constants && is_constant(index));
+        let trigonometry = counts(&is_trigonometric);
+        // Those inside of a subtree, which is a range in prefix order.
+        let inside = |counts: &[usize], index: usize| counts[index + facts[index].size] - counts[index];
+        let outside = |counts: &[usize], index: usize| counts[n_nodes] - inside(counts, index);
+        let target = |index: usize| {
+            let fact = facts[index];
+            let variables_outside = facts[0].variables - fact.variables;
+            let kept = n_nodes - fact.size;
+            let above = if forbids_constants { constant_above[index] } else { 0 };
+            let broken = outside(&too_deep, index) + outside(&nested, index) + outside(&constant, index) - above;
+            let is_only = index > 0 && facts[fact.parent].variables == fact.variables;
+            let needs_variable = forbids_constants && is_only || self.rules.contains_variable && variables_outside == 0;
+            let is_possible =
+                broken == 0 && fact.depth <= self.limits.max_depth && (self.has_variables || !needs_variable);
+            Target {
+                nodes: if is_possible { self.limits.max_size.saturating_sub(kept) } else { 0 },
+                depth: fact.depth,
+                in_trigonometry: trigonometry_above[index] > 0,
+                has_variable: variables_outside > 0,
+                needs_variable,
+            }
+        };
+        let source = |index: usize| {
+            let fact = facts[index];
+            // Functions nested within the subtree, whatever stands above it: all of them but the outermost ones.
+            let mut end = 0;
+            let mut is_outermost = |node: usize| {
+                let outermost = node >= end && is_trigonometric(node);
+                end = if outermost { node + facts[node].size } else { end };
+                outermost
+            };
+            let outermost = (index..index + fact.size).filter(|&node| is_outermost(node)).count();
+            let functions = inside(&trigonometry, index);
+            let nested = forbids_nesting && functions > outermost;
+            Source {
+                size: fact.size,
+                height: fact.height,
+                has_variable: fact.variables > 0,
+                has_trigonometry: functions > 0,
+                is_broken: nested || inside(&constant, index) > 0,
+            }
+        };
+        let positions = 0..n_nodes.min(POSITIONS);
+        SlotTable { targets: positions.clone().map(target).collect(), sources: positions.map(source).collect() }
     }
 
     /// The state before the first token.
@@ -252,7 +394,13 @@ impl Grammar {
             trigonometry: None,
             has_variable: false,
             needs_variable: false,
+            copies: false,
+            slot: 0,
         };
+        if self.edits.is_some() {
+            // `EDIT` or `FULL` is one token more than an expression has.
+            return GrammarState { expects: Expects::Action, tokens_left: state.tokens_left - 1, ..state };
+        }
         self.next_individual(&mut state);
         state
     }
@@ -260,14 +408,19 @@ impl Grammar {
     /// Most tokens that a text can have, `<eos>` included. Limits of depth and rules can make it less.
     pub fn longest(&self) -> usize {
         let leaves = if self.has_binary { self.limits.max_size.div_ceil(2) } else { 1 };
-        let leaf_tokens = if self.limits.free_constants.numbers() { NUMBER_TOKENS } else { 1 };
+        let leaf_tokens = match &self.edits {
+            _ if self.limits.free_constants.numbers() => NUMBER_TOKENS,
+            Some(slots) if !slots.is_empty() => COPY_TOKENS,
+            _ => 1,
+        };
+        let action = if self.edits.is_some() { 3 } else { 0 };
         let expression = self.limits.max_size - leaves + leaves * leaf_tokens;
-        let text = self.individuals.saturating_mul(expression + usize::from(self.errors)).saturating_add(1);
+        let text = self.individuals.saturating_mul(expression + usize::from(self.errors)).saturating_add(action + 1);
         text.min(self.limits.max_tokens)
     }
 
     /// Writes what may come next: `allowed[id]` for every id of the vocabulary, false beyond it. O(vocabulary): one row
-    /// of the table is copied.
+    /// of the table is copied. Slots and positions of edits are looked up one by one.
     ///
     /// # Panics
     /// If `allowed` is shorter than the vocabulary.
@@ -277,11 +430,56 @@ impl Grammar {
         let common = allowed.len().min(row.len());
         allowed[..common].copy_from_slice(&row[..common]);
         allowed[common..].fill(false);
+        let Some(edits) = &self.edits else { return };
+        let (first, count) = match state.expects {
+            Expects::Action => (Token::Edit, 1),
+            Expects::Operand => (Token::Copy, 1),
+            Expects::TargetSlot | Expects::CopySlot => (Token::Slot(0), SLOTS),
+            Expects::TargetNode | Expects::CopyNode => (Token::Position(0), POSITIONS),
+            _ => return,
+        };
+        for id in (first.id()..).take(count) {
+            allowed[id as usize] = Token::from_id(id).is_some_and(|token| self.refers(edits, state, token));
+        }
     }
 
-    /// Whether this token may come next. O(1).
+    /// Whether this token may come next. O(1), but for `COPY` and a slot after it, for which a subtree that fits is
+    /// looked for.
     pub fn allows(&self, state: &GrammarState, id: i32) -> bool {
-        usize::try_from(id).ok().and_then(|id| self.row(state).get(id)).is_some_and(|&allowed| allowed)
+        let in_row = usize::try_from(id).ok().and_then(|id| self.row(state).get(id)).is_some_and(|&allowed| allowed);
+        let refers = |edits: &Vec<SlotTable>| Token::from_id(id).is_some_and(|token| self.refers(edits, state, token));
+        in_row || self.edits.as_ref().is_some_and(refers)
+    }
+
+    /// Whether a token that points at individuals may come next.
+    fn refers(&self, edits: &[SlotTable], state: &GrammarState, token: Token) -> bool {
+        let fits = |source: &Source| self.fits(state, source);
+        let any_fits = |slot: &SlotTable| slot.sources.iter().any(fits);
+        match (state.expects, token) {
+            (Expects::Action, Token::Edit) => !edits.is_empty() && state.tokens_left >= 2,
+            (Expects::TargetSlot, Token::Slot(index)) => usize::from(index) < edits.len(),
+            (Expects::TargetNode, Token::Position(index)) => {
+                let target = edits[usize::from(state.slot)].targets.get(usize::from(index));
+                target.is_some_and(|target| target.nodes > 0)
+            }
+            (Expects::Operand, Token::Copy) => {
+                state.copies && state.tokens_left >= COPY_TOKENS - 1 && edits.iter().any(any_fits)
+            }
+            (Expects::CopySlot, Token::Slot(index)) => edits.get(usize::from(index)).is_some_and(any_fits),
+            (Expects::CopyNode, Token::Position(index)) => {
+                edits[usize::from(state.slot)].sources.get(usize::from(index)).is_some_and(fits)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the operand to come may be this subtree.
+    fn fits(&self, state: &GrammarState, source: &Source) -> bool {
+        source.size + state.waiting.count_ones() as usize <= state.nodes_left
+            && usize::from(state.depth) + source.height <= self.limits.max_depth
+            && (source.has_variable || !self.needs_variable(state))
+            && !(state.trigonometry.is_some() && source.has_trigonometry)
+            && !source.is_broken
     }
 
     /// Whether the text is complete, so that only `<eos>` may come next.
@@ -297,8 +495,8 @@ impl Grammar {
         assert!(self.allows(state, id), "id {id} may not come next");
         match Token::from_id(id).expect("what is allowed is in the vocabulary") {
             Token::Op(op) => self.open(state, op),
-            Token::Variable(_) => self.close(state, true, 1),
-            Token::Listed(_) | Token::Constant => self.close(state, false, 1),
+            Token::Variable(_) => self.close(state, true, 1, 1),
+            Token::Listed(_) | Token::Constant => self.close(state, false, 1, 1),
             Token::Positive => state.expects = Expects::HighOfPositive,
             Token::Negative => state.expects = Expects::HighOfNegative,
             Token::Mantissa(digits) => {
@@ -309,9 +507,30 @@ impl Grammar {
                     _ => Expects::Exponent,
                 }
             }
-            Token::Exponent(_) => self.close(state, false, NUMBER_TOKENS),
+            Token::Exponent(_) => self.close(state, false, 1, NUMBER_TOKENS),
             Token::Fitness(_) | Token::FitnessZero | Token::FitnessInvalid => self.next_individual(state),
             Token::Eos => {} // nothing follows
+            Token::Full => self.next_individual(state),
+            Token::Edit => {
+                state.tokens_left -= 2;
+                state.expects = Expects::TargetSlot;
+            }
+            Token::Copy => state.expects = Expects::CopySlot,
+            Token::Slot(index) => {
+                state.slot = index;
+                state.expects =
+                    if state.expects == Expects::TargetSlot { Expects::TargetNode } else { Expects::CopyNode };
+            }
+            Token::Position(index) => {
+                let slot = &self.edits.as_ref().expect("edits have positions")[usize::from(state.slot)];
+                match state.expects {
+                    Expects::TargetNode => self.replace(state, slot.targets[usize::from(index)]),
+                    _ => {
+                        let Source { size, has_variable, .. } = slot.sources[usize::from(index)];
+                        self.close(state, has_variable, size, COPY_TOKENS);
+                    }
+                }
+            }
             token => unreachable!("no row has {token}"),
         }
     }
@@ -319,6 +538,7 @@ impl Grammar {
     fn row(&self, state: &GrammarState) -> &Row {
         let index = match state.expects {
             Expects::Operand => self.given(state),
+            Expects::TargetSlot | Expects::TargetNode | Expects::CopySlot | Expects::CopyNode => return &NO_TOKEN,
             other => given::ROWS + other as usize - Expects::WITH_ROW[0] as usize,
         };
         &self.rows[index]
@@ -346,6 +566,7 @@ impl Grammar {
         if self.rules.no_constant_operators {
             return state.needs_variable;
         }
+        // Where the last open operand has one, the expression has.
         self.rules.contains_variable && !state.has_variable && state.waiting == 0
     }
 
@@ -366,9 +587,10 @@ impl Grammar {
         state.depth += 1;
     }
 
-    /// A leaf of so many tokens: the operand to come is now the second one of the lowest operator that waits for it.
-    fn close(&self, state: &mut GrammarState, has_variable: bool, tokens: usize) {
-        state.nodes_left -= 1;
+    /// A leaf, or a copied subtree, of so many nodes and tokens: the operand to come is now the second one of the lowest
+    /// operator that waits for it.
+    fn close(&self, state: &mut GrammarState, has_variable: bool, nodes: usize, tokens: usize) {
+        state.nodes_left -= nodes;
         state.tokens_left -= tokens - 1;
         state.has_variable |= has_variable;
         state.expects = Expects::Operand;
@@ -381,6 +603,23 @@ impl Grammar {
         state.needs_variable = !has_variable && state.depth == depth;
         state.depth = depth;
         state.trigonometry = state.trigonometry.filter(|&above| above < depth);
+    }
+
+    /// What is written from now on replaces a node.
+    fn replace(&self, state: &mut GrammarState, target: Target) {
+        let Target { nodes, depth, in_trigonometry, has_variable, needs_variable } = target;
+        *state = GrammarState {
+            expects: Expects::Operand,
+            individuals_left: 0,
+            nodes_left: nodes,
+            depth: depth as u8,
+            // Above all that is written; which of them does not matter.
+            trigonometry: (self.rules.no_nested_trigonometry && in_trigonometry).then_some(0),
+            has_variable,
+            needs_variable,
+            copies: true,
+            ..*state
+        };
     }
 
     fn end_expression(&self, state: &mut GrammarState) {
@@ -406,13 +645,18 @@ impl Grammar {
             trigonometry: None,
             has_variable: false,
             needs_variable: self.rules.contains_variable,
+            copies: false,
+            slot: 0,
         };
     }
 }
 
+/// For states whose tokens are looked up.
+static NO_TOKEN: Row = [false; VOCABULARY_CAPACITY];
+
 impl Expects {
     /// Those for which the same tokens are allowed in every problem, in order.
-    const WITH_ROW: [Expects; 8] = [
+    const WITH_ROW: [Expects; 9] = [
         Expects::HighOfPositive,
         Expects::HighOfNegative,
         Expects::Low,
@@ -421,6 +665,7 @@ impl Expects {
         Expects::ExponentOfZero,
         Expects::Error,
         Expects::End,
+        Expects::Action,
     ];
 
     /// Whether such a token is meant.
@@ -433,7 +678,8 @@ impl Expects {
             (Expects::Low, Token::Mantissa(_))
             | (Expects::Exponent, Token::Exponent(_))
             | (Expects::Error, Token::Fitness(_) | Token::FitnessZero | Token::FitnessInvalid)
-            | (Expects::End, Token::Eos) => true,
+            | (Expects::End, Token::Eos)
+            | (Expects::Action, Token::Full) => true,
             _ => false,
         }
     }

@@ -4,6 +4,7 @@
 //! [`PromptWriter`] writes it, and what a [`Context`] tells of the data, as ids of [`Token`]s, the compact domain
 //! language of `docs/prompt.md`; [`encode_target`] writes the expression to learn, [`decode`] reads the one a model
 //! wrote. [`encode_generation`] and [`decode_generation`] do so for a whole population.
+//! [`encode_edit`] and [`decode_edit`] write a child as a change of an individual of the prompt.
 //! A [`Grammar`] tells which token may come next, so that whatever is written is well-formed.
 //! [`infix`] is the original system's text, which is an export format and not what the model reads.
 //!
@@ -31,20 +32,27 @@
 //! This crate makes ids, no tensors; points reach the model through an embedder and are not text.
 
 mod data;
+mod edit;
 mod error;
 mod expression;
+mod features;
 mod generation;
 mod grammar;
 pub mod infix;
 mod prompt;
 mod vocabulary;
 
+pub use edit::{DecodedEdit, Slots, decode_edit, edit_feature, encode_edit, encode_full};
 pub use error::{DecodeError, Error, Result};
-pub use expression::{FEATURES, decode, encode_target, target_feature};
+pub use expression::{
+    ConstantStyle, FEATURES, PLACEHOLDER, Template, decode, decode_template, encode_target, encode_template,
+    target_feature,
+};
+pub use features::{TokenFeatures, token_features};
 pub use generation::{decode_generation, encode_generation, generation_feature};
 pub use grammar::{FreeConstants, Grammar, GrammarLimits, GrammarState, MAX_DEPTH, Rules};
-pub use prompt::{Context, PromptState, PromptWriter};
+pub use prompt::{Actions, Context, PopulationOrder, PromptState, PromptWriter, individuals};
 pub use vocabulary::{
-    Condition, LISTED_CONSTANTS, Token, VARIABLES, VOCABULARY_CAPACITY, VOCABULARY_SIZE, check_tokenizer, fingerprint,
-    to_text, tokenizer_json,
+    Condition, LISTED_CONSTANTS, POSITIONS, SLOTS, Token, VARIABLES, VOCABULARY_CAPACITY, VOCABULARY_SIZE,
+    check_tokenizer, fingerprint, to_text, tokenizer_json,
 };

@@ -1,14 +1,16 @@
 //! The one writer of prompts. Whoever needs a prompt, in training, search or evaluation, gets it here.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{PrimitiveSet, State};
 use sr_expr::{Columns, Tree};
 
 use crate::data::{Plot, Statistics};
 use crate::expression::push_expression;
-use crate::{Error, LISTED_CONSTANTS, Result, Token, VARIABLES};
+use crate::{ConstantStyle, Error, LISTED_CONSTANTS, Result, SLOTS, Slots, Token, VARIABLES};
 
 /// What a prompt tells of the problem, beside the generation and the points that reach a model through its embedder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -40,6 +42,29 @@ impl Context {
     pub fn from_name(name: &str) -> Option<Context> {
         Context::ALL.into_iter().find(|context| context.name() == name)
     }
+}
+
+/// The order of a prompt's individuals. Which of them are left out for want of room does not depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum PopulationOrder {
+    /// Best first: by error, then size, then ids.
+    #[default]
+    Sorted,
+    /// At random. Equal keys give equal orders; the caller has one for each state.
+    Shuffled(u64),
+    /// As in the population, a form where it first stands.
+    AsIs,
+}
+
+/// What a model writes, and so what its prompts have to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Actions {
+    /// Whole expressions.
+    #[default]
+    Expression,
+    /// Edits of individuals ([`encode_edit`](crate::encode_edit)): the first 32 have their slot, `S0` to `S31`, before
+    /// their error.
+    Edit,
 }
 
 /// What a prompt says of a search. Errors are f32, as in traces, so that a live state and its record read alike.
@@ -75,20 +100,33 @@ impl<'a> PromptState<'a> {
 ///
 /// Statistics are what [`Context`] asks for: none, eight numbers, or those and a plot.
 ///
-/// Equal forms are merged with a count; the best comes first, by error, then size, then ids, so that the order of the
-/// population does not matter. The error token also separates individuals.
+/// Equal forms are merged with a count; by default the best comes first, by error, then size, then ids, so that the
+/// order of the population does not matter. The error token also separates individuals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PromptWriter {
     /// Most tokens of a prompt. The worst individuals are left out to keep to it.
     pub max_tokens: usize,
     /// What prompts tell of the problem.
     pub context: Context,
+    /// The order of individuals.
+    pub population_order: PopulationOrder,
+    /// Whether individuals have slots.
+    pub actions: Actions,
+    /// How individuals' constants that are not listed are written.
+    pub constants: ConstantStyle,
 }
 
 impl Default for PromptWriter {
-    /// The basic context, and 1,024 tokens: room for 40 individuals of 25 nodes, the size limit of recorded searches.
+    /// The basic context, the best individual first and without slots, constants as numbers, and 1,024 tokens: room for
+    /// 40 individuals of 25 nodes, the size limit of recorded searches.
     fn default() -> Self {
-        PromptWriter { max_tokens: 1024, context: Context::Basic }
+        PromptWriter {
+            max_tokens: 1024,
+            context: Context::Basic,
+            population_order: PopulationOrder::Sorted,
+            actions: Actions::Expression,
+            constants: ConstantStyle::Numbers,
+        }
     }
 }
 
@@ -99,21 +137,55 @@ impl PromptWriter {
     /// # Errors
     /// If there are more than 32 variables, or the context alone has more than `max_tokens` tokens.
     pub fn write(&self, state: &PromptState<'_>, x: &Columns, y: &[f64]) -> Result<Vec<i32>> {
+        self.write_with_slots(state, x, y).map(|(ids, _)| ids)
+    }
+
+    /// As [`write`](Self::write), with the individuals that edits can point at, whether their slots are written or not.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_with_slots<'a>(
+        &self,
+        state: &PromptState<'a>,
+        x: &Columns,
+        y: &[f64],
+    ) -> Result<(Vec<i32>, Slots<'a>)> {
         let mut ids = vec![Token::Bos.id(), Token::Context.id(), Token::generation(state.generation).id()];
         push_primitives(state.primitives, &mut ids)?;
         self.push_statistics(x, y, &mut ids);
         ids.push(Token::Population.id());
         let room = self.room_after(&ids)?;
-        let mut used = 0;
-        for form in ranked_forms(state) {
-            used += form.len();
-            if used > room {
-                break;
-            }
-            ids.extend(form);
+        let forms = self.ordered(ranked_forms(state, self.constants), room);
+        for (index, form) in forms.iter().enumerate() {
+            ids.extend(self.slot(index).map(Token::id));
+            ids.extend(&form.ids);
         }
         ids.push(Token::Target.id());
-        Ok(ids)
+        let trees = state.population.iter().map(|&(tree, _)| tree).collect();
+        Ok((ids, Slots::new(trees, forms.iter().map(|form| (form.individual, form.rank)))))
+    }
+
+    /// The token before an individual, by its place in the prompt.
+    fn slot(&self, index: usize) -> Option<Token> {
+        (self.actions == Actions::Edit && index < SLOTS).then_some(Token::Slot(index as u8))
+    }
+
+    /// The best forms for which there is room, in the prompt's order.
+    fn ordered<'a>(&self, mut forms: Vec<Form<'a>>, room: usize) -> Vec<Form<'a>> {
+        let mut used = 0;
+        let fitting = forms.iter().enumerate().take_while(|(index, form)| {
+            used += form.ids.len() + usize::from(self.slot(*index).is_some());
+            used <= room
+        });
+        forms.truncate(fitting.count());
+        match self.population_order {
+            PopulationOrder::Sorted => {}
+            PopulationOrder::Shuffled(key) => {
+                Key::new(key, Purpose::Training, problem_key("population order")).rng().shuffle(&mut forms);
+            }
+            PopulationOrder::AsIs => forms.sort_unstable_by_key(|form| form.individual),
+        }
+        forms
     }
 
     /// The ids of a prompt without a population, for models that write the formula from the points alone:
@@ -171,26 +243,65 @@ fn push_primitives(primitives: &PrimitiveSet, ids: &mut Vec<i32>) -> Result<()> 
     Ok(())
 }
 
-/// Each distinct form of the population as its error, its count if it is not alone, and its expression; best first.
-fn ranked_forms(state: &PromptState<'_>) -> Vec<Vec<i32>> {
-    let mut counts: HashMap<&Tree, (f32, usize)> = HashMap::with_capacity(state.population.len());
-    for &(tree, mse) in &state.population {
+/// A distinct form of the population.
+struct Form<'a> {
+    tree: &'a Tree,
+    mse: f32,
+    count: usize,
+    /// The first individual that has it.
+    individual: u32,
+    /// Its place among all, 0 for the best.
+    rank: usize,
+    /// Its error, its count if it is not alone, and its expression.
+    ids: Vec<i32>,
+}
+
+/// The distinct forms of the population, best first.
+fn ranked_forms<'a>(state: &PromptState<'a>, style: ConstantStyle) -> Vec<Form<'a>> {
+    let mut places: HashMap<&Tree, usize> = HashMap::with_capacity(state.population.len());
+    let mut forms: Vec<Form<'a>> = Vec::with_capacity(state.population.len());
+    for (individual, &(tree, mse)) in state.population.iter().enumerate() {
         let mse = if mse >= 0.0 { mse } else { f32::INFINITY }; // NaN would have no place in the order
-        let (best, count) = counts.entry(tree).or_insert((mse, 0));
-        *best = best.min(mse); // the same for one form, but for individuals cut off by a deadline
-        *count += 1;
+        let place = *places.entry(tree).or_insert(forms.len());
+        if place == forms.len() {
+            forms.push(Form { tree, mse, count: 0, individual: individual as u32, rank: 0, ids: Vec::new() });
+        }
+        let form = &mut forms[place];
+        form.mse = form.mse.min(mse); // the same for one form, but for individuals cut off by a deadline
+        form.count += 1;
     }
-    let mut forms: Vec<(f32, usize, Vec<i32>)> = counts
-        .into_iter()
-        .map(|(tree, (mse, count))| {
-            let mut ids = vec![Token::fitness(mse).id()];
-            ids.extend(Token::count(count).map(Token::id));
-            push_expression(tree, state.primitives.constants(), &mut ids);
-            (mse, tree.size(), ids)
-        })
-        .collect();
-    forms.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then_with(|| (a.1, &a.2).cmp(&(b.1, &b.2))));
-    forms.into_iter().map(|(_, _, ids)| ids).collect()
+    for form in &mut forms {
+        form.ids.push(Token::fitness(form.mse).id());
+        form.ids.extend(Token::count(form.count).map(Token::id));
+        push_expression(form.tree, state.primitives.constants(), style, &mut form.ids);
+    }
+    // Forms that read the same, up to rounded constants, stay in the order of the population.
+    forms.sort_by(|a, b| a.mse.total_cmp(&b.mse).then_with(|| (a.tree.size(), &a.ids).cmp(&(b.tree.size(), &b.ids))));
+    forms.iter_mut().enumerate().for_each(|(rank, form)| form.rank = rank);
+    forms
+}
+
+/// Where each individual of a prompt lies: from its slot, or its error if it has none, to the next individual.
+///
+/// Nothing for a prompt without a population. O(prompt), nothing is allocated.
+pub fn individuals(prompt: &[i32]) -> impl Iterator<Item = Range<usize>> {
+    let position = |token: Token| prompt.iter().position(|&id| id == token.id());
+    let start = position(Token::Population).map_or(prompt.len(), |population| population + 1);
+    let end = prompt[start..].iter().position(|&id| id == Token::Target.id()).map_or(prompt.len(), |at| start + at);
+    let token = |at: usize| Token::from_id(prompt[at]);
+    let begins = move |at: usize| match token(at) {
+        Some(Token::Slot(_)) => true,
+        Some(Token::Fitness(_) | Token::FitnessZero | Token::FitnessInvalid) => {
+            !matches!(token(at - 1), Some(Token::Slot(_)))
+        }
+        _ => false,
+    };
+    let mut next = (start..end).find(|&at| begins(at));
+    std::iter::from_fn(move || {
+        let first = next?;
+        next = (first + 1..end).find(|&at| begins(at));
+        Some(first..next.unwrap_or(end))
+    })
 }
 
 #[cfg(test)]
@@ -253,6 +364,54 @@ mod tests {
         // The best does not fit, and so nothing worse takes its place.
         assert_eq!(write(12).as_deref(), Ok("<bos> <context> G0 V1 + <population> <target>"));
         assert_eq!(write(6), Err(Error::PromptTooLong { needed: 7, max: 6 }));
+    }
+
+    #[test]
+    fn the_order_is_a_choice() {
+        let primitives = PrimitiveSet::new(vec![Op::Add], vec![], 9).expect("primitives");
+        let population = exprs(&["x3", "x1", "x3", "x0", "x2", "x5", "x6", "x7"]);
+        let mse = [2.0, 0.5, 2.0, 0.0, 1.0, 3.0, 4.0, 5.0];
+        let state = PromptState::new(0, &primitives, population.iter().map(|e| &**e).zip(mse));
+        // Room for all but the worst, x7.
+        let write = |population_order| {
+            let writer = PromptWriter { max_tokens: 20, population_order, ..PromptWriter::default() };
+            let ids = writer.write(&state, &Columns::new(0, 9, vec![]), &[]).expect("a prompt");
+            individuals(&ids).map(|at| to_text(&ids[at])).collect::<Vec<_>>()
+        };
+        let sorted = ["FZERO x0", "F31 x1", "F32 x2", "F32 n2 x3", "F32 x5", "F33 x6"];
+        assert_eq!(write(PopulationOrder::Sorted), sorted);
+        let as_is = ["F32 n2 x3", "F31 x1", "FZERO x0", "F32 x2", "F32 x5", "F33 x6"];
+        assert_eq!(write(PopulationOrder::AsIs), as_is);
+        let mut orders: Vec<Vec<String>> = (0..9).map(|key| write(PopulationOrder::Shuffled(key))).collect();
+        assert_eq!(orders[0], write(PopulationOrder::Shuffled(0)));
+        orders.sort_unstable();
+        orders.dedup();
+        assert!(orders.len() > 6, "{} orders of 9 keys", orders.len());
+        for mut order in orders {
+            order.sort_unstable();
+            assert!(sorted.iter().all(|form| order.contains(&(*form).to_owned())));
+        }
+    }
+
+    #[test]
+    fn slots_and_placeholders_are_choices() {
+        let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul], vec![1.0], 2).expect("primitives");
+        let population = exprs(&["x0 + 0.25", "x1 * 1.0", "x0 + 0.5"]);
+        let state = PromptState::new(0, &primitives, population.iter().map(|e| &**e).zip([1.0, 0.0, 4.0]));
+        let x = Columns::new(0, 2, vec![]);
+        let writer =
+            PromptWriter { actions: Actions::Edit, constants: ConstantStyle::Placeholders, ..PromptWriter::default() };
+        let (ids, slots) = writer.write_with_slots(&state, &x, &[]).expect("a prompt");
+        let text = to_text(&ids);
+        let expected = "<population> S0 FZERO * x1 c0 S1 F32 + x0 <constant> S2 F33 + x0 <constant> <target>";
+        assert!(text.ends_with(expected), "{text}");
+        let parts: Vec<String> = individuals(&ids).map(|at| to_text(&ids[at])).collect();
+        assert_eq!(parts, ["S0 FZERO * x1 c0", "S1 F32 + x0 <constant>", "S2 F33 + x0 <constant>"]);
+        let trees: Vec<&Tree> = slots.trees().collect();
+        assert_eq!(trees, [&*population[1], &population[0], &population[2]]);
+        let short = PromptWriter { max_tokens: ids.len() - 1, ..writer };
+        assert_eq!(short.write_with_slots(&state, &x, &[]).expect("a prompt").1.trees().count(), 2);
+        assert_eq!(individuals(&writer.write_direct(&primitives, &x, &[]).expect("a prompt")).count(), 0);
     }
 
     #[test]

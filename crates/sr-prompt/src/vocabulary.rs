@@ -18,14 +18,16 @@ use crate::{Error, Result};
 pub const VARIABLES: usize = 32;
 /// Listed constants that have a slot, `c0` to `c15`; further ones are written as numbers.
 pub const LISTED_CONSTANTS: usize = 16;
+/// Individuals of a prompt that edits can point at, `S0` to `S31`.
+pub const SLOTS: usize = 32;
+/// Nodes of an individual that edits can point at, `P0` to `P63`.
+pub const POSITIONS: usize = 64;
 /// Rows of a model's embedding. More than [`VOCABULARY_SIZE`], so that tokens can be appended without a new shape.
 pub const VOCABULARY_CAPACITY: usize = 512;
 /// Tokens in use.
 pub const VOCABULARY_SIZE: usize = (VARIABLE_COUNTS + VARIABLES as i32 + 1) as usize;
 
 const N_OPERATORS: usize = 20;
-const SLOTS: u8 = 32;
-const POSITIONS: u8 = 64;
 const MANTISSAS: u8 = 100;
 /// Exponents of ten go from minus this to plus this.
 const MAX_EXPONENT: i8 = 20;
@@ -121,19 +123,19 @@ pub enum Token {
     Target,
     /// `ALL`, `GAIN_0` to `GAIN_4`, `PATH`, `TARGET`.
     Condition(Condition),
-    /// `EDIT`: reserved for the action language of edits.
+    /// `EDIT`: a child that is a change of an individual, see [`encode_edit`](crate::encode_edit).
     Edit,
-    /// `COPY`: reserved, a subtree of another individual.
+    /// `COPY`: a subtree of an individual.
     Copy,
-    /// `FULL`: reserved, a whole expression in place of an edit.
+    /// `FULL`: a whole expression in place of an edit.
     Full,
     /// `HOLE`: reserved, a subtree left open.
     Hole,
-    /// `<constant>`: reserved, a number to be fitted.
+    /// `<constant>`: a number to be fitted.
     Constant,
-    /// `S0` to `S31`: reserved, an individual by its rank in the prompt.
+    /// `S0` to `S31`: an individual by its place in the prompt.
     Slot(u8),
-    /// `P0` to `P63`: reserved, a node by its index.
+    /// `P0` to `P63`: a node by its index in prefix order.
     Position(u8),
     /// An operator by its name.
     Op(Op),
@@ -173,8 +175,8 @@ impl Token {
             .into_iter()
             .chain(self::Condition::ALL.map(Condition))
             .chain([Edit, Copy, Full, Hole, Constant])
-            .chain((0..SLOTS).map(Slot))
-            .chain((0..POSITIONS).map(Position))
+            .chain((0..SLOTS as u8).map(Slot))
+            .chain((0..POSITIONS as u8).map(Position))
             .chain(self::Op::ALL[..N_OPERATORS].iter().copied().map(Op))
             .chain((0..VARIABLES as u8).map(Variable))
             .chain((0..LISTED_CONSTANTS as u8).map(Listed))
@@ -248,12 +250,17 @@ impl Token {
 
     /// The bucket of a generation: 0 to 4 and then two an octave; 192 and more in the last.
     pub fn generation(generation: u32) -> Token {
-        let bucket = match generation.checked_ilog2() {
+        Token::Generation(Token::half_octave(generation))
+    }
+
+    /// The bucket of a number, 0 to 15: 0 to 4 have their own, then two an octave.
+    pub(crate) fn half_octave(number: u32) -> u8 {
+        let bucket = match number.checked_ilog2() {
             None => 0,
             Some(0) => 1,
-            Some(octave) => 2 * octave + (generation >> (octave - 1) & 1),
+            Some(octave) => 2 * octave + (number >> (octave - 1) & 1),
         };
-        Token::Generation(bucket.min(u32::from(GENERATION_BUCKETS) - 1) as u8)
+        bucket.min(u32::from(GENERATION_BUCKETS) - 1) as u8
     }
 
     /// How many individuals share a form; none for a single one.

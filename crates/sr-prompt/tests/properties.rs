@@ -1,8 +1,11 @@
 //! Properties of the model's text.
 
+mod common;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use common::listed;
 use proptest::prelude::*;
 use sr_engine::{Expert, Generation, Instance, PrimitiveSet, Search, SearchConfig, State, run};
 use sr_expr::testing::expr;
@@ -68,19 +71,6 @@ fn the_tokenizers_library_reads_a_prompt_the_same() {
         let theirs = tokenizer.encode_fast(to_text(&ids), false).expect("plain text");
         assert!(theirs.get_ids().iter().map(|&id| id as i32).eq(ids));
     }
-}
-
-/// With every constant replaced by a listed one.
-fn listed(tree: &Expr, constants: &[f64]) -> Expr {
-    let mut next = 0;
-    let node = |node: &Node| match node {
-        Node::Const(_) => {
-            next += 1;
-            Node::Const(constants[next % constants.len()])
-        }
-        &other => other,
-    };
-    Expr::new(tree.nodes().iter().map(node).collect()).expect("the shape is the same")
 }
 
 proptest! {

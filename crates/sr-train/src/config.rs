@@ -29,15 +29,18 @@ pub struct TrainConfig {
 pub enum Mode {
     /// Context and population → one individual of the next generation.
     OneStep,
+    /// Context and population → the whole next population.
+    Autoregressive,
     /// Points → the formula.
     Direct,
 }
 
 impl Mode {
-    /// The name in files, `one-step` or `direct`.
+    /// The name in files: `one-step`, `autoregressive` or `direct`.
     pub fn name(self) -> &'static str {
         match self {
             Mode::OneStep => "one-step",
+            Mode::Autoregressive => "autoregressive",
             Mode::Direct => "direct",
         }
     }
@@ -59,6 +62,8 @@ pub struct ModelSection {
     pub n_heads: Option<usize>,
     /// Hidden width of each block's MLP.
     pub d_mlp: Option<usize>,
+    /// How the individuals of a prompt see each other.
+    pub population: Option<Population>,
     /// How points are embedded.
     pub points: Option<PointEmbedding>,
     /// Points that the model reads at most; 0 for a model that reads tokens only.
@@ -288,6 +293,7 @@ impl TrainConfig {
         set(&mut model.n_heads, &section.n_heads);
         set(&mut model.d_mlp, &section.d_mlp);
         set(&mut model.prefix_attention, &section.prefix_attention);
+        set(&mut model.population, &section.population);
         set(&mut model.activation, &section.activation);
         model.attention_scale = section.attention_scale.or(model.attention_scale);
         let points = model.points.get_or_insert_with(|| PointsConfig::learner(0));

@@ -65,6 +65,11 @@ pub fn load(
         if found != expected {
             return Err(Error::Context { path: path.clone(), expected: expected.name(), found: found.name() });
         }
+        let fitness = corpus.header().target_fitness;
+        if examples.n_states() > 0 && examples.target_fitness() != fitness {
+            return Err(Error::Fitness { path: path.clone() });
+        }
+        examples.set_target_fitness(fitness);
         let inputs = InputWriter::new(config, found);
         let set = Arc::new(corpus.problems(choose(problems, &corpus.header().problems))?);
         for example in corpus {
@@ -99,8 +104,12 @@ fn push(examples: &mut Examples, inputs: &InputWriter, example: &Example, data: 
             let ids = encode_target(&direct.target, constants)?;
             examples.push(&prompt, Token::Condition(Condition::Target), [(&ids[..], 1.0)])
         }
-        // A configuration has no such mode yet, so no corpus of it comes here.
-        Example::Autoregressive(_) => Ok(()),
+        Example::Autoregressive(state) => {
+            let best = fittest(state.population.iter().map(|i| (&**i.expr, i.fitness)));
+            let prompt = inputs.one_step(&state.prompt_state(), data, best)?;
+            let ids = state.encode_generation(examples.target_fitness() == Some(true))?;
+            examples.push(&prompt, Token::Condition(state.condition), [(&ids[..], 1.0)])
+        }
     }
 }
 

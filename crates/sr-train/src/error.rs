@@ -42,6 +42,12 @@ pub enum Error {
         /// Context of the corpus.
         found: &'static str,
     },
+    /// Whole generations are written with the errors of their individuals, or without, in one model.
+    #[error("{path}: generations with fitness and without do not go together; convert both with the same --fitness")]
+    Fitness {
+        /// The corpus.
+        path: PathBuf,
+    },
     /// There is nothing to learn from.
     #[error("the {split} corpus has no examples")]
     Empty {

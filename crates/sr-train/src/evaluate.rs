@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sr_expr::Semantics;
-use sr_model::{DecodeRequest, Decoder, Model, Prompt, Sample};
+use sr_model::{DecodeRequest, Decoder, Free, Model, Prompt, Sample};
 use sr_problems::Problem;
 use sr_prompt::Token;
 
@@ -50,9 +50,12 @@ pub struct Fit {
 }
 
 impl Probe {
-    /// At most `n` states with at most `max_targets` targets each; `None` if there are none, or none leaves room for a
-    /// prediction.
+    /// At most `n` states with at most `max_targets` targets each; `None` if there are none, none leaves room for a
+    /// prediction, or targets are whole generations.
     pub(crate) fn new(examples: &Examples, seed: u64, n: usize, max_targets: usize) -> Result<Option<Self>, Error> {
+        if examples.target_fitness().is_some() {
+            return Ok(None); // a whole generation is hardly ever written exactly, and takes long
+        }
         let selections = examples.choose(seed, n, MAX_TOKENS, max_targets);
         if selections.is_empty() {
             return Ok(None);
@@ -113,7 +116,7 @@ impl Probe {
                 feature: sr_prompt::target_feature,
                 ..DecodeRequest::new(&prompts, &one_each, start, Token::Eos.id())
             };
-            let children = decoder.decode(&request, &mut |_, _, _| 0.0, None)?;
+            let children = decoder.decode(&request, &|_, _, _| 0.0, &Free)?;
             for (&state, sample) in states.iter().zip(children.into_iter().flatten()) {
                 predictions[state] = sample;
             }

@@ -30,6 +30,8 @@ pub struct Examples {
     states: Vec<State>,
     /// The problems of the states if they are known, one each.
     sources: Vec<Source>,
+    /// Whether the targets are whole generations, and then whether errors follow their expressions.
+    target_fitness: Option<bool>,
     /// Targets left out because they do not fit into the model's positions.
     too_long: usize,
 }
@@ -126,6 +128,7 @@ impl Examples {
             targets: Vec::new(),
             states: Vec::new(),
             sources: Vec::new(),
+            target_fitness: None,
             too_long: 0,
         }
     }
@@ -189,6 +192,24 @@ impl Examples {
         let span = Span { start: self.tokens.len(), len: ids.len() as u32 };
         self.tokens.extend(ids.iter().map(|&id| id as u16));
         Ok(span)
+    }
+
+    /// Says that targets are whole generations, with the errors of their individuals or without; `None` for expressions.
+    pub fn set_target_fitness(&mut self, fitness: Option<bool>) {
+        self.target_fitness = fitness;
+    }
+
+    /// As it was set.
+    pub fn target_fitness(&self) -> Option<bool> {
+        self.target_fitness
+    }
+
+    /// What comes with each token of a target.
+    fn feature(&self) -> fn(&[i32]) -> i32 {
+        match self.target_fitness {
+            None => sr_prompt::target_feature,
+            Some(_) => sr_prompt::generation_feature,
+        }
     }
 
     /// Number of states.
@@ -269,13 +290,9 @@ impl Examples {
         let length = longest.next_multiple_of(LENGTH_MULTIPLE);
         let mut batch = TrainBatch { rows: selections.len(), length, ..TrainBatch::default() };
         let mut points = Vec::with_capacity(selections.len());
-        for (row, Selection { state, targets }) in selections.iter().enumerate() {
-            let state = &self.states[*state as usize];
-            let prompt = Prompt {
-                tokens: state.prompt.of(&self.tokens).iter().map(|&token| token.into()).collect(),
-                individuals: state.individuals.of(&self.individuals).to_vec(),
-                points: None,
-            };
+        for (row, Selection { state: index, targets }) in selections.iter().enumerate() {
+            let state = &self.states[*index as usize];
+            let prompt = self.prompt(*index).0;
             for (&token, position) in prompt.tokens.iter().zip(prompt.positions()) {
                 push(&mut batch, token, 0, position as usize, 0, IGNORE, 0.0);
             }
@@ -285,7 +302,7 @@ impl Examples {
                 let mut token = state.start;
                 let mut so_far = Vec::new();
                 for (position, &label) in (prompt.next_position()..).zip(tokens.of(&self.tokens)) {
-                    let feature = sr_prompt::target_feature(&so_far);
+                    let feature = self.feature()(&so_far);
                     push(&mut batch, token.into(), feature, position, k as i32 + 1, label.into(), *weight);
                     token = label;
                     so_far.push(label.into());
@@ -347,18 +364,19 @@ impl Examples {
     pub(crate) fn choose(&self, seed: u64, n: usize, room: usize, max_targets: usize) -> Vec<Selection> {
         let mut states: Vec<u32> = (0..self.states.len() as u32).collect();
         Key::new(seed, Purpose::Training, problem_key("greedy")).rng().shuffle(&mut states);
-        states.retain(|&state| self.states[state as usize].prompt.len() + room <= self.config.n_positions);
-        states.truncate(n);
+        let has_room = |&state: &u32| self.prompt(state).0.next_position() + room <= self.config.n_positions;
+        let states: Vec<u32> = states.into_iter().filter(has_room).take(n).collect();
         let n_targets = |state: u32| self.states[state as usize].targets.len.min(max_targets as u32);
         states.into_iter().map(|state| Selection { state, targets: (0..n_targets(state)).collect() }).collect()
     }
 
     /// What a state's children are conditioned on, and the id of the token that begins them.
     pub(crate) fn prompt(&self, state: u32) -> (Prompt, i32) {
-        let State { prompt, points, start, .. } = &self.states[state as usize];
+        let State { prompt, individuals, points, start, .. } = &self.states[state as usize];
         let tokens = prompt.of(&self.tokens).iter().map(|&id| id.into()).collect();
+        let individuals = individuals.of(&self.individuals).to_vec();
         let values = points.of(&self.points).to_vec();
-        (Prompt { tokens, points: (!values.is_empty()).then_some(Points { values }) }, (*start).into())
+        (Prompt { tokens, individuals, points: (!values.is_empty()).then_some(Points { values }) }, (*start).into())
     }
 
     /// Whether `ids`, with the `<eos>` that follows them, are one of the state's targets.

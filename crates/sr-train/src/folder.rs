@@ -40,8 +40,11 @@ pub(crate) struct Meta {
     /// [`sr_model::FORMAT_VERSION`]; checkpoints from before there were several do not tell.
     #[serde(default)]
     pub(crate) format_version: u64,
-    /// `one-step` or `direct`.
+    /// `one-step`, `autoregressive` or `direct`.
     pub(crate) mode: String,
+    /// Of mode `autoregressive`: whether errors follow the expressions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fitness: Option<bool>,
     /// Context of the corpus, such as `basic`.
     pub(crate) context: String,
     /// Updates made.

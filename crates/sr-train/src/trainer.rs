@@ -427,6 +427,7 @@ impl Meta {
         Meta {
             format_version: sr_model::FORMAT_VERSION,
             mode: config.mode.name().to_owned(),
+            fitness: examples.target_fitness(),
             context: context.to_owned(),
             step: 0,
             seed: config.seed,

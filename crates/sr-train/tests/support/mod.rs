@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sr_corpus::{Options, Problems, convert_problems, convert_trace};
+use sr_corpus::{Options, Problems, Shape, convert_problems, convert_trace};
 use sr_engine::{Expert, Search, SearchConfig, run};
 use sr_problems::{Generator, ProblemSet, RandomParams, SetParams, parse_operators};
 use sr_trace::{Recorder, TraceHeader, TraceWriter};
 
-/// Writes `problems.sr`, and corpora `onestep/{train,val}.sr` and `direct/{train,val}.sr`, into `folder`.
+/// Writes `problems.sr`, and corpora `train.sr` and `val.sr` in `onestep`, `autoregressive` and `direct`, into `folder`.
 pub(crate) fn corpora(folder: &Path, n_problems: u32, generations: u32) {
     let params = RandomParams::arith(parse_operators("+,-,*").expect("operators"), vec![1.0], 0.5, 3);
     let generator = Generator::new(params.clone()).expect("settings");
@@ -36,5 +36,8 @@ pub(crate) fn corpora(folder: &Path, n_problems: u32, generations: u32) {
     let problems = Problems::open(folder.join("problems.sr")).expect("the set");
     let options = Options { val_fraction: 0.3, ..Options::default() };
     convert_trace(&folder.join("trace.sr"), &problems, &options, &folder.join("onestep"), || {}).expect("converted");
+    let whole = Options { shape: Shape::WholeGeneration { fitness: true }, ..options.clone() };
+    let folder_of_whole = folder.join("autoregressive");
+    convert_trace(&folder.join("trace.sr"), &problems, &whole, &folder_of_whole, || {}).expect("converted");
     convert_problems(&problems, &options, &folder.join("direct"), || {}).expect("converted");
 }
