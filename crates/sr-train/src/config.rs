@@ -395,6 +395,9 @@ mod tests {
             (include_str!("../../../configs/onestep-micro.toml"), Mode::OneStep, &micro),
             (include_str!("../../../configs/onestep-tiny.toml"), Mode::OneStep, &tiny),
             (include_str!("../../../configs/onestep-s.toml"), Mode::OneStep, &s),
+            (include_str!("../../../configs/autoreg-micro.toml"), Mode::Autoregressive, &micro),
+            (include_str!("../../../configs/autoreg-tiny.toml"), Mode::Autoregressive, &tiny),
+            (include_str!("../../../configs/autoreg-s.toml"), Mode::Autoregressive, &s),
             (include_str!("../../../configs/direct-micro.toml"), Mode::Direct, &micro),
             (include_str!("../../../configs/direct-tiny.toml"), Mode::Direct, &tiny),
             (include_str!("../../../configs/direct-s.toml"), Mode::Direct, &s),
@@ -404,7 +407,7 @@ mod tests {
             let model = config.model_config();
             assert_eq!((model.d_model, model.n_layers), (base.d_model, base.n_layers));
             let residual = model.points.expect("points").channels.contains(&Channel::BestResidual);
-            assert_eq!(residual, mode == Mode::OneStep);
+            assert_eq!(residual, mode != Mode::Direct);
             // They are where people look for what can be set, so every key stands there.
             let keys = serde_json::to_value(&config.training).expect("plain data");
             for key in keys.as_object().expect("a structure").keys() {
