@@ -241,7 +241,7 @@ impl Record {
     /// If memory runs out.
     pub fn pack(mut self, header: &TraceHeader) -> Packed {
         self.shorten_fitness(header.engine.parsimony_coefficient);
-        Packed::new(&self).expect("a record is MessagePack")
+        Packed::new(sr_codec::Kind::Trace, &self).expect("a record is MessagePack")
     }
 
     /// The trajectory. `parsimony` is that of [`shorten_fitness`](Self::shorten_fitness).
