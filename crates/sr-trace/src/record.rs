@@ -239,8 +239,12 @@ impl Record {
     ///
     /// # Panics
     /// If memory runs out.
-    pub fn pack(mut self, header: &TraceHeader) -> Packed {
-        self.shorten_fitness(header.engine.parsimony_coefficient);
+    pub fn pack(self, header: &TraceHeader) -> Packed {
+        self.pack_with(header.engine.parsimony_coefficient)
+    }
+
+    pub(crate) fn pack_with(mut self, parsimony: f64) -> Packed {
+        self.shorten_fitness(parsimony);
         Packed::new(sr_codec::Kind::Trace, &self).expect("a record is MessagePack")
     }
 
