@@ -1,20 +1,18 @@
 //! Where a record is cut into blocks.
 
-/// Bytes of a column that are worth a Huffman code of its own.
-const COLUMN_BYTES: usize = 128;
-
-/// The parts of a MessagePack value that are compressed as blocks of their own: each ends with a long byte string.
+/// The parts of a MessagePack value that are compressed as blocks of their own: each ends with a byte string of at least
+/// `column_bytes`.
 ///
 /// Such a string is a column, whose bytes are distributed unlike those of the next one; in one block they would share a
 /// code. What is no MessagePack is one block.
-pub(crate) fn blocks(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn blocks(value: &[u8], column_bytes: usize) -> impl Iterator<Item = &[u8]> {
     let mut start = 0;
     let mut at = 0;
     std::iter::from_fn(move || {
         while at < value.len() {
-            let (length, is_column) = item(&value[at..]).unwrap_or((value.len(), false));
+            let (length, content) = item(&value[at..]).unwrap_or((value.len(), 0));
             at = at.saturating_add(length).min(value.len());
-            if is_column && at < value.len() {
+            if content >= column_bytes && at < value.len() {
                 let block = &value[start..at];
                 start = at;
                 return Some(block);
@@ -26,8 +24,8 @@ pub(crate) fn blocks(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Length of the first item (of a map or list, its head alone), and whether it is a column.
-fn item(bytes: &[u8]) -> Option<(usize, bool)> {
+/// Length of the first item (of a map or list, its head alone), and of its content if it is a byte string.
+fn item(bytes: &[u8]) -> Option<(usize, usize)> {
     let number = |size: usize| {
         let digits = bytes.get(1..1 + size)?;
         Some(digits.iter().fold(0, |number, &digit| number << 8 | usize::from(digit)))
@@ -38,7 +36,7 @@ fn item(bytes: &[u8]) -> Option<(usize, bool)> {
         0xc4..=0xc6 => {
             let size = 1 << (bytes[0] - 0xc4);
             let content = number(size)?;
-            return Some((1 + size + content, content >= COLUMN_BYTES));
+            return Some((1 + size + content, content));
         }
         0xc7..=0xc9 => {
             let size = 1 << (bytes[0] - 0xc7);
@@ -57,7 +55,7 @@ fn item(bytes: &[u8]) -> Option<(usize, bool)> {
         0xdd | 0xdf => 5,
         _ => 1,
     };
-    Some((length, false))
+    Some((length, 0))
 }
 
 #[cfg(test)]
@@ -65,6 +63,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const COLUMN_BYTES: usize = 128;
 
     #[derive(Debug, Clone)]
     enum Value {
@@ -122,7 +122,7 @@ mod tests {
         fn blocks_end_with_columns(value in value()) {
             let (mut bytes, mut columns) = (Vec::new(), Vec::new());
             value.write(&mut bytes, &mut columns);
-            let blocks: Vec<&[u8]> = blocks(&bytes).collect();
+            let blocks: Vec<&[u8]> = blocks(&bytes, COLUMN_BYTES).collect();
             prop_assert_eq!(&blocks.concat(), &bytes);
             let mut ends: Vec<usize> =
                 blocks.iter().scan(0, |end, block| { *end += block.len(); Some(*end) }).collect();
@@ -133,7 +133,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_cut_somehow(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
-            prop_assert_eq!(blocks(&bytes).collect::<Vec<_>>().concat(), bytes);
+            prop_assert_eq!(blocks(&bytes, COLUMN_BYTES).collect::<Vec<_>>().concat(), bytes);
         }
     }
 }

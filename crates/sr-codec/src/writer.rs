@@ -7,19 +7,21 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use zstd::stream::raw::{CParameter, Encoder, InBuffer, Operation, OutBuffer};
-use zstd::zstd_safe::compress_bound;
+use zstd::zstd_safe::{ParamSwitch, compress_bound};
 
 use crate::blocks::blocks;
 use crate::frame::{Fault, Frame, Frames, footer};
 use crate::header::difference;
-use crate::{Error, Header, Result};
+use crate::{Error, Header, Kind, Result};
 
 /// The zstd level of every frame: records are columns of small numbers, in which longer searches for repetitions find
 /// little, and searches wait while they are written. With matches of seven bytes or more it makes traces smaller than
-/// level 3 does. Equal bytes from equal runs need both to be the same everywhere, so they are no settings.
+/// level 3 does. Equal bytes from equal runs need all settings to be the same everywhere, so they cannot be chosen.
 pub const COMPRESSION_LEVEL: i32 = 1;
 /// Bytes that a repetition has at least. Shorter ones are chance in a column, and cost more than its Huffman code.
 const SHORTEST_MATCH: u32 = 7;
+/// Level 1 looks for repetitions this many bytes apart, zstd's maximum and that of a block: it finds none.
+const NO_MATCHES: u32 = 1 << 17;
 
 /// The largest record, as MessagePack before compression: 1 GiB.
 /// Readers refuse more, so that a damaged file cannot claim all memory.
@@ -34,7 +36,7 @@ pub struct Writer {
     path: PathBuf,
     partial: PathBuf,
     out: BufWriter<File>,
-    encoder: Encoder<'static>,
+    compressor: Compressor,
     /// CRC-32 of all bytes written.
     crc: crc32fast::Hasher,
     records: u64,
@@ -58,8 +60,8 @@ impl Writer {
     /// # Errors
     /// If the folder cannot be written, another writer is at work, or `header` cannot be written as MessagePack.
     pub fn create<P: Serialize>(path: impl AsRef<Path>, header: &Header<P>) -> Result<Self> {
-        let header = header.encode(path.as_ref())?;
-        let mut writer = Self::open(path.as_ref())?;
+        let (kind, header) = (header.kind, header.encode(path.as_ref())?);
+        let mut writer = Self::open(path.as_ref(), kind)?;
         writer.restart(&header)?;
         Ok(writer)
     }
@@ -71,8 +73,8 @@ impl Writer {
     /// # Errors
     /// As [`create`](Self::create), and if the unfinished file has another header or none that can be read.
     pub fn resume<P: Serialize>(path: impl AsRef<Path>, header: &Header<P>) -> Result<(Self, u64)> {
-        let header = header.encode(path.as_ref())?;
-        let mut writer = Self::open(path.as_ref())?;
+        let (kind, header) = (header.kind, header.encode(path.as_ref())?);
+        let mut writer = Self::open(path.as_ref(), kind)?;
         if !writer.skip_whole_records(&header)? {
             writer.restart(&header)?;
         }
@@ -153,7 +155,7 @@ impl Writer {
     }
 
     /// Opens and locks the `.partial` file and leaves its content alone.
-    fn open(path: &Path) -> Result<Self> {
+    fn open(path: &Path, kind: Kind) -> Result<Self> {
         let partial = partial_path(path);
         let file = loop {
             let mut options = OpenOptions::new();
@@ -167,12 +169,12 @@ impl Writer {
                 break file;
             }
         };
-        let encoder = encoder().map_err(Error::io(&partial, "compress"))?;
+        let compressor = Compressor::new(kind).map_err(Error::io(&partial, "compress"))?;
         Ok(Self {
             path: path.to_owned(),
             partial,
             out: BufWriter::with_capacity(1 << 17, file),
-            encoder,
+            compressor,
             crc: crc32fast::Hasher::new(),
             records: 0,
             limit: MAX_RECORD_BYTES,
@@ -229,7 +231,9 @@ impl Writer {
 
     fn write_frame(&mut self, payload: &[u8]) -> Result<()> {
         let mut frame = std::mem::take(&mut self.frame);
-        let result = compress(&mut self.encoder, payload, &mut frame)
+        let result = self
+            .compressor
+            .compress(payload, &mut frame)
             .map_err(Error::io(&self.partial, "compress"))
             .and_then(|()| self.write(&frame));
         self.frame = frame;
@@ -252,20 +256,26 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Packs a record, as [`Writer::append`] does.
+    /// Packs a record, as [`Writer::append`] does in a file of this kind.
     ///
     /// # Errors
     /// If the record cannot be written as MessagePack.
     ///
     /// # Panics
     /// If there is no memory for a compressor.
-    pub fn new<T: Serialize + ?Sized>(record: &T) -> std::result::Result<Self, rmp_serde::encode::Error> {
+    pub fn new<T: Serialize + ?Sized>(kind: Kind, record: &T) -> std::result::Result<Self, rmp_serde::encode::Error> {
         thread_local! {
-            static ENCODER: RefCell<Encoder<'static>> = RefCell::new(encoder().expect("memory for a compressor"));
+            static LAST: RefCell<Option<(Kind, Compressor)>> = const { RefCell::new(None) };
         }
         let payload = rmp_serde::to_vec_named(record)?;
         let mut frame = Vec::new();
-        ENCODER.with_borrow_mut(|encoder| compress(encoder, &payload, &mut frame)).expect("memory to compress");
+        LAST.with_borrow_mut(|last| {
+            let (_, compressor) = match last.take_if(|(of, _)| *of == kind) {
+                Some(fitting) => last.insert(fitting),
+                None => last.insert((kind, Compressor::new(kind).expect("memory for a compressor"))),
+            };
+            compressor.compress(&payload, &mut frame).expect("memory to compress");
+        });
         Ok(Packed { frame, bytes: payload.len() })
     }
 }
@@ -289,29 +299,51 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-fn encoder() -> io::Result<Encoder<'static>> {
-    let mut encoder = Encoder::new(COMPRESSION_LEVEL)?;
-    encoder.set_parameter(CParameter::MinMatch(SHORTEST_MATCH))?;
-    encoder.set_parameter(CParameter::ChecksumFlag(true))?;
-    Ok(encoder)
+/// Compresses the records of one kind.
+struct Compressor {
+    encoder: Encoder<'static>,
+    /// Bytes of a column that are worth a Huffman code of its own.
+    column_bytes: usize,
 }
 
-/// One frame, with a Huffman code for each of its [`blocks`].
-fn compress(encoder: &mut Encoder<'_>, payload: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
-    encoder.reinit()?;
-    encoder.set_pledged_src_size(Some(payload.len() as u64))?;
-    frame.clear();
-    // More blocks than zstd's bound allows for come with their headers.
-    frame.reserve(compress_bound(payload.len()) + 64);
-    for block in blocks(payload) {
-        let mut input = InBuffer::around(block);
-        while input.pos() < block.len() {
-            step(frame, |output| encoder.run(&mut input, output))?;
-        }
-        while step(frame, |output| encoder.flush(output))? > 0 {}
+impl Compressor {
+    fn new(kind: Kind) -> io::Result<Self> {
+        let mut encoder = Encoder::new(COMPRESSION_LEVEL)?;
+        encoder.set_parameter(CParameter::MinMatch(SHORTEST_MATCH))?;
+        encoder.set_parameter(CParameter::ChecksumFlag(true))?;
+        let column_bytes = match kind {
+            Kind::Problems | Kind::Corpus => 128,
+            // A search waits for its trace, and looking for the few repetitions would take as long as all the rest.
+            Kind::Trace => {
+                encoder.set_parameter(CParameter::TargetLength(NO_MATCHES))?;
+                encoder.set_parameter(CParameter::HashLog(6))?; // the least, cleared for each record
+                // Steps of more than one byte would turn Huffman codes off.
+                encoder.set_parameter(CParameter::LiteralCompressionMode(ParamSwitch::Enable))?;
+                // zstd prefers the code of the block before to making one for less.
+                1024
+            }
+        };
+        Ok(Compressor { encoder, column_bytes })
     }
-    while step(frame, |output| encoder.finish(output, true))? > 0 {}
-    Ok(())
+
+    /// One frame, with a Huffman code for each of its [`blocks`].
+    fn compress(&mut self, payload: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
+        let Compressor { encoder, column_bytes } = self;
+        encoder.reinit()?;
+        encoder.set_pledged_src_size(Some(payload.len() as u64))?;
+        frame.clear();
+        // More blocks than zstd's bound allows for come with their headers.
+        frame.reserve(compress_bound(payload.len()) + 64);
+        for block in blocks(payload, *column_bytes) {
+            let mut input = InBuffer::around(block);
+            while input.pos() < block.len() {
+                step(frame, |output| encoder.run(&mut input, output))?;
+            }
+            while step(frame, |output| encoder.flush(output))? > 0 {}
+        }
+        while step(frame, |output| encoder.finish(output, true))? > 0 {}
+        Ok(())
+    }
 }
 
 /// One call that adds to `frame`, with room for some of it at least; gives what the call does.

@@ -1,10 +1,8 @@
 //! Offspring side by side in one piece of memory, so that making them allocates nothing once there was room for as many.
 
-use std::borrow::Cow;
-
 use sr_expr::{Node, Tree};
 
-use crate::{Edit, Origin, Parents, Population, Replacement};
+use crate::{Edit, EditRef, Origin, Parents, Population, Replacement};
 
 /// A child, as it is put into a [`Brood`] and read from it.
 #[derive(Debug, Clone, PartialEq)]
@@ -260,24 +258,51 @@ impl Brood {
         (self.slots[index].form, self.slots[index].serial) = (form, Some(serial));
     }
 
+    /// Which operator or policy made one.
+    #[inline]
+    pub(crate) fn origin(&self, index: usize) -> Origin {
+        self.slots[index].origin
+    }
+
+    /// The parents of one.
+    #[inline]
+    pub(crate) fn parents(&self, index: usize) -> Parents {
+        self.slots[index].parents
+    }
+
+    /// The edit that made one.
+    #[inline]
+    pub(crate) fn edit(&self, index: usize) -> Option<EditRef<'_>> {
+        self.edit_of(&self.slots[index])
+    }
+
+    /// The log-probability of one.
+    #[inline]
+    pub(crate) fn log_prob(&self, index: usize) -> Option<f32> {
+        self.slots[index].log_prob
+    }
+
+    #[inline]
     fn tree_of(&self, slot: &Slot) -> &Tree {
         as_tree(&self.nodes[slot.start..slot.start + slot.size as usize])
     }
 
-    fn view(&self, slot: &Slot) -> Offspring<'_> {
-        let edit = match slot.change {
+    #[inline]
+    fn edit_of(&self, slot: &Slot) -> Option<EditRef<'_>> {
+        match slot.change {
             Change::None => None,
-            Change::Donor { parent, node, donor, from } => {
-                Some(Edit { parent, node, replacement: Replacement::Donor { parent: donor, node: from } })
-            }
+            Change::Donor { parent, node, donor, from } => Some(EditRef::Donor { parent, node, donor, from }),
             Change::Written { parent, node, offset, size } => {
                 let start = slot.start + offset as usize;
-                let written = as_tree(&self.nodes[start..start + size as usize]);
-                Some(Edit { parent, node, replacement: Replacement::Written(Cow::Borrowed(written)) })
+                let tree = as_tree(&self.nodes[start..start + size as usize]);
+                Some(EditRef::Written { parent, node, tree })
             }
-        };
+        }
+    }
+
+    fn view(&self, slot: &Slot) -> Offspring<'_> {
         let &Slot { origin, parents, log_prob, .. } = slot;
-        Offspring { tree: self.tree_of(slot), origin, parents, edit, log_prob }
+        Offspring { tree: self.tree_of(slot), origin, parents, edit: self.edit_of(slot).map(Edit::from), log_prob }
     }
 }
 
@@ -295,6 +320,7 @@ impl Change {
 
 /// Nodes that are one whole tree, as one.
 #[allow(unsafe_code)]
+#[inline]
 pub(crate) fn as_tree(nodes: &[Node]) -> &Tree {
     debug_assert!(is_one_tree(nodes));
     // SAFETY: callers pass what they wrote as the nodes of one tree.
@@ -314,6 +340,8 @@ fn quick_hash(tree: &Tree) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use sr_expr::Expr;
 
     use super::*;

@@ -32,21 +32,60 @@ pub enum Replacement<'a> {
     Written(Cow<'a, Tree>),
 }
 
+/// An [`Edit`] without memory of its own, for those who look at every individual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EditRef<'a> {
+    /// As [`Replacement::Donor`].
+    Donor {
+        /// [`Edit::parent`]
+        parent: u32,
+        /// [`Edit::node`]
+        node: u32,
+        /// Index of the donor in the previous generation.
+        donor: u32,
+        /// Root of the copied subtree, a post-order index into the donor.
+        from: u32,
+    },
+    /// As [`Replacement::Written`].
+    Written {
+        /// [`Edit::parent`]
+        parent: u32,
+        /// [`Edit::node`]
+        node: u32,
+        /// The new nodes.
+        tree: &'a Tree,
+    },
+}
+
+impl<'a> From<&'a Edit<'_>> for EditRef<'a> {
+    fn from(edit: &'a Edit<'_>) -> Self {
+        let Edit { parent, node, ref replacement } = *edit;
+        match replacement {
+            &Replacement::Donor { parent: donor, node: from } => EditRef::Donor { parent, node, donor, from },
+            Replacement::Written(tree) => EditRef::Written { parent, node, tree },
+        }
+    }
+}
+
+impl<'a> From<EditRef<'a>> for Edit<'a> {
+    #[inline]
+    fn from(edit: EditRef<'a>) -> Self {
+        match edit {
+            EditRef::Donor { parent, node, donor, from } => {
+                Edit { parent, node, replacement: Replacement::Donor { parent: donor, node: from } }
+            }
+            EditRef::Written { parent, node, tree } => {
+                Edit { parent, node, replacement: Replacement::Written(Cow::Borrowed(tree)) }
+            }
+        }
+    }
+}
+
 impl<'a> Edit<'a> {
     /// The edit that copies an individual unchanged.
     pub fn copy(parent: u32, tree: &Tree) -> Self {
         let node = tree.size() as u32 - 1;
         Edit { parent, node, replacement: Replacement::Donor { parent, node } }
-    }
-
-    /// The same edit, its memory borrowed.
-    pub fn borrowed(&self) -> Edit<'_> {
-        let Edit { parent, node, ref replacement } = *self;
-        let replacement = match replacement {
-            &Replacement::Donor { parent, node } => Replacement::Donor { parent, node },
-            Replacement::Written(tree) => Replacement::Written(Cow::Borrowed(tree)),
-        };
-        Edit { parent, node, replacement }
     }
 
     /// The same edit with memory of its own.

@@ -33,7 +33,7 @@ mod subtrees;
 
 pub use brood::{Brood, Offspring};
 pub use config::{ConfigError, Limits, SearchConfig, Survival};
-pub use edit::{Edit, Replacement};
+pub use edit::{Edit, EditRef, Replacement};
 pub use expert::{Expert, random_tree};
 pub use fitness::{Deadline, Evaluator, INVALID_FITNESS, Score};
 pub use heritage::{heritage, lineage};

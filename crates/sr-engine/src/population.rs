@@ -3,7 +3,7 @@
 use sr_expr::{Expr, Tree};
 
 use crate::known::Known;
-use crate::{Brood, Edit, Offspring, Origin, Parents, Score};
+use crate::{Brood, Edit, EditRef, Offspring, Origin, Parents, Score};
 
 /// An expression with its score and where it came from.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,18 +67,20 @@ pub struct Population {
     individuals: Brood,
     /// `[individuals]`
     scores: Vec<Score>,
+    best_index: usize,
 }
 
 impl Population {
     /// # Panics
     /// If there are no individuals.
     pub fn new<'a>(individuals: impl IntoIterator<Item = Member<'a>>) -> Self {
-        let mut population = Population { individuals: Brood::default(), scores: Vec::new() };
+        let mut population = Population { individuals: Brood::default(), scores: Vec::new(), best_index: 0 };
         for Member { tree, score, origin, parents, edit, log_prob } in individuals {
             population.individuals.push(&Offspring { tree, origin, parents, edit, log_prob });
             population.scores.push(score);
         }
         assert!(!population.scores.is_empty(), "a population has individuals");
+        population.best_index = best_of(&population.scores);
         population
     }
 
@@ -116,6 +118,42 @@ impl Population {
         self.scores[index]
     }
 
+    /// Which operator or policy made one.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    #[inline]
+    pub fn origin(&self, index: usize) -> Origin {
+        self.individuals.origin(index)
+    }
+
+    /// The parents of one, as indices into the generation before.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    #[inline]
+    pub fn parents(&self, index: usize) -> Parents {
+        self.individuals.parents(index)
+    }
+
+    /// The change that made one of its first parent, where there is one.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    #[inline]
+    pub fn edit(&self, index: usize) -> Option<EditRef<'_>> {
+        self.individuals.edit(index)
+    }
+
+    /// The log-probability of one under the policy that proposed it, where it has one.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    #[inline]
+    pub fn log_prob(&self, index: usize) -> Option<f32> {
+        self.individuals.log_prob(index)
+    }
+
     /// A number that no other expression of the search has, but for a search to know one again it must have stood in a
     /// generation not long ago: one that comes back later gets a new number. `None` outside of a search.
     #[inline]
@@ -124,14 +162,9 @@ impl Population {
     }
 
     /// Index of the fittest individual; the first of equals.
+    #[inline]
     pub fn best_index(&self) -> usize {
-        let mut best = 0;
-        for (index, score) in self.scores.iter().enumerate() {
-            if score.fitness > self.scores[best].fitness {
-                best = index;
-            }
-        }
-        best
+        self.best_index
     }
 
     /// The fittest individual; the first of equals.
@@ -169,11 +202,12 @@ impl Population {
         std::mem::swap(&mut self.scores, scores);
         brood.clear();
         scores.clear();
+        self.best_index = best_of(&self.scores);
     }
 
     /// Marks its forms in `known` as those of this generation, and sees to it that there is room for the children's.
     pub(crate) fn mark_in(&mut self, known: &mut Known, generation: u32, children: usize) {
-        let Population { individuals, scores } = self;
+        let Population { individuals, scores, .. } = self;
         if !known.has_room(children) {
             known.clear(scores.len() + children);
             for (index, &score) in scores.iter().enumerate() {
@@ -187,6 +221,17 @@ impl Population {
         }
         (0..scores.len()).for_each(|index| known.mark(individuals.form(index), generation));
     }
+}
+
+/// Index of the fittest; the first of equals.
+fn best_of(scores: &[Score]) -> usize {
+    let mut best = 0;
+    for (index, score) in scores.iter().enumerate() {
+        if score.fitness > scores[best].fitness {
+            best = index;
+        }
+    }
+    best
 }
 
 /// By what the individuals are, not by where they stand in memory.

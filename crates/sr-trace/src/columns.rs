@@ -35,7 +35,8 @@ impl<'de> Deserialize<'de> for Bytes {
 impl Bytes {
     /// Numbers, four bytes each, little-endian.
     pub(crate) fn of_floats(values: impl IntoIterator<Item = f32>) -> Self {
-        Bytes(values.into_iter().flat_map(f32::to_le_bytes).collect())
+        let bytes: Vec<[u8; 4]> = values.into_iter().map(f32::to_le_bytes).collect();
+        Bytes(bytes.into_flattened())
     }
 
     /// The numbers of column `field`, `count` of them.
@@ -49,7 +50,17 @@ impl Bytes {
 }
 
 /// Adds a number to a column of numbers: seven bits a byte, the lowest first; a byte of 128 or more is not the last one.
-pub(crate) fn push_number(column: &mut Bytes, mut number: u32) {
+#[inline]
+pub(crate) fn push_number(column: &mut Bytes, number: u32) {
+    // Nearly all are small.
+    match number {
+        0..128 => column.0.push(number as u8),
+        _ => push_large_number(column, number),
+    }
+}
+
+#[cold]
+fn push_large_number(column: &mut Bytes, mut number: u32) {
     while number >= 128 {
         column.0.push(number as u8 | 128);
         number >>= 7;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 
 use rayon::prelude::*;
 use serde::Deserialize;
@@ -10,10 +11,15 @@ use sr_codec::{Header, Kind, Packed, Reader, Writer};
 use crate::{Error, Record, Result, TRACE_VERSION, TraceHeader, Trajectory, record_v1};
 
 /// Writes a trace file; see [`Writer`] for what a killed process leaves and how it is resumed.
+///
+/// Recorded searches are packed on the threads of rayon while the next ones run. An error that they meet comes with a
+/// later call, [`flush`](Self::flush) and [`finish`](Self::finish) at the latest.
 pub struct TraceWriter {
     path: PathBuf,
     writer: Writer,
     parsimony: f64,
+    /// What other threads are packing, in order.
+    packing: VecDeque<Receiver<Packed>>,
 }
 
 impl TraceWriter {
@@ -35,7 +41,8 @@ impl TraceWriter {
     }
 
     fn new(path: &Path, writer: Writer, header: &TraceHeader) -> Self {
-        TraceWriter { path: path.to_owned(), writer, parsimony: header.engine.parsimony_coefficient }
+        let parsimony = header.engine.parsimony_coefficient;
+        TraceWriter { path: path.to_owned(), writer, parsimony, packing: VecDeque::new() }
     }
 
     /// Adds a trajectory.
@@ -43,18 +50,43 @@ impl TraceWriter {
     /// # Errors
     /// If it breaks a rule that [`Trajectory`] states, or writing fails.
     pub fn append(&mut self, trajectory: &Trajectory) -> Result<()> {
-        let record = Record::encode(trajectory)
+        let mut record = Record::encode(trajectory)
             .map_err(|source| Error::BadTrajectory { problem: trajectory.problem_id.clone(), source })?;
-        self.append_record(record)
+        record.shorten_fitness(self.parsimony);
+        self.write_packed(0)?;
+        Ok(self.writer.append(&record)?)
+    }
+
+    /// Writes records that are packed until no more than `left` are not.
+    fn write_packed(&mut self, left: usize) -> Result<()> {
+        while let Some(packing) = self.packing.front() {
+            let packed = match packing.try_recv() {
+                Err(TryRecvError::Empty) if self.packing.len() <= left => break,
+                // On a thread of the pool this may be the one that has to do it.
+                Err(TryRecvError::Empty) if rayon::yield_now() == Some(rayon::Yield::Executed) => continue,
+                Err(TryRecvError::Empty) => packing.recv().ok(),
+                received => received.ok(),
+            };
+            self.packing.pop_front();
+            self.writer.append_packed(&packed.expect("packing does not fail"))?;
+        }
+        Ok(())
     }
 
     /// Adds what a [`Recorder`](crate::Recorder) made.
     ///
     /// # Errors
     /// If writing fails.
-    pub fn append_record(&mut self, mut record: Record) -> Result<()> {
-        record.shorten_fitness(self.parsimony);
-        Ok(self.writer.append(&record)?)
+    pub fn append_record(&mut self, record: Record) -> Result<()> {
+        self.write_packed(2 * rayon::current_num_threads())?;
+        let (sender, receiver) = sync_channel(1);
+        let parsimony = self.parsimony;
+        rayon::spawn(move || {
+            // A writer that was given up wants no record.
+            let _ = sender.send(record.pack_with(parsimony));
+        });
+        self.packing.push_back(receiver);
+        Ok(())
     }
 
     /// Adds a record that was packed on another thread.
@@ -62,12 +94,13 @@ impl TraceWriter {
     /// # Errors
     /// If writing fails.
     pub fn append_packed(&mut self, record: &Packed) -> Result<()> {
+        self.write_packed(0)?;
         Ok(self.writer.append_packed(record)?)
     }
 
     /// Number of trajectories so far, those before a resumption included.
     pub fn records(&self) -> u64 {
-        self.writer.records()
+        self.writer.records() + self.packing.len() as u64
     }
 
     /// Hands what is buffered to the operating system, so that a killed process does not lose it.
@@ -75,6 +108,7 @@ impl TraceWriter {
     /// # Errors
     /// If writing fails.
     pub fn flush(&mut self) -> Result<()> {
+        self.write_packed(0)?;
         Ok(self.writer.flush()?)
     }
 
@@ -82,7 +116,8 @@ impl TraceWriter {
     ///
     /// # Errors
     /// As [`Writer::finish`].
-    pub fn finish(self) -> Result<u64> {
+    pub fn finish(mut self) -> Result<u64> {
+        self.write_packed(0)?;
         Ok(self.writer.finish()?)
     }
 

@@ -28,6 +28,8 @@ pub const MAX_FORMS: usize = 1 << 24;
 const FIRST_CONSTANT: u8 = 64;
 const FIRST_VARIABLE: u8 = 128;
 const ESCAPE: u8 = 255;
+/// Nodes of an expression that is written without memory of its own.
+const SMALL: usize = 16;
 /// Marks a variable in the four bytes after [`ESCAPE`].
 const VARIABLE_BIT: u32 = 1 << 31;
 
@@ -283,11 +285,9 @@ impl FormTableBuilder {
         if self.forms == MAX_FORMS {
             return Err(FormError::TooMany);
         }
-        match *tree.nodes() {
-            [leaf] => self.write(leaf),
-            [operand, op] => [op, operand].into_iter().for_each(|node| self.write(node)),
-            [a, b, op] if op.arity() == 2 => [op, a, b].into_iter().for_each(|node| self.write(node)),
-            // Mutation seldom writes larger ones, which take some memory to be turned round.
+        match tree.nodes() {
+            &[leaf] => self.write(leaf),
+            nodes if nodes.len() <= SMALL => self.write_small(nodes),
             _ => tree.to_prefix().into_iter().for_each(|node| self.write(node)),
         }
         self.forms += 1;
@@ -299,6 +299,30 @@ impl FormTableBuilder {
         self.table
     }
 
+    /// Writes a tree that needs no memory to be turned round, as those that mutation writes.
+    fn write_small(&mut self, nodes: &[Node]) {
+        let mut sizes = [1_u8; SMALL]; // of the subtrees
+        for (root, node) in nodes.iter().enumerate() {
+            for _ in 0..node.arity() {
+                sizes[root] += sizes[root - usize::from(sizes[root])];
+            }
+        }
+        // A root comes before its operands, whose places follow from their sizes.
+        let (mut places, mut order) = ([0_u8; SMALL], [0_u8; SMALL]);
+        for root in (0..nodes.len()).rev() {
+            order[usize::from(places[root])] = root as u8;
+            let (mut end, mut end_place) = (root, places[root] + sizes[root]);
+            for _ in 0..nodes[root].arity() {
+                let size = sizes[end - 1];
+                end_place -= size;
+                places[end - 1] = end_place;
+                end -= usize::from(size);
+            }
+        }
+        order[..nodes.len()].iter().for_each(|&node| self.write(nodes[usize::from(node)]));
+    }
+
+    #[inline]
     fn write(&mut self, node: Node) {
         let FormTable { constants, tokens: Bytes(tokens) } = &mut self.table;
         let escaped = match node {
@@ -307,6 +331,10 @@ impl FormTableBuilder {
                 return tokens.push(FIRST_VARIABLE + index as u8);
             }
             Node::Var(index) => VARIABLE_BIT + u32::from(index),
+            // Most sets have one constant.
+            Node::Const(value) if constants.first().is_some_and(|first| first.to_bits() == value.to_bits()) => {
+                return tokens.push(FIRST_CONSTANT);
+            }
             Node::Const(value) => {
                 let place = *self.constants.entry(value.to_bits()).or_insert_with(|| {
                     constants.push(value);

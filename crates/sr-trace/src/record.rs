@@ -3,22 +3,21 @@
 //! Fields are described in `docs/formats.md`; they can be added to and never change their meaning. An individual is the
 //! edit that made it of the generation before, and its score stands where its expression occurs for the first time:
 //! most individuals of a search repeat one. What has neither edit nor predecessor is written out.
-//!
-//! [`Encoder`] writes generation by generation, for a [`Recorder`](crate::Recorder) while a search runs and for a
-//! [`Trajectory`] in memory alike.
+
+mod encoder;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use sr_codec::Packed;
-use sr_engine::{Edit, Evaluations, INVALID_FITNESS, Member, Origin, Parents, PrimitiveSet, Replacement, StopReason};
+use sr_engine::{Edit, Evaluations, INVALID_FITNESS, Origin, Parents, PrimitiveSet, Replacement, StopReason};
 use sr_expr::{Expr, Op, Tree};
 
-use crate::columns::{Bytes, Column, push_number};
-use crate::forms::{FormError, FormTable, FormTableBuilder, Forms, MAX_NODES, subtree};
+pub(crate) use self::encoder::{Encoder, View};
+use crate::columns::{Bytes, Column};
+use crate::forms::{FormError, FormTable, Forms, MAX_NODES, subtree};
 use crate::interner::Interner;
 use crate::{
     GenerationRecord, IndividualRecord, Label, LabelParams, LabelSet, RecordError, SamplingCounts, StateLabels,
@@ -103,9 +102,25 @@ struct Scores {
     mse: Bytes,
     /// Four bytes each, or one where they follow from the errors, see [`Record::shorten_fitness`].
     fitness: Bytes,
-    /// Nodes of the expressions, as long as the record is in memory.
+    /// What the columns are of, as long as the record is in memory.
     #[serde(skip)]
-    sizes: Vec<u16>,
+    given: Vec<Given>,
+}
+
+/// A score, and the nodes of its expression.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Given {
+    mse: f32,
+    fitness: f32,
+    size: u16,
+}
+
+impl Given {
+    /// Whether both are the same bits.
+    #[inline]
+    fn is(&self, other: &Given) -> bool {
+        [self.mse, self.fitness].map(f32::to_bits) == [other.mse, other.fitness].map(f32::to_bits)
+    }
 }
 
 /// How an individual came to its expression. The numbers are part of the format.
@@ -169,26 +184,7 @@ impl Record {
     /// If the trajectory breaks a rule of [`Trajectory`], or an expression is too large.
     pub fn encode(trajectory: &Trajectory) -> Result<Record, RecordError> {
         check(trajectory)?;
-        let mut encoder = Encoder::default();
-        let mut forms = Interner::default();
-        let mut form = |individual: &IndividualRecord| forms.intern(individual.expr.nodes()).0;
-        let mut states = Vec::new(); // of every generation, the forms
-        for record in &trajectory.generations {
-            let individuals = &record.individuals;
-            let these: Vec<u32> = individuals.iter().map(&mut form).collect();
-            let views = individuals.iter().zip(&these).map(|(individual, &form)| individual.view(form));
-            encoder.generation(record.generation, views, record.best_index, record.improved)?;
-            states.push(these);
-        }
-        let first = trajectory.generations[0].generation;
-        for set in &trajectory.labels {
-            let state = |generation: u32| &states[(generation - first) as usize][..];
-            let labels = encoder.labels(set, state, &mut form)?;
-            encoder.labels.push(labels);
-        }
-        let Trajectory { problem_id, primitives, seed, stop, evaluations, sampling, .. } = trajectory;
-        let record = encoder.finish(problem_id.clone(), primitives, *seed, *stop, *evaluations);
-        Ok(Record { sampling: *sampling, ..record })
+        Encoder::encode(trajectory)
     }
 
     /// The problem.
@@ -229,15 +225,12 @@ impl Record {
     /// Fitnesses as what an error and a size make them, corrected for the rounding of the error to f32: one byte in
     /// the place of four, if all of them are that function. `parsimony` is the search's penalty per node.
     pub(crate) fn shorten_fitness(&mut self, parsimony: f64) {
-        let Scores { errors, mse, fitness, sizes } = &self.scores;
-        let (mut errors, mut mse, mut fitness) =
-            (Column::new("errors", errors), Errors::new(mse), Column::new("fitness", fitness));
-        let mut steps = |size: u16| {
-            let expected = expected_fitness(mse.next(&mut errors).ok()?, usize::from(size), parsimony);
-            let steps = i64::from(rank(fitness.float().ok()?)) - i64::from(rank(expected));
+        let steps = |given: &Given| {
+            let expected = expected_fitness(given.mse, usize::from(given.size), parsimony);
+            let steps = i64::from(rank(given.fitness)) - i64::from(rank(expected));
             i8::try_from(steps).ok().map(i8::cast_unsigned)
         };
-        if let Some(steps) = sizes.iter().map(|&size| steps(size)).collect() {
+        if let Some(steps) = self.scores.given.iter().map(steps).collect() {
             self.scores.fitness = Bytes(steps);
         }
     }
@@ -246,9 +239,13 @@ impl Record {
     ///
     /// # Panics
     /// If memory runs out.
-    pub fn pack(mut self, header: &TraceHeader) -> Packed {
-        self.shorten_fitness(header.engine.parsimony_coefficient);
-        Packed::new(&self).expect("a record is MessagePack")
+    pub fn pack(self, header: &TraceHeader) -> Packed {
+        self.pack_with(header.engine.parsimony_coefficient)
+    }
+
+    pub(crate) fn pack_with(mut self, parsimony: f64) -> Packed {
+        self.shorten_fitness(parsimony);
+        Packed::new(sr_codec::Kind::Trace, &self).expect("a record is MessagePack")
     }
 
     /// The trajectory. `parsimony` is that of [`shorten_fitness`](Self::shorten_fitness).
@@ -397,284 +394,6 @@ pub(crate) fn labelled_state(trajectory: &Trajectory, generation: u32) -> Result
     let len = trajectory.generations.len();
     let outside = RecordError::Index { field: "labels.generations", index: generation.into(), len };
     Ok(&trajectory.generation(generation).ok_or(outside)?.individuals)
-}
-
-/// What the encoder has to know of an individual.
-pub(crate) struct View<'a> {
-    tree: &'a Tree,
-    /// A number that no other expression has.
-    form: u32,
-    mse: f32,
-    fitness: f32,
-    origin: Origin,
-    parents: Parents,
-    edit: Option<Edit<'a>>,
-    log_prob: Option<f32>,
-}
-
-impl<'a> View<'a> {
-    /// `form`: [`Population::form`](sr_engine::Population::form).
-    #[inline]
-    pub(crate) fn new(member: Member<'a>, form: u32) -> Self {
-        let Member { tree, score, origin, parents, edit, log_prob } = member;
-        let (mse, fitness) = (score.mse as f32, score.fitness as f32);
-        View { tree, form, mse, fitness, origin, parents, edit, log_prob: log_prob.filter(|p| !p.is_nan()) }
-    }
-
-    /// The same without its past, for a search that is continued: its parents were not recorded.
-    pub(crate) fn orphaned(self) -> Self {
-        View { parents: Parents::None, edit: None, ..self }
-    }
-}
-
-impl IndividualRecord {
-    fn view(&self, form: u32) -> View<'_> {
-        let IndividualRecord { ref expr, mse, fitness, origin, parents, ref edit, log_prob } = *self;
-        View { tree: expr, form, mse, fitness, origin, parents, edit: edit.as_ref().map(Edit::borrowed), log_prob }
-    }
-}
-
-/// Writes the columns of a record. Constant time for each individual, but for what is written out.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Encoder {
-    /// By form, where its score last stood, counted from 1.
-    places: Vec<u32>,
-    /// Scores so far, as bits.
-    known: Vec<[u32; 2]>,
-    /// Forms of the generation before.
-    before: Vec<u32>,
-    current: Vec<u32>,
-    first_generation: u32,
-    sizes: Bytes,
-    best: Bytes,
-    improved: Bytes,
-    written: FormTableBuilder,
-    kinds: Vec<Kind>,
-    /// Places in `kinds`, by [`Encoder::kind`]'s number, counted from 1.
-    kind_places: Vec<u16>,
-    individuals: Children,
-    scores: Scores,
-    /// Places in `scores.mse` by bits.
-    errors: FxHashMap<u32, u32>,
-    labels: Vec<Labels>,
-}
-
-impl Encoder {
-    /// Adds a generation. That edits make their individuals is the caller's promise.
-    ///
-    /// # Errors
-    /// If an individual's parents point to nothing, or it is too large.
-    pub(crate) fn generation<'a>(
-        &mut self,
-        number: u32,
-        individuals: impl ExactSizeIterator<Item = View<'a>>,
-        best: u32,
-        improved: bool,
-    ) -> Result<(), RecordError> {
-        if self.improved.0.is_empty() {
-            self.first_generation = number;
-        }
-        push_number(&mut self.sizes, individuals.len() as u32);
-        push_number(&mut self.best, best);
-        self.improved.0.push(u8::from(improved));
-        let (before, mut current) = (std::mem::take(&mut self.before), std::mem::take(&mut self.current));
-        let mut columns = std::mem::take(&mut self.individuals);
-        current.clear();
-        let added = individuals.into_iter().try_for_each(|child| {
-            current.push(child.form);
-            self.child(&child, &before, &mut columns)
-        });
-        (self.before, self.current, self.individuals) = (current, before, columns);
-        added
-    }
-
-    /// Adds an individual; `before` are the forms of the state that it was made of.
-    #[inline]
-    fn child(&mut self, child: &View<'_>, before: &[u32], out: &mut Children) -> Result<(), RecordError> {
-        if child.tree.size() > MAX_NODES {
-            let source = FormError::TooLarge { form: self.written.len() };
-            return Err(RecordError::Forms { field: "written", source });
-        }
-        let mut parents = 0;
-        for parent in child.parents.iter() {
-            in_range("parents", parent, before.len())?;
-            push_number(&mut out.parents, parent);
-            parents += 1;
-        }
-        let form = child.form as usize;
-        if form >= self.places.len() {
-            self.places.resize((form + 1).next_power_of_two(), 0);
-        }
-        let change = match &child.edit {
-            Some(edit) => self.edit(edit, child, out)?,
-            None if child.parents.iter().next().is_some_and(|first| before[first as usize] == child.form) => {
-                Change::Carried
-            }
-            None if self.places[form] > 0 => {
-                push_number(&mut out.repeats, self.known.len() as u32 + 1 - self.places[form]);
-                Change::Repeat
-            }
-            None => {
-                self.written.push(child.tree).map_err(in_field("written"))?;
-                Change::Written
-            }
-        };
-        let score = [child.mse.to_bits(), child.fitness.to_bits()];
-        let is_scored = self.places[form] == 0 || self.known[self.places[form] as usize - 1] != score;
-        if is_scored {
-            self.known.push(score);
-            self.places[form] = self.known.len() as u32;
-            self.score(child);
-        }
-        let kind = self.kind(Kind(child.origin as u8, parents, change as u8, u8::from(is_scored)));
-        push_number(&mut out.kinds, kind);
-        if let Some(log_prob) = child.log_prob {
-            out.fill_log_probs();
-            out.log_probs.get_or_insert_default().0.extend(log_prob.to_le_bytes());
-        }
-        out.len += 1;
-        Ok(())
-    }
-
-    #[inline]
-    fn edit(&mut self, edit: &Edit<'_>, child: &View<'_>, out: &mut Children) -> Result<Change, RecordError> {
-        let mut of = child.parents.iter();
-        let (first, second) = (of.next(), of.next());
-        let is_usual = first == Some(edit.parent);
-        match &edit.replacement {
-            &Replacement::Donor { parent: donor, node } => {
-                // A subtree in place of itself makes a copy, whose root is the parent's.
-                let is_copy = (donor, node) == (edit.parent, edit.node) && node as usize + 1 == child.tree.size();
-                if is_copy && is_usual {
-                    return Ok(Change::Copy);
-                }
-                push_number(&mut out.nodes, edit.node);
-                push_number(&mut out.grafts, node);
-                if is_usual && second == Some(donor) {
-                    return Ok(Change::Graft);
-                }
-                push_number(&mut out.others, edit.parent);
-                push_number(&mut out.others, donor);
-                Ok(Change::GraftOthers)
-            }
-            Replacement::Written(tree) => {
-                push_number(&mut out.nodes, edit.node);
-                self.written.push(tree).map_err(in_field("written"))?;
-                if is_usual {
-                    return Ok(Change::Write);
-                }
-                push_number(&mut out.others, edit.parent);
-                Ok(Change::WriteOther)
-            }
-        }
-    }
-
-    fn score(&mut self, child: &View<'_>) {
-        let Scores { errors, mse, fitness, sizes } = &mut self.scores;
-        let n_errors = (mse.0.len() / 4) as u32;
-        let place = *self.errors.entry(child.mse.to_bits()).or_insert(n_errors);
-        push_number(errors, n_errors - place);
-        if place == n_errors {
-            mse.0.extend(child.mse.to_le_bytes());
-        }
-        fitness.0.extend(child.fitness.to_le_bytes());
-        sizes.push(child.tree.size() as u16);
-    }
-
-    /// The place of a kind in their list.
-    #[inline]
-    fn kind(&mut self, kind: Kind) -> u32 {
-        if self.kind_places.is_empty() {
-            self.kind_places.resize(Origin::ALL.len() * 3 * Change::ALL.len() * 2, 0);
-        }
-        let Kind(origin, parents, change, score) = kind;
-        let index = ((usize::from(origin) * 3 + usize::from(parents)) * Change::ALL.len() + usize::from(change)) * 2
-            + usize::from(score);
-        let place = &mut self.kind_places[index];
-        if *place == 0 {
-            self.kinds.push(kind);
-            *place = self.kinds.len() as u16;
-        }
-        u32::from(*place) - 1
-    }
-
-    fn labels<'a>(
-        &mut self,
-        set: &LabelSet,
-        state: impl Fn(u32) -> &'a [u32],
-        mut form: impl FnMut(&IndividualRecord) -> u32,
-    ) -> Result<Labels, RecordError> {
-        let mut children = Children::default();
-        let (mut generations, mut sizes) = (Bytes::default(), Bytes::default());
-        for labelled in &set.states {
-            push_number(&mut generations, labelled.generation);
-            push_number(&mut sizes, labelled.children.len() as u32);
-            for label in &labelled.children {
-                let view = label.child.view(form(&label.child));
-                self.child(&view, state(labelled.generation), &mut children)?;
-            }
-        }
-        children.finish();
-        let labels = || set.states.iter().flat_map(|state| &state.children);
-        Ok(Labels {
-            mode: set.mode.clone(),
-            params: set.params,
-            source: set.source.clone(),
-            generations,
-            hashes: set.states.iter().map(|state| state.state_hash).collect(),
-            sizes,
-            children,
-            gain_parent: Bytes::of_floats(labels().map(|label| label.gain_parent)),
-            gain_best: Bytes::of_floats(labels().map(|label| label.gain_best)),
-            weight: Bytes::of_floats(labels().map(|label| label.weight)),
-        })
-    }
-
-    /// The record of what was added.
-    pub(crate) fn finish(
-        self,
-        problem_id: String,
-        primitives: &PrimitiveSet,
-        seed: u64,
-        stop: StopReason,
-        evaluations: Evaluations,
-    ) -> Record {
-        let mut individuals = self.individuals;
-        individuals.finish();
-        Record {
-            problem_id,
-            primitives: Primitives::encode(primitives),
-            seed,
-            stop,
-            evaluations,
-            sampling: None,
-            first_generation: self.first_generation,
-            sizes: self.sizes,
-            best: self.best,
-            improved: self.improved,
-            written: self.written.build(),
-            kinds: self.kinds,
-            individuals,
-            scores: self.scores,
-            labels: self.labels,
-        }
-    }
-}
-
-impl Children {
-    /// Fills the column up to the individual that comes next, if there is one or one is about to be.
-    fn fill_log_probs(&mut self) {
-        let column = self.log_probs.get_or_insert_default();
-        let missing = self.len - column.0.len() / 4;
-        column.0.extend(std::iter::repeat_n(f32::NAN.to_le_bytes(), missing).flatten());
-    }
-
-    /// A column in which nobody has a log-probability is left out.
-    fn finish(&mut self) {
-        if self.log_probs.is_some() {
-            self.fill_log_probs();
-        }
-    }
 }
 
 /// Errors by how far back they stand.
@@ -967,6 +686,7 @@ pub(crate) fn in_field(field: &'static str) -> impl FnOnce(FormError) -> RecordE
     move |source| RecordError::Forms { field, source }
 }
 
+#[inline]
 pub(crate) fn in_range(field: &'static str, index: u32, len: usize) -> Result<(), RecordError> {
     if (index as usize) < len { Ok(()) } else { Err(RecordError::Index { field, index: index.into(), len }) }
 }

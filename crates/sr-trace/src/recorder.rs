@@ -71,9 +71,10 @@ impl Observer for Recorder {
         }
         let improved = fitness > self.best;
         self.best = self.best.max(fitness);
-        let form = |index| seen.population.form(index).expect("a search numbers its forms");
-        let individuals = seen.population.iter().enumerate().map(|(index, member)| View::new(member, form(index)));
-        let individuals = individuals.map(|view| if is_first { view.orphaned() } else { view });
+        let individuals = (0..seen.population.len()).map(|index| {
+            let view = View::of(seen.population, index);
+            if is_first { view.orphaned() } else { view }
+        });
         let added = self.encoder.generation(seen.generation, individuals, best_index as u32, improved);
         self.error = added.err();
         ControlFlow::Continue(())

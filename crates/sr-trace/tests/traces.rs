@@ -241,6 +241,38 @@ fn a_resumed_file_has_the_bytes_of_an_undisturbed_run() {
     assert!(other.is_ok(), "a finished file is not an unfinished one");
 }
 
+#[test]
+fn records_that_other_threads_pack_keep_their_order() {
+    let folder = tempfile::tempdir().expect("folder");
+    let recorded = |index: u32| {
+        let config = config(2 + index % 7);
+        let mut searches = [Search::new(instance(&format!("p{index}")), config, 1).expect("config")];
+        let mut recorders = [Recorder::new(1)];
+        let outcome = run(&mut searches, &mut Expert, &mut recorders).remove(0);
+        let [recorder] = recorders;
+        recorder.record(&outcome).expect("children of the expert can be recorded")
+    };
+    let write = |name: &str| {
+        let path = folder.path().join(name);
+        let mut writer = TraceWriter::create(&path, &header(&config(10))).expect("create");
+        for index in 0..20 {
+            writer.append_record(recorded(index)).expect("append");
+            assert_eq!(writer.records(), u64::from(index) + 1);
+        }
+        assert_eq!(writer.finish().expect("finish"), 20);
+        path
+    };
+    let outside = write("a.sr");
+    let ids: Vec<String> = read(&outside).into_iter().map(|trajectory| trajectory.problem_id).collect();
+    assert!(ids.into_iter().eq((0..20).map(|index| format!("p{index}"))));
+    // On the only thread of a pool, which waits for what it has to do itself.
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        let inside = pool.install(|| write("b.sr"));
+        assert!(std::fs::read(&outside).expect("a") == std::fs::read(inside).expect("b"), "{threads} threads");
+    }
+}
+
 /// Three shards of seven problems with two trajectories each, and the whole run.
 fn shards(folder: &Path) -> (Vec<PathBuf>, Vec<u8>) {
     let problems: Vec<[Trajectory; 2]> =

@@ -1,0 +1,377 @@
+//! Writing the columns of a record, for a [`Recorder`](crate::Recorder) while a search runs and for a [`Trajectory`]
+//! in memory alike.
+
+use sr_engine::{EditRef, Evaluations, Origin, Parents, Population, PrimitiveSet, StopReason};
+use sr_expr::Tree;
+
+use super::{Change, Children, Given, Kind, Labels, Primitives, Record, Scores, in_field, in_range};
+use crate::columns::{Bytes, push_number};
+use crate::forms::{FormError, FormTableBuilder, MAX_NODES};
+use crate::interner::Interner;
+use crate::{IndividualRecord, LabelSet, RecordError, Trajectory};
+
+/// Generations that there is room for from the start: growing from nothing took as long as writing.
+const ROOM: usize = 32;
+
+/// What the encoder has to know of an individual.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View<'a> {
+    tree: &'a Tree,
+    /// A number that no other expression has.
+    form: u32,
+    mse: f32,
+    fitness: f32,
+    origin: Origin,
+    parents: Parents,
+    edit: Option<EditRef<'a>>,
+    log_prob: Option<f32>,
+}
+
+impl<'a> View<'a> {
+    /// An individual of a search.
+    #[inline]
+    pub(crate) fn of(population: &'a Population, index: usize) -> Self {
+        let score = population.score(index);
+        View {
+            tree: population.tree(index),
+            form: population.form(index).expect("a search numbers its forms"),
+            mse: score.mse as f32,
+            fitness: score.fitness as f32,
+            origin: population.origin(index),
+            parents: population.parents(index),
+            edit: population.edit(index),
+            log_prob: population.log_prob(index).filter(|p| !p.is_nan()),
+        }
+    }
+
+    /// The same without its past, for a search that is continued: its parents were not recorded.
+    pub(crate) fn orphaned(self) -> Self {
+        View { parents: Parents::None, edit: None, ..self }
+    }
+
+    fn of_record(individual: &'a IndividualRecord, form: u32) -> Self {
+        let &IndividualRecord { ref expr, mse, fitness, origin, parents, ref edit, log_prob } = individual;
+        View { tree: expr, form, mse, fitness, origin, parents, edit: edit.as_ref().map(EditRef::from), log_prob }
+    }
+}
+
+/// Writes the columns of a record. Constant time for each individual, but for what is written out.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Encoder {
+    /// By form, where its score last stood, counted from 1.
+    places: Vec<u32>,
+    /// Forms of the generation before.
+    before: Vec<u32>,
+    current: Vec<u32>,
+    first_generation: u32,
+    sizes: Bytes,
+    best: Bytes,
+    improved: Bytes,
+    written: FormTableBuilder,
+    kinds: Vec<Kind>,
+    /// Places in `kinds`, by [`Encoder::kind`]'s number, counted from 1.
+    kind_places: Vec<u16>,
+    individuals: Children,
+    scores: Scores,
+    errors: ErrorPlaces,
+    labels: Vec<Labels>,
+}
+
+impl Encoder {
+    /// Adds a generation. That edits make their individuals is the caller's promise.
+    ///
+    /// # Errors
+    /// If an individual's parents point to nothing, or it is too large.
+    #[inline]
+    pub(crate) fn generation<'a>(
+        &mut self,
+        number: u32,
+        individuals: impl ExactSizeIterator<Item = View<'a>>,
+        best: u32,
+        improved: bool,
+    ) -> Result<(), RecordError> {
+        if self.improved.0.is_empty() {
+            self.first_generation = number;
+            self.reserve(ROOM * individuals.len());
+        }
+        push_number(&mut self.sizes, individuals.len() as u32);
+        push_number(&mut self.best, best);
+        self.improved.0.push(u8::from(improved));
+        let (before, mut current) = (std::mem::take(&mut self.before), std::mem::take(&mut self.current));
+        let mut columns = std::mem::take(&mut self.individuals);
+        current.clear();
+        let mut added = Ok(());
+        for child in individuals {
+            current.push(child.form);
+            added = self.child(&child, &before, &mut columns);
+            if added.is_err() {
+                break;
+            }
+        }
+        (self.before, self.current, self.individuals) = (current, before, columns);
+        added
+    }
+
+    /// Makes room for individuals, of which a third bring a score that is new.
+    fn reserve(&mut self, individuals: usize) {
+        let Children { kinds, parents, nodes, grafts, .. } = &mut self.individuals;
+        [kinds, nodes, grafts].into_iter().for_each(|column| column.0.reserve(individuals));
+        parents.0.reserve(2 * individuals);
+        let scores = individuals / 3;
+        self.places.reserve(scores);
+        self.scores.errors.0.reserve(scores);
+        self.scores.mse.0.reserve(2 * scores);
+        self.scores.given.reserve(scores);
+    }
+
+    /// Adds an individual; `before` are the forms of the state that it was made of.
+    #[inline(always)]
+    fn child(&mut self, child: &View<'_>, before: &[u32], out: &mut Children) -> Result<(), RecordError> {
+        if child.tree.size() > MAX_NODES {
+            let source = FormError::TooLarge { form: self.written.len() };
+            return Err(RecordError::Forms { field: "written", source });
+        }
+        let mut add_parent = |parent: u32| {
+            in_range("parents", parent, before.len())?;
+            push_number(&mut out.parents, parent);
+            Ok(Some(parent))
+        };
+        let (first, second, n_parents) = match child.parents {
+            Parents::None => (None, None, 0),
+            Parents::One(first) => (add_parent(first)?, None, 1),
+            Parents::Two(first, second) => (add_parent(first)?, add_parent(second)?, 2),
+        };
+        let form = child.form as usize;
+        if form >= self.places.len() {
+            self.places.resize((form + 1).next_power_of_two(), 0);
+        }
+        let place = self.places[form];
+        let change = match child.edit {
+            Some(EditRef::Donor { parent, node, donor, from }) => {
+                let is_usual = first == Some(parent);
+                // A subtree in place of itself makes a copy, whose root is the parent's.
+                if is_usual && (donor, from) == (parent, node) && from as usize + 1 == child.tree.size() {
+                    Change::Copy
+                } else {
+                    push_number(&mut out.nodes, node);
+                    push_number(&mut out.grafts, from);
+                    if is_usual && second == Some(donor) {
+                        Change::Graft
+                    } else {
+                        push_number(&mut out.others, parent);
+                        push_number(&mut out.others, donor);
+                        Change::GraftOthers
+                    }
+                }
+            }
+            Some(EditRef::Written { parent, node, tree }) => {
+                push_number(&mut out.nodes, node);
+                self.written.push(tree).map_err(in_field("written"))?;
+                if first == Some(parent) {
+                    Change::Write
+                } else {
+                    push_number(&mut out.others, parent);
+                    Change::WriteOther
+                }
+            }
+            None if first.is_some_and(|first| before[first as usize] == child.form) => Change::Carried,
+            None if place > 0 => {
+                push_number(&mut out.repeats, self.scores.given.len() as u32 + 1 - place);
+                Change::Repeat
+            }
+            None => {
+                self.written.push(child.tree).map_err(in_field("written"))?;
+                Change::Written
+            }
+        };
+        let given = Given { mse: child.mse, fitness: child.fitness, size: child.tree.size() as u16 };
+        let is_scored = place == 0 || !self.scores.given[place as usize - 1].is(&given);
+        if is_scored {
+            self.scores.given.push(given);
+            self.places[form] = self.scores.given.len() as u32;
+            push_number(&mut self.scores.errors, self.errors.back(given.mse, &mut self.scores.mse));
+        }
+        let kind = self.kind(Kind(child.origin as u8, n_parents, change as u8, u8::from(is_scored)));
+        push_number(&mut out.kinds, kind);
+        if let Some(log_prob) = child.log_prob {
+            out.fill_log_probs();
+            out.log_probs.get_or_insert_default().0.extend(log_prob.to_le_bytes());
+        }
+        out.len += 1;
+        Ok(())
+    }
+
+    /// The place of a kind in their list.
+    #[inline(always)]
+    fn kind(&mut self, kind: Kind) -> u32 {
+        let Kind(origin, parents, change, score) = kind;
+        let index = ((usize::from(origin) * 3 + usize::from(parents)) * Change::ALL.len() + usize::from(change)) * 2
+            + usize::from(score);
+        match self.kind_places.get(index) {
+            Some(&place) if place > 0 => u32::from(place) - 1,
+            _ => self.add_kind(kind, index),
+        }
+    }
+
+    #[cold]
+    fn add_kind(&mut self, kind: Kind, index: usize) -> u32 {
+        self.kind_places.resize(Origin::ALL.len() * 3 * Change::ALL.len() * 2, 0);
+        self.kinds.push(kind);
+        self.kind_places[index] = self.kinds.len() as u16;
+        self.kinds.len() as u32 - 1
+    }
+
+    fn labels<'a>(
+        &mut self,
+        set: &LabelSet,
+        state: impl Fn(u32) -> &'a [u32],
+        mut form: impl FnMut(&IndividualRecord) -> u32,
+    ) -> Result<Labels, RecordError> {
+        let mut children = Children::default();
+        let (mut generations, mut sizes) = (Bytes::default(), Bytes::default());
+        for labelled in &set.states {
+            push_number(&mut generations, labelled.generation);
+            push_number(&mut sizes, labelled.children.len() as u32);
+            for label in &labelled.children {
+                let view = View::of_record(&label.child, form(&label.child));
+                self.child(&view, state(labelled.generation), &mut children)?;
+            }
+        }
+        children.finish();
+        let labels = || set.states.iter().flat_map(|state| &state.children);
+        Ok(Labels {
+            mode: set.mode.clone(),
+            params: set.params,
+            source: set.source.clone(),
+            generations,
+            hashes: set.states.iter().map(|state| state.state_hash).collect(),
+            sizes,
+            children,
+            gain_parent: Bytes::of_floats(labels().map(|label| label.gain_parent)),
+            gain_best: Bytes::of_floats(labels().map(|label| label.gain_best)),
+            weight: Bytes::of_floats(labels().map(|label| label.weight)),
+        })
+    }
+
+    /// The record of a trajectory that keeps the rules.
+    pub(super) fn encode(trajectory: &Trajectory) -> Result<Record, RecordError> {
+        let mut encoder = Encoder::default();
+        let mut forms = Interner::default();
+        let mut form = |individual: &IndividualRecord| forms.intern(individual.expr.nodes()).0;
+        let mut states = Vec::new(); // of every generation, the forms
+        for record in &trajectory.generations {
+            let individuals = &record.individuals;
+            let these: Vec<u32> = individuals.iter().map(&mut form).collect();
+            let views = individuals.iter().zip(&these).map(|(individual, &form)| View::of_record(individual, form));
+            encoder.generation(record.generation, views, record.best_index, record.improved)?;
+            states.push(these);
+        }
+        let first = trajectory.generations[0].generation;
+        for set in &trajectory.labels {
+            let state = |generation: u32| &states[(generation - first) as usize][..];
+            let labels = encoder.labels(set, state, &mut form)?;
+            encoder.labels.push(labels);
+        }
+        let Trajectory { problem_id, primitives, seed, stop, evaluations, sampling, .. } = trajectory;
+        let record = encoder.finish(problem_id.clone(), primitives, *seed, *stop, *evaluations);
+        Ok(Record { sampling: *sampling, ..record })
+    }
+
+    /// The record of what was added.
+    pub(crate) fn finish(
+        self,
+        problem_id: String,
+        primitives: &PrimitiveSet,
+        seed: u64,
+        stop: StopReason,
+        evaluations: Evaluations,
+    ) -> Record {
+        let (mut individuals, mut scores) = (self.individuals, self.scores);
+        individuals.finish();
+        scores.fitness = Bytes::of_floats(scores.given.iter().map(|given| given.fitness));
+        Record {
+            problem_id,
+            primitives: Primitives::encode(primitives),
+            seed,
+            stop,
+            evaluations,
+            sampling: None,
+            first_generation: self.first_generation,
+            sizes: self.sizes,
+            best: self.best,
+            improved: self.improved,
+            written: self.written.build(),
+            kinds: self.kinds,
+            individuals,
+            scores,
+            labels: self.labels,
+        }
+    }
+}
+
+impl Children {
+    /// Fills the column up to the individual that comes next, if there is one or one is about to be.
+    fn fill_log_probs(&mut self) {
+        let column = self.log_probs.get_or_insert_default();
+        let missing = self.len - column.0.len() / 4;
+        column.0.extend(std::iter::repeat_n(f32::NAN.to_le_bytes(), missing).flatten());
+    }
+
+    /// A column in which nobody has a log-probability is left out.
+    fn finish(&mut self) {
+        if self.log_probs.is_some() {
+            self.fill_log_probs();
+        }
+    }
+}
+
+/// Finds errors in the column of different ones: a hash table with open addressing (linear probing).
+#[derive(Debug, Clone, Default)]
+struct ErrorPlaces {
+    /// Places in the column, counted from 1; a power of two of them, at least half of them free (0).
+    slots: Vec<u32>,
+}
+
+impl ErrorPlaces {
+    /// How far back from the end of the column the error stands; 0 if it is new, and then it is added.
+    #[inline]
+    fn back(&mut self, error: f32, column: &mut Bytes) -> u32 {
+        let count = column.0.len() / 4;
+        if 2 * (count + 1) > self.slots.len() {
+            self.grow(column);
+        }
+        let place = self.slot(error.to_le_bytes(), column);
+        match self.slots[place] {
+            0 => {
+                column.0.extend_from_slice(&error.to_le_bytes());
+                self.slots[place] = count as u32 + 1;
+                0
+            }
+            at => count as u32 + 1 - at,
+        }
+    }
+
+    /// The slot that an error has, or would have.
+    #[inline]
+    fn slot(&self, error: [u8; 4], column: &Bytes) -> usize {
+        let mask = self.slots.len() - 1;
+        let errors = column.0.as_chunks::<4>().0;
+        let hash = u64::from(u32::from_le_bytes(error)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut slot = (hash >> 32) as usize & mask; // the upper half is the better one of a product
+        while self.slots[slot] > 0 && errors[self.slots[slot] as usize - 1] != error {
+            slot = (slot + 1) & mask;
+        }
+        slot
+    }
+
+    #[cold]
+    fn grow(&mut self, column: &Bytes) {
+        let len = (2 * self.slots.len()).max(1024);
+        self.slots.clear();
+        self.slots.resize(len, 0);
+        for (index, &error) in column.0.as_chunks().0.iter().enumerate() {
+            let slot = self.slot(error, column);
+            self.slots[slot] = index as u32 + 1;
+        }
+    }
+}
