@@ -47,6 +47,22 @@ _loop dir count generations config train_flags learner_problems learner_generati
     {{bin}}/sr-evaluate --suite harder --methods expert,cloned=neural:{{dir}}/model-bc/best,dagger=neural:{{dir}}/model-dagger/best --generations {{eval_generations}} --extra-generations 0 --max-child-size 31 --seeds {{seeds}} --seed 1 --out {{dir}}/evaluation.json
     @echo "files: {{dir}}  (sr-inspect opens each of them: just inspect FILE)"
 
+# Every mode with every point embedder: trained for a minute each on what `just demo` made, and let loose on problems
+[group('loop')]
+demo-modes: build
+    [ -f runs/demo/expert.sr ] || just demo
+    rm -rf runs/demo-modes
+    just _mode one-step e2e && just _mode one-step set
+    just _mode autoregressive e2e && just _mode autoregressive set
+    just _mode direct e2e && just _mode direct set
+
+_mode mode points:
+    mkdir -p runs/demo-modes
+    sed -e 's/^mode = .*/mode = "{{mode}}"/' -e 's/^n_points = .*/points = "{{points}}"/' configs/demo.toml > runs/demo-modes/{{mode}}-{{points}}.toml
+    [ -d runs/demo-modes/corpus-{{mode}} ] || {{bin}}/sr-convert --mode {{mode}} --seed 1 --out runs/demo-modes/corpus-{{mode}} {{ if mode == "direct" { "--problems runs/demo/problems.sr" } else { "--traces runs/demo/expert.sr" } }}
+    {{bin}}/sr-train --config runs/demo-modes/{{mode}}-{{points}}.toml --train runs/demo-modes/corpus-{{mode}}/train.sr --val runs/demo-modes/corpus-{{mode}}/val.sr --problems runs/demo/problems.sr --max-minutes 1 --seed 1 --out runs/demo-modes/{{mode}}-{{points}}
+    {{ if mode == "direct" { "true" } else { bin + "/sr-search --problems runs/demo/problems.sr --policy neural --mode " + mode + " --checkpoint runs/demo-modes/" + mode + "-" + points + "/best --max-problems 40 --generations 20 --max-child-size 31 --seed 2 --out runs/demo-modes/" + mode + "-" + points + "-trace.sr" } }}
+
 # Show a problem set, trace, corpus or checkpoint
 [group('loop')]
 inspect file *flags: build
@@ -200,6 +216,18 @@ bench-eval trees *flags:
 bench-peers *flags: _peers-rust _peers-python
     cargo build --release --locked -p bench-peers
     {{bin}}/bench-peers {{flags}}
+
+# Training and children a second, beside PyTorch if `just torch-venv` installed it: just bench-learner --out benches/record/2026-01-31-learner
+[group('bench')]
+bench-learner *flags:
+    cargo build --release --locked -p benches
+    {{bin}}/bench-learner {{flags}}
+
+# PyTorch and transformers for bench-learner, in runs/torch-venv: some gigabytes
+[group('bench')]
+torch-venv:
+    python3.11 -m venv runs/torch-venv
+    runs/torch-venv/bin/pip install --quiet --disable-pip-version-check -r benches/peers/python/requirements-torch.txt
 
 # Trace files beside the original's pickles: bytes, reading, the cost of recording: just bench-traces --out benches/record/2026-01-31-traces
 [group('bench')]
