@@ -401,10 +401,11 @@ fn illegal_children(wanted: u64) -> anyhow::Result<u64> {
         ..with_features(ModelConfig::micro(512))
     };
     let model = Model::new(&config, 1, &open(DeviceKind::Cpu)?)?;
-    let mut learner = Learner::new(Decoder::new(&model), Mode::OneStep, Telling::Basic, Sampling::default());
+    let sampling = Sampling { max_child_size: CHILD_SIZE, ..Sampling::default() };
+    let mut learner = Learner::new(Decoder::new(&model), Mode::OneStep, Telling::Basic, sampling);
     let (mut children, mut fallback) = (0, 0);
     for seed in 0.. {
-        let config = SearchConfig { generations: 20, early_stop_mse: None, ..SearchConfig::basic() };
+        let config = SearchConfig { generations: 10, early_stop_mse: None, ..SearchConfig::basic() };
         let mut searches: Vec<Search> = instances(64, seed)?
             .into_iter()
             .map(|instance| Search::new(instance, config.clone(), seed))
