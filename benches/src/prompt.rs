@@ -24,8 +24,8 @@ fn encoding(c: &mut Criterion) {
     let (x, y) = (Columns::new(0, 1, vec![]), []); // the basic context tells nothing of the data
     let writer = PromptWriter::default();
     let encode = || -> usize {
-        let state = |generation: &sr_trace::GenerationRecord| {
-            let population = generation.individuals.iter().map(|i| (&**i.expr, i.mse));
+        let state = |generation: sr_trace::GenerationRecord<'_>| {
+            let population = generation.individuals().map(|i| (i.expr, i.mse));
             let state = PromptState::new(generation.generation, &trajectory.primitives, population);
             writer.write(&state, &x, &y).expect("a prompt").len()
         };

@@ -59,7 +59,7 @@ pub fn define(c: &mut Criterion) {
     write(&path, &trajectories);
     let bytes = std::fs::metadata(&path).expect("written").len();
     let generations: usize = trajectories.iter().map(|t| t.generations.len()).sum();
-    let individuals: usize = trajectories.iter().flat_map(|t| &t.generations).map(|g| g.individuals.len()).sum();
+    let individuals: usize = trajectories.iter().map(|t| t.generations.n_individuals()).sum();
     eprintln!(
         "trace/size: {bytes} bytes, {:.1} a generation, {:.2} an individual",
         bytes as f64 / generations as f64,

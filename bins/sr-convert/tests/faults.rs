@@ -114,9 +114,9 @@ fn memory_does_not_grow_with_the_trace() {
     let peak = |searches| {
         let folder = folder(searches, 50);
         let trajectory = sr_trace::TraceReader::open(folder.path().join("trace.sr")).expect("a trace").next();
-        let individuals = trajectory.expect("one").expect("whole").generations.len() as u64 * 20;
-        // An individual of a whole file in memory takes its record and its place in a list at least.
-        let loaded = 10 * searches * individuals * size_of::<sr_trace::IndividualRecord>() as u64;
+        let individuals = trajectory.expect("one").expect("whole").generations.n_individuals() as u64;
+        // An individual of a whole file in memory takes 48 bytes at least, and its expression some.
+        let loaded = 10 * searches * individuals * 48;
         Some((peak_memory(&mut convert(folder.path(), "out", &["--jsonl", "--sample-fraction", "0.02"]))?, loaded))
     };
     let (Some((small, _)), Some((large, loaded))) = (peak(2), peak(60)) else {

@@ -51,14 +51,14 @@ impl Trace {
         self.trajectories += 1;
         self.generations.add(trajectory.generations.len() as f64);
         *self.stops.entry(trajectory.stop.name()).or_default() += 1;
-        for individual in trajectory.generations.iter().flat_map(|record| &record.individuals) {
+        for individual in trajectory.generations.iter().flat_map(|record| record.individuals()) {
             self.individuals += 1;
             self.origins[individual.origin as usize] += 1;
             self.sizes.add(individual.expr.size() as f64);
         }
-        if let [first, .., last] = &trajectory.generations[..] {
-            self.first_diversity.add(first.diversity());
-            self.last_diversity.add(last.diversity());
+        if trajectory.generations.len() > 1 {
+            self.first_diversity.add(trajectory.generations.first().diversity());
+            self.last_diversity.add(trajectory.generations.last().diversity());
         }
         if let Some(counts) = trajectory.sampling {
             self.children += counts.children;
@@ -134,10 +134,10 @@ impl Record for Trajectory {
     fn row(&self) -> Vec<String> {
         let progression = self.best_progression();
         let (mse, expr) = match progression.last() {
-            Some(best) => (best.mse, &best.expr),
+            Some(best) => (best.mse, best.expr),
             None => {
-                let best = self.generations[0].best();
-                (best.mse, &best.expr)
+                let best = self.generations.first().best();
+                (best.mse, best.expr)
             }
         };
         vec![
@@ -162,13 +162,13 @@ impl Record for Trajectory {
         let progression: Vec<Value> = self
             .best_progression()
             .iter()
-            .map(|step| json!({ "generation": step.generation, "expression": text(&step.expr), "mse": step.mse }))
+            .map(|step| json!({ "generation": step.generation, "expression": text(step.expr), "mse": step.mse }))
             .collect();
         let generations = self.generations.iter().zip(lineage).map(|(record, lineage)| {
-            let each = || record.individuals.iter();
+            let each = || record.individuals();
             let mut value = json!({
                 "generation": record.generation,
-                "expressions": each().map(|i| text(&i.expr)).collect::<Vec<_>>(),
+                "expressions": each().map(|i| text(i.expr)).collect::<Vec<_>>(),
                 "fitnesses": each().map(|i| i.fitness).collect::<Vec<_>>(),
                 "mses": each().map(|i| i.mse).collect::<Vec<_>>(),
                 "origins": each().map(|i| i.origin.name()).collect::<Vec<_>>(),
@@ -179,7 +179,7 @@ impl Record for Trajectory {
             });
             if let Some(labels) = self.dagger_labels(record.generation) {
                 let each = || labels.children.iter();
-                value["dagger_expressions"] = each().map(|label| text(&label.child.expr)).collect();
+                value["dagger_expressions"] = each().map(|label| text(label.child.expr)).collect();
                 value["dagger_gains"] = each().map(|label| label.gain_best).collect();
             }
             value

@@ -48,12 +48,10 @@ fn trace(folder: &Path) -> PathBuf {
         let outcome = run(&mut search, &mut Expert, &mut recorder).remove(0);
         let [recorder] = recorder;
         let mut trajectory = recorder.finish(&outcome);
-        let child = trajectory.generations[1].individuals[2].clone();
-        let state = StateLabels {
-            generation: 0,
-            state_hash: trajectory.generations[0].state_hash(),
-            children: vec![Label { child, gain_parent: 0.0, gain_best: 0.5, weight: 1.0 }],
-        };
+        let (first, second) = (trajectory.generations.first(), trajectory.generation(1).expect("two generations"));
+        let label = Label { child: second.individual(2), gain_parent: 0.0, gain_best: 0.5, weight: 1.0 };
+        let state =
+            StateLabels { generation: 0, state_hash: first.state_hash(), children: [label].into_iter().collect() };
         let params = LabelParams { seed: 0, samples: 1 };
         let (mode, source) = ("all".into(), "basic_sr".into());
         trajectory.add_labels(LabelSet { mode, params, source, states: vec![state] });
@@ -70,13 +68,13 @@ fn matches(shown: &Value, trajectory: &Trajectory) {
     let lineage = trajectory.lineage();
     let generations = shown["generations"].as_array().expect("a list");
     assert_eq!(generations.len(), trajectory.generations.len());
-    for ((shown, record), lineage) in generations.iter().zip(&trajectory.generations).zip(lineage) {
+    for ((shown, record), lineage) in generations.iter().zip(trajectory.generations.iter()).zip(lineage) {
         assert_eq!(shown["generation"], record.generation);
         assert_eq!(shown["best_index"], record.best_index);
         assert_eq!(shown["diversity"], record.diversity());
         assert_eq!(shown["lineage"], Value::from(lineage));
-        assert_eq!(shown["fitnesses"].as_array().expect("a list").len(), record.individuals.len());
-        for (index, individual) in record.individuals.iter().enumerate() {
+        assert_eq!(shown["fitnesses"].as_array().expect("a list").len(), record.len());
+        for (index, individual) in record.individuals().enumerate() {
             assert_eq!(shown["expressions"][index], individual.expr.to_string());
             assert_eq!(shown["fitnesses"][index].as_f64().expect("a number") as f32, individual.fitness);
             assert_eq!(shown["parents"][index], Value::from(individual.parents.iter().collect::<Vec<_>>()));
@@ -84,7 +82,7 @@ fn matches(shown: &Value, trajectory: &Trajectory) {
     }
     assert_eq!(
         generations[0]["dagger_expressions"],
-        Value::from(vec![trajectory.generations[1].individuals[2].expr.to_string()])
+        Value::from(vec![trajectory.generation(1).expect("two").individual(2).expr.to_string()])
     );
     assert!(generations[1].get("dagger_expressions").is_none());
     assert_eq!(shown["best_progression"].as_array().expect("a list").len(), trajectory.best_progression().len());

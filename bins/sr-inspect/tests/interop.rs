@@ -123,8 +123,8 @@ fn problem_lines(path: &Path) -> Vec<Value> {
 
 fn trace_lines(path: &Path) -> Vec<Value> {
     let line = |trajectory: sr_trace::Trajectory| {
-        let generation = |record: &sr_trace::GenerationRecord| -> Value {
-            record.individuals.iter().map(|i| json!([words(i.expr.nodes()), float(i.fitness)])).collect()
+        let generation = |record: sr_trace::GenerationRecord<'_>| -> Value {
+            record.individuals().map(|i| json!([words(i.expr.nodes()), float(i.fitness)])).collect()
         };
         let generations: Value = trajectory.generations.iter().map(generation).collect();
         json!([trajectory.problem_id, trajectory.seed, generations])

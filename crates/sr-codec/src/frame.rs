@@ -19,6 +19,9 @@ const FOOTER_START: [u8; 16] = *b"\x53\x2A\x4D\x18\x14\0\0\0srfooter";
 /// could otherwise ask for 2^27.
 const WINDOW_LOG_MAX: u32 = 23;
 
+/// Most bytes of a block, compressed or not (RFC 8878 §3.1.1.2.4).
+const BLOCK_BYTES: usize = 1 << 17;
+
 /// Bytes read from the file at a time.
 const INPUT_BYTES: usize = 1 << 17;
 
@@ -73,11 +76,9 @@ pub(crate) struct Frames<R> {
 impl<R: Read> Frames<R> {
     /// Reads frames of at most `limit` bytes each, decompressed.
     pub(crate) fn new(source: R, limit: usize) -> io::Result<Self> {
-        let mut decoder = Decoder::new()?;
-        decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))?;
         Ok(Self {
             input: Input::new(source),
-            decoder,
+            decoder: decoder()?,
             limit,
             payload: Vec::new(),
             start: 0,
@@ -87,12 +88,21 @@ impl<R: Read> Frames<R> {
 
     /// The next frame. After a footer or a fault there is nothing more to be had.
     pub(crate) fn advance(&mut self) -> Result<Frame, Fault> {
+        self.advance_by(Self::value)
+    }
+
+    /// The next frame; if it is a value, `payload` is the frame itself, whose content [`unpack`] gives.
+    pub(crate) fn advance_packed(&mut self) -> Result<Frame, Fault> {
+        self.advance_by(Self::packed_value)
+    }
+
+    fn advance_by(&mut self, value: fn(&mut Self) -> Result<Frame, Fault>) -> Result<Frame, Fault> {
         self.start = self.input.offset;
         self.crc_at_start = self.input.crc.clone();
         let footer_magic = &FOOTER_START[..4];
         let bytes = self.input.peek(4)?;
         match &bytes[..bytes.len().min(4)] {
-            magic if magic == ZSTD_MAGIC => self.value(),
+            magic if magic == ZSTD_MAGIC => value(self),
             magic if magic == footer_magic => self.footer(),
             cut if ZSTD_MAGIC.starts_with(cut) || footer_magic.starts_with(cut) => Err(Fault::Cut),
             _ => Err(Fault::Corrupt("no zstd frame starts here".to_owned())),
@@ -102,24 +112,55 @@ impl<R: Read> Frames<R> {
     fn value(&mut self) -> Result<Frame, Fault> {
         self.payload.clear();
         loop {
-            self.payload.reserve(OUTPUT_BYTES);
-            let before = self.payload.len();
-            let mut input = InBuffer::around(self.input.peek(1)?);
-            let mut output = OutBuffer::around_pos(&mut self.payload, before);
-            let hint = self.decoder.run(&mut input, &mut output).map_err(|error| Fault::Corrupt(error.to_string()))?;
-            let consumed = input.pos();
+            let (consumed, is_whole) = step(&mut self.decoder, self.input.peek(1)?, &mut self.payload, self.limit)?;
             self.input.consume(consumed);
-            if self.payload.len() > self.limit {
-                return Err(Fault::Corrupt(format!("it is longer than {} bytes", self.limit)));
-            }
-            if hint == 0 {
+            if is_whole {
                 return Ok(Frame::Value);
             }
-            // Not only "no input": the decoder may still hold output that did not fit.
-            if consumed == 0 && self.payload.len() == before {
-                return Err(Fault::Cut);
+        }
+    }
+
+    fn packed_value(&mut self) -> Result<Frame, Fault> {
+        let Some(len) = self.frame_len()? else {
+            // Decoding it tells what is wrong.
+            return self.value().and_then(|_| Err(Fault::Corrupt("its blocks are damaged".to_owned())));
+        };
+        self.payload.clear();
+        self.payload.extend_from_slice(&self.input.peek(len)?[..len]);
+        self.input.consume(len);
+        Ok(Frame::Value)
+    }
+
+    /// Length of the zstd frame that starts here, by the heads of its blocks (RFC 8878 §3.1.1); `None` if it is cut or
+    /// damaged.
+    fn frame_len(&mut self) -> io::Result<Option<usize>> {
+        let Some(&descriptor) = self.input.peek(5)?.get(4) else { return Ok(None) };
+        let is_single = descriptor & 0x20 != 0;
+        let content_size = match descriptor >> 6 {
+            0 => usize::from(is_single),
+            flag => 1 << flag,
+        };
+        let dictionary_id = [0, 1, 2, 4][usize::from(descriptor & 3)];
+        let mut len = 5 + usize::from(!is_single) + dictionary_id + content_size;
+        loop {
+            let Some(&[a, b, c]) = self.input.peek(len + 3)?.get(len..).and_then(<[u8]>::first_chunk) else {
+                return Ok(None);
+            };
+            let head = u32::from_le_bytes([a, b, c, 0]);
+            let size = (head >> 3) as usize;
+            len += 3 + match head >> 1 & 3 {
+                1 => 1, // one byte, repeated
+                _ => size,
+            };
+            if head & 1 == 1 {
+                break;
+            }
+            if size > BLOCK_BYTES || len > self.limit {
+                return Ok(None);
             }
         }
+        len += if descriptor & 4 == 0 { 0 } else { 4 };
+        Ok((self.input.peek(len)?.len() >= len).then_some(len))
     }
 
     fn footer(&mut self) -> Result<Frame, Fault> {
@@ -135,6 +176,52 @@ impl<R: Read> Frames<R> {
         }
         Ok(Frame::Footer { records, intact: hasher.finalize() == crc })
     }
+}
+
+/// The content, of at most `limit` bytes, of a frame that is all of `bytes`.
+pub(crate) fn unpack(decoder: &mut Decoder<'static>, mut bytes: &[u8], limit: usize) -> Result<Vec<u8>, Fault> {
+    decoder.reinit()?; // the frame before may have been cut
+    let mut payload = Vec::new();
+    loop {
+        let (consumed, is_whole) = step(decoder, bytes, &mut payload, limit)?;
+        bytes = &bytes[consumed..];
+        if is_whole {
+            return match bytes.is_empty() {
+                true => Ok(payload),
+                false => Err(Fault::Corrupt("its blocks are damaged".to_owned())),
+            };
+        }
+    }
+}
+
+/// A decoder for [`unpack`].
+pub(crate) fn decoder() -> io::Result<Decoder<'static>> {
+    let mut decoder = Decoder::new()?;
+    decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))?;
+    Ok(decoder)
+}
+
+/// Decodes some of a frame behind what is in `payload`; gives how many bytes were consumed, and whether it is whole.
+fn step(
+    decoder: &mut Decoder<'static>,
+    bytes: &[u8],
+    payload: &mut Vec<u8>,
+    limit: usize,
+) -> Result<(usize, bool), Fault> {
+    payload.reserve(OUTPUT_BYTES);
+    let before = payload.len();
+    let mut input = InBuffer::around(bytes);
+    let mut output = OutBuffer::around_pos(payload, before);
+    let hint = decoder.run(&mut input, &mut output).map_err(|error| Fault::Corrupt(error.to_string()))?;
+    let consumed = input.pos();
+    if payload.len() > limit {
+        return Err(Fault::Corrupt(format!("it is longer than {limit} bytes")));
+    }
+    // Not only "no input": the decoder may still hold output that did not fit.
+    if hint != 0 && consumed == 0 && payload.len() == before {
+        return Err(Fault::Cut);
+    }
+    Ok((consumed, hint == 0))
 }
 
 /// The footer of a file of `records` records whose bytes so far are those `crc` has seen.
@@ -175,6 +262,9 @@ impl<R: Read> Input<R> {
         if self.filled.len() < wanted {
             self.buffer.copy_within(self.filled.clone(), 0);
             self.filled = 0..self.filled.len();
+        }
+        if wanted > self.buffer.len() {
+            self.buffer.resize(wanted.next_power_of_two(), 0);
         }
         while self.filled.len() < wanted {
             match self.source.read(&mut self.buffer[self.filled.end..]) {
@@ -239,6 +329,26 @@ mod tests {
         let bytes = zstd_frame(&noise);
         assert!(matches!(first(&bytes, 1 << 30), (Ok(Frame::Value), payload) if payload == noise));
         assert!(matches!(first(&bytes[..bytes.len() - 1], 1 << 30).0, Err(Fault::Cut)));
+    }
+
+    #[test]
+    fn packed_frames_are_those_of_the_file() {
+        let zeros = vec![0; 300_000];
+        let noise: Vec<u8> = (0..300_000_u32).map(|i| (i.wrapping_mul(0x9e37_79b9) >> 24) as u8).collect();
+        let frames = [zstd_frame(b""), zstd_frame(b"abc"), zstd_frame(&zeros), zstd_frame(&noise)];
+        let bytes = frames.concat();
+        let mut file = Frames::new(&bytes[..], 1 << 20).expect("a decoder");
+        let mut decoder = decoder().expect("a decoder");
+        for frame in &frames {
+            assert!(matches!(file.advance_packed(), Ok(Frame::Value)));
+            assert_eq!(&file.payload, frame);
+            for cut in [1, frame.len() - 1] {
+                assert!(unpack(&mut decoder, &frame[..cut], 1 << 20).is_err());
+            }
+            let payload = unpack(&mut decoder, frame, 1 << 20).expect("whole");
+            assert_eq!(payload, zstd::bulk::decompress(frame, 1 << 20).expect("whole"));
+        }
+        assert!(matches!(file.advance_packed(), Err(Fault::Cut)));
     }
 
     #[test]

@@ -42,5 +42,5 @@ mod writer;
 pub use error::{Error, Result};
 pub use header::{CONTAINER_VERSION, Header, Kind};
 pub use mapped::Mapped;
-pub use reader::{Reader, Records, decode, peek};
+pub use reader::{PackedRecord, Reader, Records, decode, peek};
 pub use writer::{COMPRESSION_LEVEL, MAX_RECORD_BYTES, Packed, Writer, partial_path};

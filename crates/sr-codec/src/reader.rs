@@ -1,5 +1,6 @@
 //! Reading a file, one record in memory.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::marker::PhantomData;
@@ -7,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
+use zstd::stream::raw::Decoder;
 
-use crate::frame::{FOOTER_LEN, Fault, Frame, Frames, parse_footer};
+use crate::frame::{FOOTER_LEN, Fault, Frame, Frames, decoder, parse_footer, unpack};
 use crate::{Error, Header, Kind, MAX_RECORD_BYTES, Result};
 
 /// Reads the records of a file in order.
@@ -115,27 +117,87 @@ impl<P> Reader<P> {
     /// # Errors
     /// If the file is cut or damaged here.
     pub fn next_raw(&mut self) -> Result<Option<&[u8]>> {
+        let is_record = self.advance(Frames::advance)?;
+        Ok(is_record.then_some(&self.frames.payload))
+    }
+
+    /// The next record as it lies in the file, so that another thread can [unpack](PackedRecord::unpack) it.
+    ///
+    /// # Errors
+    /// If the file is cut or damaged here. Damage within the record may be seen only when it is unpacked.
+    pub fn next_packed(&mut self) -> Result<Option<PackedRecord>> {
+        let record = self.record;
+        let is_record = self.advance(Frames::advance_packed)?;
+        let (payload, offset) = (&mut self.frames.payload, self.frames.start);
+        Ok(is_record.then(|| PackedRecord { frame: std::mem::take(payload), record, offset }))
+    }
+
+    /// Whether there is another record.
+    fn advance(&mut self, frame: fn(&mut Frames<File>) -> std::result::Result<Frame, Fault>) -> Result<bool> {
         if self.ended {
-            return Ok(None);
+            return Ok(false);
         }
         self.ended = true; // unless a record is found
-        let found = self.frames.advance();
+        let found = frame(&mut self.frames);
         let (path, record, offset) = (|| self.path.clone(), self.record, self.frames.start);
         match found {
             Ok(Frame::Value) => {
                 self.ended = false;
                 self.record += 1;
-                Ok(Some(&self.frames.payload))
+                Ok(true)
             }
             Ok(Frame::Footer { intact: false, .. }) => Err(Error::ChecksumMismatch { path: path(), records: record }),
             Ok(Frame::Footer { records, .. }) if records != record => {
                 Err(Error::CountMismatch { path: path(), expected: records, found: record })
             }
-            Ok(Frame::Footer { .. }) => Ok(None),
-            Err(Fault::Cut) => Err(Error::Truncated { path: path(), record, offset }),
-            Err(Fault::Corrupt(reason)) => Err(Error::Corrupt { path: path(), record, offset, reason }),
-            Err(Fault::Io(source)) => Err(Error::io(&self.path, "read")(source)),
+            Ok(Frame::Footer { .. }) => Ok(false),
+            Err(fault) => Err(fault_error(fault, &self.path, record, offset)),
         }
+    }
+}
+
+fn fault_error(fault: Fault, path: &Path, record: u64, offset: u64) -> Error {
+    let path = path.to_owned();
+    match fault {
+        Fault::Cut => Error::Truncated { path, record, offset },
+        Fault::Corrupt(reason) => Error::Corrupt { path, record, offset, reason },
+        Fault::Io(source) => Error::Io { path, doing: "read", source },
+    }
+}
+
+/// A record of [`Reader::next_packed`], not yet decompressed.
+#[derive(Debug, Clone)]
+pub struct PackedRecord {
+    frame: Vec<u8>,
+    record: u64,
+    offset: u64,
+}
+
+impl PackedRecord {
+    /// Its number in the file, counted from 0.
+    pub fn record(&self) -> u64 {
+        self.record
+    }
+
+    /// Bytes that it takes in the file.
+    pub fn packed_len(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// The record as MessagePack, as [`Reader::next_raw`] gives it. `path` is the file's, for errors.
+    ///
+    /// # Errors
+    /// If the record is damaged.
+    ///
+    /// # Panics
+    /// If there is no memory for a decompressor.
+    pub fn unpack(&self, path: &Path) -> Result<Vec<u8>> {
+        thread_local! {
+            static DECODER: RefCell<Decoder<'static>> = RefCell::new(decoder().expect("memory for a decompressor"));
+        }
+        DECODER
+            .with_borrow_mut(|decoder| unpack(decoder, &self.frame, MAX_RECORD_BYTES))
+            .map_err(|fault| fault_error(fault, path, self.record, self.offset))
     }
 }
 

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use sr_codec::partial_path;
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{Origin, PrimitiveSet};
-use sr_expr::Expr;
+use sr_expr::{Expr, Tree};
 use sr_problems::{Blocklist, Exclusion, Problem};
 use sr_prompt::{Condition, Context};
-use sr_trace::{IndividualRecord, TraceReader, Trajectory};
+use sr_trace::{GenerationRecord, IndividualRecord, Label, TraceReader, Trajectory};
 
 use crate::jsonl::{JsonlWriter, jsonl_path};
 use crate::{
@@ -297,30 +297,45 @@ pub fn states(trajectory: &Trajectory, problem: &Arc<ProblemRef>, options: &Opti
     if whole && !key.draw(TRAJECTORY_DRAW).rng().chance(options.sample_fraction) {
         return Ok(Vec::new());
     }
+    // Each different expression lies in memory once, however many populations have it.
+    let exprs: Exprs = trajectory.generations.expressions().iter().map(owned).collect();
     let candidates = match options.targets {
-        Targets::NextGeneration { include_elite } => next_generations(trajectory, include_elite || whole, |_, _| true),
+        Targets::NextGeneration { include_elite } => {
+            next_generations(trajectory, &exprs, include_elite || whole, |_, _| true)
+        }
         Targets::Ancestors { include_elite } => {
             let lineage = trajectory.lineage();
-            next_generations(trajectory, include_elite, |generation, slot| {
-                lineage[generation].binary_search(&slot).is_ok()
+            next_generations(trajectory, &exprs, include_elite, |index, slot| {
+                lineage[index].binary_search(&slot).is_ok()
             })
         }
         Targets::Labels => labels(trajectory)?,
     };
-    let examples = candidates.into_iter().map(|(state, targets)| {
-        let record = &trajectory.generations[state];
+    let examples = candidates.into_iter().map(|(record, targets)| {
         let key = key.generation(record.generation);
         let kept = |target: &Target| whole || key.slot(target.slot).rng().chance(options.sample_fraction);
+        let individual = |(form, i): (u32, IndividualRecord<'_>)| Individual {
+            expr: exprs[form as usize].clone(),
+            mse: i.mse,
+            fitness: i.fitness,
+        };
         OneStep {
             problem: problem.clone(),
             seed: trajectory.seed,
             generation: record.generation,
-            population: record.individuals.iter().map(Individual::from).collect(),
+            population: record.forms().zip(record.individuals()).map(individual).collect(),
             condition: Condition::All,
             targets: targets.into_iter().filter(kept).collect(),
         }
     });
     Ok(examples.filter(|example| !example.targets.is_empty()).collect())
+}
+
+/// By [`GenerationRecord::forms`].
+type Exprs = Vec<Arc<Expr>>;
+
+fn owned(tree: &Tree) -> Arc<Expr> {
+    Arc::new(tree.to_owned())
 }
 
 /// A problem's direct example.
@@ -333,47 +348,46 @@ pub fn direct(problem: &Problem, problems: &Problems) -> Result<Direct> {
     Ok(Direct { problem: Arc::new(problem_ref(problem, problems, primitives)), target: Arc::new(target) })
 }
 
-/// For each state but the last the individuals of the next generation that `wanted(generation, slot)` wants.
-fn next_generations(
-    trajectory: &Trajectory,
+/// For each state but the last the individuals of the next generation that `wanted(index of that generation, slot)`
+/// wants.
+fn next_generations<'a>(
+    trajectory: &'a Trajectory,
+    exprs: &Exprs,
     include_elite: bool,
     wanted: impl Fn(usize, u32) -> bool,
-) -> Vec<(usize, Vec<Target>)> {
-    let next = trajectory.generations.iter().enumerate().skip(1);
-    let targets = next.map(|(generation, record)| {
-        let children = (0..).zip(&record.individuals);
+) -> Vec<(GenerationRecord<'a>, Vec<Target>)> {
+    let generations = trajectory.generations.iter();
+    let pairs = generations.clone().zip(generations.skip(1)).enumerate();
+    let targets = pairs.map(|(index, (state, next))| {
+        let children = (0..).zip(next.forms().zip(next.individuals()));
         let children = children
-            .filter(|(slot, child)| (include_elite || child.origin != Origin::Elite) && wanted(generation, *slot));
-        (generation - 1, children.map(|(slot, child)| target(child, slot, 1.0)).collect())
+            .filter(|(slot, (_, child))| (include_elite || child.origin != Origin::Elite) && wanted(index + 1, *slot));
+        let target = |(slot, (form, child))| target(exprs[form as usize].clone(), &child, slot, 1.0);
+        (state, children.map(target).collect())
     });
     targets.collect()
 }
 
 /// The labels of each labelled state.
-fn labels(trajectory: &Trajectory) -> Result<Vec<(usize, Vec<Target>)>> {
+fn labels(trajectory: &Trajectory) -> Result<Vec<(GenerationRecord<'_>, Vec<Target>)>> {
     let (id, seed) = (|| trajectory.problem_id.clone(), trajectory.seed);
     let Some(set) = trajectory.labels.last() else {
         return Err(Error::NotRelabelled { id: id(), seed });
     };
     let states = set.states.iter().map(|state| {
         let generation = state.generation;
-        let record = trajectory.generations.iter().position(|record| record.generation == generation);
-        let record = record.filter(|&index| trajectory.generations[index].state_hash() == state.state_hash);
-        let index = record.ok_or_else(|| Error::OtherState { id: id(), generation })?;
-        let children = (0..).zip(&state.children);
-        Ok((index, children.map(|(slot, label)| target(&label.child, slot, label.weight)).collect()))
+        let record = trajectory.generation(generation).filter(|record| record.state_hash() == state.state_hash);
+        let record = record.ok_or_else(|| Error::OtherState { id: id(), generation })?;
+        let children = (0..).zip(state.children.iter());
+        let target =
+            |(slot, label): (u32, Label<'_>)| target(owned(label.child.expr), &label.child, slot, label.weight);
+        Ok((record, children.map(target).collect()))
     });
     states.collect()
 }
 
-fn target(child: &IndividualRecord, slot: u32, weight: f32) -> Target {
-    Target { expr: child.expr.clone(), mse: child.mse, fitness: child.fitness, weight, slot }
-}
-
-impl From<&IndividualRecord> for Individual {
-    fn from(record: &IndividualRecord) -> Self {
-        Individual { expr: record.expr.clone(), mse: record.mse, fitness: record.fitness }
-    }
+fn target(expr: Arc<Expr>, child: &IndividualRecord<'_>, slot: u32, weight: f32) -> Target {
+    Target { expr, mse: child.mse, fitness: child.fitness, weight, slot }
 }
 
 /// The stream that decides which examples of a search are kept; generation and slot are still to be set.

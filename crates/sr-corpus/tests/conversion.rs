@@ -16,7 +16,9 @@ use sr_engine::{Brood, Expert, Origin, Policy, State};
 use sr_expr::Expr;
 use sr_problems::{Blocklist, ProblemSet, RandomParams, parse_operators};
 use sr_prompt::{PromptState, PromptWriter, decode_generation, infix};
-use sr_trace::{Label, LabelParams, LabelSet, StateLabels, TraceHeader, TraceReader, TraceWriter, Trajectory};
+use sr_trace::{
+    IndividualRecord, Label, LabelParams, LabelSet, StateLabels, TraceHeader, TraceReader, TraceWriter, Trajectory,
+};
 
 const GENERATIONS: usize = 6;
 const POPULATION: usize = 20;
@@ -88,10 +90,10 @@ impl Fixture {
         let header = TraceReader::open(self.path("trace.sr")).expect("the trace").header().clone();
         let mut writer = TraceWriter::create(&path, &TraceHeader { dagger: true, ..header }).expect("created");
         for mut trajectory in self.trajectories() {
-            let states = trajectory.generations[..GENERATIONS - 1].iter().map(|record| {
+            let states = trajectory.generations.iter().take(GENERATIONS - 1).map(|record| {
                 let labels = (0..3_u8).map(|n| {
-                    let child = record.individuals[2 - usize::from(n)].clone();
-                    let child = sr_trace::IndividualRecord { parents: sr_engine::Parents::None, edit: None, ..child };
+                    let (parents, edit) = (sr_engine::Parents::None, None);
+                    let child = IndividualRecord { parents, edit, ..record.individual(2 - usize::from(n)) };
                     Label { child, gain_parent: 0.0, gain_best: 0.0, weight: 1.0 / f32::from(n + 1) }
                 });
                 let children = labels.collect();
@@ -192,9 +194,9 @@ fn ancestors_are_those_of_the_true_winner() {
     let mut expected = 0;
     for trajectory in fixture.trajectories() {
         for (generation, line) in trajectory.lineage().into_iter().enumerate().skip(1) {
-            let record = &trajectory.generations[generation];
+            let record = trajectory.generations.get(generation).expect("of the lineage");
             let made: Vec<u32> =
-                line.into_iter().filter(|&slot| record.individuals[slot as usize].origin != Origin::Elite).collect();
+                line.into_iter().filter(|&slot| record.individual(slot as usize).origin != Origin::Elite).collect();
             let is_it = |state: &&OneStep| {
                 state.problem.id == trajectory.problem_id && state.generation as usize == generation - 1
             };
@@ -224,12 +226,12 @@ fn an_autoregressive_example_is_a_whole_generation() {
         assert_eq!(example.n_targets(), 1);
         let Example::Autoregressive(state) = example else { panic!("not autoregressive") };
         let trajectory = trajectories.iter().find(|t| t.problem_id == state.problem.id).expect("its trajectory");
-        let next = || trajectory.generation(state.generation + 1).expect("the next generation").individuals.iter();
-        assert!(state.targets.iter().map(|t| (&t.expr, t.fitness)).eq(next().map(|i| (&i.expr, i.fitness))));
+        let next = || trajectory.generation(state.generation + 1).expect("the next generation").individuals();
+        assert!(state.targets.iter().map(|t| (&**t.expr, t.fitness)).eq(next().map(|i| (i.expr, i.fitness))));
         for errors in [true, false] {
             let ids = state.encode_generation(errors).expect("a target");
             let read = decode_generation(&ids[..ids.len() - 1], &state.problem.primitives, 63);
-            assert!(read.into_iter().map(|expr| expr.expect("well-formed")).eq(next().map(|i| (*i.expr).clone())));
+            assert!(read.into_iter().map(|expr| expr.expect("well-formed")).eq(next().map(|i| i.expr.to_owned())));
         }
     }
 
@@ -412,9 +414,9 @@ fn dagger_pairs_the_visited_population_with_the_labels_of_that_state() {
     let trajectories = fixture.trajectories();
     for state in fixture.states("a") {
         let trajectory = trajectories.iter().find(|t| t.problem_id == state.problem.id).expect("its trajectory");
-        let visited = &trajectory.generation(state.generation).expect("its generation").individuals;
-        assert!(state.population.iter().map(|i| &i.expr).eq(visited.iter().map(|i| &i.expr)));
-        assert!(state.targets.iter().map(|t| &t.expr).eq(visited[..3].iter().rev().map(|i| &i.expr)));
+        let visited = trajectory.generation(state.generation).expect("its generation").individuals().map(|i| i.expr);
+        assert!(state.population.iter().map(|i| &**i.expr).eq(visited.clone()));
+        assert!(state.targets.iter().map(|t| &**t.expr).eq(visited.take(3).rev()));
         assert_eq!(state.targets.iter().map(|t| t.weight).collect::<Vec<_>>(), [1.0, 0.5, 1.0 / 3.0]);
     }
 }

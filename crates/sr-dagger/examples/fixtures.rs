@@ -12,8 +12,9 @@ use std::sync::Arc;
 use sr_corpus::{Options, Problems, Shape, convert_problems, convert_trace};
 use sr_dagger::{ExpertLabeller, label};
 use sr_engine::{Expert, Origin, Parents, Search, SearchConfig, run};
+use sr_expr::Expr;
 use sr_problems::{Problem, ProblemSet, Sampler, suite};
-use sr_trace::{Recorder, SamplingCounts, TraceHeader, TraceWriter, Trajectory};
+use sr_trace::{GenerationsBuilder, IndividualRecord, Recorder, SamplingCounts, TraceHeader, TraceWriter, Trajectory};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("give a folder")?);
@@ -99,12 +100,19 @@ fn unusual(problem: &Problem, config: &SearchConfig) -> Result<Trajectory, Box<d
         (Origin::Fallback, Parents::One(2), "x0", 1e-30, None),
         (Origin::Injected, Parents::None, "exp(acos(x0))", 3e30, Some(0.0)),
     ];
-    let last = trajectory.generations.last_mut().expect("two generations");
-    for (individual, (origin, parents, expr, mse, log_prob)) in last.individuals[1..].iter_mut().zip(changes) {
-        individual.expr = Arc::new(expr.parse()?);
-        (individual.origin, individual.parents, individual.edit) = (origin, parents, None);
-        (individual.mse, individual.log_prob) = (mse, log_prob);
-        individual.fitness = if mse.is_finite() { -mse - 0.25 } else { -1e10 };
+    let exprs = changes.map(|change| change.2.parse::<Expr>().expect("an expression"));
+    let mut builder = GenerationsBuilder::new(0);
+    for record in trajectory.generations.iter() {
+        let mut individuals: Vec<_> = record.individuals().collect();
+        if record.generation == 1 {
+            let changed = individuals[1..].iter_mut().zip(changes).zip(&exprs);
+            for ((individual, (origin, parents, _, mse, log_prob)), expr) in changed {
+                let fitness = if mse.is_finite() { -mse - 0.25 } else { -1e10 };
+                *individual = IndividualRecord { expr, mse, fitness, origin, parents, edit: None, log_prob };
+            }
+        }
+        builder.push(individuals, record.best_index, record.improved)?;
     }
+    trajectory.generations = builder.build()?;
     Ok(trajectory)
 }

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use sr_engine::{
-    Brood, Deadline, Evaluator, Expert, INVALID_FITNESS, Instance, Member, Offspring, Policy, Score, SearchConfig,
-    State,
+    Brood, Deadline, Evaluator, Expert, INVALID_FITNESS, Instance, Member, Policy, Score, SearchConfig, State,
 };
 use sr_expr::Tree;
-use sr_trace::{Label, LabelParams, LabelSet, StateLabels, TraceReader, TraceWriter, Trajectory};
+use sr_trace::{Label, LabelParams, LabelSet, Labels, StateLabels, TraceReader, TraceWriter, Trajectory};
 
 use crate::{Error, Result, visit};
 
@@ -25,7 +24,7 @@ pub trait Labeller {
     fn source(&self) -> &'static str;
 
     /// Children for one state, `wanted` of them or fewer, drawn from the state's key alone.
-    fn label(&mut self, state: &State<'_>, wanted: usize) -> Vec<Label>;
+    fn label(&mut self, state: &State<'_>, wanted: usize) -> Labels;
 }
 
 /// Mode `all`: every child of one generation of the expert, all with weight 1.
@@ -43,25 +42,26 @@ impl Labeller for ExpertLabeller {
         "basic_sr"
     }
 
-    fn label(&mut self, state: &State<'_>, wanted: usize) -> Vec<Label> {
+    fn label(&mut self, state: &State<'_>, wanted: usize) -> Labels {
         let known: HashMap<&Tree, Score> = state.population.iter().map(|i| (i.tree, i.score)).collect();
         let mut brood = Brood::default();
         Expert.propose(&[*state], &[wanted], std::slice::from_mut(&mut brood));
-        let label = |child: Offspring<'_>| {
+        let mut labels = Labels::default();
+        for child in brood.iter() {
             let score = known.get(child.tree).copied();
             let score = score
                 .or_else(|| self.evaluator.score(child.tree, state.instance, state.config, Deadline::NEVER))
                 .expect("there is no deadline");
             let gain = |over: Score| (score.fitness - over.fitness) as f32;
             let parent = child.parents.iter().next().map(|index| state.population.score(index as usize));
-            Label {
+            labels.push(&Label {
                 gain_parent: parent.map_or(0.0, gain),
                 gain_best: gain(state.best.score),
                 weight: 1.0,
                 child: Member::new(child, score).into(),
-            }
-        };
-        brood.iter().map(label).collect()
+            });
+        }
+        labels
     }
 }
 
@@ -266,8 +266,8 @@ fn check(input: &mut Share<'_>, out: &Path, done: u64, seed: u64, labeller: &imp
 
 impl Counts {
     fn of(labels: &LabelSet) -> Self {
-        let children = || labels.states.iter().flat_map(|state| &state.children);
-        let improves = |label: &&Label| label.gain_best > 0.0 && label.child.fitness > INVALID_FITNESS as f32;
+        let children = || labels.states.iter().flat_map(|state| state.children.iter());
+        let improves = |label: &Label<'_>| label.gain_best > 0.0 && label.child.fitness > INVALID_FITNESS as f32;
         Counts {
             trajectories: 1,
             states: labels.states.len() as u64,

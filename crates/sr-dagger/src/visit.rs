@@ -1,14 +1,13 @@
 //! The states that a search visited.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashSet;
 
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{
     Budget, Deadline, Evaluator, Individual, Instance, Member, Origin, Population, PrimitiveSet, Score, SearchConfig,
     State, Survival,
 };
-use sr_expr::Expr;
+use sr_expr::Tree;
 use sr_trace::{GenerationRecord, IndividualRecord, Trajectory};
 
 use crate::{Error, Result};
@@ -33,28 +32,28 @@ pub fn visit(
     instance: &Instance,
     config: &SearchConfig,
     seed: u64,
-    mut show: impl FnMut(&State<'_>, &GenerationRecord),
+    mut show: impl FnMut(&State<'_>, GenerationRecord<'_>),
 ) -> Result<()> {
     config.validate()?;
     // The problem's own primitives may not be those of the search.
     let own = instance.primitives() == &trajectory.primitives;
     let searched = if own { None } else { Some(with_primitives(instance, &trajectory.primitives)?) };
     let instance = searched.as_ref().unwrap_or(instance);
-    let exprs = trajectory.generations.iter().flat_map(|record| &record.individuals).map(|i| &i.expr);
-    let (expected, found) = (exprs.map(|expr| expr.n_variables()).max().unwrap_or(0), instance.x().n_columns());
+    let exprs = trajectory.generations.expressions().iter();
+    let (expected, found) = (exprs.map(Tree::n_variables).max().unwrap_or(0), instance.x().n_columns());
     if expected > found {
         return Err(Error::Variables { problem: instance.id().to_owned(), expected, found });
     }
     let config = SearchConfig { time_limit: None, ..config.clone() };
     let seed = seed.wrapping_add(trajectory.seed.wrapping_mul(SEED_MIX));
     let key = Key::new(seed, Purpose::Labels, problem_key(instance.id()));
-    let mut scorer = Scorer { instance, config: &config, evaluator: Evaluator::default(), known: HashMap::new() };
+    let known = vec![None; trajectory.generations.expressions().len()];
+    let mut scorer = Scorer { instance, config: &config, evaluator: Evaluator::default(), known };
     let mut best: Option<Individual> = None;
     let mut stagnation = 0;
     let mut seen = HashSet::new();
     let mut evaluations = 0;
-    let Some((_, states)) = trajectory.generations.split_last() else { return Ok(()) };
-    for record in states {
+    for record in trajectory.generations.iter().take(trajectory.generations.len() - 1) {
         let population = scorer.population(record)?;
         match &best {
             Some(_) if !record.improved => stagnation += 1,
@@ -101,45 +100,35 @@ struct Scorer<'a> {
     instance: &'a Instance,
     config: &'a SearchConfig,
     evaluator: Evaluator,
-    known: HashMap<Arc<Expr>, Score>,
+    /// By form.
+    known: Vec<Option<Score>>,
 }
 
 impl Scorer<'_> {
-    fn population(&mut self, record: &GenerationRecord) -> Result<Population> {
-        let individuals = record.individuals.iter().map(|i| self.individual(i, record.generation));
+    fn population(&mut self, record: GenerationRecord<'_>) -> Result<Population> {
+        let individuals = record.forms().zip(record.individuals());
+        let individuals = individuals.map(|(form, i)| self.individual(form, i, record.generation));
         Ok(Population::new(individuals.collect::<Result<Vec<_>>>()?))
     }
 
-    fn individual<'a>(&mut self, recorded: &'a IndividualRecord, generation: u32) -> Result<Member<'a>> {
-        let score = match self.known.get(&recorded.expr) {
-            Some(&score) => score,
-            None => self.score(&recorded.expr),
-        };
+    fn individual<'a>(&mut self, form: u32, recorded: IndividualRecord<'a>, generation: u32) -> Result<Member<'a>> {
+        let IndividualRecord { expr: tree, mse, fitness, origin, parents, edit, log_prob } = recorded;
+        let score = *self.known[form as usize].get_or_insert_with(|| {
+            let score = self.evaluator.score(tree, self.instance, self.config, Deadline::NEVER);
+            score.expect("there is no deadline")
+        });
         // A search whose time is over stops scoring, and what is left has no error.
-        let unscored = recorded.mse.is_infinite();
-        if score.fitness as f32 != recorded.fitness && !unscored {
+        let unscored = mse.is_infinite();
+        if score.fitness as f32 != fitness && !unscored {
             return Err(Error::Fitness {
                 problem: self.instance.id().to_owned(),
                 generation,
-                expr: recorded.expr.to_string(),
-                expected: recorded.fitness,
+                expr: tree.to_string(),
+                expected: fitness,
                 found: score.fitness as f32,
             });
         }
-        Ok(Member {
-            tree: &recorded.expr,
-            score: if unscored { Score::INVALID } else { score },
-            origin: recorded.origin,
-            parents: recorded.parents,
-            edit: recorded.edit.clone(),
-            log_prob: recorded.log_prob,
-        })
-    }
-
-    fn score(&mut self, expr: &Arc<Expr>) -> Score {
-        let score = self.evaluator.score(expr, self.instance, self.config, Deadline::NEVER);
-        let score = score.expect("there is no deadline");
-        self.known.insert(expr.clone(), score);
-        score
+        let score = if unscored { Score::INVALID } else { score };
+        Ok(Member { tree, score, origin, parents, edit, log_prob })
     }
 }

@@ -9,10 +9,13 @@ use proptest::prelude::*;
 use sr_dagger::{Counts, Error, ExpertLabeller, FileOptions, Labeller, label, relabel_file};
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{
-    Brood, Expert, Instance, Policy, Population, PrimitiveSet, Score, Search, SearchConfig, State, Survival, run,
+    Brood, Expert, Instance, Parents, Policy, Population, PrimitiveSet, Score, Search, SearchConfig, State, Survival,
+    run,
 };
 use sr_expr::{Columns, Expr, Op};
-use sr_trace::{Label, Recorder, TraceHeader, TraceReader, TraceWriter, Trajectory};
+use sr_trace::{
+    GenerationsBuilder, IndividualRecord, Labels, Recorder, TraceHeader, TraceReader, TraceWriter, Trajectory,
+};
 
 fn instance_of(id: &str, formula: &str) -> Arc<Instance> {
     let mut rng = Key::new(1, Purpose::Rows, 0).rng();
@@ -79,7 +82,7 @@ impl Labeller for Spy {
         "spy"
     }
 
-    fn label(&mut self, state: &State<'_>, wanted: usize) -> Vec<Label> {
+    fn label(&mut self, state: &State<'_>, wanted: usize) -> Labels {
         assert_eq!(state.key.purpose, Purpose::Labels);
         self.seen.push(Seen::from(state));
         ExpertLabeller::default().label(state, wanted)
@@ -122,16 +125,16 @@ fn labels_are_children_of_their_state() {
     let trajectory = search("p", &config(8), 1, &mut Expert);
     let labels = label(&trajectory, &instance("p"), &config(8), 1, &mut ExpertLabeller::default()).expect("labels");
     assert_eq!(labels.states.len(), 7);
-    for (state, record) in labels.states.iter().zip(&trajectory.generations) {
+    for (state, record) in labels.states.iter().zip(trajectory.generations.iter()) {
         assert_eq!((state.generation, state.state_hash), (record.generation, record.state_hash()));
         assert_eq!(state.children.len(), 19);
         let mut best = f32::MIN;
-        for earlier in &trajectory.generations[..=state.generation as usize] {
-            best = earlier.individuals.iter().map(|i| i.fitness).fold(best, f32::max);
+        for earlier in trajectory.generations.iter().take(state.generation as usize + 1) {
+            best = earlier.individuals().map(|i| i.fitness).fold(best, f32::max);
         }
-        for label in &state.children {
+        for label in state.children.iter() {
             let parent = label.child.parents.iter().next().expect("the expert's children have parents");
-            let parent = record.individuals[parent as usize].fitness;
+            let parent = record.individual(parent as usize).fitness;
             let close =
                 |gain: f32, over: f32| (gain - (label.child.fitness - over)).abs() <= 1e-5 * gain.abs().max(1.0);
             assert!(close(label.gain_parent, parent) && close(label.gain_best, best), "{label:?}");
@@ -163,15 +166,22 @@ fn labels_differ_from_the_search_and_with_seed_and_state() {
     assert_ne!(labels(&first, 1), labels(&first, 2));
     // The same initial forms, yet not the same random numbers.
     let exprs = |trajectory: &Trajectory, generation: usize| -> Vec<Expr> {
-        labels(trajectory, 1)[generation].children.iter().map(|label| Expr::clone(&label.child.expr)).collect()
+        labels(trajectory, 1)[generation].children.iter().map(|label| label.child.expr.to_owned()).collect()
     };
     assert_ne!(exprs(&first, 0), exprs(&second, 0));
-    let bred: Vec<Expr> = first.generations[1].individuals[1..].iter().map(|i| Expr::clone(&i.expr)).collect();
+    let bred: Vec<Expr> =
+        first.generation(1).expect("five generations").individuals().skip(1).map(|i| i.expr.to_owned()).collect();
     assert_ne!(exprs(&first, 0), bred, "the search's own stream must not be used again");
     // One individual of one state is another: the labels of that state change, those of the others do not.
-    let mut changed = first.clone();
-    let individual = changed.generations[2].individuals[3].clone();
-    changed.generations[2].individuals.iter_mut().for_each(|i| *i = individual.clone());
+    let mut builder = GenerationsBuilder::new(0);
+    for record in first.generations.iter() {
+        // The children of the changed state have other parents now.
+        let alike = |individual| IndividualRecord { parents: Parents::None, edit: None, ..individual };
+        let individual = |slot| alike(record.individual(if record.generation == 2 { 3 } else { slot }));
+        let individuals = (0..record.len()).map(individual);
+        builder.push(individuals, record.best_index, record.improved).expect("it keeps the rules");
+    }
+    let changed = Trajectory { generations: builder.build().expect("five generations"), ..first.clone() };
     assert_ne!(labels(&first, 1)[2], labels(&changed, 1)[2]);
     assert_eq!(labels(&first, 1)[1], labels(&changed, 1)[1]);
 }

@@ -98,6 +98,7 @@ impl<'a> Column<'a> {
         }
     }
 
+    #[cold]
     fn large_number(&mut self) -> Result<u32, RecordError> {
         let mut number = 0;
         for shift in (0..32).step_by(7) {

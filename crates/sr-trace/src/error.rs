@@ -133,14 +133,6 @@ pub enum RecordError {
         /// The field.
         field: &'static str,
     },
-    /// Generations are not numbered without gaps.
-    #[error("generations: expected number {expected}, found {found}")]
-    Numbering {
-        /// The number that comes next.
-        expected: u32,
-        /// The number found.
-        found: u32,
-    },
     /// There are more generations than numbers for them.
     #[error("generations: numbers go beyond {}", u32::MAX)]
     NumberTooLarge,

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use sr_codec::{Header, Kind, Packed, Reader, Writer};
+use sr_codec::{Header, Kind, Packed, PackedRecord, Reader, Writer};
 
 use crate::{Error, Record, Result, TRACE_VERSION, TraceHeader, Trajectory, record_v1};
 
@@ -132,13 +132,11 @@ fn file_header(header: &TraceHeader) -> Header<&TraceHeader> {
     Header { kind: Kind::Trace, version: TRACE_VERSION, params: header }
 }
 
-/// Reads a trace file, as many trajectories in memory as there are threads to decode them. A cut or damaged file gives
-/// all that comes before the damage, then an error that names the record.
+/// Reads a trace file, a few trajectories in memory for each thread that decodes them. A cut or damaged file gives all that
+/// comes before the damage, then an error that names the record.
 pub struct TraceReader {
     path: PathBuf,
     reader: Reader<TraceHeader>,
-    /// Records read from the file.
-    records: u64,
     /// What was decoded ahead, in order; after an error nothing.
     ahead: VecDeque<Result<Trajectory>>,
     ended: bool,
@@ -152,7 +150,7 @@ impl TraceReader {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let reader = open_version(path)?;
-        Ok(TraceReader { path: path.to_owned(), reader, records: 0, ahead: VecDeque::new(), ended: false })
+        Ok(TraceReader { path: path.to_owned(), reader, ahead: VecDeque::new(), ended: false })
     }
 
     /// What all trajectories have in common.
@@ -181,13 +179,18 @@ impl TraceReader {
         next
     }
 
-    /// Reads a record for each thread and decodes them side by side.
+    /// Reads some records for each thread and decodes them side by side.
     fn read_ahead(&mut self) {
-        let mut raw = Vec::new();
+        let threads = rayon::current_num_threads();
+        let mut packed = Vec::new();
+        let mut bytes = 0;
         let mut error = None;
-        while raw.len() < rayon::current_num_threads() && !self.ended {
-            match self.reader.next_raw() {
-                Ok(Some(record)) => raw.push(record.to_vec()),
+        while !self.ended && packed.len() < AHEAD * threads && bytes < AHEAD_BYTES * threads {
+            match self.reader.next_packed() {
+                Ok(Some(record)) => {
+                    bytes += record.packed_len();
+                    packed.push(record);
+                }
                 Ok(None) => self.ended = true,
                 Err(source) => {
                     self.ended = true;
@@ -196,14 +199,18 @@ impl TraceReader {
             }
         }
         let (version, parsimony) = (self.reader.header().version, self.header().engine.parsimony_coefficient);
-        let decode = |(index, bytes): (usize, &Vec<u8>)| {
-            decode(bytes, version, parsimony, &self.path, self.records + index as u64)
+        let decode = |packed: &PackedRecord| {
+            decode(&packed.unpack(&self.path)?, version, parsimony, &self.path, packed.record())
         };
-        self.ahead = raw.par_iter().enumerate().map(decode).collect::<Vec<_>>().into();
-        self.records += raw.len() as u64;
+        self.ahead = packed.par_iter().map(decode).collect::<Vec<_>>().into();
         self.ahead.extend(error.map(Err));
     }
 }
+
+/// Most records that a thread decodes before any of them is asked for: waking the threads takes as long as decoding one.
+const AHEAD: usize = 4;
+/// And no more once they have these bytes, compressed; decoded they take some thirty times as many.
+const AHEAD_BYTES: usize = 1 << 16;
 
 /// The trajectory of a record.
 fn decode(bytes: &[u8], version: u32, parsimony: f64, path: &Path, record: u64) -> Result<Trajectory> {

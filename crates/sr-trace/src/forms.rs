@@ -95,21 +95,36 @@ impl FormTable {
     /// # Errors
     /// If the bytes are not a list of expressions; none of them makes it panic.
     pub fn decode(&self) -> Result<Vec<Arc<Expr>>, FormError> {
-        let forms = self.symbols()?;
-        Ok((0..forms.len()).map(|form| Arc::new(self.expr(forms.get(form)))).collect())
+        let forms = self.symbols::<u32>()?;
+        let node = |&symbol: &u32| self.node(symbol).expect("a symbol of the table");
+        let mut start = 0;
+        let expr = |&end: &usize| {
+            let symbols = &forms.symbols[std::mem::replace(&mut start, end)..end];
+            Arc::new(Expr::new(symbols.iter().map(node).collect()).expect("a tree in post-order"))
+        };
+        Ok(forms.ends.iter().map(expr).collect())
     }
 
-    /// The expressions as symbols.
+    /// Whether symbols of this table fit in 8 bits.
+    pub(crate) fn is_narrow(&self) -> bool {
+        !self.tokens.0.contains(&ESCAPE)
+    }
+
+    /// The expressions as symbols, which have to fit.
     ///
     /// # Errors
     /// As [`decode`](Self::decode).
-    pub(crate) fn symbols(&self) -> Result<Forms, FormError> {
+    pub(crate) fn symbols<S: Symbol>(&self) -> Result<Forms<S>, FormError> {
         let mut forms = Forms { symbols: Vec::with_capacity(self.tokens.0.len()), ends: Vec::new() };
+        // A table that has a constant twice still gives equal expressions equal symbols.
+        let mut places = FxHashMap::default();
+        let place = |(index, value): (usize, &f64)| *places.entry(value.to_bits()).or_insert(index as u32);
+        let places: Vec<u32> = self.constants.iter().enumerate().map(place).collect();
         // Operators whose operands are still being read, with the number of operands missing.
-        let mut open: Vec<(u32, usize)> = Vec::new();
+        let mut open: Vec<(S, usize)> = Vec::new();
         let mut rest = &self.tokens.0[..];
         while !rest.is_empty() {
-            let form = forms.len();
+            let form = forms.ends.len();
             if form == MAX_FORMS {
                 return Err(FormError::TooMany);
             }
@@ -118,8 +133,8 @@ impl FormTable {
                 if forms.symbols.len() - start + open.len() == MAX_NODES {
                     return Err(FormError::TooLarge { form });
                 }
-                let symbol = self.next_symbol(&mut rest, form)?;
-                match arity(symbol) {
+                let symbol = S::of(next_symbol(&mut rest, &places, form)?);
+                match symbol.arity() {
                     0 => forms.symbols.push(symbol),
                     operands => {
                         open.push((symbol, operands));
@@ -143,95 +158,153 @@ impl FormTable {
         Ok(forms)
     }
 
-    fn next_symbol(&self, rest: &mut &[u8], form: usize) -> Result<u32, FormError> {
-        let byte = *rest.split_off_first().ok_or(FormError::Cut { form })?;
-        let constant = |index: u32| match (index as usize) < self.constants.len() {
-            true => Ok(CONSTANT_BIT | index),
-            false => Err(FormError::UnknownConstant { form, index, constants: self.constants.len() }),
-        };
-        match byte {
-            0..FIRST_CONSTANT => match Op::from_index(byte) {
-                Some(_) => Ok(byte.into()),
-                None => Err(FormError::UnknownOperator { form, index: byte }),
-            },
-            FIRST_CONSTANT..FIRST_VARIABLE => constant(u32::from(byte - FIRST_CONSTANT)),
-            FIRST_VARIABLE..ESCAPE => Ok(VARIABLE_SYMBOL | u32::from(byte - FIRST_VARIABLE)),
-            ESCAPE => {
-                let (bytes, after) = rest.split_first_chunk().ok_or(FormError::Cut { form })?;
-                *rest = after;
-                let index = u32::from_le_bytes(*bytes);
-                if index < VARIABLE_BIT {
-                    return constant(index);
-                }
-                let index = index - VARIABLE_BIT;
-                match u16::try_from(index) {
-                    Ok(index) => Ok(VARIABLE_SYMBOL | u32::from(index)),
-                    Err(_) => Err(FormError::UnknownVariable { form, index }),
-                }
-            }
+    /// The node of a symbol; `None` if the table has none.
+    fn node(&self, symbol: u32) -> Option<Node> {
+        let constant = |index: u32| self.constants.get(index as usize).map(|&value| Node::Const(value));
+        match symbol {
+            0..FIRST_CONSTANT_SYMBOL => Op::ALL.get(symbol as usize).map(|&op| Node::Op(op)),
+            FIRST_CONSTANT_SYMBOL..FIRST_VARIABLE_SYMBOL => constant(symbol - FIRST_CONSTANT_SYMBOL),
+            FIRST_VARIABLE_SYMBOL..ESCAPE_SYMBOL => Some(Node::Var((symbol - FIRST_VARIABLE_SYMBOL) as u16)),
+            ESCAPE_SYMBOL..VARIABLE_BIT => constant(symbol - ESCAPE_SYMBOL),
+            VARIABLE_BIT.. => Some(Node::Var(symbol as u16)),
         }
     }
-
-    /// The expression of symbols of this table that are one tree in post-order.
-    pub(crate) fn expr(&self, symbols: &[u32]) -> Expr {
-        let node = |&symbol: &u32| match symbol {
-            0..VARIABLE_SYMBOL => Node::Op(Op::ALL[symbol as usize]),
-            VARIABLE_SYMBOL..CONSTANT_BIT => Node::Var(symbol as u16),
-            _ => Node::Const(self.constants[(symbol - CONSTANT_BIT) as usize]),
-        };
-        Expr::new(symbols.iter().map(node).collect()).expect("a tree in post-order")
-    }
 }
 
-/// Expressions in post-order, a symbol a node: an operator's number, [`VARIABLE_SYMBOL`] + a variable's, or
-/// [`CONSTANT_BIT`] + a constant's place in the table. A quarter of the memory of nodes, and quicker to compare.
-#[derive(Debug)]
-pub(crate) struct Forms {
-    symbols: Vec<u32>,
-    ends: Vec<usize>,
-}
-
-/// Added to the number of a variable.
-const VARIABLE_SYMBOL: u32 = 1 << 30;
-/// Added to the place of a constant.
-const CONSTANT_BIT: u32 = 1 << 31;
-
-impl Forms {
-    pub(crate) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// One expression.
-    pub(crate) fn get(&self, form: usize) -> &[u32] {
-        let start = if form == 0 { 0 } else { self.ends[form - 1] };
-        &self.symbols[start..self.ends[form]]
-    }
-}
-
-/// Operands of a symbol.
+/// The number of the symbol that comes next; `constants` has the place of each constant.
 #[inline]
-fn arity(symbol: u32) -> usize {
-    const ARITY: [u8; Op::ALL.len()] = {
-        let mut table = [0; Op::ALL.len()];
-        let mut op = 0;
-        while op < table.len() {
-            table[op] = Op::ALL[op].arity() as u8;
-            op += 1;
-        }
-        table
+fn next_symbol(rest: &mut &[u8], constants: &[u32], form: usize) -> Result<u32, FormError> {
+    let byte = *rest.split_off_first().ok_or(FormError::Cut { form })?;
+    let constant = |index: u32| match constants.get(index as usize) {
+        Some(&place) if place < FIRST_VARIABLE_SYMBOL - FIRST_CONSTANT_SYMBOL => Ok(FIRST_CONSTANT_SYMBOL + place),
+        Some(&place) => Ok(ESCAPE_SYMBOL + place),
+        None => Err(FormError::UnknownConstant { form, index, constants: constants.len() }),
     };
-    ARITY.get(symbol as usize).map_or(0, |&arity| arity.into())
+    match byte {
+        0..FIRST_CONSTANT if usize::from(byte) < Op::ALL.len() => Ok(byte.into()),
+        0..FIRST_CONSTANT => Err(FormError::UnknownOperator { form, index: byte }),
+        FIRST_CONSTANT..FIRST_VARIABLE => constant(u32::from(byte - FIRST_CONSTANT)),
+        FIRST_VARIABLE..ESCAPE => Ok(byte.into()),
+        ESCAPE => match escaped(rest, form)? {
+            index @ 0..VARIABLE_BIT => constant(index),
+            variable => variable_symbol(variable - VARIABLE_BIT, form),
+        },
+    }
 }
 
-/// The part of a tree that is the subtree with this root.
+/// The four bytes after [`ESCAPE`].
+#[cold]
+fn escaped(rest: &mut &[u8], form: usize) -> Result<u32, FormError> {
+    let (bytes, after) = rest.split_first_chunk().ok_or(FormError::Cut { form })?;
+    *rest = after;
+    Ok(u32::from_le_bytes(*bytes))
+}
+
+#[cold]
+fn variable_symbol(index: u32, form: usize) -> Result<u32, FormError> {
+    match u16::try_from(index) {
+        Ok(index) if index < u16::from(ESCAPE - FIRST_VARIABLE) => Ok(u32::from(FIRST_VARIABLE) + u32::from(index)),
+        Ok(index) => Ok(VARIABLE_BIT | u32::from(index)),
+        Err(_) => Err(FormError::UnknownVariable { form, index }),
+    }
+}
+
+/// The nodes of a table's symbols. Which kind of node comes next cannot be foreseen, so looking up is quicker than deciding.
+pub(crate) struct Nodes<'a> {
+    table: &'a FormTable,
+    narrow: [Node; 256],
+}
+
+impl<'a> Nodes<'a> {
+    pub(crate) fn new(table: &'a FormTable) -> Self {
+        Nodes { table, narrow: std::array::from_fn(|symbol| table.node(symbol as u32).unwrap_or(Node::Var(0))) }
+    }
+}
+
+/// A node as a small number: what stands for it in a table (see the [module](self)), or if that is more than a byte,
+/// 255 + the number of a constant or [`VARIABLE_BIT`] + that of a variable. Nodes are equal if their symbols are.
+pub(crate) trait Symbol: crate::interner::Symbol {
+    /// Of a number, which has to fit.
+    fn of(number: u32) -> Self;
+
+    fn number(self) -> u32;
+
+    /// The node; any one if the table has no such symbol.
+    fn node(self, nodes: &Nodes<'_>) -> Node;
+
+    /// Operands of the node.
+    #[inline]
+    fn arity(self) -> usize {
+        ARITY[self.number().min(u32::from(u8::MAX)) as usize].into()
+    }
+}
+
+impl Symbol for u8 {
+    #[inline]
+    fn of(number: u32) -> Self {
+        debug_assert!(number < ESCAPE_SYMBOL);
+        number as u8
+    }
+
+    #[inline]
+    fn number(self) -> u32 {
+        self.into()
+    }
+
+    #[inline]
+    fn node(self, nodes: &Nodes<'_>) -> Node {
+        nodes.narrow[usize::from(self)]
+    }
+}
+
+impl Symbol for u32 {
+    #[inline]
+    fn of(number: u32) -> Self {
+        number
+    }
+
+    #[inline]
+    fn number(self) -> u32 {
+        self
+    }
+
+    fn node(self, nodes: &Nodes<'_>) -> Node {
+        nodes.table.node(self).unwrap_or(Node::Var(0))
+    }
+}
+
+const FIRST_CONSTANT_SYMBOL: u32 = FIRST_CONSTANT as u32;
+const FIRST_VARIABLE_SYMBOL: u32 = FIRST_VARIABLE as u32;
+const ESCAPE_SYMBOL: u32 = ESCAPE as u32;
+
+/// Operands by symbol; leaves from the number of operators on.
+const ARITY: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut op = 0;
+    while op < Op::ALL.len() {
+        table[op] = Op::ALL[op].arity() as u8;
+        op += 1;
+    }
+    table
+};
+
+/// Expressions in post-order as symbols.
+#[derive(Debug)]
+pub(crate) struct Forms<S> {
+    pub(crate) symbols: Vec<S>,
+    /// Where each ends.
+    pub(crate) ends: Vec<usize>,
+}
+
+/// Where the subtree with this root starts in a list of trees.
 #[inline]
-pub(crate) fn subtree(tree: &[u32], root: usize) -> std::ops::Range<usize> {
-    let (mut start, mut open) = (root, arity(tree[root]));
+pub(crate) fn subtree_start<S: Symbol>(symbols: &[S], root: usize) -> usize {
+    let (mut start, mut open) = (root, symbols[root].arity());
     while open > 0 {
         start -= 1;
-        open = open + arity(tree[start]) - 1;
+        open = open + symbols[start].arity() - 1;
     }
-    start..root + 1
+    start
 }
 
 /// Makes a [`FormTable`].
@@ -387,6 +460,14 @@ mod tests {
             .collect();
         let decoded = table(&forms).decode().expect("what was written");
         assert!(decoded.iter().map(|form| &**form).eq(&forms));
+    }
+
+    #[test]
+    fn equal_expressions_have_equal_symbols() {
+        let twice = of_bytes(&[1.0, 2.0, 1.0], &[66, 255, 2, 0, 0, 0, 255, 3, 0, 0, 128, 131]);
+        assert_eq!(twice.symbols::<u32>().expect("forms").symbols, [64, 64, 131, 131]);
+        assert!(!twice.is_narrow());
+        assert_eq!(of_bytes(&[1.0, 1.0], &[64, 65]).symbols::<u8>().expect("forms").symbols, [64, 64]);
     }
 
     #[test]

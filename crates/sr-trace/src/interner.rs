@@ -1,102 +1,202 @@
 //! Trees by number.
 
+use std::ops::Range;
+
 use sr_expr::Node;
 
 /// What trees are made of here.
 pub(crate) trait Symbol: Copy + Eq {
-    /// A number that equal symbols have in common, and others seldom.
-    fn word(self) -> u64;
+    /// Any of them.
+    const ANY: Self;
+
+    /// A number that equal trees have in common, and others seldom. `tree` goes on for [`PADDING`] symbols at least.
+    fn hash(tree: &[Self], len: usize) -> u64;
 }
 
+/// Symbols behind a tree that [`Symbol::hash`] may read.
+const PADDING: usize = 8;
+
 impl Symbol for Node {
+    const ANY: Node = Node::Var(0);
+
     #[inline]
-    fn word(self) -> u64 {
-        self.bits()
+    fn hash(tree: &[Node], len: usize) -> u64 {
+        tree[..len].iter().fold(0, |hash, node| mix(hash, node.bits()))
     }
 }
 
 impl Symbol for u32 {
+    const ANY: u32 = 0;
+
     #[inline]
-    fn word(self) -> u64 {
-        self.into()
+    fn hash(tree: &[u32], len: usize) -> u64 {
+        tree[..len].iter().fold(0, |hash, &symbol| mix(hash, symbol.into()))
     }
 }
 
-/// Numbers equal trees alike, from 0 in the order in which they come. It keeps a copy of their symbols.
+impl Symbol for u8 {
+    const ANY: u8 = 0;
+
+    /// Eight symbols at a time, the last ones with [`Symbol::ANY`] behind them.
+    #[inline]
+    fn hash(tree: &[u8], len: usize) -> u64 {
+        let (words, _) = tree[..len.next_multiple_of(8)].as_chunks();
+        words.iter().fold(len as u64, |hash, &word| mix(hash, u64::from_le_bytes(word)))
+    }
+}
+
+/// Trees are compared too, so it only has to be quick: no care for low bits.
+#[inline]
+fn mix(hash: u64, word: u64) -> u64 {
+    (hash.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Numbers equal trees alike, from 0 in the order in which they come. It keeps their symbols.
 #[derive(Debug, Clone)]
 pub(crate) struct Interner<S> {
-    /// Trees one after the other.
+    /// Trees one after the other, then the one that is being written, then [`SLACK`] at least.
     symbols: Vec<S>,
-    /// Where each ends in `symbols`.
-    ends: Vec<usize>,
-    hashes: Vec<u64>,
-    /// Numbers by hash, one place in two free at least; [`FREE`] where there is none. Its length is a power of two.
-    places: Vec<u32>,
+    /// Where the tree that is being written starts and ends.
+    start: usize,
+    end: usize,
+    /// Where each tree lies in `symbols`.
+    spans: Vec<Span>,
+    /// By hash, one place in two free at least. Its length is a power of two.
+    places: Vec<Place>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: usize,
+    end: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Place {
+    /// The upper half of a tree's hash, which is the better one of a product.
+    hash: u32,
+    /// Its number, [`FREE`] if there is none here.
+    number: u32,
 }
 
 const FREE: u32 = u32::MAX;
+const FREE_PLACE: Place = Place { hash: 0, number: FREE };
 
-impl<S> Default for Interner<S> {
+/// Symbols that are copied at a time, most trees at once: it is quicker to copy too many than to count.
+const CHUNK: usize = 16;
+/// So copies and [`PADDING`] go beyond the end.
+const SLACK: usize = 2 * CHUNK;
+
+impl<S: Symbol> Default for Interner<S> {
     fn default() -> Self {
-        Interner { symbols: Vec::new(), ends: Vec::new(), hashes: Vec::new(), places: Vec::new() }
+        Interner::new(Vec::new(), 0)
     }
 }
 
 impl<S: Symbol> Interner<S> {
+    /// With room for as many trees, or if they are very many, for some. `symbols` is what parts can be copied from beside
+    /// the trees.
+    pub(crate) fn new(mut symbols: Vec<S>, trees: usize) -> Self {
+        let trees = trees.min(1 << 16);
+        let start = symbols.len();
+        symbols.resize(start + 16 * trees + SLACK, S::ANY);
+        let places = vec![FREE_PLACE; (2 * (trees + 1)).next_power_of_two()];
+        Interner { symbols, start, end: start, spans: Vec::with_capacity(trees), places }
+    }
+
     /// Trees so far.
     pub(crate) fn len(&self) -> usize {
-        self.ends.len()
+        self.spans.len()
     }
 
     /// The number of a tree, given as its symbols, and whether it is new.
     pub(crate) fn intern(&mut self, tree: &[S]) -> (u32, bool) {
+        self.make_room(tree.len());
+        self.symbols[self.start..][..tree.len()].copy_from_slice(tree);
+        self.end = self.start + tree.len();
+        self.finish()
+    }
+
+    /// Makes room for parts of the next tree, which together have no more symbols than this.
+    #[inline]
+    pub(crate) fn make_room(&mut self, symbols: usize) {
+        if self.start + symbols + SLACK > self.symbols.len() {
+            self.symbols.resize(2 * (self.start + symbols + SLACK), S::ANY);
+        }
+    }
+
+    /// Writes a part of the next tree that is a part of [`symbols`](Self::symbols).
+    ///
+    /// # Panics
+    /// If there is [no room](Self::make_room).
+    #[inline]
+    pub(crate) fn copy(&mut self, part: Range<usize>) {
+        let (mut from, mut to) = (part.start, self.end);
+        self.end += part.len();
+        while from < part.end {
+            let chunk: [S; CHUNK] = *self.symbols[from..].first_chunk().expect("slack");
+            *self.symbols[to..].first_chunk_mut().expect("slack") = chunk;
+            (from, to) = (from + CHUNK, to + CHUNK);
+        }
+    }
+
+    /// Symbols of the tree that is being written.
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// The number of the tree that was written, and whether it is new.
+    #[inline]
+    pub(crate) fn finish(&mut self) -> (u32, bool) {
         if 2 * (self.len() + 1) > self.places.len() {
             self.grow();
         }
-        let hash = hash(tree);
+        let (start, end) = (self.start, self.end);
+        self.symbols[end..][..PADDING].fill(S::ANY);
+        let hash = (S::hash(&self.symbols[start..], end - start) >> 32) as u32;
         let mask = self.places.len() - 1;
-        let mut place = (hash >> 32) as usize & mask; // the upper half is the better one of a product
-        loop {
-            match self.places[place] {
-                FREE => break,
-                number if self.hashes[number as usize] == hash && self.tree(number) == tree => return (number, false),
-                _ => place = (place + 1) & mask,
+        let mut place = hash as usize & mask;
+        while self.places[place].number != FREE {
+            let found = self.places[place];
+            if found.hash == hash && self.symbols[self.range(found.number)] == self.symbols[start..end] {
+                self.end = start;
+                return (found.number, false);
             }
+            place = (place + 1) & mask;
         }
         let number = self.len() as u32;
-        self.places[place] = number;
-        self.symbols.extend_from_slice(tree);
-        self.ends.push(self.symbols.len());
-        self.hashes.push(hash);
+        self.places[place] = Place { hash, number };
+        self.spans.push(Span { start, end });
+        self.start = end;
         (number, true)
     }
 
-    /// The symbols of a tree.
+    /// Where a tree lies in [`symbols`](Self::symbols).
     #[inline]
-    pub(crate) fn tree(&self, number: u32) -> &[S] {
-        let number = number as usize;
-        let start = if number == 0 { 0 } else { self.ends[number - 1] };
-        &self.symbols[start..self.ends[number]]
+    pub(crate) fn range(&self, number: u32) -> Range<usize> {
+        let Span { start, end } = self.spans[number as usize];
+        start..end
     }
 
+    /// What parts can be copied from, then all trees, one after the other.
+    #[inline]
+    pub(crate) fn symbols(&self) -> &[S] {
+        &self.symbols[..self.start]
+    }
+
+    #[cold]
     fn grow(&mut self) {
         let places = (2 * self.places.len()).max(256);
-        self.places.clear();
-        self.places.resize(places, FREE);
-        for (number, hash) in self.hashes.iter().enumerate() {
-            let mut place = (hash >> 32) as usize & (places - 1);
-            while self.places[place] != FREE {
+        let old = std::mem::replace(&mut self.places, vec![FREE_PLACE; places]);
+        for found in old.into_iter().filter(|place| place.number != FREE) {
+            let mut place = found.hash as usize & (places - 1);
+            while self.places[place].number != FREE {
                 place = (place + 1) & (places - 1);
             }
-            self.places[place] = number as u32;
+            self.places[place] = found;
         }
     }
-}
-
-/// Trees are compared too, so it only has to be quick: a symbol at a time, and no care for its low bits.
-fn hash<S: Symbol>(tree: &[S]) -> u64 {
-    let mix = |hash: u64, symbol: &S| (hash.rotate_left(23) ^ symbol.word()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    tree.iter().fold(0, mix)
 }
 
 #[cfg(test)]
@@ -118,7 +218,7 @@ mod tests {
                 let (number, is_new) = interner.intern(expr.nodes());
                 prop_assert_eq!(is_new, number == next);
                 prop_assert_eq!(number, *numbers.entry(expr).or_insert(next));
-                prop_assert_eq!(interner.tree(number), expr.nodes());
+                prop_assert_eq!(&interner.symbols()[interner.range(number)], expr.nodes());
             }
             prop_assert_eq!(interner.len(), numbers.len());
         }

@@ -2,7 +2,8 @@
 //!
 //! A [`Recorder`] watches a search and makes its [`Trajectory`]: every individual with its score, origin, parents and
 //! edit. A [`TraceWriter`] puts trajectories into a file under a [`TraceHeader`], a [`TraceReader`] gives them back one
-//! by one, [`merge`] joins the shards of a run. [`LabelSet`]s say what an expert would have done in the same states;
+//! by one, [`merge`] joins the shards of a run. The individuals of a trajectory lie flat in memory and are seen through
+//! [`GenerationRecord`] and [`IndividualRecord`]; [`GenerationsBuilder`] makes others of them. [`LabelSet`]s say what an expert would have done in the same states;
 //! they stand beside what the search did and never replace it.
 //!
 //! ```
@@ -32,7 +33,7 @@
 //! let read = TraceReader::open(&path)?.next_trajectory()?.ok_or("one trajectory")?;
 //! assert_eq!(read, trajectory);
 //! assert_eq!(read.generations.len(), 5);
-//! assert_eq!(read.lineage()[4], [read.generations[4].best_index]);
+//! assert_eq!(read.lineage()[4], [read.generations.last().best_index]);
 //! # Ok(())
 //! # }
 //! ```
@@ -49,6 +50,7 @@ mod record;
 mod record_v1;
 mod recorder;
 mod trajectory;
+mod trees;
 
 pub use error::{Error, RecordError, Result};
 pub use file::{TraceReader, TraceWriter, merge};
@@ -57,6 +59,7 @@ pub use record::Record;
 pub use recorder::Recorder;
 pub use sr_codec::Packed;
 pub use trajectory::{
-    GenerationRecord, IndividualRecord, Label, LabelParams, LabelSet, Progress, SamplingCounts, StateLabels,
-    Trajectory, state_hash,
+    GenerationRecord, Generations, GenerationsBuilder, IndividualRecord, Label, LabelParams, LabelSet, Labels,
+    Progress, SamplingCounts, StateLabels, Trajectory, state_hash,
 };
+pub use trees::Trees;

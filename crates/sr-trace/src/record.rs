@@ -4,25 +4,21 @@
 //! edit that made it of the generation before, and its score stands where its expression occurs for the first time:
 //! most individuals of a search repeat one. What has neither edit nor predecessor is written out.
 
+mod decode;
 mod encoder;
 
-use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sr_codec::Packed;
-use sr_engine::{Edit, Evaluations, INVALID_FITNESS, Origin, Parents, PrimitiveSet, Replacement, StopReason};
-use sr_expr::{Expr, Op, Tree};
+use sr_engine::{Evaluations, INVALID_FITNESS, Origin, PrimitiveSet, StopReason};
+use sr_expr::Op;
 
 pub(crate) use self::encoder::{Encoder, View};
 use crate::columns::{Bytes, Column};
-use crate::forms::{FormError, FormTable, Forms, MAX_NODES, subtree};
-use crate::interner::Interner;
-use crate::{
-    GenerationRecord, IndividualRecord, Label, LabelParams, LabelSet, RecordError, SamplingCounts, StateLabels,
-    TraceHeader, Trajectory,
-};
+use crate::forms::{FormError, FormTable};
+use crate::trajectory::{check_labels, in_range, labelled_state};
+use crate::{LabelParams, RecordError, SamplingCounts, TraceHeader, Trajectory};
 
 /// One record of a trace file: a trajectory in its compact form, as a [`Recorder`](crate::Recorder) makes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -183,7 +179,7 @@ impl Record {
     /// # Errors
     /// If the trajectory breaks a rule of [`Trajectory`], or an expression is too large.
     pub fn encode(trajectory: &Trajectory) -> Result<Record, RecordError> {
-        check(trajectory)?;
+        check_labels(trajectory)?;
         Encoder::encode(trajectory)
     }
 
@@ -247,50 +243,6 @@ impl Record {
         self.shorten_fitness(parsimony);
         Packed::new(sr_codec::Kind::Trace, &self).expect("a record is MessagePack")
     }
-
-    /// The trajectory. `parsimony` is that of [`shorten_fitness`](Self::shorten_fitness).
-    ///
-    /// # Errors
-    /// If the columns do not describe a trajectory. Nothing that can be read makes it panic.
-    pub(crate) fn decode(&self, parsimony: f64) -> Result<Trajectory, RecordError> {
-        let mut decoder = Decoder::new(self, parsimony)?;
-        let n_generations = self.improved.0.len();
-        let mut generations = Vec::with_capacity(n_generations);
-        let (mut sizes, mut best) = (Column::new("sizes", &self.sizes), Column::new("best", &self.best));
-        let mut individuals = Cursor::new(&self.individuals);
-        let mut ids = Vec::new(); // of every generation, the numbers of its expressions
-        for (index, &improved) in self.improved.0.iter().enumerate() {
-            let generation = u32::try_from(index).ok().and_then(|index| self.first_generation.checked_add(index));
-            let before = ids.last().map_or(&[][..], |ids: &Vec<u32>| ids);
-            let (individuals, these) = decoder.children(&mut individuals, sizes.number()?, before)?;
-            generations.push(GenerationRecord {
-                generation: generation.ok_or(RecordError::NumberTooLarge)?,
-                individuals,
-                best_index: best.number()?,
-                improved: improved != 0,
-            });
-            ids.push(these);
-        }
-        [sizes, best].iter().try_for_each(Column::finish)?;
-        individuals.finish()?;
-        let mut trajectory = Trajectory {
-            problem_id: self.problem_id.clone(),
-            primitives: self.primitives.decode()?,
-            seed: self.seed,
-            stop: self.stop,
-            evaluations: self.evaluations,
-            sampling: self.sampling,
-            generations,
-            labels: Vec::new(),
-        };
-        for labels in &self.labels {
-            let set = decoder.labels(labels, &trajectory, &ids)?;
-            trajectory.labels.push(set);
-        }
-        decoder.finish()?;
-        check_generations(&trajectory)?; // parents and edits were followed
-        Ok(trajectory)
-    }
 }
 
 impl Primitives {
@@ -330,372 +282,73 @@ fn rank(number: f32) -> i32 {
     bits ^ ((bits >> 31) & i32::MAX)
 }
 
-/// The rules of [`Trajectory`].
-pub(crate) fn check(trajectory: &Trajectory) -> Result<(), RecordError> {
-    check_generations(trajectory)?;
-    let mut parents: &[IndividualRecord] = &[];
-    for record in &trajectory.generations {
-        record.individuals.iter().try_for_each(|individual| check_child(individual, parents))?;
-        parents = &record.individuals;
-    }
-    for state in trajectory.labels.iter().flat_map(|set| &set.states) {
-        let parents = labelled_state(trajectory, state.generation)?;
-        state.children.iter().try_for_each(|label| check_child(&label.child, parents))?;
-    }
-    Ok(())
-}
-
-/// Those that say nothing of parents and edits.
-fn check_generations(trajectory: &Trajectory) -> Result<(), RecordError> {
-    let first = trajectory.generations.first().ok_or(RecordError::Empty { field: "generations" })?;
-    for (record, expected) in trajectory.generations.iter().zip(first.generation..) {
-        if record.generation != expected {
-            return Err(RecordError::Numbering { expected, found: record.generation });
-        }
-        if record.individuals.is_empty() {
-            return Err(RecordError::Empty { field: "individuals" });
-        }
-        in_range("best", record.best_index, record.individuals.len())?;
-    }
-    Ok(())
-}
-
-fn check_child(child: &IndividualRecord, parents: &[IndividualRecord]) -> Result<(), RecordError> {
-    child.parents.iter().try_for_each(|parent| in_range("parents", parent, parents.len()))?;
-    let Some(edit) = &child.edit else { return Ok(()) };
-    let node = |individual: u32, node: u32| {
-        in_range("edit", individual, parents.len())?;
-        in_range("nodes", node, parents[individual as usize].expr.size())
-    };
-    node(edit.parent, edit.node)?;
-    let parent = &parents[edit.parent as usize].expr;
-    let makes = match &edit.replacement {
-        Replacement::Donor { parent: donor, node: root } => {
-            node(*donor, *root)?;
-            is_made(parent, edit.node, parents[*donor as usize].expr.subtree(*root as usize), &child.expr)
-        }
-        Replacement::Written(tree) => is_made(parent, edit.node, tree, &child.expr),
-    };
-    if makes { Ok(()) } else { Err(RecordError::Edit { expression: child.expr.to_string() }) }
-}
-
-/// Whether `child` is `parent` with `graft` in the place of the subtree whose root is `node`.
-fn is_made(parent: &Tree, node: u32, graft: &Tree, child: &Tree) -> bool {
-    let (parent, start, graft, child) =
-        (parent.nodes(), parent.subtree_start(node as usize), graft.nodes(), child.nodes());
-    let (head, tail) = (&parent[..start], &parent[node as usize + 1..]);
-    head.len() + graft.len() + tail.len() == child.len()
-        && child.starts_with(head)
-        && child.ends_with(tail)
-        && child[start..start + graft.len()] == *graft
-}
-
-pub(crate) fn labelled_state(trajectory: &Trajectory, generation: u32) -> Result<&[IndividualRecord], RecordError> {
-    let len = trajectory.generations.len();
-    let outside = RecordError::Index { field: "labels.generations", index: generation.into(), len };
-    Ok(&trajectory.generation(generation).ok_or(outside)?.individuals)
-}
-
-/// Errors by how far back they stand.
-struct Errors<'a> {
-    mse: &'a [[u8; 4]],
-    /// Those met so far.
-    seen: usize,
-}
-
-impl<'a> Errors<'a> {
-    fn new(mse: &'a Bytes) -> Self {
-        Errors { mse: mse.0.as_chunks().0, seen: 0 }
-    }
-
-    fn next(&mut self, errors: &mut Column<'_>) -> Result<f32, RecordError> {
-        let back = errors.number()?;
-        let outside = RecordError::Index { field: "mse", index: back.into(), len: self.seen };
-        let place = self.seen.checked_sub(back as usize).ok_or(outside)?;
-        let bytes = self.mse.get(place).ok_or(RecordError::Column { field: "mse", short: true })?;
-        self.seen += usize::from(back == 0);
-        Ok(f32::from_le_bytes(*bytes))
-    }
-}
-
-/// Walks through the columns of [`Children`].
-struct Cursor<'a> {
-    kinds: Column<'a>,
-    parents: Column<'a>,
-    nodes: Column<'a>,
-    grafts: Column<'a>,
-    others: Column<'a>,
-    repeats: Column<'a>,
-    log_probs: Option<Column<'a>>,
-}
-
-impl<'a> Cursor<'a> {
-    fn new(children: &'a Children) -> Self {
-        Cursor {
-            kinds: Column::new("kinds", &children.kinds),
-            parents: Column::new("parents", &children.parents),
-            nodes: Column::new("nodes", &children.nodes),
-            grafts: Column::new("grafts", &children.grafts),
-            others: Column::new("others", &children.others),
-            repeats: Column::new("repeats", &children.repeats),
-            log_probs: children.log_probs.as_ref().map(|column| Column::new("log_probs", column)),
-        }
-    }
-
-    fn finish(self) -> Result<(), RecordError> {
-        let Cursor { kinds, parents, nodes, grafts, others, repeats, log_probs } = self;
-        [kinds, parents, nodes, grafts, others, repeats].iter().chain(&log_probs).try_for_each(Column::finish)
-    }
-}
-
-struct Decoder<'a> {
-    kinds: Vec<(Origin, u8, Change, bool)>,
-    table: &'a FormTable,
-    written: Forms,
-    /// Those of `written` that were taken.
-    taken: usize,
-    /// All that occurred, as symbols of `table`.
-    expressions: Interner<u32>,
-    /// `[expressions]`
-    exprs: Vec<Arc<Expr>>,
-    /// `[expressions]` with error and fitness that each had last.
-    scores: Vec<Option<(f32, f32)>>,
-    /// Expressions of the scores so far.
-    scored: Vec<u32>,
-    places: Column<'a>,
-    errors: Errors<'a>,
-    fitness: Column<'a>,
-    /// Whether fitness has one byte.
-    is_short: bool,
-    parsimony: f64,
-    /// An expression in the making.
-    symbols: Vec<u32>,
-}
-
-impl<'a> Decoder<'a> {
-    fn new(record: &'a Record, parsimony: f64) -> Result<Self, RecordError> {
-        let kind = |&Kind(origin, parents, change, score): &Kind| {
-            let code = |field, code| RecordError::Code { field, code };
-            let origin = *Origin::ALL.get(usize::from(origin)).ok_or(code("kinds", origin))?;
-            let change = *Change::ALL.get(usize::from(change)).ok_or(code("kinds", change))?;
-            if parents > 2 || score > 1 {
-                return Err(code("kinds", parents.max(score)));
-            }
-            Ok((origin, parents, change, score == 1))
-        };
-        let Scores { errors, mse, fitness, .. } = &record.scores;
-        // An error takes at least one byte of the column.
-        let is_short = fitness.0.len() == errors.0.iter().filter(|&&byte| byte < 128).count();
-        Ok(Decoder {
-            kinds: record.kinds.iter().map(kind).collect::<Result<_, _>>()?,
-            table: &record.written,
-            written: record.written.symbols().map_err(in_field("written"))?,
-            taken: 0,
-            expressions: Interner::default(),
-            exprs: Vec::new(),
-            scores: Vec::new(),
-            scored: Vec::new(),
-            places: Column::new("errors", errors),
-            errors: Errors::new(mse),
-            fitness: Column::new("fitness", fitness),
-            is_short,
-            parsimony,
-            symbols: Vec::new(),
-        })
-    }
-
-    /// The individuals of a generation with the numbers of their expressions.
-    fn children(
-        &mut self,
-        columns: &mut Cursor<'_>,
-        size: u32,
-        before: &[u32],
-    ) -> Result<(Vec<IndividualRecord>, Vec<u32>), RecordError> {
-        // A damaged size must not ask for more memory than the record has individuals.
-        let expected = (size as usize).min(columns.kinds.len());
-        let (mut individuals, mut ids) = (Vec::with_capacity(expected), Vec::with_capacity(expected));
-        for _ in 0..size {
-            let (individual, id) = self.child(columns, before)?;
-            individuals.push(individual);
-            ids.push(id);
-        }
-        Ok((individuals, ids))
-    }
-
-    fn child(&mut self, columns: &mut Cursor<'_>, before: &[u32]) -> Result<(IndividualRecord, u32), RecordError> {
-        let kind = columns.kinds.number()?;
-        let outside = RecordError::Index { field: "kinds", index: kind.into(), len: self.kinds.len() };
-        let (origin, n_parents, change, is_scored) = *self.kinds.get(kind as usize).ok_or(outside)?;
-        let mut parent = || {
-            let parent = columns.parents.number()?;
-            in_range("parents", parent, before.len()).map(|()| parent)
-        };
-        let parents = match n_parents {
-            0 => Parents::None,
-            1 => Parents::One(parent()?),
-            _ => Parents::Two(parent()?, parent()?),
-        };
-        let (id, edit) = self.change(change, parents, columns, before)?;
-        if is_scored {
-            let mse = self.errors.next(&mut self.places)?;
-            let fitness = if self.is_short {
-                let size = self.exprs[id as usize].size();
-                stepped(expected_fitness(mse, size, self.parsimony), self.fitness.byte()?)
-            } else {
-                self.fitness.float()?
-            };
-            self.scores[id as usize] = Some((mse, fitness));
-            self.scored.push(id);
-        }
-        let expr = self.exprs[id as usize].clone();
-        let Some((mse, fitness)) = self.scores[id as usize] else {
-            return Err(RecordError::Unscored { expression: expr.to_string() });
-        };
-        let log_prob = match &mut columns.log_probs {
-            Some(column) => Some(column.float()?).filter(|p| !p.is_nan()),
-            None => None,
-        };
-        Ok((IndividualRecord { expr, mse, fitness, origin, parents, edit, log_prob }, id))
-    }
-
-    /// The number of an individual's expression, and the edit that made it.
-    fn change(
-        &mut self,
-        change: Change,
-        parents: Parents,
-        columns: &mut Cursor<'_>,
-        before: &[u32],
-    ) -> Result<(u32, Option<Edit<'static>>), RecordError> {
-        let mut of = parents.iter();
-        let missing = RecordError::Column { field: "parents", short: true };
-        let (first, second) = (of.next().ok_or(missing.clone()), of.next().ok_or(missing));
-        let parent = match change {
-            Change::Written => {
-                let written = self.take_written()?;
-                self.symbols.clear();
-                self.symbols.extend_from_slice(self.written.get(written));
-                return Ok((self.intern(), None));
-            }
-            Change::Repeat => {
-                let back = columns.repeats.number()?;
-                let len = self.scored.len();
-                let outside = RecordError::Index { field: "repeats", index: back.into(), len };
-                let place = len.checked_sub(back as usize).filter(|&place| place < len).ok_or(outside)?;
-                return Ok((self.scored[place], None));
-            }
-            Change::Carried => return Ok((before[first? as usize], None)),
-            Change::Copy => {
-                let first = first?;
-                let id = before[first as usize];
-                return Ok((id, Some(Edit::copy(first, &self.exprs[id as usize]))));
-            }
-            Change::Graft | Change::Write => first?,
-            Change::GraftOthers | Change::WriteOther => columns.others.number()?,
-        };
-        let node = columns.nodes.number()?;
-        in_range("others", parent, before.len())?;
-        let parent_form = before[parent as usize];
-        in_range("nodes", node, self.expressions.tree(parent_form).len())?;
-        let cut = subtree(self.expressions.tree(parent_form), node as usize);
-        self.symbols.clear();
-        self.symbols.extend_from_slice(&self.expressions.tree(parent_form)[..cut.start]);
-        let replacement = match change {
-            Change::Graft | Change::GraftOthers => {
-                let donor = if change == Change::Graft { second? } else { columns.others.number()? };
-                let node = columns.grafts.number()?;
-                in_range("others", donor, before.len())?;
-                let tree = self.expressions.tree(before[donor as usize]);
-                in_range("grafts", node, tree.len())?;
-                self.symbols.extend_from_slice(&tree[subtree(tree, node as usize)]);
-                Replacement::Donor { parent: donor, node }
-            }
-            _ => {
-                let written = self.take_written()?;
-                let symbols = self.written.get(written);
-                self.symbols.extend_from_slice(symbols);
-                Replacement::Written(Cow::Owned(self.table.expr(symbols)))
-            }
-        };
-        self.symbols.extend_from_slice(&self.expressions.tree(parent_form)[cut.end..]);
-        if self.symbols.len() > MAX_NODES {
-            return Err(RecordError::Forms { field: "edit", source: FormError::TooLarge { form: self.exprs.len() } });
-        }
-        Ok((self.intern(), Some(Edit { parent, node, replacement })))
-    }
-
-    /// The place of the next expression that is written out.
-    fn take_written(&mut self) -> Result<usize, RecordError> {
-        let place = self.taken;
-        if place == self.written.len() {
-            return Err(RecordError::Column { field: "written", short: true });
-        }
-        self.taken += 1;
-        Ok(place)
-    }
-
-    /// The number of the expression in `self.symbols`, which is a whole tree.
-    fn intern(&mut self) -> u32 {
-        let (id, is_new) = self.expressions.intern(&self.symbols);
-        if is_new {
-            self.exprs.push(Arc::new(self.table.expr(&self.symbols)));
-            self.scores.push(None);
-        }
-        id
-    }
-
-    fn labels(&mut self, labels: &Labels, trajectory: &Trajectory, ids: &[Vec<u32>]) -> Result<LabelSet, RecordError> {
-        let mut columns = Cursor::new(&labels.children);
-        let number = |field, bytes| Column::new(field, bytes);
-        let (mut generations, mut sizes) =
-            (number("labels.generations", &labels.generations), number("labels.sizes", &labels.sizes));
-        let (mut gain_parent, mut gain_best, mut weight) = (
-            number("labels.gain_parent", &labels.gain_parent),
-            number("labels.gain_best", &labels.gain_best),
-            number("labels.weight", &labels.weight),
-        );
-        let mut states = Vec::new();
-        for &state_hash in &labels.hashes {
-            let generation = generations.number()?;
-            labelled_state(trajectory, generation)?;
-            let before = &ids[(generation - trajectory.generations[0].generation) as usize];
-            let mut children = Vec::new();
-            for child in self.children(&mut columns, sizes.number()?, before)?.0 {
-                let (gain_parent, gain_best) = (gain_parent.float()?, gain_best.float()?);
-                children.push(Label { child, gain_parent, gain_best, weight: weight.float()? });
-            }
-            states.push(StateLabels { generation, state_hash, children });
-        }
-        columns.finish()?;
-        [generations, sizes, gain_parent, gain_best, weight].iter().try_for_each(Column::finish)?;
-        Ok(LabelSet { mode: labels.mode.clone(), params: labels.params, source: labels.source.clone(), states })
-    }
-
-    fn finish(&self) -> Result<(), RecordError> {
-        let long = |field| Err(RecordError::Column { field, short: false });
-        if self.taken < self.written.len() {
-            return long("written");
-        }
-        if self.errors.seen < self.errors.mse.len() {
-            return long("mse");
-        }
-        [&self.places, &self.fitness].into_iter().try_for_each(Column::finish)
-    }
-}
-
 pub(crate) fn in_field(field: &'static str) -> impl FnOnce(FormError) -> RecordError {
     move |source| RecordError::Forms { field, source }
 }
 
-#[inline]
-pub(crate) fn in_range(field: &'static str, index: u32, len: usize) -> Result<(), RecordError> {
-    if (index as usize) < len { Ok(()) } else { Err(RecordError::Index { field, index: index.into(), len }) }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+    use std::sync::Arc;
+
     use proptest::prelude::*;
+    use sr_expr::Expr;
+
+    use sr_engine::{Edit, Parents, Replacement};
 
     use super::*;
+    use crate::record_v1::Child;
+    use crate::{GenerationRecord, GenerationsBuilder, Label, StateLabels};
+    use crate::{Generations, LabelSet};
+
+    /// A trajectory that can be changed.
+    #[derive(Debug, Clone)]
+    struct Draft {
+        first: u32,
+        generations: Vec<Generation>,
+        /// A set of labels of one state.
+        labels: Vec<(u32, Child)>,
+    }
+
+    #[derive(Debug, Clone)]
+    struct Generation {
+        individuals: Vec<Child>,
+        best_index: u32,
+        improved: bool,
+    }
+
+    impl Draft {
+        fn build(&self) -> Result<Trajectory, RecordError> {
+            let mut builder = GenerationsBuilder::new(self.first);
+            for Generation { individuals, best_index, improved } in &self.generations {
+                builder.push(individuals.iter().map(Child::record), *best_index, *improved)?;
+            }
+            let state = |(generation, child): &(u32, Child)| {
+                let label = Label { child: child.record(), gain_parent: 0.5, gain_best: -0.25, weight: 1.0 };
+                StateLabels { generation: *generation, state_hash: 11, children: [label].into_iter().collect() }
+            };
+            let set = LabelSet {
+                mode: "all".into(),
+                params: LabelParams { seed: 3, samples: 1 },
+                source: "basic_sr".into(),
+                states: self.labels.iter().map(state).collect(),
+            };
+            Ok(Trajectory {
+                problem_id: "p".into(),
+                primitives: PrimitiveSet::new(vec![Op::Sin, Op::Add], vec![2.5], 2).expect("primitives"),
+                seed: 5,
+                stop: StopReason::Solved { mse: 1e-17 },
+                evaluations: Evaluations { search: 12, duplicates: 3, proposals: 10 },
+                sampling: Some(SamplingCounts { well_formed: 1, fallback: 1, children: 2 }),
+                generations: builder.build()?,
+                labels: if self.labels.is_empty() { vec![] } else { vec![set] },
+            })
+        }
+
+        fn encode(&self) -> Result<Record, RecordError> {
+            encode(&self.build()?)
+        }
+    }
 
     /// As it goes into a file.
     fn encode(trajectory: &Trajectory) -> Result<Record, RecordError> {
@@ -709,8 +362,8 @@ mod tests {
     }
 
     /// Two generations and a label: the second individual of the last one is the best.
-    fn example() -> Trajectory {
-        let individual = |text: &str, origin, parents, edit| IndividualRecord {
+    fn example() -> Draft {
+        let individual = |text: &str, origin, parents, edit| Child {
             expr: Arc::new(text.parse().expect(text)),
             mse: 1.5,
             fitness: -1.5,
@@ -734,40 +387,20 @@ mod tests {
             individual("x1", Origin::Learner, Parents::None, graft(0, 2, 1, 0)),
             individual("2.5", Origin::Fallback, Parents::Two(1, 0), written(0, 2, "2.5")),
             individual("x0 + sin(x0)", Origin::Learner, Parents::Two(1, 0), None),
-            IndividualRecord { mse: 2.5, ..individual("x0 + x1", Origin::Learner, Parents::None, None) },
+            Child { mse: 2.5, ..individual("x0 + x1", Origin::Learner, Parents::None, None) },
         ];
         let child = individual("x0 + x1", Origin::Crossover, Parents::Two(0, 1), graft(0, 1, 1, 0));
-        let labels = LabelSet {
-            mode: "all".into(),
-            params: LabelParams { seed: 3, samples: 1 },
-            source: "basic_sr".into(),
-            states: vec![StateLabels {
-                generation: 7,
-                state_hash: 11,
-                children: vec![Label { child, gain_parent: 0.5, gain_best: -0.25, weight: 1.0 }],
-            }],
-        };
-        let generation = |generation, individuals, best_index| GenerationRecord {
-            generation,
-            individuals,
-            best_index,
-            improved: best_index == 1,
-        };
-        Trajectory {
-            problem_id: "p".into(),
-            primitives: PrimitiveSet::new(vec![Op::Sin, Op::Add], vec![2.5], 2).expect("primitives"),
-            seed: 5,
-            stop: StopReason::Solved { mse: 1e-17 },
-            evaluations: Evaluations { search: 12, duplicates: 3, proposals: 10 },
-            sampling: Some(SamplingCounts { well_formed: 1, fallback: 1, children: 2 }),
-            generations: vec![generation(7, vec![orphan("x0 + 2"), orphan("x1")], 0), generation(8, second, 1)],
-            labels: vec![labels],
+        let generation = |individuals, best_index| Generation { individuals, best_index, improved: best_index == 1 };
+        Draft {
+            first: 7,
+            generations: vec![generation(vec![orphan("x0 + 2"), orphan("x1")], 0), generation(second, 1)],
+            labels: vec![(7, child)],
         }
     }
 
     #[test]
     fn every_kind_of_edit_round_trips() {
-        let trajectory = example();
+        let trajectory = example().build().expect("it keeps the rules");
         let record = encode(&trajectory).expect("it keeps the rules");
         let kinds = record.individuals.kinds.0.iter().map(|&kind| record.kinds[usize::from(kind)]);
         let changes: Vec<Change> = kinds.clone().map(|kind| Change::ALL[usize::from(kind.2)]).collect();
@@ -782,18 +415,18 @@ mod tests {
 
     #[test]
     fn broken_rules_are_refused_by_field() {
-        let refused = |change: fn(&mut Trajectory)| {
-            let mut trajectory = example();
-            change(&mut trajectory);
-            encode(&trajectory).expect_err("a broken rule").to_string()
+        let refused = |change: fn(&mut Draft)| {
+            let mut draft = example();
+            change(&mut draft);
+            draft.encode().expect_err("a broken rule").to_string()
         };
         assert_eq!(refused(|t| t.generations.clear()), "generations: empty");
         assert_eq!(refused(|t| t.generations[0].individuals.clear()), "individuals: empty");
-        assert_eq!(refused(|t| t.generations[1].generation = 9), "generations: expected number 8, found 9");
+        assert_eq!(refused(|t| t.first = u32::MAX), "generations: numbers go beyond 4294967295");
         assert_eq!(refused(|t| t.generations[1].best_index = 8), "best: 8 is out of range, there are 8");
         let parents = "parents: 2 is out of range, there are 2";
         assert_eq!(refused(|t| t.generations[1].individuals[0].parents = Parents::One(2)), parents);
-        assert_eq!(refused(|t| t.labels[0].states[0].children[0].child.parents = Parents::One(2)), parents);
+        assert_eq!(refused(|t| t.labels[0].1.parents = Parents::One(2)), parents);
         let first = "parents: 0 is out of range, there are 0";
         assert_eq!(refused(|t| t.generations[0].individuals[0].parents = Parents::One(0)), first);
         let node = "nodes: 3 is out of range, there are 3";
@@ -803,22 +436,33 @@ mod tests {
             node
         );
         let state = "labels.generations: 9 is out of range, there are 2";
-        assert_eq!(refused(|t| t.labels[0].states[0].generation = 9), state);
+        assert_eq!(refused(|t| t.labels[0].0 = 9), state);
         let edit = "edit: it does not make (x0 + x0)";
         for index in [1, 2, 3] {
-            let mut trajectory = example();
-            trajectory.generations[1].individuals[index].expr = Arc::new("x0 + x0".parse().expect("an expression"));
-            assert_eq!(encode(&trajectory).expect_err("a wrong edit").to_string(), edit);
+            let mut draft = example();
+            draft.generations[1].individuals[index].expr = Arc::new("x0 + x0".parse().expect("an expression"));
+            assert_eq!(draft.encode().expect_err("a wrong edit").to_string(), edit);
         }
-        let label =
-            |t: &mut Trajectory| t.labels[0].states[0].children[0].child.expr = Arc::new("x0 + x0".parse().unwrap());
-        assert_eq!(refused(label), edit);
+        assert_eq!(refused(|t| t.labels[0].1.expr = Arc::new("x0 + x0".parse().expect("an expression"))), edit);
+    }
+
+    #[test]
+    fn a_refused_generation_leaves_the_builder_as_it_was() {
+        let Draft { first, generations, .. } = example();
+        let mut builder = GenerationsBuilder::new(first);
+        let push = |builder: &mut GenerationsBuilder, g: &Generation| {
+            builder.push(g.individuals.iter().map(Child::record), g.best_index, g.improved)
+        };
+        push(&mut builder, &generations[0]).expect("it keeps the rules");
+        push(&mut builder, &Generation { best_index: 8, ..generations[1].clone() }).expect_err("no such individual");
+        push(&mut builder, &generations[1]).expect("it keeps the rules");
+        assert_eq!(builder.build().expect("two generations"), example().build().expect("the same").generations);
     }
 
     #[test]
     fn columns_of_wrong_length_are_refused_by_field() {
         let refused = |change: fn(&mut Record)| {
-            let mut record = encode(&example()).expect("it keeps the rules");
+            let mut record = example().encode().expect("it keeps the rules");
             change(&mut record);
             record.decode(0.01).expect_err("a wrong column").to_string()
         };
@@ -852,16 +496,11 @@ mod tests {
 
     #[test]
     fn fitnesses_that_follow_from_errors_take_a_byte() {
-        let mut trajectory = example();
-        let individuals = &mut trajectory.generations[0].individuals;
+        let mut draft = example();
+        let individuals = &mut draft.generations[0].individuals;
         let scored = |mse: f64, expr: Arc<Expr>| {
             let fitness = if mse.is_finite() { -mse - 0.01 * expr.size() as f64 } else { INVALID_FITNESS };
-            IndividualRecord {
-                mse: mse as f32,
-                fitness: fitness as f32,
-                expr,
-                ..example().generations[0].individuals[0].clone()
-            }
+            Child { mse: mse as f32, fitness: fitness as f32, expr, ..example().generations[0].individuals[0].clone() }
         };
         for i in 0..2000_u16 {
             let expr = (0..i % 25).fold(Expr::var(i), |expr, _| Expr::unary(Op::Sin, &expr));
@@ -870,13 +509,41 @@ mod tests {
         individuals.push(scored(f64::INFINITY, Arc::new(Expr::constant(7.0))));
         individuals.push(scored(0.0, Arc::new(Expr::constant(8.0))));
         // The other individuals of the example do not follow.
-        assert_eq!(encode(&trajectory).expect("it keeps the rules").scores.fitness.0.len() % 4, 0);
-        trajectory.generations.truncate(1);
-        trajectory.labels.clear();
-        trajectory.generations[0].individuals.drain(..2);
+        assert_eq!(draft.encode().expect("it keeps the rules").scores.fitness.0.len() % 4, 0);
+        draft.generations.truncate(1);
+        draft.labels.clear();
+        draft.generations[0].individuals.drain(..2);
+        let trajectory = draft.build().expect("it keeps the rules");
         let record = encode(&trajectory).expect("it keeps the rules");
         assert_eq!(record.scores.fitness.0.len(), 2002);
         assert!(record.scores.fitness.0.iter().any(|&s| s != 0), "rounding has to be corrected somewhere");
+        assert_eq!(record.decode(0.01).expect("what was written"), trajectory);
+    }
+
+    #[test]
+    fn many_constants_and_variables_are_read_too() {
+        // More than fit symbols of one byte: 0 to 199 as constants, 100 to 299 as variables, each in a sum and grafted.
+        let leaves = (0..200).map(|i| Expr::constant(f64::from(i))).chain((100..300).map(Expr::var));
+        let mut draft = example();
+        draft.labels.clear();
+        draft.generations.truncate(1);
+        let first = draft.generations[0].individuals[0].clone();
+        let child = |expr: Expr| Child { expr: Arc::new(expr), ..first.clone() };
+        draft.generations[0].individuals = leaves.clone().map(child).collect();
+        let x0 = Expr::var(0);
+        let sum = |(parent, leaf): (u32, Expr)| {
+            let expr = Expr::binary(Op::Add, &leaf, &x0);
+            let edit = Edit { parent, node: 0, replacement: Replacement::Written(Cow::Owned(expr.clone())) };
+            Child { edit: Some(edit), parents: Parents::One(parent), ..child(expr) }
+        };
+        draft.generations.push(Generation {
+            individuals: (0..).zip(leaves).map(sum).collect(),
+            best_index: 0,
+            improved: false,
+        });
+        let trajectory = draft.build().expect("it keeps the rules");
+        let record = encode(&trajectory).expect("it keeps the rules");
+        assert!(!record.written.is_narrow());
         assert_eq!(record.decode(0.01).expect("what was written"), trajectory);
     }
 
@@ -888,27 +555,24 @@ mod tests {
         let label = any::<(f32, f32, f32)>();
         (proptest::collection::vec(generation, 1..5), 0..1000u32, any::<u64>(), label).prop_map(
             |(drawn, first, seed, (gain_parent, gain_best, weight))| {
-                let mut generations: Vec<GenerationRecord> = Vec::new();
-                for (index, (children, best, improved)) in drawn.into_iter().enumerate() {
+                let mut generations: Vec<Generation> = Vec::new();
+                for (children, best, improved) in drawn {
                     let previous = generations.last().map(|g| &g.individuals[..]).unwrap_or_default();
                     let individuals: Vec<_> = children.into_iter().map(|drawn| drawn_child(drawn, previous)).collect();
-                    generations.push(GenerationRecord {
-                        generation: first + index as u32,
-                        best_index: u32::from(best) % individuals.len() as u32,
-                        individuals,
-                        improved,
-                    });
+                    let best_index = u32::from(best) % individuals.len() as u32;
+                    generations.push(Generation { individuals, best_index, improved });
                 }
-                let state = |pair: &[GenerationRecord]| StateLabels {
-                    generation: pair[0].generation,
-                    state_hash: pair[0].state_hash(),
-                    children: pair[1]
-                        .individuals
-                        .iter()
-                        .map(|child| Label { child: child.clone(), gain_parent, gain_best, weight })
-                        .collect(),
+                let trajectory = Draft { first, generations, labels: vec![] }.build().expect("it keeps the rules");
+                let states = trajectory.generations.iter().zip(trajectory.generations.iter().skip(1));
+                let state = |(state, next): (GenerationRecord<'_>, GenerationRecord<'_>)| {
+                    let label = |child| Label { child, gain_parent, gain_best, weight };
+                    StateLabels {
+                        generation: state.generation,
+                        state_hash: state.state_hash(),
+                        children: next.individuals().map(label).collect(),
+                    }
                 };
-                let states: Vec<_> = generations.windows(2).map(state).collect();
+                let states: Vec<_> = states.map(state).collect();
                 let set = |samples| LabelSet {
                     mode: "all".into(),
                     params: LabelParams { seed, samples },
@@ -923,7 +587,7 @@ mod tests {
                     evaluations: Evaluations { search: seed, duplicates: 1, proposals: 2 },
                     sampling: None,
                     labels: vec![set(1), set(2)],
-                    generations,
+                    ..trajectory
                 }
             },
         )
@@ -931,7 +595,7 @@ mod tests {
 
     type Drawn = (Expr, (f32, f32), usize, [u16; 6], Expr, i16);
 
-    fn drawn_child(drawn: Drawn, previous: &[IndividualRecord]) -> IndividualRecord {
+    fn drawn_child(drawn: Drawn, previous: &[Child]) -> Child {
         let (expr, (mse, fitness), origin, numbers, written, log_prob) = drawn;
         let [a, b, kind, node, donor, graft] = numbers.map(u32::from);
         let index = |n: u32| n % previous.len() as u32;
@@ -974,7 +638,16 @@ mod tests {
         // NaN scores would not be equal to themselves; the engine writes none.
         let number = |x: f32| if x.is_nan() { f32::INFINITY } else { x };
         let (mse, fitness, origin) = (number(mse), number(fitness), Origin::ALL[origin]);
-        IndividualRecord { expr, mse, fitness, origin, parents, edit, log_prob }
+        Child { expr, mse, fitness, origin, parents, edit, log_prob }
+    }
+
+    /// The same by the builder, which checks the rules.
+    fn rebuilt(generations: &Generations) -> Result<Generations, RecordError> {
+        let mut builder = GenerationsBuilder::new(generations.first().generation);
+        for record in generations.iter() {
+            builder.push(record.individuals(), record.best_index, record.improved)?;
+        }
+        builder.build()
     }
 
     proptest! {
@@ -999,7 +672,8 @@ mod tests {
             }
             if let Ok(Ok(decoded)) = rmp_serde::from_slice::<Record>(&bytes).map(|record| record.decode(0.01)) {
                 // What is accepted keeps the rules.
-                prop_assert!(check(&decoded).is_ok());
+                prop_assert!(check_labels(&decoded).is_ok());
+                prop_assert_eq!(format!("{:?}", rebuilt(&decoded.generations).expect("it keeps the rules")), format!("{:?}", decoded.generations));
                 prop_assert_eq!(decoded.lineage().len(), decoded.generations.len());
             }
         }

@@ -4,17 +4,16 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use sr_engine::{Edit, Evaluations, Origin, Parents, Replacement, StopReason};
+use sr_engine::{Edit, EditRef, Evaluations, Origin, Parents, Replacement, StopReason};
 use sr_expr::Expr;
 
 use crate::columns::Bytes;
 use crate::forms::FormTable;
-use crate::record::{
-    EvaluationsDef, Primitives, StopReasonDef, check, expected_fitness, in_field, in_range, labelled_state, stepped,
-};
+use crate::record::{EvaluationsDef, Primitives, StopReasonDef, expected_fitness, in_field, stepped};
+use crate::trajectory::{check_labels, in_range, labelled_state};
 use crate::{
-    GenerationRecord, IndividualRecord, Label, LabelParams, LabelSet, RecordError, SamplingCounts, StateLabels,
-    Trajectory,
+    Generations, GenerationsBuilder, IndividualRecord, Label, LabelParams, LabelSet, Labels as LabelList, RecordError,
+    SamplingCounts, StateLabels, Trajectory,
 };
 
 /// One record of a trace file.
@@ -114,18 +113,13 @@ impl Record {
         let n_generations = self.sizes.len();
         same_length("best", n_generations, self.best.len())?;
         same_length("improved", n_generations, self.improved.0.len())?;
-        let mut generations: Vec<GenerationRecord> = Vec::new();
+        let mut builder = GenerationsBuilder::new(self.first_generation);
         let mut individuals = Cursor::new(self.individuals);
+        let mut before = Vec::new();
         for (index, &size) in self.sizes.iter().enumerate() {
-            let generation = u32::try_from(index).ok().and_then(|index| self.first_generation.checked_add(index));
-            let parents = generations.last().map_or(&[][..], |record| &record.individuals);
-            let individuals = decoder.children(&mut individuals, size, parents)?;
-            generations.push(GenerationRecord {
-                generation: generation.ok_or(RecordError::NumberTooLarge)?,
-                individuals,
-                best_index: self.best[index],
-                improved: self.improved.0[index] != 0,
-            });
+            let children = decoder.children(&mut individuals, size, &before)?;
+            builder.push(children.iter().map(Child::record), self.best[index], self.improved.0[index] != 0)?;
+            before = children.into_iter().map(|child| child.expr).collect();
         }
         individuals.finish()?;
         let mut trajectory = Trajectory {
@@ -135,15 +129,42 @@ impl Record {
             stop: self.stop,
             evaluations: self.evaluations,
             sampling: self.sampling,
-            generations,
+            generations: builder.build()?,
             labels: Vec::new(),
         };
         for labels in self.labels {
-            let set = decoder.labels(labels, &trajectory)?;
+            let set = decoder.labels(labels, &trajectory.generations)?;
             trajectory.labels.push(set);
         }
-        check(&trajectory)?;
+        check_labels(&trajectory)?;
         Ok(trajectory)
+    }
+}
+
+/// An individual with memory of its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Child {
+    pub(crate) expr: Arc<Expr>,
+    pub(crate) mse: f32,
+    pub(crate) fitness: f32,
+    pub(crate) origin: Origin,
+    pub(crate) parents: Parents,
+    pub(crate) edit: Option<Edit<'static>>,
+    pub(crate) log_prob: Option<f32>,
+}
+
+impl Child {
+    pub(crate) fn record(&self) -> IndividualRecord<'_> {
+        let Child { ref expr, mse, fitness, origin, parents, ref edit, log_prob } = *self;
+        IndividualRecord {
+            expr,
+            mse,
+            fitness,
+            origin,
+            parents,
+            edit: edit.as_ref().map(|edit| Edit::from(EditRef::from(edit))),
+            log_prob,
+        }
     }
 }
 
@@ -222,16 +243,11 @@ struct Decoder {
 }
 
 impl Decoder {
-    fn children(
-        &mut self,
-        columns: &mut Cursor,
-        size: u32,
-        parents: &[IndividualRecord],
-    ) -> Result<Vec<IndividualRecord>, RecordError> {
+    fn children(&mut self, columns: &mut Cursor, size: u32, parents: &[Arc<Expr>]) -> Result<Vec<Child>, RecordError> {
         (0..size).map(|_| self.child(columns, parents)).collect()
     }
 
-    fn child(&mut self, columns: &mut Cursor, parents: &[IndividualRecord]) -> Result<IndividualRecord, RecordError> {
+    fn child(&mut self, columns: &mut Cursor, parents: &[Arc<Expr>]) -> Result<Child, RecordError> {
         let back = columns.forms.take()?;
         let outside = RecordError::Index { field: "forms", index: back.into(), len: self.forms.len() };
         let place = self.seen.checked_sub(back as usize).ok_or(outside.clone())?;
@@ -245,7 +261,7 @@ impl Decoder {
             2 => Parents::Two(columns.parents.take()?, columns.parents.take()?),
             _ => return Err(RecordError::Code { field: "links", code: link }),
         };
-        Ok(IndividualRecord {
+        Ok(Child {
             expr,
             mse: self.mse[place],
             fitness: self.fitness[place],
@@ -263,7 +279,7 @@ impl Decoder {
         link: u8,
         of: Parents,
         columns: &mut Cursor,
-        parents: &[IndividualRecord],
+        parents: &[Arc<Expr>],
     ) -> Result<Option<Edit<'static>>, RecordError> {
         let bad = RecordError::Code { field: "links", code: link };
         let mut of = of.iter();
@@ -277,7 +293,7 @@ impl Decoder {
         };
         if code == COPY {
             in_range("parents", parent, parents.len())?;
-            return Ok(Some(Edit::copy(parent, &parents[parent as usize].expr)));
+            return Ok(Some(Edit::copy(parent, &parents[parent as usize])));
         }
         let node = columns.nodes.take()?;
         let replacement = match code {
@@ -293,7 +309,7 @@ impl Decoder {
         Ok(Some(Edit { parent, node, replacement }))
     }
 
-    fn labels(&mut self, labels: Labels, trajectory: &Trajectory) -> Result<LabelSet, RecordError> {
+    fn labels(&mut self, labels: Labels, generations: &Generations) -> Result<LabelSet, RecordError> {
         let n_states = labels.generations.len();
         same_length("labels.hashes", n_states, labels.hashes.len())?;
         same_length("labels.sizes", n_states, labels.sizes.len())?;
@@ -305,11 +321,12 @@ impl Decoder {
         let mut states = Vec::new();
         let mut at = 0;
         for ((&generation, &state_hash), &size) in labels.generations.iter().zip(&labels.hashes).zip(&labels.sizes) {
-            let parents = labelled_state(trajectory, generation)?;
-            let mut children = Vec::new();
-            for child in self.children(&mut columns, size, parents)? {
-                children.push(Label {
-                    child,
+            let state = labelled_state(generations, generation)?;
+            let parents: Vec<Arc<Expr>> = state.individuals().map(|i| Arc::new(i.expr.to_owned())).collect();
+            let mut children = LabelList::default();
+            for child in &self.children(&mut columns, size, &parents)? {
+                children.push(&Label {
+                    child: child.record(),
                     gain_parent: gain_parent[at],
                     gain_best: gain_best[at],
                     weight: weight[at],

@@ -1,17 +1,20 @@
 //! A trajectory in memory.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use sr_engine::{Edit, Evaluations, Member, Origin, Parents, PrimitiveSet, StopReason};
-use sr_expr::Expr;
+use sr_engine::{Edit, Evaluations, Member, Origin, Parents, PrimitiveSet, Replacement, StopReason};
+use sr_expr::Tree;
+
+use crate::interner::Interner;
+use crate::{RecordError, Trees};
 
 /// Everything one search did.
 ///
-/// A trajectory has at least one generation, a generation at least one individual; generations are numbered without
-/// gaps; parents, edits and [`best_index`](GenerationRecord::best_index) point to individuals that exist, and those of
-/// the first generation have no parents. [`TraceWriter`](crate::TraceWriter) checks this, and what
-/// [`TraceReader`](crate::TraceReader) gives holds it.
+/// What [`TraceReader`](crate::TraceReader) gives has labels of generations that exist, whose parents and edits point to
+/// individuals of their generation; [`TraceWriter`](crate::TraceWriter) checks that. [`Generations`] cannot break their
+/// rules.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trajectory {
     /// The problem that was searched.
@@ -27,7 +30,7 @@ pub struct Trajectory {
     /// What the learner wrote, if one took part.
     pub sampling: Option<SamplingCounts>,
     /// Its generations, the initial one first.
-    pub generations: Vec<GenerationRecord>,
+    pub generations: Generations,
     /// Labels of its states, the newest set last.
     pub labels: Vec<LabelSet>,
 }
@@ -43,24 +46,79 @@ pub struct SamplingCounts {
     pub children: u64,
 }
 
-/// One generation.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GenerationRecord {
+/// The generations of a search, side by side in a few pieces of memory, which [`GenerationsBuilder`] or a
+/// [`TraceReader`](crate::TraceReader) makes.
+///
+/// There is at least one, and in each at least one individual; they are numbered without gaps; parents, edits and
+/// [`best_index`](GenerationRecord::best_index) point to individuals that exist, an edit makes its individual, and those of
+/// the first generation have no parents.
+#[derive(Clone)]
+pub struct Generations {
+    /// Number of the first.
+    first: u32,
+    spans: Vec<Span>,
+    individuals: Individuals,
+}
+
+/// A generation among the others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    /// Where its individuals end; they start where those of the one before end.
+    pub(crate) end: usize,
+    pub(crate) best_index: u32,
+    pub(crate) improved: bool,
+}
+
+/// Individuals side by side, without pointers.
+#[derive(Clone, Default)]
+pub(crate) struct Individuals {
+    pub(crate) rows: Vec<Row>,
+    /// NaN for those that have none; shorter than `rows` if the last ones have none.
+    pub(crate) log_probs: Vec<f32>,
+    /// Their expressions, by [`Row::form`].
+    pub(crate) trees: Trees,
+    /// What edits wrote, by [`EditRow::Written::tree`].
+    pub(crate) written: Trees,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    pub(crate) form: u32,
+    pub(crate) mse: f32,
+    pub(crate) fitness: f32,
+    pub(crate) origin: Origin,
+    pub(crate) parents: Parents,
+    pub(crate) edit: EditRow,
+}
+
+/// An edit as numbers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum EditRow {
+    None,
+    Donor { parent: u32, node: u32, donor: u32, graft: u32 },
+    Written { parent: u32, node: u32, tree: u32 },
+}
+
+/// One generation of [`Generations`].
+#[derive(Clone, Copy)]
+pub struct GenerationRecord<'a> {
     /// Its number; 0 is the initial population.
     pub generation: u32,
-    /// The population, in slot order.
-    pub individuals: Vec<IndividualRecord>,
-    /// The fittest of them, decided in f64: fitnesses that are equal here need not have been.
+    /// The fittest of its individuals, decided in f64: fitnesses that are equal here need not have been.
     pub best_index: u32,
     /// Whether that one is fitter than any before it.
     pub improved: bool,
+    individuals: &'a Individuals,
+    /// Which of them are its own.
+    start: usize,
+    end: usize,
 }
 
 /// One individual of a generation.
 #[derive(Debug, Clone, PartialEq)]
-pub struct IndividualRecord {
-    /// The expression. Equal ones of a trajectory that was read share their memory.
-    pub expr: Arc<Expr>,
+pub struct IndividualRecord<'a> {
+    /// The expression.
+    pub expr: &'a Tree,
     /// Mean squared error, infinite if it is invalid.
     pub mse: f32,
     /// Fitness; higher is better.
@@ -70,7 +128,7 @@ pub struct IndividualRecord {
     /// Indices of its parents in the generation before.
     pub parents: Parents,
     /// The change that made it from its first parent, where there is one.
-    pub edit: Option<Edit<'static>>,
+    pub edit: Option<Edit<'a>>,
     /// Log-probability under the policy that proposed it, where it has one; not NaN.
     pub log_prob: Option<f32>,
 }
@@ -105,14 +163,29 @@ pub struct StateLabels {
     /// [`GenerationRecord::state_hash`] of the state that the labeller saw.
     pub state_hash: u64,
     /// The labels.
-    pub children: Vec<Label>,
+    pub children: Labels,
+}
+
+/// A list of labels.
+#[derive(Clone, Default)]
+pub struct Labels {
+    pub(crate) individuals: Individuals,
+    pub(crate) gains: Vec<Gains>,
+}
+
+/// What a [`Label`] has beside the child.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gains {
+    pub(crate) parent: f32,
+    pub(crate) best: f32,
+    pub(crate) weight: f32,
 }
 
 /// A child that a labeller proposes for a state.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Label {
+pub struct Label<'a> {
     /// The child; its parents and its edit refer to the individuals of the state.
-    pub child: IndividualRecord,
+    pub child: IndividualRecord<'a>,
     /// Its fitness less that of its first parent; 0 without parents.
     pub gain_parent: f32,
     /// Its fitness less that of the fittest individual seen so far.
@@ -122,41 +195,34 @@ pub struct Label {
 }
 
 /// A point of the best progression.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Progress {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress<'a> {
     /// In this generation the best individual changed,
     pub generation: u32,
     /// to this expression,
-    pub expr: Arc<Expr>,
+    pub expr: &'a Tree,
     /// with this error.
     pub mse: f32,
 }
 
 impl Trajectory {
     /// Ancestors of the best individual of the last generation: for each generation their sorted indices.
-    ///
-    /// # Panics
-    /// If parents point to individuals that do not exist.
     pub fn lineage(&self) -> Vec<Vec<u32>> {
-        let Some(last) = self.generations.last() else { return Vec::new() };
-        let parents: Vec<Vec<Parents>> =
-            self.generations.iter().map(|g| g.individuals.iter().map(|i| i.parents).collect()).collect();
-        sr_engine::lineage(&parents, last.best_index as usize)
+        let parents = |record: GenerationRecord<'_>| record.individuals().map(|i| i.parents).collect();
+        let parents: Vec<Vec<Parents>> = self.generations.iter().map(parents).collect();
+        sr_engine::lineage(&parents, self.generations.last().best_index as usize)
     }
 
     /// Every change of the best individual.
-    pub fn best_progression(&self) -> Vec<Progress> {
-        let progress = |record: &GenerationRecord| {
-            let best = record.best();
-            Progress { generation: record.generation, expr: best.expr.clone(), mse: best.mse }
-        };
-        self.generations.iter().filter(|record| record.improved).map(progress).collect()
+    pub fn best_progression(&self) -> Vec<Progress<'_>> {
+        let best =
+            self.generations.iter().filter(|record| record.improved).map(|record| (record.generation, record.best()));
+        best.map(|(generation, best)| Progress { generation, expr: best.expr, mse: best.mse }).collect()
     }
 
     /// The record of a generation by its number.
-    pub fn generation(&self, generation: u32) -> Option<&GenerationRecord> {
-        let first = self.generations.first()?.generation;
-        self.generations.get(generation.checked_sub(first)? as usize)
+    pub fn generation(&self, generation: u32) -> Option<GenerationRecord<'_>> {
+        self.generations.get(generation.checked_sub(self.generations.first)? as usize)
     }
 
     /// The labels that count for a state: those of the newest label set; `None` if that has none for it.
@@ -165,8 +231,8 @@ impl Trajectory {
     }
 
     /// What the expert would have produced from generation `generation`; `None` if that state is not labelled.
-    pub fn dagger_expressions(&self, generation: u32) -> Option<impl ExactSizeIterator<Item = &Arc<Expr>>> {
-        self.dagger_labels(generation).map(|state| state.children.iter().map(|label| &label.child.expr))
+    pub fn dagger_expressions(&self, generation: u32) -> Option<impl ExactSizeIterator<Item = &Tree>> {
+        self.dagger_labels(generation).map(|state| state.children.iter().map(|label| label.child.expr))
     }
 
     /// Adds a label set as the one that counts. An older one with the same mode, parameters and source gives way.
@@ -176,45 +242,382 @@ impl Trajectory {
     }
 }
 
-impl GenerationRecord {
-    /// The fittest individual.
+impl Generations {
+    /// The parts have to keep the rules.
+    pub(crate) fn new(first: u32, spans: Vec<Span>, individuals: Individuals) -> Self {
+        Generations { first, spans, individuals }
+    }
+
+    /// Number of generations, at least 1.
+    #[expect(clippy::len_without_is_empty, reason = "they are never empty")]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Individuals in all of them.
+    pub fn n_individuals(&self) -> usize {
+        self.individuals.rows.len()
+    }
+
+    /// A generation by its place, not its number; see [`Trajectory::generation`].
+    pub fn get(&self, index: usize) -> Option<GenerationRecord<'_>> {
+        (index < self.len()).then(|| self.at(index))
+    }
+
+    fn at(&self, index: usize) -> GenerationRecord<'_> {
+        let Span { end, best_index, improved } = self.spans[index];
+        let start = if index == 0 { 0 } else { self.spans[index - 1].end };
+        let (generation, individuals) = (self.first + index as u32, &self.individuals);
+        GenerationRecord { generation, best_index, improved, individuals, start, end }
+    }
+
+    /// The initial one, or that with which a search was continued.
+    pub fn first(&self) -> GenerationRecord<'_> {
+        self.at(0)
+    }
+
+    /// The newest.
+    pub fn last(&self) -> GenerationRecord<'_> {
+        self.at(self.len() - 1)
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = GenerationRecord<'_>> + DoubleEndedIterator + Clone {
+        (0..self.len()).map(|index| self.at(index))
+    }
+
+    /// Every different expression once, by [`GenerationRecord::forms`].
+    pub fn expressions(&self) -> &Trees {
+        &self.individuals.trees
+    }
+}
+
+impl<'a> GenerationRecord<'a> {
+    /// Number of individuals, at least 1.
+    #[expect(clippy::len_without_is_empty, reason = "a generation is never empty")]
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// The population, in slot order.
+    #[inline]
+    pub fn individuals(
+        &self,
+    ) -> impl ExactSizeIterator<Item = IndividualRecord<'a>> + DoubleEndedIterator + Clone + use<'a> {
+        let individuals = self.individuals;
+        (self.start..self.end).map(|index| individuals.get(index))
+    }
+
+    /// The individual in a slot.
     ///
     /// # Panics
-    /// If `best_index` points nowhere.
-    pub fn best(&self) -> &IndividualRecord {
-        &self.individuals[self.best_index as usize]
+    /// If there is none.
+    pub fn individual(&self, slot: usize) -> IndividualRecord<'a> {
+        assert!(slot < self.len(), "slot {slot} of {}", self.len());
+        self.individuals.get(self.start + slot)
+    }
+
+    /// The numbers of the individuals' expressions among those of all [generations](Generations::expressions): equal
+    /// expressions have one number.
+    #[inline]
+    pub fn forms(&self) -> impl ExactSizeIterator<Item = u32> + Clone + use<'a> {
+        self.individuals.rows[self.start..self.end].iter().map(|row| row.form)
+    }
+
+    /// The fittest individual.
+    pub fn best(&self) -> IndividualRecord<'a> {
+        self.individual(self.best_index as usize)
     }
 
     /// Share of distinct expressions, in (0, 1].
     pub fn diversity(&self) -> f64 {
-        let distinct: std::collections::HashSet<&Expr> = self.individuals.iter().map(|i| &*i.expr).collect();
-        distinct.len() as f64 / self.individuals.len() as f64
+        let mut forms: Vec<u32> = self.forms().collect();
+        forms.sort_unstable();
+        forms.dedup();
+        forms.len() as f64 / self.len() as f64
     }
 
     /// A number for the expressions and their order, by which labels recognise their state.
     pub fn state_hash(&self) -> u64 {
-        state_hash(self.individuals.iter().map(|i| &*i.expr))
+        state_hash(self.individuals().map(|i| i.expr))
     }
 }
 
 /// A number for a list of expressions, the same on every machine.
-pub fn state_hash<'a>(exprs: impl Iterator<Item = &'a Expr>) -> u64 {
+pub fn state_hash<'a>(exprs: impl Iterator<Item = &'a Tree>) -> u64 {
     exprs.fold(0xcbf2_9ce4_8422_2325, |hash: u64, expr| {
         // FNV-1a with a 64-bit number in the place of a byte; the rotation lets high bits reach low ones.
         (hash ^ expr.hash64()).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29)
     })
 }
 
-impl From<Member<'_>> for IndividualRecord {
-    fn from(individual: Member<'_>) -> Self {
-        IndividualRecord {
-            expr: Arc::new(individual.tree.to_owned()),
-            mse: individual.score.mse as f32,
-            fitness: individual.score.fitness as f32,
-            origin: individual.origin,
-            parents: individual.parents,
-            edit: individual.edit.map(Edit::into_owned),
-            log_prob: individual.log_prob.filter(|p| !p.is_nan()),
+impl Individuals {
+    #[inline]
+    fn get(&self, index: usize) -> IndividualRecord<'_> {
+        let Row { form, mse, fitness, origin, parents, edit } = self.rows[index];
+        let edit = match edit {
+            EditRow::None => None,
+            EditRow::Donor { parent, node, donor, graft } => {
+                Some(Edit { parent, node, replacement: Replacement::Donor { parent: donor, node: graft } })
+            }
+            EditRow::Written { parent, node, tree } => {
+                let tree = Cow::Borrowed(self.written.tree(tree as usize));
+                Some(Edit { parent, node, replacement: Replacement::Written(tree) })
+            }
+        };
+        let log_prob = self.log_probs.get(index).copied().filter(|p| !p.is_nan());
+        IndividualRecord { expr: self.trees.tree(form as usize), mse, fitness, origin, parents, edit, log_prob }
+    }
+
+    /// Adds an individual whose expression is among `trees` already.
+    fn push(&mut self, individual: &IndividualRecord<'_>, form: u32) {
+        let IndividualRecord { mse, fitness, origin, parents, ref edit, log_prob, .. } = *individual;
+        let edit = match edit {
+            None => EditRow::None,
+            Some(Edit { parent, node, replacement }) => match replacement {
+                &Replacement::Donor { parent: donor, node: graft } => {
+                    EditRow::Donor { parent: *parent, node: *node, donor, graft }
+                }
+                Replacement::Written(tree) => {
+                    let tree = self.written.push(tree) as u32;
+                    EditRow::Written { parent: *parent, node: *node, tree }
+                }
+            },
+        };
+        if let Some(log_prob) = log_prob {
+            self.log_probs.resize(self.rows.len(), f32::NAN);
+            self.log_probs.push(log_prob);
         }
+        self.rows.push(Row { form, mse, fitness, origin, parents, edit });
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.rows.truncate(len);
+        self.log_probs.truncate(len);
+    }
+}
+
+/// Makes [`Generations`] of individuals, and checks that they keep the rules.
+#[derive(Default)]
+pub struct GenerationsBuilder {
+    first: u32,
+    spans: Vec<Span>,
+    individuals: Individuals,
+    forms: Interner<sr_expr::Node>,
+}
+
+impl GenerationsBuilder {
+    /// `first` is the number of the first generation: 0, unless a search was continued.
+    pub fn new(first: u32) -> Self {
+        GenerationsBuilder { first, ..GenerationsBuilder::default() }
+    }
+
+    /// Adds the next generation; for its other parameters see [`GenerationRecord`].
+    ///
+    /// # Errors
+    /// If it has no individuals, one of them has parents or an edit that point to nothing in the generation before, an
+    /// edit makes another expression, `best_index` is none of theirs, or numbers of generations end. The builder is then
+    /// as it was before.
+    pub fn push<'a>(
+        &mut self,
+        individuals: impl IntoIterator<Item = IndividualRecord<'a>>,
+        best_index: u32,
+        improved: bool,
+    ) -> Result<(), RecordError> {
+        let start = self.individuals.rows.len();
+        let added = self.add(individuals, best_index, improved);
+        if added.is_err() {
+            self.individuals.truncate(start);
+        }
+        added
+    }
+
+    fn add<'a>(
+        &mut self,
+        individuals: impl IntoIterator<Item = IndividualRecord<'a>>,
+        best_index: u32,
+        improved: bool,
+    ) -> Result<(), RecordError> {
+        let number = u32::try_from(self.spans.len()).ok().and_then(|index| self.first.checked_add(index));
+        number.ok_or(RecordError::NumberTooLarge)?;
+        let end = |spans: &[Span]| spans.last().map_or(0, |span| span.end);
+        let (before, start) = (end(&self.spans[..self.spans.len().saturating_sub(1)]), end(&self.spans));
+        for individual in individuals {
+            let tree = |index: usize| self.individuals.trees.tree(self.individuals.rows[before + index].form as usize);
+            check_child(&individual, start - before, tree)?;
+            let (form, is_new) = self.forms.intern(individual.expr.nodes());
+            if is_new {
+                self.individuals.trees.push(individual.expr);
+            }
+            self.individuals.push(&individual, form);
+        }
+        let end = self.individuals.rows.len();
+        if end == start {
+            return Err(RecordError::Empty { field: "individuals" });
+        }
+        in_range("best", best_index, end - start)?;
+        self.spans.push(Span { end, best_index, improved });
+        Ok(())
+    }
+
+    /// The generations.
+    ///
+    /// # Errors
+    /// If there are none.
+    pub fn build(self) -> Result<Generations, RecordError> {
+        match self.spans.is_empty() {
+            true => Err(RecordError::Empty { field: "generations" }),
+            false => Ok(Generations::new(self.first, self.spans, self.individuals)),
+        }
+    }
+}
+
+/// Whether parents and edit of an individual are what they claim, `tree` giving the expressions of the `len` individuals
+/// of the state that it was made of.
+fn check_child<'a>(
+    child: &IndividualRecord<'_>,
+    len: usize,
+    tree: impl Fn(usize) -> &'a Tree,
+) -> Result<(), RecordError> {
+    child.parents.iter().try_for_each(|parent| in_range("parents", parent, len))?;
+    let Some(edit) = &child.edit else { return Ok(()) };
+    let node = |individual: u32, node: u32| {
+        in_range("edit", individual, len)?;
+        let tree = tree(individual as usize);
+        in_range("nodes", node, tree.size()).map(|()| tree)
+    };
+    let parent = node(edit.parent, edit.node)?;
+    let makes = match &edit.replacement {
+        &Replacement::Donor { parent: donor, node: root } => {
+            is_made(parent, edit.node, node(donor, root)?.subtree(root as usize), child.expr)
+        }
+        Replacement::Written(tree) => is_made(parent, edit.node, tree, child.expr),
+    };
+    if makes { Ok(()) } else { Err(RecordError::Edit { expression: child.expr.to_string() }) }
+}
+
+/// The rules of [`Trajectory`].
+pub(crate) fn check_labels(trajectory: &Trajectory) -> Result<(), RecordError> {
+    for state in trajectory.labels.iter().flat_map(|set| &set.states) {
+        let record = labelled_state(&trajectory.generations, state.generation)?;
+        let tree = |index| record.individual(index).expr;
+        state.children.iter().try_for_each(|label| check_child(&label.child, record.len(), tree))?;
+    }
+    Ok(())
+}
+
+/// The generation with this number, which a label set claims to label.
+pub(crate) fn labelled_state(generations: &Generations, number: u32) -> Result<GenerationRecord<'_>, RecordError> {
+    let index = number.checked_sub(generations.first).map(|index| index as usize);
+    index.and_then(|index| generations.get(index)).ok_or_else(|| RecordError::Index {
+        field: "labels.generations",
+        index: number.into(),
+        len: generations.len(),
+    })
+}
+
+/// Whether `child` is `parent` with `graft` in the place of the subtree whose root is `node`.
+fn is_made(parent: &Tree, node: u32, graft: &Tree, child: &Tree) -> bool {
+    let (parent, start, graft, child) =
+        (parent.nodes(), parent.subtree_start(node as usize), graft.nodes(), child.nodes());
+    let (head, tail) = (&parent[..start], &parent[node as usize + 1..]);
+    head.len() + graft.len() + tail.len() == child.len()
+        && child.starts_with(head)
+        && child.ends_with(tail)
+        && child[start..start + graft.len()] == *graft
+}
+
+#[inline]
+pub(crate) fn in_range(field: &'static str, index: u32, len: usize) -> Result<(), RecordError> {
+    if (index as usize) < len { Ok(()) } else { Err(RecordError::Index { field, index: index.into(), len }) }
+}
+
+impl Labels {
+    /// Number of labels.
+    pub fn len(&self) -> usize {
+        self.gains.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.gains.is_empty()
+    }
+
+    /// Adds a label.
+    pub fn push(&mut self, label: &Label<'_>) {
+        let form = self.individuals.trees.push(label.child.expr) as u32;
+        self.individuals.push(&label.child, form);
+        self.gains.push(Gains { parent: label.gain_parent, best: label.gain_best, weight: label.weight });
+    }
+
+    /// All of them, in the order in which they were added.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Label<'_>> + DoubleEndedIterator + Clone {
+        self.gains.iter().enumerate().map(|(index, gains)| Label {
+            child: self.individuals.get(index),
+            gain_parent: gains.parent,
+            gain_best: gains.best,
+            weight: gains.weight,
+        })
+    }
+}
+
+impl<'a> FromIterator<Label<'a>> for Labels {
+    fn from_iter<I: IntoIterator<Item = Label<'a>>>(labels: I) -> Self {
+        let mut list = Labels::default();
+        labels.into_iter().for_each(|label| list.push(&label));
+        list
+    }
+}
+
+impl<'a> From<Member<'a>> for IndividualRecord<'a> {
+    fn from(individual: Member<'a>) -> Self {
+        let Member { tree, score, origin, parents, edit, log_prob } = individual;
+        let (mse, fitness) = (score.mse as f32, score.fitness as f32);
+        let log_prob = log_prob.filter(|p| !p.is_nan());
+        IndividualRecord { expr: tree, mse, fitness, origin, parents, edit, log_prob }
+    }
+}
+
+// What is equal or printed is the content, not where in memory it lies.
+
+impl PartialEq for Generations {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl PartialEq for GenerationRecord<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let rest = |g: &Self| (g.generation, g.best_index, g.improved);
+        rest(self) == rest(other) && self.individuals().eq(other.individuals())
+    }
+}
+
+impl PartialEq for Labels {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl fmt::Debug for Generations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl fmt::Debug for GenerationRecord<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GenerationRecord")
+            .field("generation", &self.generation)
+            .field("best_index", &self.best_index)
+            .field("improved", &self.improved)
+            .field("individuals", &self.individuals().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }

@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sr_engine::random::{Key, Purpose};
-use sr_engine::{Expert, Instance, Outcome, Parents, PrimitiveSet, Search, SearchConfig, StopReason, run};
-use sr_expr::{Columns, Expr, Op};
-use sr_trace::{Error, IndividualRecord, Recorder, TraceHeader, TraceReader, TraceWriter, Trajectory, merge};
+use sr_engine::{Edit, Expert, Instance, Outcome, Parents, PrimitiveSet, Search, SearchConfig, StopReason, run};
+use sr_expr::{Columns, Expr, Op, Tree};
+use sr_trace::{
+    Error, Generations, GenerationsBuilder, IndividualRecord, Recorder, TraceHeader, TraceReader, TraceWriter,
+    Trajectory, merge,
+};
 
 fn instance(id: &str) -> Arc<Instance> {
     let mut rng = Key::new(1, Purpose::Rows, 0).rng();
@@ -65,13 +68,13 @@ fn a_trajectory_records_what_the_search_did() {
     assert_eq!(trajectory.generations.len(), 30);
     assert_eq!((trajectory.stop, trajectory.evaluations), (StopReason::Generations(30), outcome.evaluations));
     let progression: Vec<(u32, Expr)> =
-        trajectory.best_progression().iter().map(|step| (step.generation, Expr::clone(&step.expr))).collect();
+        trajectory.best_progression().iter().map(|step| (step.generation, step.expr.to_owned())).collect();
     let expected: Vec<(u32, Expr)> = outcome.progression.iter().map(|s| (s.generation, s.expr.clone())).collect();
     assert!(expected.len() > 2, "a search that found nothing tests nothing");
     assert_eq!(progression, expected);
     // The engine gives each generation as the children of the one before; the edits lead there.
-    for pair in trajectory.generations.windows(2) {
-        for child in &pair[1].individuals {
+    for record in trajectory.generations.iter().skip(1) {
+        for child in record.individuals() {
             if let Some(edit) = &child.edit {
                 assert_eq!(child.parents.iter().next(), Some(edit.parent));
             }
@@ -102,7 +105,7 @@ fn forms_that_the_search_forgot_are_recorded_all_the_same() {
     assert!(distinct.len() > 4000, "{}", distinct.len());
     assert_eq!(trajectory.generations.len(), seen.len());
     for (recorded, seen) in trajectory.generations.iter().zip(&seen) {
-        let plain = recorded.individuals.iter().map(|i| (Expr::clone(&i.expr), i.mse, i.fitness, i.parents));
+        let plain = recorded.individuals().map(|i| (i.expr.to_owned(), i.mse, i.fitness, i.parents));
         assert_eq!(plain.collect::<Vec<_>>(), *seen, "generation {}", recorded.generation);
     }
 }
@@ -113,40 +116,44 @@ fn lineage_starts_from_the_true_winner() {
     let config = SearchConfig { elitism: 0, ..config(12) };
     let (trajectory, winner) = (1..100)
         .map(|seed| search("p", &config, seed).0)
-        .map(|t| (t.generations.last().expect("generations").best_index, t))
+        .map(|t| (t.generations.last().best_index, t))
         .find(|(winner, _)| *winner != 0)
         .map(|(winner, t)| (t, winner))
         .expect("a winner that is not in front");
     let lineage = trajectory.lineage();
     assert_eq!(lineage.last().expect("generations"), &[winner]);
-    for (generation, ancestors) in lineage.iter().enumerate().skip(1) {
-        let mut expected: Vec<u32> = ancestors
-            .iter()
-            .flat_map(|&index| trajectory.generations[generation].individuals[index as usize].parents.iter())
-            .collect();
+    for (generation, (ancestors, record)) in lineage.iter().zip(trajectory.generations.iter()).enumerate().skip(1) {
+        let mut expected: Vec<u32> =
+            ancestors.iter().flat_map(|&index| record.individual(index as usize).parents.iter()).collect();
         expected.sort_unstable();
         expected.dedup();
         assert_eq!(lineage[generation - 1], expected);
     }
 }
 
+/// The first individuals of a search's initial population, changed.
+fn generation(change: fn(&mut Vec<IndividualRecord<'_>>)) -> Generations {
+    let (trajectory, _) = search("p", &config(1), 1);
+    let mut individuals = trajectory.generations.first().individuals().take(4).collect();
+    change(&mut individuals);
+    let mut builder = GenerationsBuilder::new(0);
+    builder.push(individuals, 0, true).expect("a generation");
+    builder.build().expect("generations")
+}
+
 #[test]
 fn diversity_is_the_share_of_distinct_expressions() {
-    let mut generation = search("p", &config(1), 1).0.generations.remove(0);
-    generation.individuals.truncate(4);
-    generation.individuals[1].expr = generation.individuals[0].expr.clone();
-    assert_eq!(generation.diversity(), 0.75);
+    let generations = generation(|individuals| individuals[1].expr = individuals[0].expr);
+    assert_eq!(generations.first().diversity(), 0.75);
+    assert_eq!(generations.first().forms().collect::<Vec<_>>(), [0, 0, 1, 2]);
+    assert_eq!(generations.expressions().len(), 3);
 }
 
 #[test]
 fn the_state_hash_sees_expressions_and_order() {
-    let generation = search("p", &config(1), 1).0.generations.remove(0);
-    let mut swapped = generation.clone();
-    swapped.individuals.swap(0, 1);
-    assert_ne!(generation.state_hash(), swapped.state_hash());
-    swapped.individuals.swap(0, 1);
-    swapped.individuals[0].mse = 0.0;
-    assert_eq!(generation.state_hash(), swapped.state_hash());
+    let hash = |change| generation(change).first().state_hash();
+    assert_ne!(hash(|_| ()), hash(|individuals| individuals.swap(0, 1)));
+    assert_eq!(hash(|_| ()), hash(|individuals| individuals[0].mse = 0.0));
 }
 
 #[test]
@@ -169,8 +176,9 @@ fn a_continued_search_is_recorded_without_parents_it_does_not_have() {
     };
     assert!(sr_engine::Observer::on_generation(&mut recorder, &seen).is_continue());
     let trajectory = recorder.finish(&outcome);
-    assert_eq!(trajectory.generations[0].generation, 4);
-    assert!(trajectory.generations[0].individuals.iter().all(|i| i.parents.iter().next().is_none()));
+    let first = trajectory.generations.first();
+    assert_eq!(first.generation, 4);
+    assert!(first.individuals().all(|i| i.parents.iter().next().is_none()));
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("a.sr");
     write(&path, std::slice::from_ref(&trajectory));
@@ -330,10 +338,10 @@ fn files_of_version_1_stay_readable() {
     assert_eq!((&*trajectory.problem_id, trajectory.seed), ("problem_1", 7));
     assert_eq!(trajectory.stop, StopReason::Generations(4));
     assert_eq!(&trajectory.primitives, instance("p").primitives());
-    let texts = |exprs: Vec<&Arc<Expr>>| exprs.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let third = &trajectory.generations[2];
+    let texts = |exprs: Vec<&Tree>| exprs.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let third = trajectory.generation(2).expect("four generations");
     assert_eq!(
-        texts(third.individuals.iter().map(|i| &i.expr).collect()),
+        texts(third.individuals().map(|i| i.expr).collect()),
         ["(sin(x1) * sin(x0))", "sin(sin(sin(x1)))", "x0", "sin(x1)", "(x1 * sin(x0))", "(x0 * x0)"]
     );
     assert_eq!((third.best_index, third.improved), (4, true));
@@ -360,21 +368,22 @@ fn files_of_version_2_stay_readable() {
         text +=
             &format!("{} seed {}: {:?}, {}, {:?}\n", t.problem_id, t.seed, t.stop, t.evaluations.search, t.sampling);
         text += &format!("{names:?} {:?} {}\n", t.primitives.constants(), t.primitives.n_variables());
-        let line = |i: &IndividualRecord| {
+        let line = |i: IndividualRecord<'_>| {
             let IndividualRecord { expr, mse, fitness, origin, parents, edit, log_prob } = i;
+            let edit = edit.map(Edit::into_owned); // prints itself in another way
             format!("    {expr} {mse:e} {fitness:e} {origin:?} {parents:?} {edit:?} {log_prob:?}\n")
         };
-        for g in &t.generations {
+        for g in t.generations.iter() {
             text += &format!("  generation {}, best {}, improved {}\n", g.generation, g.best_index, g.improved);
-            text.extend(g.individuals.iter().map(line));
+            text.extend(g.individuals().map(line));
         }
         for set in &t.labels {
             text += &format!("  labels {} of {}, {:?}\n", set.mode, set.source, set.params);
             for state in &set.states {
                 text += &format!("  state {} {:x}\n", state.generation, state.state_hash);
-                for label in &state.children {
+                for label in state.children.iter() {
                     let gains = [label.gain_parent, label.gain_best, label.weight];
-                    text += &format!("    {gains:?}\n{}", line(&label.child));
+                    text += &format!("    {gains:?}\n{}", line(label.child));
                 }
             }
         }

@@ -87,7 +87,7 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     let config = SearchConfig { generations: args.generations, early_stop_mse: None, ..SearchConfig::basic() };
     write_trace(&set, &config, &trace)?;
     let trajectories: Vec<Trajectory> = TraceReader::open(&trace)?.collect::<Result<_, _>>()?;
-    let individuals: usize = trajectories.iter().flat_map(|t| &t.generations).map(|g| g.individuals.len()).sum();
+    let individuals: usize = trajectories.iter().map(|t| t.generations.n_individuals()).sum();
     let per_individual = |path: &Path| Ok::<_, anyhow::Error>(fs::metadata(path)?.len() as f64 / individuals as f64);
 
     let mut rows = Vec::new();
@@ -187,8 +187,8 @@ fn pickles(args: &Args, folder: &Path, trajectories: &[Trajectory]) -> anyhow::R
         .with_context(|| format!("starting {}", args.python.display()))?;
     let mut input = python.stdin.take().expect("a pipe");
     for trajectory in trajectories {
-        let generation = |g: &sr_trace::GenerationRecord| {
-            let all = || g.individuals.iter();
+        let generation = |g: sr_trace::GenerationRecord<'_>| {
+            let all = || g.individuals();
             json!({
                 "expressions": all().map(|i| i.expr.to_string()).collect::<Vec<_>>(),
                 "fitnesses": all().map(|i| i.fitness).collect::<Vec<_>>(),

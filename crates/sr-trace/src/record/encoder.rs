@@ -4,11 +4,11 @@
 use sr_engine::{EditRef, Evaluations, Origin, Parents, Population, PrimitiveSet, StopReason};
 use sr_expr::Tree;
 
-use super::{Change, Children, Given, Kind, Labels, Primitives, Record, Scores, in_field, in_range};
+use super::{Change, Children, Given, Kind, Labels, Primitives, Record, Scores, in_field, in_range, labelled_state};
 use crate::columns::{Bytes, push_number};
 use crate::forms::{FormError, FormTableBuilder, MAX_NODES};
 use crate::interner::Interner;
-use crate::{IndividualRecord, LabelSet, RecordError, Trajectory};
+use crate::{Generations, IndividualRecord, LabelSet, RecordError, Trajectory};
 
 /// Generations that there is room for from the start: growing from nothing took as long as writing.
 const ROOM: usize = 32;
@@ -49,9 +49,9 @@ impl<'a> View<'a> {
         View { parents: Parents::None, edit: None, ..self }
     }
 
-    fn of_record(individual: &'a IndividualRecord, form: u32) -> Self {
-        let &IndividualRecord { ref expr, mse, fitness, origin, parents, ref edit, log_prob } = individual;
-        View { tree: expr, form, mse, fitness, origin, parents, edit: edit.as_ref().map(EditRef::from), log_prob }
+    fn of_record(individual: &'a IndividualRecord<'a>, form: u32) -> Self {
+        let &IndividualRecord { expr: tree, mse, fitness, origin, parents, ref edit, log_prob } = individual;
+        View { tree, form, mse, fitness, origin, parents, edit: edit.as_ref().map(EditRef::from), log_prob }
     }
 }
 
@@ -221,29 +221,30 @@ impl Encoder {
         self.kinds.len() as u32 - 1
     }
 
-    fn labels<'a>(
+    fn labels(
         &mut self,
         set: &LabelSet,
-        state: impl Fn(u32) -> &'a [u32],
-        mut form: impl FnMut(&IndividualRecord) -> u32,
+        generations: &Generations,
+        mut form: impl FnMut(&Tree) -> u32,
     ) -> Result<Labels, RecordError> {
         let mut children = Children::default();
-        let (mut generations, mut sizes) = (Bytes::default(), Bytes::default());
+        let (mut numbers, mut sizes) = (Bytes::default(), Bytes::default());
         for labelled in &set.states {
-            push_number(&mut generations, labelled.generation);
+            push_number(&mut numbers, labelled.generation);
             push_number(&mut sizes, labelled.children.len() as u32);
-            for label in &labelled.children {
-                let view = View::of_record(&label.child, form(&label.child));
-                self.child(&view, state(labelled.generation), &mut children)?;
+            let before: Vec<u32> = labelled_state(generations, labelled.generation)?.forms().collect();
+            for label in labelled.children.iter() {
+                let view = View::of_record(&label.child, form(label.child.expr));
+                self.child(&view, &before, &mut children)?;
             }
         }
         children.finish();
-        let labels = || set.states.iter().flat_map(|state| &state.children);
+        let labels = || set.states.iter().flat_map(|state| state.children.iter());
         Ok(Labels {
             mode: set.mode.clone(),
             params: set.params,
             source: set.source.clone(),
-            generations,
+            generations: numbers,
             hashes: set.states.iter().map(|state| state.state_hash).collect(),
             sizes,
             children,
@@ -256,21 +257,20 @@ impl Encoder {
     /// The record of a trajectory that keeps the rules.
     pub(super) fn encode(trajectory: &Trajectory) -> Result<Record, RecordError> {
         let mut encoder = Encoder::default();
-        let mut forms = Interner::default();
-        let mut form = |individual: &IndividualRecord| forms.intern(individual.expr.nodes()).0;
-        let mut states = Vec::new(); // of every generation, the forms
-        for record in &trajectory.generations {
-            let individuals = &record.individuals;
-            let these: Vec<u32> = individuals.iter().map(&mut form).collect();
-            let views = individuals.iter().zip(&these).map(|(individual, &form)| View::of_record(individual, form));
+        let generations = &trajectory.generations;
+        for record in generations.iter() {
+            let individuals: Vec<IndividualRecord<'_>> = record.individuals().collect();
+            let views =
+                individuals.iter().zip(record.forms()).map(|(individual, form)| View::of_record(individual, form));
             encoder.generation(record.generation, views, record.best_index, record.improved)?;
-            states.push(these);
         }
-        let first = trajectory.generations[0].generation;
-        for set in &trajectory.labels {
-            let state = |generation: u32| &states[(generation - first) as usize][..];
-            let labels = encoder.labels(set, state, &mut form)?;
-            encoder.labels.push(labels);
+        if !trajectory.labels.is_empty() {
+            let mut forms = Interner::default();
+            generations.expressions().iter().for_each(|tree| _ = forms.intern(tree.nodes()));
+            for set in &trajectory.labels {
+                let labels = encoder.labels(set, generations, |tree| forms.intern(tree.nodes()).0)?;
+                encoder.labels.push(labels);
+            }
         }
         let Trajectory { problem_id, primitives, seed, stop, evaluations, sampling, .. } = trajectory;
         let record = encoder.finish(problem_id.clone(), primitives, *seed, *stop, *evaluations);
