@@ -43,8 +43,7 @@ fn encoding(c: &mut Criterion) {
 fn grammar(c: &mut Criterion) {
     let trajectory = crate::trace::trajectories(1).remove(0);
     let (primitives, constants) = (&trajectory.primitives, trajectory.primitives.constants());
-    let last = trajectory.generations.last().expect("a search has a generation");
-    let trees: Vec<&Tree> = last.individuals.iter().map(|i| &**i.expr).collect();
+    let trees: Vec<&Tree> = trajectory.generations.last().individuals().map(|individual| individual.expr).collect();
     let state = PromptState::new(0, primitives, trees.iter().map(|&tree| (tree, 1.0)));
     let columns = Columns::new(0, 1, vec![]);
     let (_, slots) = PromptWriter::default().write_with_slots(&state, &columns, &[]).expect("a prompt");
