@@ -7,7 +7,7 @@
 //! GPT-Neo weights of the `transformers` library can be read too ([`load_gpt_neo`]).
 //!
 //! ```
-//! use sr_model::{DecodeRequest, Decoder, DeviceKind, Model, ModelConfig, Prompt, open};
+//! use sr_model::{DecodeRequest, Decoder, DeviceKind, Free, Model, ModelConfig, Prompt, open};
 //!
 //! let device = open(DeviceKind::Cpu)?;
 //! let config = ModelConfig { d_model: 16, n_layers: 1, n_heads: 2, d_mlp: 32, points: None, ..ModelConfig::micro(8) };
