@@ -63,6 +63,17 @@ impl Pass {
         losses.map(|(label, x)| f64::from(label.weight) * f64::from(log_sum_exp(x) - x[label.label])).sum()
     }
 
+    /// The likeliest token at each label, the lower id among equals.
+    ///
+    /// # Panics
+    /// As [`loss`](Self::loss).
+    pub fn likeliest(&mut self, weights: &Weights, rows: &Rows) -> Vec<usize> {
+        self.forward(weights, rows, Until::End);
+        let (logits, _) = self.logits(weights, rows);
+        let likeliest = |x: &[f32]| (1..x.len()).fold(0, |best, id| if x[id] > x[best] { id } else { best });
+        logits.chunks_exact(weights.shape.vocabulary).map(likeliest).collect()
+    }
+
     /// Logits after every token, `[tokens, V]`.
     ///
     /// # Panics

@@ -41,6 +41,20 @@ impl CpuModel {
         Ok((pass.loss(&self.weights, &rows), weight))
     }
 
+    /// How many of the batch's labels are the likeliest tokens at their places, and how many there are.
+    ///
+    /// # Errors
+    /// As [`Model::loss`].
+    pub fn hits(&self, batch: &TrainBatch, pass: &mut Pass) -> Result<(usize, usize), Error> {
+        batch.check(self.model.config())?;
+        let embedded = batch.points.as_ref().and_then(|points| embed(&self.model, points));
+        let prefix = self.model.prefix(batch.points.as_ref());
+        let (rows, _) = rows(batch, self.model.config(), &prefix, embedded.as_deref().unwrap_or_default(), 1.0)?;
+        let likeliest = pass.likeliest(&self.weights, &rows);
+        let hits = rows.labels.iter().zip(likeliest).filter(|(label, likeliest)| label.label == *likeliest).count();
+        Ok((hits, rows.labels.len()))
+    }
+
     /// As [`loss`](Self::loss), and adds the gradients of the sum divided by `total` to `gradients`, which has
     /// [`n_weights`](Self::n_weights) entries. Those of the point embedder are given back.
     ///

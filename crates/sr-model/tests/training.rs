@@ -117,6 +117,10 @@ fn gradients_of_the_fast_path_equal_those_of_the_framework() {
             let (loss, weight, mut gradients) = fast.gradients(&batch, total, &mut Pass::default(), &mut flat).unwrap();
             assert!((weight - total).abs() < 1e-6 && (loss / total - f64::from(expected)).abs() < 1e-5);
             assert!((fast.loss(&batch, &mut Pass::default()).unwrap().0 - loss).abs() < 1e-4);
+            let likeliest: Vec<i32> = model.valid().forward(&batch).unwrap().argmax(2).try_into_vec_as().unwrap();
+            let labels = || batch.labels.iter().zip(&likeliest).filter(|(label, _)| **label >= 0);
+            let expected = (labels().filter(|(label, found)| label == found).count(), labels().count());
+            assert_eq!(fast.hits(&batch, &mut Pass::default()).unwrap(), expected);
             fast.register(&flat, &mut gradients);
             let mut collect = Collect(gradients, Vec::new());
             model.visit(&mut collect);

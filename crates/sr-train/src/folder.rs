@@ -145,7 +145,10 @@ impl RunFolder {
             Err(error) => return Err(error.into()),
         };
         let step = found.as_ref().map_or(0, |(_, meta)| meta.step);
-        Ok((Self::open(dir, config, step)?, found))
+        let folder = Self::open(dir, config, step)?;
+        // A run that was killed right after it had replaced `last` has left the state of the one before.
+        folder.remove_states_but(step)?;
+        Ok((folder, found))
     }
 
     pub(crate) fn best(&self) -> PathBuf {
@@ -182,20 +185,22 @@ impl RunFolder {
         average: Option<&Model>,
         meta: &Meta,
     ) -> Result<(), Error> {
-        let mut written = Vec::new();
-        let mut write = |path: PathBuf, bytes: Result<Bytes, RecordError>| {
-            write_aside(&path, &bytes.map_err(corrupt(&path))?)?;
-            written.push(path);
-            Ok::<_, Error>(())
-        };
+        let write =
+            |path: PathBuf, bytes: Result<Bytes, RecordError>| write_aside(&path, &bytes.map_err(corrupt(&path))?);
         write(self.state_path(OPTIMISER, meta.step), optimiser.into_bytes())?;
         if let Some(average) = average {
             write(self.state_path(AVERAGE, meta.step), average.clone().into_record().into_bytes())?;
         }
         checkpoint(model, meta).save(&self.last())?;
+        self.remove_states_but(meta.step)
+    }
+
+    /// Removes what belongs to no `last` any more.
+    fn remove_states_but(&self, step: u64) -> Result<(), Error> {
+        let kept = [OPTIMISER, AVERAGE].map(|kind| self.state_path(kind, step));
         for (name, path) in self.entries()? {
             let is_state = name.starts_with(OPTIMISER) || name.starts_with(AVERAGE);
-            if is_state && !written.contains(&path) {
+            if is_state && !kept.contains(&path) {
                 fs::remove_file(&path).map_err(Error::io(path))?;
             }
         }

@@ -117,6 +117,10 @@ fn a_killed_and_resumed_run_equals_an_undisturbed_one() {
         let trainer = resume(&killed, &config, &examples).expect("the rest");
         assert_eq!(trainer.step(), 4);
         fit(trainer, 10);
+        // As if killed right after `last` was replaced, before the states of the one before were removed.
+        fs::write(killed.join("optimiser-00000008.bpk"), "of before").expect("written");
+        fs::write(killed.join("average-00000008.bpk"), "of before").expect("written");
+        drop(resume(&killed, &config, &examples).expect("a run that is complete"));
 
         assert!(contents(&whole) == contents(&killed), "{more}");
         assert_eq!(metrics(&whole), metrics(&killed));
