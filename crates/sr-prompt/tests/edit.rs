@@ -1,6 +1,8 @@
 //! Properties of the language of edits.
 
 mod common;
+#[path = "common/listed.rs"]
+mod listed;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -36,7 +38,7 @@ fn slots<'a>(population: &'a [Expr], primitives: &'a PrimitiveSet, order: Popula
 
 /// Some trees are larger than there are positions, some populations than there are slots, and some forms stand twice.
 fn population() -> impl Strategy<Value = Vec<Expr>> {
-    let tree = prop_oneof![6 => expr(4, 20), 1 => expr(4, 150)].prop_map(|tree| common::listed(&tree, &CONSTANTS));
+    let tree = prop_oneof![6 => expr(4, 20), 1 => expr(4, 150)].prop_map(|tree| listed::listed(&tree, &CONSTANTS));
     prop::collection::vec(tree, 1..50).prop_map(|mut trees| {
         trees.push(trees[0].clone());
         trees
@@ -113,7 +115,7 @@ proptest! {
         order in order(),
         edits in prop::collection::vec((any::<Index>(), any::<Index>(), prop_oneof![
             (any::<Index>(), any::<Index>()).prop_map(|(donor, node)| Put::Donor(donor, node)),
-            expr(4, 15).prop_map(|tree| Put::Written(common::listed(&tree, &CONSTANTS))),
+            expr(4, 15).prop_map(|tree| Put::Written(listed::listed(&tree, &CONSTANTS))),
             Just(Put::Itself),
         ]), 1..10),
         rules in rules(),

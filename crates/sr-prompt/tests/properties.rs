@@ -1,11 +1,12 @@
 //! Properties of the model's text.
 
-mod common;
+#[path = "common/listed.rs"]
+mod listed;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use common::listed;
+use listed::listed;
 use proptest::prelude::*;
 use sr_engine::{Expert, Generation, Instance, PrimitiveSet, Search, SearchConfig, State, run};
 use sr_expr::testing::expr;

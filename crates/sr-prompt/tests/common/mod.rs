@@ -1,11 +1,9 @@
 //! What properties of grammars and edits share.
 
-#![allow(dead_code)] // not every test file needs all of it
-
 use proptest::prelude::*;
 use sr_engine::PrimitiveSet;
 use sr_engine::random::Rng;
-use sr_expr::{Expr, Node, Op, Tree};
+use sr_expr::{Node, Op, Tree};
 use sr_prompt::{FreeConstants, Grammar, GrammarLimits, Rules, Token, VOCABULARY_CAPACITY, to_text};
 
 const TRIGONOMETRY: [Op; 6] = [Op::Sin, Op::Cos, Op::Tan, Op::Asin, Op::Acos, Op::Atan];
@@ -100,17 +98,4 @@ pub(crate) fn rules() -> impl Strategy<Value = Rules> {
             no_constant_operators,
         },
     )
-}
-
-/// With every constant replaced by a listed one.
-pub(crate) fn listed(tree: &Expr, constants: &[f64]) -> Expr {
-    let mut next = 0;
-    let node = |node: &Node| match node {
-        Node::Const(_) => {
-            next += 1;
-            Node::Const(constants[next % constants.len()])
-        }
-        &other => other,
-    };
-    Expr::new(tree.nodes().iter().map(node).collect()).expect("the shape is the same")
 }
