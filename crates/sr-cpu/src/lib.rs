@@ -47,7 +47,6 @@ mod shape;
 mod weights;
 
 pub use decode::{Next, PromptCache, Siblings};
-pub use level::Level;
 pub use math::log_sum_exp;
 pub use pass::Pass;
 pub use rows::{Label, Row, Rows, Run};

@@ -8,7 +8,7 @@
 //! The scheme is that of Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), without their
 //! packing of A, except for a transposed A, whose steps would each touch another page.
 
-use crate::Level;
+use sr_expr::Level;
 
 /// Most rows of a tile, for any level.
 const MAX_ROWS: usize = 12;

@@ -2,7 +2,7 @@
 //! framework. The point embedder stays with the framework: its few products are a hundredth of the work, and its
 //! gradient continues from the one that comes back at the embedded points.
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use sr_cpu::{Label, Pass, Row, Rows, Run, Shape, Transposes, Weights};
@@ -15,6 +15,8 @@ pub struct CpuModel {
     model: Model,
     weights: Weights,
     transposes: Transposes,
+    /// The parameters that `weights` are, in their order.
+    ids: Vec<ParamId>,
 }
 
 /// The module that is not part of the snapshot's weights.
@@ -24,9 +26,9 @@ impl CpuModel {
     /// The snapshot, if the model is on a CPU and in single precision. The model may be in training.
     pub fn new(model: &Model) -> Option<Self> {
         let model = model.valid();
-        let weights = weights(&model)?;
+        let (weights, ids) = weights(&model)?;
         let transposes = weights.transposes();
-        Some(CpuModel { model, weights, transposes })
+        Some(CpuModel { model, weights, transposes, ids })
     }
 
     /// The weighted sum of the losses of the batch's labels, in nats, and the sum of their weights.
@@ -92,12 +94,13 @@ impl CpuModel {
 
     /// Adds what [`gradients`](Self::gradients) summed up to gradients by parameter.
     pub fn register(&self, gradients: &[f32], into: &mut GradientsParams) {
-        self.model.visit(&mut Register { walk: Walk::default(), rest: gradients, into, device: &self.model.device() });
+        let device = &self.model.device();
+        self.model.visit(&mut Register { ids: &self.ids, rest: gradients, into, device });
     }
 }
 
-/// A CPU model's weights; `None` on another device, or where `sr-cpu` lacks something that the model has.
-pub(crate) fn weights(model: &Model) -> Option<Weights> {
+/// A CPU model's weights, and which parameters they are; `None` on another device, or where `sr-cpu` lacks something that the model has.
+pub(crate) fn weights(model: &Model) -> Option<(Weights, Vec<ParamId>)> {
     let config = model.config();
     if model.device() != Device::flex() || model.precision() != Precision::F32 || config.local_window().is_some() {
         return None;
@@ -117,9 +120,9 @@ pub(crate) fn weights(model: &Model) -> Option<Weights> {
         },
         epsilon: config.layer_norm_eps as f32,
     };
-    let mut collect = Collect { walk: Walk::default(), values: Vec::with_capacity(shape.n_weights()) };
+    let mut collect = Collect::default();
     model.visit(&mut collect);
-    Some(Weights::new(shape, collect.values))
+    Some((Weights::new(shape, collect.values), collect.ids))
 }
 
 /// The embedded points of a model without a graph, `[B, N, C]`; `None` if it has no embedder.
@@ -207,59 +210,43 @@ fn pad(gradients: &[f32], prefix: &[bool], width: usize) -> Vec<f32> {
     padded
 }
 
-/// Where a visitor is; whether it is in the point embedder.
-#[derive(Default)]
-struct Walk {
-    path: Vec<String>,
-}
-
-impl Walk {
-    fn is_outside(&self) -> bool {
-        !self.path.iter().any(|name| name == POINT_EMBEDDER)
-    }
-}
-
 /// Collects weights in the order of the module's fields, which is that of [`Shape::n_weights`].
+#[derive(Default)]
 struct Collect {
-    walk: Walk,
+    /// Where it is.
+    path: Vec<String>,
     values: Vec<f32>,
+    ids: Vec<ParamId>,
 }
 
 impl ModuleVisitor for Collect {
     fn enter_module(&mut self, name: &str, _: &str) {
-        self.walk.path.push(name.to_owned());
+        self.path.push(name.to_owned());
     }
 
     fn exit_module(&mut self, _: &str, _: &str) {
-        self.walk.path.pop();
+        self.path.pop();
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.walk.is_outside() {
+        if !self.path.iter().any(|name| name == POINT_EMBEDDER) {
             self.values.extend(floats(param.val()));
+            self.ids.push(param.id);
         }
     }
 }
 
 /// Gives gradients out in the same order.
 struct Register<'a> {
-    walk: Walk,
+    ids: &'a [ParamId],
     rest: &'a [f32],
     into: &'a mut GradientsParams,
     device: &'a Device,
 }
 
 impl ModuleVisitor for Register<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.walk.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.walk.path.pop();
-    }
-
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.walk.is_outside() {
+        if self.ids.contains(&param.id) {
             let shape = param.val().dims();
             let (values, rest) = self.rest.split_at(shape.iter().product());
             self.rest = rest;

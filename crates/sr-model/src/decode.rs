@@ -231,7 +231,7 @@ impl Decoder {
     /// Takes a snapshot of the model, which may be in training.
     pub fn new(model: &Model) -> Self {
         let decoder = Decoder::reference(model);
-        let cpu = cpu::weights(&decoder.model).map(Arc::new);
+        let cpu = cpu::weights(&decoder.model).map(|(weights, _)| Arc::new(weights));
         Decoder { cpu, ..decoder }
     }
 
