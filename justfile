@@ -47,7 +47,7 @@ _loop dir count generations config train_flags learner_problems learner_generati
     {{bin}}/sr-evaluate --suite harder --methods expert,cloned=neural:{{dir}}/model-bc/best,dagger=neural:{{dir}}/model-dagger/best --generations {{eval_generations}} --extra-generations 0 --max-child-size 31 --seeds {{seeds}} --seed 1 --out {{dir}}/evaluation.json
     @echo "files: {{dir}}  (sr-inspect opens each of them: just inspect FILE)"
 
-# Every mode with every point embedder: trained for a minute each on what `just demo` made, and let loose on problems
+# Every mode with every point embedder, a minute of training each on what `just demo` made, and searches with those that search
 [group('loop')]
 demo-modes: build
     [ -f runs/demo/expert.sr ] || just demo
@@ -61,7 +61,7 @@ _mode mode points:
     sed -e 's/^mode = .*/mode = "{{mode}}"/' -e 's/^n_points = .*/points = "{{points}}"/' configs/demo.toml > runs/demo-modes/{{mode}}-{{points}}.toml
     [ -d runs/demo-modes/corpus-{{mode}} ] || {{bin}}/sr-convert --mode {{mode}} --seed 1 --out runs/demo-modes/corpus-{{mode}} {{ if mode == "direct" { "--problems runs/demo/problems.sr" } else { "--traces runs/demo/expert.sr" } }}
     {{bin}}/sr-train --config runs/demo-modes/{{mode}}-{{points}}.toml --train runs/demo-modes/corpus-{{mode}}/train.sr --val runs/demo-modes/corpus-{{mode}}/val.sr --problems runs/demo/problems.sr --max-minutes 1 --seed 1 --out runs/demo-modes/{{mode}}-{{points}}
-    {{ if mode == "direct" { "true" } else { bin + "/sr-search --problems runs/demo/problems.sr --policy neural --mode " + mode + " --checkpoint runs/demo-modes/" + mode + "-" + points + "/best --max-problems 40 --generations 20 --max-child-size 31 --seed 2 --out runs/demo-modes/" + mode + "-" + points + "-trace.sr" } }}
+    [ {{mode}} = direct ] || {{bin}}/sr-search --problems runs/demo/problems.sr --policy neural --mode {{mode}} --checkpoint runs/demo-modes/{{mode}}-{{points}}/best --max-problems 40 --generations 20 --max-child-size 31 --seed 2 --out runs/demo-modes/{{mode}}-{{points}}-trace.sr
 
 # Show a problem set, trace, corpus or checkpoint
 [group('loop')]
