@@ -74,6 +74,8 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
 
     if config.training.precision == Precision::Bf16 && device != DeviceKind::Cuda {
         tracing::warn!("precision bf16 is slower than f32 on device {device}; it is for cuda");
+    } else if config.training.gradient_checkpointing && device == DeviceKind::Cpu {
+        tracing::warn!("gradient_checkpointing changes nothing on device {device}, which keeps few activations anyway");
     }
 
     let (examples, context) = load(&args.train, &args.problems, config.mode, &config.model, Split::Training)?;

@@ -153,6 +153,7 @@ pub struct Training {
     /// Number format of matrix products.
     pub precision: Precision,
     /// Whether cheap activations are computed again in the backward pass instead of kept: less memory, more time.
+    /// Without effect in single precision on a CPU, which keeps few of them anyway.
     pub gradient_checkpointing: bool,
     /// Updates between validations.
     pub eval_every: u64,
