@@ -223,6 +223,12 @@ bench-learner *flags:
     cargo build --release --locked -p benches
     {{bin}}/bench-learner {{flags}}
 
+# Losses and gradients beside the CPU's, training and children a second on a GPU; needs NVRTC and the CUDA headers: just gpu-bench --name H200 --out benches/record/2026-01-31-h200-gpu
+[group('bench')]
+gpu-bench *flags:
+    CUDARC_CUDA_VERSION=${CUDARC_CUDA_VERSION:-13000} cargo build --release --locked -p benches --bin bench-gpu --features cuda
+    {{bin}}/bench-gpu {{flags}}
+
 # PyTorch and transformers for bench-learner, in runs/torch-venv: some gigabytes
 [group('bench')]
 torch-venv:

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use bench_peers::{Series, machine};
+use benches::learner::{CHILD_SIZE, instances, one_step_examples, rollout, settings, train, with_features};
 use clap::Parser;
 use comfy_table::{CellAlignment, Table, presets};
 use rayon::prelude::*;
@@ -16,12 +17,10 @@ use serde_json::{Value, json};
 use sr_cli::Exit;
 use sr_cpu::product::{Into, Left, Packed, product};
 use sr_engine::{Generation, Instance, Origin, Search, SearchConfig, run};
-use sr_expr::Op;
 use sr_model::{Decoder, DeviceKind, Model, ModelConfig, Population, Prompt, open};
-use sr_neural::{Data, InputWriter, Learner, Mode, Sampling, fittest};
-use sr_problems::{Generator, RandomParams};
-use sr_prompt::{Condition, Context as Telling, PromptState, Token, encode_target, infix};
-use sr_train::{Examples, Limits, Start, TrainConfig, Trainer};
+use sr_neural::{Learner, Mode, Sampling};
+use sr_prompt::{Condition, Context as Telling, Token, infix};
+use sr_train::Examples;
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -60,9 +59,6 @@ struct Row {
 
 /// Searches that advance together.
 const PROBLEMS: u32 = 8;
-const CHILDREN: u64 = 19;
-/// Most nodes of a child: with random weights children have some 12 tokens then.
-const CHILD_SIZE: usize = 25;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -97,13 +93,16 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
         if let Some(theirs) = peer(args, &["train"], &TUNED)? {
             add("torch train, allocator tuned", theirs);
         }
-        add("one-step", one_step_rate(args, &tiny, &instances)?);
+        add("one-step", one_step_rate(args, &instances)?);
         for (name, rate, config) in [
             ("children micro", "rate micro", &micro),
             ("children tiny", "rate tiny", &tiny),
             ("children micro, reference", "", &micro),
         ] {
-            let rollout = children_rate(args.seconds, config, &instances, name.ends_with("reference"))?;
+            let model = Model::new(config, 1, &open(DeviceKind::Cpu)?)?;
+            let decoder = if name.ends_with("reference") { Decoder::reference(&model) } else { Decoder::new(&model) };
+            let sampling = Sampling { max_child_size: CHILD_SIZE, ..Sampling::default() };
+            let rollout = rollout(args.seconds, 1, decoder, &instances, sampling)?;
             add(name, rollout.children_per_second);
             if !rate.is_empty() {
                 add(rate, rollout.flops_per_second);
@@ -194,16 +193,6 @@ fn peer(args: &Args, what: &[&str], environment: &[(&str, &str)]) -> anyhow::Res
     answer["per_second"].as_f64().context("per_second is a number").map(Some)
 }
 
-fn with_features(config: ModelConfig) -> ModelConfig {
-    ModelConfig { n_features: sr_prompt::FEATURES, ..config }
-}
-
-fn instances(count: u32, seed: u64) -> anyhow::Result<Vec<Arc<Instance>>> {
-    let params = RandomParams::arith(vec![Op::Add, Op::Sub, Op::Mul, Op::Div], vec![1.0], 0.5, seed);
-    let set = Generator::new(params)?.generate(count, || ())?;
-    set.problems.iter().map(|problem| Ok(Arc::new(problem.instance()?))).collect()
-}
-
 /// FLOP/s of products of 512 × 256 with 256 × 1024, a thread each.
 fn product_rate(seconds: f64) -> f64 {
     let (m, k, n) = (512, 256, 1024);
@@ -226,32 +215,10 @@ fn product_rate(seconds: f64) -> f64 {
     (2 * m * k * n) as f64 * counts.iter().sum::<u64>() as f64 / started.elapsed().as_secs_f64()
 }
 
-/// Settings of a run that is long enough to be measured.
-fn settings(model: &str, rows: usize) -> anyhow::Result<sr_train::RunConfig> {
-    let text = format!(
-        "mode = \"one-step\"\n[model]\n{model}\n[training]\nsteps = 100000\nrows_per_batch = {rows}\neval_batches = 1\n\
-         log_every = 100000\neval_every = 100000\nsave_every = 100000\n[tracking]\nkind = \"none\"\n"
-    );
-    Ok(TrainConfig::from_toml(&text)?.resolve(1))
-}
-
-/// Trains for some seconds; tokens and examples a second.
-fn train(args: &Args, config: sr_train::RunConfig, examples: &Examples) -> anyhow::Result<(f64, f64)> {
-    let folder = tempfile::tempdir()?;
-    let out = folder.path().join("run");
-    let mut trainer = Trainer::start(&out, config, "basic", &Start::Fresh, examples, examples, DeviceKind::Cpu)?;
-    // The first step warms the memory.
-    trainer.fit(Limits { max_steps: Some(1), ..Limits::default() }, &mut |_, _| {})?;
-    let limits = Limits { max_time: Some(std::time::Duration::from_secs_f64(args.seconds)), ..Limits::default() };
-    let summary = trainer.fit(limits, &mut |_, _| {})?;
-    ensure!(summary.val_loss.is_finite(), "the loss is a number");
-    Ok((summary.tokens_per_second, summary.examples_per_second))
-}
-
 /// Tokens/s of the model that PyTorch trains too: 4 × 256, 16 heads, vocabulary 128, rows of 512 tokens.
 fn train_rate(args: &Args) -> anyhow::Result<f64> {
     let model = "preset = \"tiny\"\nn_heads = 16\nn_points = 0\nn_positions = 512\nactivation = \"gelu_new\"";
-    let mut config = settings(model, 8)?;
+    let mut config = settings(model, "rows_per_batch = 8")?;
     (config.model.vocab_size, config.model.n_features) = (128, 0);
     let mut examples = Examples::new(&config.model);
     for row in 0..64 {
@@ -259,114 +226,14 @@ fn train_rate(args: &Args) -> anyhow::Result<f64> {
         let prompt = Prompt { tokens: vec![1], ..Prompt::default() };
         examples.push(&prompt, Token::Condition(Condition::All), [(&ids[..], 1.0)])?;
     }
-    Ok(train(args, config, &examples)?.0)
+    Ok(train(args.seconds, 1, config, &examples, DeviceKind::Cpu)?.0)
 }
 
-/// Examples/s on states of expert searches, 19 children each.
-fn one_step_rate(args: &Args, model: &ModelConfig, instances: &[Arc<Instance>]) -> anyhow::Result<f64> {
-    let config = settings("preset = \"tiny\"", 16)?;
-    ensure!(config.model == *model, "the preset is what is measured");
-    let inputs = InputWriter::new(model, Telling::Basic);
-    let mut examples = Examples::new(model);
-    for instance in instances {
-        let mut states: Vec<Vec<(sr_expr::Expr, f32, f32)>> = Vec::new();
-        let mut observer = |seen: &Generation<'_>| {
-            let individual = |m: sr_engine::Member<'_>| (m.tree.to_owned(), m.score.mse as f32, m.score.fitness as f32);
-            states.push(seen.population.iter().map(individual).collect());
-            std::ops::ControlFlow::Continue(())
-        };
-        let config = SearchConfig { generations: 41, early_stop_mse: None, ..SearchConfig::basic() };
-        let mut searches = [Search::new(instance.clone(), config.clone(), 1)?];
-        run(&mut searches, &mut sr_engine::Expert, std::slice::from_mut(&mut observer));
-        for (generation, pair) in (0..).zip(states.windows(2)) {
-            let population = || pair[0].iter();
-            let forms = population().map(|(expr, mse, _)| (&**expr, *mse));
-            let state = PromptState::new(generation, instance.primitives(), forms);
-            let data = Data { x: instance.x(), y: instance.y(), semantics: config.semantics };
-            let best = fittest(population().map(|(expr, _, fitness)| (&**expr, *fitness)));
-            let prompt = inputs.one_step(&state, data, best)?;
-            let children = pair[1][1..].iter();
-            let ids: Vec<Vec<i32>> = children
-                .map(|(expr, ..)| encode_target(expr, instance.primitives().constants()))
-                .collect::<Result<_, _>>()?;
-            let targets = ids.iter().map(|ids| (&ids[..], 1.0));
-            examples.push(&prompt, Token::Condition(Condition::All), targets)?;
-        }
-    }
-    Ok(train(args, config, &examples)?.1)
-}
-
-/// Searches with a learner, measured.
-struct Rollout {
-    children_per_second: f64,
-    /// Of products with weights: attention and everything else is left out.
-    flops_per_second: f64,
-    child_tokens: f64,
-    prompt_positions: f64,
-}
-
-fn children_rate(
-    seconds: f64,
-    config: &ModelConfig,
-    instances: &[Arc<Instance>],
-    is_reference: bool,
-) -> anyhow::Result<Rollout> {
-    let model = Model::new(config, 1, &open(DeviceKind::Cpu)?)?;
-    let decoder = if is_reference { Decoder::reference(&model) } else { Decoder::new(&model) };
-    let sampling = Sampling { max_child_size: CHILD_SIZE, ..Sampling::default() };
-    let mut learner = Learner::new(decoder, Mode::OneStep, Telling::Basic, sampling);
-    // States as they come up when the expert has searched for a while.
-    let search = SearchConfig { generations: 30, early_stop_mse: None, ..SearchConfig::basic() };
-    let warm = |instance: &Arc<Instance>| -> anyhow::Result<Vec<sr_expr::Expr>> {
-        let mut last = Vec::new();
-        let mut observer = |seen: &Generation<'_>| {
-            last = seen.population.iter().map(|member| member.tree.to_owned()).collect();
-            std::ops::ControlFlow::Continue(())
-        };
-        let mut searches = [Search::new(instance.clone(), search.clone(), 1)?];
-        run(&mut searches, &mut sr_engine::Expert, std::slice::from_mut(&mut observer));
-        Ok(last)
-    };
-    let populations: Vec<Vec<sr_expr::Expr>> = instances.iter().map(warm).collect::<Result<_, _>>()?;
-    let config = SearchConfig { generations: 32, ..search.clone() };
-    let mut children = 0;
-    let mut one_generation = |learner: &mut Learner| -> anyhow::Result<()> {
-        let resume = |(instance, population): (&Arc<Instance>, &Vec<sr_expr::Expr>)| {
-            let recorded =
-                sr_engine::Recorded { generation: 30, population: population.clone(), best: None, stagnation: 0 };
-            Search::resume_from(instance.clone(), config.clone(), 1, recorded)
-        };
-        let mut searches: Vec<Search> = instances.iter().zip(&populations).map(resume).collect::<Result<_, _>>()?;
-        let mut watch = vec![(); searches.len()];
-        run(&mut searches, learner, &mut watch);
-        ensure!(learner.error().is_none(), "the learner failed: {:?}", learner.error());
-        children += CHILDREN * searches.len() as u64;
-        Ok(())
-    };
-    one_generation(&mut learner)?;
-    let before = learner.written();
-    let started = Instant::now();
-    let mut generations = 0;
-    while generations == 0 || started.elapsed().as_secs_f64() < seconds {
-        one_generation(&mut learner)?;
-        generations += 1;
-    }
-    let elapsed = started.elapsed().as_secs_f64();
-    let after = learner.written();
-    let (read, written, texts) =
-        ((after.read - before.read) as f64, (after.tokens - before.tokens) as f64, (after.texts - before.texts) as f64);
-    let config = model.config();
-    let block = (4 * config.d_model * config.d_model + 2 * config.d_model * config.d_mlp) as f64;
-    let (layers, head) = (config.n_layers as f64, (config.d_model * config.vocab_size) as f64);
-    // Of a prompt's last block only keys and values are computed.
-    let last = (2 * config.d_model * config.d_model) as f64;
-    let flops = 2.0 * (read * (block * (layers - 1.0) + last) + written * (block * layers + head));
-    Ok(Rollout {
-        children_per_second: texts / elapsed,
-        flops_per_second: flops / elapsed,
-        child_tokens: written / texts,
-        prompt_positions: read / (f64::from(generations) * instances.len() as f64),
-    })
+/// Examples/s on states of expert searches.
+fn one_step_rate(args: &Args, instances: &[Arc<Instance>]) -> anyhow::Result<f64> {
+    let config = settings("preset = \"tiny\"", "rows_per_batch = 16")?;
+    let examples = one_step_examples(&config.model, instances)?;
+    Ok(train(args.seconds, 1, config, &examples, DeviceKind::Cpu)?.1)
 }
 
 /// What the original system shows its model at generation 30, a prompt a line.

@@ -96,9 +96,9 @@ pub struct SamplingArgs {
     /// Most nodes of a child
     #[arg(long, value_name = "N", default_value_t = 63)]
     pub max_child_size: usize,
-    /// Most positions in one model call; larger batches are split, with the same results
-    #[arg(long, value_name = "N", default_value_t = 32_768)]
-    pub max_batch_tokens: usize,
+    /// Most positions in one model call; larger batches are split, with the same results [default: 32768, on a GPU 524288]
+    #[arg(long, value_name = "N")]
+    pub max_batch_tokens: Option<usize>,
     /// Whether only legal expressions can be written; off leaves it to the model, and children that are none are replaced
     #[arg(long, value_enum, default_value = "on")]
     pub grammar: Switch,

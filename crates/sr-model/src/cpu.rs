@@ -7,6 +7,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use sr_cpu::{Label, Pass, Row, Rows, Run, Shape, Transposes, Weights};
 
+use crate::device::is_flex;
 use crate::{Activation, Error, Model, ModelConfig, PointBatch, Precision, PrefixAttention, TrainBatch};
 
 /// A snapshot of a model's weights for passes on a CPU.
@@ -102,7 +103,7 @@ impl CpuModel {
 /// A CPU model's weights, and which parameters they are; `None` on another device, or where `sr-cpu` lacks something that the model has.
 pub(crate) fn weights(model: &Model) -> Option<(Weights, Vec<ParamId>)> {
     let config = model.config();
-    if model.device() != Device::flex() || model.precision() != Precision::F32 || config.local_window().is_some() {
+    if !is_flex(&model.device()) || model.precision() != Precision::F32 || config.local_window().is_some() {
         return None;
     }
     let shape = Shape {

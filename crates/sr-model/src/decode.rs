@@ -24,7 +24,7 @@ use crate::{
     batch::check_ids,
     cpu,
     mask::{Bias, HIDDEN},
-    sample::{Choice, Dead, Sampling},
+    sample::{Candidate, Choice, Dead, Sampling},
 };
 
 /// Prompts are padded to multiples of this many tokens.
@@ -33,6 +33,10 @@ const PROMPT_TILE: usize = 32;
 const SIBLING_TILE: usize = 4;
 /// The cache grows by this many steps at a time: a balance of copying it and attending to slots not yet written.
 const STEP_TILE: usize = 8;
+
+/// Positions held at once, unless the request says how many. On a GPU a `tiny` model keeps two gigabytes of them.
+const CPU_BATCH_TOKENS: usize = 1 << 15;
+const GPU_BATCH_TOKENS: usize = 1 << 19;
 
 /// What a state's children are conditioned on.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -120,7 +124,8 @@ pub struct DecodeRequest<'a> {
     /// Sample among the fewest likeliest tokens that hold this much probability, in (0, 1].
     pub top_p: Option<f64>,
     /// Memory bound: prompt and sibling positions held at once. Larger requests are split; the results stay the same.
-    pub max_batch_tokens: usize,
+    /// `None` for what suits the device.
+    pub max_batch_tokens: Option<usize>,
 }
 
 /// One child.
@@ -144,7 +149,7 @@ pub type Uniform<'a> = dyn Fn(usize, usize, usize) -> f64 + Sync + 'a;
 /// Which tokens may come next in the children of a state.
 pub trait Grammar: Sync {
     /// What it has to know of a child's tokens so far.
-    type Child: Clone + Send;
+    type Child: Clone + Send + Sync;
 
     /// A child of a state before its first token.
     fn start(&self, state: usize) -> Self::Child;
@@ -181,7 +186,7 @@ impl<'a> DecodeRequest<'a> {
             temperature: 1.0,
             top_k: None,
             top_p: None,
-            max_batch_tokens: 32_768,
+            max_batch_tokens: None,
         }
     }
 
@@ -239,8 +244,8 @@ impl Decoder {
     /// compared with.
     pub fn reference(model: &Model) -> Self {
         let model = model.valid();
-        let head = model.head().unsqueeze();
-        Decoder { model, head, cpu: None }
+        let head = model.narrow(model.head().unsqueeze());
+        Decoder { model: model.narrowed(), head, cpu: None }
     }
 
     /// The snapshot.
@@ -274,6 +279,11 @@ impl Decoder {
         Ok(children.into_iter().map(|state| state.into_iter().map(|child| child.sample).collect()).collect())
     }
 
+    fn max_batch_tokens(&self, request: &DecodeRequest<'_>) -> usize {
+        let default = if self.model.is_for_gpu() { GPU_BATCH_TOKENS } else { CPU_BATCH_TOKENS };
+        request.max_batch_tokens.unwrap_or(default)
+    }
+
     fn decode_in_waves<G: Grammar>(
         &self,
         sampler: &Sampler<'_, G>,
@@ -286,15 +296,21 @@ impl Decoder {
                 shapes.entry(Shape::of(prompt, siblings)).or_default().push(state);
             }
         }
+        if self.model.is_for_gpu() {
+            shapes = Shape::merge(shapes);
+        }
         for (shape, states) in shapes {
             let prefix =
                 if shape.has_points { self.model.config().points.as_ref().map_or(0, |p| p.n_prefix()) } else { 0 };
             let per_state = prefix + shape.prompt + shape.siblings * request.max_new_tokens.next_multiple_of(STEP_TILE);
-            for states in states.chunks((request.max_batch_tokens / per_state).max(1)) {
+            for states in states.chunks((self.max_batch_tokens(request) / per_state).max(1)) {
                 let mut wave = Wave::prefill(self, request, shape, states)?;
+                let of_wave = children.iter_mut().enumerate().filter(|(state, _)| states.binary_search(state).is_ok());
+                let mut rows: Vec<Lanes<'_, G>> =
+                    of_wave.map(|(_, siblings)| siblings.iter_mut().enumerate().collect()).collect();
                 for step in 0..request.max_new_tokens {
                     let logits = wave.advance(step)?;
-                    if !wave.sample(step, &logits, sampler, children)? {
+                    if !wave.sample(step, logits, sampler, &mut rows)? {
                         break;
                     }
                 }
@@ -319,7 +335,7 @@ impl Decoder {
         while first < children.len() {
             let mut end = first + 1;
             let mut held = positions(first);
-            while end < children.len() && held + positions(end) <= request.max_batch_tokens {
+            while end < children.len() && held + positions(end) <= self.max_batch_tokens(request) {
                 held += positions(end);
                 end += 1;
             }
@@ -378,7 +394,7 @@ struct Growing<G: Grammar> {
 #[derive(Default)]
 struct Scratch {
     allowed: Vec<bool>,
-    candidates: Vec<(usize, f64)>,
+    candidates: Vec<Candidate>,
 }
 
 impl<G: Grammar> Sampler<'_, G> {
@@ -393,23 +409,25 @@ impl<G: Grammar> Sampler<'_, G> {
         }
     }
 
-    /// Chooses a child's next token; false once it is finished.
+    /// What may come next in a child, one entry per token of the vocabulary.
+    fn mask(&self, child: &Growing<G>, allowed: &mut [bool]) {
+        allowed.fill(true);
+        self.grammar.mask(child.state, &child.grammar, allowed);
+    }
+
+    /// Chooses a child's next token among the candidates, see [`Sampling::choose`].
     fn choose(
         &self,
         child: &mut Growing<G>,
         step: usize,
-        logits: &[f32],
-        scratch: &mut Scratch,
-    ) -> Result<bool, Error> {
+        candidates: &mut Vec<Candidate>,
+        log_total_of_all: Option<f64>,
+    ) -> Result<(), Error> {
         let DecodeRequest { temperature, top_k, top_p, eos, .. } = *self.request;
         let Growing { state, sibling, .. } = *child;
-        let Scratch { allowed, candidates } = scratch;
-        allowed.clear();
-        allowed.resize(logits.len(), true);
-        self.grammar.mask(state, &child.grammar, allowed);
         let uniform = (self.uniform)(state, sibling, step);
         let Choice { token, log_prob, log_legal } = Sampling { temperature, top_k, top_p }
-            .choose(logits, allowed, uniform, candidates)
+            .choose(candidates, log_total_of_all, uniform)
             .map_err(|dead| match dead {
                 Dead::NoLegalToken => Error::NoLegalToken { state, sibling, step },
                 Dead::NotFinite => Error::NotFinite { state, sibling, step },
@@ -420,12 +438,12 @@ impl<G: Grammar> Sampler<'_, G> {
         child.next = token;
         if token == eos {
             child.sample.finished = true;
-            return Ok(false);
+            return Ok(());
         }
         child.sample.tokens.push(token);
         self.grammar.advance(state, &mut child.grammar, token);
         child.feature = (self.request.feature)(&child.sample.tokens);
-        Ok(true)
+        Ok(())
     }
 
     /// Writes children to their ends on this thread.
@@ -446,7 +464,14 @@ impl<G: Grammar> Sampler<'_, G> {
             }));
             let logits = siblings.advance(&next);
             for (child, logits) in live.iter_mut().zip(logits.chunks_exact(vocabulary)) {
-                self.choose(child, step, logits, &mut scratch)?;
+                let Scratch { allowed, candidates } = &mut scratch;
+                allowed.resize(vocabulary, true);
+                self.mask(child, allowed);
+                candidates.clear();
+                candidates.extend((0..vocabulary).filter(|&id| allowed[id]).map(|id| Candidate::new(id, logits[id])));
+                let is_free = candidates.len() == vocabulary;
+                let log_total_of_all = (!is_free).then(|| f64::from(sr_cpu::log_sum_exp(logits)));
+                self.choose(child, step, candidates, log_total_of_all)?;
             }
             siblings.retain(|row| !live[row].sample.finished);
             live.retain(|child| !child.sample.finished);
@@ -476,7 +501,23 @@ impl Shape {
             has_points: prompt.points.is_some(),
         }
     }
+
+    /// States with points in one shape and those without in another: a GPU rather computes padding than a wave more.
+    fn merge(shapes: BTreeMap<Shape, Vec<usize>>) -> BTreeMap<Shape, Vec<usize>> {
+        let mut merged: BTreeMap<bool, (Shape, Vec<usize>)> = BTreeMap::new();
+        for (shape, states) in shapes {
+            let (largest, all) = merged.entry(shape.has_points).or_insert((shape, Vec::new()));
+            largest.prompt = largest.prompt.max(shape.prompt);
+            largest.siblings = largest.siblings.max(shape.siblings);
+            all.extend(states);
+        }
+        merged.values_mut().for_each(|(_, states)| states.sort_unstable());
+        merged.into_values().collect()
+    }
 }
+
+/// The unfinished children of a state and which of its `K` lanes in a [`Wave`] each has.
+type Lanes<'c, G> = Vec<(usize, &'c mut Growing<G>)>;
 
 /// States of one shape that are decoded together. Dimensions: `S` live states, `K` siblings, `P` prompt keys (points
 /// and padding included).
@@ -493,7 +534,9 @@ struct Wave<'a> {
     prefix: usize,
     /// Keys and values of each block, `[S, H, P + K·steps, C/H]`: the prompt, then for each step its K siblings.
     caches: Vec<(Tensor<4>, Tensor<4>)>,
-    /// `[S, 1, K, P + K·steps]`.
+    /// Steps that the caches have room for.
+    room: usize,
+    /// Of the prompts, `[S, 1, 1, P]`.
     bias: Tensor<4>,
     /// `[S, K]`: the token each sibling reads next.
     last: Vec<i32>,
@@ -535,7 +578,7 @@ impl<'a> Wave<'a> {
                 let context = model.attend(q, k.clone(), v.clone(), bias.of(model.config().attention(i)));
                 x = block.finish(model, x, context);
             }
-            caches.push((k, v));
+            caches.push((model.narrow(k), model.narrow(v)));
         }
 
         let prefix = model.prefix(points.as_ref());
@@ -548,8 +591,7 @@ impl<'a> Wave<'a> {
                 segments[row * t..(row + 1) * t].iter().map(|&segment| if segment == 0 { 0.0 } else { HIDDEN }),
             );
         }
-        let bias =
-            Tensor::<4>::from_data(TensorData::new(visible, [s, 1, 1, prompt_keys]), &model.device()).repeat_dim(2, k);
+        let bias = Tensor::<4>::from_data(TensorData::new(visible, [s, 1, 1, prompt_keys]), &model.device());
         Ok(Self {
             decoder,
             request,
@@ -558,14 +600,15 @@ impl<'a> Wave<'a> {
             prompt_keys,
             prefix: n,
             caches,
-            bias,
+            room: 0,
+            bias: model.narrow(bias),
             last: vec![request.start_token; s * k],
             features: vec![(request.feature)(&[]); s * k],
         })
     }
 
-    /// Feeds the last tokens and gives the next logits, `[S, K, vocab_size]`.
-    fn advance(&mut self, step: usize) -> Result<Vec<f32>, Error> {
+    /// Feeds the last tokens and gives the next logits, `[S, K, vocab_size]`. A GPU may still be computing them.
+    fn advance(&mut self, step: usize) -> Result<Tensor<3>, Error> {
         if step.is_multiple_of(STEP_TILE) {
             self.grow();
         }
@@ -581,14 +624,13 @@ impl<'a> Wave<'a> {
         let mut x = model.embed_tokens(self.last.clone(), positions.collect(), self.features.clone(), [s, k]);
 
         let slots = self.prompt_keys + step * k..self.prompt_keys + (step + 1) * k;
-        let own: Vec<f32> = (0..k * k).map(|cell| if cell / k == cell % k { 0.0 } else { HIDDEN }).collect();
-        let own = Tensor::<4>::from_data(TensorData::new(own, [1, 1, k, k]), &model.device()).expand([s, 1, k, k]);
-        self.bias.inplace(|bias| bias.slice_assign([0..s, 0..1, 0..k, slots.clone()], own));
-
-        let local = model.config().local_window().map(|window| self.bias.clone() + self.outside(window, step));
-        let bias = Bias { global: self.bias.clone(), local };
+        let global = self.bias(step);
+        let local =
+            model.config().local_window().map(|window| global.clone() + model.narrow(self.outside(window, step)));
+        let bias = Bias { global, local };
         for (i, (block, (keys, values))) in model.blocks().iter().zip(&mut self.caches).enumerate() {
             let (q, key, value) = block.heads(model, x.clone());
+            let (key, value) = (model.narrow(key), model.narrow(value));
             let [_, h, _, d] = key.dims();
             // In place as long as nobody else holds the cache, which is why it is cloned for the attention only.
             keys.inplace(|keys| keys.slice_assign([0..s, 0..h, slots.clone(), 0..d], key));
@@ -596,14 +638,26 @@ impl<'a> Wave<'a> {
             let context = model.attend(q, keys.clone(), values.clone(), bias.of(model.config().attention(i)));
             x = block.finish(model, x, context);
         }
-        let logits = model.product(model.final_norm(x), self.decoder.head.clone());
-        logits.try_into_vec_as::<f32>().map_err(|error| Error::Read(error.to_string()))
+        Ok(model.product(model.final_norm(x), self.decoder.head.clone()))
+    }
+
+    /// What each sibling sees at `step`, `[S, 1, K, P + K·steps]`: the prompt, and its own tokens so far.
+    fn bias(&self, step: usize) -> Tensor<4> {
+        let (s, k, p) = (self.states.len(), self.siblings, self.prompt_keys);
+        let width = k * self.room;
+        let mut own = vec![HIDDEN; k * width];
+        for (sibling, row) in own.chunks_exact_mut(width).enumerate() {
+            row.iter_mut().skip(sibling).step_by(k).take(step + 1).for_each(|cell| *cell = 0.0);
+        }
+        let model = &self.decoder.model;
+        let own = model.narrow(Tensor::<4>::from_data(TensorData::new(own, [1, 1, k, width]), &model.device()));
+        Tensor::cat(vec![self.bias.clone().expand([s, 1, k, p]), own.expand([s, 1, k, width])], 3)
     }
 
     /// Hides the keys that local attention cannot see at `step`, `[S, 1, 1, P + K·steps]`: all siblings of a state stand at
     /// one position, and each slot of the cache has one too.
     fn outside(&self, window: usize, step: usize) -> Tensor<4> {
-        let (s, keys) = (self.states.len(), self.bias.dims()[3]);
+        let (s, keys) = (self.states.len(), self.prompt_keys + self.siblings * self.room);
         let mut hidden = vec![0.0; s * keys];
         for (row, &state) in hidden.chunks_mut(keys).zip(&self.states) {
             let (prompt, children) = row.split_at_mut(self.prompt_keys);
@@ -618,64 +672,132 @@ impl<'a> Wave<'a> {
 
     /// Adds room for [`STEP_TILE`] more steps.
     fn grow(&mut self) {
-        let device = self.decoder.model.device();
+        let model = &self.decoder.model;
         let (s, k) = (self.states.len(), self.siblings);
-        let room = k * STEP_TILE;
         for cache in self.caches.iter_mut().flat_map(|(keys, values)| [keys, values]) {
             cache.inplace(|cache| {
                 let [_, h, _, d] = cache.dims();
-                Tensor::cat(vec![cache, Tensor::zeros([s, h, room, d], &device)], 2)
+                let empty = model.narrow(Tensor::zeros([s, h, k * STEP_TILE, d], &model.device()));
+                Tensor::cat(vec![cache, empty], 2)
             });
         }
-        self.bias.inplace(|bias| Tensor::cat(vec![bias, Tensor::full([s, 1, k, room], HIDDEN, &device)], 3));
+        self.room += STEP_TILE;
     }
 
-    /// Chooses the next tokens from `logits`. False when every sibling of every state is done.
+    /// Chooses the next tokens of `rows`, the unfinished children of each live state, from `logits`. False when all are
+    /// done.
     fn sample<G: Grammar>(
         &mut self,
         step: usize,
-        logits: &[f32],
+        logits: Tensor<3>,
         sampler: &Sampler<'_, G>,
-        children: &mut [Vec<Growing<G>>],
+        rows: &mut Vec<Lanes<'_, G>>,
     ) -> Result<bool, Error> {
-        let vocab = logits.len() / self.last.len();
-        let mut scratch = Scratch::default();
-        let mut live = Vec::new();
-        for (row, &state) in self.states.iter().enumerate() {
-            let mut unfinished = false;
-            for (sibling, child) in children[state].iter_mut().enumerate().filter(|(_, child)| !child.sample.finished) {
-                let cell = row * self.siblings + sibling;
-                unfinished |= sampler.choose(child, step, &logits[cell * vocab..(cell + 1) * vocab], &mut scratch)?;
-                (self.last[cell], self.features[cell]) = (child.next, child.feature);
-            }
-            if unfinished {
-                live.push(row);
+        let (vocabulary, k) = (logits.dims()[2], self.siblings);
+        let cells = rows.iter_mut().enumerate();
+        let mut writing: Vec<(usize, &mut Growing<G>)> = cells
+            .flat_map(|(row, lanes)| lanes.iter_mut().map(move |(lane, child)| (row * k + *lane, &mut **child)))
+            .collect();
+        // What may come next follows from what is written: found while the device computes the logits, of which only
+        // those are read.
+        let mut allowed = vec![true; writing.len() * vocabulary];
+        allowed.par_chunks_mut(vocabulary).zip(&writing).for_each(|(row, (_, child))| sampler.mask(child, row));
+        let any = |mut any: Vec<bool>, row: &[bool]| {
+            any.iter_mut().zip(row).for_each(|(any, allowed)| *any |= allowed);
+            any
+        };
+        let none = || vec![false; vocabulary];
+        let read = allowed.par_chunks(vocabulary).fold(none, any).reduce(none, |a, b| any(a, &b));
+        let read: Vec<usize> = (0..vocabulary).filter(|&id| read[id]).collect();
+        let is_free = read.len() == vocabulary;
+        let logits = if is_free { logits } else { some_and_total(logits, &read) };
+        let width = logits.dims()[2];
+        let logits = logits.try_into_vec_as::<f32>().map_err(|error| Error::Read(error.to_string()))?;
+
+        let allowed = allowed.par_chunks(vocabulary);
+        writing.par_iter_mut().zip(allowed).try_for_each_init(Vec::new, |candidates, ((cell, child), allowed)| {
+            let logits = &logits[*cell * width..][..width];
+            let of_read = read.iter().zip(logits).filter(|(id, _)| allowed[**id]);
+            candidates.clear();
+            candidates.extend(of_read.map(|(&id, &logit)| Candidate::new(id, logit)));
+            let log_total_of_all = (candidates.len() < vocabulary).then(|| match is_free {
+                true => f64::from(sr_cpu::log_sum_exp(logits)),
+                false => f64::from(logits[read.len()]),
+            });
+            sampler.choose(child, step, candidates, log_total_of_all)
+        })?;
+        for (cell, child) in writing {
+            (self.last[cell], self.features[cell]) = (child.next, child.feature);
+        }
+        rows.iter_mut().for_each(|lanes| lanes.retain(|(_, child)| !child.sample.finished));
+        let live = rows.iter().filter(|lanes| !lanes.is_empty()).count();
+        let widest = rows.iter().map(Vec::len).max().unwrap_or(0);
+        // Copying the cache costs about a step, so drop what is finished only when that halves the work to come. Fewer
+        // lanes are another shape, and so other rounding, which only a GPU may have for what else is decoded.
+        let lanes = if self.decoder.model.is_for_gpu() { widest.next_multiple_of(SIBLING_TILE) } else { k };
+        if live > 0 && 2 * live * lanes <= rows.len() * k {
+            let kept: Vec<(usize, Vec<usize>)> = rows
+                .iter()
+                .enumerate()
+                .filter(|(_, of_row)| !of_row.is_empty())
+                .map(|(row, of_row)| {
+                    (row, if lanes < k { of_row.iter().map(|(lane, _)| *lane).collect() } else { (0..k).collect() })
+                })
+                .collect();
+            self.keep(&kept);
+            rows.retain(|lanes| !lanes.is_empty());
+            if lanes < k {
+                rows.iter_mut()
+                    .for_each(|of_row| of_row.iter_mut().enumerate().for_each(|(new, (lane, _))| *lane = new));
             }
         }
-        // Copying the cache costs about a step, so drop finished states only when that halves the work to come.
-        if 2 * live.len() <= self.states.len() && !live.is_empty() {
-            self.keep(&live);
-        }
-        Ok(!live.is_empty())
+        Ok(live > 0)
     }
 
-    /// Goes on with these rows only.
-    fn keep(&mut self, rows: &[usize]) {
+    /// Goes on with these lanes of these rows only, padded to an equal number of lanes.
+    fn keep(&mut self, kept: &[(usize, Vec<usize>)]) {
         let device = self.decoder.model.device();
-        let at = Tensor::<1, Int>::from_data(
-            TensorData::new(rows.iter().map(|&row| row as i32).collect(), [rows.len()]),
-            &device,
-        );
+        let (k, p, room) = (self.siblings, self.prompt_keys, self.room);
+        let lanes = kept.iter().map(|(_, lanes)| lanes.len()).max().unwrap_or(0).next_multiple_of(SIBLING_TILE).min(k);
+        // Lanes that are padding repeat one that is not.
+        let lane = |of_row: &[usize], i: usize| of_row[i.min(of_row.len() - 1)];
+        let ints = |values: Vec<i32>| {
+            let len = values.len();
+            Tensor::<1, Int>::from_data(TensorData::new(values, [len]), &device)
+        };
+        let slots_of = |(row, of_row): &(usize, Vec<usize>), slots_before: usize| -> Vec<i32> {
+            let own = (0..room).flat_map(|step| (0..lanes).map(move |i| p + step * k + lane(of_row, i)));
+            (0..p).chain(own).map(|slot| (row * slots_before + slot) as i32).collect()
+        };
+        let (s, n) = (kept.len(), p + lanes * room);
+        let [_, h, keys, d] = self.caches[0].0.dims();
+        let slots = ints(kept.iter().flat_map(|kept| slots_of(kept, h * keys)).collect());
+        let of_head = Tensor::<1, Int>::arange(0..h as i64, &device) * keys as i64;
+        let at = slots.reshape([s, 1, n]) + of_head.reshape([1, h, 1]);
+        let at = at.reshape([s * h * n]);
         for cache in self.caches.iter_mut().flat_map(|(keys, values)| [keys, values]) {
-            cache.inplace(|cache| cache.select(0, at.clone()));
+            cache.inplace(|cache| cache.reshape([-1, d as i64]).select(0, at.clone()).reshape([s, h, n, d]));
         }
-        self.bias.inplace(|bias| bias.select(0, at));
-        let k = self.siblings;
+        let rows = ints(kept.iter().map(|(row, _)| *row as i32).collect());
+        self.bias.inplace(|bias| bias.select(0, rows));
         for cells in [&mut self.last, &mut self.features] {
-            *cells = rows.iter().flat_map(|&row| &cells[row * k..(row + 1) * k]).copied().collect();
+            let of_kept = |(row, of_row): &(usize, Vec<usize>)| -> Vec<i32> {
+                (0..lanes).map(|i| cells[row * k + lane(of_row, i)]).collect()
+            };
+            *cells = kept.iter().flat_map(of_kept).collect();
         }
-        self.states = rows.iter().map(|&row| self.states[row]).collect();
+        self.states = kept.iter().map(|(row, _)| self.states[*row]).collect();
+        self.siblings = lanes;
     }
+}
+
+/// The logits `[S, K, V]` of some tokens, and behind them the logarithm of the sum of exp(logit) over all of them.
+fn some_and_total(logits: Tensor<3>, ids: &[usize]) -> Tensor<3> {
+    let at = TensorData::new(ids.iter().map(|&id| id as i32).collect(), [ids.len()]);
+    let some = logits.clone().select(2, Tensor::<1, Int>::from_data(at, &logits.device()));
+    let highest = logits.clone().max_dim(2);
+    let total = (logits - highest.clone()).exp().sum_dim(2).log() + highest;
+    Tensor::cat(vec![some, total], 2)
 }
 
 #[cfg(test)]
@@ -739,7 +861,7 @@ mod tests {
         let mut wave = Wave::prefill(&decoder, &request, Shape::of(&prompts[0], 5), &[0]).unwrap();
         let mut written: Vec<Vec<i32>> = vec![vec![1]; 5];
         for step in 0..11 {
-            let logits = wave.advance(step).unwrap();
+            let logits: Vec<f32> = wave.advance(step).unwrap().try_into_vec_as().unwrap();
             for sibling in 0..5 {
                 let tokens: Vec<i32> = prompts[0].tokens.iter().chain(&written[sibling]).copied().collect();
                 let n = tokens.len();
@@ -775,18 +897,59 @@ mod tests {
         let model = model(&[Attention::Global, Attention::Local], PointsConfig::learner(3));
         let decoder = Decoder::reference(&model);
         let prompts: Vec<Prompt> = (1..4).map(|i| Prompt { tokens: vec![i; 5], ..Prompt::default() }).collect();
-        let request = DecodeRequest::new(&prompts, &[2, 2, 2], 1, 0);
-        let shape = Shape::of(&prompts[0], 2);
-        let mut whole = Wave::prefill(&decoder, &request, shape, &[0, 1, 2]).unwrap();
-        let mut kept = Wave::prefill(&decoder, &request, shape, &[0, 1, 2]).unwrap();
+        let request = DecodeRequest::new(&prompts, &[7, 7, 7], 1, 0);
+        let shape = Shape::of(&prompts[0], 7);
+        let start = || Wave::prefill(&decoder, &request, shape, &[0, 1, 2]).unwrap();
+        let logits = |wave: &mut Wave<'_>, step| -> Vec<f32> { wave.advance(step).unwrap().try_into_vec_as().unwrap() };
+        let (mut whole, mut rows, mut lanes) = (start(), start(), start());
+        whole.last = (0..24).map(|cell| cell % 5 + 1).collect();
+        (rows.last, lanes.last) = (whole.last.clone(), whole.last.clone());
+        let (kept_rows, kept_lanes) = ([(2, (0..8).collect())], [(0, vec![1, 2, 6]), (2, vec![5])]);
         for step in 0..10 {
-            let all = whole.advance(step).unwrap();
-            let some = kept.advance(step).unwrap();
-            let expected = if step < 4 { &all[..] } else { &all[2 * 4 * 24..] };
-            assert_eq!(some, expected, "step {step}");
-            if step == 3 {
-                kept.keep(&[2]);
+            let all = logits(&mut whole, step);
+            let some = logits(&mut rows, step);
+            let few = logits(&mut lanes, step);
+            let of = |row: usize, lane: usize| &all[(row * 8 + lane) * 24..][..24];
+            if step < 4 {
+                assert!(all == some && all == few, "step {step}");
+            } else {
+                assert_eq!(some, &all[2 * 8 * 24..], "step {step}");
+                for (at, (row, lane)) in [(0, (0, 1)), (1, (0, 2)), (2, (0, 6)), (4, (2, 5))] {
+                    let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4 * a.abs().max(1.0);
+                    assert!(few[at * 24..].iter().zip(of(row, lane)).all(near), "step {step} row {row} lane {lane}");
+                }
             }
+            if step == 3 {
+                rows.keep(&kept_rows);
+                lanes.keep(&kept_lanes);
+                assert_eq!((lanes.siblings, &lanes.states[..]), (4, &[0, 2][..]));
+            }
+        }
+    }
+
+    #[test]
+    fn the_ways_of_a_gpu_write_the_same_children() {
+        let model = model(&[], PointsConfig::learner(3));
+        let points = |i: i32| (i % 2 == 0).then(|| Points { values: vec![i as f32, 1.5] });
+        let prompts: Vec<Prompt> = (1..6)
+            .map(|i| Prompt {
+                tokens: (0..i * 9).map(|t| t * i % 24).collect(),
+                points: points(i),
+                ..Prompt::default()
+            })
+            .collect();
+        let request =
+            DecodeRequest { feature, max_new_tokens: 20, ..DecodeRequest::new(&prompts, &[9, 1, 0, 19, 5], 1, 0) };
+        let uniform =
+            |state: usize, sibling: usize, step: usize| ((state * 7 + sibling * 31 + step * 13) % 97) as f64 / 97.0;
+        let decode = |decoder: Decoder| decoder.decode(&request, &uniform, &Free).unwrap();
+        let expected = decode(Decoder::reference(&model));
+        let found = decode(Decoder { model: model.clone().valid().with_gpu_ways(), ..Decoder::reference(&model) });
+        let lengths: Vec<usize> = expected.iter().flatten().map(|sample| sample.tokens.len()).collect();
+        assert!(lengths.iter().min() < Some(&5) && lengths.iter().max() == Some(&20), "{lengths:?}");
+        for (expected, found) in expected.iter().flatten().zip(found.iter().flatten()) {
+            assert_eq!(expected.tokens, found.tokens);
+            assert!((expected.log_prob - found.log_prob).abs() < 1e-3 * expected.log_prob.abs().max(1.0));
         }
     }
 }

@@ -31,6 +31,16 @@ pub fn open(kind: DeviceKind) -> Result<Device, Error> {
     }
 }
 
+/// Whether `sr-cpu` may compute instead.
+pub(crate) fn is_flex(device: &Device) -> bool {
+    *device == Device::flex()
+}
+
+/// Whether the device is apart from the host, with memory of its own.
+pub(crate) fn is_gpu(device: &Device) -> bool {
+    !is_flex(device) && ndarray().ok().as_ref() != Some(device)
+}
+
 impl DeviceKind {
     fn name(self) -> &'static str {
         match self {

@@ -12,7 +12,7 @@ const STANDARD_DEVIATION: f64 = 0.02;
 /// seeds give equal bytes in a checkpoint too.
 pub(crate) struct Initialiser<'a> {
     seed: Option<u64>,
-    device: &'a Device,
+    pub(crate) device: &'a Device,
     made: u64,
     /// Whether matrices get the standard deviation 1/√inputs, which keeps the variance of what they multiply (LeCun et
     /// al., 1998), instead of GPT-Neo's.

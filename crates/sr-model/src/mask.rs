@@ -1,6 +1,6 @@
 //! Who may attend to whom, as numbers added to attention scores.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::{Attention, PrefixAttention};
 
@@ -84,11 +84,74 @@ impl Layout<'_> {
         }
         bias
     }
+
+    /// [`bias`](Self::bias) made on the device, `[B, 1, L, L]`, from a few numbers a position: on a GPU, writing and
+    /// copying the cells takes longer than what is computed with them.
+    pub(crate) fn bias_on(&self, window: Option<usize>, device: &Device) -> Tensor<4> {
+        let n = self.points.len() / self.rows;
+        let t = self.segments.len() / self.rows;
+        let l = n + t;
+        let of_each = |point: &dyn Fn(usize) -> i32, token: &dyn Fn(usize) -> i32| {
+            let row = |row: usize| (row * n..(row + 1) * n).map(point).chain((row * t..(row + 1) * t).map(token));
+            let values: Vec<i32> = (0..self.rows).flat_map(row).collect();
+            let values = Tensor::<2, Int>::from_data(TensorData::new(values, [self.rows, l]), device);
+            let as_query = values.clone().reshape([self.rows, 1, l, 1]).expand([self.rows, 1, l, l]);
+            (as_query, values.reshape([self.rows, 1, 1, l]).expand([self.rows, 1, l, l]))
+        };
+        // Who a position belongs to. Queries see their own group, everybody the context; what comes after the
+        // individuals sees those too.
+        let individual = |i: usize| self.individuals.get(i).copied().unwrap_or(0);
+        let group = |i: usize| match (self.segments[i], individual(i)) {
+            (..0, _) => PADDING,
+            (0, 0) => CONTEXT,
+            (0, individual) => INDIVIDUALS + individual,
+            (segment, _) => segment,
+        };
+        let (of_query, of_key) = of_each(&|point| if self.points[point] { POINT } else { PADDING }, &group);
+        let (own, own_of_key) = of_each(&|_| 0, &individual);
+        let individual = own_of_key.greater_elem(0);
+        let sees_individuals = own.equal_elem(0).bool_and(of_query.clone().greater_elem(POINT));
+
+        let place = Tensor::<1, Int>::arange(0..l as i64, device);
+        let query_place = place.clone().reshape([1, 1, l, 1]).expand([self.rows, 1, l, l]);
+        let key_place = place.reshape([1, 1, 1, l]).expand([self.rows, 1, l, l]);
+        let itself = query_place.clone().equal(key_place.clone());
+        let no_later = query_place.clone().greater_equal(key_place);
+
+        let point = of_key.clone().equal_elem(POINT);
+        let points: Tensor<4, Bool> = match self.prefix_attention {
+            PrefixAttention::Causal => point.bool_and(no_later.clone()),
+            PrefixAttention::Bidirectional => point,
+        };
+        let tokens = of_key
+            .clone()
+            .equal_elem(CONTEXT)
+            .bool_or(of_query.clone().equal(of_key))
+            .bool_or(individual.bool_and(sees_individuals))
+            .bool_and(no_later)
+            .bool_and(query_place.greater_equal_elem(n as i64));
+        let tokens = match window {
+            Some(window) => {
+                let (query, key) = of_each(&|_| 0, &|i| self.positions[i]);
+                tokens.bool_and((query - key).lower_elem(window as i64))
+            }
+            None => tokens,
+        };
+        let seen = points.bool_or(tokens).bool_and(of_query.greater_equal_elem(POINT)).bool_or(itself);
+        Tensor::<4>::zeros([self.rows, 1, l, l], device).mask_fill(seen.bool_not(), HIDDEN)
+    }
 }
+
+/// Groups of positions; targets have their segment, individuals [`INDIVIDUALS`] and their number.
+const PADDING: i32 = -2;
+const POINT: i32 = -1;
+const CONTEXT: i32 = 0;
+const INDIVIDUALS: i32 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{DeviceKind, open};
     use proptest::prelude::*;
 
     fn picture(prefix_attention: PrefixAttention, window: Option<usize>) -> String {
@@ -149,6 +212,31 @@ xx..x..x.
     }
 
     proptest! {
+        #[test]
+        fn a_device_makes_the_same(
+            points in prop::collection::vec(any::<bool>(), 0..3),
+            cells in prop::collection::vec((-1i32..3, 0i32..3, 0i32..9), 2..9),
+            causal in any::<bool>(),
+            window in prop::option::of(1usize..4),
+        ) {
+            let rows = 2;
+            let cells = [&cells[..], &cells.iter().rev().copied().collect::<Vec<_>>()].concat();
+            let points: Vec<bool> = points.iter().chain(points.iter().rev()).copied().collect();
+            let segments: Vec<i32> = cells.iter().map(|cell| cell.0).collect();
+            // Only tokens of the prompt belong to individuals.
+            let individuals: Vec<i32> = cells.iter().map(|cell| if cell.0 == 0 { cell.1 } else { 0 }).collect();
+            let mut positions: Vec<i32> = cells.iter().map(|cell| cell.2).collect();
+            positions.chunks_exact_mut(segments.len() / rows).for_each(<[i32]>::sort_unstable);
+            let prefix_attention = if causal { PrefixAttention::Causal } else { PrefixAttention::Bidirectional };
+            for individuals in [&individuals[..], &[]] {
+                let (points, segments, positions) = (&points[..], &segments[..], &positions[..]);
+                let layout = Layout { rows, points, segments, individuals, positions, prefix_attention };
+                let device = open(DeviceKind::Cpu).unwrap();
+                let made: Vec<f32> = layout.bias_on(window, &device).try_into_vec_as().unwrap();
+                prop_assert_eq!(made, layout.bias(window));
+            }
+        }
+
         #[test]
         fn every_query_has_a_live_key_and_no_token_sees_the_future(
             points in prop::collection::vec(any::<bool>(), 0..5),

@@ -1,7 +1,7 @@
 //! The decoder: weights, forward pass and loss.
 
 use burn::{
-    module::{Module, Param},
+    module::{Module, ModuleMapper, Param},
     tensor::{
         Device, FloatDType, Int, Tensor, TensorData, activation,
         module::{attention, layer_norm},
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Activation, Error, ModelConfig, PointBatch, TrainBatch,
+    device::is_gpu,
     init::Initialiser,
     mask::{Bias, Layout},
     points::PointEmbedder,
@@ -34,9 +35,12 @@ pub struct Model {
     config: ModelConfig,
     #[module(skip)]
     precision: Precision,
+    #[module(skip)]
+    is_for_gpu: bool,
 }
 
-/// Number format of matrix products. Weights, gradients, norms, softmax and loss are f32 either way.
+/// Number format of matrix products. Weights, gradients, norms and loss are f32 either way, and
+/// so is the softmax of inference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -84,6 +88,7 @@ impl Model {
             final_norm: Norm::new(init, config),
             config: config.clone(),
             precision: Precision::F32,
+            is_for_gpu: is_gpu(init.device),
         })
     }
 
@@ -92,6 +97,17 @@ impl Model {
     pub fn with_precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
         self
+    }
+
+    /// Whether it computes what comes to the same in the ways that are faster on a GPU.
+    pub(crate) fn is_for_gpu(&self) -> bool {
+        self.is_for_gpu
+    }
+
+    /// To compare its results in the ways of a GPU on a CPU.
+    #[cfg(test)]
+    pub(crate) fn with_gpu_ways(self) -> Self {
+        Self { is_for_gpu: true, ..self }
     }
 
     /// The shape it was built with.
@@ -118,13 +134,21 @@ impl Model {
             return Err(Error::Input("a batch without labels".to_owned()));
         }
         let device = self.device();
-        let at = ints(labelled.iter().map(|&i| i as i32).collect(), &device);
-        let labels = ints(labelled.iter().map(|&i| batch.labels[i]).collect(), &device);
-        let weights: Vec<f32> = labelled.iter().map(|&i| (f64::from(batch.weights[i]) / weight) as f32).collect();
-        let weights = Tensor::<1>::from_data(TensorData::new(weights, [n]), &device);
+        // On a GPU the head runs on all positions, for the reason that `lookup` gives.
+        let at: Vec<usize> = if self.is_for_gpu { (0..batch.labels.len()).collect() } else { labelled };
+        let labels = ints(at.iter().map(|&i| batch.labels[i].max(0)).collect(), &device);
+        let share = |&i: &usize| if batch.labels[i] < 0 { 0.0 } else { f64::from(batch.weights[i]).max(0.0) / weight };
+        let weights: Vec<f32> = at.iter().map(|i| share(i) as f32).collect();
+        let weights = Tensor::<1>::from_data(TensorData::new(weights, [at.len()]), &device);
 
-        let hidden = self.hidden(batch).reshape([batch.rows * batch.length, self.config.d_model]).select(0, at);
-        let logits = self.product(hidden, self.token_embedding.val().transpose());
+        let hidden = self.hidden(batch);
+        let head = self.token_embedding.val().transpose();
+        let logits = if self.is_for_gpu {
+            self.product(hidden, head.unsqueeze()).flatten::<2>(0, 1)
+        } else {
+            let at = ints(at.iter().map(|&i| i as i32).collect(), &device);
+            self.product(hidden.flatten::<2>(0, 1).select(0, at), head)
+        };
         let log_likelihood = activation::log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1)).squeeze_dim(1);
         Ok(Loss { value: (log_likelihood * weights).sum().neg(), tokens: n, weight })
     }
@@ -150,7 +174,7 @@ impl Model {
             x = block.finish(self, x, context);
         }
         let prefix = x.dims()[1] - batch.length;
-        self.final_norm.forward(x.narrow(1, prefix, batch.length))
+        self.final_norm.forward(self, x.narrow(1, prefix, batch.length))
     }
 
     /// `[B, T, C]` from `B·T` ids and positions.
@@ -163,13 +187,41 @@ impl Model {
     ) -> Tensor<3> {
         let device = self.device();
         features.resize(tokens.len(), 0);
-        let tokens = self.token_embedding.val().select(0, ints(tokens, &device));
-        let positions = self.position_embedding.val().select(0, ints(positions, &device));
-        let mut sum = tokens + positions;
+        let ids = |ids: Vec<i32>| Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, length]), &device);
+        let mut sum =
+            self.lookup(&self.token_embedding, ids(tokens)) + self.lookup(&self.position_embedding, ids(positions));
         if let Some(embedding) = &self.feature_embedding {
-            sum = sum + embedding.val().select(0, ints(features, &device));
+            sum = sum + self.lookup(embedding, ids(features));
         }
-        sum.reshape([rows, length, self.config.d_model])
+        sum
+    }
+
+    /// Rows of a table, one per id: `[B, T] → [B, T, C]`.
+    ///
+    /// In training on a GPU they are a product with ones and zeros: the framework's gradient of a selection walks through
+    /// all ids with a thread per column, which takes longer than the rest of the pass.
+    fn lookup(&self, table: &Param<Tensor<2>>, ids: Tensor<2, Int>) -> Tensor<3> {
+        let table = table.val();
+        let ([rows, length], [n, c]) = (ids.dims(), table.dims());
+        if !(self.is_for_gpu && table.is_autodiff()) {
+            return table.select(0, ids.flatten(0, 1)).reshape([rows, length, c]);
+        }
+        let columns = Tensor::<1, Int>::arange(0..n as i64, &ids.device()).reshape([1, 1, n]).expand([rows, length, n]);
+        let ones = ids.unsqueeze_dim::<3>(2).expand([rows, length, n]).equal(columns).float();
+        self.product(ones, table.unsqueeze())
+    }
+
+    /// A vector `[C]` for each position of `rows` rows, `[B or 1, 1, C]`.
+    ///
+    /// In training on a GPU each row gets its copy: the framework's gradient of what is repeated over all positions walks
+    /// through them with a thread per column, and through those of a row with a thread per row and column.
+    fn for_rows(&self, vector: &Param<Tensor<1>>, rows: usize) -> Tensor<3> {
+        let vector = vector.val().unsqueeze::<3>();
+        if self.is_for_gpu && vector.is_autodiff() {
+            let [_, _, c] = vector.dims();
+            return vector.expand([rows, 1, c]);
+        }
+        vector
     }
 
     /// Puts embedded points before embedded tokens: `[B, L, C]` and the biases `[B, 1, L, L]`.
@@ -187,7 +239,10 @@ impl Model {
         let prefix_attention = self.config.prefix_attention;
         let layout = Layout { rows, points: &prefix, segments, individuals, positions, prefix_attention };
         let l = length + prefix.len() / rows;
-        let bias = |window| Tensor::from_data(TensorData::new(layout.bias(window), [rows, 1, l, l]), &device);
+        let bias = |window| match self.is_for_gpu {
+            true => layout.bias_on(window, &device),
+            false => Tensor::from_data(TensorData::new(layout.bias(window), [rows, 1, l, l]), &device),
+        };
         let bias = Bias { global: bias(None), local: self.config.local_window().map(|window| bias(Some(window))) };
         let x = match self.point_embedder.as_ref().zip(points) {
             Some((embedder, points)) => Tensor::cat(vec![embedder.forward(self, points), tokens], 1),
@@ -203,32 +258,46 @@ impl Model {
 
     /// Attention of queries `[B, H, Q, D]` over keys and values `[B, H, K, D]` with bias `[B, 1, Q, K]`.
     ///
-    /// Inference uses the fused operation, which has no fused backward in this burn. Training divides by the softmax's sum
-    /// after the product with the values, where there is less to divide: two passes over the scores less in each direction.
+    /// Inference on a CPU uses the fused operation, which has no fused backward in this burn and nothing fused for a GPU
+    /// where there is a bias. Everything else divides by the softmax's sum after the product with the values, where there
+    /// is less to divide: two passes over the scores less in each direction.
     pub(crate) fn attend(&self, q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, bias: Tensor<4>) -> Tensor<4> {
         let scale = self.config.attention_scale.unwrap_or(1.0);
-        if q.is_autodiff() {
+        if q.is_autodiff() || self.is_for_gpu {
             let q = if scale == 1.0 { q } else { q * scale };
-            let scores = self.product(q, k.transpose()) + bias;
+            // Scores are the largest tensors of a pass. In between two products, which round them, they stay narrow.
+            let scores = self.narrow(q).matmul(self.narrow(k).transpose()) + self.narrow(bias);
             let highest = scores.clone().detach().max_dim(3);
             let weights = (scores - highest).exp();
-            let total = weights.clone().sum_dim(3);
-            return self.product(weights, v) / total;
+            let total = self.widen(weights.clone().sum_dim(3));
+            return self.widen(weights.matmul(self.narrow(v))) / total;
         }
         let options = AttentionModuleOptions { scale: Some(scale), softcap: None, is_causal: false };
-        let narrow = |x: Tensor<4>| match self.precision {
-            Precision::F32 => x,
-            Precision::Bf16 => x.cast(FloatDType::BF16),
-        };
-        let context = attention(narrow(q), narrow(k), narrow(v), None, Some(narrow(bias)), options);
-        self.widen(context)
+        let bias = Some(self.narrow(bias));
+        self.widen(attention(self.narrow(q), self.narrow(k), self.narrow(v), None, bias, options))
     }
 
     /// Matrix product in the model's precision; f32 in, f32 out.
     pub(crate) fn product<const D: usize>(&self, a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
         match self.precision {
             Precision::F32 => a.matmul(b),
-            Precision::Bf16 => self.widen(a.cast(FloatDType::BF16).matmul(b.cast(FloatDType::BF16))),
+            Precision::Bf16 => self.widen(self.narrow(a).matmul(self.narrow(b))),
+        }
+    }
+
+    /// As operands of matrix products are.
+    pub(crate) fn narrow<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        match self.precision {
+            Precision::F32 => x,
+            Precision::Bf16 => x.cast(FloatDType::BF16),
+        }
+    }
+
+    /// The model with narrow matrices, for inference.
+    pub(crate) fn narrowed(self) -> Self {
+        match self.precision {
+            Precision::F32 => self,
+            Precision::Bf16 => self.map(&mut Narrow::default()),
         }
     }
 
@@ -252,7 +321,7 @@ impl Model {
     }
 
     pub(crate) fn final_norm(&self, x: Tensor<3>) -> Tensor<3> {
-        self.final_norm.forward(x)
+        self.final_norm.forward(self, x)
     }
 
     /// The output head as a contiguous `[C, vocab_size]` matrix.
@@ -260,6 +329,29 @@ impl Model {
         let embedding = self.token_embedding.val().without_autodiff();
         let device = embedding.device();
         Tensor::from_data(embedding.transpose().into_data(), &device)
+    }
+}
+
+/// Makes the matrices of [`Projection`]s bf16.
+#[derive(Default)]
+struct Narrow {
+    path: Vec<String>,
+}
+
+impl ModuleMapper for Narrow {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match self.path.last().map(String::as_str) {
+            Some("weight") => param.map(|weight| weight.cast(FloatDType::BF16)),
+            _ => param,
+        }
     }
 }
 
@@ -277,19 +369,20 @@ impl Projection {
 
     /// `[B, T, in] → [B, T, out]`.
     ///
-    /// Training multiplies all rows at once. Inference multiplies row by row of the batch, so that on a CPU each row's
+    /// Training multiplies all rows at once, but on a GPU, where the gradient of a large sum of products of long vectors
+    /// would keep a few of its processors busy. Inference multiplies row by row of the batch, so that on a CPU each row's
     /// result comes from the same kernel call whatever stands beside it.
     pub(crate) fn forward(&self, model: &Model, x: Tensor<3>) -> Tensor<3> {
         let weight = self.weight.val();
         let [rows, length, inputs] = x.dims();
-        let y = if weight.is_autodiff() {
+        let y = if weight.is_autodiff() && !model.is_for_gpu {
             let outputs = weight.dims()[1];
             model.product(x.reshape([rows * length, inputs]), weight).reshape([rows, length, outputs])
         } else {
             model.product(x, weight.unsqueeze())
         };
         match &self.bias {
-            Some(bias) => y + bias.val().unsqueeze(),
+            Some(bias) => y + model.for_rows(bias, rows),
             None => y,
         }
     }
@@ -312,8 +405,14 @@ impl Norm {
         }
     }
 
-    pub(crate) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        layer_norm(x, self.gamma.val(), Some(self.beta.val()), self.epsilon)
+    pub(crate) fn forward(&self, model: &Model, x: Tensor<3>) -> Tensor<3> {
+        if !(model.is_for_gpu && x.is_autodiff()) {
+            return layer_norm(x, self.gamma.val(), Some(self.beta.val()), self.epsilon);
+        }
+        let [rows, ..] = x.dims();
+        let centred = x.clone() - x.mean_dim(2);
+        let deviation = (centred.clone().square().mean_dim(2) + self.epsilon).sqrt();
+        centred / deviation * model.for_rows(&self.gamma, rows) + model.for_rows(&self.beta, rows)
     }
 }
 
@@ -347,7 +446,7 @@ impl Block {
 
     /// Queries, keys and values of `[B, L, C]`, each `[B, H, L, C/H]`.
     pub(crate) fn heads(&self, model: &Model, x: Tensor<3>) -> (Tensor<4>, Tensor<4>, Tensor<4>) {
-        let x = self.attention_norm.forward(x);
+        let x = self.attention_norm.forward(model, x);
         let part = |projection: &Projection| split(model, projection.forward(model, x.clone()));
         (part(&self.query), part(&self.key), part(&self.value))
     }
@@ -355,7 +454,7 @@ impl Block {
     /// The block as cross-attention: `x` `[B, Q, C]` reads `from` `[B, N, C]`, which is normed already, with the bias
     /// `[B, 1, Q, N]`.
     pub(crate) fn read(&self, model: &Model, x: Tensor<3>, from: Tensor<3>, bias: Tensor<4>) -> Tensor<3> {
-        let queries = split(model, self.query.forward(model, self.attention_norm.forward(x.clone())));
+        let queries = split(model, self.query.forward(model, self.attention_norm.forward(model, x.clone())));
         let keys = split(model, self.key.forward(model, from.clone()));
         let values = split(model, self.value.forward(model, from));
         let context = model.attend(queries, keys, values, bias);
@@ -366,7 +465,7 @@ impl Block {
     pub(crate) fn finish(&self, model: &Model, x: Tensor<3>, context: Tensor<4>) -> Tensor<3> {
         let shape = x.dims();
         let x = x + self.out.forward(model, context.swap_dims(1, 2).reshape(shape));
-        let hidden = self.up.forward(model, self.mlp_norm.forward(x.clone()));
+        let hidden = self.up.forward(model, self.mlp_norm.forward(model, x.clone()));
         let hidden = match model.config.activation {
             Activation::Gelu => activation::gelu(hidden),
             Activation::GeluNew => activation::gelu_approximate(hidden),
@@ -386,4 +485,62 @@ fn split(model: &Model, x: Tensor<3>) -> Tensor<4> {
 fn ints(values: Vec<i32>, device: &Device) -> Tensor<1, Int> {
     let len = values.len();
     Tensor::from_data(TensorData::new(values, [len]), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DeviceKind, IGNORE, Points, PointsConfig, open};
+    use burn::module::ModuleVisitor;
+
+    struct Flat<'a>(&'a burn::tensor::Gradients, Vec<f32>);
+
+    impl ModuleVisitor for Flat<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let gradient = param.val().grad(self.0).expect("a gradient");
+            self.1.extend(gradient.try_into_vec_as::<f32>().expect("f32"));
+        }
+    }
+
+    #[test]
+    fn the_ways_of_a_gpu_give_the_same_loss_and_gradients() {
+        let points = PointsConfig { n_variables: 1, hidden: 8, ..PointsConfig::learner(3) };
+        let config = ModelConfig {
+            n_features: 3,
+            d_model: 16,
+            n_layers: 2,
+            n_heads: 2,
+            d_mlp: 32,
+            points: Some(points),
+            ..ModelConfig::micro(24)
+        };
+        let points =
+            Points { values: (0..2 * config.points.as_ref().unwrap().width()).map(|i| i as f32 / 7.0).collect() };
+        let (rows, length) = (2, 9);
+        let batch = TrainBatch {
+            rows,
+            length,
+            tokens: (0..18).map(|i| (i * 7) % 24).collect(),
+            positions: (0..18).map(|i| i % 9).collect(),
+            features: (0..18).map(|i| i % 3).collect(),
+            segments: [0, 0, 0, 1, 1, 2, 2, 2, -1].repeat(rows),
+            individuals: vec![],
+            labels: [IGNORE, IGNORE, IGNORE, 4, 7, 9, IGNORE, 3, IGNORE].repeat(rows),
+            weights: [0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 3.0, 0.0].repeat(rows),
+            points: Some(PointBatch::pack(&config, &[&points, &points]).unwrap()),
+        };
+        let found = |is_for_gpu: bool| {
+            let device = open(DeviceKind::Cpu).unwrap().autodiff();
+            let model = Model::new(&config, 1, &device).unwrap();
+            let model = if is_for_gpu { model.with_gpu_ways() } else { model };
+            let loss = model.loss(&batch).unwrap();
+            let mut flat = Flat(&loss.value.backward(), vec![loss.value.into_scalar(), loss.weight as f32]);
+            model.visit(&mut flat);
+            flat.1
+        };
+        let (plain, gpu) = (found(false), found(true));
+        let highest = plain[2..].iter().fold(0.0f32, |highest, gradient| highest.max(gradient.abs()));
+        assert!(highest > 0.0 && plain.len() == gpu.len());
+        assert!(plain.iter().zip(&gpu).all(|(a, b)| (a - b).abs() <= 1e-5 * highest.max(a.abs())));
+    }
 }

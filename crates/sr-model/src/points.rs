@@ -85,7 +85,7 @@ impl Pooling {
         });
         let bias = TensorData::new(seen.collect::<Vec<f32>>(), [rows, 1, 1, n_points]);
         let bias = Tensor::<4>::from_data(bias, &model.device()).repeat_dim(2, queries.dims()[1]);
-        self.block.read(model, queries.repeat_dim(0, rows), self.point_norm.forward(points), bias)
+        self.block.read(model, queries.repeat_dim(0, rows), self.point_norm.forward(model, points), bias)
     }
 }
 

@@ -26,74 +26,76 @@ pub(crate) enum Dead {
     NotFinite,
 }
 
+/// A token that may be chosen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Candidate {
+    pub(crate) id: usize,
+    pub(crate) logit: f64,
+    /// Its share of the mass among which is drawn, in the making.
+    mass: f64,
+}
+
+impl Candidate {
+    pub(crate) fn new(id: usize, logit: f32) -> Self {
+        Candidate { id, logit: f64::from(logit), mass: 0.0 }
+    }
+}
+
 impl Sampling {
     /// A token by inverse CDF at `uniform` in [0, 1). Ties go to the lower id.
     ///
-    /// `candidates` is scratch memory.
+    /// `candidates` are the allowed tokens by ascending id; they are scratch memory afterwards. `log_total_of_all` is the
+    /// logarithm of the sum over all tokens of exp(logit), or `None` if all of them are allowed.
     pub(crate) fn choose(
         &self,
-        logits: &[f32],
-        allowed: &[bool],
+        candidates: &mut Vec<Candidate>,
+        log_total_of_all: Option<f64>,
         uniform: f64,
-        candidates: &mut Vec<(usize, f64)>,
     ) -> Result<Choice, Dead> {
-        candidates.clear();
-        candidates.extend(
-            logits
-                .iter()
-                .zip(allowed)
-                .enumerate()
-                .filter(|(_, (_, ok))| **ok)
-                .map(|(id, (&logit, _))| (id, f64::from(logit))),
-        );
-        if candidates.is_empty() {
+        let Some(&(mut best)) = candidates.first() else {
             return Err(Dead::NoLegalToken);
-        }
-        if candidates.iter().any(|(_, logit)| !logit.is_finite()) {
+        };
+        if candidates.iter().any(|candidate| !candidate.logit.is_finite()) {
             return Err(Dead::NotFinite);
         }
-        let (mut best, mut highest) = candidates[0];
-        for &(id, logit) in &candidates[1..] {
-            if logit > highest {
-                (best, highest) = (id, logit);
+        for candidate in &candidates[1..] {
+            if candidate.logit > best.logit {
+                best = *candidate;
             }
         }
-        let log_total = highest + candidates.iter().map(|(_, logit)| (logit - highest).exp()).sum::<f64>().ln();
-        let log_legal = match candidates.len() == logits.len() {
-            true => 0.0,
-            false => (log_total - f64::from(sr_cpu::log_sum_exp(logits))).min(0.0),
-        };
-        let choice = |token: usize| Choice { token, log_prob: f64::from(logits[token]) - log_total, log_legal };
+        let highest = best.logit;
+        let log_total = highest + candidates.iter().map(|c| (c.logit - highest).exp()).sum::<f64>().ln();
+        let log_legal = log_total_of_all.map_or(0.0, |all| (log_total - all).min(0.0));
+        let choice = |c: &Candidate| Choice { token: c.id, log_prob: c.logit - log_total, log_legal };
         if self.temperature == 0.0 {
-            return Ok(choice(best));
+            return Ok(choice(&best));
         }
 
-        for (_, logit) in candidates.iter_mut() {
-            *logit = ((*logit - highest) / self.temperature).exp();
+        for candidate in candidates.iter_mut() {
+            candidate.mass = ((candidate.logit - highest) / self.temperature).exp();
         }
         if self.top_k.is_some() || self.top_p.is_some() {
-            candidates.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            candidates.sort_by(|a, b| b.mass.total_cmp(&a.mass).then(a.id.cmp(&b.id)));
             candidates.truncate(self.top_k.unwrap_or(usize::MAX));
         }
         if let Some(top_p) = self.top_p {
             // The fewest likeliest tokens whose mass reaches top_p (Holtzman et al., 2020).
-            let enough = top_p * candidates.iter().map(|(_, p)| p).sum::<f64>();
+            let enough = top_p * candidates.iter().map(|c| c.mass).sum::<f64>();
             let mut mass = 0.0;
-            let kept = candidates.iter().position(|(_, p)| {
-                mass += p;
+            let kept = candidates.iter().position(|candidate| {
+                mass += candidate.mass;
                 mass >= enough
             });
             candidates.truncate(kept.map_or(candidates.len(), |last| last + 1));
         }
-        let target = uniform * candidates.iter().map(|(_, p)| p).sum::<f64>();
+        let target = uniform * candidates.iter().map(|c| c.mass).sum::<f64>();
         let mut mass = 0.0;
-        let chosen = candidates.iter().find(|(_, p)| {
-            mass += p;
+        let chosen = candidates.iter().find(|candidate| {
+            mass += candidate.mass;
             mass > target
         });
         // Rounding can leave the last step of the CDF just below the target.
-        let id = chosen.or(candidates.last()).expect("candidates are not empty").0;
-        Ok(choice(id))
+        Ok(choice(chosen.or(candidates.last()).expect("candidates are not empty")))
     }
 }
 
@@ -105,7 +107,10 @@ mod tests {
     const PLAIN: Sampling = Sampling { temperature: 1.0, top_k: None, top_p: None };
 
     fn choose(sampling: Sampling, logits: &[f32], allowed: &[bool], uniform: f64) -> Result<(usize, f64), Dead> {
-        let choice = sampling.choose(logits, allowed, uniform, &mut Vec::new())?;
+        let candidates = logits.iter().zip(allowed).enumerate().filter(|(_, (_, ok))| **ok);
+        let mut candidates: Vec<_> = candidates.map(|(id, (&logit, _))| Candidate::new(id, logit)).collect();
+        let log_total_of_all = (candidates.len() < logits.len()).then(|| f64::from(sr_cpu::log_sum_exp(logits)));
+        let choice = sampling.choose(&mut candidates, log_total_of_all, uniform)?;
         let mass = |all: bool| -> f64 {
             let counts = logits.iter().zip(allowed).filter(|(logit, ok)| logit.is_finite() && (all || **ok));
             counts.map(|(&logit, _)| f64::from(logit).exp()).sum()

@@ -56,7 +56,7 @@ fn decode_all(decoder: &Decoder, max_batch_tokens: usize) -> Vec<Vec<Sample>> {
     let request = DecodeRequest {
         max_new_tokens: 18,
         top_k: Some(30),
-        max_batch_tokens,
+        max_batch_tokens: Some(max_batch_tokens),
         feature: |so_far| 1 + so_far.len() as i32 % 6,
         ..DecodeRequest::new(&prompts, &siblings, START, EOS)
     };

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use rayon::prelude::*;
 use sr_engine::random::Purpose;
 use sr_engine::{Brood, Expert, Offspring, Origin, Policy, State, heritage};
 use sr_expr::Expr;
@@ -53,8 +54,8 @@ pub struct Sampling {
     pub top_p: Option<f64>,
     /// Most nodes of a child; it may be larger than what the expert makes.
     pub max_child_size: usize,
-    /// Positions in one model call; larger batches are split, with the same results.
-    pub max_batch_tokens: usize,
+    /// Positions in one model call; larger batches are split, with the same results. `None` for what suits the device.
+    pub max_batch_tokens: Option<usize>,
     /// What children may not be, if only legal ones are to be written; `None` lets the model write what it likes, and
     /// what is no expression of the problem's primitives falls back.
     pub grammar: Option<Rules>,
@@ -67,7 +68,7 @@ impl Default for Sampling {
             top_k: None,
             top_p: None,
             max_child_size: 63,
-            max_batch_tokens: 32_768,
+            max_batch_tokens: None,
             grammar: Some(Rules::default()),
         }
     }
@@ -186,7 +187,7 @@ impl Learner {
 
     /// Texts of each state: `wanted` of one child each, or one of as many children.
     fn texts(&mut self, states: &[State<'_>], wanted: &[usize]) -> Result<Vec<Vec<Sample>>, Error> {
-        let prompts: Vec<Prompt> = states.iter().map(|state| self.inputs.state(state)).collect::<Result<_, _>>()?;
+        let prompts: Vec<Prompt> = states.par_iter().map(|state| self.inputs.state(state)).collect::<Result<_, _>>()?;
         let config = self.decoder.model().config();
         let positions = |prompt: &Prompt| prompt.tokens.len() + prompt.n_prefix(config);
         self.written.read += prompts.iter().map(positions).sum::<usize>() as u64;
@@ -280,7 +281,7 @@ impl Policy for Learner {
             None => self.texts(states, wanted).map_err(|error| self.error = Some(error.into())).ok(),
         };
         texts.iter().flatten().flatten().for_each(|text| self.written.add(text));
-        for (index, (state, brood)) in states.iter().zip(broods).enumerate() {
+        broods.par_iter_mut().zip(states).enumerate().for_each(|(index, (brood, state))| {
             let mut children = texts.as_ref().map(|texts| self.children(state, &texts[index])).unwrap_or_default();
             children.resize(wanted[index], None);
             for (slot, child) in children.into_iter().enumerate() {
@@ -292,6 +293,6 @@ impl Policy for Learner {
                     None => fallback(state, slot, brood),
                 }
             }
-        }
+        });
     }
 }

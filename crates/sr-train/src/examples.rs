@@ -323,6 +323,15 @@ impl Examples {
         Ok(batch)
     }
 
+    /// The first `n` states with all of their targets in one batch, to compare what models or devices make of it.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if points do not fit the model.
+    pub fn first(&self, n: usize) -> Result<TrainBatch, Error> {
+        let all = |(state, of): (u32, &State)| Selection { state, targets: (0..of.targets.len).collect() };
+        self.pack(&(0..).zip(self.states.iter().take(n)).map(all).collect::<Vec<_>>())
+    }
+
     /// The batches of all states in the order of `key`'s stream, each state with at most `max_targets` of its targets.
     fn batches(&self, key: Key, rows_per_batch: usize, max_targets: usize) -> Vec<Vec<Selection>> {
         let mut rng = key.rng();

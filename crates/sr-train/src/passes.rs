@@ -94,10 +94,12 @@ impl Passes {
             let batch = examples.pack(&passes[index])?;
             let model = trainable(&inner, &device); // parameters of its own, so that no other thread's graph joins this one
             let loss = model.loss(&batch)?;
-            let mean = f64::from(loss.value.clone().into_scalar::<f32>());
-            let sums = Sums::of(&batch, &passes[index], mean * loss.weight, loss.weight);
+            let value = loss.value.clone().without_autodiff();
             let gradients = (loss.value * (loss.weight / total)).backward();
-            Ok((GradientsParams::from_grads(gradients, &model), sums))
+            let gradients = GradientsParams::from_grads(gradients, &model);
+            // Read last: a GPU would have nothing to do while the host waits for it.
+            let mean = f64::from(value.into_scalar::<f32>());
+            Ok((gradients, Sums::of(&batch, &passes[index], mean * loss.weight, loss.weight)))
         };
         self.each(passes.len(), pass, |(gradients, more)| {
             accumulator.accumulate(model, gradients);

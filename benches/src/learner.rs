@@ -1,0 +1,160 @@
+//! What `bench-learner` and `bench-gpu` measure on the device they are given: training on states of expert searches,
+//! and searches with a learner.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use sr_engine::{Expert, Generation, Instance, Recorded, Search, SearchConfig, run};
+use sr_expr::{Expr, Op};
+use sr_model::{Decoder, DeviceKind, ModelConfig};
+use sr_neural::{Data, InputWriter, Learner, Mode, Sampling, fittest};
+use sr_problems::{Generator, RandomParams};
+use sr_prompt::{Condition, Context, PromptState, Token, encode_target};
+use sr_train::{Examples, Limits, RunConfig, Start, TrainConfig, Trainer};
+
+/// Most nodes of a child: with random weights children have some 12 tokens then.
+pub const CHILD_SIZE: usize = 25;
+const CHILDREN: u64 = 19;
+
+pub fn with_features(config: ModelConfig) -> ModelConfig {
+    ModelConfig { n_features: sr_prompt::FEATURES, ..config }
+}
+
+/// Arithmetic problems.
+pub fn instances(count: u32, seed: u64) -> anyhow::Result<Vec<Arc<Instance>>> {
+    let params = RandomParams::arith(vec![Op::Add, Op::Sub, Op::Mul, Op::Div], vec![1.0], 0.5, seed);
+    let set = Generator::new(params)?.generate(count, || ())?;
+    set.problems.iter().map(|problem| Ok(Arc::new(problem.instance()?))).collect()
+}
+
+/// Settings of a run that is long enough to be measured; `model` and `training` are lines of TOML.
+pub fn settings(model: &str, training: &str) -> anyhow::Result<RunConfig> {
+    let text = format!(
+        "mode = \"one-step\"\n[model]\n{model}\n[training]\nsteps = 100000\neval_batches = 1\nlog_every = 100000\n\
+         eval_every = 100000\nsave_every = 100000\n{training}\n[tracking]\nkind = \"none\"\n"
+    );
+    Ok(TrainConfig::from_toml(&text)?.resolve(1))
+}
+
+/// Trains for some seconds after `warm_up` steps; tokens and examples a second.
+pub fn train(
+    seconds: f64,
+    warm_up: u64,
+    config: RunConfig,
+    examples: &Examples,
+    device: DeviceKind,
+) -> anyhow::Result<(f64, f64)> {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("run");
+    let mut trainer = Trainer::start(&out, config, "basic", &Start::Fresh, examples, examples, device)?;
+    trainer.fit(Limits { max_steps: Some(warm_up), ..Limits::default() }, &mut |_, _| {})?;
+    let limits = Limits { max_time: Some(Duration::from_secs_f64(seconds)), ..Limits::default() };
+    let summary = trainer.fit(limits, &mut |_, _| {})?;
+    ensure!(summary.val_loss.is_finite(), "the loss is a number");
+    Ok((summary.tokens_per_second, summary.examples_per_second))
+}
+
+/// 41 states of an expert search of each instance, 19 children each.
+pub fn one_step_examples(model: &ModelConfig, instances: &[Arc<Instance>]) -> anyhow::Result<Examples> {
+    let inputs = InputWriter::new(model, Context::Basic);
+    let mut examples = Examples::new(model);
+    for instance in instances {
+        let mut states: Vec<Vec<(Expr, f32, f32)>> = Vec::new();
+        let mut observer = |seen: &Generation<'_>| {
+            let individual = |m: sr_engine::Member<'_>| (m.tree.to_owned(), m.score.mse as f32, m.score.fitness as f32);
+            states.push(seen.population.iter().map(individual).collect());
+            std::ops::ControlFlow::Continue(())
+        };
+        let config = SearchConfig { generations: 41, early_stop_mse: None, ..SearchConfig::basic() };
+        let mut searches = [Search::new(instance.clone(), config.clone(), 1)?];
+        run(&mut searches, &mut Expert, std::slice::from_mut(&mut observer));
+        for (generation, pair) in (0..).zip(states.windows(2)) {
+            let population = || pair[0].iter();
+            let forms = population().map(|(expr, mse, _)| (&**expr, *mse));
+            let state = PromptState::new(generation, instance.primitives(), forms);
+            let data = Data { x: instance.x(), y: instance.y(), semantics: config.semantics };
+            let best = fittest(population().map(|(expr, _, fitness)| (&**expr, *fitness)));
+            let prompt = inputs.one_step(&state, data, best)?;
+            let children = pair[1][1..].iter();
+            let ids: Vec<Vec<i32>> = children
+                .map(|(expr, ..)| encode_target(expr, instance.primitives().constants()))
+                .collect::<Result<_, _>>()?;
+            let targets = ids.iter().map(|ids| (&ids[..], 1.0));
+            examples.push(&prompt, Token::Condition(Condition::All), targets)?;
+        }
+    }
+    Ok(examples)
+}
+
+/// Searches with a learner, measured.
+pub struct Rollout {
+    pub children_per_second: f64,
+    /// Of products with weights: attention and everything else is left out.
+    pub flops_per_second: f64,
+    pub child_tokens: f64,
+    pub prompt_positions: f64,
+}
+
+/// Generation 31 of all instances at once, again and again, after `warm_up` of them.
+pub fn rollout(
+    seconds: f64,
+    warm_up: u64,
+    decoder: Decoder,
+    instances: &[Arc<Instance>],
+    sampling: Sampling,
+) -> anyhow::Result<Rollout> {
+    let config = decoder.model().config().clone();
+    let mut learner = Learner::new(decoder, Mode::OneStep, Context::Basic, sampling);
+    // States as they come up when the expert has searched for a while.
+    let search = SearchConfig { generations: 30, early_stop_mse: None, ..SearchConfig::basic() };
+    let warm = |instance: &Arc<Instance>| -> anyhow::Result<Vec<Expr>> {
+        let mut last = Vec::new();
+        let mut observer = |seen: &Generation<'_>| {
+            last = seen.population.iter().map(|member| member.tree.to_owned()).collect();
+            std::ops::ControlFlow::Continue(())
+        };
+        let mut searches = [Search::new(instance.clone(), search.clone(), 1)?];
+        run(&mut searches, &mut Expert, std::slice::from_mut(&mut observer));
+        Ok(last)
+    };
+    let populations: Vec<Vec<Expr>> = instances.iter().map(warm).collect::<Result<_, _>>()?;
+    let search = SearchConfig { generations: 32, ..search.clone() };
+    let one_generation = |learner: &mut Learner| -> anyhow::Result<()> {
+        let resume = |(instance, population): (&Arc<Instance>, &Vec<Expr>)| {
+            let recorded = Recorded { generation: 30, population: population.clone(), best: None, stagnation: 0 };
+            Search::resume_from(instance.clone(), search.clone(), 1, recorded)
+        };
+        let mut searches: Vec<Search> = instances.iter().zip(&populations).map(resume).collect::<Result<_, _>>()?;
+        let mut watch = vec![(); searches.len()];
+        run(&mut searches, learner, &mut watch);
+        ensure!(learner.error().is_none(), "the learner failed: {:?}", learner.error());
+        Ok(())
+    };
+    for _ in 0..warm_up {
+        one_generation(&mut learner)?;
+    }
+    let before = learner.written();
+    let started = Instant::now();
+    let mut generations = 0;
+    while generations == 0 || started.elapsed().as_secs_f64() < seconds {
+        one_generation(&mut learner)?;
+        generations += 1;
+    }
+    let elapsed = started.elapsed().as_secs_f64();
+    let after = learner.written();
+    let (read, written, texts) =
+        ((after.read - before.read) as f64, (after.tokens - before.tokens) as f64, (after.texts - before.texts) as f64);
+    ensure!(after.texts - before.texts == generations * CHILDREN * instances.len() as u64, "every child is written");
+    let block = (4 * config.d_model * config.d_model + 2 * config.d_model * config.d_mlp) as f64;
+    let (layers, head) = (config.n_layers as f64, (config.d_model * config.vocab_size) as f64);
+    // Of a prompt's last block only keys and values are computed.
+    let last = (2 * config.d_model * config.d_model) as f64;
+    let flops = 2.0 * (read * (block * (layers - 1.0) + last) + written * (block * layers + head));
+    Ok(Rollout {
+        children_per_second: texts / elapsed,
+        flops_per_second: flops / elapsed,
+        child_tokens: written / texts,
+        prompt_positions: read / (generations as f64 * instances.len() as f64),
+    })
+}
