@@ -69,6 +69,7 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     let threads = rayon::current_num_threads();
     let instances = instances(PROBLEMS, 1)?;
     let [micro, tiny] = [ModelConfig::micro, ModelConfig::tiny].map(|preset| with_features(preset(512)));
+    let apart = [&micro, &tiny].map(|config| ModelConfig { population: Population::Apart, ..config.clone() });
     let mut figures: Vec<(&str, Series)> = Vec::new();
     let mut add = |name: &'static str, value: f64| match figures.iter_mut().find(|(known, _)| *known == name) {
         Some((_, series)) => series.push(value),
@@ -97,6 +98,8 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
         for (name, rate, config) in [
             ("children micro", "rate micro", &micro),
             ("children tiny", "rate tiny", &tiny),
+            ("children micro, apart", "", &apart[0]),
+            ("children tiny, apart", "", &apart[1]),
             ("children micro, reference", "", &micro),
         ] {
             let model = Model::new(config, 1, &open(DeviceKind::Cpu)?)?;
@@ -145,6 +148,8 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     row("÷ original's model, transformers", over("children tiny", "torch generate"), "", Some(45.0));
     row("children, micro, 8 problems", median("children micro"), "children/s", Some(1500.0));
     row("÷ the same on the tensor framework", over("children micro", "children micro, reference"), "", None);
+    row("children, micro, individuals apart", median("children micro, apart"), "children/s", None);
+    row("children, tiny, individuals apart", median("children tiny, apart"), "children/s", None);
     row("share of the matrix products' rate, tiny", over("rate tiny", "product").map(|x| 100.0 * x), "%", Some(50.0));
     row("share of the matrix products' rate, micro", over("rate micro", "product").map(|x| 100.0 * x), "%", Some(50.0));
     row("tokens of a child", Some(child_tokens), "", None);

@@ -183,7 +183,7 @@ impl ModelConfig {
             d_mlp: 1024,
             points: Some(PointsConfig::learner(64)),
             prefix_attention: PrefixAttention::Bidirectional,
-            population: Population::Apart,
+            population: Population::Text,
             attention_window: None,
             attention_layers: Vec::new(),
             attention_scale: None,
@@ -370,7 +370,6 @@ mod tests {
         );
         assert_eq!(message(ModelConfig { vocab_size: 0, ..base.clone() }), "model configuration: vocab_size is 0");
         let layers = vec![Attention::Global, Attention::Local, Attention::Global];
-        let base = ModelConfig { population: Population::Text, ..base };
         assert_eq!(
             message(ModelConfig { attention_layers: layers[..2].to_vec(), attention_window: Some(4), ..base.clone() }),
             "model configuration: attention_layers names 2 of 3 blocks"
@@ -420,7 +419,6 @@ mod tests {
     fn files_from_before_some_fields_existed_are_read() {
         let old = r#"{"vocab_size": 300, "n_positions": 2048, "d_model": 128, "n_layers": 3, "n_heads": 4, "d_mlp": 512,
             "points": {"n_points": 16, "n_variables": 10, "channels": ["x", "y", "best_residual"], "hidden": 512}}"#;
-        let expected = ModelConfig { population: Population::Text, ..ModelConfig::micro(300) };
-        assert_eq!(serde_json::from_str::<ModelConfig>(old).unwrap(), expected);
+        assert_eq!(serde_json::from_str::<ModelConfig>(old).unwrap(), ModelConfig::micro(300));
     }
 }

@@ -892,6 +892,76 @@ mod tests {
         }
     }
 
+    /// What training learns is what sampling follows: with weights so large that every mistake shows.
+    #[test]
+    fn a_childs_log_probability_is_what_training_takes_for_it() {
+        let points = PointsConfig {
+            n_variables: 1,
+            channels: vec![Channel::X, Channel::Y],
+            hidden: 8,
+            ..PointsConfig::learner(3)
+        };
+        let config = ModelConfig {
+            n_positions: 64,
+            n_features: 5,
+            d_model: 16,
+            n_layers: 2,
+            n_heads: 2,
+            d_mlp: 32,
+            points: Some(points),
+            ..ModelConfig::micro(24)
+        };
+        let model = Model::new(&config, 3, &open(DeviceKind::Cpu).unwrap()).unwrap().map(&mut Scale);
+        let (start, eos) = (1, 0);
+        let many: Vec<u32> = (0..30).map(|i| 9 + i * 7 + i % 3).collect();
+        let prompts: Vec<Prompt> = [vec![], vec![3, 7, 8, 14], vec![2, 20], many]
+            .into_iter()
+            .zip(2..)
+            .map(|(individuals, seed)| Prompt {
+                tokens: (0..individuals.last().map_or(21, |&end| end as i32 + 4))
+                    .map(|t| (t * t * seed + 3) % 24)
+                    .collect(),
+                individuals,
+                points: (seed > 2).then(|| Points { values: vec![0.5, -1.0, 2.0, 1.5] }),
+            })
+            .collect();
+        let request = DecodeRequest { feature, max_new_tokens: 9, ..DecodeRequest::new(&prompts, &[6; 4], start, eos) };
+        let uniform =
+            |state: usize, sibling: usize, step: usize| ((state * 7 + sibling * 31 + step * 13) % 97) as f64 / 97.0;
+        for decoder in [Decoder::new(&model), Decoder::reference(&model)] {
+            let children = decoder.decode(&request, &uniform, &Free).unwrap();
+            for (prompt, children) in prompts.iter().zip(&children) {
+                for child in children {
+                    let labels: Vec<i32> = child.tokens.iter().copied().chain(child.finished.then_some(eos)).collect();
+                    let n = prompt.tokens.len();
+                    let of_child = |of: &dyn Fn(usize) -> i32| (0..labels.len()).map(of).collect::<Vec<i32>>();
+                    let both = |a: Vec<i32>, b: Vec<i32>| [a, b].concat();
+                    let batch = TrainBatch {
+                        rows: 1,
+                        length: n + labels.len(),
+                        tokens: both(prompt.tokens.clone(), of_child(&|i| if i == 0 { start } else { labels[i - 1] })),
+                        positions: both(
+                            prompt.positions().collect(),
+                            of_child(&|i| (prompt.next_position() + i) as i32),
+                        ),
+                        features: both(vec![0; n], of_child(&|i| feature(&labels[..i]))),
+                        segments: both(vec![0; n], of_child(&|_| 1)),
+                        individuals: both(prompt.individual_numbers().collect(), of_child(&|_| 0)),
+                        labels: both(vec![IGNORE; n], labels.clone()),
+                        weights: [vec![0.0; n], vec![1.0; labels.len()]].concat(),
+                        points: prompt.points.as_ref().map(|p| PointBatch::pack(model.config(), &[p]).unwrap()),
+                    };
+                    let expected = -(labels.len() as f32) * model.loss(&batch).unwrap().value.into_scalar::<f32>();
+                    let fast =
+                        crate::CpuModel::new(&model).unwrap().loss(&batch, &mut Pass::default()).unwrap().0 as f32;
+                    for found in [child.log_prob, -fast] {
+                        assert!((found - expected).abs() < 1e-3 * expected.abs().max(1.0), "{found} {expected}");
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn keeping_some_rows_changes_nothing_for_them() {
         let model = model(&[Attention::Global, Attention::Local], PointsConfig::learner(3));
