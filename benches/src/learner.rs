@@ -8,9 +8,9 @@ use anyhow::ensure;
 use sr_engine::{Expert, Generation, Instance, Recorded, Search, SearchConfig, run};
 use sr_expr::{Expr, Op};
 use sr_model::{Decoder, DeviceKind, ModelConfig};
-use sr_neural::{Data, InputWriter, Learner, Mode, Sampling, fittest};
+use sr_neural::{Data, InputWriter, Language, Learner, Mode, Sampling, fittest};
 use sr_problems::{Generator, RandomParams};
-use sr_prompt::{Condition, Context, PromptState, Token, encode_target};
+use sr_prompt::{Condition, PromptState, Token, encode_target};
 use sr_train::{Examples, Limits, RunConfig, Start, TrainConfig, Trainer};
 
 /// Most nodes of a child: with random weights children have some 12 tokens then.
@@ -47,7 +47,7 @@ pub fn train(
 ) -> anyhow::Result<(f64, f64)> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("run");
-    let mut trainer = Trainer::start(&out, config, "basic", &Start::Fresh, examples, examples, device)?;
+    let mut trainer = Trainer::start(&out, config, &Language::default(), &Start::Fresh, examples, examples, device)?;
     trainer.fit(Limits { max_steps: Some(warm_up), ..Limits::default() }, &mut |_, _| {})?;
     let limits = Limits { max_time: Some(Duration::from_secs_f64(seconds)), ..Limits::default() };
     let summary = trainer.fit(limits, &mut |_, _| {})?;
@@ -57,7 +57,7 @@ pub fn train(
 
 /// 41 states of an expert search of each instance, 19 children each.
 pub fn one_step_examples(model: &ModelConfig, instances: &[Arc<Instance>]) -> anyhow::Result<Examples> {
-    let inputs = InputWriter::new(model, Context::Basic);
+    let inputs = InputWriter::new(model, &Language::default());
     let mut examples = Examples::new(model);
     for instance in instances {
         let mut states: Vec<Vec<(Expr, f32, f32)>> = Vec::new();
@@ -75,7 +75,7 @@ pub fn one_step_examples(model: &ModelConfig, instances: &[Arc<Instance>]) -> an
             let state = PromptState::new(generation, instance.primitives(), forms);
             let data = Data { x: instance.x(), y: instance.y(), semantics: config.semantics };
             let best = fittest(population().map(|(expr, _, fitness)| (&**expr, *fitness)));
-            let prompt = inputs.one_step(&state, data, best)?;
+            let (prompt, _) = inputs.one_step(&state, data, best)?;
             let children = pair[1][1..].iter();
             let ids: Vec<Vec<i32>> = children
                 .map(|(expr, ..)| encode_target(expr, instance.primitives().constants()))
@@ -105,7 +105,7 @@ pub fn rollout(
     sampling: Sampling,
 ) -> anyhow::Result<Rollout> {
     let config = decoder.model().config().clone();
-    let mut learner = Learner::new(decoder, Mode::OneStep, Context::Basic, sampling);
+    let mut learner = Learner::new(decoder, Mode::OneStep, &Language::default(), sampling);
     // States as they come up when the expert has searched for a while.
     let search = SearchConfig { generations: 30, early_stop_mse: None, ..SearchConfig::basic() };
     let warm = |instance: &Arc<Instance>| -> anyhow::Result<Vec<Expr>> {

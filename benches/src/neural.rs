@@ -21,7 +21,7 @@ pub fn define(c: &mut Criterion) {
         Model::new(&ModelConfig::micro(sr_prompt::VOCABULARY_CAPACITY), 1, &open(DeviceKind::Cpu).expect("CPU"));
     let sampling = Sampling { max_child_size: 15, ..Sampling::default() };
     let mut learner =
-        Learner::new(Decoder::new(&model.expect("a model")), Mode::OneStep, sr_prompt::Context::Basic, sampling);
+        Learner::new(Decoder::new(&model.expect("a model")), Mode::OneStep, &sr_neural::Language::default(), sampling);
     let config = SearchConfig { generations: GENERATIONS, early_stop_mse: None, ..SearchConfig::basic() };
     let children = 19 * u64::from(GENERATIONS - 1) * SEARCHES as u64;
 

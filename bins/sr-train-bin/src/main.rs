@@ -78,11 +78,12 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
         tracing::warn!("gradient_checkpointing changes nothing on device {device}, which keeps few activations anyway");
     }
 
-    let (examples, context) = load(&args.train, &args.problems, config.mode, &config.model, Split::Training)?;
+    let (examples, language) = load(&args.train, &args.problems, &config, Split::Training)?;
     let val = std::slice::from_ref(&args.val);
-    let (validation, val_context) = load(val, &args.problems, config.mode, &config.model, Split::Validation)?;
-    if val_context != context {
-        bail!("{}: prompts of context {val_context} do not go with those of context {context}", args.val.display());
+    let (validation, of_val) = load(val, &args.problems, &config, Split::Validation)?;
+    if of_val != language {
+        let [found, expected] = [of_val, language].map(|language| language.context.name());
+        bail!("{}: prompts of context {found} do not go with those of context {expected}", args.val.display());
     }
     let (states, parameters) = (examples.n_states(), config.model.parameter_count());
     tracing::info!(states, examples = examples.n_targets(), validation = validation.n_targets(), parameters, "loaded");
@@ -93,7 +94,7 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     let start = args.init.clone().map_or(Start::Fresh, Start::Checkpoint);
     let steps = args.max_steps.unwrap_or(u64::MAX).min(config.training.steps);
     let open = if args.resume { Trainer::resume } else { Trainer::start };
-    let mut trainer = open(&args.out, config, context, &start, &examples, &validation, device)?;
+    let mut trainer = open(&args.out, config, &language, &start, &examples, &validation, device)?;
 
     let progress = args.common.progress(steps, "steps");
     progress.set_position(trainer.step());

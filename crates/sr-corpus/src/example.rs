@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sr_engine::PrimitiveSet;
+use sr_engine::random::problem_key;
 use sr_expr::Expr;
 use sr_prompt::{Condition, PromptState, encode_generation};
 
@@ -106,7 +107,8 @@ impl OneStep {
     /// What the prompt says of the state: the same as the search that recorded it would have said.
     pub fn prompt_state(&self) -> PromptState<'_> {
         let population = self.population.iter().map(|individual| (&**individual.expr, individual.mse));
-        PromptState::new(self.generation, &self.problem.primitives, population)
+        let key = problem_key(&self.problem.id) ^ self.seed;
+        PromptState::new(self.generation, &self.problem.primitives, population).shuffled_by(key)
     }
 
     /// The ids of all targets as one text, with their errors if `errors` is set.

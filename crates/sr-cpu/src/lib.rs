@@ -16,6 +16,7 @@
 //!     vocabulary: 10,
 //!     positions: 8,
 //!     features: 0,
+//!     marks: 0,
 //!     width: 4,
 //!     layers: 1,
 //!     heads: 2,

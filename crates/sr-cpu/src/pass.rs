@@ -146,6 +146,7 @@ impl Pass {
                 if shape.features > 0 {
                     add(&layout.feature, rows.features.get(token).copied().unwrap_or(0));
                 }
+                rows.marks(token).for_each(|mark| add(&layout.mark, mark as i32));
                 token += 1;
             }
             at += row.tokens;
@@ -290,6 +291,10 @@ pub(crate) fn embed(weights: &Weights, rows: &Rows, x: &mut Vec<f32>) {
         for _ in 0..row.tokens {
             let feature = rows.features.get(token).copied().unwrap_or(0);
             embed_token(weights, rows.tokens[token], rows.positions[token], feature, x);
+            let start = x.len() - c;
+            for mark in rows.marks(token) {
+                add_scaled(&mut x[start..], &weights.flat[weights.layout.mark.clone()][mark * c..][..c], 1.0);
+            }
             token += 1;
         }
     }

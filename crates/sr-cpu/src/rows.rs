@@ -46,6 +46,9 @@ pub struct Rows {
     pub positions: Vec<i32>,
     /// The feature of each token; empty for 0 everywhere.
     pub features: Vec<i32>,
+    /// The marks of each token, any number of them but the same for all, `[tokens, marks]`: 0 for none, k ≥ 1 for row k − 1
+    /// of their embedding. Empty for none everywhere.
+    pub marks: Vec<i32>,
     /// Embedded points of all rows, `[points, C]`.
     pub prefix: Vec<f32>,
     /// What is to be predicted.
@@ -70,6 +73,12 @@ impl Rows {
         self.rows.iter().map(Row::len).sum()
     }
 
+    /// The rows of the embedding of marks that a token has.
+    pub(crate) fn marks(&self, token: usize) -> impl Iterator<Item = usize> + '_ {
+        let each = self.marks.len() / self.tokens.len().max(1);
+        self.marks[token * each..(token + 1) * each].iter().filter(|&&mark| mark > 0).map(|&mark| mark as usize - 1)
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
@@ -81,6 +90,7 @@ impl Rows {
         let points: usize = self.rows.iter().map(|row| row.prefix).sum();
         assert_eq!((self.tokens.len(), self.positions.len()), (tokens, tokens), "a token and a position each");
         assert!(self.features.is_empty() || self.features.len() == tokens, "a feature each, or none");
+        assert!(self.marks.len().is_multiple_of(tokens.max(1)), "as many marks each");
         assert_eq!(self.prefix.len(), points * width, "a vector for each point");
         for row in &self.rows {
             let mut end = 0;

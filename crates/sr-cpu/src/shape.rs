@@ -20,6 +20,8 @@ pub struct Shape {
     pub positions: usize,
     /// Rows of the feature embedding; 0 for none.
     pub features: usize,
+    /// Rows of the embedding of marks; 0 for none.
+    pub marks: usize,
     /// Width of the residual stream.
     pub width: usize,
     /// Blocks.
@@ -42,6 +44,7 @@ pub(crate) struct Layout {
     pub(crate) token: Range<usize>,
     pub(crate) position: Range<usize>,
     pub(crate) feature: Range<usize>,
+    pub(crate) mark: Range<usize>,
     pub(crate) blocks: Vec<BlockLayout>,
     pub(crate) final_norm: NormLayout,
     pub(crate) len: usize,
@@ -68,7 +71,7 @@ pub(crate) struct BlockLayout {
 }
 
 impl Shape {
-    /// Numbers in all weights together, in this order: token, position and feature embedding; of each block the
+    /// Numbers in all weights together, in this order: token, position, feature and mark embedding; of each block the
     /// attention's norm (gamma, beta), query, key, value, output and its bias, the MLP's norm, its first matrix and bias,
     /// its second matrix and bias; the final norm.
     pub fn n_weights(&self) -> usize {
@@ -90,6 +93,7 @@ impl Shape {
         let token = take(self.vocabulary * c);
         let position = take(self.positions * c);
         let feature = take(self.features * c);
+        let mark = take(self.marks * c);
         let mut blocks = Vec::with_capacity(self.layers);
         for _ in 0..self.layers {
             blocks.push(BlockLayout {
@@ -105,6 +109,6 @@ impl Shape {
             });
         }
         let final_norm = NormLayout { gamma: take(c), beta: take(c) };
-        Layout { token, position, feature, blocks, final_norm, len: end }
+        Layout { token, position, feature, mark, blocks, final_norm, len: end }
     }
 }

@@ -6,6 +6,7 @@ const SHAPE: Shape = Shape {
     vocabulary: 23,
     positions: 64,
     features: 4,
+    marks: 5,
     width: 24,
     layers: 2,
     heads: 3,
@@ -56,6 +57,8 @@ fn rows(n: usize) -> Rows {
         tokens: ids(23, 7),
         positions: ids(19, 1),
         features: ids(4, 3),
+        // Two marks a token of the prompt, and none in a target.
+        marks: (0..total * 2).map(|i| if i % 38 < 26 { (i * 5 % 6) as i32 } else { 0 }).collect(),
         prefix: numbers(3 * 24 * n, 5),
         labels: (0..n)
             .flat_map(|row| (13..19).map(move |at| Label { token: 19 * row + at, label: at, weight: 0.1 * at as f32 }))
@@ -101,6 +104,7 @@ fn rows_do_not_see_each_other() {
         tokens: both.tokens[19 * row..19 * (row + 1)].to_vec(),
         positions: both.positions[19 * row..19 * (row + 1)].to_vec(),
         features: both.features[19 * row..19 * (row + 1)].to_vec(),
+        marks: both.marks[38 * row..38 * (row + 1)].to_vec(),
         prefix: both.prefix[72 * row..72 * (row + 1)].to_vec(),
         labels: vec![],
     };
@@ -130,6 +134,7 @@ fn decoding_gives_the_logits_of_a_whole_pass() {
         tokens: whole.tokens[..13].to_vec(),
         positions: whole.positions[..13].to_vec(),
         features: whole.features[..13].to_vec(),
+        marks: whole.marks[..26].to_vec(),
         prefix: whole.prefix.clone(),
         labels: vec![],
     };

@@ -40,6 +40,9 @@ pub struct TrainBatch {
     pub positions: Vec<i32>,
     /// `[B, T]`: what comes with each token, below `n_features`; empty for 0 everywhere.
     pub features: Vec<i32>,
+    /// `[B, T, marks]`: the marks of each token, any number but the same for all: 0 for none, k ≥ 1 for the k-th of
+    /// `n_marks`. Empty for none everywhere.
+    pub marks: Vec<i32>,
     /// `[B, T]`: -1 padding, 0 prompt, k ≥ 1 the k-th target.
     pub segments: Vec<i32>,
     /// `[B, T]`: 0, or k ≥ 1 for a token of the prompt's k-th individual; empty for 0 everywhere.
@@ -138,6 +141,7 @@ impl TrainBatch {
         check_ids("token", &self.tokens, 0, config.vocab_size)?;
         check_ids("position", &self.positions, 0, config.n_positions)?;
         check_ids("feature", &self.features, 0, config.n_features)?;
+        check_marks(&self.marks, cells, config.n_marks)?;
         check_ids("segment", &self.segments, -1, i32::MAX as usize)?;
         check_ids("individual", &self.individuals, 0, i32::MAX as usize)?;
         check_ids("label", &self.labels, IGNORE, config.vocab_size)?;
@@ -163,6 +167,14 @@ impl TrainBatch {
         }
         Ok(())
     }
+}
+
+/// Checks that every token has as many marks, all of them at most `n_marks`.
+pub(crate) fn check_marks(marks: &[i32], tokens: usize, n_marks: usize) -> Result<(), Error> {
+    if !marks.len().is_multiple_of(tokens.max(1)) {
+        return Err(Error::Input(format!("{} marks for {tokens} tokens", marks.len())));
+    }
+    check_ids("mark", marks, 0, if n_marks == 0 { 0 } else { n_marks + 1 })
 }
 
 /// Checks `lowest <= id < end` for every id.
@@ -206,6 +218,7 @@ mod tests {
             tokens: vec![1, 7],
             positions: vec![0, 1],
             features: vec![],
+            marks: vec![],
             segments: vec![0, 1],
             individuals: vec![],
             labels: vec![IGNORE, 3],

@@ -17,6 +17,9 @@ pub struct ModelConfig {
     /// Number of values of the feature that may come with each token, with an embedding each; 0 for no features.
     #[serde(default)]
     pub n_features: usize,
+    /// Number of marks that tokens of a prompt may have, with an embedding each; 0 for no marks.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_marks: usize,
     /// Width of the residual stream; a multiple of `n_heads`.
     pub d_model: usize,
     /// Number of blocks.
@@ -177,6 +180,7 @@ impl ModelConfig {
             vocab_size,
             n_positions: 2048,
             n_features: 0,
+            n_marks: 0,
             d_model: 256,
             n_layers: 4,
             n_heads: 8,
@@ -287,7 +291,10 @@ impl ModelConfig {
             };
             (points.inputs() + 1) * points.hidden + (points.hidden + 1) * c + pooling
         });
-        (self.vocab_size + self.n_positions + self.n_features) * c + points + self.n_layers * block + norm
+        (self.vocab_size + self.n_positions + self.n_features + self.n_marks) * c
+            + points
+            + self.n_layers * block
+            + norm
     }
 }
 

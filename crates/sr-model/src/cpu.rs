@@ -110,6 +110,7 @@ pub(crate) fn weights(model: &Model) -> Option<(Weights, Vec<ParamId>)> {
         vocabulary: config.vocab_size,
         positions: config.n_positions,
         features: config.n_features,
+        marks: config.n_marks,
         width: config.d_model,
         layers: config.n_layers,
         heads: config.n_heads,
@@ -157,6 +158,8 @@ fn rows(
         rows.tokens.extend_from_slice(&batch.tokens[cells.clone()]);
         rows.positions.extend_from_slice(&batch.positions[cells.clone()]);
         rows.features.extend(batch.features.get(cells.clone()).into_iter().flatten());
+        let each = batch.marks.len() / (batch.rows * length);
+        rows.marks.extend_from_slice(&batch.marks[cells.start * each..cells.end * each]);
         for (offset, cell) in cells.clone().enumerate().filter(|&(_, cell)| batch.labels[cell] >= 0) {
             let of_label = f64::from(batch.weights[cell]);
             weight += of_label;

@@ -21,7 +21,7 @@ use sr_cpu::{Next, Pass, PromptCache, Row, Rows, Siblings, Weights};
 
 use crate::{
     Error, Model, ModelConfig, PointBatch, PointEmbedding, Points,
-    batch::check_ids,
+    batch::{check_ids, check_marks},
     cpu,
     mask::{Bias, HIDDEN},
     sample::{Candidate, Choice, Dead, Sampling},
@@ -46,6 +46,8 @@ pub struct Prompt {
     /// Where the individuals among the tokens begin, and where the last one ends: they lie side by side, and see each
     /// other as [`Population::Apart`](crate::Population::Apart) says. Empty for a prompt that is one text.
     pub individuals: Vec<u32>,
+    /// The marks of each token, `[tokens, marks]`, as in [`TrainBatch`](crate::TrainBatch); empty for none.
+    pub marks: Vec<i32>,
     /// Points for the prefix; `None` for none.
     pub points: Option<Points>,
 }
@@ -200,6 +202,7 @@ impl<'a> DecodeRequest<'a> {
         check_ids("end token", &[self.eos], 0, config.vocab_size)?;
         for (state, prompt) in self.prompts.iter().enumerate() {
             check_ids("token", &prompt.tokens, 0, config.vocab_size)?;
+            check_marks(&prompt.marks, prompt.tokens.len(), config.n_marks)?;
             prompt.check(state)?;
             let (taken, new, positions) = (prompt.next_position(), self.max_new_tokens, config.n_positions);
             if taken + new > positions || prompt.n_positions() > positions {
@@ -365,6 +368,7 @@ impl Decoder {
             rows: vec![Row { prefix: n_points, tokens: prompt.tokens.len(), runs }],
             tokens: prompt.tokens.clone(),
             positions: prompt.positions().collect(),
+            marks: prompt.marks.clone(),
             prefix: embedded[..n_points * config.d_model].to_vec(),
             ..Rows::default()
         };
@@ -556,8 +560,12 @@ impl<'a> Wave<'a> {
         let (s, t, k) = (states.len(), shape.prompt, shape.siblings);
         let (mut tokens, mut positions, mut segments) = (vec![0; s * t], vec![0; s * t], vec![-1; s * t]);
         let mut individuals = vec![0; s * t];
+        let each = |prompt: &Prompt| prompt.marks.len() / prompt.tokens.len().max(1);
+        let each = states.iter().map(|&state| each(&request.prompts[state])).max().unwrap_or(0);
+        let mut marks = vec![0; s * t * each];
         for (row, &state) in states.iter().enumerate() {
             let prompt = &request.prompts[state];
+            marks[row * t * each..][..prompt.marks.len()].copy_from_slice(&prompt.marks);
             let cells = prompt.tokens.iter().zip(prompt.positions()).zip(prompt.individual_numbers());
             for (i, ((&token, position), individual)) in cells.enumerate() {
                 let cell = row * t + i;
@@ -567,7 +575,7 @@ impl<'a> Wave<'a> {
         let points: Vec<&Points> = states.iter().filter_map(|&state| request.prompts[state].points.as_ref()).collect();
         let points = if points.is_empty() { None } else { Some(PointBatch::pack(model.config(), &points)?) };
 
-        let embedded = model.embed_tokens(tokens, positions.clone(), vec![], [s, t]);
+        let embedded = model.with_marks(model.embed_tokens(tokens, positions.clone(), vec![], [s, t]), &marks);
         let (mut x, bias) = model.with_prefix(embedded, points.as_ref(), &positions, &segments, &individuals);
         let blocks = model.blocks();
         let mut caches = Vec::with_capacity(blocks.len());
@@ -810,6 +818,7 @@ mod tests {
         let config = ModelConfig {
             n_positions: 96,
             n_features: 5,
+            n_marks: 3,
             d_model: 16,
             n_layers: 2,
             n_heads: 2,
@@ -856,7 +865,8 @@ mod tests {
 
     fn cached_equals_plain(model: &Model, points: Option<Points>) {
         let decoder = Decoder::reference(model);
-        let prompts = [Prompt { tokens: (0..37).map(|i| (i * 7 + 3) % 24).collect(), points, ..Prompt::default() }];
+        let (tokens, marks) = (0..37).map(|i| ((i * 7 + 3) % 24, [i % 4, i * 5 % 4])).unzip::<_, _, _, Vec<_>>();
+        let prompts = [Prompt { tokens, marks: marks.concat(), points, ..Prompt::default() }];
         let request = DecodeRequest { feature, ..DecodeRequest::new(&prompts, &[5], 1, 0) };
         let mut wave = Wave::prefill(&decoder, &request, Shape::of(&prompts[0], 5), &[0]).unwrap();
         let mut written: Vec<Vec<i32>> = vec![vec![1]; 5];
@@ -871,6 +881,7 @@ mod tests {
                     tokens,
                     positions: (0..n as i32).collect(),
                     features: (0..n).map(|i| if i < 37 { 0 } else { feature(&written[sibling][1..=i - 37]) }).collect(),
+                    marks: prompts[0].marks.iter().copied().chain(vec![0; 2 * (n - 37)]).collect(),
                     segments: vec![0; n],
                     individuals: vec![],
                     labels: vec![IGNORE; n],
@@ -904,6 +915,7 @@ mod tests {
         let config = ModelConfig {
             n_positions: 64,
             n_features: 5,
+            n_marks: 3,
             d_model: 16,
             n_layers: 2,
             n_heads: 2,
@@ -917,12 +929,14 @@ mod tests {
         let prompts: Vec<Prompt> = [vec![], vec![3, 7, 8, 14], vec![2, 20], many]
             .into_iter()
             .zip(2..)
-            .map(|(individuals, seed)| Prompt {
-                tokens: (0..individuals.last().map_or(21, |&end| end as i32 + 4))
-                    .map(|t| (t * t * seed + 3) % 24)
-                    .collect(),
-                individuals,
-                points: (seed > 2).then(|| Points { values: vec![0.5, -1.0, 2.0, 1.5] }),
+            .map(|(individuals, seed)| {
+                let length = individuals.last().map_or(21, |&end| end as i32 + 4);
+                Prompt {
+                    tokens: (0..length).map(|t| (t * t * seed + 3) % 24).collect(),
+                    individuals,
+                    marks: if seed % 2 == 0 { (0..2 * length).map(|i| i * seed % 4).collect() } else { vec![] },
+                    points: (seed > 2).then(|| Points { values: vec![0.5, -1.0, 2.0, 1.5] }),
+                }
             })
             .collect();
         let request = DecodeRequest { feature, max_new_tokens: 9, ..DecodeRequest::new(&prompts, &[6; 4], start, eos) };
@@ -945,6 +959,7 @@ mod tests {
                             of_child(&|i| (prompt.next_position() + i) as i32),
                         ),
                         features: both(vec![0; n], of_child(&|i| feature(&labels[..i]))),
+                        marks: [&prompt.marks[..], &vec![0; prompt.marks.len() / n * labels.len()]].concat(),
                         segments: both(vec![0; n], of_child(&|_| 1)),
                         individuals: both(prompt.individual_numbers().collect(), of_child(&|_| 0)),
                         labels: both(vec![IGNORE; n], labels.clone()),

@@ -28,6 +28,7 @@ pub struct Model {
     token_embedding: Param<Tensor<2>>,
     position_embedding: Param<Tensor<2>>,
     feature_embedding: Option<Param<Tensor<2>>>,
+    mark_embedding: Option<Param<Tensor<2>>>,
     point_embedder: Option<PointEmbedder>,
     blocks: Vec<Block>,
     final_norm: Norm,
@@ -83,6 +84,7 @@ impl Model {
             token_embedding: init.normal([config.vocab_size, c]),
             position_embedding: init.normal([config.n_positions, c]),
             feature_embedding: (config.n_features > 0).then(|| init.normal([config.n_features, c])),
+            mark_embedding: (config.n_marks > 0).then(|| init.normal([config.n_marks, c])),
             point_embedder: config.points.as_ref().map(|points| PointEmbedder::new(init, config, points)),
             blocks: (0..config.n_layers).map(|_| Block::new(init, config)).collect(),
             final_norm: Norm::new(init, config),
@@ -166,6 +168,7 @@ impl Model {
     fn hidden(&self, batch: &TrainBatch) -> Tensor<3> {
         let shape = [batch.rows, batch.length];
         let tokens = self.embed_tokens(batch.tokens.clone(), batch.positions.clone(), batch.features.clone(), shape);
+        let tokens = self.with_marks(tokens, &batch.marks);
         let (mut x, bias) =
             self.with_prefix(tokens, batch.points.as_ref(), &batch.positions, &batch.segments, &batch.individuals);
         for (layer, block) in self.blocks.iter().enumerate() {
@@ -194,6 +197,22 @@ impl Model {
             sum = sum + self.lookup(embedding, ids(features));
         }
         sum
+    }
+
+    /// Adds the embeddings of the marks `[B, T, marks]` to embedded tokens `[B, T, C]`.
+    pub(crate) fn with_marks(&self, mut tokens: Tensor<3>, marks: &[i32]) -> Tensor<3> {
+        let Some(embedding) = &self.mark_embedding else { return tokens };
+        let ([rows, length, c], device) = (tokens.dims(), self.device());
+        let each = marks.len() / (rows * length);
+        for index in 0..each {
+            let ids = marks.iter().skip(index).step_by(each);
+            let is_set: Vec<f32> = ids.clone().map(|&id| if id > 0 { 1.0 } else { 0.0 }).collect();
+            let is_set = Tensor::<3>::from_data(TensorData::new(is_set, [rows, length, 1]), &device);
+            let ids: Vec<i32> = ids.map(|&id| (id - 1).max(0)).collect();
+            let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, length]), &device);
+            tokens = tokens + self.lookup(embedding, ids) * is_set.expand([rows, length, c]);
+        }
+        tokens
     }
 
     /// Rows of a table, one per id: `[B, T] → [B, T, C]`.
@@ -507,6 +526,7 @@ mod tests {
         let points = PointsConfig { n_variables: 1, hidden: 8, ..PointsConfig::learner(3) };
         let config = ModelConfig {
             n_features: 3,
+            n_marks: 4,
             d_model: 16,
             n_layers: 2,
             n_heads: 2,
@@ -523,6 +543,7 @@ mod tests {
             tokens: (0..18).map(|i| (i * 7) % 24).collect(),
             positions: (0..18).map(|i| i % 9).collect(),
             features: (0..18).map(|i| i % 3).collect(),
+            marks: (0..36).map(|i| i * 7 % 5).collect(),
             segments: [0, 0, 0, 1, 1, 2, 2, 2, -1].repeat(rows),
             individuals: vec![],
             labels: [IGNORE, IGNORE, IGNORE, 4, 7, 9, IGNORE, 3, IGNORE].repeat(rows),

@@ -17,6 +17,7 @@ fn model_with(points: PointsConfig) -> Model {
     let config = ModelConfig {
         n_positions: 128,
         n_features: 7,
+        n_marks: 3,
         d_model: 32,
         n_layers: 2,
         n_heads: 4,
@@ -37,6 +38,7 @@ fn states() -> (Vec<Prompt>, Vec<usize>) {
     let prompt = |i: i32| Prompt {
         tokens: (0..i * 5).map(|t| (t * 7 + i) % 40).collect(),
         individuals: if i > 3 && i % 2 == 0 { vec![4, 9, 10, i as u32 * 5 - 2] } else { vec![] },
+        marks: if i % 2 == 0 { (0..i * 5).map(|t| t % 4).collect() } else { vec![] },
         points: (i % 3 == 0).then(|| Points { values: vec![0.1 * i as f32; 2 * (i as usize % 5)] }),
     };
     ((0..16).map(prompt).collect(), (0..16).map(|i| [1, 2, 19][i % 3]).collect())
@@ -117,6 +119,7 @@ fn the_order_of_individuals_changes_nothing() {
     let prompt = |order: [&[i32]; 3]| Prompt {
         tokens: [&[5, 6][..], order[0], order[1], order[2], &[4]].concat(),
         individuals: (0..4).map(|n| 2 + order[..n].iter().map(|i| i.len() as u32).sum::<u32>()).collect(),
+        marks: vec![],
         points: None,
     };
     let prompts = [prompt([&one, &two, &three]), prompt([&three, &one, &two])];

@@ -134,6 +134,7 @@ fn logits_equal_gpt_neo_written_out() {
         tokens,
         positions: (0..n as i32).collect(),
         features: vec![],
+        marks: vec![],
         segments: vec![0; n],
         individuals: vec![],
         labels: vec![IGNORE; n],

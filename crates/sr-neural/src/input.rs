@@ -1,9 +1,12 @@
 //! What the model reads: the prompt's tokens and the points before it. Training and search share this code.
 
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
 use sr_engine::{PrimitiveSet, State};
 use sr_expr::{Columns, Semantics, Tree};
 use sr_model::{Channel, ModelConfig, PointEmbedding, Points, PointsConfig, Population, Prompt};
-use sr_prompt::{Context, PromptState, PromptWriter};
+use sr_prompt::{Actions, Context, Mark, PopulationOrder, PromptState, PromptWriter, Slots};
 
 use crate::Error;
 
@@ -18,10 +21,37 @@ pub struct Data<'a> {
     pub semantics: Semantics,
 }
 
+/// How the prompts and targets of a model are written; its checkpoint tells.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Language {
+    /// What prompts tell of the problem.
+    pub context: Context,
+    /// The order of their individuals.
+    pub population_order: PopulationOrder,
+    /// Whether children are whole expressions or edits of individuals.
+    pub actions: Actions,
+    /// What comes with each token of an individual.
+    pub marks: Vec<Mark>,
+}
+
+impl Language {
+    /// Of prompts that tell `context`, with defaults for everything else.
+    pub fn of(context: Context) -> Self {
+        Language { context, ..Language::default() }
+    }
+
+    /// The [`n_marks`](ModelConfig::n_marks) of its models.
+    pub fn n_marks(&self) -> usize {
+        self.marks.iter().map(|mark| mark.values()).sum()
+    }
+}
+
 /// Writes the inputs of one model.
 #[derive(Debug, Clone)]
 pub struct InputWriter {
     prompts: PromptWriter,
+    marks: Vec<Mark>,
     points: Option<PointsConfig>,
     population: Population,
 }
@@ -30,38 +60,46 @@ pub struct InputWriter {
 const ROOM_FOR_CHILD: usize = 256;
 
 impl InputWriter {
-    /// The writer for models of this shape whose prompts tell `context`.
-    pub fn new(config: &ModelConfig, context: Context) -> Self {
+    /// The writer for models of this shape and language.
+    pub fn new(config: &ModelConfig, language: &Language) -> Self {
         let default = PromptWriter::default().max_tokens;
         let max_tokens = match config.population {
             Population::Text => default.min(config.n_positions.saturating_sub(ROOM_FOR_CHILD)),
             Population::Apart => default, // positions begin anew in each individual
         };
-        let prompts = PromptWriter { max_tokens, context, ..PromptWriter::default() };
-        InputWriter { prompts, points: config.points.clone(), population: config.population }
+        let &Language { context, population_order, actions, .. } = language;
+        let prompts = PromptWriter { max_tokens, context, population_order, actions, ..PromptWriter::default() };
+        let marks = language.marks.clone();
+        InputWriter { prompts, marks, points: config.points.clone(), population: config.population }
     }
 
-    /// The input of a state in a search.
+    /// The input of a state in a search, and what edits of its individuals can point at.
     ///
     /// # Errors
     /// If the problem has more variables than the language or the embedder has room for.
-    pub fn state(&self, state: &State<'_>) -> Result<Prompt, Error> {
+    pub fn state<'a>(&self, state: &State<'a>) -> Result<(Prompt, Slots<'a>), Error> {
         let data = Data { x: state.instance.x(), y: state.instance.y(), semantics: state.semantics() };
         let best = fittest(state.population.iter().map(|i| (i.tree, i.score.fitness as f32)));
         self.one_step(&PromptState::of(state), data, best)
     }
 
-    /// The input of a state, recorded or live. `best` is the [`fittest`] of the population.
+    /// The same for a state that is recorded or live. `best` is the [`fittest`] of the population.
     ///
     /// # Errors
     /// As [`state`](Self::state).
-    pub fn one_step(&self, state: &PromptState<'_>, data: Data<'_>, best: Option<&Tree>) -> Result<Prompt, Error> {
-        let tokens = self.prompts.write(state, data.x, data.y)?;
+    pub fn one_step<'a>(
+        &self,
+        state: &PromptState<'a>,
+        data: Data<'_>,
+        best: Option<&Tree>,
+    ) -> Result<(Prompt, Slots<'a>), Error> {
+        let (tokens, slots) = self.prompts.write_with_slots(state, data.x, data.y)?;
         let individuals = match self.population {
             Population::Text => Vec::new(),
             Population::Apart => bounds(&tokens),
         };
-        Ok(Prompt { tokens, individuals, points: self.points(data, best)? })
+        let marks = self.marks(&tokens, &slots, data, best);
+        Ok((Prompt { tokens, individuals, marks, points: self.points(data, best)? }, slots))
     }
 
     /// The input for writing a formula from the data alone.
@@ -70,12 +108,74 @@ impl InputWriter {
     /// As [`state`](Self::state).
     pub fn direct(&self, primitives: &PrimitiveSet, data: Data<'_>) -> Result<Prompt, Error> {
         let tokens = self.prompts.write_direct(primitives, data.x, data.y)?;
-        Ok(Prompt { tokens, individuals: Vec::new(), points: self.points(data, None)? })
+        Ok(Prompt { tokens, points: self.points(data, None)?, ..Prompt::default() })
+    }
+
+    fn marks<'a>(&self, tokens: &[i32], slots: &Slots<'a>, data: Data<'_>, best: Option<&Tree>) -> Vec<i32> {
+        // They are the same for all prompts of a model without points too.
+        let n_rows = self.points.as_ref().map_or(ROWS_OF_CORRELATIONS, |points| points.n_points);
+        let known = self.marks.iter().any(|mark| mark.is_correlation()).then(|| Known::new(data, best, n_rows));
+        let mut classes: HashMap<&'a Tree, [u8; 2]> = HashMap::new();
+        sr_prompt::marks(tokens, slots, &self.marks, |mark, tree| {
+            let known = known.as_ref().expect("made where a mark is a correlation");
+            let of_node = |node| {
+                let subtree = tree.subtree(node);
+                let [y, residual] = *classes.entry(subtree).or_insert_with(|| known.classes(subtree, data.semantics));
+                if mark == Mark::CorrelationY { y } else { residual }
+            };
+            (0..tree.size()).map(of_node).collect()
+        })
     }
 
     fn points(&self, data: Data<'_>, best: Option<&Tree>) -> Result<Option<Points>, Error> {
         self.points.as_ref().map(|config| points(config, data, best)).transpose()
     }
+}
+
+/// Rows that correlations are taken over, where the model reads no points, whose number it is otherwise.
+const ROWS_OF_CORRELATIONS: usize = 64;
+
+/// What is known of some rows of a problem: at most `n` of them, all or that many, evenly spaced from the first on.
+struct Known {
+    x: Columns,
+    y: Vec<f64>,
+    /// What the best individual predicts; 0 without one.
+    predicted: Vec<f64>,
+}
+
+impl Known {
+    fn new(data: Data<'_>, best: Option<&Tree>, n: usize) -> Self {
+        let (n_rows, n_variables) = (data.y.len(), data.x.n_columns());
+        let n = n.min(n_rows);
+        let rows: Vec<usize> = (0..n).map(|point| point * n_rows / n).collect();
+        let chosen = (0..n_variables).flat_map(|column| rows.iter().map(move |&row| data.x.column(column)[row]));
+        let x = Columns::new(n, n_variables, chosen.collect());
+        let predicted = best.map_or_else(|| vec![0.0; n], |best| sr_expr::predict(best, &x, data.semantics));
+        Known { x, y: rows.iter().map(|&row| data.y[row]).collect(), predicted }
+    }
+
+    fn residual(&self) -> impl Iterator<Item = f64> + Clone + '_ {
+        self.y.iter().zip(&self.predicted).map(|(y, predicted)| y - predicted)
+    }
+
+    /// How a tree's values go with y and with the residual, as marks.
+    fn classes(&self, tree: &Tree, semantics: Semantics) -> [u8; 2] {
+        let values = sr_expr::predict(tree, &self.x, semantics);
+        let with_y = correlation(values.iter().copied(), self.y.iter().copied());
+        [with_y, correlation(values.iter().copied(), self.residual())].map(Mark::of_correlation)
+    }
+}
+
+/// Pearson's coefficient of correlation; NaN if one of the two does not vary or has a value that is not finite.
+fn correlation(a: impl Iterator<Item = f64> + Clone, b: impl Iterator<Item = f64> + Clone) -> f64 {
+    let n = a.clone().count() as f64;
+    let (mean_a, mean_b) = (a.clone().sum::<f64>() / n, b.clone().sum::<f64>() / n);
+    let (mut aa, mut bb, mut ab) = (0.0, 0.0, 0.0);
+    for (a, b) in a.zip(b) {
+        let (a, b) = (a - mean_a, b - mean_b);
+        (aa, bb, ab) = (aa + a * a, bb + b * b, ab + a * b);
+    }
+    ab / (aa * bb).sqrt()
 }
 
 /// Where the individuals of a prompt begin, and where the last one ends; empty if there are none.
@@ -116,30 +216,22 @@ pub fn points(config: &PointsConfig, data: Data<'_>, best: Option<&Tree>) -> Res
     if config.channels.contains(&Channel::X) && n_variables > config.n_variables {
         return Err(Error::TooManyVariables { found: n_variables, max: config.n_variables });
     }
-    let n_rows = data.y.len();
-    let n_points = config.n_points.min(n_rows);
-    let rows: Vec<usize> = (0..n_points).map(|point| point * n_rows / n_points).collect();
-    let chosen = (0..n_variables).flat_map(|column| rows.iter().map(move |&row| data.x.column(column)[row]));
-    let x = Columns::new(n_points, n_variables, chosen.collect());
-    let predicted = match best {
-        Some(best) => sr_expr::predict(best, &x, data.semantics),
-        None => vec![0.0; n_points],
-    };
+    let known = Known::new(data, best, config.n_points);
+    let residual: Vec<f64> = known.residual().collect();
     let number = match config.kind {
         PointEmbedding::E2e => squash,
         PointEmbedding::Set => |value| value as f32,
     };
     let width = config.width();
-    let mut values = vec![0.0; n_points * width];
+    let mut values = vec![0.0; known.y.len() * width];
     for (channel, columns) in config.columns() {
         for (point, out) in values.chunks_mut(width).enumerate() {
             let out = &mut out[columns.clone()];
-            let y = data.y[rows[point]];
             match channel {
-                Channel::X => (0..n_variables).for_each(|column| out[column] = number(x.column(column)[point])),
-                Channel::Y => out[0] = number(y),
-                Channel::BestPrediction => out[0] = number(predicted[point]),
-                Channel::BestResidual => out[0] = number(y - predicted[point]),
+                Channel::X => (0..n_variables).for_each(|column| out[column] = number(known.x.column(column)[point])),
+                Channel::Y => out[0] = number(known.y[point]),
+                Channel::BestPrediction => out[0] = number(known.predicted[point]),
+                Channel::BestResidual => out[0] = number(residual[point]),
             }
         }
     }
@@ -189,6 +281,29 @@ mod tests {
         assert!((rows[4] - 1e-12).abs() < 1e-15, "the residual is what double precision leaves");
         assert_eq!(rows[5..8], [1e9, 0.0, 0.0]);
         assert!(rows[8].is_nan());
+    }
+
+    #[test]
+    fn marks_tell_what_a_subtree_has_to_do_with_the_target() {
+        let x = Columns::from_rows(&[[0.0, 1.0], [1.0, -1.0], [2.0, -1.0], [3.0, 1.0]]);
+        let y: Vec<f64> = (0..4).map(|row| 2.0 * x.column(0)[row] + x.column(1)[row]).collect();
+        let data = Data { x: &x, y: &y, semantics: Semantics::Ieee };
+        let population = ["x0 + x0", "x1 * 0.0", "neg(x1)"].map(|text| text.parse::<Expr>().expect(text));
+        let primitives = PrimitiveSet::new(vec![sr_expr::Op::Add], vec![0.0], 2).expect("primitives");
+        let state = PromptState::new(0, &primitives, population.iter().map(|e| &**e).zip([1.0, 2.0, 3.0]));
+        let marks = vec![Mark::CorrelationY, Mark::CorrelationResidual];
+        let language = Language { marks, ..Language::default() };
+        assert_eq!(language.n_marks(), 34);
+        let writer = InputWriter::new(&ModelConfig::micro(512), &language);
+        let (prompt, _) = writer.one_step(&state, data, Some(&population[0])).expect("an input");
+        assert_eq!(prompt.marks.len(), 2 * prompt.tokens.len());
+        let tokens = sr_prompt::individuals(&prompt.tokens).map(|at| &prompt.marks[2 * at.start..2 * at.end]);
+        let found: Vec<Vec<(i32, i32)>> =
+            tokens.map(|marks| marks.chunks(2).map(|pair| (pair[0], pair[1] - 17)).collect()).collect();
+        // r(x0, y) is 0.91, r(x1, y) 0.41; the residual of x0 + x0 is x1, which x0 has nothing to do with.
+        assert_eq!(found[0], [(5, 1); 4], "error, +, x0, x0");
+        assert_eq!(found[1], [(17, 17), (17, 17), (2, 8), (17, 17)], "a constant goes with nothing");
+        assert_eq!(found[2], [(10, 16), (10, 16), (2, 8)]);
     }
 
     #[test]

@@ -4,13 +4,16 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use rayon::prelude::*;
+use serde::Deserialize;
 use sr_engine::random::Purpose;
-use sr_engine::{Brood, Expert, Offspring, Origin, Policy, State, heritage};
+use sr_engine::{Brood, Edit, Expert, Offspring, Origin, Parents, Policy, State, heritage};
 use sr_expr::Expr;
 use sr_model::{Checkpoint, DecodeRequest, Decoder, Free, Prompt, Sample};
-use sr_prompt::{Condition, Context, FreeConstants, Grammar, GrammarLimits, GrammarState, Rules, Token};
+use sr_prompt::{
+    Actions, Condition, Context, FreeConstants, Grammar, GrammarLimits, GrammarState, Rules, Slots, Token,
+};
 
-use crate::{Error, InputWriter};
+use crate::{Error, InputWriter, Language};
 
 /// What a learner writes at a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +100,7 @@ pub fn checkpoint_id(dir: &Path) -> std::io::Result<String> {
 pub struct Learner {
     decoder: Decoder,
     inputs: InputWriter,
+    actions: Actions,
     mode: Mode,
     sampling: Sampling,
     error: Option<std::sync::Arc<Error>>,
@@ -160,13 +164,17 @@ impl Learner {
         // Checkpoints from before there was another one do not tell.
         let found = checkpoint.meta["context"].as_str().unwrap_or("basic");
         let context = Context::from_name(found).ok_or_else(|| Error::Context { found: found.into() })?;
-        Ok(Learner::new(Decoder::new(&checkpoint.model), mode, context, sampling))
+        let language =
+            Language::deserialize(&checkpoint.meta).map_err(|e| Error::Language { reason: e.to_string() })?;
+        let language = Language { context, ..language };
+        Ok(Learner::new(Decoder::new(&checkpoint.model), mode, &language, sampling))
     }
 
-    /// From a model in memory, trained on prompts of `context`.
-    pub fn new(decoder: Decoder, mode: Mode, context: Context, sampling: Sampling) -> Self {
-        let inputs = InputWriter::new(decoder.model().config(), context);
-        Learner { decoder, inputs, mode, sampling, error: None, written: Written::default() }
+    /// From a model in memory, trained in this language.
+    pub fn new(decoder: Decoder, mode: Mode, language: &Language, sampling: Sampling) -> Self {
+        let inputs = InputWriter::new(decoder.model().config(), language);
+        let actions = language.actions;
+        Learner { decoder, inputs, actions, mode, sampling, error: None, written: Written::default() }
     }
 
     /// What it was trained to write.
@@ -185,15 +193,20 @@ impl Learner {
         self.written
     }
 
-    /// Texts of each state: `wanted` of one child each, or one of as many children.
-    fn texts(&mut self, states: &[State<'_>], wanted: &[usize]) -> Result<Vec<Vec<Sample>>, Error> {
-        let prompts: Vec<Prompt> = states.par_iter().map(|state| self.inputs.state(state)).collect::<Result<_, _>>()?;
+    /// Texts of each state, `wanted` of one child each or one of as many children, and what edits in them point at.
+    fn texts<'a>(&mut self, states: &[State<'a>], wanted: &[usize]) -> Result<Vec<(Vec<Sample>, Slots<'a>)>, Error> {
+        let inputs: Vec<_> = states.par_iter().map(|state| self.inputs.state(state)).collect::<Result<_, _>>()?;
+        let (prompts, slots): (Vec<Prompt>, Vec<Slots<'a>>) = inputs.into_iter().unzip();
         let config = self.decoder.model().config();
         let positions = |prompt: &Prompt| prompt.tokens.len() + prompt.n_prefix(config);
         self.written.read += prompts.iter().map(positions).sum::<usize>() as u64;
         let one_each = vec![1; states.len()];
         let (siblings, max_new_tokens) = match self.mode {
-            Mode::OneStep => (wanted, self.sampling.max_child_size + 1),
+            Mode::OneStep => {
+                // As an edit the largest child takes its address more.
+                let address = if self.actions == Actions::Edit { 3 } else { 0 };
+                (wanted, self.sampling.max_child_size + 1 + address)
+            }
             Mode::Autoregressive { .. } => {
                 let room = prompts.iter().map(Prompt::next_position).max().unwrap_or(0);
                 let room = self.decoder.model().config().n_positions.saturating_sub(room);
@@ -210,7 +223,7 @@ impl Learner {
             top_p: self.sampling.top_p,
             max_batch_tokens: self.sampling.max_batch_tokens,
             feature: match self.mode {
-                Mode::OneStep => sr_prompt::target_feature,
+                Mode::OneStep => self.actions.feature(),
                 Mode::Autoregressive { .. } => sr_prompt::generation_feature,
             },
             ..DecodeRequest::new(&prompts, siblings, Token::Condition(Condition::All).id(), Token::Eos.id())
@@ -221,17 +234,25 @@ impl Learner {
             let key = sr_engine::random::Key { purpose: Purpose::Learner, ..key };
             key.slot(sibling as u32).draw(key.draw << 16 | step as u32).rng().unit()
         };
-        match self.sampling.grammar {
+        let texts = match self.sampling.grammar {
             Some(rules) => {
-                let grammars =
-                    states.iter().zip(wanted).map(|(state, &n)| self.grammar(state, n, max_new_tokens, rules));
-                Ok(self.decoder.decode(&request, &uniform, &Grammars(grammars.collect::<Result<_, _>>()?))?)
+                let of_state = |((state, slots), &n)| self.grammar(state, slots, n, max_new_tokens, rules);
+                let grammars = states.par_iter().zip(&slots).zip(wanted).map(of_state);
+                self.decoder.decode(&request, &uniform, &Grammars(grammars.collect::<Result<_, _>>()?))?
             }
-            None => Ok(self.decoder.decode(&request, &uniform, &Free)?),
-        }
+            None => self.decoder.decode(&request, &uniform, &Free)?,
+        };
+        Ok(texts.into_iter().zip(slots).collect())
     }
 
-    fn grammar(&self, state: &State<'_>, wanted: usize, max_tokens: usize, rules: Rules) -> Result<Grammar, Error> {
+    fn grammar(
+        &self,
+        state: &State<'_>,
+        slots: &Slots<'_>,
+        wanted: usize,
+        max_tokens: usize,
+        rules: Rules,
+    ) -> Result<Grammar, Error> {
         let limits = GrammarLimits {
             max_size: self.sampling.max_child_size,
             max_tokens,
@@ -241,6 +262,7 @@ impl Learner {
         };
         let primitives = state.instance.primitives();
         Ok(match self.mode {
+            Mode::OneStep if self.actions == Actions::Edit => Grammar::edits(primitives, limits, rules, slots)?,
             Mode::OneStep => Grammar::new(primitives, limits, rules)?,
             Mode::Autoregressive { errors } => {
                 Grammar::generation(primitives, limits, rules, wanted + state.config.elitism, errors)?
@@ -248,24 +270,52 @@ impl Learner {
         })
     }
 
-    /// The children that texts of a state hold, slot by slot, with their log-probabilities; `None` for what is none.
-    fn children(&self, state: &State<'_>, texts: &[Sample]) -> Vec<Option<(Expr, Option<f32>)>> {
+    /// The children that texts of a state hold, slot by slot; `None` for what is none.
+    fn children(&self, state: &State<'_>, texts: &[Sample], slots: &Slots<'_>) -> Vec<Option<Child>> {
         let (primitives, max_size) = (state.instance.primitives(), self.sampling.max_child_size);
         match self.mode {
             Mode::OneStep => {
-                let child = |text: &Sample| {
-                    let decoded = text.finished.then(|| sr_prompt::decode(&text.tokens, primitives, max_size).ok());
-                    decoded.flatten().map(|expr| (expr, Some(text.log_prob)))
+                let whole = |text: &Sample| {
+                    let expr = sr_prompt::decode(&text.tokens, primitives, max_size).ok()?;
+                    Some(Child::whole(expr, state, Some(text.log_prob)))
                 };
-                texts.iter().map(child).collect()
+                let edit = |text: &Sample| {
+                    let read = sr_prompt::decode_edit(&text.tokens, slots, primitives, max_size).ok()?;
+                    let log_prob = Some(text.log_prob);
+                    match read.edit {
+                        // Nobody fits placeholders.
+                        _ if !read.child.placeholders.is_empty() => None,
+                        None => Some(Child::whole(read.child.expr, state, log_prob)),
+                        edit => Some(Child { expr: read.child.expr, parents: read.parents, edit, log_prob }),
+                    }
+                };
+                let is_edit = self.actions == Actions::Edit;
+                let child = |text: &Sample| if is_edit { edit(text) } else { whole(text) };
+                texts.iter().map(|text| if text.finished { child(text) } else { None }).collect()
             }
             Mode::Autoregressive { .. } => {
                 let decoded = texts.iter().flat_map(|t| sr_prompt::decode_generation(&t.tokens, primitives, max_size));
                 // A generation begins with the elite, which the engine keeps by itself.
                 let children = decoded.skip(state.config.elitism);
-                children.map(|child| child.ok().map(|expr| (expr, None))).collect()
+                children.map(|child| child.ok().map(|expr| Child::whole(expr, state, None))).collect()
             }
         }
+    }
+}
+
+/// A child that a text holds.
+#[derive(Clone)]
+struct Child {
+    expr: Expr,
+    parents: Parents,
+    edit: Option<Edit<'static>>,
+    log_prob: Option<f32>,
+}
+
+impl Child {
+    /// One that does not say where it comes from.
+    fn whole(expr: Expr, state: &State<'_>, log_prob: Option<f32>) -> Self {
+        Child { parents: heritage(&expr, state.population), expr, edit: None, log_prob }
     }
 }
 
@@ -280,15 +330,15 @@ impl Policy for Learner {
             Some(_) => None,
             None => self.texts(states, wanted).map_err(|error| self.error = Some(error.into())).ok(),
         };
-        texts.iter().flatten().flatten().for_each(|text| self.written.add(text));
+        texts.iter().flatten().flat_map(|(texts, _)| texts).for_each(|text| self.written.add(text));
         broods.par_iter_mut().zip(states).enumerate().for_each(|(index, (brood, state))| {
-            let mut children = texts.as_ref().map(|texts| self.children(state, &texts[index])).unwrap_or_default();
+            let texts = texts.as_ref().map(|texts| &texts[index]);
+            let mut children = texts.map_or(vec![], |(texts, slots)| self.children(state, texts, slots));
             children.resize(wanted[index], None);
             for (slot, child) in children.into_iter().enumerate() {
                 match child {
-                    Some((expr, log_prob)) => {
-                        let parents = heritage(&expr, state.population);
-                        brood.push(&Offspring { tree: &expr, origin: Origin::Learner, parents, edit: None, log_prob });
+                    Some(Child { expr, parents, edit, log_prob }) => {
+                        brood.push(&Offspring { tree: &expr, origin: Origin::Learner, parents, edit, log_prob });
                     }
                     None => fallback(state, slot, brood),
                 }

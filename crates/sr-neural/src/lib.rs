@@ -7,7 +7,7 @@
 mod input;
 mod learner;
 
-pub use input::{Data, InputWriter, fittest, points};
+pub use input::{Data, InputWriter, Language, fittest, points};
 pub use learner::{Learner, Mode, Sampling, Written, checkpoint_id};
 
 /// Why a learner cannot be used, or a problem not be shown to it.
@@ -38,6 +38,12 @@ pub enum Error {
     Context {
         /// Context of the checkpoint.
         found: String,
+    },
+    /// The checkpoint's language is of another version.
+    #[error("the checkpoint's prompts are not known to this version: {reason}")]
+    Language {
+        /// What is not known.
+        reason: String,
     },
     /// Prompt or vocabulary.
     #[error(transparent)]

@@ -4,11 +4,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use burn::optim::{AdamWConfig, GradientsParams};
-use sr_engine::{Generation, Instance, Origin, Parents, PrimitiveSet, Search, SearchConfig, run};
+use sr_engine::{
+    Edit, Generation, Instance, Member, Offspring, Origin, Parents, Population, PrimitiveSet, Score, Search,
+    SearchConfig, run,
+};
 use sr_expr::{Columns, Expr, Op};
 use sr_model::{Checkpoint, Decoder, DeviceKind, Model, ModelConfig, PointsConfig, TrainBatch, open};
-use sr_neural::{Data, InputWriter, Learner, Mode, Sampling};
-use sr_prompt::{Condition, Context, PromptState, Rules, Token, encode_target, target_feature};
+use sr_neural::{Data, InputWriter, Language, Learner, Mode, Sampling};
+use sr_prompt::{Actions, Condition, Mark, PopulationOrder, PromptState, Rules, Token, encode_target, target_feature};
 
 const TARGETS: [&str; 3] = ["x0 + x1", "(x0 * x1) + x0", "x1 * 1.0"];
 
@@ -40,8 +43,10 @@ fn trained(steps: usize) -> Model {
     let population: Vec<Expr> = TARGETS.iter().map(|text| text.parse().expect("target")).collect();
     let state = PromptState::new(0, instance.primitives(), population.iter().map(|e| (&**e, 1.0)));
     let data = Data { x: instance.x(), y: instance.y(), semantics: sr_expr::Semantics::Protected };
-    let input =
-        InputWriter::new(&config(), Context::Basic).one_step(&state, data, Some(&population[0])).expect("an input");
+    let input = InputWriter::new(&config(), &Language::default())
+        .one_step(&state, data, Some(&population[0]))
+        .expect("an input")
+        .0;
 
     let prompt = input.next_position();
     let mut batch = TrainBatch { rows: 1, ..TrainBatch::default() };
@@ -104,7 +109,7 @@ fn a_batch_gives_the_children_of_single_runs_and_bad_output_falls_back() {
     let mut learner = Learner::new(
         Decoder::new(&trained(60)),
         Mode::OneStep,
-        Context::Basic,
+        &Language::default(),
         Sampling { max_child_size: 12, grammar: None, ..Sampling::default() },
     );
     let together = search(&["a", "b", "c"], &mut learner);
@@ -125,10 +130,52 @@ fn a_batch_gives_the_children_of_single_runs_and_bad_output_falls_back() {
 #[test]
 fn an_untrained_model_falls_back_to_the_expert() {
     let sampling = Sampling { max_child_size: 3, grammar: None, ..Sampling::default() };
-    let mut learner = Learner::new(Decoder::new(&trained(0)), Mode::OneStep, Context::Basic, sampling);
+    let mut learner = Learner::new(Decoder::new(&trained(0)), Mode::OneStep, &Language::default(), sampling);
     let forms = &search(&["a"], &mut learner)[0];
     assert!(forms[1..].iter().any(|population| population.iter().any(|child| child.1 == Origin::Fallback)));
     assert!(forms.iter().all(|population| population.len() == 8));
+}
+
+/// Of every generation the individuals with their edits.
+type Edited = Vec<Vec<(Expr, Origin, Parents, Option<Edit<'static>>)>>;
+
+#[test]
+fn a_learner_of_edits_tells_where_its_children_come_from() {
+    let orders = [PopulationOrder::Sorted, PopulationOrder::Shuffled, PopulationOrder::AsIs];
+    for (population_order, grammar) in orders.into_iter().flat_map(|order| [(order, true), (order, false)]) {
+        let language =
+            Language { population_order, actions: Actions::Edit, marks: Mark::ALL.to_vec(), ..Language::default() };
+        let config = ModelConfig { n_marks: language.n_marks(), ..config() };
+        let model = Model::new(&config, 1, &open(DeviceKind::Cpu).expect("the CPU")).expect("a model");
+        let rules = Rules { contains_variable: true, ..Rules::default() };
+        let sampling = Sampling { max_child_size: 9, grammar: grammar.then_some(rules), ..Sampling::default() };
+        let mut learner = Learner::new(Decoder::new(&model), Mode::OneStep, &language, sampling);
+        let settings = SearchConfig { population_size: 12, generations: 6, ..SearchConfig::basic() };
+        let mut searches = [Search::new(instance("a"), settings, 3).expect("a search")];
+        let mut seen: Edited = Vec::new();
+        let observer = |generation: &Generation<'_>| {
+            let individual =
+                |i: Member<'_>| (i.tree.to_owned(), i.origin, i.parents, i.edit.clone().map(Edit::into_owned));
+            seen.push(generation.population.iter().map(individual).collect());
+            ControlFlow::<()>::Continue(())
+        };
+        run(&mut searches, &mut learner, &mut [observer]);
+        assert!(learner.error().is_none());
+        let mut edits = 0;
+        for pair in seen.windows(2) {
+            let orphan = |tree| Member::new(Offspring::orphan(tree, Origin::Random), Score::INVALID);
+            let before = Population::new(pair[0].iter().map(|(expr, ..)| orphan(expr)));
+            for (expr, origin, parents, edit) in &pair[1][1..] {
+                let expected = if grammar { Origin::Learner } else { Origin::Fallback };
+                assert_eq!(*origin, expected, "the model knows nothing");
+                let Some(edit) = edit.as_ref().filter(|_| grammar) else { continue };
+                edits += 1;
+                assert_eq!((edit.apply(&before).as_ref(), parents.iter().next()), (Some(expr), Some(edit.parent)));
+                assert!(expr.size() <= 9 && expr.n_variables() > 0, "{expr}");
+            }
+        }
+        assert!(edits > 10 || !grammar, "{edits} edits");
+    }
 }
 
 #[test]
@@ -136,7 +183,7 @@ fn with_a_grammar_every_child_is_legal() {
     for mode in [Mode::OneStep, Mode::Autoregressive { errors: true }, Mode::Autoregressive { errors: false }] {
         let rules = Rules { contains_variable: true, no_constant_operators: true, ..Rules::default() };
         let sampling = Sampling { max_child_size: 7, grammar: Some(rules), ..Sampling::default() };
-        let mut learner = Learner::new(Decoder::new(&trained(0)), mode, Context::Basic, sampling);
+        let mut learner = Learner::new(Decoder::new(&trained(0)), mode, &Language::default(), sampling);
         for forms in search(&["a", "b"], &mut learner) {
             let children = forms[1..].iter().flat_map(|population| &population[1..]);
             for (expr, origin, _) in children {

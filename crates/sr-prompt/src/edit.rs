@@ -10,6 +10,7 @@
 //! carried over is a copy of its root in place of its root.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use sr_engine::{Edit, Parents, PrimitiveSet, Replacement};
 use sr_expr::{Node, Tree};
@@ -25,7 +26,9 @@ use crate::{ConstantStyle, DecodeError, Error, POSITIONS, Result, SLOTS, Token};
 pub struct Slots<'a> {
     population: Vec<&'a Tree>,
     slots: Vec<Slot<'a>>,
-    /// Of each individual that the prompt shows.
+    /// The individuals that the prompt shows, those without a slot too.
+    shown: Vec<u32>,
+    /// Of each of them.
     ranks: Vec<usize>,
 }
 
@@ -48,8 +51,8 @@ impl<'a> Slots<'a> {
             let tree = population[individual as usize];
             Slot { tree, individual, order: prefix_order(tree) }
         };
-        let slots = shown.into_iter().take(SLOTS).map(slot).collect();
-        Slots { population, slots, ranks }
+        let slots = shown.iter().take(SLOTS).copied().map(slot).collect();
+        Slots { population, slots, shown, ranks }
     }
 
     /// The individuals, in slot order.
@@ -60,6 +63,12 @@ impl<'a> Slots<'a> {
     /// The place that each individual of the prompt, those without a slot too, has if they are sorted; 0 for the best.
     pub fn ranks(&self) -> &[usize] {
         &self.ranks
+    }
+
+    /// An individual of the prompt, with a slot or without, and its nodes in prefix order as post-order indices.
+    pub(crate) fn shown(&self, index: usize) -> (&'a Tree, Vec<u32>) {
+        let tree = self.population[self.shown[index] as usize];
+        (tree, prefix_order(tree))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Slot<'a>> {
@@ -153,6 +162,108 @@ pub fn encode_edit(edit: &Edit<'_>, slots: &Slots<'_>, constants: &[f64], style:
     }
     ids.push(Token::Eos.id());
     Ok(ids)
+}
+
+/// Writes children as the shortest edits of a state's individuals, wherever the children come from: what a model learns.
+///
+/// How a child was made is not the only way to make it, nor the shortest. Of all edits this takes the one with the fewest
+/// tokens (of equally short ones that of the first individual, then the one nearest to the root), so equal children of a
+/// state read alike: a model has less to guess, and labels need not know their edits. A child that is an individual is a
+/// copy of it. `FULL` is written only where it is shorter than every edit.
+#[derive(Debug, Clone)]
+pub struct EditWriter<'s, 'a> {
+    slots: &'s Slots<'a>,
+    /// Where each subtree of an individual stands first: slot and prefix index.
+    copies: HashMap<&'a Tree, (u8, u8)>,
+}
+
+/// Tokens of `EDIT S P`, and of `COPY S P`.
+const ADDRESSED: usize = 3;
+
+impl<'s, 'a> EditWriter<'s, 'a> {
+    /// The writer for the individuals of a prompt. O(nodes of all of them × their depth).
+    pub fn new(slots: &'s Slots<'a>) -> Self {
+        let mut copies = HashMap::new();
+        for (slot, index) in slots.slots.iter().zip(0..) {
+            for (&node, position) in slot.order.iter().take(POSITIONS).zip(0..) {
+                copies.entry(slot.tree.subtree(node as usize)).or_insert((index, position));
+            }
+        }
+        EditWriter { slots, copies }
+    }
+
+    /// The ids of the shortest edit that makes `child`, `<eos>` included. O(individuals × size of the child).
+    ///
+    /// # Errors
+    /// As [`encode_edit`], for what is written.
+    pub fn encode(&self, child: &Tree, constants: &[f64], style: ConstantStyle) -> Result<Vec<i32>> {
+        if let Some(slot) = self.slots.trees().position(|tree| tree == child) {
+            let root = [Token::Slot(slot as u8), Token::Position(0)];
+            let ids = [Token::Edit].into_iter().chain(root).chain([Token::Copy]).chain(root).chain([Token::Eos]);
+            return Ok(ids.map(Token::id).collect());
+        }
+        check(child)?;
+        // The shortest text of each subtree, in post-order.
+        let mut texts: Vec<Vec<i32>> = Vec::with_capacity(child.size());
+        for (root, &node) in child.nodes().iter().enumerate() {
+            let mut text = Vec::new();
+            match node {
+                Node::Op(op) => text.push(Token::Op(op).id()),
+                _ => push_expression(child.subtree(root), constants, style, &mut text),
+            }
+            operands(child, root).into_iter().flatten().for_each(|operand| text.extend_from_slice(&texts[operand]));
+            if text.len() > ADDRESSED
+                && let Some(&(slot, position)) = self.copies.get(child.subtree(root))
+            {
+                text = [Token::Copy, Token::Slot(slot), Token::Position(position)].map(Token::id).into();
+            }
+            texts.push(text);
+        }
+        let mut shortest: Option<(u8, u8, &[i32])> = None;
+        for (slot, index) in self.slots.iter().zip(0..) {
+            for (from, to) in differing(slot.tree, child) {
+                let position = slot.order.iter().take(POSITIONS).position(|&node| node as usize == from);
+                let Some(position) = position else { continue };
+                if shortest.is_none_or(|(.., text)| texts[to].len() < text.len()) {
+                    shortest = Some((index, position as u8, &texts[to]));
+                }
+            }
+        }
+        let full = encode_full(child, constants, style)?;
+        Ok(match shortest {
+            Some((slot, position, text)) if ADDRESSED + text.len() < full.len() => {
+                let address = [Token::Edit, Token::Slot(slot), Token::Position(position)].map(Token::id);
+                address.iter().chain(text).copied().chain([Token::Eos.id()]).collect()
+            }
+            _ => full,
+        })
+    }
+}
+
+/// The roots of a node's operands, the left one first.
+fn operands(tree: &Tree, root: usize) -> [Option<usize>; 2] {
+    match tree.nodes()[root].arity() {
+        0 => [None, None],
+        1 => [Some(root - 1), None],
+        _ => [Some(tree.subtree_start(root - 1) - 1), Some(root - 1)],
+    }
+}
+
+/// Nodes of `parent`, and of `child` what would have to take the place of their subtrees, from the roots down: outside of
+/// them both trees are the same. Nothing below what differs in several places.
+fn differing(parent: &Tree, child: &Tree) -> Vec<(usize, usize)> {
+    let mut pairs = vec![(parent.size() - 1, child.size() - 1)];
+    while let Some(&(from, to)) = pairs.last()
+        && parent.nodes()[from] == child.nodes()[to]
+    {
+        let both = operands(parent, from).into_iter().zip(operands(child, to)).filter_map(|(a, b)| a.zip(b));
+        let mut differing = both.filter(|&(a, b)| parent.subtree(a) != child.subtree(b));
+        match (differing.next(), differing.next()) {
+            (Some(one), None) => pairs.push(one),
+            _ => break,
+        }
+    }
+    pairs
 }
 
 /// The ids of a target that is no edit in the language of edits, `<eos>` included: `FULL expression <eos>`.

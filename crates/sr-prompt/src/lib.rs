@@ -35,22 +35,22 @@ mod data;
 mod edit;
 mod error;
 mod expression;
-mod features;
 mod generation;
 mod grammar;
 pub mod infix;
+mod marks;
 mod prompt;
 mod vocabulary;
 
-pub use edit::{DecodedEdit, Slots, decode_edit, edit_feature, encode_edit, encode_full};
+pub use edit::{DecodedEdit, EditWriter, Slots, decode_edit, edit_feature, encode_edit, encode_full};
 pub use error::{DecodeError, Error, Result};
 pub use expression::{
     ConstantStyle, FEATURES, PLACEHOLDER, Template, decode, decode_template, encode_target, encode_template,
     target_feature,
 };
-pub use features::{TokenFeatures, token_features};
 pub use generation::{decode_generation, encode_generation, generation_feature};
 pub use grammar::{FreeConstants, Grammar, GrammarLimits, GrammarState, MAX_DEPTH, Rules};
+pub use marks::{Mark, marks};
 pub use prompt::{Actions, Context, PopulationOrder, PromptState, PromptWriter, individuals};
 pub use vocabulary::{
     Condition, LISTED_CONSTANTS, POSITIONS, SLOTS, Token, VARIABLES, VOCABULARY_CAPACITY, VOCABULARY_SIZE,

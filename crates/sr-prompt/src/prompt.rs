@@ -45,19 +45,21 @@ impl Context {
 }
 
 /// The order of a prompt's individuals. Which of them are left out for want of room does not depend on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PopulationOrder {
     /// Best first: by error, then size, then ids.
     #[default]
     Sorted,
-    /// At random. Equal keys give equal orders; the caller has one for each state.
-    Shuffled(u64),
+    /// At random. Equal [keys](PromptState::shuffled_by) give equal orders.
+    Shuffled,
     /// As in the population, a form where it first stands.
     AsIs,
 }
 
 /// What a model writes, and so what its prompts have to show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Actions {
     /// Whole expressions.
     #[default]
@@ -67,12 +69,24 @@ pub enum Actions {
     Edit,
 }
 
+impl Actions {
+    /// What comes with each token of a target, by the tokens so far.
+    pub fn feature(self) -> fn(&[i32]) -> i32 {
+        match self {
+            Actions::Expression => crate::target_feature,
+            Actions::Edit => crate::edit_feature,
+        }
+    }
+}
+
 /// What a prompt says of a search. Errors are f32, as in traces, so that a live state and its record read alike.
 #[derive(Debug, Clone)]
 pub struct PromptState<'a> {
     generation: u32,
     primitives: &'a PrimitiveSet,
     population: Vec<(&'a Tree, f32)>,
+    /// Of [`PopulationOrder::Shuffled`].
+    key: u64,
 }
 
 impl<'a> PromptState<'a> {
@@ -82,13 +96,21 @@ impl<'a> PromptState<'a> {
         primitives: &'a PrimitiveSet,
         population: impl IntoIterator<Item = (&'a Tree, f32)>,
     ) -> Self {
-        PromptState { generation, primitives, population: population.into_iter().collect() }
+        PromptState { generation, primitives, population: population.into_iter().collect(), key: 0 }
     }
 
     /// From a search in progress.
     pub fn of(state: &State<'a>) -> Self {
         let population = state.population.iter().map(|i| (i.tree, i.score.mse as f32));
         PromptState::new(state.generation, state.instance.primitives(), population)
+            .shuffled_by(state.key.problem ^ state.key.seed)
+    }
+
+    /// With the key by which its individuals are shuffled where they are; states of one key and one generation with equal
+    /// populations have one order.
+    #[must_use]
+    pub fn shuffled_by(self, key: u64) -> Self {
+        PromptState { key, ..self }
     }
 }
 
@@ -155,7 +177,7 @@ impl PromptWriter {
         self.push_statistics(x, y, &mut ids);
         ids.push(Token::Population.id());
         let room = self.room_after(&ids)?;
-        let forms = self.ordered(ranked_forms(state, self.constants), room);
+        let forms = self.ordered(ranked_forms(state, self.constants), room, state);
         for (index, form) in forms.iter().enumerate() {
             ids.extend(self.slot(index).map(Token::id));
             ids.extend(&form.ids);
@@ -171,7 +193,7 @@ impl PromptWriter {
     }
 
     /// The best forms for which there is room, in the prompt's order.
-    fn ordered<'a>(&self, mut forms: Vec<Form<'a>>, room: usize) -> Vec<Form<'a>> {
+    fn ordered<'a>(&self, mut forms: Vec<Form<'a>>, room: usize, state: &PromptState<'_>) -> Vec<Form<'a>> {
         let mut used = 0;
         let fitting = forms.iter().enumerate().take_while(|(index, form)| {
             used += form.ids.len() + usize::from(self.slot(*index).is_some());
@@ -180,8 +202,9 @@ impl PromptWriter {
         forms.truncate(fitting.count());
         match self.population_order {
             PopulationOrder::Sorted => {}
-            PopulationOrder::Shuffled(key) => {
-                Key::new(key, Purpose::Training, problem_key("population order")).rng().shuffle(&mut forms);
+            PopulationOrder::Shuffled => {
+                let key = Key::new(state.key, Purpose::Training, problem_key("population order"));
+                key.generation(state.generation).rng().shuffle(&mut forms);
             }
             PopulationOrder::AsIs => forms.sort_unstable_by_key(|form| form.individual),
         }
@@ -373,17 +396,19 @@ mod tests {
         let mse = [2.0, 0.5, 2.0, 0.0, 1.0, 3.0, 4.0, 5.0];
         let state = PromptState::new(0, &primitives, population.iter().map(|e| &**e).zip(mse));
         // Room for all but the worst, x7.
-        let write = |population_order| {
+        let keyed = |population_order, key| {
+            let state = state.clone().shuffled_by(key);
             let writer = PromptWriter { max_tokens: 20, population_order, ..PromptWriter::default() };
             let ids = writer.write(&state, &Columns::new(0, 9, vec![]), &[]).expect("a prompt");
             individuals(&ids).map(|at| to_text(&ids[at])).collect::<Vec<_>>()
         };
+        let write = |order| keyed(order, 0);
         let sorted = ["FZERO x0", "F31 x1", "F32 x2", "F32 n2 x3", "F32 x5", "F33 x6"];
         assert_eq!(write(PopulationOrder::Sorted), sorted);
         let as_is = ["F32 n2 x3", "F31 x1", "FZERO x0", "F32 x2", "F32 x5", "F33 x6"];
         assert_eq!(write(PopulationOrder::AsIs), as_is);
-        let mut orders: Vec<Vec<String>> = (0..9).map(|key| write(PopulationOrder::Shuffled(key))).collect();
-        assert_eq!(orders[0], write(PopulationOrder::Shuffled(0)));
+        let mut orders: Vec<Vec<String>> = (0..9).map(|key| keyed(PopulationOrder::Shuffled, key)).collect();
+        assert_eq!(orders[0], write(PopulationOrder::Shuffled));
         orders.sort_unstable();
         orders.dedup();
         assert!(orders.len() > 6, "{} orders of 9 keys", orders.len());

@@ -5,6 +5,9 @@ use sr_model::{
     Activation, Channel, ModelConfig, PointEmbedding, PointsConfig, Population, Precision, PrefixAttention,
 };
 
+use sr_neural::Language;
+use sr_prompt::{Actions, Context, Mark, PopulationOrder};
+
 use crate::Error;
 
 /// A training run as its TOML file describes it. Unknown keys are errors.
@@ -15,6 +18,9 @@ pub struct TrainConfig {
     pub mode: Mode,
     /// Its shape.
     pub model: ModelSection,
+    /// How it reads and writes.
+    #[serde(default)]
+    pub language: LanguageSection,
     /// How it is fitted.
     #[serde(default)]
     pub training: Training,
@@ -44,6 +50,18 @@ impl Mode {
             Mode::Direct => "direct",
         }
     }
+}
+
+/// How prompts and targets are written, beside the context, which the corpus tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LanguageSection {
+    /// The order of a prompt's individuals.
+    pub population_order: PopulationOrder,
+    /// Whether children are written as whole expressions or as edits of individuals.
+    pub actions: Actions,
+    /// What comes with each token of an individual.
+    pub marks: Vec<Mark>,
 }
 
 /// A preset of [`ModelConfig`] and what differs from it.
@@ -247,6 +265,9 @@ pub struct RunConfig {
     pub mode: Mode,
     /// Its shape.
     pub model: ModelConfig,
+    /// How it reads and writes.
+    #[serde(default)]
+    pub language: LanguageSection,
     /// How it is fitted.
     pub training: Training,
     /// Where metrics go.
@@ -264,6 +285,7 @@ impl TrainConfig {
     pub fn from_toml(text: &str) -> Result<Self, Error> {
         let config: TrainConfig = toml::from_str(text).map_err(|e| Error::Toml(one_line(text, &e)))?;
         config.training.check()?;
+        config.language.check(config.mode)?;
         config.model_config().validate()?;
         Ok(config)
     }
@@ -271,7 +293,8 @@ impl TrainConfig {
     /// Fills in what the file leaves out.
     pub fn resolve(&self, seed: u64) -> RunConfig {
         let (training, tracking) = (self.training.clone(), self.tracking.clone());
-        RunConfig { mode: self.mode, model: self.model_config(), training, tracking, seed }
+        let language = self.language.clone();
+        RunConfig { mode: self.mode, model: self.model_config(), language, training, tracking, seed }
     }
 
     /// The model's shape: the preset with the overrides, for the vocabulary of this version.
@@ -288,6 +311,7 @@ impl TrainConfig {
             }
         }
         model.n_features = sr_prompt::FEATURES;
+        model.n_marks = self.language.with(Context::Basic).n_marks();
         set(&mut model.n_positions, &section.n_positions);
         set(&mut model.d_model, &section.d_model);
         set(&mut model.n_layers, &section.n_layers);
@@ -311,6 +335,29 @@ impl TrainConfig {
         set(&mut points.channels, &section.channels);
         model.points.take_if(|points| points.n_points == 0);
         model
+    }
+}
+
+impl LanguageSection {
+    /// The language of corpora of a context.
+    pub fn with(&self, context: Context) -> Language {
+        let &LanguageSection { population_order, actions, ref marks } = self;
+        Language { context, population_order, actions, marks: marks.clone() }
+    }
+
+    fn check(&self, mode: Mode) -> Result<(), Error> {
+        let fail = |key, found: String, expected| Err(Error::Setting { key, found, expected });
+        if self.actions == Actions::Edit && mode != Mode::OneStep {
+            return fail("language.actions", "edit".to_owned(), "`expression` in every mode but one-step");
+        }
+        if mode == Mode::Direct && *self != LanguageSection::default() {
+            return fail("language", "set".to_owned(), "nothing in mode direct, whose prompts have no individuals");
+        }
+        let twice = self.marks.iter().enumerate().find(|(index, mark)| self.marks[..*index].contains(mark));
+        match twice {
+            Some((_, mark)) => fail("language.marks", format!("{:?} twice", mark), "each mark once"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -454,6 +501,16 @@ mod tests {
             message("[training]\nlearning_rate = -1.0"),
             "configuration: training.learning_rate is -1, expected a number in (0, 1]"
         );
+        assert_eq!(
+            message("[language]\nmarks = [\"rank\", \"size\", \"rank\"]"),
+            "configuration: language.marks is Rank twice, expected each mark once"
+        );
+        let autoregressive = "mode = \"autoregressive\"\n[model]\npreset = \"micro\"\n[language]\nactions = \"edit\"";
+        assert_eq!(
+            config(autoregressive).expect_err("a mistake"),
+            "configuration: language.actions is edit, expected `expression` in every mode but one-step"
+        );
+        assert!(message("[language]\nactions = \"edits\"").contains("line 5: unknown variant `edits`"));
         assert_eq!(message("n_heads = 3"), "model configuration: d_model 128 is not a multiple of n_heads 3");
         assert!(
             message("n_variables = 12")

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use sr_corpus::{Corpus, Example};
 use sr_expr::Semantics;
-use sr_model::ModelConfig;
-use sr_neural::{Data, InputWriter, fittest};
-use sr_prompt::{Condition, Context, Token, encode_target};
+use sr_neural::{Data, InputWriter, Language, fittest};
+use sr_prompt::{Actions, Condition, ConstantStyle, Context, EditWriter, Token, encode_target};
 
 use crate::examples::Source;
-use crate::{Error, Examples, Mode};
+use crate::{Error, Examples, Mode, RunConfig};
 
 /// What examples are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,23 +35,24 @@ impl Split {
 // which differ near poles only.
 const SEMANTICS: Semantics = Semantics::Protected;
 
-/// Reads corpora as examples for models of one shape. Prompts are written by the code that writes them in searches.
+/// Reads corpora as examples for a run of these settings. Prompts are written by the code that writes them in searches.
 ///
 /// Each corpus's problem set is the one of `problems` that has the name its header says; if `problems` is a single
 /// file, it is that one whatever its name; else it is looked for beside the corpus.
 ///
-/// Gives the examples and the context of their prompts.
+/// Gives the examples and their language, whose context is the corpora's.
 ///
 /// # Errors
 /// If a file is missing, damaged or of another mode, the corpora differ in their context, a problem has too many variables, or there is no example at all.
 pub fn load(
     corpora: &[PathBuf],
     problems: &[PathBuf],
-    mode: Mode,
-    config: &ModelConfig,
+    config: &RunConfig,
     split: Split,
-) -> Result<(Examples, &'static str), Error> {
-    let mut examples = Examples::new(config);
+) -> Result<(Examples, Language), Error> {
+    let mode = config.mode;
+    let mut examples = Examples::new(&config.model);
+    examples.set_actions(config.language.actions);
     let mut context = None;
     for path in corpora {
         let corpus = Corpus::open(path)?;
@@ -70,7 +70,7 @@ pub fn load(
             return Err(Error::Fitness { path: path.clone() });
         }
         examples.set_target_fitness(fitness);
-        let inputs = InputWriter::new(config, found);
+        let inputs = InputWriter::new(&config.model, &config.language.with(found));
         let set = Arc::new(corpus.problems(choose(problems, &corpus.header().problems))?);
         for example in corpus {
             let example = example?;
@@ -85,7 +85,7 @@ pub fn load(
     if examples.n_states() == 0 {
         return Err(Error::Empty { split: split.name() });
     }
-    Ok((examples, context.map_or(Context::Basic.name(), Context::name)))
+    Ok((examples, config.language.with(context.unwrap_or_default())))
 }
 
 fn push(examples: &mut Examples, inputs: &InputWriter, example: &Example, data: Data<'_>) -> Result<(), Error> {
@@ -93,8 +93,13 @@ fn push(examples: &mut Examples, inputs: &InputWriter, example: &Example, data: 
     match example {
         Example::OneStep(state) => {
             let best = fittest(state.population.iter().map(|i| (&**i.expr, i.fitness)));
-            let prompt = inputs.one_step(&state.prompt_state(), data, best)?;
-            let ids = state.targets.iter().map(|t| Ok((encode_target(&t.expr, constants)?, t.weight)));
+            let (prompt, slots) = inputs.one_step(&state.prompt_state(), data, best)?;
+            let edits = (examples.actions() == Actions::Edit).then(|| EditWriter::new(&slots));
+            let encode = |tree| match &edits {
+                Some(edits) => edits.encode(tree, constants, ConstantStyle::Numbers),
+                None => encode_target(tree, constants),
+            };
+            let ids = state.targets.iter().map(|target| Ok((encode(&target.expr)?, target.weight)));
             let ids = ids.collect::<Result<Vec<_>, Error>>()?;
             let targets = ids.iter().map(|(ids, weight)| (&ids[..], *weight));
             examples.push(&prompt, Token::Condition(state.condition), targets)
@@ -106,7 +111,7 @@ fn push(examples: &mut Examples, inputs: &InputWriter, example: &Example, data: 
         }
         Example::Autoregressive(state) => {
             let best = fittest(state.population.iter().map(|i| (&**i.expr, i.fitness)));
-            let prompt = inputs.one_step(&state.prompt_state(), data, best)?;
+            let (prompt, _) = inputs.one_step(&state.prompt_state(), data, best)?;
             let ids = state.encode_generation(examples.target_fitness() == Some(true))?;
             examples.push(&prompt, Token::Condition(state.condition), [(&ids[..], 1.0)])
         }

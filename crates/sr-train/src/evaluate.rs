@@ -27,6 +27,8 @@ pub(crate) struct Probe {
     prompts: Vec<Prompt>,
     /// Their problems, in mode `direct`.
     problems: Vec<Option<(Arc<Problem>, sr_engine::PrimitiveSet)>>,
+    /// What comes with each token of a prediction.
+    feature: fn(&[i32]) -> i32,
 }
 
 /// How good predictions are.
@@ -71,7 +73,7 @@ impl Probe {
             Ok(Some((source.set.get(&source.problem)?, source.problem.primitives.clone())))
         };
         let problems = selections.iter().map(problem).collect::<Result<_, Error>>()?;
-        Ok(Some(Probe { selections, by_start, prompts, problems }))
+        Ok(Some(Probe { selections, by_start, prompts, problems, feature: examples.feature() }))
     }
 
     /// Scores a model that is no part of a graph.
@@ -119,7 +121,7 @@ impl Probe {
             let request = DecodeRequest {
                 max_new_tokens: MAX_TOKENS,
                 temperature: 0.0,
-                feature: sr_prompt::target_feature,
+                feature: self.feature,
                 ..DecodeRequest::new(&prompts, &one_each, start, Token::Eos.id())
             };
             let children = decoder.decode(&request, &|_, _, _| 0.0, &Free)?;

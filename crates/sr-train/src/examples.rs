@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sr_corpus::{ProblemRef, Problems};
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_model::{IGNORE, ModelConfig, PointBatch, Points, Prompt, TrainBatch};
-use sr_prompt::Token;
+use sr_prompt::{Actions, Token};
 
 use crate::Error;
 
@@ -26,12 +26,15 @@ pub struct Examples {
     /// Bounds of individuals, see [`Prompt`].
     individuals: Vec<u32>,
     points: Vec<f32>,
+    marks: Vec<u8>,
     targets: Vec<Target>,
     states: Vec<State>,
     /// The problems of the states if they are known, one each.
     sources: Vec<Source>,
     /// Whether the targets are whole generations, and then whether errors follow their expressions.
     target_fitness: Option<bool>,
+    /// How other targets are written.
+    actions: Actions,
     /// Targets left out because they do not fit into the model's positions.
     too_long: usize,
 }
@@ -57,6 +60,8 @@ struct State {
     individuals: Span,
     /// Its numbers in `points`.
     points: Span,
+    /// Those of its tokens in `marks`; as many for each.
+    marks: Span,
     /// Its entries in `targets`.
     targets: Span,
     /// The token that begins each target.
@@ -125,10 +130,12 @@ impl Examples {
             tokens: Vec::new(),
             individuals: Vec::new(),
             points: Vec::new(),
+            marks: Vec::new(),
             targets: Vec::new(),
             states: Vec::new(),
             sources: Vec::new(),
             target_fitness: None,
+            actions: Actions::Expression,
             too_long: 0,
         }
     }
@@ -168,8 +175,9 @@ impl Examples {
             self.points.extend_from_slice(points);
             let individuals = Span { start: self.individuals.len(), len: prompt.individuals.len() as u32 };
             self.individuals.extend_from_slice(&prompt.individuals);
+            let marks = self.push_marks(&prompt.marks)?;
             let prompt = self.push_tokens(&prompt.tokens)?;
-            self.states.push(State { prompt, individuals, points: span, targets, start: start.id() as u16 });
+            self.states.push(State { prompt, individuals, points: span, marks, targets, start: start.id() as u16 });
         }
         Ok(())
     }
@@ -194,6 +202,26 @@ impl Examples {
         Ok(span)
     }
 
+    fn push_marks(&mut self, marks: &[i32]) -> Result<Span, Error> {
+        let most = self.config.n_marks.min(usize::from(u8::MAX)) as i32;
+        if let Some(mark) = marks.iter().find(|&&mark| !(0..=most).contains(&mark)) {
+            return Err(sr_model::Error::Input(format!("mark {mark}, expected 0 to {most}")).into());
+        }
+        let span = Span { start: self.marks.len(), len: marks.len() as u32 };
+        self.marks.extend(marks.iter().map(|&mark| mark as u8));
+        Ok(span)
+    }
+
+    /// Says how children are written.
+    pub fn set_actions(&mut self, actions: Actions) {
+        self.actions = actions;
+    }
+
+    /// As it was set.
+    pub fn actions(&self) -> Actions {
+        self.actions
+    }
+
     /// Says that targets are whole generations, with the errors of their individuals or without; `None` for expressions.
     pub fn set_target_fitness(&mut self, fitness: Option<bool>) {
         self.target_fitness = fitness;
@@ -205,9 +233,9 @@ impl Examples {
     }
 
     /// What comes with each token of a target.
-    fn feature(&self) -> fn(&[i32]) -> i32 {
+    pub(crate) fn feature(&self) -> fn(&[i32]) -> i32 {
         match self.target_fitness {
-            None => sr_prompt::target_feature,
+            None => self.actions.feature(),
             Some(_) => sr_prompt::generation_feature,
         }
     }
@@ -232,6 +260,7 @@ impl Examples {
         size_of_val(&*self.tokens)
             + size_of_val(&*self.individuals)
             + size_of_val(&*self.points)
+            + size_of_val(&*self.marks)
             + size_of_val(&*self.targets)
             + size_of_val(&*self.states)
     }
@@ -249,7 +278,9 @@ impl Examples {
             .iter()
             .map(|s| u64::from(s.prompt.len) << 32 | u64::from(s.targets.len) << 16 | u64::from(s.start));
         let individuals = self.individuals.iter().map(|&bound| u64::from(bound));
-        tokens.chain(points).chain(targets).chain(states).chain(individuals).fold(self.states.len() as u64, mix)
+        let marks = self.marks.iter().map(|&mark| u64::from(mark));
+        let words = tokens.chain(points).chain(targets).chain(states).chain(individuals).chain(marks);
+        words.fold(self.states.len() as u64, mix)
     }
 
     /// Tokens of a row, padding not counted.
@@ -312,6 +343,9 @@ impl Examples {
                 push(&mut batch, Token::Pad.id(), 0, 0, -1, IGNORE, 0.0);
             }
             batch.individuals.resize(batch.tokens.len(), 0);
+            let each = prompt.marks.len() / prompt.tokens.len().max(1);
+            batch.marks.extend(prompt.marks);
+            batch.marks.resize((row + 1) * length * each, 0);
             points.push(Points { values: state.points.of(&self.points).to_vec() });
         }
         if self.config.n_features == 0 {
@@ -381,11 +415,13 @@ impl Examples {
 
     /// What a state's children are conditioned on, and the id of the token that begins them.
     pub(crate) fn prompt(&self, state: u32) -> (Prompt, i32) {
-        let State { prompt, individuals, points, start, .. } = &self.states[state as usize];
+        let State { prompt, individuals, points, marks, start, .. } = &self.states[state as usize];
         let tokens = prompt.of(&self.tokens).iter().map(|&id| id.into()).collect();
         let individuals = individuals.of(&self.individuals).to_vec();
         let values = points.of(&self.points).to_vec();
-        (Prompt { tokens, individuals, points: (!values.is_empty()).then_some(Points { values }) }, (*start).into())
+        let marks = marks.of(&self.marks).iter().map(|&mark| mark.into()).collect();
+        let points = (!values.is_empty()).then_some(Points { values });
+        (Prompt { tokens, individuals, marks, points }, (*start).into())
     }
 
     /// Whether `ids`, with the `<eos>` that follows them, are one of the state's targets.

@@ -12,6 +12,7 @@ use burn::tensor::{Bytes, Device};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sr_model::{Checkpoint, Model};
+use sr_neural::Language;
 
 use crate::tracking::Tracker;
 use crate::{Error, RunConfig};
@@ -45,8 +46,9 @@ pub(crate) struct Meta {
     /// Of mode `autoregressive`: whether errors follow the expressions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) fitness: Option<bool>,
-    /// Context of the corpus, such as `basic`.
-    pub(crate) context: String,
+    /// How prompts and targets are written.
+    #[serde(flatten)]
+    pub(crate) language: Language,
     /// Updates made.
     pub(crate) step: u64,
     pub(crate) seed: u64,

@@ -20,7 +20,7 @@
 //! ```
 //! use sr_model::{DeviceKind, Prompt};
 //! use sr_prompt::{Condition, Token};
-//! use sr_train::{Examples, Limits, Start, TrainConfig, Trainer};
+//! use sr_train::{Language, Examples, Limits, Start, TrainConfig, Trainer};
 //!
 //! let text = r#"
 //!     mode = "one-step"
@@ -41,7 +41,7 @@
 //!
 //! let folder = tempfile::tempdir()?;
 //! let out = folder.path().join("run");
-//! let mut trainer = Trainer::start(&out, config, "basic", &Start::Fresh, &examples, &examples, DeviceKind::Cpu)?;
+//! let mut trainer = Trainer::start(&out, config, &Language::default(), &Start::Fresh, &examples, &examples, DeviceKind::Cpu)?;
 //! let summary = trainer.fit(Limits::default(), &mut |_, _| {})?;
 //! assert!(summary.val_loss < 1.0 && summary.best.join("model.bpk").exists());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -62,10 +62,12 @@ mod trainer;
 mod update;
 
 pub use config::{
-    Mode, ModelSection, OptimiserKind, Preset, RunConfig, Schedule, Tracking, TrackingKind, TrainConfig, Training,
+    LanguageSection, Mode, ModelSection, OptimiserKind, Preset, RunConfig, Schedule, Tracking, TrackingKind,
+    TrainConfig, Training,
 };
 pub use data::{Split, load};
 pub use error::Error;
 pub use evaluate::{Fit, Scores};
 pub use examples::Examples;
+pub use sr_neural::Language;
 pub use trainer::{Limits, Start, StepStats, StopReason, Summary, Trainer};

@@ -10,6 +10,7 @@ use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 use serde_json::json;
 use sr_model::{Checkpoint, DeviceKind, Model};
+use sr_neural::Language;
 
 use crate::evaluate::Probe;
 use crate::examples::{Order, Selection};
@@ -151,7 +152,7 @@ impl<'a> Trainer<'a> {
     pub fn start(
         out: &Path,
         config: RunConfig,
-        context: &str,
+        language: &Language,
         start: &Start,
         examples: &'a Examples,
         validation: &'a Examples,
@@ -160,7 +161,7 @@ impl<'a> Trainer<'a> {
         let model = initial(&config, start, &open(device, &config)?)?;
         let probe = probe(&config, validation)?;
         let folder = RunFolder::create(out, &config)?;
-        let meta = Meta::new(&config, context, examples);
+        let meta = Meta::new(&config, language, examples);
         Ok(Self::new(config, device, model, folder, meta, examples, validation, probe))
     }
 
@@ -172,7 +173,7 @@ impl<'a> Trainer<'a> {
     pub fn resume(
         out: &Path,
         config: RunConfig,
-        context: &str,
+        language: &Language,
         start: &Start,
         examples: &'a Examples,
         validation: &'a Examples,
@@ -180,7 +181,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self, Error> {
         let opened = open(device, &config)?;
         let probe = probe(&config, validation)?;
-        let fresh = Meta::new(&config, context, examples);
+        let fresh = Meta::new(&config, language, examples);
         let (folder, found) = RunFolder::resume(out, &config, &fresh, &opened)?;
         let Some((checkpoint, meta)) = found else {
             let model = initial(&config, start, &opened)?;
@@ -423,12 +424,12 @@ fn initial(config: &RunConfig, start: &Start, device: &Device) -> Result<Model, 
 }
 
 impl Meta {
-    fn new(config: &RunConfig, context: &str, examples: &Examples) -> Self {
+    fn new(config: &RunConfig, language: &Language, examples: &Examples) -> Self {
         Meta {
             format_version: sr_model::FORMAT_VERSION,
             mode: config.mode.name().to_owned(),
             fitness: examples.target_fitness(),
-            context: context.to_owned(),
+            language: language.clone(),
             step: 0,
             seed: config.seed,
             vocabulary: format!("{:016x}", sr_prompt::fingerprint()),

@@ -184,6 +184,7 @@ mod tests {
             tokens: vec![1, 2, 3],
             positions: vec![0, 1, 2],
             features: vec![],
+            marks: vec![],
             segments: vec![0, 0, 1],
             individuals: vec![],
             labels: vec![-1, -1, 4],

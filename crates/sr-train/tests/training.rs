@@ -6,11 +6,13 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use serde_json::Value;
 use sr_model::{Checkpoint, DeviceKind, Points, Prompt, open};
-use sr_prompt::{Condition, Token};
+use sr_prompt::{Actions, Condition, Context, Mark, PopulationOrder, Token};
 use sr_train::{
-    Error, Examples, Limits, Mode, RunConfig, Split, Start, StopReason, Summary, TrainConfig, Trainer, load,
+    Error, Examples, Language, LanguageSection, Limits, Mode, RunConfig, Split, Start, StopReason, Summary,
+    TrainConfig, Trainer, load,
 };
 
 fn config(mode: &str, training: &str) -> RunConfig {
@@ -35,11 +37,11 @@ fn synthetic(config: &RunConfig, value: f32) -> Examples {
 }
 
 fn start<'a>(out: &Path, config: &RunConfig, examples: &'a Examples) -> Result<Trainer<'a>, Error> {
-    Trainer::start(out, config.clone(), "basic", &Start::Fresh, examples, examples, DeviceKind::Cpu)
+    Trainer::start(out, config.clone(), &Language::default(), &Start::Fresh, examples, examples, DeviceKind::Cpu)
 }
 
 fn resume<'a>(out: &Path, config: &RunConfig, examples: &'a Examples) -> Result<Trainer<'a>, Error> {
-    Trainer::resume(out, config.clone(), "basic", &Start::Fresh, examples, examples, DeviceKind::Cpu)
+    Trainer::resume(out, config.clone(), &Language::default(), &Start::Fresh, examples, examples, DeviceKind::Cpu)
 }
 
 fn fit(mut trainer: Trainer<'_>, max_steps: u64) -> Summary {
@@ -302,7 +304,7 @@ fn a_run_can_begin_with_another_one_s_weights() {
         Trainer::start(
             &folder.path().join(name),
             config.clone(),
-            "basic",
+            &Language::default(),
             &start,
             &examples,
             &examples,
@@ -337,7 +339,8 @@ fn a_loss_that_is_no_number_stops_the_run_and_leaves_its_batch() {
     let prompt = Prompt { tokens: vec![4, 99], points, ..Prompt::default() };
     examples.push(&prompt, Token::Condition(Condition::All), [(&[160, 2][..], 1.0)]).expect("it fits");
     let mut trainer =
-        Trainer::start(&out, config, "basic", &Start::Fresh, &examples, &validation, DeviceKind::Cpu).expect("a run");
+        Trainer::start(&out, config, &Language::default(), &Start::Fresh, &examples, &validation, DeviceKind::Cpu)
+            .expect("a run");
     let mut made = 0;
     let error = trainer.fit(Limits::default(), &mut |step, _| made = step).expect_err("no number");
     let Error::Diverged { step, batch: Some(path), .. } = &error else { panic!("{error}") };
@@ -376,7 +379,8 @@ fn a_validation_that_is_no_number_is_told_from_a_run_that_diverged() {
     let (examples, validation) = (synthetic(&config, 0.1), synthetic(&config, f32::MAX));
     let out = folder.path().join("run");
     let mut trainer =
-        Trainer::start(&out, config, "basic", &Start::Fresh, &examples, &validation, DeviceKind::Cpu).expect("a run");
+        Trainer::start(&out, config, &Language::default(), &Start::Fresh, &examples, &validation, DeviceKind::Cpu)
+            .expect("a run");
     let error = trainer.fit(Limits::default(), &mut |_, _| {}).expect_err("no number");
     assert!(matches!(error, Error::Validation { step: 1, .. }), "{error}");
 }
@@ -403,15 +407,27 @@ fn real_corpora_are_learned() {
     let folder = tempfile::tempdir().expect("a folder");
     let (n_problems, generations) = (12, 6);
     support::corpora(folder.path(), n_problems, generations);
-    let modes = [(Mode::OneStep, "onestep"), (Mode::Autoregressive, "autoregressive"), (Mode::Direct, "direct")];
-    for (mode, name) in modes {
-        let config = config(mode.name(), "steps = 30\nmax_targets = 5\nlog_every = 1");
+    let everything = LanguageSection {
+        population_order: PopulationOrder::Shuffled,
+        actions: Actions::Edit,
+        marks: Mark::ALL.to_vec(),
+    };
+    let runs = [
+        (Mode::OneStep, "onestep", LanguageSection::default()),
+        (Mode::OneStep, "onestep", everything),
+        (Mode::Autoregressive, "autoregressive", LanguageSection::default()),
+        (Mode::Direct, "direct", LanguageSection::default()),
+    ];
+    for (mode, name, language) in runs {
+        let mut config = config(mode.name(), "steps = 30\nmax_targets = 5\nlog_every = 1");
+        config.model.n_marks = language.with(Context::Basic).n_marks();
+        config.language = language;
         let read = |file: &str, split: Split| {
             let path = folder.path().join(name).join(file);
-            load(&[path], &[], mode, &config.model, split).expect("examples")
+            load(&[path], &[], &config, split).expect("examples")
         };
-        let ((train, context), (val, _)) = (read("train.sr", Split::Training), read("val.sr", Split::Validation));
-        assert_eq!(context, "basic");
+        let ((train, found), (val, _)) = (read("train.sr", Split::Training), read("val.sr", Split::Validation));
+        assert_eq!(found, config.language.with(Context::Basic));
         let n = train.n_targets() + val.n_targets();
         let expected = match mode {
             Mode::OneStep => n_problems * (generations - 1) * 19,
@@ -419,9 +435,10 @@ fn real_corpora_are_learned() {
             Mode::Direct => n_problems,
         };
         assert_eq!((n as u32, train.n_too_long()), (expected, 0));
-        let out = folder.path().join("runs").join(name);
+        let is_edit = config.language.actions == Actions::Edit;
+        let out = folder.path().join("runs").join(format!("{name}-{is_edit}"));
         let mut trainer =
-            Trainer::start(&out, config, "basic", &Start::Fresh, &train, &val, DeviceKind::Cpu).expect("a run");
+            Trainer::start(&out, config, &found, &Start::Fresh, &train, &val, DeviceKind::Cpu).expect("a run");
         let mut losses = Vec::new();
         let summary = trainer.fit(Limits::default(), &mut |_, stats| losses.push(stats.loss())).expect("a run");
         // 512 tokens: a model that knows nothing loses ln 512 = 6.2.
@@ -433,11 +450,12 @@ fn real_corpora_are_learned() {
         assert_eq!(summary.scores.is_none(), mode == Mode::Autoregressive);
         let meta: Value = serde_json::from_slice(&bytes(&summary.last, "meta.json")).expect("JSON");
         assert_eq!((meta["mode"].as_str(), meta["step"].as_u64()), (Some(mode.name()), Some(30)));
+        assert_eq!(Language::deserialize(&meta).expect("a language"), found);
     }
     let corpus = |name: &str| -> Vec<PathBuf> { vec![folder.path().join(name)] };
-    let direct = config("direct", "").model;
+    let direct = config("direct", "");
     let message = |corpora: Vec<PathBuf>, problems: Vec<PathBuf>| {
-        load(&corpora, &problems, Mode::Direct, &direct, Split::Training).expect_err("refused").to_string()
+        load(&corpora, &problems, &direct, Split::Training).expect_err("refused").to_string()
     };
     let refused = message(corpus("onestep/train.sr"), vec![]);
     assert!(refused.ends_with("the corpus is for mode one-step, the configuration for direct"), "{refused}");
