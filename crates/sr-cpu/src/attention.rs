@@ -37,6 +37,16 @@ fn shared(row: &Row) -> usize {
     row.runs.iter().map(|run| run.sees).max().unwrap_or(0)
 }
 
+/// Positions of a causal run that are worked on together; whole panels and whole tiles, whatever the machine.
+const BLOCK: usize = 96;
+
+/// A run in blocks, each with the end of what its positions see of the run: half of a long causal run's products would be
+/// with what is not seen.
+fn blocks(run: &Run) -> impl Iterator<Item = (std::ops::Range<usize>, usize)> {
+    let (len, size) = (run.len, if run.causal { BLOCK } else { run.len });
+    (0..len).step_by(size).map(move |start| start..len.min(start + size)).map(|block| (block.clone(), block.end))
+}
+
 /// Attention weights `[len, sees + len]` of a run, in `weights`.
 fn weigh(run: &Run, head: usize, qkv: &[f32], shape: &Shape, shared: &Seen, own: &Seen, weights: &mut Vec<f32>) {
     let (c, d) = (shape.width, shape.head());
@@ -44,7 +54,10 @@ fn weigh(run: &Run, head: usize, qkv: &[f32], shape: &Shape, shared: &Seen, own:
     weights.resize(len * all, 0.0);
     let queries = Left::rows(&qkv[run.start * 3 * c + head * d..], len, d, 3 * c);
     product(queries, &shared.keys, run.sees, weights, all, Into::Set);
-    product(queries, &own.keys, len, &mut weights[run.sees..], all, Into::Set);
+    for (block, end) in blocks(run) {
+        let queries = Left::rows(&qkv[(run.start + block.start) * 3 * c + head * d..], block.len(), d, 3 * c);
+        product(queries, &own.keys, end, &mut weights[block.start * all + run.sees..], all, Into::Set);
+    }
     if shape.scale != 1.0 {
         weights.iter_mut().for_each(|score| *score *= shape.scale);
     }
@@ -65,7 +78,10 @@ pub(crate) fn forward(row: &Row, shape: &Shape, qkv: &[f32], context: &mut [f32]
             weigh(run, head, qkv, shape, common, own, weights);
             let (len, all) = (run.len, run.sees + run.len);
             let out = &mut context[run.start * c + head * d..];
-            product(Left::rows(&weights[run.sees..], len, len, all), &own.values, d, out, c, Into::Set);
+            for (block, end) in blocks(run) {
+                let weights = Left::rows(&weights[block.start * all + run.sees..], block.len(), end, all);
+                product(weights, &own.values, d, &mut out[block.start * c..], c, Into::Set);
+            }
             if run.sees > 0 {
                 product(Left::rows(weights, len, run.sees, all), &common.values, d, out, c, Into::Add);
             }
@@ -103,15 +119,22 @@ pub(crate) fn backward(
             let dout = &dcontext[run.start * c + head * d..];
             pack.set_rows(dout, len, d, c);
             product(Left::transposed(weights, sees, len, all), pack, d, &mut dqkv[value..], 3 * c, Into::Add);
-            let own_weights = Left::transposed(&weights[sees..], len, len, all);
-            product(own_weights, pack, d, &mut dqkv[start + value..], 3 * c, Into::Add);
+            for (block, end) in blocks(run) {
+                pack.set_rows(&dout[block.start * c..], block.len(), d, c);
+                let own_weights = Left::transposed(&weights[block.start * all + sees..], end, block.len(), all);
+                product(own_weights, pack, d, &mut dqkv[start + value..], 3 * c, Into::Add);
+            }
 
             // Weights, then scores.
             gradient.resize(len * all, 0.0);
-            let dout = Left::rows(dout, len, d, c);
-            product(dout, &values_turned, sees, gradient, all, Into::Set);
+            product(Left::rows(dout, len, d, c), &values_turned, sees, gradient, all, Into::Set);
             pack.set_transposed(&qkv[start + value..], d, len, 3 * c);
-            product(dout, pack, len, &mut gradient[sees..], all, Into::Set);
+            for (block, end) in blocks(run) {
+                let dout = Left::rows(&dout[block.start * c..], block.len(), d, c);
+                product(dout, pack, end, &mut gradient[block.start * all + sees..], all, Into::Set);
+                // What is not seen has no weight, and so no gradient, unless something that is no number lay there.
+                block.for_each(|row| gradient[row * all + sees + end..(row + 1) * all].fill(0.0));
+            }
             softmax_back(weights, gradient, all);
             if shape.scale != 1.0 {
                 gradient.iter_mut().for_each(|score| *score *= shape.scale);
@@ -123,12 +146,17 @@ pub(crate) fn backward(
                 product(scores, &keys, d, &mut dqkv[start + query..], 3 * c, Into::Add);
             }
             pack.set_rows(&qkv[start + key..], len, d, 3 * c);
-            let own_scores = Left::rows(&gradient[sees..], len, len, all);
-            product(own_scores, pack, d, &mut dqkv[start + query..], 3 * c, Into::Add);
+            for (block, end) in blocks(run) {
+                let own_scores = Left::rows(&gradient[block.start * all + sees..], block.len(), end, all);
+                product(own_scores, pack, d, &mut dqkv[start + block.start * 3 * c + query..], 3 * c, Into::Add);
+            }
             pack.set_rows(&qkv[start + query..], len, d, 3 * c);
             product(Left::transposed(gradient, sees, len, all), pack, d, &mut dqkv[key..], 3 * c, Into::Add);
-            let own_scores = Left::transposed(&gradient[sees..], len, len, all);
-            product(own_scores, pack, d, &mut dqkv[start + key..], 3 * c, Into::Add);
+            for (block, end) in blocks(run) {
+                pack.set_rows(&qkv[start + block.start * 3 * c + query..], block.len(), d, 3 * c);
+                let own_scores = Left::transposed(&gradient[block.start * all + sees..], end, block.len(), all);
+                product(own_scores, pack, d, &mut dqkv[start + key..], 3 * c, Into::Add);
+            }
         }
     }
 }

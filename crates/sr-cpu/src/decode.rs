@@ -8,7 +8,7 @@ use crate::rows::Rows;
 use crate::weights::Weights;
 
 /// A prompt that was read: the keys and values that its siblings attend to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct PromptCache {
     /// Points and tokens.
     len: usize,
@@ -22,21 +22,31 @@ impl PromptCache {
     /// # Panics
     /// If there is not exactly one row, or it breaks a rule of [`Rows`].
     pub fn read(weights: &Weights, prompt: &Rows, pass: &mut Pass) -> Self {
+        let mut cache = PromptCache::default();
+        cache.refill(weights, prompt, pass);
+        cache
+    }
+
+    /// As [`read`](Self::read), in the memory of a prompt that is needed no more.
+    ///
+    /// # Panics
+    /// As [`read`](Self::read).
+    pub fn refill(&mut self, weights: &Weights, prompt: &Rows, pass: &mut Pass) {
         assert_eq!(prompt.rows.len(), 1, "one prompt");
         let (len, shape) = (prompt.len(), &weights.shape);
+        self.len = len;
         if len == 0 {
-            return PromptCache { len, blocks: Vec::new() };
+            self.blocks.clear();
+            return;
         }
         pass.forward(weights, prompt, Until::LastKeys);
-        let heads = |layer: usize| {
-            let seen = |head| {
-                let mut seen = Seen::default();
+        self.blocks.resize_with(shape.layers, Vec::new);
+        for (layer, heads) in self.blocks.iter_mut().enumerate() {
+            heads.resize_with(shape.heads, Seen::default);
+            for (head, seen) in heads.iter_mut().enumerate() {
                 seen.set(pass.heads(layer), len, head, shape);
-                seen
-            };
-            (0..shape.heads).map(seen).collect()
-        };
-        PromptCache { len, blocks: (0..shape.layers).map(heads).collect() }
+            }
+        }
     }
 }
 

@@ -144,6 +144,16 @@ leveled! {
     }
 }
 
+#[inline(always)]
+fn highest(x: &[f32]) -> f32 {
+    let mut parts = [f32::NEG_INFINITY; PARTS];
+    let mut chunks = x.chunks_exact(PARTS);
+    for chunk in &mut chunks {
+        parts.iter_mut().zip(chunk).for_each(|(h, &x)| *h = if x > *h { x } else { *h });
+    }
+    chunks.remainder().iter().chain(&parts).fold(f32::NEG_INFINITY, |h, &x| if x > h { x } else { h })
+}
+
 leveled! {
     /// Softmax of each of `rows` rows of `length` numbers `stride` apart, of which the first `first + i` count in row i;
     /// the others become 0. A row that is cut has `first + i < length`.
@@ -151,13 +161,7 @@ leveled! {
         for i in 0..rows {
             let row = &mut scores[i * stride..][..length];
             let (live, dead) = row.split_at_mut(length.min(first + i));
-            let mut highest = [f32::NEG_INFINITY; PARTS];
-            let mut chunks = live.chunks_exact(PARTS);
-            for chunk in &mut chunks {
-                highest.iter_mut().zip(chunk).for_each(|(h, &x)| *h = if x > *h { x } else { *h });
-            }
-            let rest = chunks.remainder().iter().chain(&highest);
-            let highest = rest.fold(f32::NEG_INFINITY, |h, &x| if x > h { x } else { h });
+            let highest = highest(live);
             live.iter_mut().for_each(|x| *x = exp(*x - highest));
             let factor = 1.0 / parted(live.len(), |i| live[i]);
             live.iter_mut().for_each(|x| *x *= factor);
@@ -239,7 +243,7 @@ leveled! {
 leveled! {
     /// ln Σ eˣ
     pub fn log_sum_exp(x: &[f32]) -> f32 {
-        let highest = x.iter().fold(f32::NEG_INFINITY, |h, &x| if x > h { x } else { h });
+        let highest = highest(x);
         highest + parted(x.len(), |i| exp(x[i] - highest)).ln()
     }
 }

@@ -95,8 +95,10 @@ impl Packed {
         assert!(k > 0, "a matrix has rows");
         let panel = panel();
         (self.k, self.n) = (k, n);
-        self.panels.clear();
         self.panels.resize(n.div_ceil(panel) * panel * k, 0.0);
+        // All else is overwritten.
+        let padded = n - n % panel;
+        self.panels[padded * k..].fill(0.0);
         panel
     }
 

@@ -94,6 +94,35 @@ fn gradients_are_the_slopes_of_the_loss() {
     }
 }
 
+/// A run that is worked on in blocks, and a second row whose target sees such a run.
+#[test]
+fn gradients_of_long_runs_are_the_slopes_of_the_loss() {
+    let run = |start, len, sees| Run { start, len, sees, causal: true };
+    let (a, b) = (vec![run(0, 231, 0)], vec![run(0, 120, 0), run(120, 100, 120), run(220, 11, 120)]);
+    let rows = Rows {
+        rows: [a, b].map(|runs| Row { prefix: 0, tokens: 231, runs }).into(),
+        tokens: (0..462).map(|i| i * 7 % 23).collect(),
+        positions: (0..462).map(|i| i * 5 % 64).collect(),
+        labels: (0..462).step_by(9).map(|token| Label { token, label: token % 23, weight: 0.02 }).collect(),
+        ..Rows::default()
+    };
+    let flat: Vec<f32> = numbers(SHAPE.n_weights(), 1).into_iter().map(|x| 0.4 * x).collect();
+    let (weights, mut pass) = (Weights::new(SHAPE, flat.clone()), Pass::default());
+    let mut gradient = vec![0.0; flat.len()];
+    pass.gradients(&weights, &weights.transposes(), &rows, &mut gradient);
+    let size = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>().sqrt();
+    for seed in 2..6 {
+        let direction = numbers(flat.len(), seed);
+        let mut moved = |step: f32| {
+            let flat = flat.iter().zip(&direction).map(|(w, d)| w + step * d).collect();
+            pass.loss(&Weights::new(SHAPE, flat), &rows)
+        };
+        let slope = (moved(1e-3) - moved(-1e-3)) / 2e-3;
+        let expected: f64 = gradient.iter().zip(&direction).map(|(&g, &d)| f64::from(g) * f64::from(d)).sum();
+        assert!((slope - expected).abs() < 2e-3 * size, "{seed}: {slope} {expected} {size}");
+    }
+}
+
 #[test]
 fn rows_do_not_see_each_other() {
     let (weights, mut pass) = (weights(3), Pass::default());

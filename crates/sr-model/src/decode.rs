@@ -9,7 +9,7 @@
 //! same bits. [`Decoder::reference`] decodes on the tensor framework there too.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use burn::{
     module::Module,
@@ -233,6 +233,28 @@ pub struct Decoder {
     head: Tensor<3>,
     /// The weights for a CPU.
     cpu: Option<Arc<Weights>>,
+    memory: Arc<Memory>,
+}
+
+/// Memory of earlier requests on a CPU: fresh pages cost as much as a tenth of the work.
+#[derive(Debug, Default)]
+struct Memory {
+    passes: Pool<Pass>,
+    prompts: Pool<PromptCache>,
+}
+
+/// Things to use again.
+#[derive(Debug, Default)]
+struct Pool<T>(Mutex<Vec<T>>);
+
+impl<T: Default> Pool<T> {
+    fn take(&self) -> T {
+        self.0.lock().expect("nobody panics with it").pop().unwrap_or_default()
+    }
+
+    fn give(&self, used: impl IntoIterator<Item = T>) {
+        self.0.lock().expect("nobody panics with it").extend(used);
+    }
 }
 
 impl Decoder {
@@ -248,7 +270,7 @@ impl Decoder {
     pub fn reference(model: &Model) -> Self {
         let model = model.valid();
         let head = model.narrow(model.head().unsqueeze());
-        Decoder { model: model.narrowed(), head, cpu: None }
+        Decoder { model: model.narrowed(), head, cpu: None, memory: Arc::default() }
     }
 
     /// The snapshot.
@@ -342,9 +364,8 @@ impl Decoder {
                 held += positions(end);
                 end += 1;
             }
-            let read = |pass: &mut Pass, state: usize| self.read(weights, &request.prompts[state], pass);
-            let caches: Vec<PromptCache> =
-                (first..end).into_par_iter().map_init(Pass::default, read).collect::<Result<_, _>>()?;
+            let read = |state: usize| self.read(weights, &request.prompts[state]);
+            let caches: Vec<PromptCache> = (first..end).into_par_iter().map(read).collect::<Result<_, _>>()?;
             let mut all: Vec<(&PromptCache, &mut Growing<G>)> = caches
                 .iter()
                 .zip(&mut children[first..end])
@@ -352,12 +373,13 @@ impl Decoder {
                 .collect();
             let share = all.len().div_ceil(rayon::current_num_threads()).max(1);
             all.par_chunks_mut(share).try_for_each(|children| sampler.write(weights, children))?;
+            self.memory.prompts.give(caches);
             first = end;
         }
         Ok(())
     }
 
-    fn read(&self, weights: &Weights, prompt: &Prompt, pass: &mut Pass) -> Result<PromptCache, Error> {
+    fn read(&self, weights: &Weights, prompt: &Prompt) -> Result<PromptCache, Error> {
         let config = self.model.config();
         let points = prompt.points.as_ref().map(|points| PointBatch::pack(config, &[points])).transpose()?;
         let n_points = self.model.prefix(points.as_ref()).iter().filter(|&&real| real).count();
@@ -372,7 +394,10 @@ impl Decoder {
             prefix: embedded[..n_points * config.d_model].to_vec(),
             ..Rows::default()
         };
-        Ok(PromptCache::read(weights, &rows, pass))
+        let (mut pass, mut cache) = (self.memory.passes.take(), self.memory.prompts.take());
+        cache.refill(weights, &rows, &mut pass);
+        self.memory.passes.give([pass]);
+        Ok(cache)
     }
 }
 
