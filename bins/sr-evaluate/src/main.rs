@@ -1,6 +1,8 @@
 //! Methods × problems × seeds: who solves what, at what cost.
 
-use std::path::PathBuf;
+mod direct;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use serde_json::json;
 use sr_cli::{Common, Exit, SamplingArgs, SearchArgs};
 use sr_engine::{Expert, Instance, Outcome, Search, SearchConfig, run, run_parallel};
 use sr_eval::{FRESH_POINTS, Row, Tally, judge, summarise, table};
-use sr_neural::{Learner, Sampling};
+use sr_neural::{Learner, Mode, Sampling};
 use sr_problems::{Problem, ProblemSet};
 
 #[global_allocator]
@@ -23,15 +25,17 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// A problem is solved when 1 - R² is at most 1e-10 on 1000 fresh points (own data: when the training MSE is at most
 /// 3e-16). Intervals are 95 % Wilson intervals. Seconds are wall-clock time of the batch, shared out over its searches.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Problem set
     #[arg(long, value_name = "FILE", required_unless_present = "suite", conflicts_with = "suite")]
     problems: Option<PathBuf>,
     /// Named suite instead of a problem set
     #[arg(long, value_name = "NAME")]
     suite: Option<String>,
-    /// Methods to compare: expert, NAME=expert, NAME=neural:CHECKPOINT
+    /// Methods to compare: expert, NAME=expert, NAME=neural:CHECKPOINT, NAME=direct:CHECKPOINT
     #[arg(long, value_delimiter = ',', default_value = "expert")]
     methods: Vec<Method>,
     /// Searches of each problem by each method, with the seeds SEED, SEED + 1, …
@@ -54,6 +58,11 @@ struct Args {
     common: Common,
 }
 
+#[derive(clap::Subcommand)]
+enum Command {
+    Direct(Box<direct::DirectArgs>),
+}
+
 /// A named way to choose the next generation.
 #[derive(Debug, Clone)]
 struct Method {
@@ -64,7 +73,10 @@ struct Method {
 #[derive(Debug, Clone)]
 enum MethodKind {
     Expert,
+    /// A learner that sees the population.
     Neural(PathBuf),
+    /// One that writes formulas from the data alone.
+    Direct(PathBuf),
 }
 
 impl FromStr for Method {
@@ -75,7 +87,8 @@ impl FromStr for Method {
         let kind = match kind.split_once(':') {
             None if kind == "expert" => MethodKind::Expert,
             Some(("neural", checkpoint)) if !checkpoint.is_empty() => MethodKind::Neural(checkpoint.into()),
-            _ => return Err("expected expert, NAME=expert or NAME=neural:CHECKPOINT".into()),
+            Some(("direct", checkpoint)) if !checkpoint.is_empty() => MethodKind::Direct(checkpoint.into()),
+            _ => return Err("expected expert, NAME=expert, NAME=neural:CHECKPOINT or NAME=direct:CHECKPOINT".into()),
         };
         Ok(Method { name: name.into(), kind })
     }
@@ -83,20 +96,19 @@ impl FromStr for Method {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    sr_cli::run(|| real_main(&args))
+    sr_cli::run(|| match &args.command {
+        Some(Command::Direct(args)) => direct::run(args),
+        None => real_main(&args),
+    })
 }
 
 fn real_main(args: &Args) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
     let config = args.search.config()?;
-    let set = match (&args.problems, &args.suite) {
-        (Some(path), _) => ProblemSet::read(path)?,
-        (None, Some(name)) => sr_problems::suite(name, args.common.seed)?,
-        (None, None) => bail!("--problems or --suite is needed"),
-    };
-    ensure!(!set.problems.is_empty(), "there are no problems to search");
+    let set = problems(args.problems.as_deref(), args.suite.as_deref(), args.common.seed)?;
     // Everything that can be wrong is found before the first search.
+    sr_model::open(args.device.parse()?)?;
     let mut policies =
         args.methods.iter().map(|method| Policy::new(method, args)).collect::<anyhow::Result<Vec<_>>>()?;
     let items = items(&set, args)?;
@@ -119,6 +131,27 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     }
     args.common.report("sr-evaluate", started, result, &table(&summary))?;
     Ok(Exit::Ok)
+}
+
+fn problems(path: Option<&Path>, suite: Option<&str>, seed: u64) -> anyhow::Result<ProblemSet> {
+    let set = match (path, suite) {
+        (Some(path), _) => ProblemSet::read(path)?,
+        (None, Some(name)) => sr_problems::suite(name, seed)?,
+        (None, None) => bail!("--problems or --suite is needed"),
+    };
+    ensure!(!set.problems.is_empty(), "there are no problems");
+    Ok(set)
+}
+
+/// The learner of a checkpoint.
+fn load(checkpoint: &Path, device: &str, args: &SamplingArgs) -> anyhow::Result<Learner> {
+    let device = sr_model::open(device.parse()?)?;
+    let SamplingArgs { temperature, top_k, top_p, max_child_size, max_batch_tokens, .. } = args.clone();
+    let sampling = Sampling { temperature, top_k, top_p, max_child_size, max_batch_tokens, grammar: args.grammar()? };
+    let learner = Learner::load(checkpoint, &device, sampling)
+        .with_context(|| format!("loading the checkpoint {}", checkpoint.display()))?;
+    args.check_mode(learner.mode().name())?;
+    Ok(learner)
 }
 
 /// One search to do.
@@ -145,14 +178,17 @@ enum Policy {
 
 impl Policy {
     fn new(method: &Method, args: &Args) -> anyhow::Result<Self> {
-        let device = sr_model::open(args.device.parse()?)?;
-        let MethodKind::Neural(checkpoint) = &method.kind else { return Ok(Policy::Expert) };
-        let SamplingArgs { temperature, top_k, top_p, max_child_size, max_batch_tokens, .. } = args.sampling.clone();
-        let grammar = args.sampling.grammar()?;
-        let sampling = Sampling { temperature, top_k, top_p, max_child_size, max_batch_tokens, grammar };
-        let learner = Learner::load(checkpoint, &device, sampling)
-            .with_context(|| format!("loading the checkpoint {}", checkpoint.display()))?;
-        args.sampling.check_mode(learner.mode().name())?;
+        let (checkpoint, is_direct) = match &method.kind {
+            MethodKind::Expert => return Ok(Policy::Expert),
+            MethodKind::Neural(checkpoint) => (checkpoint, false),
+            MethodKind::Direct(checkpoint) => (checkpoint, true),
+        };
+        let learner = load(checkpoint, &args.device, &args.sampling)?;
+        let (name, mode) = (&method.name, learner.mode());
+        if is_direct != (mode == Mode::Direct) {
+            let (kind, path) = (if is_direct { "neural" } else { "direct" }, checkpoint.display());
+            bail!("{path}: the checkpoint was trained for mode {}; name it {name}={kind}:{path}", mode.name());
+        }
         Ok(Policy::Learner(Box::new(learner)))
     }
 }

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use sr_model::{Checkpoint, DeviceKind, Model, ModelConfig, PointsConfig};
+
 fn evaluate(folder: &Path, flags: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sr-evaluate")).current_dir(folder).args(flags).output().expect("started")
 }
@@ -34,6 +36,79 @@ fn rows_and_summary_agree_with_the_table() {
     let output = evaluate(folder.path(), &flags);
     let table = String::from_utf8(output.stdout).expect("text");
     assert!(table.contains("again") && table.contains("95 % interval"), "{table}");
+}
+
+/// An untrained checkpoint.
+fn checkpoint(folder: &Path, mode: &str) {
+    let config = ModelConfig {
+        d_model: 16,
+        n_layers: 1,
+        n_heads: 2,
+        d_mlp: 32,
+        points: Some(PointsConfig { hidden: 8, ..PointsConfig::learner(4) }),
+        ..ModelConfig::micro(sr_prompt::VOCABULARY_SIZE)
+    };
+    let model = Model::new(&config, 1, &sr_model::open(DeviceKind::Cpu).expect("CPU")).expect("model");
+    let meta = serde_json::json!({ "mode": mode });
+    Checkpoint { model, tokenizer: sr_prompt::tokenizer_json(), meta }.save(&folder.join(mode)).expect("saved");
+}
+
+#[test]
+fn learners_of_all_modes_stand_in_one_table() {
+    let folder = tempfile::tempdir().expect("a folder");
+    ["one-step", "direct"].iter().for_each(|mode| checkpoint(folder.path(), mode));
+    let methods = "expert,step=neural:one-step,data=direct:direct";
+    let flags = ["--suite", "ultra-simple", "--methods", methods, "--seeds", "1", "--generations", "4", "--json"];
+    let output = evaluate(folder.path(), &[&flags[..], &["--max-child-size", "7"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let summary = printed["summary"].as_array().expect("summary");
+    assert_eq!(summary.iter().map(|s| &s["method"]).collect::<Vec<_>>(), ["expert", "step", "data"]);
+    assert!(summary[1..].iter().all(|s| s["well_formed"] == 1.0), "{summary:?}");
+    for row in printed["rows"].as_array().expect("rows").iter().filter(|row| row["generations"] == 4) {
+        assert_eq!(row["evaluations"], 77, "methods are compared at equal evaluations: {row}");
+    }
+}
+
+#[test]
+fn formulas_from_the_data_alone_are_judged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    ["one-step", "direct"].iter().for_each(|mode| checkpoint(folder.path(), mode));
+    let flags = ["direct", "--checkpoint", "direct", "--suite", "ultra-simple", "--max-child-size", "5", "--seed", "3"];
+    let json = |more: &[&str]| -> serde_json::Value {
+        let output = evaluate(folder.path(), &[&flags[..], more, &["--json"]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    let (one, many) = (json(&[]), json(&["--samples", "200", "--out", "r.json"]));
+    let rows = |value: &serde_json::Value| value["rows"].as_array().expect("rows").clone();
+    assert_eq!((rows(&one).len(), rows(&many).len()), (5, 10));
+    let greedy = rows(&many).into_iter().filter(|row| row["pick"] == "greedy").collect::<Vec<_>>();
+    assert_eq!(rows(&one), greedy, "what is sampled beside it changes nothing");
+    assert_eq!(rows(&many), rows(&json(&["--samples", "200", "--batch-size", "1"])), "nor do batches");
+    // Of 200 small formulas that an untrained model writes one is x0 itself.
+    let x0 = rows(&many).into_iter().find(|row| row["problem"] == "single_variable" && row["pick"] == "best of 200");
+    let x0 = x0.expect("a row");
+    assert_eq!((&x0["exact"], &x0["solved"], &x0["expression"]), (&true.into(), &true.into(), &"x0".into()));
+    assert_eq!((&x0["mse_train"], &x0["samples"], &x0["well_formed"]), (&0.0.into(), &200.into(), &200.into()));
+    assert!(folder.path().join("r.json").exists());
+
+    let table = evaluate(folder.path(), &[&flags[..], &["--samples", "4"]].concat());
+    let table = String::from_utf8(table.stdout).expect("text");
+    assert!(table.contains("best of 4") && table.contains("median R²"), "{table}");
+
+    for (flags, expected) in [
+        (&["direct", "--checkpoint", "one-step", "--suite", "simple"][..], "trained for mode one-step, not direct"),
+        (&["--suite", "simple", "--methods", "a=neural:direct"], "name it a=direct:direct"),
+        (&["--suite", "simple", "--methods", "a=direct:one-step"], "name it a=neural:one-step"),
+        (&["direct", "--checkpoint", "none", "--suite", "simple"], "none"),
+        (&["direct", "--checkpoint", "direct", "--suite", "none-such"], "none-such"),
+    ] {
+        let output = evaluate(folder.path(), flags);
+        assert_eq!(output.status.code(), Some(2), "{flags:?}");
+        let message = String::from_utf8(output.stderr).expect("text");
+        assert!(message.contains(expected) && message.trim_end().lines().count() == 1, "{flags:?}: {message}");
+    }
 }
 
 #[test]

@@ -148,6 +148,8 @@ pub enum LearnerMode {
     OneStep,
     /// The whole next generation
     Autoregressive,
+    /// A formula from the data alone
+    Direct,
 }
 
 impl LearnerMode {
@@ -156,6 +158,7 @@ impl LearnerMode {
         match self {
             LearnerMode::OneStep => "one-step",
             LearnerMode::Autoregressive => "autoregressive",
+            LearnerMode::Direct => "direct",
         }
     }
 }

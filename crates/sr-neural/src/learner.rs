@@ -13,7 +13,7 @@ use sr_prompt::{
     Actions, Condition, Context, FreeConstants, Grammar, GrammarLimits, GrammarState, Rules, Slots, Token,
 };
 
-use crate::{Error, InputWriter, Language};
+use crate::{Data, Error, InputWriter, Language};
 
 /// What a learner writes at a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub enum Mode {
         /// Whether an error follows each expression.
         errors: bool,
     },
+    /// One formula a text, from the data alone: every generation is drawn anew, whatever the population.
+    Direct,
 }
 
 impl Mode {
@@ -33,6 +35,15 @@ impl Mode {
         match self {
             Mode::OneStep => "one-step",
             Mode::Autoregressive { .. } => "autoregressive",
+            Mode::Direct => "direct",
+        }
+    }
+
+    /// What its texts begin with.
+    fn condition(self) -> Condition {
+        match self {
+            Mode::OneStep | Mode::Autoregressive { .. } => Condition::All,
+            Mode::Direct => Condition::Target,
         }
     }
 
@@ -41,7 +52,8 @@ impl Mode {
         match meta["mode"].as_str().unwrap_or("unknown") {
             "one-step" => Ok(Mode::OneStep),
             "autoregressive" => Ok(Mode::Autoregressive { errors: meta["fitness"].as_bool().unwrap_or(true) }),
-            found => Err(Error::Mode { expected: "one-step or autoregressive".into(), found: found.into() }),
+            "direct" => Ok(Mode::Direct),
+            found => Err(Error::Mode { expected: "one-step, autoregressive or direct".into(), found: found.into() }),
         }
     }
 }
@@ -195,7 +207,7 @@ impl Learner {
 
     /// Texts of each state, `wanted` of one child each or one of as many children, and what edits in them point at.
     fn texts<'a>(&mut self, states: &[State<'a>], wanted: &[usize]) -> Result<Vec<(Vec<Sample>, Slots<'a>)>, Error> {
-        let inputs: Vec<_> = states.par_iter().map(|state| self.inputs.state(state)).collect::<Result<_, _>>()?;
+        let inputs: Vec<_> = states.par_iter().map(|state| self.input(state)).collect::<Result<_, _>>()?;
         let (prompts, slots): (Vec<Prompt>, Vec<Slots<'a>>) = inputs.into_iter().unzip();
         let config = self.decoder.model().config();
         let positions = |prompt: &Prompt| prompt.tokens.len() + prompt.n_prefix(config);
@@ -207,6 +219,7 @@ impl Learner {
                 let address = if self.actions == Actions::Edit { 3 } else { 0 };
                 (wanted, self.sampling.max_child_size + 1 + address)
             }
+            Mode::Direct => (wanted, self.sampling.max_child_size + 1),
             Mode::Autoregressive { .. } => {
                 let room = prompts.iter().map(Prompt::next_position).max().unwrap_or(0);
                 let room = self.decoder.model().config().n_positions.saturating_sub(room);
@@ -225,8 +238,9 @@ impl Learner {
             feature: match self.mode {
                 Mode::OneStep => self.actions.feature(),
                 Mode::Autoregressive { .. } => sr_prompt::generation_feature,
+                Mode::Direct => sr_prompt::target_feature,
             },
-            ..DecodeRequest::new(&prompts, siblings, Token::Condition(Condition::All).id(), Token::Eos.id())
+            ..DecodeRequest::new(&prompts, siblings, Token::Condition(self.mode.condition()).id(), Token::Eos.id())
         };
         // One stream a child, one block of it a token: no draw depends on what else is in the batch.
         let uniform = |state: usize, sibling: usize, step: usize| {
@@ -243,6 +257,16 @@ impl Learner {
             None => self.decoder.decode(&request, &uniform, &Free)?,
         };
         Ok(texts.into_iter().zip(slots).collect())
+    }
+
+    /// What is read of a state, and what edits can point at.
+    fn input<'a>(&self, state: &State<'a>) -> Result<(Prompt, Slots<'a>), Error> {
+        if self.mode != Mode::Direct {
+            return self.inputs.state(state);
+        }
+        let instance = state.instance;
+        let data = Data { x: instance.x(), y: instance.y(), semantics: state.semantics() };
+        Ok((self.inputs.direct(instance.primitives(), data)?, Slots::default()))
     }
 
     fn grammar(
@@ -263,7 +287,7 @@ impl Learner {
         let primitives = state.instance.primitives();
         Ok(match self.mode {
             Mode::OneStep if self.actions == Actions::Edit => Grammar::edits(primitives, limits, rules, slots)?,
-            Mode::OneStep => Grammar::new(primitives, limits, rules)?,
+            Mode::OneStep | Mode::Direct => Grammar::new(primitives, limits, rules)?,
             Mode::Autoregressive { errors } => {
                 Grammar::generation(primitives, limits, rules, wanted + state.config.elitism, errors)?
             }
@@ -274,10 +298,15 @@ impl Learner {
     fn children(&self, state: &State<'_>, texts: &[Sample], slots: &Slots<'_>) -> Vec<Option<Child>> {
         let (primitives, max_size) = (state.instance.primitives(), self.sampling.max_child_size);
         match self.mode {
-            Mode::OneStep => {
+            Mode::OneStep | Mode::Direct => {
                 let whole = |text: &Sample| {
                     let expr = sr_prompt::decode(&text.tokens, primitives, max_size).ok()?;
-                    Some(Child::whole(expr, state, Some(text.log_prob)))
+                    let log_prob = Some(text.log_prob);
+                    Some(match self.mode {
+                        // It has seen no individual.
+                        Mode::Direct => Child { expr, parents: Parents::None, edit: None, log_prob },
+                        _ => Child::whole(expr, state, log_prob),
+                    })
                 };
                 let edit = |text: &Sample| {
                     let read = sr_prompt::decode_edit(&text.tokens, slots, primitives, max_size).ok()?;

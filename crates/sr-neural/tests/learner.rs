@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use burn::optim::{AdamWConfig, GradientsParams};
 use sr_engine::{
-    Edit, Generation, Instance, Member, Offspring, Origin, Parents, Population, PrimitiveSet, Score, Search,
-    SearchConfig, run,
+    Brood, Edit, Generation, Instance, Member, Offspring, Origin, Parents, Policy, Population, PrimitiveSet, Score,
+    Search, SearchConfig, State, run,
 };
 use sr_expr::{Columns, Expr, Op};
 use sr_model::{Checkpoint, Decoder, DeviceKind, Model, ModelConfig, PointsConfig, TrainBatch, open};
@@ -179,15 +179,36 @@ fn a_learner_of_edits_tells_where_its_children_come_from() {
 }
 
 #[test]
+fn a_direct_learner_reads_the_data_alone() {
+    let mut learner = Learner::new(Decoder::new(&trained(0)), Mode::Direct, &Language::default(), Sampling::default());
+    // Of one seed, and so of one stream; their populations differ.
+    let searches = [8, 9].map(|population_size| {
+        let settings = SearchConfig { population_size, ..SearchConfig::basic() };
+        Search::new(instance("a"), settings, 3).expect("a search")
+    });
+    let states: Vec<State<'_>> = searches.iter().map(Search::state).collect();
+    let mut broods = vec![Brood::default(); 2];
+    learner.propose(&states, &[6, 6], &mut broods);
+    let [a, b] = [0, 1].map(|index| broods[index].iter().map(|child| child.tree.to_owned()).collect::<Vec<Expr>>());
+    assert_eq!((a.len(), &a), (6, &b));
+    let state = &states[..1];
+    let mut alone = [Brood::default()];
+    learner.propose(state, &[6], &mut alone);
+    assert!(alone[0].iter().zip(&a).all(|(child, expr)| child.tree == &**expr && child.log_prob.is_some()));
+}
+
+#[test]
 fn with_a_grammar_every_child_is_legal() {
-    for mode in [Mode::OneStep, Mode::Autoregressive { errors: true }, Mode::Autoregressive { errors: false }] {
+    let generations = [true, false].map(|errors| Mode::Autoregressive { errors });
+    for mode in [Mode::OneStep, Mode::Direct].into_iter().chain(generations) {
         let rules = Rules { contains_variable: true, no_constant_operators: true, ..Rules::default() };
         let sampling = Sampling { max_child_size: 7, grammar: Some(rules), ..Sampling::default() };
         let mut learner = Learner::new(Decoder::new(&trained(0)), mode, &Language::default(), sampling);
         for forms in search(&["a", "b"], &mut learner) {
             let children = forms[1..].iter().flat_map(|population| &population[1..]);
-            for (expr, origin, _) in children {
+            for (expr, origin, parents) in children {
                 assert_eq!(*origin, Origin::Learner, "{mode:?}");
+                assert!(mode != Mode::Direct || *parents == Parents::None, "it has seen no individual");
                 assert!(expr.size() <= 7 && expr.n_variables() > 0, "{expr}");
             }
         }
@@ -209,8 +230,8 @@ fn a_checkpoint_of_another_vocabulary_mode_or_context_is_refused() {
         Learner::load(&folder.path().join("c"), &device, Sampling::default()).map(|_| ()).map_err(|e| e.to_string())
     };
     assert_eq!(save(sr_prompt::tokenizer_json(), "one-step", "superrich"), Ok(()));
-    let error = save(sr_prompt::tokenizer_json(), "direct", "basic").expect_err("another mode");
-    assert!(error.contains("direct"), "{error}");
+    let error = save(sr_prompt::tokenizer_json(), "two-step", "basic").expect_err("another mode");
+    assert!(error.contains("two-step"), "{error}");
     let error = save(sr_prompt::tokenizer_json(), "one-step", "poor").expect_err("an unknown context");
     assert!(error.contains("context poor"), "{error}");
     let other = sr_prompt::tokenizer_json().replace("\"sin\"", "\"sine\"");

@@ -22,7 +22,8 @@ use crate::{ConstantStyle, DecodeError, Error, POSITIONS, Result, SLOTS, Token};
 ///
 /// [`PromptWriter::write_with_slots`](crate::PromptWriter::write_with_slots) makes them beside the prompt. Indices of
 /// individuals are those of the state's population, in the order in which the prompt's state was given them.
-#[derive(Debug, Clone)]
+/// None by default, as for a prompt without individuals.
+#[derive(Debug, Clone, Default)]
 pub struct Slots<'a> {
     population: Vec<&'a Tree>,
     slots: Vec<Slot<'a>>,

@@ -1,0 +1,147 @@
+//! Models that write a formula from the data alone, problem by problem.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use serde_json::json;
+use sr_cli::{Common, Exit, SamplingArgs};
+use sr_engine::{Brood, Origin, Policy, Search, SearchConfig};
+use sr_eval::{DirectRow, FRESH_POINTS, direct_tables, judge, summarise_direct};
+use sr_expr::{Expr, Semantics};
+use sr_neural::{Learner, Mode};
+use sr_problems::Problem;
+
+/// Write the formula of each problem from its data alone, with a checkpoint of mode direct
+///
+/// Two picks: the greedy formula, and with --samples the sampled one with the least error on the training
+/// points, the smallest of equals.
+/// Exact means node for node the problem's formula; solved is told by values, as for searches.
+#[derive(clap::Args)]
+pub(crate) struct DirectArgs {
+    /// Checkpoint folder
+    #[arg(long, value_name = "DIR")]
+    checkpoint: PathBuf,
+    /// Problem set
+    #[arg(long, value_name = "FILE", required_unless_present = "suite", conflicts_with = "suite")]
+    problems: Option<PathBuf>,
+    /// Named suite instead of a problem set
+    #[arg(long, value_name = "NAME")]
+    suite: Option<String>,
+    /// Formulas to sample for each problem beside the greedy one
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    samples: usize,
+    /// Problems that are read together
+    #[arg(long, value_name = "B", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
+    batch_size: u64,
+    /// Where the model computes: cpu, ndarray or cuda
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: String,
+    /// Also write rows and summary to this JSON file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// The values of a problem are the IEEE ones of its formula.
+const SEMANTICS: Semantics = Semantics::Ieee;
+
+/// Evaluates a checkpoint.
+pub(crate) fn run(args: &DirectArgs) -> anyhow::Result<Exit> {
+    let started = Instant::now();
+    args.common.init()?;
+    let set = crate::problems(args.problems.as_deref(), args.suite.as_deref(), args.common.seed)?;
+    let sampled = crate::load(&args.checkpoint, &args.device, &args.sampling)?;
+    let found = sampled.mode().name();
+    ensure!(
+        sampled.mode() == Mode::Direct,
+        "{}: the checkpoint was trained for mode {found}, not direct; compare it with --methods NAME=neural:{0}",
+        args.checkpoint.display()
+    );
+    let greedy = SamplingArgs { temperature: 0.0, top_k: None, top_p: None, ..args.sampling.clone() };
+    let greedy = crate::load(&args.checkpoint, &args.device, &greedy)?;
+    let mut picks = vec![("greedy".to_owned(), greedy, 1)];
+    if args.samples > 0 {
+        picks.push((format!("best of {}", args.samples), sampled, args.samples));
+    }
+
+    let progress = args.common.progress(set.problems.len() as u64, "problems");
+    let mut rows = Vec::new();
+    for batch in set.problems.chunks(args.batch_size as usize) {
+        let mut of_picks = Vec::new();
+        for (pick, learner, samples) in &mut picks {
+            of_picks.push(pick_formulas(pick, learner, *samples, batch, args.common.seed)?);
+        }
+        // By problem, so that its picks stand together.
+        let mut of_picks: Vec<_> = of_picks.into_iter().map(Vec::into_iter).collect();
+        for _ in batch {
+            rows.extend(of_picks.iter_mut().filter_map(Iterator::next));
+        }
+        progress.inc(batch.len() as u64);
+    }
+    progress.finish_and_clear();
+
+    let summary = summarise_direct(&rows);
+    let result = json!({ "rows": rows, "summary": summary });
+    if let Some(out) = &args.out {
+        sr_cli::write_atomically(out, serde_json::to_string_pretty(&result)?.as_bytes())?;
+        sr_cli::write_run_file(out, &args.common, started)?;
+    }
+    args.common.report("sr-evaluate", started, result, &direct_tables(&rows, &summary))?;
+    Ok(Exit::Ok)
+}
+
+/// The best of some formulas for each problem.
+fn pick_formulas(
+    pick: &str,
+    learner: &mut Learner,
+    samples: usize,
+    problems: &[Problem],
+    seed: u64,
+) -> anyhow::Result<Vec<DirectRow>> {
+    // A learner answers in states of searches; of these it reads the data only.
+    let config = SearchConfig { semantics: SEMANTICS, ..SearchConfig::basic() };
+    let search = |problem: &Problem| -> anyhow::Result<Search> {
+        let instance = problem.instance().with_context(|| format!("problem {}", problem.id))?;
+        Ok(Search::new(Arc::new(instance), config.clone(), seed)?)
+    };
+    let searches = problems.iter().map(search).collect::<anyhow::Result<Vec<_>>>()?;
+    let states: Vec<_> = searches.iter().map(Search::state).collect();
+    let mut broods = vec![Brood::default(); states.len()];
+    learner.propose(&states, &vec![samples; states.len()], &mut broods);
+    if let Some(error) = learner.error() {
+        anyhow::bail!("the model failed: {error}");
+    }
+    Ok(problems.iter().zip(&broods).map(|(problem, brood)| row(pick, problem, brood)).collect())
+}
+
+fn row(pick: &str, problem: &Problem, brood: &Brood) -> DirectRow {
+    let written = brood.iter().filter(|child| child.origin == Origin::Learner);
+    let mse = |formula: &Expr| {
+        let predicted = sr_expr::predict(formula, &problem.x, SEMANTICS);
+        let errors = predicted.iter().zip(&problem.y).map(|(p, y)| (p - y) * (p - y));
+        let mse = errors.sum::<f64>() / problem.y.len() as f64;
+        if mse.is_nan() { f64::INFINITY } else { mse }
+    };
+    let scored = written.clone().map(|child| (mse(&child.tree.to_owned()), child.tree.to_owned()));
+    let best = scored.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.size().cmp(&b.1.size()))); // the first of equals
+    let fresh = problem.fresh_points(FRESH_POINTS, 0);
+    let fresh = fresh.as_ref().map(|(x, y)| (x, &y[..]));
+    let verdict = best.as_ref().map(|(mse, formula)| judge(formula, SEMANTICS, *mse, fresh));
+    DirectRow {
+        problem: problem.id.clone(),
+        pick: pick.into(),
+        exact: problem.source.as_ref().map(|source| best.as_ref().is_some_and(|(_, formula)| formula == source)),
+        solved: verdict.is_some_and(|verdict| verdict.solved),
+        r2_test: verdict.and_then(|verdict| verdict.r2).filter(|r2| r2.is_finite()),
+        mse_train: best.as_ref().map(|(mse, _)| *mse).filter(|mse| mse.is_finite()),
+        size: best.as_ref().map_or(0, |(_, formula)| formula.size()),
+        expression: best.as_ref().map_or(String::new(), |(_, formula)| formula.to_string()),
+        samples: brood.len() as u64,
+        well_formed: written.count() as u64,
+    }
+}

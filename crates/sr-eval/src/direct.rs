@@ -1,0 +1,158 @@
+//! Results of models that write a formula from the data alone: one row a problem and pick, one summary a pick.
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde::{Deserialize, Serialize};
+
+use crate::wilson;
+
+/// A formula that was picked for a problem.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DirectRow {
+    /// The problem's id.
+    pub problem: String,
+    /// How it was picked: `greedy`, or `best of N`.
+    pub pick: String,
+    /// Whether it is the problem's formula node for node; `null` where that is not known.
+    pub exact: Option<bool>,
+    /// Whether it solves the problem, see [`judge`](crate::judge).
+    pub solved: bool,
+    /// R² on fresh points; `null` without fresh points, and for a constant target.
+    pub r2_test: Option<f64>,
+    /// Mean squared error on the training points; `null` if it is not finite or there is no formula.
+    pub mse_train: Option<f64>,
+    /// Nodes of the formula; 0 if there is none.
+    pub size: usize,
+    /// The formula; empty if no text was one.
+    pub expression: String,
+    /// Texts that were written.
+    pub samples: u64,
+    /// Those of them that are a formula of the problem's primitives.
+    pub well_formed: u64,
+}
+
+/// All rows of one pick in one line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DirectSummary {
+    /// How formulas were picked.
+    pub pick: String,
+    /// Problems.
+    pub n: usize,
+    /// Share of exact formulas among the problems whose formula is known; `null` if there are none.
+    pub exact: Option<f64>,
+    /// Its 95 % Wilson interval.
+    pub exact_interval: Option<(f64, f64)>,
+    /// Share solved.
+    pub solved: f64,
+    /// Lower end of its 95 % Wilson interval.
+    pub lo: f64,
+    /// Upper end.
+    pub hi: f64,
+    /// Median R² on fresh points, where there are some; what is no number counts as −∞, `null` if the median is that.
+    pub median_r2: Option<f64>,
+    /// Share of the texts that are formulas.
+    pub well_formed: f64,
+}
+
+/// One summary a pick, in the order in which the picks first occur.
+pub fn summarise_direct(rows: &[DirectRow]) -> Vec<DirectSummary> {
+    let mut picks: Vec<&str> = Vec::new();
+    for row in rows {
+        if !picks.contains(&row.pick.as_str()) {
+            picks.push(&row.pick);
+        }
+    }
+    picks.into_iter().map(|pick| summary(pick, rows)).collect()
+}
+
+fn summary(pick: &str, rows: &[DirectRow]) -> DirectSummary {
+    let rows: Vec<&DirectRow> = rows.iter().filter(|row| row.pick == pick).collect();
+    let n = rows.len();
+    let solved = rows.iter().filter(|row| row.solved).count();
+    let known: Vec<bool> = rows.iter().filter_map(|row| row.exact).collect();
+    let exact = known.iter().filter(|&&exact| exact).count();
+    let (lo, hi) = wilson(solved, n);
+    let mut r2: Vec<f64> = rows.iter().map(|row| row.r2_test.unwrap_or(f64::NEG_INFINITY)).collect();
+    r2.sort_by(f64::total_cmp);
+    let median = (r2[(n - 1) / 2] + r2[n / 2]) / 2.0;
+    let total = |field: fn(&DirectRow) -> u64| rows.iter().map(|row| field(row)).sum::<u64>() as f64;
+    DirectSummary {
+        pick: pick.into(),
+        n,
+        exact: (!known.is_empty()).then(|| exact as f64 / known.len() as f64),
+        exact_interval: (!known.is_empty()).then(|| wilson(exact, known.len())),
+        solved: solved as f64 / n as f64,
+        lo,
+        hi,
+        median_r2: median.is_finite().then_some(median),
+        well_formed: total(|row| row.well_formed) / total(|row| row.samples).max(1.0),
+    }
+}
+
+/// Rows and summaries as two aligned tables.
+pub fn direct_tables(rows: &[DirectRow], summaries: &[DirectSummary]) -> String {
+    let r2 = |r2: Option<f64>| r2.map_or("–".to_owned(), |r2| format!("{r2:.4}"));
+    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+    let interval = |(lo, hi): (f64, f64)| format!("{:.1}–{:.1} %", 100.0 * lo, 100.0 * hi);
+    let yes = |yes: bool| if yes { "yes" } else { "no" };
+    let of_rows = rows.iter().map(|row| {
+        let exact = row.exact.map_or("–", yes).to_owned();
+        let formula = if row.expression.is_empty() { "none" } else { &row.expression };
+        let cells = [row.problem.clone(), row.pick.clone(), exact, yes(row.solved).to_owned(), r2(row.r2_test)];
+        cells.into_iter().chain([row.size.to_string(), formula.to_owned()]).collect()
+    });
+    let of_rows = aligned(&["problem", "pick", "exact", "solved", "R²", "size", "formula"], of_rows.collect(), &[4, 5]);
+    let of_picks = summaries.iter().map(|s| {
+        let exact = [s.exact.map_or("–".into(), percent), s.exact_interval.map_or("–".into(), interval)];
+        let cells = [s.pick.clone(), s.n.to_string()].into_iter().chain(exact);
+        let solved = [percent(s.solved), interval((s.lo, s.hi)), r2(s.median_r2), percent(s.well_formed)];
+        cells.chain(solved).collect()
+    });
+    let headers = ["pick", "n", "exact", "95 % interval", "solved", "95 % interval", "median R²", "well-formed"];
+    format!("{of_rows}\n\n{}", aligned(&headers, of_picks.collect(), &[1, 2, 3, 4, 5, 6, 7]))
+}
+
+fn aligned(headers: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN).set_header(headers.to_vec()).add_rows(rows);
+    for &column in right {
+        table.column_mut(column).expect("a column").set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(pick: &str, exact: Option<bool>, solved: bool, r2_test: Option<f64>) -> DirectRow {
+        DirectRow {
+            problem: "p".into(),
+            pick: pick.into(),
+            exact,
+            solved,
+            r2_test,
+            mse_train: None,
+            size: 3,
+            expression: "(x0 + x1)".into(),
+            samples: 4,
+            well_formed: 3,
+        }
+    }
+
+    #[test]
+    fn summaries_count_by_pick() {
+        let rows = [
+            row("greedy", Some(true), true, Some(1.0)),
+            row("best of 4", None, true, None),
+            row("greedy", Some(false), true, Some(0.5)),
+            row("greedy", None, false, None),
+        ];
+        let [greedy, best] = &summarise_direct(&rows)[..] else { panic!("two picks") };
+        assert_eq!((greedy.n, greedy.exact, greedy.solved), (3, Some(0.5), 2.0 / 3.0));
+        assert_eq!((greedy.median_r2, greedy.well_formed), (Some(0.5), 0.75));
+        assert_eq!((greedy.lo, greedy.hi), wilson(2, 3));
+        assert_eq!((best.exact, best.exact_interval, best.median_r2), (None, None, None));
+        let tables = direct_tables(&rows, &summarise_direct(&rows));
+        assert!(tables.contains("best of 4") && tables.contains("66.7 %") && tables.contains("(x0 + x1)"), "{tables}");
+    }
+}
