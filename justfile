@@ -55,15 +55,18 @@ demo-modes: build
     [ -f runs/demo/expert.sr ] || just demo
     rm -rf runs/demo-modes
     just _mode one-step e2e && just _mode one-step set
+    just _mode one-step e2e edit && just _mode one-step set edit
     just _mode autoregressive e2e && just _mode autoregressive set
     just _mode direct e2e && just _mode direct set
+    {{bin}}/sr-evaluate direct --checkpoint runs/demo-modes/direct-e2e-expression/best --suite simple --samples 64 --max-child-size 31 --seed 1
 
-_mode mode points:
+_mode mode points actions="expression" name=(mode + "-" + points + "-" + actions):
     mkdir -p runs/demo-modes
-    sed -e 's/^mode = .*/mode = "{{mode}}"/' -e 's/^n_points = .*/points = "{{points}}"/' configs/demo.toml > runs/demo-modes/{{mode}}-{{points}}.toml
+    sed -e 's/^mode = .*/mode = "{{mode}}"/' -e 's/^n_points = .*/points = "{{points}}"/' configs/demo.toml > runs/demo-modes/{{name}}.toml
+    printf '\n[language]\nactions = "{{actions}}"\n' >> runs/demo-modes/{{name}}.toml
     [ -d runs/demo-modes/corpus-{{mode}} ] || {{bin}}/sr-convert --mode {{mode}} --seed 1 --out runs/demo-modes/corpus-{{mode}} {{ if mode == "direct" { "--problems runs/demo/problems.sr" } else { "--traces runs/demo/expert.sr" } }}
-    {{bin}}/sr-train --config runs/demo-modes/{{mode}}-{{points}}.toml --train runs/demo-modes/corpus-{{mode}}/train.sr --val runs/demo-modes/corpus-{{mode}}/val.sr --problems runs/demo/problems.sr --max-minutes 1 --seed 1 --out runs/demo-modes/{{mode}}-{{points}}
-    [ {{mode}} = direct ] || {{bin}}/sr-search --problems runs/demo/problems.sr --policy neural --mode {{mode}} --checkpoint runs/demo-modes/{{mode}}-{{points}}/best --max-problems 40 --generations 20 --max-child-size 31 --seed 2 --out runs/demo-modes/{{mode}}-{{points}}-trace.sr
+    {{bin}}/sr-train --config runs/demo-modes/{{name}}.toml --train runs/demo-modes/corpus-{{mode}}/train.sr --val runs/demo-modes/corpus-{{mode}}/val.sr --problems runs/demo/problems.sr --max-minutes 1 --seed 1 --out runs/demo-modes/{{name}}
+    {{bin}}/sr-search --problems runs/demo/problems.sr --policy neural --mode {{mode}} --checkpoint runs/demo-modes/{{name}}/best --max-problems 40 --generations 20 --max-child-size 31 --seed 2 --out runs/demo-modes/{{name}}-trace.sr
 
 # Show a problem set, trace, corpus or checkpoint
 [group('loop')]

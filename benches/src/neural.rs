@@ -1,5 +1,6 @@
 //! The learner in a search: children a second with an untrained `micro` model, 16 searches of 3 generations in a batch.
-//! Untrained children run to the size limit of 15 nodes, so this is the cost of long children.
+//! Untrained children run to the size limit of 15 nodes, so this is the cost of long children. Once more they are sampled
+//! without replacement, at a temperature at which most would be alike.
 
 use std::sync::Arc;
 
@@ -20,24 +21,30 @@ pub fn define(c: &mut Criterion) {
     let model =
         Model::new(&ModelConfig::micro(sr_prompt::VOCABULARY_CAPACITY), 1, &open(DeviceKind::Cpu).expect("CPU"));
     let sampling = Sampling { max_child_size: 15, ..Sampling::default() };
-    let mut learner =
-        Learner::new(Decoder::new(&model.expect("a model")), Mode::OneStep, &sr_neural::Language::default(), sampling);
+    let decoder = Decoder::new(&model.expect("a model"));
+    let learner = |sampling| Learner::new(decoder.clone(), Mode::OneStep, &sr_neural::Language::default(), sampling);
+    let cases = [
+        ("micro/searches-16", learner(sampling)),
+        ("micro/searches-16-distinct", learner(Sampling { distinct: true, temperature: 0.2, ..sampling })),
+    ];
     let config = SearchConfig { generations: GENERATIONS, early_stop_mse: None, ..SearchConfig::basic() };
     let children = 19 * u64::from(GENERATIONS - 1) * SEARCHES as u64;
 
     let mut group = c.benchmark_group("neural/children");
     group.throughput(Throughput::Elements(children));
     group.sample_size(10);
-    group.bench_function("micro/searches-16", |b| {
-        b.iter(|| {
-            let mut searches: Vec<Search> = instances
-                .iter()
-                .map(|instance| Search::new(instance.clone(), config.clone(), 1).expect("config"))
-                .collect();
-            let outcomes = run(&mut searches, &mut learner, &mut [(); SEARCHES]);
-            assert!(learner.error().is_none());
-            assert!(outcomes.iter().all(|outcome| outcome.generations == GENERATIONS));
+    for (case, mut learner) in cases {
+        group.bench_function(case, |b| {
+            b.iter(|| {
+                let mut searches: Vec<Search> = instances
+                    .iter()
+                    .map(|instance| Search::new(instance.clone(), config.clone(), 1).expect("config"))
+                    .collect();
+                let outcomes = run(&mut searches, &mut learner, &mut [(); SEARCHES]);
+                assert!(learner.error().is_none());
+                assert!(outcomes.iter().all(|outcome| outcome.generations == GENERATIONS));
+            });
         });
-    });
+    }
     group.finish();
 }

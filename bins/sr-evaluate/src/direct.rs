@@ -54,6 +54,7 @@ const SEMANTICS: Semantics = Semantics::Ieee;
 pub(crate) fn run(args: &DirectArgs) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
+    ensure!(args.samples > 0 || !args.sampling.distinct, "--distinct says nothing without --samples");
     let set = crate::problems(args.problems.as_deref(), args.suite.as_deref(), args.common.seed)?;
     let sampled = crate::load(&args.checkpoint, &args.device, &args.sampling)?;
     let found = sampled.mode().name();
@@ -62,7 +63,7 @@ pub(crate) fn run(args: &DirectArgs) -> anyhow::Result<Exit> {
         "{}: the checkpoint was trained for mode {found}, not direct; compare it with --methods NAME=neural:{0}",
         args.checkpoint.display()
     );
-    let greedy = SamplingArgs { temperature: 0.0, top_k: None, top_p: None, ..args.sampling.clone() };
+    let greedy = SamplingArgs { temperature: 0.0, top_k: None, top_p: None, distinct: false, ..args.sampling.clone() };
     let greedy = crate::load(&args.checkpoint, &args.device, &greedy)?;
     let mut picks = vec![("greedy".to_owned(), greedy, 1)];
     if args.samples > 0 {

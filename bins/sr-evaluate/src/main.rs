@@ -14,7 +14,7 @@ use serde_json::json;
 use sr_cli::{Common, Exit, SamplingArgs, SearchArgs};
 use sr_engine::{Expert, Instance, Outcome, Search, SearchConfig, run, run_parallel};
 use sr_eval::{FRESH_POINTS, Row, Tally, judge, summarise, table};
-use sr_neural::{Learner, Mode, Sampling};
+use sr_neural::{Hybrid, Learner, Mode, Sampling, Share};
 use sr_problems::{Problem, ProblemSet};
 
 #[global_allocator]
@@ -35,9 +35,15 @@ struct Args {
     /// Named suite instead of a problem set
     #[arg(long, value_name = "NAME")]
     suite: Option<String>,
-    /// Methods to compare: expert, NAME=expert, NAME=neural:CHECKPOINT, NAME=direct:CHECKPOINT
+    /// Methods to compare: expert, NAME=expert, NAME=neural:CHECKPOINT, NAME=hybrid:CHECKPOINT, NAME=direct:CHECKPOINT
     #[arg(long, value_delimiter = ',', default_value = "expert")]
     methods: Vec<Method>,
+    /// In hybrids each child is the learner's with this probability, and else the expert's
+    #[arg(long, value_name = "P", conflicts_with = "neural_every")]
+    neural_prob: Option<f64>,
+    /// In hybrids the learner makes every K-th generation, and the expert the others
+    #[arg(long, value_name = "K")]
+    neural_every: Option<u32>,
     /// Searches of each problem by each method, with the seeds SEED, SEED + 1, …
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
@@ -75,6 +81,8 @@ enum MethodKind {
     Expert,
     /// A learner that sees the population.
     Neural(PathBuf),
+    /// Such a one and the expert.
+    Hybrid(PathBuf),
     /// One that writes formulas from the data alone.
     Direct(PathBuf),
 }
@@ -87,8 +95,9 @@ impl FromStr for Method {
         let kind = match kind.split_once(':') {
             None if kind == "expert" => MethodKind::Expert,
             Some(("neural", checkpoint)) if !checkpoint.is_empty() => MethodKind::Neural(checkpoint.into()),
+            Some(("hybrid", checkpoint)) if !checkpoint.is_empty() => MethodKind::Hybrid(checkpoint.into()),
             Some(("direct", checkpoint)) if !checkpoint.is_empty() => MethodKind::Direct(checkpoint.into()),
-            _ => return Err("expected expert, NAME=expert, NAME=neural:CHECKPOINT or NAME=direct:CHECKPOINT".into()),
+            _ => return Err("expected expert, NAME=expert, NAME=neural:CHECKPOINT, NAME=hybrid:CHECKPOINT or NAME=direct:CHECKPOINT".into()),
         };
         Ok(Method { name: name.into(), kind })
     }
@@ -109,6 +118,11 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     let set = problems(args.problems.as_deref(), args.suite.as_deref(), args.common.seed)?;
     // Everything that can be wrong is found before the first search.
     sr_model::open(args.device.parse()?)?;
+    let learns = args.methods.iter().any(|method| !matches!(method.kind, MethodKind::Expert));
+    ensure!(learns || !args.sampling.distinct, "--distinct says nothing without a learner among the --methods");
+    let is_hybrid = args.methods.iter().any(|method| matches!(method.kind, MethodKind::Hybrid(_)));
+    let is_shared = args.neural_prob.is_some() || args.neural_every.is_some();
+    ensure!(is_hybrid || !is_shared, "--neural-prob and --neural-every are for hybrids among the --methods");
     let mut policies =
         args.methods.iter().map(|method| Policy::new(method, args)).collect::<anyhow::Result<Vec<_>>>()?;
     let items = items(&set, args)?;
@@ -146,8 +160,11 @@ fn problems(path: Option<&Path>, suite: Option<&str>, seed: u64) -> anyhow::Resu
 /// The learner of a checkpoint.
 fn load(checkpoint: &Path, device: &str, args: &SamplingArgs) -> anyhow::Result<Learner> {
     let device = sr_model::open(device.parse()?)?;
-    let SamplingArgs { temperature, top_k, top_p, max_child_size, max_batch_tokens, .. } = args.clone();
-    let sampling = Sampling { temperature, top_k, top_p, max_child_size, max_batch_tokens, grammar: args.grammar()? };
+    let SamplingArgs { temperature, top_k, top_p, distinct, max_child_size, max_batch_tokens, condition, .. } =
+        args.clone();
+    let grammar = args.grammar()?;
+    let sampling =
+        Sampling { temperature, top_k, top_p, distinct, max_child_size, max_batch_tokens, condition, grammar };
     let learner = Learner::load(checkpoint, &device, sampling)
         .with_context(|| format!("loading the checkpoint {}", checkpoint.display()))?;
     args.check_mode(learner.mode().name())?;
@@ -173,14 +190,14 @@ fn items<'a>(set: &'a ProblemSet, args: &Args) -> anyhow::Result<Vec<Item<'a>>> 
 
 enum Policy {
     Expert,
-    Learner(Box<Learner>),
+    Learner(Box<Hybrid>),
 }
 
 impl Policy {
     fn new(method: &Method, args: &Args) -> anyhow::Result<Self> {
         let (checkpoint, is_direct) = match &method.kind {
             MethodKind::Expert => return Ok(Policy::Expert),
-            MethodKind::Neural(checkpoint) => (checkpoint, false),
+            MethodKind::Neural(checkpoint) | MethodKind::Hybrid(checkpoint) => (checkpoint, false),
             MethodKind::Direct(checkpoint) => (checkpoint, true),
         };
         let learner = load(checkpoint, &args.device, &args.sampling)?;
@@ -189,7 +206,13 @@ impl Policy {
             let (kind, path) = (if is_direct { "neural" } else { "direct" }, checkpoint.display());
             bail!("{path}: the checkpoint was trained for mode {}; name it {name}={kind}:{path}", mode.name());
         }
-        Ok(Policy::Learner(Box::new(learner)))
+        // A learner alone has every generation.
+        let share = match method.kind {
+            MethodKind::Hybrid(_) => Share::of_flags(args.neural_prob, args.neural_every)?,
+            _ => Some(Share::EveryKth(1)),
+        };
+        let share = share.with_context(|| format!("{name}: a hybrid needs --neural-prob or --neural-every"))?;
+        Ok(Policy::Learner(Box::new(Hybrid::new(learner, share))))
     }
 }
 
@@ -205,7 +228,7 @@ fn evaluate(method: &str, policy: &mut Policy, items: &[Item<'_>], config: &Sear
         Policy::Expert => run_parallel(&mut searches, || Expert, &mut tallies),
         Policy::Learner(learner) => {
             let outcomes = run(&mut searches, &mut **learner, &mut tallies);
-            if let Some(error) = learner.error() {
+            if let Some(error) = learner.learner().error() {
                 bail!("the learner of {method} failed: {error}");
             }
             outcomes

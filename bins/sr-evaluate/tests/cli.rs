@@ -57,13 +57,13 @@ fn checkpoint(folder: &Path, mode: &str) {
 fn learners_of_all_modes_stand_in_one_table() {
     let folder = tempfile::tempdir().expect("a folder");
     ["one-step", "direct"].iter().for_each(|mode| checkpoint(folder.path(), mode));
-    let methods = "expert,step=neural:one-step,data=direct:direct";
+    let methods = "expert,step=neural:one-step,data=direct:direct,both=hybrid:one-step";
     let flags = ["--suite", "ultra-simple", "--methods", methods, "--seeds", "1", "--generations", "4", "--json"];
-    let output = evaluate(folder.path(), &[&flags[..], &["--max-child-size", "7"]].concat());
+    let output = evaluate(folder.path(), &[&flags[..], &["--max-child-size", "7", "--neural-prob", "0.5"]].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let summary = printed["summary"].as_array().expect("summary");
-    assert_eq!(summary.iter().map(|s| &s["method"]).collect::<Vec<_>>(), ["expert", "step", "data"]);
+    assert_eq!(summary.iter().map(|s| &s["method"]).collect::<Vec<_>>(), ["expert", "step", "data", "both"]);
     assert!(summary[1..].iter().all(|s| s["well_formed"] == 1.0), "{summary:?}");
     for row in printed["rows"].as_array().expect("rows").iter().filter(|row| row["generations"] == 4) {
         assert_eq!(row["evaluations"], 77, "methods are compared at equal evaluations: {row}");
@@ -93,6 +93,13 @@ fn formulas_from_the_data_alone_are_judged() {
     assert_eq!((&x0["mse_train"], &x0["samples"], &x0["well_formed"]), (&0.0.into(), &200.into(), &200.into()));
     assert!(folder.path().join("r.json").exists());
 
+    // Without replacement all formulas come at last, and no more: x0 and 1 are the only ones of one node.
+    let small = ["direct", "--checkpoint", "direct", "--suite", "ultra-simple", "--max-child-size", "1", "--json"];
+    let small = evaluate(folder.path(), &[&small[..], &["--samples", "9", "--distinct"]].concat());
+    let row = &rows(&serde_json::from_slice(&small.stdout).expect("JSON"))[1];
+    assert_eq!((&row["pick"], &row["samples"]), (&"best of 9".into(), &9.into()));
+    assert_eq!((&row["well_formed"], &row["exact"]), (&2.into(), &true.into()));
+
     let table = evaluate(folder.path(), &[&flags[..], &["--samples", "4"]].concat());
     let table = String::from_utf8(table.stdout).expect("text");
     assert!(table.contains("best of 4") && table.contains("median R²"), "{table}");
@@ -100,7 +107,10 @@ fn formulas_from_the_data_alone_are_judged() {
     for (flags, expected) in [
         (&["direct", "--checkpoint", "one-step", "--suite", "simple"][..], "trained for mode one-step, not direct"),
         (&["--suite", "simple", "--methods", "a=neural:direct"], "name it a=direct:direct"),
+        (&["--suite", "simple", "--methods", "a=hybrid:one-step"], "a hybrid needs --neural-prob or --neural-every"),
+        (&["--suite", "simple", "--neural-every", "2"], "are for hybrids among the --methods"),
         (&["--suite", "simple", "--methods", "a=direct:one-step"], "name it a=neural:one-step"),
+        (&["direct", "--checkpoint", "direct", "--suite", "simple", "--distinct"], "without --samples"),
         (&["direct", "--checkpoint", "none", "--suite", "simple"], "none"),
         (&["direct", "--checkpoint", "direct", "--suite", "none-such"], "none-such"),
     ] {
@@ -119,6 +129,7 @@ fn bad_input_is_one_line_with_exit_code_2() {
         (&["--problems", "none.sr"], "none.sr"),
         (&["--suite", "simple", "--methods", "bc=neural:none"], "none"),
         (&["--suite", "simple", "--time-limit=-1"], "time-limit"),
+        (&["--suite", "simple", "--distinct"], "--distinct says nothing without a learner"),
     ] {
         let output = evaluate(folder.path(), flags);
         assert_eq!(output.status.code(), Some(2), "{flags:?}");

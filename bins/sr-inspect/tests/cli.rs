@@ -52,7 +52,7 @@ fn trace(folder: &Path) -> PathBuf {
         let label = Label { child: second.individual(2), gain_parent: 0.0, gain_best: 0.5, weight: 1.0 };
         let state =
             StateLabels { generation: 0, state_hash: first.state_hash(), children: [label].into_iter().collect() };
-        let params = LabelParams { seed: 0, samples: 1 };
+        let params = LabelParams { seed: 0, samples: 1, ..LabelParams::default() };
         let (mode, source) = ("all".into(), "basic_sr".into());
         trajectory.add_labels(LabelSet { mode, params, source, states: vec![state] });
         writer.append(&trajectory).expect("appended");

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 use sr_cli::{Common, Exit, Shard};
-use sr_dagger::{ExpertLabeller, FileOptions, relabel_file};
+use sr_dagger::{Draws, ExpertConfig, ExpertLabeller, FileOptions, Mode, Weights, relabel_file};
 use sr_problems::ProblemSet;
 use sr_trace::TraceReader;
 
@@ -39,6 +39,19 @@ struct Args {
     /// Which children of the expert become labels
     #[arg(long, value_enum, default_value_t = Labels::All)]
     labels: Labels,
+    /// Children of the expert to choose from in each state; auto draws until four different ones improve on the best
+    /// individual, at most 1024 [default: auto; --labels top-k, best-of-k, pooled]
+    #[arg(long, value_name = "K", value_parser = samples)]
+    samples: Option<Draws>,
+    /// Labels of a state at most [default: 4; --labels top-k, pooled]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    keep: Option<u32>,
+    /// Generations that the expert goes on from a state [default: 20; --labels lineage]
+    #[arg(long, value_name = "H", value_parser = clap::value_parser!(u32).range(1..))]
+    horizon: Option<u32>,
+    /// How much labels count in training
+    #[arg(long, value_enum, default_value_t = WeightsArg::Equal)]
+    weights: WeightsArg,
     /// Do part I of N of the problems only; the parts merge to the bytes of one run
     #[arg(long, value_name = "I/N", requires = "out")]
     shard: Option<Shard>,
@@ -51,8 +64,71 @@ struct Args {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Labels {
-    /// All children of one generation
+    /// All children of one generation: what the expert would do
     All,
+    /// The best new forms of many children
+    TopK,
+    /// The best new form of many children
+    BestOfK,
+    /// Children that the expert's best individual descends from some generations later
+    Lineage,
+    /// The best new forms of many children and of those that the search made of the state itself
+    Pooled,
+}
+
+impl Labels {
+    fn mode(self) -> Mode {
+        match self {
+            Labels::All => Mode::All,
+            Labels::TopK => Mode::TopK,
+            Labels::BestOfK => Mode::BestOfK,
+            Labels::Lineage => Mode::Lineage,
+            Labels::Pooled => Mode::Pooled,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum WeightsArg {
+    /// All alike
+    Equal,
+    /// By the decades that the error falls below that of the best individual, at most 1; what improves nothing has none
+    Gain,
+}
+
+/// Of `--samples`.
+fn samples(text: &str) -> Result<Draws, String> {
+    match text {
+        "auto" => Ok(Draws::UntilImproved),
+        number => match number.parse() {
+            Ok(draws @ 1..=1_000_000) => Ok(Draws::Exactly(draws)),
+            _ => Err("expected auto, or a number from 1 to 1000000".into()),
+        },
+    }
+}
+
+impl Args {
+    /// What is to be done, or the flag that does not go with --labels.
+    fn labels(&self) -> anyhow::Result<ExpertConfig> {
+        let mode = self.labels.mode();
+        let draws = matches!(mode, Mode::TopK | Mode::BestOfK | Mode::Pooled);
+        let fits = [
+            ("--samples", self.samples.is_some(), draws),
+            ("--keep", self.keep.is_some(), draws && mode != Mode::BestOfK),
+            ("--horizon", self.horizon.is_some(), mode == Mode::Lineage),
+        ];
+        if let Some((flag, ..)) = fits.into_iter().find(|&(_, given, fits)| given && !fits) {
+            bail!("{flag} says nothing with --labels {}", mode.name());
+        }
+        let default = ExpertConfig::default();
+        Ok(ExpertConfig {
+            mode,
+            draws: self.samples.unwrap_or(default.draws),
+            keep: self.keep.unwrap_or(default.keep),
+            horizon: self.horizon.unwrap_or(default.horizon),
+            weights: if self.weights == WeightsArg::Gain { Weights::Gain } else { Weights::Equal },
+        })
+    }
 }
 
 fn main() -> ExitCode {
@@ -60,6 +136,7 @@ fn main() -> ExitCode {
         let started = Instant::now();
         let args = Args::parse();
         args.common.init()?;
+        let labels = args.labels()?;
         if let Some(out) = args.out.as_ref().filter(|out| args.resume && out.exists()) {
             sr_cli::out(&format!("{} is complete, nothing is left to do", out.display()))?;
             return Ok(Exit::Ok);
@@ -84,11 +161,8 @@ fn main() -> ExitCode {
             stop: Some(sr_cli::on_interrupt("the current trajectories")?),
         };
         let labelling = Instant::now();
-        let counts = match args.labels {
-            Labels::All => {
-                relabel_file(&args.traces, &options, instance, ExpertLabeller::default, |done| bar.inc(done))
-            }
-        }?;
+        let labeller = || ExpertLabeller::new(labels);
+        let counts = relabel_file(&args.traces, &options, instance, labeller, |done| bar.inc(done))?;
         bar.finish_and_clear();
         if counts.stopped {
             return Ok(sr_cli::stopped(&format!(

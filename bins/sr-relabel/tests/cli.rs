@@ -101,13 +101,45 @@ fn other_problems_are_refused_and_nothing_is_changed() {
 }
 
 #[test]
+fn modes_choose_other_children_and_refuse_each_others_flags() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = trace(folder.path());
+    let out = folder.path().join("labelled.sr");
+    let labels = |flags: &[&str]| {
+        let output = sr_relabel(&[flags, &["--json", "--seed", "3"]].concat(), &[("--traces", &path), ("--out", &out)]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let result: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let set = TraceReader::open(&out).expect("a trace").next().expect("one").expect("whole").labels.remove(0);
+        (result["labels"].as_u64().expect("a number"), set.mode, set.params)
+    };
+    let (count, mode, params) = labels(&["--labels", "best-of-k", "--samples", "50"]);
+    assert!((25..=30).contains(&count), "one a state, unless nothing is new: {count}");
+    assert_eq!((mode.as_str(), params.samples, params.until), ("best-of-k", 50, None));
+    let (count, _, params) = labels(&["--labels", "top-k", "--samples", "auto", "--keep", "2", "--weights", "gain"]);
+    assert!(count <= 60 && params.keep == Some(2) && params.until == Some(4) && params.weighted);
+    assert_eq!(labels(&["--labels", "lineage", "--horizon", "3"]).2.horizon, Some(3));
+    assert_eq!(labels(&["--labels", "pooled"]).1, "pooled");
+    for (flags, message) in [
+        (&["--samples", "5"][..], "--samples says nothing with --labels all"),
+        (&["--labels", "best-of-k", "--keep", "5"], "--keep says nothing with --labels best-of-k"),
+        (&["--labels", "top-k", "--horizon", "5"], "--horizon says nothing with --labels top-k"),
+        (&["--labels", "top-k", "--samples", "0"], "expected auto, or a number from 1 to 1000000"),
+    ] {
+        fails(&sr_relabel(flags, &[("--traces", &path)]), message);
+    }
+}
+
+#[test]
 fn missing_cut_and_foreign_files_are_errors() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = trace(folder.path());
     let problems = folder.path().join("problems.sr");
     fails(&sr_relabel(&[], &[("--traces", &folder.path().join("none.sr"))]), "none.sr");
     fails(&sr_relabel(&[], &[("--traces", &problems)]), "expected a file of kind trace, found problems");
-    fails(&sr_relabel(&["--labels", "best"], &[("--traces", &path)]), "possible values: all");
+    fails(
+        &sr_relabel(&["--labels", "best"], &[("--traces", &path)]),
+        "possible values: all, top-k, best-of-k, lineage, pooled",
+    );
     let bytes = std::fs::read(&path).expect("read");
     std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("written");
     let out = folder.path().join("out.sr");

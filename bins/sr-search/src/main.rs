@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use serde_json::json;
 use sr_cli::{Common, Exit, SamplingArgs, SearchArgs, Shard};
 use sr_engine::{Expert, Instance, Origin, Outcome, PrimitiveSet, Search, SearchConfig, run, run_parallel_until};
-use sr_neural::{Learner, Sampling};
+use sr_neural::{Hybrid, Learner, Sampling, Share};
 use sr_problems::ProblemSet;
 use sr_trace::{Packed, Policy, Record, Recorder, SamplingCounts, SamplingSettings, TraceHeader, TraceWriter};
 
@@ -40,8 +40,14 @@ struct Args {
     #[arg(long, value_enum, default_value = "expert")]
     policy: PolicyArg,
     /// Checkpoint folder of the learner
-    #[arg(long, value_name = "DIR", required_if_eq("policy", "neural"))]
+    #[arg(long, value_name = "DIR", required_if_eq_any([("policy", "neural"), ("policy", "hybrid")]))]
     checkpoint: Option<PathBuf>,
+    /// With --policy hybrid each child is the learner's with this probability, and else the expert's
+    #[arg(long, value_name = "P", conflicts_with = "neural_every")]
+    neural_prob: Option<f64>,
+    /// With --policy hybrid the learner makes every K-th generation, and the expert the others
+    #[arg(long, value_name = "K")]
+    neural_every: Option<u32>,
     /// Where the learner computes: cpu, ndarray or cuda
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: String,
@@ -86,11 +92,25 @@ enum PolicyArg {
     Expert,
     /// The learner of --checkpoint
     Neural,
+    /// Both, see --neural-prob and --neural-every
+    Hybrid,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     sr_cli::run(|| real_main(&args))
+}
+
+impl Args {
+    /// The learner's share of a hybrid search.
+    fn share(&self) -> anyhow::Result<Option<Share>> {
+        let share = Share::of_flags(self.neural_prob, self.neural_every)?;
+        match self.policy {
+            PolicyArg::Hybrid => ensure!(share.is_some(), "--policy hybrid needs --neural-prob or --neural-every"),
+            _ => ensure!(share.is_none(), "--neural-prob and --neural-every are for --policy hybrid"),
+        }
+        Ok(share)
+    }
 }
 
 /// One search to do.
@@ -103,6 +123,10 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
     let config = args.search.config()?;
+    ensure!(
+        args.policy != PolicyArg::Expert || !args.sampling.distinct,
+        "--distinct says nothing with --policy expert"
+    );
     let set = ProblemSet::read(&args.problems)?;
     let (items, primitives) = items(args, &set)?;
     let mut searcher = Searcher::new(args)?;
@@ -111,14 +135,18 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
         policy: match args.policy {
             PolicyArg::Expert => Policy::Expert,
             PolicyArg::Neural => Policy::Neural,
+            PolicyArg::Hybrid => Policy::Hybrid,
         },
         checkpoint: searcher.checkpoint_id(),
-        sampling: (args.policy == PolicyArg::Neural).then_some(SamplingSettings {
+        sampling: (args.policy != PolicyArg::Expert).then_some(SamplingSettings {
             temperature: args.sampling.temperature,
             top_k: args.sampling.top_k,
             top_p: args.sampling.top_p,
+            distinct: args.sampling.distinct,
             max_child_size: args.sampling.max_child_size,
             grammar: args.sampling.grammar()?.is_some(),
+            condition: searcher.condition(),
+            share: args.share()?.map(|share| share.to_string()),
             rules: args.sampling.rules.iter().map(|rule| rule.name().to_owned()).collect(),
         }),
         ..TraceHeader::of_expert(
@@ -138,7 +166,7 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     let left = items.get(done as usize..).unwrap_or_default();
     let stop = sr_cli::on_interrupt(match args.policy {
         PolicyArg::Expert => "the current searches",
-        PolicyArg::Neural => "the current batch",
+        PolicyArg::Neural | PolicyArg::Hybrid => "the current batch",
     })?;
     let kept = |records: u64| format!("after {records} of {} searches, from which --resume goes on", items.len());
 
@@ -212,23 +240,28 @@ fn items(args: &Args, set: &ProblemSet) -> anyhow::Result<(Vec<Item>, PrimitiveS
 /// Runs batches of searches with the policy of the command line.
 enum Searcher {
     Expert,
-    Neural { learner: Box<Learner>, id: String },
+    Neural { hybrid: Box<Hybrid>, id: String },
 }
 
 impl Searcher {
     fn new(args: &Args) -> anyhow::Result<Self> {
         let device = sr_model::open(args.device.parse()?)?;
-        let Some(folder) = args.checkpoint.as_ref().filter(|_| args.policy == PolicyArg::Neural) else {
+        let share = args.share()?;
+        let Some(folder) = args.checkpoint.as_ref().filter(|_| args.policy != PolicyArg::Expert) else {
             return Ok(Searcher::Expert);
         };
-        let SamplingArgs { temperature, top_k, top_p, max_child_size, max_batch_tokens, .. } = args.sampling.clone();
+        let SamplingArgs { temperature, top_k, top_p, distinct, max_child_size, max_batch_tokens, condition, .. } =
+            args.sampling.clone();
         let grammar = args.sampling.grammar()?;
-        let sampling = Sampling { temperature, top_k, top_p, max_child_size, max_batch_tokens, grammar };
+        let sampling =
+            Sampling { temperature, top_k, top_p, distinct, max_child_size, max_batch_tokens, condition, grammar };
         let learner = Learner::load(folder, &device, sampling)
             .with_context(|| format!("loading the checkpoint {}", folder.display()))?;
         args.sampling.check_mode(learner.mode().name())?;
         let id = sr_neural::checkpoint_id(folder)?;
-        Ok(Searcher::Neural { learner: Box::new(learner), id })
+        // A learner alone has every generation.
+        let hybrid = Hybrid::new(learner, share.unwrap_or(Share::EveryKth(1)));
+        Ok(Searcher::Neural { hybrid: Box::new(hybrid), id })
     }
 
     fn checkpoint_id(&self) -> Option<String> {
@@ -238,11 +271,19 @@ impl Searcher {
         }
     }
 
+    /// What the learner's children are asked to be.
+    fn condition(&self) -> Option<String> {
+        match self {
+            Searcher::Expert => None,
+            Searcher::Neural { hybrid, .. } => Some(hybrid.learner().condition().name().to_owned()),
+        }
+    }
+
     /// The mean share of probability that the learner gave to what the grammar allowed.
     fn legal_mass(&self) -> Option<f64> {
         match self {
             Searcher::Expert => None,
-            Searcher::Neural { learner, .. } => learner.written().legal_mass(),
+            Searcher::Neural { hybrid, .. } => hybrid.learner().written().legal_mass(),
         }
     }
 
@@ -262,9 +303,9 @@ impl Searcher {
         let mut recorders: Vec<Recorder> = items.iter().map(|item| Recorder::new(item.seed)).collect();
         let outcomes: Vec<Outcome> = match self {
             Searcher::Expert => run_parallel_until(&mut searches, || Expert, &mut recorders, stop),
-            Searcher::Neural { learner, .. } => {
-                let outcomes = run(&mut searches, &mut **learner, &mut recorders);
-                if let Some(error) = learner.error() {
+            Searcher::Neural { hybrid, .. } => {
+                let outcomes = run(&mut searches, &mut **hybrid, &mut recorders);
+                if let Some(error) = hybrid.learner().error() {
                     bail!("the learner failed: {error}");
                 }
                 outcomes
@@ -339,7 +380,7 @@ impl Totals {
             "{searches} searches of {problems} problems: {} children, {:.0} children/s, {} evaluations, {} stopped as solved\n",
             self.children, rate, self.evaluations, self.solved
         );
-        if args.policy == PolicyArg::Neural {
+        if args.policy != PolicyArg::Expert {
             let share = 100.0 * self.well_formed as f64 / (self.well_formed + self.fallback).max(1) as f64;
             text += &format!("well-formed {share:.1} % ({} children), fallback {}\n", self.well_formed, self.fallback);
             if args.sampling.grammar == sr_cli::Switch::On {
@@ -375,6 +416,7 @@ fn default_name(args: &Args) -> PathBuf {
     let policy = match args.policy {
         PolicyArg::Expert => "",
         PolicyArg::Neural => "neural_",
+        PolicyArg::Hybrid => "hybrid_",
     };
     let problems = args.problems.file_stem().unwrap_or_default().to_string_lossy();
     let generations = match args.search.generations {

@@ -62,10 +62,34 @@ const NEURAL: [&str; 12] = [
 ];
 
 #[test]
+fn expert_and_learner_may_share_a_search() {
+    let folder = folder();
+    let path = folder.path();
+    let neural: Vec<&str> = NEURAL.iter().map(|flag| if *flag == "neural" { "hybrid" } else { *flag }).collect();
+    let run = |out: &str, more: &[&str]| ok(&search(path, &[&neural[..], &["--out", out], more].concat()));
+    let text = run("a.sr", &["--neural-prob", "0.5", "--json"]);
+    let result: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let (children, learners) = (&result["children"], &result["well_formed"]);
+    assert!((0.3..0.7).contains(&(learners.as_f64().expect("a number") / children.as_f64().expect("a number"))));
+    run("b.sr", &["--neural-prob", "0.5", "--batch-size", "2"]);
+    assert_eq!(read(path, "a.sr"), read(path, "b.sr"));
+    run("c.sr", &["--neural-every", "2"]);
+    assert_ne!(read(path, "a.sr"), read(path, "c.sr"));
+    for (flags, message) in [
+        (&neural[..], "needs --neural-prob or --neural-every"),
+        (&[&neural[..], &["--neural-prob", "1.5"]].concat(), "probability 1.5"),
+        (&[&EXPERT[..], &["--neural-every", "2"]].concat(), "are for --policy hybrid"),
+    ] {
+        assert!(refused(&search(path, flags)).contains(message), "{message}");
+    }
+}
+
+#[test]
 fn threads_batches_and_shards_change_no_byte() {
     let folder = folder();
     let path = folder.path();
-    for (name, base) in [("expert", &EXPERT[..]), ("neural", &NEURAL[..])] {
+    let distinct = [&NEURAL[..], &["--distinct", "--temperature", "0.05"]].concat();
+    for (name, base) in [("expert", &EXPERT[..]), ("neural", &NEURAL[..]), ("distinct", &distinct[..])] {
         let run = |out: &str, more: &[&str]| ok(&search(path, &[base, &["--runs", "2", "--out", out], more].concat()));
         run("a.sr", &["--threads", "1", "--batch-size", "1"]);
         run("b.sr", &["--threads", "2", "--batch-size", "10"]);
@@ -123,6 +147,12 @@ fn bad_input_is_one_line_and_overwrites_nothing() {
         std::fs::copy(path.join("model").join(name), path.join("other").join(name)).expect("copied");
     }
     std::fs::write(path.join("other/tokenizer.json"), sine).expect("written");
+    std::fs::create_dir(path.join("whole")).expect("made");
+    for name in ["config.json", "tokenizer.json", "model.bpk"] {
+        std::fs::copy(path.join("model").join(name), path.join("whole").join(name)).expect("copied");
+    }
+    let meta = String::from_utf8(read(path, "model/meta.json")).expect("text").replace("one-step", "autoregressive");
+    std::fs::write(path.join("whole/meta.json"), meta).expect("written");
     for (flags, expected) in [
         (&["--problems", "none.sr"][..], "none.sr"),
         (&["--problems", "cut.sr"], "cut.sr"),
@@ -133,6 +163,8 @@ fn bad_input_is_one_line_and_overwrites_nothing() {
         (&["--problems", "harder.sr", "--population-size", "1"], "population_size"),
         (&["--problems", "harder.sr", "--policy", "neural", "--checkpoint", "none"], "none"),
         (&["--problems", "harder.sr", "--policy", "neural", "--checkpoint", "other"], "vocabulary"),
+        (&["--problems", "harder.sr", "--policy", "neural", "--checkpoint", "whole", "--distinct"], "as one text"),
+        (&["--problems", "harder.sr", "--distinct"], "--distinct says nothing with --policy expert"),
     ] {
         if cfg!(feature = "cuda") && flags.contains(&"cuda") {
             continue;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sr_engine::SearchConfig;
-use sr_prompt::Rules;
+use sr_prompt::{Condition, Rules};
 
 /// A named set of search settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -93,6 +93,11 @@ pub struct SamplingArgs {
     /// Sample among the fewest likeliest tokens that hold this much probability
     #[arg(long, value_name = "P")]
     pub top_p: Option<f64>,
+    /// Sample the children of a state without replacement: no text twice. Other words for the same formula are another
+    /// text. Where there are fewer texts than children, the expert makes the rest. An error with mode autoregressive,
+    /// which writes all children as one text
+    #[arg(long)]
+    pub distinct: bool,
     /// Most nodes of a child
     #[arg(long, value_name = "N", default_value_t = 63)]
     pub max_child_size: usize,
@@ -105,9 +110,18 @@ pub struct SamplingArgs {
     /// What the grammar forbids beside the illegal
     #[arg(long, value_enum, value_delimiter = ',', value_name = "RULE,…")]
     pub rules: Vec<Rule>,
+    /// What kind of children to ask for: ALL for what the expert would do, GAIN_0 to GAIN_4 for children that gain so much
+    /// [default: ALL, or the highest gain of a checkpoint that has not learned it]
+    #[arg(long, value_name = "NAME", value_parser = condition)]
+    pub condition: Option<Condition>,
     /// What the checkpoint has to write; told by the checkpoint itself unless given, and an error if it differs
     #[arg(long, value_enum)]
     pub mode: Option<LearnerMode>,
+}
+
+fn condition(text: &str) -> Result<Condition, String> {
+    let names = Condition::ALL.map(Condition::name).join(", ");
+    Condition::from_name(&text.to_uppercase()).ok_or_else(|| format!("expected one of {names}"))
 }
 
 /// On or off.

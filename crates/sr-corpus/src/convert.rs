@@ -1,6 +1,6 @@
 //! From traces and problem sets to corpora.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use sr_engine::{Origin, PrimitiveSet};
 use sr_expr::{Expr, Tree};
 use sr_problems::{Blocklist, Exclusion, Problem};
 use sr_prompt::{Condition, Context};
-use sr_trace::{GenerationRecord, IndividualRecord, Label, TraceReader, Trajectory};
+use sr_trace::{Gain, GenerationRecord, IndividualRecord, Label, TraceReader, Trajectory};
 
 use crate::jsonl::{JsonlWriter, jsonl_path};
 use crate::{
@@ -25,6 +25,9 @@ use crate::{
 const SAMPLE_DRAW: u32 = 1;
 /// The draw that samples whole trajectories.
 const TRAJECTORY_DRAW: u32 = 2;
+
+/// Mode of the label sets that say what the expert would do.
+const ALL: &str = "all";
 
 /// What is learned from a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -311,7 +314,7 @@ pub fn states(trajectory: &Trajectory, problem: &Arc<ProblemRef>, options: &Opti
         }
         Targets::Labels => labels(trajectory)?,
     };
-    let examples = candidates.into_iter().map(|(record, targets)| {
+    let examples = candidates.into_iter().map(|Candidate { record, condition, targets }| {
         let key = key.generation(record.generation);
         let kept = |target: &Target| whole || key.slot(target.slot).rng().chance(options.sample_fraction);
         let individual = |(form, i): (u32, IndividualRecord<'_>)| Individual {
@@ -324,7 +327,7 @@ pub fn states(trajectory: &Trajectory, problem: &Arc<ProblemRef>, options: &Opti
             seed: trajectory.seed,
             generation: record.generation,
             population: record.forms().zip(record.individuals()).map(individual).collect(),
-            condition: Condition::All,
+            condition,
             targets: targets.into_iter().filter(kept).collect(),
         }
     });
@@ -355,7 +358,7 @@ fn next_generations<'a>(
     exprs: &Exprs,
     include_elite: bool,
     wanted: impl Fn(usize, u32) -> bool,
-) -> Vec<(GenerationRecord<'a>, Vec<Target>)> {
+) -> Vec<Candidate<'a>> {
     let generations = trajectory.generations.iter();
     let pairs = generations.clone().zip(generations.skip(1)).enumerate();
     let targets = pairs.map(|(index, (state, next))| {
@@ -363,27 +366,46 @@ fn next_generations<'a>(
         let children = children
             .filter(|(slot, (_, child))| (include_elite || child.origin != Origin::Elite) && wanted(index + 1, *slot));
         let target = |(slot, (form, child))| target(exprs[form as usize].clone(), &child, slot, 1.0);
-        (state, children.map(target).collect())
+        Candidate { record: state, condition: Condition::All, targets: children.map(target).collect() }
     });
     targets.collect()
 }
 
-/// The labels of each labelled state.
-fn labels(trajectory: &Trajectory) -> Result<Vec<(GenerationRecord<'_>, Vec<Target>)>> {
+/// A state and what may be learned of it under one condition.
+struct Candidate<'a> {
+    record: GenerationRecord<'a>,
+    condition: Condition,
+    targets: Vec<Target>,
+}
+
+/// The labels of each labelled state. Those of mode `all` are what the expert does; others were chosen for what they
+/// gain over the best individual, so each class of gain is a condition of its own.
+fn labels(trajectory: &Trajectory) -> Result<Vec<Candidate<'_>>> {
     let (id, seed) = (|| trajectory.problem_id.clone(), trajectory.seed);
     let Some(set) = trajectory.labels.last() else {
         return Err(Error::NotRelabelled { id: id(), seed });
     };
-    let states = set.states.iter().map(|state| {
+    let mut candidates = Vec::with_capacity(set.states.len());
+    for state in &set.states {
         let generation = state.generation;
         let record = trajectory.generation(generation).filter(|record| record.state_hash() == state.state_hash);
         let record = record.ok_or_else(|| Error::OtherState { id: id(), generation })?;
         let children = (0..).zip(state.children.iter());
-        let target =
-            |(slot, label): (u32, Label<'_>)| target(owned(label.child.expr), &label.child, slot, label.weight);
-        Ok((record, children.map(target).collect()))
-    });
-    states.collect()
+        let best = record.best();
+        let mut by_condition: BTreeMap<i32, Candidate<'_>> = BTreeMap::new();
+        for (slot, label) in children {
+            let Label { child, weight, .. } = label;
+            let condition = match set.mode.as_str() {
+                ALL => Condition::All,
+                _ => Condition::Gain(Gain::of((child.mse, child.expr.size()), (best.mse, best.expr.size())).class()),
+            };
+            let candidate = Candidate { record, condition, targets: Vec::new() };
+            let targets = &mut by_condition.entry(condition.id()).or_insert(candidate).targets;
+            targets.push(target(owned(child.expr), &child, slot, weight));
+        }
+        candidates.extend(by_condition.into_values());
+    }
+    Ok(candidates)
 }
 
 fn target(expr: Arc<Expr>, child: &IndividualRecord<'_>, slot: u32, weight: f32) -> Target {

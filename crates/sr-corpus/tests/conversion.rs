@@ -15,9 +15,10 @@ use sr_corpus::{
 use sr_engine::{Brood, Expert, Origin, Policy, State};
 use sr_expr::Expr;
 use sr_problems::{Blocklist, ProblemSet, RandomParams, parse_operators};
-use sr_prompt::{PromptState, PromptWriter, decode_generation, infix};
+use sr_prompt::{Condition, PromptState, PromptWriter, decode_generation, infix};
 use sr_trace::{
-    IndividualRecord, Label, LabelParams, LabelSet, StateLabels, TraceHeader, TraceReader, TraceWriter, Trajectory,
+    Gain, IndividualRecord, Label, LabelParams, LabelSet, StateLabels, TraceHeader, TraceReader, TraceWriter,
+    Trajectory,
 };
 
 const GENERATIONS: usize = 6;
@@ -100,7 +101,7 @@ impl Fixture {
                 StateLabels { generation: record.generation, state_hash: record.state_hash(), children }
             });
             let states = states.collect();
-            let params = LabelParams { seed: 1, samples: 3 };
+            let params = LabelParams { seed: 1, samples: 3, ..LabelParams::default() };
             trajectory.add_labels(LabelSet { mode: "all".into(), params, source: "basic_sr".into(), states });
             writer.append(&trajectory).expect("written");
         }
@@ -419,6 +420,45 @@ fn dagger_pairs_the_visited_population_with_the_labels_of_that_state() {
         assert!(state.targets.iter().map(|t| &**t.expr).eq(visited.take(3).rev()));
         assert_eq!(state.targets.iter().map(|t| t.weight).collect::<Vec<_>>(), [1.0, 0.5, 1.0 / 3.0]);
     }
+}
+
+#[test]
+fn labels_that_were_chosen_for_their_gain_are_learned_by_its_class() {
+    let fixture = Fixture::new();
+    let problems = fixture.problems();
+    let mut classes = HashSet::new();
+    for mut trajectory in fixture.trajectories() {
+        let states = trajectory.generations.iter().zip(trajectory.generations.iter().skip(1)).map(|(record, next)| {
+            let alike = |child| IndividualRecord { parents: sr_engine::Parents::None, edit: None, ..child };
+            let label = |child| Label { child: alike(child), gain_parent: 0.0, gain_best: 0.0, weight: 1.0 };
+            let children = next.individuals().map(label).collect();
+            StateLabels { generation: record.generation, state_hash: record.state_hash(), children }
+        });
+        let states = states.collect();
+        let mode = "top-k".into();
+        let set = LabelSet { mode, params: LabelParams::default(), source: "basic_sr".into(), states };
+        trajectory.add_labels(set);
+        let problem = problems.by_id(&trajectory.problem_id).expect("a problem");
+        let primitives = trajectory.primitives.clone();
+        let (id, source, fingerprint) = (problem.id.clone(), problems.name(), problem.fingerprint());
+        let problem = Arc::new(ProblemRef { id, source, fingerprint, primitives });
+        let options = Options { targets: Targets::Labels, ..Options::default() };
+        let mut learned = 0;
+        let mut seen = HashSet::new();
+        for state in sr_corpus::states(&trajectory, &problem, &options).expect("states") {
+            assert!(seen.insert((state.generation, state.condition)), "each class of a state once");
+            let record = trajectory.generation(state.generation).expect("a generation");
+            let best = (record.best().mse, record.best().expr.size());
+            for target in &state.targets {
+                let gain = Gain::of((target.mse, target.expr.size()), best);
+                assert_eq!(state.condition, Condition::Gain(gain.class()));
+                learned += 1;
+            }
+            classes.insert(state.condition);
+        }
+        assert_eq!(learned, (GENERATIONS - 1) * POPULATION);
+    }
+    assert!(classes.len() >= 3, "{classes:?}");
 }
 
 #[test]

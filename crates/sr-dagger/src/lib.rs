@@ -8,9 +8,11 @@
 //! This crate names no tensors and no problem files: instances come from the caller.
 
 mod error;
+mod labeller;
 mod relabel;
 mod visit;
 
 pub use error::{Error, Result};
-pub use relabel::{Counts, ExpertLabeller, FileOptions, Labeller, label, relabel_file};
+pub use labeller::{Draws, ENOUGH, ExpertConfig, ExpertLabeller, Labeller, MOST_DRAWS, Mode, Weights};
+pub use relabel::{Counts, FileOptions, label, relabel_file};
 pub use visit::visit;

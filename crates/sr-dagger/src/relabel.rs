@@ -1,71 +1,17 @@
 //! Labels: what an expert would have done in the states of a trace.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
-use sr_engine::{
-    Brood, Deadline, Evaluator, Expert, INVALID_FITNESS, Instance, Member, Policy, Score, SearchConfig, State,
-};
-use sr_expr::Tree;
-use sr_trace::{Label, LabelParams, LabelSet, Labels, StateLabels, TraceReader, TraceWriter, Trajectory};
+use sr_engine::{INVALID_FITNESS, Instance, SearchConfig};
+use sr_trace::{Label, LabelParams, LabelSet, StateLabels, TraceReader, TraceWriter, Trajectory};
 
-use crate::{Error, Result, visit};
+use crate::{Error, Labeller, Result, visit};
 
-/// Answers what to do in a state.
-pub trait Labeller {
-    /// How labels are chosen, as label sets name it.
-    fn mode(&self) -> &'static str;
-
-    /// Who answers, as label sets name it.
-    fn source(&self) -> &'static str;
-
-    /// Children for one state, `wanted` of them or fewer, drawn from the state's key alone.
-    fn label(&mut self, state: &State<'_>, wanted: usize) -> Labels;
-}
-
-/// Mode `all`: every child of one generation of the expert, all with weight 1.
-#[derive(Debug, Default, Clone)]
-pub struct ExpertLabeller {
-    evaluator: Evaluator,
-}
-
-impl Labeller for ExpertLabeller {
-    fn mode(&self) -> &'static str {
-        "all"
-    }
-
-    fn source(&self) -> &'static str {
-        "basic_sr"
-    }
-
-    fn label(&mut self, state: &State<'_>, wanted: usize) -> Labels {
-        let known: HashMap<&Tree, Score> = state.population.iter().map(|i| (i.tree, i.score)).collect();
-        let mut brood = Brood::default();
-        Expert.propose(&[*state], &[wanted], std::slice::from_mut(&mut brood));
-        let mut labels = Labels::default();
-        for child in brood.iter() {
-            let score = known.get(child.tree).copied();
-            let score = score
-                .or_else(|| self.evaluator.score(child.tree, state.instance, state.config, Deadline::NEVER))
-                .expect("there is no deadline");
-            let gain = |over: Score| (score.fitness - over.fitness) as f32;
-            let parent = child.parents.iter().next().map(|index| state.population.score(index as usize));
-            labels.push(&Label {
-                gain_parent: parent.map_or(0.0, gain),
-                gain_best: gain(state.best.score),
-                weight: 1.0,
-                child: Member::new(child, score).into(),
-            });
-        }
-        labels
-    }
-}
-
-/// The labels of every state of a trajectory that has a successor: as many children as a generation has.
+/// The labels of every state of a trajectory that has a successor.
 ///
 /// - config: the trace's, see [`TraceHeader::engine`](sr_trace::TraceHeader::engine)
 /// - seed: of the labels; the states come from the trajectory whatever it is
@@ -79,18 +25,23 @@ pub fn label(
     seed: u64,
     labeller: &mut impl Labeller,
 ) -> Result<LabelSet> {
-    let wanted = config.population_size.saturating_sub(config.elitism);
+    let wanted = wanted(config);
     let mut states = Vec::new();
-    visit(trajectory, instance, config, seed, |state, record| {
-        let children = labeller.label(state, wanted);
+    visit(trajectory, instance, config, seed, |state, record, next| {
+        let children = labeller.label(state, next, wanted);
         states.push(StateLabels { generation: state.generation, state_hash: record.state_hash(), children });
     })?;
     Ok(LabelSet {
         mode: labeller.mode().to_owned(),
-        params: LabelParams { seed, samples: wanted as u32 },
+        params: labeller.params(seed, wanted),
         source: labeller.source().to_owned(),
         states,
     })
+}
+
+/// Children that a generation has.
+fn wanted(config: &SearchConfig) -> usize {
+    config.population_size.saturating_sub(config.elitism)
 }
 
 /// How a file is relabelled.
@@ -164,7 +115,8 @@ pub fn relabel_file<L: Labeller>(
     };
     let mut input = Share { reader: &mut reader, shard: options.shard, problem: 0, last: None };
     let mut copy = || -> Result<Counts> {
-        let mut total = check(&mut input, out, done, options.seed, &labeller())?;
+        let params = labeller().params(options.seed, wanted(&header.engine));
+        let mut total = check(&mut input, out, done, params, &labeller())?;
         progress(done);
         let mut flushed = Instant::now();
         loop {
@@ -241,7 +193,13 @@ impl Iterator for Share<'_> {
 
 /// Passes over the trajectories that an interrupted run has labelled, whose counts it gives, and makes sure that they are
 /// those of `input` with the labels that this run would give them; of the labels it looks at how they were made.
-fn check(input: &mut Share<'_>, out: &Path, done: u64, seed: u64, labeller: &impl Labeller) -> Result<Counts> {
+fn check(
+    input: &mut Share<'_>,
+    out: &Path,
+    done: u64,
+    params: LabelParams,
+    labeller: &impl Labeller,
+) -> Result<Counts> {
     let mut total = Counts::default();
     if done == 0 {
         return Ok(total);
@@ -252,8 +210,8 @@ fn check(input: &mut Share<'_>, out: &Path, done: u64, seed: u64, labeller: &imp
         let mut expected = input.next().transpose()?.ok_or_else(differs)?;
         let mut found = written.next_trajectory()?.ok_or_else(differs)?;
         let labels = found.labels.pop().ok_or_else(differs)?;
-        let made = (labels.mode.as_str(), labels.params.seed, labels.source.as_str());
-        let made_alike = made == (labeller.mode(), seed, labeller.source());
+        let made = (labels.mode.as_str(), labels.params, labels.source.as_str());
+        let made_alike = made == (labeller.mode(), params, labeller.source());
         total.add(Counts::of(&labels));
         expected.add_labels(labels);
         expected.labels.pop();

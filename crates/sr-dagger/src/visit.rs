@@ -17,7 +17,8 @@ const SEED_MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Shows every state of a trajectory that has a successor, as the search saw it: population with scores and origins,
 /// best individual, stagnation, budget of generations and evaluations. All of it is read from the trajectory; nothing
-/// is searched again, so what is done in one state cannot change the next. The instance gives the data only;
+/// is searched again, so what is done in one state cannot change the next. Beside the state come its record and that of
+/// the generation that the search made of it. The instance gives the data only;
 /// primitives are the trajectory's.
 ///
 /// The key is that of the labels: (`seed` and the trajectory's own, [`Purpose::Labels`], problem, generation), so that
@@ -32,7 +33,7 @@ pub fn visit(
     instance: &Instance,
     config: &SearchConfig,
     seed: u64,
-    mut show: impl FnMut(&State<'_>, GenerationRecord<'_>),
+    mut show: impl FnMut(&State<'_>, GenerationRecord<'_>, GenerationRecord<'_>),
 ) -> Result<()> {
     config.validate()?;
     // The problem's own primitives may not be those of the search.
@@ -53,7 +54,7 @@ pub fn visit(
     let mut stagnation = 0;
     let mut seen = HashSet::new();
     let mut evaluations = 0;
-    for record in trajectory.generations.iter().take(trajectory.generations.len() - 1) {
+    for (record, next) in trajectory.generations.iter().zip(trajectory.generations.iter().skip(1)) {
         let population = scorer.population(record)?;
         match &best {
             Some(_) if !record.improved => stagnation += 1,
@@ -84,7 +85,7 @@ pub fn visit(
             seen: &seen,
             key: key.generation(record.generation + 1),
         };
-        show(&state, record);
+        show(&state, record, next);
     }
     Ok(())
 }

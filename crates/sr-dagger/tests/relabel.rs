@@ -6,15 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
-use sr_dagger::{Counts, Error, ExpertLabeller, FileOptions, Labeller, label, relabel_file};
+use sr_dagger::{
+    Counts, Draws, ENOUGH, Error, ExpertConfig, ExpertLabeller, FileOptions, Labeller, MOST_DRAWS, Mode, Weights,
+    label, relabel_file, visit,
+};
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{
-    Brood, Expert, Instance, Parents, Policy, Population, PrimitiveSet, Score, Search, SearchConfig, State, Survival,
-    run,
+    Brood, Deadline, Evaluator, Expert, Instance, Origin, Parents, Policy, Population, PrimitiveSet, Recorded, Score,
+    Search, SearchConfig, State, Survival, run,
 };
 use sr_expr::{Columns, Expr, Op};
 use sr_trace::{
-    GenerationsBuilder, IndividualRecord, Labels, Recorder, TraceHeader, TraceReader, TraceWriter, Trajectory,
+    Gain, GenerationRecord, GenerationsBuilder, IndividualRecord, LabelParams, LabelSet, Labels, Recorder, TraceHeader,
+    TraceReader, TraceWriter, Trajectory,
 };
 
 fn instance_of(id: &str, formula: &str) -> Arc<Instance> {
@@ -82,10 +86,14 @@ impl Labeller for Spy {
         "spy"
     }
 
-    fn label(&mut self, state: &State<'_>, wanted: usize) -> Labels {
-        assert_eq!(state.key.purpose, Purpose::Labels);
+    fn params(&self, seed: u64, _: usize) -> LabelParams {
+        LabelParams { seed, ..LabelParams::default() }
+    }
+
+    fn label(&mut self, state: &State<'_>, next: GenerationRecord<'_>, wanted: usize) -> Labels {
+        assert_eq!((state.key.purpose, next.generation), (Purpose::Labels, state.generation + 1));
         self.seen.push(Seen::from(state));
-        ExpertLabeller::default().label(state, wanted)
+        ExpertLabeller::default().label(state, next, wanted)
     }
 }
 
@@ -141,6 +149,122 @@ fn labels_are_children_of_their_state() {
             assert!(label.child.edit.is_some());
         }
     }
+}
+
+fn labels_of(trajectory: &Trajectory, config: &SearchConfig, labels: ExpertConfig) -> LabelSet {
+    label(trajectory, &instance("p"), config, 1, &mut ExpertLabeller::new(labels)).expect("labels")
+}
+
+#[test]
+fn the_best_of_many_are_the_best_new_forms() {
+    let (search_config, draws) = (config(8), Draws::Exactly(200));
+    let trajectory = search("p", &search_config, 1, &mut Expert);
+    let of = |mode, keep| {
+        labels_of(&trajectory, &search_config, ExpertConfig { mode, draws, keep, ..ExpertConfig::default() })
+    };
+    let (top, best, all) = (of(Mode::TopK, 5), of(Mode::BestOfK, 5), of(Mode::TopK, 1000));
+    assert_eq!((top.mode.as_str(), top.params.samples, top.params.keep), ("top-k", 200, Some(5)));
+    // The same draws, scored one by one.
+    let mut expected: Vec<Vec<(f64, usize, Expr)>> = Vec::new();
+    visit(&trajectory, &instance("p"), &search_config, 1, |state, _, _| {
+        let mut broods = [Brood::default()];
+        Expert.propose(&[*state], &[200], &mut broods);
+        let mut found: Vec<(f64, usize, Expr)> = Vec::new();
+        for child in broods[0].iter() {
+            let score = Evaluator::default().score(child.tree, state.instance, state.config, Deadline::NEVER);
+            let is_new = state.population.iter().all(|individual| individual.tree != child.tree);
+            if is_new && score.expect("a score").is_valid() && found.iter().all(|(.., other)| &**other != child.tree) {
+                found.push((score.expect("a score").mse, child.tree.size(), child.tree.to_owned()));
+            }
+        }
+        found.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))); // stable
+        expected.push(found);
+    })
+    .expect("states");
+    for (index, expected) in expected.iter().enumerate() {
+        let forms = |set: &LabelSet| -> Vec<Expr> {
+            set.states[index].children.iter().map(|label| label.child.expr.to_owned()).collect()
+        };
+        let expected: Vec<Expr> = expected.iter().map(|(.., expr)| expr.clone()).collect();
+        assert!(expected.len() > 20);
+        assert_eq!(forms(&all), expected);
+        assert_eq!((forms(&top), forms(&best)), (expected[..5].to_vec(), expected[..1].to_vec()));
+    }
+    assert!(top.states.iter().flat_map(|state| state.children.iter()).all(|label| label.weight == 1.0));
+}
+
+#[test]
+fn draws_end_with_enough_improvements_and_weights_are_gains() {
+    let config = config(12);
+    let trajectory = search("p", &config, 2, &mut Expert);
+    let labels = ExpertConfig { mode: Mode::TopK, keep: 30, weights: Weights::Gain, ..ExpertConfig::default() };
+    let set = labels_of(&trajectory, &config, labels);
+    assert_eq!((set.params.samples, set.params.until), (MOST_DRAWS, Some(ENOUGH as u32)));
+    assert!(set.params.weighted);
+    let mut weighted = 0;
+    for (state, record) in set.states.iter().zip(trajectory.generations.iter()) {
+        let best = (record.best().mse, record.best().expr.size()); // the best so far is carried over
+        for label in state.children.iter() {
+            let gain = Gain::of((label.child.mse, label.child.expr.size()), best);
+            assert_eq!(label.weight > 0.0, label.child.mse < best.0, "{label:?}");
+            assert!(label.weight <= 1.0 && (label.weight < 0.02 || gain.is_improvement()), "{label:?}");
+            weighted += usize::from(gain.is_improvement());
+        }
+    }
+    assert!(weighted >= 2 * ENOUGH, "{weighted} improvements");
+}
+
+#[test]
+fn the_lineage_leads_to_the_experts_winner() {
+    let (config, horizon) = (config(6), 9);
+    let trajectory = search("p", &config, 3, &mut Expert);
+    let set = labels_of(&trajectory, &config, ExpertConfig { mode: Mode::Lineage, horizon, ..ExpertConfig::default() });
+    assert_eq!((set.mode.as_str(), set.params.horizon, set.params.keep), ("lineage", Some(9), None));
+    let mut index = 0;
+    visit(&trajectory, &instance("p"), &config, 1, |state, _, _| {
+        let recorded = Recorded {
+            generation: state.generation,
+            population: state.population.iter().map(|individual| individual.tree.to_owned()).collect(),
+            best: Some(state.best.expr.clone()),
+            stagnation: state.stagnation,
+        };
+        let settings = SearchConfig { generations: state.generation + 1 + horizon, ..config.clone() };
+        let search = Search::resume_from(instance("p"), settings, state.key.rng().next_u64(), recorded);
+        let (mut searches, mut recorders) = ([search.expect("a search")], [Recorder::new(1)]);
+        let outcome = run(&mut searches, &mut Expert, &mut recorders).remove(0);
+        let [recorder] = recorders;
+        let went_on = recorder.finish(&outcome);
+        assert_eq!(went_on.generations.len(), 1 + horizon as usize);
+        let first = went_on.generations.get(1).expect("it went on");
+        let ancestors = went_on.lineage()[1].clone();
+        let expected: Vec<Expr> = ancestors
+            .iter()
+            .map(|&index| first.individual(index as usize))
+            .filter(|individual| individual.origin != Origin::Elite)
+            .map(|individual| individual.expr.to_owned())
+            .collect();
+        let found: Vec<Expr> = set.states[index].children.iter().map(|label| label.child.expr.to_owned()).collect();
+        assert_eq!(found, expected);
+        index += 1;
+    })
+    .expect("states");
+    assert!(set.states.iter().any(|state| !state.children.is_empty()));
+}
+
+#[test]
+fn pooled_labels_may_be_the_searchs_own_children() {
+    let config = config(8);
+    let trajectory = search("p", &config, 4, &mut Expert);
+    // With one draw of the expert beside nineteen children of the search, the best is hardly ever the draw.
+    let labels = ExpertConfig { mode: Mode::Pooled, draws: Draws::Exactly(1), keep: 1, ..ExpertConfig::default() };
+    let set = labels_of(&trajectory, &config, labels);
+    let own = set.states.iter().filter(|state| {
+        let next = trajectory.generation(state.generation + 1).expect("a successor");
+        state.children.iter().any(|label| next.individuals().any(|made| made.expr == label.child.expr))
+    });
+    assert!(own.count() >= 5);
+    let none = ExpertConfig { draws: Draws::Exactly(300), ..labels };
+    assert_ne!(labels_of(&trajectory, &config, none).states, set.states);
 }
 
 #[test]

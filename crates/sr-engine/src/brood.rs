@@ -333,7 +333,7 @@ fn is_one_tree(nodes: &[Node]) -> bool {
 }
 
 /// A hash for looking up, where trees are compared too: a word at a time, and no care for its low bits.
-fn quick_hash(tree: &Tree) -> u64 {
+pub(crate) fn quick_hash(tree: &Tree) -> u64 {
     let mix = |hash: u64, node: &Node| (hash.rotate_left(23) ^ node.bits()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     tree.nodes().iter().fold(0, mix)
 }

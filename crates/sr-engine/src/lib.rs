@@ -28,6 +28,7 @@ mod known;
 mod policy;
 mod population;
 pub mod random;
+mod scorer;
 mod search;
 mod subtrees;
 
@@ -40,6 +41,7 @@ pub use heritage::{heritage, lineage};
 pub use instance::{Instance, InstanceError, PrimitiveSet};
 pub use policy::{Budget, Origin, Parents, Policy, State};
 pub use population::{Individual, Member, Population};
+pub use scorer::{Scored, Scorer};
 pub use search::{
     BestStep, Evaluations, Generation, Observer, Outcome, Recorded, Search, StopReason, run, run_parallel,
     run_parallel_until,

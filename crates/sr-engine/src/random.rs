@@ -24,6 +24,8 @@ pub enum Purpose {
     Split = 7,
     /// Fresh points that a result is judged on.
     Evaluation = 8,
+    /// Who makes a child where expert and learner share a search.
+    Mixture = 9,
 }
 
 /// The address of one random stream.

@@ -7,6 +7,8 @@
 //!
 //! On a CPU `sr-cpu` decodes, without padding and with states and siblings shared out to the threads; there they are the
 //! same bits. [`Decoder::reference`] decodes on the tensor framework there too.
+//!
+//! Siblings that are to be distinct are written in waves from the prompts that were read once, see [`Sampler::siblings`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -25,6 +27,7 @@ use crate::{
     cpu,
     mask::{Bias, HIDDEN},
     sample::{Candidate, Choice, Dead, Sampling},
+    taken::{Node, Taken, Walk},
 };
 
 /// Prompts are padded to multiples of this many tokens.
@@ -125,6 +128,18 @@ pub struct DecodeRequest<'a> {
     pub top_k: Option<usize>,
     /// Sample among the fewest likeliest tokens that hold this much probability, in (0, 1].
     pub top_p: Option<f64>,
+    /// Whether no two children of a state are the same text, that is the same tokens and both finished or both cut.
+    /// False by default.
+    ///
+    /// The first is drawn as without it, each further one from the same distribution (after temperature, top-k, top-p and
+    /// grammar) restricted to the texts not yet drawn for the state: sampling without replacement. At temperature 0 the
+    /// order is the limit of that: by what the logits of a text's tokens lose against the likeliest at their places, in
+    /// sum, least first; top-k holds, and top-p for the probabilities of temperature 1.
+    ///
+    /// A state may have fewer texts than siblings. Above temperature 0 it is also given up after
+    /// [`MAX_WAVES`](Self::MAX_WAVES) waves, each of which adds one text at least. What is missing then is at the end, see
+    /// [`Sample::is_missing`].
+    pub distinct: bool,
     /// Memory bound: prompt and sibling positions held at once. Larger requests are split; the results stay the same.
     /// `None` for what suits the device.
     pub max_batch_tokens: Option<usize>,
@@ -145,7 +160,16 @@ pub struct Sample {
     pub log_legal: f32,
 }
 
+impl Sample {
+    /// Whether it is no text at all but stands for one that [`DecodeRequest::distinct`] did not find. Then it is empty and
+    /// not finished, as no text is: one without an end has as many tokens as there may be.
+    pub fn is_missing(&self) -> bool {
+        !self.finished && self.tokens.is_empty()
+    }
+}
+
 /// `(state, sibling, step)` to a uniform number in [0, 1). Keyed by these alone, it makes samples independent of batching.
+/// Steps are below [`DecodeRequest::max_steps`].
 pub type Uniform<'a> = dyn Fn(usize, usize, usize) -> f64 + Sync + 'a;
 
 /// Which tokens may come next in the children of a state.
@@ -176,6 +200,10 @@ impl Grammar for Free {
 }
 
 impl<'a> DecodeRequest<'a> {
+    /// Waves in which distinct siblings are looked for, above temperature 0. A model that puts nearly all of its
+    /// probability on one text after the other needs one for each sibling, others a few.
+    pub const MAX_WAVES: usize = 64;
+
     /// A request with defaults for everything else.
     pub fn new(prompts: &'a [Prompt], siblings: &'a [usize], start_token: i32, eos: i32) -> Self {
         Self {
@@ -188,8 +216,19 @@ impl<'a> DecodeRequest<'a> {
             temperature: 1.0,
             top_k: None,
             top_p: None,
+            distinct: false,
             max_batch_tokens: None,
         }
+    }
+
+    /// What steps of random numbers are below: each wave has `max_new_tokens` of its own. At temperature 0, where none is
+    /// used, there may be more.
+    pub fn max_steps(&self) -> usize {
+        self.max_new_tokens.saturating_mul(if self.distinct { Self::MAX_WAVES } else { 1 })
+    }
+
+    fn sampling(&self) -> Sampling {
+        Sampling { temperature: self.temperature, top_k: self.top_k, top_p: self.top_p }
     }
 
     fn check(&self, model: &Model) -> Result<(), Error> {
@@ -291,17 +330,10 @@ impl Decoder {
     ) -> Result<Vec<Vec<Sample>>, Error> {
         request.check(&self.model)?;
         let sampler = Sampler { request, uniform, grammar };
-        let mut children: Vec<Vec<Growing<G>>> = request
-            .siblings
-            .iter()
-            .enumerate()
-            .map(|(state, &n)| (0..n).map(|sibling| sampler.child(state, sibling)).collect())
-            .collect();
         match &self.cpu {
-            Some(weights) => self.decode_on_cpu(weights, &sampler, &mut children)?,
-            None => self.decode_in_waves(&sampler, &mut children)?,
+            Some(weights) => self.decode_on_cpu(weights, &sampler),
+            None => self.decode_in_waves(&sampler),
         }
-        Ok(children.into_iter().map(|state| state.into_iter().map(|child| child.sample).collect()).collect())
     }
 
     fn max_batch_tokens(&self, request: &DecodeRequest<'_>) -> usize {
@@ -309,12 +341,9 @@ impl Decoder {
         request.max_batch_tokens.unwrap_or(default)
     }
 
-    fn decode_in_waves<G: Grammar>(
-        &self,
-        sampler: &Sampler<'_, G>,
-        children: &mut [Vec<Growing<G>>],
-    ) -> Result<(), Error> {
+    fn decode_in_waves<G: Grammar>(&self, sampler: &Sampler<'_, G>) -> Result<Vec<Vec<Sample>>, Error> {
         let request = sampler.request;
+        let mut samples = vec![Vec::new(); request.prompts.len()];
         let mut shapes: BTreeMap<Shape, Vec<usize>> = BTreeMap::new();
         for (state, (prompt, &siblings)) in request.prompts.iter().zip(request.siblings).enumerate() {
             if siblings > 0 {
@@ -327,21 +356,20 @@ impl Decoder {
         for (shape, states) in shapes {
             let prefix =
                 if shape.has_points { self.model.config().points.as_ref().map_or(0, |p| p.n_prefix()) } else { 0 };
-            let per_state = prefix + shape.prompt + shape.siblings * request.max_new_tokens.next_multiple_of(STEP_TILE);
+            // Prompts that are needed again are kept beside the cache of the siblings, which begins with a copy.
+            let prompts = (prefix + shape.prompt) * if request.distinct { 2 } else { 1 };
+            let per_state = prompts + shape.siblings * request.max_new_tokens.next_multiple_of(STEP_TILE);
             for states in states.chunks((self.max_batch_tokens(request) / per_state).max(1)) {
-                let mut wave = Wave::prefill(self, request, shape, states)?;
-                let of_wave = children.iter_mut().enumerate().filter(|(state, _)| states.binary_search(state).is_ok());
-                let mut rows: Vec<Lanes<'_, G>> =
-                    of_wave.map(|(_, siblings)| siblings.iter_mut().enumerate().collect()).collect();
-                for step in 0..request.max_new_tokens {
-                    let logits = wave.advance(step)?;
-                    if !wave.sample(step, logits, sampler, &mut rows)? {
-                        break;
-                    }
-                }
+                let mut read = Some(Wave::prefill(self, request, shape, states)?);
+                let of_states = sampler.siblings(states, |children| {
+                    let wave =
+                        if request.distinct { read.as_ref().map(|read| read.again(children)) } else { read.take() };
+                    wave.expect("without distinct there is one wave").write(sampler, children)
+                })?;
+                states.iter().zip(of_states).for_each(|(&state, of_state)| samples[state] = of_state);
             }
         }
-        Ok(())
+        Ok(samples)
     }
 
     /// Reads the prompts, state by state, and then writes the children: threads share both out.
@@ -349,34 +377,37 @@ impl Decoder {
         &self,
         weights: &Weights,
         sampler: &Sampler<'_, G>,
-        children: &mut [Vec<Growing<G>>],
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Vec<Sample>>, Error> {
         let request = sampler.request;
         let n_points = self.model.config().points.as_ref().map_or(0, |points| points.n_prefix());
         let positions = |state: usize| {
             n_points + request.prompts[state].tokens.len() + request.siblings[state] * request.max_new_tokens
         };
-        let mut first = 0;
-        while first < children.len() {
+        let n_states = request.prompts.len();
+        let mut samples = Vec::with_capacity(n_states);
+        while samples.len() < n_states {
+            let first = samples.len();
             let mut end = first + 1;
             let mut held = positions(first);
-            while end < children.len() && held + positions(end) <= self.max_batch_tokens(request) {
+            while end < n_states && held + positions(end) <= self.max_batch_tokens(request) {
                 held += positions(end);
                 end += 1;
             }
-            let read = |state: usize| self.read(weights, &request.prompts[state]);
-            let caches: Vec<PromptCache> = (first..end).into_par_iter().map(read).collect::<Result<_, _>>()?;
-            let mut all: Vec<(&PromptCache, &mut Growing<G>)> = caches
-                .iter()
-                .zip(&mut children[first..end])
-                .flat_map(|(cache, of_state)| of_state.iter_mut().map(move |child| (cache, child)))
-                .collect();
-            let share = all.len().div_ceil(rayon::current_num_threads()).max(1);
-            all.par_chunks_mut(share).try_for_each(|children| sampler.write(weights, children))?;
+            let states: Vec<usize> = (first..end).collect();
+            let read = |&state: &usize| self.read(weights, &request.prompts[state]);
+            let caches: Vec<PromptCache> = states.par_iter().map(read).collect::<Result<_, _>>()?;
+            samples.extend(sampler.siblings(&states, |children| {
+                let mut all: Vec<_> = caches
+                    .iter()
+                    .zip(children)
+                    .flat_map(|(cache, of_state)| of_state.iter_mut().map(move |child| (cache, child)))
+                    .collect();
+                let share = all.len().div_ceil(rayon::current_num_threads()).max(1);
+                all.par_chunks_mut(share).try_for_each(|children| sampler.write(weights, children))
+            })?);
             self.memory.prompts.give(caches);
-            first = end;
         }
-        Ok(())
+        Ok(samples)
     }
 
     fn read(&self, weights: &Weights, prompt: &Prompt) -> Result<PromptCache, Error> {
@@ -409,11 +440,15 @@ struct Sampler<'a, G: Grammar> {
 }
 
 /// A child in the making.
-struct Growing<G: Grammar> {
+struct Growing<'t, G: Grammar> {
     state: usize,
     sibling: usize,
     sample: Sample,
     grammar: G::Child,
+    /// Where it is among the texts taken, if it is to be none of them.
+    walk: Option<Walk<'t>>,
+    /// The step of its first random number.
+    first_draw: usize,
     /// What it reads next.
     next: i32,
     feature: i32,
@@ -427,19 +462,101 @@ struct Scratch {
 }
 
 impl<G: Grammar> Sampler<'_, G> {
-    fn child(&self, state: usize, sibling: usize) -> Growing<G> {
+    fn child<'t>(&self, state: usize, sibling: usize, walk: Option<Walk<'t>>, first_draw: usize) -> Growing<'t, G> {
         Growing {
             state,
             sibling,
             sample: Sample::default(),
             grammar: self.grammar.start(state),
+            walk,
+            first_draw,
             next: self.request.start_token,
             feature: (self.request.feature)(&[]),
         }
     }
 
+    /// The children of some states, in order. `write` is given children of each of the states and writes them to their
+    /// ends: once, or, if they are to be distinct, in waves.
+    fn siblings(
+        &self,
+        states: &[usize],
+        mut write: impl FnMut(&mut [Vec<Growing<'_, G>>]) -> Result<(), Error>,
+    ) -> Result<Vec<Vec<Sample>>, Error> {
+        if self.request.distinct {
+            return self.distinct_siblings(states, write);
+        }
+        let child = |state| move |sibling| self.child(state, sibling, None, 0);
+        let of_state = |&state: &usize| (0..self.request.siblings[state]).map(child(state)).collect();
+        let mut children: Vec<Vec<_>> = states.iter().map(of_state).collect();
+        write(&mut children)?;
+        Ok(children.into_iter().map(|of_state| of_state.into_iter().map(|child| child.sample).collect()).collect())
+    }
+
+    /// As [`siblings`](Self::siblings), sampled without replacement.
+    ///
+    /// The children of a wave do not know of one another: each is drawn from the texts that were not taken before the
+    /// wave. In the order of siblings the first appearance of each text is then taken, and the others are dropped. This is
+    /// sampling without replacement: to draw from what is left is to draw from all, again and again until a text comes
+    /// that is not taken. So texts in the order of their first appearance have one distribution, wherever waves end.
+    ///
+    /// That order is the order of the result: texts that are taken move up to the first free places, and the places left
+    /// free are drawn in the next wave, with random numbers of their own. If each place waited for a draw of its own
+    /// instead, what was drawn for later places would be missing from it, and only the first sibling would be right.
+    ///
+    /// The first child of a wave is always taken, so a state needs no more waves than it has siblings. What a state gets
+    /// depends on the draws of its own children alone.
+    fn distinct_siblings(
+        &self,
+        states: &[usize],
+        mut write: impl FnMut(&mut [Vec<Growing<'_, G>>]) -> Result<(), Error>,
+    ) -> Result<Vec<Vec<Sample>>, Error> {
+        let DecodeRequest { siblings, eos, .. } = *self.request;
+        let sampling = self.request.sampling();
+        let mut all: Vec<(Taken, Vec<Sample>)> = states.iter().map(|_| Default::default()).collect();
+        let waves = if sampling.is_greedy() { usize::MAX } else { DecodeRequest::MAX_WAVES };
+        for wave in 0..waves {
+            let of_states = states.iter().zip(&all);
+            let mut children: Vec<Vec<Growing<'_, G>>> =
+                of_states.map(|(&state, (taken, found))| self.wave(state, wave, taken, found)).collect();
+            if children.iter().all(Vec::is_empty) {
+                break;
+            }
+            write(&mut children)?;
+            let written = |child: Growing<'_, G>| (child.sample, child.walk.map_or(vec![], Walk::into_fresh));
+            let written: Vec<Vec<(Sample, Vec<Node>)>> =
+                children.into_iter().map(|of_state| of_state.into_iter().map(written).collect()).collect();
+            all.par_iter_mut().zip(written).for_each(|((taken, found), written)| {
+                for (sample, fresh) in written {
+                    let end = sample.finished.then_some(eos);
+                    let text: Vec<i32> = sample.tokens.iter().copied().chain(end).collect();
+                    if taken.take(&text, fresh, sampling) {
+                        found.push(sample);
+                    }
+                }
+            });
+        }
+        let fill = |(&state, (_, mut found)): (&usize, (Taken, Vec<Sample>))| {
+            found.resize(siblings[state], Sample::default());
+            found
+        };
+        Ok(states.iter().zip(all).map(fill).collect())
+    }
+
+    /// The children of a state to write in a wave, with what was taken and found before it.
+    fn wave<'t>(&self, state: usize, wave: usize, taken: &'t Taken, found: &[Sample]) -> Vec<Growing<'t, G>> {
+        let mut places = found.len()..self.request.siblings[state];
+        if taken.is_exhausted() {
+            places.end = places.start;
+        } else if self.request.sampling().is_greedy() {
+            // All of them would be the same.
+            places.end = places.end.min(places.start + 1);
+        }
+        let first_draw = wave.saturating_mul(self.request.max_new_tokens);
+        places.map(|sibling| self.child(state, sibling, Some(Walk::new(taken)), first_draw)).collect()
+    }
+
     /// What may come next in a child, one entry per token of the vocabulary.
-    fn mask(&self, child: &Growing<G>, allowed: &mut [bool]) {
+    fn mask(&self, child: &Growing<'_, G>, allowed: &mut [bool]) {
         allowed.fill(true);
         self.grammar.mask(child.state, &child.grammar, allowed);
     }
@@ -447,20 +564,22 @@ impl<G: Grammar> Sampler<'_, G> {
     /// Chooses a child's next token among the candidates, see [`Sampling::choose`].
     fn choose(
         &self,
-        child: &mut Growing<G>,
+        child: &mut Growing<'_, G>,
         step: usize,
         candidates: &mut Vec<Candidate>,
         log_total_of_all: Option<f64>,
     ) -> Result<(), Error> {
-        let DecodeRequest { temperature, top_k, top_p, eos, .. } = *self.request;
-        let Growing { state, sibling, .. } = *child;
-        let uniform = (self.uniform)(state, sibling, step);
-        let Choice { token, log_prob, log_legal } = Sampling { temperature, top_k, top_p }
-            .choose(candidates, log_total_of_all, uniform)
-            .map_err(|dead| match dead {
-                Dead::NoLegalToken => Error::NoLegalToken { state, sibling, step },
-                Dead::NotFinite => Error::NotFinite { state, sibling, step },
-            })?;
+        let (sampling, eos) = (self.request.sampling(), self.request.eos);
+        let Growing { state, sibling, first_draw, .. } = *child;
+        let uniform = (self.uniform)(state, sibling, first_draw + step);
+        let choice = match &mut child.walk {
+            None => sampling.choose(candidates, log_total_of_all, uniform),
+            Some(walk) => walk.choose(sampling, candidates, log_total_of_all, uniform),
+        };
+        let Choice { token, log_prob, log_legal } = choice.map_err(|dead| match dead {
+            Dead::NoLegalToken => Error::NoLegalToken { state, sibling, step },
+            Dead::NotFinite => Error::NotFinite { state, sibling, step },
+        })?;
         let token = token as i32;
         child.sample.log_prob += log_prob as f32;
         child.sample.log_legal += log_legal as f32;
@@ -476,12 +595,12 @@ impl<G: Grammar> Sampler<'_, G> {
     }
 
     /// Writes children to their ends on this thread.
-    fn write(&self, weights: &Weights, children: &mut [(&PromptCache, &mut Growing<G>)]) -> Result<(), Error> {
+    fn write(&self, weights: &Weights, children: &mut [(&PromptCache, &mut Growing<'_, G>)]) -> Result<(), Error> {
         let mut siblings = Siblings::new(weights);
         for of_prompt in children.chunk_by(|a, b| std::ptr::eq(a.0, b.0)) {
             siblings.add(of_prompt[0].0, of_prompt.len());
         }
-        let mut live: Vec<&mut Growing<G>> = children.iter_mut().map(|(_, child)| &mut **child).collect();
+        let mut live: Vec<&mut Growing<'_, G>> = children.iter_mut().map(|(_, child)| &mut **child).collect();
         let (mut next, mut scratch) = (Vec::new(), Scratch::default());
         let vocabulary = weights.shape().vocabulary;
         for step in 0..self.request.max_new_tokens {
@@ -546,10 +665,11 @@ impl Shape {
 }
 
 /// The unfinished children of a state and which of its `K` lanes in a [`Wave`] each has.
-type Lanes<'c, G> = Vec<(usize, &'c mut Growing<G>)>;
+type Lanes<'c, 't, G> = Vec<(usize, &'c mut Growing<'t, G>)>;
 
 /// States of one shape that are decoded together. Dimensions: `S` live states, `K` siblings, `P` prompt keys (points
 /// and padding included).
+#[derive(Clone)]
 struct Wave<'a> {
     decoder: &'a Decoder,
     request: &'a DecodeRequest<'a>,
@@ -640,6 +760,47 @@ impl<'a> Wave<'a> {
         })
     }
 
+    /// This wave as it was before its first step, of those states only that have children to write. It keeps its lanes,
+    /// though fewer may be wanted: their number shapes the arithmetic and must not follow from other states. A GPU, which
+    /// may round otherwise, goes on with as many as are wanted.
+    fn again<G: Grammar>(&self, children: &[Vec<Growing<'_, G>>]) -> Self {
+        let kept: Vec<usize> = (0..children.len()).filter(|&row| !children[row].is_empty()).collect();
+        let mut again = self.clone();
+        if self.decoder.model.is_for_gpu() {
+            let widest = children.iter().map(Vec::len).max().unwrap_or(0);
+            again.siblings = widest.next_multiple_of(SIBLING_TILE).min(self.siblings);
+        }
+        if kept.len() < self.states.len() {
+            let rows = TensorData::new(kept.iter().map(|&row| row as i32).collect(), [kept.len()]);
+            let rows = Tensor::<1, Int>::from_data(rows, &self.decoder.model.device());
+            let of_kept = |all: &Tensor<4>| all.clone().select(0, rows.clone());
+            again.caches = self.caches.iter().map(|(keys, values)| (of_kept(keys), of_kept(values))).collect();
+            again.bias = of_kept(&self.bias);
+            again.states = kept.iter().map(|&row| self.states[row]).collect();
+        }
+        again.last.truncate(kept.len() * again.siblings);
+        again.features.truncate(kept.len() * again.siblings);
+        again
+    }
+
+    /// Writes the children of its states to their ends.
+    fn write<G: Grammar>(
+        mut self,
+        sampler: &Sampler<'_, G>,
+        children: &mut [Vec<Growing<'_, G>>],
+    ) -> Result<(), Error> {
+        let of_states = children.iter_mut().filter(|of_state| !of_state.is_empty());
+        let mut rows: Vec<Lanes<'_, '_, G>> =
+            of_states.map(|of_state| of_state.iter_mut().enumerate().collect()).collect();
+        for step in 0..self.request.max_new_tokens {
+            let logits = self.advance(step)?;
+            if !self.sample(step, logits, sampler, &mut rows)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Feeds the last tokens and gives the next logits, `[S, K, vocab_size]`. A GPU may still be computing them.
     fn advance(&mut self, step: usize) -> Result<Tensor<3>, Error> {
         if step.is_multiple_of(STEP_TILE) {
@@ -724,11 +885,11 @@ impl<'a> Wave<'a> {
         step: usize,
         logits: Tensor<3>,
         sampler: &Sampler<'_, G>,
-        rows: &mut Vec<Lanes<'_, G>>,
+        rows: &mut Vec<Lanes<'_, '_, G>>,
     ) -> Result<bool, Error> {
         let (vocabulary, k) = (logits.dims()[2], self.siblings);
         let cells = rows.iter_mut().enumerate();
-        let mut writing: Vec<(usize, &mut Growing<G>)> = cells
+        let mut writing: Vec<(usize, &mut Growing<'_, G>)> = cells
             .flat_map(|(row, lanes)| lanes.iter_mut().map(move |(lane, child)| (row * k + *lane, &mut **child)))
             .collect();
         // What may come next follows from what is written: found while the device computes the logits, of which only
@@ -1053,13 +1214,25 @@ mod tests {
         let uniform =
             |state: usize, sibling: usize, step: usize| ((state * 7 + sibling * 31 + step * 13) % 97) as f64 / 97.0;
         let decode = |decoder: Decoder| decoder.decode(&request, &uniform, &Free).unwrap();
+        let on_gpu = || Decoder { model: model.clone().valid().with_gpu_ways(), ..Decoder::reference(&model) };
         let expected = decode(Decoder::reference(&model));
-        let found = decode(Decoder { model: model.clone().valid().with_gpu_ways(), ..Decoder::reference(&model) });
+        let found = decode(on_gpu());
         let lengths: Vec<usize> = expected.iter().flatten().map(|sample| sample.tokens.len()).collect();
         assert!(lengths.iter().min() < Some(&5) && lengths.iter().max() == Some(&20), "{lengths:?}");
         for (expected, found) in expected.iter().flatten().zip(found.iter().flatten()) {
             assert_eq!(expected.tokens, found.tokens);
             assert!((expected.log_prob - found.log_prob).abs() < 1e-3 * expected.log_prob.abs().max(1.0));
         }
+
+        // In waves, with fewer states and lanes from one to the next.
+        let texts = |decoder: Decoder, distinct| -> Vec<Vec<Vec<i32>>> {
+            let request = DecodeRequest { distinct, temperature: 0.4, max_new_tokens: 5, ..request };
+            let children = decoder.decode(&request, &uniform, &Free).unwrap();
+            children.into_iter().map(|of_state| of_state.into_iter().map(|child| child.tokens).collect()).collect()
+        };
+        let (distinct, plain) = (texts(on_gpu(), true), texts(on_gpu(), false));
+        assert_eq!(distinct, texts(Decoder::reference(&model), true));
+        let in_one_wave = distinct.iter().zip(&plain).filter(|(distinct, plain)| distinct == plain).count();
+        assert!(in_one_wave > 1 && in_one_wave < 5, "{in_one_wave} of 5 states needed one wave only");
     }
 }

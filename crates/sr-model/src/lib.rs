@@ -37,6 +37,7 @@ mod mask;
 mod model;
 mod points;
 mod sample;
+mod taken;
 
 pub use batch::{IGNORE, PointBatch, Points, TrainBatch};
 pub use checkpoint::{Checkpoint, FORMAT_VERSION};

@@ -41,17 +41,17 @@ impl Candidate {
     }
 }
 
-impl Sampling {
-    /// A token by inverse CDF at `uniform` in [0, 1). Ties go to the lower id.
-    ///
-    /// `candidates` are the allowed tokens by ascending id; they are scratch memory afterwards. `log_total_of_all` is the
-    /// logarithm of the sum over all tokens of exp(logit), or `None` if all of them are allowed.
-    pub(crate) fn choose(
-        &self,
-        candidates: &mut Vec<Candidate>,
-        log_total_of_all: Option<f64>,
-        uniform: f64,
-    ) -> Result<Choice, Dead> {
+/// What holds for a row of logits, whatever is chosen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sums {
+    best: Candidate,
+    log_total: f64,
+    log_legal: f64,
+}
+
+impl Sums {
+    /// Of candidates and `log_total_of_all` as in [`Sampling::choose`].
+    pub(crate) fn of(candidates: &[Candidate], log_total_of_all: Option<f64>) -> Result<Self, Dead> {
         let Some(&(mut best)) = candidates.first() else {
             return Err(Dead::NoLegalToken);
         };
@@ -66,13 +66,56 @@ impl Sampling {
         let highest = best.logit;
         let log_total = highest + candidates.iter().map(|c| (c.logit - highest).exp()).sum::<f64>().ln();
         let log_legal = log_total_of_all.map_or(0.0, |all| (log_total - all).min(0.0));
-        let choice = |c: &Candidate| Choice { token: c.id, log_prob: c.logit - log_total, log_legal };
-        if self.temperature == 0.0 {
-            return Ok(choice(&best));
-        }
+        Ok(Sums { best, log_total, log_legal })
+    }
 
+    /// The highest logit.
+    pub(crate) fn highest(&self) -> f64 {
+        self.best.logit
+    }
+
+    /// The choice of this candidate.
+    pub(crate) fn choice(&self, chosen: &Candidate) -> Choice {
+        Choice { token: chosen.id, log_prob: chosen.logit - self.log_total, log_legal: self.log_legal }
+    }
+}
+
+impl Sampling {
+    /// A token by inverse CDF at `uniform` in [0, 1). Ties go to the lower id.
+    ///
+    /// `candidates` are the allowed tokens by ascending id; they are scratch memory afterwards. `log_total_of_all` is the
+    /// logarithm of the sum over all tokens of exp(logit), or `None` if all of them are allowed.
+    pub(crate) fn choose(
+        &self,
+        candidates: &mut Vec<Candidate>,
+        log_total_of_all: Option<f64>,
+        uniform: f64,
+    ) -> Result<Choice, Dead> {
+        let sums = Sums::of(candidates, log_total_of_all)?;
+        if self.is_greedy() {
+            return Ok(sums.choice(&sums.best));
+        }
+        self.cut(candidates, sums.highest());
+        let chosen = pick(candidates.iter().map(|candidate| candidate.mass), uniform);
+        Ok(sums.choice(&candidates[chosen.expect("the likeliest has mass 1")]))
+    }
+
+    /// Whether the likeliest token is taken.
+    pub(crate) fn is_greedy(&self) -> bool {
+        self.temperature == 0.0
+    }
+
+    /// What logits are divided by; 1 at temperature 0, where only the order of the results counts.
+    pub(crate) fn divisor(&self) -> f64 {
+        if self.is_greedy() { 1.0 } else { self.temperature }
+    }
+
+    /// Weighs the candidates, whose highest logit is given, and leaves those among which is drawn; with top-k or top-p
+    /// the likeliest comes first.
+    pub(crate) fn cut(&self, candidates: &mut Vec<Candidate>, highest: f64) {
+        let divisor = self.divisor();
         for candidate in candidates.iter_mut() {
-            candidate.mass = ((candidate.logit - highest) / self.temperature).exp();
+            candidate.mass = ((candidate.logit - highest) / divisor).exp();
         }
         if self.top_k.is_some() || self.top_p.is_some() {
             candidates.sort_by(|a, b| b.mass.total_cmp(&a.mass).then(a.id.cmp(&b.id)));
@@ -88,15 +131,22 @@ impl Sampling {
             });
             candidates.truncate(kept.map_or(candidates.len(), |last| last + 1));
         }
-        let target = uniform * candidates.iter().map(|c| c.mass).sum::<f64>();
-        let mut mass = 0.0;
-        let chosen = candidates.iter().find(|candidate| {
-            mass += candidate.mass;
-            mass > target
-        });
-        // Rounding can leave the last step of the CDF just below the target.
-        Ok(choice(chosen.or(candidates.last()).expect("candidates are not empty")))
     }
+}
+
+/// The index by inverse CDF at `uniform` in [0, 1); never one without mass, `None` if none has any.
+pub(crate) fn pick(masses: impl Iterator<Item = f64> + Clone, uniform: f64) -> Option<usize> {
+    let target = uniform * masses.clone().sum::<f64>();
+    let (mut below, mut last) = (0.0, None);
+    for (index, mass) in masses.enumerate().filter(|(_, mass)| *mass > 0.0) {
+        below += mass;
+        if below > target {
+            return Some(index);
+        }
+        // Rounding can leave the last step of the CDF just below the target.
+        last = Some(index);
+    }
+    last
 }
 
 #[cfg(test)]

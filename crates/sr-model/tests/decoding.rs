@@ -1,5 +1,8 @@
 //! Decoding: independent of batching, obedient to mask and limits.
 
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Mutex;
+
 use sr_model::{
     Channel, DecodeRequest, Decoder, DeviceKind, Error, Free, Grammar, Model, ModelConfig, Points, PointsConfig,
     Prompt, Sample, open,
@@ -53,64 +56,291 @@ fn keyed(state: usize, sibling: usize, step: usize) -> f64 {
     (z >> 11) as f64 / (1u64 << 53) as f64
 }
 
-fn decode_all(decoder: &Decoder, max_batch_tokens: usize) -> Vec<Vec<Sample>> {
-    let (prompts, siblings) = states();
-    let request = DecodeRequest {
+/// How the children of [`states`] are sampled. Distinct ones at a temperature at which many would be alike.
+fn sampled<'a>(prompts: &'a [Prompt], siblings: &'a [usize], distinct: bool) -> DecodeRequest<'a> {
+    DecodeRequest {
         max_new_tokens: 18,
+        temperature: if distinct { COLD } else { 1.0 },
         top_k: Some(30),
-        max_batch_tokens: Some(max_batch_tokens),
+        distinct,
         feature: |so_far| 1 + so_far.len() as i32 % 6,
-        ..DecodeRequest::new(&prompts, &siblings, START, EOS)
-    };
+        ..DecodeRequest::new(prompts, siblings, START, EOS)
+    }
+}
+
+/// The logits of an untrained model differ by so little.
+const COLD: f64 = 0.01;
+
+fn decode_all(decoder: &Decoder, max_batch_tokens: usize, distinct: bool) -> Vec<Vec<Sample>> {
+    let (prompts, siblings) = states();
+    let request = DecodeRequest { max_batch_tokens: Some(max_batch_tokens), ..sampled(&prompts, &siblings, distinct) };
     decoder.decode(&request, &keyed, &Free).unwrap()
 }
 
 #[test]
 fn children_do_not_depend_on_what_is_decoded_beside_them() {
-    for points in [PointsConfig::learner(4), PointsConfig { n_queries: 5, ..PointsConfig::set() }] {
+    let set = PointsConfig { n_queries: 5, ..PointsConfig::set() };
+    for (points, distinct) in [(PointsConfig::learner(4), false), (PointsConfig::learner(4), true), (set, false)] {
         let model = model_with(points);
-        check_independence(&Decoder::new(&model));
-        check_independence(&Decoder::reference(&model));
+        check_independence(&Decoder::new(&model), distinct);
+        check_independence(&Decoder::reference(&model), distinct);
     }
 }
 
-fn check_independence(decoder: &Decoder) {
-    let together = decode_all(decoder, 1 << 20);
-    assert_eq!(together, decode_all(decoder, 1), "splitting changes children");
+fn check_independence(decoder: &Decoder, distinct: bool) {
+    let together = decode_all(decoder, 1 << 20, distinct);
+    assert_eq!(together, decode_all(decoder, 1, distinct), "splitting changes children");
     let (prompts, siblings) = states();
     for state in 0..prompts.len() {
-        let request = DecodeRequest {
-            max_new_tokens: 18,
-            top_k: Some(30),
-            feature: |so_far| 1 + so_far.len() as i32 % 6,
-            ..DecodeRequest::new(&prompts[state..=state], &siblings[state..=state], START, EOS)
-        };
+        let request = sampled(&prompts[state..=state], &siblings[state..=state], distinct);
         let alone = decoder.decode(&request, &|_, sibling, step| keyed(state, sibling, step), &Free).unwrap();
         assert_eq!(alone[0], together[state], "state {state}");
     }
     let children: Vec<&Sample> = together.iter().flatten().collect();
-    assert!(children.iter().any(|c| c.finished) && children.iter().any(|c| !c.finished));
+    assert!(distinct || children.iter().any(|c| c.finished) && children.iter().any(|c| !c.finished));
     assert!(children.iter().all(|c| c.tokens.len() <= 18 && !c.tokens.contains(&EOS) && c.log_prob < 0.0));
 }
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
     let decoder = Decoder::new(&model());
-    let on = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| decode_all(&decoder, 1 << 20))
-    };
-    let one = on(1);
-    assert!(one == on(2) && one == on(5));
+    for distinct in [false, true] {
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| decode_all(&decoder, 1 << 20, distinct))
+        };
+        let one = on(1);
+        assert!(one == on(2) && one == on(5));
+    }
 }
 
 #[test]
 fn the_fast_path_writes_what_the_reference_writes() {
-    let [fast, reference] = decoders().map(|decoder| decode_all(&decoder, 1 << 20));
-    for (fast, reference) in fast.iter().flatten().zip(reference.iter().flatten()) {
-        assert_eq!(fast.tokens, reference.tokens);
-        assert!((fast.log_prob - reference.log_prob).abs() < 1e-4, "{} {}", fast.log_prob, reference.log_prob);
+    for distinct in [false, true] {
+        let [fast, reference] = decoders().map(|decoder| decode_all(&decoder, 1 << 20, distinct));
+        for (fast, reference) in fast.iter().flatten().zip(reference.iter().flatten()) {
+            assert_eq!(fast.tokens, reference.tokens);
+            assert!((fast.log_prob - reference.log_prob).abs() < 1e-4, "{} {}", fast.log_prob, reference.log_prob);
+        }
     }
+}
+
+/// A child's text, its end included.
+fn text(sample: &Sample) -> Vec<i32> {
+    [&sample.tokens[..], &[EOS][..usize::from(sample.finished)]].concat()
+}
+
+#[test]
+fn distinct_siblings_are_all_different_and_begin_as_others_do() {
+    let (prompts, siblings) = states();
+    for decoder in decoders() {
+        let distinct = decode_all(&decoder, 1 << 20, true);
+        let request = DecodeRequest { distinct: false, ..sampled(&prompts, &siblings, true) };
+        let others = decoder.decode(&request, &keyed, &Free).unwrap();
+        let mut repeats = 0;
+        for (distinct, others) in distinct.iter().zip(&others) {
+            let texts: HashSet<_> = distinct.iter().map(text).collect();
+            assert_eq!(texts.len(), others.len());
+            assert!(distinct.iter().all(|child| !child.is_missing()));
+            // In the first wave the same is drawn, and of that the first appearances count.
+            let mut seen = HashSet::new();
+            let first: Vec<&Sample> = others.iter().filter(|child| seen.insert(text(child))).collect();
+            repeats += others.len() - first.len();
+            let close = |a: &Sample, b: &Sample| (a.log_prob - b.log_prob).abs() < 1e-4;
+            assert!(first.iter().zip(distinct).all(|(a, b)| text(a) == text(b) && close(a, b)));
+        }
+        assert!(repeats > 20, "{repeats} repeats to be drawn again");
+    }
+}
+
+/// Two tokens, and the end.
+struct Few;
+
+const FEW: [i32; 3] = [EOS, 10, 11];
+
+impl Grammar for Few {
+    type Child = ();
+    fn start(&self, _: usize) {}
+    fn mask(&self, _: usize, _: &(), allowed: &mut [bool]) {
+        allowed.fill(false);
+        FEW.iter().for_each(|&id| allowed[id as usize] = true);
+    }
+    fn advance(&self, _: usize, _: &mut (), _: i32) {}
+}
+
+/// Of at most two tokens there are 7 texts: the empty one, two with an end and four without.
+fn all_texts(request: &DecodeRequest<'_>) -> Vec<Sample> {
+    let request = DecodeRequest {
+        prompts: &request.prompts[..1],
+        siblings: &[7],
+        temperature: 1.0,
+        top_k: None,
+        distinct: true,
+        ..*request
+    };
+    Decoder::new(&model()).decode(&request, &keyed, &Few).unwrap().remove(0)
+}
+
+/// The probabilities of texts as a request samples them, computed from those at temperature 1.
+fn probabilities(request: &DecodeRequest<'_>) -> Vec<(Vec<i32>, f64)> {
+    let texts: Vec<(Vec<i32>, f64)> =
+        all_texts(request).iter().map(|sample| (text(sample), f64::from(sample.log_prob).exp())).collect();
+    assert!((texts.iter().map(|(_, p)| p).sum::<f64>() - 1.0).abs() < 1e-5, "these are all texts");
+    let begin = |prefix: &[i32]| -> f64 { texts.iter().filter(|(t, _)| t.starts_with(prefix)).map(|(_, p)| p).sum() };
+    let of_token = |prefix: &[i32], token: i32| {
+        let mut masses = FEW.map(|token| (token, begin(&[prefix, &[token]].concat()).powf(1.0 / request.temperature)));
+        masses.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let kept = &masses[..request.top_k.unwrap_or(3)];
+        let mass = kept.iter().find(|(kept, _)| *kept == token).map_or(0.0, |(_, mass)| *mass);
+        mass / kept.iter().map(|(_, mass)| mass).sum::<f64>()
+    };
+    let of_text = |text: &[i32]| (0..text.len()).map(|n| of_token(&text[..n], text[n])).product();
+    texts.iter().map(|(text, _)| (text.clone(), of_text(text))).filter(|(_, p)| *p > 0.0).collect()
+}
+
+#[test]
+fn siblings_in_their_order_have_the_probabilities_of_sampling_without_replacement() {
+    const SEEDS: usize = 4000;
+    let prompts = vec![Prompt { tokens: vec![5, 6, 7], ..Prompt::default() }; SEEDS];
+    // More siblings leave more repeats within a wave; a slip in their order would show in pairs and triples.
+    for (n, temperature, top_k) in [(2, 1.0, None), (5, 0.1, None), (4, 0.05, Some(2))] {
+        let siblings = vec![n; SEEDS];
+        let request = DecodeRequest {
+            max_new_tokens: 2,
+            temperature,
+            top_k,
+            distinct: true,
+            ..DecodeRequest::new(&prompts, &siblings, START, EOS)
+        };
+        let texts = probabilities(&request);
+        let children = Decoder::new(&model()).decode(&request, &keyed, &Few).unwrap();
+        let most = texts.iter().map(|(_, p)| *p).fold(0.0, f64::max);
+        assert!(n == 2 || most > 0.4, "{texts:?}");
+
+        let mut expected: BTreeMap<Vec<&[i32]>, f64> = [(vec![], SEEDS as f64)].into();
+        for _ in 0..n.min(3) {
+            let mut longer = BTreeMap::new();
+            for (first, count) in &expected {
+                let left = || texts.iter().filter(|(text, _)| !first.contains(&&text[..]));
+                let total: f64 = left().map(|(_, p)| p).sum();
+                for (text, p) in left() {
+                    longer.insert([&first[..], &[&text[..]]].concat(), count * p / total);
+                }
+            }
+            expected = longer;
+        }
+        let mut counts: BTreeMap<Vec<&[i32]>, f64> = BTreeMap::new();
+        let first: Vec<Vec<Vec<i32>>> =
+            children.iter().map(|of_state| of_state.iter().take(3).map(text).collect()).collect();
+        for texts in &first {
+            *counts.entry(texts.iter().map(|text| &text[..]).collect()).or_default() += 1.0;
+        }
+        // Pearson's statistic, with the cells of which few are expected as one.
+        let (mut statistic, mut cells, mut rare) = (0.0, 0.0, (0.0, 0.0));
+        for (texts, expected) in &expected {
+            let count = counts.remove(texts).unwrap_or(0.0);
+            if *expected < 8.0 {
+                rare = (rare.0 + count, rare.1 + expected);
+            } else {
+                statistic += (count - expected).powi(2) / expected;
+                cells += 1.0;
+            }
+        }
+        assert!(counts.is_empty(), "{counts:?} cannot be");
+        statistic += if rare.1 > 0.0 { (rare.0 - rare.1).powi(2) / rare.1 } else { 0.0 };
+        let excess = (statistic - cells) / f64::sqrt(2.0 * cells);
+        assert!(excess < 4.0, "{n} siblings, temperature {temperature}: {excess} standard deviations");
+    }
+}
+
+#[test]
+fn where_there_are_fewer_texts_than_siblings_the_last_are_missing() {
+    let prompts = vec![Prompt { tokens: vec![5, 6, 7], ..Prompt::default() }; 3];
+    for (decoder, temperature) in decoders().iter().flat_map(|decoder| [0.0, 0.01, 1.0].map(|t| (decoder, t))) {
+        let request = DecodeRequest {
+            max_new_tokens: 2,
+            temperature,
+            distinct: true,
+            ..DecodeRequest::new(&prompts, &[9, 0, 7], START, EOS)
+        };
+        let children = decoder.decode(&request, &keyed, &Few).unwrap();
+        assert_eq!(children.iter().map(Vec::len).collect::<Vec<_>>(), [9, 0, 7]);
+        for children in [&children[0], &children[2]] {
+            let texts: HashSet<_> = children[..7].iter().map(text).collect();
+            assert_eq!(texts.len(), 7);
+            assert!(children[..7].iter().all(|child| !child.is_missing()));
+            assert!(children[7..].iter().all(|child| child.is_missing() && *child == Sample::default()));
+            // The model's own log-probability, whatever was drawn before.
+            let total: f64 = children[..7].iter().map(|child| f64::from(child.log_prob).exp()).sum();
+            assert!((total - 1.0).abs() < 1e-5, "{total}");
+        }
+        // Nothing is left to choose.
+        let request = DecodeRequest { siblings: &[3, 0, 2], ..request };
+        let children = decoder.decode(&request, &keyed, &Counting).unwrap();
+        let is_missing = |of: &Vec<Sample>| of.iter().map(Sample::is_missing).collect::<Vec<_>>();
+        assert_eq!(
+            children.iter().map(is_missing).collect::<Vec<_>>(),
+            [vec![false, true, true], vec![], vec![false, true]]
+        );
+    }
+}
+
+#[test]
+fn at_temperature_0_distinct_siblings_are_the_texts_that_lose_least() {
+    let prompts = [Prompt { tokens: vec![5, 6, 7], ..Prompt::default() }];
+    let request = DecodeRequest {
+        max_new_tokens: 2,
+        temperature: 0.0,
+        distinct: true,
+        ..DecodeRequest::new(&prompts, &[7], START, EOS)
+    };
+    let all = all_texts(&request);
+    // What a token loses is the same in probabilities as in logits.
+    let log = |prefix: &[i32]| -> f64 {
+        let begin = all.iter().filter(|child| text(child).starts_with(prefix));
+        begin.map(|child| f64::from(child.log_prob).exp()).sum::<f64>().ln()
+    };
+    let loses = |text: &[i32]| -> f64 {
+        let best =
+            |prefix: &[i32]| FEW.map(|token| log(&[prefix, &[token]].concat())).into_iter().fold(f64::MIN, f64::max);
+        (0..text.len()).map(|n| best(&text[..n]) - log(&text[..=n])).sum()
+    };
+    for decoder in decoders() {
+        let children = decoder.decode(&request, &|_, _, _| 0.5, &Few).unwrap().remove(0);
+        let lost: Vec<f64> = children.iter().map(|child| loses(&text(child))).collect();
+        assert!(lost[0].abs() < 1e-6 && lost.windows(2).all(|pair| pair[0] < pair[1] + 1e-6), "{lost:?}");
+        let plain = decoder.decode(&DecodeRequest { distinct: false, ..request }, &keyed, &Few).unwrap();
+        assert_eq!(text(&plain[0][0]), text(&children[0]));
+    }
+}
+
+#[test]
+fn waves_have_an_end_and_random_numbers_of_their_own() {
+    // At this temperature all but nothing of the probability is on one text after the other: one a wave.
+    let prompts = [Prompt { tokens: vec![5, 6, 7], ..Prompt::default() }];
+    let siblings = [DecodeRequest::MAX_WAVES + 6];
+    let request = DecodeRequest {
+        max_new_tokens: 6,
+        temperature: 1e-9,
+        distinct: true,
+        ..DecodeRequest::new(&prompts, &siblings, START, EOS)
+    };
+    assert_eq!((request.max_steps(), DecodeRequest { distinct: false, ..request }.max_steps()), (6 * 64, 6));
+    let seen = Mutex::new(HashSet::new());
+    let uniform = |state: usize, sibling: usize, step: usize| {
+        assert!(step < request.max_steps());
+        assert!(seen.lock().unwrap().insert((sibling, step)), "a random number is used once");
+        keyed(state, sibling, step)
+    };
+    let children = Decoder::new(&model()).decode(&request, &uniform, &Few).unwrap().remove(0);
+    let texts: HashSet<_> = children.iter().filter(|child| !child.is_missing()).map(text).collect();
+    assert_eq!(texts.len(), DecodeRequest::MAX_WAVES);
+    assert!(children[..texts.len()].iter().all(|child| !child.is_missing()));
+    // The limit of falling temperatures goes on.
+    let request = DecodeRequest { temperature: 0.0, ..request };
+    let limit = Decoder::new(&model()).decode(&request, &keyed, &Few).unwrap().remove(0);
+    assert!(limit.iter().all(|child| !child.is_missing()));
+    assert!(limit.iter().zip(&children[..texts.len()]).all(|(a, b)| text(a) == text(b)));
 }
 
 #[test]

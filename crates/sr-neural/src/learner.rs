@@ -39,7 +39,7 @@ impl Mode {
         }
     }
 
-    /// What its texts begin with.
+    /// What its texts begin with, unless something else was asked for.
     fn condition(self) -> Condition {
         match self {
             Mode::OneStep | Mode::Autoregressive { .. } => Condition::All,
@@ -67,10 +67,17 @@ pub struct Sampling {
     pub top_k: Option<usize>,
     /// Only the fewest tokens that hold this much probability, `None` for all.
     pub top_p: Option<f64>,
+    /// Whether the texts of a state's children all differ, see [`DecodeRequest::distinct`]. Different texts may be one
+    /// formula in other words, or edits that come to the same: forms are the business of
+    /// [`SearchConfig::unique`](sr_engine::SearchConfig::unique). An error with a learner that writes one text a state.
+    pub distinct: bool,
     /// Most nodes of a child; it may be larger than what the expert makes.
     pub max_child_size: usize,
     /// Positions in one model call; larger batches are split, with the same results. `None` for what suits the device.
     pub max_batch_tokens: Option<usize>,
+    /// What kind of children to ask for; `None` for what the expert would do, or if the checkpoint has not learned that
+    /// the highest gain that it has.
+    pub condition: Option<Condition>,
     /// What children may not be, if only legal ones are to be written; `None` lets the model write what it likes, and
     /// what is no expression of the problem's primitives falls back.
     pub grammar: Option<Rules>,
@@ -82,8 +89,10 @@ impl Default for Sampling {
             temperature: 0.8,
             top_k: None,
             top_p: None,
+            distinct: false,
             max_child_size: 63,
             max_batch_tokens: None,
+            condition: None,
             grammar: Some(Rules::default()),
         }
     }
@@ -106,8 +115,8 @@ pub fn checkpoint_id(dir: &Path) -> std::io::Result<String> {
 /// A transformer that proposes the next generation: all children of all states in one batch.
 ///
 /// A child that is not exactly one expression of the problem's primitives, at most `max_child_size` nodes large, is
-/// replaced by the expert's child of the same slot, with [`Origin::Fallback`]. With a grammar there is none. Parents of
-/// the others are found by [`heritage`].
+/// replaced by the expert's child of the same slot, with [`Origin::Fallback`]. With a grammar there is none, unless
+/// children are to be distinct and there are fewer texts than children. Parents of the others are found by [`heritage`].
 #[derive(Debug, Clone)]
 pub struct Learner {
     decoder: Decoder,
@@ -139,6 +148,9 @@ impl Written {
     }
 
     fn add(&mut self, sample: &Sample) {
+        if sample.is_missing() {
+            return;
+        }
         self.texts += 1;
         self.tokens += sample.tokens.len() as u64 + u64::from(sample.finished);
         self.log_legal += f64::from(sample.log_legal);
@@ -179,6 +191,8 @@ impl Learner {
         let language =
             Language::deserialize(&checkpoint.meta).map_err(|e| Error::Language { reason: e.to_string() })?;
         let language = Language { context, ..language };
+        check_distinct(mode, sampling)?;
+        let sampling = Sampling { condition: Some(asked(&checkpoint.meta, mode, sampling.condition)?), ..sampling };
         Ok(Learner::new(Decoder::new(&checkpoint.model), mode, &language, sampling))
     }
 
@@ -187,6 +201,11 @@ impl Learner {
         let inputs = InputWriter::new(decoder.model().config(), language);
         let actions = language.actions;
         Learner { decoder, inputs, actions, mode, sampling, error: None, written: Written::default() }
+    }
+
+    /// What kind of children it is asked for.
+    pub fn condition(&self) -> Condition {
+        self.sampling.condition.unwrap_or(self.mode.condition())
     }
 
     /// What it was trained to write.
@@ -207,6 +226,7 @@ impl Learner {
 
     /// Texts of each state, `wanted` of one child each or one of as many children, and what edits in them point at.
     fn texts<'a>(&mut self, states: &[State<'a>], wanted: &[usize]) -> Result<Vec<(Vec<Sample>, Slots<'a>)>, Error> {
+        check_distinct(self.mode, self.sampling)?;
         let inputs: Vec<_> = states.par_iter().map(|state| self.input(state)).collect::<Result<_, _>>()?;
         let (prompts, slots): (Vec<Prompt>, Vec<Slots<'a>>) = inputs.into_iter().unzip();
         let config = self.decoder.model().config();
@@ -234,19 +254,24 @@ impl Learner {
             temperature: self.sampling.temperature,
             top_k: self.sampling.top_k,
             top_p: self.sampling.top_p,
+            distinct: self.sampling.distinct,
             max_batch_tokens: self.sampling.max_batch_tokens,
             feature: match self.mode {
                 Mode::OneStep => self.actions.feature(),
                 Mode::Autoregressive { .. } => sr_prompt::generation_feature,
                 Mode::Direct => sr_prompt::target_feature,
             },
-            ..DecodeRequest::new(&prompts, siblings, Token::Condition(self.mode.condition()).id(), Token::Eos.id())
+            ..DecodeRequest::new(&prompts, siblings, Token::Condition(self.condition()).id(), Token::Eos.id())
         };
+        if request.max_steps() > 1 << STEP_BITS {
+            let most = (1 << STEP_BITS) / DecodeRequest::MAX_WAVES;
+            return Err(Error::Distinct { reason: format!("texts of {max_new_tokens} tokens are longer than {most}") });
+        }
         // One stream a child, one block of it a token: no draw depends on what else is in the batch.
         let uniform = |state: usize, sibling: usize, step: usize| {
             let key = states[state].key;
             let key = sr_engine::random::Key { purpose: Purpose::Learner, ..key };
-            key.slot(sibling as u32).draw(key.draw << 16 | step as u32).rng().unit()
+            key.slot(sibling as u32).draw(key.draw << STEP_BITS | step as u32).rng().unit()
         };
         let texts = match self.sampling.grammar {
             Some(rules) => {
@@ -329,6 +354,40 @@ impl Learner {
                 children.map(|child| child.ok().map(|expr| Child::whole(expr, state, None))).collect()
             }
         }
+    }
+}
+
+/// The condition to ask for: the given one if the checkpoint has learned it.
+fn asked(meta: &serde_json::Value, mode: Mode, given: Option<Condition>) -> Result<Condition, Error> {
+    let names = meta["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut learned: Vec<Condition> =
+        names.iter().filter_map(|name| Condition::from_name(name.as_str().unwrap_or_default())).collect();
+    if learned.is_empty() {
+        learned.push(mode.condition()); // checkpoints from before there were others do not tell
+    }
+    let best = learned.iter().copied().max_by_key(|condition| condition.id()).expect("there is one");
+    match given {
+        None if learned.contains(&mode.condition()) => Ok(mode.condition()),
+        None => Ok(best),
+        Some(given) if learned.contains(&given) => Ok(given),
+        Some(given) => Err(Error::Condition {
+            asked: given.name(),
+            learned: learned.iter().map(|condition| condition.name()).collect::<Vec<_>>().join(", "),
+        }),
+    }
+}
+
+/// Bits of a stream's draw that are the step; those above are the engine's attempt.
+const STEP_BITS: u32 = 16;
+
+/// Fails if children are to be distinct that are no texts of their own.
+fn check_distinct(mode: Mode, sampling: Sampling) -> Result<(), Error> {
+    match mode {
+        Mode::Autoregressive { .. } if sampling.distinct => {
+            let reason = "a learner of mode autoregressive writes all children of a state as one text".into();
+            Err(Error::Distinct { reason })
+        }
+        _ => Ok(()),
     }
 }
 

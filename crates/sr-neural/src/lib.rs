@@ -4,9 +4,11 @@
 //! of all states in one batch; a child that does not parse is replaced by one of the expert's, and its origin says so.
 //! Nothing is trained here.
 
+mod hybrid;
 mod input;
 mod learner;
 
+pub use hybrid::{Hybrid, Share};
 pub use input::{Data, InputWriter, Language, fittest, points};
 pub use learner::{Learner, Mode, Sampling, Written, checkpoint_id};
 
@@ -44,6 +46,26 @@ pub enum Error {
     Language {
         /// What is not known.
         reason: String,
+    },
+    /// The checkpoint has not learned what is asked for.
+    #[error("the checkpoint has not learned children of condition {asked}, only of {learned}")]
+    Condition {
+        /// The condition asked for.
+        asked: &'static str,
+        /// Those it has learned.
+        learned: String,
+    },
+    /// Children were to be distinct texts, and cannot.
+    #[error("distinct children: {reason}")]
+    Distinct {
+        /// Why not.
+        reason: String,
+    },
+    /// What is no share of a search.
+    #[error("the learner's share is {what}, expected a probability from 0 to 1, or every 1, 2, … generations")]
+    Share {
+        /// What was asked for.
+        what: String,
     },
     /// Prompt or vocabulary.
     #[error(transparent)]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use burn::optim::{AdamWConfig, GradientsParams};
 use sr_engine::{
-    Brood, Edit, Generation, Instance, Member, Offspring, Origin, Parents, Policy, Population, PrimitiveSet, Score,
-    Search, SearchConfig, State, run,
+    Brood, Edit, Expert, Generation, Instance, Member, Offspring, Origin, Parents, Policy, Population, PrimitiveSet,
+    Score, Search, SearchConfig, State, run,
 };
 use sr_expr::{Columns, Expr, Op};
 use sr_model::{Checkpoint, Decoder, DeviceKind, Model, ModelConfig, PointsConfig, TrainBatch, open};
-use sr_neural::{Data, InputWriter, Language, Learner, Mode, Sampling};
+use sr_neural::{Data, Hybrid, InputWriter, Language, Learner, Mode, Sampling, Share};
 use sr_prompt::{Actions, Condition, Mark, PopulationOrder, PromptState, Rules, Token, encode_target, target_feature};
 
 const TARGETS: [&str; 3] = ["x0 + x1", "(x0 * x1) + x0", "x1 * 1.0"];
@@ -85,7 +85,7 @@ fn trained(steps: usize) -> Model {
 
 type Forms = Vec<Vec<(Expr, Origin, Parents)>>;
 
-fn search(ids: &[&str], learner: &mut Learner) -> Vec<Forms> {
+fn search(ids: &[&str], learner: &mut dyn Policy) -> Vec<Forms> {
     let config = SearchConfig { population_size: 8, generations: 5, ..SearchConfig::basic() };
     let mut searches: Vec<Search> =
         ids.iter().map(|id| Search::new(instance(id), config.clone(), 3).expect("config")).collect();
@@ -125,6 +125,57 @@ fn a_batch_gives_the_children_of_single_runs_and_bad_output_falls_back() {
     assert_eq!(written + fallen, children().count());
     assert!(written > 0, "{written} written, {fallen} fallen back");
     assert!(children().all(|(expr, origin, _)| *origin != Origin::Learner || expr.size() <= 12));
+}
+
+#[test]
+fn expert_and_learner_share_a_search() {
+    let sampling = Sampling { max_child_size: 12, ..Sampling::default() };
+    let learner = Learner::new(Decoder::new(&trained(0)), Mode::OneStep, &Language::default(), sampling);
+    let share = |share: Share| Hybrid::new(learner.clone(), share);
+    let searched = |share: Share| search(&["a", "b", "c"], &mut Hybrid::new(learner.clone(), share));
+    for none in [Share::Children(0.0), Share::Generations(0.0), Share::Searches(0.0), Share::EveryKth(9)] {
+        assert_eq!(searched(none), search(&["a", "b", "c"], &mut Expert), "{none:?}");
+    }
+    let of_learner = {
+        let mut hybrids = [Share::Children(1.0), Share::Generations(1.0), Share::Searches(1.0), Share::EveryKth(1)];
+        let all = hybrids.each_mut().map(|share| searched(*share));
+        assert!(all.windows(2).all(|pair| pair[0] == pair[1]));
+        all[0].clone()
+    };
+    assert_eq!(of_learner, search(&["a", "b", "c"], &mut learner.clone()));
+
+    let is_learners = |origin: Origin| origin == Origin::Learner;
+    let by_generation = |forms: &Forms| -> Vec<Vec<bool>> {
+        forms[1..].iter().map(|population| population[1..].iter().map(|child| is_learners(child.1)).collect()).collect()
+    };
+    let half = searched(Share::Children(0.5));
+    let children: Vec<bool> = half.iter().flat_map(&by_generation).flatten().collect();
+    let share_of = children.iter().filter(|&&learners| learners).count() as f64 / children.len() as f64;
+    assert!((0.25..0.75).contains(&share_of), "{share_of} of {}", children.len());
+    for (id, together) in ["a", "b", "c"].iter().zip(&half) {
+        assert_eq!(&search(&[id], &mut share(Share::Children(0.5)))[0], together, "batches change nothing");
+    }
+    let whole = |generation: &Vec<bool>| generation.iter().all(|learners| *learners == generation[0]);
+    for forms in searched(Share::Generations(0.5)) {
+        assert!(by_generation(&forms).iter().all(whole));
+    }
+    for forms in searched(Share::Searches(0.5)) {
+        assert!(whole(&by_generation(&forms).concat()));
+    }
+    for forms in searched(Share::EveryKth(2)) {
+        let of_generations: Vec<bool> = by_generation(&forms).iter().map(|generation| generation[0]).collect();
+        assert_eq!(of_generations, [false, true, false, true]);
+        assert!(by_generation(&forms).iter().all(whole));
+    }
+
+    // Where the learner writes no expression, the expert's child of the same slot takes its place.
+    let sampling = Sampling { max_child_size: 3, grammar: None, ..Sampling::default() };
+    let speechless = Learner::new(Decoder::new(&trained(0)), Mode::OneStep, &Language::default(), sampling);
+    let forms = search(&["a"], &mut Hybrid::new(speechless, Share::Children(0.5)));
+    let expected = search(&["a"], &mut Expert);
+    let exprs = |forms: &Forms| forms[1].iter().map(|child| child.0.clone()).collect::<Vec<_>>();
+    assert_eq!(exprs(&forms[0]), exprs(&expected[0]));
+    assert!(forms[0][1].iter().any(|child| child.1 == Origin::Fallback));
 }
 
 #[test]
@@ -220,9 +271,83 @@ fn with_a_grammar_every_child_is_legal() {
 }
 
 #[test]
+fn distinct_children_are_different_and_the_expert_makes_what_is_missing() {
+    let model = trained(60);
+    let sampling = |distinct, max_child_size| Sampling { distinct, max_child_size, ..Sampling::default() };
+    let repeats = |forms: &Forms| -> usize {
+        let texts = |population: &[(Expr, Origin, Parents)]| {
+            let written = population[1..].iter().filter(|child| child.1 == Origin::Learner);
+            let texts: Vec<String> = written.map(|(expr, ..)| expr.to_string()).collect();
+            texts.len() - texts.iter().collect::<std::collections::HashSet<_>>().len()
+        };
+        forms[1..].iter().map(|population| texts(population)).sum()
+    };
+    for mode in [Mode::OneStep, Mode::Direct] {
+        let learner = |sampling| Learner::new(Decoder::new(&model), mode, &Language::default(), sampling);
+        let mut plain = learner(sampling(false, 12));
+        assert!(repeats(&search(&["a"], &mut plain)[0]) > 5, "the model has learned three formulas");
+        let mut distinct = learner(sampling(true, 12));
+        let together = search(&["a", "b", "c"], &mut distinct);
+        for (id, forms) in ["a", "b", "c"].iter().zip(&together) {
+            assert_eq!(&search(&[id], &mut distinct)[0], forms, "{id}");
+            assert_eq!(repeats(forms), 0);
+            let children = forms[1..].iter().flat_map(|population| &population[1..]);
+            assert!(children.clone().all(|child| child.1 == Origin::Learner));
+        }
+        assert!(distinct.error().is_none());
+
+        // x0, x1 and 1.0 are all that can be written.
+        let mut few = learner(sampling(true, 1));
+        let forms = &search(&["a"], &mut few)[0];
+        for population in &forms[1..] {
+            let origins: Vec<Origin> = population[1..].iter().map(|child| child.1).collect();
+            assert_eq!(origins, [[Origin::Learner; 3].as_slice(), &[Origin::Fallback; 4]].concat());
+        }
+        assert_eq!((few.written().texts, few.written().tokens), (3 * 4, 2 * 3 * 4), "what is missing is not counted");
+    }
+}
+
+#[test]
+fn distinct_children_that_cannot_be_are_an_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sampling = Sampling { distinct: true, ..Sampling::default() };
+    let (mode, language) = (Mode::Autoregressive { errors: true }, Language::default());
+    let mut learner = Learner::new(Decoder::new(&trained(0)), mode, &language, sampling);
+    search(&["a"], &mut learner);
+    assert!(learner.error().expect("an error").to_string().contains("as one text"));
+    let meta = serde_json::json!({ "mode": "autoregressive" });
+    let checkpoint = Checkpoint { model: trained(0), tokenizer: sr_prompt::tokenizer_json(), meta };
+    checkpoint.save(&folder.path().join("c")).expect("saved");
+    let device = open(DeviceKind::Cpu).expect("the CPU");
+    let error = Learner::load(&folder.path().join("c"), &device, sampling).map(|_| ()).expect_err("one text");
+    assert!(error.to_string().contains("as one text"), "{error}");
+
+    // Random numbers have addresses for texts up to this length.
+    let sampling = Sampling { max_child_size: 1024, ..sampling };
+    let mut learner = Learner::new(Decoder::new(&trained(0)), Mode::OneStep, &language, sampling);
+    search(&["a"], &mut learner);
+    let error = learner.error().expect("an error").to_string();
+    assert!(error.contains("texts of 1025 tokens are longer than 1024"), "{error}");
+}
+
+#[test]
 fn a_checkpoint_of_another_vocabulary_mode_or_context_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let device = open(DeviceKind::Cpu).expect("the CPU");
+    let load = |conditions: &[&str], condition: Option<Condition>| {
+        let meta = serde_json::json!({ "mode": "one-step", "conditions": conditions });
+        let checkpoint = Checkpoint { model: trained(0), tokenizer: sr_prompt::tokenizer_json(), meta };
+        checkpoint.save(&folder.path().join("c")).expect("saved");
+        let sampling = Sampling { condition, ..Sampling::default() };
+        let learner = Learner::load(&folder.path().join("c"), &device, sampling);
+        learner.map(|learner| learner.condition()).map_err(|e| e.to_string())
+    };
+    assert_eq!(load(&[], None), Ok(Condition::All));
+    assert_eq!(load(&["ALL", "GAIN_4"], None), Ok(Condition::All));
+    assert_eq!(load(&["ALL", "GAIN_4"], Some(Condition::Gain(4))), Ok(Condition::Gain(4)));
+    assert_eq!(load(&["GAIN_0", "GAIN_3"], None), Ok(Condition::Gain(3)));
+    let error = load(&["ALL", "GAIN_0"], Some(Condition::Gain(4))).expect_err("never seen");
+    assert!(error.ends_with("has not learned children of condition GAIN_4, only of ALL, GAIN_0"), "{error}");
     let save = |tokenizer: String, mode: &str, context: &str| {
         let meta = serde_json::json!({ "mode": mode, "context": context });
         let checkpoint = Checkpoint { model: trained(0), tokenizer, meta };

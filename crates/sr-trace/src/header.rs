@@ -48,6 +48,9 @@ pub struct SamplingSettings {
     pub top_k: Option<usize>,
     /// Only the fewest tokens that hold this much probability.
     pub top_p: Option<f64>,
+    /// Whether the texts of a state's children all differ.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub distinct: bool,
     /// Most nodes of a child.
     pub max_child_size: usize,
     /// Whether a grammar left nothing illegal to be written.
@@ -56,6 +59,12 @@ pub struct SamplingSettings {
     /// What it forbade beside the illegal.
     #[serde(default)]
     pub rules: Vec<String>,
+    /// What children were asked to be, such as `ALL` or `GAIN_4`; older files do not tell.
+    #[serde(default)]
+    pub condition: Option<String>,
+    /// Which children were the learner's in a search shared with the expert, such as `children 0.5` or `every 3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<String>,
 }
 
 /// Who proposed the offspring of a run.

@@ -44,6 +44,7 @@ mod columns;
 mod error;
 mod file;
 pub mod forms;
+mod gain;
 mod header;
 mod interner;
 mod record;
@@ -54,6 +55,7 @@ mod trees;
 
 pub use error::{Error, RecordError, Result};
 pub use file::{TraceReader, TraceWriter, merge};
+pub use gain::{Gain, LEAST_GAIN, decades};
 pub use header::{Policy, SamplingSettings, TRACE_VERSION, TraceHeader};
 pub use record::Record;
 pub use recorder::Recorder;

@@ -329,7 +329,7 @@ mod tests {
             };
             let set = LabelSet {
                 mode: "all".into(),
-                params: LabelParams { seed: 3, samples: 1 },
+                params: LabelParams { seed: 3, samples: 1, keep: Some(2), ..LabelParams::default() },
                 source: "basic_sr".into(),
                 states: self.labels.iter().map(state).collect(),
             };
@@ -575,7 +575,7 @@ mod tests {
                 let states: Vec<_> = states.map(state).collect();
                 let set = |samples| LabelSet {
                     mode: "all".into(),
-                    params: LabelParams { seed, samples },
+                    params: LabelParams { seed, samples, ..LabelParams::default() },
                     source: "basic_sr".into(),
                     states: states.clone(),
                 };

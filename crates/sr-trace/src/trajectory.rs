@@ -147,12 +147,24 @@ pub struct LabelSet {
 }
 
 /// Settings of a labeller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LabelParams {
     /// Seed of its random streams.
     pub seed: u64,
-    /// Children that it made of each state.
+    /// Children that it made of each state, at most.
     pub samples: u32,
+    /// Different improvements after which it made no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u32>,
+    /// Labels of a state at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<u32>,
+    /// Generations that it went on from each state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub horizon: Option<u32>,
+    /// Whether labels weigh what they gain.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub weighted: bool,
 }
 
 /// The labels of one state.

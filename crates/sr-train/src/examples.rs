@@ -1,12 +1,13 @@
 //! Examples in memory, as tokens, and the batches made of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sr_corpus::{ProblemRef, Problems};
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_model::{IGNORE, ModelConfig, PointBatch, Points, Prompt, TrainBatch};
-use sr_prompt::{Actions, Token};
+use sr_prompt::{Actions, Condition, Token};
 
 use crate::Error;
 
@@ -238,6 +239,16 @@ impl Examples {
             None => self.actions.feature(),
             Some(_) => sr_prompt::generation_feature,
         }
+    }
+
+    /// What children are asked for, by the states' start tokens, in the order of their ids.
+    pub fn conditions(&self) -> Vec<Condition> {
+        let starts: BTreeSet<u16> = self.states.iter().map(|state| state.start).collect();
+        let condition = |start: u16| match Token::from_id(start.into()) {
+            Some(Token::Condition(condition)) => Some(condition),
+            _ => None,
+        };
+        starts.into_iter().filter_map(condition).collect()
     }
 
     /// Number of states.

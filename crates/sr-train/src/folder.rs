@@ -49,6 +49,9 @@ pub(crate) struct Meta {
     /// How prompts and targets are written.
     #[serde(flatten)]
     pub(crate) language: Language,
+    /// Names of the conditions under which children were learned.
+    #[serde(default)]
+    pub(crate) conditions: Vec<String>,
     /// Updates made.
     pub(crate) step: u64,
     pub(crate) seed: u64,

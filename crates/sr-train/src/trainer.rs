@@ -430,6 +430,7 @@ impl Meta {
             mode: config.mode.name().to_owned(),
             fitness: examples.target_fitness(),
             language: language.clone(),
+            conditions: examples.conditions().into_iter().map(|condition| condition.name().to_owned()).collect(),
             step: 0,
             seed: config.seed,
             vocabulary: format!("{:016x}", sr_prompt::fingerprint()),

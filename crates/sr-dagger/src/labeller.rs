@@ -1,0 +1,301 @@
+//! Who answers what to do in a state, and which of the answers become labels.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use sr_engine::{
+    Brood, Expert, Generation, Individual, Instance, Member, Offspring, Origin, Parents, Policy, Recorded, Score,
+    Scored, Scorer, Search, SearchConfig, State, lineage, run,
+};
+use sr_trace::{Gain, GenerationRecord, Label, LabelParams, Labels, decades};
+
+/// Answers what to do in a state.
+pub trait Labeller {
+    /// How labels are chosen, as label sets name it.
+    fn mode(&self) -> &'static str;
+
+    /// Who answers, as label sets name it.
+    fn source(&self) -> &'static str;
+
+    /// The settings that label sets tell. `wanted` is the number of children that a generation has.
+    fn params(&self, seed: u64, wanted: usize) -> LabelParams;
+
+    /// Children for one state, drawn from its key alone. `wanted` is the number of children that a generation has, `next`
+    /// the generation that the search made of the state.
+    fn label(&mut self, state: &State<'_>, next: GenerationRecord<'_>, wanted: usize) -> Labels;
+}
+
+/// Which children of the expert become labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// All children of one generation: what the expert would do.
+    #[default]
+    All,
+    /// The best new forms among many children: better than what the expert would do. It is cheap, and the learner's
+    /// proposals are not, so a learner may be taught what takes the expert many draws.
+    TopK,
+    /// The best new form among many children.
+    BestOfK,
+    /// The children of the expert's first generation from here that its best individual descends from some generations
+    /// later.
+    Lineage,
+    /// As [`TopK`](Mode::TopK), among the expert's children and those that the search itself made of the state.
+    Pooled,
+}
+
+impl Mode {
+    /// All of them.
+    pub const ALL: [Mode; 5] = [Mode::All, Mode::TopK, Mode::BestOfK, Mode::Lineage, Mode::Pooled];
+
+    /// The name in files and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::All => "all",
+            Mode::TopK => "top-k",
+            Mode::BestOfK => "best-of-k",
+            Mode::Lineage => "lineage",
+            Mode::Pooled => "pooled",
+        }
+    }
+}
+
+/// How many children are drawn for the labels of a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Draws {
+    /// Until [`ENOUGH`] of them are different improvements, at most [`MOST_DRAWS`].
+    #[default]
+    UntilImproved,
+    /// So many.
+    Exactly(u32),
+}
+
+/// Different improvements after which no more children are drawn.
+pub const ENOUGH: usize = 4;
+/// Children drawn at most where improvements are rare.
+pub const MOST_DRAWS: u32 = 1024;
+/// Children drawn before it is looked whether there are enough improvements.
+const PORTION: u32 = 64;
+
+/// How much a label counts in training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Weights {
+    /// All alike.
+    #[default]
+    Equal,
+    /// By the decades that the error falls, at most 1; labels that improve nothing have no weight. What an action costs
+    /// later weighs the loss in AggreVaTe (Ross & Bagnell, 2014); here it is what it gains at once.
+    Gain,
+}
+
+/// What an [`ExpertLabeller`] does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpertConfig {
+    /// Which children become labels.
+    pub mode: Mode,
+    /// How many are drawn; modes [`TopK`](Mode::TopK), [`BestOfK`](Mode::BestOfK) and [`Pooled`](Mode::Pooled).
+    pub draws: Draws,
+    /// Labels of a state at most; modes [`TopK`](Mode::TopK) and [`Pooled`](Mode::Pooled).
+    pub keep: u32,
+    /// Generations that the expert goes on; mode [`Lineage`](Mode::Lineage).
+    pub horizon: u32,
+    /// How much labels count.
+    pub weights: Weights,
+}
+
+impl Default for ExpertConfig {
+    /// All children of a generation; where it matters, four labels a state and 20 generations.
+    fn default() -> Self {
+        ExpertConfig {
+            mode: Mode::All,
+            draws: Draws::default(),
+            keep: ENOUGH as u32,
+            horizon: 20,
+            weights: Weights::Equal,
+        }
+    }
+}
+
+/// Labels states with children of the expert. Of one trajectory each, because it remembers scores and data.
+#[derive(Debug, Default, Clone)]
+pub struct ExpertLabeller {
+    config: ExpertConfig,
+    scorer: Scorer,
+    /// A copy of the trajectory's, for searches that go on from its states.
+    instance: Option<Arc<Instance>>,
+}
+
+impl ExpertLabeller {
+    /// One that chooses so.
+    pub fn new(config: ExpertConfig) -> Self {
+        ExpertLabeller { config, ..ExpertLabeller::default() }
+    }
+
+    fn all(&mut self, state: &State<'_>, wanted: usize) -> Labels {
+        let mut brood = Brood::default();
+        Expert.propose(&[*state], &[wanted], std::slice::from_mut(&mut brood));
+        let scored = self.scorer.score(state, &brood);
+        brood.iter().zip(scored).map(|(child, scored)| self.of(state, child, scored.score)).collect()
+    }
+
+    /// The best new forms among many.
+    fn best(&mut self, state: &State<'_>, next: Option<GenerationRecord<'_>>, keep: usize) -> Labels {
+        let mut brood = Brood::default();
+        if let Some(next) = next {
+            // What the search made of the state itself, each a child like the expert's.
+            for made in next.individuals().filter(|made| made.origin != Origin::Elite) {
+                let (origin, parents, edit) = (made.origin, made.parents, made.edit.clone());
+                brood.push(&Offspring { tree: made.expr, origin, parents, edit, log_prob: made.log_prob });
+            }
+        }
+        let own = brood.len();
+        let most = match self.config.draws {
+            Draws::UntilImproved => MOST_DRAWS,
+            Draws::Exactly(draws) => draws,
+        };
+        let mut drawn = 0;
+        let scored = loop {
+            let portion = match self.config.draws {
+                Draws::UntilImproved => PORTION.min(most - drawn),
+                Draws::Exactly(draws) => draws,
+            };
+            (drawn..drawn + portion).for_each(|slot| Expert::child(state, slot as usize, &mut brood));
+            drawn += portion;
+            debug_assert_eq!(brood.len(), own + drawn as usize);
+            let scored = self.scorer.score(state, &brood);
+            if drawn >= most || improvements(state, &brood, &scored) >= ENOUGH {
+                break scored;
+            }
+        };
+        let mut forms = HashSet::new();
+        let mut candidates: Vec<usize> = (0..brood.len())
+            .filter(|&child| scored[child].is_new && scored[child].score.is_valid() && forms.insert(scored[child].form))
+            .collect();
+        // By error, then size; the first drawn of equals.
+        candidates.sort_by(|&a, &b| {
+            let error = |child: usize| scored[child].score.mse;
+            error(a).total_cmp(&error(b)).then(brood.tree(a).size().cmp(&brood.tree(b).size())).then(a.cmp(&b))
+        });
+        candidates.truncate(keep);
+        let label = |child: usize| self.of(state, brood.get(child).expect("a candidate"), scored[child].score);
+        candidates.into_iter().map(label).collect()
+    }
+
+    /// Ancestors of the expert's winner in its first generation from here.
+    fn lineage(&mut self, state: &State<'_>) -> Labels {
+        let instance = self.instance.get_or_insert_with(|| Arc::new(state.instance.clone())).clone();
+        let config = SearchConfig {
+            generations: state.generation.saturating_add(1).saturating_add(self.config.horizon),
+            extra_generations: 0,
+            max_evaluations: None,
+            ..state.config.clone()
+        };
+        let recorded = Recorded {
+            generation: state.generation,
+            population: state.population.iter().map(|individual| individual.tree.to_owned()).collect(),
+            best: Some(state.best.expr.clone()),
+            stagnation: state.stagnation,
+        };
+        // A stream of its own for each state.
+        let seed = state.key.rng().next_u64();
+        let search = Search::resume_from(instance, config, seed, recorded);
+        let mut searches = [search.expect("a visited state can be searched")];
+        let mut parents: Vec<Vec<Parents>> = Vec::new();
+        let mut first: Vec<Individual> = Vec::new();
+        let mut winner = 0;
+        let observer = |seen: &Generation<'_>| {
+            parents.push(seen.population.iter().map(|individual| individual.parents).collect());
+            if parents.len() == 2 {
+                first = seen.population.iter().map(Individual::from).collect();
+            }
+            winner = seen.population.best_index();
+            ControlFlow::<()>::Continue(())
+        };
+        run(&mut searches, &mut Expert, &mut [observer]);
+        if first.is_empty() {
+            return Labels::default(); // it is solved here
+        }
+        let ancestors = lineage(&parents, winner).swap_remove(1);
+        let made = ancestors.into_iter().map(|index| &first[index as usize]);
+        let child = |made: &'_ Individual| made.origin != Origin::Elite;
+        let mut labels = Labels::default();
+        for Individual { expr, score, origin, parents, edit, log_prob } in made.filter(|made| child(made)) {
+            let (origin, parents, edit, log_prob) = (*origin, *parents, edit.clone(), *log_prob);
+            labels.push(&self.of(state, Offspring { tree: expr, origin, parents, edit, log_prob }, *score));
+        }
+        labels
+    }
+
+    /// The label that a child is.
+    fn of<'a>(&self, state: &State<'_>, child: Offspring<'a>, score: Score) -> Label<'a> {
+        let gain = |over: Score| (score.fitness - over.fitness) as f32;
+        let parent = child.parents.iter().next().map(|index| state.population.score(index as usize));
+        let weight = match self.config.weights {
+            Weights::Equal => 1.0,
+            Weights::Gain => decades(score.mse as f32, of_best(state).0).min(1.0) as f32,
+        };
+        Label {
+            gain_parent: parent.map_or(0.0, gain),
+            gain_best: gain(state.best.score),
+            weight,
+            child: Member::new(child, score).into(),
+        }
+    }
+}
+
+/// Different new forms whose error is clearly below the best one's.
+fn improvements(state: &State<'_>, brood: &Brood, scored: &[Scored]) -> usize {
+    let improves = |(child, scored): &(usize, &Scored)| {
+        let gain = Gain::of((scored.score.mse as f32, brood.tree(*child).size()), of_best(state));
+        scored.is_new && gain.is_improvement()
+    };
+    let forms: HashSet<u32> = scored.iter().enumerate().filter(improves).map(|(_, scored)| scored.form).collect();
+    forms.len()
+}
+
+impl Labeller for ExpertLabeller {
+    fn mode(&self) -> &'static str {
+        self.config.mode.name()
+    }
+
+    fn source(&self) -> &'static str {
+        "basic_sr"
+    }
+
+    fn params(&self, seed: u64, wanted: usize) -> LabelParams {
+        let ExpertConfig { mode, draws, keep, horizon, weights } = self.config;
+        let chooses = matches!(mode, Mode::TopK | Mode::BestOfK | Mode::Pooled);
+        let (samples, until) = match draws {
+            _ if !chooses => (wanted as u32, None),
+            Draws::UntilImproved => (MOST_DRAWS, Some(ENOUGH as u32)),
+            Draws::Exactly(draws) => (draws, None),
+        };
+        LabelParams {
+            seed,
+            samples,
+            until,
+            keep: match mode {
+                Mode::TopK | Mode::Pooled => Some(keep),
+                _ => None,
+            },
+            horizon: (mode == Mode::Lineage).then_some(horizon),
+            weighted: weights == Weights::Gain,
+        }
+    }
+
+    fn label(&mut self, state: &State<'_>, next: GenerationRecord<'_>, wanted: usize) -> Labels {
+        let keep = self.config.keep as usize;
+        match self.config.mode {
+            Mode::All => self.all(state, wanted),
+            Mode::TopK => self.best(state, None, keep),
+            Mode::BestOfK => self.best(state, None, 1),
+            Mode::Pooled => self.best(state, Some(next), keep),
+            Mode::Lineage => self.lineage(state),
+        }
+    }
+}
+
+/// Error and size of the best individual so far.
+fn of_best(state: &State<'_>) -> (f32, usize) {
+    (state.best.score.mse as f32, state.best.expr.size())
+}

@@ -1,0 +1,93 @@
+//! Scores of children that no search has asked for, such as a labeller's.
+
+use crate::brood::quick_hash;
+use crate::known::Known;
+use crate::subtrees::Subtrees;
+use crate::{Brood, Deadline, Evaluator, Score, State};
+
+/// Scores children of states of one instance, each form once as long as it is remembered.
+#[derive(Debug, Clone, Default)]
+pub struct Scorer {
+    known: Known,
+    evaluator: Evaluator,
+    /// Made for the first state.
+    subtrees: Option<Option<Subtrees>>,
+    /// States so far.
+    states: u32,
+}
+
+/// What a [`Scorer`] knows of a child.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scored {
+    /// Its score.
+    pub score: Score,
+    /// A number that it shares with the equal children of the brood only.
+    pub form: u32,
+    /// Whether no individual of the population is equal to it.
+    pub is_new: bool,
+}
+
+impl Scorer {
+    /// The children of a brood, in order. There is no deadline: labels do not depend on the machine.
+    ///
+    /// All states that a scorer is given have to be of one instance and one configuration.
+    pub fn score(&mut self, state: &State<'_>, brood: &Brood) -> Vec<Scored> {
+        let Scorer { known, evaluator, subtrees, states } = self;
+        let (instance, config) = (state.instance, state.config);
+        let subtrees = subtrees.get_or_insert_with(|| Subtrees::for_data(instance.x(), instance.primitives().ops()));
+        *states += 1;
+        let room = state.population.len() + brood.len();
+        if !known.has_room(room) {
+            known.clear(room);
+        }
+        for individual in state.population.iter() {
+            let form = known.form(individual.tree, quick_hash(individual.tree), || Some(individual.score));
+            known.mark(form.expect("there is a score"), *states);
+        }
+        let scored = |child| {
+            let tree = brood.tree(child);
+            let score = || {
+                let any = f64::NEG_INFINITY;
+                evaluator.score_above(any, subtrees.as_mut(), tree, instance, config, Deadline::NEVER)
+            };
+            let form = known.form(tree, brood.hash(child), score).expect("there is no deadline");
+            Scored { score: known.score(form), form, is_new: !known.is_marked(form, *states) }
+        };
+        (0..brood.len()).map(scored).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sr_expr::{Columns, Op};
+
+    use super::*;
+    use crate::{Expert, Instance, Policy, PrimitiveSet, Search, SearchConfig};
+
+    #[test]
+    fn scores_are_the_evaluators_and_forms_are_told_apart() {
+        let x = Columns::new(20, 2, (0..40).map(|i| f64::from(i) / 7.0 - 2.0).collect());
+        let y = (0..20).map(|i| f64::from(i * i)).collect();
+        let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul, Op::Sin], vec![1.0], 2).expect("primitives");
+        let instance = Arc::new(Instance::new("p", x, y, primitives).expect("an instance"));
+        let mut scorer = Scorer::default();
+        for seed in 0..3 {
+            let search = Search::new(instance.clone(), SearchConfig::basic(), seed).expect("a search");
+            let state = search.state();
+            let mut broods = [Brood::default()];
+            Expert.propose(&[state], &[700], &mut broods);
+            let scored = scorer.score(&state, &broods[0]);
+            for (a, child) in scored.iter().zip(broods[0].iter()) {
+                let expected = Evaluator::default().score(child.tree, &instance, state.config, Deadline::NEVER);
+                assert_eq!(Some(a.score), expected);
+                assert_eq!(a.is_new, state.population.iter().all(|individual| individual.tree != child.tree));
+                for (b, other) in scored.iter().zip(broods[0].iter()).take(40) {
+                    assert_eq!(a.form == b.form, child.tree == other.tree);
+                }
+            }
+            assert!(scored.iter().any(|child| child.is_new) && scored.iter().any(|child| !child.is_new));
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! Which texts were drawn from a state already, so that no other child repeats them.
+//!
+//! Incremental sampling without replacement (Shi, Bieber & Sutton, ICML 2020): a trie of the texts that were taken
+//! remembers below each prefix what share of its probability is left, and a token's probability is multiplied by what is
+//! left below it.
+//!
+//! Shares are kept as logarithms and added up from what is left, never by taking away from 1: where a model puts all but
+//! 1e-300 on one text, the rest is still drawn from as it should be. At temperature 0, the limit, the sum of the shares
+//! becomes their maximum, and a share's logarithm what a token's logit loses against the likeliest one at its place.
+
+use crate::sample::{Candidate, Choice, Dead, Sampling, Sums, pick};
+
+/// The texts taken from one state: a trie of their tokens, the end token included.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// The first one is the root. A prefix is here if a text that begins with it was taken.
+    nodes: Vec<Node>,
+    /// Whether there was something to draw from and nothing is left of it.
+    is_exhausted: bool,
+}
+
+/// A prefix and what may follow.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// The logarithm of the shares' sum as long as nothing is taken; at temperature 0 of their maximum.
+    log_total: f64,
+    /// The tokens among which is drawn, in the order of the draw.
+    branches: Vec<Branch>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Branch {
+    token: usize,
+    /// The logarithm of its share relative to the likeliest token, ≤ 0.
+    log_share: f64,
+    /// The logarithm of what is left of it: 0 for all, -∞ for nothing.
+    log_left: f64,
+    /// The node of the prefix that goes on with it.
+    next: Option<usize>,
+}
+
+impl Node {
+    /// Of candidates that [`Sampling::cut`] has left, whose highest logit is given.
+    fn new(candidates: &[Candidate], highest: f64, sampling: Sampling) -> Self {
+        let branch = |candidate: &Candidate| Branch {
+            token: candidate.id,
+            log_share: (candidate.logit - highest) / sampling.divisor(),
+            log_left: 0.0,
+            next: None,
+        };
+        let mut node = Node { log_total: 0.0, branches: candidates.iter().map(branch).collect() };
+        node.log_total = node.log_left(sampling);
+        node
+    }
+
+    fn highest(&self) -> f64 {
+        self.branches.iter().map(|branch| branch.log_share + branch.log_left).fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    /// The logarithm of the share of this prefix that is left, ≤ 0 but for rounding. Costs the number of branches.
+    fn log_left(&self, sampling: Sampling) -> f64 {
+        let highest = self.highest();
+        if sampling.is_greedy() || highest == f64::NEG_INFINITY {
+            return highest - self.log_total;
+        }
+        highest + self.masses(highest).sum::<f64>().ln() - self.log_total
+    }
+
+    /// What is left of each branch, relative to `exp(highest)`.
+    fn masses(&self, highest: f64) -> impl Iterator<Item = f64> + Clone {
+        self.branches.iter().map(move |branch| (branch.log_share + branch.log_left - highest).exp())
+    }
+
+    /// A branch at `uniform` in [0, 1), one of those of which something is left. There is such a branch: a lane comes
+    /// here only by branches of which something was left.
+    fn draw(&self, sampling: Sampling, uniform: f64) -> &Branch {
+        let highest = self.highest();
+        debug_assert!(highest > f64::NEG_INFINITY, "something is left");
+        let drawn = if sampling.is_greedy() {
+            self.branches.iter().position(|branch| branch.log_share + branch.log_left == highest)
+        } else {
+            pick(self.masses(highest), uniform)
+        };
+        &self.branches[drawn.expect("something is left")]
+    }
+}
+
+/// A text in the making, which will be none of those taken.
+#[derive(Debug)]
+pub(crate) struct Walk<'t> {
+    taken: &'t Taken,
+    /// Its node among those of `taken`, as long as it follows a text taken.
+    node: Option<usize>,
+    /// The nodes of its prefixes that are not among them: the last ones, as it never comes back.
+    fresh: Vec<Node>,
+}
+
+impl<'t> Walk<'t> {
+    /// From the root.
+    pub(crate) fn new(taken: &'t Taken) -> Self {
+        Walk { taken, node: (!taken.nodes.is_empty()).then_some(0), fresh: Vec::new() }
+    }
+
+    /// As [`Sampling::choose`], among what is left. While nothing is taken it chooses the same tokens.
+    pub(crate) fn choose(
+        &mut self,
+        sampling: Sampling,
+        candidates: &mut Vec<Candidate>,
+        log_total_of_all: Option<f64>,
+        uniform: f64,
+    ) -> Result<Choice, Dead> {
+        let sums = Sums::of(candidates, log_total_of_all)?;
+        let node = match self.node {
+            // The shares of the first time count, so that rounding, which may differ from lane to lane, adds nothing to
+            // what is left and takes nothing from it.
+            Some(node) => &self.taken.nodes[node],
+            None => {
+                sampling.cut(candidates, sums.highest());
+                self.fresh.push(Node::new(candidates, sums.highest(), sampling));
+                self.fresh.last().expect("just pushed")
+            }
+        };
+        let branch = node.draw(sampling, uniform);
+        self.node = branch.next;
+        let chosen = candidates.iter().find(|candidate| candidate.id == branch.token);
+        Ok(sums.choice(chosen.expect("a prefix has the same legal tokens every time")))
+    }
+
+    /// The nodes for [`Taken::take`].
+    pub(crate) fn into_fresh(self) -> Vec<Node> {
+        self.fresh
+    }
+}
+
+impl Taken {
+    /// Whether every text that could be drawn is taken.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.is_exhausted
+    }
+
+    /// Takes a text, the end token included if it has one. False if it is taken already, which changes nothing.
+    ///
+    /// `fresh` are the nodes of the text's walk. Costs its length times the branches of a node.
+    pub(crate) fn take(&mut self, text: &[i32], fresh: Vec<Node>, sampling: Sampling) -> bool {
+        // Another lane may have been first with some of the prefixes, so its nodes count and those here are left out.
+        let known = text.len() - fresh.len();
+        let mut fresh = fresh.into_iter();
+        let mut path: Vec<(usize, usize)> = Vec::with_capacity(text.len());
+        for (depth, &token) in text.iter().enumerate() {
+            let own = if depth < known { None } else { fresh.next() };
+            let there = match path.last() {
+                Some(&(node, branch)) => self.nodes[node].branches[branch].next,
+                None => (!self.nodes.is_empty()).then_some(0),
+            };
+            let node = there.unwrap_or_else(|| {
+                self.nodes.push(own.expect("a walk has a node of each prefix that is not known"));
+                let node = self.nodes.len() - 1;
+                if let Some(&(parent, branch)) = path.last() {
+                    self.nodes[parent].branches[branch].next = Some(node);
+                }
+                node
+            });
+            let branch = self.nodes[node].branches.iter().position(|branch| branch.token == token as usize);
+            // Where lanes round apart, the node that another lane made may lack a token at the edge of top-k or top-p.
+            // Such a text is as if it had not been drawn.
+            let Some(branch) = branch else { return false };
+            path.push((node, branch));
+        }
+        if path.last().is_none_or(|&(node, branch)| self.nodes[node].branches[branch].log_left == f64::NEG_INFINITY) {
+            return false;
+        }
+        let mut log_left = f64::NEG_INFINITY;
+        for (node, branch) in path.into_iter().rev() {
+            self.nodes[node].branches[branch].log_left = log_left;
+            log_left = self.nodes[node].log_left(sampling);
+        }
+        self.is_exhausted = log_left == f64::NEG_INFINITY;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    const PLAIN: Sampling = Sampling { temperature: 1.0, top_k: None, top_p: None };
+    const EOS: i32 = 0;
+    /// Tokens of a text at most: 13 texts have an end, 27 are cut.
+    const MOST: usize = 3;
+
+    /// A number in [0, 1) that a key stands for.
+    fn hash(key: u64) -> f64 {
+        let mut z = key.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        for _ in 0..3 {
+            z = (z ^ (z >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        }
+        (z >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// What a model of four tokens says after a prefix, up to `scale` apart.
+    fn logits(prefix: &[i32], scale: f64) -> Vec<f32> {
+        let at = prefix.iter().fold(1, |at, &token| 4 * at + token as u64);
+        (0..4).map(|token| (scale * hash(100 * at + token)) as f32).collect()
+    }
+
+    fn candidates(prefix: &[i32], scale: f64) -> Vec<Candidate> {
+        logits(prefix, scale).into_iter().enumerate().map(|(id, logit)| Candidate::new(id, logit)).collect()
+    }
+
+    fn is_whole(text: &[i32]) -> bool {
+        text.last() == Some(&EOS) || text.len() == MOST
+    }
+
+    /// A text by the tokens that `choose` gives for a prefix.
+    fn write(mut choose: impl FnMut(&[i32], f64) -> Choice, seed: u64) -> Vec<i32> {
+        let mut text = Vec::new();
+        while !is_whole(&text) {
+            let uniform = hash(seed * MOST as u64 + text.len() as u64);
+            text.push(choose(&text, uniform).token as i32);
+        }
+        text
+    }
+
+    /// A text that was not taken, and the nodes of its walk.
+    fn walk(taken: &Taken, sampling: Sampling, scale: f64, seed: u64) -> (Vec<i32>, Vec<Node>) {
+        let mut walk = Walk::new(taken);
+        let choose = |prefix: &[i32], uniform| {
+            walk.choose(sampling, &mut candidates(prefix, scale), None, uniform).expect("a choice")
+        };
+        (write(choose, seed), walk.into_fresh())
+    }
+
+    /// The next text without replacement.
+    fn next(taken: &mut Taken, sampling: Sampling, scale: f64, seed: u64) -> Vec<i32> {
+        let (text, fresh) = walk(taken, sampling, scale, seed);
+        assert!(taken.take(&text, fresh, sampling), "{text:?} is new");
+        text
+    }
+
+    /// The logarithm of the mass of every text; at temperature 0 what its logits lose. Computed without [`Sampling`].
+    fn all_texts(sampling: Sampling, scale: f64) -> BTreeMap<Vec<i32>, f64> {
+        let divisor = if sampling.temperature == 0.0 { 1.0 } else { sampling.temperature };
+        let (mut whole, mut begun) = (BTreeMap::new(), vec![(Vec::new(), 0.0)]);
+        while let Some((text, log_mass)) = begun.pop() {
+            if is_whole(&text) {
+                whole.insert(text, log_mass);
+                continue;
+            }
+            let weights: Vec<f64> = logits(&text, scale).iter().map(|&logit| f64::from(logit) / divisor).collect();
+            let highest = weights.iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b));
+            let mut order: Vec<usize> = (0..4).collect();
+            order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]));
+            order.truncate(sampling.top_k.unwrap_or(4));
+            let total = |tokens: &[usize]| tokens.iter().map(|&token| (weights[token] - highest).exp()).sum::<f64>();
+            let holds = |n: &usize| sampling.top_p.is_some_and(|p| total(&order[..*n]) >= p * total(&order));
+            let fewest = (1..order.len()).find(holds);
+            order.truncate(fewest.unwrap_or(order.len()));
+            let log_total = if sampling.temperature == 0.0 { 0.0 } else { total(&order).ln() };
+            for token in order {
+                let more = weights[token] - highest - log_total;
+                begun.push(([&text[..], &[token as i32]].concat(), log_mass + more));
+            }
+        }
+        whole
+    }
+
+    /// What Pearson's statistic of counts has above its degrees of freedom, in standard deviations.
+    fn excess(counts: &BTreeMap<Vec<Vec<i32>>, f64>, expected: &BTreeMap<Vec<Vec<i32>>, f64>) -> f64 {
+        assert!(counts.keys().all(|key| expected.contains_key(key)), "nothing that cannot be");
+        let (mut statistic, mut cells) = (0.0, 0.0);
+        let mut rare = (0.0, 0.0);
+        for (key, &expected) in expected {
+            let count = counts.get(key).copied().unwrap_or(0.0);
+            if expected < 10.0 {
+                rare = (rare.0 + count, rare.1 + expected);
+            } else {
+                statistic += (count - expected).powi(2) / expected;
+                cells += 1.0;
+            }
+        }
+        statistic += if rare.1 > 0.0 { (rare.0 - rare.1).powi(2) / rare.1 } else { 0.0 };
+        (statistic - cells) / (2.0 * f64::max(cells, 1.0)).sqrt()
+    }
+
+    #[test]
+    fn pairs_have_the_probabilities_of_sampling_without_replacement() {
+        let samplings = [
+            PLAIN,
+            Sampling { temperature: 0.5, ..PLAIN },
+            Sampling { top_k: Some(2), ..PLAIN },
+            Sampling { temperature: 1.5, top_p: Some(0.8), ..PLAIN },
+        ];
+        for sampling in samplings {
+            let texts = all_texts(sampling, 4.0);
+            assert!((texts.values().map(|log_mass| log_mass.exp()).sum::<f64>() - 1.0).abs() < 1e-12);
+            let seeds = 20_000;
+            let mut expected = BTreeMap::new();
+            for (first, p) in texts.iter().map(|(text, log_mass)| (text, log_mass.exp())) {
+                for (second, q) in texts.iter().filter(|(text, _)| *text != first) {
+                    expected.insert(vec![first.clone(), second.clone()], f64::from(seeds) * p * q.exp() / (1.0 - p));
+                }
+            }
+            let mut counts = BTreeMap::new();
+            for seed in 0..seeds as u64 {
+                let mut taken = Taken::default();
+                let pair = (0..2).map(|k| next(&mut taken, sampling, 4.0, 2 * seed + k)).collect();
+                *counts.entry(pair).or_insert(0.0) += 1.0;
+            }
+            let excess = excess(&counts, &expected);
+            assert!(excess.abs() < 4.0, "{sampling:?}: {excess} standard deviations");
+        }
+    }
+
+    #[test]
+    fn while_nothing_is_taken_texts_are_those_of_plain_sampling() {
+        for (scale, top_p) in [(1.0, None), (9.0, None), (3.0, Some(0.9))] {
+            for seed in 0..500 {
+                let sampling = Sampling { temperature: 0.8, top_p, ..PLAIN };
+                let choose = |prefix: &[i32], uniform| {
+                    sampling.choose(&mut candidates(prefix, scale), None, uniform).expect("a choice")
+                };
+                assert_eq!(walk(&Taken::default(), sampling, scale, seed).0, write(choose, seed));
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_is_taken_once() {
+        let mut taken = Taken::default();
+        // Of two walks from one trie, which hold nodes of the same prefixes.
+        let first = walk(&taken, PLAIN, 4.0, 1);
+        let again = walk(&taken, PLAIN, 4.0, 1);
+        let other = (2..)
+            .map(|seed| walk(&taken, PLAIN, 4.0, seed))
+            .find(|(text, _)| text[0] == first.0[0] && *text != first.0);
+        assert!(taken.take(&first.0, first.1, PLAIN));
+        let before = format!("{taken:?}");
+        assert!(!taken.take(&again.0, again.1, PLAIN));
+        assert_eq!(format!("{taken:?}"), before);
+        let other = other.expect("there are seeds enough");
+        assert!(taken.take(&other.0, other.1, PLAIN));
+    }
+
+    proptest! {
+        /// However the probability is spread: with logits 1e5 apart all but a part in 10^43000 may be on one text.
+        /// Which are the likeliest, top-k tells as long as their probabilities are above 0 in `f64`.
+        #[test]
+        fn every_text_comes_once_and_then_none(
+            log_scale in -2.0f64..5.0,
+            temperature in prop::sample::select(vec![0.0, 0.1, 1.0, 2.0]),
+            top_k in prop::option::of(1usize..4),
+            top_p in prop::option::of(0.01f64..=1.0),
+            seed in 0u64..1000,
+        ) {
+            let top_k = top_k.filter(|_| log_scale < 1.5);
+            let (sampling, scale) = (Sampling { temperature, top_k, top_p }, 10f64.powf(log_scale));
+            let (mut left, mut taken) = (all_texts(sampling, scale), Taken::default());
+            while !left.is_empty() {
+                prop_assert!(!taken.is_exhausted());
+                let text = next(&mut taken, sampling, scale, 1000 * seed + left.len() as u64);
+                let log_mass = left.remove(&text);
+                prop_assert!(log_mass.is_some(), "{text:?} came before or cannot be");
+                if sampling.is_greedy() {
+                    // The one that loses least comes first.
+                    let best = left.values().fold(f64::NEG_INFINITY, |a, &b| a.max(b));
+                    prop_assert!(log_mass.expect("found") >= best - 1e-9 * scale, "{log_mass:?} {best}");
+                }
+            }
+            prop_assert!(taken.is_exhausted());
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Searches that expert and learner share.
+
+use std::fmt;
+
+use sr_engine::random::{Key, Purpose};
+use sr_engine::{Brood, Expert, Origin, Policy, State};
+
+use crate::{Error, Learner};
+
+/// Which children of a search are the learner's; the others are the expert's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Share {
+    /// Each with this probability, in [0, 1].
+    Children(f64),
+    /// Those of whole generations, each generation with this probability.
+    Generations(f64),
+    /// Those of whole searches, each search with this probability: what a rollout in DAgger does with 1 − β (Ross, Gordon
+    /// & Bagnell, 2011).
+    Searches(f64),
+    /// Those of every k-th generation, the k-th being the first: k ≥ 1.
+    EveryKth(u32),
+}
+
+impl Share {
+    /// What `--neural-prob` and `--neural-every` say; `None` if neither is given.
+    ///
+    /// # Errors
+    /// If the probability is none, or the period 0.
+    pub fn of_flags(probability: Option<f64>, every: Option<u32>) -> Result<Option<Self>, Error> {
+        match (probability, every) {
+            (Some(p), _) if !(0.0..=1.0).contains(&p) => Err(Error::Share { what: format!("probability {p}") }),
+            (_, Some(0)) => Err(Error::Share { what: "every generation 0".into() }),
+            (Some(p), _) => Ok(Some(Share::Children(p))),
+            (None, every) => Ok(every.map(Share::EveryKth)),
+        }
+    }
+
+    /// Whether the learner makes the child of a slot. What it depends on is keyed by problem, seed and what is shared out,
+    /// so that batches, threads and shards change nothing.
+    pub fn is_learners(self, state: &State<'_>, slot: usize) -> bool {
+        let coin = |key: Key, probability| Key { purpose: Purpose::Mixture, ..key }.rng().chance(probability);
+        match self {
+            Share::Children(probability) => coin(state.key.slot(slot as u32), probability),
+            Share::Generations(probability) => coin(state.key, probability),
+            Share::Searches(probability) => coin(state.key.generation(0), probability),
+            Share::EveryKth(k) => (state.generation + 1).is_multiple_of(k),
+        }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Share::Children(p) => write!(f, "children {p}"),
+            Share::Generations(p) => write!(f, "generations {p}"),
+            Share::Searches(p) => write!(f, "searches {p}"),
+            Share::EveryKth(k) => write!(f, "every {k}"),
+        }
+    }
+}
+
+/// Expert and learner in one search. Who made a child is its [`Origin`].
+#[derive(Debug, Clone)]
+pub struct Hybrid {
+    learner: Learner,
+    share: Share,
+}
+
+impl Hybrid {
+    /// A learner that makes its share of the children.
+    pub fn new(learner: Learner, share: Share) -> Self {
+        Hybrid { learner, share }
+    }
+
+    /// The learner.
+    pub fn learner(&self) -> &Learner {
+        &self.learner
+    }
+}
+
+impl Policy for Hybrid {
+    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
+        let slots = |(state, &wanted): (&State<'_>, &usize)| -> Vec<bool> {
+            (0..wanted).map(|slot| self.share.is_learners(state, slot)).collect()
+        };
+        let slots: Vec<Vec<bool>> = states.iter().zip(wanted).map(slots).collect();
+        let counts = slots.iter().map(|slots| slots.iter().filter(|&&is_learners| is_learners).count());
+        let asked: Vec<(usize, usize)> = counts.enumerate().filter(|&(_, count)| count > 0).collect();
+        let (of_states, counts): (Vec<State<'_>>, Vec<usize>) =
+            asked.iter().map(|&(state, count)| (states[state], count)).unzip();
+        let mut written = vec![Brood::default(); asked.len()];
+        if !asked.is_empty() {
+            self.learner.propose(&of_states, &counts, &mut written);
+        }
+        let mut written = asked.iter().map(|&(state, _)| state).zip(&written).peekable();
+        for (index, (state, brood)) in states.iter().zip(broods).enumerate() {
+            let of_state = written.next_if(|(state, _)| *state == index);
+            let mut texts = of_state.into_iter().flat_map(|(_, brood)| brood.iter());
+            for (slot, &is_learners) in slots[index].iter().enumerate() {
+                match is_learners.then(|| texts.next().expect("a child for each slot")) {
+                    Some(child) if child.origin == Origin::Learner => brood.push(&child),
+                    // What was no child falls back to the expert's of this slot, not of the learner's.
+                    Some(_) => {
+                        Expert::child(state, slot, brood);
+                        brood.set_last_origin(Origin::Fallback);
+                    }
+                    None => Expert::child(state, slot, brood),
+                }
+            }
+        }
+    }
+}
