@@ -10,7 +10,10 @@ use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 use sr_cli::{Common, Exit, Shard};
-use sr_dagger::{Draws, ExpertConfig, ExpertLabeller, FileOptions, Mode, Weights, relabel_file};
+use sr_dagger::{
+    Draws, ExpertConfig, ExpertLabeller, FileOptions, FormulaLabeller, Mode, Telling, Weights, relabel_file,
+};
+use sr_expr::Expr;
 use sr_problems::ProblemSet;
 use sr_trace::TraceReader;
 
@@ -74,18 +77,18 @@ enum Labels {
     Lineage,
     /// The best new forms of many children and of those that the search made of the state itself
     Pooled,
+    /// A step towards the problem's formula, which has to be known
+    Path,
+    /// The problem's formula, which has to be known
+    Target,
 }
 
-impl Labels {
-    fn mode(self) -> Mode {
-        match self {
-            Labels::All => Mode::All,
-            Labels::TopK => Mode::TopK,
-            Labels::BestOfK => Mode::BestOfK,
-            Labels::Lineage => Mode::Lineage,
-            Labels::Pooled => Mode::Pooled,
-        }
-    }
+/// Who labels.
+enum Labelling {
+    /// The expert.
+    Expert(ExpertConfig),
+    /// Somebody who knows the formula.
+    Formula(Telling),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -109,25 +112,38 @@ fn samples(text: &str) -> Result<Draws, String> {
 
 impl Args {
     /// What is to be done, or the flag that does not go with --labels.
-    fn labels(&self) -> anyhow::Result<ExpertConfig> {
-        let mode = self.labels.mode();
+    fn labels(&self) -> anyhow::Result<Labelling> {
+        let (mode, telling) = match self.labels {
+            Labels::All => (Mode::All, None),
+            Labels::TopK => (Mode::TopK, None),
+            Labels::BestOfK => (Mode::BestOfK, None),
+            Labels::Lineage => (Mode::Lineage, None),
+            Labels::Pooled => (Mode::Pooled, None),
+            Labels::Path => (Mode::All, Some(Telling::Path)),
+            Labels::Target => (Mode::All, Some(Telling::Target)),
+        };
+        let name = telling.map_or(mode.name(), Telling::name);
         let draws = matches!(mode, Mode::TopK | Mode::BestOfK | Mode::Pooled);
         let fits = [
             ("--samples", self.samples.is_some(), draws),
             ("--keep", self.keep.is_some(), draws && mode != Mode::BestOfK),
             ("--horizon", self.horizon.is_some(), mode == Mode::Lineage),
+            ("--weights", self.weights != WeightsArg::Equal, telling.is_none()),
         ];
         if let Some((flag, ..)) = fits.into_iter().find(|&(_, given, fits)| given && !fits) {
-            bail!("{flag} says nothing with --labels {}", mode.name());
+            bail!("{flag} says nothing with --labels {name}");
+        }
+        if let Some(telling) = telling {
+            return Ok(Labelling::Formula(telling));
         }
         let default = ExpertConfig::default();
-        Ok(ExpertConfig {
+        Ok(Labelling::Expert(ExpertConfig {
             mode,
             draws: self.samples.unwrap_or(default.draws),
             keep: self.keep.unwrap_or(default.keep),
             horizon: self.horizon.unwrap_or(default.horizon),
             weights: if self.weights == WeightsArg::Gain { Weights::Gain } else { Weights::Equal },
-        })
+        }))
     }
 }
 
@@ -161,8 +177,21 @@ fn main() -> ExitCode {
             stop: Some(sr_cli::on_interrupt("the current trajectories")?),
         };
         let labelling = Instant::now();
-        let labeller = || ExpertLabeller::new(labels);
-        let counts = relabel_file(&args.traces, &options, instance, labeller, |done| bar.inc(done))?;
+        let progress = |done| bar.inc(done);
+        let counts = match labels {
+            Labelling::Expert(config) => {
+                relabel_file(&args.traces, &options, instance, |_| Ok(ExpertLabeller::new(config)), progress)?
+            }
+            Labelling::Formula(telling) => {
+                let sources = set.problems.iter().filter_map(|problem| Some((&*problem.id, problem.source.as_ref()?)));
+                let sources: HashMap<&str, &Expr> = sources.collect();
+                let labeller = |id: &str| match sources.get(id) {
+                    Some(&formula) => Ok(FormulaLabeller::new(telling, formula.clone())),
+                    None => Err(sr_dagger::Error::NoFormula { problem: id.to_owned() }),
+                };
+                relabel_file(&args.traces, &options, instance, labeller, progress)?
+            }
+        };
         bar.finish_and_clear();
         if counts.stopped {
             return Ok(sr_cli::stopped(&format!(

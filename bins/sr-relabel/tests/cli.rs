@@ -119,9 +119,13 @@ fn modes_choose_other_children_and_refuse_each_others_flags() {
     assert!(count <= 60 && params.keep == Some(2) && params.until == Some(4) && params.weighted);
     assert_eq!(labels(&["--labels", "lineage", "--horizon", "3"]).2.horizon, Some(3));
     assert_eq!(labels(&["--labels", "pooled"]).1, "pooled");
+    let (count, mode, _) = labels(&["--labels", "path"]);
+    assert!(mode == "path" && (10..=30).contains(&count), "one for each state that is not solved: {count}");
+    assert_eq!(labels(&["--labels", "target"]).0, count);
     for (flags, message) in [
         (&["--samples", "5"][..], "--samples says nothing with --labels all"),
         (&["--labels", "best-of-k", "--keep", "5"], "--keep says nothing with --labels best-of-k"),
+        (&["--labels", "path", "--weights", "gain"], "--weights says nothing with --labels path"),
         (&["--labels", "top-k", "--horizon", "5"], "--horizon says nothing with --labels top-k"),
         (&["--labels", "top-k", "--samples", "0"], "expected auto, or a number from 1 to 1000000"),
     ] {
@@ -138,7 +142,7 @@ fn missing_cut_and_foreign_files_are_errors() {
     fails(&sr_relabel(&[], &[("--traces", &problems)]), "expected a file of kind trace, found problems");
     fails(
         &sr_relabel(&["--labels", "best"], &[("--traces", &path)]),
-        "possible values: all, top-k, best-of-k, lineage, pooled",
+        "possible values: all, top-k, best-of-k, lineage, pooled, path, target",
     );
     let bytes = std::fs::read(&path).expect("read");
     std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("written");

@@ -397,6 +397,8 @@ fn labels(trajectory: &Trajectory) -> Result<Vec<Candidate<'_>>> {
             let Label { child, weight, .. } = label;
             let condition = match set.mode.as_str() {
                 ALL => Condition::All,
+                "path" => Condition::Path,
+                "target" => Condition::Target,
                 _ => Condition::Gain(Gain::of((child.mse, child.expr.size()), (best.mse, best.expr.size())).class()),
             };
             let candidate = Candidate { record, condition, targets: Vec::new() };

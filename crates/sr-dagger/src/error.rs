@@ -34,6 +34,12 @@ pub enum Error {
         /// Its id.
         problem: String,
     },
+    /// The formula is to be told, and nobody knows it.
+    #[error("problem {problem:?} has no formula, which labels of this mode take")]
+    NoFormula {
+        /// The problem's id.
+        problem: String,
+    },
     /// An expression of the trajectory uses a variable that the problem does not have.
     #[error("problem {problem:?} has {found} variables, the trace uses {expected}: this is another problem set")]
     Variables {

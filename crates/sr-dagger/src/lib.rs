@@ -8,11 +8,13 @@
 //! This crate names no tensors and no problem files: instances come from the caller.
 
 mod error;
+mod formula;
 mod labeller;
 mod relabel;
 mod visit;
 
 pub use error::{Error, Result};
+pub use formula::{FormulaLabeller, Telling};
 pub use labeller::{Draws, ENOUGH, ExpertConfig, ExpertLabeller, Labeller, MOST_DRAWS, Mode, Weights};
 pub use relabel::{Counts, FileOptions, label, relabel_file};
 pub use visit::visit;

@@ -84,7 +84,7 @@ pub struct Counts {
 /// trajectories are done.
 ///
 /// - instances: the problem with an id; it is asked from several threads
-/// - labeller: makes one for each trajectory
+/// - labeller: makes one for a trajectory of the problem with an id
 ///
 /// # Errors
 /// If the trace cannot be read to its end or the result not written; if a problem is missing or not the one that was
@@ -93,7 +93,7 @@ pub fn relabel_file<L: Labeller>(
     traces: &Path,
     options: &FileOptions<'_>,
     instances: impl Fn(&str) -> Option<Arc<Instance>> + Sync,
-    labeller: impl Fn() -> L + Sync,
+    labeller: impl Fn(&str) -> Result<L> + Sync,
     mut progress: impl FnMut(u64),
 ) -> Result<Counts> {
     let mut reader = TraceReader::open(traces)?;
@@ -103,7 +103,7 @@ pub fn relabel_file<L: Labeller>(
     let relabel = |mut trajectory: Trajectory| {
         let id = &trajectory.problem_id;
         let instance = instances(id).ok_or_else(|| Error::UnknownProblem { problem: id.clone() })?;
-        let labels = label(&trajectory, &instance, &header.engine, options.seed, &mut labeller())?;
+        let labels = label(&trajectory, &instance, &header.engine, options.seed, &mut labeller(id)?)?;
         let counts = Counts::of(&labels);
         trajectory.add_labels(labels);
         Ok((trajectory, counts))
@@ -115,8 +115,10 @@ pub fn relabel_file<L: Labeller>(
     };
     let mut input = Share { reader: &mut reader, shard: options.shard, problem: 0, last: None };
     let mut copy = || -> Result<Counts> {
-        let params = labeller().params(options.seed, wanted(&header.engine));
-        let mut total = check(&mut input, out, done, params, &labeller())?;
+        let mut total = check(&mut input, out, done, |id| {
+            let labeller = labeller(id)?;
+            Ok((labeller.mode(), labeller.params(options.seed, wanted(&header.engine)), labeller.source()))
+        })?;
         progress(done);
         let mut flushed = Instant::now();
         loop {
@@ -192,13 +194,12 @@ impl Iterator for Share<'_> {
 }
 
 /// Passes over the trajectories that an interrupted run has labelled, whose counts it gives, and makes sure that they are
-/// those of `input` with the labels that this run would give them; of the labels it looks at how they were made.
+/// those of `input` with the labels that this run would give them; of the labels it looks at how they were `made`.
 fn check(
     input: &mut Share<'_>,
     out: &Path,
     done: u64,
-    params: LabelParams,
-    labeller: &impl Labeller,
+    made: impl Fn(&str) -> Result<(&'static str, LabelParams, &'static str)>,
 ) -> Result<Counts> {
     let mut total = Counts::default();
     if done == 0 {
@@ -210,8 +211,7 @@ fn check(
         let mut expected = input.next().transpose()?.ok_or_else(differs)?;
         let mut found = written.next_trajectory()?.ok_or_else(differs)?;
         let labels = found.labels.pop().ok_or_else(differs)?;
-        let made = (labels.mode.as_str(), labels.params, labels.source.as_str());
-        let made_alike = made == (labeller.mode(), params, labeller.source());
+        let made_alike = (labels.mode.as_str(), labels.params, labels.source.as_str()) == made(&expected.problem_id)?;
         total.add(Counts::of(&labels));
         expected.add_labels(labels);
         expected.labels.pop();

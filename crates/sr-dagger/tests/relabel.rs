@@ -7,18 +7,18 @@ use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
 use sr_dagger::{
-    Counts, Draws, ENOUGH, Error, ExpertConfig, ExpertLabeller, FileOptions, Labeller, MOST_DRAWS, Mode, Weights,
-    label, relabel_file, visit,
+    Counts, Draws, ENOUGH, Error, ExpertConfig, ExpertLabeller, FileOptions, FormulaLabeller, Labeller, MOST_DRAWS,
+    Mode, Telling, Weights, label, relabel_file, visit,
 };
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{
     Brood, Deadline, Evaluator, Expert, Instance, Origin, Parents, Policy, Population, PrimitiveSet, Recorded, Score,
     Search, SearchConfig, State, Survival, run,
 };
-use sr_expr::{Columns, Expr, Op};
+use sr_expr::{Columns, Expr, Node, Op};
 use sr_trace::{
-    Gain, GenerationRecord, GenerationsBuilder, IndividualRecord, LabelParams, LabelSet, Labels, Recorder, TraceHeader,
-    TraceReader, TraceWriter, Trajectory,
+    Gain, GenerationRecord, GenerationsBuilder, IndividualRecord, Label, LabelParams, LabelSet, Labels, Recorder,
+    TraceHeader, TraceReader, TraceWriter, Trajectory,
 };
 
 fn instance_of(id: &str, formula: &str) -> Arc<Instance> {
@@ -267,6 +267,72 @@ fn pooled_labels_may_be_the_searchs_own_children() {
     assert_ne!(labels_of(&trajectory, &config, none).states, set.states);
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(30))]
+
+    #[test]
+    fn the_path_leads_to_the_formula_from_every_unsolved_state(
+        formula in sr_expr::testing::expr(2, 9),
+        seed in any::<u64>(),
+    ) {
+        let allowed = [Op::Add, Op::Mul, Op::Sin];
+        let fits = formula.nodes().iter().all(|node| match node {
+            Node::Op(op) => allowed.contains(op),
+            Node::Var(_) => true,
+            Node::Const(value) => [1.0, 2.5].contains(value),
+        });
+        let formula = if fits { formula } else { "sin(x0 * x0) + x1 * 2.5".parse().expect("a formula") };
+        let instance = instance_of("p", &formula.to_string());
+        let config = config(5);
+        let mut searches = [Search::new(instance.clone(), config.clone(), seed).expect("config")];
+        let mut recorders = [Recorder::new(seed)];
+        let outcome = run(&mut searches, &mut Expert, &mut recorders).remove(0);
+        let [recorder] = recorders;
+        let trajectory = recorder.finish(&outcome);
+        let labelled = |telling| {
+            let mut labeller = FormulaLabeller::new(telling, formula.clone());
+            label(&trajectory, &instance, &config, 1, &mut labeller).expect("labels")
+        };
+        let (path, target) = (labelled(Telling::Path), labelled(Telling::Target));
+        prop_assert_eq!((&*path.mode, &*path.source, &*target.mode), ("path", "formula", "target"));
+        for (steps, whole) in path.states.iter().zip(&target.states) {
+            let record = trajectory.generation(steps.generation).expect("a generation");
+            let mut best = (f32::INFINITY, f32::MIN, 0);
+            for earlier in trajectory.generations.iter().take(steps.generation as usize + 1) {
+                let i = earlier.best(); // decided in f64
+                if i.fitness > best.1 {
+                    best = (i.mse, i.fitness, i.expr.size());
+                }
+            }
+            let is_solved = best.0 <= 3e-16;
+            prop_assert_eq!((steps.children.len(), whole.children.len()), (usize::from(!is_solved), usize::from(!is_solved)));
+            for (step, whole) in steps.children.iter().zip(whole.children.iter()) {
+                prop_assert_eq!(whole.child.expr, &*formula);
+                prop_assert!(Gain::of((step.child.mse, step.child.expr.size()), (best.0, best.2)).is_improvement());
+                prop_assert!(record.individuals().all(|i| i.expr != step.child.expr));
+                prop_assert!(step.child.expr.size() <= config.limits.max_size);
+                // What it writes is no more than what the formula takes.
+                let written = |label: &Label<'_>| match &label.child.edit.as_ref().expect("an edit").replacement {
+                    sr_engine::Replacement::Written(tree) => tree.size(),
+                    sr_engine::Replacement::Donor { .. } => 0,
+                };
+                prop_assert!(written(&step) <= config.limits.max_size);
+            }
+        }
+    }
+}
+
+#[test]
+fn formulas_that_a_search_could_not_make_are_not_told() {
+    let (config, trajectory) = (config(3), search("p", &config(3), 1, &mut Expert));
+    let large = std::iter::repeat_n("x0", 20).collect::<Vec<_>>().join(" + ");
+    for formula in ["exp(x0)", "x0 + 3.0", "x2", &large] {
+        let mut labeller = FormulaLabeller::new(Telling::Target, formula.parse().expect(formula));
+        let set = label(&trajectory, &instance("p"), &config, 1, &mut labeller).expect("labels");
+        assert!(set.states.iter().all(|state| state.children.is_empty()), "{formula}");
+    }
+}
+
 #[test]
 fn labels_use_the_primitives_of_the_search() {
     let trajectory = search("p", &config(5), 1, &mut Expert);
@@ -326,7 +392,7 @@ fn relabel(path: &Path, out: Option<&Path>, seed: u64) -> Result<Counts, Error> 
 }
 
 fn relabel_with(path: &Path, options: &FileOptions<'_>) -> Result<Counts, Error> {
-    relabel_file(path, options, |id| Some(instance(id)), ExpertLabeller::default, |_| ())
+    relabel_file(path, options, |id| Some(instance(id)), |_| Ok(ExpertLabeller::default()), |_| ())
 }
 
 #[test]
@@ -391,7 +457,7 @@ fn other_problems_are_refused_and_the_file_is_left_alone() {
     let before = std::fs::read(&path).expect("the file");
     let relabel_with = |instances: fn(&str) -> Option<Arc<Instance>>| {
         let options = FileOptions { seed: 1, ..FileOptions::default() };
-        relabel_file(&path, &options, instances, ExpertLabeller::default, |_| ()).expect_err("other problems")
+        relabel_file(&path, &options, instances, |_| Ok(ExpertLabeller::default()), |_| ()).expect_err("other problems")
     };
     let error = relabel_with(|id| (id != "p1").then(|| instance(id)));
     assert!(matches!(error, Error::UnknownProblem { problem } if problem == "p1"));

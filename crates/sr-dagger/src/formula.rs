@@ -1,0 +1,180 @@
+//! Labels of those who know the formula. Nothing else in the system does: a state that a policy sees leads to no formula.
+
+use std::collections::HashSet;
+
+use sr_engine::{Brood, Edit, Member, Offspring, Origin, Parents, Replacement, Score, Scorer, State};
+use sr_expr::{Expr, Node, Tree};
+use sr_trace::{Gain, GenerationRecord, Label, LabelParams, Labels};
+
+use crate::Labeller;
+
+/// What is said of the formula.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    /// The next step: of the children that lie between an individual and the formula the one that takes the least to write
+    /// among those that improve on the best individual.
+    Path,
+    /// The formula itself.
+    Target,
+}
+
+impl Telling {
+    /// The mode of its label sets.
+    pub fn name(self) -> &'static str {
+        match self {
+            Telling::Path => "path",
+            Telling::Target => "target",
+        }
+    }
+}
+
+/// Labels the states of a problem whose formula is known, one label each. A state that is solved, and one whose limits or
+/// primitives the formula does not keep to, gets none.
+#[derive(Debug, Clone)]
+pub struct FormulaLabeller {
+    telling: Telling,
+    formula: Expr,
+    solved: f64,
+    scorer: Scorer,
+}
+
+/// Error up to which a state counts as solved where its search has no such bound.
+const SOLVED: f64 = 3e-16;
+
+impl FormulaLabeller {
+    /// One that knows this formula.
+    pub fn new(telling: Telling, formula: Expr) -> Self {
+        FormulaLabeller { telling, formula, solved: SOLVED, scorer: Scorer::default() }
+    }
+
+    /// Whether a search with these limits and primitives could make the formula.
+    fn is_allowed(&self, state: &State<'_>) -> bool {
+        let primitives = state.instance.primitives();
+        let is_listed =
+            |value: f64| primitives.constants().iter().any(|constant| constant.to_bits() == value.to_bits());
+        let is_allowed = |node: &Node| match *node {
+            Node::Op(op) => primitives.ops().contains(&op),
+            Node::Var(index) => index < primitives.n_variables(),
+            Node::Const(value) => is_listed(value),
+        };
+        self.formula.size() <= state.limits().max_size && self.formula.nodes().iter().all(is_allowed)
+    }
+}
+
+impl Labeller for FormulaLabeller {
+    fn mode(&self) -> &'static str {
+        self.telling.name()
+    }
+
+    fn source(&self) -> &'static str {
+        "formula"
+    }
+
+    fn params(&self, seed: u64, _: usize) -> LabelParams {
+        LabelParams { seed, samples: 1, ..LabelParams::default() }
+    }
+
+    fn label(&mut self, state: &State<'_>, _: GenerationRecord<'_>, _: usize) -> Labels {
+        if state.best.score.mse <= self.solved || !self.is_allowed(state) {
+            return Labels::default();
+        }
+        let population: Vec<&Tree> = state.population.iter().map(|individual| individual.tree).collect();
+        let steps = match self.telling {
+            Telling::Target => vec![self.formula.clone()],
+            Telling::Path => steps(&self.formula, &population, state.limits().max_size),
+        };
+        let subtrees = population.iter().flat_map(|tree| (0..tree.size()).map(|root| tree.subtree(root)));
+        let known: HashSet<&Tree> = subtrees.collect();
+        let edits: Vec<(usize, Edit<'_>)> = steps.iter().map(|child| shortest(child, &population, &known)).collect();
+        let mut brood = Brood::default();
+        for (child, (_, edit)) in steps.iter().zip(&edits) {
+            let (parents, edit) = (Parents::One(edit.parent), Some(edit.clone()));
+            brood.push(&Offspring { tree: child, origin: Origin::Injected, parents, edit, log_prob: None });
+        }
+        let scored = self.scorer.score(state, &brood);
+        let best = (state.best.score.mse as f32, state.best.expr.size());
+        let improves = |&index: &usize| {
+            let gain = Gain::of((scored[index].score.mse as f32, steps[index].size()), best);
+            scored[index].is_new && gain.is_improvement()
+        };
+        // The formula comes last, so that of equally short steps one that leaves more to do comes first.
+        let cost = |&index: &usize| edits[index].0;
+        let Some(step) = (0..steps.len()).filter(improves).min_by_key(cost) else { return Labels::default() };
+        let (child, score) = (brood.get(step).expect("a step"), scored[step].score);
+        [label(state, child, score)].into_iter().collect()
+    }
+}
+
+fn label<'a>(state: &State<'_>, child: Offspring<'a>, score: Score) -> Label<'a> {
+    let gain = |over: Score| (score.fitness - over.fitness) as f32;
+    let parent = child.parents.iter().next().map(|index| state.population.score(index as usize));
+    Label {
+        gain_parent: parent.map_or(0.0, gain),
+        gain_best: gain(state.best.score),
+        weight: 1.0,
+        child: Member::new(child, score).into(),
+    }
+}
+
+/// Children between the population and the formula, the formula last: parts of it by themselves, and individuals in which
+/// a part that is not as in the formula is put right.
+fn steps(formula: &Expr, population: &[&Tree], max_size: usize) -> Vec<Expr> {
+    let mut seen: HashSet<Expr> = population.iter().map(|tree| (*tree).to_owned()).collect();
+    let mut steps = Vec::new();
+    let mut add = |child: Expr| {
+        if child.size() <= max_size && child != *formula && seen.insert(child.clone()) {
+            steps.push(child);
+        }
+    };
+    for root in 0..formula.size() {
+        add(formula.subtree(root).to_owned());
+    }
+    for individual in population {
+        for (from, to) in wrong(individual, formula) {
+            add(individual.replaced(from, formula.subtree(to)));
+        }
+    }
+    steps.push(formula.clone());
+    steps
+}
+
+/// Where an individual, from the root down, is not as the formula, and what stands there in the formula.
+fn wrong(individual: &Tree, formula: &Tree) -> Vec<(usize, usize)> {
+    let mut open = vec![(individual.size() - 1, formula.size() - 1)];
+    let mut wrong = Vec::new();
+    while let Some((from, to)) = open.pop() {
+        let (a, b) = (individual.nodes()[from], formula.nodes()[to]);
+        if a != b {
+            wrong.push((from, to));
+        } else if a.arity() > 0 {
+            open.push((from - 1, to - 1));
+            if a.arity() == 2 {
+                open.push((individual.subtree_start(from - 1) - 1, formula.subtree_start(to - 1) - 1));
+            }
+        }
+    }
+    wrong
+}
+
+/// The edit of an individual that makes the child and writes the fewest nodes, and how many: a subtree that stands in the
+/// population counts as one, for it can be copied.
+fn shortest<'c>(child: &'c Tree, population: &[&Tree], known: &HashSet<&Tree>) -> (usize, Edit<'c>) {
+    let edits = (0..).zip(population).map(|(index, parent)| Edit::between(index, parent, child));
+    let costed = edits.map(|edit| match &edit.replacement {
+        Replacement::Written(tree) => (written(tree, known), edit),
+        Replacement::Donor { .. } => (1, edit),
+    });
+    costed.min_by_key(|(cost, edit)| (*cost, edit.parent)).expect("a population has individuals")
+}
+
+/// Nodes to write, a known subtree counting as one.
+fn written(tree: &Tree, known: &HashSet<&Tree>) -> usize {
+    let (mut nodes, mut root) = (0, tree.size());
+    while root > 0 {
+        nodes += 1;
+        let subtree = tree.subtree(root - 1);
+        // Over the operands of what has to be written, and past what is copied.
+        root -= if known.contains(subtree) { subtree.size() } else { 1 };
+    }
+    nodes
+}
