@@ -9,6 +9,9 @@ use crate::{Slots, Token, individuals};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mark {
+    /// Bucket of the individual's error, as its own token has it: 1 to 64 from the least to the greatest, 65 for none at all,
+    /// 66 for no valid error.
+    Error,
     /// 1 for the individual with the least error (then the smallest), 2 for the next, at most 32. Errors are compared as
     /// they are, not by their bucket.
     Rank,
@@ -28,12 +31,13 @@ const CORRELATIONS: [f64; 7] = [0.25, 0.5, 0.75, 0.9, 0.97, 0.99, 0.999];
 
 impl Mark {
     /// All of them.
-    pub const ALL: [Mark; 5] =
-        [Mark::Rank, Mark::Size, Mark::Multiplicity, Mark::CorrelationY, Mark::CorrelationResidual];
+    pub const ALL: [Mark; 6] =
+        [Mark::Error, Mark::Rank, Mark::Size, Mark::Multiplicity, Mark::CorrelationY, Mark::CorrelationResidual];
 
     /// Its values are 1 to this, and 0 where it does not apply.
     pub fn values(self) -> usize {
         match self {
+            Mark::Error => 66,
             Mark::Rank => 32,
             Mark::Size => 15,
             Mark::Multiplicity => 20,
@@ -75,14 +79,22 @@ pub fn marks<'a>(
     let mut all = vec![0; prompt.len() * marks.len()];
     for (index, range) in individuals(prompt).enumerate() {
         let (tree, order) = slots.shown(index);
-        let multiplicity = prompt[range.clone()].iter().find_map(|&id| match Token::from_id(id) {
-            Some(Token::Count(count)) => Some(count),
+        let mut tokens = prompt[range.clone()].iter().filter_map(|&id| Token::from_id(id));
+        let error = tokens.find_map(|token| match token {
+            Token::Fitness(bucket) => Some(1 + bucket),
+            Token::FitnessZero => Some(65),
+            Token::FitnessInvalid => Some(66),
+            _ => None,
+        });
+        let multiplicity = tokens.find_map(|token| match token {
+            Token::Count(count) => Some(count),
             _ => None,
         });
         let mut before = 0;
         for (place, &mark) in marks.iter().enumerate() {
             // By node in prefix order, or one for all.
             let values: Vec<u8> = match mark {
+                Mark::Error => vec![error.expect("an individual has an error token")],
                 Mark::Rank => vec![(slots.ranks()[index] + 1).min(mark.values()) as u8],
                 Mark::Size => vec![Token::half_octave(tree.size() as u32)],
                 Mark::Multiplicity => vec![multiplicity.unwrap_or(1)],
@@ -143,6 +155,10 @@ mod tests {
         expected.extend([34, 34, 34, 33].map(|node| [1, node, 50]));
         expected.push([0; 3]);
         assert_eq!(found, expected.concat());
+        let errors = marks(&ids, &slots, &[Mark::Error], |_, _| vec![]);
+        let (before, of_individuals) = errors.split_at(ids.len() - 18);
+        assert!(before.iter().all(|&error| error == 0));
+        assert!(of_individuals[..17].iter().all(|&error| error == 33) && of_individuals[17] == 0);
         assert!(marks(&ids, &slots, &[], |_, _| vec![]).is_empty());
     }
 
