@@ -2,8 +2,8 @@
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
-# just profile=dev RECIPE takes the binaries that the tests have built
-profile := "release"
+# SR_PROFILE=dev takes the binaries that the tests have built
+profile := env("SR_PROFILE", "release")
 bin := env("CARGO_TARGET_DIR", "target") / if profile == "dev" { "debug" } else { profile }
 
 # List the recipes
@@ -190,7 +190,7 @@ slurm-test: build
 # All that CI runs, the quickest first; dependencies are optimised in the tests' profile too, so one is enough
 [group('check')]
 ci: fmt lint docs deny interop-python test backends
-    just profile=dev bench-test demo-smoke slurm-test
+    SR_PROFILE=dev just bench-test demo-smoke slurm-test
 
 # All benches
 [group('bench')]
