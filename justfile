@@ -49,7 +49,7 @@ _loop dir count generations config train_flags learner_problems learner_generati
     {{bin}}/sr-evaluate --suite harder --methods expert,cloned=neural:{{dir}}/model-bc/best,dagger=neural:{{dir}}/model-dagger/best --generations {{eval_generations}} --extra-generations 0 --max-child-size 31 --seeds {{seeds}} --seed 1 --out {{dir}}/evaluation.json
     @echo "files: {{dir}}  (sr-inspect opens each of them: just inspect FILE)"
 
-# Every mode with every point embedder, a minute of training each on what `just demo` made, and searches with those that search
+# Every mode with every point embedder, one-step with both languages of actions: a minute of training each on what `just demo` made, and searches
 [group('loop')]
 demo-modes: build
     [ -f runs/demo/expert.sr ] || just demo
