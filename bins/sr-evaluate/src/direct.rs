@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use serde_json::json;
 use sr_cli::{Common, Exit, SamplingArgs};
 use sr_engine::{Brood, Origin, Policy, Search, SearchConfig};
-use sr_eval::{DirectRow, FRESH_POINTS, direct_tables, judge, summarise_direct};
+use sr_eval::{DirectRow, FRESH_POINTS, direct_tables, judge, r_squared, summarise_direct};
 use sr_expr::{Expr, Semantics};
 use sr_neural::{Learner, Mode};
 use sr_problems::Problem;
@@ -133,12 +133,16 @@ fn row(pick: &str, problem: &Problem, brood: &Brood) -> DirectRow {
     let fresh = problem.fresh_points(FRESH_POINTS, 0);
     let fresh = fresh.as_ref().map(|(x, y)| (x, &y[..]));
     let verdict = best.as_ref().map(|(mse, formula)| judge(formula, SEMANTICS, *mse, fresh));
+    let r2_test = match verdict {
+        Some(verdict) => verdict.r2,
+        None => fresh.and_then(|(_, y)| r_squared(&vec![f64::NAN; y.len()], y)),
+    };
     DirectRow {
         problem: problem.id.clone(),
         pick: pick.into(),
         exact: problem.source.as_ref().map(|source| best.as_ref().is_some_and(|(_, formula)| formula == source)),
         solved: verdict.is_some_and(|verdict| verdict.solved),
-        r2_test: verdict.and_then(|verdict| verdict.r2).filter(|r2| r2.is_finite()),
+        r2_test,
         mse_train: best.as_ref().map(|(mse, _)| *mse).filter(|mse| mse.is_finite()),
         size: best.as_ref().map_or(0, |(_, formula)| formula.size()),
         expression: best.as_ref().map_or(String::new(), |(_, formula)| formula.to_string()),

@@ -86,6 +86,13 @@ fn formulas_from_the_data_alone_are_judged() {
     let greedy = rows(&many).into_iter().filter(|row| row["pick"] == "greedy").collect::<Vec<_>>();
     assert_eq!(rows(&one), greedy, "what is sampled beside it changes nothing");
     assert_eq!(rows(&many), rows(&json(&["--samples", "200", "--batch-size", "1"])), "nor do batches");
+    // A constant target has no R², and so no say in the median of the others.
+    let r2_of = |row: &serde_json::Value| row["r2_test"].as_f64();
+    let r2: Vec<_> = greedy.iter().map(|row| (row["problem"] == "single_constant", r2_of(row).is_none())).collect();
+    assert!(r2.iter().all(|(is_constant, is_null)| is_constant == is_null), "{greedy:?}");
+    let mut r2: Vec<f64> = greedy.iter().filter_map(r2_of).collect();
+    r2.sort_by(f64::total_cmp);
+    assert_eq!(one["summary"][0]["median_r2"].as_f64(), Some((r2[1] + r2[2]) / 2.0));
     // Of 200 small formulas that an untrained model writes one is x0 itself.
     let x0 = rows(&many).into_iter().find(|row| row["problem"] == "single_variable" && row["pick"] == "best of 200");
     let x0 = x0.expect("a row");

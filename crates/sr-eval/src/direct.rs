@@ -16,7 +16,8 @@ pub struct DirectRow {
     pub exact: Option<bool>,
     /// Whether it solves the problem, see [`judge`](crate::judge).
     pub solved: bool,
-    /// R² on fresh points; `null` without fresh points, and for a constant target.
+    /// R² on fresh points, −∞ if a prediction is no number or there is no formula. `None` without fresh points, and for
+    /// a constant target. Both are `null` in JSON.
     pub r2_test: Option<f64>,
     /// Mean squared error on the training points; `null` if it is not finite or there is no formula.
     pub mse_train: Option<f64>,
@@ -47,7 +48,7 @@ pub struct DirectSummary {
     pub lo: f64,
     /// Upper end.
     pub hi: f64,
-    /// Median R² on fresh points, where there are some; what is no number counts as −∞, `null` if the median is that.
+    /// Median R² on fresh points over the problems that have one; `null` if there are none, or it is −∞.
     pub median_r2: Option<f64>,
     /// Share of the texts that are formulas.
     pub well_formed: f64,
@@ -71,9 +72,10 @@ fn summary(pick: &str, rows: &[DirectRow]) -> DirectSummary {
     let known: Vec<bool> = rows.iter().filter_map(|row| row.exact).collect();
     let exact = known.iter().filter(|&&exact| exact).count();
     let (lo, hi) = wilson(solved, n);
-    let mut r2: Vec<f64> = rows.iter().map(|row| row.r2_test.unwrap_or(f64::NEG_INFINITY)).collect();
+    // Not counted as failures: a constant target has no R², however good the formula is.
+    let mut r2: Vec<f64> = rows.iter().filter_map(|row| row.r2_test).collect();
     r2.sort_by(f64::total_cmp);
-    let median = (r2[(n - 1) / 2] + r2[n / 2]) / 2.0;
+    let median = (!r2.is_empty()).then(|| (r2[(r2.len() - 1) / 2] + r2[r2.len() / 2]) / 2.0);
     let total = |field: fn(&DirectRow) -> u64| rows.iter().map(|row| field(row)).sum::<u64>() as f64;
     DirectSummary {
         pick: pick.into(),
@@ -83,14 +85,18 @@ fn summary(pick: &str, rows: &[DirectRow]) -> DirectSummary {
         solved: solved as f64 / n as f64,
         lo,
         hi,
-        median_r2: median.is_finite().then_some(median),
+        median_r2: median.filter(|median| median.is_finite()),
         well_formed: total(|row| row.well_formed) / total(|row| row.samples).max(1.0),
     }
 }
 
 /// Rows and summaries as two aligned tables.
 pub fn direct_tables(rows: &[DirectRow], summaries: &[DirectSummary]) -> String {
-    let r2 = |r2: Option<f64>| r2.map_or("–".to_owned(), |r2| format!("{r2:.4}"));
+    let r2 = |r2: Option<f64>| match r2 {
+        None => "–".to_owned(),
+        Some(r2) if r2.is_finite() => format!("{r2:.4}"),
+        Some(_) => "−∞".to_owned(),
+    };
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let interval = |(lo, hi): (f64, f64)| format!("{:.1}–{:.1} %", 100.0 * lo, 100.0 * hi);
     let yes = |yes: bool| if yes { "yes" } else { "no" };
@@ -145,7 +151,7 @@ mod tests {
             row("greedy", Some(true), true, Some(1.0)),
             row("best of 4", None, true, None),
             row("greedy", Some(false), true, Some(0.5)),
-            row("greedy", None, false, None),
+            row("greedy", None, false, Some(f64::NEG_INFINITY)),
         ];
         let [greedy, best] = &summarise_direct(&rows)[..] else { panic!("two picks") };
         assert_eq!((greedy.n, greedy.exact, greedy.solved), (3, Some(0.5), 2.0 / 3.0));
@@ -154,5 +160,19 @@ mod tests {
         assert_eq!((best.exact, best.exact_interval, best.median_r2), (None, None, None));
         let tables = direct_tables(&rows, &summarise_direct(&rows));
         assert!(tables.contains("best of 4") && tables.contains("66.7 %") && tables.contains("(x0 + x1)"), "{tables}");
+        assert!(tables.contains("−∞"), "{tables}");
+    }
+
+    #[test]
+    fn the_median_is_over_the_problems_that_have_r2() {
+        let median = |values: &[Option<f64>]| {
+            let rows: Vec<DirectRow> = values.iter().map(|&r2| row("greedy", None, false, r2)).collect();
+            summarise_direct(&rows)[0].median_r2
+        };
+        let none = f64::NEG_INFINITY; // no number
+        assert_eq!(median(&[Some(0.25), None, Some(0.75)]), Some(0.5), "a constant target counts for nothing");
+        assert_eq!(median(&[Some(none), Some(0.75), Some(1.0), None]), Some(0.75));
+        assert_eq!(median(&[Some(none), Some(1.0)]), None);
+        assert_eq!(median(&[None]), None);
     }
 }

@@ -5,10 +5,14 @@ mod support;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
-use sr_model::{Checkpoint, DeviceKind, Points, Prompt, open};
+use sr_corpus::{Corpus, Example};
+use sr_engine::{Brood, Origin, Policy, Search, SearchConfig};
+use sr_model::{Channel, Checkpoint, DeviceKind, Points, Prompt, open};
+use sr_neural::{Learner, Sampling};
 use sr_prompt::{Actions, Condition, Context, Mark, PopulationOrder, Token};
 use sr_train::{
     Error, Examples, Language, LanguageSection, Limits, Mode, RunConfig, Split, Start, StopReason, Summary,
@@ -462,4 +466,42 @@ fn real_corpora_are_learned() {
     assert!(message(corpus("none.sr"), vec![]).contains("none.sr"));
     assert!(message(corpus("direct/train.sr"), corpus("other.sr")).contains("other.sr"));
     assert_eq!(message(vec![], vec![]), "the training corpus has no examples");
+}
+
+#[test]
+fn a_direct_model_is_asked_in_search_what_it_was_taught() {
+    let folder = tempfile::tempdir().expect("a folder");
+    support::corpora(folder.path(), 6, 2);
+    let mut config = config("direct", "steps = 600");
+    // The learner's channels: the residual, which is y itself here, has to come from the same code too.
+    let points = config.model.points.as_mut().expect("points");
+    points.channels = vec![Channel::X, Channel::Y, Channel::BestResidual];
+    let path = folder.path().join("direct/train.sr");
+    let (train, language) = load(std::slice::from_ref(&path), &[], &config, Split::Training).expect("examples");
+    let out = folder.path().join("run");
+    let mut trainer =
+        Trainer::start(&out, config, &language, &Start::Fresh, &train, &train, DeviceKind::Cpu).expect("a run");
+    let summary = trainer.fit(Limits::default(), &mut |_, _| {}).expect("a run");
+    assert_eq!(summary.scores.expect("scores").exact_match, 1.0, "it knows the formulas by heart");
+
+    let device = open(DeviceKind::Cpu).expect("the CPU");
+    // Without a grammar a child's probability is the one that the loss is made of.
+    let sampling = Sampling { temperature: 0.0, grammar: None, ..Sampling::default() };
+    let mut learner = Learner::load(&summary.last, &device, sampling).expect("a learner");
+    let corpus = Corpus::open(&path).expect("the corpus");
+    let set = corpus.problems(None).expect("the problems");
+    let mut log_prob = 0.0;
+    for example in corpus {
+        let Example::Direct(direct) = example.expect("an example") else { panic!("a direct example") };
+        let instance = set.get(&direct.problem).expect("its problem").instance().expect("an instance");
+        let search = Search::new(Arc::new(instance), SearchConfig::basic(), 3).expect("a search");
+        let mut broods = [Brood::default()];
+        learner.propose(&[search.state()], &[1], &mut broods);
+        let child = broods[0].iter().next().expect("a child");
+        assert_eq!((child.tree, child.origin), (&**direct.target, Origin::Learner));
+        log_prob += f64::from(child.log_prob.expect("a learner tells"));
+    }
+    // A start, a point or a feature that differed would show here before it changed a formula.
+    let loss = -log_prob / learner.written().tokens as f64;
+    assert!((loss / summary.val_loss - 1.0).abs() < 1e-2, "{loss} in search, {} in training", summary.val_loss);
 }
