@@ -23,12 +23,8 @@ pub(crate) struct DirectArgs {
     /// Checkpoint folder
     #[arg(long, value_name = "DIR")]
     checkpoint: PathBuf,
-    /// Problem set
-    #[arg(long, value_name = "FILE", required_unless_present = "suite", conflicts_with = "suite")]
-    problems: Option<PathBuf>,
-    /// Named suite instead of a problem set
-    #[arg(long, value_name = "NAME")]
-    suite: Option<String>,
+    #[command(flatten)]
+    problems: crate::ProblemArgs,
     /// Formulas to sample for each problem beside the greedy one
     #[arg(long, value_name = "N", default_value_t = 0)]
     samples: usize,
@@ -55,7 +51,7 @@ pub(crate) fn run(args: &DirectArgs) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
     ensure!(args.samples > 0 || !args.sampling.distinct, "--distinct says nothing without --samples");
-    let set = crate::problems(args.problems.as_deref(), args.suite.as_deref(), args.common.seed)?;
+    let set = args.problems.read(args.common.seed)?;
     let sampled = crate::load(&args.checkpoint, &args.device, &args.sampling)?;
     let found = sampled.mode().name();
     ensure!(

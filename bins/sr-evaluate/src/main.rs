@@ -14,7 +14,7 @@ use serde_json::json;
 use sr_cli::{Common, Exit, SamplingArgs, SearchArgs};
 use sr_engine::{Expert, Instance, Outcome, Search, SearchConfig, run, run_parallel};
 use sr_eval::{FRESH_POINTS, Row, Tally, judge, summarise, table};
-use sr_neural::{Hybrid, Learner, Mode, Sampling, Share};
+use sr_neural::{Hybrid, Learner, Mode, Per, Sampling, Share};
 use sr_problems::{Problem, ProblemSet};
 
 #[global_allocator]
@@ -29,18 +29,17 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Problem set
-    #[arg(long, value_name = "FILE", required_unless_present = "suite", conflicts_with = "suite")]
-    problems: Option<PathBuf>,
-    /// Named suite instead of a problem set
-    #[arg(long, value_name = "NAME")]
-    suite: Option<String>,
+    #[command(flatten)]
+    problems: ProblemArgs,
     /// Methods to compare: expert, NAME=expert, NAME=neural:CHECKPOINT, NAME=hybrid:CHECKPOINT, NAME=direct:CHECKPOINT
     #[arg(long, value_delimiter = ',', default_value = "expert")]
     methods: Vec<Method>,
-    /// In hybrids each child is the learner's with this probability, and else the expert's
+    /// In hybrids what --neural-per says is the learner's with this probability, and else the expert's
     #[arg(long, value_name = "P", conflicts_with = "neural_every")]
     neural_prob: Option<f64>,
+    /// What --neural-prob is drawn for: child, generation or search [default: child]
+    #[arg(long, value_name = "WHAT", requires = "neural_prob")]
+    neural_per: Option<Per>,
     /// In hybrids the learner makes every K-th generation, and the expert the others
     #[arg(long, value_name = "K")]
     neural_every: Option<u32>,
@@ -62,6 +61,17 @@ struct Args {
     sampling: SamplingArgs,
     #[command(flatten)]
     common: Common,
+}
+
+/// What is evaluated on.
+#[derive(clap::Args)]
+struct ProblemArgs {
+    /// Problem set
+    #[arg(long, value_name = "FILE", required_unless_present = "suite", conflicts_with = "suite")]
+    problems: Option<PathBuf>,
+    /// Named suite instead of a problem set
+    #[arg(long, value_name = "NAME")]
+    suite: Option<String>,
 }
 
 #[derive(clap::Subcommand)]
@@ -115,11 +125,15 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
     let config = args.search.config()?;
-    let set = problems(args.problems.as_deref(), args.suite.as_deref(), args.common.seed)?;
+    let set = args.problems.read(args.common.seed)?;
     // Everything that can be wrong is found before the first search.
     sr_model::open(args.device.parse()?)?;
     let learns = args.methods.iter().any(|method| !matches!(method.kind, MethodKind::Expert));
     ensure!(learns || !args.sampling.distinct, "--distinct says nothing without a learner among the --methods");
+    ensure!(
+        learns || args.sampling.condition.is_none(),
+        "--condition says nothing without a learner among the --methods"
+    );
     let is_hybrid = args.methods.iter().any(|method| matches!(method.kind, MethodKind::Hybrid(_)));
     let is_shared = args.neural_prob.is_some() || args.neural_every.is_some();
     ensure!(is_hybrid || !is_shared, "--neural-prob and --neural-every are for hybrids among the --methods");
@@ -147,14 +161,16 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn problems(path: Option<&Path>, suite: Option<&str>, seed: u64) -> anyhow::Result<ProblemSet> {
-    let set = match (path, suite) {
-        (Some(path), _) => ProblemSet::read(path)?,
-        (None, Some(name)) => sr_problems::suite(name, seed)?,
-        (None, None) => bail!("--problems or --suite is needed"),
-    };
-    ensure!(!set.problems.is_empty(), "there are no problems");
-    Ok(set)
+impl ProblemArgs {
+    fn read(&self, seed: u64) -> anyhow::Result<ProblemSet> {
+        let set = match (&self.problems, &self.suite) {
+            (Some(path), _) => ProblemSet::read(path)?,
+            (None, Some(name)) => sr_problems::suite(name, seed)?,
+            (None, None) => bail!("--problems or --suite is needed"),
+        };
+        ensure!(!set.problems.is_empty(), "there are no problems");
+        Ok(set)
+    }
 }
 
 /// The learner of a checkpoint.
@@ -208,7 +224,7 @@ impl Policy {
         }
         // A learner alone has every generation.
         let share = match method.kind {
-            MethodKind::Hybrid(_) => Share::of_flags(args.neural_prob, args.neural_every)?,
+            MethodKind::Hybrid(_) => Share::of_flags(args.neural_prob, args.neural_per, args.neural_every)?,
             _ => Some(Share::EveryKth(1)),
         };
         let share = share.with_context(|| format!("{name}: a hybrid needs --neural-prob or --neural-every"))?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use sr_model::{Checkpoint, DeviceKind, Model, ModelConfig, PointsConfig};
+use sr_neural::testing::untrained_checkpoint;
 
 fn evaluate(folder: &Path, flags: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sr-evaluate")).current_dir(folder).args(flags).output().expect("started")
@@ -38,25 +38,10 @@ fn rows_and_summary_agree_with_the_table() {
     assert!(table.contains("again") && table.contains("95 % interval"), "{table}");
 }
 
-/// An untrained checkpoint.
-fn checkpoint(folder: &Path, mode: &str) {
-    let config = ModelConfig {
-        d_model: 16,
-        n_layers: 1,
-        n_heads: 2,
-        d_mlp: 32,
-        points: Some(PointsConfig { hidden: 8, ..PointsConfig::learner(4) }),
-        ..ModelConfig::micro(sr_prompt::VOCABULARY_SIZE)
-    };
-    let model = Model::new(&config, 1, &sr_model::open(DeviceKind::Cpu).expect("CPU")).expect("model");
-    let meta = serde_json::json!({ "mode": mode });
-    Checkpoint { model, tokenizer: sr_prompt::tokenizer_json(), meta }.save(&folder.join(mode)).expect("saved");
-}
-
 #[test]
 fn learners_of_all_modes_stand_in_one_table() {
     let folder = tempfile::tempdir().expect("a folder");
-    ["one-step", "direct"].iter().for_each(|mode| checkpoint(folder.path(), mode));
+    ["one-step", "direct"].iter().for_each(|mode| untrained_checkpoint(&folder.path().join(mode), mode));
     let methods = "expert,step=neural:one-step,data=direct:direct,both=hybrid:one-step";
     let flags = ["--suite", "ultra-simple", "--methods", methods, "--seeds", "1", "--generations", "4", "--json"];
     let output = evaluate(folder.path(), &[&flags[..], &["--max-child-size", "7", "--neural-prob", "0.5"]].concat());
@@ -73,7 +58,7 @@ fn learners_of_all_modes_stand_in_one_table() {
 #[test]
 fn formulas_from_the_data_alone_are_judged() {
     let folder = tempfile::tempdir().expect("a folder");
-    ["one-step", "direct"].iter().for_each(|mode| checkpoint(folder.path(), mode));
+    ["one-step", "direct"].iter().for_each(|mode| untrained_checkpoint(&folder.path().join(mode), mode));
     let flags = ["direct", "--checkpoint", "direct", "--suite", "ultra-simple", "--max-child-size", "5", "--seed", "3"];
     let json = |more: &[&str]| -> serde_json::Value {
         let output = evaluate(folder.path(), &[&flags[..], more, &["--json"]].concat());

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use serde_json::json;
 use sr_cli::{Common, Exit, SamplingArgs, SearchArgs, Shard};
 use sr_engine::{Expert, Instance, Origin, Outcome, PrimitiveSet, Search, SearchConfig, run, run_parallel_until};
-use sr_neural::{Hybrid, Learner, Sampling, Share};
+use sr_neural::{Hybrid, Learner, Per, Sampling, Share};
 use sr_problems::ProblemSet;
 use sr_trace::{Packed, Policy, Record, Recorder, SamplingCounts, SamplingSettings, TraceHeader, TraceWriter};
 
@@ -42,9 +42,12 @@ struct Args {
     /// Checkpoint folder of the learner
     #[arg(long, value_name = "DIR", required_if_eq_any([("policy", "neural"), ("policy", "hybrid")]))]
     checkpoint: Option<PathBuf>,
-    /// With --policy hybrid each child is the learner's with this probability, and else the expert's
+    /// With --policy hybrid what --neural-per says is the learner's with this probability, and else the expert's
     #[arg(long, value_name = "P", conflicts_with = "neural_every")]
     neural_prob: Option<f64>,
+    /// What --neural-prob is drawn for: child, generation or search [default: child]
+    #[arg(long, value_name = "WHAT", requires = "neural_prob")]
+    neural_per: Option<Per>,
     /// With --policy hybrid the learner makes every K-th generation, and the expert the others
     #[arg(long, value_name = "K")]
     neural_every: Option<u32>,
@@ -104,7 +107,7 @@ fn main() -> ExitCode {
 impl Args {
     /// The learner's share of a hybrid search.
     fn share(&self) -> anyhow::Result<Option<Share>> {
-        let share = Share::of_flags(self.neural_prob, self.neural_every)?;
+        let share = Share::of_flags(self.neural_prob, self.neural_per, self.neural_every)?;
         match self.policy {
             PolicyArg::Hybrid => ensure!(share.is_some(), "--policy hybrid needs --neural-prob or --neural-every"),
             _ => ensure!(share.is_none(), "--neural-prob and --neural-every are for --policy hybrid"),
@@ -126,6 +129,10 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     ensure!(
         args.policy != PolicyArg::Expert || !args.sampling.distinct,
         "--distinct says nothing with --policy expert"
+    );
+    ensure!(
+        args.policy != PolicyArg::Expert || args.sampling.condition.is_none(),
+        "--condition says nothing with --policy expert"
     );
     let set = ProblemSet::read(&args.problems)?;
     let (items, primitives) = items(args, &set)?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use sr_model::{Checkpoint, DeviceKind, Model, ModelConfig, PointsConfig};
+use sr_neural::testing::untrained_checkpoint;
 
 fn search(folder: &Path, flags: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sr-search")).current_dir(folder).args(flags).output().expect("started")
@@ -26,18 +26,7 @@ fn refused(output: &Output) -> String {
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     sr_problems::suite("harder", 1).expect("suite").write(folder.path().join("harder.sr")).expect("written");
-    let config = ModelConfig {
-        d_model: 16,
-        n_layers: 1,
-        n_heads: 2,
-        d_mlp: 32,
-        points: Some(PointsConfig { hidden: 8, ..PointsConfig::learner(4) }),
-        ..ModelConfig::micro(sr_prompt::VOCABULARY_SIZE)
-    };
-    let model = Model::new(&config, 1, &sr_model::open(DeviceKind::Cpu).expect("CPU")).expect("model");
-    let meta = serde_json::json!({ "mode": "one-step" });
-    let checkpoint = Checkpoint { model, tokenizer: sr_prompt::tokenizer_json(), meta };
-    checkpoint.save(&folder.path().join("model")).expect("saved");
+    untrained_checkpoint(&folder.path().join("model"), "one-step");
     folder
 }
 
@@ -74,11 +63,15 @@ fn expert_and_learner_may_share_a_search() {
     run("b.sr", &["--neural-prob", "0.5", "--batch-size", "2"]);
     assert_eq!(read(path, "a.sr"), read(path, "b.sr"));
     run("c.sr", &["--neural-every", "2"]);
-    assert_ne!(read(path, "a.sr"), read(path, "c.sr"));
+    run("d.sr", &["--neural-prob", "0.5", "--neural-per", "search"]);
+    for other in ["c.sr", "d.sr"] {
+        assert_ne!(read(path, "a.sr"), read(path, other));
+    }
     for (flags, message) in [
         (&neural[..], "needs --neural-prob or --neural-every"),
         (&[&neural[..], &["--neural-prob", "1.5"]].concat(), "probability 1.5"),
         (&[&EXPERT[..], &["--neural-every", "2"]].concat(), "are for --policy hybrid"),
+        (&[&EXPERT[..], &["--condition", "GAIN_4"]].concat(), "--condition says nothing with --policy expert"),
     ] {
         assert!(refused(&search(path, flags)).contains(message), "{message}");
     }

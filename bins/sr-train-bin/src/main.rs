@@ -24,7 +24,7 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// Settings: mode, model, training, tracking; see configs/
+    /// Settings: mode, model, language, training, tracking; see configs/
     #[arg(long, value_name = "C.toml")]
     config: PathBuf,
     /// Corpora to learn from

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use sr_engine::{Brood, Edit, Member, Offspring, Origin, Parents, Replacement, Score, Scorer, State};
+use sr_engine::{Brood, Edit, Offspring, Origin, Parents, Replacement, Scorer, State};
 use sr_expr::{Expr, Node, Tree};
-use sr_trace::{Gain, GenerationRecord, Label, LabelParams, Labels};
+use sr_trace::{Gain, GenerationRecord, LabelParams, Labels};
 
-use crate::Labeller;
+use crate::labeller::{Labeller, label_of, of_best};
 
 /// What is said of the formula.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,6 @@ impl Telling {
 pub struct FormulaLabeller {
     telling: Telling,
     formula: Expr,
-    solved: f64,
     scorer: Scorer,
 }
 
@@ -44,7 +43,7 @@ const SOLVED: f64 = 3e-16;
 impl FormulaLabeller {
     /// One that knows this formula.
     pub fn new(telling: Telling, formula: Expr) -> Self {
-        FormulaLabeller { telling, formula, solved: SOLVED, scorer: Scorer::default() }
+        FormulaLabeller { telling, formula, scorer: Scorer::default() }
     }
 
     /// Whether a search with these limits and primitives could make the formula.
@@ -75,7 +74,8 @@ impl Labeller for FormulaLabeller {
     }
 
     fn label(&mut self, state: &State<'_>, _: GenerationRecord<'_>, _: usize) -> Labels {
-        if state.best.score.mse <= self.solved || !self.is_allowed(state) {
+        let solved = state.config.early_stop_mse.unwrap_or(SOLVED);
+        if state.best.score.mse <= solved || !self.is_allowed(state) {
             return Labels::default();
         }
         let population: Vec<&Tree> = state.population.iter().map(|individual| individual.tree).collect();
@@ -92,27 +92,15 @@ impl Labeller for FormulaLabeller {
             brood.push(&Offspring { tree: child, origin: Origin::Injected, parents, edit, log_prob: None });
         }
         let scored = self.scorer.score(state, &brood);
-        let best = (state.best.score.mse as f32, state.best.expr.size());
         let improves = |&index: &usize| {
-            let gain = Gain::of((scored[index].score.mse as f32, steps[index].size()), best);
+            let gain = Gain::of((scored[index].score.mse as f32, steps[index].size()), of_best(state));
             scored[index].is_new && gain.is_improvement()
         };
         // The formula comes last, so that of equally short steps one that leaves more to do comes first.
         let cost = |&index: &usize| edits[index].0;
         let Some(step) = (0..steps.len()).filter(improves).min_by_key(cost) else { return Labels::default() };
         let (child, score) = (brood.get(step).expect("a step"), scored[step].score);
-        [label(state, child, score)].into_iter().collect()
-    }
-}
-
-fn label<'a>(state: &State<'_>, child: Offspring<'a>, score: Score) -> Label<'a> {
-    let gain = |over: Score| (score.fitness - over.fitness) as f32;
-    let parent = child.parents.iter().next().map(|index| state.population.score(index as usize));
-    Label {
-        gain_parent: parent.map_or(0.0, gain),
-        gain_best: gain(state.best.score),
-        weight: 1.0,
-        child: Member::new(child, score).into(),
+        [label_of(state, child, score, 1.0)].into_iter().collect()
     }
 }
 

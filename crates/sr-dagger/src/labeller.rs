@@ -217,9 +217,9 @@ impl ExpertLabeller {
         }
         let ancestors = lineage(&parents, winner).swap_remove(1);
         let made = ancestors.into_iter().map(|index| &first[index as usize]);
-        let child = |made: &'_ Individual| made.origin != Origin::Elite;
         let mut labels = Labels::default();
-        for Individual { expr, score, origin, parents, edit, log_prob } in made.filter(|made| child(made)) {
+        for child in made.filter(|made| made.origin != Origin::Elite) {
+            let Individual { expr, score, origin, parents, edit, log_prob } = child;
             let (origin, parents, edit, log_prob) = (*origin, *parents, edit.clone(), *log_prob);
             labels.push(&self.of(state, Offspring { tree: expr, origin, parents, edit, log_prob }, *score));
         }
@@ -228,18 +228,23 @@ impl ExpertLabeller {
 
     /// The label that a child is.
     fn of<'a>(&self, state: &State<'_>, child: Offspring<'a>, score: Score) -> Label<'a> {
-        let gain = |over: Score| (score.fitness - over.fitness) as f32;
-        let parent = child.parents.iter().next().map(|index| state.population.score(index as usize));
         let weight = match self.config.weights {
             Weights::Equal => 1.0,
             Weights::Gain => decades(score.mse as f32, of_best(state).0).min(1.0) as f32,
         };
-        Label {
-            gain_parent: parent.map_or(0.0, gain),
-            gain_best: gain(state.best.score),
-            weight,
-            child: Member::new(child, score).into(),
-        }
+        label_of(state, child, score, weight)
+    }
+}
+
+/// A child of a state as a label.
+pub(crate) fn label_of<'a>(state: &State<'_>, child: Offspring<'a>, score: Score, weight: f32) -> Label<'a> {
+    let gain = |over: Score| (score.fitness - over.fitness) as f32;
+    let parent = child.parents.iter().next().map(|index| state.population.score(index as usize));
+    Label {
+        gain_parent: parent.map_or(0.0, gain),
+        gain_best: gain(state.best.score),
+        weight,
+        child: Member::new(child, score).into(),
     }
 }
 
@@ -296,6 +301,6 @@ impl Labeller for ExpertLabeller {
 }
 
 /// Error and size of the best individual so far.
-fn of_best(state: &State<'_>) -> (f32, usize) {
+pub(crate) fn of_best(state: &State<'_>) -> (f32, usize) {
     (state.best.score.mse as f32, state.best.expr.size())
 }

@@ -3,7 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
 
-use crate::wilson;
+use crate::rows::{in_order, median, wilson};
 
 /// A formula that was picked for a problem.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,13 +56,7 @@ pub struct DirectSummary {
 
 /// One summary a pick, in the order in which the picks first occur.
 pub fn summarise_direct(rows: &[DirectRow]) -> Vec<DirectSummary> {
-    let mut picks: Vec<&str> = Vec::new();
-    for row in rows {
-        if !picks.contains(&row.pick.as_str()) {
-            picks.push(&row.pick);
-        }
-    }
-    picks.into_iter().map(|pick| summary(pick, rows)).collect()
+    in_order(rows.iter().map(|row| &*row.pick)).into_iter().map(|pick| summary(pick, rows)).collect()
 }
 
 fn summary(pick: &str, rows: &[DirectRow]) -> DirectSummary {
@@ -72,10 +66,6 @@ fn summary(pick: &str, rows: &[DirectRow]) -> DirectSummary {
     let known: Vec<bool> = rows.iter().filter_map(|row| row.exact).collect();
     let exact = known.iter().filter(|&&exact| exact).count();
     let (lo, hi) = wilson(solved, n);
-    // Not counted as failures: a constant target has no R², however good the formula is.
-    let mut r2: Vec<f64> = rows.iter().filter_map(|row| row.r2_test).collect();
-    r2.sort_by(f64::total_cmp);
-    let median = (!r2.is_empty()).then(|| (r2[(r2.len() - 1) / 2] + r2[r2.len() / 2]) / 2.0);
     let total = |field: fn(&DirectRow) -> u64| rows.iter().map(|row| field(row)).sum::<u64>() as f64;
     DirectSummary {
         pick: pick.into(),
@@ -85,7 +75,8 @@ fn summary(pick: &str, rows: &[DirectRow]) -> DirectSummary {
         solved: solved as f64 / n as f64,
         lo,
         hi,
-        median_r2: median.filter(|median| median.is_finite()),
+        // Not counted as failures: a constant target has no R², however good the formula is.
+        median_r2: median(rows.iter().filter_map(|row| row.r2_test)),
         well_formed: total(|row| row.well_formed) / total(|row| row.samples).max(1.0),
     }
 }

@@ -77,13 +77,27 @@ pub struct Summary {
 
 /// One summary a method, in the order in which the methods first occur.
 pub fn summarise(rows: &[Row]) -> Vec<Summary> {
-    let mut methods: Vec<&str> = Vec::new();
-    for row in rows {
-        if !methods.contains(&row.method.as_str()) {
-            methods.push(&row.method);
+    in_order(rows.iter().map(|row| &*row.method)).into_iter().map(|method| summary(method, rows)).collect()
+}
+
+/// Every name once, in the order in which they first occur.
+pub(crate) fn in_order<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut once: Vec<&str> = Vec::new();
+    for name in names {
+        if !once.contains(&name) {
+            once.push(name);
         }
     }
-    methods.into_iter().map(|method| summary(method, rows)).collect()
+    once
+}
+
+/// The middle one, or the mean of the two in the middle; `None` if that is not finite, and of none.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let n = values.len();
+    let median = (n > 0).then(|| (values[(n - 1) / 2] + values[n / 2]) / 2.0);
+    median.filter(|median| median.is_finite())
 }
 
 fn summary(method: &str, rows: &[Row]) -> Summary {
@@ -94,9 +108,6 @@ fn summary(method: &str, rows: &[Row]) -> Summary {
     let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
     let solved = count(&|row| row.solved);
     let (lo, hi) = wilson(solved, n);
-    let mut mses: Vec<f64> = rows.iter().map(|row| row.mse_train.unwrap_or(f64::INFINITY)).collect();
-    mses.sort_by(f64::total_cmp);
-    let median = (mses[(n - 1) / 2] + mses[n / 2]) / 2.0;
     let to_solve: Vec<f64> =
         rows.iter().filter(|row| row.solved).filter_map(|row| row.evaluations_to_solve.map(|e| e as f64)).collect();
     let (well_formed, fallback) = (total(&|row| row.well_formed), total(&|row| row.fallback));
@@ -109,7 +120,7 @@ fn summary(method: &str, rows: &[Row]) -> Summary {
         lo,
         hi,
         solved_initially: count(&|row| row.solved && row.generations_to_solve == Some(0)) as f64 / n as f64,
-        median_mse: median.is_finite().then_some(median),
+        median_mse: median(rows.iter().map(|row| row.mse_train.unwrap_or(f64::INFINITY))),
         evaluations: total(&|row| row.evaluations) as f64 / n as f64,
         evaluations_to_solve: (!to_solve.is_empty()).then(|| to_solve.iter().sum::<f64>() / to_solve.len() as f64),
         children_per_second: if seconds > 0.0 { children as f64 / seconds } else { 0.0 },

@@ -1,6 +1,7 @@
 //! Searches that expert and learner share.
 
 use std::fmt;
+use std::str::FromStr;
 
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{Brood, Expert, Origin, Policy, State};
@@ -10,50 +11,78 @@ use crate::{Error, Learner};
 /// Which children of a search are the learner's; the others are the expert's.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Share {
-    /// Each with this probability, in [0, 1].
-    Children(f64),
-    /// Those of whole generations, each generation with this probability.
-    Generations(f64),
-    /// Those of whole searches, each search with this probability: what a rollout in DAgger does with 1 − β (Ross, Gordon
-    /// & Bagnell, 2011).
-    Searches(f64),
+    /// Those for which a coin says so, which falls like that with this probability, in [0, 1].
+    Drawn(f64, Per),
     /// Those of every k-th generation, the k-th being the first: k ≥ 1.
     EveryKth(u32),
 }
 
+/// What a coin is tossed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Per {
+    /// Each child.
+    #[default]
+    Child,
+    /// All children of a generation.
+    Generation,
+    /// All children of a search: what a rollout in DAgger does with 1 − β (Ross, Gordon & Bagnell, 2011).
+    Search,
+}
+
+impl Per {
+    /// All of them.
+    pub const ALL: [Per; 3] = [Per::Child, Per::Generation, Per::Search];
+
+    /// The name in files and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Per::Child => "child",
+            Per::Generation => "generation",
+            Per::Search => "search",
+        }
+    }
+}
+
+impl FromStr for Per {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Per::ALL.into_iter().find(|per| per.name() == name);
+        found.ok_or_else(|| format!("expected {}", Per::ALL.map(Per::name).join(", ")))
+    }
+}
+
 impl Share {
-    /// What `--neural-prob` and `--neural-every` say; `None` if neither is given.
+    /// What the flags `--neural-prob`, `--neural-per` and `--neural-every` say; `None` if there is no share.
     ///
     /// # Errors
     /// If the probability is none, or the period 0.
-    pub fn of_flags(probability: Option<f64>, every: Option<u32>) -> Result<Option<Self>, Error> {
+    pub fn of_flags(probability: Option<f64>, per: Option<Per>, every: Option<u32>) -> Result<Option<Self>, Error> {
         match (probability, every) {
             (Some(p), _) if !(0.0..=1.0).contains(&p) => Err(Error::Share { what: format!("probability {p}") }),
             (_, Some(0)) => Err(Error::Share { what: "every generation 0".into() }),
-            (Some(p), _) => Ok(Some(Share::Children(p))),
+            (Some(p), _) => Ok(Some(Share::Drawn(p, per.unwrap_or_default()))),
             (None, every) => Ok(every.map(Share::EveryKth)),
         }
     }
 
-    /// Whether the learner makes the child of a slot. What it depends on is keyed by problem, seed and what is shared out,
-    /// so that batches, threads and shards change nothing.
+    /// Whether the learner makes the child of a slot. Coins are keyed by problem, seed and what they are tossed for, so
+    /// that batches, threads and shards change nothing.
     pub fn is_learners(self, state: &State<'_>, slot: usize) -> bool {
-        let coin = |key: Key, probability| Key { purpose: Purpose::Mixture, ..key }.rng().chance(probability);
-        match self {
-            Share::Children(probability) => coin(state.key.slot(slot as u32), probability),
-            Share::Generations(probability) => coin(state.key, probability),
-            Share::Searches(probability) => coin(state.key.generation(0), probability),
-            Share::EveryKth(k) => (state.generation + 1).is_multiple_of(k),
-        }
+        let (probability, key) = match self {
+            Share::EveryKth(k) => return (state.generation + 1).is_multiple_of(k),
+            Share::Drawn(probability, Per::Child) => (probability, state.key.slot(slot as u32)),
+            Share::Drawn(probability, Per::Generation) => (probability, state.key),
+            Share::Drawn(probability, Per::Search) => (probability, state.key.generation(0)),
+        };
+        Key { purpose: Purpose::Mixture, ..key }.rng().chance(probability)
     }
 }
 
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Share::Children(p) => write!(f, "children {p}"),
-            Share::Generations(p) => write!(f, "generations {p}"),
-            Share::Searches(p) => write!(f, "searches {p}"),
+            Share::Drawn(p, per) => write!(f, "{} {p}", per.name()),
             Share::EveryKth(k) => write!(f, "every {k}"),
         }
     }

@@ -7,8 +7,10 @@
 mod hybrid;
 mod input;
 mod learner;
+#[cfg(feature = "testing")]
+pub mod testing;
 
-pub use hybrid::{Hybrid, Share};
+pub use hybrid::{Hybrid, Per, Share};
 pub use input::{Data, InputWriter, Language, fittest, points};
 pub use learner::{Learner, Mode, Sampling, Written, checkpoint_id};
 

@@ -10,7 +10,7 @@ use sr_engine::{
 };
 use sr_expr::{Columns, Expr, Op};
 use sr_model::{Checkpoint, Decoder, DeviceKind, Model, ModelConfig, PointsConfig, TrainBatch, open};
-use sr_neural::{Data, Hybrid, InputWriter, Language, Learner, Mode, Sampling, Share};
+use sr_neural::{Data, Hybrid, InputWriter, Language, Learner, Mode, Per, Sampling, Share};
 use sr_prompt::{Actions, Condition, Mark, PopulationOrder, PromptState, Rules, Token, encode_target, target_feature};
 
 const TARGETS: [&str; 3] = ["x0 + x1", "(x0 * x1) + x0", "x1 * 1.0"];
@@ -133,11 +133,21 @@ fn expert_and_learner_share_a_search() {
     let learner = Learner::new(Decoder::new(&trained(0)), Mode::OneStep, &Language::default(), sampling);
     let share = |share: Share| Hybrid::new(learner.clone(), share);
     let searched = |share: Share| search(&["a", "b", "c"], &mut Hybrid::new(learner.clone(), share));
-    for none in [Share::Children(0.0), Share::Generations(0.0), Share::Searches(0.0), Share::EveryKth(9)] {
+    for none in [
+        Share::Drawn(0.0, Per::Child),
+        Share::Drawn(0.0, Per::Generation),
+        Share::Drawn(0.0, Per::Search),
+        Share::EveryKth(9),
+    ] {
         assert_eq!(searched(none), search(&["a", "b", "c"], &mut Expert), "{none:?}");
     }
     let of_learner = {
-        let mut hybrids = [Share::Children(1.0), Share::Generations(1.0), Share::Searches(1.0), Share::EveryKth(1)];
+        let mut hybrids = [
+            Share::Drawn(1.0, Per::Child),
+            Share::Drawn(1.0, Per::Generation),
+            Share::Drawn(1.0, Per::Search),
+            Share::EveryKth(1),
+        ];
         let all = hybrids.each_mut().map(|share| searched(*share));
         assert!(all.windows(2).all(|pair| pair[0] == pair[1]));
         all[0].clone()
@@ -148,18 +158,18 @@ fn expert_and_learner_share_a_search() {
     let by_generation = |forms: &Forms| -> Vec<Vec<bool>> {
         forms[1..].iter().map(|population| population[1..].iter().map(|child| is_learners(child.1)).collect()).collect()
     };
-    let half = searched(Share::Children(0.5));
+    let half = searched(Share::Drawn(0.5, Per::Child));
     let children: Vec<bool> = half.iter().flat_map(&by_generation).flatten().collect();
     let share_of = children.iter().filter(|&&learners| learners).count() as f64 / children.len() as f64;
     assert!((0.25..0.75).contains(&share_of), "{share_of} of {}", children.len());
     for (id, together) in ["a", "b", "c"].iter().zip(&half) {
-        assert_eq!(&search(&[id], &mut share(Share::Children(0.5)))[0], together, "batches change nothing");
+        assert_eq!(&search(&[id], &mut share(Share::Drawn(0.5, Per::Child)))[0], together, "batches change nothing");
     }
     let whole = |generation: &Vec<bool>| generation.iter().all(|learners| *learners == generation[0]);
-    for forms in searched(Share::Generations(0.5)) {
+    for forms in searched(Share::Drawn(0.5, Per::Generation)) {
         assert!(by_generation(&forms).iter().all(whole));
     }
-    for forms in searched(Share::Searches(0.5)) {
+    for forms in searched(Share::Drawn(0.5, Per::Search)) {
         assert!(whole(&by_generation(&forms).concat()));
     }
     for forms in searched(Share::EveryKth(2)) {
@@ -171,7 +181,7 @@ fn expert_and_learner_share_a_search() {
     // Where the learner writes no expression, the expert's child of the same slot takes its place.
     let sampling = Sampling { max_child_size: 3, grammar: None, ..Sampling::default() };
     let speechless = Learner::new(Decoder::new(&trained(0)), Mode::OneStep, &Language::default(), sampling);
-    let forms = search(&["a"], &mut Hybrid::new(speechless, Share::Children(0.5)));
+    let forms = search(&["a"], &mut Hybrid::new(speechless, Share::Drawn(0.5, Per::Child)));
     let expected = search(&["a"], &mut Expert);
     let exprs = |forms: &Forms| forms[1].iter().map(|child| child.0.clone()).collect::<Vec<_>>();
     assert_eq!(exprs(&forms[0]), exprs(&expected[0]));

@@ -62,7 +62,7 @@ pub struct SamplingSettings {
     /// What children were asked to be, such as `ALL` or `GAIN_4`; older files do not tell.
     #[serde(default)]
     pub condition: Option<String>,
-    /// Which children were the learner's in a search shared with the expert, such as `children 0.5` or `every 3`.
+    /// Which children were the learner's in a search shared with the expert, such as `child 0.5` or `every 3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<String>,
 }

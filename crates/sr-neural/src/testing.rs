@@ -1,0 +1,23 @@
+//! For tests of binaries: a learner that knows nothing.
+
+use std::path::Path;
+
+use sr_model::{Checkpoint, DeviceKind, Model, ModelConfig, PointsConfig};
+
+/// Saves a small untrained checkpoint of a mode, such as `one-step`.
+///
+/// # Panics
+/// If it cannot be written.
+pub fn untrained_checkpoint(folder: &Path, mode: &str) {
+    let config = ModelConfig {
+        d_model: 16,
+        n_layers: 1,
+        n_heads: 2,
+        d_mlp: 32,
+        points: Some(PointsConfig { hidden: 8, ..PointsConfig::learner(4) }),
+        ..ModelConfig::micro(sr_prompt::VOCABULARY_SIZE)
+    };
+    let model = Model::new(&config, 1, &sr_model::open(DeviceKind::Cpu).expect("CPU")).expect("model");
+    let meta = serde_json::json!({ "mode": mode });
+    Checkpoint { model, tokenizer: sr_prompt::tokenizer_json(), meta }.save(folder).expect("saved");
+}
