@@ -26,6 +26,8 @@ pub enum Purpose {
     Evaluation = 8,
     /// Who makes a child where expert and learner share a search.
     Mixture = 9,
+    /// Which rows a buffer over rounds keeps, and which of them are drawn.
+    Buffer = 10,
 }
 
 /// The address of one random stream.
@@ -239,6 +241,8 @@ mod tests {
             Key { purpose: Purpose::Training, ..base },
             Key { purpose: Purpose::Split, ..base },
             Key { purpose: Purpose::Evaluation, ..base },
+            Key { purpose: Purpose::Mixture, ..base },
+            Key { purpose: Purpose::Buffer, ..base },
             Key { problem: problem_key("q"), ..base },
             base.generation(1),
             base.slot(1),
