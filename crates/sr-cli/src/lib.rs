@@ -2,10 +2,11 @@
 //!
 //! A binary's `main` is `sr_cli::run(real_main)`: 0 ok, 1 a negative result (a comparison that says B is worse), 2 a
 //! usage or data error, told in one line with its causes, 130 stopped by Ctrl-C with files that can be resumed. No domain
-//! code lives here but the flags that more than one binary has ([`SearchArgs`], [`SamplingArgs`]).
+//! code lives here but the flags that more than one binary has ([`SearchArgs`], [`SamplingArgs`], [`LabelArgs`]).
 
 mod args;
 mod interrupt;
+mod labels;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 
 pub use args::{LearnerMode, Preset, Rule, SamplingArgs, SearchArgs, Switch};
 pub use interrupt::{interrupted, on_interrupt};
+pub use labels::{LabelArgs, Labels, WeightsArg};
 
 /// Crates whose events are shown; a directive matches whole crate names, so `sr_` alone would match none.
 const CRATES: [&str; 20] = [

@@ -16,5 +16,5 @@ mod visit;
 pub use error::{Error, Result};
 pub use formula::{FormulaLabeller, Telling};
 pub use labeller::{Draws, ENOUGH, ExpertConfig, ExpertLabeller, Labeller, MOST_DRAWS, Mode, Weights};
-pub use relabel::{Counts, FileOptions, label, relabel_file};
+pub use relabel::{Counts, FileOptions, Labelling, label, relabel_file};
 pub use visit::visit;
