@@ -9,10 +9,11 @@ function player(count, perSecond, show, name) {
     made.setAttribute("aria-label", title);
     return made;
   };
-  button("⏮", "First (Home)", () => pauseAt(0));
+  const toggle = button("Play", "Play or pause (space)", () => (playing ? pause() : play()));
+  toggle.className = "toggle";
+  button("|◀", "First (Home)", () => pauseAt(0));
   button("◀", "Back (←)", () => pauseAt(at - 1));
-  const toggle = button("▶", "Play or pause (space)", () => (playing ? pause() : play()));
-  button("▶|", "Next (→)", () => pauseAt(at + 1));
+  button("▶", "Next (→)", () => pauseAt(at + 1));
   const slider = make("input", { type: "range", min: 0, max: count - 1, value: 0, step: 1 });
   slider.setAttribute("aria-label", "Position");
   slider.oninput = () => pauseAt(Number(slider.value));
@@ -30,7 +31,7 @@ function player(count, perSecond, show, name) {
   }
   function pause() {
     playing = false;
-    toggle.textContent = "▶";
+    toggle.textContent = "Play";
   }
   function pauseAt(index) {
     pause();
@@ -41,7 +42,7 @@ function player(count, perSecond, show, name) {
     playing = true;
     before = 0;
     due = 0;
-    toggle.textContent = "⏸";
+    toggle.textContent = "Pause";
     requestAnimationFrame(tick);
   }
   function tick(now) {
