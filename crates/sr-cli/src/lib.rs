@@ -23,7 +23,7 @@ pub use args::{LearnerMode, Preset, Rule, SamplingArgs, SearchArgs, Switch};
 pub use interrupt::{interrupted, on_interrupt};
 
 /// Crates whose events are shown; a directive matches whole crate names, so `sr_` alone would match none.
-const CRATES: [&str; 20] = [
+const CRATES: [&str; 21] = [
     "sr_expr",
     "sr_engine",
     "sr_codec",
@@ -42,6 +42,7 @@ const CRATES: [&str; 20] = [
     "sr_convert",
     "sr_relabel",
     "sr_evaluate",
+    "sr_compare",
     "sr_inspect",
     "sr_dataset",
 ];

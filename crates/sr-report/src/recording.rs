@@ -105,7 +105,13 @@ pub fn recording(trajectory: &Trajectory, instance: &Instance, info: &RecordingI
     let mut best_at = |generation: u32, tree: &Tree, mse: f32| {
         machine.predict(tree, &rows, info.semantics, &mut values);
         let predicted = values.iter().map(|&value| rounded(value)).collect();
-        Best { generation, expression: expressions.number(tree), mse: rounded(mse.into()), size: tree.size(), predicted }
+        Best {
+            generation,
+            expression: expressions.number(tree),
+            mse: rounded(mse.into()),
+            size: tree.size(),
+            predicted,
+        }
     };
     let mut best: Vec<Best> = trajectory
         .best_progression()
