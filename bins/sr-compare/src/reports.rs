@@ -1,6 +1,7 @@
 //! Two reports of evaluations.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::path::Path;
 use std::time::Instant;
 
@@ -22,6 +23,8 @@ struct Report {
 /// One search, or one formula of `sr-evaluate direct`, which has a pick and neither seed nor cost.
 #[derive(Debug, Clone, Deserialize)]
 struct Measured {
+    /// What methods had in equal measure, if the report has several such parts.
+    budget: Option<String>,
     #[serde(alias = "pick")]
     method: String,
     problem: String,
@@ -41,6 +44,7 @@ struct Measured {
 /// Two methods over their common pairs.
 #[derive(Debug, Serialize)]
 struct Comparison {
+    budget: Option<String>,
     method_a: String,
     method_b: String,
     pairs: usize,
@@ -90,25 +94,31 @@ pub(crate) fn run(a: &Path, b: &Path, args: &Args) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
     let (of_a, of_b) = (read(a)?, read(b)?);
-    let names = match &args.methods {
-        Some(names) => vec![names.clone()],
-        None => {
-            let names = methods(&of_a).into_iter().filter(|name| methods(&of_b).contains(name));
-            names.map(|name| (name.to_owned(), name.to_owned())).collect()
+    let (parts_a, parts_b) = (parts(&of_a), parts(&of_b));
+    let common: Vec<(Part<'_>, Part<'_>)> = match &args.methods {
+        None => parts_a.iter().filter(|part| parts_b.contains(part)).map(|&part| (part, part)).collect(),
+        Some((x, y)) => {
+            for (name, parts, path) in [(x, &parts_a, a), (y, &parts_b, b)] {
+                let is_there = parts.iter().any(|part| part.method == name);
+                ensure!(is_there, "{} has no method {name}, only {}", path.display(), list(parts));
+            }
+            let of_x = parts_a.iter().filter(|part| part.method == x);
+            let with_y = of_x.map(|&part| (part, Part { method: y, ..part }));
+            with_y.filter(|(_, part)| parts_b.contains(part)).collect()
         }
     };
-    if names.is_empty() {
+    if common.is_empty() {
         bail!(
             "no method is in both reports: {} has {}, {} has {}; --methods X,Y compares X of the first with Y of the second",
             a.display(),
-            methods(&of_a).join(", "),
+            list(&parts_a),
             b.display(),
-            methods(&of_b).join(", ")
+            list(&parts_b)
         );
     }
     let mut comparisons = Vec::new();
-    for (x, y) in names {
-        let (x_rows, y_rows) = (of_method(&of_a, &x, a)?, of_method(&of_b, &y, b)?);
+    for (x, y) in common {
+        let (x_rows, y_rows) = (of_part(&of_a, x, a)?, of_part(&of_b, y, b)?);
         let pairs = pairs(&x_rows, &y_rows);
         ensure!(
             !pairs.is_empty(),
@@ -134,24 +144,49 @@ fn read(path: &Path) -> anyhow::Result<Vec<Measured>> {
     Ok(report.rows)
 }
 
-/// The methods in the order in which they first occur.
-fn methods(rows: &[Measured]) -> Vec<&str> {
-    let mut names: Vec<&str> = Vec::new();
-    for row in rows {
-        if !names.contains(&&*row.method) {
-            names.push(&row.method);
-        }
-    }
-    names
+/// Rows that belong together: a method, and with several budgets one of them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Part<'a> {
+    budget: Option<&'a str>,
+    method: &'a str,
 }
 
-fn of_method<'a>(rows: &'a [Measured], method: &str, path: &Path) -> anyhow::Result<Vec<&'a Measured>> {
-    let found: Vec<&Measured> = rows.iter().filter(|row| row.method == method).collect();
-    ensure!(!found.is_empty(), "{} has no method {method}, only {}", path.display(), methods(rows).join(", "));
-    let mut once = std::collections::HashSet::new();
+impl fmt::Display for Part<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.budget {
+            Some(budget) => write!(f, "{} at equal {budget}", self.method),
+            None => write!(f, "{}", self.method),
+        }
+    }
+}
+
+impl Measured {
+    fn part(&self) -> Part<'_> {
+        Part { budget: self.budget.as_deref(), method: &self.method }
+    }
+}
+
+/// The parts in the order in which they first occur.
+fn parts(rows: &[Measured]) -> Vec<Part<'_>> {
+    let mut parts: Vec<Part<'_>> = Vec::new();
+    for part in rows.iter().map(Measured::part) {
+        if !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    parts
+}
+
+fn list(parts: &[Part<'_>]) -> String {
+    parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn of_part<'a>(rows: &'a [Measured], part: Part<'_>, path: &Path) -> anyhow::Result<Vec<&'a Measured>> {
+    let found: Vec<&Measured> = rows.iter().filter(|row| row.part() == part).collect();
+    let mut once = HashSet::new();
     match found.iter().find(|row| !once.insert((&row.problem, row.seed))) {
         None => Ok(found),
-        Some(row) => bail!("{} has {method} on {} with seed {} twice", path.display(), row.problem, row.seed),
+        Some(row) => bail!("{} has {part} on {} with seed {} twice", path.display(), row.problem, row.seed),
     }
 }
 
@@ -161,7 +196,7 @@ fn pairs<'a>(a: &[&'a Measured], b: &[&'a Measured]) -> Vec<(&'a Measured, &'a M
     a.iter().filter_map(|row| Some((*row, *of_b.get(&(&row.problem, row.seed))?))).collect()
 }
 
-fn compare(method_a: String, method_b: String, pairs: &[(&Measured, &Measured)], seed: u64) -> Comparison {
+fn compare(x: Part<'_>, y: Part<'_>, pairs: &[(&Measured, &Measured)], seed: u64) -> Comparison {
     let n = pairs.len() as f64;
     let means = |value: &dyn Fn(&Measured) -> Option<f64>| -> Option<Means> {
         let of_pair = |(a, b): &(&Measured, &Measured)| Some((value(a)?, value(b)?));
@@ -201,8 +236,9 @@ fn compare(method_a: String, method_b: String, pairs: &[(&Measured, &Measured)],
             a: share(&mut pairs.iter().map(|(a, _)| *a)),
             b: share(&mut pairs.iter().map(|(_, b)| *b)),
         },
-        method_a,
-        method_b,
+        budget: x.budget.map(str::to_owned),
+        method_a: x.method.to_owned(),
+        method_b: y.method.to_owned(),
     }
 }
 
@@ -236,10 +272,9 @@ fn text(comparisons: &[Comparison]) -> String {
 }
 
 fn title(comparison: &Comparison) -> String {
-    match comparison {
-        Comparison { method_a, method_b, .. } if method_a == method_b => method_a.clone(),
-        Comparison { method_a, method_b, .. } => format!("{method_a} / {method_b}"),
-    }
+    let Comparison { budget, method_a, method_b, .. } = comparison;
+    let method = if method_a == method_b { method_a.clone() } else { format!("{method_a} / {method_b}") };
+    Part { budget: budget.as_deref(), method: &method }.to_string()
 }
 
 fn rows(comparison: &Comparison, table: &mut Table) {
@@ -248,27 +283,28 @@ fn rows(comparison: &Comparison, table: &mut Table) {
         let [a, b, difference, interval] = cells;
         table.add_row([std::mem::take(&mut method), what.into(), a, b, difference, interval]);
     };
-    let mut means = |what: &str, means: &Means, factor: f64, digits: usize, unit: &str| {
+    // A difference of two percentages is one of percentage points.
+    let mut means = |what: &str, means: &Means, factor: f64, digits: usize, [unit, points]: [&str; 2]| {
         let number = |value: f64| format!("{:.digits$}{unit}", factor * value);
         let signed = |value: f64| format!("{:+.digits$}", factor * value);
-        let interval = format!("{} to {}{unit}", signed(means.lo), signed(means.hi));
-        row(what, [number(means.a), number(means.b), signed(means.difference) + unit, interval]);
+        let interval = format!("{} to {}{points}", signed(means.lo), signed(means.hi));
+        row(what, [number(means.a), number(means.b), signed(means.difference) + points, interval]);
     };
-    means("solved", &comparison.solved, 100.0, 1, " %");
+    means("solved", &comparison.solved, 100.0, 1, [" %", " points"]);
     if let Some(evaluations) = &comparison.evaluations {
-        means("evaluations", evaluations, 1.0, 0, "");
+        means("evaluations", evaluations, 1.0, 0, [""; 2]);
     }
     if let Some(seconds) = &comparison.seconds {
-        means("seconds", seconds, 1.0, 4, "");
+        means("seconds", seconds, 1.0, 4, [""; 2]);
     }
-    means("size", &comparison.size, 1.0, 1, "");
+    means("size", &comparison.size, 1.0, 1, [""; 2]);
     let Medians { a, b, lower, higher } = comparison.median_mse;
     let mse = |mse: Option<f64>| mse.map_or("invalid".into(), |mse| format!("{mse:.2e}"));
     row("median MSE", [mse(a), mse(b), format!("{lower} lower, {higher} higher"), "–".into()]);
     let Shares { a, b } = comparison.well_formed;
     if a.is_some() || b.is_some() {
         let percent = |share: Option<f64>| share.map_or("–".into(), |share| format!("{:.1} %", 100.0 * share));
-        let difference = a.zip(b).map_or("–".into(), |(a, b)| format!("{:+.1} %", 100.0 * (b - a)));
+        let difference = a.zip(b).map_or("–".into(), |(a, b)| format!("{:+.1} points", 100.0 * (b - a)));
         row("well-formed", [percent(a), percent(b), difference, "–".into()]);
     }
 }

@@ -63,7 +63,7 @@ fn a_report_that_solves_less_is_told_by_the_exit_code() {
     let table = String::from_utf8(output.stdout).expect("text");
     assert_eq!(output.status.code(), Some(0));
     assert!(
-        table.contains("bc: B solves significantly more than A (40 pairs)") && table.contains("+37.5 %"),
+        table.contains("bc: B solves significantly more than A (40 pairs)") && table.contains("+37.5 points"),
         "{table}"
     );
     // Names may differ, and a report may be compared with itself.
@@ -88,6 +88,30 @@ fn reports_of_direct_models_are_compared_by_pick() {
         (&greedy["evaluations"], &greedy["well_formed"]["a"], &greedy["median_mse"]["a"]),
         (&Value::Null, &Value::Null, &Value::Null)
     );
+}
+
+#[test]
+fn equal_budgets_are_compared_apart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let row = |budget: &str, method: &str, solved: bool| json!({ "budget": budget, "method": method, "problem": "p", "seed": 1, "solved": solved, "mse_train": 1.0, "size": 1 });
+    let a = [row("evaluations", "expert", true), row("seconds", "expert", false), row("seconds", "bc", true)];
+    let b = [row("seconds", "expert", true), row("evaluations", "expert", true)];
+    for (name, rows) in [("a.json", &a[..]), ("b.json", &b), ("seconds.json", &b[..1]), ("evaluations.json", &b[1..])] {
+        std::fs::write(folder.path().join(name), json!({ "rows": rows }).to_string()).expect("written");
+    }
+    let result = stdout_json(&compare(folder.path(), &["a.json", "b.json", "--json"]));
+    let comparisons = result["comparisons"].as_array().expect("comparisons");
+    let found: Vec<_> = comparisons.iter().map(|c| (&c["budget"], &c["solved"]["difference"])).collect();
+    assert_eq!(found, [(&"evaluations".into(), &0.0.into()), (&"seconds".into(), &1.0.into())]);
+    let output = compare(folder.path(), &["a.json", "b.json", "--methods", "bc,expert"]);
+    let table = String::from_utf8(output.stdout).expect("text");
+    assert!(
+        table.contains("bc / expert at equal seconds: no significant") && table.matches("pairs)").count() == 1,
+        "{table}"
+    );
+    let output = compare(folder.path(), &["seconds.json", "evaluations.json"]);
+    let message = String::from_utf8(output.stderr).expect("text");
+    assert!(message.contains("seconds.json has expert at equal seconds"), "{message}");
 }
 
 #[test]
