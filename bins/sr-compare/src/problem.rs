@@ -62,27 +62,26 @@ pub(crate) fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
 /// The problem of this name.
 fn find(name: &str, args: &OneArgs, seed: u64) -> anyhow::Result<Problem> {
     let known = |set: &ProblemSet| set.problems.iter().map(|problem| &*problem.id).collect::<Vec<_>>().join(", ");
-    let of_set = |set: ProblemSet| -> Result<Problem, ProblemSet> {
-        match set.problems.iter().position(|problem| problem.id == name) {
-            Some(index) => Ok(set.problems.into_iter().nth(index).expect("it was found")),
-            None => Err(set),
-        }
+    let of_set = |set: &mut ProblemSet| -> Option<Problem> {
+        let index = set.problems.iter().position(|problem| problem.id == name)?;
+        Some(set.problems.swap_remove(index))
     };
-    let (set, place) = match (&args.problems, &args.suite) {
+    let (mut set, place) = match (&args.problems, &args.suite) {
         (Some(path), _) => (ProblemSet::read(path)?, path.display().to_string()),
         (None, Some(suite)) => (sr_problems::suite(suite, seed)?, format!("suite {suite}")),
         (None, None) => {
             let mut all = Vec::new();
             for suite in sr_problems::suite_names() {
-                match of_set(sr_problems::suite(suite, seed)?) {
-                    Ok(problem) => return Ok(problem),
-                    Err(set) => all.push(format!("{suite}: {}", known(&set))),
+                let mut set = sr_problems::suite(suite, seed)?;
+                if let Some(problem) = of_set(&mut set) {
+                    return Ok(problem);
                 }
+                all.push(format!("{suite}: {}", known(&set)));
             }
             bail!("no suite has a problem \"{name}\"; {}", all.join("; "));
         }
     };
-    of_set(set).or_else(|set| bail!("{place} has no problem \"{name}\", only {}", known(&set)))
+    of_set(&mut set).with_context(|| format!("{place} has no problem \"{name}\", only {}", known(&set)))
 }
 
 fn load(checkpoint: &Path, device: &str, args: &SamplingArgs) -> anyhow::Result<Learner> {

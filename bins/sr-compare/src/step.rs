@@ -139,8 +139,8 @@ fn sorted(record: GenerationRecord<'_>) -> Vec<IndividualRecord<'_>> {
 }
 
 fn best_so_far(one: &Searched, generation: usize) -> IndividualRecord<'_> {
-    let until = one.trajectory.generations.iter().take(generation + 1);
-    until.filter(|record| record.improved).last().unwrap_or(one.trajectory.generations.first()).best()
+    let mut until = one.trajectory.generations.iter().take(generation + 1);
+    until.rfind(|record| record.improved).unwrap_or(one.trajectory.generations.first()).best()
 }
 
 /// Least, mean and greatest size.
