@@ -44,9 +44,9 @@ const CRATES: [&str; 22] = [
     "sr_convert",
     "sr_relabel",
     "sr_evaluate",
+    "sr_compare",
     "sr_inspect",
     "sr_dataset",
-    "sr_compare",
     "sr_report",
 ];
 
