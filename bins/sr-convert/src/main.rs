@@ -209,6 +209,7 @@ impl Args {
             },
             sample_fraction: self.sample_fraction,
             val_fraction: self.val_fraction,
+            is_part: false,
             apart: match self.apart {
                 Apart::Skeleton => sr_corpus::Apart::Skeleton,
                 Apart::Function => sr_corpus::Apart::Function,

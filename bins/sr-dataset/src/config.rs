@@ -178,6 +178,7 @@ impl Plan {
             stop: None, // a corpus that was not finished is made anew
             sample_fraction,
             val_fraction,
+            is_part: false,
             apart,
             seed: self.seed,
             jsonl,

@@ -2,10 +2,11 @@
 //!
 //! A binary's `main` is `sr_cli::run(real_main)`: 0 ok, 1 a negative result (a comparison that says B is worse), 2 a
 //! usage or data error, told in one line with its causes, 130 stopped by Ctrl-C with files that can be resumed. No domain
-//! code lives here but the flags that more than one binary has ([`SearchArgs`], [`SamplingArgs`]).
+//! code lives here but the flags that more than one binary has ([`SearchArgs`], [`SamplingArgs`], [`LabelArgs`]).
 
 mod args;
 mod interrupt;
+mod labels;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -21,9 +22,10 @@ use serde_json::{Value, json};
 
 pub use args::{LearnerMode, Preset, Rule, SamplingArgs, SearchArgs, Switch};
 pub use interrupt::{interrupted, on_interrupt};
+pub use labels::{LabelArgs, Labels, WeightsArg};
 
 /// Crates whose events are shown; a directive matches whole crate names, so `sr_` alone would match none.
-const CRATES: [&str; 20] = [
+const CRATES: [&str; 22] = [
     "sr_expr",
     "sr_engine",
     "sr_codec",
@@ -42,8 +44,10 @@ const CRATES: [&str; 20] = [
     "sr_convert",
     "sr_relabel",
     "sr_evaluate",
+    "sr_compare",
     "sr_inspect",
     "sr_dataset",
+    "sr_report",
 ];
 
 /// How a run that made no error ended.
@@ -121,6 +125,14 @@ impl Common {
     /// # Errors
     /// If the thread pool cannot be made.
     pub fn init(&self) -> anyhow::Result<()> {
+        self.init_with_quiet(&[])
+    }
+
+    /// The same, where some of our crates tell no more than warnings unless more is asked for.
+    ///
+    /// # Errors
+    /// If the thread pool cannot be made.
+    pub fn init_with_quiet(&self, quiet: &[&str]) -> anyhow::Result<()> {
         let level = match (self.quiet, self.verbose) {
             (true, _) => "error",
             (_, 0) => "info",
@@ -130,7 +142,8 @@ impl Common {
         // Only our own crates: those of the tensor framework log every kernel.
         let default = || {
             let base = if self.quiet { "error" } else { "warn" };
-            let ours = CRATES.map(|name| format!("{name}={level}")).join(",");
+            let level = |name: &str| if level == "info" && quiet.contains(&name) { "warn" } else { level };
+            let ours = CRATES.map(|name| format!("{name}={}", level(name))).join(",");
             tracing_subscriber::EnvFilter::new(format!("{base},{ours}"))
         };
         let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default());

@@ -156,6 +156,8 @@ pub struct Options {
     pub sample_fraction: f64,
     /// Share of formulas for validation, in `[0, 1)`.
     pub val_fraction: f64,
+    /// Whether this is a part of something larger, which is split by [`Split::of_part`]: a side may have no problem then.
+    pub is_part: bool,
     /// What the sides do not share.
     pub apart: Apart,
     /// Seed of split and sampling.
@@ -176,6 +178,7 @@ impl Default for Options {
             exclude: Exclude::default(),
             sample_fraction: 1.0,
             val_fraction: 0.1,
+            is_part: false,
             apart: Apart::Skeleton,
             seed: 0,
             jsonl: false,
@@ -581,7 +584,8 @@ fn write_corpus(
         };
         let mut unreadable = None;
         let readable = problems.iter().map_while(|problem| problem.map_err(|error| unreadable = Some(error)).ok());
-        let split = Split::new(readable, options.val_fraction, options.seed);
+        let split = if options.is_part { Split::of_part } else { Split::new };
+        let split = split(readable, options.val_fraction, options.seed);
         if let Some(error) = unreadable {
             return Err(error);
         }
@@ -602,7 +606,7 @@ fn write_corpus(
         let excluded = output.excluded;
         let ((train, train_bytes), (val, val_bytes)) = (output.train.finish()?, output.val.finish()?);
         for (side, examples) in [("training", train), ("validation", val)] {
-            if examples == 0 {
+            if examples == 0 && !options.is_part {
                 tracing::warn!("no {side} examples: all problems that were converted are on the other side");
             }
         }

@@ -33,6 +33,21 @@ impl Split {
     ///
     /// `val_fraction` is in `[0, 1)`; at 0 there is no validation.
     pub fn new<P: Borrow<Problem>>(problems: impl IntoIterator<Item = P>, val_fraction: f64, seed: u64) -> Self {
+        Self::draw(problems, val_fraction, seed, true)
+    }
+
+    /// The same, but no group crosses the border, so a side may be empty: for parts of what is aggregated, where a formula
+    /// that crosses in one part would be on the other side in the next.
+    pub fn of_part<P: Borrow<Problem>>(problems: impl IntoIterator<Item = P>, val_fraction: f64, seed: u64) -> Self {
+        Self::draw(problems, val_fraction, seed, false)
+    }
+
+    fn draw<P: Borrow<Problem>>(
+        problems: impl IntoIterator<Item = P>,
+        val_fraction: f64,
+        seed: u64,
+        both_sides: bool,
+    ) -> Self {
         let mut by_group: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for problem in problems {
             let problem = problem.borrow();
@@ -49,6 +64,7 @@ impl Split {
         let below = groups.iter().filter(|(number, _)| *number < val_fraction).count();
         let n_val = match groups.len() {
             _ if val_fraction <= 0.0 => 0,
+            _ if !both_sides => below,
             0 | 1 => 0,
             several => below.clamp(1, several - 1),
         };
@@ -76,6 +92,16 @@ mod tests {
     fn skeletons(problems: &[Problem], split: &Split, side: Side) -> HashSet<String> {
         let of_side = problems.iter().filter(|problem| split.side(&problem.id) == side);
         of_side.map(|problem| problem.source.as_ref().expect("random problems have formulas").skeleton()).collect()
+    }
+
+    #[test]
+    fn parts_agree_with_each_other() {
+        let problems = problems(60);
+        let of = |split: &Split, part: &[Problem]| -> Vec<Side> { part.iter().map(|p| split.side(&p.id)).collect() };
+        let whole = of(&Split::of_part(&problems, 0.1, 3), &problems);
+        let parts = problems.chunks(4).flat_map(|part| of(&Split::of_part(part, 0.1, 3), part));
+        assert_eq!(parts.collect::<Vec<_>>(), whole);
+        assert!(whole.contains(&Side::Val));
     }
 
     #[test]

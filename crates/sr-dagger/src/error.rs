@@ -1,6 +1,6 @@
 //! What can go wrong in a round of DAgger.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The result of a step of DAgger.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -155,4 +155,45 @@ pub enum Error {
         /// Whether only the newest round counts.
         newest: bool,
     },
+
+    // Rounds and milestones.
+    /// A file or folder cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A file of an earlier run is not what it was.
+    #[error("{}: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The student is to act in the first round, and there is none.
+    #[error("with β {beta} the first round has β {first}, and no model to act: begin with a checkpoint, or with β 1")]
+    NoModel {
+        /// The schedule.
+        beta: String,
+        /// Its first value.
+        first: f64,
+    },
+    /// A milestone that is not in the curriculum.
+    #[error("there is no milestone {id:?}, only {known}")]
+    UnknownMilestone {
+        /// What was asked for.
+        id: String,
+        /// Those that there are.
+        known: String,
+    },
+}
+
+impl Error {
+    /// What went wrong with a file or folder.
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
+        move |source| Error::Io { path: path.to_owned(), source }
+    }
 }

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use sr_engine::{INVALID_FITNESS, Instance, SearchConfig};
+use sr_expr::Expr;
 use sr_trace::{Label, LabelParams, LabelSet, StateLabels, TraceReader, TraceWriter, Trajectory};
 
-use crate::{Error, Labeller, Result, visit};
+use crate::{Error, ExpertConfig, ExpertLabeller, FormulaLabeller, Labeller, Result, Telling, visit};
 
 /// The labels of every state of a trajectory that has a successor.
 ///
@@ -154,6 +155,53 @@ pub fn relabel_file<L: Labeller>(
         Ok(_) | Err(_) => {}
     }
     result
+}
+
+/// Who labels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Labelling {
+    /// The expert.
+    Expert(ExpertConfig),
+    /// Somebody who knows the formula.
+    Formula(Telling),
+}
+
+impl Labelling {
+    /// Who the labels come from, as results tell it: `teacher`, or `privileged` where the formula was known.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Labelling::Expert(_) => "teacher",
+            Labelling::Formula(_) => "privileged",
+        }
+    }
+
+    /// Relabels a trace, see [`relabel_file`].
+    ///
+    /// - formula: of the problem with an id, where it is known; asked of labels of those who know it only
+    ///
+    /// # Errors
+    /// As [`relabel_file`]; if a formula that has to be known is not.
+    pub fn relabel_file(
+        self,
+        traces: &Path,
+        options: &FileOptions<'_>,
+        instances: impl Fn(&str) -> Option<Arc<Instance>> + Sync,
+        formula: impl Fn(&str) -> Option<Expr> + Sync,
+        progress: impl FnMut(u64),
+    ) -> Result<Counts> {
+        match self {
+            Labelling::Expert(config) => {
+                relabel_file(traces, options, instances, |_| Ok(ExpertLabeller::new(config)), progress)
+            }
+            Labelling::Formula(telling) => {
+                let labeller = |id: &str| match formula(id) {
+                    Some(formula) => Ok(FormulaLabeller::new(telling, formula)),
+                    None => Err(Error::NoFormula { problem: id.to_owned() }),
+                };
+                relabel_file(traces, options, instances, labeller, progress)
+            }
+        }
+    }
 }
 
 /// Whether a disk is at fault, and not what is in the files.

@@ -139,11 +139,11 @@ fn weighted(rounds: &BTreeMap<u32, Vec<u64>>, lambda: f64, n_rows: usize, mut rn
     let weight = |round: u32, slots: &[u64]| slots.len() as f64 * libm::exp(-lambda * f64::from(newest - round));
     let weights: Vec<f64> = rounds.iter().map(|(&round, slots)| weight(round, slots)).collect();
     let slots: Vec<&[u64]> = rounds.values().map(Vec::as_slice).collect();
-    let mut row = || {
+    let mut draw = |_| {
         let round = rng.weighted(&weights);
         *rng.choose(slots[round])
     };
-    (0..n_rows).map(|_| row()).collect()
+    (0..n_rows).map(&mut draw).collect()
 }
 
 impl FromStr for Draw {

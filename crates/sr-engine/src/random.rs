@@ -28,6 +28,8 @@ pub enum Purpose {
     Mixture = 9,
     /// Which rows a buffer over rounds keeps, and which of them are drawn.
     Buffer = 10,
+    /// The seeds of rounds.
+    Rounds = 11,
 }
 
 /// The address of one random stream.
@@ -243,6 +245,7 @@ mod tests {
             Key { purpose: Purpose::Evaluation, ..base },
             Key { purpose: Purpose::Mixture, ..base },
             Key { purpose: Purpose::Buffer, ..base },
+            Key { purpose: Purpose::Rounds, ..base },
             Key { problem: problem_key("q"), ..base },
             base.generation(1),
             base.slot(1),

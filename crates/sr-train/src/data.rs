@@ -1,5 +1,6 @@
 //! From corpora and problem sets to tokens.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -50,42 +51,107 @@ pub fn load(
     config: &RunConfig,
     split: Split,
 ) -> Result<(Examples, Language), Error> {
-    let mode = config.mode;
-    let mut examples = Examples::new(&config.model);
-    examples.set_actions(config.language.actions);
-    let mut context = None;
+    let mut reading = Reading::new(config, split);
     for path in corpora {
+        reading.corpus(path, |header| choose(problems, header).map(Path::to_owned), |_| true)?;
+    }
+    reading.finish()
+}
+
+/// Reads those states of corpora that were drawn from a buffer, and lets each epoch be the draws in their order.
+///
+/// - corpora: each with its problem set
+/// - drawn: number of a corpus, and of a state in it, from 0; the same one may be drawn several times
+///
+/// # Errors
+/// As [`load`]. States whose prompts or targets do not fit the model are passed over.
+pub fn load_drawn(
+    corpora: &[(PathBuf, PathBuf)],
+    drawn: &[(u32, u32)],
+    config: &RunConfig,
+) -> Result<(Examples, Language), Error> {
+    let wanted: HashSet<(u32, u32)> = drawn.iter().copied().collect();
+    let mut reading = Reading::new(config, Split::Training);
+    let mut places: HashMap<(u32, u32), u32> = HashMap::with_capacity(wanted.len());
+    for (corpus, (path, problems)) in (0..).zip(corpora) {
+        let wants = |state: u32| wanted.contains(&(corpus, state));
+        for (state, place) in reading.corpus(path, |_| Some(problems.clone()), wants)? {
+            places.insert((corpus, state), place);
+        }
+    }
+    let order: Vec<u32> = drawn.iter().filter_map(|row| places.get(row).copied()).collect();
+    let (mut examples, language) = reading.finish()?;
+    examples.set_order(order);
+    Ok((examples, language))
+}
+
+/// Corpora on their way to examples.
+struct Reading<'a> {
+    config: &'a RunConfig,
+    split: Split,
+    examples: Examples,
+    context: Option<Context>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(config: &'a RunConfig, split: Split) -> Self {
+        let mut examples = Examples::new(&config.model);
+        examples.set_actions(config.language.actions);
+        Reading { config, split, examples, context: None }
+    }
+
+    /// Adds the wanted states of a corpus. Gives their numbers in it, and among the examples.
+    fn corpus(
+        &mut self,
+        path: &Path,
+        problems: impl FnOnce(&str) -> Option<PathBuf>,
+        wanted: impl Fn(u32) -> bool,
+    ) -> Result<Vec<(u32, u32)>, Error> {
+        let Reading { config, split, examples, context } = self;
+        let mode = config.mode;
         let corpus = Corpus::open(path)?;
         let (expected, found) = (mode.name(), corpus.header().mode.name());
         if found != expected {
-            return Err(Error::Mode { path: path.clone(), expected, found });
+            return Err(Error::Mode { path: path.to_owned(), expected, found });
         }
         let found = corpus.header().context;
         let expected: Context = *context.get_or_insert(found);
         if found != expected {
-            return Err(Error::Context { path: path.clone(), expected: expected.name(), found: found.name() });
+            return Err(Error::Context { path: path.to_owned(), expected: expected.name(), found: found.name() });
         }
         let fitness = corpus.header().target_fitness;
         if examples.n_states() > 0 && examples.target_fitness() != fitness {
-            return Err(Error::Fitness { path: path.clone() });
+            return Err(Error::Fitness { path: path.to_owned() });
         }
         examples.set_target_fitness(fitness);
         let inputs = InputWriter::new(&config.model, &config.language.with(found));
-        let set = Arc::new(corpus.problems(choose(problems, &corpus.header().problems))?);
-        for example in corpus {
+        let set = Arc::new(corpus.problems(problems(&corpus.header().problems).as_deref())?);
+        let mut places = Vec::new();
+        for (number, example) in (0..).zip(corpus) {
             let example = example?;
+            if !wanted(number) {
+                continue;
+            }
             let problem = set.get(example.problem())?;
             let data = Data { x: &problem.x, y: &problem.y, semantics: SEMANTICS };
-            push(&mut examples, &inputs, &example, data)?;
-            if (split, mode) == (Split::Validation, Mode::Direct) {
+            let place = examples.n_states() as u32;
+            push(examples, &inputs, &example, data)?;
+            if examples.n_states() as u32 > place {
+                places.push((number, place));
+            }
+            if (*split, mode) == (Split::Validation, Mode::Direct) {
                 examples.set_source(&Source { set: set.clone(), problem: example.problem().clone() });
             }
         }
+        Ok(places)
     }
-    if examples.n_states() == 0 {
-        return Err(Error::Empty { split: split.name() });
+
+    fn finish(self) -> Result<(Examples, Language), Error> {
+        if self.examples.n_states() == 0 {
+            return Err(Error::Empty { split: self.split.name() });
+        }
+        Ok((self.examples, self.config.language.with(self.context.unwrap_or_default())))
     }
-    Ok((examples, config.language.with(context.unwrap_or_default())))
 }
 
 fn push(examples: &mut Examples, inputs: &InputWriter, example: &Example, data: Data<'_>) -> Result<(), Error> {

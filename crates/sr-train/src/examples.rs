@@ -38,6 +38,8 @@ pub struct Examples {
     actions: Actions,
     /// Targets left out because they do not fit into the model's positions.
     too_long: usize,
+    /// The states of an epoch in their order, see [`Examples::set_order`].
+    order: Option<Vec<u32>>,
 }
 
 /// Where the problem of a state is.
@@ -138,7 +140,23 @@ impl Examples {
             target_fitness: None,
             actions: Actions::Expression,
             too_long: 0,
+            order: None,
         }
+    }
+
+    /// Sets the states of an epoch: these ones in this order, some perhaps several times and others not at all. Without it
+    /// an epoch is every state once in a random order, another one each time.
+    ///
+    /// # Panics
+    /// If there is no such state, or none is named.
+    pub(crate) fn set_order(&mut self, states: Vec<u32>) {
+        assert!(!states.is_empty() && states.iter().all(|&state| (state as usize) < self.states.len()));
+        self.order = Some(states);
+    }
+
+    /// States of an epoch.
+    fn epoch_len(&self) -> usize {
+        self.order.as_ref().map_or(self.states.len(), Vec::len)
     }
 
     /// Adds a state and its targets, each the ids that follow the `start` token, `<eos>` included, with the weight of its
@@ -290,7 +308,8 @@ impl Examples {
             .map(|s| u64::from(s.prompt.len) << 32 | u64::from(s.targets.len) << 16 | u64::from(s.start));
         let individuals = self.individuals.iter().map(|&bound| u64::from(bound));
         let marks = self.marks.iter().map(|&mark| u64::from(mark));
-        let words = tokens.chain(points).chain(targets).chain(states).chain(individuals).chain(marks);
+        let order = self.order.iter().flatten().map(|&state| u64::from(state));
+        let words = tokens.chain(points).chain(targets).chain(states).chain(individuals).chain(marks).chain(order);
         words.fold(self.states.len() as u64, mix)
     }
 
@@ -380,8 +399,11 @@ impl Examples {
     /// The batches of all states in the order of `key`'s stream, each state with at most `max_targets` of its targets.
     fn batches(&self, key: Key, rows_per_batch: usize, max_targets: usize) -> Vec<Vec<Selection>> {
         let mut rng = key.rng();
-        let mut states: Vec<u32> = (0..self.states.len() as u32).collect();
-        rng.shuffle(&mut states);
+        let states = self.order.clone().unwrap_or_else(|| {
+            let mut states: Vec<u32> = (0..self.states.len() as u32).collect();
+            rng.shuffle(&mut states);
+            states
+        });
         let mut batches = Vec::with_capacity(states.len().div_ceil(rows_per_batch));
         for window in states.chunks(rows_per_batch * WINDOW) {
             let select = |&state: &u32| {
@@ -476,7 +498,7 @@ impl Order {
 
     /// Batch number `index`, counted over all epochs.
     pub(crate) fn batch<'a>(&'a mut self, examples: &Examples, index: u64) -> &'a [Selection] {
-        let per_epoch = examples.n_states().div_ceil(self.rows_per_batch) as u64;
+        let per_epoch = examples.epoch_len().div_ceil(self.rows_per_batch) as u64;
         let epoch = (index / per_epoch) as u32;
         if self.batches.is_empty() || epoch != self.epoch {
             self.batches = examples.batches(self.key.generation(epoch), self.rows_per_batch, self.max_targets);
@@ -551,6 +573,22 @@ mod tests {
         assert_eq!(push(&[1, 2], &[&[1, 2], &[1, 2, 3]]), Ok((1, 1, 1)));
         assert_eq!(push(&[1, 2, 3], &[&[1, 2]]), Ok((1, 1, 2)));
         assert_eq!(push(&[1, 40], &[&[1, 2]]), Err("model input: token 40, expected 0 to 31".to_owned()));
+    }
+
+    #[test]
+    fn a_given_order_is_kept_but_for_lengths() {
+        let mut examples = states(&[3, 9, 4, 5]);
+        let plain = examples.fingerprint();
+        let drawn = vec![2, 0, 2, 1, 2];
+        examples.set_order(drawn.clone());
+        assert_ne!(examples.fingerprint(), plain, "a resumed run sees another order");
+        let mut order = Order::new(1, 2, 9);
+        let mut met: Vec<u32> =
+            (0..3).flat_map(|index| order.batch(&examples, index).to_vec()).map(|selection| selection.state).collect();
+        met.sort_unstable();
+        let mut sorted = drawn;
+        sorted.sort_unstable();
+        assert_eq!(met, sorted, "an epoch has each state as often as it was drawn");
     }
 
     #[test]

@@ -65,9 +65,10 @@ pub use config::{
     LanguageSection, Mode, ModelSection, OptimiserKind, Preset, RunConfig, Schedule, Tracking, TrackingKind,
     TrainConfig, Training,
 };
-pub use data::{Split, load};
+pub use data::{Split, load, load_drawn};
 pub use error::Error;
 pub use evaluate::{Fit, Scores};
 pub use examples::Examples;
 pub use sr_neural::Language;
+pub use tracking::Tracker;
 pub use trainer::{Limits, Start, StepStats, StopReason, Summary, Trainer};

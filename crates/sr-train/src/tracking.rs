@@ -16,9 +16,9 @@ const WANDB: &str = "wandb-sync.py";
 /// What the names of validation metrics begin with.
 const VALIDATION: &str = "val_";
 
-/// Logs in writing.
+/// The logs of a run in writing: lines of JSON, and what the kind of tracking wants beside them.
 #[derive(Debug)]
-pub(crate) struct Tracker {
+pub struct Tracker {
     path: PathBuf,
     metrics: Option<File>,
     events: Option<EventFile>,
@@ -26,7 +26,10 @@ pub(crate) struct Tracker {
 
 impl Tracker {
     /// Opens the logs of a run's folder for appending after those of steps up to `step`; later ones are cut off.
-    pub(crate) fn open(dir: &Path, tracking: &Tracking, step: u64) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// If they cannot be read or written.
+    pub fn open(dir: &Path, tracking: &Tracking, step: u64) -> Result<Self, Error> {
         let kind = tracking.kind;
         let path = dir.join(METRICS);
         let metrics = (kind != TrackingKind::None).then(|| open_metrics(&path, step)).transpose()?;
@@ -37,8 +40,15 @@ impl Tracker {
         Ok(Tracker { path, metrics, events })
     }
 
-    /// Appends the metrics of a step, an object that has the step among them.
-    pub(crate) fn log(&mut self, line: &Value) -> Result<(), Error> {
+    /// Appends the metrics of a step, an object that has the step among them. For TensorBoard the names of those that
+    /// begin with `val_` go under `validation/`, those with a `/` stay, and all others go under `train/`.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    ///
+    /// # Panics
+    /// If it is no object, or has no step.
+    pub fn log(&mut self, line: &Value) -> Result<(), Error> {
         if let Some(file) = &mut self.metrics {
             file.write_all(format!("{line}\n").as_bytes()).map_err(Error::io(&self.path))?;
         }
@@ -46,6 +56,7 @@ impl Tracker {
             let metrics = line.as_object().expect("metrics are an object");
             let tag = |key: &str| match key.strip_prefix(VALIDATION) {
                 Some(name) => format!("validation/{name}"),
+                None if key.contains('/') => key.to_owned(), // it has a group already
                 None => format!("train/{key}"),
             };
             let scalars = metrics.iter().filter(|(key, _)| *key != "step");

@@ -1,0 +1,106 @@
+//! The flags that choose labels.
+
+use anyhow::bail;
+use clap::ValueEnum;
+use sr_dagger::{Draws, ExpertConfig, Labelling, Mode, Telling, Weights};
+
+/// Which labels the states of a trace get.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Labels")]
+pub struct LabelArgs {
+    /// Which children of the expert become labels
+    #[arg(long, value_enum, default_value_t = Labels::All)]
+    pub labels: Labels,
+    /// Children of the expert to choose from in each state; auto draws until four different ones improve on the best
+    /// individual, at most 1024 [default: auto; --labels top-k, best-of-k, pooled]
+    #[arg(long, value_name = "K", value_parser = samples)]
+    pub samples: Option<Draws>,
+    /// Labels of a state at most [default: 4; --labels top-k, pooled]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: Option<u32>,
+    /// Generations that the expert goes on from a state [default: 20; --labels lineage]
+    #[arg(long, value_name = "H", value_parser = clap::value_parser!(u32).range(1..))]
+    pub horizon: Option<u32>,
+    /// How much labels count in training
+    #[arg(long, value_enum, default_value_t = WeightsArg::Equal)]
+    pub weights: WeightsArg,
+}
+
+/// A label mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Labels {
+    /// All children of one generation: what the expert would do
+    All,
+    /// The best new forms of many children
+    TopK,
+    /// The best new form of many children
+    BestOfK,
+    /// Children that the expert's best individual descends from some generations later
+    Lineage,
+    /// The best new forms of many children and of those that the search made of the state itself
+    Pooled,
+    /// A step towards the problem's formula, which has to be known
+    Path,
+    /// The problem's formula, which has to be known
+    Target,
+}
+
+/// How much labels count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WeightsArg {
+    /// All alike
+    Equal,
+    /// By the decades that the error falls below that of the best individual, at most 1; what improves nothing has none
+    Gain,
+}
+
+/// Of `--samples`.
+fn samples(text: &str) -> Result<Draws, String> {
+    match text {
+        "auto" => Ok(Draws::UntilImproved),
+        number => match number.parse() {
+            Ok(draws @ 1..=1_000_000) => Ok(Draws::Exactly(draws)),
+            _ => Err("expected auto, or a number from 1 to 1000000".into()),
+        },
+    }
+}
+
+impl LabelArgs {
+    /// What is to be done.
+    ///
+    /// # Errors
+    /// Naming the flag that does not go with `--labels`.
+    pub fn labelling(&self) -> anyhow::Result<Labelling> {
+        let (mode, telling) = match self.labels {
+            Labels::All => (Mode::All, None),
+            Labels::TopK => (Mode::TopK, None),
+            Labels::BestOfK => (Mode::BestOfK, None),
+            Labels::Lineage => (Mode::Lineage, None),
+            Labels::Pooled => (Mode::Pooled, None),
+            Labels::Path => (Mode::All, Some(Telling::Path)),
+            Labels::Target => (Mode::All, Some(Telling::Target)),
+        };
+        let name = telling.map_or(mode.name(), Telling::name);
+        let draws = matches!(mode, Mode::TopK | Mode::BestOfK | Mode::Pooled);
+        let fits = [
+            ("--samples", self.samples.is_some(), draws),
+            ("--keep", self.keep.is_some(), draws && mode != Mode::BestOfK),
+            ("--horizon", self.horizon.is_some(), mode == Mode::Lineage),
+            ("--weights", self.weights != WeightsArg::Equal, telling.is_none()),
+        ];
+        if let Some((flag, ..)) = fits.into_iter().find(|&(_, given, fits)| given && !fits) {
+            bail!("{flag} says nothing with --labels {name}");
+        }
+        if let Some(telling) = telling {
+            return Ok(Labelling::Formula(telling));
+        }
+        let default = ExpertConfig::default();
+        Ok(Labelling::Expert(ExpertConfig {
+            mode,
+            draws: self.samples.unwrap_or(default.draws),
+            keep: self.keep.unwrap_or(default.keep),
+            horizon: self.horizon.unwrap_or(default.horizon),
+            weights: if self.weights == WeightsArg::Gain { Weights::Gain } else { Weights::Equal },
+        }))
+    }
+}

@@ -1,0 +1,91 @@
+//! An expert that only repeats what it is shown proves where the states of labels come from.
+
+use std::sync::Arc;
+
+use sr_dagger::{Labeller, label};
+use sr_engine::random::{Key, Purpose};
+use sr_engine::{
+    Brood, Expert, Instance, Member, Offspring, Origin, Parents, Policy, PrimitiveSet, Search, SearchConfig, State, run,
+};
+use sr_expr::{Columns, Expr, Op};
+use sr_trace::{GenerationRecord, Label, LabelParams, Labels, Recorder};
+
+/// Labels a state with its own population.
+struct Echo;
+
+impl Labeller for Echo {
+    fn mode(&self) -> &'static str {
+        "all"
+    }
+
+    fn source(&self) -> &'static str {
+        "echo"
+    }
+
+    fn params(&self, seed: u64, _: usize) -> LabelParams {
+        LabelParams { seed, ..LabelParams::default() }
+    }
+
+    fn label(&mut self, state: &State<'_>, _: GenerationRecord<'_>, _: usize) -> Labels {
+        let mut labels = Labels::default();
+        for individual in state.population.iter() {
+            let parents = Parents::None;
+            let child = Member { origin: Origin::Injected, parents, edit: None, log_prob: None, ..individual };
+            labels.push(&Label { child: child.into(), gain_parent: 0.0, gain_best: 0.0, weight: 1.0 });
+        }
+        labels
+    }
+}
+
+/// A learner that the expert would never be: every child is the sum of the best individual and x0.
+struct Stubborn;
+
+impl Policy for Stubborn {
+    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
+        for ((state, &wanted), brood) in states.iter().zip(wanted).zip(broods) {
+            let child: Expr = format!("({} + x0)", state.best.expr).parse().expect("a sum");
+            let small = if child.size() <= 25 { child } else { Expr::var(0) };
+            for slot in 0..wanted {
+                match slot % 2 {
+                    0 => brood.push(&Offspring {
+                        tree: &small,
+                        origin: Origin::Learner,
+                        parents: Parents::None,
+                        edit: None,
+                        log_prob: None,
+                    }),
+                    _ => Expert::child(state, slot, brood),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn labels_belong_to_the_states_that_were_visited() {
+    let mut rng = Key::new(1, Purpose::Rows, 0).rng();
+    let x = Columns::new(30, 2, (0..60).map(|_| rng.uniform(-2.0, 2.0)).collect());
+    let formula: Expr = "sin(3*x0) + x1*x0".parse().expect("a formula");
+    let y = sr_expr::reference::predict(&formula, &x, sr_expr::Semantics::Ieee);
+    let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul, Op::Sin], vec![1.0, 2.5], 2).expect("primitives");
+    let instance = Arc::new(Instance::new("p", x, y, primitives).expect("an instance"));
+    let config = SearchConfig { generations: 12, early_stop_mse: None, ..SearchConfig::basic() };
+    let mut searches = [Search::new(instance.clone(), config.clone(), 3).expect("settings")];
+    let mut recorders = [Recorder::new(3)];
+    let outcome = run(&mut searches, &mut Stubborn, &mut recorders).remove(0);
+    let [recorder] = recorders;
+    let trajectory = recorder.finish(&outcome);
+
+    let labels = label(&trajectory, &instance, &config, 9, &mut Echo).expect("labels");
+    assert_eq!(labels.states.len(), trajectory.generations.len() - 1);
+    for state in &labels.states {
+        let visited = trajectory.generation(state.generation).expect("a generation");
+        let echoed = state.children.iter().map(|label| (label.child.expr.to_owned(), label.child.fitness));
+        let expected = visited.individuals().map(|individual| (individual.expr.to_owned(), individual.fitness));
+        assert!(echoed.eq(expected), "generation {}", state.generation);
+        assert_eq!(state.state_hash, visited.state_hash());
+    }
+    // Had the labeller walked on with populations of its own, none of them would hold the learner's children.
+    let learned = trajectory.generations.last().individuals().filter(|i| i.origin == Origin::Learner).count();
+    assert_eq!(learned, 10);
+}
