@@ -25,7 +25,7 @@ pub use interrupt::{interrupted, on_interrupt};
 pub use labels::{LabelArgs, Labels, WeightsArg};
 
 /// Crates whose events are shown; a directive matches whole crate names, so `sr_` alone would match none.
-const CRATES: [&str; 20] = [
+const CRATES: [&str; 22] = [
     "sr_expr",
     "sr_engine",
     "sr_codec",
@@ -46,6 +46,8 @@ const CRATES: [&str; 20] = [
     "sr_evaluate",
     "sr_inspect",
     "sr_dataset",
+    "sr_compare",
+    "sr_report",
 ];
 
 /// How a run that made no error ended.
@@ -123,6 +125,14 @@ impl Common {
     /// # Errors
     /// If the thread pool cannot be made.
     pub fn init(&self) -> anyhow::Result<()> {
+        self.init_with_quiet(&[])
+    }
+
+    /// The same, where some of our crates tell no more than warnings unless more is asked for.
+    ///
+    /// # Errors
+    /// If the thread pool cannot be made.
+    pub fn init_with_quiet(&self, quiet: &[&str]) -> anyhow::Result<()> {
         let level = match (self.quiet, self.verbose) {
             (true, _) => "error",
             (_, 0) => "info",
@@ -132,7 +142,8 @@ impl Common {
         // Only our own crates: those of the tensor framework log every kernel.
         let default = || {
             let base = if self.quiet { "error" } else { "warn" };
-            let ours = CRATES.map(|name| format!("{name}={level}")).join(",");
+            let level = |name: &str| if level == "info" && quiet.contains(&name) { "warn" } else { level };
+            let ours = CRATES.map(|name| format!("{name}={}", level(name))).join(",");
             tracing_subscriber::EnvFilter::new(format!("{base},{ours}"))
         };
         let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default());

@@ -14,7 +14,8 @@ pub struct Victim<'a> {
     pub start: &'a dyn Fn() -> Command,
     /// Runs it after a kill.
     pub go_on: &'a dyn Fn() -> Command,
-    /// The file that grows while it works; half of the kills come at a size of it, the others after a time.
+    /// The file that grows while it works; half of the kills come at a size of it, the others after a time. If the path is
+    /// empty, all of them come after a time.
     pub growing: PathBuf,
     /// All that it has written, once it is done.
     pub result: &'a dyn Fn() -> Vec<u8>,
@@ -61,9 +62,10 @@ impl Victim<'_> {
                 u32::from(status.code().is_none())
             };
             (self.clear)();
-            met += kill((self.start)(), moment % 2 == 0);
+            let grows = !self.growing.as_os_str().is_empty();
+            met += kill((self.start)(), grows && moment % 2 == 0);
             if moment % 3 == 0 {
-                met += kill((self.go_on)(), moment % 4 == 0);
+                met += kill((self.go_on)(), grows && moment % 4 == 0);
             }
             succeeds(&mut (self.go_on)());
             assert!((self.result)() == expected, "moment {moment} of seed {seed}: other bytes");

@@ -1,11 +1,11 @@
-//! What can go wrong when a trace is relabelled.
+//! What can go wrong in a round of DAgger.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// The result of relabelling.
+/// The result of a step of DAgger.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a trace could not be relabelled.
+/// Why a trace could not be relabelled, or a buffer not be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -67,4 +67,133 @@ pub enum Error {
         /// Its fitness on the problem's data.
         found: f32,
     },
+
+    // Settings.
+    /// A setting that is a name, or a name and a number behind a colon, is neither.
+    #[error("unknown {what} {found:?}, expected {known}")]
+    Unknown {
+        /// What is set.
+        what: &'static str,
+        /// What was given.
+        found: String,
+        /// What could be.
+        known: &'static str,
+    },
+    /// The number behind the colon is out of range.
+    #[error("{what} {found:?}: expected {expected}")]
+    OutOfRange {
+        /// What is set.
+        what: &'static str,
+        /// What was given.
+        found: String,
+        /// Which numbers there may be.
+        expected: &'static str,
+    },
+
+    // Buffers.
+    /// A buffer cannot be read or written.
+    #[error("cannot {action} the buffer {}: {source}", path.display())]
+    BufferIo {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file is no buffer, or is damaged; what it held can be appended anew to a new one.
+    #[error("{}: {reason}", path.display())]
+    NotABuffer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The buffer was made with other settings.
+    #[error("{}: the buffer was made with {what} {found}, not {expected}", path.display())]
+    OtherBuffer {
+        /// The file.
+        path: PathBuf,
+        /// The setting.
+        what: &'static str,
+        /// Its value in the file.
+        found: String,
+        /// The value asked for.
+        expected: String,
+    },
+    /// Somebody else has the buffer open.
+    #[error("{}: the buffer is in use by another run", path.display())]
+    BufferInUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A round was appended before those that come before it.
+    #[error("{}: round {round} cannot be appended, the buffer has {rounds} rounds", path.display())]
+    RoundOrder {
+        /// The file.
+        path: PathBuf,
+        /// The round.
+        round: u32,
+        /// Rounds that the buffer holds.
+        rounds: u32,
+    },
+    /// Rows of another width.
+    #[error("{}: {bytes} bytes are no rows of {row_bytes} bytes each", path.display())]
+    Width {
+        /// The file.
+        path: PathBuf,
+        /// Bytes given.
+        bytes: usize,
+        /// Bytes of a row.
+        row_bytes: u32,
+    },
+    /// There is nothing to draw from.
+    #[error("{}: no row to draw{}", path.display(), if *newest { " of the newest round" } else { "" })]
+    NoRows {
+        /// The file.
+        path: PathBuf,
+        /// Whether only the newest round counts.
+        newest: bool,
+    },
+
+    // Rounds and milestones.
+    /// A file or folder cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A file of an earlier run is not what it was.
+    #[error("{}: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The student is to act in the first round, and there is none.
+    #[error("with β {beta} the first round has β {first}, and no model to act: begin with a checkpoint, or with β 1")]
+    NoModel {
+        /// The schedule.
+        beta: String,
+        /// Its first value.
+        first: f64,
+    },
+    /// A milestone that is not in the curriculum.
+    #[error("there is no milestone {id:?}, only {known}")]
+    UnknownMilestone {
+        /// What was asked for.
+        id: String,
+        /// Those that there are.
+        known: String,
+    },
+}
+
+impl Error {
+    /// What went wrong with a file or folder.
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
+        move |source| Error::Io { path: path.to_owned(), source }
+    }
 }

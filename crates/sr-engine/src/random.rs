@@ -26,6 +26,10 @@ pub enum Purpose {
     Evaluation = 8,
     /// Who makes a child where expert and learner share a search.
     Mixture = 9,
+    /// Which rows a buffer over rounds keeps, and which of them are drawn.
+    Buffer = 10,
+    /// The seeds of rounds.
+    Rounds = 11,
 }
 
 /// The address of one random stream.
@@ -239,6 +243,9 @@ mod tests {
             Key { purpose: Purpose::Training, ..base },
             Key { purpose: Purpose::Split, ..base },
             Key { purpose: Purpose::Evaluation, ..base },
+            Key { purpose: Purpose::Mixture, ..base },
+            Key { purpose: Purpose::Buffer, ..base },
+            Key { purpose: Purpose::Rounds, ..base },
             Key { problem: problem_key("q"), ..base },
             base.generation(1),
             base.slot(1),

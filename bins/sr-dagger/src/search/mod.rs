@@ -1,0 +1,555 @@
+//! Formula search as a task: an episode is a search, a step a generation, the teacher genetic programming.
+
+mod metrics;
+mod problems;
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, bail, ensure};
+use rayon::prelude::*;
+use serde_json::json;
+use sr_corpus::{Corpus, Exclude, Options, Problems, Shape, Targets, convert_trace};
+use sr_dagger::{
+    Buffer, Curriculum, Evaluation, FileOptions, Labelling, Round, RoundResult, Rounds, RoundsConfig, Stage, Task,
+    run_rounds,
+};
+use sr_engine::{
+    Expert, Instance, Origin, Outcome, PrimitiveSet, Search, SearchConfig, StopReason, run, run_parallel_until,
+};
+use sr_eval::{FRESH_POINTS, Row, judge};
+use sr_expr::{Expr, Tree};
+use sr_model::DeviceKind;
+use sr_neural::{Hybrid, Learner, Sampling, Share};
+use sr_problems::{Blocklist, ProblemSet};
+use sr_trace::{
+    IndividualRecord, Policy, Record, Recorder, SamplingCounts, SamplingSettings, TraceHeader, TraceReader,
+    TraceWriter, Trajectory,
+};
+use sr_train::{Limits, Mode, RunConfig, Split, Start, StepStats, Trainer, load, load_drawn};
+
+use crate::Stopped;
+use crate::args::Settings;
+use metrics::Trained;
+use problems::{Episode, Milestone};
+
+/// Searches that advance together. Results do not depend on it.
+const BATCH: usize = 64;
+const TRACE: &str = "trace.sr";
+const PROBLEMS: &str = "problems.sr";
+const TRAINED: &str = "training.json";
+
+/// All milestones of formula search.
+pub(crate) struct SearchCurriculum<'a> {
+    settings: &'a Settings,
+    milestones: Vec<Milestone>,
+    config: SearchConfig,
+    labelling: Labelling,
+    /// Formulas of which no problem is trained on: those that are judged on, of all milestones, and the excluded ones.
+    judged: Arc<Blocklist>,
+    /// The excluded ones, which nothing that is learned from may contain. With those of the easy milestones, which every
+    /// population has, this would leave nothing to learn from.
+    excluded: Arc<Blocklist>,
+    device: DeviceKind,
+    stop: &'static AtomicBool,
+}
+
+impl<'a> SearchCurriculum<'a> {
+    /// Checks all settings.
+    pub(crate) fn new(settings: &'a Settings, stop: &'static AtomicBool) -> anyhow::Result<Self> {
+        let args = &settings.args;
+        let milestones = problems::milestones(args.milestones.as_deref())?;
+        ensure!(settings.train.mode != Mode::Direct, "mode direct learns no steps; take one-step or autoregressive");
+        let labelling = args.labels.labelling()?;
+        // A rollout ends when it is solved; looking for a simpler form teaches nothing that is judged.
+        let config = SearchConfig { extra_generations: 0, ..args.search.config()? };
+        let device: DeviceKind = args.device.parse()?;
+        sr_model::open(device)?;
+        let excluded = Arc::new(Blocklist::of(&args.dagger.exclude)?);
+        let mut judged = Blocklist::of(&args.dagger.exclude)?;
+        for milestone in &milestones {
+            let (set, _) = milestone.evaluation(args.dagger.eval_episodes, &config, args.common.seed)?;
+            set.problems.iter().filter_map(|p| p.source.as_ref()).for_each(|formula| judged.insert(formula));
+        }
+        if let Some(checkpoint) = &args.dagger.checkpoint {
+            ensure!(checkpoint.join("config.json").exists(), "{}: there is no checkpoint", checkpoint.display());
+        }
+        let judged = Arc::new(judged);
+        Ok(SearchCurriculum { settings, milestones, config, labelling, judged, excluded, device, stop })
+    }
+
+    /// All that decides the bytes of the results.
+    pub(crate) fn resolved(&self) -> serde_json::Value {
+        let (args, train) = (&self.settings.args, self.settings.train.clone());
+        let primitives = PrimitiveSet::new(vec![sr_expr::Op::Add], Vec::new(), 1).expect("one operator");
+        json!({
+            "milestones": self.milestones,
+            "search": TraceHeader::of_expert(PROBLEMS, &primitives, &self.config, args.search.preset.name(), 0),
+            "labels": format!("{:?}", self.labelling),
+            "sampling": format!("{:?}", args.sampling),
+            "training": train.resolve(0), // each round has a seed of its own
+            "excluded": self.excluded.sources(),
+        })
+    }
+
+    /// What each milestone is, for people.
+    pub(crate) fn about(&self) -> Vec<String> {
+        self.milestones.iter().map(|milestone| milestone.about.clone()).collect()
+    }
+}
+
+impl Curriculum for SearchCurriculum<'_> {
+    type Error = anyhow::Error;
+
+    fn ids(&self) -> Vec<String> {
+        self.milestones.iter().map(|milestone| milestone.id.clone()).collect()
+    }
+
+    fn expert(&mut self, milestone: usize, out: &Path) -> anyhow::Result<Vec<sr_dagger::Episode>> {
+        let args = &self.settings.args;
+        let milestone = &self.milestones[milestone];
+        let (set, episodes) = milestone.evaluation(args.dagger.eval_episodes, &self.config, args.common.seed)?;
+        set.write(out.join(PROBLEMS))?;
+        let searching =
+            Searching::new(self.config.clone(), args.search.preset.name(), PROBLEMS, &set, args.common.seed)?;
+        let rows = searching.record(&mut Searcher::Expert, &episodes, &out.join(TRACE), self.stop)?;
+        Ok(rows.iter().map(|row| sr_dagger::Episode { success: row.solved, steps: steps(row) }).collect())
+    }
+
+    fn rounds(
+        &mut self,
+        milestone: usize,
+        max_steps: u32,
+        init: Option<&Path>,
+        dir: &Path,
+        on_round: &mut dyn FnMut(&RoundResult),
+    ) -> anyhow::Result<Rounds> {
+        let dagger = &self.settings.args.dagger;
+        let config = RoundsConfig {
+            rounds: dagger.dagger_iterations,
+            beta: dagger.beta,
+            seed: self.settings.args.common.seed,
+            init: init.map(Path::to_owned),
+            buffer: crate::buffer_options(&self.settings.args, ROW_BYTES),
+            patience: dagger.patience,
+            enough: dagger.enough,
+        };
+        let train = self.settings.train.clone().resolve(self.settings.args.common.seed);
+        let mut task = SearchTask { of: self, milestone: &self.milestones[milestone], max_steps, train };
+        run_rounds(&mut task, dir, &config, on_round)
+    }
+
+    fn is_of_milestone(&self, error: &anyhow::Error) -> bool {
+        let is = |cause: &(dyn std::error::Error + 'static)| {
+            matches!(cause.downcast_ref(), Some(sr_train::Error::Diverged { .. } | sr_train::Error::Empty { .. }))
+                || matches!(cause.downcast_ref(), Some(sr_dagger::Error::NoRows { .. }))
+        };
+        error.chain().any(is)
+    }
+
+    fn labels(&self) -> &'static str {
+        self.labelling.kind()
+    }
+}
+
+/// Generations after the initial one.
+fn steps(row: &Row) -> u32 {
+    row.generations_to_solve.unwrap_or(row.generations.saturating_sub(1))
+}
+
+/// A milestone's rounds.
+struct SearchTask<'a> {
+    of: &'a SearchCurriculum<'a>,
+    milestone: &'a Milestone,
+    max_steps: u32,
+    train: RunConfig,
+}
+
+/// A row of the buffer: which round, and which state of its corpus.
+const ROW_BYTES: u32 = 8;
+
+impl Task for SearchTask<'_> {
+    type Error = anyhow::Error;
+
+    fn rollouts(&mut self, round: &Round, out: &Path) -> anyhow::Result<()> {
+        let args = &self.of.settings.args;
+        let (n, config, blocklist) = (args.dagger.episodes_per_iter, self.config(), self.of.judged.clone());
+        let (set, episodes) = self.milestone.training(n, round.index, &config, round.seed, blocklist)?;
+        // Corpora name their problems, so sets of different rounds need different names.
+        let name = problems_name(round.index);
+        set.write(out.join(&name))?;
+        let searching = Searching::new(config, args.search.preset.name(), &name, &set, round.seed)?;
+        let mut searcher = match &round.before {
+            Some(checkpoint) if round.beta < 1.0 => {
+                self.searcher(checkpoint, Share::Drawn(1.0 - round.beta, args.dagger.beta_level))?
+            }
+            _ => Searcher::Expert,
+        };
+        searching.record(&mut searcher, &episodes, &out.join(TRACE), self.of.stop)?;
+        Ok(())
+    }
+
+    fn labels(&mut self, round: &Round, out: &Path) -> anyhow::Result<()> {
+        let set = ProblemSet::read(round.stage(Stage::Rollouts).join(problems_name(round.index)))?;
+        let mut instances: HashMap<&str, Arc<Instance>> = HashMap::new();
+        for problem in &set.problems {
+            instances.insert(&problem.id, Arc::new(problem.instance()?));
+        }
+        let formulas = set.problems.iter().filter_map(|problem| Some((&*problem.id, problem.source.as_ref()?)));
+        let formulas: HashMap<&str, &Expr> = formulas.collect();
+        let to = out.join(TRACE);
+        if to.exists() {
+            return Ok(());
+        }
+        let options =
+            FileOptions { out: Some(&to), seed: round.seed, shard: None, resume: true, stop: Some(self.of.stop) };
+        let counts = self.of.labelling.relabel_file(
+            &round.stage(Stage::Rollouts).join(TRACE),
+            &options,
+            |id| instances.get(id).cloned(),
+            |id| formulas.get(id).copied().cloned(),
+            |_| (),
+        )?;
+        ensure!(!counts.stopped, Stopped);
+        Ok(())
+    }
+
+    fn corpus(&mut self, round: &Round, out: &Path) -> anyhow::Result<()> {
+        let args = &self.of.settings.args;
+        let problems = Problems::open(round.stage(Stage::Rollouts).join(problems_name(round.index)))?;
+        let options = Options {
+            targets: Targets::Labels,
+            shape: match self.train.mode {
+                Mode::Autoregressive => Shape::WholeGeneration { fitness: true },
+                Mode::OneStep | Mode::Direct => Shape::EachChild,
+            },
+            exclude: Exclude::listed(self.of.excluded.clone()),
+            val_fraction: args.dagger.val_fraction,
+            is_part: true,
+            // Of the run, not of the round, so that a formula is on one side in all rounds.
+            seed: args.common.seed,
+            ..Options::default()
+        };
+        match convert_trace(&round.stage(Stage::Labels).join(TRACE), &problems, &options, out, || ()) {
+            Ok(_) => Ok(()),
+            // A round may teach nothing, if no state has an improvement.
+            Err(sr_corpus::Error::NoExamples { .. }) => {
+                tracing::warn!(round = round.index, "no state has a label");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn rows(&mut self, round: &Round) -> anyhow::Result<Vec<u8>> {
+        let path = round.stage(Stage::Corpus).join("train.sr");
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let mut rows = Vec::new();
+        for (number, example) in (0_u32..).zip(Corpus::open(path)?) {
+            example?;
+            rows.extend(round.index.to_le_bytes());
+            rows.extend(number.to_le_bytes());
+        }
+        Ok(rows)
+    }
+
+    fn train(&mut self, round: &Round, buffer: &Buffer, out: &Path) -> anyhow::Result<()> {
+        if out.join(TRAINED).exists() {
+            return Ok(());
+        }
+        let args = &self.of.settings.args;
+        let mut config = self.train.clone();
+        config.seed = round.seed;
+        let drawn = crate::draw(buffer, args, round)?;
+        config.training.rows_per_batch = drawn.batch;
+        config.training.steps = drawn.batches().count() as u64;
+        let row = |&slot: &u64| {
+            let words = buffer.row(slot).as_chunks().0;
+            (u32::from_le_bytes(words[0]), u32::from_le_bytes(words[1]))
+        };
+        let drawn: Vec<(u32, u32)> = drawn.rows.iter().map(row).collect();
+        let corpus = |index: u32, side: &str| round.earlier(index, Stage::Corpus).join(side);
+        let problems = |index: u32| round.earlier(index, Stage::Rollouts).join(problems_name(index));
+        let corpora: Vec<(PathBuf, PathBuf)> =
+            (0..=round.index).map(|i| (corpus(i, "train.sr"), problems(i))).collect();
+        let (examples, language) = load_drawn(&corpora, &drawn, &config)?;
+
+        let of_problems: Vec<PathBuf> = (0..=round.index).map(problems).collect();
+        let mut validated = Vec::new();
+        for path in (0..=round.index).map(|index| corpus(index, "val.sr")).filter(|path| path.exists()) {
+            if Corpus::open(&path)?.next().is_some() {
+                validated.push(path);
+            }
+        }
+        // In the first rounds there may be no formula to validate on.
+        let on_training_states = validated.is_empty();
+        let validation = match on_training_states {
+            true => examples.clone(),
+            false => load(&validated, &of_problems, &config, Split::Validation)?.0,
+        };
+
+        let run_dir = out.join("run");
+        let start = round.before.clone().map_or(Start::Fresh, Start::Checkpoint);
+        let compared = config.training.eval_samples.min(validation.n_states()) as u64;
+        let steps = config.training.steps;
+        let mut trainer = Trainer::resume(&run_dir, config, &language, &start, &examples, &validation, self.of.device)?;
+        let bar = args.common.progress(steps, "steps");
+        bar.set_position(trainer.step());
+        let mut on_step = |step: u64, stats: &StepStats| {
+            bar.set_message(format!("loss {:.3}, {:.0} tokens/s", stats.loss(), stats.tokens_per_second()));
+            bar.set_position(step);
+        };
+        let limits = Limits { stop: Some(self.of.stop), ..Limits::default() };
+        let summary = trainer.fit(limits, &mut on_step)?;
+        bar.finish_and_clear();
+        ensure!(summary.steps >= steps || !self.of.stop.load(Ordering::Relaxed), Stopped);
+
+        for entry in fs::read_dir(&summary.best)? {
+            let path = entry?.path();
+            fs::copy(&path, out.join(path.file_name().context("a file has a name")?))?;
+        }
+        fs::write(out.join("metrics.jsonl"), without_times(&fs::read_to_string(run_dir.join("metrics.jsonl"))?)?)?;
+        let trained = Trained {
+            steps: summary.steps,
+            imitation_loss: summary.val_loss,
+            agreement: summary.scores.map(|scores| scores.exact_match),
+            compared,
+            on_training_states,
+        };
+        // The last file: what is there before it may be of an attempt that was killed.
+        sr_cli::write_atomically(&out.join(TRAINED), (serde_json::to_string_pretty(&trained)? + "\n").as_bytes())?;
+        fs::remove_dir_all(&run_dir)?;
+        Ok(())
+    }
+
+    fn evaluate(&mut self, round: &Round, out: &Path) -> anyhow::Result<Evaluation> {
+        let args = &self.of.settings.args;
+        let checkpoint = round.stage(Stage::Checkpoint);
+        let text = fs::read_to_string(checkpoint.join(TRAINED))?;
+        let trained: Trained = serde_json::from_str(&text)?;
+        let (set, episodes) =
+            self.milestone.evaluation(args.dagger.eval_episodes, &self.of.config, args.common.seed)?;
+        set.write(out.join(PROBLEMS))?;
+        let searching = Searching::new(self.config(), args.search.preset.name(), PROBLEMS, &set, args.common.seed)?;
+        let mut searcher = self.searcher(&checkpoint, Share::EveryKth(1))?;
+        let rows = searching.record(&mut searcher, &episodes, &out.join(TRACE), self.of.stop)?;
+        let trajectories = read_trace(&out.join(TRACE))?;
+        Ok(metrics::evaluation(&rows, &trajectories, &trained))
+    }
+}
+
+/// Metrics without what differs between equal runs.
+fn without_times(lines: &str) -> anyhow::Result<String> {
+    let strip = |line: &str| -> anyhow::Result<String> {
+        let mut values: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line)?;
+        values.retain(|key, _| !key.ends_with("_per_second") && !key.ends_with("seconds"));
+        Ok(serde_json::to_string(&values)? + "\n")
+    };
+    lines.lines().map(strip).collect()
+}
+
+fn problems_name(round: u32) -> String {
+    format!("problems-{round:03}.sr")
+}
+
+fn read_trace(path: &Path) -> anyhow::Result<Vec<Trajectory>> {
+    Ok(TraceReader::open(path)?.collect::<sr_trace::Result<_>>()?)
+}
+
+impl SearchTask<'_> {
+    /// Searches that may take as many steps as the milestone gives them.
+    fn config(&self) -> SearchConfig {
+        SearchConfig { generations: self.max_steps.saturating_add(1), ..self.of.config.clone() }
+    }
+
+    /// A learner that makes its share of the children.
+    fn searcher(&self, checkpoint: &Path, share: Share) -> anyhow::Result<Searcher> {
+        let args = self.of.settings.args.sampling.clone();
+        let grammar = args.grammar()?;
+        let sr_cli::SamplingArgs {
+            temperature,
+            top_k,
+            top_p,
+            distinct,
+            max_child_size,
+            max_batch_tokens,
+            condition,
+            ..
+        } = args;
+        let sampling =
+            Sampling { temperature, top_k, top_p, distinct, max_child_size, max_batch_tokens, condition, grammar };
+        let device = sr_model::open(self.of.device)?;
+        let learner = Learner::load(checkpoint, &device, sampling)
+            .with_context(|| format!("loading the checkpoint {}", checkpoint.display()))?;
+        let settings = SamplingSettings {
+            temperature,
+            top_k,
+            top_p,
+            distinct,
+            max_child_size,
+            grammar: grammar.is_some(),
+            rules: self.of.settings.args.sampling.rules.iter().map(|rule| rule.name().to_owned()).collect(),
+            condition: Some(learner.condition().name().to_owned()),
+            share: (share != Share::EveryKth(1)).then(|| share.to_string()),
+        };
+        let id = sr_neural::checkpoint_id(checkpoint)?;
+        Ok(Searcher::Learner { hybrid: Box::new(Hybrid::new(learner, share)), id, settings })
+    }
+}
+
+/// Who searches.
+enum Searcher {
+    Expert,
+    Learner { hybrid: Box<Hybrid>, id: String, settings: SamplingSettings },
+}
+
+/// Searches of one problem set that are recorded.
+struct Searching {
+    config: SearchConfig,
+    header: TraceHeader,
+}
+
+impl Searching {
+    fn new(config: SearchConfig, preset: &str, problems: &str, set: &ProblemSet, seed: u64) -> anyhow::Result<Self> {
+        // The header names operators and constants; variables are the problems' own.
+        let primitives = PrimitiveSet::new(set.params.operators.clone(), set.params.constants.clone(), 1)?;
+        let header = TraceHeader::of_expert(problems, &primitives, &config, preset, seed);
+        Ok(Searching { config, header })
+    }
+
+    /// Does all episodes, those left out that an interrupted run has recorded, and judges what was found.
+    fn record(
+        &self,
+        searcher: &mut Searcher,
+        episodes: &[Episode],
+        path: &Path,
+        stop: &'static AtomicBool,
+    ) -> anyhow::Result<Vec<Row>> {
+        let mut header = self.header.clone();
+        if let Searcher::Learner { id, settings, .. } = searcher {
+            header.policy = if settings.share.is_some() { Policy::Hybrid } else { Policy::Neural };
+            header.checkpoint = Some(id.clone());
+            header.sampling = Some(settings.clone());
+        }
+        if !path.exists() {
+            let (mut writer, done) = TraceWriter::resume(path, &header)?;
+            for batch in episodes.get(done as usize..).unwrap_or_default().chunks(BATCH) {
+                for record in self.search(searcher, batch, stop)? {
+                    writer.append_record(record)?;
+                }
+                writer.flush()?;
+                ensure!(!stop.load(Ordering::Relaxed), Stopped);
+            }
+            writer.finish()?;
+        }
+        let trajectories = read_trace(path)?;
+        let rows = episodes.par_iter().zip(&trajectories).map(|(episode, trajectory)| self.judge(episode, trajectory));
+        Ok(rows.collect())
+    }
+
+    fn search(&self, searcher: &mut Searcher, batch: &[Episode], stop: &AtomicBool) -> anyhow::Result<Vec<Record>> {
+        let new = |episode: &Episode| -> anyhow::Result<Search> {
+            let instance = episode.problem.instance().with_context(|| format!("problem {}", episode.problem.id))?;
+            Ok(Search::new(Arc::new(instance), self.config.clone(), episode.seed)?)
+        };
+        let mut searches = batch.iter().map(new).collect::<anyhow::Result<Vec<_>>>()?;
+        let mut recorders: Vec<Recorder> = batch.iter().map(|episode| Recorder::new(episode.seed)).collect();
+        let outcomes: Vec<Outcome> = match searcher {
+            Searcher::Expert => run_parallel_until(&mut searches, || Expert, &mut recorders, stop),
+            Searcher::Learner { hybrid, .. } => {
+                let outcomes = run(&mut searches, &mut **hybrid, &mut recorders);
+                if let Some(error) = hybrid.learner().error() {
+                    bail!("the learner failed: {error}");
+                }
+                outcomes
+            }
+        };
+        let is_learner = matches!(searcher, Searcher::Learner { .. });
+        let finish = |(recorder, outcome): (Recorder, &Outcome)| {
+            let mut record = recorder.record(outcome)?;
+            if is_learner {
+                let children = record.children();
+                let (well_formed, fallback) = (children[Origin::Learner as usize], children[Origin::Fallback as usize]);
+                record.set_sampling(SamplingCounts { well_formed, fallback, children: well_formed + fallback });
+            }
+            Ok(record)
+        };
+        recorders.into_iter().zip(&outcomes).map(finish).collect()
+    }
+
+    /// What a recorded search came to.
+    fn judge(&self, episode: &Episode, trajectory: &Trajectory) -> Row {
+        let generations = &trajectory.generations;
+        let solved = matches!(trajectory.stop, StopReason::Solved { .. });
+        // Of the individuals that ended the search the smallest; a fitter one may be smaller and wrong.
+        let exact = generations.last().individuals().min_by(|a, b| {
+            let size = |i: &IndividualRecord<'_>| i.expr.size();
+            a.mse.total_cmp(&b.mse).then(size(a).cmp(&size(b)))
+        });
+        let fittest = trajectory.best_progression().pop().expect("the initial population has a best individual");
+        let (tree, mse) = match exact {
+            Some(exact) if solved => (exact.expr, exact.mse),
+            _ => (fittest.expr, fittest.mse),
+        };
+        let fresh = episode.problem.fresh_points(FRESH_POINTS, 0);
+        let fresh = fresh.as_ref().map(|(x, y)| (x, &y[..]));
+        let verdict = judge(tree, self.config.semantics, mse.into(), fresh);
+        let children = || generations.iter().skip(1).map(|g| g.individuals().filter(|i| i.origin != Origin::Elite));
+        let distinct = |made: &mut dyn Iterator<Item = IndividualRecord<'_>>| {
+            made.map(|individual| individual.expr).collect::<HashSet<&Tree>>().len() as u64
+        };
+        let sampling = trajectory.sampling.unwrap_or_default();
+        let evaluations = trajectory.evaluations.search;
+        Row {
+            method: "learner".to_owned(),
+            problem: episode.problem.id.clone(),
+            seed: episode.seed,
+            solved: verdict.solved,
+            mse_train: mse.is_finite().then_some(mse.into()),
+            r2_test: verdict.r2.filter(|r2| r2.is_finite()),
+            generations: generations.len() as u32,
+            evaluations,
+            generations_to_solve: solved.then(|| generations.len() as u32 - 1),
+            evaluations_to_solve: solved.then_some(evaluations),
+            seconds: 0.0,
+            size: tree.size(),
+            expression: tree.to_string(),
+            well_formed: sampling.well_formed,
+            fallback: sampling.fallback,
+            children: children().map(|made| made.count() as u64).sum(),
+            distinct: children().map(|mut made| distinct(&mut made)).sum(),
+        }
+    }
+}
+
+/// Makes pages of the first searches of a stage's trace; those that are there stay.
+pub(crate) fn record(folder: &Path, n: u32, name: &dyn Fn(usize, bool, u32) -> PathBuf) -> anyhow::Result<()> {
+    let reader = TraceReader::open(folder.join(TRACE))?;
+    let header = reader.header().clone();
+    let set = ProblemSet::read(folder.join(&header.problems))?;
+    for (episode, trajectory) in reader.take(n as usize).enumerate() {
+        let trajectory = trajectory?;
+        let success = matches!(trajectory.stop, StopReason::Solved { .. });
+        let path = name(episode, success, trajectory.generations.len() as u32 - 1);
+        if path.exists() {
+            continue;
+        }
+        let problem = set.problems.iter().find(|problem| problem.id == trajectory.problem_id);
+        let problem = problem.with_context(|| format!("problem {} is not there", trajectory.problem_id))?;
+        let info = sr_report::RecordingInfo {
+            method: header.policy.name().to_owned(),
+            early_stop_mse: header.engine.early_stop_mse.unwrap_or(0.0),
+            formula: problem.source.as_ref().map(ToString::to_string),
+            semantics: header.engine.semantics,
+        };
+        let page = sr_report::recording(&trajectory, &problem.instance()?, &info);
+        fs::create_dir_all(path.parent().context("a page is in a folder")?)?;
+        sr_cli::write_atomically(&path, page.as_bytes())?;
+    }
+    Ok(())
+}

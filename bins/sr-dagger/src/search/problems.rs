@@ -1,0 +1,235 @@
+//! Milestones of formula search: kinds of problems, and fresh ones of each.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+use sr_engine::random::{Key, Purpose, problem_key};
+use sr_engine::{Search, SearchConfig};
+use sr_problems::{Blocklist, Generator, Problem, ProblemSet, RandomParams, parse_operators};
+
+use crate::args::from_toml;
+
+/// The milestones that come with the program.
+const BUILT_IN: &str = include_str!("../../../../configs/milestones.toml");
+/// Problems looked at for each that is wanted, before a milestone counts as too easy.
+const TRIES: u32 = 200;
+
+/// A kind of problems.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Milestone {
+    /// Its name, in folders and flags.
+    pub(crate) id: String,
+    /// What it is, for people.
+    #[serde(default)]
+    pub(crate) about: String,
+    /// Operators of the formulas and of the searches.
+    #[serde(default = "arith")]
+    operators: String,
+    /// Size of the formulas, 0 to 1.
+    #[serde(default = "half")]
+    complexity: f64,
+    /// The constants of both.
+    #[serde(default = "one")]
+    constants: Vec<f64>,
+    /// Most variables of a formula.
+    #[serde(default = "three")]
+    max_variables: u16,
+    /// Points of a problem.
+    #[serde(default = "fifty")]
+    points: u32,
+    /// A fixed problem set to train on instead of fresh problems.
+    problems: Option<PathBuf>,
+    /// A suite that is judged on instead of fresh problems.
+    eval_suite: Option<String>,
+}
+
+fn arith() -> String {
+    "arith".to_owned()
+}
+
+fn half() -> f64 {
+    0.5
+}
+
+fn one() -> Vec<f64> {
+    vec![1.0]
+}
+
+fn three() -> u16 {
+    3
+}
+
+fn fifty() -> u32 {
+    50
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    milestone: Vec<Milestone>,
+}
+
+/// The milestones of a file, or those that come with the program.
+pub(crate) fn milestones(path: Option<&Path>) -> anyhow::Result<Vec<Milestone>> {
+    let name = path.map_or("the built-in milestones".to_owned(), |path| path.display().to_string());
+    let read = || -> anyhow::Result<Vec<Milestone>> {
+        let text = path.map(std::fs::read_to_string).transpose()?;
+        let File { mut milestone } = from_toml(text.as_deref().unwrap_or(BUILT_IN))?;
+        ensure!(!milestone.is_empty(), "there is no milestone");
+        for (index, one) in milestone.iter_mut().enumerate() {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            let is_fine = !one.id.is_empty() && !one.id.starts_with('.') && one.id.chars().all(is_name);
+            ensure!(
+                is_fine,
+                "milestone {index}: id {:?} cannot name a folder, expected letters, digits, - and _",
+                one.id
+            );
+            // Files are named relative to the file that names them.
+            if let (Some(problems), Some(folder)) = (&mut one.problems, path.and_then(Path::parent)) {
+                *problems = folder.join(&problems);
+            }
+        }
+        for (index, one) in milestone.iter().enumerate() {
+            let is_new = milestone[..index].iter().all(|earlier| earlier.id != one.id);
+            ensure!(is_new, "milestone {index}: there is one called {:?} already", one.id);
+        }
+        Ok(milestone)
+    };
+    read().with_context(|| format!("reading {name}"))
+}
+
+/// One search to do.
+#[derive(Debug, Clone)]
+pub(crate) struct Episode {
+    pub(crate) problem: Problem,
+    pub(crate) seed: u64,
+}
+
+impl Milestone {
+    /// The problems that expert and learner are judged on; they depend on the run's seed and the milestone's name.
+    pub(crate) fn evaluation(
+        &self,
+        n: u32,
+        config: &SearchConfig,
+        seed: u64,
+    ) -> anyhow::Result<(ProblemSet, Vec<Episode>)> {
+        let seed = Key::new(seed, Purpose::Generator, problem_key(&format!("evaluation {}", self.id))).rng().next_u64();
+        match &self.eval_suite {
+            Some(name) => {
+                let set = sr_problems::suite(name, seed)?;
+                Ok((set.clone(), in_turn(&set, n, 0, seed)))
+            }
+            None => self.fresh(n, config, seed, Arc::default()),
+        }
+    }
+
+    /// The problems of a round's rollouts, none of which has a formula of the blocklist.
+    pub(crate) fn training(
+        &self,
+        n: u32,
+        round: u32,
+        config: &SearchConfig,
+        seed: u64,
+        blocklist: Arc<Blocklist>,
+    ) -> anyhow::Result<(ProblemSet, Vec<Episode>)> {
+        let Some(path) = &self.problems else { return self.fresh(n, config, seed, blocklist) };
+        let mut set = ProblemSet::read(path)?;
+        let before = set.problems.len();
+        set.problems.retain(|problem| problem.source.as_ref().is_none_or(|source| !blocklist.contains(source)));
+        if set.problems.len() < before {
+            tracing::info!(left_out = before - set.problems.len(), "problems with formulas that are judged on");
+        }
+        ensure!(!set.problems.is_empty(), "{}: no problem is left to train on", path.display());
+        let episodes = in_turn(&set, n, round, seed);
+        // A problem may come twice, a set has it once.
+        set.problems.retain(|problem| episodes.iter().any(|episode| episode.problem.id == problem.id));
+        Ok((set, episodes))
+    }
+
+    /// New problems. Those that the initial population of their search solves are passed over: nobody acts in them.
+    fn fresh(
+        &self,
+        n: u32,
+        config: &SearchConfig,
+        seed: u64,
+        blocklist: Arc<Blocklist>,
+    ) -> anyhow::Result<(ProblemSet, Vec<Episode>)> {
+        let operators = parse_operators(&self.operators)?;
+        let mut params = RandomParams::arith(operators, self.constants.clone(), self.complexity, seed);
+        params.max_variables = self.max_variables;
+        params.points = Some(self.points);
+        let generator = Generator::new(params)?.excluding(blocklist);
+        let mut set = generator.generate(0, || ())?;
+        let mut episodes = Vec::new();
+        for index in 0..n.saturating_mul(TRIES) {
+            if episodes.len() == n as usize {
+                break;
+            }
+            let problem = generator.problem(index)?;
+            let instance = Arc::new(problem.instance()?);
+            let search = Search::new(instance, config.clone(), seed)?;
+            let solved = config.early_stop_mse.unwrap_or(0.0);
+            if search.state().best.score.mse > solved {
+                set.problems.push(problem.clone());
+                episodes.push(Episode { problem, seed });
+            }
+        }
+        ensure!(
+            episodes.len() == n as usize,
+            "milestone {}: only {} of {} problems are not solved by the initial population; make it harder",
+            self.id,
+            episodes.len(),
+            n.saturating_mul(TRIES)
+        );
+        Ok((set, episodes))
+    }
+}
+
+/// Problems of a fixed set, one after the other from round to round, each time with another seed.
+fn in_turn(set: &ProblemSet, n: u32, round: u32, seed: u64) -> Vec<Episode> {
+    let count = set.problems.len() as u64;
+    let numbers = (0..u64::from(n)).map(|index| u64::from(round) * u64::from(n) + index);
+    let episode = |number: u64| Episode {
+        problem: set.problems[(number % count) as usize].clone(),
+        seed: seed.wrapping_add(number / count),
+    };
+    numbers.map(episode).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_milestones_can_be_made() {
+        let milestones = milestones(None).expect("they are read");
+        assert!(milestones.len() >= 8, "{}", milestones.len());
+        let config = SearchConfig::basic();
+        for milestone in &milestones {
+            let (_, judged) = milestone.evaluation(3, &config, 1).expect(&milestone.id);
+            let mut blocklist = Blocklist::default();
+            judged.iter().filter_map(|e| e.problem.source.as_ref()).for_each(|formula| blocklist.insert(formula));
+            let blocklist = Arc::new(blocklist);
+            let (set, trained) = milestone.training(4, 0, &config, 2, blocklist.clone()).expect(&milestone.id);
+            assert_eq!((judged.len(), trained.len(), set.problems.len()), (3, 4, 4));
+            let sources = trained.iter().filter_map(|e| e.problem.source.as_ref());
+            assert!(sources.clone().count() == 4 && !sources.into_iter().any(|source| blocklist.contains(source)));
+        }
+    }
+
+    #[test]
+    fn fixed_problems_come_in_turn() {
+        let set = sr_problems::suite("ultra-simple", 1).expect("a suite");
+        let ids = |round| -> Vec<(String, u64)> {
+            in_turn(&set, 3, round, 10).into_iter().map(|e| (e.problem.id, e.seed)).collect()
+        };
+        let all: Vec<(String, u64)> = (0..2).flat_map(ids).collect();
+        let names: Vec<&str> = set.problems.iter().map(|problem| &*problem.id).collect();
+        let met: Vec<&str> = all.iter().map(|(id, _)| &**id).collect();
+        assert_eq!(met, [names[0], names[1], names[2], names[3], names[4], names[0]]);
+        assert_eq!((all[4].1, all[5].1), (10, 11));
+    }
+}

@@ -1,0 +1,667 @@
+//! A curriculum: milestones of growing difficulty, each with a gate that the expert has to pass, and rounds of DAgger.
+//!
+//! What is here is what every task shares: which milestones are run, how many steps an episode may take, and the tables of
+//! results. See spec P1–P3 of the original for the rules.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::rounds::{make_folder, write_atomically};
+use crate::{Error, Metric, RoundResult, Rounds, Stage};
+
+/// One episode of the expert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Episode {
+    /// Whether it reached its goal.
+    pub success: bool,
+    /// Steps that it took; a search's are generations.
+    pub steps: u32,
+}
+
+/// How well the expert does.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ExpertStats {
+    /// Episodes.
+    pub episodes: u32,
+    /// Share of successes, in [0, 1].
+    pub success_rate: f64,
+    /// Mean steps of the successes, if there are any.
+    pub mean_steps: Option<f64>,
+    /// Their standard deviation (of the sample; 0 for one).
+    pub std_steps: Option<f64>,
+}
+
+impl ExpertStats {
+    /// Of some episodes.
+    pub fn of(episodes: &[Episode]) -> Self {
+        let steps: Vec<f64> = episodes.iter().filter(|e| e.success).map(|e| f64::from(e.steps)).collect();
+        let n = steps.len() as f64;
+        let mean = steps.iter().sum::<f64>() / n;
+        let squares = steps.iter().map(|steps| (steps - mean) * (steps - mean)).sum::<f64>();
+        let any = !steps.is_empty();
+        ExpertStats {
+            episodes: episodes.len() as u32,
+            success_rate: n / (episodes.len().max(1) as f64),
+            mean_steps: any.then_some(mean),
+            std_steps: any.then_some((squares / (n - 1.0).max(1.0)).sqrt()),
+        }
+    }
+
+    /// Steps that an episode of the student may take: the mean of the expert's successes times the multiplier, rounded
+    /// down, at least 1; `None` without a success.
+    pub fn max_steps(&self, multiplier: StepMultiplier) -> Option<u32> {
+        let factor = multiplier.factor(self.success_rate);
+        Some(((self.mean_steps? * factor).floor() as u32).max(1))
+    }
+}
+
+/// How many steps the student gets for one of the expert's.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "MultiplierRepr", into = "MultiplierRepr")]
+pub enum StepMultiplier {
+    /// This many.
+    Fixed(f64),
+    /// By the expert's share of successes: 1.5 above 95 %, 3 between 60 and 80 %, else 2.
+    Auto,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum MultiplierRepr {
+    Number(f64),
+    Text(String),
+}
+
+impl TryFrom<MultiplierRepr> for StepMultiplier {
+    type Error = String;
+
+    fn try_from(value: MultiplierRepr) -> Result<Self, String> {
+        match value {
+            MultiplierRepr::Number(number) => number.to_string().parse(),
+            MultiplierRepr::Text(text) => text.parse(),
+        }
+    }
+}
+
+impl From<StepMultiplier> for MultiplierRepr {
+    fn from(multiplier: StepMultiplier) -> Self {
+        match multiplier {
+            StepMultiplier::Fixed(factor) => MultiplierRepr::Number(factor),
+            StepMultiplier::Auto => MultiplierRepr::Text("auto".to_owned()),
+        }
+    }
+}
+
+impl StepMultiplier {
+    fn factor(self, success_rate: f64) -> f64 {
+        match self {
+            StepMultiplier::Fixed(factor) => factor,
+            StepMultiplier::Auto if success_rate > 0.95 => 1.5,
+            StepMultiplier::Auto if (0.6..=0.8).contains(&success_rate) => 3.0,
+            StepMultiplier::Auto => 2.0,
+        }
+    }
+}
+
+impl FromStr for StepMultiplier {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(StepMultiplier::Auto);
+        }
+        let factor = text.parse().ok().filter(|factor: &f64| factor.is_finite() && *factor > 0.0);
+        factor.map(StepMultiplier::Fixed).ok_or_else(|| "expected auto, or a number above 0".to_owned())
+    }
+}
+
+impl fmt::Display for StepMultiplier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StepMultiplier::Fixed(factor) => factor.fmt(f),
+            StepMultiplier::Auto => f.write_str("auto"),
+        }
+    }
+}
+
+/// Which milestones of a curriculum are run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Only this one; the other two are ignored then.
+    pub only: Option<String>,
+    /// This one and those after it.
+    pub resume_from: Option<String>,
+    /// All but these.
+    pub skip: Vec<String>,
+}
+
+impl Selection {
+    /// For each milestone why it is not run; `None` for those that are.
+    ///
+    /// # Errors
+    /// If a name is no milestone's; the error lists those that are.
+    pub fn reasons(&self, ids: &[String]) -> Result<Vec<Option<&'static str>>, Error> {
+        let find = |id: &String| {
+            let unknown = || Error::UnknownMilestone { id: id.clone(), known: ids.join(", ") };
+            ids.iter().position(|known| known == id).ok_or_else(unknown)
+        };
+        if let Some(only) = &self.only {
+            let only = find(only)?;
+            return Ok((0..ids.len()).map(|index| (index != only).then_some("another one was asked for")).collect());
+        }
+        let first = self.resume_from.as_ref().map(find).transpose()?.unwrap_or(0);
+        let skipped = self.skip.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+        let reason = |index| match index {
+            _ if index < first => Some("it comes before the one resumed from"),
+            _ if skipped.contains(&index) => Some("--skip-milestones names it"),
+            _ => None,
+        };
+        Ok((0..ids.len()).map(reason).collect())
+    }
+}
+
+/// What became of a milestone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// All of its rounds were done.
+    Completed,
+    /// The expert does not pass its gate, or something went wrong; the reason says what.
+    Failed,
+    /// It was not to be run.
+    Skipped,
+}
+
+impl Status {
+    /// The name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Completed => "completed",
+            Status::Failed => "failed",
+            Status::Skipped => "skipped",
+        }
+    }
+}
+
+/// A milestone in the tables of results.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MilestoneResult {
+    /// Its name.
+    pub milestone_id: String,
+    /// Its place, from 0.
+    pub index: usize,
+    /// When it ended, in seconds since 1970.
+    pub timestamp: u64,
+    /// What became of it.
+    pub status: Status,
+    /// Why, unless it is completed.
+    pub reason: Option<String>,
+    /// Share of the expert's successes.
+    pub expert_success_rate: Option<f64>,
+    /// Mean steps of them.
+    pub expert_mean_steps: Option<f64>,
+    /// Their standard deviation.
+    pub expert_std_steps: Option<f64>,
+    /// Steps that the student's episodes may take.
+    pub max_episode_steps: Option<u32>,
+    /// Share of the successes of the last round's student.
+    pub dagger_final_success_rate: Option<f64>,
+    /// The same of the best round's.
+    pub dagger_best_success_rate: Option<f64>,
+    /// The best round, from 0.
+    pub best_round: Option<u32>,
+    /// Whose labels it learned from: `teacher`, or `privileged` where they came of the known answer.
+    pub labels: String,
+    /// Each round's metrics.
+    pub rounds: Vec<RoundRow>,
+}
+
+/// A round in the results.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RoundRow {
+    /// Which one, from 0.
+    pub round: u32,
+    /// How often the teacher acted.
+    pub beta: f64,
+    /// Rows in the buffer.
+    pub buffered: u64,
+    /// Share of successes.
+    pub success_rate: f64,
+    /// What else was measured.
+    pub metrics: Vec<Metric>,
+}
+
+impl MilestoneResult {
+    /// One of which nothing is known yet.
+    pub fn new(milestone_id: &str, index: usize, status: Status, reason: Option<String>) -> Self {
+        MilestoneResult {
+            milestone_id: milestone_id.to_owned(),
+            index,
+            timestamp: 0,
+            status,
+            reason,
+            expert_success_rate: None,
+            expert_mean_steps: None,
+            expert_std_steps: None,
+            max_episode_steps: None,
+            dagger_final_success_rate: None,
+            dagger_best_success_rate: None,
+            best_round: None,
+            labels: String::new(),
+            rounds: Vec::new(),
+        }
+    }
+}
+
+/// The results of a run, which are written anew after every milestone.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    /// In the order of the curriculum.
+    pub milestones: Vec<MilestoneResult>,
+}
+
+/// The original's columns.
+const COLUMNS: [&str; 8] = [
+    "milestone_id",
+    "index",
+    "timestamp",
+    "status",
+    "expert_success_rate",
+    "expert_mean_steps",
+    "max_episode_steps",
+    "dagger_final_success_rate",
+];
+
+impl Results {
+    /// Those of `results.json` in a folder; none if there is no such file.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is damaged.
+    pub fn read(dir: &Path) -> Result<Self, Error> {
+        let path = dir.join("results.json");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).map_err(|error| Error::Damaged { path, reason: error.to_string() }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Results::default()),
+            Err(error) => Err(Error::io(&path)(error)),
+        }
+    }
+
+    /// The result of a milestone.
+    pub fn get(&self, id: &str) -> Option<&MilestoneResult> {
+        self.milestones.iter().find(|result| result.milestone_id == id)
+    }
+
+    /// Puts a result in the place of an earlier one of that milestone. One that only says that it was skipped does not
+    /// replace what is known, and one that says the same as before keeps its time.
+    pub fn put(&mut self, mut result: MilestoneResult, now: u64) {
+        let old = self.milestones.iter().position(|old| old.milestone_id == result.milestone_id);
+        if let Some(old) = old {
+            if result.status == Status::Skipped {
+                return;
+            }
+            result.timestamp = self.milestones[old].timestamp;
+            if result != self.milestones[old] {
+                result.timestamp = now;
+                self.milestones[old] = result;
+            }
+        } else {
+            result.timestamp = now;
+            self.milestones.push(result);
+        }
+        self.milestones.sort_by_key(|result| result.index);
+    }
+
+    /// The table with the original's columns; what is not known is empty.
+    pub fn csv(&self) -> String {
+        let mut table = csv::Writer::from_writer(Vec::new());
+        table.write_record(COLUMNS).expect("memory can be written");
+        let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+        for result in &self.milestones {
+            let cells = [
+                result.milestone_id.clone(),
+                result.index.to_string(),
+                result.timestamp.to_string(),
+                result.status.name().to_owned(),
+                number(result.expert_success_rate),
+                number(result.expert_mean_steps),
+                result.max_episode_steps.map_or(String::new(), |steps| steps.to_string()),
+                number(result.dagger_final_success_rate),
+            ];
+            table.write_record(cells).expect("as many cells as columns");
+        }
+        String::from_utf8(table.into_inner().expect("flushed")).expect("cells are text")
+    }
+
+    /// Writes `results.csv` and `results.json`.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<(), Error> {
+        let json = serde_json::to_string_pretty(self).expect("plain data") + "\n";
+        write_atomically(&dir.join("results.json"), json.as_bytes())?;
+        write_atomically(&dir.join("results.csv"), self.csv().as_bytes())
+    }
+}
+
+/// A list of milestones, of growing difficulty, in one task.
+pub trait Curriculum {
+    /// Why something failed.
+    type Error: From<Error> + fmt::Display;
+
+    /// The milestones' names, in order, no two alike.
+    fn ids(&self) -> Vec<String>;
+
+    /// Lets the expert try the episodes that the student will be judged on, and writes them into `out`, which holds what
+    /// an interrupted attempt has left.
+    ///
+    /// # Errors
+    /// Of the task.
+    fn expert(&mut self, milestone: usize, out: &Path) -> Result<Vec<Episode>, Self::Error>;
+
+    /// Runs the rounds of a milestone in `dir` with [`run_rounds`](crate::run_rounds), episodes of `max_steps` steps at
+    /// most, beginning with the model `init` if there is one.
+    ///
+    /// # Errors
+    /// Of the task.
+    fn rounds(
+        &mut self,
+        milestone: usize,
+        max_steps: u32,
+        init: Option<&Path>,
+        dir: &Path,
+        on_round: &mut dyn FnMut(&RoundResult),
+    ) -> Result<Rounds, Self::Error>;
+
+    /// Whether an error is one of this milestone only, such as a loss that is no number, so that the next one can be run.
+    fn is_of_milestone(&self, error: &Self::Error) -> bool;
+
+    /// Whose labels the student learns from: `teacher`, or `privileged`.
+    fn labels(&self) -> &'static str;
+}
+
+/// The model that a milestone begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Init {
+    /// A new one.
+    #[default]
+    Fresh,
+    /// The final one of the last completed milestone before it; a new one if there is none.
+    Previous,
+}
+
+/// How a curriculum is run.
+#[derive(Debug, Clone)]
+pub struct MilestonesConfig {
+    /// Which milestones.
+    pub selection: Selection,
+    /// Steps of the student for one of the expert's.
+    pub step_multiplier: StepMultiplier,
+    /// Share of successes below which the expert is not worth imitating, and the milestone fails.
+    pub min_success_rate: f64,
+    /// What each begins with.
+    pub init: Init,
+    /// The model that the first one begins with, instead of a new one.
+    pub first_init: Option<PathBuf>,
+}
+
+/// What happens in a curriculum, for people to see.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A milestone begins.
+    Begins {
+        /// Its name.
+        id: &'a str,
+        /// Its place, from 0.
+        index: usize,
+        /// How many there are.
+        of: usize,
+    },
+    /// The expert was tried.
+    Expert {
+        /// The milestone.
+        id: &'a str,
+        /// How well it does.
+        stats: &'a ExpertStats,
+        /// Steps that the student may take; `None` if the milestone fails here.
+        max_steps: Option<u32>,
+        /// Seconds that it took in this process.
+        seconds: f64,
+    },
+    /// A round is finished, or was there already.
+    Round {
+        /// The milestone.
+        id: &'a str,
+        /// The round.
+        result: &'a RoundResult,
+    },
+    /// A milestone ended, and the results are written.
+    Ends {
+        /// What became of it.
+        result: &'a MilestoneResult,
+    },
+}
+
+/// Runs the milestones that are selected, in `out`, or goes on with them:
+///
+/// ```text
+/// OUT/
+///   results.csv  results.json   after every milestone
+///   expert_eval/ID/             the expert's episodes, and episodes.json
+///   rollouts/ID/                the rounds, see run_rounds
+///   models/ID/best  final       models of the best and of the last round
+/// ```
+///
+/// # Errors
+/// Of the task, unless it is one of a milestone; if a selected name is unknown; if files cannot be read or written.
+pub fn run_milestones<C: Curriculum>(
+    curriculum: &mut C,
+    out: &Path,
+    config: &MilestonesConfig,
+    on_event: &mut dyn FnMut(Event<'_>),
+) -> Result<Results, C::Error> {
+    let ids = curriculum.ids();
+    let reasons = config.selection.reasons(&ids)?;
+    let mut results = Results::read(out)?;
+    for (index, (id, reason)) in ids.iter().zip(reasons).enumerate() {
+        let result = match reason {
+            Some(reason) => MilestoneResult::new(id, index, Status::Skipped, Some(reason.to_owned())),
+            None => {
+                on_event(Event::Begins { id, index, of: ids.len() });
+                let init = match config.init {
+                    Init::Previous => previous(out, &ids[..index], &results).or_else(|| config.first_init.clone()),
+                    Init::Fresh => config.first_init.clone(),
+                };
+                run_milestone(curriculum, out, config, (id, index), init.as_deref(), on_event)?
+            }
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        results.put(result, now);
+        results.write(out)?;
+        if reason.is_none() {
+            on_event(Event::Ends { result: results.get(id).expect("it was put there") });
+        }
+    }
+    Ok(results)
+}
+
+/// The final model of the last completed milestone among `ids`.
+fn previous(out: &Path, ids: &[String], results: &Results) -> Option<PathBuf> {
+    let is_completed = |id: &&String| results.get(id).is_some_and(|result| result.status == Status::Completed);
+    let id = ids.iter().rev().find(is_completed)?;
+    Some(out.join("models").join(id).join("final"))
+}
+
+fn run_milestone<C: Curriculum>(
+    curriculum: &mut C,
+    out: &Path,
+    config: &MilestonesConfig,
+    (id, index): (&str, usize),
+    init: Option<&Path>,
+    on_event: &mut dyn FnMut(Event<'_>),
+) -> Result<MilestoneResult, C::Error> {
+    let failed = |reason: String| MilestoneResult::new(id, index, Status::Failed, Some(reason));
+    let started = Instant::now();
+    let folder = out.join("expert_eval").join(id);
+    let tried = make_folder(&folder, |partial| {
+        let episodes = curriculum.expert(index, partial)?;
+        let text = serde_json::to_string_pretty(&episodes).expect("plain data") + "\n";
+        Ok(fs::write(partial.join(EPISODES), text).map_err(Error::io(&folder))?)
+    });
+    if let Err(error) = tried {
+        return if curriculum.is_of_milestone(&error) { Ok(failed(error.to_string())) } else { Err(error) };
+    }
+    let path = folder.join(EPISODES);
+    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+    let episodes: Vec<Episode> =
+        serde_json::from_str(&text).map_err(|error| Error::Damaged { path, reason: error.to_string() })?;
+    let stats = ExpertStats::of(&episodes);
+    let is_good = stats.success_rate >= config.min_success_rate;
+    let max_steps = stats.max_steps(config.step_multiplier).filter(|_| is_good);
+    on_event(Event::Expert { id, stats: &stats, max_steps, seconds: started.elapsed().as_secs_f64() });
+    let labels = curriculum.labels();
+    let known = |result| MilestoneResult {
+        expert_success_rate: Some(stats.success_rate),
+        expert_mean_steps: stats.mean_steps,
+        expert_std_steps: stats.std_steps,
+        max_episode_steps: max_steps,
+        labels: labels.to_owned(),
+        ..result
+    };
+    let Some(steps) = max_steps else {
+        let (rate, least) = (stats.success_rate, config.min_success_rate);
+        return Ok(known(failed(format!("the expert succeeds in {rate} of its episodes, less than {least}"))));
+    };
+    let dir = out.join("rollouts").join(id);
+    let mut on_round = |result: &RoundResult| on_event(Event::Round { id, result });
+    let rounds = match curriculum.rounds(index, steps, init, &dir, &mut on_round) {
+        Err(error) if curriculum.is_of_milestone(&error) => return Ok(known(failed(error.to_string()))),
+        rounds => rounds?,
+    };
+    let (best, last) = (rounds.best(), rounds.last());
+    for (name, of) in [("best", best), ("final", last)] {
+        copy_folder(&of.round.stage(Stage::Checkpoint), &out.join("models").join(id).join(name))?;
+    }
+    let row = |result: &RoundResult| RoundRow {
+        round: result.round.index,
+        beta: result.round.beta,
+        buffered: result.buffered,
+        success_rate: result.evaluation.success_rate(),
+        metrics: result.evaluation.metrics.clone(),
+    };
+    Ok(known(MilestoneResult {
+        dagger_final_success_rate: Some(last.evaluation.success_rate()),
+        dagger_best_success_rate: Some(best.evaluation.success_rate()),
+        best_round: Some(best.round.index),
+        rounds: rounds.rounds.iter().map(row).collect(),
+        ..MilestoneResult::new(id, index, Status::Completed, None)
+    }))
+}
+
+const EPISODES: &str = "episodes.json";
+
+/// Copies the files of a folder, replacing what is there if it is another.
+fn copy_folder(from: &Path, to: &Path) -> Result<(), Error> {
+    let aside = to.with_added_extension("partial");
+    for stale in [&aside, &to.to_owned()] {
+        if stale.exists() {
+            fs::remove_dir_all(stale).map_err(Error::io(stale))?;
+        }
+    }
+    make_folder(to, |partial| copy_into(from, partial))
+}
+
+fn copy_into(from: &Path, to: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(from).map_err(Error::io(from))? {
+        let path = entry.map_err(Error::io(from))?.path();
+        let target = to.join(path.file_name().expect("an entry has a name"));
+        if path.is_dir() {
+            fs::create_dir_all(&target).map_err(Error::io(&target))?;
+            copy_into(&path, &target)?;
+        } else {
+            fs::copy(&path, &target).map_err(Error::io(&target))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn episode(success: bool, steps: u32) -> Episode {
+        Episode { success, steps }
+    }
+
+    #[test]
+    fn steps_follow_from_the_successes() {
+        let stats = ExpertStats::of(&[episode(true, 10), episode(true, 15), episode(false, 99)]);
+        assert_eq!((stats.episodes, stats.success_rate, stats.mean_steps), (3, 2.0 / 3.0, Some(12.5)));
+        assert!((stats.std_steps.expect("two") - 12.5_f64.sqrt()).abs() < 1e-12);
+        assert_eq!(stats.max_steps(StepMultiplier::Fixed(1.1)), Some(13), "13.75 rounded down");
+        assert_eq!(stats.max_steps(StepMultiplier::Auto), Some(37), "3 at two thirds");
+        let one = ExpertStats::of(&[episode(true, 0)]);
+        assert_eq!((one.std_steps, one.max_steps(StepMultiplier::Auto)), (Some(0.0), Some(1)));
+        let none = ExpertStats::of(&[episode(false, 7)]);
+        assert_eq!((none.success_rate, none.mean_steps, none.max_steps(StepMultiplier::Auto)), (0.0, None, None));
+    }
+
+    #[test]
+    fn the_multiplier_goes_by_success() {
+        let factors = [1.0, 0.96, 0.95, 0.9, 0.8, 0.6, 0.59].map(|rate| StepMultiplier::Auto.factor(rate));
+        assert_eq!(factors, [1.5, 1.5, 2.0, 2.0, 3.0, 3.0, 2.0]);
+        assert_eq!("2.5".parse(), Ok(StepMultiplier::Fixed(2.5)));
+        assert_eq!("auto".parse::<StepMultiplier>().map(|m| m.to_string()), Ok("auto".to_owned()));
+        for wrong in ["", "0", "-1", "NaN", "inf", "twice"] {
+            assert!(wrong.parse::<StepMultiplier>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn selections_say_what_is_run() {
+        let ids = ["a", "b", "c"].map(str::to_owned);
+        let run = |only: &str, from: &str, skip: &[&str]| {
+            let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+            let skip = skip.iter().map(|id| (*id).to_owned()).collect();
+            let reasons = Selection { only: some(only), resume_from: some(from), skip }.reasons(&ids);
+            reasons.map(|reasons| reasons.iter().map(Option::is_none).collect::<Vec<_>>())
+        };
+        assert_eq!(run("", "", &[]).expect("known"), [true, true, true]);
+        assert_eq!(run("", "b", &[]).expect("known"), [false, true, true]);
+        assert_eq!(run("", "", &["a", "c"]).expect("known"), [false, true, false]);
+        assert_eq!(run("", "b", &["c"]).expect("known"), [false, true, false]);
+        assert_eq!(run("c", "b", &["c", "x"]).expect("the others are ignored"), [false, false, true]);
+        for unknown in [run("x", "", &[]), run("", "x", &[]), run("", "", &["x"])] {
+            let message = unknown.expect_err("x is none").to_string();
+            assert!(message.contains('x') && message.contains("a, b, c"), "{message}");
+        }
+    }
+
+    #[test]
+    fn results_keep_what_is_known() {
+        let mut results = Results::default();
+        let completed = MilestoneResult {
+            expert_success_rate: Some(0.8),
+            max_episode_steps: Some(20),
+            ..MilestoneResult::new("b, the second", 1, Status::Completed, None)
+        };
+        results.put(completed.clone(), 7);
+        results.put(MilestoneResult::new("a", 0, Status::Skipped, Some("why".into())), 8);
+        results.put(MilestoneResult::new("b, the second", 1, Status::Skipped, None), 9);
+        results.put(completed.clone(), 10);
+        assert_eq!(results.milestones.iter().map(|r| (r.index, r.timestamp)).collect::<Vec<_>>(), [(0, 8), (1, 7)]);
+        let lines: Vec<String> = results.csv().lines().map(str::to_owned).collect();
+        assert_eq!(lines[1..], ["a,0,8,skipped,,,,", "\"b, the second\",1,7,completed,0.8,,20,"]);
+        results.put(MilestoneResult { expert_success_rate: Some(0.9), ..completed }, 11);
+        assert_eq!(results.milestones[1].timestamp, 11);
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(Results::read(folder.path()).expect("none is fine"), Results::default());
+        results.write(folder.path()).expect("written");
+        assert_eq!(Results::read(folder.path()).expect("read"), results);
+    }
+}

@@ -1,0 +1,490 @@
+//! Rounds of DAgger (Ross, Gordon & Bagnell, 2011): roll out, label, aggregate, train, evaluate, and again.
+//!
+//! ```text
+//! DIR/
+//!   buffer.bin          rows of all rounds, see [`Buffer`]
+//!   timing.jsonl        seconds of each stage: all that differs between equal runs
+//!   round-000/
+//!     manifest.json     the files of finished stages with their sizes and SHA-256
+//!     rollouts/  labels/  corpus/  checkpoint/  evaluation/
+//! ```
+//!
+//! Each stage is made in a folder `STAGE.partial`, synced and renamed when it is whole. Whatever moment a run is killed at,
+//! the same call goes on after the last whole stage, and inside of a stage where the task can do that.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use sr_engine::random::{Key, Purpose};
+
+use crate::{Beta, Buffer, BufferOptions, Error};
+
+/// What DAgger is done on: a teacher that can be asked in any state, a student that learns from the answers.
+///
+/// A stage writes its files into the folder `out`, which holds what an interrupted attempt at the same stage has left, if
+/// anything; it may go on with that or remove it. What it writes may depend on the earlier stages, the round and its seed
+/// only, so that equal runs give equal files.
+pub trait Task {
+    /// Why a stage failed.
+    type Error: From<Error>;
+
+    /// Lets teacher and student act, the teacher with probability [`Round::beta`], and writes what they met.
+    ///
+    /// # Errors
+    /// Of the task.
+    fn rollouts(&mut self, round: &Round, out: &Path) -> Result<(), Self::Error>;
+
+    /// Asks the teacher what it would do in each state of the rollouts.
+    ///
+    /// # Errors
+    /// Of the task.
+    fn labels(&mut self, round: &Round, out: &Path) -> Result<(), Self::Error>;
+
+    /// Makes training examples of states and labels.
+    ///
+    /// # Errors
+    /// Of the task.
+    fn corpus(&mut self, round: &Round, out: &Path) -> Result<(), Self::Error>;
+
+    /// The rows of a round's corpus, one after the other.
+    ///
+    /// # Errors
+    /// Of the task.
+    fn rows(&mut self, round: &Round) -> Result<Vec<u8>, Self::Error>;
+
+    /// Fits the student to rows drawn from the buffer, beginning with the model of [`Round::before`] if there is one.
+    ///
+    /// # Errors
+    /// Of the task.
+    fn train(&mut self, round: &Round, buffer: &Buffer, out: &Path) -> Result<(), Self::Error>;
+
+    /// How well the student of this round does by itself.
+    ///
+    /// # Errors
+    /// Of the task.
+    fn evaluate(&mut self, round: &Round, out: &Path) -> Result<Evaluation, Self::Error>;
+}
+
+/// A stage of a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// What teacher and student met.
+    Rollouts,
+    /// What the teacher would have done there.
+    Labels,
+    /// Training examples.
+    Corpus,
+    /// The trained student.
+    Checkpoint,
+    /// How well it does.
+    Evaluation,
+}
+
+impl Stage {
+    /// All of them, in order.
+    pub const ALL: [Stage; 5] = [Stage::Rollouts, Stage::Labels, Stage::Corpus, Stage::Checkpoint, Stage::Evaluation];
+
+    /// Its folder.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Rollouts => "rollouts",
+            Stage::Labels => "labels",
+            Stage::Corpus => "corpus",
+            Stage::Checkpoint => "checkpoint",
+            Stage::Evaluation => "evaluation",
+        }
+    }
+}
+
+/// A round and where its files are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Round {
+    /// Counted from 0.
+    pub index: u32,
+    /// Probability with which the teacher acts.
+    pub beta: f64,
+    /// Seed of all of its draws; no other round has it.
+    pub seed: u64,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// The model that acts in it and is trained further: that of the round before, or the one to begin with.
+    pub before: Option<PathBuf>,
+}
+
+impl Round {
+    /// The folder of a finished stage.
+    pub fn stage(&self, stage: Stage) -> PathBuf {
+        self.dir.join(stage.name())
+    }
+
+    /// An earlier round's folder of a stage.
+    pub fn earlier(&self, index: u32, stage: Stage) -> PathBuf {
+        self.dir.with_file_name(round_name(index)).join(stage.name())
+    }
+}
+
+fn round_name(index: u32) -> String {
+    format!("round-{index:03}")
+}
+
+/// How well a student does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Episodes that it was tried on.
+    pub episodes: u32,
+    /// Those that it succeeded in.
+    pub successes: u32,
+    /// Decides between rounds with as many successes: more is better.
+    pub score: f64,
+    /// Everything that was measured.
+    pub metrics: Vec<Metric>,
+}
+
+/// A number with its 95 % interval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metric {
+    /// What it is.
+    pub name: String,
+    /// `null` where there was nothing to measure.
+    pub value: Option<f64>,
+    /// Lower end of its interval, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lo: Option<f64>,
+    /// Upper end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hi: Option<f64>,
+}
+
+impl Evaluation {
+    /// Share of successes, in [0, 1].
+    pub fn success_rate(&self) -> f64 {
+        f64::from(self.successes) / f64::from(self.episodes.max(1))
+    }
+
+    /// Whether the student is better than another one.
+    fn is_better_than(&self, other: &Self) -> bool {
+        let rates = self.success_rate().total_cmp(&other.success_rate());
+        rates.then(self.score.total_cmp(&other.score)).is_gt()
+    }
+}
+
+/// How many rounds there are, and how they follow each other.
+#[derive(Debug, Clone)]
+pub struct RoundsConfig {
+    /// Rounds at most.
+    pub rounds: u32,
+    /// How often the teacher acts.
+    pub beta: Beta,
+    /// Of everything.
+    pub seed: u64,
+    /// The model to begin with; without one the teacher has to act alone in the first round.
+    pub init: Option<PathBuf>,
+    /// What is kept of earlier rounds.
+    pub buffer: BufferOptions,
+    /// Stop after this many rounds without a better model; never if 0.
+    pub patience: u32,
+    /// Stop once a model has this share of successes.
+    pub enough: Option<f64>,
+}
+
+/// A finished round.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoundResult {
+    /// Which one.
+    pub round: Round,
+    /// Its evaluation.
+    pub evaluation: Evaluation,
+    /// Whether its model is better than those of all earlier rounds.
+    pub is_best: bool,
+    /// Rows in the buffer when its model was trained.
+    pub buffered: u64,
+    /// Seconds of each stage in this process: 0 for those that were there already.
+    pub seconds: [f64; 5],
+}
+
+/// What the rounds came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rounds {
+    /// All of them.
+    pub rounds: Vec<RoundResult>,
+    /// The place of the best among them, the first of equals.
+    pub best: usize,
+}
+
+impl Rounds {
+    /// The round with the best model.
+    pub fn best(&self) -> &RoundResult {
+        &self.rounds[self.best]
+    }
+
+    /// The newest round.
+    pub fn last(&self) -> &RoundResult {
+        self.rounds.last().expect("there is a first round")
+    }
+}
+
+/// Runs the rounds in `dir`, or goes on with them; `on_round` is told of every round, those included that were there.
+///
+/// # Errors
+/// Of the task; if files cannot be read or written; if a finished stage's files are not what the manifest says; if the first
+/// round needs a model and there is none.
+///
+/// # Panics
+/// If no rounds are wanted.
+pub fn run_rounds<T: Task>(
+    task: &mut T,
+    dir: &Path,
+    config: &RoundsConfig,
+    on_round: &mut dyn FnMut(&RoundResult),
+) -> Result<Rounds, T::Error> {
+    assert!(config.rounds > 0, "at least one round");
+    fs::create_dir_all(dir).map_err(Error::io(dir))?;
+    let first = config.beta.at(0);
+    if config.init.is_none() && first < 1.0 {
+        return Err(Error::NoModel { beta: config.beta.to_string(), first }.into());
+    }
+    let mut before = config.init.clone();
+    let (mut rounds, mut best): (Vec<RoundResult>, usize) = (Vec::new(), 0);
+    for index in 0..config.rounds {
+        let seed = Key::new(config.seed, Purpose::Rounds, u64::from(index)).rng().next_u64();
+        let round = Round { index, beta: config.beta.at(index), seed, dir: dir.join(round_name(index)), before };
+        let (evaluation, buffered, seconds) = run_round(task, dir, config, &round)?;
+        before = Some(round.stage(Stage::Checkpoint));
+        let is_best = rounds.get(best).is_none_or(|best| evaluation.is_better_than(&best.evaluation));
+        if is_best {
+            best = rounds.len();
+        }
+        let enough = config.enough.is_some_and(|enough| evaluation.success_rate() >= enough);
+        let result = RoundResult { round, evaluation, is_best, buffered, seconds };
+        on_round(&result);
+        rounds.push(result);
+        let waited = rounds.len() - 1 - best;
+        if enough || (config.patience > 0 && waited >= config.patience as usize) {
+            break;
+        }
+    }
+    Ok(Rounds { rounds, best })
+}
+
+fn run_round<T: Task>(
+    task: &mut T,
+    dir: &Path,
+    config: &RoundsConfig,
+    round: &Round,
+) -> Result<(Evaluation, u64, [f64; 5]), T::Error> {
+    fs::create_dir_all(&round.dir).map_err(Error::io(&round.dir))?;
+    let mut stages = Stages::open(dir, round)?;
+    stages.make(Stage::Rollouts, |out| task.rollouts(round, out))?;
+    stages.make(Stage::Labels, |out| task.labels(round, out))?;
+    stages.make(Stage::Corpus, |out| task.corpus(round, out))?;
+    // Of a finished round the number of rows is known, and the buffer is not needed.
+    if !stages.is_done(Stage::Checkpoint)? {
+        let buffer = aggregate(task, dir, config, round)?;
+        stages.manifest.buffered = buffer.size();
+        stages.make(Stage::Checkpoint, |out| task.train(round, &buffer, out))?;
+    }
+    stages.make(Stage::Evaluation, |out| -> Result<(), T::Error> {
+        let evaluation = task.evaluate(round, out)?;
+        let text = serde_json::to_string_pretty(&evaluation).expect("plain data") + "\n";
+        let path = out.join(SCORES);
+        Ok(fs::write(&path, text).map_err(Error::io(&path))?)
+    })?;
+    let path = round.stage(Stage::Evaluation).join(SCORES);
+    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+    let evaluation = serde_json::from_str(&text).map_err(|error| Error::Damaged { path, reason: error.to_string() })?;
+    Ok((evaluation, stages.manifest.buffered, stages.seconds))
+}
+
+const SCORES: &str = "scores.json";
+const MANIFEST: &str = "manifest.json";
+const BUFFER: &str = "buffer.bin";
+const TIMING: &str = "timing.jsonl";
+
+/// The buffer with the rows of all rounds up to this one. Rows of rounds that it does not have are added, all of them if
+/// there is no buffer or it cannot be used, since they follow from the corpora.
+fn aggregate<T: Task>(task: &mut T, dir: &Path, config: &RoundsConfig, round: &Round) -> Result<Buffer, T::Error> {
+    let path = dir.join(BUFFER);
+    let mut buffer = match Buffer::open(&path, config.buffer.clone()) {
+        Ok(buffer) if buffer.rounds() <= round.index + 1 => buffer,
+        Err(error) if !matches!(error, Error::NotABuffer { .. } | Error::OtherBuffer { .. }) => {
+            return Err(error.into());
+        }
+        unusable => {
+            let reason = unusable.map_or_else(|error| error.to_string(), |_| "it has later rounds".to_owned());
+            tracing::warn!("{}: {reason}; it is made again from the corpora", path.display());
+            fs::remove_file(&path).map_err(Error::io(&path))?;
+            Buffer::open(&path, config.buffer.clone())?
+        }
+    };
+    for index in buffer.rounds()..=round.index {
+        let earlier = Round { index, dir: round.dir.with_file_name(round_name(index)), ..round.clone() };
+        buffer.append(index, &task.rows(&earlier)?)?;
+    }
+    Ok(buffer)
+}
+
+/// The stages of a round on disk.
+struct Stages<'a> {
+    round: &'a Round,
+    timing: PathBuf,
+    manifest: Manifest,
+    seconds: [f64; 5],
+}
+
+/// Which stages are finished, and what they made.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Manifest {
+    round: u32,
+    beta: f64,
+    /// Rows in the buffer when the model was trained.
+    buffered: u64,
+    stages: Vec<StageFiles>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct StageFiles {
+    stage: String,
+    files: Vec<FileEntry>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct FileEntry {
+    path: String,
+    bytes: u64,
+    sha256: String,
+}
+
+impl<'a> Stages<'a> {
+    fn open(dir: &Path, round: &'a Round) -> Result<Self, Error> {
+        let path = round.dir.join(MANIFEST);
+        let new = Manifest { round: round.index, beta: round.beta, ..Manifest::default() };
+        let manifest = match fs::read_to_string(&path) {
+            Ok(text) => {
+                let damaged = |reason| Error::Damaged { path: path.clone(), reason };
+                let read: Manifest = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+                if read.beta != new.beta {
+                    let reason = format!("the round was begun with β = {}, now it is {}", read.beta, new.beta);
+                    return Err(damaged(reason));
+                }
+                read
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => new,
+            Err(error) => return Err(Error::io(&path)(error)),
+        };
+        Ok(Stages { round, timing: dir.join(TIMING), manifest, seconds: [0.0; 5] })
+    }
+
+    /// Whether a stage is finished; its files have to be there then, with the sizes that they had.
+    fn is_done(&self, stage: Stage) -> Result<bool, Error> {
+        let Some(noted) = self.manifest.stages.iter().find(|noted| noted.stage == stage.name()) else {
+            return Ok(false);
+        };
+        for file in &noted.files {
+            let path = self.round.stage(stage).join(&file.path);
+            let found = fs::metadata(&path).map_err(Error::io(&path))?.len();
+            if found != file.bytes {
+                let reason = format!("it has {found} bytes, {MANIFEST} says {}", file.bytes);
+                return Err(Error::Damaged { path, reason });
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes a stage unless it is there.
+    fn make<E: From<Error>>(&mut self, stage: Stage, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
+        if self.is_done(stage)? {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let whole = self.round.stage(stage);
+        make_folder(&whole, fill)?;
+        let mut files = Vec::new();
+        list(&whole, &whole, &mut files)?;
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        self.manifest.stages.push(StageFiles { stage: stage.name().to_owned(), files });
+        let text = serde_json::to_string_pretty(&self.manifest).expect("plain data") + "\n";
+        write_atomically(&self.round.dir.join(MANIFEST), text.as_bytes())?;
+        self.seconds[stage as usize] = started.elapsed().as_secs_f64();
+        self.note_time(stage)?;
+        Ok(())
+    }
+
+    fn note_time(&self, stage: Stage) -> Result<(), Error> {
+        let seconds = (self.seconds[stage as usize] * 1e3).round() / 1e3;
+        let line = serde_json::json!({ "round": self.round.index, "stage": stage.name(), "seconds": seconds });
+        let file = File::options().create(true).append(true).open(&self.timing);
+        let written = file.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
+        written.map_err(Error::io(&self.timing))
+    }
+}
+
+/// Makes a folder that appears under its name in one step when `fill` has filled it; one that is there stays. `fill` finds
+/// what an interrupted attempt has left.
+pub(crate) fn make_folder<E: From<Error>>(whole: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
+    if whole.exists() {
+        return Ok(());
+    }
+    let partial = whole.with_added_extension("partial");
+    fs::create_dir_all(&partial).map_err(Error::io(&partial))?;
+    fill(&partial)?;
+    sync(&partial)?;
+    fs::rename(&partial, whole).map_err(Error::io(whole))?;
+    Ok(sync_folder(whole.parent().expect("it is in a folder"))?)
+}
+
+/// Files of a folder and its subfolders with their hashes.
+fn list(folder: &Path, root: &Path, files: &mut Vec<FileEntry>) -> Result<(), Error> {
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        if path.is_dir() {
+            list(&path, root, files)?;
+            continue;
+        }
+        let mut file = File::open(&path).map_err(Error::io(&path))?;
+        let (mut hash, mut bytes, mut block) = (Sha256::new(), 0, vec![0; 1 << 16]);
+        loop {
+            let n = file.read(&mut block).map_err(Error::io(&path))?;
+            if n == 0 {
+                break;
+            }
+            hash.update(&block[..n]);
+            bytes += n as u64;
+        }
+        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = path.strip_prefix(root).expect("it is inside").to_string_lossy().into_owned();
+        files.push(FileEntry { path: name, bytes, sha256 });
+    }
+    Ok(())
+}
+
+/// Brings a folder with all that is in it to the disk.
+fn sync(folder: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        match path.is_dir() {
+            true => sync(&path)?,
+            false => File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io(&path))?,
+        }
+    }
+    sync_folder(folder)
+}
+
+fn sync_folder(folder: &Path) -> Result<(), Error> {
+    File::open(folder).and_then(|file| file.sync_all()).map_err(Error::io(folder))
+}
+
+/// Writes a small file aside, syncs it and renames it into place.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let aside = path.with_added_extension("partial");
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(&aside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&aside, path)
+    };
+    write().map_err(Error::io(path))
+}
