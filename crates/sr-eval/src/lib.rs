@@ -6,6 +6,7 @@
 //! policies to compare with. Nothing is plotted here.
 
 mod baselines;
+mod curve;
 mod direct;
 mod judge;
 mod measures;
@@ -13,6 +14,7 @@ mod rows;
 mod tally;
 
 pub use baselines::{BestOf, RandomTrees};
+pub use curve::{Curve, curves, medians, points};
 pub use direct::{DirectRow, DirectSummary, direct_tables, summarise_direct};
 pub use judge::{FRESH_POINTS, Judgement, judge, r_squared};
 pub use measures::{Difference, RESAMPLES, Trial, area, expected_running_time, solved_curve};
