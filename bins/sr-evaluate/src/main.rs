@@ -146,6 +146,12 @@ fn compare(args: &Args) -> anyhow::Result<Exit> {
         args.methods.iter().map(|method| Policy::new(method, args)).collect::<anyhow::Result<Vec<_>>>()?;
     let items = items(&set, args.seeds, args.common.seed)?;
     let settings = settings(args, &set)?;
+    if let Some(out) = args.out.as_ref().filter(|_| args.resume)
+        && partial::is_complete(out, &settings)?
+    {
+        sr_cli::out(&format!("{} is complete, nothing is left to do", out.display()))?;
+        return Ok(Exit::Ok);
+    }
     let (mut file, mut rows) = match &args.out {
         None => (None, Vec::new()),
         Some(out) if args.resume => {

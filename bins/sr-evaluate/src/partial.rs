@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sr_eval::Row;
 
 /// Settings by the names of their flags: what rows depend on.
@@ -19,11 +19,43 @@ pub(crate) struct RowsFile {
     file: File,
 }
 
-/// What a result that is complete has of the same.
-#[derive(Deserialize)]
-struct Whole {
-    settings: Settings,
-    rows: Vec<Row>,
+/// Whether the result is written and no row of another run is. An error if it is one of other settings.
+pub(crate) fn is_complete(out: &Path, settings: &Settings) -> anyhow::Result<bool> {
+    #[derive(Deserialize)]
+    struct Whole {
+        settings: Settings,
+    }
+    if !out.exists() || RowsFile::path(out).exists() {
+        return Ok(false);
+    }
+    let whole: Whole = serde_json::from_str(&read(out)?)
+        .with_context(|| format!("{} is no comparison that can be gone on with", out.display()))?;
+    compare(&whole.settings, settings, out)?;
+    Ok(true)
+}
+
+/// What marks a number that stands as text: the JSON library reads most numbers with fractions to within a bit or so, and
+/// rows that were read have to be the rows that were written.
+const FLOAT: &str = "f64";
+
+fn write_floats(value: Value) -> Value {
+    match value {
+        Value::Number(number) if number.is_f64() => json!({ FLOAT: number.to_string() }),
+        Value::Array(values) => values.into_iter().map(write_floats).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, write_floats(value))).collect(),
+        other => other,
+    }
+}
+
+fn read_floats(value: Value) -> Value {
+    match value {
+        Value::Object(fields) if fields.len() == 1 && fields.contains_key(FLOAT) => {
+            fields[FLOAT].as_str().and_then(|text| text.parse::<f64>().ok()).into()
+        }
+        Value::Array(values) => values.into_iter().map(read_floats).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, read_floats(value))).collect(),
+        other => other,
+    }
 }
 
 impl RowsFile {
@@ -42,29 +74,20 @@ impl RowsFile {
         Ok(rows)
     }
 
-    /// Goes on, and gives the rows that are there: those of the file, else of the result `out` if that is complete.
-    /// What a kill cut off at the end of the file is dropped.
+    /// Goes on, and gives the rows that are there. What a kill cut off at the end of the file is dropped.
     pub(crate) fn resume(out: &Path, settings: &Settings) -> anyhow::Result<(Self, Vec<Row>)> {
         let path = Self::path(out);
         let text = if path.exists() { read(&path)? } else { String::new() };
         let Some((first, lines)) = text.split_once('\n') else {
-            if !out.exists() {
-                return Ok((Self::create(out, settings)?, Vec::new()));
-            }
-            let whole: Whole = serde_json::from_str(&read(out)?)
-                .with_context(|| format!("{} is no comparison that can be gone on with", out.display()))?;
-            compare(&whole.settings, settings, out)?;
-            let mut rows = Self::create(out, settings)?;
-            rows.append(&whole.rows)?;
-            return Ok((rows, whole.rows));
+            return Ok((Self::create(out, settings)?, Vec::new()));
         };
         let begun: Settings = serde_json::from_str(first).with_context(|| format!("{}: line 1", path.display()))?;
         compare(&begun, settings, &path)?;
         let whole = lines.rfind('\n').map_or(0, |end| end + 1);
         let mut rows = Vec::new();
         for (index, line) in lines[..whole].lines().enumerate() {
-            let row = serde_json::from_str(line).with_context(|| format!("{}: line {}", path.display(), index + 2))?;
-            rows.push(row);
+            let row = serde_json::from_str(line).and_then(|row| serde_json::from_value(read_floats(row)));
+            rows.push(row.with_context(|| format!("{}: line {}", path.display(), index + 2))?);
         }
         let open = || -> std::io::Result<File> {
             let file = OpenOptions::new().append(true).open(&path)?;
@@ -79,7 +102,7 @@ impl RowsFile {
     pub(crate) fn append(&mut self, rows: &[Row]) -> anyhow::Result<()> {
         let mut lines = String::new();
         for row in rows {
-            lines.push_str(&serde_json::to_string(row)?);
+            lines.push_str(&serde_json::to_string(&write_floats(serde_json::to_value(row)?))?);
             lines.push('\n');
         }
         self.write(&lines)
@@ -115,8 +138,6 @@ fn compare(begun: &Settings, now: &Settings, path: &Path) -> anyhow::Result<()> 
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn settings(seeds: u64) -> Settings {
@@ -125,7 +146,7 @@ mod tests {
 
     fn row(seed: u64) -> Row {
         serde_json::from_value(json!({
-            "method": "expert", "problem": "p", "seed": seed, "solved": true, "mse_train": 0.1, "r2_test": null,
+            "method": "expert", "problem": "p", "seed": seed, "solved": true, "mse_train": 3.0 / (seed as f64 + 7.1e-30), "r2_test": null,
             "generations": 1, "evaluations": 20, "generations_to_solve": null, "evaluations_to_solve": null,
             "seconds": 0.3, "size": 1, "expression": "x0", "well_formed": 0, "fallback": 0, "children": 0, "distinct": 0,
         }))
@@ -140,7 +161,7 @@ mod tests {
         file.append(&[row(0), row(1)]).expect("written");
         let path = RowsFile::path(&out);
         let bytes = std::fs::read(&path).expect("read");
-        for cut in 0..=bytes.len() {
+        for cut in (0..=bytes.len()).step_by(3).chain([bytes.len()]) {
             std::fs::write(&path, &bytes[..cut]).expect("written");
             let (mut file, rows) = RowsFile::resume(&out, &settings(3)).expect("resumed");
             assert_eq!(rows, [row(0), row(1)][..rows.len()]);
