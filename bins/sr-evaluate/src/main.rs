@@ -1,5 +1,6 @@
 //! Methods × problems × seeds: who solves what, at what cost.
 
+mod beside;
 mod direct;
 mod method;
 mod partial;
@@ -22,6 +23,7 @@ use sr_eval::{Equal, Row, curves, summarise, table};
 use sr_neural::{Learner, Per, Sampling};
 use sr_problems::ProblemSet;
 
+use crate::beside::Published;
 use crate::method::{Method, Policy};
 use crate::partial::RowsFile;
 use crate::runner::{Item, Task, evaluate};
@@ -76,6 +78,10 @@ struct Args {
     /// Also tell how the least error falls with evaluations and seconds: of each search, and as medians of each problem
     #[arg(long)]
     curve: bool,
+    /// Also print the shares solved problem by problem, beside figures that somebody has published: a JSON file such as
+    /// fixtures/published/original-harder.json
+    #[arg(long, value_name = "FILE")]
+    beside: Option<PathBuf>,
     /// Also write rows and summary to this JSON file; rows that are done stand in FILE.rows until then
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -144,6 +150,8 @@ fn compare(args: &Args) -> anyhow::Result<Exit> {
     method::check(args)?;
     let mut policies =
         args.methods.iter().map(|method| Policy::new(method, args)).collect::<anyhow::Result<Vec<_>>>()?;
+    let ids = || set.problems.iter().map(|problem| &*problem.id);
+    let published = args.beside.as_deref().map(|path| Published::read(path, ids())).transpose()?;
     let items = items(&set, args.seeds, args.common.seed)?;
     let settings = settings(args, &set)?;
     if let Some(out) = args.out.as_ref().filter(|_| args.resume)
@@ -198,12 +206,19 @@ fn compare(args: &Args) -> anyhow::Result<Exit> {
     if args.curve {
         result["curves"] = json!(curves(&rows));
     }
+    if let Some(published) = &published {
+        result["published"] = json!(published);
+    }
     if let (Some(out), Some(file)) = (&args.out, file) {
         sr_cli::write_atomically(out, serde_json::to_string_pretty(&result)?.as_bytes())?;
         sr_cli::write_run_file(out, &args.common, started)?;
         file.finish()?;
     }
-    args.common.report("sr-evaluate", started, result, &table(&summary))?;
+    let mut text = table(&summary);
+    if let Some(published) = published {
+        text += &format!("\n\n{}", beside::tables(&rows, &published));
+    }
+    args.common.report("sr-evaluate", started, result, &text)?;
     Ok(Exit::Ok)
 }
 
@@ -215,7 +230,10 @@ fn passes(args: &Args) -> anyhow::Result<Vec<(Option<Equal>, SearchConfig)>> {
     }
     let has = |what| args.equal.contains(&what);
     let (evaluations, seconds) = (has(EqualArg::Evaluations), has(EqualArg::Seconds));
-    ensure!(evaluations == config.max_evaluations.is_some(), "--equal evaluations and --max-evaluations need each other");
+    ensure!(
+        evaluations == config.max_evaluations.is_some(),
+        "--equal evaluations and --max-evaluations need each other"
+    );
     ensure!(seconds == config.time_limit.is_some(), "--equal seconds and --time-limit need each other");
     let unlimited = SearchConfig { generations: u32::MAX, ..config };
     let by_evaluations = SearchConfig { time_limit: None, ..unlimited.clone() };

@@ -144,7 +144,10 @@ fn equal_evaluations_and_equal_seconds_have_a_table_each() {
 
     for (flags, expected) in [
         (&["--suite", "simple", "--equal", "evaluations"][..], "--max-evaluations need each other"),
-        (&["--suite", "simple", "--equal", "evaluations", "--max-evaluations", "9", "--time-limit", "1"], "--time-limit"),
+        (
+            &["--suite", "simple", "--equal", "evaluations", "--max-evaluations", "9", "--time-limit", "1"],
+            "--time-limit",
+        ),
         (&["--suite", "simple", "--methods", "expert,expert"], "two of the --methods have the name expert"),
         (&["--suite", "simple", "--resume"], "--out"),
         (&["tune", "--problems", "none.sr"], "--max-evaluations is needed"),
@@ -249,7 +252,8 @@ fn bad_input_is_one_line_with_exit_code_2() {
     let output = evaluate(folder.path(), &["--suite", "simple", "--methods", "bc=magic"]);
     assert_eq!(output.status.code(), Some(2));
     let message = String::from_utf8(output.stderr).expect("text");
-    for known in ["expert", "unique", "tuned", "random", "cheat:best-of-K", "neural:", "direct:", "hybrid:", "@every=K"] {
+    for known in ["expert", "unique", "tuned", "random", "cheat:best-of-K", "neural:", "direct:", "hybrid:", "@every=K"]
+    {
         assert!(message.contains(known), "{message}");
     }
 }
