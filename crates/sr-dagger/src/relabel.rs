@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 use sr_engine::{INVALID_FITNESS, Instance, SearchConfig};
 use sr_expr::Expr;
-use sr_trace::{Label, LabelParams, LabelSet, StateLabels, TraceReader, TraceWriter, Trajectory};
+use sr_trace::{Label, LabelParams, LabelSet, Packed, Record, StateLabels, TraceReader, TraceWriter, Trajectory};
 
 use crate::{Error, ExpertConfig, ExpertLabeller, FormulaLabeller, Labeller, Result, Telling, visit};
 
@@ -107,7 +107,11 @@ pub fn relabel_file<L: Labeller>(
         let labels = label(&trajectory, &instance, &header.engine, options.seed, &mut labeller(id)?)?;
         let counts = Counts::of(&labels);
         trajectory.add_labels(labels);
-        Ok((trajectory, counts))
+        // Encoding and compressing is half of the work, so it is done here, on all threads.
+        let record = Record::encode(&trajectory).map_err(|source| {
+            sr_trace::Error::BadTrajectory { problem: trajectory.problem_id.clone(), source }
+        })?;
+        Ok((record.pack(&header), counts))
     };
     let out = options.out.unwrap_or(traces);
     let (mut writer, done) = match options.resume {
@@ -132,10 +136,10 @@ pub fn relabel_file<L: Labeller>(
             if chunk.is_empty() {
                 return Ok(total);
             }
-            let relabelled: Vec<Result<(Trajectory, Counts)>> = chunk.into_par_iter().map(relabel).collect();
+            let relabelled: Vec<Result<(Packed, Counts)>> = chunk.into_par_iter().map(relabel).collect();
             for result in relabelled {
-                let (trajectory, counts) = result?;
-                writer.append(&trajectory)?;
+                let (record, counts) = result?;
+                writer.append_packed(&record)?;
                 total.add(counts);
                 progress(1);
             }
