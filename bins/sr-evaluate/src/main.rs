@@ -2,7 +2,9 @@
 
 mod direct;
 mod method;
+mod operator;
 mod partial;
+mod plots;
 mod runner;
 mod tune;
 
@@ -19,7 +21,7 @@ use serde_json::json;
 use sr_cli::{Common, Exit, SamplingArgs, SearchArgs};
 use sr_engine::SearchConfig;
 use sr_eval::{Equal, Row, curves, summarise, table};
-use sr_neural::{Learner, Per, Sampling};
+use sr_neural::{Learner, Per, Sampling, Share};
 use sr_problems::ProblemSet;
 
 use crate::method::{Method, Policy};
@@ -76,6 +78,10 @@ struct Args {
     /// Also tell how the least error falls with evaluations and seconds: of each search, and as medians of each problem
     #[arg(long)]
     curve: bool,
+    /// Also draw the share solved against evaluations, or seconds, into this SVG file; with --curve also the median error
+    /// against seconds, into FILE-mse.svg
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// Also write rows and summary to this JSON file; rows that are done stand in FILE.rows until then
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -104,6 +110,7 @@ struct ProblemArgs {
 #[derive(clap::Subcommand)]
 enum Command {
     Direct(Box<direct::DirectArgs>),
+    Operator(Box<operator::OperatorArgs>),
     Tune(Box<tune::TuneArgs>),
 }
 
@@ -128,6 +135,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     sr_cli::run(|| match &args.command {
         Some(Command::Direct(args)) => direct::run(args),
+        Some(Command::Operator(args)) => operator::run(args),
         Some(Command::Tune(args)) => tune::run(args),
         None => compare(&args),
     })
@@ -142,8 +150,10 @@ fn compare(args: &Args) -> anyhow::Result<Exit> {
     // Everything that can be wrong is found before the first search.
     sr_model::open(args.device.parse()?)?;
     method::check(args)?;
-    let mut policies =
-        args.methods.iter().map(|method| Policy::new(method, args)).collect::<anyhow::Result<Vec<_>>>()?;
+    args.plot.as_deref().map_or(Ok(()), sr_report::Plot::check)?;
+    let share = Share::of_flags(args.neural_prob, args.neural_per, args.neural_every)?;
+    let policy = |method| Policy::new(method, &args.device, &args.sampling, share);
+    let mut policies = args.methods.iter().map(policy).collect::<anyhow::Result<Vec<_>>>()?;
     let items = items(&set, args.seeds, args.common.seed)?;
     let settings = settings(args, &set)?;
     if let Some(out) = args.out.as_ref().filter(|_| args.resume)
@@ -197,6 +207,10 @@ fn compare(args: &Args) -> anyhow::Result<Exit> {
     let mut result = json!({ "settings": settings, "rows": rows, "summary": summary });
     if args.curve {
         result["curves"] = json!(curves(&rows));
+    }
+    if let Some(plot) = &args.plot {
+        let methods: Vec<&str> = args.methods.iter().map(|method| &*method.name).collect();
+        plots::write(plot, &rows, &methods, args.curve)?;
     }
     if let (Some(out), Some(file)) = (&args.out, file) {
         sr_cli::write_atomically(out, serde_json::to_string_pretty(&result)?.as_bytes())?;

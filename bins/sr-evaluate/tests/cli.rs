@@ -104,7 +104,11 @@ fn methods_without_a_learner_differ_as_they_should() {
     let others: serde_json::Value =
         serde_json::from_str(&run(&["--json", "--threads", "1", "--batch-size", "3"])).expect("JSON");
     assert_eq!(without_times(&json["rows"]), without_times(&others["rows"]));
-    let table = run(&[]);
+    let table = run(&["--plot", "p.svg"]);
+    for (name, texts) in [("p.svg", ["share solved", "cheat:best-of-8"]), ("p-mse.svg", ["mean squared error", "unique"])] {
+        let svg = std::fs::read_to_string(folder.path().join(name)).expect(name);
+        assert!(texts.iter().all(|text| svg.contains(text)), "{svg}");
+    }
     assert!(table.contains("ERT") && table.contains("proposals") && table.contains("solved − first"), "{table}");
 }
 
@@ -147,6 +151,7 @@ fn equal_evaluations_and_equal_seconds_have_a_table_each() {
         (&["--suite", "simple", "--equal", "evaluations", "--max-evaluations", "9", "--time-limit", "1"], "--time-limit"),
         (&["--suite", "simple", "--methods", "expert,expert"], "two of the --methods have the name expert"),
         (&["--suite", "simple", "--resume"], "--out"),
+        (&["--suite", "simple", "--plot", "a.png"], "a.png: plots are SVG"),
         (&["tune", "--problems", "none.sr"], "--max-evaluations is needed"),
         (&["tune", "--problems", "none.sr", "--max-evaluations", "99"], "none.sr"),
     ] {
