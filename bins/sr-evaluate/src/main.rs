@@ -229,7 +229,10 @@ fn passes(args: &Args) -> anyhow::Result<Vec<(Option<Equal>, SearchConfig)>> {
     }
     let has = |what| args.equal.contains(&what);
     let (evaluations, seconds) = (has(EqualArg::Evaluations), has(EqualArg::Seconds));
-    ensure!(evaluations == config.max_evaluations.is_some(), "--equal evaluations and --max-evaluations need each other");
+    ensure!(
+        evaluations == config.max_evaluations.is_some(),
+        "--equal evaluations and --max-evaluations need each other"
+    );
     ensure!(seconds == config.time_limit.is_some(), "--equal seconds and --time-limit need each other");
     let unlimited = SearchConfig { generations: u32::MAX, ..config };
     let by_evaluations = SearchConfig { time_limit: None, ..unlimited.clone() };

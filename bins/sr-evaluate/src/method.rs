@@ -151,8 +151,8 @@ impl Policy {
             MethodKind::Hybrid(..) => share,
             _ => Some(Share::EveryKth(1)),
         };
-        let share =
-            share.with_context(|| format!("{name}: a hybrid needs --neural-prob or --neural-every, or @p=P or @every=K"))?;
+        let share = share
+            .with_context(|| format!("{name}: a hybrid needs --neural-prob or --neural-every, or @p=P or @every=K"))?;
         Ok(Policy::Learner(Box::new(Hybrid::new(learner, share))))
     }
 }

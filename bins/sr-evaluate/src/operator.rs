@@ -106,7 +106,8 @@ pub(crate) fn run(args: &OperatorArgs) -> anyhow::Result<Exit> {
         }
         let mut found = measure(&method.name, &states, &broods);
         found.seconds = begun.elapsed().as_secs_f64();
-        let ratio = found.states_improved / measured.first().map_or(found.states_improved, |expert| expert.states_improved);
+        let ratio =
+            found.states_improved / measured.first().map_or(found.states_improved, |expert| expert.states_improved);
         found.ratio = Some(ratio).filter(|ratio| ratio.is_finite());
         found.predicted_speed_up = found.ratio.map(|ratio| ratio.powf(exponent));
         measured.push(found);
@@ -202,7 +203,8 @@ impl Snapshot {
 fn read(bank: &Path) -> anyhow::Result<(SearchConfig, Vec<Snapshot>)> {
     let reader = TraceReader::open(bank)?;
     let (config, seed) = (reader.header().engine.clone(), reader.header().seed);
-    let set = ProblemSet::read(bank.with_file_name(&reader.header().problems)).context("reading the problems of the bank")?;
+    let set =
+        ProblemSet::read(bank.with_file_name(&reader.header().problems)).context("reading the problems of the bank")?;
     let mut instances: HashMap<&str, Arc<Instance>> = HashMap::new();
     for problem in &set.problems {
         instances.insert(&problem.id, Arc::new(problem.instance()?));
@@ -266,7 +268,11 @@ fn n_children(state: &Snapshot) -> usize {
     state.population.len().saturating_sub(1).max(1)
 }
 
-fn each<P: sr_engine::Policy>(policy: &(dyn Fn() -> P + Sync), config: &SearchConfig, states: &[Snapshot]) -> Vec<Brood> {
+fn each<P: sr_engine::Policy>(
+    policy: &(dyn Fn() -> P + Sync),
+    config: &SearchConfig,
+    states: &[Snapshot],
+) -> Vec<Brood> {
     let none = HashSet::new();
     let of_state = |snapshot: &Snapshot| {
         let (state, wanted) = (snapshot.state(config, &none), n_children(snapshot));
@@ -462,7 +468,12 @@ fn calibrate(args: &OperatorArgs, report: &Path, measured: &[Measured], started:
     ensure!(exponent.is_finite(), "the ratios do not differ from 1");
     let lines = points.iter().map(|point| {
         let predicted = point.ratio.powf(exponent);
-        vec![point.method.clone(), format!("{:.3}", point.ratio), format!("{:.3}", point.speed_up), format!("{predicted:.3}")]
+        vec![
+            point.method.clone(),
+            format!("{:.3}", point.ratio),
+            format!("{:.3}", point.speed_up),
+            format!("{predicted:.3}"),
+        ]
     });
     let table = aligned(&["method", "ratio", "measured speed-up", "predicted"], lines);
     let calibration = Calibration { exponent, points };
@@ -470,7 +481,12 @@ fn calibrate(args: &OperatorArgs, report: &Path, measured: &[Measured], started:
     let text = format!("# Made by: sr-evaluate {}\n{}", command.join(" "), toml::to_string(&calibration)?);
     let out = args.out.as_ref().context("--calibrate needs --out")?;
     sr_cli::write_atomically(out, text.as_bytes())?;
-    args.common.report("sr-evaluate", started, json!({ "calibration": calibration }), &format!("{table}\nexponent {exponent:.3}"))?;
+    args.common.report(
+        "sr-evaluate",
+        started,
+        json!({ "calibration": calibration }),
+        &format!("{table}\nexponent {exponent:.3}"),
+    )?;
     Ok(Exit::Ok)
 }
 

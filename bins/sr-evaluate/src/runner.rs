@@ -80,11 +80,7 @@ fn alone<P: sr_engine::Policy>(
 }
 
 /// All searches with one policy. A search whose seconds are over ends with the generation that it is in.
-fn together(
-    task: &Task<'_>,
-    items: &[Item<'_>],
-    policy: &mut dyn sr_engine::Policy,
-) -> anyhow::Result<Vec<Found>> {
+fn together(task: &Task<'_>, items: &[Item<'_>], policy: &mut dyn sr_engine::Policy) -> anyhow::Result<Vec<Found>> {
     let clock = RefCell::new(Clock { last: Instant::now(), active: items.len(), share: 0.0 });
     let config = SearchConfig { time_limit: None, ..task.config.clone() };
     let searches = items.iter().map(|item| Search::new(item.instance.clone(), config.clone(), item.seed));

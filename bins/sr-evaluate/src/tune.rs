@@ -79,7 +79,6 @@ impl Settings {
     }
 }
 
-
 /// Search for settings of the expert that solve most with least evaluations
 ///
 /// Settings are drawn at random and scored by the area under the share solved against the decades of evaluations, all with

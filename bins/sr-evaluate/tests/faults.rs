@@ -8,8 +8,17 @@ use sr_cli::testing::{Victim, fails, succeeds};
 
 fn evaluate(folder: &Path, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sr-evaluate"));
-    command.current_dir(folder).args(["--suite", "simple", "--methods", "expert,random,cheat:best-of-4", "--seeds", "3"]);
-    command.args(["--generations", "20", "--batch-size", "4", "--threads", "2", "--curve", "--out", "r.json"]).args(more);
+    command.current_dir(folder).args([
+        "--suite",
+        "simple",
+        "--methods",
+        "expert,random,cheat:best-of-4",
+        "--seeds",
+        "3",
+    ]);
+    command
+        .args(["--generations", "20", "--batch-size", "4", "--threads", "2", "--curve", "--out", "r.json"])
+        .args(more);
     command
 }
 

@@ -112,7 +112,10 @@ mod tests {
     fn the_best_of_one_is_the_expert() {
         let outcome = |policy: &mut dyn Policy| {
             let mut searches = [search(1, config()), search(2, config())];
-            run(&mut searches, policy, &mut [(), ()]).into_iter().map(|o| (o.progression, o.evaluations)).collect::<Vec<_>>()
+            run(&mut searches, policy, &mut [(), ()])
+                .into_iter()
+                .map(|o| (o.progression, o.evaluations))
+                .collect::<Vec<_>>()
         };
         let mut one = BestOf::new(1);
         assert_eq!(outcome(&mut one), outcome(&mut Expert));

@@ -31,7 +31,11 @@ pub fn expected_running_time(trials: &[Trial]) -> Option<f64> {
 pub fn area(trials: &[Trial], budget: f64) -> f64 {
     let width = budget.max(10.0).log10();
     let of = |trial: &Trial| if trial.solved { 1.0 - trial.spent.max(1.0).log10() / width } else { 0.0 };
-    if trials.is_empty() { 0.0 } else { trials.iter().map(|trial| of(trial).max(0.0)).sum::<f64>() / trials.len() as f64 }
+    if trials.is_empty() {
+        0.0
+    } else {
+        trials.iter().map(|trial| of(trial).max(0.0)).sum::<f64>() / trials.len() as f64
+    }
 }
 
 /// The share solved after so much was spent: points where it rises, `(spent, share)`, in order.
@@ -98,7 +102,8 @@ pub(crate) fn resample(methods: &[&str], rows: &[&Row], seed: u64) -> Vec<Resamp
         let method = methods.iter().position(|method| *method == row.method).expect("a method of the rows");
         trials[method][index[&(&*row.problem, row.seed)]] = Some(row.trial());
     }
-    let of_all = |method: usize, sample: &mut dyn Iterator<Item = usize>| Sums::of(sample.map(|pair| trials[method][pair]));
+    let of_all =
+        |method: usize, sample: &mut dyn Iterator<Item = usize>| Sums::of(sample.map(|pair| trials[method][pair]));
     // A method is compared on the pairs that both have.
     let both = |method: usize, pair: usize| trials[0][pair].is_some() && trials[method][pair].is_some();
     let of_both = |method: usize, other: usize, sample: &[usize]| {
@@ -241,12 +246,14 @@ mod tests {
 
     #[test]
     fn equal_methods_differ_by_nothing() {
-        let rows: Vec<Row> = (0..30)
-            .flat_map(|i| ["a", "b"].map(|name| Row { seed: i, ..row(name, i % 3 == 0, None) }))
-            .collect();
+        let rows: Vec<Row> =
+            (0..30).flat_map(|i| ["a", "b"].map(|name| Row { seed: i, ..row(name, i % 3 == 0, None) })).collect();
         let resampled = resample(&["a", "b"], &rows.iter().collect::<Vec<_>>(), 7);
         let difference = resampled[1].difference.as_ref().expect("a second method");
         assert_eq!((difference.solved_lo, difference.solved_hi), (0.0, 0.0));
-        assert_eq!((difference.log_ert_lo, difference.log_ert, difference.log_ert_hi), (Some(0.0), Some(0.0), Some(0.0)));
+        assert_eq!(
+            (difference.log_ert_lo, difference.log_ert, difference.log_ert_hi),
+            (Some(0.0), Some(0.0), Some(0.0))
+        );
     }
 }

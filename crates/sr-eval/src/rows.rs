@@ -170,8 +170,12 @@ pub fn summarise(rows: &[Row], seed: u64) -> Vec<Summary> {
         let methods = in_order(rows.iter().map(|row| &*row.method));
         let most = rows.iter().map(|row| row.evaluations).max().unwrap_or(0) as f64;
         let resampled = resample(&methods, &rows, seed);
-        let summary = |(method, Resampled { ert: (ert_lo, ert_hi), difference }): (&&str, Resampled)| {
-            Summary { budget, ert_lo, ert_hi, difference, ..summary(method, &rows, most) }
+        let summary = |(method, Resampled { ert: (ert_lo, ert_hi), difference }): (&&str, Resampled)| Summary {
+            budget,
+            ert_lo,
+            ert_hi,
+            difference,
+            ..summary(method, &rows, most)
         };
         methods.iter().zip(resampled).map(summary).collect::<Vec<_>>()
     };
@@ -331,7 +335,8 @@ fn cost_table(summaries: &[Summary]) -> String {
         "95 % interval",
     ];
     let end = |value: Option<f64>, infinite: &str| value.map_or(infinite.into(), |value| format!("{value:.0}"));
-    let ratio = |log: Option<f64>, infinite: &str| log.map_or(infinite.into(), |log| format!("{:.2}", 10_f64.powf(log)));
+    let ratio =
+        |log: Option<f64>, infinite: &str| log.map_or(infinite.into(), |log| format!("{:.2}", 10_f64.powf(log)));
     let rows = summaries.iter().map(|s| {
         let mut row = vec![
             s.method.clone(),
@@ -348,7 +353,8 @@ fn cost_table(summaries: &[Summary]) -> String {
                 format!("{:+.1}", 100.0 * d.solved),
                 format!("{:+.1} to {:+.1}", 100.0 * d.solved_lo, 100.0 * d.solved_hi),
                 ratio(d.log_ert, "–"),
-                d.log_ert.map_or("–".into(), |_| format!("{}–{}", ratio(d.log_ert_lo, "0"), ratio(d.log_ert_hi, "∞"))),
+                d.log_ert
+                    .map_or("–".into(), |_| format!("{}–{}", ratio(d.log_ert_lo, "0"), ratio(d.log_ert_hi, "∞"))),
             ],
         });
         row

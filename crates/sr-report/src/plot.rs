@@ -12,16 +12,7 @@ const MARGIN: [f64; 4] = [76.0, 40.0, 20.0, 56.0];
 /// About as many labels has an axis.
 const LABELS: f64 = 7.0;
 /// Colours that people with any kind of colour vision tell apart (Okabe & Ito, 2008).
-const COLOURS: [&str; 8] = [
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#56b4e9",
-    "#e69f00",
-    "#000000",
-    "#969696",
-];
+const COLOURS: [&str; 8] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#969696"];
 
 /// An axis.
 #[derive(Debug, Clone, PartialEq)]
@@ -216,7 +207,8 @@ mod tests {
 
     fn plot() -> Plot {
         let axis = |label: &str, is_log| Axis { label: label.into(), is_log, span: None };
-        let line = |name: &str, points: &[(f64, f64)]| Line { name: name.into(), points: points.to_vec(), is_step: true };
+        let line =
+            |name: &str, points: &[(f64, f64)]| Line { name: name.into(), points: points.to_vec(), is_step: true };
         Plot {
             title: "solved <b> & more".into(),
             x: axis("evaluations", true),
