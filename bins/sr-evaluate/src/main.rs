@@ -3,7 +3,9 @@
 mod beside;
 mod direct;
 mod method;
+mod operator;
 mod partial;
+mod plots;
 mod runner;
 mod tune;
 
@@ -20,7 +22,7 @@ use serde_json::json;
 use sr_cli::{Common, Exit, SamplingArgs, SearchArgs};
 use sr_engine::SearchConfig;
 use sr_eval::{Equal, Row, curves, summarise, table};
-use sr_neural::{Learner, Per, Sampling};
+use sr_neural::{Learner, Per, Sampling, Share};
 use sr_problems::ProblemSet;
 
 use crate::beside::Published;
@@ -82,6 +84,10 @@ struct Args {
     /// fixtures/published/original-harder.json
     #[arg(long, value_name = "FILE")]
     beside: Option<PathBuf>,
+    /// Also draw the share solved against evaluations, or seconds, into this SVG file; with --curve also the median error
+    /// against seconds, into FILE-mse.svg
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// Also write rows and summary to this JSON file; rows that are done stand in FILE.rows until then
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -110,6 +116,7 @@ struct ProblemArgs {
 #[derive(clap::Subcommand)]
 enum Command {
     Direct(Box<direct::DirectArgs>),
+    Operator(Box<operator::OperatorArgs>),
     Tune(Box<tune::TuneArgs>),
 }
 
@@ -134,6 +141,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     sr_cli::run(|| match &args.command {
         Some(Command::Direct(args)) => direct::run(args),
+        Some(Command::Operator(args)) => operator::run(args),
         Some(Command::Tune(args)) => tune::run(args),
         None => compare(&args),
     })
@@ -148,8 +156,10 @@ fn compare(args: &Args) -> anyhow::Result<Exit> {
     // Everything that can be wrong is found before the first search.
     sr_model::open(args.device.parse()?)?;
     method::check(args)?;
-    let mut policies =
-        args.methods.iter().map(|method| Policy::new(method, args)).collect::<anyhow::Result<Vec<_>>>()?;
+    args.plot.as_deref().map_or(Ok(()), sr_report::Plot::check)?;
+    let share = Share::of_flags(args.neural_prob, args.neural_per, args.neural_every)?;
+    let policy = |method| Policy::new(method, &args.device, &args.sampling, share);
+    let mut policies = args.methods.iter().map(policy).collect::<anyhow::Result<Vec<_>>>()?;
     let ids = || set.problems.iter().map(|problem| &*problem.id);
     let published = args.beside.as_deref().map(|path| Published::read(path, ids())).transpose()?;
     let items = items(&set, args.seeds, args.common.seed)?;
@@ -208,6 +218,10 @@ fn compare(args: &Args) -> anyhow::Result<Exit> {
     }
     if let Some(published) = &published {
         result["published"] = json!(published);
+    }
+    if let Some(plot) = &args.plot {
+        let methods: Vec<&str> = args.methods.iter().map(|method| &*method.name).collect();
+        plots::write(plot, &rows, &methods, args.curve)?;
     }
     if let (Some(out), Some(file)) = (&args.out, file) {
         sr_cli::write_atomically(out, serde_json::to_string_pretty(&result)?.as_bytes())?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context, bail, ensure};
+use sr_cli::SamplingArgs;
 use sr_engine::SearchConfig;
 use sr_neural::{Hybrid, Mode, Per, Share};
 
@@ -124,7 +125,13 @@ pub(crate) enum Policy {
 }
 
 impl Policy {
-    pub(crate) fn new(method: &Method, args: &Args) -> anyhow::Result<Self> {
+    /// - share: that of hybrids that have none of their own
+    pub(crate) fn new(
+        method: &Method,
+        device: &str,
+        sampling: &SamplingArgs,
+        share: Option<Share>,
+    ) -> anyhow::Result<Self> {
         let (checkpoint, is_direct) = match &method.kind {
             MethodKind::Expert | MethodKind::Unique | MethodKind::Tuned => return Ok(Policy::Expert),
             MethodKind::Random => return Ok(Policy::Random),
@@ -132,7 +139,7 @@ impl Policy {
             MethodKind::Neural(checkpoint) | MethodKind::Hybrid(checkpoint, _) => (checkpoint, false),
             MethodKind::Direct(checkpoint) => (checkpoint, true),
         };
-        let learner = crate::load(checkpoint, &args.device, &args.sampling)?;
+        let learner = crate::load(checkpoint, device, sampling)?;
         let (name, mode) = (&method.name, learner.mode());
         if is_direct != (mode == Mode::Direct) {
             let (kind, path) = (if is_direct { "neural" } else { "direct" }, checkpoint.display());
@@ -140,8 +147,8 @@ impl Policy {
         }
         // A learner alone has every generation.
         let share = match method.kind {
-            MethodKind::Hybrid(_, Some(share)) => Some(share),
-            MethodKind::Hybrid(..) => Share::of_flags(args.neural_prob, args.neural_per, args.neural_every)?,
+            MethodKind::Hybrid(_, Some(own)) => Some(own),
+            MethodKind::Hybrid(..) => share,
             _ => Some(Share::EveryKth(1)),
         };
         let share = share

@@ -104,7 +104,13 @@ fn methods_without_a_learner_differ_as_they_should() {
     let others: serde_json::Value =
         serde_json::from_str(&run(&["--json", "--threads", "1", "--batch-size", "3"])).expect("JSON");
     assert_eq!(without_times(&json["rows"]), without_times(&others["rows"]));
-    let table = run(&[]);
+    let table = run(&["--plot", "p.svg"]);
+    for (name, texts) in
+        [("p.svg", ["share solved", "cheat:best-of-8"]), ("p-mse.svg", ["mean squared error", "unique"])]
+    {
+        let svg = std::fs::read_to_string(folder.path().join(name)).expect(name);
+        assert!(texts.iter().all(|text| svg.contains(text)), "{svg}");
+    }
     assert!(table.contains("ERT") && table.contains("proposals") && table.contains("solved − first"), "{table}");
 }
 
@@ -150,6 +156,7 @@ fn equal_evaluations_and_equal_seconds_have_a_table_each() {
         ),
         (&["--suite", "simple", "--methods", "expert,expert"], "two of the --methods have the name expert"),
         (&["--suite", "simple", "--resume"], "--out"),
+        (&["--suite", "simple", "--plot", "a.png"], "a.png: plots are SVG"),
         (&["tune", "--problems", "none.sr"], "--max-evaluations is needed"),
         (&["tune", "--problems", "none.sr", "--max-evaluations", "99"], "none.sr"),
     ] {
@@ -255,5 +262,62 @@ fn bad_input_is_one_line_with_exit_code_2() {
     for known in ["expert", "unique", "tuned", "random", "cheat:best-of-K", "neural:", "direct:", "hybrid:", "@every=K"]
     {
         assert!(message.contains(known), "{message}");
+    }
+}
+
+#[test]
+fn a_bank_of_states_tells_methods_apart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    untrained_checkpoint(&folder.path().join("step"), "one-step");
+    let run = |flags: &[&str]| {
+        let output = evaluate(folder.path(), flags);
+        assert!(output.status.success(), "{flags:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let build = |bank: &str, threads: &str| {
+        let flags = ["operator", "--build", "--suite", "harder", "--states", "150", "--generations", "40"];
+        let text = run(&[&flags[..], &["--bank", bank, "--seed", "3", "--threads", threads]].concat());
+        assert!(text.contains("150 states of 50 searches"), "{text}");
+        std::fs::read(folder.path().join(bank)).expect("a bank")
+    };
+    std::fs::create_dir(folder.path().join("other")).expect("a folder");
+    assert_eq!(build("bank", "1"), build("other/bank", "2"), "the same seed builds the same states");
+
+    let methods = "unique,random,cheat:best-of-8,step=neural:step";
+    let measure = ["operator", "--bank", "bank", "--methods", methods, "--max-child-size", "7", "--json"];
+    let json: serde_json::Value = serde_json::from_str(&run(&measure)).expect("JSON");
+    let all = json["methods"].as_array().expect("methods");
+    let names: Vec<_> = all.iter().map(|m| m["method"].as_str().expect("a name")).collect();
+    assert_eq!(names, ["expert", "unique", "random", "cheat:best-of-8", "step"]);
+    let number = |method: usize, field: &str| all[method][field].as_f64().expect(field);
+    assert_eq!((number(0, "ratio"), number(0, "predicted_speed_up")), (1.0, 1.0));
+    assert_eq!((number(1, "distinct"), number(4, "well_formed")), (1.0, 1.0));
+    assert!(number(3, "improving") > number(0, "improving") && number(3, "best_gain") > number(0, "best_gain"));
+    assert!(number(3, "predicted_speed_up") > 1.0);
+    assert_eq!(all[0]["children"], 150 * 19);
+    assert!(all.iter().all(|m| m["lo"].as_f64() <= m["states_improved"].as_f64()));
+    assert!(run(&measure[..measure.len() - 1]).contains("predicted speed-up"));
+
+    let methods = "expert,cheat:best-of-2,cheat:best-of-4,cheat:best-of-8,cheat:best-of-16";
+    run(&["--suite", "simple", "--methods", methods, "--seeds", "2", "--generations", "30", "--out", "r.json"]);
+    let calibrate = ["operator", "--bank", "bank", "--calibrate", "r.json", "--out", "c.toml"];
+    assert!(run(&calibrate).contains("measured speed-up"));
+    let text = std::fs::read_to_string(folder.path().join("c.toml")).expect("a calibration");
+    assert!(
+        text.starts_with("# Made by: sr-evaluate operator --bank bank --calibrate r.json") && text.contains("exponent")
+    );
+
+    std::fs::write(folder.path().join("bad.json"), "{\"summary\": []}").expect("written");
+    for (flags, expected) in [
+        (&["operator", "--bank", "none"][..], "none"),
+        (&["operator", "--bank", "b", "--build"], "--build needs --problems or --suite"),
+        (&["operator", "--bank", "b", "--build", "--suite", "ultra-simple", "--generations", "3"], "too easy"),
+        (&["operator", "--bank", "bank", "--methods", "magic"], "cheat:best-of-K"),
+        (&["operator", "--bank", "bank", "--calibrate", "bad.json", "--out", "c.toml"], "no running time of expert"),
+    ] {
+        let output = evaluate(folder.path(), flags);
+        assert_eq!(output.status.code(), Some(2), "{flags:?}");
+        let message = String::from_utf8(output.stderr).expect("text");
+        assert!(message.contains(expected), "{flags:?}: {message}");
     }
 }

@@ -108,9 +108,8 @@ pub fn relabel_file<L: Labeller>(
         let counts = Counts::of(&labels);
         trajectory.add_labels(labels);
         // Encoding and compressing is half of the work, so it is done here, on all threads.
-        let record = Record::encode(&trajectory).map_err(|source| {
-            sr_trace::Error::BadTrajectory { problem: trajectory.problem_id.clone(), source }
-        })?;
+        let record = Record::encode(&trajectory)
+            .map_err(|source| sr_trace::Error::BadTrajectory { problem: trajectory.problem_id.clone(), source })?;
         Ok((record.pack(&header), counts))
     };
     let out = options.out.unwrap_or(traces);

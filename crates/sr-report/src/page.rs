@@ -27,7 +27,7 @@ pub(crate) fn page(template: &str, title: &str, data: &impl Serialize) -> String
 }
 
 /// Text for HTML, between elements and in attributes.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for char in text.chars() {
         match char {

@@ -1,0 +1,71 @@
+//! Plots of a comparison.
+
+use std::path::{Path, PathBuf};
+
+use sr_eval::{Equal, Progress, Row, Trial, medians, points, solved_curve};
+use sr_report::{Axis, Line, Plot};
+
+/// Writes the share solved against what was spent, `FILE.svg`; where there are tables at equal evaluations and at equal
+/// seconds, one plot each, the latter as `FILE-seconds.svg`; and with `curve` the median error of all searches against
+/// seconds, as `FILE-mse.svg`.
+pub(crate) fn write(file: &Path, rows: &[Row], methods: &[&str], curve: bool) -> anyhow::Result<()> {
+    let mut budgets: Vec<Option<Equal>> = rows.iter().map(|row| row.budget).collect();
+    budgets.sort_unstable();
+    budgets.dedup();
+    for (index, &budget) in budgets.iter().enumerate() {
+        let rows: Vec<&Row> = rows.iter().filter(|row| row.budget == budget).collect();
+        let path = if index == 0 { file.to_owned() } else { beside(file, "seconds") };
+        solved(&rows, methods, budget).write(&path)?;
+        if curve && index + 1 == budgets.len() {
+            errors(&rows, methods).write(&beside(file, "mse"))?;
+        }
+    }
+    Ok(())
+}
+
+/// `FILE-WHAT.svg`.
+fn beside(file: &Path, what: &str) -> PathBuf {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    file.with_file_name(format!("{stem}-{what}.svg"))
+}
+
+fn solved(rows: &[&Row], methods: &[&str], budget: Option<Equal>) -> Plot {
+    let trial = |row: &Row| if budget == Some(Equal::Seconds) { row.timed_trial() } else { row.trial() };
+    let all = |row: &Row| if budget == Some(Equal::Seconds) { row.seconds } else { row.evaluations as f64 };
+    let line = |&method: &&str| {
+        let own: Vec<&Row> = rows.iter().copied().filter(|row| row.method == method).collect();
+        let trials: Vec<Trial> = own.iter().map(|row| trial(row)).collect();
+        let mut points = solved_curve(&trials);
+        // From 0 where it begins, to where the longest search ended.
+        if let Some(&(first, _)) = points.first() {
+            points.insert(0, (first, 0.0));
+        }
+        let share = points.last().map_or(0.0, |point| point.1);
+        points.push((own.iter().map(|row| all(row)).fold(0.0, f64::max), share));
+        Line { name: method.to_owned(), points, is_step: true }
+    };
+    let what = budget.unwrap_or(Equal::Evaluations).name();
+    Plot {
+        title: format!("Share of searches that have solved their problem, by {what}"),
+        x: Axis { label: what.into(), is_log: true, span: None },
+        y: Axis { label: "share solved".into(), is_log: false, span: Some((0.0, 1.0)) },
+        lines: methods.iter().map(line).collect(),
+    }
+}
+
+fn errors(rows: &[&Row], methods: &[&str]) -> Plot {
+    let by_seconds = |step: &Progress| step.1;
+    let points = points(rows, by_seconds, |row| row.seconds);
+    let line = |&method: &&str| {
+        let own: Vec<&Row> = rows.iter().copied().filter(|row| row.method == method).collect();
+        let medians = medians(&own, &points, by_seconds);
+        let points = medians.into_iter().filter_map(|(at, error)| Some((at, error?))).collect();
+        Line { name: method.to_owned(), points, is_step: true }
+    };
+    Plot {
+        title: "Median over all searches of the least error so far".into(),
+        x: Axis { label: "seconds of one thread".into(), is_log: true, span: None },
+        y: Axis { label: "mean squared error".into(), is_log: true, span: None },
+        lines: methods.iter().map(line).collect(),
+    }
+}

@@ -1,0 +1,268 @@
+//! Plots of lines, as SVG.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use crate::page::escaped;
+
+/// Pixels of a plot.
+const SIZE: (f64, f64) = (860.0, 520.0);
+/// Pixels left of the axes, above them, right of them and below.
+const MARGIN: [f64; 4] = [76.0, 40.0, 20.0, 56.0];
+/// About as many labels has an axis.
+const LABELS: f64 = 7.0;
+/// Colours that people with any kind of colour vision tell apart (Okabe & Ito, 2008).
+const COLOURS: [&str; 8] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#969696"];
+
+/// An axis.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Axis {
+    /// What it shows.
+    pub label: String,
+    /// Whether decades are evenly apart. Points at 0 or below then have no place and are left out.
+    pub is_log: bool,
+    /// The least it spans, as values; more if the points need it.
+    pub span: Option<(f64, f64)>,
+}
+
+/// A named line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// The name in the legend.
+    pub name: String,
+    /// Its points, `(x, y)`, in order; those that are not finite are left out.
+    pub points: Vec<(f64, f64)>,
+    /// Whether y stays as it is until the next point.
+    pub is_step: bool,
+}
+
+/// A plot of lines.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plot {
+    /// Above it.
+    pub title: String,
+    /// From left to right.
+    pub x: Axis,
+    /// From below.
+    pub y: Axis,
+    /// In the order of the legend.
+    pub lines: Vec<Line>,
+}
+
+/// Why there is no plot.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlotError {
+    /// A name that does not say SVG.
+    #[error("{}: plots are SVG; expected a name that ends in .svg", .0.display())]
+    Name(PathBuf),
+    /// The file cannot be written.
+    #[error("writing {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl Plot {
+    /// Whether a plot can have that name.
+    ///
+    /// # Errors
+    /// If it does not end in `.svg`.
+    pub fn check(path: &Path) -> Result<(), PlotError> {
+        match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg")) {
+            true => Ok(()),
+            false => Err(PlotError::Name(path.to_owned())),
+        }
+    }
+
+    /// Writes it, see [`svg`](Self::svg).
+    ///
+    /// # Errors
+    /// If the name does not end in `.svg`, or the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), PlotError> {
+        Plot::check(path)?;
+        std::fs::write(path, self.svg()).map_err(|source| PlotError::Write { path: path.to_owned(), source })
+    }
+
+    /// The plot as SVG. The same plot is the same text.
+    pub fn svg(&self) -> String {
+        let lines: Vec<Vec<(f64, f64)>> = self.lines.iter().map(|line| self.placed(line)).collect();
+        let (x_low, x_high) = self.x.range(lines.iter().flatten().map(|point| point.0));
+        let (y_low, y_high) = self.y.range(lines.iter().flatten().map(|point| point.1));
+        let [left, top, right, bottom] = MARGIN;
+        let (right, bottom) = (SIZE.0 - right, SIZE.1 - bottom);
+        let x = |place: f64| left + (right - left) * (place - x_low) / (x_high - x_low);
+        let y = |place: f64| bottom - (bottom - top) * (place - y_low) / (y_high - y_low);
+        let mut svg = String::new();
+        let mut add = |text: std::fmt::Arguments<'_>| writeln!(svg, "{text}").expect("text grows");
+        let (width, height) = SIZE;
+        add(format_args!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
+             height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">"
+        ));
+        add(format_args!("<rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>"));
+        let middle = (left + right) / 2.0;
+        let title = escaped(&self.title);
+        add(format_args!("<text x=\"{middle}\" y=\"24\" font-size=\"16\" text-anchor=\"middle\">{title}</text>"));
+        for place in ticks(x_low, x_high) {
+            let (at, below, text) = (x(place), bottom + 18.0, self.x.text(place));
+            add(format_args!("<path d=\"M{at:.1} {top}V{bottom}\" stroke=\"#ddd\"/>"));
+            add(format_args!("<text x=\"{at:.1}\" y=\"{below}\" text-anchor=\"middle\">{text}</text>"));
+        }
+        for place in ticks(y_low, y_high) {
+            let (at, beside, text) = (y(place), left - 8.0, self.y.text(place));
+            add(format_args!("<path d=\"M{left} {at:.1}H{right}\" stroke=\"#ddd\"/>"));
+            let base = at + 4.0;
+            add(format_args!("<text x=\"{beside}\" y=\"{base:.1}\" text-anchor=\"end\">{text}</text>"));
+        }
+        add(format_args!("<path d=\"M{left} {top}V{bottom}H{right}\" fill=\"none\" stroke=\"#333\"/>"));
+        let (label, below) = (escaped(&self.x.label), height - 14.0);
+        add(format_args!("<text x=\"{middle}\" y=\"{below}\" font-size=\"14\" text-anchor=\"middle\">{label}</text>"));
+        let (label, centre) = (escaped(&self.y.label), (top + bottom) / 2.0);
+        add(format_args!(
+            "<text transform=\"translate(18 {centre}) rotate(-90)\" font-size=\"14\" text-anchor=\"middle\">{label}</text>"
+        ));
+        for (index, points) in lines.iter().enumerate() {
+            let colour = COLOURS[index % COLOURS.len()];
+            let points: Vec<String> = points.iter().map(|&(a, b)| format!("{:.1},{:.1}", x(a), y(b))).collect();
+            let points = points.join(" ");
+            add(format_args!("<polyline points=\"{points}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"));
+        }
+        for (index, line) in self.lines.iter().enumerate() {
+            let (colour, name) = (COLOURS[index % COLOURS.len()], escaped(&line.name));
+            let (at, base) = (top + 14.0 + 18.0 * index as f64, top + 18.0 + 18.0 * index as f64);
+            let (start, end, text) = (left + 12.0, left + 34.0, left + 40.0);
+            add(format_args!("<path d=\"M{start} {at}H{end}\" stroke=\"{colour}\" stroke-width=\"3\"/>"));
+            add(format_args!(
+                "<text x=\"{text}\" y=\"{base}\" stroke=\"#fff\" stroke-width=\"3\" paint-order=\"stroke\">{name}</text>"
+            ));
+        }
+        svg.push_str("</svg>\n");
+        svg
+    }
+
+    /// Where the points of a line stand on the axes.
+    fn placed(&self, line: &Line) -> Vec<(f64, f64)> {
+        let placed = line.points.iter().map(|&(x, y)| (self.x.place(x), self.y.place(y)));
+        let mut points: Vec<(f64, f64)> = Vec::new();
+        for (x, y) in placed.filter(|(x, y)| x.is_finite() && y.is_finite()) {
+            if let Some(&(_, before)) = points.last().filter(|_| line.is_step) {
+                points.push((x, before));
+            }
+            points.push((x, y));
+        }
+        points
+    }
+}
+
+impl Axis {
+    /// Where a value stands; not finite for one that has no place.
+    fn place(&self, value: f64) -> f64 {
+        if self.is_log { value.log10() } else { value }
+    }
+
+    /// What spans all places.
+    fn range(&self, places: impl Iterator<Item = f64>) -> (f64, f64) {
+        let span = self.span.map(|(low, high)| [self.place(low), self.place(high)]);
+        let all = places.chain(span.into_iter().flatten()).filter(|place| place.is_finite());
+        let (low, high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+        match low < high {
+            true => (low, high),
+            false if low == high => (low - 0.5, high + 0.5),
+            false => (0.0, 1.0),
+        }
+    }
+
+    /// What is written at a place.
+    fn text(&self, place: f64) -> String {
+        let value = if self.is_log { 10_f64.powf(place) } else { place };
+        match value.abs() {
+            0.0 => "0".into(),
+            size if !(1e-3..1e5).contains(&size) => format!("{value:.1e}").replace(".0e", "e"),
+            size => {
+                let digits = (1 - size.log10().floor() as i32).max(0) as usize;
+                let text = format!("{value:.digits$}");
+                if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+            }
+        }
+    }
+}
+
+/// Places for labels: multiples of 1, 2 or 5 times a power of ten, some [`LABELS`] of them.
+fn ticks(low: f64, high: f64) -> Vec<f64> {
+    let wanted = (high - low) / LABELS;
+    let power = 10_f64.powf(wanted.log10().floor());
+    let step = [1.0, 2.0, 5.0].map(|unit| unit * power).into_iter().find(|&step| step >= wanted);
+    let step = step.unwrap_or(10.0 * power);
+    let (first, last) = ((low / step - 1e-9).ceil() as i64, (high / step + 1e-9).floor() as i64);
+    (first..=last).map(|index| index as f64 * step).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plot() -> Plot {
+        let axis = |label: &str, is_log| Axis { label: label.into(), is_log, span: None };
+        let line =
+            |name: &str, points: &[(f64, f64)]| Line { name: name.into(), points: points.to_vec(), is_step: true };
+        Plot {
+            title: "solved <b> & more".into(),
+            x: axis("evaluations", true),
+            y: Axis { span: Some((0.0, 1.0)), ..axis("share", false) },
+            lines: vec![line("expert", &[(20.0, 0.1), (1000.0, 0.5)]), line("random", &[(0.0, 0.3), (100.0, 0.2)])],
+        }
+    }
+
+    #[test]
+    fn an_svg_has_all_texts_and_lines_and_is_the_same_again() {
+        let svg = plot().svg();
+        for text in ["solved &lt;b&gt; &amp; more", "evaluations", "share", "expert", "random", "100"] {
+            assert!(svg.contains(text), "{text}: {svg}");
+        }
+        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
+        assert_eq!(svg, plot().svg());
+        assert_eq!(svg.matches("<polyline").count(), 2);
+        assert_ne!(svg, Plot { lines: Vec::new(), ..plot() }.svg());
+    }
+
+    #[test]
+    fn steps_stay_until_the_next_point_and_places_that_are_none_are_left_out() {
+        let plot = plot();
+        let log = |x: f64| x.log10();
+        assert_eq!(plot.placed(&plot.lines[0]), [(log(20.0), 0.1), (3.0, 0.1), (3.0, 0.5)]);
+        assert_eq!(plot.placed(&plot.lines[1]), [(2.0, 0.2)]);
+    }
+
+    #[test]
+    fn nothing_and_one_point_are_drawn_too() {
+        for points in [vec![], vec![(1.0, f64::NAN)], vec![(5.0, 5.0)]] {
+            let line = Line { name: "a".into(), points, is_step: false };
+            Plot { lines: vec![line], ..plot() }.svg();
+        }
+    }
+
+    #[test]
+    fn ticks_are_round_and_within() {
+        assert_eq!(ticks(0.0, 7.0), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+        assert_eq!(ticks(1.3, 3.0).len(), 4); // 1.5, 2, 2.5, 3
+        assert!(ticks(-16.2, 1.1).iter().all(|place| (-16.2..=1.1).contains(place)));
+    }
+
+    #[test]
+    fn labels_are_short() {
+        let (linear, log) = (plot().y, plot().x);
+        assert_eq!([0.0, 0.25, 12.0, 2e6].map(|x| linear.text(x)), ["0", "0.25", "12", "2e6"]);
+        assert_eq!([0.0, 1.5, 3.0, -16.0].map(|x| log.text(x)), ["1", "32", "1000", "1e-16"]);
+    }
+
+    #[test]
+    fn names_say_svg() {
+        let folder = Path::new("none/such");
+        assert!(matches!(plot().write(&folder.join("a.png")), Err(PlotError::Name(_))));
+        assert!(matches!(plot().write(&folder.join("a.svg")), Err(PlotError::Write { .. })));
+    }
+}
