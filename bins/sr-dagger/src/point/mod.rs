@@ -148,7 +148,8 @@ mod tests {
 
     fn settings(folder: &Path, more: &[&str]) -> Settings {
         let out = folder.to_str().expect("a path");
-        let argv = ["sr-dagger", "--task", "point-control", "--out", out].iter().chain(more);
+        let first = ["sr-dagger", "--task", "point-control", "--out", out];
+        let argv = first.iter().chain(more);
         Settings::parse(argv.map(Into::into).collect()).expect("settings")
     }
 
