@@ -113,7 +113,7 @@ impl Curriculum for PointCurriculum<'_> {
 
 /// Writes a page that plays all episodes of a folder side by side, seen from their targets, if any is to be recorded.
 pub(crate) fn record(folder: &Path, n: u32, name: &dyn Fn(usize, bool, u32) -> PathBuf) -> anyhow::Result<()> {
-    let outcomes: Vec<Outcome> = serde_json::from_str(&fs::read_to_string(folder.join("episodes.json"))?)?;
+    let outcomes: Vec<Outcome> = serde_json::from_str(&fs::read_to_string(folder.join("outcomes.json"))?)?;
     let kept = outcomes.iter().filter(|outcome| outcome.success).count();
     let steps = outcomes.iter().map(|outcome| outcome.steps).sum::<u32>() / outcomes.len().max(1) as u32;
     let path = name(0, kept == outcomes.len(), steps);

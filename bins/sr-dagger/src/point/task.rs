@@ -1,11 +1,11 @@
 //! The stages of a round of point control.
 //!
 //! ```text
-//! rollouts/    observations.f32 [T, N, 100], states.f32 [T, N, 7], actors.u8 [T, N], frames.f32 [T + 1, N, 2], episodes.json
+//! rollouts/    observations.f32 [T, N, 100], states.f32 [T, N, 7], actors.u8 [T, N], frames.f32 [T + 1, N, 2], outcomes.json
 //! labels/      actions.f32 [T, N, 4]
 //! corpus/      rows.f32 [rows, 100 + 4]: 416 bytes a row
 //! checkpoint/  student.bpk, config.json, training.json
-//! evaluation/  frames.f32, episodes.json
+//! evaluation/  frames.f32, outcomes.json
 //! ```
 //!
 //! T steps of N episodes side by side, numbers little-endian. An actor is 0 for the student, 1 for the teacher and 2, the
@@ -109,7 +109,7 @@ impl Episodes {
     /// What is needed to watch them, and how they went.
     pub(super) fn write_outcomes(&self, out: &Path) -> anyhow::Result<()> {
         write(&out.join("frames.f32"), &self.frames)?;
-        let path = out.join("episodes.json");
+        let path = out.join("outcomes.json");
         fs::write(&path, serde_json::to_string_pretty(&self.outcomes)? + "\n")
             .with_context(|| format!("writing {}", path.display()))
     }
