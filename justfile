@@ -68,6 +68,28 @@ _mode mode points actions="expression" name=(mode + "-" + points + "-" + actions
     {{bin}}/sr-train --config runs/demo-modes/{{name}}.toml --train runs/demo-modes/corpus-{{mode}}/train.sr --val runs/demo-modes/corpus-{{mode}}/val.sr --problems runs/demo/problems.sr --max-minutes 1 --seed 1 --out runs/demo-modes/{{name}}
     {{bin}}/sr-search --problems runs/demo/problems.sr --policy neural --mode {{mode}} --checkpoint runs/demo-modes/{{name}}/best --max-problems 40 --generations 20 --max-child-size 31 --seed 2 --out runs/demo-modes/{{name}}-trace.sr
 
+# DAgger by itself: three rounds over two milestones, results, recordings and plots in runs/dagger-demo; minutes on two cores
+[group('loop')]
+dagger-demo: build
+    rm -rf runs/dagger-demo
+    {{bin}}/sr-dagger --config configs/dagger-demo.toml --out runs/dagger-demo --seed 1 --track
+
+# DAgger over milestones: just dagger --settings quick --out runs/mine
+[group('loop')]
+dagger *flags: build
+    {{bin}}/sr-dagger {{flags}}
+
+# Expert, learner and hybrid on the suite `harder`, ten seeds, at equal evaluations (100 generations) and equal seconds, beside the original's figures. The learner is trained first if runs/compare has none
+[group('loop')]
+compare seconds="10": build
+    {{bin}}/sr-dagger --config configs/dagger-compare.toml --out runs/compare --seed 1 --no-record
+    {{bin}}/sr-evaluate --suite harder --methods expert,learner=neural:runs/compare/models/polynomials-3/best,hybrid=hybrid:runs/compare/models/polynomials-3/best@every=10 --equal evaluations,seconds --max-evaluations 1901 --time-limit {{seconds}} --seeds 10 --seed 1 --max-child-size 31 --beside fixtures/published/original-harder.json --out runs/compare/evaluation.json
+
+# Two reports of sr-evaluate, or expert and learner on one problem: just compare-with A.json B.json
+[group('loop')]
+compare-with *flags: build
+    {{bin}}/sr-compare {{flags}}
+
 # Show a problem set, trace, corpus or checkpoint
 [group('loop')]
 inspect file *flags: build

@@ -1,21 +1,32 @@
 //! Methods × problems × seeds: who solves what, at what cost.
 
+mod beside;
 mod direct;
+mod method;
+mod partial;
+mod runner;
+mod tune;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use serde_json::json;
 use sr_cli::{Common, Exit, SamplingArgs, SearchArgs};
-use sr_engine::{Expert, Instance, Outcome, Search, SearchConfig, run, run_parallel};
-use sr_eval::{FRESH_POINTS, Row, Tally, judge, summarise, table};
-use sr_neural::{Hybrid, Learner, Mode, Per, Sampling, Share};
-use sr_problems::{Problem, ProblemSet};
+use sr_engine::SearchConfig;
+use sr_eval::{Equal, Row, curves, summarise, table};
+use sr_neural::{Learner, Per, Sampling};
+use sr_problems::ProblemSet;
+
+use crate::beside::Published;
+use crate::method::{Method, Policy};
+use crate::partial::RowsFile;
+use crate::runner::{Item, Task, evaluate};
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -23,7 +34,12 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Compare methods on problems over seeds, all with the same search settings
 ///
 /// A problem is solved when 1 - R² is at most 1e-10 on 1000 fresh points (own data: when the training MSE is at most
-/// 3e-16). Intervals are 95 % Wilson intervals. Seconds are wall-clock time of the batch, shared out over its searches.
+/// 3e-16). Intervals of shares are 95 % Wilson intervals; those of expected running times (ERT: evaluations of all searches
+/// by success) and of differences from the first method are of a paired bootstrap over problems and seeds. Seconds are
+/// those of one thread; a batch with a learner has all threads, and each search its share of them. What all of it means
+/// stands in docs/comparison.md.
+///
+/// Ctrl-C finishes the current batch and exits with 130; after it, or a kill, the same command with --resume goes on.
 #[derive(Parser)]
 #[command(version, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 struct Args {
@@ -31,7 +47,10 @@ struct Args {
     command: Option<Command>,
     #[command(flatten)]
     problems: ProblemArgs,
-    /// Methods to compare: expert, NAME=expert, NAME=neural:CHECKPOINT, NAME=hybrid:CHECKPOINT, NAME=direct:CHECKPOINT
+    /// Methods to compare, each also as NAME=…: expert; unique (never repeats a form); tuned (with searched settings);
+    /// random (random trees); cheat:best-of-K (the best of K children for each, a bound and no method); and
+    /// NAME=neural:CHECKPOINT, NAME=direct:CHECKPOINT, NAME=hybrid:CHECKPOINT, NAME=hybrid:CHECKPOINT@every=K,
+    /// NAME=hybrid:CHECKPOINT@p=P
     #[arg(long, value_delimiter = ',', default_value = "expert")]
     methods: Vec<Method>,
     /// In hybrids what --neural-per says is the learner's with this probability, and else the expert's
@@ -52,9 +71,23 @@ struct Args {
     /// Where learners compute: cpu, ndarray or cuda
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: String,
-    /// Also write rows and summary to this JSON file
+    /// One table each in which all searches may spend the same: --max-evaluations evaluations, --time-limit seconds.
+    /// There is then no limit on generations
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    equal: Vec<EqualArg>,
+    /// Also tell how the least error falls with evaluations and seconds: of each search, and as medians of each problem
+    #[arg(long)]
+    curve: bool,
+    /// Also print the shares solved problem by problem, beside figures that somebody has published: a JSON file such as
+    /// fixtures/published/original-harder.json
+    #[arg(long, value_name = "FILE")]
+    beside: Option<PathBuf>,
+    /// Also write rows and summary to this JSON file; rows that are done stand in FILE.rows until then
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Continue an interrupted run of the same flags from FILE.rows; a new one is begun if there is none
+    #[arg(long, requires = "out")]
+    resume: bool,
     #[command(flatten)]
     search: SearchArgs,
     #[command(flatten)]
@@ -77,39 +110,23 @@ struct ProblemArgs {
 #[derive(clap::Subcommand)]
 enum Command {
     Direct(Box<direct::DirectArgs>),
+    Tune(Box<tune::TuneArgs>),
 }
 
-/// A named way to choose the next generation.
-#[derive(Debug, Clone)]
-struct Method {
-    name: String,
-    kind: MethodKind,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum EqualArg {
+    /// As many evaluations
+    Evaluations,
+    /// As many seconds
+    Seconds,
 }
 
-#[derive(Debug, Clone)]
-enum MethodKind {
-    Expert,
-    /// A learner that sees the population.
-    Neural(PathBuf),
-    /// Such a one and the expert.
-    Hybrid(PathBuf),
-    /// One that writes formulas from the data alone.
-    Direct(PathBuf),
-}
-
-impl FromStr for Method {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, kind) = text.split_once('=').unwrap_or((text, text));
-        let kind = match kind.split_once(':') {
-            None if kind == "expert" => MethodKind::Expert,
-            Some(("neural", checkpoint)) if !checkpoint.is_empty() => MethodKind::Neural(checkpoint.into()),
-            Some(("hybrid", checkpoint)) if !checkpoint.is_empty() => MethodKind::Hybrid(checkpoint.into()),
-            Some(("direct", checkpoint)) if !checkpoint.is_empty() => MethodKind::Direct(checkpoint.into()),
-            _ => return Err("expected expert, NAME=expert, NAME=neural:CHECKPOINT, NAME=hybrid:CHECKPOINT or NAME=direct:CHECKPOINT".into()),
-        };
-        Ok(Method { name: name.into(), kind })
+impl From<EqualArg> for Equal {
+    fn from(arg: EqualArg) -> Self {
+        match arg {
+            EqualArg::Evaluations => Equal::Evaluations,
+            EqualArg::Seconds => Equal::Seconds,
+        }
     }
 }
 
@@ -117,48 +134,166 @@ fn main() -> ExitCode {
     let args = Args::parse();
     sr_cli::run(|| match &args.command {
         Some(Command::Direct(args)) => direct::run(args),
-        None => real_main(&args),
+        Some(Command::Tune(args)) => tune::run(args),
+        None => compare(&args),
     })
 }
 
-fn real_main(args: &Args) -> anyhow::Result<Exit> {
+/// Compares the methods.
+fn compare(args: &Args) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
-    let config = args.search.config()?;
+    let passes = passes(args)?;
     let set = args.problems.read(args.common.seed)?;
     // Everything that can be wrong is found before the first search.
     sr_model::open(args.device.parse()?)?;
-    let learns = args.methods.iter().any(|method| !matches!(method.kind, MethodKind::Expert));
-    ensure!(learns || !args.sampling.distinct, "--distinct says nothing without a learner among the --methods");
-    ensure!(
-        learns || args.sampling.condition.is_none(),
-        "--condition says nothing without a learner among the --methods"
-    );
-    let is_hybrid = args.methods.iter().any(|method| matches!(method.kind, MethodKind::Hybrid(_)));
-    let is_shared = args.neural_prob.is_some() || args.neural_every.is_some();
-    ensure!(is_hybrid || !is_shared, "--neural-prob and --neural-every are for hybrids among the --methods");
+    method::check(args)?;
     let mut policies =
         args.methods.iter().map(|method| Policy::new(method, args)).collect::<anyhow::Result<Vec<_>>>()?;
-    let items = items(&set, args)?;
+    let ids = || set.problems.iter().map(|problem| &*problem.id);
+    let published = args.beside.as_deref().map(|path| Published::read(path, ids())).transpose()?;
+    let items = items(&set, args.seeds, args.common.seed)?;
+    let settings = settings(args, &set)?;
+    if let Some(out) = args.out.as_ref().filter(|_| args.resume)
+        && partial::is_complete(out, &settings)?
+    {
+        sr_cli::out(&format!("{} is complete, nothing is left to do", out.display()))?;
+        return Ok(Exit::Ok);
+    }
+    let (mut file, mut rows) = match &args.out {
+        None => (None, Vec::new()),
+        Some(out) if args.resume => {
+            let (file, rows) = RowsFile::resume(out, &settings)?;
+            (Some(file), rows)
+        }
+        Some(out) => (Some(RowsFile::create(out, &settings)?), Vec::new()),
+    };
 
-    let progress = args.common.progress((items.len() * policies.len()) as u64, "searches");
-    let mut rows = Vec::new();
-    for (method, policy) in args.methods.iter().zip(&mut policies) {
-        for batch in items.chunks(args.batch_size as usize) {
-            rows.extend(evaluate(&method.name, policy, batch, &config)?);
-            progress.inc(batch.len() as u64);
+    let all = items.len() * policies.len() * passes.len();
+    let stop = sr_cli::on_interrupt("the current batch")?;
+    let progress = args.common.progress(all as u64, "searches");
+    progress.inc(rows.len() as u64);
+    for (budget, common) in &passes {
+        for (method, policy) in args.methods.iter().zip(&mut policies) {
+            let of_task = |row: &&Row| row.budget == *budget && row.method == method.name;
+            let done: HashSet<(String, u64)> =
+                rows.iter().filter(of_task).map(|row| (row.problem.clone(), row.seed)).collect();
+            let is_left = |item: &&Item<'_>| !done.contains(&(item.problem.id.clone(), item.seed));
+            let left: Vec<Item<'_>> = items.iter().filter(is_left).cloned().collect();
+            let task =
+                Task { method: &method.name, budget: *budget, config: method.config(common), progress: args.curve };
+            for batch in left.chunks(args.batch_size as usize) {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(sr_cli::stopped(&match file {
+                        Some(_) => format!("after {} of {all} searches, from which --resume goes on", rows.len()),
+                        None => format!("after {} of {all} searches; only with --out they are kept", rows.len()),
+                    }));
+                }
+                let found = evaluate(&task, policy, batch)?;
+                if let Some(file) = &mut file {
+                    file.append(&found)?;
+                }
+                rows.extend(found);
+                progress.inc(batch.len() as u64);
+            }
         }
     }
     progress.finish_and_clear();
+    sort(&mut rows, &passes, args, &items);
 
-    let summary = summarise(&rows);
-    let result = json!({ "rows": rows, "summary": summary });
-    if let Some(out) = &args.out {
+    let summary = summarise(&rows, args.common.seed);
+    let mut result = json!({ "settings": settings, "rows": rows, "summary": summary });
+    if args.curve {
+        result["curves"] = json!(curves(&rows));
+    }
+    if let Some(published) = &published {
+        result["published"] = json!(published);
+    }
+    if let (Some(out), Some(file)) = (&args.out, file) {
         sr_cli::write_atomically(out, serde_json::to_string_pretty(&result)?.as_bytes())?;
         sr_cli::write_run_file(out, &args.common, started)?;
+        file.finish()?;
     }
-    args.common.report("sr-evaluate", started, result, &table(&summary))?;
+    let mut text = table(&summary);
+    if let Some(published) = published {
+        text += &format!("\n\n{}", beside::tables(&rows, &published));
+    }
+    args.common.report("sr-evaluate", started, result, &text)?;
     Ok(Exit::Ok)
+}
+
+/// The settings of each table, with what its searches may spend alike.
+fn passes(args: &Args) -> anyhow::Result<Vec<(Option<Equal>, SearchConfig)>> {
+    let config = args.search.config()?;
+    if args.equal.is_empty() {
+        return Ok(vec![(None, config)]);
+    }
+    let has = |what| args.equal.contains(&what);
+    let (evaluations, seconds) = (has(EqualArg::Evaluations), has(EqualArg::Seconds));
+    ensure!(
+        evaluations == config.max_evaluations.is_some(),
+        "--equal evaluations and --max-evaluations need each other"
+    );
+    ensure!(seconds == config.time_limit.is_some(), "--equal seconds and --time-limit need each other");
+    let unlimited = SearchConfig { generations: u32::MAX, ..config };
+    let by_evaluations = SearchConfig { time_limit: None, ..unlimited.clone() };
+    let by_seconds = SearchConfig { max_evaluations: None, ..unlimited };
+    let passes = [(evaluations, Equal::Evaluations, by_evaluations), (seconds, Equal::Seconds, by_seconds)];
+    Ok(passes.into_iter().filter(|pass| pass.0).map(|(_, budget, config)| (Some(budget), config)).collect())
+}
+
+/// What rows depend on, by the names of the flags; not the threads, the device's name or the batches.
+fn settings(args: &Args, set: &ProblemSet) -> anyhow::Result<partial::Settings> {
+    let mut checkpoints = partial::Settings::new();
+    for method in &args.methods {
+        if let Some(folder) = method.checkpoint() {
+            let id = sr_neural::checkpoint_id(folder).with_context(|| format!("reading {}", folder.display()))?;
+            checkpoints.insert(method.name.clone(), id.into());
+        }
+    }
+    let (search, sampling) = (&args.search, &args.sampling);
+    let methods = args.methods.iter().map(|method| format!("{}={}", method.name, method.written)).collect::<Vec<_>>();
+    let settings = json!({
+        "problems": format!("{} problems {:016x}", set.problems.len(), set.fingerprint()),
+        "methods": methods,
+        "checkpoints": checkpoints,
+        "seeds": args.seeds,
+        "seed": args.common.seed,
+        "equal": args.equal.iter().map(|&equal| Equal::from(equal).name()).collect::<Vec<_>>(),
+        "curve": args.curve,
+        "neural-prob": args.neural_prob,
+        "neural-per": args.neural_per.map(Per::name),
+        "neural-every": args.neural_every,
+        "preset": search.preset.name(),
+        "population-size": search.population_size,
+        "generations": search.generations,
+        "max-size": search.max_size,
+        "max-depth": search.max_depth,
+        "early-stop-mse": search.early_stop_mse,
+        "extra-generations": search.extra_generations,
+        "max-evaluations": search.max_evaluations,
+        "time-limit": search.time_limit,
+        "temperature": sampling.temperature,
+        "top-k": sampling.top_k,
+        "top-p": sampling.top_p,
+        "distinct": sampling.distinct,
+        "max-child-size": sampling.max_child_size,
+        "grammar": sampling.grammar()?.is_some(),
+        "rules": sampling.rules.iter().map(|rule| rule.name()).collect::<Vec<_>>(),
+        "condition": sampling.condition.map(|condition| condition.name()),
+    });
+    Ok(settings.as_object().expect("an object was made").clone())
+}
+
+/// Puts rows in the order of passes, methods, problems and seeds, whenever they were made.
+fn sort(rows: &mut [Row], passes: &[(Option<Equal>, SearchConfig)], args: &Args, items: &[Item<'_>]) {
+    let places: std::collections::HashMap<(&str, u64), usize> =
+        items.iter().enumerate().map(|(place, item)| ((&*item.problem.id, item.seed), place)).collect();
+    rows.sort_by_cached_key(|row| {
+        let pass = passes.iter().position(|(budget, _)| *budget == row.budget);
+        let method = args.methods.iter().position(|method| method.name == row.method);
+        (pass, method, places.get(&(&*row.problem, row.seed)).copied())
+    });
 }
 
 impl ProblemArgs {
@@ -187,94 +322,12 @@ fn load(checkpoint: &Path, device: &str, args: &SamplingArgs) -> anyhow::Result<
     Ok(learner)
 }
 
-/// One search to do.
-struct Item<'a> {
-    problem: &'a Problem,
-    instance: Arc<Instance>,
-    seed: u64,
-}
-
-fn items<'a>(set: &'a ProblemSet, args: &Args) -> anyhow::Result<Vec<Item<'a>>> {
+fn items(set: &ProblemSet, seeds: u64, first: u64) -> anyhow::Result<Vec<Item<'_>>> {
     let mut items = Vec::new();
     for problem in &set.problems {
         let instance = Arc::new(problem.instance().with_context(|| format!("problem {}", problem.id))?);
-        let seeds = (0..args.seeds).map(|run| args.common.seed.wrapping_add(run));
+        let seeds = (0..seeds).map(|run| first.wrapping_add(run));
         items.extend(seeds.map(|seed| Item { problem, instance: instance.clone(), seed }));
     }
     Ok(items)
-}
-
-enum Policy {
-    Expert,
-    Learner(Box<Hybrid>),
-}
-
-impl Policy {
-    fn new(method: &Method, args: &Args) -> anyhow::Result<Self> {
-        let (checkpoint, is_direct) = match &method.kind {
-            MethodKind::Expert => return Ok(Policy::Expert),
-            MethodKind::Neural(checkpoint) | MethodKind::Hybrid(checkpoint) => (checkpoint, false),
-            MethodKind::Direct(checkpoint) => (checkpoint, true),
-        };
-        let learner = load(checkpoint, &args.device, &args.sampling)?;
-        let (name, mode) = (&method.name, learner.mode());
-        if is_direct != (mode == Mode::Direct) {
-            let (kind, path) = (if is_direct { "neural" } else { "direct" }, checkpoint.display());
-            bail!("{path}: the checkpoint was trained for mode {}; name it {name}={kind}:{path}", mode.name());
-        }
-        // A learner alone has every generation.
-        let share = match method.kind {
-            MethodKind::Hybrid(_) => Share::of_flags(args.neural_prob, args.neural_per, args.neural_every)?,
-            _ => Some(Share::EveryKth(1)),
-        };
-        let share = share.with_context(|| format!("{name}: a hybrid needs --neural-prob or --neural-every"))?;
-        Ok(Policy::Learner(Box::new(Hybrid::new(learner, share))))
-    }
-}
-
-/// Searches a batch with one method and judges what was found.
-fn evaluate(method: &str, policy: &mut Policy, items: &[Item<'_>], config: &SearchConfig) -> anyhow::Result<Vec<Row>> {
-    let started = Instant::now();
-    let mut searches = items
-        .iter()
-        .map(|item| Search::new(item.instance.clone(), config.clone(), item.seed))
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut tallies = vec![Tally::default(); items.len()];
-    let outcomes = match policy {
-        Policy::Expert => run_parallel(&mut searches, || Expert, &mut tallies),
-        Policy::Learner(learner) => {
-            let outcomes = run(&mut searches, &mut **learner, &mut tallies);
-            if let Some(error) = learner.learner().error() {
-                bail!("the learner of {method} failed: {error}");
-            }
-            outcomes
-        }
-    };
-    let seconds = started.elapsed().as_secs_f64() / items.len() as f64;
-    let row = |((item, outcome), tally): ((&Item<'_>, &Outcome), &Tally)| {
-        let winner = outcome.winner();
-        let fresh = item.problem.fresh_points(FRESH_POINTS, 0);
-        let fresh = fresh.as_ref().map(|(x, y)| (x, &y[..]));
-        let verdict = judge(winner.tree(), config.semantics, winner.score.mse, fresh);
-        Row {
-            method: method.into(),
-            problem: item.problem.id.clone(),
-            seed: item.seed,
-            solved: verdict.solved,
-            mse_train: winner.score.is_valid().then_some(winner.score.mse),
-            r2_test: verdict.r2.filter(|r2| r2.is_finite()),
-            generations: outcome.generations,
-            evaluations: outcome.evaluations.search,
-            generations_to_solve: outcome.generations_to_solve,
-            evaluations_to_solve: outcome.evaluations_to_solve,
-            seconds,
-            size: winner.expr.size(),
-            expression: winner.expr.to_string(),
-            well_formed: tally.well_formed,
-            fallback: tally.fallback,
-            children: tally.children,
-            distinct: tally.distinct,
-        }
-    };
-    Ok(items.iter().zip(&outcomes).zip(&tallies).map(row).collect())
 }

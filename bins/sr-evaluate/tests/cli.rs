@@ -56,6 +56,127 @@ fn learners_of_all_modes_stand_in_one_table() {
 }
 
 #[test]
+fn methods_without_a_learner_differ_as_they_should() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let methods = "expert,unique,tuned,random,cheat:best-of-8,one=cheat:best-of-1";
+    let flags = ["--suite", "simple", "--methods", methods, "--seeds", "3", "--generations", "15", "--curve"];
+    let run = |more: &[&str]| {
+        let output = evaluate(folder.path(), &[&flags[..], more].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let json: serde_json::Value = serde_json::from_str(&run(&["--json"])).expect("JSON");
+    let of = |method: &str| -> &serde_json::Value {
+        let all = json["summary"].as_array().expect("summary");
+        all.iter().find(|summary| summary["method"] == method).expect(method)
+    };
+    let rows = |method: &str| -> Vec<&serde_json::Value> {
+        json["rows"].as_array().expect("rows").iter().filter(|row| row["method"] == method).collect()
+    };
+    assert_eq!(of("unique")["distinct"], 1.0, "no form twice");
+    assert!(of("expert")["distinct"].as_f64() < Some(1.0));
+    for (expert, one) in rows("expert").iter().zip(rows("one")) {
+        assert_eq!(expert["expression"], one["expression"], "the best of one is the expert");
+        assert_eq!((&expert["proposals"], &one["proposals"]), (&0.into(), &one["children"]));
+    }
+    for row in rows("cheat:best-of-8") {
+        assert_eq!(row["proposals"].as_u64(), row["children"].as_u64().map(|children| 8 * children));
+    }
+    let number = |method: &str, field: &str| of(method)[field].as_f64().expect(field);
+    assert!(number("cheat:best-of-8", "area") > number("random", "area"));
+    assert!(number("cheat:best-of-8", "ert") < number("random", "ert"));
+    for method in ["unique", "tuned", "random", "cheat:best-of-8"] {
+        let difference = &of(method)["difference"];
+        assert_eq!((&difference["against"], &difference["pairs"]), (&"expert".into(), &rows("expert").len().into()));
+        let field = |name: &str| difference[name].as_f64().expect(name);
+        assert!(field("solved_lo") <= field("solved") && field("solved") <= field("solved_hi"), "{difference}");
+    }
+    // Tuned settings spend no more than the common ones may.
+    assert!(rows("tuned").iter().all(|row| row["evaluations"].as_u64() <= Some(20 + 14 * 19)));
+    // Errors only fall.
+    for row in rows("expert") {
+        let steps = row["progress"].as_array().expect("progress");
+        let errors: Vec<f64> = steps.iter().map(|step| step[2].as_f64().expect("an error")).collect();
+        assert!(errors.windows(2).all(|pair| pair[1] < pair[0]), "{row}");
+    }
+    assert_eq!(json["curves"].as_array().expect("curves").len() % 6, 0);
+    // Other than times, nothing depends on threads or batches.
+    let others: serde_json::Value =
+        serde_json::from_str(&run(&["--json", "--threads", "1", "--batch-size", "3"])).expect("JSON");
+    assert_eq!(without_times(&json["rows"]), without_times(&others["rows"]));
+    let table = run(&[]);
+    assert!(table.contains("ERT") && table.contains("proposals") && table.contains("solved − first"), "{table}");
+}
+
+/// Rows without what differs from run to run.
+fn without_times(rows: &serde_json::Value) -> Vec<serde_json::Value> {
+    let mut rows = rows.as_array().expect("rows").clone();
+    for row in &mut rows {
+        let fields = row.as_object_mut().expect("a row");
+        fields.retain(|name, _| !name.starts_with("seconds"));
+        if let Some(steps) = fields.get_mut("progress").and_then(|steps| steps.as_array_mut()) {
+            steps.iter_mut().for_each(|step| step[1] = 0.into());
+        }
+    }
+    rows
+}
+
+#[test]
+fn equal_evaluations_and_equal_seconds_have_a_table_each() {
+    let folder = tempfile::tempdir().expect("a folder");
+    untrained_checkpoint(&folder.path().join("step"), "one-step");
+    let flags = ["--suite", "harder", "--methods", "expert,random,both=hybrid:step@every=5", "--seeds", "1"];
+    let limits = ["--equal", "evaluations,seconds", "--max-evaluations", "120", "--time-limit", "0.05"];
+    let output = evaluate(folder.path(), &[&flags[..], &limits, &["--max-child-size", "5", "--json"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let rows = json["rows"].as_array().expect("rows");
+    let by = |budget: &str| rows.iter().filter(|row| row["budget"] == budget).collect::<Vec<_>>();
+    assert_eq!((by("evaluations").len(), by("seconds").len()), (rows.len() / 2, rows.len() / 2));
+    for row in by("evaluations") {
+        assert!(row["evaluations"].as_u64() <= Some(120), "{row}");
+    }
+    for row in by("seconds") {
+        // Ended by the clock, and not by evaluations or generations.
+        assert!(row["seconds"].as_f64() >= Some(0.05) || row["generations_to_solve"].is_u64(), "{row}");
+    }
+    assert_eq!(json["summary"].as_array().expect("summary").len(), 6);
+
+    for (flags, expected) in [
+        (&["--suite", "simple", "--equal", "evaluations"][..], "--max-evaluations need each other"),
+        (
+            &["--suite", "simple", "--equal", "evaluations", "--max-evaluations", "9", "--time-limit", "1"],
+            "--time-limit",
+        ),
+        (&["--suite", "simple", "--methods", "expert,expert"], "two of the --methods have the name expert"),
+        (&["--suite", "simple", "--resume"], "--out"),
+        (&["tune", "--problems", "none.sr"], "--max-evaluations is needed"),
+        (&["tune", "--problems", "none.sr", "--max-evaluations", "99"], "none.sr"),
+    ] {
+        let output = evaluate(folder.path(), flags);
+        assert_eq!(output.status.code(), Some(2), "{flags:?}");
+        let message = String::from_utf8(output.stderr).expect("text");
+        assert!(message.contains(expected), "{flags:?}: {message}");
+    }
+}
+
+#[test]
+fn settings_are_searched_for_reproducibly() {
+    let folder = tempfile::tempdir().expect("a folder");
+    sr_problems::suite("ultra-simple", 0).expect("a suite").write(folder.path().join("p.sr")).expect("written");
+    let tune = |out: &str, threads: &str| {
+        let flags = ["tune", "--problems", "p.sr", "--trials", "6", "--finalists", "2", "--seeds", "2"];
+        let more = ["--max-evaluations", "300", "--threads", threads, "--out", out];
+        let output = evaluate(folder.path(), &[&flags[..], &more].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = std::fs::read_to_string(folder.path().join(out)).expect("the settings");
+        assert!(text.contains("# Found by: sr-evaluate tune --problems p.sr"), "{text}");
+        text.lines().filter(|line| !line.starts_with("# Found by")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(tune("a.toml", "1"), tune("b.toml", "2"));
+}
+
+#[test]
 fn formulas_from_the_data_alone_are_judged() {
     let folder = tempfile::tempdir().expect("a folder");
     ["one-step", "direct"].iter().for_each(|mode| untrained_checkpoint(&folder.path().join(mode), mode));
@@ -130,4 +251,9 @@ fn bad_input_is_one_line_with_exit_code_2() {
     }
     let output = evaluate(folder.path(), &["--suite", "simple", "--methods", "bc=magic"]);
     assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8(output.stderr).expect("text");
+    for known in ["expert", "unique", "tuned", "random", "cheat:best-of-K", "neural:", "direct:", "hybrid:", "@every=K"]
+    {
+        assert!(message.contains(known), "{message}");
+    }
 }

@@ -2,14 +2,21 @@
 //!
 //! [`judge`] says whether a formula solves a problem, [`Tally`] watches a search and counts what its policy proposed,
 //! [`summarise`] turns [`Row`]s into one line a method and [`table`] prints them; [`DirectRow`]s are the same for formulas
-//! that no search has found. Nothing is plotted here.
+//! that no search has found. [`expected_running_time`] and [`area`] measure the cost; [`RandomTrees`] and [`BestOf`] are
+//! policies to compare with. Nothing is plotted here.
 
+mod baselines;
+mod curve;
 mod direct;
 mod judge;
+mod measures;
 mod rows;
 mod tally;
 
+pub use baselines::{BestOf, RandomTrees};
+pub use curve::{Curve, curves, medians, points};
 pub use direct::{DirectRow, DirectSummary, direct_tables, summarise_direct};
 pub use judge::{FRESH_POINTS, Judgement, judge, r_squared};
-pub use rows::{Row, Summary, summarise, table, wilson};
+pub use measures::{Difference, RESAMPLES, Trial, area, expected_running_time, solved_curve};
+pub use rows::{Equal, Progress, Row, Summary, aligned, summarise, table, wilson};
 pub use tally::Tally;

@@ -3,9 +3,46 @@
 use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
 
+use crate::measures::{Resampled, resample};
+use crate::{Difference, Trial, area, expected_running_time};
+
+/// What all searches of a comparison may spend alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Equal {
+    /// Evaluations.
+    Evaluations,
+    /// Seconds of one thread, or of as large a share of the machine.
+    Seconds,
+}
+
+impl Equal {
+    /// The name in files and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Equal::Evaluations => "evaluations",
+            Equal::Seconds => "seconds",
+        }
+    }
+}
+
+/// The least error so far, when it fell.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Progress(
+    /// Evaluations spent.
+    pub u64,
+    /// Seconds spent.
+    pub f64,
+    /// The mean squared error on the training points.
+    pub f64,
+);
+
 /// One search of one problem by one method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
+    /// What it and the others of its table could spend alike, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Equal>,
     /// The method's name.
     pub method: String,
     /// The problem's id.
@@ -26,8 +63,14 @@ pub struct Row {
     pub generations_to_solve: Option<u32>,
     /// Evaluations up to and including that generation.
     pub evaluations_to_solve: Option<u64>,
-    /// Wall-clock seconds of this search; of its share of the batch where searches ran in one.
+    /// Children that the policy scored itself to choose what it proposes, in no count of evaluations.
+    #[serde(default)]
+    pub proposals: u64,
+    /// Seconds of one thread: those of the search, and of a batch that all threads advance the search's share.
     pub seconds: f64,
+    /// Of these those up to and including the generation in which the early-stop error was reached.
+    #[serde(default)]
+    pub seconds_to_solve: Option<f64>,
     /// Nodes of the formula.
     pub size: usize,
     /// The formula.
@@ -40,11 +83,31 @@ pub struct Row {
     pub children: u64,
     /// Forms that differ within their generation, summed over generations.
     pub distinct: u64,
+    /// How the least error fell, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Vec<Progress>>,
+}
+
+impl Row {
+    /// The search and what it spent, in evaluations.
+    pub fn trial(&self) -> Trial {
+        let until_solved = self.evaluations_to_solve.filter(|_| self.solved);
+        Trial { solved: self.solved, spent: until_solved.unwrap_or(self.evaluations) as f64 }
+    }
+
+    /// The search and what it spent, in seconds.
+    pub fn timed_trial(&self) -> Trial {
+        let until_solved = self.seconds_to_solve.filter(|_| self.solved);
+        Trial { solved: self.solved, spent: until_solved.unwrap_or(self.seconds) }
+    }
 }
 
 /// All rows of one method in one line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
+    /// What the searches could spend alike, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Equal>,
     /// The method's name.
     pub method: String,
     /// Searches.
@@ -63,7 +126,24 @@ pub struct Summary {
     pub evaluations: f64,
     /// Mean evaluations to solve over the solved searches.
     pub evaluations_to_solve: Option<f64>,
-    /// Children a second of wall-clock time, over all searches.
+    /// Mean generations to solve over the solved searches.
+    pub generations_to_solve: Option<f64>,
+    /// Expected running time in evaluations, see [`expected_running_time`]; `null` if nothing was solved.
+    pub ert: Option<f64>,
+    /// Lower end of its 95 % bootstrap interval.
+    pub ert_lo: Option<f64>,
+    /// Upper end; `null` where a resample without a success reaches.
+    pub ert_hi: Option<f64>,
+    /// Expected running time in seconds.
+    pub ert_seconds: Option<f64>,
+    /// Area under the share solved against the decades of evaluations, up to the most that a search of this table spent;
+    /// see [`area`].
+    pub area: f64,
+    /// Against the first method.
+    pub difference: Option<Difference>,
+    /// Mean of the children that the policy scored itself, a search.
+    pub proposals: f64,
+    /// Children a second of one thread, over all searches.
     pub children_per_second: f64,
     /// Share of learner children that parsed; `null` if no learner took part.
     pub well_formed: Option<f64>,
@@ -71,13 +151,35 @@ pub struct Summary {
     pub fallback: Option<f64>,
     /// Share of children whose form differs from the others of their generation.
     pub distinct: Option<f64>,
-    /// Wall-clock seconds of all searches.
+    /// Seconds of all searches.
     pub seconds: f64,
 }
 
-/// One summary a method, in the order in which the methods first occur.
-pub fn summarise(rows: &[Row]) -> Vec<Summary> {
-    in_order(rows.iter().map(|row| &*row.method)).into_iter().map(|method| summary(method, rows)).collect()
+/// One summary a method, in the order in which the methods first occur; one after the other for each budget.
+///
+/// - seed: of the resampling that intervals come from
+pub fn summarise(rows: &[Row], seed: u64) -> Vec<Summary> {
+    let mut budgets: Vec<Option<Equal>> = Vec::new();
+    for row in rows {
+        if !budgets.contains(&row.budget) {
+            budgets.push(row.budget);
+        }
+    }
+    let of_budget = |budget| {
+        let rows: Vec<&Row> = rows.iter().filter(|row| row.budget == budget).collect();
+        let methods = in_order(rows.iter().map(|row| &*row.method));
+        let most = rows.iter().map(|row| row.evaluations).max().unwrap_or(0) as f64;
+        let resampled = resample(&methods, &rows, seed);
+        let summary = |(method, Resampled { ert: (ert_lo, ert_hi), difference }): (&&str, Resampled)| Summary {
+            budget,
+            ert_lo,
+            ert_hi,
+            difference,
+            ..summary(method, &rows, most)
+        };
+        methods.iter().zip(resampled).map(summary).collect::<Vec<_>>()
+    };
+    budgets.into_iter().flat_map(of_budget).collect()
 }
 
 /// Every name once, in the order in which they first occur.
@@ -100,20 +202,26 @@ pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     median.filter(|median| median.is_finite())
 }
 
-fn summary(method: &str, rows: &[Row]) -> Summary {
-    let rows: Vec<&Row> = rows.iter().filter(|row| row.method == method).collect();
+/// All but what is resampled. `most`: evaluations up to which the area goes.
+fn summary(method: &str, rows: &[&Row], most: f64) -> Summary {
+    let rows: Vec<&Row> = rows.iter().copied().filter(|row| row.method == method).collect();
     let n = rows.len();
     let count = |test: &dyn Fn(&Row) -> bool| rows.iter().filter(|row| test(row)).count();
     let total = |field: &dyn Fn(&Row) -> u64| rows.iter().map(|row| field(row)).sum::<u64>();
     let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
     let solved = count(&|row| row.solved);
     let (lo, hi) = wilson(solved, n);
-    let to_solve: Vec<f64> =
-        rows.iter().filter(|row| row.solved).filter_map(|row| row.evaluations_to_solve.map(|e| e as f64)).collect();
+    let mean_of_solved = |field: &dyn Fn(&Row) -> Option<f64>| {
+        let values: Vec<f64> = rows.iter().filter(|row| row.solved).filter_map(|row| field(row)).collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    };
+    let trials: Vec<Trial> = rows.iter().map(|row| row.trial()).collect();
+    let timed: Vec<Trial> = rows.iter().map(|row| row.timed_trial()).collect();
     let (well_formed, fallback) = (total(&|row| row.well_formed), total(&|row| row.fallback));
     let children = total(&|row| row.children);
     let seconds: f64 = rows.iter().map(|row| row.seconds).sum();
     Summary {
+        budget: None,
         method: method.into(),
         n,
         solved: solved as f64 / n as f64,
@@ -122,7 +230,15 @@ fn summary(method: &str, rows: &[Row]) -> Summary {
         solved_initially: count(&|row| row.solved && row.generations_to_solve == Some(0)) as f64 / n as f64,
         median_mse: median(rows.iter().map(|row| row.mse_train.unwrap_or(f64::INFINITY))),
         evaluations: total(&|row| row.evaluations) as f64 / n as f64,
-        evaluations_to_solve: (!to_solve.is_empty()).then(|| to_solve.iter().sum::<f64>() / to_solve.len() as f64),
+        evaluations_to_solve: mean_of_solved(&|row| row.evaluations_to_solve.map(|e| e as f64)),
+        generations_to_solve: mean_of_solved(&|row| row.generations_to_solve.map(f64::from)),
+        ert: expected_running_time(&trials),
+        ert_lo: None,
+        ert_hi: None,
+        ert_seconds: expected_running_time(&timed),
+        area: area(&trials, most),
+        difference: None,
+        proposals: total(&|row| row.proposals) as f64 / n as f64,
         children_per_second: if seconds > 0.0 { children as f64 / seconds } else { 0.0 },
         well_formed: share(well_formed, well_formed + fallback),
         fallback: share(fallback, well_formed + fallback),
@@ -143,8 +259,32 @@ pub fn wilson(successes: usize, n: usize) -> (f64, f64) {
     ((centre - half).max(0.0), (centre + half).min(1.0))
 }
 
-/// The summaries as an aligned table.
+/// The summaries as aligned tables: what was solved, and what it cost. Of each budget a pair of them.
 pub fn table(summaries: &[Summary]) -> String {
+    let mut text = String::new();
+    for group in summaries.chunk_by(|a, b| a.budget == b.budget) {
+        if !text.is_empty() {
+            text.push_str("\n\n");
+        }
+        if let Some(budget) = group[0].budget {
+            text.push_str(&format!("Equal {}\n\n", budget.name()));
+        }
+        text.push_str(&solved_table(group));
+        text.push_str("\n\n");
+        text.push_str(&cost_table(group));
+    }
+    text
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or("–".into(), |share| format!("{:.1} %", 100.0 * share))
+}
+
+fn count(value: Option<f64>) -> String {
+    value.map_or("–".into(), |value| format!("{value:.0}"))
+}
+
+fn solved_table(summaries: &[Summary]) -> String {
     let headers = [
         "method",
         "n",
@@ -153,32 +293,81 @@ pub fn table(summaries: &[Summary]) -> String {
         "at start",
         "median MSE",
         "evaluations",
-        "to solve",
+        "proposals",
         "children/s",
         "well-formed",
         "fallback",
         "distinct",
         "seconds",
     ];
-    let percent = |share: Option<f64>| share.map_or("–".into(), |share| format!("{:.1} %", 100.0 * share));
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN).set_header(headers);
-    for s in summaries {
-        table.add_row([
+    let rows = summaries.iter().map(|s| {
+        vec![
             s.method.clone(),
             s.n.to_string(),
             percent(Some(s.solved)),
             format!("{:.1}–{:.1} %", 100.0 * s.lo, 100.0 * s.hi),
             percent(Some(s.solved_initially)),
             s.median_mse.map_or("invalid".into(), |mse| format!("{mse:.2e}")),
-            format!("{:.0}", s.evaluations),
-            s.evaluations_to_solve.map_or("–".into(), |e| format!("{e:.0}")),
-            format!("{:.0}", s.children_per_second),
+            count(Some(s.evaluations)),
+            count(Some(s.proposals)),
+            count(Some(s.children_per_second)),
             percent(s.well_formed),
             percent(s.fallback),
             percent(s.distinct),
             format!("{:.2}", s.seconds),
-        ]);
+        ]
+    });
+    aligned(&headers, rows)
+}
+
+fn cost_table(summaries: &[Summary]) -> String {
+    let headers = [
+        "method",
+        "ERT",
+        "95 % interval",
+        "ERT seconds",
+        "area",
+        "to solve",
+        "generations",
+        "solved − first",
+        "95 % interval",
+        "ERT ÷ first",
+        "95 % interval",
+    ];
+    let end = |value: Option<f64>, infinite: &str| value.map_or(infinite.into(), |value| format!("{value:.0}"));
+    let ratio =
+        |log: Option<f64>, infinite: &str| log.map_or(infinite.into(), |log| format!("{:.2}", 10_f64.powf(log)));
+    let rows = summaries.iter().map(|s| {
+        let mut row = vec![
+            s.method.clone(),
+            count(s.ert),
+            s.ert.map_or("–".into(), |_| format!("{}–{}", end(s.ert_lo, "∞"), end(s.ert_hi, "∞"))),
+            s.ert_seconds.map_or("–".into(), |seconds| format!("{seconds:.3}")),
+            format!("{:.3}", s.area),
+            count(s.evaluations_to_solve),
+            s.generations_to_solve.map_or("–".into(), |g| format!("{g:.1}")),
+        ];
+        row.extend(match &s.difference {
+            None => ["–"; 4].map(String::from),
+            Some(d) => [
+                format!("{:+.1}", 100.0 * d.solved),
+                format!("{:+.1} to {:+.1}", 100.0 * d.solved_lo, 100.0 * d.solved_hi),
+                ratio(d.log_ert, "–"),
+                d.log_ert
+                    .map_or("–".into(), |_| format!("{}–{}", ratio(d.log_ert_lo, "0"), ratio(d.log_ert_hi, "∞"))),
+            ],
+        });
+        row
+    });
+    aligned(&headers, rows)
+}
+
+/// A table whose first column is text, and the others numbers.
+pub fn aligned(headers: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN).set_header(headers.to_vec());
+    for row in rows {
+        table.add_row(row);
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -187,13 +376,14 @@ pub fn table(summaries: &[Summary]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    fn row(method: &str, solved: bool, mse: Option<f64>) -> Row {
+    pub(crate) fn row(method: &str, solved: bool, mse: Option<f64>) -> Row {
         Row {
+            budget: None,
             method: method.into(),
             problem: "p".into(),
             seed: 0,
@@ -204,27 +394,44 @@ mod tests {
             evaluations: 100,
             generations_to_solve: solved.then_some(4),
             evaluations_to_solve: solved.then_some(40),
+            proposals: 0,
             seconds: 0.5,
+            seconds_to_solve: solved.then_some(0.2),
             size: 3,
             expression: "x0".into(),
             well_formed: 60,
             fallback: 20,
             children: 80,
             distinct: 40,
+            progress: None,
         }
     }
 
     #[test]
     fn summaries_count_by_method() {
         let rows = [row("a", true, Some(0.0)), row("b", false, None), row("a", false, Some(2.0)), row("a", true, None)];
-        let summaries = summarise(&rows);
+        let summaries = summarise(&rows, 0);
         assert_eq!(summaries.iter().map(|s| (s.method.as_str(), s.n)).collect::<Vec<_>>(), [("a", 3), ("b", 1)]);
         let a = &summaries[0];
         assert_eq!((a.solved, a.median_mse, a.evaluations_to_solve), (2.0 / 3.0, Some(2.0), Some(40.0)));
         assert_eq!((a.well_formed, a.fallback, a.distinct), (Some(0.75), Some(0.25), Some(0.5)));
         assert_eq!(a.children_per_second, 160.0);
         assert_eq!(summaries[1].median_mse, None);
+        assert_eq!((a.ert, a.generations_to_solve), (Some(90.0), Some(4.0)));
+        assert!((a.ert_seconds.expect("solved") - 0.45).abs() < 1e-9);
+        assert_eq!(a.area, 2.0 / 3.0 * (1.0 - 40_f64.log10() / 2.0));
         assert!(table(&summaries).contains("66.7 %"));
+    }
+
+    #[test]
+    fn budgets_have_tables_of_their_own() {
+        let of = |budget, method: &str| Row { budget: Some(budget), ..row(method, true, None) };
+        let (e, s) = (Equal::Evaluations, Equal::Seconds);
+        let summaries = summarise(&[of(e, "a"), of(e, "b"), of(s, "a"), of(s, "b")], 0);
+        let found: Vec<_> = summaries.iter().map(|s| (s.budget, &*s.method, s.difference.is_some())).collect();
+        assert_eq!(found, [(Some(e), "a", false), (Some(e), "b", true), (Some(s), "a", false), (Some(s), "b", true)]);
+        let text = table(&summaries);
+        assert!(text.contains("Equal evaluations") && text.contains("Equal seconds"), "{text}");
     }
 
     #[test]

@@ -506,6 +506,7 @@ impl Searching {
         let sampling = trajectory.sampling.unwrap_or_default();
         let evaluations = trajectory.evaluations.search;
         Row {
+            budget: None,
             method: "learner".to_owned(),
             problem: episode.problem.id.clone(),
             seed: episode.seed,
@@ -516,13 +517,16 @@ impl Searching {
             evaluations,
             generations_to_solve: solved.then(|| generations.len() as u32 - 1),
             evaluations_to_solve: solved.then_some(evaluations),
+            proposals: 0,
             seconds: 0.0,
+            seconds_to_solve: None,
             size: tree.size(),
             expression: tree.to_string(),
             well_formed: sampling.well_formed,
             fallback: sampling.fallback,
             children: children().map(|made| made.count() as u64).sum(),
             distinct: children().map(|mut made| distinct(&mut made)).sum(),
+            progress: None,
         }
     }
 }

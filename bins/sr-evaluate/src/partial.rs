@@ -1,0 +1,175 @@
+//! The rows of a comparison that is not done yet: a file of JSON lines that a run goes on from.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use sr_eval::Row;
+
+/// Settings by the names of their flags: what rows depend on.
+pub(crate) type Settings = Map<String, Value>;
+
+/// `OUT.rows`: a line of settings, then a line for each search that is done.
+pub(crate) struct RowsFile {
+    path: PathBuf,
+    file: File,
+}
+
+/// Whether the result is written and no row of another run is. An error if it is one of other settings.
+pub(crate) fn is_complete(out: &Path, settings: &Settings) -> anyhow::Result<bool> {
+    #[derive(Deserialize)]
+    struct Whole {
+        settings: Settings,
+    }
+    if !out.exists() || RowsFile::path(out).exists() {
+        return Ok(false);
+    }
+    let whole: Whole = serde_json::from_str(&read(out)?)
+        .with_context(|| format!("{} is no comparison that can be gone on with", out.display()))?;
+    compare(&whole.settings, settings, out)?;
+    Ok(true)
+}
+
+/// What marks a number that stands as text: the JSON library reads most numbers with fractions to within a bit or so, and
+/// rows that were read have to be the rows that were written.
+const FLOAT: &str = "f64";
+
+fn write_floats(value: Value) -> Value {
+    match value {
+        Value::Number(number) if number.is_f64() => json!({ FLOAT: number.to_string() }),
+        Value::Array(values) => values.into_iter().map(write_floats).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, write_floats(value))).collect(),
+        other => other,
+    }
+}
+
+fn read_floats(value: Value) -> Value {
+    match value {
+        Value::Object(fields) if fields.len() == 1 && fields.contains_key(FLOAT) => {
+            fields[FLOAT].as_str().and_then(|text| text.parse::<f64>().ok()).into()
+        }
+        Value::Array(values) => values.into_iter().map(read_floats).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, read_floats(value))).collect(),
+        other => other,
+    }
+}
+
+impl RowsFile {
+    fn path(out: &Path) -> PathBuf {
+        let mut path = OsString::from(out);
+        path.push(".rows");
+        path.into()
+    }
+
+    /// Begins anew.
+    pub(crate) fn create(out: &Path, settings: &Settings) -> anyhow::Result<Self> {
+        let path = Self::path(out);
+        let file = File::create(&path).with_context(|| format!("writing {}", path.display()))?;
+        let mut rows = RowsFile { path, file };
+        rows.write(&format!("{}\n", serde_json::to_string(settings)?))?;
+        Ok(rows)
+    }
+
+    /// Goes on, and gives the rows that are there. What a kill cut off at the end of the file is dropped.
+    pub(crate) fn resume(out: &Path, settings: &Settings) -> anyhow::Result<(Self, Vec<Row>)> {
+        let path = Self::path(out);
+        let text = if path.exists() { read(&path)? } else { String::new() };
+        let Some((first, lines)) = text.split_once('\n') else {
+            return Ok((Self::create(out, settings)?, Vec::new()));
+        };
+        let begun: Settings = serde_json::from_str(first).with_context(|| format!("{}: line 1", path.display()))?;
+        compare(&begun, settings, &path)?;
+        let whole = lines.rfind('\n').map_or(0, |end| end + 1);
+        let mut rows = Vec::new();
+        for (index, line) in lines[..whole].lines().enumerate() {
+            let row = serde_json::from_str(line).and_then(|row| serde_json::from_value(read_floats(row)));
+            rows.push(row.with_context(|| format!("{}: line {}", path.display(), index + 2))?);
+        }
+        let open = || -> std::io::Result<File> {
+            let file = OpenOptions::new().append(true).open(&path)?;
+            file.set_len((first.len() + 1 + whole) as u64)?;
+            Ok(file)
+        };
+        let file = open().with_context(|| format!("writing {}", path.display()))?;
+        Ok((RowsFile { path, file }, rows))
+    }
+
+    /// Adds rows, which are on the disk when this returns.
+    pub(crate) fn append(&mut self, rows: &[Row]) -> anyhow::Result<()> {
+        let mut lines = String::new();
+        for row in rows {
+            lines.push_str(&serde_json::to_string(&write_floats(serde_json::to_value(row)?))?);
+            lines.push('\n');
+        }
+        self.write(&lines)
+    }
+
+    fn write(&mut self, text: &str) -> anyhow::Result<()> {
+        let mut write = || self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
+        write().with_context(|| format!("writing {}", self.path.display()))
+    }
+
+    /// Deletes the file: the result is written.
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
+        std::fs::remove_file(&self.path).with_context(|| format!("deleting {}", self.path.display()))
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+}
+
+/// Says which setting differs from those that a file was begun with.
+fn compare(begun: &Settings, now: &Settings, path: &Path) -> anyhow::Result<()> {
+    for key in now.keys().chain(begun.keys()) {
+        let (before, after) = (begun.get(key), now.get(key));
+        if before != after {
+            let text = |value: Option<&Value>| value.map_or("nothing".into(), Value::to_string);
+            let (path, before, after) = (path.display(), text(before), text(after));
+            bail!("{path} was begun with other settings: {key} was {before} and is now {after}");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(seeds: u64) -> Settings {
+        json!({ "seeds": seeds, "methods": ["expert"] }).as_object().expect("an object").clone()
+    }
+
+    fn row(seed: u64) -> Row {
+        serde_json::from_value(json!({
+            "method": "expert", "problem": "p", "seed": seed, "solved": true, "mse_train": 3.0 / (seed as f64 + 7.1e-30), "r2_test": null,
+            "generations": 1, "evaluations": 20, "generations_to_solve": null, "evaluations_to_solve": null,
+            "seconds": 0.3, "size": 1, "expression": "x0", "well_formed": 0, "fallback": 0, "children": 0, "distinct": 0,
+        }))
+        .expect("a row of an older file")
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_gives_its_whole_rows() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = folder.path().join("r.json");
+        let mut file = RowsFile::create(&out, &settings(3)).expect("created");
+        file.append(&[row(0), row(1)]).expect("written");
+        let path = RowsFile::path(&out);
+        let bytes = std::fs::read(&path).expect("read");
+        for cut in (0..=bytes.len()).step_by(3).chain([bytes.len()]) {
+            std::fs::write(&path, &bytes[..cut]).expect("written");
+            let (mut file, rows) = RowsFile::resume(&out, &settings(3)).expect("resumed");
+            assert_eq!(rows, [row(0), row(1)][..rows.len()]);
+            assert_eq!(rows.len(), bytes[..cut].iter().filter(|&&b| b == b'\n').count().saturating_sub(1));
+            file.append(&[row(0), row(1)][rows.len()..]).expect("written");
+            assert_eq!(std::fs::read(&path).expect("read"), bytes);
+        }
+        let error = RowsFile::resume(&out, &settings(4)).err().expect("another configuration").to_string();
+        assert!(error.contains("seeds was 3 and is now 4"), "{error}");
+    }
+}

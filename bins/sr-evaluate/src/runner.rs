@@ -1,0 +1,217 @@
+//! Searches of one method, with honest seconds.
+
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::bail;
+use rayon::prelude::*;
+use sr_engine::{Brood, Expert, Generation, Instance, Observer, Outcome, Search, SearchConfig, State, run};
+use sr_eval::{BestOf, Equal, FRESH_POINTS, Progress, RandomTrees, Row, Tally, judge};
+use sr_problems::Problem;
+
+use crate::method::Policy;
+
+/// One search to do.
+#[derive(Clone)]
+pub(crate) struct Item<'a> {
+    pub(crate) problem: &'a Problem,
+    pub(crate) instance: Arc<Instance>,
+    pub(crate) seed: u64,
+}
+
+/// Searches of one method in one table.
+pub(crate) struct Task<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) budget: Option<Equal>,
+    pub(crate) config: SearchConfig,
+    /// Whether rows tell their progress.
+    pub(crate) progress: bool,
+}
+
+/// Searches a batch with one method and judges what was found.
+///
+/// Without a learner each search has one thread, and its seconds are that thread's. With one all threads advance the batch
+/// together: the time of a generation is shared out alike over the searches that are in it, and counts for every thread.
+pub(crate) fn evaluate(task: &Task<'_>, policy: &mut Policy, items: &[Item<'_>]) -> anyhow::Result<Vec<Row>> {
+    let found = match policy {
+        Policy::Expert => alone(task, items, || Expert, |_| 0)?,
+        Policy::Random => alone(task, items, || RandomTrees, |_| 0)?,
+        Policy::BestOf(k) => alone(task, items, || BestOf::new(*k), BestOf::proposals)?,
+        Policy::Learner(learner) => {
+            let found = together(task, items, &mut **learner)?;
+            if let Some(error) = learner.learner().error() {
+                bail!("the learner of {} failed: {error}", task.method);
+            }
+            found
+        }
+    };
+    Ok(items.par_iter().zip(found).map(|(item, found)| row(task, item, found)).collect())
+}
+
+/// What is known of a search that has ended.
+struct Found {
+    outcome: Outcome,
+    proposals: u64,
+    tally: Tally,
+    progress: Vec<Progress>,
+    seconds: f64,
+    seconds_to_solve: Option<f64>,
+}
+
+/// Each search with a policy of its own.
+fn alone<P: sr_engine::Policy>(
+    task: &Task<'_>,
+    items: &[Item<'_>],
+    policy: impl Fn() -> P + Sync,
+    proposals: impl Fn(&P) -> u64 + Sync,
+) -> anyhow::Result<Vec<Found>> {
+    let search = |item: &Item<'_>| {
+        let mut watch = Watch::new(Time::Own(Instant::now()), &task.config);
+        let search = Search::new(item.instance.clone(), task.config.clone(), item.seed)?;
+        let mut policy = policy();
+        let outcome = run(&mut [search], &mut policy, std::slice::from_mut(&mut watch)).remove(0);
+        watch.seconds = outcome.elapsed.as_secs_f64();
+        Ok(watch.found(outcome, proposals(&policy)))
+    };
+    // One by one to whoever is free: long and short searches stand side by side.
+    items.par_iter().with_max_len(1).map(search).collect()
+}
+
+/// All searches with one policy. A search whose seconds are over ends with the generation that it is in.
+fn together(task: &Task<'_>, items: &[Item<'_>], policy: &mut dyn sr_engine::Policy) -> anyhow::Result<Vec<Found>> {
+    let clock = RefCell::new(Clock { last: Instant::now(), active: items.len(), share: 0.0 });
+    let config = SearchConfig { time_limit: None, ..task.config.clone() };
+    let searches = items.iter().map(|item| Search::new(item.instance.clone(), config.clone(), item.seed));
+    let mut searches = searches.collect::<Result<Vec<_>, _>>()?;
+    let mut watches: Vec<_> = items.iter().map(|_| Watch::new(Time::Shared(&clock), &task.config)).collect();
+    let outcomes = run(&mut searches, &mut Timed { policy, clock: &clock }, &mut watches);
+    Ok(watches.into_iter().zip(outcomes).map(|(watch, outcome)| watch.found(outcome, 0)).collect())
+}
+
+/// The seconds that a search of a batch has had so far, each thread's counted.
+struct Clock {
+    last: Instant,
+    /// Searches that go on.
+    active: usize,
+    share: f64,
+}
+
+impl Clock {
+    fn now(&mut self) -> f64 {
+        let now = Instant::now();
+        let threads = rayon::current_num_threads() as f64;
+        self.share += now.duration_since(self.last).as_secs_f64() * threads / self.active.max(1) as f64;
+        self.last = now;
+        self.share
+    }
+}
+
+/// A policy that says how many searches go on.
+struct Timed<'a> {
+    policy: &'a mut dyn sr_engine::Policy,
+    clock: &'a RefCell<Clock>,
+}
+
+impl sr_engine::Policy for Timed<'_> {
+    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
+        let mut clock = self.clock.borrow_mut();
+        clock.now();
+        clock.active = states.len();
+        drop(clock);
+        self.policy.propose(states, wanted, broods);
+    }
+}
+
+/// Where a search's seconds come from.
+enum Time<'a> {
+    Own(Instant),
+    Shared(&'a RefCell<Clock>),
+}
+
+/// Watches one search.
+struct Watch<'a> {
+    time: Time<'a>,
+    /// Seconds after which it ends, where the engine does not see to it.
+    limit: Option<f64>,
+    /// The error at which it is solved.
+    solved_at: Option<f64>,
+    tally: Tally,
+    progress: Vec<Progress>,
+    seconds: f64,
+    seconds_to_solve: Option<f64>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(time: Time<'a>, config: &SearchConfig) -> Self {
+        let limit = config.time_limit.filter(|_| matches!(time, Time::Shared(_)));
+        Watch {
+            time,
+            limit: limit.map(|limit| limit.as_secs_f64()),
+            solved_at: config.early_stop_mse,
+            tally: Tally::default(),
+            progress: Vec::new(),
+            seconds: 0.0,
+            seconds_to_solve: None,
+        }
+    }
+
+    fn found(self, outcome: Outcome, proposals: u64) -> Found {
+        let Watch { tally, progress, seconds, seconds_to_solve, .. } = self;
+        Found { outcome, proposals, tally, progress, seconds, seconds_to_solve }
+    }
+}
+
+impl Observer for Watch<'_> {
+    fn on_generation(&mut self, seen: &Generation<'_>) -> ControlFlow<()> {
+        self.seconds = match self.time {
+            Time::Own(started) => started.elapsed().as_secs_f64(),
+            Time::Shared(clock) => clock.borrow_mut().now(),
+        };
+        let _ = self.tally.on_generation(seen); // it never stops a search
+        let errors = (0..seen.population.len()).map(|index| seen.population.score(index));
+        let least = errors.filter(|score| score.is_valid()).map(|score| score.mse).fold(f64::INFINITY, f64::min);
+        if self.progress.last().map_or(f64::INFINITY, |step| step.2) > least {
+            self.progress.push(Progress(seen.evaluations.search, self.seconds, least));
+        }
+        if self.seconds_to_solve.is_none() && self.solved_at.is_some_and(|mse| least <= mse) {
+            self.seconds_to_solve = Some(self.seconds);
+        }
+        match self.limit.is_some_and(|limit| self.seconds >= limit) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn row(task: &Task<'_>, item: &Item<'_>, found: Found) -> Row {
+    let Found { outcome, proposals, tally, progress, seconds, seconds_to_solve } = found;
+    let winner = outcome.winner();
+    let fresh = item.problem.fresh_points(FRESH_POINTS, 0);
+    let fresh = fresh.as_ref().map(|(x, y)| (x, &y[..]));
+    let verdict = judge(winner.tree(), task.config.semantics, winner.score.mse, fresh);
+    Row {
+        budget: task.budget,
+        method: task.method.into(),
+        problem: item.problem.id.clone(),
+        seed: item.seed,
+        solved: verdict.solved,
+        mse_train: winner.score.is_valid().then_some(winner.score.mse),
+        r2_test: verdict.r2.filter(|r2| r2.is_finite()),
+        generations: outcome.generations,
+        evaluations: outcome.evaluations.search,
+        generations_to_solve: outcome.generations_to_solve,
+        evaluations_to_solve: outcome.evaluations_to_solve,
+        proposals,
+        seconds,
+        seconds_to_solve,
+        size: winner.expr.size(),
+        expression: winner.expr.to_string(),
+        well_formed: tally.well_formed,
+        fallback: tally.fallback,
+        children: tally.children,
+        distinct: tally.distinct,
+        progress: task.progress.then_some(progress),
+    }
+}

@@ -1,0 +1,157 @@
+//! Policies to compare with: one that knows nothing, and one that knows more than it may.
+
+use std::collections::HashSet;
+
+use sr_engine::{Brood, Expert, Offspring, Origin, Policy, Scorer, State, random_tree};
+
+/// Random trees drawn for a child before a small one takes its place.
+const ATTEMPTS: usize = 100;
+/// Depth of that small one, in edges.
+const SMALL_DEPTH: usize = 2;
+
+/// Every child is a fresh random tree: what the search would find without a search.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct RandomTrees;
+
+impl Policy for RandomTrees {
+    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
+        for ((state, &wanted), brood) in states.iter().zip(wanted).zip(broods) {
+            let (primitives, limits) = (state.instance.primitives(), state.limits());
+            for slot in 0..wanted {
+                let mut rng = state.key.slot(slot as u32).rng();
+                let mut draw = |depth: usize| random_tree(primitives, depth, &mut rng);
+                let fits = (0..ATTEMPTS).map(|_| draw(limits.max_depth)).find(|tree| tree.size() <= limits.max_size);
+                let tree = fits.unwrap_or_else(|| {
+                    let small = draw(SMALL_DEPTH.min(limits.max_depth));
+                    if small.size() <= limits.max_size { small } else { draw(0) }
+                });
+                brood.push(&Offspring::orphan(&tree, Origin::Random));
+            }
+        }
+    }
+}
+
+/// For each child that is wanted the best of `k` children of the expert, which are scored for nothing: it cheats, and so
+/// says what a policy would gain that proposes as well as that. Of equal `k` it is an upper bound and no method.
+///
+/// Best is the least error among the forms that are new, neither in the population nor proposed for it already; then the
+/// smallest; then the first drawn. Where there is no new one, the first drawn is proposed. `k = 1` is the expert.
+#[derive(Debug, Clone)]
+pub struct BestOf {
+    k: usize,
+    scorer: Scorer,
+    /// Seed and problem whose scores `scorer` remembers.
+    of: Option<(u64, u64)>,
+    proposals: u64,
+}
+
+impl BestOf {
+    /// One that draws `k` children, at least 1.
+    pub fn new(k: usize) -> Self {
+        BestOf { k: k.max(1), scorer: Scorer::default(), of: None, proposals: 0 }
+    }
+
+    /// Children drawn and scored so far. The search's own count holds only those that were chosen.
+    pub fn proposals(&self) -> u64 {
+        self.proposals
+    }
+}
+
+impl Policy for BestOf {
+    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
+        for ((state, &wanted), brood) in states.iter().zip(wanted).zip(broods) {
+            // A scorer remembers scores of one problem; each search keeps one if each has a policy of its own.
+            let of = Some((state.key.seed, state.key.problem));
+            if self.of != of {
+                (self.scorer, self.of) = (Scorer::default(), of);
+            }
+            let mut drawn = Brood::default();
+            (0..wanted * self.k).for_each(|slot| Expert::child(state, slot, &mut drawn));
+            let scored = self.scorer.score(state, &drawn);
+            self.proposals += drawn.len() as u64;
+            let mut proposed: HashSet<u32> = HashSet::new();
+            for slot in 0..wanted {
+                let candidates = slot * self.k..(slot + 1) * self.k;
+                let new = candidates.clone().filter(|&child| {
+                    scored[child].is_new && scored[child].score.is_valid() && !proposed.contains(&scored[child].form)
+                });
+                let best = new.min_by(|&a, &b| {
+                    let by_error = scored[a].score.mse.total_cmp(&scored[b].score.mse);
+                    by_error.then(drawn.tree(a).size().cmp(&drawn.tree(b).size())) // the first of equals
+                });
+                let chosen = best.unwrap_or(candidates.start);
+                proposed.insert(scored[chosen].form);
+                brood.push(&drawn.get(chosen).expect("it was drawn"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sr_engine::{Instance, PrimitiveSet, Search, SearchConfig, run};
+    use sr_expr::{Columns, Op};
+
+    use super::*;
+
+    fn search(seed: u64, config: SearchConfig) -> Search {
+        let x = Columns::new(20, 1, (0..20).map(|i| f64::from(i) / 7.0 - 1.0).collect());
+        let y = x.column(0).iter().map(|x| x * x * x + x * 1.7).collect();
+        let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul, Op::Sin], vec![1.0, 2.0], 1).expect("primitives");
+        let instance = Instance::new("p", x, y, primitives).expect("an instance");
+        Search::new(Arc::new(instance), config, seed).expect("a search")
+    }
+
+    fn config() -> SearchConfig {
+        SearchConfig { generations: 12, ..SearchConfig::basic() }
+    }
+
+    #[test]
+    fn the_best_of_one_is_the_expert() {
+        let outcome = |policy: &mut dyn Policy| {
+            let mut searches = [search(1, config()), search(2, config())];
+            run(&mut searches, policy, &mut [(), ()])
+                .into_iter()
+                .map(|o| (o.progression, o.evaluations))
+                .collect::<Vec<_>>()
+        };
+        let mut one = BestOf::new(1);
+        assert_eq!(outcome(&mut one), outcome(&mut Expert));
+        assert_eq!(one.proposals(), 2 * 11 * 19);
+    }
+
+    #[test]
+    fn more_draws_give_no_worse_children_and_are_counted() {
+        let search = search(3, config());
+        let best = |k: usize| {
+            let (mut policy, mut broods) = (BestOf::new(k), [Brood::default()]);
+            policy.propose(&[search.state()], &[19], &mut broods);
+            assert_eq!(policy.proposals(), 19 * k as u64);
+            let scored = Scorer::default().score(&search.state(), &broods[0]);
+            let mut forms: Vec<u32> = scored.iter().filter(|s| s.is_new).map(|s| s.form).collect();
+            let new = forms.len();
+            forms.sort_unstable();
+            forms.dedup();
+            (new, forms.len(), scored.iter().map(|s| s.score.mse).fold(f64::INFINITY, f64::min))
+        };
+        let (one, many) = (best(1), best(32));
+        assert!(many.2 <= one.2 && (many.0, many.1) == (19, 19), "{one:?} {many:?}");
+    }
+
+    #[test]
+    fn random_trees_stand_within_the_limits_and_have_no_parents() {
+        for max_size in [1, 3, 25] {
+            let mut config = config();
+            config.limits.max_size = max_size;
+            let search = search(4, config);
+            let mut broods = [Brood::default()];
+            RandomTrees.propose(&[search.state()], &[200], &mut broods);
+            assert_eq!(broods[0].len(), 200);
+            for child in broods[0].iter() {
+                assert!(child.tree.size() <= max_size && child.origin == Origin::Random && child.edit.is_none());
+            }
+        }
+    }
+}
