@@ -205,6 +205,7 @@ const MODEL_TABLES: [&str; 3] = ["model", "language", "training"];
 const KEYS: [&str; 3] = ["task", "milestones", "mode"];
 
 const QUICK: &str = include_str!("../../../configs/dagger-quick.toml");
+const POINT: &str = include_str!("../../../configs/point-control.toml");
 const QUALITY: &str = include_str!("../../../configs/dagger-quality.toml");
 
 /// What the command line and the configuration say together.
@@ -227,6 +228,9 @@ impl Settings {
         let (text, path) = match &given.config {
             Some(path) => {
                 (std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?, &**path)
+            }
+            None if given.task == TaskArg::PointControl => {
+                (POINT.to_owned(), Path::new("the settings of point control"))
             }
             None if name == "quality" => (QUALITY.to_owned(), Path::new("the settings quality")),
             None => (QUICK.to_owned(), Path::new("the settings quick")),

@@ -1,6 +1,7 @@
 //! `sr-dagger`: DAgger over milestones, by itself for as long as it takes.
 
 mod args;
+mod point;
 mod search;
 mod watcher;
 
@@ -18,6 +19,7 @@ use sr_dagger::{
 };
 
 use crate::args::{Args, Settings, TaskArg};
+use crate::point::PointCurriculum;
 use crate::search::SearchCurriculum;
 use crate::watcher::{Watcher, summary};
 
@@ -55,7 +57,11 @@ fn real_main(settings: &Settings) -> anyhow::Result<Exit> {
             let about = curriculum.about();
             run(args, &mut curriculum, resolved, Watcher::new(args, about, search::record))
         }
-        TaskArg::PointControl => bail!("not yet"),
+        TaskArg::PointControl => {
+            let mut curriculum = PointCurriculum::new(settings, stop)?;
+            let (resolved, about) = (curriculum.resolved(), curriculum.about());
+            run(args, &mut curriculum, resolved, Watcher::new(args, about, point::record))
+        }
     }
 }
 

@@ -84,7 +84,7 @@ fn novelty(trajectory: &Trajectory) -> (u64, u64) {
 }
 
 /// A share with its Wilson interval.
-fn share(name: &str, count: u64, of: u64) -> Metric {
+pub(crate) fn share(name: &str, count: u64, of: u64) -> Metric {
     let (lo, hi) = wilson(count as usize, of as usize);
     let some = of > 0;
     let value = some.then(|| count as f64 / of as f64);
@@ -92,7 +92,7 @@ fn share(name: &str, count: u64, of: u64) -> Metric {
 }
 
 /// A mean with the 95 % interval of Student's t distribution.
-fn mean(name: &str, values: &[f64]) -> Metric {
+pub(crate) fn mean(name: &str, values: &[f64]) -> Metric {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let variance = values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / (n - 1.0);

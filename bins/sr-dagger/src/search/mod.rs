@@ -1,6 +1,6 @@
 //! Formula search as a task: an episode is a search, a step a generation, the teacher genetic programming.
 
-mod metrics;
+pub(crate) mod metrics;
 mod problems;
 
 use std::collections::{HashMap, HashSet};

@@ -1,0 +1,155 @@
+//! Points that have to stay near their targets, pushed away from them by all that is there.
+//!
+//! A target runs round a circle; the point has four thrusters. Seen from the target, a point at e obeys
+//!
+//! ```text
+//! e″ = F·(a₀ − a₁, a₂ − a₃) + wind + k·e − target″
+//! ```
+//!
+//! With k > 0 it is unstable: without feedback a small error grows as exp(√k·t). An episode is lost once |e| > [`TUBE`].
+//! Wind is an Ornstein-Uhlenbeck process that no sensor shows. What can be seen are noisy readings of e, the target's phase
+//! and what was done before, of the last [`READINGS`] steps.
+
+use sr_engine::random::{Key, Purpose, Rng};
+
+/// Steps of an episode.
+pub(super) const STEPS: u32 = 100;
+/// Distance from the target at which an episode is lost.
+pub(super) const TUBE: f64 = 0.5;
+/// Thrusters, each from 0 to 1.
+pub(super) const ACTION: usize = 4;
+/// Numbers of an observation: readings, the newest first.
+pub(super) const OBSERVATION: usize = READINGS * READING;
+/// Numbers of a state: e, e′, wind, the phase.
+pub(super) const STATE: usize = 7;
+/// Seconds of a step.
+pub(super) const DT: f64 = 0.05;
+/// Acceleration of a thruster that is fully on.
+pub(super) const THRUST: f64 = 6.0;
+
+const READINGS: usize = 10;
+/// A fine and a coarse reading of e, the phase's cosine and sine, the last action.
+const READING: usize = 10;
+/// Radius of the target's circle.
+const RADIUS: f64 = 1.0;
+/// Standard deviations of the readings of e.
+const NOISE: [f64; 2] = [0.03, 0.1];
+/// Standard deviation of what is added to the velocity in a step.
+const KICK: f64 = 0.005;
+/// How much of the wind is left after a step.
+const WIND_LEFT: f64 = 0.98;
+
+/// What makes a milestone hard.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub(super) struct World {
+    /// k, in 1/s²: by what the point is pushed away from the target.
+    pub(super) push: f64,
+    /// Standard deviation of the wind's acceleration.
+    pub(super) wind: f64,
+    /// The target's angular speed.
+    pub(super) spin: f64,
+}
+
+/// A point in its episode.
+#[derive(Debug, Clone)]
+pub(super) struct Point {
+    /// All there is to know, for those who may.
+    pub(super) state: [f32; STATE],
+    /// What can be seen.
+    pub(super) observation: [f32; OBSERVATION],
+    /// Whether it is within the tube, and always was.
+    pub(super) alive: bool,
+    rng: Rng,
+}
+
+impl World {
+    /// A point at its target.
+    pub(super) fn point(&self, seed: u64, purpose: Purpose, episode: u32) -> Point {
+        let mut rng = Key::new(seed, purpose, 0).slot(episode).rng();
+        let wind = [(); 2].map(|()| (self.wind * rng.normal()) as f32);
+        let phase = rng.uniform(0.0, std::f64::consts::TAU) as f32;
+        let state = [0.0, 0.0, 0.0, 0.0, wind[0], wind[1], phase];
+        let mut point = Point { state, observation: [0.0; OBSERVATION], alive: true, rng };
+        point.look([0.5; ACTION]);
+        point
+    }
+
+    /// The acceleration of the target in a state.
+    pub(super) fn target_acceleration(&self, state: &[f32; STATE]) -> [f64; 2] {
+        let phase = f64::from(state[6]);
+        [libm::cos(phase), libm::sin(phase)].map(|part| -self.spin * self.spin * RADIUS * part)
+    }
+
+    /// Lets a point act for a step. What it meets does not depend on what it does.
+    pub(super) fn step(&self, point: &mut Point, action: [f32; ACTION]) {
+        let action = action.map(|thrust| if thrust.is_nan() { 0.5 } else { thrust.clamp(0.0, 1.0) });
+        let target = self.target_acceleration(&point.state);
+        let noise = [(); 4].map(|()| point.rng.normal());
+        let state = point.state.map(f64::from);
+        let gust = self.wind * (1.0 - WIND_LEFT * WIND_LEFT).sqrt();
+        for axis in 0..2 {
+            let thrust = THRUST * (f64::from(action[2 * axis]) - f64::from(action[2 * axis + 1]));
+            let acceleration = thrust + state[4 + axis] + self.push * state[axis] - target[axis];
+            let velocity = state[2 + axis] + DT * acceleration + KICK * noise[axis];
+            point.state[axis] = (state[axis] + DT * velocity) as f32;
+            point.state[2 + axis] = velocity as f32;
+            point.state[4 + axis] = (WIND_LEFT * state[4 + axis] + gust * noise[2 + axis]) as f32;
+        }
+        point.state[6] = (state[6] + DT * self.spin) as f32;
+        point.alive &= point.distance() <= TUBE;
+        point.look(action);
+    }
+}
+
+impl Point {
+    /// From the target.
+    pub(super) fn distance(&self) -> f64 {
+        libm::hypot(f64::from(self.state[0]), f64::from(self.state[1]))
+    }
+
+    /// Reads the sensors.
+    fn look(&mut self, action: [f32; ACTION]) {
+        self.observation.copy_within(..OBSERVATION - READING, READING);
+        let [x, y, .., phase] = self.state.map(f64::from);
+        let mut read = |value: f64, deviation: f64| ((value + deviation * self.rng.normal()) / TUBE) as f32;
+        let seen = [read(x, NOISE[0]), read(y, NOISE[0]), read(x, NOISE[1]), read(y, NOISE[1])];
+        self.observation[..4].copy_from_slice(&seen);
+        self.observation[4..6].copy_from_slice(&[libm::cos(phase) as f32, libm::sin(phase) as f32]);
+        self.observation[6..READING].copy_from_slice(&action.map(|thrust| 2.0 * thrust - 1.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORLD: World = World { push: 2.0, wind: 0.3, spin: 0.5 };
+
+    #[test]
+    fn what_a_point_meets_does_not_depend_on_what_it_does() {
+        let mut points = [(); 2].map(|()| WORLD.point(1, Purpose::Rows, 3));
+        for _ in 0..STEPS {
+            WORLD.step(&mut points[0], [0.5; ACTION]);
+            WORLD.step(&mut points[1], [1.0, 0.0, 0.2, 0.9]);
+        }
+        assert_eq!(points[0].state[4..], points[1].state[4..]);
+        assert_ne!(points[0].state[..4], points[1].state[..4]);
+    }
+
+    #[test]
+    fn left_alone_a_point_is_lost() {
+        for episode in 0..20 {
+            let mut point = WORLD.point(1, Purpose::Rows, episode);
+            (0..STEPS).for_each(|_| WORLD.step(&mut point, [0.5; ACTION]));
+            assert!(!point.alive);
+        }
+    }
+
+    #[test]
+    fn an_action_that_is_no_number_does_nothing() {
+        let mut points = [(); 2].map(|()| WORLD.point(1, Purpose::Rows, 0));
+        WORLD.step(&mut points[0], [f32::NAN; ACTION]);
+        WORLD.step(&mut points[1], [0.5; ACTION]);
+        assert_eq!(points[0].state, points[1].state);
+    }
+}
