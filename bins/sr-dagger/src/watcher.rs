@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Map, json};
-use sr_dagger::{Event, MilestoneResult, Results, RoundResult, Stage, Status};
+use sr_dagger::{Event, MilestoneResult, Results, RoundResult, RoundRow, Stage, Status};
+use sr_report::{Axis, Line, Plot};
 use sr_train::{Tracker, Tracking, TrackingKind};
 
 use crate::args::Args;
@@ -161,8 +162,28 @@ fn line(result: &RoundResult) -> String {
     )
 }
 
-fn plot(_out: &Path, _result: &MilestoneResult) -> anyhow::Result<()> {
-    Ok(())
+/// Success by round with the ends of its interval, and the expert's, as `plots/ID.svg`.
+fn plot(out: &Path, result: &MilestoneResult) -> anyhow::Result<()> {
+    let rounds = || result.rounds.iter().map(|row| f64::from(row.round));
+    let of = |value: &dyn Fn(&RoundRow) -> Option<f64>| -> Vec<(f64, f64)> {
+        rounds().zip(&result.rounds).filter_map(|(round, row)| Some((round, 100.0 * value(row)?))).collect()
+    };
+    let line = |name: &str, points| Line { name: name.to_owned(), points, is_step: false };
+    let expert = result.expert_success_rate.unwrap_or(0.0);
+    let plot = Plot {
+        title: format!("{}: success by round", result.milestone_id),
+        x: Axis { label: "round of DAgger".to_owned(), is_log: false, span: None },
+        y: Axis { label: "% of episodes".to_owned(), is_log: false, span: Some((0.0, 100.0)) },
+        lines: vec![
+            line("learner", of(&|row| Some(row.success_rate))),
+            line("95 % interval, from", of(&|row| row.metrics.first()?.lo)),
+            line("95 % interval, to", of(&|row| row.metrics.first()?.hi)),
+            line("expert", rounds().map(|round| (round, 100.0 * expert)).collect()),
+        ],
+    };
+    let folder = out.join("plots");
+    std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    sr_cli::write_atomically(&folder.join(format!("{}.svg", result.milestone_id)), plot.svg().as_bytes())
 }
 
 /// The table at the end.

@@ -27,6 +27,7 @@ fn a_run_leaves_results_models_and_pages() {
         "rollouts/second/round-001/manifest.json",
         "models/first/best/model.bpk",
         "models/second/final/config.json",
+        "plots/first.svg",
         "tracking/first/metrics.jsonl",
         "dagger.run.json",
     ] {
