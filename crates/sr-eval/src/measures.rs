@@ -86,7 +86,7 @@ pub(crate) struct Resampled {
 
 /// Resamples the pairs of problem and seed, for all methods alike, so that what is hard for all of them cancels.
 ///
-/// - trials: of each method, by pair
+/// - methods: the names, first the one to compare with; rows: searches of one budget
 pub(crate) fn resample(methods: &[&str], rows: &[&Row], seed: u64) -> Vec<Resampled> {
     let mut pairs: Vec<(&str, u64)> = Vec::new();
     let mut index: HashMap<(&str, u64), usize> = HashMap::new();
