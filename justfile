@@ -85,6 +85,13 @@ compare seconds="10": build
     {{bin}}/sr-dagger --config configs/dagger-compare.toml --out runs/compare --seed 1 --no-record
     {{bin}}/sr-evaluate --suite harder --methods expert,learner=neural:runs/compare/models/polynomials-3/best,hybrid=hybrid:runs/compare/models/polynomials-3/best@every=10 --equal evaluations,seconds --max-evaluations 1901 --time-limit {{seconds}} --seeds 10 --seed 1 --max-child-size 31 --beside fixtures/published/original-harder.json --out runs/compare/evaluation.json
 
+# DAgger on vectorised point control beside behaviour cloning, which drifts: under two minutes on a CPU, with episodes to watch
+[group('loop')]
+point-control: build
+    rm -rf runs/point-control
+    {{bin}}/sr-dagger --config configs/point-control.toml --beta constant:1 --seed 1 --out runs/point-control/cloning
+    {{bin}}/sr-dagger --config configs/point-control.toml --seed 1 --out runs/point-control/dagger
+
 # Two reports of sr-evaluate, or expert and learner on one problem: just compare-with A.json B.json
 [group('loop')]
 compare-with *flags: build
@@ -139,6 +146,13 @@ relabel *flags: build
 [group('steps')]
 evaluate *flags: build
     {{bin}}/sr-evaluate {{flags}}
+
+# Search settings of the expert for the method `tuned` of sr-evaluate, into configs/tuned.toml
+[group('steps')]
+tune: build
+    mkdir -p runs/tune
+    {{bin}}/sr-generate random --count 60 --operators "+,-,*,/,sin,cos,exp,log" --complexity 0.5 --exclude ultra-simple simple harder nguyen keijzer livermore vladislavleva jin korns r constant feynman feynman-bonus --seed 11 --out runs/tune/tune.sr
+    {{bin}}/sr-evaluate tune --problems runs/tune/tune.sr --trials 60 --finalists 8 --seeds 4 --max-evaluations 4000 --seed 1 --out configs/tuned.toml
 
 # An array job of search, relabel or train, and the merge after it: just slurm-submit search --shards 8 --problems p.sr --out t.sr
 [group('steps')]
