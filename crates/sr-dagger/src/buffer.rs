@@ -252,7 +252,8 @@ impl Buffer {
         let mut places = places.into_iter().peekable();
         let (mut tags, mut run) = (Vec::new(), Vec::new());
         while let Some((first, _)) = places.peek().copied() {
-            (tags.clear(), run.clear());
+            tags.clear();
+            run.clear();
             while let Some((_, row)) = places.next_if(|&(slot, _)| slot == first + tags.len() as u64 / 4) {
                 tags.extend(tag);
                 run.extend(&rows[row as usize * row_bytes..][..row_bytes]);
