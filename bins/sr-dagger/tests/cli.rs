@@ -6,7 +6,7 @@ use std::fs;
 
 use serde_json::Value;
 use sr_cli::testing::{fails, succeeds};
-use support::{dagger, files, folder};
+use support::{dagger, files, folder, point};
 
 fn json(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).expect("JSON")
@@ -145,4 +145,32 @@ fn mistakes_are_told_in_one_line() {
     let message = run("b", &["--milestone", "first", "--dagger-iterations", "1", "--seed", "2"]);
     assert!(message.contains("other settings: seed was 0 and is 2"), "{message}");
     assert!(files(&folder.path().join("b")) == before);
+}
+
+#[test]
+fn point_control_runs_the_same_rounds_and_milestones() {
+    let folder = folder();
+    let more = ["--json", "--max-buffer-size", "700", "--keep-states", "reservoir"];
+    let result = json(&succeeds(&mut point(folder.path(), "run", &more)).stdout);
+    let run = folder.path().join("run");
+    for (index, id) in ["calm", "gusts"].into_iter().enumerate() {
+        let milestone = &result["milestones"][index];
+        assert_eq!((&milestone["milestone_id"], &milestone["labels"]), (&id.into(), &"privileged".into()));
+        let rounds = milestone["rounds"].as_array().expect("rounds");
+        assert_eq!((rounds.len(), &rounds[0]["buffered"]), (3, &500.into()), "5 episodes of 100 steps");
+        assert!(rounds.iter().all(|round| round["buffered"].as_u64().is_some_and(|rows| rows <= 700)));
+        for path in
+            ["rollouts/ID/round-002/corpus/rows.f32", "models/ID/final/student.bpk", "expert_eval/ID/frames.f32"]
+        {
+            assert!(run.join(path.replace("ID", id)).exists(), "{path}");
+        }
+        assert!(run.join("recordings").join(id).join("iter2_ep0.html").exists());
+    }
+    succeeds(&mut point(folder.path(), "again", &[&more[..], &["--threads", "1"]].concat()));
+    assert!(files(&run) == files(&folder.path().join("again")), "equal settings, equal bytes");
+
+    let missing = fails(&mut point(folder.path(), "other", &["--checkpoint", "nowhere"]));
+    assert!(missing.contains("nowhere: there is no student"), "{missing}");
+    let known = fails(&mut point(folder.path(), "other", &["--milestone", "storm"]));
+    assert!(known.contains("calm") && known.contains("gusts"), "{known}");
 }

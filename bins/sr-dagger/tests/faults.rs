@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use sr_cli::testing::{Victim, interrupt, succeeds};
-use support::{dagger, files, folder};
+use support::{dagger, files, folder, point};
 
 /// As many moments as the environment variable SR_KILLS says; few without it, because each takes seconds.
 #[test]
@@ -43,4 +43,22 @@ fn an_interrupt_ends_the_step_and_the_same_command_goes_on() {
     assert!(status.code() == Some(130) && message.contains("the same command goes on"), "{status} {message}");
     succeeds(&mut dagger(folder.path(), "run", &["--threads", "1"]));
     assert!(files(&folder.path().join("run")) == files(&folder.path().join("undisturbed")));
+}
+
+#[test]
+fn kills_change_no_byte_of_point_control() {
+    let folder = folder();
+    let run = folder.path().join("run");
+    let start = || point(folder.path(), "run", &["--beta", "linear:3", "--beta-level", "child"]);
+    Victim {
+        start: &start,
+        go_on: &start,
+        growing: PathBuf::new(),
+        result: &|| files(&run).into_iter().flat_map(|(name, bytes)| [name.into_bytes(), bytes]).flatten().collect(),
+        clear: &|| {
+            fs::remove_dir_all(&run).ok();
+        },
+        check: &|| (),
+    }
+    .survives(5, 2);
 }

@@ -63,6 +63,24 @@ pub(crate) fn folder() -> tempfile::TempDir {
     folder
 }
 
+/// Two milestones of point control with a tiny student.
+pub(crate) fn point(folder: &Path, out: &str, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sr-dagger"));
+    command.current_dir(folder).args(["--task", "point-control", "--quiet", "--out", out]);
+    command.args([
+        "--dagger-iterations",
+        "3",
+        "--episodes-per-iter",
+        "5",
+        "--eval-episodes",
+        "4",
+        "--batch-size",
+        "16",
+    ]);
+    command.args(["--train-steps-per-iter", "20", "--hidden-dim", "8", "--record-episodes", "1"]).args(more);
+    command
+}
+
 /// The program in that folder.
 pub(crate) fn dagger(folder: &Path, out: &str, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sr-dagger"));
