@@ -81,7 +81,7 @@ dagger *flags: build
 
 # Expert, learner and hybrid on the suite `harder`, ten seeds, at equal evaluations (100 generations) and equal seconds, beside the original's figures. The learner is trained first if runs/compare has none
 [group('loop')]
-compare seconds="10": build
+compare seconds="4": build
     {{bin}}/sr-dagger --config configs/dagger-compare.toml --out runs/compare --seed 1 --no-record
     {{bin}}/sr-evaluate --suite harder --methods expert,learner=neural:runs/compare/models/polynomials-3/best,hybrid=hybrid:runs/compare/models/polynomials-3/best@every=10 --equal evaluations,seconds --max-evaluations 1901 --time-limit {{seconds}} --seeds 10 --seed 1 --max-child-size 31 --beside fixtures/published/original-harder.json --out runs/compare/evaluation.json
 

@@ -162,7 +162,7 @@ fn line(result: &RoundResult) -> String {
     )
 }
 
-/// Success by round with the ends of its interval, and the expert's, as `plots/ID.svg`.
+/// Success by round with the ends of its 95 % interval, and the expert's, as `plots/ID.svg`.
 fn plot(out: &Path, result: &MilestoneResult) -> anyhow::Result<()> {
     let rounds = || result.rounds.iter().map(|row| f64::from(row.round));
     let of = |value: &dyn Fn(&RoundRow) -> Option<f64>| -> Vec<(f64, f64)> {
@@ -176,8 +176,8 @@ fn plot(out: &Path, result: &MilestoneResult) -> anyhow::Result<()> {
         y: Axis { label: "% of episodes".to_owned(), is_log: false, span: Some((0.0, 100.0)) },
         lines: vec![
             line("learner", of(&|row| Some(row.success_rate))),
-            line("95 % interval, from", of(&|row| row.metrics.first()?.lo)),
-            line("95 % interval, to", of(&|row| row.metrics.first()?.hi)),
+            line("its interval, from", of(&|row| row.metrics.first()?.lo)),
+            line("its interval, to", of(&|row| row.metrics.first()?.hi)),
             line("expert", rounds().map(|round| (round, 100.0 * expert)).collect()),
         ],
     };

@@ -7,8 +7,8 @@ use crate::page::escaped;
 
 /// Pixels of a plot.
 const SIZE: (f64, f64) = (860.0, 520.0);
-/// Pixels left of the axes, above them, right of them and below.
-const MARGIN: [f64; 4] = [76.0, 40.0, 20.0, 56.0];
+/// Pixels left of the axes, above them, right of them, where the legend is, and below.
+const MARGIN: [f64; 4] = [76.0, 40.0, 170.0, 56.0];
 /// About as many labels has an axis.
 const LABELS: f64 = 7.0;
 /// Colours that people with any kind of colour vision tell apart (Okabe & Ito, 2008).
@@ -134,7 +134,7 @@ impl Plot {
         for (index, line) in self.lines.iter().enumerate() {
             let (colour, name) = (COLOURS[index % COLOURS.len()], escaped(&line.name));
             let (at, base) = (top + 14.0 + 18.0 * index as f64, top + 18.0 + 18.0 * index as f64);
-            let (start, end, text) = (left + 12.0, left + 34.0, left + 40.0);
+            let (start, end, text) = (right + 12.0, right + 34.0, right + 40.0);
             add(format_args!("<path d=\"M{start} {at}H{end}\" stroke=\"{colour}\" stroke-width=\"3\"/>"));
             add(format_args!(
                 "<text x=\"{text}\" y=\"{base}\" stroke=\"#fff\" stroke-width=\"3\" paint-order=\"stroke\">{name}</text>"
