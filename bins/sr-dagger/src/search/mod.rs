@@ -259,7 +259,12 @@ impl Task for SearchTask<'_> {
     }
 
     fn train(&mut self, round: &Round, buffer: &Buffer, out: &Path) -> anyhow::Result<()> {
+        let run_dir = out.join("run");
         if out.join(TRAINED).exists() {
+            // Killed while the trainer's folder was being removed.
+            if run_dir.exists() {
+                fs::remove_dir_all(&run_dir)?;
+            }
             return Ok(());
         }
         let args = &self.of.settings.args;
@@ -293,7 +298,6 @@ impl Task for SearchTask<'_> {
             false => load(&validated, &of_problems, &config, Split::Validation)?.0,
         };
 
-        let run_dir = out.join("run");
         let start = round.before.clone().map_or(Start::Fresh, Start::Checkpoint);
         let compared = config.training.eval_samples.min(validation.n_states()) as u64;
         let steps = config.training.steps;
@@ -313,7 +317,10 @@ impl Task for SearchTask<'_> {
             let path = entry?.path();
             fs::copy(&path, out.join(path.file_name().context("a file has a name")?))?;
         }
-        fs::write(out.join("metrics.jsonl"), without_times(&fs::read_to_string(run_dir.join("metrics.jsonl"))?)?)?;
+        // Beside the rounds and not in the stage: speeds differ between equal runs, and so do losses over the steps since a
+        // resumption.
+        let log = round.dir.with_file_name(format!("training-{:03}.jsonl", round.index));
+        sr_cli::write_atomically(&log, &fs::read(run_dir.join("metrics.jsonl"))?)?;
         let trained = Trained {
             steps: summary.steps,
             imitation_loss: summary.val_loss,
@@ -341,16 +348,6 @@ impl Task for SearchTask<'_> {
         let trajectories = read_trace(&out.join(TRACE))?;
         Ok(metrics::evaluation(&rows, &trajectories, &trained))
     }
-}
-
-/// Metrics without what differs between equal runs.
-fn without_times(lines: &str) -> anyhow::Result<String> {
-    let strip = |line: &str| -> anyhow::Result<String> {
-        let mut values: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line)?;
-        values.retain(|key, _| !key.ends_with("_per_second") && !key.ends_with("seconds"));
-        Ok(serde_json::to_string(&values)? + "\n")
-    };
-    lines.lines().map(strip).collect()
 }
 
 fn problems_name(round: u32) -> String {

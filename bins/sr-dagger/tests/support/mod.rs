@@ -104,7 +104,9 @@ fn collect(folder: &Path, root: &Path, found: &mut Vec<(String, Vec<u8>)>) {
             continue;
         }
         let name = path.strip_prefix(root).expect("inside").to_string_lossy().into_owned();
-        let is_time = name.ends_with("timing.jsonl") || name.ends_with("dagger.run.json") || name.contains("tfevents");
+        let is_log = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("training-"));
+        let is_time =
+            is_log || name.ends_with("timing.jsonl") || name.ends_with("dagger.run.json") || name.contains("tfevents");
         if is_time {
             continue;
         }
