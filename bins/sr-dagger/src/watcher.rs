@@ -156,7 +156,7 @@ fn line(result: &RoundResult) -> String {
         100.0 * evaluation.success_rate(),
         interval.unwrap_or_default(),
         percent("agreement"),
-        loss.map_or("–".to_owned(), |loss| format!("{loss:.3}")),
+        loss.map_or("–".to_owned(), |loss| if loss < 0.01 { format!("{loss:.0e}") } else { format!("{loss:.3}") }),
         percent("novelty"),
         if result.is_best { "  best" } else { "" },
     )
