@@ -1,6 +1,5 @@
 //! Two reports of evaluations, or expert and learner on one problem: which is better.
 
-mod paired;
 mod problem;
 mod reports;
 mod step;

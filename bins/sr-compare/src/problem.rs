@@ -1,16 +1,14 @@
 //! Expert and learner on one problem.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
-use sr_cli::{Exit, SamplingArgs};
+use sr_cli::Exit;
 use sr_engine::{Expert, Instance, Origin, Outcome, Policy, Search, run as search};
 use sr_eval::{FRESH_POINTS, judge};
-use sr_neural::{Learner, Sampling};
 use sr_problems::{Problem, ProblemSet};
 use sr_trace::{GenerationRecord, Recorder, Trajectory};
 
@@ -34,7 +32,7 @@ pub(crate) fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
     args.common.init()?;
     let problem = find(name, &args.one, args.common.seed)?;
     let checkpoint = args.one.checkpoint.as_deref().context("--checkpoint is needed")?;
-    let mut learner = load(checkpoint, &args.one.device, &args.sampling)?;
+    let mut learner = sr_neural::flags::load(checkpoint, &args.one.device, &args.sampling)?;
     let expert = searched("expert", &problem, &mut Expert, args)?;
     let learned = searched("learner", &problem, &mut learner, args)?;
     if let Some(error) = learner.error() {
@@ -82,19 +80,6 @@ fn find(name: &str, args: &OneArgs, seed: u64) -> anyhow::Result<Problem> {
         }
     };
     of_set(&mut set).with_context(|| format!("{place} has no problem \"{name}\", only {}", known(&set)))
-}
-
-fn load(checkpoint: &Path, device: &str, args: &SamplingArgs) -> anyhow::Result<Learner> {
-    let device = sr_model::open(device.parse()?)?;
-    let SamplingArgs { temperature, top_k, top_p, distinct, max_child_size, max_batch_tokens, condition, .. } =
-        args.clone();
-    let grammar = args.grammar()?;
-    let sampling =
-        Sampling { temperature, top_k, top_p, distinct, max_child_size, max_batch_tokens, condition, grammar };
-    let learner = Learner::load(checkpoint, &device, sampling)
-        .with_context(|| format!("loading the checkpoint {}", checkpoint.display()))?;
-    args.check_mode(learner.mode().name())?;
-    Ok(learner)
 }
 
 fn searched(name: &'static str, problem: &Problem, policy: &mut dyn Policy, args: &Args) -> anyhow::Result<Searched> {

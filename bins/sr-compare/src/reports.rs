@@ -10,9 +10,9 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sr_cli::Exit;
+use sr_eval::{MeanDifference, paired};
 
 use crate::Args;
-use crate::paired::{Difference, paired};
 
 /// What of a report is compared. Other fields may come and go.
 #[derive(Deserialize)]
@@ -202,7 +202,7 @@ fn compare(x: Part<'_>, y: Part<'_>, pairs: &[(&Measured, &Measured)], seed: u64
         let of_pair = |(a, b): &(&Measured, &Measured)| Some((value(a)?, value(b)?));
         let values: Vec<(f64, f64)> = pairs.iter().map(of_pair).collect::<Option<_>>()?;
         let differences: Vec<f64> = values.iter().map(|(a, b)| b - a).collect();
-        let Difference { mean, lo, hi } = paired(&differences, seed)?;
+        let MeanDifference { mean, lo, hi } = paired(&differences, seed)?;
         let (a, b) = values.iter().fold((0.0, 0.0), |(a, b), value| (a + value.0, b + value.1));
         Some(Means { a: a / n, b: b / n, difference: mean, lo, hi })
     };

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::parser::ValueSource;
+use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
 use serde::Deserialize;
 use sr_cli::{Common, LabelArgs, SamplingArgs, SearchArgs};
 use sr_dagger::{Beta, Init, Keep, StepMultiplier};
@@ -266,6 +267,15 @@ impl Settings {
         flags.extend(argv[1..].iter().cloned());
         let matches = Args::command().try_get_matches_from(flags).map_err(|error| setting_error(&error))?;
         let args = Args::from_arg_matches(&matches).map_err(|error| setting_error(&error))?;
+        if args.task == TaskArg::PointControl {
+            let flags = LabelArgs::augment_args(clap::Command::new("labels"));
+            let flags = SamplingArgs::augment_args(SearchArgs::augment_args(flags));
+            let is_given =
+                |arg: &&clap::Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
+            if let Some(flag) = flags.get_arguments().find(is_given).and_then(clap::Arg::get_long) {
+                bail!("--{flag} says nothing with --task point-control");
+            }
+        }
         table.entry("mode").or_insert_with(|| "one-step".into());
         table.entry("model").or_insert_with(|| toml::Table::from_iter([("preset".to_owned(), "tiny".into())]).into());
         let train = toml::to_string(&table).expect("it was read from text");

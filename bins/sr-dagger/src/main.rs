@@ -14,7 +14,7 @@ use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use sr_cli::Exit;
 use sr_dagger::{
-    Amount, Buffer, BufferOptions, Curriculum, Draw, Drawn, MilestonesConfig, Round, Sampling, Selection,
+    Amount, Buffer, BufferOptions, Curriculum, Draw, Drawn, MilestonesConfig, Round, RoundsConfig, Sampling, Selection,
     run_milestones,
 };
 
@@ -183,10 +183,18 @@ fn difference(key: &str, a: &Value, b: &Value) -> Option<(String, String, String
     }
 }
 
-/// The buffer's settings, as flags give them.
-pub(crate) fn buffer_options(args: &Args, row_bytes: u32) -> BufferOptions {
-    let (max_rows, keep, seed) = (args.dagger.max_buffer_size, args.dagger.keep_states, args.common.seed);
-    BufferOptions { max_rows, keep, seed, ..BufferOptions::new(row_bytes) }
+/// The rounds of a milestone that begins with the model `init`, if there is one, as flags give them.
+pub(crate) fn rounds_config(args: &Args, init: Option<&Path>, row_bytes: u32) -> RoundsConfig {
+    let (d, seed) = (&args.dagger, args.common.seed);
+    RoundsConfig {
+        rounds: d.dagger_iterations,
+        beta: d.beta,
+        seed,
+        init: init.map(Path::to_owned),
+        buffer: BufferOptions { row_bytes, max_rows: d.max_buffer_size, keep: d.keep_states, seed },
+        patience: d.patience,
+        enough: d.enough,
+    }
 }
 
 /// The rows that a round is trained on.

@@ -118,6 +118,11 @@ fn mistakes_are_told_in_one_line() {
     assert!(message.contains("constant:0.5") && message.contains("checkpoint"), "{message}");
     let message = run("a", &["--labels", "all", "--keep", "3"]);
     assert!(message.contains("--keep"), "{message}");
+    let message = run("a", &["--task", "point-control"]);
+    assert!(message.contains("says nothing with --task point-control"), "the file sets them: {message}");
+    let message = run("b", &["--milestone", "first", "--mode", "direct"]);
+    assert!(message.contains("--mode direct"), "{message}");
+    std::fs::remove_dir_all(folder.path().join("b")).ok();
     let message = run("a", &["--device", "cuda"]);
     assert!(message.contains("cuda"), "{message}");
 

@@ -52,7 +52,7 @@ pub(crate) fn run(args: &DirectArgs) -> anyhow::Result<Exit> {
     args.common.init()?;
     ensure!(args.samples > 0 || !args.sampling.distinct, "--distinct says nothing without --samples");
     let set = args.problems.read(args.common.seed)?;
-    let sampled = crate::load(&args.checkpoint, &args.device, &args.sampling)?;
+    let sampled = sr_neural::flags::load(&args.checkpoint, &args.device, &args.sampling)?;
     let found = sampled.mode().name();
     ensure!(
         sampled.mode() == Mode::Direct,
@@ -60,7 +60,7 @@ pub(crate) fn run(args: &DirectArgs) -> anyhow::Result<Exit> {
         args.checkpoint.display()
     );
     let greedy = SamplingArgs { temperature: 0.0, top_k: None, top_p: None, distinct: false, ..args.sampling.clone() };
-    let greedy = crate::load(&args.checkpoint, &args.device, &greedy)?;
+    let greedy = sr_neural::flags::load(&args.checkpoint, &args.device, &greedy)?;
     let mut picks = vec![("greedy".to_owned(), greedy, 1)];
     if args.samples > 0 {
         picks.push((format!("best of {}", args.samples), sampled, args.samples));

@@ -10,7 +10,7 @@ mod runner;
 mod tune;
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,7 +22,7 @@ use serde_json::json;
 use sr_cli::{Common, Exit, SamplingArgs, SearchArgs};
 use sr_engine::SearchConfig;
 use sr_eval::{Equal, Row, curves, summarise, table};
-use sr_neural::{Learner, Per, Sampling, Share};
+use sr_neural::{Per, Share};
 use sr_problems::ProblemSet;
 
 use crate::beside::Published;
@@ -320,20 +320,6 @@ impl ProblemArgs {
         ensure!(!set.problems.is_empty(), "there are no problems");
         Ok(set)
     }
-}
-
-/// The learner of a checkpoint.
-fn load(checkpoint: &Path, device: &str, args: &SamplingArgs) -> anyhow::Result<Learner> {
-    let device = sr_model::open(device.parse()?)?;
-    let SamplingArgs { temperature, top_k, top_p, distinct, max_child_size, max_batch_tokens, condition, .. } =
-        args.clone();
-    let grammar = args.grammar()?;
-    let sampling =
-        Sampling { temperature, top_k, top_p, distinct, max_child_size, max_batch_tokens, condition, grammar };
-    let learner = Learner::load(checkpoint, &device, sampling)
-        .with_context(|| format!("loading the checkpoint {}", checkpoint.display()))?;
-    args.check_mode(learner.mode().name())?;
-    Ok(learner)
 }
 
 fn items(set: &ProblemSet, seeds: u64, first: u64) -> anyhow::Result<Vec<Item<'_>>> {

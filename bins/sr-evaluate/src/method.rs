@@ -139,7 +139,7 @@ impl Policy {
             MethodKind::Neural(checkpoint) | MethodKind::Hybrid(checkpoint, _) => (checkpoint, false),
             MethodKind::Direct(checkpoint) => (checkpoint, true),
         };
-        let learner = crate::load(checkpoint, device, sampling)?;
+        let learner = sr_neural::flags::load(checkpoint, device, sampling)?;
         let (name, mode) = (&method.name, learner.mode());
         if is_direct != (mode == Mode::Direct) {
             let (kind, path) = (if is_direct { "neural" } else { "direct" }, checkpoint.display());

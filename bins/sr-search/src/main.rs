@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use serde_json::json;
 use sr_cli::{Common, Exit, SamplingArgs, SearchArgs, Shard};
 use sr_engine::{Expert, Instance, Origin, Outcome, PrimitiveSet, Search, SearchConfig, run, run_parallel_until};
-use sr_neural::{Hybrid, Learner, Per, Sampling, Share};
+use sr_neural::{Hybrid, Per, Share};
 use sr_problems::ProblemSet;
 use sr_trace::{Packed, Policy, Record, Recorder, SamplingCounts, SamplingSettings, TraceHeader, TraceWriter};
 
@@ -145,17 +145,7 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
             PolicyArg::Hybrid => Policy::Hybrid,
         },
         checkpoint: searcher.checkpoint_id(),
-        sampling: (args.policy != PolicyArg::Expert).then_some(SamplingSettings {
-            temperature: args.sampling.temperature,
-            top_k: args.sampling.top_k,
-            top_p: args.sampling.top_p,
-            distinct: args.sampling.distinct,
-            max_child_size: args.sampling.max_child_size,
-            grammar: args.sampling.grammar()?.is_some(),
-            condition: searcher.condition(),
-            share: args.share()?.map(|share| share.to_string()),
-            rules: args.sampling.rules.iter().map(|rule| rule.name().to_owned()).collect(),
-        }),
+        sampling: searcher.settings(args)?,
         ..TraceHeader::of_expert(
             &file_name(&args.problems),
             &primitives,
@@ -252,19 +242,12 @@ enum Searcher {
 
 impl Searcher {
     fn new(args: &Args) -> anyhow::Result<Self> {
-        let device = sr_model::open(args.device.parse()?)?;
+        sr_model::open(args.device.parse()?)?; // also without a learner a device has to be there
         let share = args.share()?;
         let Some(folder) = args.checkpoint.as_ref().filter(|_| args.policy != PolicyArg::Expert) else {
             return Ok(Searcher::Expert);
         };
-        let SamplingArgs { temperature, top_k, top_p, distinct, max_child_size, max_batch_tokens, condition, .. } =
-            args.sampling.clone();
-        let grammar = args.sampling.grammar()?;
-        let sampling =
-            Sampling { temperature, top_k, top_p, distinct, max_child_size, max_batch_tokens, condition, grammar };
-        let learner = Learner::load(folder, &device, sampling)
-            .with_context(|| format!("loading the checkpoint {}", folder.display()))?;
-        args.sampling.check_mode(learner.mode().name())?;
+        let learner = sr_neural::flags::load(folder, &args.device, &args.sampling)?;
         let id = sr_neural::checkpoint_id(folder)?;
         // A learner alone has every generation.
         let hybrid = Hybrid::new(learner, share.unwrap_or(Share::EveryKth(1)));
@@ -278,11 +261,13 @@ impl Searcher {
         }
     }
 
-    /// What the learner's children are asked to be.
-    fn condition(&self) -> Option<String> {
+    /// How the learner is sampled.
+    fn settings(&self, args: &Args) -> anyhow::Result<Option<SamplingSettings>> {
         match self {
-            Searcher::Expert => None,
-            Searcher::Neural { hybrid, .. } => Some(hybrid.learner().condition().name().to_owned()),
+            Searcher::Expert => Ok(None),
+            Searcher::Neural { hybrid, .. } => {
+                sr_neural::flags::settings(&args.sampling, hybrid.learner(), args.share()?).map(Some)
+            }
         }
     }
 

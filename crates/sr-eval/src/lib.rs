@@ -9,7 +9,9 @@ mod baselines;
 mod curve;
 mod direct;
 mod judge;
+mod mean;
 mod measures;
+mod paired;
 mod rows;
 mod tally;
 
@@ -17,6 +19,8 @@ pub use baselines::{BestOf, RandomTrees};
 pub use curve::{Curve, curves, medians, points};
 pub use direct::{DirectRow, DirectSummary, direct_tables, summarise_direct};
 pub use judge::{FRESH_POINTS, Judgement, judge, r_squared};
+pub use mean::mean_interval;
 pub use measures::{Difference, RESAMPLES, Trial, area, expected_running_time, solved_curve};
+pub use paired::{MeanDifference, paired};
 pub use rows::{Equal, Progress, Row, Summary, aligned, summarise, table, wilson};
 pub use tally::Tally;

@@ -4,6 +4,8 @@
 //! of all states in one batch; a child that does not parse is replaced by one of the expert's, and its origin says so.
 //! Nothing is trained here.
 
+#[cfg(feature = "flags")]
+pub mod flags;
 mod hybrid;
 mod input;
 mod learner;

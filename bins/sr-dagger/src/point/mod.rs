@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, ensure};
 use serde_json::json;
-use sr_dagger::{Curriculum, RoundResult, Rounds, RoundsConfig, run_rounds};
+use sr_dagger::{Curriculum, RoundResult, Rounds, run_rounds};
 use sr_engine::random::Purpose;
 
 use crate::args::Settings;
@@ -88,15 +88,7 @@ impl Curriculum for PointCurriculum<'_> {
         on_round: &mut dyn FnMut(&RoundResult),
     ) -> anyhow::Result<Rounds> {
         let args = &self.settings.args;
-        let config = RoundsConfig {
-            rounds: args.dagger.dagger_iterations,
-            beta: args.dagger.beta,
-            seed: args.common.seed,
-            init: init.map(Path::to_owned),
-            buffer: crate::buffer_options(args, ROW_BYTES),
-            patience: args.dagger.patience,
-            enough: args.dagger.enough,
-        };
+        let config = crate::rounds_config(args, init, ROW_BYTES);
         let (world, max_steps) = (MILESTONES[milestone].2, max_steps.min(world::STEPS));
         let mut task = PointTask { args, world, max_steps, device: self.device.clone(), stop: self.stop };
         run_rounds(&mut task, dir, &config, on_round)

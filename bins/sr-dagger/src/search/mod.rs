@@ -14,8 +14,7 @@ use rayon::prelude::*;
 use serde_json::json;
 use sr_corpus::{Corpus, Exclude, Options, Problems, Shape, Targets, convert_trace};
 use sr_dagger::{
-    Buffer, Curriculum, Evaluation, FileOptions, Labelling, Round, RoundResult, Rounds, RoundsConfig, Stage, Task,
-    run_rounds,
+    Buffer, Curriculum, Evaluation, FileOptions, Labelling, Round, RoundResult, Rounds, Stage, Task, run_rounds,
 };
 use sr_engine::{
     Expert, Instance, Origin, Outcome, PrimitiveSet, Search, SearchConfig, StopReason, run, run_parallel_until,
@@ -23,7 +22,7 @@ use sr_engine::{
 use sr_eval::{FRESH_POINTS, Row, judge};
 use sr_expr::{Expr, Tree};
 use sr_model::DeviceKind;
-use sr_neural::{Hybrid, Learner, Sampling, Share};
+use sr_neural::{Hybrid, Share};
 use sr_problems::{Blocklist, ProblemSet};
 use sr_trace::{
     IndividualRecord, Policy, Record, Recorder, SamplingCounts, SamplingSettings, TraceHeader, TraceReader,
@@ -127,16 +126,7 @@ impl Curriculum for SearchCurriculum<'_> {
         dir: &Path,
         on_round: &mut dyn FnMut(&RoundResult),
     ) -> anyhow::Result<Rounds> {
-        let dagger = &self.settings.args.dagger;
-        let config = RoundsConfig {
-            rounds: dagger.dagger_iterations,
-            beta: dagger.beta,
-            seed: self.settings.args.common.seed,
-            init: init.map(Path::to_owned),
-            buffer: crate::buffer_options(&self.settings.args, ROW_BYTES),
-            patience: dagger.patience,
-            enough: dagger.enough,
-        };
+        let config = crate::rounds_config(&self.settings.args, init, ROW_BYTES);
         let train = self.settings.train.clone().resolve(self.settings.args.common.seed);
         let mut task = SearchTask { of: self, milestone: &self.milestones[milestone], max_steps, train };
         run_rounds(&mut task, dir, &config, on_round)
@@ -366,34 +356,11 @@ impl SearchTask<'_> {
 
     /// A learner that makes its share of the children.
     fn searcher(&self, checkpoint: &Path, share: Share) -> anyhow::Result<Searcher> {
-        let args = self.of.settings.args.sampling.clone();
-        let grammar = args.grammar()?;
-        let sr_cli::SamplingArgs {
-            temperature,
-            top_k,
-            top_p,
-            distinct,
-            max_child_size,
-            max_batch_tokens,
-            condition,
-            ..
-        } = args;
-        let sampling =
-            Sampling { temperature, top_k, top_p, distinct, max_child_size, max_batch_tokens, condition, grammar };
-        let device = sr_model::open(self.of.device)?;
-        let learner = Learner::load(checkpoint, &device, sampling)
-            .with_context(|| format!("loading the checkpoint {}", checkpoint.display()))?;
-        let settings = SamplingSettings {
-            temperature,
-            top_k,
-            top_p,
-            distinct,
-            max_child_size,
-            grammar: grammar.is_some(),
-            rules: self.of.settings.args.sampling.rules.iter().map(|rule| rule.name().to_owned()).collect(),
-            condition: Some(learner.condition().name().to_owned()),
-            share: (share != Share::EveryKth(1)).then(|| share.to_string()),
-        };
+        let args = &self.of.settings.args;
+        let learner = sr_neural::flags::load(checkpoint, &args.device, &args.sampling)?;
+        // A learner alone has every generation.
+        let shared = (share != Share::EveryKth(1)).then_some(share);
+        let settings = sr_neural::flags::settings(&args.sampling, &learner, shared)?;
         let id = sr_neural::checkpoint_id(checkpoint)?;
         Ok(Searcher::Learner { hybrid: Box::new(Hybrid::new(learner, share)), id, settings })
     }

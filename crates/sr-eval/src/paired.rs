@@ -1,26 +1,25 @@
-//! Differences between two methods over pairs of measurements.
+//! MeanDifferences between two methods over pairs of measurements.
 
 use sr_engine::random::{Key, Purpose, problem_key};
 
-/// Resamples of a bootstrap; the ends of a 95 % interval then wander by some hundredths of its width.
-const RESAMPLES: usize = 10_000;
+use crate::RESAMPLES;
 
 /// A mean difference and its interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Difference {
+pub struct MeanDifference {
     /// The mean.
-    pub(crate) mean: f64,
+    pub mean: f64,
     /// Lower end of its 95 % interval.
-    pub(crate) lo: f64,
+    pub lo: f64,
     /// Upper end.
-    pub(crate) hi: f64,
+    pub hi: f64,
 }
 
 /// The mean of paired differences with the 95 % percentile interval of a bootstrap over the pairs (Efron & Tibshirani,
 /// "An Introduction to the Bootstrap", 1993, chapter 13). `None` of no pairs.
 ///
 /// - differences: `[pairs]`, finite
-pub(crate) fn paired(differences: &[f64], seed: u64) -> Option<Difference> {
+pub fn paired(differences: &[f64], seed: u64) -> Option<MeanDifference> {
     let n = differences.len();
     if n == 0 {
         return None;
@@ -29,8 +28,8 @@ pub(crate) fn paired(differences: &[f64], seed: u64) -> Option<Difference> {
     let mean = |sum: f64| sum / n as f64;
     let mut means: Vec<f64> = (0..RESAMPLES).map(|_| mean((0..n).map(|_| differences[rng.below(n)]).sum())).collect();
     means.sort_by(f64::total_cmp);
-    let quantile = |share: f64| means[(share * (RESAMPLES - 1) as f64).round() as usize];
-    Some(Difference { mean: mean(differences.iter().sum()), lo: quantile(0.025), hi: quantile(0.975) })
+    let quantile = |share: f64| means[(share * f64::from(RESAMPLES - 1)).round() as usize];
+    Some(MeanDifference { mean: mean(differences.iter().sum()), lo: quantile(0.025), hi: quantile(0.975) })
 }
 
 #[cfg(test)]
