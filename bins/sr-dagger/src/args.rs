@@ -19,11 +19,12 @@ use sr_train::TrainConfig;
 
 /// Train a learner by DAgger, milestone after milestone: roll out, relabel, aggregate, train, evaluate
 ///
-/// A milestone is a kind of problems. The expert is tried on it first: it has to succeed often enough, and its steps decide
-/// how many the learner may take. Then come rounds of DAgger. All settings can stand in the configuration file, as keys
-/// with _ for -, and flags count more than it.
+/// A milestone is a kind of problems. The expert is tried on it first: it has to succeed often
+/// enough, and its steps decide how many the learner may take. Then come rounds of DAgger. All
+/// settings can stand in the configuration file, as keys with _ for -, and flags count more.
 ///
-/// Whatever moment it is stopped or killed at, the same command goes on in --out, to the bytes of an undisturbed run.
+/// Whatever moment it is stopped or killed at, the same command goes on in --out, to the bytes
+/// of an undisturbed run.
 ///
 ///   OUT/config.json             settings; a folder of other settings is an error
 ///   OUT/results.csv, .json      after every milestone
@@ -42,7 +43,8 @@ pub(crate) struct Args {
     /// Settings; see configs/dagger-*.toml
     #[arg(long, value_name = "C.toml", conflicts_with = "preset_name")]
     pub(crate) config: Option<PathBuf>,
-    /// Settings that come with the program: quick (minutes on two cores) or quality (hours) [default: quick]
+    /// Settings that come with the program: quick (a small model and few episodes, for two cores) or quality (more of both,
+    /// for a GPU) [default: quick]
     #[arg(long = "settings", id = "preset_name", value_name = "NAME", value_parser = ["quick", "quality"])]
     pub(crate) settings: Option<String>,
     /// Milestones; see configs/milestones.toml [default: those that come with the program]
@@ -359,4 +361,26 @@ pub(crate) fn from_toml<T: for<'a> Deserialize<'a>>(text: &str) -> anyhow::Resul
             _ => anyhow::anyhow!("{error}"),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_that_come_with_the_project_are_read() {
+        let parse = |flags: &[&str]| {
+            let argv = ["sr-dagger", "--out", "x"].iter().chain(flags).map(OsString::from).collect();
+            Settings::parse(argv).expect("settings")
+        };
+        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+        for name in ["dagger-quick", "dagger-quality", "dagger-demo", "dagger-compare", "point-control"] {
+            let file = configs.join(format!("{name}.toml"));
+            parse(&["--config", file.to_str().expect("UTF-8")]);
+        }
+        assert_eq!(parse(&["--settings", "quality"]).args.dagger.dagger_iterations, 10);
+        // What the command line says counts more than the file.
+        let settings = parse(&["--settings", "quality", "--dagger-iterations", "3", "--hidden-dim", "64"]);
+        assert_eq!((settings.args.dagger.dagger_iterations, settings.train.model.d_model), (3, Some(64)));
+    }
 }
