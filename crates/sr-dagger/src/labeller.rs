@@ -121,6 +121,9 @@ impl Default for ExpertConfig {
 pub struct ExpertLabeller {
     config: ExpertConfig,
     scorer: Scorer,
+    /// The children of the state at hand.
+    brood: Brood,
+    scored: Vec<Scored>,
     /// A copy of the trajectory's, for searches that go on from its states.
     instance: Option<Arc<Instance>>,
 }
@@ -132,15 +135,23 @@ impl ExpertLabeller {
     }
 
     fn all(&mut self, state: &State<'_>, wanted: usize) -> Labels {
-        let mut brood = Brood::default();
-        Expert.propose(&[*state], &[wanted], std::slice::from_mut(&mut brood));
-        let scored = self.scorer.score(state, &brood);
-        brood.iter().zip(scored).map(|(child, scored)| self.of(state, child, scored.score)).collect()
+        let ExpertLabeller { config, scorer, brood, scored, .. } = self;
+        brood.clear();
+        Expert.propose(&[*state], &[wanted], std::slice::from_mut(brood));
+        scored.clear();
+        scorer.begin(state, brood.len());
+        scorer.score_more(state, brood, scored);
+        let mut labels = Labels::with_capacity(brood.len(), brood.iter().map(|child| child.tree.size()).sum());
+        for (child, scored) in brood.iter().zip(scored) {
+            labels.push(&label(state, child, scored.score, config.weights));
+        }
+        labels
     }
 
     /// The best new forms among many.
     fn best(&mut self, state: &State<'_>, next: Option<GenerationRecord<'_>>, keep: usize) -> Labels {
-        let mut brood = Brood::default();
+        let ExpertLabeller { config, scorer, brood, scored, .. } = self;
+        brood.clear();
         if let Some(next) = next {
             // What the search made of the state itself, each a child like the expert's.
             for made in next.individuals().filter(|made| made.origin != Origin::Elite) {
@@ -149,24 +160,29 @@ impl ExpertLabeller {
             }
         }
         let own = brood.len();
-        let most = match self.config.draws {
+        let most = match config.draws {
             Draws::UntilImproved => MOST_DRAWS,
             Draws::Exactly(draws) => draws,
         };
         let mut drawn = 0;
-        let scored = loop {
-            let portion = match self.config.draws {
+        scored.clear();
+        scorer.begin(state, own + most as usize);
+        let mut improved = HashSet::new();
+        loop {
+            let portion = match config.draws {
                 Draws::UntilImproved => PORTION.min(most - drawn),
                 Draws::Exactly(draws) => draws,
             };
-            (drawn..drawn + portion).for_each(|slot| Expert::child(state, slot as usize, &mut brood));
+            (drawn..drawn + portion).for_each(|slot| Expert::child(state, slot as usize, brood));
             drawn += portion;
             debug_assert_eq!(brood.len(), own + drawn as usize);
-            let scored = self.scorer.score(state, &brood);
-            if drawn >= most || improvements(state, &brood, &scored) >= ENOUGH {
-                break scored;
+            let first = scored.len();
+            scorer.score_more(state, brood, scored);
+            improved.extend(improvements(state, brood, &scored[first..], first));
+            if drawn >= most || improved.len() >= ENOUGH {
+                break;
             }
-        };
+        }
         let mut forms = HashSet::new();
         let mut candidates: Vec<usize> = (0..brood.len())
             .filter(|&child| scored[child].is_new && scored[child].score.is_valid() && forms.insert(scored[child].form))
@@ -177,8 +193,8 @@ impl ExpertLabeller {
             error(a).total_cmp(&error(b)).then(brood.tree(a).size().cmp(&brood.tree(b).size())).then(a.cmp(&b))
         });
         candidates.truncate(keep);
-        let label = |child: usize| self.of(state, brood.get(child).expect("a candidate"), scored[child].score);
-        candidates.into_iter().map(label).collect()
+        let child = |index: usize| brood.get(index).expect("a candidate");
+        candidates.into_iter().map(|index| label(state, child(index), scored[index].score, config.weights)).collect()
     }
 
     /// Ancestors of the expert's winner in its first generation from here.
@@ -221,19 +237,20 @@ impl ExpertLabeller {
         for child in made.filter(|made| made.origin != Origin::Elite) {
             let Individual { expr, score, origin, parents, edit, log_prob } = child;
             let (origin, parents, edit, log_prob) = (*origin, *parents, edit.clone(), *log_prob);
-            labels.push(&self.of(state, Offspring { tree: expr, origin, parents, edit, log_prob }, *score));
+            let child = Offspring { tree: expr, origin, parents, edit, log_prob };
+            labels.push(&label(state, child, *score, self.config.weights));
         }
         labels
     }
+}
 
-    /// The label that a child is.
-    fn of<'a>(&self, state: &State<'_>, child: Offspring<'a>, score: Score) -> Label<'a> {
-        let weight = match self.config.weights {
-            Weights::Equal => 1.0,
-            Weights::Gain => decades(score.mse as f32, of_best(state).0).min(1.0) as f32,
-        };
-        label_of(state, child, score, weight)
-    }
+/// The label that a child is.
+fn label<'a>(state: &State<'_>, child: Offspring<'a>, score: Score, weights: Weights) -> Label<'a> {
+    let weight = match weights {
+        Weights::Equal => 1.0,
+        Weights::Gain => decades(score.mse as f32, of_best(state).0).min(1.0) as f32,
+    };
+    label_of(state, child, score, weight)
 }
 
 /// A child of a state as a label.
@@ -248,14 +265,14 @@ pub(crate) fn label_of<'a>(state: &State<'_>, child: Offspring<'a>, score: Score
     }
 }
 
-/// Different new forms whose error is clearly below the best one's.
-fn improvements(state: &State<'_>, brood: &Brood, scored: &[Scored]) -> usize {
-    let improves = |(child, scored): &(usize, &Scored)| {
-        let gain = Gain::of((scored.score.mse as f32, brood.tree(*child).size()), of_best(state));
+/// New forms whose error is clearly below the best one's, among the children from `first` on.
+fn improvements(state: &State<'_>, brood: &Brood, scored: &[Scored], first: usize) -> impl Iterator<Item = u32> {
+    let best = of_best(state);
+    let improves = move |(child, scored): &(usize, &Scored)| {
+        let gain = Gain::of((scored.score.mse as f32, brood.tree(*child).size()), best);
         scored.is_new && gain.is_improvement()
     };
-    let forms: HashSet<u32> = scored.iter().enumerate().filter(improves).map(|(_, scored)| scored.form).collect();
-    forms.len()
+    (first..).zip(scored).filter(improves).map(|(_, scored)| scored.form)
 }
 
 impl Labeller for ExpertLabeller {

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
-use sr_engine::{INVALID_FITNESS, Instance, SearchConfig};
+use sr_engine::{Instance, SearchConfig};
 use sr_expr::Expr;
-use sr_trace::{Label, LabelParams, LabelSet, Packed, Record, StateLabels, TraceReader, TraceWriter, Trajectory};
+use sr_trace::{LabelParams, LabelSet, Packed, StateLabels, Stored, TraceReader, TraceWriter, Trajectory};
 
 use crate::{Error, ExpertConfig, ExpertLabeller, FormulaLabeller, Labeller, Result, Telling, visit};
 
@@ -101,15 +101,16 @@ pub fn relabel_file<L: Labeller>(
     let mut header = reader.header().clone();
     header.dagger = true;
     header.original_source.get_or_insert_with(|| header.policy.source_name().to_owned());
-    let relabel = |mut trajectory: Trajectory| {
-        let id = &trajectory.problem_id;
-        let instance = instances(id).ok_or_else(|| Error::UnknownProblem { problem: id.clone() })?;
-        let labels = label(&trajectory, &instance, &header.engine, options.seed, &mut labeller(id)?)?;
+    // All that a record takes, on one thread, while it is in that one's cache.
+    let relabel = |stored: Stored| {
+        let opened = stored.open()?;
+        let trajectory = opened.trajectory();
+        let problem = trajectory.problem_id.clone();
+        let instance = instances(&problem).ok_or_else(|| Error::UnknownProblem { problem: problem.clone() })?;
+        let labels = label(trajectory, &instance, &header.engine, options.seed, &mut labeller(&problem)?)?;
         let counts = Counts::of(&labels);
-        trajectory.add_labels(labels);
-        // Encoding and compressing is half of the work, so it is done here, on all threads.
-        let record = Record::encode(&trajectory)
-            .map_err(|source| sr_trace::Error::BadTrajectory { problem: trajectory.problem_id.clone(), source })?;
+        let record = opened.with_labels(labels);
+        let record = record.map_err(|source| sr_trace::Error::BadTrajectory { problem, source })?;
         Ok((record.pack(&header), counts))
     };
     let out = options.out.unwrap_or(traces);
@@ -131,7 +132,7 @@ pub fn relabel_file<L: Labeller>(
                 return Ok(Counts { stopped: true, ..total });
             }
             let chunk = input.by_ref().take(4 * rayon::current_num_threads());
-            let chunk = chunk.collect::<sr_trace::Result<Vec<Trajectory>>>()?;
+            let chunk = chunk.collect::<sr_trace::Result<Vec<Stored>>>()?;
             if chunk.is_empty() {
                 return Ok(total);
             }
@@ -215,7 +216,7 @@ fn is_io(error: &Error) -> bool {
 /// A kill loses the labels of this time at most, and those being made.
 const FLUSH_EVERY: Duration = Duration::from_millis(50);
 
-/// The trajectories of a shard.
+/// The records of a shard.
 struct Share<'a> {
     reader: &'a mut TraceReader,
     shard: Option<(usize, usize)>,
@@ -225,22 +226,27 @@ struct Share<'a> {
 }
 
 impl Iterator for Share<'_> {
-    type Item = sr_trace::Result<Trajectory>;
+    type Item = sr_trace::Result<Stored>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let trajectory = match self.reader.next()? {
-                Ok(trajectory) => trajectory,
-                Err(error) => return Some(Err(error)),
-            };
-            if self.last.as_ref() != Some(&trajectory.problem_id) {
+        self.next_stored().transpose()
+    }
+}
+
+impl Share<'_> {
+    fn next_stored(&mut self) -> sr_trace::Result<Option<Stored>> {
+        while let Some(stored) = self.reader.next_stored()? {
+            let Some((index, count)) = self.shard else { return Ok(Some(stored)) };
+            let id = stored.problem_id()?;
+            if self.last.as_ref() != Some(&id) {
                 self.problem += 1;
-                self.last = Some(trajectory.problem_id.clone());
+                self.last = Some(id);
             }
-            if self.shard.is_none_or(|(index, count)| (self.problem - 1) % count == index) {
-                return Some(Ok(trajectory));
+            if (self.problem - 1) % count == index {
+                return Ok(Some(stored));
             }
         }
+        Ok(None)
     }
 }
 
@@ -259,7 +265,7 @@ fn check(
     let mut written = TraceReader::open(sr_codec::partial_path(out))?;
     for record in 0..done {
         let differs = || Error::OtherRun { path: sr_codec::partial_path(out), record };
-        let mut expected = input.next().transpose()?.ok_or_else(differs)?;
+        let mut expected = input.next_stored()?.ok_or_else(differs)?.decode()?;
         let mut found = written.next_trajectory()?.ok_or_else(differs)?;
         let labels = found.labels.pop().ok_or_else(differs)?;
         let made_alike = (labels.mode.as_str(), labels.params, labels.source.as_str()) == made(&expected.problem_id)?;
@@ -275,13 +281,12 @@ fn check(
 
 impl Counts {
     fn of(labels: &LabelSet) -> Self {
-        let children = || labels.states.iter().flat_map(|state| state.children.iter());
-        let improves = |label: &Label<'_>| label.gain_best > 0.0 && label.child.fitness > INVALID_FITNESS as f32;
+        let labels_of = |count: fn(&StateLabels) -> usize| labels.states.iter().map(count).sum::<usize>() as u64;
         Counts {
             trajectories: 1,
             states: labels.states.len() as u64,
-            labels: children().count() as u64,
-            improving: children().filter(improves).count() as u64,
+            labels: labels_of(|state| state.children.len()),
+            improving: labels_of(|state| state.children.improving()),
             stopped: false,
         }
     }

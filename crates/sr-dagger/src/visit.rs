@@ -49,7 +49,7 @@ pub fn visit(
     let seed = seed.wrapping_add(trajectory.seed.wrapping_mul(SEED_MIX));
     let key = Key::new(seed, Purpose::Labels, problem_key(instance.id()));
     let known = vec![None; trajectory.generations.expressions().len()];
-    let mut scorer = Scorer { instance, config: &config, evaluator: Evaluator::default(), known };
+    let mut scorer = Scorer { instance, config: &config, evaluator: Evaluator::default(), known, scores: Vec::new() };
     let mut best: Option<Individual> = None;
     let mut stagnation = 0;
     let mut seen = HashSet::new();
@@ -103,17 +103,26 @@ struct Scorer<'a> {
     evaluator: Evaluator,
     /// By form.
     known: Vec<Option<Score>>,
+    /// Of the generation at hand.
+    scores: Vec<Score>,
 }
 
 impl Scorer<'_> {
     fn population(&mut self, record: GenerationRecord<'_>) -> Result<Population> {
-        let individuals = record.forms().zip(record.individuals());
-        let individuals = individuals.map(|(form, i)| self.individual(form, i, record.generation));
-        Ok(Population::new(individuals.collect::<Result<Vec<_>>>()?))
+        self.scores.clear();
+        for (form, individual) in record.forms().zip(record.individuals()) {
+            let score = self.score(form, &individual, record.generation)?;
+            self.scores.push(score);
+        }
+        let members = record.individuals().zip(&self.scores).map(|(individual, &score)| {
+            let IndividualRecord { expr: tree, origin, parents, edit, log_prob, .. } = individual;
+            Member { tree, score, origin, parents, edit, log_prob }
+        });
+        Ok(Population::new(members))
     }
 
-    fn individual<'a>(&mut self, form: u32, recorded: IndividualRecord<'a>, generation: u32) -> Result<Member<'a>> {
-        let IndividualRecord { expr: tree, mse, fitness, origin, parents, edit, log_prob } = recorded;
+    fn score(&mut self, form: u32, recorded: &IndividualRecord<'_>, generation: u32) -> Result<Score> {
+        let &IndividualRecord { expr: tree, mse, fitness, .. } = recorded;
         let score = *self.known[form as usize].get_or_insert_with(|| {
             let score = self.evaluator.score(tree, self.instance, self.config, Deadline::NEVER);
             score.expect("there is no deadline")
@@ -129,7 +138,6 @@ impl Scorer<'_> {
                 found: score.fitness as f32,
             });
         }
-        let score = if unscored { Score::INVALID } else { score };
-        Ok(Member { tree, score, origin, parents, edit, log_prob })
+        Ok(if unscored { Score::INVALID } else { score })
     }
 }

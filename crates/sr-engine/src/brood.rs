@@ -80,6 +80,12 @@ enum Change {
 }
 
 impl Brood {
+    /// Makes room for so many more offspring of the usual size.
+    pub(crate) fn reserve(&mut self, offspring: usize) {
+        self.slots.reserve(offspring);
+        self.nodes.reserve(8 * offspring);
+    }
+
     /// Number of offspring.
     pub fn len(&self) -> usize {
         self.slots.len()
@@ -211,7 +217,7 @@ impl Brood {
     }
 
     /// Drops all of them and keeps the memory.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.nodes.clear();
         self.slots.clear();
     }

@@ -75,6 +75,9 @@ impl Population {
     /// If there are no individuals.
     pub fn new<'a>(individuals: impl IntoIterator<Item = Member<'a>>) -> Self {
         let mut population = Population { individuals: Brood::default(), scores: Vec::new(), best_index: 0 };
+        let individuals = individuals.into_iter();
+        population.individuals.reserve(individuals.size_hint().0);
+        population.scores.reserve(individuals.size_hint().0);
         for Member { tree, score, origin, parents, edit, log_prob } in individuals {
             population.individuals.push(&Offspring { tree, origin, parents, edit, log_prob });
             population.scores.push(score);
@@ -152,6 +155,12 @@ impl Population {
     #[inline]
     pub fn log_prob(&self, index: usize) -> Option<f32> {
         self.individuals.log_prob(index)
+    }
+
+    /// A number that is equal for equal expressions, and seldom for others.
+    #[inline]
+    pub(crate) fn hash(&self, index: usize) -> u64 {
+        self.individuals.hash(index)
     }
 
     /// A number that no other expression of the search has, but for a search to know one again it must have stood in a

@@ -1,6 +1,5 @@
 //! Scores of children that no search has asked for, such as a labeller's.
 
-use crate::brood::quick_hash;
 use crate::known::Known;
 use crate::subtrees::Subtrees;
 use crate::{Brood, Deadline, Evaluator, Score, State};
@@ -32,19 +31,34 @@ impl Scorer {
     ///
     /// All states that a scorer is given have to be of one instance and one configuration.
     pub fn score(&mut self, state: &State<'_>, brood: &Brood) -> Vec<Scored> {
-        let Scorer { known, evaluator, subtrees, states } = self;
-        let (instance, config) = (state.instance, state.config);
-        let subtrees = subtrees.get_or_insert_with(|| Subtrees::for_data(instance.x(), instance.primitives().ops()));
+        let mut scored = Vec::with_capacity(brood.len());
+        self.begin(state, brood.len());
+        self.score_more(state, brood, &mut scored);
+        scored
+    }
+
+    /// Begins with a state, of which no more than `children` children will be [scored](Self::score_more).
+    pub fn begin(&mut self, state: &State<'_>, children: usize) {
+        let Scorer { known, states, .. } = self;
         *states += 1;
-        let room = state.population.len() + brood.len();
+        let population = state.population;
+        let room = population.len() + children;
         if !known.has_room(room) {
             known.clear(room);
         }
-        for individual in state.population.iter() {
-            let form = known.form(individual.tree, quick_hash(individual.tree), || Some(individual.score));
+        for index in 0..population.len() {
+            let form = known.form(population.tree(index), population.hash(index), || Some(population.score(index)));
             known.mark(form.expect("there is a score"), *states);
         }
-        let scored = |child| {
+    }
+
+    /// Adds the children of the brood that `scored` does not have yet. The brood is one of the state with which it was
+    /// [begun](Self::begin).
+    pub fn score_more(&mut self, state: &State<'_>, brood: &Brood, scored: &mut Vec<Scored>) {
+        let Scorer { known, evaluator, subtrees, states } = self;
+        let (instance, config) = (state.instance, state.config);
+        let subtrees = subtrees.get_or_insert_with(|| Subtrees::for_data(instance.x(), instance.primitives().ops()));
+        let score_child = |child| {
             let tree = brood.tree(child);
             let score = || {
                 let any = f64::NEG_INFINITY;
@@ -53,7 +67,7 @@ impl Scorer {
             let form = known.form(tree, brood.hash(child), score).expect("there is no deadline");
             Scored { score: known.score(form), form, is_new: !known.is_marked(form, *states) }
         };
-        (0..brood.len()).map(scored).collect()
+        scored.extend((scored.len()..brood.len()).map(score_child));
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 
 use rayon::prelude::*;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use sr_codec::{Header, Kind, Packed, PackedRecord, Reader, Writer};
 
-use crate::{Error, Record, Result, TRACE_VERSION, TraceHeader, Trajectory, record_v1};
+use crate::record::Opened;
+use crate::{Error, Record, RecordError, Result, TRACE_VERSION, TraceHeader, Trajectory, record_v1};
 
 /// Writes a trace file; see [`Writer`] for what a killed process leaves and how it is resumed.
 ///
@@ -135,7 +138,7 @@ fn file_header(header: &TraceHeader) -> Header<&TraceHeader> {
 /// Reads a trace file, a few trajectories in memory for each thread that decodes them. A cut or damaged file gives all that
 /// comes before the damage, then an error that names the record.
 pub struct TraceReader {
-    path: PathBuf,
+    path: Arc<Path>,
     reader: Reader<TraceHeader>,
     /// What was decoded ahead, in order; after an error nothing.
     ahead: VecDeque<Result<Trajectory>>,
@@ -150,7 +153,7 @@ impl TraceReader {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let reader = open_version(path)?;
-        Ok(TraceReader { path: path.to_owned(), reader, ahead: VecDeque::new(), ended: false })
+        Ok(TraceReader { path: path.into(), reader, ahead: VecDeque::new(), ended: false })
     }
 
     /// What all trajectories have in common.
@@ -182,28 +185,37 @@ impl TraceReader {
     /// Reads some records for each thread and decodes them side by side.
     fn read_ahead(&mut self) {
         let threads = rayon::current_num_threads();
-        let mut packed = Vec::new();
+        let mut stored = Vec::new();
         let mut bytes = 0;
         let mut error = None;
-        while !self.ended && packed.len() < AHEAD * threads && bytes < AHEAD_BYTES * threads {
-            match self.reader.next_packed() {
+        while !self.ended && stored.len() < AHEAD * threads && bytes < AHEAD_BYTES * threads {
+            match self.next_stored() {
                 Ok(Some(record)) => {
-                    bytes += record.packed_len();
-                    packed.push(record);
+                    bytes += record.packed.packed_len();
+                    stored.push(record);
                 }
-                Ok(None) => self.ended = true,
-                Err(source) => {
-                    self.ended = true;
-                    error = Some(Error::from(source));
-                }
+                Ok(None) => {}
+                Err(source) => error = Some(source),
             }
         }
-        let (version, parsimony) = (self.reader.header().version, self.header().engine.parsimony_coefficient);
-        let decode = |packed: &PackedRecord| {
-            decode(&packed.unpack(&self.path)?, version, parsimony, &self.path, packed.record())
-        };
-        self.ahead = packed.par_iter().map(decode).collect::<Vec<_>>().into();
+        self.ahead = stored.par_iter().map(Stored::decode).collect::<Vec<_>>().into();
         self.ahead.extend(error.map(Err));
+    }
+
+    /// The next record, not decoded; `None` at the end of a whole file and after an error. A reader that was asked for
+    /// [trajectories](Self::next_trajectory) before has read ahead.
+    ///
+    /// # Errors
+    /// If the file is cut or damaged here.
+    pub fn next_stored(&mut self) -> Result<Option<Stored>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let next = self.reader.next_packed();
+        self.ended = !matches!(next, Ok(Some(_)));
+        let (version, parsimony) = (self.reader.header().version, self.header().engine.parsimony_coefficient);
+        let stored = |packed| Stored { packed, version, parsimony, path: self.path.clone() };
+        Ok(next?.map(stored))
     }
 }
 
@@ -212,14 +224,61 @@ const AHEAD: usize = 4;
 /// And no more once they have these bytes, compressed; decoded they take some thirty times as many.
 const AHEAD_BYTES: usize = 1 << 16;
 
-/// The trajectory of a record.
-fn decode(bytes: &[u8], version: u32, parsimony: f64, path: &Path, record: u64) -> Result<Trajectory> {
-    let unreadable = |source| sr_codec::Error::Decode { path: path.to_owned(), record, source };
-    let decoded = match version {
-        1 => sr_codec::decode::<record_v1::Record>(bytes).map_err(unreadable)?.decode(parsimony),
-        _ => sr_codec::decode::<Record>(bytes).map_err(unreadable)?.decode(parsimony),
-    };
-    decoded.map_err(|source| Error::BadRecord { path: path.to_owned(), record, source })
+/// A record of a file, not decoded yet, so that any thread can do it.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    packed: PackedRecord,
+    version: u32,
+    parsimony: f64,
+    path: Arc<Path>,
+}
+
+impl Stored {
+    /// The problem that was searched. As slow as unpacking the record.
+    ///
+    /// # Errors
+    /// If the record is damaged.
+    pub fn problem_id(&self) -> Result<String> {
+        let place: Place = rmp_serde::from_slice(&self.packed.unpack(&self.path)?).map_err(|e| self.unreadable(e))?;
+        Ok(place.problem_id)
+    }
+
+    /// The trajectory.
+    ///
+    /// # Errors
+    /// If the record is damaged or no trajectory.
+    pub fn decode(&self) -> Result<Trajectory> {
+        let bytes = self.packed.unpack(&self.path)?;
+        let decoded = match self.version {
+            1 => self.value::<record_v1::Record>(&bytes)?.decode(self.parsimony),
+            _ => self.value::<Record>(&bytes)?.decode(self.parsimony),
+        };
+        decoded.map_err(|source| self.bad(source))
+    }
+
+    /// The trajectory, ready for more labels.
+    ///
+    /// # Errors
+    /// If the record is damaged or no trajectory.
+    pub fn open(&self) -> Result<Opened> {
+        if self.version == 1 {
+            return self.decode().map(Opened::of_trajectory);
+        }
+        let record = self.value(&self.packed.unpack(&self.path)?)?;
+        Opened::new(record, self.parsimony).map_err(|source| self.bad(source))
+    }
+
+    fn value<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T> {
+        sr_codec::decode(bytes).map_err(|source| self.unreadable(source))
+    }
+
+    fn unreadable(&self, source: rmp_serde::decode::Error) -> Error {
+        sr_codec::Error::Decode { path: self.path.to_path_buf(), record: self.packed.record(), source }.into()
+    }
+
+    fn bad(&self, source: RecordError) -> Error {
+        Error::BadRecord { path: self.path.to_path_buf(), record: self.packed.record(), source }
+    }
 }
 
 impl Iterator for TraceReader {

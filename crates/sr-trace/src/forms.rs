@@ -324,6 +324,15 @@ impl FormTableBuilder {
         Self::default()
     }
 
+    /// Goes on with a table that has so many expressions; none of them counts as [inserted](Self::insert).
+    pub(crate) fn reopen(table: FormTable, forms: usize) -> Self {
+        let mut constants = FxHashMap::default();
+        for (place, value) in (0..).zip(&table.constants) {
+            constants.entry(value.to_bits()).or_insert(place);
+        }
+        FormTableBuilder { table, forms, constants, ..Self::default() }
+    }
+
     /// Number of expressions so far.
     pub fn len(&self) -> usize {
         self.forms

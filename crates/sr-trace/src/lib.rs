@@ -54,10 +54,10 @@ mod trajectory;
 mod trees;
 
 pub use error::{Error, RecordError, Result};
-pub use file::{TraceReader, TraceWriter, merge};
+pub use file::{Stored, TraceReader, TraceWriter, merge};
 pub use gain::{Gain, LEAST_GAIN, decades};
 pub use header::{Policy, SamplingSettings, TRACE_VERSION, TraceHeader};
-pub use record::Record;
+pub use record::{Opened, Record};
 pub use recorder::Recorder;
 pub use sr_codec::Packed;
 pub use trajectory::{

@@ -17,8 +17,8 @@ use sr_expr::Op;
 pub(crate) use self::encoder::{Encoder, View};
 use crate::columns::{Bytes, Column};
 use crate::forms::{FormError, FormTable};
-use crate::trajectory::{check_labels, in_range, labelled_state};
-use crate::{LabelParams, RecordError, SamplingCounts, TraceHeader, Trajectory};
+use crate::trajectory::{check_label_set, check_labels, in_range, labelled_state};
+use crate::{LabelParams, LabelSet, RecordError, SamplingCounts, TraceHeader, Trajectory};
 
 /// One record of a trace file: a trajectory in its compact form, as a [`Recorder`](crate::Recorder) makes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,6 +89,19 @@ struct Children {
 /// What is often the same of individuals: origin, number of parents, [`Change`], and 1 where a score stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Kind(u8, u8, u8, u8);
+
+impl Kind {
+    /// Numbers that [`index`](Self::index) gives.
+    const COUNT: usize = Origin::ALL.len() * 3 * Change::ALL.len() * 2;
+
+    /// A number of its own, of a kind whose codes are known.
+    #[inline(always)]
+    fn index(self) -> usize {
+        let Kind(origin, parents, change, score) = self;
+        ((usize::from(origin) * 3 + usize::from(parents)) * Change::ALL.len() + usize::from(change)) * 2
+            + usize::from(score)
+    }
+}
 
 /// The scores of individuals whose expression has not had that score before, in order.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -245,6 +258,53 @@ impl Record {
     }
 }
 
+/// A record of a file with its trajectory, to which labels can be added without writing all of it again.
+#[derive(Debug)]
+pub struct Opened {
+    trajectory: Trajectory,
+    /// The encoder as it was when it had written the generations, unless they have to be written again: labels share
+    /// some of their columns, so those that may have to give way would leave gaps.
+    encoder: Option<Encoder>,
+}
+
+impl Opened {
+    pub(crate) fn new(record: Record, parsimony: f64) -> Result<Self, RecordError> {
+        let (trajectory, scored) = record.decode_scored(parsimony)?;
+        let n_individuals = trajectory.generations.n_individuals();
+        let encoder = record.labels.is_empty().then(|| Encoder::reopen(record, scored, n_individuals));
+        Ok(Opened { trajectory, encoder })
+    }
+
+    /// One whose generations will be written again.
+    pub(crate) fn of_trajectory(trajectory: Trajectory) -> Self {
+        Opened { trajectory, encoder: None }
+    }
+
+    /// The trajectory.
+    pub fn trajectory(&self) -> &Trajectory {
+        &self.trajectory
+    }
+
+    /// The record of the trajectory with more labels, see [`Trajectory::add_labels`]. What the record says of the
+    /// generations stays as it is, byte for byte, if it had no labels.
+    ///
+    /// # Errors
+    /// If the labels break a rule of [`Trajectory`], or an expression is too large.
+    pub fn with_labels(self, labels: LabelSet) -> Result<Record, RecordError> {
+        let Opened { mut trajectory, encoder } = self;
+        match encoder {
+            None => {
+                trajectory.add_labels(labels);
+                Record::encode(&trajectory)
+            }
+            Some(encoder) => {
+                check_label_set(&labels, &trajectory.generations)?;
+                encoder.labelled(&trajectory, &[labels])
+            }
+        }
+    }
+}
+
 impl Primitives {
     fn encode(primitives: &PrimitiveSet) -> Self {
         Primitives {
@@ -297,9 +357,9 @@ mod tests {
     use sr_engine::{Edit, Parents, Replacement};
 
     use super::*;
+    use crate::Generations;
     use crate::record_v1::Child;
     use crate::{GenerationRecord, GenerationsBuilder, Label, StateLabels};
-    use crate::{Generations, LabelSet};
 
     /// A trajectory that can be changed.
     #[derive(Debug, Clone)]
@@ -658,6 +718,21 @@ mod tests {
             let decoded = record.decode(0.01).expect("what was written");
             // Gains may be NaN, so compare text.
             prop_assert_eq!(format!("{decoded:?}"), format!("{trajectory:?}"));
+        }
+
+        #[test]
+        fn labels_are_added_as_if_all_was_written_at_once(trajectory in trajectory()) {
+            let sets = &trajectory.labels;
+            for had in [vec![], vec![sets[0].clone()], sets.clone()] {
+                let before = Trajectory { labels: had, ..trajectory.clone() };
+                let opened = Opened::new(encode(&before).expect("it keeps the rules"), 0.01).expect("what was written");
+                prop_assert_eq!(format!("{:?}", opened.trajectory()), format!("{before:?}"));
+                let mut expected = before;
+                expected.add_labels(sets[0].clone());
+                let mut found = opened.with_labels(sets[0].clone()).expect("it keeps the rules");
+                found.shorten_fitness(0.01);
+                prop_assert_eq!(bytes(&found), bytes(&encode(&expected).expect("it keeps the rules")));
+            }
         }
 
         #[test]

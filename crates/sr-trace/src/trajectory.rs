@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use sr_engine::{Edit, Evaluations, Member, Origin, Parents, PrimitiveSet, Replacement, StopReason};
+use sr_engine::{Edit, Evaluations, INVALID_FITNESS, Member, Origin, Parents, PrimitiveSet, Replacement, StopReason};
 use sr_expr::Tree;
 
 use crate::interner::Interner;
@@ -510,8 +510,13 @@ fn check_child<'a>(
 
 /// The rules of [`Trajectory`].
 pub(crate) fn check_labels(trajectory: &Trajectory) -> Result<(), RecordError> {
-    for state in trajectory.labels.iter().flat_map(|set| &set.states) {
-        let record = labelled_state(&trajectory.generations, state.generation)?;
+    trajectory.labels.iter().try_for_each(|set| check_label_set(set, &trajectory.generations))
+}
+
+/// Those rules for one set of labels.
+pub(crate) fn check_label_set(labels: &LabelSet, generations: &Generations) -> Result<(), RecordError> {
+    for state in &labels.states {
+        let record = labelled_state(generations, state.generation)?;
         let tree = |index| record.individual(index).expr;
         state.children.iter().try_for_each(|label| check_child(&label.child, record.len(), tree))?;
     }
@@ -553,6 +558,19 @@ impl Labels {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.gains.is_empty()
+    }
+
+    /// Labels that are valid and fitter than the fittest individual seen until then.
+    pub fn improving(&self) -> usize {
+        let is_valid = |row: &Row| row.fitness > INVALID_FITNESS as f32;
+        self.gains.iter().zip(&self.individuals.rows).filter(|(gains, row)| gains.best > 0.0 && is_valid(row)).count()
+    }
+
+    /// No labels, and room for as many, of the nodes of all.
+    pub fn with_capacity(labels: usize, nodes: usize) -> Self {
+        let trees = Trees::with_capacity(labels, nodes);
+        let individuals = Individuals { rows: Vec::with_capacity(labels), trees, ..Individuals::default() };
+        Labels { individuals, gains: Vec::with_capacity(labels) }
     }
 
     /// Adds a label.

@@ -24,6 +24,11 @@ impl Trees {
         trees
     }
 
+    /// No trees, and room for as many, of the nodes of all.
+    pub(crate) fn with_capacity(trees: usize, nodes: usize) -> Self {
+        Trees { nodes: Vec::with_capacity(nodes), ends: Vec::with_capacity(trees) }
+    }
+
     /// Number of trees.
     pub fn len(&self) -> usize {
         self.ends.len()

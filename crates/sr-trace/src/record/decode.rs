@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use sr_engine::{Origin, Parents};
 
-use super::{Change, Children, Kind, Labels, Record, Scores, expected_fitness, in_field, stepped};
+use super::{Change, Children, Given, Kind, Labels, Record, Scores, expected_fitness, in_field, stepped};
 use crate::columns::{Bytes, Column};
 use crate::forms::{FormError, Forms, MAX_NODES, Nodes, Symbol, subtree_start};
 use crate::interner::Interner;
@@ -21,18 +21,23 @@ impl Record {
     /// # Errors
     /// If the columns do not describe a trajectory. Nothing that can be read makes it panic.
     pub(crate) fn decode(&self, parsimony: f64) -> Result<Trajectory, RecordError> {
+        self.decode_scored(parsimony).map(|(trajectory, _)| trajectory)
+    }
+
+    /// The trajectory, and what an encoder has to know of it to go on from here.
+    pub(super) fn decode_scored(&self, parsimony: f64) -> Result<(Trajectory, Scored), RecordError> {
         match self.written.is_narrow() {
             true => self.decode_as::<u8>(parsimony),
             false => self.decode_as::<u32>(parsimony),
         }
     }
 
-    fn decode_as<S: Symbol>(&self, parsimony: f64) -> Result<Trajectory, RecordError> {
+    fn decode_as<S: Symbol>(&self, parsimony: f64) -> Result<(Trajectory, Scored), RecordError> {
         let mut decoder = Decoder::<S>::new(self, parsimony)?;
         let generations = decoder.generations(self)?;
         let labels = self.labels.iter().map(|labels| decoder.labels(labels, &generations)).collect::<Result<_, _>>()?;
         decoder.finish()?;
-        Ok(Trajectory {
+        let trajectory = Trajectory {
             problem_id: self.problem_id.clone(),
             primitives: self.primitives.decode()?,
             seed: self.seed,
@@ -41,8 +46,19 @@ impl Record {
             sampling: self.sampling,
             generations,
             labels,
-        })
+        };
+        Ok((trajectory, Scored { forms: decoder.scored, given: decoder.given, written: decoder.taken }))
     }
+}
+
+/// The scores of a record in memory.
+pub(super) struct Scored {
+    /// The expressions that they are of, by their numbers among those of the trajectory's generations; labels have
+    /// others.
+    pub(super) forms: Vec<u32>,
+    pub(super) given: Vec<Given>,
+    /// Expressions that are written out.
+    pub(super) written: usize,
 }
 
 /// Errors by how far back they stand.
@@ -128,6 +144,7 @@ struct Decoder<'a, S> {
     scores: Vec<Option<(f32, f32)>>,
     /// Expressions of the scores so far.
     scored: Vec<u32>,
+    given: Vec<Given>,
     places: Column<'a>,
     errors: Errors<'a>,
     fitness: Column<'a>,
@@ -160,6 +177,7 @@ impl<'a, S: Symbol> Decoder<'a, S> {
             expressions: Interner::new(symbols, n_scores),
             scores: Vec::with_capacity(n_scores),
             scored: Vec::with_capacity(n_scores),
+            given: Vec::with_capacity(n_scores),
             places: Column::new("errors", errors),
             errors: Errors::new(mse),
             fitness: Column::new("fitness", fitness),
@@ -262,14 +280,15 @@ impl<'a, S: Symbol> Decoder<'a, S> {
         let (form, edit) = self.change(change, parents, columns, before)?;
         if is_scored {
             let mse = self.errors.next(&mut self.places)?;
+            let size = self.expressions.range(form).len();
             let fitness = if self.is_short {
-                let size = self.expressions.range(form).len();
                 stepped(expected_fitness(mse, size, self.parsimony), self.fitness.byte()?)
             } else {
                 self.fitness.float()?
             };
             self.scores[form as usize] = Some((mse, fitness));
             self.scored.push(form);
+            self.given.push(Given { mse, fitness, size: size as u16 });
         }
         let Some((mse, fitness)) = self.scores[form as usize] else { return Err(self.unscored(form)) };
         out.push(Row { form, mse, fitness, origin, parents, edit });

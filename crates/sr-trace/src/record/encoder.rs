@@ -4,6 +4,7 @@
 use sr_engine::{EditRef, Evaluations, Origin, Parents, Population, PrimitiveSet, StopReason};
 use sr_expr::Tree;
 
+use super::decode::Scored;
 use super::{Change, Children, Given, Kind, Labels, Primitives, Record, Scores, in_field, in_range, labelled_state};
 use crate::columns::{Bytes, push_number};
 use crate::forms::{FormError, FormTableBuilder, MAX_NODES};
@@ -70,7 +71,7 @@ pub(crate) struct Encoder {
     written: FormTableBuilder,
     kinds: Vec<Kind>,
     /// Places in `kinds`, by [`Encoder::kind`]'s number, counted from 1.
-    kind_places: Vec<u16>,
+    kind_places: Vec<u32>,
     individuals: Children,
     scores: Scores,
     errors: ErrorPlaces,
@@ -204,20 +205,18 @@ impl Encoder {
     /// The place of a kind in their list.
     #[inline(always)]
     fn kind(&mut self, kind: Kind) -> u32 {
-        let Kind(origin, parents, change, score) = kind;
-        let index = ((usize::from(origin) * 3 + usize::from(parents)) * Change::ALL.len() + usize::from(change)) * 2
-            + usize::from(score);
+        let index = kind.index();
         match self.kind_places.get(index) {
-            Some(&place) if place > 0 => u32::from(place) - 1,
+            Some(&place) if place > 0 => place - 1,
             _ => self.add_kind(kind, index),
         }
     }
 
     #[cold]
     fn add_kind(&mut self, kind: Kind, index: usize) -> u32 {
-        self.kind_places.resize(Origin::ALL.len() * 3 * Change::ALL.len() * 2, 0);
+        self.kind_places.resize(Kind::COUNT, 0);
         self.kinds.push(kind);
-        self.kind_places[index] = self.kinds.len() as u16;
+        self.kind_places[index] = self.kinds.len() as u32;
         self.kinds.len() as u32 - 1
     }
 
@@ -239,7 +238,7 @@ impl Encoder {
             }
         }
         children.finish();
-        let labels = || set.states.iter().flat_map(|state| state.children.iter());
+        let gains = || set.states.iter().flat_map(|state| &state.children.gains);
         Ok(Labels {
             mode: set.mode.clone(),
             params: set.params,
@@ -248,9 +247,9 @@ impl Encoder {
             hashes: set.states.iter().map(|state| state.state_hash).collect(),
             sizes,
             children,
-            gain_parent: Bytes::of_floats(labels().map(|label| label.gain_parent)),
-            gain_best: Bytes::of_floats(labels().map(|label| label.gain_best)),
-            weight: Bytes::of_floats(labels().map(|label| label.weight)),
+            gain_parent: Bytes::of_floats(gains().map(|gains| gains.parent)),
+            gain_best: Bytes::of_floats(gains().map(|gains| gains.best)),
+            weight: Bytes::of_floats(gains().map(|gains| gains.weight)),
         })
     }
 
@@ -264,17 +263,46 @@ impl Encoder {
                 individuals.iter().zip(record.forms()).map(|(individual, form)| View::of_record(individual, form));
             encoder.generation(record.generation, views, record.best_index, record.improved)?;
         }
-        if !trajectory.labels.is_empty() {
-            let mut forms = Interner::default();
-            generations.expressions().iter().for_each(|tree| _ = forms.intern(tree.nodes()));
-            for set in &trajectory.labels {
-                let labels = encoder.labels(set, generations, |tree| forms.intern(tree.nodes()).0)?;
-                encoder.labels.push(labels);
+        encoder.labelled(trajectory, &trajectory.labels)
+    }
+
+    /// The record of a trajectory of whose generations this is the encoder, with these labels.
+    pub(super) fn labelled(mut self, trajectory: &Trajectory, labels: &[LabelSet]) -> Result<Record, RecordError> {
+        if !labels.is_empty() {
+            let expressions = trajectory.generations.expressions();
+            let mut forms = Interner::new(Vec::new(), 2 * expressions.len());
+            expressions.iter().for_each(|tree| _ = forms.intern(tree.nodes()));
+            for set in labels {
+                let labels = self.labels(set, &trajectory.generations, |tree| forms.intern(tree.nodes()).0)?;
+                self.labels.push(labels);
             }
         }
         let Trajectory { problem_id, primitives, seed, stop, evaluations, sampling, .. } = trajectory;
-        let record = encoder.finish(problem_id.clone(), primitives, *seed, *stop, *evaluations);
+        let record = self.finish(problem_id.clone(), primitives, *seed, *stop, *evaluations);
         Ok(Record { sampling: *sampling, ..record })
+    }
+
+    /// The encoder that wrote a record of `n_individuals`, which has no labels, as it was at the end.
+    pub(super) fn reopen(record: Record, scored: Scored, n_individuals: usize) -> Self {
+        let Record { first_generation, sizes, best, improved, written, kinds, individuals, scores, .. } = record;
+        let n_forms = scored.forms.iter().max().map_or(0, |&form| form as usize + 1);
+        let mut places = vec![0; n_forms.next_power_of_two()];
+        (1..).zip(&scored.forms).for_each(|(place, &form)| places[form as usize] = place);
+        let mut kind_places = vec![0; Kind::COUNT];
+        (1..).zip(&kinds).for_each(|(place, kind)| kind_places[kind.index()] = place);
+        Encoder {
+            places,
+            first_generation,
+            sizes,
+            best,
+            improved,
+            written: FormTableBuilder::reopen(written, scored.written),
+            kinds,
+            kind_places,
+            individuals: Children { len: n_individuals, ..individuals },
+            scores: Scores { given: scored.given, ..scores },
+            ..Encoder::default()
+        }
     }
 
     /// The record of what was added.
@@ -366,7 +394,7 @@ impl ErrorPlaces {
 
     #[cold]
     fn grow(&mut self, column: &Bytes) {
-        let len = (2 * self.slots.len()).max(1024);
+        let len = (2 * (column.0.len() / 4 + 1)).next_power_of_two().max(1024);
         self.slots.clear();
         self.slots.resize(len, 0);
         for (index, &error) in column.0.as_chunks().0.iter().enumerate() {
