@@ -14,6 +14,7 @@ criterion_group!(
     benches::trace::define,
     benches::prompt::define,
     benches::corpus::define,
+    benches::dagger::define,
     benches::model::define,
     benches::neural::define,
 );

@@ -4,6 +4,7 @@
 #![allow(missing_docs)] // a bench is described by its id
 
 pub mod corpus;
+pub mod dagger;
 pub mod engine;
 pub mod expr;
 pub mod learner;

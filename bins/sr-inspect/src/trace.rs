@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sr_engine::{Origin, StopReason};
 use sr_expr::Tree;
-use sr_trace::{TraceReader, Trajectory};
+use sr_trace::{Candidates, TraceReader, Trajectory};
 
 use crate::view::{Contexts, Record, Spread, View, ellipsis, short, table};
 
@@ -181,6 +181,11 @@ impl Record for Trajectory {
                 let each = || labels.children.iter();
                 value["dagger_expressions"] = each().map(|label| text(label.child.expr)).collect();
                 value["dagger_gains"] = each().map(|label| label.gain_best).collect();
+                if let Some(Candidates { drawn, distinct, improving, gains }) = labels.children.candidates {
+                    let gains = Some(gains).filter(|gains| gains.iter().all(|gain| gain.is_finite()));
+                    value["dagger_candidates"] =
+                        json!({ "drawn": drawn, "distinct": distinct, "improving": improving, "gains": gains });
+                }
             }
             value
         });

@@ -8,7 +8,7 @@ use sr_engine::{
     Brood, Expert, Generation, Individual, Instance, Member, Offspring, Origin, Parents, Policy, Recorded, Score,
     Scored, Scorer, Search, SearchConfig, State, lineage, run,
 };
-use sr_trace::{Gain, GenerationRecord, Label, LabelParams, Labels, decades};
+use sr_trace::{Candidates, Gain, GenerationRecord, Label, LabelParams, Labels, decades};
 
 /// Answers what to do in a state.
 pub trait Labeller {
@@ -192,9 +192,15 @@ impl ExpertLabeller {
             let error = |child: usize| scored[child].score.mse;
             error(a).total_cmp(&error(b)).then(brood.tree(a).size().cmp(&brood.tree(b).size())).then(a.cmp(&b))
         });
+        let mut gains: Vec<f32> = candidates.iter().map(|&child| gain_best(state, scored[child].score)).collect();
+        gains.sort_unstable_by(|a, b| b.total_cmp(a));
+        let statistics = Candidates::new(brood.len() as u32, improved.len() as u32, &gains);
         candidates.truncate(keep);
         let child = |index: usize| brood.get(index).expect("a candidate");
-        candidates.into_iter().map(|index| label(state, child(index), scored[index].score, config.weights)).collect()
+        let label = |index: usize| label(state, child(index), scored[index].score, config.weights);
+        let mut labels: Labels = candidates.into_iter().map(label).collect();
+        labels.candidates = Some(statistics).filter(|statistics| statistics.drawn > 0);
+        labels
     }
 
     /// Ancestors of the expert's winner in its first generation from here.
@@ -259,10 +265,15 @@ pub(crate) fn label_of<'a>(state: &State<'_>, child: Offspring<'a>, score: Score
     let parent = child.parents.iter().next().map(|index| state.population.score(index as usize));
     Label {
         gain_parent: parent.map_or(0.0, gain),
-        gain_best: gain(state.best.score),
+        gain_best: gain_best(state, score),
         weight,
         child: Member::new(child, score).into(),
     }
+}
+
+/// By how much fitter a child is than the fittest individual seen so far.
+fn gain_best(state: &State<'_>, score: Score) -> f32 {
+    (score.fitness - state.best.score.fitness) as f32
 }
 
 /// New forms whose error is clearly below the best one's, among the children from `first` on.

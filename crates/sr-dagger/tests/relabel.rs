@@ -189,6 +189,22 @@ fn the_best_of_many_are_the_best_new_forms() {
         assert!(expected.len() > 20);
         assert_eq!(forms(&all), expected);
         assert_eq!((forms(&top), forms(&best)), (expected[..5].to_vec(), expected[..1].to_vec()));
+        // What they were chosen from does not depend on how many are kept.
+        let candidates = |set: &LabelSet| set.states[index].children.candidates.expect("they were chosen");
+        let found = candidates(&all);
+        assert_eq!([candidates(&top), candidates(&best)], [found; 2]);
+        assert_eq!((found.drawn, found.distinct as usize), (200, expected.len()));
+        let labels = || all.states[index].children.iter();
+        let best = trajectory.generations.get(index).expect("the state").best(); // the best so far is carried over
+        let improves = |label: &Label<'_>| {
+            Gain::of((label.child.mse, label.child.expr.size()), (best.mse, best.expr.size())).is_improvement()
+        };
+        assert_eq!(found.improving as usize, labels().filter(improves).count());
+        let mut gains: Vec<f32> = labels().map(|label| label.gain_best).collect();
+        gains.sort_by(f32::total_cmp);
+        let at_least = |gain: f32| gains.iter().filter(|&&other| other >= gain).count();
+        assert_eq!(found.gains[2], gains[gains.len() - 1]);
+        assert!(at_least(found.gains[1]) > gains.len() / 10 && at_least(found.gains[0]) > gains.len() / 2);
     }
     assert!(top.states.iter().flat_map(|state| state.children.iter()).all(|label| label.weight == 1.0));
 }

@@ -61,7 +61,7 @@ pub use record::{Opened, Record};
 pub use recorder::Recorder;
 pub use sr_codec::Packed;
 pub use trajectory::{
-    GenerationRecord, Generations, GenerationsBuilder, IndividualRecord, Label, LabelParams, LabelSet, Labels,
-    Progress, SamplingCounts, StateLabels, Trajectory, state_hash,
+    Candidates, GenerationRecord, Generations, GenerationsBuilder, IndividualRecord, Label, LabelParams, LabelSet,
+    Labels, Progress, SamplingCounts, StateLabels, Trajectory, state_hash,
 };
 pub use trees::Trees;

@@ -67,6 +67,19 @@ struct Labels {
     gain_parent: Bytes,
     gain_best: Bytes,
     weight: Bytes,
+    /// Missing where labels were not chosen among others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    candidates: Option<CandidateColumns>,
+}
+
+/// [`Candidates`](crate::Candidates) of each labelled state; `drawn` is 0 for one that has none.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct CandidateColumns {
+    drawn: Bytes,
+    distinct: Bytes,
+    improving: Bytes,
+    /// Three 32-bit floats for each state.
+    gains: Bytes,
 }
 
 /// Individuals or labels, one after the other. All columns are of numbers but the last one.
@@ -359,7 +372,7 @@ mod tests {
     use super::*;
     use crate::Generations;
     use crate::record_v1::Child;
-    use crate::{GenerationRecord, GenerationsBuilder, Label, StateLabels};
+    use crate::{Candidates, GenerationRecord, GenerationsBuilder, Label, StateLabels};
 
     /// A trajectory that can be changed.
     #[derive(Debug, Clone)]
@@ -626,11 +639,10 @@ mod tests {
                 let states = trajectory.generations.iter().zip(trajectory.generations.iter().skip(1));
                 let state = |(state, next): (GenerationRecord<'_>, GenerationRecord<'_>)| {
                     let label = |child| Label { child, gain_parent, gain_best, weight };
-                    StateLabels {
-                        generation: state.generation,
-                        state_hash: state.state_hash(),
-                        children: next.individuals().map(label).collect(),
-                    }
+                    let mut children: crate::Labels = next.individuals().map(label).collect();
+                    children.candidates = (next.len() % 2 > 0 && next.len() < 6)
+                        .then(|| Candidates::new(next.len() as u32 * 100, 1, &[0.5, 0.25, -1.0][..next.len() / 2]));
+                    StateLabels { generation: state.generation, state_hash: state.state_hash(), children }
                 };
                 let states: Vec<_> = states.map(state).collect();
                 let set = |samples| LabelSet {

@@ -183,6 +183,30 @@ pub struct StateLabels {
 pub struct Labels {
     pub(crate) individuals: Individuals,
     pub(crate) gains: Vec<Gains>,
+    /// What they were chosen from, where they were.
+    pub candidates: Option<Candidates>,
+}
+
+/// The children of a state among which a labeller chose.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidates {
+    /// All of them, at least 1.
+    pub drawn: u32,
+    /// Different valid expressions that are not in the state.
+    pub distinct: u32,
+    /// Those whose error is [clearly](crate::Gain::is_improvement) below that of the best individual seen so far.
+    pub improving: u32,
+    /// Median, ninth decile and maximum over the different ones of [`Label::gain_best`]; −∞ if there are none.
+    pub gains: [f32; 3],
+}
+
+impl Candidates {
+    /// Of so many children, `improving` of which improve; `gains` are those of the different ones, the largest first.
+    pub fn new(drawn: u32, improving: u32, gains: &[f32]) -> Self {
+        let above = |share: usize| gains.get(gains.len() / share).copied().unwrap_or(f32::NEG_INFINITY);
+        let best = gains.first().copied().unwrap_or(f32::NEG_INFINITY);
+        Candidates { drawn, distinct: gains.len() as u32, improving, gains: [above(2), above(10), best] }
+    }
 }
 
 /// What a [`Label`] has beside the child.
@@ -570,7 +594,7 @@ impl Labels {
     pub fn with_capacity(labels: usize, nodes: usize) -> Self {
         let trees = Trees::with_capacity(labels, nodes);
         let individuals = Individuals { rows: Vec::with_capacity(labels), trees, ..Individuals::default() };
-        Labels { individuals, gains: Vec::with_capacity(labels) }
+        Labels { individuals, gains: Vec::with_capacity(labels), candidates: None }
     }
 
     /// Adds a label.
@@ -625,7 +649,7 @@ impl PartialEq for GenerationRecord<'_> {
 
 impl PartialEq for Labels {
     fn eq(&self, other: &Self) -> bool {
-        self.iter().eq(other.iter())
+        self.candidates == other.candidates && self.iter().eq(other.iter())
     }
 }
 
@@ -648,6 +672,10 @@ impl fmt::Debug for GenerationRecord<'_> {
 
 impl fmt::Debug for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
+        let mut list = f.debug_list();
+        if let Some(candidates) = &self.candidates {
+            list.entry(candidates);
+        }
+        list.entries(self.iter()).finish()
     }
 }

@@ -8,12 +8,14 @@ use std::ops::Range;
 
 use sr_engine::{Origin, Parents};
 
-use super::{Change, Children, Given, Kind, Labels, Record, Scores, expected_fitness, in_field, stepped};
+use super::{
+    CandidateColumns, Change, Children, Given, Kind, Labels, Record, Scores, expected_fitness, in_field, stepped,
+};
 use crate::columns::{Bytes, Column};
 use crate::forms::{FormError, Forms, MAX_NODES, Nodes, Symbol, subtree_start};
 use crate::interner::Interner;
 use crate::trajectory::{EditRow, Gains, Individuals, Row, Span, in_range, labelled_state};
-use crate::{Generations, LabelSet, Labels as LabelList, RecordError, StateLabels, Trajectory, Trees};
+use crate::{Candidates, Generations, LabelSet, Labels as LabelList, RecordError, StateLabels, Trajectory, Trees};
 
 impl Record {
     /// The trajectory. `parsimony` is that of [`shorten_fitness`](Self::shorten_fitness).
@@ -128,6 +130,37 @@ impl<'a> Cursor<'a> {
     fn other(&mut self, len: usize) -> Result<u32, RecordError> {
         let other = self.others.number()?;
         in_range("others", other, len).map(|()| other)
+    }
+}
+
+/// Walks through the columns of [`CandidateColumns`].
+struct CandidateCursor<'a> {
+    drawn: Column<'a>,
+    distinct: Column<'a>,
+    improving: Column<'a>,
+    gains: Column<'a>,
+}
+
+impl<'a> CandidateCursor<'a> {
+    fn new(columns: &'a CandidateColumns) -> Self {
+        CandidateCursor {
+            drawn: Column::new("candidates.drawn", &columns.drawn),
+            distinct: Column::new("candidates.distinct", &columns.distinct),
+            improving: Column::new("candidates.improving", &columns.improving),
+            gains: Column::new("candidates.gains", &columns.gains),
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Candidates>, RecordError> {
+        let CandidateCursor { drawn, distinct, improving, gains } = self;
+        let (drawn, distinct, improving) = (drawn.number()?, distinct.number()?, improving.number()?);
+        let gains = [gains.float()?, gains.float()?, gains.float()?];
+        Ok((drawn > 0).then_some(Candidates { drawn, distinct, improving, gains }))
+    }
+
+    fn finish(self) -> Result<(), RecordError> {
+        let CandidateCursor { drawn, distinct, improving, gains } = self;
+        [drawn, distinct, improving, gains].iter().try_for_each(Column::finish)
     }
 }
 
@@ -405,6 +438,7 @@ impl<'a, S: Symbol> Decoder<'a, S> {
             number("labels.gain_best", &labels.gain_best),
             number("labels.weight", &labels.weight),
         );
+        let mut candidates = labels.candidates.as_ref().map(CandidateCursor::new);
         let mut states = Vec::new();
         for &state_hash in &labels.hashes {
             let generation = numbers.number()?;
@@ -423,10 +457,12 @@ impl<'a, S: Symbol> Decoder<'a, S> {
             let mut gains =
                 || Ok(Gains { parent: gain_parent.float()?, best: gain_best.float()?, weight: weight.float()? });
             let gains = forms.iter().map(|_| gains()).collect::<Result<_, RecordError>>()?;
-            let children = LabelList { individuals, gains };
+            let candidates = candidates.as_mut().map_or(Ok(None), CandidateCursor::next)?;
+            let children = LabelList { individuals, gains, candidates };
             states.push(StateLabels { generation, state_hash, children });
         }
         columns.finish()?;
+        candidates.map_or(Ok(()), CandidateCursor::finish)?;
         [numbers, sizes, gain_parent, gain_best, weight].iter().try_for_each(Column::finish)?;
         Ok(LabelSet { mode: labels.mode.clone(), params: labels.params, source: labels.source.clone(), states })
     }

@@ -5,11 +5,14 @@ use sr_engine::{EditRef, Evaluations, Origin, Parents, Population, PrimitiveSet,
 use sr_expr::Tree;
 
 use super::decode::Scored;
-use super::{Change, Children, Given, Kind, Labels, Primitives, Record, Scores, in_field, in_range, labelled_state};
+use super::{
+    CandidateColumns, Change, Children, Given, Kind, Labels, Primitives, Record, Scores, in_field, in_range,
+    labelled_state,
+};
 use crate::columns::{Bytes, push_number};
 use crate::forms::{FormError, FormTableBuilder, MAX_NODES};
 use crate::interner::Interner;
-use crate::{Generations, IndividualRecord, LabelSet, RecordError, Trajectory};
+use crate::{Candidates, Generations, IndividualRecord, LabelSet, RecordError, Trajectory};
 
 /// Generations that there is room for from the start: growing from nothing took as long as writing.
 const ROOM: usize = 32;
@@ -250,6 +253,7 @@ impl Encoder {
             gain_parent: Bytes::of_floats(gains().map(|gains| gains.parent)),
             gain_best: Bytes::of_floats(gains().map(|gains| gains.best)),
             weight: Bytes::of_floats(gains().map(|gains| gains.weight)),
+            candidates: candidates(set),
         })
     }
 
@@ -270,7 +274,7 @@ impl Encoder {
     pub(super) fn labelled(mut self, trajectory: &Trajectory, labels: &[LabelSet]) -> Result<Record, RecordError> {
         if !labels.is_empty() {
             let expressions = trajectory.generations.expressions();
-            let mut forms = Interner::new(Vec::new(), 2 * expressions.len());
+            let mut forms = Interner::new(Vec::new(), expressions.len());
             expressions.iter().for_each(|tree| _ = forms.intern(tree.nodes()));
             for set in labels {
                 let labels = self.labels(set, &trajectory.generations, |tree| forms.intern(tree.nodes()).0)?;
@@ -335,6 +339,21 @@ impl Encoder {
             labels: self.labels,
         }
     }
+}
+
+fn candidates(set: &LabelSet) -> Option<CandidateColumns> {
+    let each = || set.states.iter().map(|state| state.children.candidates);
+    each().any(|candidates| candidates.is_some()).then(|| {
+        let mut columns = CandidateColumns::default();
+        let none = Candidates { drawn: 0, distinct: 0, improving: 0, gains: [f32::NEG_INFINITY; 3] };
+        for Candidates { drawn, distinct, improving, gains } in each().map(|candidates| candidates.unwrap_or(none)) {
+            push_number(&mut columns.drawn, drawn);
+            push_number(&mut columns.distinct, distinct);
+            push_number(&mut columns.improving, improving);
+            columns.gains.0.extend(gains.iter().flat_map(|gain| gain.to_le_bytes()));
+        }
+        columns
+    })
 }
 
 impl Children {
