@@ -95,9 +95,13 @@ impl RunFolder {
     /// Makes the folder of a new run.
     pub(crate) fn create(dir: &Path, config: &RunConfig) -> Result<Self, Error> {
         match fs::read_dir(dir) {
-            Ok(mut entries) => {
-                if entries.next().is_some() {
-                    return Err(Error::Exists(dir.to_owned()));
+            Ok(entries) => {
+                // A run that was killed while it wrote its first file has left only a part of that one.
+                let begun = aside(Path::new(CONFIG));
+                for entry in entries {
+                    if entry.map_err(Error::io(dir))?.file_name() != begun {
+                        return Err(Error::Exists(dir.to_owned()));
+                    }
                 }
             }
             Err(error) if error.kind() == ErrorKind::NotFound => fs::create_dir_all(dir).map_err(Error::io(dir))?,
@@ -286,10 +290,16 @@ fn checkpoint(model: Model, meta: &Meta) -> Checkpoint {
     Checkpoint { model, tokenizer: sr_prompt::tokenizer_json(), meta }
 }
 
-/// Writes a file beside `path`, syncs it and renames it into place. What fails leaves nothing behind.
-pub(crate) fn write_aside(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+/// The name under which a file is written before it is whole.
+fn aside(path: &Path) -> OsString {
     let mut aside = OsString::from(path);
     aside.push(".partial");
+    aside
+}
+
+/// Writes a file beside `path`, syncs it and renames it into place. What fails leaves nothing behind.
+pub(crate) fn write_aside(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let aside = aside(path);
     let write = || -> std::io::Result<()> {
         let mut file = File::create(&aside)?;
         file.write_all(bytes)?;

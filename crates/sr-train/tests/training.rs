@@ -271,6 +271,25 @@ fn a_folder_in_use_and_another_run_s_folder_are_refused() {
 }
 
 #[test]
+fn a_run_that_was_killed_while_it_wrote_its_first_file_begins_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config("one-step", "steps = 2");
+    let examples = synthetic(&config, 0.1);
+    for (name, begin) in [("started", start as fn(&Path, _, _) -> _), ("resumed", resume)] {
+        let out = folder.path().join(name);
+        fs::create_dir(&out).expect("made");
+        fs::write(out.join("config.json.partial"), "{\"mo").expect("written");
+        assert_eq!(fit(begin(&out, &config, &examples).expect("a run"), 2).steps, 2);
+        assert!(!out.join("config.json.partial").exists());
+    }
+    let other = folder.path().join("other");
+    fs::create_dir(&other).expect("made");
+    fs::write(other.join("notes.txt"), "mine").expect("written");
+    assert!(matches!(start(&other, &config, &examples), Err(Error::Exists(_))));
+    assert!(matches!(resume(&other, &config, &examples), Err(Error::Exists(_))));
+}
+
+#[test]
 fn a_run_from_before_a_setting_existed_goes_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("run");
