@@ -84,8 +84,8 @@ struct Args {
     /// fixtures/published/original-harder.json
     #[arg(long, value_name = "FILE")]
     beside: Option<PathBuf>,
-    /// Also draw the share solved against evaluations, or seconds, into this SVG file; with --curve also the median error
-    /// against seconds, into FILE-mse.svg
+    /// Also draw the share solved against evaluations, or seconds, into this SVG or PNG file; with --curve also the median
+    /// error against seconds, into FILE-mse.svg or FILE-mse.png
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Also write rows and summary to this JSON file; rows that are done stand in FILE.rows until then
@@ -156,7 +156,7 @@ fn compare(args: &Args) -> anyhow::Result<Exit> {
     // Everything that can be wrong is found before the first search.
     sr_model::open(args.device.parse()?)?;
     method::check(args)?;
-    args.plot.as_deref().map_or(Ok(()), sr_report::Plot::check)?;
+    args.plot.as_deref().map(sr_report::PlotFormat::of).transpose()?;
     let share = Share::of_flags(args.neural_prob, args.neural_per, args.neural_every)?;
     let policy = |method| Policy::new(method, &args.device, &args.sampling, share);
     let mut policies = args.methods.iter().map(policy).collect::<anyhow::Result<Vec<_>>>()?;

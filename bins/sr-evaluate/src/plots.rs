@@ -1,13 +1,14 @@
 //! Plots of a comparison.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use sr_eval::{Equal, Progress, Row, Trial, medians, points, solved_curve};
-use sr_report::{Axis, Line, Plot};
+use sr_report::{Axis, Line, Plot, PlotFormat};
 
-/// Writes the share solved against what was spent, `FILE.svg`; where there are tables at equal evaluations and at equal
-/// seconds, one plot each, the latter as `FILE-seconds.svg`; and with `curve` the median error of all searches against
-/// seconds, as `FILE-mse.svg`.
+/// Writes the share solved against what was spent, `FILE`; where there are tables at equal evaluations and at equal
+/// seconds, one plot each, the latter as `FILE-seconds`; and with `curve` the median error of all searches against
+/// seconds, as `FILE-mse`. All have the format that the name's end says.
 pub(crate) fn write(file: &Path, rows: &[Row], methods: &[&str], curve: bool) -> anyhow::Result<()> {
     let mut budgets: Vec<Option<Equal>> = rows.iter().map(|row| row.budget).collect();
     budgets.sort_unstable();
@@ -15,18 +16,22 @@ pub(crate) fn write(file: &Path, rows: &[Row], methods: &[&str], curve: bool) ->
     for (index, &budget) in budgets.iter().enumerate() {
         let rows: Vec<&Row> = rows.iter().filter(|row| row.budget == budget).collect();
         let path = if index == 0 { file.to_owned() } else { beside(file, "seconds") };
-        solved(&rows, methods, budget).write(&path)?;
+        draw(&solved(&rows, methods, budget), &path)?;
         if curve && index + 1 == budgets.len() {
-            errors(&rows, methods).write(&beside(file, "mse"))?;
+            draw(&errors(&rows, methods), &beside(file, "mse"))?;
         }
     }
     Ok(())
 }
 
-/// `FILE-WHAT.svg`.
+fn draw(plot: &Plot, path: &Path) -> anyhow::Result<()> {
+    sr_cli::write_atomically(path, &plot.render(PlotFormat::of(path)?))
+}
+
+/// The file's name with `-WHAT` before its end.
 fn beside(file: &Path, what: &str) -> PathBuf {
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-    file.with_file_name(format!("{stem}-{what}.svg"))
+    let part = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    file.with_file_name(format!("{}-{what}.{}", part(file.file_stem()), part(file.extension())))
 }
 
 fn solved(rows: &[&Row], methods: &[&str], budget: Option<Equal>) -> Plot {

@@ -1,7 +1,9 @@
-//! Plots of lines, as SVG.
+//! Plots of lines, as SVG and PNG.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+
+use resvg::{tiny_skia, usvg};
 
 use crate::page::escaped;
 
@@ -9,6 +11,8 @@ use crate::page::escaped;
 const SIZE: (f64, f64) = (860.0, 520.0);
 /// Pixels left of the axes, above them, right of them, where the legend is, and below.
 const MARGIN: [f64; 4] = [76.0, 40.0, 170.0, 56.0];
+/// Pixels of a PNG for one of an SVG.
+const PIXELS: f32 = 2.0;
 /// About as many labels has an axis.
 const LABELS: f64 = 7.0;
 /// Colours that people with any kind of colour vision tell apart (Okabe & Ito, 2008).
@@ -49,42 +53,46 @@ pub struct Plot {
     pub lines: Vec<Line>,
 }
 
-/// Why there is no plot.
+/// How a plot is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlotFormat {
+    /// Lines and text, sharp at any size.
+    Svg,
+    /// Pixels, two for each of the SVG's in either direction.
+    Png,
+}
+
+/// The name of a file that says neither SVG nor PNG.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PlotError {
-    /// A name that does not say SVG.
-    #[error("{}: plots are SVG; expected a name that ends in .svg", .0.display())]
-    Name(PathBuf),
-    /// The file cannot be written.
-    #[error("writing {}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+#[error("{}: plots are SVG or PNG; expected a name that ends in .svg or .png", .0.display())]
+pub struct PlotNameError(PathBuf);
+
+impl PlotFormat {
+    /// What the end of a file's name says.
+    ///
+    /// # Errors
+    /// If it is neither `.svg` nor `.png`.
+    pub fn of(path: &Path) -> Result<Self, PlotNameError> {
+        let is = |format: &PlotFormat| path.extension().is_some_and(|end| end.eq_ignore_ascii_case(format.extension()));
+        [PlotFormat::Svg, PlotFormat::Png].into_iter().find(is).ok_or_else(|| PlotNameError(path.to_owned()))
+    }
+
+    /// The end of a file's name, without the dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            PlotFormat::Svg => "svg",
+            PlotFormat::Png => "png",
+        }
+    }
 }
 
 impl Plot {
-    /// Whether a plot can have that name.
-    ///
-    /// # Errors
-    /// If it does not end in `.svg`.
-    pub fn check(path: &Path) -> Result<(), PlotError> {
-        match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg")) {
-            true => Ok(()),
-            false => Err(PlotError::Name(path.to_owned())),
+    /// The bytes of its file. The same plot is the same bytes on every machine: no font of the system is used.
+    pub fn render(&self, format: PlotFormat) -> Vec<u8> {
+        match format {
+            PlotFormat::Svg => self.svg().into_bytes(),
+            PlotFormat::Png => png(&self.svg()),
         }
-    }
-
-    /// Writes it, see [`svg`](Self::svg).
-    ///
-    /// # Errors
-    /// If the name does not end in `.svg`, or the file cannot be written.
-    pub fn write(&self, path: &Path) -> Result<(), PlotError> {
-        Plot::check(path)?;
-        std::fs::write(path, self.svg()).map_err(|source| PlotError::Write { path: path.to_owned(), source })
     }
 
     /// The plot as SVG. The same plot is the same text.
@@ -107,12 +115,12 @@ impl Plot {
         let middle = (left + right) / 2.0;
         let title = escaped(&self.title);
         add(format_args!("<text x=\"{middle}\" y=\"24\" font-size=\"16\" text-anchor=\"middle\">{title}</text>"));
-        for place in ticks(x_low, x_high) {
+        for place in self.x.ticks(x_low, x_high) {
             let (at, below, text) = (x(place), bottom + 18.0, self.x.text(place));
             add(format_args!("<path d=\"M{at:.1} {top}V{bottom}\" stroke=\"#ddd\"/>"));
             add(format_args!("<text x=\"{at:.1}\" y=\"{below}\" text-anchor=\"middle\">{text}</text>"));
         }
-        for place in ticks(y_low, y_high) {
+        for place in self.y.ticks(y_low, y_high) {
             let (at, beside, text) = (y(place), left - 8.0, self.y.text(place));
             add(format_args!("<path d=\"M{left} {at:.1}H{right}\" stroke=\"#ddd\"/>"));
             let base = at + 4.0;
@@ -158,6 +166,20 @@ impl Plot {
     }
 }
 
+/// An SVG of this module in pixels.
+fn png(svg: &str) -> Vec<u8> {
+    let mut options = usvg::Options::default();
+    let fonts = options.fontdb_mut();
+    fonts.load_font_data(epaint_default_fonts::UBUNTU_LIGHT.to_vec());
+    let family = fonts.faces().next().expect("a font has a face").families[0].0.clone();
+    fonts.set_sans_serif_family(family);
+    let tree = usvg::Tree::from_str(svg, &options).expect("the SVG is made here");
+    let size = tree.size().to_int_size().scale_by(PIXELS).expect("not empty");
+    let mut pixels = tiny_skia::Pixmap::new(size.width(), size.height()).expect("not empty");
+    resvg::render(&tree, tiny_skia::Transform::from_scale(PIXELS, PIXELS), &mut pixels.as_mut());
+    pixels.encode_png().expect("memory takes all")
+}
+
 impl Axis {
     /// Where a value stands; not finite for one that has no place.
     fn place(&self, value: f64) -> f64 {
@@ -176,6 +198,21 @@ impl Axis {
         }
     }
 
+    /// Places for labels.
+    fn ticks(&self, low: f64, high: f64) -> Vec<f64> {
+        match high - low {
+            _ if !self.is_log => ticks(low, high, 0.0),
+            decades if decades > 2.5 => ticks(low, high, 1.0),
+            // 1, 2 and 5 of each decade.
+            decades if decades > 0.7 => {
+                let decades = low.floor() as i32..=high.floor() as i32;
+                let units = decades.flat_map(|decade| [1.0, 2.0, 5.0_f64].map(|unit| f64::from(decade) + unit.log10()));
+                units.filter(|place| (low..=high).contains(place)).collect()
+            }
+            _ => ticks(10_f64.powf(low), 10_f64.powf(high), 0.0).into_iter().map(f64::log10).collect(),
+        }
+    }
+
     /// What is written at a place.
     fn text(&self, place: f64) -> String {
         let value = if self.is_log { 10_f64.powf(place) } else { place };
@@ -191,9 +228,9 @@ impl Axis {
     }
 }
 
-/// Places for labels: multiples of 1, 2 or 5 times a power of ten, some [`LABELS`] of them.
-fn ticks(low: f64, high: f64) -> Vec<f64> {
-    let wanted = (high - low) / LABELS;
+/// Multiples of 1, 2 or 5 times a power of ten, some [`LABELS`] of them and no closer than `least`.
+fn ticks(low: f64, high: f64, least: f64) -> Vec<f64> {
+    let wanted = ((high - low) / LABELS).max(least);
     let power = 10_f64.powf(wanted.log10().floor());
     let step = [1.0, 2.0, 5.0].map(|unit| unit * power).into_iter().find(|&step| step >= wanted);
     let step = step.unwrap_or(10.0 * power);
@@ -247,9 +284,18 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_within() {
-        assert_eq!(ticks(0.0, 7.0), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
-        assert_eq!(ticks(1.3, 3.0).len(), 4); // 1.5, 2, 2.5, 3
-        assert!(ticks(-16.2, 1.1).iter().all(|place| (-16.2..=1.1).contains(place)));
+        let (linear, log) = (plot().y, plot().x);
+        assert_eq!(linear.ticks(0.0, 7.0), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+        assert_eq!(linear.ticks(1.3, 3.0).len(), 4); // 1.5, 2, 2.5, 3
+        let labels = |low: f64, high: f64| -> Vec<String> {
+            let ticks = log.ticks(low.log10(), high.log10());
+            assert!(ticks.iter().all(|place| (low.log10()..=high.log10()).contains(place)), "{ticks:?}");
+            ticks.into_iter().map(|place| log.text(place)).collect()
+        };
+        assert_eq!(labels(1e-9, 1e4), ["1e-8", "1e-6", "1e-4", "0.01", "1", "100", "10000"]);
+        assert_eq!(labels(3.0, 2000.0), ["10", "100", "1000"]);
+        assert_eq!(labels(38.0, 980.0), ["50", "100", "200", "500"]);
+        assert_eq!(labels(100.0, 300.0), ["100", "150", "200", "250", "300"]);
     }
 
     #[test]
@@ -260,9 +306,34 @@ mod tests {
     }
 
     #[test]
-    fn names_say_svg() {
-        let folder = Path::new("none/such");
-        assert!(matches!(plot().write(&folder.join("a.png")), Err(PlotError::Name(_))));
-        assert!(matches!(plot().write(&folder.join("a.svg")), Err(PlotError::Write { .. })));
+    fn a_png_has_the_lines_and_the_texts() {
+        let pixels = |plot: &Plot| {
+            let bytes = plot.render(PlotFormat::Png);
+            assert_eq!(bytes, plot.render(PlotFormat::Png));
+            tiny_skia::Pixmap::decode_png(&bytes).expect("a PNG")
+        };
+        let (whole, nothing) = (pixels(&plot()), pixels(&Plot { lines: Vec::new(), title: String::new(), ..plot() }));
+        assert_eq!((whole.width(), whole.height()), (1720, 1040));
+        let of_colour = |pixmap: &tiny_skia::Pixmap, [r, g, b]: [u8; 3], rows: std::ops::Range<usize>| {
+            let width = pixmap.width() as usize;
+            let rows = &pixmap.pixels()[rows.start * width..rows.end * width];
+            rows.iter().filter(|pixel| [pixel.red(), pixel.green(), pixel.blue()] == [r, g, b]).count()
+        };
+        let blue = [0x00, 0x72, 0xb2];
+        assert!(of_colour(&whole, blue, 0..1040) > 500 && of_colour(&nothing, blue, 0..1040) == 0);
+        // The title is above the axes, and is written in a font that is there on every machine.
+        let white = [255; 3];
+        assert!(of_colour(&whole, white, 0..70) + 500 < of_colour(&nothing, white, 0..70));
+    }
+
+    #[test]
+    fn names_say_the_format() {
+        let of = |name: &str| PlotFormat::of(Path::new(name));
+        assert_eq!(of("a/b.svg").ok(), Some(PlotFormat::Svg));
+        assert_eq!(of("b.PNG").ok(), Some(PlotFormat::Png));
+        for name in ["b.pdf", "svg", "b"] {
+            let error = of(name).expect_err(name).to_string();
+            assert!(error.starts_with(&format!("{name}: plots are SVG or PNG;")), "{error}");
+        }
     }
 }
