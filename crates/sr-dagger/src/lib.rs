@@ -2,7 +2,7 @@
 //!
 //! A learner that imitates an expert meets states that the expert never met, and errs more the longer it runs.
 //! DAgger asks the expert what it would do in the states *that the learner visited*, and trains on that too.
-//! [`visit`] rebuilds those states from a trajectory, a [`Labeller`] answers in each of them, [`label`] gathers the
+//! [`visit()`] rebuilds those states from a trajectory, a [`Labeller`] answers in each of them, [`label`] gathers the
 //! answers of a trajectory and [`relabel_file`] those of a trace. [`Beta`] says how often the expert still acts in a
 //! round, and a [`Buffer`] aggregates the rows of all rounds on disk and draws from them what a round is trained on.
 //! [`run_rounds`] is the loop over rounds of any [`Task`], and [`run_milestones`] that over a [`Curriculum`].
