@@ -26,7 +26,7 @@ pub(crate) fn page(template: &str, title: &str, data: &impl Serialize) -> String
     page
 }
 
-/// Text for HTML, between elements and in attributes.
+/// Text for HTML and SVG, between elements and in attributes; � for characters that XML cannot say.
 pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for char in text.chars() {
@@ -36,6 +36,7 @@ pub(crate) fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
+            '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
             _ => out.push(char),
         }
     }

@@ -327,6 +327,18 @@ mod tests {
     }
 
     #[test]
+    fn any_text_can_be_drawn() {
+        for code in (0..0x300).chain(0x2020..0x2030).chain(0xfff0..=0xffff) {
+            let title = format!("{}<&\"'", char::from_u32(code).expect("no surrogate"));
+            let svg = Plot { title, ..plot() }.svg();
+            let tree = usvg::Tree::from_str(&svg, &usvg::Options::default());
+            assert!(tree.is_ok(), "U+{code:04X}: {tree:?}");
+        }
+        // Beyond what the font has.
+        Plot { title: "\u{1}日本語 \u{1f600}".into(), ..plot() }.render(PlotFormat::Png);
+    }
+
+    #[test]
     fn names_say_the_format() {
         let of = |name: &str| PlotFormat::of(Path::new(name));
         assert_eq!(of("a/b.svg").ok(), Some(PlotFormat::Svg));
