@@ -446,7 +446,7 @@ mod tests {
         // A panel of 2^60 + 1 rows would be one of a single row.
         for k in [(HALF >> 3) + 1, (HALF >> 4) + 1, usize::MAX, HALF] {
             assert!(catch_unwind(|| Packed::rows(&a, k, 8, 0)).is_err());
-            assert!(catch_unwind(|| Packed::transposed(&a, 1, k, 0)).is_err());
+            assert!(catch_unwind(|| Packed::transposed(&a, k, 8, 0)).is_err());
         }
         let (left, right) = (Left::rows(&a, 3, 2, 2), Packed::rows(&a, 2, 2, 2));
         assert!(catch_unwind(|| product(left, &right, 2, &mut [0.0; 8], HALF, Into::Set)).is_err());
