@@ -115,14 +115,10 @@ impl Problem {
         // More columns than indices cannot be named; the variables that can be are searched.
         let n_variables = u16::try_from(self.x.n_columns()).unwrap_or(u16::MAX);
         let primitives = PrimitiveSet::new(self.operators.clone(), self.constants.clone(), n_variables)?;
-        self.weighted(Instance::new(&self.id, self.x.clone(), self.y.clone(), primitives)?)
-    }
-
-    /// TODO: the engine's own.
-    fn weighted(&self, instance: Instance) -> Result<Instance, InstanceError> {
+        let instance = Instance::new(&self.id, self.x.clone(), self.y.clone(), primitives)?;
         match &self.weights {
+            Some(weights) => instance.with_weights(weights.clone()),
             None => Ok(instance),
-            Some(weights) => Err(InstanceError::Rows { x_rows: 0, y_rows: weights.len() }),
         }
     }
 
@@ -237,6 +233,21 @@ mod tests {
             assert_eq!(Problem { sampler, ..p.clone() }.fresh_points(5, 0), None);
         }
         assert_eq!(Problem { source: Some("x3".parse().unwrap()), ..p }.fresh_points(5, 0), None);
+    }
+
+    #[test]
+    fn weights_reach_the_search() {
+        let p = problem("x0", uniform(0.0, 1.0)).unwrap();
+        let weights: Vec<f64> = (0..30).map(|row| f64::from(u8::from(row < 3))).collect();
+        let weighted = Problem { weights: Some(weights), ..p.clone() };
+        let mse = |problem: &Problem, formula: &str| {
+            let formula: Expr = formula.parse().expect("test formula");
+            problem.instance().unwrap().fit(&formula, Semantics::Ieee).mse
+        };
+        let squares: f64 = p.y[..3].iter().map(|y| (y - 1.0) * (y - 1.0)).sum();
+        assert!((mse(&weighted, "1.0") - squares / 3.0).abs() < 1e-12);
+        assert!(mse(&p, "1.0") != mse(&weighted, "1.0"));
+        assert!(Problem { weights: Some(vec![0.0; 30]), ..p }.instance().is_err());
     }
 
     #[test]
