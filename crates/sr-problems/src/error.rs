@@ -304,8 +304,8 @@ pub enum Error {
     },
     /// A row has more or fewer fields than the header.
     #[error(
-        "{}: row {row} (line {line}) has {found} fields, expected {expected}; the separator is {separator}",
-        path.display()
+        "{}: row {row} (line {line}) has {found} fields, expected {expected}; the separator is {separator}{}",
+        path.display(), nameless(*expected, *found)
     )]
     RaggedRow {
         /// The file.
@@ -471,6 +471,15 @@ fn numbers(positions: &[usize]) -> String {
         text.push("…".into());
     }
     text.join(", ")
+}
+
+/// What a header of one name too few may mean.
+fn nameless(expected: usize, found: usize) -> &'static str {
+    if found == expected + 1 {
+        ", and a name may be missing in the header, as R leaves out that of row names"
+    } else {
+        ""
+    }
 }
 
 /// What to try where a column was not found and a name is a number, as in a file without a header.

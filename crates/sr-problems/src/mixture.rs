@@ -107,7 +107,7 @@ impl Mixture {
         }
         let mut weights = self.components.iter().map(|c| c.weight);
         let total = weights.clone().sum::<f64>();
-        if !weights.all(|w| w >= 0.0) || !(total > 0.0 && total.is_finite()) {
+        if !(weights.all(|w| w >= 0.0) && total > 0.0 && total.is_finite()) {
             return Err("the mixture's weights are no distribution".into());
         }
         Ok(())

@@ -235,7 +235,8 @@ fn append<T: DataType>(
     let (mut levels, mut values, mut read) = (Vec::new(), Vec::new(), 0);
     out.values.reserve(n_rows.min(BATCH));
     while read < n_rows {
-        (levels.clear(), values.clear());
+        levels.clear();
+        values.clear();
         let n = BATCH.min(n_rows - read);
         let (rows, ..) = reader.read_records(n, Some(&mut levels), None, &mut values)?;
         if rows == 0 {

@@ -793,6 +793,11 @@ mod tests {
             ("x,y\n0x10,3\n", "column x: \"0x10\" is not a finite number"),
             ("x,y\n1,2\n1,2,3\n", "row 2 (line 3) has 3 fields, expected 2; the separator is comma"),
             ("x;y\n1;2;3\n", "row 1 (line 2) has 3 fields, expected 2; the separator is semicolon"),
+            (
+                "\"x\" \"y\"\n\"1\" 3 4\n\"2\" 5 6\n",
+                "row 1 (line 2) has 3 fields, expected 2; the separator is blanks, and a name may be missing",
+            ),
+            ("sep=;\nx;y\n1;2\n", "line 1 says sep= to a spreadsheet; delete it"),
             ("x,z\n1,2\n", "0 columns are called \"y\" (the target); the columns are x, z"),
             ("y\n1\n", "0 columns beside the target"),
             ("x,y\n", "no rows of data"),

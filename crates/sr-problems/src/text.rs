@@ -135,12 +135,15 @@ fn detect(sample: &[u8], line_end: u8, decimal: Decimal) -> Separator {
         let mut record = ByteRecord::new();
         let mut next = |record: &mut ByteRecord| matches!(reader.read_byte_record(record), Ok(true));
         let n_fields = if next(&mut record) { record.len() } else { 0 };
-        let (mut alike, mut numbers) = (0, 0);
+        // A header without a name for the first column, as R writes it, is an error, which should not name a wrong separator.
+        let (mut alike, mut nearly, mut numbers) = (0, 0, 0);
         for _ in 0..SAMPLE_ROWS {
             if !next(&mut record) {
                 break;
             }
-            if record.len() == n_fields {
+            if record.len() == n_fields + 1 {
+                nearly += 1;
+            } else if record.len() == n_fields {
                 alike += 1;
                 // Decimal commas are not read unasked, but say that the comma separates nothing.
                 let is_number = |field: &&[u8]| {
@@ -150,7 +153,7 @@ fn detect(sample: &[u8], line_end: u8, decimal: Decimal) -> Separator {
                 numbers += record.iter().filter(is_number).count();
             }
         }
-        (n_fields > 1, alike, numbers)
+        (n_fields > 1, alike, nearly, numbers)
     };
     let candidates = Separator::ALL.into_iter().filter(|&it| it != Separator::Comma || decimal == Decimal::Point);
     // `max_by_key` gives the last of equals.
@@ -158,7 +161,7 @@ fn detect(sample: &[u8], line_end: u8, decimal: Decimal) -> Separator {
     let best = scored.iter().rev().max_by_key(|(score, _)| score);
     match best {
         // Where no row is like the header, blanks may be those of a name.
-        Some(&((true, 0, _), Separator::Blanks)) | None => scored[0].1,
+        Some(&((true, 0, 0, _), Separator::Blanks)) | None => scored[0].1,
         Some(&(_, separator)) => separator,
     }
 }
@@ -222,6 +225,11 @@ impl<R: BufRead> Rows<'_, R> {
     fn header(&self) -> Result<Vec<String>, Error> {
         let names = (0..self.record.len()).map(|index| Ok(self.field(index)?.trim().to_owned()));
         let names = names.collect::<Result<Vec<String>, Error>>()?;
+        if let Some(sign) = names[0].strip_prefix("sep=") {
+            let reason =
+                format!("line 1 says sep={sign} to a spreadsheet; delete it, the separator is found without it");
+            return Err(Error::Text { path: self.path.into(), reason });
+        }
         let is_number = |name: &String| name.replace(',', ".").parse::<f64>().is_ok_and(f64::is_finite);
         let mut filled = names.iter().filter(|name| !name.is_empty()).peekable();
         if filled.peek().is_some() && filled.all(is_number) {
