@@ -50,6 +50,7 @@ mod interner;
 mod record;
 mod record_v1;
 mod recorder;
+mod searched;
 mod trajectory;
 mod trees;
 
@@ -59,6 +60,7 @@ pub use gain::{Gain, LEAST_GAIN, decades};
 pub use header::{Policy, SamplingSettings, TRACE_VERSION, TraceHeader};
 pub use record::{Opened, Record};
 pub use recorder::Recorder;
+pub use searched::OtherProblem;
 pub use sr_codec::Packed;
 pub use trajectory::{
     Candidates, GenerationRecord, Generations, GenerationsBuilder, IndividualRecord, Label, LabelParams, LabelSet,
