@@ -1,5 +1,6 @@
 //! `sr-generate`: problem sets from a random generator, the named suites, a CSV or Parquet file or a list of formulas.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::json;
-use sr_cli::{Common, Exit};
+use sr_cli::output::{seed_in_name, short_number};
+use sr_cli::{Claim, Common, Exit, Given, OutputArgs};
 use sr_problems::{
     Blocklist, FormulaOptions, Generator, ProblemSet, RandomParams, from_formulas, from_table, parse_constants,
     parse_operators, suite, suite_names,
@@ -25,9 +27,12 @@ struct Args {
     source: Source,
     #[command(flatten)]
     common: Common,
-    /// File to write [default: named after what it holds, such as arith_200_c05.sr]
+    /// File to write [default: named after what it holds, such as arith_1k_c05.sr, with the seed, and six digits for
+    /// settings that are not the default]
     #[arg(long, global = true, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 #[derive(Subcommand)]
@@ -115,10 +120,11 @@ enum Preset {
 fn main() -> ExitCode {
     sr_cli::run(|| {
         let started = Instant::now();
-        let args = Args::parse();
+        let (args, given) = sr_cli::parse::<Args>();
         args.common.init()?;
-        let (set, default_name, excluded) = make(&args)?;
-        let out = args.out.unwrap_or_else(|| default_name.into());
+        let out = args.out.clone().map_or_else(|| default_name(&args, &given), Ok)?;
+        let _output = Claim::file(&out).inputs(inputs(&args)).may_exist(args.output.force).take()?;
+        let (set, excluded) = make(&args)?;
         set.write(&out)?;
         sr_cli::write_run_file(&out, &args.common, started)?;
 
@@ -137,27 +143,71 @@ fn main() -> ExitCode {
     })
 }
 
-/// The problem set, a file name that says what it holds, and how many expressions were excluded if any were to be.
-fn make(args: &Args) -> anyhow::Result<(ProblemSet, String, Option<u64>)> {
+/// The files that are read.
+fn inputs(args: &Args) -> Vec<&Path> {
+    match &args.source {
+        Source::Random(random) => random.exclude.iter().map(Path::new).collect(),
+        Source::Suite { .. } => Vec::new(),
+        Source::Csv { file, .. } | Source::Formulas { file, .. } => vec![file],
+    }
+}
+
+/// A file name that says what the set holds: `data/flow.csv` becomes `flow.sr` in the working folder.
+fn default_name(args: &Args, given: &Given) -> anyhow::Result<PathBuf> {
+    let seed = args.common.seed;
+    let stem = |file: &Path| {
+        let stem = file.file_stem().with_context(|| format!("{}: no file name", file.display()))?;
+        Ok::<OsString, anyhow::Error>(stem.into())
+    };
+    let mut name = match &args.source {
+        Source::Random(random) => {
+            let label = random.params(seed)?.label();
+            let count = short_number(random.count.into());
+            let name = match label.split_once('_') {
+                Some((operators, complexity)) => format!("{operators}_{count}_{complexity}"),
+                None => format!("{label}_{count}"),
+            };
+            // Lists that have no name are told apart by the digits.
+            let names_operators = random.preset == Preset::Arith && !label.starts_with("custom");
+            let told: &[&str] = if names_operators { &["operators"] } else { &[] };
+            let told = [&["count", "preset", "complexity", "max_variables"], told].concat();
+            let variables = random.max_variables.filter(|_| given.has("max_variables"));
+            let variables = variables.map(|n| format!("_v{n}")).unwrap_or_default();
+            format!("{name}{variables}{}{}", seed_in_name(seed), given.digits(&told)).into()
+        }
+        Source::Suite { name } => format!("{name}{}", seed_in_name(seed)).into(),
+        Source::Csv { file, .. } => {
+            let mut name = stem(file)?;
+            name.push(given.digits(&["file", "target"]));
+            name
+        }
+        Source::Formulas { file, .. } => {
+            let mut name = stem(file)?;
+            name.push(format!("{}{}", seed_in_name(seed), given.digits(&["file"])));
+            name
+        }
+    };
+    name.push(".sr");
+    Ok(name.into())
+}
+
+/// The problem set, and how many expressions were excluded if any were to be.
+fn make(args: &Args) -> anyhow::Result<(ProblemSet, Option<u64>)> {
     let seed = args.common.seed;
     match &args.source {
         Source::Random(random) => {
             let params = random.params(seed)?;
-            let name = match params.label().split_once('_') {
-                Some((operators, complexity)) => format!("{operators}_{}_{complexity}.sr", random.count),
-                None => format!("{}_{}.sr", params.label(), random.count),
-            };
             let blocklist = Arc::new(Blocklist::of(&random.exclude)?);
             let generator = Generator::new(params)?.excluding(blocklist.clone());
             let bar = args.common.progress(random.count.into(), "problems");
             let set = generator.generate(random.count, || bar.inc(1))?;
             bar.finish_and_clear();
-            Ok((set, name, (!blocklist.is_empty()).then(|| blocklist.excluded())))
+            Ok((set, (!blocklist.is_empty()).then(|| blocklist.excluded())))
         }
-        Source::Suite { name } => Ok((suite(name, seed)?, format!("{name}.sr"), None)),
+        Source::Suite { name } => Ok((suite(name, seed)?, None)),
         Source::Csv { file, target, operators, constants } => {
             let set = from_table(file, target, parse_operators(operators)?, parse_constants(constants)?)?;
-            Ok((set, named_after(file)?, None))
+            Ok((set, None))
         }
         Source::Formulas { file, operators, constants, points, range } => {
             let &[low, high] = &**range else { bail!("--range takes two numbers") };
@@ -168,7 +218,7 @@ fn make(args: &Args) -> anyhow::Result<(ProblemSet, String, Option<u64>)> {
                 range: [low, high],
                 seed,
             };
-            Ok((from_formulas(file, &options)?, named_after(file)?, None))
+            Ok((from_formulas(file, &options)?, None))
         }
     }
 }
@@ -190,10 +240,4 @@ impl Random {
         params.max_y = self.max_y.unwrap_or(params.max_y);
         Ok(params)
     }
-}
-
-/// `data/flow.csv` becomes `flow.sr` in the working folder.
-fn named_after(file: &Path) -> anyhow::Result<String> {
-    let stem = file.file_stem().with_context(|| format!("{}: no file name", file.display()))?;
-    Ok(format!("{}.sr", stem.to_string_lossy()))
 }

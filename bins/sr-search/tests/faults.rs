@@ -58,7 +58,7 @@ fn ctrl_c_finishes_what_has_begun_and_says_how_to_go_on() {
     let (status, said) = interrupt(&mut search(folder.path(), "t.sr", runs, &[]), &partial, 5000);
     assert_eq!(status.code(), Some(130), "{said}");
     let lines: Vec<&str> = said.lines().collect();
-    assert!(lines[0].starts_with("stopping after the current searches"), "{said}");
+    assert!(lines[0].starts_with("stopping after the current generation"), "{said}");
     let records = whole_records(&partial);
     assert!((1..1000).contains(&records));
     assert_eq!(lines[1], format!("stopped: after {records} of 1000 searches, from which --resume goes on"));
@@ -78,7 +78,7 @@ fn a_full_disk_is_told_in_one_line_and_what_was_written_is_resumed() {
     let blocks = whole.len() as u64 / 512;
     for blocks in [0, 3, blocks / 2, blocks] {
         fs::write(path("t.sr"), "precious").expect("written");
-        let said = fails(&mut with_file_limit(&search(folder.path(), "t.sr", 30, &[]), blocks));
+        let said = fails(&mut with_file_limit(&search(folder.path(), "t.sr", 30, &["--force"]), blocks));
         assert!(said.contains("t.sr.partial: cannot write: File too large"), "{said}");
         assert_eq!(fs::read(path("t.sr")).expect("still there"), b"precious");
         fs::remove_file(path("t.sr")).expect("removed");

@@ -48,9 +48,9 @@ pub fn try_parse_from<P: Parser>(
     given.add_flags(&command, &mut defaults);
     let mut singles = HashSet::new();
     add_singles(&command, &mut singles);
-    let mut built = command;
+    let mut built = command.clone();
     let mut matches = built.try_get_matches_from_mut(attached(args, &singles))?;
-    given.add_values(&matches, &defaults);
+    given.add_values(&command, &matches, &defaults);
     let parsed = P::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut built))?;
     Ok((parsed, given))
 }
@@ -100,10 +100,10 @@ impl Given {
         command.get_subcommands().for_each(|command| self.add_flags(command, defaults));
     }
 
-    fn add_values(&mut self, matches: &ArgMatches, defaults: &HashMap<String, Vec<OsString>>) {
-        for id in matches.ids().map(clap::Id::as_str) {
-            // Groups have ids too.
-            if !self.names.contains_key(id) || matches.value_source(id) != Some(ValueSource::CommandLine) {
+    fn add_values(&mut self, command: &Command, matches: &ArgMatches, defaults: &HashMap<String, Vec<OsString>>) {
+        // A flag that all subcommands know is seen where it was defined, wherever it stood.
+        for id in command.get_arguments().map(|arg| arg.get_id().as_str()) {
+            if matches.value_source(id) != Some(ValueSource::CommandLine) {
                 continue;
             }
             self.ids.insert(id.to_owned());
@@ -113,8 +113,10 @@ impl Given {
                 self.changed.insert(id.to_owned(), values);
             }
         }
-        if let Some((_, matches)) = matches.subcommand() {
-            self.add_values(matches, defaults);
+        if let Some((name, matches)) = matches.subcommand()
+            && let Some(command) = command.find_subcommand(name)
+        {
+            self.add_values(command, matches, defaults);
         }
     }
 

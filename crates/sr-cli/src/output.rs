@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -11,15 +11,16 @@ use anyhow::{Context, bail, ensure};
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct OutputArgs {
     /// Replace what is there under the name of the output; without it that is an error. An input is never replaced
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub force: bool,
 }
 
 /// An output that this run may write, until this is dropped.
 ///
-/// [`Claim::take`] makes one before any work is done. `OUT.lock`, an empty file, is locked meanwhile, so that a second run
-/// on the same output is told; it is deleted in the end, and what a kill leaves of it locks nothing. Where the file system
-/// has no locks, two runs are not told.
+/// [`Claim::take`] makes one before any work is done. `OUT.lock`, which holds the process's number, is locked meanwhile, so
+/// that a second run on the same output is told; it is deleted in the end. What a kill leaves of it locks nothing: it says
+/// that the output was not finished, so the next run may replace it. Where the file system has no locks, two runs are not
+/// told.
 #[derive(Debug)]
 pub struct Output {
     path: PathBuf,
@@ -104,14 +105,15 @@ impl<'a> Claim<'a> {
             false => found.is_some().then(|| self.path.to_owned()),
             true => self.written().into_iter().find(|file| fs::symlink_metadata(file).is_ok()),
         };
-        if let Some(existing) = existing.as_ref().filter(|_| !self.may_exist) {
-            bail!("{}: {} is there already; choose another name, or --force to replace it", told(), existing.display());
-        }
         let made = if self.is_folder { make_folders(parent(self.path)).with_context(told)? } else { Vec::new() };
         // From here on a failure removes what was made.
         let mut output = Output { path: self.path.to_owned(), existed: existing.is_some(), lock: None, made };
-        output.lock =
-            lock(&name_of_lock(self.path).with_context(told)?, found.is_some() && self.is_folder).with_context(told)?;
+        let name = name_of_lock(self.path).with_context(told)?;
+        let (lock, was_killed) = lock(&name, found.is_some() && self.is_folder).with_context(told)?;
+        output.lock = lock;
+        if let Some(existing) = existing.as_ref().filter(|_| !self.may_exist && !was_killed) {
+            bail!("{}: {} is there already; choose another name, or --force to replace it", told(), existing.display());
+        }
         Ok(output)
     }
 
@@ -261,16 +263,17 @@ fn name_of_lock(path: &Path) -> io::Result<PathBuf> {
     Ok(with_ending(&whole, ".lock"))
 }
 
-/// `None` where the file system has no locks, and beside a folder that is there where nothing can be written.
-fn lock(path: &Path, may_be_refused: bool) -> anyhow::Result<Option<(PathBuf, File)>> {
+/// Locks, and says whether the run that had the lock before was killed. There is no lock where the file system has none,
+/// and beside a folder that is there where nothing can be written.
+fn lock(path: &Path, may_be_refused: bool) -> anyhow::Result<(Option<(PathBuf, File)>, bool)> {
     loop {
-        let file = match OpenOptions::new().write(true).create(true).truncate(false).open(path) {
+        let mut file = match OpenOptions::new().write(true).create(true).truncate(false).open(path) {
             Ok(file) => file,
             Err(error)
                 if may_be_refused
                     && matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) =>
             {
-                return Ok(None);
+                return Ok((None, false));
             }
             Err(error) => return Err(error).context("cannot write there"),
         };
@@ -279,12 +282,15 @@ fn lock(path: &Path, may_be_refused: bool) -> anyhow::Result<Option<(PathBuf, Fi
             Err(TryLockError::WouldBlock) => bail!("another run writes it"),
             Err(TryLockError::Error(_)) => {
                 fs::remove_file(path).ok();
-                return Ok(None);
+                return Ok((None, false));
             }
         }
         // Between opening and locking the run before may have ended and deleted the file.
         if is_open_at(&file, path) {
-            return Ok(Some((path.to_owned(), file)));
+            // Empty is the file of a run that was about to lock it, which now is told.
+            let was_killed = file.metadata().is_ok_and(|found| found.len() > 0);
+            writeln!(file, "{}", std::process::id()).ok(); // the disk may be full
+            return Ok((Some((path.to_owned(), file)), was_killed));
         }
     }
 }
@@ -338,10 +344,13 @@ mod tests {
         assert!(refused(Claim::file(&folder.path().join("d/../out.sr"))).ends_with("another run writes it"));
         drop(output);
         assert_eq!(names(folder.path()), ["d", "in.sr"]);
-        // What a kill leaves locks nothing.
-        fs::write(folder.path().join("out.sr.lock"), "").expect("written");
+        // What a kill leaves locks nothing, and what it left under the name may be replaced.
+        fs::write(folder.path().join("out.sr.lock"), "123\n").expect("written");
+        fs::write(&path, "").expect("written");
         drop(Claim::file(&path).take().expect("free"));
-        assert_eq!(names(folder.path()), ["d", "in.sr"]);
+        assert_eq!(names(folder.path()), ["d", "in.sr", "out.sr"]);
+        assert!(refused(Claim::file(&path)).contains("is there already"));
+        assert_eq!(names(folder.path()), ["d", "in.sr", "out.sr"]);
     }
 
     #[test]

@@ -55,7 +55,7 @@ mod trajectory;
 mod trees;
 
 pub use error::{Error, RecordError, Result};
-pub use file::{Stored, TraceReader, TraceWriter, merge};
+pub use file::{Stored, TraceReader, TraceWriter, merge, merge_of};
 pub use gain::{Gain, LEAST_GAIN, decades};
 pub use header::{Policy, SamplingSettings, TRACE_VERSION, TraceHeader};
 pub use record::{Opened, Record};
