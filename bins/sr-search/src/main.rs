@@ -201,11 +201,11 @@ fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     if done > 0 {
         check_records(&mut TraceReader::open(&partial)?, &partial, done, &items)?;
     }
+    let stop = sr_cli::on_interrupt("the current generation")?;
     // What the partial file does not tell of itself, for a resumption to compare. Where it cannot be written, nor can
     // records, which is told then.
     sr_cli::write_run_file_with(&partial, &args.common, started, &settings).ok();
     let left = items.get(done as usize..).unwrap_or_default();
-    let stop = sr_cli::on_interrupt("the current generation")?;
     let kept = |records: u64| format!("after {records} of {} searches, from which --resume goes on", items.len());
 
     let progress = args.common.progress(items.len() as u64, "searches");

@@ -68,6 +68,31 @@ fn ctrl_c_finishes_what_has_begun_and_says_how_to_go_on() {
 }
 
 #[test]
+fn ctrl_c_ends_a_batch_of_the_learner_after_its_generation() {
+    let folder = folder();
+    sr_neural::testing::untrained_checkpoint(&folder.path().join("model"), "one-step");
+    let flags = ["--policy", "neural", "--checkpoint", "model", "--max-child-size", "6", "--batch-size", "1000"];
+    let learner = |out: &str, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sr-search"));
+        command.current_dir(folder.path()).args(["--problems", "harder.sr", "--generations", "20", "--out", out]);
+        command.args(["--runs", "4", "--threads", "2"]).args(flags).args(more);
+        command
+    };
+    succeeds(&mut learner("whole.sr", &[]));
+    // This is written when all is checked and the batch begins.
+    let begun = folder.path().join("t.sr.partial.run.json");
+    let (status, said) = interrupt(&mut learner("t.sr", &[]), &begun, 1);
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert!(said.contains("stopped: after 0 of 20 searches, from which --resume goes on"), "{said}");
+    assert!(!said.contains('\r') && !said.contains('\u{1b}'), "{said:?}");
+    assert!(!folder.path().join("t.sr").exists() && !folder.path().join("t.sr.lock").exists());
+    succeeds(&mut learner("t.sr", &["--resume"]));
+    let [whole, resumed] = ["whole.sr", "t.sr"].map(|name| fs::read(folder.path().join(name)).expect(name));
+    assert!(whole == resumed);
+    assert!(!begun.exists());
+}
+
+#[test]
 fn a_full_disk_is_told_in_one_line_and_what_was_written_is_resumed() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);

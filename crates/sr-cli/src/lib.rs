@@ -153,7 +153,7 @@ impl Common {
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal())
+            .with_ansi(has_colours())
             .with_target(false)
             .without_time();
         subscriber.try_init().ok(); // a second call in one process (tests) keeps the first
@@ -161,10 +161,10 @@ impl Common {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("making the thread pool")
     }
 
-    /// A progress bar with rate and time left on stderr; hidden when that is no terminal, and with `--quiet` and
+    /// A progress bar with rate and time left on stderr; hidden when that is no terminal or a dumb one, and with `--quiet` and
     /// `--json`.
     pub fn progress(&self, length: u64, unit: &str) -> ProgressBar {
-        let hidden = self.quiet || self.json || !std::io::stderr().is_terminal();
+        let hidden = self.quiet || self.json || !std::io::stderr().is_terminal() || is_dumb();
         let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let style = format!("{{bar:32}} {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}} left  {{msg}}");
         ProgressBar::with_draw_target(Some(length), target)
@@ -191,6 +191,17 @@ impl Common {
         fields.extend(result.as_object().expect("a result is an object").clone());
         out(&object.to_string())
     }
+}
+
+/// Whether escape codes may go to stderr: it is a terminal that knows them, and `NO_COLOR` is not set.
+fn has_colours() -> bool {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stderr().is_terminal() && !no_color && !is_dumb()
+}
+
+/// Whether the terminal cannot move its cursor.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// Seconds with millisecond resolution, for JSON.
