@@ -301,7 +301,7 @@ impl SearchPlan {
                 _ => anyhow::anyhow!(line),
             }
         })?;
-        let config = flags.search.config()?;
+        let config = flags.search.config(false)?;
         ensure!(config.generations > 1, "generations must be 2 or more: an example is a step from one to the next");
         ensure!(seed.checked_add(flags.runs - 1).is_some(), "runs {}: seeds from {seed} on end before", flags.runs);
         // The header names operators and constants; variables are the problems' own.

@@ -1,7 +1,6 @@
 //! Searches every problem of a set and records the trajectories.
 
 use std::ffi::OsString;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,10 +13,7 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 use sr_cli::output::{seed_in_name, short_number, with_ending};
 use sr_cli::{Claim, Common, Exit, Given, OutputArgs, SamplingArgs, SearchArgs, Shard};
-use sr_engine::{
-    Expert, Generation, Instance, Observer, Origin, Outcome, PrimitiveSet, Search, SearchConfig, StopReason, run,
-    run_parallel_until,
-};
+use sr_engine::{Expert, Instance, Origin, Outcome, PrimitiveSet, Search, SearchConfig, run_parallel_until, run_until};
 use sr_neural::{Hybrid, Per, Share};
 use sr_problems::ProblemSet;
 use sr_trace::{
@@ -151,17 +147,11 @@ fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
     args.check_flags(given)?;
-    let config = args.search.config()?;
-    ensure!(
-        config.max_evaluations.is_none_or(|most| most >= config.population_size as u64),
-        "--max-evaluations {}: the initial population takes {}; raise it or lower --population-size",
-        config.max_evaluations.unwrap_or_default(),
-        config.population_size
-    );
     let set = ProblemSet::read(&args.problems)?;
+    let config = args.search.config(set.is_own_data())?;
     let (items, primitives) = items(args, &set)?;
     let mut searcher = Searcher::new(args)?;
-    let out = args.out.clone().unwrap_or_else(|| default_name(args, given));
+    let out = args.out.clone().unwrap_or_else(|| default_name(args, given, &config));
     let header = TraceHeader {
         policy: match args.policy {
             PolicyArg::Expert => Policy::Expert,
@@ -387,8 +377,8 @@ impl Searcher {
         }
     }
 
-    /// The records of a batch, in order, and the time that the searches took. Once `stop` is true every search ends after
-    /// its generation, and only the first ones that were done have a record.
+    /// The records of a batch, in order, and the time that the searches took. Once `stop` is true every search ends, and
+    /// only the first ones that were done have a record.
     fn search(
         &mut self,
         items: &[Item],
@@ -398,14 +388,13 @@ impl Searcher {
         let started = Instant::now();
         let mut searches = items
             .par_iter()
-            .map(|item| Search::new(item.instance.clone(), config.clone(), item.seed))
+            .map(|item| Search::new_until(item.instance.clone(), config.clone(), item.seed, Some(stop)))
             .collect::<Result<Vec<_>, _>>()?;
-        let watched = |item: &Item| Watched { recorder: Recorder::new(item.seed), stop };
-        let mut recorders: Vec<Watched<'_>> = items.iter().map(watched).collect();
+        let mut recorders: Vec<Recorder> = items.iter().map(|item| Recorder::new(item.seed)).collect();
         let outcomes: Vec<Outcome> = match self {
             Searcher::Expert => run_parallel_until(&mut searches, || Expert, &mut recorders, stop),
             Searcher::Neural { hybrid, .. } => {
-                let outcomes = run(&mut searches, &mut **hybrid, &mut recorders);
+                let outcomes = run_until(&mut searches, &mut **hybrid, &mut recorders, stop);
                 if let Some(error) = hybrid.learner().error() {
                     bail!("the learner failed: {error}");
                 }
@@ -414,30 +403,16 @@ impl Searcher {
         };
         let time = started.elapsed();
         let is_neural = matches!(self, Searcher::Neural { .. });
-        let finish = |(watched, outcome): (Watched<'_>, &Outcome)| {
-            let mut record = watched.recorder.record(outcome)?;
+        let finish = |(recorder, outcome): (Recorder, &Outcome)| {
+            let mut record = recorder.record(outcome)?;
             if is_neural {
                 record.set_sampling(sampling_counts(&record));
             }
             Ok(record)
         };
         // A trace holds whole searches in their order.
-        let done = outcomes.iter().take_while(|outcome| outcome.stop != StopReason::Observer);
+        let done = outcomes.iter().take_while(|outcome| outcome.stop.is_some());
         Ok((recorders.into_iter().zip(done).map(finish).collect::<anyhow::Result<_>>()?, time))
-    }
-}
-
-/// Records a search, and ends it once `stop` is true.
-struct Watched<'a> {
-    recorder: Recorder,
-    stop: &'a AtomicBool,
-}
-
-impl Observer for Watched<'_> {
-    fn on_generation(&mut self, generation: &Generation<'_>) -> ControlFlow<()> {
-        // Recorded all the same: the search may be done with it.
-        let recorded = self.recorder.on_generation(generation);
-        if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { recorded }
     }
 }
 
@@ -533,13 +508,13 @@ fn file_name(path: &Path) -> anyhow::Result<&str> {
     })
 }
 
-fn default_name(args: &Args, given: &Given) -> PathBuf {
+fn default_name(args: &Args, given: &Given, config: &SearchConfig) -> PathBuf {
     let mut name = OsString::from(match args.policy {
         PolicyArg::Expert => "",
         PolicyArg::Neural => "neural_",
         PolicyArg::Hybrid => "hybrid_",
     });
-    name.push(format!("gen{}_", short_number(args.search.generations.into())));
+    name.push(format!("gen{}_", short_number(config.generations.into())));
     name.push(args.problems.file_stem().unwrap_or_default());
     name.push(seed_in_name(args.common.seed));
     let named = ["problems", "policy", "generations", "shard"];
