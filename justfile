@@ -83,7 +83,7 @@ dagger *flags: build
 [group('loop')]
 compare seconds="4": build
     {{bin}}/sr-dagger --config configs/dagger-compare.toml --out runs/compare --seed 1 --no-record
-    {{bin}}/sr-evaluate --suite harder --methods expert,learner=neural:runs/compare/models/polynomials-3/best,hybrid=hybrid:runs/compare/models/polynomials-3/best@every=10 --equal evaluations,seconds --max-evaluations 1901 --time-limit {{seconds}} --seeds 10 --seed 1 --max-child-size 31 --beside fixtures/published/original-harder.json --out runs/compare/evaluation.json
+    {{bin}}/sr-evaluate --suite harder --methods expert,learner=neural:runs/compare/models/polynomials-3/best,hybrid=hybrid:runs/compare/models/polynomials-3/best@every=10 --equal evaluations,seconds --max-evaluations 1901 --time-limit {{seconds}} --seeds 10 --seed 1 --max-child-size 31 --beside fixtures/published/original-harder.json --out runs/compare/evaluation.json --force
 
 # DAgger on vectorised point control beside behaviour cloning, which drifts: under two minutes on a CPU, with episodes to watch
 [group('loop')]
@@ -151,13 +151,18 @@ evaluate *flags: build
 [group('steps')]
 tune: build
     mkdir -p runs/tune
-    {{bin}}/sr-generate random --count 60 --operators "+,-,*,/,sin,cos,exp,log" --complexity 0.5 --exclude ultra-simple simple harder nguyen keijzer livermore vladislavleva jin korns r constant feynman feynman-bonus --seed 11 --out runs/tune/tune.sr
-    {{bin}}/sr-evaluate tune --problems runs/tune/tune.sr --trials 60 --finalists 8 --seeds 4 --max-evaluations 4000 --seed 1 --out configs/tuned.toml
+    {{bin}}/sr-generate random --count 60 --operators "+,-,*,/,sin,cos,exp,log" --complexity 0.5 --exclude ultra-simple simple harder nguyen keijzer livermore vladislavleva jin korns r constant feynman feynman-bonus --seed 11 --out runs/tune/tune.sr --force
+    {{bin}}/sr-evaluate tune --problems runs/tune/tune.sr --trials 60 --finalists 8 --seeds 4 --max-evaluations 4000 --seed 1 --out configs/tuned.toml --force
 
 # An array job of search, relabel or train, and the merge after it: just slurm-submit search --shards 8 --problems p.sr --out t.sr
 [group('steps')]
 slurm-submit step *flags: build
     SR_BIN={{bin}} slurm/submit {{step}} {{flags}}
+
+# The searches of the five reference configurations, 1,000 and 10,000 generations each, as array jobs: just slurm-traces --shards 50
+[group('steps')]
+slurm-traces *flags: build
+    SR_BIN={{bin}} slurm/traces {{flags}}
 
 # Embed the engine in a program of your own
 [group('steps')]
@@ -226,9 +231,10 @@ bench-test:
 ulp-exhaustive stride="1":
     cargo run --release --locked -p sr-expr --example ulp-exhaustive -- {{stride}}
 
-# The array jobs on a SLURM of this machine, started for the test; skipped where it cannot be had, in CI a failure
+# What slurm/submit and slurm/traces submit, then the array jobs on a SLURM of this machine, started for the test; that is skipped where it cannot be had, in CI a failure
 [group('check')]
 slurm-test: build
+    slurm/test/submitted {{bin}}
     slurm/test/run {{bin}}
 
 # All that CI runs, the quickest first; dependencies are optimised in the tests' profile too, so one is enough

@@ -77,9 +77,15 @@ fn two_methods(text: &str) -> Result<(String, String), String> {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let (args, given) = sr_cli::parse::<Args>();
     sr_cli::run(|| match (&*args.reports, &args.one.problem) {
-        ([a, b], _) => reports::run(a, b, &args),
+        ([a, b], _) => {
+            let why = "with two reports, which are of searches that were done";
+            given.refuse_all::<SearchArgs>(why)?;
+            given.refuse_all::<SamplingArgs>(why)?;
+            given.refuse_all::<OneArgs>(why)?;
+            reports::run(a, b, &args)
+        }
         (_, Some(name)) => problem::run(name, &args),
         _ => anyhow::bail!("two reports or --problem are needed"),
     })

@@ -1,5 +1,6 @@
 //! `sr-convert`: training examples from a trace or a problem set.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use std::time::Instant;
 use anyhow::{Context as _, bail, ensure};
 use clap::{Parser, ValueEnum};
 use serde_json::json;
-use sr_cli::{Common, Exit};
+use sr_cli::output::seed_in_name;
+use sr_cli::{Claim, Common, Exit, Given, OutputArgs};
 use sr_corpus::{Counts, Exclude, Options, Problems, Shape, Targets, convert_problems, convert_trace, find_problems};
 use sr_problems::Blocklist;
 use sr_trace::TraceReader;
@@ -66,9 +68,12 @@ struct Args {
     /// that have one in their population
     #[arg(long, num_args = 1.., value_name = "SUITE|FILE")]
     exclude: Vec<String>,
-    /// Folder to write to [default: named after the input and the mode]
+    /// Folder to write to [default: named after the input and the mode, with the seed, and six digits for settings that are
+    /// not the default]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
     /// Write OUT/train.jsonl and OUT/val.jsonl too, as text for other tools
     #[arg(long)]
     jsonl: bool,
@@ -118,23 +123,37 @@ enum Elite {
 }
 
 fn main() -> ExitCode {
-    sr_cli::run(|| convert(&Args::parse()))
+    let (args, given) = sr_cli::parse::<Args>();
+    sr_cli::run(|| convert(&args, &given))
 }
 
-fn convert(args: &Args) -> anyhow::Result<Exit> {
+fn convert(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
-    let (input, out) = (args.input()?, args.out()?);
+    let (input, out) = (args.input()?, args.out(given)?);
+    let trace = match args.mode {
+        Mode::OneStep | Mode::Autoregressive => Some(TraceReader::open(input)?),
+        Mode::Direct => None,
+    };
+    let problems = match &trace {
+        Some(reader) => find_problems(input, &reader.header().problems, args.problems.as_deref())?,
+        None => input.to_owned(),
+    };
     let options = Options { stop: Some(sr_cli::on_interrupt("this trajectory or problem")?), ..args.options()? };
-    let counts = match args.mode {
-        Mode::OneStep | Mode::Autoregressive => {
-            let reader = TraceReader::open(input)?;
-            let problems = Problems::open(find_problems(input, &reader.header().problems, args.problems.as_deref())?)?;
+    let files: &[&str] = &["train.sr", "val.sr", "train.jsonl", "val.jsonl"];
+    let _output = Claim::folder(&out)
+        .also(files[..if args.jsonl { 4 } else { 2 }].iter().copied())
+        .inputs([input, &problems])
+        .inputs(args.exclude.iter().map(Path::new))
+        .may_exist(args.output.force)
+        .take()?;
+    let problems = Problems::open(problems)?;
+    let counts = match trace {
+        Some(reader) => {
             let progress = args.common.progress(reader.stated_records().unwrap_or(0), "trajectories");
             convert_trace(input, &problems, &options, &out, || progress.inc(1))
         }
-        Mode::Direct => {
-            let problems = Problems::open(input)?;
+        None => {
             let progress = args.common.progress(problems.len() as u64, "problems");
             convert_problems(&problems, &options, &out, || progress.inc(1))
         }
@@ -221,11 +240,11 @@ impl Args {
         })
     }
 
-    fn out(&self) -> anyhow::Result<PathBuf> {
+    fn out(&self, given: &Given) -> anyhow::Result<PathBuf> {
         if let Some(out) = &self.out {
             return Ok(out.clone());
         }
-        let stem = self.input()?.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let mut name = OsString::from(self.input()?.file_stem().unwrap_or_default());
         let mode = match (self.mode, self.dagger, self.ancestors_only) {
             (Mode::Direct, ..) => "direct",
             (Mode::Autoregressive, true, _) => "autoreg_dagger",
@@ -234,7 +253,9 @@ impl Args {
             (Mode::OneStep, false, true) => "onestep_ancestors",
             (Mode::OneStep, false, false) => "onestep",
         };
-        Ok(PathBuf::from(format!("{stem}_{mode}")))
+        name.push(format!("_{mode}{}", seed_in_name(self.common.seed)));
+        name.push(given.digits(&["traces", "problems", "mode", "dagger", "ancestors_only", "jsonl"]));
+        Ok(name.into())
     }
 }
 
@@ -246,8 +267,13 @@ mod tests {
     fn the_folder_is_named_after_what_it_holds() {
         let out = |flags: &str| {
             let flags = flags.split_whitespace();
-            Args::try_parse_from(["sr-convert"].into_iter().chain(flags)).expect("flags").out().expect("a name")
+            let flags = ["sr-convert"].into_iter().chain(flags);
+            let (args, given) = sr_cli::try_parse_from::<Args>(flags).expect("flags");
+            args.out(&given).expect("a name")
         };
+        assert_eq!(out("--traces gen50.sr --seed 3 --jsonl"), Path::new("gen50_onestep_s3"));
+        let [a, b] = ["0.2", "0.3"].map(|x| out(&format!("--traces gen50.sr --val-fraction {x}")));
+        assert!(a != b && a.to_string_lossy().starts_with("gen50_onestep_"), "{a:?}");
         assert_eq!(out("--traces a/gen50.sr --dagger"), Path::new("gen50_onestep_dagger"));
         assert_eq!(out("--traces a/gen50.sr --mode autoregressive"), Path::new("gen50_autoreg"));
         assert_eq!(out("--problems a/nguyen.sr --mode direct"), Path::new("nguyen_direct"));

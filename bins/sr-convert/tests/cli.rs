@@ -59,9 +59,12 @@ fn a_trace_becomes_one_step_examples() {
     assert!(folder.path().join("corpus/corpus.run.json").is_file());
 
     // The threads and the folder make no difference.
-    convert(folder.path(), "--traces trace.sr --val-fraction 0.3 --seed 2 --threads 1");
+    let output = convert(folder.path(), "--traces trace.sr --val-fraction 0.3 --seed 2 --threads 1");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let named = text.split(':').next().expect("a name");
+    assert!(named.starts_with("trace_onestep_s2_"), "{text}");
     for name in ["train.sr", "val.sr"] {
-        let [a, b] = ["corpus", "trace_onestep"].map(|out| fs::read(folder.path().join(out).join(name)).expect(name));
+        let [a, b] = ["corpus", named].map(|out| fs::read(folder.path().join(out).join(name)).expect(name));
         assert_eq!(a, b);
     }
 }
@@ -114,7 +117,7 @@ fn formulas_of_a_test_are_kept_out_of_the_training_side() {
 fn contexts_and_the_autoregressive_mode_show_in_the_text() {
     let folder = folder();
     let lines = |flags: &str| -> Vec<serde_json::Value> {
-        let output = convert(folder.path(), &format!("--traces trace.sr --jsonl --out corpus {flags}"));
+        let output = convert(folder.path(), &format!("--traces trace.sr --jsonl --force --out corpus {flags}"));
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
         let texts = ["train", "val"]
             .map(|side| fs::read_to_string(folder.path().join("corpus").join(side).with_extension("jsonl")));
@@ -142,7 +145,7 @@ fn a_killed_conversion_is_made_anew_with_the_same_bytes() {
     convert(folder.path(), &format!("{flags} undisturbed"));
     for delay in 0..12 {
         let mut child = Command::new(env!("CARGO_BIN_EXE_sr-convert"))
-            .args(flags.split_whitespace().chain(["killed", "--quiet"]))
+            .args(flags.split_whitespace().chain(["killed", "--quiet", "--force"]))
             .current_dir(folder.path())
             .spawn()
             .expect("the binary runs");
@@ -155,7 +158,7 @@ fn a_killed_conversion_is_made_anew_with_the_same_bytes() {
     for name in names {
         fs::write(folder.path().join("killed").join(format!("{name}.partial")), "stale").expect("written");
     }
-    let output = convert(folder.path(), &format!("{flags} killed"));
+    let output = convert(folder.path(), &format!("{flags} killed --force"));
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(files("killed") == files("undisturbed"));
     let left = fs::read_dir(folder.path().join("killed")).expect("a folder");
@@ -192,19 +195,49 @@ fn a_missing_or_cut_file_overwrites_nothing() {
     let files = || ["train.sr", "val.sr"].map(|name| fs::read(folder.path().join("corpus").join(name)).expect(name));
     let before = files();
 
-    let error = error_of(convert(folder.path(), "--traces none.sr --out corpus"));
+    let error = error_of(convert(folder.path(), "--traces none.sr --out corpus --force"));
     assert!(error.contains("none.sr") && error.lines().count() == 1, "{error}");
-    let error = error_of(convert(folder.path(), "--traces trace.sr --problems none.sr --out corpus"));
+    let error = error_of(convert(folder.path(), "--traces trace.sr --problems none.sr --out corpus --force"));
     assert!(error.contains("none.sr"), "{error}");
 
     let trace = fs::read(folder.path().join("trace.sr")).expect("the trace");
     fs::write(folder.path().join("cut.sr"), &trace[..trace.len() / 2]).expect("written");
-    let error = error_of(convert(folder.path(), "--traces cut.sr --out corpus --seed 5"));
+    let error = error_of(convert(folder.path(), "--traces cut.sr --out corpus --seed 5 --force"));
     assert!(error.contains("cut.sr: cut short") && error.lines().count() == 1, "{error}");
     assert_eq!(files(), before);
 
     fs::remove_file(folder.path().join("simple.sr")).expect("removed");
-    let error = error_of(convert(folder.path(), "--traces trace.sr --out corpus"));
+    let error = error_of(convert(folder.path(), "--traces trace.sr --out corpus --force"));
     assert!(error.contains("simple.sr") && error.contains("--problems"), "{error}");
     assert_eq!(files(), before);
+}
+
+#[test]
+fn another_problem_set_of_the_same_names_is_noticed() {
+    let folder = folder();
+    sr_problems::suite("simple", 2).expect("a suite").write(folder.path().join("other.sr")).expect("written");
+    let error = error_of(convert(folder.path(), "--traces trace.sr --problems other.sr --out a"));
+    assert!(error.contains("other.sr") && error.contains("this is another problem set"), "{error}");
+    assert!(!folder.path().join("a").exists(), "no folder is left");
+}
+
+#[test]
+fn a_corpus_replaces_no_input_and_no_corpus() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    fs::rename(at("trace.sr"), at("train.sr")).expect("renamed");
+    let before = fs::read(at("train.sr")).expect("read");
+    let error = error_of(convert(folder.path(), "--traces train.sr --out . --force"));
+    assert!(error.contains("train.sr too, which is the input train.sr"), "{error}");
+    assert_eq!(fs::read(at("train.sr")).expect("read"), before);
+
+    assert_eq!(convert(folder.path(), "--traces train.sr --out a").status.code(), Some(0));
+    let error = error_of(convert(folder.path(), "--traces train.sr --out a --seed 1"));
+    assert!(error.contains("a/train.sr is there already") && error.contains("--force"), "{error}");
+    assert!(error_of(convert(folder.path(), "--traces train.sr --out simple.sr")).contains("is a file"));
+    // Folders that were made are gone again.
+    for flags in ["--traces train.sr --dagger --out b/c", "--traces none.sr --out b/c"] {
+        error_of(convert(folder.path(), flags));
+        assert!(!at("b").exists(), "{flags}");
+    }
 }

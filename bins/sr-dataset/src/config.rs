@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sr_cli::SearchArgs;
+use sr_cli::output::{seed_in_name, short_number};
 use sr_corpus::{Apart, Context, Exclude, Mode, Options, Shape, Targets};
 use sr_engine::{PrimitiveSet, SearchConfig};
 use sr_problems::{
@@ -136,6 +137,15 @@ impl Plan {
                 Some(SearchPlan::new(table, generations, &params, seed).context("[search]")?)
             }
         };
+        let CorpusTable { sample_fraction, val_fraction, .. } = corpus;
+        ensure!(
+            sample_fraction > 0.0 && sample_fraction <= 1.0,
+            "[corpus]: sample_fraction must be above 0 and at most 1, found {sample_fraction}"
+        );
+        ensure!(
+            (0.0..1.0).contains(&val_fraction),
+            "[corpus]: val_fraction must be 0 or more and below 1, found {val_fraction}"
+        );
         ensure!(corpus.mode == Mode::OneStep || !corpus.ancestors_only, "ancestors_only is for mode one-step");
         ensure!(corpus.mode == Mode::OneStep || !corpus.include_elite, "include_elite is for mode one-step");
         ensure!(corpus.mode == Mode::Autoregressive || corpus.fitness, "fitness is for mode autoregressive");
@@ -208,13 +218,12 @@ impl Plan {
         let searches = self.search.as_ref().map(|search| format!("gen{}_", short(search.config.generations)));
         let mode =
             if self.corpus.mode == Mode::OneStep { String::new() } else { format!("_{}", self.corpus.mode.name()) };
-        format!("{}{problems}{mode}", searches.unwrap_or_default())
+        format!("{}{problems}{mode}{}", searches.unwrap_or_default(), seed_in_name(self.seed))
     }
 }
 
-/// `1000` as `1k`.
 fn short(n: u32) -> String {
-    if n >= 1000 && n.is_multiple_of(1000) { format!("{}k", n / 1000) } else { n.to_string() }
+    short_number(n.into())
 }
 
 impl ProblemsTable {
@@ -293,6 +302,8 @@ impl SearchPlan {
             }
         })?;
         let config = flags.search.config(false)?;
+        ensure!(config.generations > 1, "generations must be 2 or more: an example is a step from one to the next");
+        ensure!(seed.checked_add(flags.runs - 1).is_some(), "runs {}: seeds from {seed} on end before", flags.runs);
         // The header names operators and constants; variables are the problems' own.
         let primitives = PrimitiveSet::new(set.operators.clone(), set.constants.clone(), 1)?;
         let header = TraceHeader::of_expert(PROBLEMS, &primitives, &config, flags.search.preset.name(), seed);

@@ -5,15 +5,17 @@ mod config;
 mod manifest;
 mod validate;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::{Parser, Subcommand};
-use serde_json::json;
-use sr_cli::{Common, Exit};
+use serde_json::{Value, json};
+use sr_cli::{Claim, Common, Exit, OutputArgs, Shard};
 use sr_codec::Kind;
+use sr_problems::ProblemSet;
 
 use crate::config::{Config, Plan};
 
@@ -63,24 +65,34 @@ enum Command {
         exclude: Vec<PathBuf>,
     },
     /// Join the shards of a trace (sr-search --shard I/N), given in order, into the bytes of one run
+    ///
+    /// Which shard a file is stands in its run file, SHARD.run.json; beside that, no problem may be in two of them, and they
+    /// have to be in the order of the problem set if that is found.
     Merge {
         /// The shards: 1/N, 2/N, …
         #[arg(required = true, value_name = "SHARD")]
         shards: Vec<PathBuf>,
+        /// The problem set that was searched [default: the file that the shards name, in their folder or the one above]
+        #[arg(long, value_name = "FILE")]
+        problems: Option<PathBuf>,
         /// File to write
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+        #[command(flatten)]
+        output: OutputArgs,
     },
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let (args, _) = sr_cli::parse::<Args>();
     sr_cli::run(|| {
         args.common.init()?;
         match &args.command {
             Command::Build { config, out, generations } => build(&args.common, config, out.as_deref(), *generations),
             Command::Validate { dir, exclude } => validate(&args.common, dir, exclude),
-            Command::Merge { shards, out } => merge(&args.common, shards, out),
+            Command::Merge { shards, problems, out, output } => {
+                merge(&args.common, shards, problems.as_deref(), out, *output)
+            }
         }
     })
 }
@@ -91,6 +103,8 @@ fn build(common: &Common, config: &Path, out: Option<&Path>, generations: Option
         .and_then(|read| Plan::new(read, config, common.seed, generations))
         .with_context(|| format!("reading {}", config.display()))?;
     let out = out.map_or_else(|| PathBuf::from(plan.name()), Path::to_owned);
+    let files = ["manifest.json", "problems.sr", "trace.sr", "dataset.run.json"];
+    let _output = Claim::folder(&out).also(files).inputs([config]).may_exist(true).take()?;
     let built = build::build(&plan, &out, common)?;
     sr_cli::write_run_file(&out.join("dataset"), common, started)?;
 
@@ -143,7 +157,13 @@ fn validate(common: &Common, dir: &Path, exclude: &[PathBuf]) -> anyhow::Result<
     Ok(if is_valid { Exit::Ok } else { Exit::Negative })
 }
 
-fn merge(common: &Common, shards: &[PathBuf], out: &Path) -> anyhow::Result<Exit> {
+fn merge(
+    common: &Common,
+    shards: &[PathBuf],
+    problems: Option<&Path>,
+    out: &Path,
+    output: OutputArgs,
+) -> anyhow::Result<Exit> {
     let started = Instant::now();
     for shard in shards {
         let kind = sr_codec::peek(shard)?.kind;
@@ -152,11 +172,18 @@ fn merge(common: &Common, shards: &[PathBuf], out: &Path) -> anyhow::Result<Exit
             "{}: its kind is {kind}; shards of a trace can be merged, problem sets and corpora are made whole",
             shard.display()
         );
-        let same = |a: &Path| a.canonicalize().ok();
-        ensure!(same(out).is_none() || same(out) != same(shard), "--out {} is a shard", out.display());
     }
-    let trajectories = sr_trace::merge(shards, out)?;
-    sr_cli::write_run_file(out, common, started)?;
+    let _output = Claim::file(out).inputs(shards).inputs(problems).may_exist(output.force).take()?;
+    let settings = shards.iter().map(|shard| sr_cli::settings_of(shard)).collect::<anyhow::Result<Vec<_>>>()?;
+    let settings = check_shards(shards, settings)?;
+    let ids = problem_ids(&shards[0], problems, settings.as_ref())?;
+    if settings.is_none() && ids.is_none() {
+        tracing::warn!(
+            "neither run files nor the problem set were found, so a shard that is missing at the end is not noticed"
+        );
+    }
+    let trajectories = sr_trace::merge_of(shards, out, ids.as_deref())?;
+    sr_cli::write_run_file_with(out, common, started, &settings.unwrap_or_default())?;
     let result = json!({
         "shards": shards.len(),
         "trajectories": trajectories,
@@ -166,4 +193,81 @@ fn merge(common: &Common, shards: &[PathBuf], out: &Path) -> anyhow::Result<Exit
     let text = format!("{}: {trajectories} trajectories of {} shards", out.display(), shards.len());
     common.report("sr-dataset merge", started, result, &text)?;
     Ok(Exit::Ok)
+}
+
+/// Fails unless the run files say that these are all shards of one run, in order; gives the settings of the whole run,
+/// `None` if a shard has no run file.
+fn check_shards(files: &[PathBuf], settings: Vec<Option<Value>>) -> anyhow::Result<Option<Value>> {
+    let mut first: Option<Value> = None;
+    let mut found: BTreeMap<usize, &Path> = BTreeMap::new();
+    let mut order = Vec::new();
+    let mut is_known = true;
+    for (file, settings) in files.iter().zip(settings) {
+        let told = file.display();
+        let Some(mut settings) = settings else {
+            is_known = false;
+            continue;
+        };
+        let shard = settings["shard"].take();
+        let Some(shard) = shard.as_str() else {
+            ensure!(files.len() == 1, "{told}: a whole run by its run file, and no shard");
+            continue;
+        };
+        let (index, count) = shard
+            .parse::<Shard>()
+            .map_err(|error| anyhow::anyhow!("{told}.run.json: shard {shard:?}: {error}"))?
+            .index_and_count();
+        if count != files.len() && count < files.len() {
+            bail!("{told}: a shard of {count}, and {} files are given", files.len());
+        }
+        if let Some(other) = found.insert(index, file) {
+            bail!("shard {shard} is given twice: {} and {told}", other.display());
+        }
+        order.push((index, count, file));
+        match &first {
+            None => first = Some(settings),
+            Some(first) => sr_cli::check_made_alike(file, &settings, first)
+                .with_context(|| format!("{told} and {} are shards of different runs", files[0].display()))?,
+        }
+    }
+    if let Some(&(_, count, file)) = order.iter().find(|&&(_, count, _)| count != order[0].1) {
+        bail!("{} is a shard of {count}, {} of {}", file.display(), order[0].2.display(), order[0].1);
+    }
+    if is_known && let Some(&(_, count, _)) = order.first() {
+        let missing: Vec<String> = (0..count)
+            .filter(|index| !found.contains_key(index))
+            .map(|index| format!("{}/{count}", index + 1))
+            .collect();
+        ensure!(missing.is_empty(), "of the shards {} are missing: {}", missing.len(), missing.join(", "));
+        if let Some((place, (index, _, file))) = order.iter().enumerate().find(|(place, (index, ..))| place != index) {
+            bail!(
+                "the shards are out of order: {} is {}/{count}, expected {}/{count}",
+                file.display(),
+                index + 1,
+                place + 1
+            );
+        }
+    }
+    Ok(first.filter(|_| is_known))
+}
+
+/// The ids of the problems that were searched, in their order; `None` if the problem set is not at hand.
+fn problem_ids(shard: &Path, given: Option<&Path>, settings: Option<&Value>) -> anyhow::Result<Option<Vec<String>>> {
+    let reader = sr_trace::TraceReader::open(shard)?;
+    let Ok(path) = sr_corpus::find_problems(shard, &reader.header().problems, given) else { return Ok(None) };
+    let set = ProblemSet::read(&path)?;
+    let made_of = settings.and_then(|settings| settings["problems"].as_str());
+    let found = format!("{} problems {:016x}", set.problems.len(), set.fingerprint());
+    match made_of {
+        Some(made_of) if made_of != found => {
+            let told = format!("{}: {found}, the shards are of {made_of}", path.display());
+            ensure!(given.is_none(), "{told}: this is another problem set");
+            tracing::warn!("{told}: the order of problems is not checked");
+            return Ok(None);
+        }
+        _ => {}
+    }
+    let most = settings.and_then(|settings| settings["max_problems"].as_u64()).unwrap_or(u64::MAX);
+    let ids = set.problems.into_iter().map(|problem| problem.id);
+    Ok(Some(ids.take(usize::try_from(most).unwrap_or(usize::MAX)).collect()))
 }

@@ -215,6 +215,9 @@ fn other_settings_and_other_files_are_told_and_nothing_is_overwritten() {
         ("[problems]\ncount = 1\n[search]\ngeneration = 1", "search flags of sr-search"),
         ("[problems]\ncount = 1\n[search]\ntime_limit = 1", "machine"),
         ("[problems]\ncount = 1\n[search]\npopulation_size = 1", "population_size must be"),
+        ("[problems]\ncount = 9\n[search]\ngenerations = 1", "generations must be 2 or more"),
+        ("[problems]\ncount = 9\n[corpus]\nval_fraction = 1.0", "val_fraction must be 0 or more and below 1"),
+        ("[problems]\ncount = 9\n[corpus]\nsample_fraction = 0.0", "sample_fraction must be above 0"),
         ("[problems]\ncount = 1\n[search]\n[corpus]\nmode = \"direct\"", "leave [search] out"),
         ("[problems]\ncount = 1\n[corpus]\nmode = \"autoregressive\"\nancestors_only = true", "ancestors_only is for"),
     ] {
@@ -394,10 +397,60 @@ fn shards_are_merged_into_the_bytes_of_one_run() {
         ("1.sr none.sr --out merged.sr", "none.sr"),
         ("a/problems.sr --out merged.sr", "problem sets and corpora are made whole"),
         ("a/corpus/train.sr --out merged.sr", "its kind is corpus"),
-        ("1.sr 2.sr 3.sr --out 2.sr", "--out 2.sr is a shard"),
+        ("1.sr 2.sr 3.sr --out 2.sr", "--out 2.sr is the input 2.sr"),
+        ("1.sr 1.sr 3.sr --out merged.sr", "is in 1.sr too"),
     ] {
-        let error = refused(path, &format!("merge {flags}"));
+        let output = sr_dataset(path, &format!("merge {flags} --force"));
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{flags}: {error}");
         assert!(error.contains(expected), "{flags}: {error}");
     }
     assert!(read("merged.sr") == read("a/trace.sr"));
+}
+
+#[test]
+fn a_merge_knows_its_shards() {
+    let folder = folder();
+    let path = folder.path();
+    ok(path, "build config.toml --out a --generations 3");
+    fs::copy(path.join("a/problems.sr"), path.join("problems.sr")).expect("copied");
+    let reader = TraceReader::open(path.join("a/trace.sr")).expect("a trace");
+    let header = reader.header().clone();
+    let set = ProblemSet::read(path.join("problems.sr")).expect("a set");
+    let mut shards: Vec<_> =
+        (1..=3).map(|i| TraceWriter::create(path.join(format!("{i}.sr")), &header).expect("created")).collect();
+    for (index, trajectory) in reader.enumerate() {
+        shards[index / 2 % 3].append(&trajectory.expect("whole")).expect("written"); // two runs of each problem
+    }
+    for shard in shards {
+        shard.finish().expect("finished");
+    }
+    let note = |name: &str, shard: &str, runs: u32| {
+        let problems = format!("24 problems {:016x}", set.fingerprint());
+        let run = serde_json::json!({ "settings": { "problems": problems, "runs": runs, "shard": shard } });
+        fs::write(path.join(format!("{name}.run.json")), run.to_string()).expect("written");
+    };
+    let is_refused = |flags: &str, expected: &str| {
+        let error = refused(path, &format!("merge {flags} --out m.sr"));
+        assert!(error.contains(expected), "{flags}: {error}");
+        assert!(!path.join("m.sr").exists() && !path.join("m.sr.partial").exists());
+    };
+    // By the problem set.
+    is_refused("1.sr 2.sr", "a shard is missing, or they are out of order");
+    is_refused("2.sr 1.sr 3.sr", "of the set was expected here");
+    is_refused("1.sr 1.sr 3.sr", "1.sr: problem");
+    // By the run files.
+    (1..=3).for_each(|i| note(&format!("{i}.sr"), &format!("{i}/3"), 2));
+    is_refused("1.sr 3.sr", "of the shards 1 are missing: 2/3");
+    is_refused("1.sr 1.sr 3.sr", "shard 1/3 is given twice: 1.sr and 1.sr");
+    is_refused("2.sr 1.sr 3.sr", "out of order: 2.sr is 2/3, expected 1/3");
+    is_refused("1.sr 2.sr 3.sr 3.sr", "a shard of 3, and 4 files are given");
+    note("3.sr", "3/3", 5);
+    is_refused("1.sr 2.sr 3.sr", "3.sr was made with other settings: runs 5, asked for 2");
+    note("3.sr", "3/3", 2);
+    ok(path, "merge 1.sr 2.sr 3.sr --out m.sr");
+    assert!(fs::read(path.join("m.sr")).expect("read") == fs::read(path.join("a/trace.sr")).expect("read"));
+    suite("harder", 1).expect("a suite").write(path.join("harder.sr")).expect("written");
+    let error = refused(path, "merge 1.sr 2.sr 3.sr --problems harder.sr --out n.sr");
+    assert!(error.contains("this is another problem set"), "{error}");
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use serde_json::json;
-use sr_cli::{Common, Exit, SamplingArgs};
+use sr_cli::{Claim, Common, Exit, OutputArgs, SamplingArgs};
 use sr_engine::{Brood, Instance, Origin, Policy, Search, SearchConfig};
 use sr_eval::{DirectRow, FRESH_POINTS, direct_tables, judge, r_squared, summarise_direct};
 use sr_expr::{Expr, Semantics};
@@ -38,6 +38,8 @@ pub(crate) struct DirectArgs {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
     sampling: SamplingArgs,
     #[command(flatten)]
     common: Common,
@@ -51,6 +53,9 @@ pub(crate) fn run(args: &DirectArgs) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
     ensure!(args.samples > 0 || !args.sampling.distinct, "--distinct says nothing without --samples");
+    let inputs = args.problems.problems.iter().chain([&args.checkpoint]);
+    let claim = |out| Claim::file(out).inputs(inputs).may_exist(args.output.force).take();
+    let _output = args.out.as_deref().map(claim).transpose()?;
     let set = args.problems.read(args.common.seed)?;
     let sampled = sr_neural::flags::load(&args.checkpoint, &args.device, &args.sampling)?;
     let found = sampled.mode().name();

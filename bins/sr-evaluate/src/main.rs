@@ -19,7 +19,7 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use serde_json::json;
-use sr_cli::{Common, Exit, SamplingArgs, SearchArgs};
+use sr_cli::{Claim, Common, Exit, OutputArgs, SamplingArgs, SearchArgs};
 use sr_engine::SearchConfig;
 use sr_eval::{Equal, Row, curves, summarise, table};
 use sr_neural::{Per, Share};
@@ -92,8 +92,10 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Continue an interrupted run of the same flags from FILE.rows; a new one is begun if there is none
-    #[arg(long, requires = "out")]
+    #[arg(long, requires = "out", conflicts_with = "force")]
     resume: bool,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     search: SearchArgs,
     #[command(flatten)]
@@ -138,7 +140,7 @@ impl From<EqualArg> for Equal {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let (args, _) = sr_cli::parse::<Args>();
     sr_cli::run(|| match &args.command {
         Some(Command::Direct(args)) => direct::run(args),
         Some(Command::Operator(args)) => operator::run(args),
@@ -151,6 +153,12 @@ fn main() -> ExitCode {
 fn compare(args: &Args) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
+    let inputs = args.problems.problems.iter().chain(&args.beside);
+    let inputs: Vec<&PathBuf> = inputs.chain(args.methods.iter().filter_map(Method::checkpoint)).collect();
+    let may_exist = args.output.force || args.resume;
+    let claim = |path| Claim::file(path).inputs(inputs.iter().copied()).may_exist(may_exist);
+    let _output = args.out.as_deref().map(|out| claim(out).also([".rows"]).take()).transpose()?;
+    let _plot = args.plot.as_deref().map(|plot| claim(plot).flag("--plot").take()).transpose()?;
     let set = args.problems.read(args.common.seed)?;
     let passes = passes(args, &set)?;
     // Everything that can be wrong is found before the first search.
@@ -199,7 +207,16 @@ fn compare(args: &Args) -> anyhow::Result<Exit> {
                         None => format!("after {} of {all} searches; only with --out they are kept", rows.len()),
                     }));
                 }
-                let found = evaluate(&task, policy, batch)?;
+                let found = match evaluate(&task, policy, batch) {
+                    Ok(found) => found,
+                    Err(error) => {
+                        // There is nothing to go on from.
+                        if let Some(file) = file.take_if(|_| rows.is_empty()) {
+                            file.finish().ok();
+                        }
+                        return Err(error);
+                    }
+                };
                 if let Some(file) = &mut file {
                     file.append(&found)?;
                 }

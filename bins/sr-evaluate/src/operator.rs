@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sr_cli::{Common, Exit, SamplingArgs, SearchArgs};
+use sr_cli::{Claim, Common, Exit, OutputArgs, SamplingArgs, SearchArgs};
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{
     Brood, Budget, Expert, Individual, Instance, Origin, Population, PrimitiveSet, Scorer, Search, SearchConfig, State,
@@ -69,6 +69,8 @@ pub(crate) struct OperatorArgs {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
     search: SearchArgs,
     #[command(flatten)]
     sampling: SamplingArgs,
@@ -79,6 +81,11 @@ pub(crate) struct OperatorArgs {
 pub(crate) fn run(args: &OperatorArgs) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
+    let inputs = args.problems.iter().chain(&args.calibrate).chain(Some(&args.bank).filter(|_| !args.build));
+    let claim =
+        |out: &Path, flag| Claim::file(out).flag(flag).inputs(inputs.clone()).may_exist(args.output.force).take();
+    let _bank = args.build.then(|| claim(&args.bank, "--bank")).transpose()?;
+    let _output = args.out.as_deref().map(|out| claim(out, "--out")).transpose()?;
     if args.build {
         return build(args, started);
     }

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sr_cli::{Common, Exit, SearchArgs};
+use sr_cli::{Claim, Common, Exit, OutputArgs, SearchArgs};
 use sr_engine::random::{Key, Purpose, Rng, problem_key};
 use sr_engine::{SearchConfig, Survival};
 use sr_eval::{Trial, aligned, area};
@@ -103,6 +103,8 @@ pub(crate) struct TuneArgs {
     #[arg(long, value_name = "FILE", default_value = "configs/tuned.toml")]
     out: PathBuf,
     #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
     search: SearchArgs,
     #[command(flatten)]
     common: Common,
@@ -116,6 +118,7 @@ pub(crate) fn run(args: &TuneArgs) -> anyhow::Result<Exit> {
     let base = args.search.config(set.is_own_data())?;
     let most = base.max_evaluations.context("--max-evaluations is needed, so that all settings may spend the same")?;
     let common = SearchConfig { generations: u32::MAX, ..base };
+    let _output = Claim::file(&args.out).inputs([&args.problems]).may_exist(args.output.force).take()?;
     ensure!(!set.problems.is_empty(), "there are no problems");
     let score = |settings: &Settings, seeds: u64| -> anyhow::Result<(f64, f64)> {
         let items = crate::items(&set, seeds, args.common.seed)?;

@@ -12,7 +12,8 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::json;
-use sr_cli::{Common, Exit};
+use sr_cli::output::{seed_in_name, short_number};
+use sr_cli::{Claim, Common, Exit, Given, OutputArgs};
 use sr_problems::{
     Blocklist, FormulaOptions, Generator, ProblemSet, RandomParams, TableReport, from_formulas, from_table,
     parse_constants, parse_operators, suite, suite_names,
@@ -31,9 +32,12 @@ struct Args {
     source: Source,
     #[command(flatten)]
     common: Common,
-    /// File to write [default: named after what it holds, such as arith_200_c05.sr]
+    /// File to write [default: named after what it holds, such as arith_1k_c05.sr, with the seed, and six digits for
+    /// settings that are not the default]
     #[arg(long, global = true, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 #[derive(Subcommand)]
@@ -115,13 +119,14 @@ enum Preset {
 fn main() -> ExitCode {
     sr_cli::run(|| {
         let started = Instant::now();
-        let args = Args::parse();
+        let (args, given) = sr_cli::parse::<Args>();
         args.common.init()?;
         if let Some(out) = args.out.as_ref().filter(|out| out.file_name().is_some_and(|name| name.to_str().is_none())) {
             bail!("--out {}: the name is not UTF-8, and traces refer to a problem set by its name", out.display());
         }
-        let Made { set, default_name, excluded, table } = make(&args)?;
-        let out = args.out.unwrap_or_else(|| default_name.into());
+        let out = args.out.clone().map_or_else(|| default_name(&args, &given), Ok)?;
+        let _output = Claim::file(&out).inputs(inputs(&args)).may_exist(args.output.force).take()?;
+        let Made { set, excluded, table } = make(&args)?;
         set.write(&out)?;
         for warning in table.iter().flat_map(|table| &table.warnings) {
             tracing::warn!("{warning}");
@@ -151,8 +156,6 @@ fn main() -> ExitCode {
 /// A problem set and what is told of it.
 struct Made {
     set: ProblemSet,
-    /// A file name that says what it holds.
-    default_name: OsString,
     /// How many expressions were excluded, if any were to be.
     excluded: Option<u64>,
     /// How the table was read, if it is one.
@@ -160,9 +163,58 @@ struct Made {
 }
 
 impl Made {
-    fn of(set: ProblemSet, default_name: impl Into<OsString>) -> Self {
-        Made { set, default_name: default_name.into(), excluded: None, table: None }
+    fn of(set: ProblemSet) -> Self {
+        Made { set, excluded: None, table: None }
     }
+}
+
+/// The files that are read.
+fn inputs(args: &Args) -> Vec<&Path> {
+    match &args.source {
+        Source::Random(random) => random.exclude.iter().map(Path::new).collect(),
+        Source::Suite { .. } => Vec::new(),
+        Source::Csv(table) => vec![&table.file],
+        Source::Formulas { file, .. } => vec![file],
+    }
+}
+
+/// A file name that says what the set holds: `data/flow.csv` becomes `flow.sr` in the working folder.
+fn default_name(args: &Args, given: &Given) -> anyhow::Result<PathBuf> {
+    let seed = args.common.seed;
+    let stem = |file: &Path| {
+        let stem = file.file_stem().with_context(|| format!("{}: no file name", file.display()))?;
+        Ok::<OsString, anyhow::Error>(stem.into())
+    };
+    let mut name = match &args.source {
+        Source::Random(random) => {
+            let label = random.params(seed)?.label();
+            let count = short_number(random.count.into());
+            let name = match label.split_once('_') {
+                Some((operators, complexity)) => format!("{operators}_{count}_{complexity}"),
+                None => format!("{label}_{count}"),
+            };
+            // Lists that have no name are told apart by the digits.
+            let names_operators = random.preset == Preset::Arith && !label.starts_with("custom");
+            let told: &[&str] = if names_operators { &["operators"] } else { &[] };
+            let told = [&["count", "preset", "complexity", "max_variables"], told].concat();
+            let variables = random.max_variables.filter(|_| given.has("max_variables"));
+            let variables = variables.map(|n| format!("_v{n}")).unwrap_or_default();
+            format!("{name}{variables}{}{}", seed_in_name(seed), given.digits(&told)).into()
+        }
+        Source::Suite { name } => format!("{name}{}", seed_in_name(seed)).into(),
+        Source::Csv(table) => {
+            let mut name = stem(&table.file)?;
+            name.push(given.digits(&["file", "target"]));
+            name
+        }
+        Source::Formulas { file, .. } => {
+            let mut name = stem(file)?;
+            name.push(format!("{}{}", seed_in_name(seed), given.digits(&["file"])));
+            name
+        }
+    };
+    name.push(".sr");
+    Ok(name.into())
 }
 
 fn make(args: &Args) -> anyhow::Result<Made> {
@@ -170,21 +222,17 @@ fn make(args: &Args) -> anyhow::Result<Made> {
     match &args.source {
         Source::Random(random) => {
             let params = random.params(seed)?;
-            let name = match params.label().split_once('_') {
-                Some((operators, complexity)) => format!("{operators}_{}_{complexity}.sr", random.count),
-                None => format!("{}_{}.sr", params.label(), random.count),
-            };
             let blocklist = Arc::new(Blocklist::of(&random.exclude)?);
             let generator = Generator::new(params)?.excluding(blocklist.clone());
             let bar = args.common.progress(random.count.into(), "problems");
             let set = generator.generate(random.count, || bar.inc(1))?;
             bar.finish_and_clear();
-            Ok(Made { excluded: (!blocklist.is_empty()).then(|| blocklist.excluded()), ..Made::of(set, name) })
+            Ok(Made { excluded: (!blocklist.is_empty()).then(|| blocklist.excluded()), ..Made::of(set) })
         }
-        Source::Suite { name } => Ok(Made::of(suite(name, seed)?, format!("{name}.sr"))),
+        Source::Suite { name } => Ok(Made::of(suite(name, seed)?)),
         Source::Csv(table) => {
             let sr_problems::Table { set, report } = from_table(&table.file, &table.options()?)?;
-            Ok(Made { table: Some(report), ..Made::of(set, named_after(&table.file)?) })
+            Ok(Made { table: Some(report), ..Made::of(set) })
         }
         Source::Formulas { file, operators, constants, points, range } => {
             let &[low, high] = &**range else { bail!("--range takes two numbers") };
@@ -195,7 +243,7 @@ fn make(args: &Args) -> anyhow::Result<Made> {
                 range: [low, high],
                 seed,
             };
-            Ok(Made::of(from_formulas(file, &options)?, named_after(file)?))
+            Ok(Made::of(from_formulas(file, &options)?))
         }
     }
 }
@@ -217,11 +265,4 @@ impl Random {
         params.max_y = self.max_y.unwrap_or(params.max_y);
         Ok(params)
     }
-}
-
-/// `data/flow.csv` becomes `flow.sr` in the working folder.
-fn named_after(file: &Path) -> anyhow::Result<OsString> {
-    let mut name = file.file_stem().with_context(|| format!("{}: no file name", file.display()))?.to_owned();
-    name.push(".sr");
-    Ok(name)
 }

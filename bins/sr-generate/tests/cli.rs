@@ -62,17 +62,24 @@ fn every_source_writes_a_file_named_after_it() {
     write_parquet(&folder.path().join("tide.data"));
     for (args, name) in [
         (&["random", "--count", "4", "--complexity", "0.25"][..], "arith_4_c025.sr"),
-        (&["random", "--count", "2", "--preset", "e2e", "--points", "20"], "e2e_2.sr"),
+        (&["random", "--count", "2", "--preset", "e2e", "--seed", "3"], "e2e_2_s3.sr"),
+        (&["random", "--count", "2000", "--complexity", "0.1", "--max-variables", "1"], "arith_2k_c01_v1.sr"),
+        (&["suite", "nguyen", "--seed", "5"], "nguyen_s5.sr"),
         (&["suite", "nguyen"], "nguyen.sr"),
         (&["suite", "feynman-bonus"], "feynman-bonus.sr"),
         (&["csv", "flow.csv", "--target", "y"], "flow.sr"),
         (&["csv", "tide.data", "--target", "y"], "tide.sr"),
-        (&["formulas", "laws.txt", "--range", "-1", "1"], "laws.sr"),
+        (&["formulas", "laws.txt"], "laws.sr"),
     ] {
         let output = generate(folder.path(), args);
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         assert!(String::from_utf8(output.stdout).unwrap().starts_with(name), "{args:?}");
         assert!(folder.path().join(name).exists(), "{args:?}");
+    }
+    // Settings that the name does not tell are told apart by digits.
+    for args in [&["formulas", "laws.txt", "--range", "-1", "1"][..], &["formulas", "laws.txt", "--points", "30"]] {
+        let text = String::from_utf8(generate(folder.path(), args).stdout).unwrap();
+        assert!(text.starts_with("laws_") && text.split(':').next().is_some_and(|name| name.len() == 14), "{text}");
     }
 }
 
@@ -96,7 +103,7 @@ fn mistakes_are_told_in_one_line_and_leave_files_alone() {
         (&["csv", "none.csv", "--target", "y"], "none.csv: cannot read"),
         (&["formulas", "none.txt"], "none.txt: cannot read"),
     ] {
-        let message = refused(folder.path(), &[args, &["--out", "kept.sr"]].concat());
+        let message = refused(folder.path(), &[args, &["--out", "kept.sr", "--force"]].concat());
         assert!(message.contains(expected), "{message}");
         assert_eq!(fs::read(&kept).unwrap(), b"an earlier result");
     }
@@ -290,7 +297,40 @@ fn a_killed_run_is_repeated_with_the_same_bytes() {
     fs::remove_file(&out).unwrap();
     for left in [&whole[..whole.len() / 2], &whole[..7], b"of something else"] {
         fs::write(&partial, left).unwrap();
+        fs::remove_file(&out).ok();
         assert!(generate(folder.path(), &args("set.sr")).status.success());
         assert_eq!(fs::read(&out).unwrap(), whole);
     }
+}
+
+#[test]
+fn nothing_is_replaced_by_mistake() {
+    let folder = tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (name, text) in [("a", "x,y\n1,2\n2,4\n3,6\n"), ("b", "x,y\n1,3\n2,6\n3,9\n")] {
+        fs::create_dir(at(name)).unwrap();
+        fs::write(at(name).join("data.csv"), text).unwrap();
+    }
+    assert!(generate(folder.path(), &["csv", "a/data.csv", "--target", "y"]).status.success());
+    let first = fs::read(at("data.sr")).unwrap();
+    let message = refused(folder.path(), &["csv", "b/data.csv", "--target", "y"]);
+    assert!(message.contains("data.sr is there already") && message.contains("--force"), "{message}");
+    assert_eq!(fs::read(at("data.sr")).unwrap(), first);
+    assert!(generate(folder.path(), &["csv", "b/data.csv", "--target", "y", "--force"]).status.success());
+    assert_ne!(fs::read(at("data.sr")).unwrap(), first);
+
+    fs::write(at("laws.txt"), "x0\n").unwrap();
+    let csv = fs::read(at("a/data.csv")).unwrap();
+    for (args, expected) in [
+        (&["csv", "a/data.csv", "--target", "y", "--out", "a/data.csv", "--force"][..], "is the input a/data.csv"),
+        (&["formulas", "laws.txt", "--out", "laws.txt", "--force"], "is the input laws.txt"),
+        (&["random", "--exclude", "data.sr", "--out", "data.sr", "--force"], "is the input data.sr"),
+        (&["suite", "nguyen", "--out", "a"], "--out a is a folder"),
+        (&["suite", "nguyen", "--out", "none/n.sr"], "there is no folder none"),
+    ] {
+        let message = refused(folder.path(), args);
+        assert!(message.contains(expected), "{message}");
+    }
+    assert_eq!(fs::read(at("a/data.csv")).unwrap(), csv);
+    assert_eq!(fs::read_dir(at("a")).unwrap().count(), 1, "nothing is left");
 }

@@ -14,13 +14,19 @@ fn generate(folder: &Path, out: &str) -> Command {
     command
 }
 
+fn forced(folder: &Path, out: &str) -> Command {
+    let mut command = generate(folder, out);
+    command.arg("--force");
+    command
+}
+
 #[test]
 fn a_killed_run_is_repeated_with_the_same_bytes() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("p.sr");
     Victim {
         start: &|| generate(folder.path(), "p.sr"),
-        go_on: &|| generate(folder.path(), "p.sr"),
+        go_on: &|| forced(folder.path(), "p.sr"), // the kill may find the file finished
         growing: partial_path(&out),
         result: &|| fs::read(&out).expect("the problems"),
         clear: &|| {
@@ -37,10 +43,10 @@ fn a_full_disk_is_told_in_one_line_and_the_file_is_as_it_was() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("p.sr");
     fs::write(&out, "precious").expect("written");
-    let said = fails(&mut with_file_limit(&generate(folder.path(), "p.sr"), 8));
+    let said = fails(&mut with_file_limit(&forced(folder.path(), "p.sr"), 8));
     assert!(said.contains("p.sr.partial: cannot write: File too large"), "{said}");
     assert_eq!(fs::read(&out).expect("still there"), b"precious");
-    succeeds(&mut generate(folder.path(), "p.sr"));
+    succeeds(&mut forced(folder.path(), "p.sr"));
 
     let disk = folder.path().join("disk");
     fs::create_dir(&disk).expect("made");

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::Parser;
 use serde_json::json;
-use sr_cli::{Common, Exit, LabelArgs, Shard};
+use sr_cli::{Claim, Common, Exit, LabelArgs, OutputArgs, Shard};
 use sr_dagger::FileOptions;
 use sr_expr::Expr;
 use sr_problems::ProblemSet;
@@ -42,9 +42,12 @@ struct Args {
     /// Do part I of N of the problems only; the parts merge to the bytes of one run
     #[arg(long, value_name = "I/N", requires = "out")]
     shard: Option<Shard>,
-    /// Continue an interrupted run of the same flags from OUT.partial; a new one is begun if there is none
-    #[arg(long)]
+    /// Continue an interrupted run of the same flags from OUT.partial; a new one is begun if there is none, and nothing is
+    /// done if OUT is the finished result of this command. Other settings or another trace are an error
+    #[arg(long, conflicts_with = "force")]
     resume: bool,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     common: Common,
 }
@@ -52,15 +55,20 @@ struct Args {
 fn main() -> ExitCode {
     sr_cli::run(|| {
         let started = Instant::now();
-        let args = Args::parse();
+        let (args, given) = sr_cli::parse::<Args>();
         args.common.init()?;
-        let labelling = args.labels.labelling()?;
-        if let Some(out) = args.out.as_ref().filter(|out| args.resume && out.exists()) {
-            sr_cli::out(&format!("{} is complete, nothing is left to do", out.display()))?;
-            return Ok(Exit::Ok);
+        if args.out.is_none() {
+            given.refuse(&["force"], "without --out: labels replace the trace")?;
         }
+        let labelling = args.labels.labelling()?;
         let reader = TraceReader::open(&args.traces)?;
-        let problems = args.problems.unwrap_or_else(|| args.traces.with_file_name(&reader.header().problems));
+        let problems = args.problems.clone().unwrap_or_else(|| args.traces.with_file_name(&reader.header().problems));
+        let claim = match &args.out {
+            Some(out) => Claim::file(out).inputs([&args.traces, &problems]).may_exist(args.output.force || args.resume),
+            // In place.
+            None => Claim::file(&args.traces).flag("--traces").inputs([&problems]).may_exist(true),
+        };
+        let _output = claim.take()?;
         let set = ProblemSet::read(&problems)
             .with_context(|| "reading the problems of the trace (--problems says where they are)")?;
         let mut instances = HashMap::with_capacity(set.problems.len());
@@ -84,6 +92,10 @@ fn main() -> ExitCode {
         let formula = |id: &str| sources.get(id).copied().cloned();
         let counts = labelling.relabel_file(&args.traces, &options, instance, formula, |done| bar.inc(done))?;
         bar.finish_and_clear();
+        if let Some(out) = out.filter(|_| counts.was_there) {
+            sr_cli::out(&format!("{} is complete, nothing is left to do", out.display()))?;
+            return Ok(Exit::Ok);
+        }
         if counts.stopped {
             return Ok(sr_cli::stopped(&format!(
                 "after {} trajectories, from which --resume goes on",
@@ -93,7 +105,14 @@ fn main() -> ExitCode {
         let labels_per_second = (counts.labels as f64 / begun.elapsed().as_secs_f64()).round();
         // In place the trace's own run file stays: it says how the trace was made.
         let noted = out.map_or_else(|| args.traces.with_added_extension("relabel"), Path::to_owned);
-        sr_cli::write_run_file(&noted, &args.common, started)?;
+        // What the trace was made of, its labels are too.
+        let mut settings = sr_cli::settings_of(&args.traces)?.unwrap_or_else(|| json!({}));
+        match args.shard {
+            None => {}
+            Some(shard) if settings["shard"].is_null() => settings["shard"] = json!(shard.to_string()),
+            Some(_) => settings = serde_json::Value::Null, // a part of a part has no number
+        }
+        sr_cli::write_run_file_with(&noted, &args.common, started, &settings)?;
         let result = json!({
             "trajectories": counts.trajectories,
             "states": counts.states,

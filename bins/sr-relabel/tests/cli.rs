@@ -106,7 +106,10 @@ fn modes_choose_other_children_and_refuse_each_others_flags() {
     let path = trace(folder.path());
     let out = folder.path().join("labelled.sr");
     let labels = |flags: &[&str]| {
-        let output = sr_relabel(&[flags, &["--json", "--seed", "3"]].concat(), &[("--traces", &path), ("--out", &out)]);
+        let output = sr_relabel(
+            &[flags, &["--json", "--seed", "3", "--force"]].concat(),
+            &[("--traces", &path), ("--out", &out)],
+        );
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let result: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         let set = TraceReader::open(&out).expect("a trace").next().expect("one").expect("whole").labels.remove(0);
@@ -123,10 +126,10 @@ fn modes_choose_other_children_and_refuse_each_others_flags() {
     assert!(mode == "path" && (10..=30).contains(&count), "one for each state that is not solved: {count}");
     assert_eq!(labels(&["--labels", "target"]).0, count);
     for (flags, message) in [
-        (&["--samples", "5"][..], "--samples says nothing with --labels all"),
-        (&["--labels", "best-of-k", "--keep", "5"], "--keep says nothing with --labels best-of-k"),
-        (&["--labels", "path", "--weights", "gain"], "--weights says nothing with --labels path"),
-        (&["--labels", "top-k", "--horizon", "5"], "--horizon says nothing with --labels top-k"),
+        (&["--samples", "5"][..], "--samples has no effect with --labels all"),
+        (&["--labels", "best-of-k", "--keep", "5"], "--keep has no effect with --labels best-of-k"),
+        (&["--labels", "path", "--weights", "gain"], "--weights has no effect with --labels path"),
+        (&["--labels", "top-k", "--horizon", "5"], "--horizon has no effect with --labels top-k"),
         (&["--labels", "top-k", "--samples", "0"], "expected auto, or a number from 1 to 1000000"),
     ] {
         fails(&sr_relabel(flags, &[("--traces", &path)]), message);
@@ -149,4 +152,40 @@ fn missing_cut_and_foreign_files_are_errors() {
     let out = folder.path().join("out.sr");
     fails(&sr_relabel(&[], &[("--traces", &path), ("--out", &out)]), "cut short");
     assert!(!out.exists());
+}
+
+#[test]
+fn a_finished_file_is_taken_for_the_result_only_if_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = trace(folder.path());
+    let out = folder.path().join("labelled.sr");
+    let relabel = |flags: &[&str]| sr_relabel(flags, &[("--traces", &path), ("--out", &out)]);
+    assert!(relabel(&["--seed", "3"]).status.success());
+    let before = std::fs::read(&out).expect("read");
+    let again = relabel(&["--seed", "3", "--resume"]);
+    assert!(String::from_utf8_lossy(&again.stdout).ends_with("labelled.sr is complete, nothing is left to do\n"));
+    fails(&relabel(&["--seed", "4", "--resume"]), "made with other settings: labels all of");
+    fails(&relabel(&["--seed", "3", "--labels", "top-k", "--resume"]), "asked for top-k of");
+    fails(&relabel(&["--seed", "3", "--shard", "1/2", "--resume"]), "comes from another trace or other settings");
+    fails(&relabel(&["--seed", "3"]), "labelled.sr is there already");
+    fails(&sr_relabel(&["--resume"], &[("--traces", &path), ("--out", &folder.path().join("problems.sr"))]), "input");
+    assert_eq!(std::fs::read(&out).expect("read"), before);
+    std::fs::write(&out, "another file").expect("written");
+    fails(&relabel(&["--seed", "3", "--resume"]), "labelled.sr: not a readable record file");
+}
+
+#[test]
+fn an_output_replaces_no_input() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = trace(folder.path());
+    let problems = folder.path().join("problems.sr");
+    let files = || [&path, &problems].map(|file| std::fs::read(file).expect("read"));
+    let before = files();
+    for out in [&path, &problems] {
+        fails(&sr_relabel(&["--force"], &[("--traces", &path), ("--out", out)]), "is the input");
+    }
+    fails(&sr_relabel(&["--force"], &[("--traces", &path)]), "--force has no effect without --out");
+    fails(&sr_relabel(&[], &[("--traces", &path), ("--out", folder.path())]), "is a folder");
+    assert_eq!(files(), before);
+    assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 2, "nothing is left");
 }

@@ -1,5 +1,6 @@
 //! Searches every problem of a set and records the trajectories.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,12 +10,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use rayon::prelude::*;
-use serde_json::json;
-use sr_cli::{Common, Exit, SamplingArgs, SearchArgs, Shard};
-use sr_engine::{Expert, Instance, Origin, Outcome, PrimitiveSet, Search, SearchConfig, run, run_parallel_until};
+use serde_json::{Value, json};
+use sr_cli::output::{seed_in_name, short_number, with_ending};
+use sr_cli::{Claim, Common, Exit, Given, OutputArgs, SamplingArgs, SearchArgs, Shard};
+use sr_engine::{Expert, Instance, Origin, Outcome, PrimitiveSet, Search, SearchConfig, run_parallel_until, run_until};
 use sr_neural::{Hybrid, Per, Share};
 use sr_problems::ProblemSet;
-use sr_trace::{Packed, Policy, Record, Recorder, SamplingCounts, SamplingSettings, TraceHeader, TraceWriter};
+use sr_trace::{
+    Packed, Policy, Record, Recorder, SamplingCounts, SamplingSettings, TraceHeader, TraceReader, TraceWriter,
+};
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -28,8 +32,9 @@ const FLUSH_EVERY: Duration = Duration::from_millis(50);
 /// Equal flags give equal trace files, whatever --threads, --batch-size and --shard are. What differs between equal
 /// runs (time, host, command line) goes to OUT.run.json.
 ///
-/// Ctrl-C finishes the searches that have begun (with a learner the batch) and exits with 130; a second Ctrl-C stops at
-/// once. After either, a kill or a full disk, the same command with --resume goes on, to the bytes of an undisturbed run.
+/// Ctrl-C ends after the current generation and exits with 130; searches that are not done then are done again later. A
+/// second Ctrl-C stops at once. After either, a kill or a full disk, the same command with --resume goes on, to the bytes
+/// of an undisturbed run. A kill loses the searches of --batch-size at most.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
@@ -46,7 +51,7 @@ struct Args {
     #[arg(long, value_name = "P", conflicts_with = "neural_every")]
     neural_prob: Option<f64>,
     /// What --neural-prob is drawn for: child, generation or search [default: child]
-    #[arg(long, value_name = "WHAT", requires = "neural_prob")]
+    #[arg(long, value_name = "WHAT", requires = "neural_prob", conflicts_with = "neural_every")]
     neural_per: Option<Per>,
     /// With --policy hybrid the learner makes every K-th generation, and the expert the others
     #[arg(long, value_name = "K")]
@@ -55,14 +60,14 @@ struct Args {
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: String,
     /// Operators instead of the problem file's: arith, full, or a list such as "+,*,sin"
-    #[arg(long, value_name = "LIST")]
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     operators: Option<String>,
     /// Constants instead of the problem file's, such as "1.0,2.5"; "" for none
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     constants: Option<String>,
     /// Search the first N problems only
-    #[arg(long, value_name = "N")]
-    max_problems: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_problems: Option<u64>,
     /// Searches of each problem, with the seeds SEED, SEED + 1, …
     #[arg(long, value_name = "R", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
@@ -72,15 +77,19 @@ struct Args {
     /// Do part I of N only; the parts merge to the bytes of one run
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
-    /// Continue an interrupted run of the same flags from OUT.partial; a new one is begun if there is none
-    #[arg(long)]
+    /// Continue an interrupted run of the same flags from OUT.partial; a new one is begun if there is none, and nothing is
+    /// done if OUT is the finished trace of this command. Other settings or other problems are an error
+    #[arg(long, conflicts_with = "force")]
     resume: bool,
     /// Also search one by one, and print both times and whether the results are equal
     #[arg(long)]
     compare_sequential: bool,
-    /// Trace file to write [default: named after policy, generations and problems]
+    /// Trace file to write [default: named after policy, generations and problems, such as gen1k_arith_1k_c05, with seed and
+    /// shard, and six digits for settings that are not the default]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     search: SearchArgs,
     #[command(flatten)]
@@ -100,8 +109,8 @@ enum PolicyArg {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    sr_cli::run(|| real_main(&args))
+    let (args, given) = sr_cli::parse::<Args>();
+    sr_cli::run(|| real_main(&args, &given))
 }
 
 impl Args {
@@ -114,6 +123,18 @@ impl Args {
         }
         Ok(share)
     }
+
+    /// Refuses flags that would do nothing.
+    fn check_flags(&self, given: &Given) -> anyhow::Result<()> {
+        if self.policy == PolicyArg::Expert {
+            let why = "with --policy expert";
+            given.refuse(&["checkpoint", "device"], why)?;
+            given.refuse_all::<SamplingArgs>(why)?;
+        }
+        let last = self.common.seed.checked_add(self.runs - 1);
+        ensure!(last.is_some(), "--runs {}: seeds from {} on end before", self.runs, self.common.seed);
+        Ok(())
+    }
 }
 
 /// One search to do.
@@ -122,22 +143,15 @@ struct Item {
     seed: u64,
 }
 
-fn real_main(args: &Args) -> anyhow::Result<Exit> {
+fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
-    ensure!(
-        args.policy != PolicyArg::Expert || !args.sampling.distinct,
-        "--distinct says nothing with --policy expert"
-    );
-    ensure!(
-        args.policy != PolicyArg::Expert || args.sampling.condition.is_none(),
-        "--condition says nothing with --policy expert"
-    );
+    args.check_flags(given)?;
     let set = ProblemSet::read(&args.problems)?;
     let config = args.search.config(set.is_own_data())?;
     let (items, primitives) = items(args, &set)?;
     let mut searcher = Searcher::new(args)?;
-    let out = args.out.clone().unwrap_or_else(|| default_name(args, &config));
+    let out = args.out.clone().unwrap_or_else(|| default_name(args, given, &config));
     let header = TraceHeader {
         policy: match args.policy {
             PolicyArg::Expert => Policy::Expert,
@@ -147,33 +161,50 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
         checkpoint: searcher.checkpoint_id(),
         sampling: searcher.settings(args)?,
         ..TraceHeader::of_expert(
-            &file_name(&args.problems),
+            file_name(&args.problems)?,
             &primitives,
             &config,
             args.search.preset.name(),
             args.common.seed,
         )
     };
-    if args.resume && out.exists() {
+    let output = Claim::file(&out)
+        .also([".partial.run.json"])
+        .inputs(std::iter::once(&args.problems).chain(&args.checkpoint))
+        .may_exist(args.output.force || args.resume)
+        .take()?;
+    let settings = settings(args, &set);
+    if args.resume && output.existed() {
+        check_finished(&out, &header, &settings, &items)?;
         sr_cli::out(&format!("{} is complete, nothing is left to do", out.display()))?;
         return Ok(Exit::Ok);
     }
+    let partial = with_ending(&out, ".partial");
+    if args.resume
+        && partial.exists()
+        && let Some(made) = sr_cli::settings_of(&partial)?
+    {
+        sr_cli::check_made_alike(&partial, &made, &settings)?;
+    }
     let (mut writer, done) =
         if args.resume { TraceWriter::resume(&out, &header)? } else { (TraceWriter::create(&out, &header)?, 0) };
+    if done > 0 {
+        check_records(&mut TraceReader::open(&partial)?, &partial, done, &items)?;
+    }
+    let stop = sr_cli::on_interrupt("the current generation")?;
+    // What the partial file does not tell of itself, for a resumption to compare. Where it cannot be written, nor can
+    // records, which is told then.
+    sr_cli::write_run_file_with(&partial, &args.common, started, &settings).ok();
     let left = items.get(done as usize..).unwrap_or_default();
-    let stop = sr_cli::on_interrupt(match args.policy {
-        PolicyArg::Expert => "the current searches",
-        PolicyArg::Neural | PolicyArg::Hybrid => "the current batch",
-    })?;
     let kept = |records: u64| format!("after {records} of {} searches, from which --resume goes on", items.len());
 
     let progress = args.common.progress(items.len() as u64, "searches");
     progress.inc(done);
     let mut total = Totals::default();
     let mut flushed: Option<Instant> = None;
-    for batch in left.chunks(args.batch_size as usize) {
+    let searched = left.chunks(args.batch_size as usize).try_for_each(|batch| -> anyhow::Result<()> {
         if stop.load(Ordering::Relaxed) {
-            break;
+            return Ok(());
         }
         let (records, time) = searcher.search(batch, &config, stop)?;
         let count = records.len() as u64;
@@ -196,6 +227,15 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
             flushed = Some(Instant::now());
         }
         progress.inc(count);
+        Ok(())
+    });
+    if let Err(error) = searched {
+        // There is nothing to go on from.
+        if writer.records() == 0 {
+            writer.discard();
+            remove_settings(&partial);
+        }
+        return Err(error);
     }
     progress.finish_and_clear();
     let records = writer.records();
@@ -204,8 +244,66 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
         return Ok(sr_cli::stopped(&kept(records)));
     }
     writer.finish().with_context(|| kept(records))?;
-    sr_cli::write_run_file(&out, &args.common, started)?;
+    sr_cli::write_run_file_with(&out, &args.common, started, &settings)?;
+    remove_settings(&partial);
     total.report(args, started, &out, left.len(), searcher.legal_mass())
+}
+
+/// What decides which searches a trace has beside its header: it stands in the run file, so that traces of equal searches
+/// have equal bytes.
+fn settings(args: &Args, set: &ProblemSet) -> Value {
+    json!({
+        "problems": format!("{} problems {:016x}", set.problems.len(), set.fingerprint()),
+        "operators": args.operators,
+        "constants": args.constants,
+        "max_problems": args.max_problems,
+        "runs": args.runs,
+        "shard": args.shard.map(|shard| shard.to_string()),
+    })
+}
+
+/// The run file of what is not finished.
+fn remove_settings(partial: &Path) {
+    std::fs::remove_file(with_ending(partial, ".run.json")).ok();
+}
+
+/// Fails unless a finished trace is what this command would make.
+fn check_finished(out: &Path, header: &TraceHeader, settings: &Value, items: &[Item]) -> anyhow::Result<()> {
+    let mut reader = TraceReader::open(out)?;
+    sr_cli::check_made_alike(out, &serde_json::to_value(reader.header())?, &serde_json::to_value(header)?)?;
+    match sr_cli::settings_of(out)? {
+        Some(made) => sr_cli::check_made_alike(out, &made, settings)?,
+        None => tracing::warn!(
+            "{} has no run file: its problems, seeds and errors are compared instead, record by record",
+            out.display()
+        ),
+    }
+    let Some(records) = reader.stated_records() else {
+        bail!("{}: cut short; delete it, or begin anew with --force in place of --resume", out.display());
+    };
+    check_records(&mut reader, out, records, items)?;
+    let records = json!({ "searches": records });
+    sr_cli::check_made_alike(out, &records, &json!({ "searches": items.len() }))
+}
+
+/// Fails unless the first records of a trace are of these searches: problem, seed, primitives and points.
+fn check_records(reader: &mut TraceReader, path: &Path, records: u64, items: &[Item]) -> anyhow::Result<()> {
+    let config = reader.header().engine.clone();
+    for (record, item) in (0..records).zip(items) {
+        let Some(trajectory) = reader.next_trajectory()? else { break };
+        let made = json!({ "problem": trajectory.problem_id, "seed": trajectory.seed });
+        let asked = json!({ "problem": item.instance.id(), "seed": item.seed });
+        let told = || format!("{}: record {record} (counted from 0)", path.display());
+        sr_cli::check_made_alike(path, &made, &asked).with_context(told)?;
+        ensure!(
+            trajectory.primitives == *item.instance.primitives(),
+            "{} was made with other settings: other operators or constants of problem {:?}",
+            path.display(),
+            item.instance.id()
+        );
+        trajectory.check_searched(&item.instance, &config).with_context(told)?;
+    }
+    Ok(())
 }
 
 /// The searches of this run, in the order of their records, and the primitives for the header.
@@ -213,8 +311,9 @@ fn items(args: &Args, set: &ProblemSet) -> anyhow::Result<(Vec<Item>, PrimitiveS
     let operators = args.operators.as_deref().map(sr_problems::parse_operators).transpose()?;
     let constants = args.constants.as_deref().map(sr_problems::parse_constants).transpose()?;
     ensure!(!set.problems.is_empty(), "{} holds no problems", args.problems.display());
+    let most = args.max_problems.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
     let mut items = Vec::new();
-    for (index, problem) in set.problems.iter().enumerate().take(args.max_problems.unwrap_or(usize::MAX)) {
+    for (index, problem) in set.problems.iter().enumerate().take(most) {
         if args.shard.is_some_and(|shard| !shard.holds(index)) {
             continue;
         }
@@ -223,7 +322,7 @@ fn items(args: &Args, set: &ProblemSet) -> anyhow::Result<(Vec<Item>, PrimitiveS
         problem.constants = constants.clone().unwrap_or(problem.constants);
         let instance = problem.instance().with_context(|| format!("problem {}", problem.id))?;
         let instance = Arc::new(instance);
-        let item = |run| Item { instance: instance.clone(), seed: args.common.seed.wrapping_add(run) };
+        let item = |run| Item { instance: instance.clone(), seed: args.common.seed + run };
         items.extend((0..args.runs).map(item));
     }
     let primitives = PrimitiveSet::new(
@@ -242,7 +341,6 @@ enum Searcher {
 
 impl Searcher {
     fn new(args: &Args) -> anyhow::Result<Self> {
-        sr_model::open(args.device.parse()?)?; // also without a learner a device has to be there
         let share = args.share()?;
         let Some(folder) = args.checkpoint.as_ref().filter(|_| args.policy != PolicyArg::Expert) else {
             return Ok(Searcher::Expert);
@@ -279,8 +377,8 @@ impl Searcher {
         }
     }
 
-    /// The records of a batch, in order, and the time that the searches took.
-    /// Once `stop` is true the expert begins no further search, and only the first ones have a record.
+    /// The records of a batch, in order, and the time that the searches took. Once `stop` is true every search ends, and
+    /// only the first ones that were done have a record.
     fn search(
         &mut self,
         items: &[Item],
@@ -290,13 +388,13 @@ impl Searcher {
         let started = Instant::now();
         let mut searches = items
             .par_iter()
-            .map(|item| Search::new(item.instance.clone(), config.clone(), item.seed))
+            .map(|item| Search::new_until(item.instance.clone(), config.clone(), item.seed, Some(stop)))
             .collect::<Result<Vec<_>, _>>()?;
         let mut recorders: Vec<Recorder> = items.iter().map(|item| Recorder::new(item.seed)).collect();
         let outcomes: Vec<Outcome> = match self {
             Searcher::Expert => run_parallel_until(&mut searches, || Expert, &mut recorders, stop),
             Searcher::Neural { hybrid, .. } => {
-                let outcomes = run(&mut searches, &mut **hybrid, &mut recorders);
+                let outcomes = run_until(&mut searches, &mut **hybrid, &mut recorders, stop);
                 if let Some(error) = hybrid.learner().error() {
                     bail!("the learner failed: {error}");
                 }
@@ -312,7 +410,9 @@ impl Searcher {
             }
             Ok(record)
         };
-        Ok((recorders.into_iter().zip(&outcomes).map(finish).collect::<anyhow::Result<_>>()?, time))
+        // A trace holds whole searches in their order.
+        let done = outcomes.iter().take_while(|outcome| outcome.stop.is_some());
+        Ok((recorders.into_iter().zip(done).map(finish).collect::<anyhow::Result<_>>()?, time))
     }
 }
 
@@ -400,20 +500,27 @@ impl Totals {
     }
 }
 
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+/// A trace names its problem set.
+fn file_name(path: &Path) -> anyhow::Result<&str> {
+    let name = path.file_name().unwrap_or_default().to_str();
+    name.with_context(|| {
+        format!("{}: its name is no UTF-8, and a trace names its problem set; rename it", path.display())
+    })
 }
 
-fn default_name(args: &Args, config: &SearchConfig) -> PathBuf {
-    let policy = match args.policy {
+fn default_name(args: &Args, given: &Given, config: &SearchConfig) -> PathBuf {
+    let mut name = OsString::from(match args.policy {
         PolicyArg::Expert => "",
         PolicyArg::Neural => "neural_",
         PolicyArg::Hybrid => "hybrid_",
-    };
-    let problems = args.problems.file_stem().unwrap_or_default().to_string_lossy();
-    let generations = match config.generations {
-        n if n >= 1000 && n % 1000 == 0 => format!("{}k", n / 1000),
-        n => n.to_string(),
-    };
-    PathBuf::from(format!("{policy}gen{generations}_{problems}_trace.sr"))
+    });
+    name.push(format!("gen{}_", short_number(config.generations.into())));
+    name.push(args.problems.file_stem().unwrap_or_default());
+    name.push(seed_in_name(args.common.seed));
+    let named = ["problems", "policy", "generations", "shard"];
+    let changes_nothing = ["batch_size", "device", "max_batch_tokens", "compare_sequential"];
+    name.push(given.digits(&[&named[..], &changes_nothing[..]].concat()));
+    name.push(args.shard.map(Shard::in_name).unwrap_or_default());
+    name.push(".sr");
+    name.into()
 }

@@ -71,7 +71,7 @@ fn expert_and_learner_may_share_a_search() {
         (&neural[..], "needs --neural-prob or --neural-every"),
         (&[&neural[..], &["--neural-prob", "1.5"]].concat(), "probability 1.5"),
         (&[&EXPERT[..], &["--neural-every", "2"]].concat(), "are for --policy hybrid"),
-        (&[&EXPERT[..], &["--condition", "GAIN_4"]].concat(), "--condition says nothing with --policy expert"),
+        (&[&EXPERT[..], &["--condition", "GAIN_4"]].concat(), "--condition has no effect with --policy expert"),
     ] {
         assert!(refused(&search(path, flags)).contains(message), "{message}");
     }
@@ -83,7 +83,9 @@ fn threads_batches_and_shards_change_no_byte() {
     let path = folder.path();
     let distinct = [&NEURAL[..], &["--distinct", "--temperature", "0.05"]].concat();
     for (name, base) in [("expert", &EXPERT[..]), ("neural", &NEURAL[..]), ("distinct", &distinct[..])] {
-        let run = |out: &str, more: &[&str]| ok(&search(path, &[base, &["--runs", "2", "--out", out], more].concat()));
+        let run = |out: &str, more: &[&str]| {
+            ok(&search(path, &[base, &["--runs", "2", "--force", "--out", out], more].concat()))
+        };
         run("a.sr", &["--threads", "1", "--batch-size", "1"]);
         run("b.sr", &["--threads", "2", "--batch-size", "10"]);
         assert_eq!(read(path, "a.sr"), read(path, "b.sr"), "{name}");
@@ -100,7 +102,7 @@ fn threads_batches_and_shards_change_no_byte() {
 fn json_counts_what_was_done() {
     let folder = folder();
     let result = |flags: &[&str]| -> serde_json::Value {
-        let text = ok(&search(folder.path(), &[flags, &["--json", "--out", "t.sr"]].concat()));
+        let text = ok(&search(folder.path(), &[flags, &["--json", "--force", "--out", "t.sr"]].concat()));
         serde_json::from_str(&text).expect("JSON")
     };
     let expert = result(&EXPERT);
@@ -151,19 +153,173 @@ fn bad_input_is_one_line_and_overwrites_nothing() {
         (&["--problems", "cut.sr"], "cut.sr"),
         (&["--problems", "harder.sr", "--operators", "+,sinh"], "sinh"),
         (&["--problems", "harder.sr", "--constants", "1.0,two"], "two"),
-        (&["--problems", "harder.sr", "--device", "cuda"], "--features cuda"),
-        (&["--problems", "harder.sr", "--device", "tpu"], "tpu"),
+        (&[&NEURAL[..], &["--device", "cuda"]].concat(), "--features cuda"),
+        (&[&NEURAL[..], &["--device", "tpu"]].concat(), "tpu"),
         (&["--problems", "harder.sr", "--population-size", "1"], "population_size"),
         (&["--problems", "harder.sr", "--policy", "neural", "--checkpoint", "none"], "none"),
         (&["--problems", "harder.sr", "--policy", "neural", "--checkpoint", "other"], "vocabulary"),
         (&["--problems", "harder.sr", "--policy", "neural", "--checkpoint", "whole", "--distinct"], "as one text"),
-        (&["--problems", "harder.sr", "--distinct"], "--distinct says nothing with --policy expert"),
+        (&["--problems", "harder.sr", "--distinct"], "--distinct has no effect with --policy expert"),
     ] {
         if cfg!(feature = "cuda") && flags.contains(&"cuda") {
             continue;
         }
-        let message = refused(&search(path, &[flags, &["--out", "t.sr"]].concat()));
+        let message = refused(&search(path, &[flags, &["--out", "t.sr", "--force"]].concat()));
         assert!(message.contains(expected), "{flags:?}: {message}");
         assert_eq!(read(path, "t.sr"), b"precious");
     }
+}
+
+/// The names in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("listed").map(|entry| entry.expect("an entry").file_name());
+    let mut names: Vec<String> = entries.map(|name| name.to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_finished_trace_is_taken_for_the_result_only_if_it_is() {
+    let folder = folder();
+    let path = folder.path();
+    let run = |more: &[&str]| search(path, &[&EXPERT[..], &["--out", "o.sr"], more].concat());
+    ok(&run(&["--runs", "2"]));
+    let before = read(path, "o.sr");
+    let again = run(&["--runs", "2", "--resume"]);
+    assert_eq!(ok(&again), "o.sr is complete, nothing is left to do\n");
+    for (flags, expected) in [
+        (&["--runs", "2", "--seed", "9"][..], "o.sr was made with other settings: seed 0, asked for 9"),
+        (&["--runs", "2", "--population-size", "30"], "engine.population_size 20, asked for 30"),
+        (&["--runs", "3"], "runs 2, asked for 3"),
+        (&["--runs", "2", "--shard", "1/2"], "shard none, asked for \"1/2\""),
+        (&["--runs", "2", "--max-problems", "4"], "max_problems none, asked for 4"),
+        (&["--runs", "2", "--operators", "+,*"], "operators"),
+    ] {
+        let message = refused(&run(&[flags, &["--resume"]].concat()));
+        assert!(message.contains(expected), "{flags:?}: {message}");
+    }
+    let message = refused(&run(&["--runs", "2"]));
+    assert!(message.contains("o.sr is there already") && message.contains("--force"), "{message}");
+    // Without a run file the records tell.
+    std::fs::remove_file(path.join("o.sr.run.json")).expect("removed");
+    let output = run(&["--runs", "2", "--resume"]);
+    assert!(ok(&output).contains("is complete"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("has no run file"));
+    for (flags, expected) in [
+        (&["--runs", "3"][..], "made with other settings: problem"),
+        (&["--runs", "2", "--max-problems", "4"], "searches 10, asked for 8"),
+        (&["--runs", "2", "--shard", "2/2"], "made with other settings: problem"),
+    ] {
+        let output = run(&[flags, &["--resume"]].concat());
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains(expected), "{flags:?}: {message}");
+    }
+    // The same names with other points.
+    sr_problems::suite("harder", 2).expect("suite").write(path.join("harder.sr")).expect("written");
+    let output = run(&["--runs", "2", "--resume"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("this is another problem set"));
+    assert_eq!(output.status.code(), Some(2));
+    // No trace at all.
+    let message = refused(&search(path, &[&EXPERT[..], &["--out", "model/config.json", "--resume"]].concat()));
+    assert!(message.contains("config.json"), "{message}");
+    assert_eq!(read(path, "o.sr"), before);
+}
+
+#[test]
+fn an_unfinished_trace_of_other_problems_is_not_gone_on_with() {
+    let folder = folder();
+    let path = folder.path();
+    ok(&search(path, &[&EXPERT[..], &["--out", "whole.sr"]].concat()));
+    let whole = read(path, "whole.sr");
+    std::fs::write(path.join("t.sr.partial"), &whole[..whole.len() * 2 / 3]).expect("cut");
+    let resumed = |more: &[&str]| refused(&search(path, &[&EXPERT[..], &["--out", "t.sr", "--resume"], more].concat()));
+    let message = resumed(&["--shard", "2/2"]);
+    assert!(message.contains("t.sr.partial") && message.contains("other settings: problem"), "{message}");
+    assert!(resumed(&["--runs", "2"]).contains("other settings: problem"));
+    sr_problems::suite("harder", 2).expect("suite").write(path.join("harder.sr")).expect("written");
+    assert!(resumed(&[]).contains("this is another problem set"));
+    // What stands beside the partial file tells it before a record is read.
+    let settings = r#"{"settings": {"problems": "5 problems 0123456789abcdef", "runs": 1}}"#;
+    std::fs::write(path.join("t.sr.partial.run.json"), settings).expect("written");
+    assert!(resumed(&[]).contains("made with other settings: "));
+}
+
+#[test]
+fn an_output_replaces_no_input_and_leaves_nothing_behind_an_error() {
+    let folder = folder();
+    let path = folder.path();
+    let problems = read(path, "harder.sr");
+    std::fs::create_dir(path.join("d")).expect("made");
+    let before = names(path);
+    for (flags, expected) in [
+        (&[&EXPERT[..], &["--out", "harder.sr", "--force"]].concat()[..], "--out harder.sr is the input harder.sr"),
+        (&[&EXPERT[..], &["--out", "d/../harder.sr", "--force"]].concat(), "is the input harder.sr"),
+        (&[&EXPERT[..], &["--out", "d"]].concat(), "--out d is a folder, expected the name of a file"),
+        (&[&EXPERT[..], &["--out", "none/t.sr"]].concat(), "there is no folder none"),
+        (&[&NEURAL[..], &["--out", "model/model.bpk", "--force"]].concat(), "is part of the input model"),
+        (&[&NEURAL[..], &["--out", "t.sr", "--temperature", "-1"]].concat(), "temperature"),
+        (&[&NEURAL[..], &["--out", "t.sr", "--temperature", "nan"]].concat(), "temperature"),
+        (&[&NEURAL[..], &["--out", "t.sr", "--top-k", "0"]].concat(), "top-k"),
+        (&[&NEURAL[..], &["--out", "t.sr", "--top-p", "1.5"]].concat(), "top-p"),
+        (&[&NEURAL[..], &["--out", "t.sr", "--max-batch-tokens", "0"]].concat(), "--max-batch-tokens 0"),
+        (&[&EXPERT[..], &["--out", "t.sr", "--seed", "18446744073709551615", "--runs", "2"]].concat(), "--runs 2"),
+        (&[&EXPERT[..], &["--out", "t.sr", "--max-evaluations", "19"]].concat(), "--max-evaluations 19"),
+        (&[&EXPERT[..], &["--out", "t.sr", "--checkpoint", "model"]].concat(), "--checkpoint has no effect"),
+        (&[&EXPERT[..], &["--out", "t.sr", "--temperature", "0.8"]].concat(), "--temperature has no effect"),
+        (&[&EXPERT[..], &["--out", "t.sr", "--device", "cpu"]].concat(), "--device has no effect"),
+    ] {
+        let message = refused(&search(path, flags));
+        assert!(message.contains(expected), "{flags:?}: {message}");
+        assert_eq!(names(path), before, "{flags:?}");
+    }
+    assert_eq!(read(path, "harder.sr"), problems);
+    // A run that is at work.
+    std::fs::write(path.join("t.sr.lock"), "").expect("written");
+    let lock = std::fs::File::options().write(true).open(path.join("t.sr.lock")).expect("opened");
+    lock.lock().expect("locked");
+    let message = refused(&search(path, &[&EXPERT[..], &["--out", "t.sr"]].concat()));
+    assert!(message.contains("--out t.sr: another run writes it"), "{message}");
+}
+
+#[test]
+fn default_names_tell_runs_apart() {
+    let folder = folder();
+    let path = folder.path();
+    let mut made: Vec<String> = Vec::new();
+    for (flags, expected) in [
+        (&[][..], "gen6_harder.sr"),
+        (&["--seed", "3"], "gen6_harder_s3.sr"),
+        (&["--shard", "1/2"], "gen6_harder_i1of2.sr"),
+        (&["--shard", "2/2"], "gen6_harder_i2of2.sr"),
+        (&["--runs", "2"], "gen6_harder_"),
+        (&["--constants", "2.5"], "gen6_harder_"),
+        (&["--population-size", "30"], "gen6_harder_"),
+    ] {
+        let json = ok(&search(path, &[&EXPERT[..], &["--json"], flags].concat()));
+        let result: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        let name = result["out"].as_str().expect("a name").to_owned();
+        assert!(if flags.is_empty() { name == expected } else { name.starts_with(expected) }, "{name}");
+        assert!(!made.contains(&name), "{name} twice");
+        made.push(name);
+    }
+    assert!(refused(&search(path, &EXPERT)).contains("gen6_harder.sr is there already"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_name_that_is_no_text_is_told() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = folder();
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.sr");
+    std::fs::copy(folder.path().join("harder.sr"), folder.path().join(name)).expect("copied");
+    let output = Command::new(env!("CARGO_BIN_EXE_sr-search"))
+        .current_dir(folder.path())
+        .arg("--problems")
+        .arg(name)
+        .args(["--out", "t.sr"])
+        .output()
+        .expect("started");
+    assert!(refused(&output).contains("no UTF-8"));
+    assert!(!folder.path().join("t.sr").exists());
 }

@@ -58,13 +58,38 @@ fn ctrl_c_finishes_what_has_begun_and_says_how_to_go_on() {
     let (status, said) = interrupt(&mut search(folder.path(), "t.sr", runs, &[]), &partial, 5000);
     assert_eq!(status.code(), Some(130), "{said}");
     let lines: Vec<&str> = said.lines().collect();
-    assert!(lines[0].starts_with("stopping after the current searches"), "{said}");
+    assert!(lines[0].starts_with("stopping after the current generation"), "{said}");
     let records = whole_records(&partial);
     assert!((1..1000).contains(&records));
     assert_eq!(lines[1], format!("stopped: after {records} of 1000 searches, from which --resume goes on"));
     succeeds(&mut search(folder.path(), "t.sr", runs, &["--resume"]));
     let [whole, resumed] = ["whole.sr", "t.sr"].map(|name| fs::read(folder.path().join(name)).expect(name));
     assert!(whole == resumed);
+}
+
+#[test]
+fn ctrl_c_ends_a_batch_of_the_learner_after_its_generation() {
+    let folder = folder();
+    sr_neural::testing::untrained_checkpoint(&folder.path().join("model"), "one-step");
+    let flags = ["--policy", "neural", "--checkpoint", "model", "--max-child-size", "6", "--batch-size", "1000"];
+    let learner = |out: &str, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sr-search"));
+        command.current_dir(folder.path()).args(["--problems", "harder.sr", "--generations", "20", "--out", out]);
+        command.args(["--runs", "4", "--threads", "2"]).args(flags).args(more);
+        command
+    };
+    succeeds(&mut learner("whole.sr", &[]));
+    // This is written when all is checked and the batch begins.
+    let begun = folder.path().join("t.sr.partial.run.json");
+    let (status, said) = interrupt(&mut learner("t.sr", &[]), &begun, 1);
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert!(said.contains("stopped: after 0 of 20 searches, from which --resume goes on"), "{said}");
+    assert!(!said.contains('\r') && !said.contains('\u{1b}'), "{said:?}");
+    assert!(!folder.path().join("t.sr").exists() && !folder.path().join("t.sr.lock").exists());
+    succeeds(&mut learner("t.sr", &["--resume"]));
+    let [whole, resumed] = ["whole.sr", "t.sr"].map(|name| fs::read(folder.path().join(name)).expect(name));
+    assert!(whole == resumed);
+    assert!(!begun.exists());
 }
 
 #[test]
@@ -78,7 +103,7 @@ fn a_full_disk_is_told_in_one_line_and_what_was_written_is_resumed() {
     let blocks = whole.len() as u64 / 512;
     for blocks in [0, 3, blocks / 2, blocks] {
         fs::write(path("t.sr"), "precious").expect("written");
-        let said = fails(&mut with_file_limit(&search(folder.path(), "t.sr", 30, &[]), blocks));
+        let said = fails(&mut with_file_limit(&search(folder.path(), "t.sr", 30, &["--force"]), blocks));
         assert!(said.contains("t.sr.partial: cannot write: File too large"), "{said}");
         assert_eq!(fs::read(path("t.sr")).expect("still there"), b"precious");
         fs::remove_file(path("t.sr")).expect("removed");

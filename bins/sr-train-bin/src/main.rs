@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Parser;
 use serde_json::json;
-use sr_cli::{Common, Exit};
+use sr_cli::{Claim, Common, Exit};
 use sr_model::{DeviceKind, Precision};
 use sr_train::{Limits, Scores, Split, Start, StepStats, StopReason, Summary, TrainConfig, Trainer, load};
 
@@ -59,7 +59,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let (args, _) = sr_cli::parse::<Args>();
     sr_cli::run(|| real_main(&args))
 }
 
@@ -70,6 +70,9 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     let text = std::fs::read_to_string(&args.config).with_context(read)?;
     let config = TrainConfig::from_toml(&text).with_context(read)?.resolve(args.common.seed);
     let device: DeviceKind = args.device.parse()?;
+    let inputs = args.train.iter().chain([&args.val, &args.config]).chain(&args.problems);
+    let files = ["metrics.jsonl", "train.run.json"];
+    let _output = Claim::folder(&args.out).also(files).inputs(inputs).may_exist(true).take()?;
     sr_model::open(device)?; // a device that is not there is told before anything is read
 
     if config.training.precision == Precision::Bf16 && device != DeviceKind::Cuda {

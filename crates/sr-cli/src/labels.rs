@@ -89,7 +89,7 @@ impl LabelArgs {
             ("--weights", self.weights != WeightsArg::Equal, telling.is_none()),
         ];
         if let Some((flag, ..)) = fits.into_iter().find(|&(_, given, fits)| given && !fits) {
-            bail!("{flag} says nothing with --labels {name}");
+            bail!("{flag} has no effect with --labels {name}");
         }
         if let Some(telling) = telling {
             return Ok(Labelling::Formula(telling));

@@ -5,14 +5,15 @@
 //! code lives here but the flags that more than one binary has ([`SearchArgs`], [`SamplingArgs`], [`LabelArgs`]).
 
 mod args;
+mod flags;
 mod interrupt;
 mod labels;
+pub mod output;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -21,8 +22,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 pub use args::{LearnerMode, Preset, Rule, SamplingArgs, SearchArgs, Switch};
+pub use flags::{Given, parse, try_parse_from};
 pub use interrupt::{interrupted, on_interrupt};
 pub use labels::{LabelArgs, Labels, WeightsArg};
+pub use output::{Claim, Output, OutputArgs};
 
 /// Crates whose events are shown; a directive matches whole crate names, so `sr_` alone would match none.
 const CRATES: [&str; 22] = [
@@ -150,7 +153,7 @@ impl Common {
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal())
+            .with_ansi(has_colours())
             .with_target(false)
             .without_time();
         subscriber.try_init().ok(); // a second call in one process (tests) keeps the first
@@ -158,10 +161,10 @@ impl Common {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("making the thread pool")
     }
 
-    /// A progress bar with rate and time left on stderr; hidden when that is no terminal, and with `--quiet` and
+    /// A progress bar with rate and time left on stderr; hidden when that is no terminal or a dumb one, and with `--quiet` and
     /// `--json`.
     pub fn progress(&self, length: u64, unit: &str) -> ProgressBar {
-        let hidden = self.quiet || self.json || !std::io::stderr().is_terminal();
+        let hidden = self.quiet || self.json || !std::io::stderr().is_terminal() || is_dumb();
         let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let style = format!("{{bar:32}} {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}} left  {{msg}}");
         ProgressBar::with_draw_target(Some(length), target)
@@ -188,6 +191,17 @@ impl Common {
         fields.extend(result.as_object().expect("a result is an object").clone());
         out(&object.to_string())
     }
+}
+
+/// Whether escape codes may go to stderr: it is a terminal that knows them, and `NO_COLOR` is not set.
+fn has_colours() -> bool {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stderr().is_terminal() && !no_color && !is_dumb()
+}
+
+/// Whether the terminal cannot move its cursor.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// Seconds with millisecond resolution, for JSON.
@@ -221,11 +235,19 @@ pub fn stopped(text: &str) -> Exit {
 /// # Errors
 /// If the file cannot be written.
 pub fn write_run_file(out: &Path, common: &Common, started: Instant) -> anyhow::Result<()> {
+    write_run_file_with(out, common, started, &Value::Null)
+}
+
+/// The same with `settings`: what an output was made of that does not stand in itself, see [`settings_of`].
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_run_file_with(out: &Path, common: &Common, started: Instant, settings: &Value) -> anyhow::Result<()> {
     let elapsed = started.elapsed();
     let finished = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let command: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let run = json!({
+    let mut run = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "generation_command": command.join(" "),
         "started_unix": finished.saturating_sub(elapsed).as_secs(),
@@ -234,9 +256,60 @@ pub fn write_run_file(out: &Path, common: &Common, started: Instant) -> anyhow::
         "threads": common.threads.map_or_else(rayon::current_num_threads, usize::from),
         "seed": common.seed,
     });
-    let mut name = OsString::from(out);
-    name.push(".run.json");
-    write_atomically(Path::new(&name), serde_json::to_string_pretty(&run)?.as_bytes())
+    if !settings.is_null() {
+        run["settings"] = settings.clone();
+    }
+    write_atomically(&output::with_ending(out, RUN_FILE), serde_json::to_string_pretty(&run)?.as_bytes())
+}
+
+/// Added to the name of an output.
+const RUN_FILE: &str = ".run.json";
+
+/// The settings in the run file of an output; `None` if there is no such file, or it is of a version that had none.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn settings_of(out: &Path) -> anyhow::Result<Option<Value>> {
+    let path = output::with_ending(out, RUN_FILE);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+    };
+    let mut run: Value = serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
+    Ok(Some(run["settings"].take()).filter(|settings| !settings.is_null()))
+}
+
+/// The first setting in which two differ, in words: `engine.generations 3, asked for 5`.
+pub fn difference(made: &Value, asked: &Value) -> Option<String> {
+    fn find(at: &str, made: &Value, asked: &Value) -> Option<String> {
+        match (made, asked) {
+            (Value::Object(a), Value::Object(b)) => a.keys().chain(b.keys()).find_map(|key| {
+                let at = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+                find(&at, a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null))
+            }),
+            _ if made == asked => None,
+            _ => {
+                let text = |value: &Value| if value.is_null() { "none".to_owned() } else { value.to_string() };
+                Some(format!("{at} {}, asked for {}", text(made), text(asked)))
+            }
+        }
+    }
+    find("", made, asked)
+}
+
+/// Fails if an output was made with other settings than are asked for now, whatever its name says.
+///
+/// # Errors
+/// Naming the file and the first setting that differs.
+pub fn check_made_alike(out: &Path, made: &Value, asked: &Value) -> anyhow::Result<()> {
+    match difference(made, asked) {
+        Some(difference) => anyhow::bail!(
+            "{} was made with other settings: {difference}; choose another name, or --force without --resume to replace it",
+            out.display()
+        ),
+        None => Ok(()),
+    }
 }
 
 /// Writes a small file aside, syncs it and renames it into place.
@@ -244,16 +317,17 @@ pub fn write_run_file(out: &Path, common: &Common, started: Instant) -> anyhow::
 /// # Errors
 /// If any of it fails; the old file is then untouched.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let mut aside = OsString::from(path);
-    aside.push(".partial");
-    let aside = PathBuf::from(aside);
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::File::create(&aside)?;
+    let aside = output::with_ending(path, ".partial");
+    let write = |mut file: std::fs::File| -> std::io::Result<()> {
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&aside, path)
     };
-    write().with_context(|| format!("writing {}", path.display()))
+    let written = std::fs::File::create(&aside).and_then(|file| {
+        // What was begun is small enough to be made again.
+        write(file).inspect_err(|_| drop(std::fs::remove_file(&aside)))
+    });
+    written.with_context(|| format!("writing {}", path.display()))
 }
 
 /// `I/N` of `--shard`: this run does the items whose index has remainder `I − 1` when divided by `N`.
@@ -273,6 +347,19 @@ impl Shard {
     /// Whether the shard has item `index`.
     pub fn holds(self, index: usize) -> bool {
         index % self.count == self.index
+    }
+}
+
+impl std::fmt::Display for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.index + 1, self.count)
+    }
+}
+
+impl Shard {
+    /// What a default name ends with: `_i2of3`.
+    pub fn in_name(self) -> String {
+        format!("_i{}of{}", self.index + 1, self.count)
     }
 }
 
@@ -307,6 +394,18 @@ mod tests {
         for text in ["", "3", "0/3", "4/3", "a/b", "1/0"] {
             assert!(text.parse::<Shard>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn settings_are_compared_field_by_field() {
+        let made = json!({"engine": {"generations": 3, "seed": 1}, "runs": 1});
+        assert_eq!(difference(&made, &made), None);
+        let asked = json!({"engine": {"generations": 5, "seed": 1}, "runs": 1, "shard": "1/2"});
+        assert_eq!(difference(&made, &asked).as_deref(), Some("engine.generations 3, asked for 5"));
+        let asked = json!({"engine": {"generations": 3, "seed": 1}, "runs": 1, "shard": "1/2"});
+        assert_eq!(difference(&made, &asked).as_deref(), Some("shard none, asked for \"1/2\""));
+        let error = check_made_alike(Path::new("t.sr"), &made, &asked).unwrap_err().to_string();
+        assert!(error.starts_with("t.sr was made with other settings: shard none"), "{error}");
     }
 
     #[test]

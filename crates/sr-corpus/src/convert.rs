@@ -233,7 +233,7 @@ impl Excluded {
 /// Converts a trace into `OUT/train.sr` and `OUT/val.sr` of one-step or autoregressive examples. `on_trajectory` is called after each.
 ///
 /// # Errors
-/// If the trace or a problem of it is missing, cut or damaged, labels are asked for that it does not have, or nothing
+/// If the trace or a problem of it is missing, cut or damaged, or a problem is not the one that was searched, labels are asked for that it does not have, or nothing
 /// was left. Files of these names in `out` are then as they were.
 pub fn convert_trace(
     trace: &Path,
@@ -259,6 +259,12 @@ pub fn convert_trace(
         while let Some(trajectory) = reader.next_trajectory()? {
             options.go_on()?;
             let problem = problems.by_id(&trajectory.problem_id)?;
+            // Problems of one id are different ones in different sets.
+            let instance =
+                problem.instance().map_err(|source| Error::Unsearchable { id: problem.id.clone(), source })?;
+            trajectory
+                .check_searched(&instance, &traced.engine)
+                .map_err(|source| Error::OtherSearched { problems: problems.path().to_owned(), source })?;
             let found = Arc::new(problem_ref(&problem, problems, trajectory.primitives.clone()));
             output.states(&problem, states(&trajectory, &found, options)?)?;
             on_trajectory();
@@ -576,6 +582,7 @@ fn write_corpus(
         sample_fraction > 0.0 && sample_fraction <= 1.0,
     )?;
     check("val-fraction", "0 or more and below 1", val_fraction, (0.0..1.0).contains(&val_fraction))?;
+    let was_there = out.exists();
     fs::create_dir_all(out).map_err(Error::io(out, "create"))?;
     let paths = [out.join("train.sr"), out.join("val.sr")];
     let write = || {
@@ -619,6 +626,9 @@ fn write_corpus(
             fs::remove_file(partial_path(path)).ok();
             fs::remove_file(partial_path(jsonl_path(path))).ok();
         }
+    }
+    if result.is_err() && !was_there {
+        fs::remove_dir(out).ok(); // fails where there is something in it
     }
     result
 }

@@ -79,6 +79,14 @@ pub enum Error {
         /// The problem.
         id: String,
     },
+    /// The problem has other points than those that the trace's search saw.
+    #[error("{}: {source}", problems.display())]
+    OtherSearched {
+        /// The problem set's file.
+        problems: PathBuf,
+        /// What does not fit.
+        source: sr_trace::OtherProblem,
+    },
     /// The problem cannot be searched.
     #[error("problem {id:?}: {source}")]
     Unsearchable {

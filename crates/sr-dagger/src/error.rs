@@ -18,10 +18,31 @@ pub enum Error {
          use the same ones or delete the file", path.display()
     )]
     OtherRun {
-        /// The `.partial` file.
+        /// The `.partial` file, or the finished one.
         path: PathBuf,
         /// The record.
         record: u64,
+    },
+    /// A run is to be resumed with another trace than it was started with.
+    #[error("{}: made with other settings: its header is not that of this trace with labels", path.display())]
+    OtherHeader {
+        /// The finished file.
+        path: PathBuf,
+    },
+    /// A run is to be resumed with other labels than it was started with.
+    #[error(
+        "{}: record {record} (counted from 0) was made with other settings: labels {found}, asked for {asked}; \
+         use the same ones or delete the file", path.display()
+    )]
+    OtherLabels {
+        /// The `.partial` file, or the finished one.
+        path: PathBuf,
+        /// The record.
+        record: u64,
+        /// How its labels were made.
+        found: String,
+        /// How they are to be made.
+        asked: String,
     },
     /// The trace's search settings are out of range.
     #[error("the trace's settings: {0}")]

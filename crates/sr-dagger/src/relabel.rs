@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 use sr_engine::{Instance, SearchConfig};
 use sr_expr::Expr;
-use sr_trace::{LabelParams, LabelSet, Packed, StateLabels, Stored, TraceReader, TraceWriter, Trajectory};
+use sr_trace::{LabelParams, LabelSet, Packed, StateLabels, Stored, TraceHeader, TraceReader, TraceWriter, Trajectory};
 
 use crate::{Error, ExpertConfig, ExpertLabeller, FormulaLabeller, Labeller, Result, Telling, visit};
 
@@ -55,7 +55,8 @@ pub struct FileOptions<'a> {
     /// `(i, n)`: only problems `i`, `i + n`, `i + 2n`, … of the trace, in the order in which it has them. The results of
     /// all `i < n` [merge](sr_trace::merge) to the bytes of one. All problems if there is none.
     pub shard: Option<(usize, usize)>,
-    /// Go on with what an interrupted run of the same options left, if it left anything.
+    /// Go on with what an interrupted run of the same options left, if it left anything; where the result is there
+    /// already, make sure that it is the one asked for, and do nothing.
     pub resume: bool,
     /// Stop after the trajectories that have begun once this is true.
     pub stop: Option<&'a AtomicBool>,
@@ -74,6 +75,8 @@ pub struct Counts {
     pub improving: u64,
     /// Whether [`FileOptions::stop`] ended it before the work was done. Nothing is under the result's name then.
     pub stopped: bool,
+    /// Whether the result was there already, see [`FileOptions::resume`].
+    pub was_there: bool,
 }
 
 /// Relabels a trace in parallel, a few trajectories in memory at a time; the result does not depend on the number of
@@ -113,17 +116,22 @@ pub fn relabel_file<L: Labeller>(
         let record = record.map_err(|source| sr_trace::Error::BadTrajectory { problem, source })?;
         Ok((record.pack(&header), counts))
     };
+    let made = |id: &str| -> Result<_> {
+        let labeller = labeller(id)?;
+        Ok((labeller.mode(), labeller.params(options.seed, wanted(&header.engine)), labeller.source()))
+    };
     let out = options.out.unwrap_or(traces);
+    if options.resume && options.out.is_some_and(Path::exists) {
+        let total = check_finished(&mut reader, out, options.shard, &header, made)?;
+        return Ok(Counts { was_there: true, ..total });
+    }
     let (mut writer, done) = match options.resume {
         true => TraceWriter::resume(out, &header)?,
         false => (TraceWriter::create(out, &header)?, 0),
     };
     let mut input = Share { reader: &mut reader, shard: options.shard, problem: 0, last: None };
     let mut copy = || -> Result<Counts> {
-        let mut total = check(&mut input, out, done, |id| {
-            let labeller = labeller(id)?;
-            Ok((labeller.mode(), labeller.params(options.seed, wanted(&header.engine)), labeller.source()))
-        })?;
+        let mut total = check(&mut input, &sr_codec::partial_path(out), done, made)?;
         progress(done);
         let mut flushed = Instant::now();
         loop {
@@ -250,11 +258,33 @@ impl Share<'_> {
     }
 }
 
-/// Passes over the trajectories that an interrupted run has labelled, whose counts it gives, and makes sure that they are
-/// those of `input` with the labels that this run would give them; of the labels it looks at how they were `made`.
+/// Makes sure that a finished file is what this run would make, and gives its counts.
+fn check_finished(
+    reader: &mut TraceReader,
+    out: &Path,
+    shard: Option<(usize, usize)>,
+    header: &TraceHeader,
+    made: impl Fn(&str) -> Result<(&'static str, LabelParams, &'static str)>,
+) -> Result<Counts> {
+    let finished = TraceReader::open(out)?;
+    let other = |record| Error::OtherRun { path: out.to_owned(), record };
+    let records = finished.stated_records().ok_or_else(|| other(0))?;
+    if finished.header() != header {
+        return Err(Error::OtherHeader { path: out.to_owned() });
+    }
+    let mut input = Share { reader, shard, problem: 0, last: None };
+    let total = check(&mut input, out, records, made)?;
+    match input.next_stored()? {
+        Some(_) => Err(other(records)),
+        None => Ok(total),
+    }
+}
+
+/// Passes over the first trajectories of a file with labels, whose counts it gives, and makes sure that they are those of
+/// `input` with the labels that this run would give them; of the labels it looks at how they were `made`.
 fn check(
     input: &mut Share<'_>,
-    out: &Path,
+    file: &Path,
     done: u64,
     made: impl Fn(&str) -> Result<(&'static str, LabelParams, &'static str)>,
 ) -> Result<Counts> {
@@ -262,17 +292,28 @@ fn check(
     if done == 0 {
         return Ok(total);
     }
-    let mut written = TraceReader::open(sr_codec::partial_path(out))?;
+    let mut written = TraceReader::open(file)?;
     for record in 0..done {
-        let differs = || Error::OtherRun { path: sr_codec::partial_path(out), record };
+        let differs = || Error::OtherRun { path: file.to_owned(), record };
         let mut expected = input.next_stored()?.ok_or_else(differs)?.decode()?;
         let mut found = written.next_trajectory()?.ok_or_else(differs)?;
         let labels = found.labels.pop().ok_or_else(differs)?;
-        let made_alike = (labels.mode.as_str(), labels.params, labels.source.as_str()) == made(&expected.problem_id)?;
+        let (mode, params, source) = made(&expected.problem_id)?;
+        let told = |mode: &str, params: LabelParams, source: &str| {
+            format!("{mode} of {source}, {}", serde_json::to_string(&params).unwrap_or_default())
+        };
+        if (labels.mode.as_str(), labels.params, labels.source.as_str()) != (mode, params, source) {
+            return Err(Error::OtherLabels {
+                path: file.to_owned(),
+                record,
+                found: told(&labels.mode, labels.params, &labels.source),
+                asked: told(mode, params, source),
+            });
+        }
         total.add(Counts::of(&labels));
         expected.add_labels(labels);
         expected.labels.pop();
-        if !made_alike || expected != found {
+        if expected != found {
             return Err(differs());
         }
     }
@@ -288,6 +329,7 @@ impl Counts {
             labels: labels_of(|state| state.children.len()),
             improving: labels_of(|state| state.children.improving()),
             stopped: false,
+            was_there: false,
         }
     }
 

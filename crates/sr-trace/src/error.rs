@@ -45,6 +45,42 @@ pub enum Error {
         /// The first shard.
         first: PathBuf,
     },
+    /// A problem is in two shards, or at two places of one.
+    #[error(
+        "{}: problem {problem:?} is in {} too: a shard was given twice, or these are shards of different runs",
+        path.display(), first.display()
+    )]
+    ProblemTwice {
+        /// The shard.
+        path: PathBuf,
+        /// The shard that has it too, which may be the same.
+        first: PathBuf,
+        /// The problem.
+        problem: String,
+    },
+    /// A search is in a shard twice.
+    #[error("{}: the search of problem {problem:?} with seed {seed} is in it twice", path.display())]
+    SearchTwice {
+        /// The shard.
+        path: PathBuf,
+        /// The problem.
+        problem: String,
+        /// The seed.
+        seed: u64,
+    },
+    /// The problems are not in the order of the problem set.
+    #[error(
+        "{}: problem {} of the set was expected here, found {found:?}: a shard is missing, or they are out of order",
+        path.display(), expected.as_deref().map_or_else(|| "none".to_owned(), |id| format!("{id:?}"))
+    )]
+    ProblemOrder {
+        /// The shard.
+        path: PathBuf,
+        /// The next problem of the set; `None` at its end.
+        expected: Option<String>,
+        /// The problem that the shard has.
+        found: String,
+    },
     /// The number of problems in the shards is not that of a run dealt out in this order.
     #[error("{}: problem {problem} (counted from 0) was expected here: a shard is missing, or they are out of order", path.display())]
     ShardOrder {

@@ -1,6 +1,6 @@
 //! Trace files.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
@@ -304,6 +304,7 @@ fn discard(path: &Path) {
 #[derive(Deserialize)]
 struct Place {
     problem_id: String,
+    seed: u64,
 }
 
 /// A shard while it is merged.
@@ -312,8 +313,8 @@ struct Shard<'a> {
     reader: Reader<TraceHeader>,
     /// Records read.
     records: u64,
-    /// The next record with its problem's id.
-    next: Option<(String, Vec<u8>)>,
+    /// The next record with its place.
+    next: Option<(Place, Vec<u8>)>,
 }
 
 impl Shard<'_> {
@@ -328,7 +329,7 @@ impl Shard<'_> {
             sr_codec::Error::Decode { path, record, source }
         })?;
         self.records += 1;
-        self.next = Some((place.problem_id, record));
+        self.next = Some((place, record));
         Ok(())
     }
 }
@@ -339,9 +340,18 @@ impl Shard<'_> {
 /// trajectories; `shards` are in order of `i`. Records are copied as they are.
 ///
 /// # Errors
-/// If a shard is cut or damaged, comes from another run, or their numbers of problems are not those of a run dealt out
-/// in this order. `out` is then not touched.
+/// If a shard is cut or damaged, comes from another run, holds a problem of another one, or their numbers of problems are
+/// not those of a run dealt out in this order. `out` is then not touched. A missing shard is noticed by
+/// [`merge_of`] only.
 pub fn merge(shards: &[PathBuf], out: impl AsRef<Path>) -> Result<u64> {
+    merge_of(shards, out, None)
+}
+
+/// The same for a run of these problems, in this order: the first problems of its problem set.
+///
+/// # Errors
+/// As [`merge`], and if the problems are others or in another order.
+pub fn merge_of(shards: &[PathBuf], out: impl AsRef<Path>, problems: Option<&[String]>) -> Result<u64> {
     let mut open = Vec::with_capacity(shards.len());
     for path in shards {
         let reader = open_version(path)?;
@@ -356,7 +366,7 @@ pub fn merge(shards: &[PathBuf], out: impl AsRef<Path>) -> Result<u64> {
     }
     let out = out.as_ref();
     let mut writer = Writer::create(out, &header)?;
-    match deal(&mut open, &mut writer) {
+    match deal(&mut open, &mut writer, problems) {
         Ok(()) => Ok(writer.finish()?),
         Err(error) => {
             drop(writer);
@@ -367,16 +377,31 @@ pub fn merge(shards: &[PathBuf], out: impl AsRef<Path>) -> Result<u64> {
 }
 
 /// Copies the problems of all shards in turn.
-fn deal(shards: &mut [Shard<'_>], writer: &mut Writer) -> Result<()> {
+fn deal(shards: &mut [Shard<'_>], writer: &mut Writer, problems: Option<&[String]>) -> Result<()> {
+    let mut seen: HashMap<String, PathBuf> = HashMap::new();
+    let mut seeds = HashSet::new();
     let mut problem = 0;
     let n_shards = shards.len() as u64;
     while shards.iter().any(|shard| shard.next.is_some()) {
         let shard = &mut shards[(problem % n_shards) as usize];
-        let Some((id, _)) = &shard.next else {
-            return Err(Error::ShardOrder { path: shard.path.to_owned(), problem });
+        let path = || shard.path.to_owned();
+        let Some((place, _)) = &shard.next else {
+            return Err(Error::ShardOrder { path: path(), problem });
         };
-        let id = id.clone();
-        while let Some((_, record)) = shard.next.take_if(|(next, _)| *next == id) {
+        let id = place.problem_id.clone();
+        if let Some(expected) = problems.map(|ids| ids.get(problem as usize))
+            && expected != Some(&id)
+        {
+            return Err(Error::ProblemOrder { path: path(), expected: expected.cloned(), found: id });
+        }
+        if let Some(first) = seen.insert(id.clone(), path()) {
+            return Err(Error::ProblemTwice { path: path(), first, problem: id });
+        }
+        seeds.clear();
+        while let Some((place, record)) = shard.next.take_if(|(next, _)| next.problem_id == id) {
+            if !seeds.insert(place.seed) {
+                return Err(Error::SearchTwice { path: shard.path.to_owned(), problem: id, seed: place.seed });
+            }
             writer.append_raw(&record)?;
             shard.advance()?;
         }

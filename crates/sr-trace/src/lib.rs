@@ -50,15 +50,17 @@ mod interner;
 mod record;
 mod record_v1;
 mod recorder;
+mod searched;
 mod trajectory;
 mod trees;
 
 pub use error::{Error, RecordError, Result};
-pub use file::{Stored, TraceReader, TraceWriter, merge};
+pub use file::{Stored, TraceReader, TraceWriter, merge, merge_of};
 pub use gain::{Gain, LEAST_GAIN, decades};
 pub use header::{Policy, SamplingSettings, TRACE_VERSION, TraceHeader};
 pub use record::{Opened, Record};
 pub use recorder::Recorder;
+pub use searched::OtherProblem;
 pub use sr_codec::Packed;
 pub use trajectory::{
     Candidates, GenerationRecord, Generations, GenerationsBuilder, IndividualRecord, Label, LabelParams, LabelSet,

@@ -1,0 +1,431 @@
+//! Where results go: nothing is overwritten by mistake, and no two runs write one output.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+
+/// The flag of every program that writes a file or folder.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub struct OutputArgs {
+    /// Replace what is there under the name of the output; without it that is an error. An input is never replaced
+    #[arg(long, global = true)]
+    pub force: bool,
+}
+
+/// An output that this run may write, until this is dropped.
+///
+/// [`Claim::take`] makes one before any work is done. `OUT.lock`, which holds the process's number, is locked meanwhile, so
+/// that a second run on the same output is told; it is deleted in the end. What a kill leaves of it locks nothing: it says
+/// that the output was not finished, so the next run may replace it. Where the file system has no locks, two runs are not
+/// told.
+#[derive(Debug)]
+pub struct Output {
+    path: PathBuf,
+    existed: bool,
+    lock: Option<(PathBuf, File)>,
+    /// Folders that were made for the output, outermost first; those that stay empty are removed again.
+    made: Vec<PathBuf>,
+}
+
+/// What is to become an [`Output`].
+#[derive(Debug)]
+pub struct Claim<'a> {
+    flag: &'a str,
+    path: &'a Path,
+    is_folder: bool,
+    /// What is written too, added to the path's name or, in a folder, names in it.
+    also: Vec<&'a str>,
+    inputs: Vec<&'a Path>,
+    may_exist: bool,
+}
+
+impl<'a> Claim<'a> {
+    /// A file, beside which `PATH.partial` and `PATH.run.json` may be written. Its folder has to exist.
+    pub fn file(path: &'a Path) -> Self {
+        let also = vec![".partial", ".run.json"];
+        Claim { flag: "--out", path, is_folder: false, also, inputs: Vec::new(), may_exist: false }
+    }
+
+    /// A folder; it need not exist, nor the folders that it is in. If it does, it may hold anything but the files that are
+    /// named by [`also`](Self::also).
+    pub fn folder(path: &'a Path) -> Self {
+        Claim { is_folder: true, also: Vec::new(), ..Claim::file(path) }
+    }
+
+    /// The flag that messages name, `--out` unless this is called.
+    #[must_use]
+    pub fn flag(mut self, flag: &'a str) -> Self {
+        self.flag = flag;
+        self
+    }
+
+    /// More files that are written: of a file what is added to its name, such as `.rows`; of a folder names in it.
+    #[must_use]
+    pub fn also(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        self.also.extend(names);
+        self
+    }
+
+    /// Files and folders that are read, none of which may be replaced.
+    #[must_use]
+    pub fn inputs<P: AsRef<Path> + ?Sized + 'a>(mut self, inputs: impl IntoIterator<Item = &'a P>) -> Self {
+        self.inputs.extend(inputs.into_iter().map(AsRef::as_ref));
+        self
+    }
+
+    /// Whether an output that exists is accepted: because of `--force`, or because `--resume` looks at it.
+    #[must_use]
+    pub fn may_exist(mut self, may_exist: bool) -> Self {
+        self.may_exist = may_exist;
+        self
+    }
+
+    /// Checks and locks the output.
+    ///
+    /// # Errors
+    /// If the output is an input, exists and may not, is a folder where a file is to be or a file where a folder is, has
+    /// no folder to be in or one that cannot be written, or another run writes it.
+    pub fn take(self) -> anyhow::Result<Output> {
+        let told = || format!("{} {}", self.flag, self.path.display());
+        ensure!(!self.path.as_os_str().is_empty(), "{}: expected a name, found none", self.flag);
+        let found = match fs::symlink_metadata(self.path) {
+            Ok(_) => Some(fs::metadata(self.path).ok()), // a link may lead nowhere
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                bail!("{}: {} is no folder", told(), parent(self.path).display())
+            }
+            Err(error) => return Err(error).with_context(told),
+        };
+        self.check_kind(found.as_ref(), &told)?;
+        self.check_inputs(&told)?;
+        let existing = match self.is_folder {
+            false => found.is_some().then(|| self.path.to_owned()),
+            true => self.written().into_iter().find(|file| fs::symlink_metadata(file).is_ok()),
+        };
+        let made = if self.is_folder { make_folders(parent(self.path)).with_context(told)? } else { Vec::new() };
+        // From here on a failure removes what was made.
+        let mut output = Output { path: self.path.to_owned(), existed: existing.is_some(), lock: None, made };
+        let name = name_of_lock(self.path).with_context(told)?;
+        let (lock, was_killed) = lock(&name, found.is_some() && self.is_folder).with_context(told)?;
+        output.lock = lock;
+        if let Some(existing) = existing.as_ref().filter(|_| !self.may_exist && !was_killed) {
+            bail!("{}: {} is there already; choose another name, or --force to replace it", told(), existing.display());
+        }
+        Ok(output)
+    }
+
+    fn check_kind(&self, found: Option<&Option<fs::Metadata>>, told: &dyn Fn() -> String) -> anyhow::Result<()> {
+        match found {
+            Some(Some(found)) if self.is_folder => {
+                ensure!(found.is_dir(), "{} is a file, expected the name of a folder", told());
+            }
+            Some(Some(found)) => {
+                ensure!(!found.is_dir(), "{} is a folder, expected the name of a file", told());
+                ensure!(found.is_file(), "{} is a device or pipe; results are written aside and renamed", told());
+            }
+            Some(None) => bail!("{} is a link that leads nowhere", told()),
+            None if self.is_folder => {}
+            None => {
+                let ends_in_slash = self.path.as_os_str().as_encoded_bytes().ends_with(b"/");
+                ensure!(!ends_in_slash, "{}: expected the name of a file", told());
+                let folder = parent(self.path);
+                match fs::metadata(folder) {
+                    Ok(found) => ensure!(found.is_dir(), "{}: {} is no folder", told(), folder.display()),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        bail!("{}: there is no folder {}", told(), folder.display())
+                    }
+                    Err(error) => return Err(error).with_context(told),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_inputs(&self, told: &dyn Fn() -> String) -> anyhow::Result<()> {
+        let written = self.written();
+        for input in &self.inputs {
+            for file in &written {
+                if file == self.path {
+                    ensure!(!is_same(file, input), "{} is the input {}; choose another name", told(), input.display());
+                }
+                ensure!(
+                    !is_same(file, input),
+                    "{}: this writes {} too, which is the input {}; choose another name",
+                    told(),
+                    file.display(),
+                    input.display()
+                );
+                // Such as a file of a checkpoint.
+                let is_in_input = fs::metadata(input).is_ok_and(|input| input.is_dir()) && is_same(parent(file), input);
+                ensure!(
+                    !is_in_input || fs::symlink_metadata(file).is_err(),
+                    "{}: {} is part of the input {}; choose another name",
+                    told(),
+                    file.display(),
+                    input.display()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The files that are written.
+    fn written(&self) -> Vec<PathBuf> {
+        match self.is_folder {
+            true => self.also.iter().map(|name| self.path.join(name)).collect(),
+            false => {
+                let more = self.also.iter().map(|ending| with_ending(self.path, ending));
+                std::iter::once(self.path.to_owned()).chain(more).collect()
+            }
+        }
+    }
+}
+
+impl Output {
+    /// Where it is written.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it was there when it was claimed: of a folder, one of the files that are to be written.
+    pub fn existed(&self) -> bool {
+        self.existed
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if let Some((path, file)) = self.lock.take() {
+            // Deleted while it is locked: who opens it before finds another file, or none, under the name after.
+            fs::remove_file(path).ok();
+            drop(file);
+        }
+        // Fails where there is something in it.
+        self.made.iter().rev().for_each(|folder| drop(fs::remove_dir(folder)));
+    }
+}
+
+/// The path with `ending` added to its name.
+pub fn with_ending(path: &Path, ending: impl AsRef<OsStr>) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    name.into()
+}
+
+/// A number in a name: `1000` as `1k`.
+pub fn short_number(n: u64) -> String {
+    if n >= 1000 && n.is_multiple_of(1000) { format!("{}k", n / 1000) } else { n.to_string() }
+}
+
+/// What a default name ends with where the seed is not the default: `_s5`.
+pub fn seed_in_name(seed: u64) -> String {
+    if seed == 0 { String::new() } else { format!("_s{seed}") }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Whether two paths lead to one file; false if either leads to none.
+fn is_same(a: &Path, b: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        match (fs::metadata(a), fs::metadata(b)) {
+            (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+            _ => false,
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+    }
+}
+
+/// Makes a folder and those it is in; gives those that were not there.
+fn make_folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let missing = folder.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
+    let mut missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+    missing.reverse();
+    fs::create_dir_all(folder)?;
+    Ok(missing)
+}
+
+/// Beside the output, whatever name of it is used.
+fn name_of_lock(path: &Path) -> io::Result<PathBuf> {
+    let whole = match path.canonicalize() {
+        Ok(whole) => whole,
+        Err(_) => parent(path).canonicalize()?.join(path.file_name().unwrap_or_default()),
+    };
+    Ok(with_ending(&whole, ".lock"))
+}
+
+/// Locks, and says whether the run that had the lock before was killed. There is no lock where the file system has none,
+/// and beside a folder that is there where nothing can be written.
+fn lock(path: &Path, may_be_refused: bool) -> anyhow::Result<(Option<(PathBuf, File)>, bool)> {
+    loop {
+        let mut file = match OpenOptions::new().write(true).create(true).truncate(false).open(path) {
+            Ok(file) => file,
+            Err(error)
+                if may_be_refused
+                    && matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) =>
+            {
+                return Ok((None, false));
+            }
+            Err(error) => return Err(error).context("cannot write there"),
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!("another run writes it"),
+            Err(TryLockError::Error(_)) => {
+                fs::remove_file(path).ok();
+                return Ok((None, false));
+            }
+        }
+        // Between opening and locking the run before may have ended and deleted the file.
+        if is_open_at(&file, path) {
+            // Empty is the file of a run that was about to lock it, which now is told.
+            let was_killed = file.metadata().is_ok_and(|found| found.len() > 0);
+            writeln!(file, "{}", std::process::id()).ok(); // the disk may be full
+            return Ok((Some((path.to_owned(), file)), was_killed));
+        }
+    }
+}
+
+/// Whether the open file is the one under this name.
+fn is_open_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        match (file.metadata(), fs::metadata(path)) {
+            (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+            _ => false,
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (file, path); // an open file cannot be deleted there
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("in.sr"), "input").expect("written");
+        fs::create_dir(folder.path().join("d")).expect("made");
+        folder
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("listed").map(|entry| entry.expect("an entry").file_name());
+        let mut names: Vec<String> = entries.map(|name| name.to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    fn refused(claim: Claim<'_>) -> String {
+        format!("{:#}", claim.take().expect_err("refused"))
+    }
+
+    #[test]
+    fn a_file_is_claimed_once_and_leaves_nothing() {
+        let folder = folder();
+        let path = folder.path().join("out.sr");
+        let output = Claim::file(&path).take().expect("free");
+        assert_eq!((output.path(), output.existed()), (&*path, false));
+        assert!(refused(Claim::file(&path)).ends_with("another run writes it"));
+        assert!(refused(Claim::file(&folder.path().join("d/../out.sr"))).ends_with("another run writes it"));
+        drop(output);
+        assert_eq!(names(folder.path()), ["d", "in.sr"]);
+        // What a kill leaves locks nothing, and what it left under the name may be replaced.
+        fs::write(folder.path().join("out.sr.lock"), "123\n").expect("written");
+        fs::write(&path, "").expect("written");
+        drop(Claim::file(&path).take().expect("free"));
+        assert_eq!(names(folder.path()), ["d", "in.sr", "out.sr"]);
+        assert!(refused(Claim::file(&path)).contains("is there already"));
+        assert_eq!(names(folder.path()), ["d", "in.sr", "out.sr"]);
+    }
+
+    #[test]
+    fn what_exists_is_replaced_only_if_it_may_be() {
+        let folder = folder();
+        let path = folder.path().join("in.sr");
+        let said = refused(Claim::file(&path));
+        assert!(said.contains("in.sr is there already") && said.contains("--force"), "{said}");
+        assert!(Claim::file(&path).may_exist(true).take().expect("accepted").existed());
+        fs::write(folder.path().join("d/train.sr"), "").expect("written");
+        let d = folder.path().join("d");
+        assert!(refused(Claim::folder(&d).also(["train.sr"])).contains("d/train.sr is there already"));
+        assert!(!Claim::folder(&d).also(["val.sr"]).take().expect("free").existed());
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("nowhere", folder.path().join("link")).expect("linked");
+            assert!(refused(Claim::file(&folder.path().join("link"))).contains("leads nowhere"));
+        }
+    }
+
+    #[test]
+    fn an_input_is_never_an_output() {
+        let folder = folder();
+        let at = |name: &str| folder.path().join(name);
+        let input = at("in.sr");
+        fs::write(at("a.run.json"), "").expect("written");
+        fs::hard_link(&input, at("d/hard.sr")).expect("linked");
+        for (out, input, expected) in [
+            ("in.sr", "in.sr", "is the input"),
+            ("d/../in.sr", "in.sr", "is the input"),
+            ("d/hard.sr", "in.sr", "is the input"),
+            ("a", "a.run.json", "a.run.json too, which is the input"),
+            ("d/hard.sr", "d", "part of the input"),
+        ] {
+            let (out, input) = (at(out), at(input));
+            let said = refused(Claim::file(&out).inputs([&input]).may_exist(true));
+            assert!(said.contains(expected), "{said}");
+        }
+        let said = refused(Claim::folder(folder.path()).also(["in.sr", "val.sr"]).inputs([&input]).may_exist(true));
+        assert!(said.contains("in.sr too, which is the input"), "{said}");
+        assert_eq!(fs::read(&input).expect("read"), b"input");
+    }
+
+    #[test]
+    fn an_output_needs_a_place_of_its_kind() {
+        let folder = folder();
+        let at = |name: &str| folder.path().join(name);
+        for (out, expected) in [
+            ("d", "is a folder, expected the name of a file"),
+            ("none/out.sr", "there is no folder"),
+            ("in.sr/out.sr", "in.sr is no folder"),
+            ("new/", "expected the name of a file"),
+        ] {
+            let said = refused(Claim::file(&at(out)).may_exist(true));
+            assert!(said.contains(expected), "{out}: {said}");
+        }
+        assert!(refused(Claim::file(Path::new(""))).contains("expected a name"));
+        assert!(refused(Claim::folder(&at("in.sr"))).contains("is a file, expected the name of a folder"));
+        if cfg!(target_os = "linux") {
+            assert!(refused(Claim::file(Path::new("/dev/null")).may_exist(true)).contains("device or pipe"));
+        }
+        assert_eq!(names(folder.path()), ["d", "in.sr"]);
+    }
+
+    #[test]
+    fn folders_that_were_made_for_nothing_are_removed() {
+        let folder = folder();
+        let path = folder.path().join("x/y/z");
+        let output = Claim::folder(&path).take().expect("claimed");
+        assert!(refused(Claim::folder(&path)).ends_with("another run writes it"));
+        drop(output);
+        assert_eq!(names(folder.path()), ["d", "in.sr"]);
+        let output = Claim::folder(&path).take().expect("claimed");
+        fs::create_dir(&path).expect("made");
+        drop(output);
+        assert_eq!(names(&folder.path().join("x/y")), ["z"]);
+    }
+}

@@ -1,0 +1,74 @@
+//! Whether a problem is the one that was searched.
+
+use sr_engine::{Deadline, Evaluator, Instance, SearchConfig};
+
+use crate::Trajectory;
+
+/// Why a problem is not the one that a trajectory is of.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OtherProblem {
+    /// An expression uses a variable that the problem does not have.
+    #[error("problem {problem:?} has {found} variables, the trace uses {expected}: this is another problem set")]
+    Variables {
+        /// The problem's id.
+        problem: String,
+        /// Variables that the trace uses.
+        expected: usize,
+        /// Variables of the problem.
+        found: usize,
+    },
+    /// An expression has another fitness on the problem's points than the trajectory says.
+    #[error(
+        "problem {problem:?}, generation {generation}: {expr} has fitness {found}, in the trace {expected}: \
+         this is another problem set"
+    )]
+    Fitness {
+        /// The problem's id.
+        problem: String,
+        /// The generation.
+        generation: u32,
+        /// The expression.
+        expr: String,
+        /// Its fitness in the trace.
+        expected: f32,
+        /// Its fitness on the problem's points.
+        found: f32,
+    },
+}
+
+impl Trajectory {
+    /// Fails if the points of `instance` are not those that were searched: the first and the last generation are scored
+    /// again, with `config`, the settings in the trace's header. Problems of one id are different problems in different
+    /// problem sets, so whoever joins a trace with a problem set has to ask.
+    ///
+    /// # Errors
+    /// Naming the first expression that does not fit. Individuals without an error tell nothing: a search whose time is
+    /// over does not score them.
+    pub fn check_searched(&self, instance: &Instance, config: &SearchConfig) -> Result<(), OtherProblem> {
+        let problem = || self.problem_id.clone();
+        let expressions = self.generations.expressions();
+        let expected = expressions.iter().map(|tree| tree.n_variables()).max().unwrap_or(0);
+        let found = instance.x().n_columns();
+        if expected > found {
+            return Err(OtherProblem::Variables { problem: problem(), expected, found });
+        }
+        let mut evaluator = Evaluator::default();
+        for record in [self.generations.first(), self.generations.last()] {
+            for individual in record.individuals().filter(|individual| individual.mse.is_finite()) {
+                let score = evaluator.score(individual.expr, instance, config, Deadline::NEVER);
+                let found = score.expect("there is no deadline").fitness as f32;
+                if found != individual.fitness {
+                    return Err(OtherProblem::Fitness {
+                        problem: problem(),
+                        generation: record.generation,
+                        expr: individual.expr.to_string(),
+                        expected: individual.fitness,
+                        found,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
