@@ -7,7 +7,7 @@ mod step;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 use sr_cli::{Common, SamplingArgs, SearchArgs};
 
 #[global_allocator]
@@ -17,7 +17,7 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 ///
 /// Reports are compared over the searches that both have, those of equal problem and seed. Intervals are 95 % intervals
 /// of a bootstrap over these pairs. The exit code is 1 if a method solves significantly less in B than in A (the
-/// interval of the difference lies below 0), else 0.
+/// interval of the difference lies below 0), else 0. Reports of other problems or search settings are refused.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
@@ -28,6 +28,9 @@ struct Args {
     /// The method of A and that of B, where their names differ [default: all methods that both have]
     #[arg(long, value_name = "X,Y", value_parser = two_methods, conflicts_with = "problem")]
     methods: Option<(String, String)>,
+    /// Compare reports of other problems or search settings too, and say what differs
+    #[arg(long, conflicts_with = "problem")]
+    allow_other_settings: bool,
     #[command(flatten)]
     one: OneArgs,
     #[command(flatten)]
@@ -77,9 +80,16 @@ fn two_methods(text: &str) -> Result<(String, String), String> {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let matches = Args::command().get_matches();
+    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     sr_cli::run(|| match (&*args.reports, &args.one.problem) {
-        ([a, b], _) => reports::run(a, b, &args),
+        ([a, b], _) => {
+            let ignored = sr_cli::given::<SearchArgs>(&matches).or_else(|| sr_cli::given::<SamplingArgs>(&matches));
+            if let Some(flag) = ignored {
+                anyhow::bail!("{flag} says nothing of two reports: it is for --problem");
+            }
+            reports::run(a, b, &args)
+        }
         (_, Some(name)) => problem::run(name, &args),
         _ => anyhow::bail!("two reports or --problem are needed"),
     })

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context, bail, ensure};
+use clap::ArgMatches;
 use sr_cli::SamplingArgs;
 use sr_engine::SearchConfig;
 use sr_neural::{Hybrid, Mode, Per, Share};
@@ -158,18 +159,17 @@ impl Policy {
 }
 
 /// What can be wrong with methods and the flags about them.
-pub(crate) fn check(args: &Args) -> anyhow::Result<()> {
+pub(crate) fn check(args: &Args, matches: &ArgMatches) -> anyhow::Result<()> {
     let methods = &args.methods;
     for (index, method) in methods.iter().enumerate() {
         let name = &method.name;
         ensure!(methods[..index].iter().all(|other| other.name != *name), "two of the --methods have the name {name}");
     }
     let learns = methods.iter().any(|method| method.checkpoint().is_some());
-    ensure!(learns || !args.sampling.distinct, "--distinct says nothing without a learner among the --methods");
-    ensure!(
-        learns || args.sampling.condition.is_none(),
-        "--condition says nothing without a learner among the --methods"
-    );
+    let of_learners = || sr_cli::given::<SamplingArgs>(matches).or_else(|| sr_cli::given_of(matches, &["device"]));
+    if let Some(flag) = of_learners().filter(|_| !learns) {
+        bail!("{flag} says nothing without a learner among the --methods");
+    }
     let shares = methods.iter().any(|method| matches!(method.kind, MethodKind::Hybrid(_, None)));
     let is_shared = args.neural_prob.is_some() || args.neural_every.is_some();
     ensure!(shares || !is_shared, "--neural-prob and --neural-every are for hybrids among the --methods");

@@ -76,9 +76,18 @@ pub(crate) struct OperatorArgs {
     common: Common,
 }
 
-pub(crate) fn run(args: &OperatorArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &OperatorArgs, matches: &clap::ArgMatches) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
+    let of_learners = || sr_cli::given::<SamplingArgs>(matches).or_else(|| sr_cli::given_of(matches, &["device"]));
+    let ignored = match args.build {
+        true => of_learners().or_else(|| sr_cli::given_of(matches, &["out"])),
+        false => sr_cli::given::<SearchArgs>(matches),
+    };
+    if let Some(flag) = ignored {
+        let with = if args.build { "with" } else { "without" };
+        bail!("{flag} says nothing {with} --build");
+    }
     if args.build {
         return build(args, started);
     }

@@ -8,10 +8,13 @@ use std::time::Instant;
 use anyhow::bail;
 use rayon::prelude::*;
 use sr_engine::{Brood, Expert, Generation, Instance, Observer, Outcome, Search, SearchConfig, State, run};
-use sr_eval::{BestOf, Equal, FRESH_POINTS, Progress, RandomTrees, Row, Tally, judge};
+use sr_eval::{BestOf, Equal, FRESH_POINTS, Fit, Progress, RandomTrees, Row, Tally, judge};
 use sr_problems::Problem;
 
 use crate::method::Policy;
+
+/// Magnitude of a prediction from which on the reference engine's objective leaves it out.
+const MASKED_FROM: f64 = 1e6;
 
 /// One search to do.
 #[derive(Clone)]
@@ -28,6 +31,8 @@ pub(crate) struct Task<'a> {
     pub(crate) config: SearchConfig,
     /// Whether rows tell their progress.
     pub(crate) progress: bool,
+    /// The names of the columns of own data.
+    pub(crate) names: Option<&'a [String]>,
 }
 
 /// Searches a batch with one method and judges what was found.
@@ -185,20 +190,32 @@ impl Observer for Watch<'_> {
     }
 }
 
+/// Training points whose value the search's objective left out, by the rule of the reference engine.
+fn masked(task: &Task<'_>, item: &Item<'_>, tree: &sr_expr::Tree) -> u64 {
+    let predicted = sr_expr::predict(tree, &item.problem.x, task.config.semantics);
+    predicted.iter().filter(|value| value.is_nan() || value.abs() >= MASKED_FROM).count() as u64
+}
+
 fn row(task: &Task<'_>, item: &Item<'_>, found: Found) -> Row {
     let Found { outcome, proposals, tally, progress, seconds, seconds_to_solve } = found;
     let winner = outcome.winner();
     let fresh = item.problem.fresh_points(FRESH_POINTS, 0);
     let fresh = fresh.as_ref().map(|(x, y)| (x, &y[..]));
-    let verdict = judge(winner.tree(), task.config.semantics, winner.score.mse, fresh);
+    let (tree, semantics) = (winner.tree(), task.config.semantics);
+    // What a search goes by may leave rows out; what is told of its formula does not.
+    let fit = Fit::of(tree, semantics, &item.problem.x, &item.problem.y);
+    let verdict = judge(tree, semantics, fit.mse, fresh);
     Row {
         budget: task.budget,
         method: task.method.into(),
         problem: item.problem.id.clone(),
         seed: item.seed,
         solved: verdict.solved,
-        mse_train: winner.score.is_valid().then_some(winner.score.mse),
+        mse_train: fit.finite_mse(),
+        r2_train: fit.finite_r2(),
+        masked: masked(task, item, tree),
         r2_test: verdict.r2.filter(|r2| r2.is_finite()),
+        stop_reason: outcome.stop.name().into(),
         generations: outcome.generations,
         evaluations: outcome.evaluations.search,
         generations_to_solve: outcome.generations_to_solve,
@@ -207,7 +224,8 @@ fn row(task: &Task<'_>, item: &Item<'_>, found: Found) -> Row {
         seconds,
         seconds_to_solve,
         size: winner.expr.size(),
-        expression: winner.expr.to_string(),
+        expression: tree.display(semantics).to_string(),
+        formula: task.names.map(|names| tree.display(semantics).with_names(names).to_string()),
         well_formed: tally.well_formed,
         fallback: tally.fallback,
         children: tally.children,

@@ -5,6 +5,7 @@
 //! code lives here but the flags that more than one binary has ([`SearchArgs`], [`SamplingArgs`], [`LabelArgs`]).
 
 mod args;
+mod given;
 mod interrupt;
 mod labels;
 #[cfg(feature = "testing")]
@@ -21,6 +22,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 pub use args::{LearnerMode, Preset, Rule, SamplingArgs, SearchArgs, Switch};
+pub use given::{given, given_of};
 pub use interrupt::{interrupted, on_interrupt};
 pub use labels::{LabelArgs, Labels, WeightsArg};
 

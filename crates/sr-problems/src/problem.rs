@@ -16,9 +16,12 @@ pub struct Problem {
     pub id: String,
     /// The formula, where it is known.
     pub source: Option<Expr>,
+    /// What the formula's operators do outside their domain. Only formulas that were written with guarded operators
+    /// (`plog(x0)`) are [`Semantics::Protected`]; a search has semantics of its own.
+    pub semantics: Semantics,
     /// Inputs, `[rows, variables]`; every value is exact in 32 bits, because files keep them so.
     pub x: Columns,
-    /// Target, `[rows]`, finite; where the formula is known, its IEEE value for each row of `x`.
+    /// Target, `[rows]`, finite; where the formula is known, its value for each row of `x`.
     pub y: Vec<f64>,
     /// Operators a search may use, in table order.
     pub operators: Vec<Op>,
@@ -34,22 +37,26 @@ impl Problem {
     /// A problem with points drawn for a formula: `n_rows` of them, or the whole grid of a [`Sampler::Even`].
     pub(crate) fn sampled(
         id: String,
-        source: Expr,
+        (source, semantics): (Expr, Semantics),
         sampler: Sampler,
         n_rows: usize,
         (operators, constants): (Vec<Op>, Vec<f64>),
         seed: u64,
     ) -> Result<Self, Error> {
         let points = match sampler.grid() {
-            Some(grid) => finite_points(&source, grid).ok_or((1, 1)),
+            Some(grid) => finite_points(&source, semantics, grid).ok_or((1, 1)),
             None => {
                 let key = Key::new(seed, Purpose::Rows, problem_key(&id));
-                draw_points(&source, &sampler, n_rows, key).map_err(|row| (row + 1, MAX_TRIES))
+                draw_points(&source, semantics, &sampler, n_rows, key).map_err(|row| (row + 1, MAX_TRIES))
             }
         };
         match points {
-            Ok((x, y)) => Ok(Problem { id, source: Some(source), x, y, operators, constants, sampler, seed }),
-            Err((row, tries)) => Err(Error::NoFiniteRow { id, formula: source.to_string(), row, tries }),
+            Ok((x, y)) => {
+                Ok(Problem { id, source: Some(source), semantics, x, y, operators, constants, sampler, seed })
+            }
+            Err((row, tries)) => {
+                Err(Error::NoFiniteRow { id, formula: source.display(semantics).to_string(), row, tries })
+            }
         }
     }
 
@@ -71,7 +78,12 @@ impl Problem {
     /// `None` if the formula or the distribution is not known, or no finite value was found.
     pub fn fresh_points(&self, n: usize, stream: u32) -> Option<(Columns, Vec<f64>)> {
         let key = Key::new(self.seed, Purpose::Evaluation, problem_key(&self.id)).generation(stream);
-        draw_points(self.source.as_ref()?, &self.sampler, n, key).ok()
+        draw_points(self.source.as_ref()?, self.semantics, &self.sampler, n, key).ok()
+    }
+
+    /// The formula as people read it, `pdiv(x0, x1)` where it is guarded.
+    pub fn formula(&self) -> Option<String> {
+        self.source.as_ref().map(|source| source.display(self.semantics).to_string())
     }
 
     /// 64 bits of id and data, the same on every machine: two files that agree in it hold the same problem.
@@ -91,19 +103,25 @@ pub(crate) fn mix(hash: u64, word: u64) -> u64 {
 
 /// `n` points where `source` is finite; each row has a stream of its own, a new draw of it for every try.
 /// The error is the row (from 0) for which none was found.
-fn draw_points(source: &Tree, sampler: &Sampler, n: usize, key: Key) -> Result<(Columns, Vec<f64>), usize> {
+fn draw_points(
+    source: &Tree,
+    semantics: Semantics,
+    sampler: &Sampler,
+    n: usize,
+    key: Key,
+) -> Result<(Columns, Vec<f64>), usize> {
     let draw = |row: usize| {
         let key = key.slot(row as u32);
         let mut tries = (0..MAX_TRIES).map_while(|attempt| sampler.draw(&mut key.draw(attempt).rng()));
-        tries.find(|point| reference::eval_row(source, point, Semantics::Ieee).is_finite()).ok_or(row)
+        tries.find(|point| reference::eval_row(source, point, semantics).is_finite()).ok_or(row)
     };
     let rows = (0..n).map(draw).collect::<Result<Vec<_>, _>>()?;
-    finite_points(source, rows).ok_or(0)
+    finite_points(source, semantics, rows).ok_or(0)
 }
 
 /// Those of the rows where `source` is finite, with its values; `None` if there are none.
-fn finite_points(source: &Tree, rows: Vec<Vec<f64>>) -> Option<(Columns, Vec<f64>)> {
-    let valued = rows.into_iter().map(|row| (reference::eval_row(source, &row, Semantics::Ieee), row));
+fn finite_points(source: &Tree, semantics: Semantics, rows: Vec<Vec<f64>>) -> Option<(Columns, Vec<f64>)> {
+    let valued = rows.into_iter().map(|row| (reference::eval_row(source, &row, semantics), row));
     let (y, rows): (Vec<f64>, Vec<Vec<f64>>) = valued.filter(|(y, _)| y.is_finite()).unzip();
     let n_variables = rows.first()?.len();
     let values = (0..n_variables).flat_map(|variable| rows.iter().map(move |row| row[variable])).collect();
@@ -117,7 +135,7 @@ mod tests {
 
     fn problem(formula: &str, sampler: Sampler) -> Result<Problem, Error> {
         let source = formula.parse().expect("test formula");
-        Problem::sampled("p".into(), source, sampler, 30, (ARITH.to_vec(), vec![1.0]), 5)
+        Problem::sampled("p".into(), (source, Semantics::Ieee), sampler, 30, (ARITH.to_vec(), vec![1.0]), 5)
     }
 
     fn uniform(low: f64, high: f64) -> Sampler {

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use sr_codec::{Header, Kind, Reader, Writer};
-use sr_expr::{Columns, Expr, Op};
+use sr_expr::{Columns, Formula, Op, ParseError, Semantics};
 
 use crate::primitives::names;
 use crate::problem::mix;
@@ -116,6 +116,7 @@ impl ProblemSet {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) id: String,
+    /// With guarded operators by their own names, `plog(x0)`.
     source: Option<String>,
     rows: u64,
     variables: u64,
@@ -134,7 +135,7 @@ impl Record {
     fn encode(problem: &Problem) -> Self {
         Record {
             id: problem.id.clone(),
-            source: problem.source.as_ref().map(Expr::to_string),
+            source: problem.formula(),
             rows: problem.x.n_rows() as u64,
             variables: problem.x.n_columns() as u64,
             x: Bytes(problem.x.values().flat_map(|&x| (x as f32).to_le_bytes()).collect()),
@@ -155,9 +156,12 @@ impl Record {
         size(8, "y", y.0.len())?;
         size(variables.saturating_mul(4), "x", x.0.len())?;
         sampler.check(variables as usize)?;
-        let source = match source {
-            Some(text) => Some(text.parse::<Expr>().map_err(|error| error.to_string())?),
-            None => None,
+        let (source, semantics) = match source {
+            Some(text) => {
+                let Formula { expr, semantics } = text.parse().map_err(|error: ParseError| error.to_string())?;
+                (Some(expr), semantics.unwrap_or_default())
+            }
+            None => (None, Semantics::default()),
         };
         if source.as_ref().is_some_and(|source| source.n_variables() as u64 > variables) {
             return Err(format!("the formula has more than the {variables} variables of x"));
@@ -165,7 +169,7 @@ impl Record {
         let x: Vec<f64> = x.0.as_chunks().0.iter().map(|&bytes| f64::from(f32::from_le_bytes(bytes))).collect();
         let y: Vec<f64> = y.0.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect();
         let x = Columns::new(y.len(), variables as usize, x);
-        Ok(Problem { id, source, x, y, operators, constants, sampler, seed })
+        Ok(Problem { id, source, semantics, x, y, operators, constants, sampler, seed })
     }
 }
 
