@@ -7,8 +7,8 @@ use anyhow::{Context, bail};
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 use sr_cli::Exit;
-use sr_engine::{Expert, Instance, Origin, Outcome, Policy, Search, run as search};
-use sr_eval::{FRESH_POINTS, Fit, judge};
+use sr_engine::{Expert, Fit, Instance, Origin, Outcome, Policy, Search, run as search};
+use sr_eval::{FRESH_POINTS, judge};
 use sr_expr::Semantics;
 use sr_problems::{Problem, ProblemSet};
 use sr_trace::{GenerationRecord, Recorder, Trajectory};
@@ -101,20 +101,19 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
 }
 
 fn searched(name: &'static str, problem: &Problem, policy: &mut dyn Policy, args: &Args) -> anyhow::Result<Searched> {
-    let config = args.search.config()?;
+    let config = args.search.config(problem.source.is_none())?;
     let semantics = config.semantics;
     let instance: Instance = problem.instance().with_context(|| format!("problem {}", problem.id))?;
-    let mut searches = [Search::new(Arc::new(instance), config, args.common.seed)?];
+    let instance = Arc::new(instance);
+    let mut searches = [Search::new(instance.clone(), config, args.common.seed)?];
     let mut recorders = [Recorder::new(args.common.seed)];
     let outcome = search(&mut searches, policy, &mut recorders).remove(0);
     let [recorder] = recorders;
-    recorder.clone().record(&outcome).with_context(|| format!("recording the search of the {name}"))?;
-    let trajectory = recorder.finish(&outcome);
+    let trajectory = recorder.finish(&outcome).with_context(|| format!("recording the search of the {name}"))?;
     let fresh = problem.fresh_points(FRESH_POINTS, 0);
     let winner = outcome.winner();
-    let fit = Fit::of(winner.tree(), semantics, &problem.x, &problem.y);
-    let verdict = judge(winner.tree(), semantics, fit.mse, fresh.as_ref().map(|(x, y)| (x, &y[..])));
-    Ok(Searched { name, solved: verdict.solved, fit, semantics, outcome, trajectory })
+    let verdict = judge(winner.tree(), semantics, &instance, fresh.as_ref().map(|(x, y)| (x, &y[..])));
+    Ok(Searched { name, solved: verdict.solved, fit: verdict.fit, semantics, outcome, trajectory })
 }
 
 /// Of how many children that the learner was asked for how many parsed; `None` if it was asked for none.
@@ -155,8 +154,8 @@ fn summary(one: &Searched) -> Value {
     let winner = one.outcome.winner();
     json!({
         "expression": formula(one),
-        "mse": one.fit.finite_mse(),
-        "r2": one.fit.finite_r2(),
+        "mse": Some(one.fit.mse).filter(|mse| mse.is_finite()),
+        "r2": one.fit.r2(),
         "solved": one.solved,
         "size": winner.expr.size(),
         "generations": one.outcome.generations,
@@ -174,7 +173,7 @@ fn text(problem: &Problem, seed: u64, both: &[Searched; 2]) -> String {
         table.add_row([what.to_owned(), value(&both[0]), value(&both[1])]);
     };
     row("MSE", &|one| step::number(mse(one)));
-    row("R²", &|one| one.fit.finite_r2().map_or("–".into(), |r2| format!("{r2:.6}")));
+    row("R²", &|one| one.fit.r2().map_or("–".into(), |r2| format!("{r2:.6}")));
     row("solved", &|one| match (one.solved, one.outcome.generations_to_solve) {
         (true, Some(generation)) => format!("yes, in generation {generation}"),
         (true, None) => "yes".into(),

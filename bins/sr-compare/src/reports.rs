@@ -152,9 +152,6 @@ pub(crate) fn run(a: &Path, b: &Path, args: &Args) -> anyhow::Result<Exit> {
             list(&parts_b)
         );
     }
-    for path in silent {
-        tracing::warn!("{} says nothing of its problems and settings, so they are not compared", path.display());
-    }
     let mut comparisons = Vec::new();
     for (x, y) in common {
         let (x_rows, y_rows) = (of_part(&of_a, x, a)?, of_part(&of_b, y, b)?);
@@ -167,6 +164,9 @@ pub(crate) fn run(a: &Path, b: &Path, args: &Args) -> anyhow::Result<Exit> {
         );
         tracing::info!(pairs = pairs.len(), of_a = x_rows.len(), of_b = y_rows.len(), "{x} and {y}");
         comparisons.push(compare(x, y, &pairs, args.common.seed));
+    }
+    for path in silent {
+        tracing::warn!("{} says nothing of its problems and settings, so they are not compared", path.display());
     }
     let worse = comparisons.iter().any(|comparison| comparison.worse);
     let result = json!({ "comparisons": comparisons, "worse": worse });

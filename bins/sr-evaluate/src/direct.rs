@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 use serde_json::json;
 use sr_cli::{Common, Exit, SamplingArgs};
-use sr_engine::{Brood, Origin, Policy, Search, SearchConfig};
-use sr_eval::{DirectRow, FRESH_POINTS, Fit, direct_tables, judge, r_squared, summarise_direct};
+use sr_engine::{Brood, Instance, Origin, Policy, Search, SearchConfig};
+use sr_eval::{DirectRow, FRESH_POINTS, direct_tables, judge, r_squared, summarise_direct};
 use sr_expr::Expr;
 use sr_neural::{Learner, Mode};
 use sr_problems::Problem;
@@ -129,19 +129,21 @@ fn pick_formulas(
     if let Some(error) = learner.error() {
         anyhow::bail!("the model failed: {error}");
     }
-    Ok(problems.iter().zip(&broods).map(|(problem, brood)| row(pick, problem, brood)).collect())
+    let instances = searches.iter().map(|search| &**search.instance());
+    let answers = problems.iter().zip(instances).zip(&broods);
+    Ok(answers.map(|((problem, instance), brood)| row(pick, problem, instance, brood)).collect())
 }
 
-fn row(pick: &str, problem: &Problem, brood: &Brood) -> DirectRow {
+fn row(pick: &str, problem: &Problem, instance: &Instance, brood: &Brood) -> DirectRow {
     let written = brood.iter().filter(|child| child.origin == Origin::Learner);
     // The values of a problem are those of its formula.
     let semantics = problem.semantics;
-    let mse = |formula: &Expr| Fit::of(formula, semantics, &problem.x, &problem.y).mse;
+    let mse = |formula: &Expr| instance.fit(formula, semantics).mse;
     let scored = written.clone().map(|child| (mse(&child.tree.to_owned()), child.tree.to_owned()));
     let best = scored.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.size().cmp(&b.1.size()))); // the first of equals
     let fresh = problem.fresh_points(FRESH_POINTS, 0);
     let fresh = fresh.as_ref().map(|(x, y)| (x, &y[..]));
-    let verdict = best.as_ref().map(|(mse, formula)| judge(formula, semantics, *mse, fresh));
+    let verdict = best.as_ref().map(|(_, formula)| judge(formula, semantics, instance, fresh));
     let r2_test = match verdict {
         Some(verdict) => verdict.r2,
         None => fresh.and_then(|(_, y)| r_squared(&vec![f64::NAN; y.len()], y)),

@@ -155,7 +155,6 @@ fn main() -> ExitCode {
 fn compare(args: &Args, matches: &ArgMatches) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
-    let passes = passes(args)?;
     ensure!(
         args.equal.is_empty() || sr_cli::given_of(matches, &["generations"]).is_none(),
         "--generations says nothing with --equal, where there is no limit on generations"
@@ -165,6 +164,7 @@ fn compare(args: &Args, matches: &ArgMatches) -> anyhow::Result<Exit> {
         "--curve says nothing without --out, --plot or --json"
     );
     let set = args.problems.read(args.common.seed)?;
+    let passes = passes(args, &set)?;
     // Everything that can be wrong is found before the first search.
     sr_model::open(args.device.parse()?)?;
     method::check(args, matches)?;
@@ -248,7 +248,7 @@ fn compare(args: &Args, matches: &ArgMatches) -> anyhow::Result<Exit> {
     let masked = rows.iter().filter(|row| row.masked > 0).count();
     if masked > 0 {
         text += &format!(
-            "\n\n{masked} of {} formulas have values of 1e6 and more, or none, which preset basic leaves out of the error \
+            "\n\n{masked} of {} formulas have values of 1e6 and more, or none, which the objective masked leaves out of the error \
              that searches go by; MSE and R² are over all rows",
             rows.len()
         );
@@ -261,8 +261,8 @@ fn compare(args: &Args, matches: &ArgMatches) -> anyhow::Result<Exit> {
 }
 
 /// The settings of each table, with what its searches may spend alike.
-fn passes(args: &Args) -> anyhow::Result<Vec<(Option<Equal>, SearchConfig)>> {
-    let config = args.search.config()?;
+fn passes(args: &Args, set: &ProblemSet) -> anyhow::Result<Vec<(Option<Equal>, SearchConfig)>> {
+    let config = args.search.config(set.is_own_data())?;
     if args.equal.is_empty() {
         return Ok(vec![(None, config)]);
     }
@@ -289,7 +289,7 @@ fn settings(args: &Args, set: &ProblemSet) -> anyhow::Result<partial::Settings> 
             checkpoints.insert(method.name.clone(), id.into());
         }
     }
-    let (search, sampling) = (&args.search, &args.sampling);
+    let (search, sampling) = (args.search.config(set.is_own_data())?, &args.sampling);
     let methods = args.methods.iter().map(|method| format!("{}={}", method.name, method.written)).collect::<Vec<_>>();
     let settings = json!({
         "problems": fingerprint(set),
@@ -302,15 +302,23 @@ fn settings(args: &Args, set: &ProblemSet) -> anyhow::Result<partial::Settings> 
         "neural-prob": args.neural_prob,
         "neural-per": args.neural_per.map(Per::name),
         "neural-every": args.neural_every,
-        "preset": search.preset.name(),
+        "preset": args.search.preset.name(),
+        "objective": search.objective.name(),
         "population-size": search.population_size,
         "generations": search.generations,
-        "max-size": search.max_size,
-        "max-depth": search.max_depth,
+        "tournament-size": search.tournament_size,
+        "crossover": search.crossover_probability,
+        "elitism": search.elitism,
+        "parsimony": search.parsimony_coefficient,
+        "survival": search.survival.name(),
+        "unique": search.unique,
+        "semantics": search.semantics.name(),
+        "max-size": search.limits.max_size,
+        "max-depth": search.limits.max_depth,
         "early-stop-mse": search.early_stop_mse,
         "extra-generations": search.extra_generations,
         "max-evaluations": search.max_evaluations,
-        "time-limit": search.time_limit,
+        "time-limit": search.time_limit.map(|limit| limit.as_secs_f64()),
         "temperature": sampling.temperature,
         "top-k": sampling.top_k,
         "top-p": sampling.top_p,

@@ -143,7 +143,7 @@ fn build(args: &OperatorArgs, started: Instant) -> anyhow::Result<Exit> {
     ensure!(!set.problems.is_empty(), "there are no problems");
     ensure!(args.search.time_limit.is_none(), "--time-limit would make the states depend on the machine");
     // A search that has solved its problem has nothing to improve.
-    let config = SearchConfig { extra_generations: 0, ..args.search.config()? };
+    let config = SearchConfig { extra_generations: 0, ..args.search.config(set.is_own_data())? };
     let instances = set.problems.iter().map(|problem| problem.instance().map(Arc::new));
     let instances = instances.collect::<Result<Vec<_>, _>>()?;
     let primitives = PrimitiveSet::new(set.params.operators.clone(), set.params.constants.clone(), 1)?;
@@ -159,7 +159,7 @@ fn build(args: &OperatorArgs, started: Instant) -> anyhow::Result<Exit> {
             let mut recorder = Recorder::new(run_seed);
             let mut searches = [Search::new(instance.clone(), config.clone(), run_seed)?];
             let outcome = sr_engine::run(&mut searches, &mut Expert, std::slice::from_mut(&mut recorder)).remove(0);
-            Ok((outcome.generations as usize > PHASES.len(), recorder.finish(&outcome)))
+            Ok((outcome.generations as usize > PHASES.len(), recorder.finish(&outcome)?))
         };
         let found = instances.par_iter().map(search).collect::<anyhow::Result<Vec<_>>>()?;
         for (_, trajectory) in found.into_iter().filter(|(lasts, _)| *lasts).take(wanted - written) {
@@ -204,6 +204,7 @@ impl Snapshot {
             budget: self.budget,
             seen,
             key: self.key,
+            stop: None,
         }
     }
 }

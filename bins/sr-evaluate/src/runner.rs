@@ -7,14 +7,11 @@ use std::time::Instant;
 
 use anyhow::bail;
 use rayon::prelude::*;
-use sr_engine::{Brood, Expert, Generation, Instance, Observer, Outcome, Search, SearchConfig, State, run};
-use sr_eval::{BestOf, Equal, FRESH_POINTS, Fit, Progress, RandomTrees, Row, Tally, judge};
+use sr_engine::{Brood, Expert, Generation, Instance, Objective, Observer, Outcome, Search, SearchConfig, State, run};
+use sr_eval::{BestOf, Equal, FRESH_POINTS, Progress, RandomTrees, Row, Tally, judge};
 use sr_problems::Problem;
 
 use crate::method::Policy;
-
-/// Magnitude of a prediction from which on the reference engine's objective leaves it out.
-const MASKED_FROM: f64 = 1e6;
 
 /// One search to do.
 #[derive(Clone)]
@@ -190,10 +187,13 @@ impl Observer for Watch<'_> {
     }
 }
 
-/// Training points whose value the search's objective left out, by the rule of the reference engine.
-fn masked(task: &Task<'_>, item: &Item<'_>, tree: &sr_expr::Tree) -> u64 {
-    let predicted = sr_expr::predict(tree, &item.problem.x, task.config.semantics);
-    predicted.iter().filter(|value| value.is_nan() || value.abs() >= MASKED_FROM).count() as u64
+/// Errors in the square of y's units, which an objective may have relative to the variance of y.
+fn in_units(progress: Vec<Progress>, task: &Task<'_>, item: &Item<'_>) -> Vec<Progress> {
+    let unit = match task.config.objective {
+        Objective::Masked => 1.0,
+        Objective::Mse => item.instance.scale() * item.instance.scale(),
+    };
+    progress.into_iter().map(|Progress(evaluations, seconds, mse)| Progress(evaluations, seconds, unit * mse)).collect()
 }
 
 fn row(task: &Task<'_>, item: &Item<'_>, found: Found) -> Row {
@@ -203,19 +203,20 @@ fn row(task: &Task<'_>, item: &Item<'_>, found: Found) -> Row {
     let fresh = fresh.as_ref().map(|(x, y)| (x, &y[..]));
     let (tree, semantics) = (winner.tree(), task.config.semantics);
     // What a search goes by may leave rows out; what is told of its formula does not.
-    let fit = Fit::of(tree, semantics, &item.problem.x, &item.problem.y);
-    let verdict = judge(tree, semantics, fit.mse, fresh);
+    let verdict = judge(tree, semantics, &item.instance, fresh);
+    let fit = verdict.fit;
+    let masked = if task.config.objective == Objective::Masked { fit.masked_rows as u64 } else { 0 };
     Row {
         budget: task.budget,
         method: task.method.into(),
         problem: item.problem.id.clone(),
         seed: item.seed,
         solved: verdict.solved,
-        mse_train: fit.finite_mse(),
-        r2_train: fit.finite_r2(),
-        masked: masked(task, item, tree),
+        mse_train: Some(fit.mse).filter(|mse| mse.is_finite()),
+        r2_train: fit.r2(),
+        masked,
         r2_test: verdict.r2.filter(|r2| r2.is_finite()),
-        stop_reason: outcome.stop.name().into(),
+        stop_reason: outcome.stop.map_or("stopped", |stop| stop.name()).into(),
         generations: outcome.generations,
         evaluations: outcome.evaluations.search,
         generations_to_solve: outcome.generations_to_solve,
@@ -230,6 +231,6 @@ fn row(task: &Task<'_>, item: &Item<'_>, found: Found) -> Row {
         fallback: tally.fallback,
         children: tally.children,
         distinct: tally.distinct,
-        progress: task.progress.then_some(progress),
+        progress: task.progress.then(|| in_units(progress, task, item)),
     }
 }

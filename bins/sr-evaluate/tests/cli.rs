@@ -155,7 +155,7 @@ fn equal_evaluations_and_equal_seconds_have_a_table_each() {
     for (flags, expected) in [
         (&["--suite", "simple", "--equal", "evaluations"][..], "--max-evaluations need each other"),
         (
-            &["--suite", "simple", "--equal", "evaluations", "--max-evaluations", "9", "--time-limit", "1"],
+            &["--suite", "simple", "--equal", "evaluations", "--max-evaluations", "99", "--time-limit", "1"],
             "--time-limit",
         ),
         (&["--suite", "simple", "--methods", "expert,expert"], "two of the --methods have the name expert"),
@@ -288,6 +288,24 @@ fn formulas_of_own_data_are_printed_as_what_they_are() {
 }
 
 #[test]
+fn rows_that_an_objective_leaves_out_are_told_and_in_the_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let row = |i: i32| format!("{},{}\n", 100 * i, if i < 10 { 10_000 * i * i } else { 7 });
+    let rows = String::from("x,y\n") + &(1..=18).map(row).collect::<String>();
+    own_data(folder.path(), "wrong", &rows, vec![sr_expr::Op::Add, sr_expr::Op::Mul]);
+    let flags = ["--problems", "wrong.sr", "--seeds", "1", "--generations", "3"];
+    let masked = json(&evaluate(folder.path(), &[&flags[..], &["--objective", "masked", "--json"]].concat()));
+    let row = &masked["rows"][0];
+    assert_eq!((&row["expression"], &row["masked"], &row["solved"]), (&"(x0 * x0)".into(), &9.into(), &false.into()));
+    assert!(row["mse_train"].as_f64() > Some(1e12), "{row}");
+    let text = String::from_utf8(evaluate(folder.path(), &[&flags[..], &["--objective", "masked"]].concat()).stdout);
+    let text = text.expect("text");
+    assert!(text.contains("1 of 1 formulas have values of 1e6 and more"), "{text}");
+    let all = json(&evaluate(folder.path(), &[&flags[..], &["--json"]].concat()));
+    assert!(all["rows"][0].get("masked").is_none() && all["settings"]["objective"] == "mse", "{all}");
+}
+
+#[test]
 fn a_corpus_stands_for_its_problems() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
@@ -343,7 +361,7 @@ fn bad_input_is_one_line_with_exit_code_2() {
         (&["--suite", "simple", "--device", "cpu"], "--device says nothing without a learner"),
         (&["--suite", "simple", "--curve"], "--curve says nothing without --out, --plot or --json"),
         (
-            &["--suite", "simple", "--equal", "evaluations", "--max-evaluations", "9", "--generations", "3"],
+            &["--suite", "simple", "--equal", "evaluations", "--max-evaluations", "99", "--generations", "3"],
             "--generations says nothing with --equal",
         ),
         (&["operator", "--bank", "b", "--generations", "3"], "--generations says nothing without --build"),

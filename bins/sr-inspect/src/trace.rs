@@ -8,8 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use sr_corpus::{Problems, find_problems};
-use sr_engine::{Origin, StopReason};
-use sr_eval::Fit;
+use sr_engine::{Fit, Instance, Origin, StopReason};
 use sr_expr::{Semantics, Tree};
 use sr_problems::{Origin as Source, Problem};
 use sr_trace::{Candidates, TraceReader, Trajectory};
@@ -72,6 +71,8 @@ pub(crate) struct Searched {
     about: Rc<About>,
     /// Its problem, if that is at hand.
     problem: Option<Arc<Problem>>,
+    /// The same as its search had it.
+    instance: Option<Instance>,
     /// Whether the problem's data are others than those of the search.
     other_data: bool,
 }
@@ -81,7 +82,8 @@ pub(crate) struct Searched {
 struct Best<'a> {
     generation: u32,
     tree: &'a Tree,
-    recorded: f32,
+    /// The error that the search had, in y's units.
+    recorded: f64,
 }
 
 impl Trace {
@@ -198,15 +200,16 @@ impl Data {
 impl Searched {
     fn new(trajectory: Trajectory, about: Rc<About>) -> anyhow::Result<Self> {
         let problem = about.data.as_ref().map(|data| data.problem(&trajectory)).transpose()?.flatten();
-        let mut searched = Searched { trajectory, about, problem, other_data: false };
+        let instance = problem.as_ref().map(|problem| problem.instance()).transpose()?;
+        let mut searched = Searched { trajectory, about, problem, instance, other_data: false };
         let best = searched.best();
-        if let Some(fit) = searched.fit(best.tree) {
+        if let (Some(fit), Some(instance)) = (searched.fit(best.tree), &searched.instance) {
             // The record has 32 bits, and an objective may have left rows out: of these nothing can be told. An error that
             // is larger by rounding alone is one of a nearly exact formula.
-            let recorded = f64::from(best.recorded);
-            let rounding = 1e-5 * recorded.max(fit.mse) + 1e-12 * fit.spread;
-            let is_comparable = recorded.is_finite() && fit.is_unmasked;
-            searched.other_data = is_comparable && (fit.mse - recorded).abs() > rounding;
+            let least = 1e-12_f64.max(instance.tolerance()) * instance.scale() * instance.scale();
+            let rounding = 1e-5 * best.recorded.max(fit.mse) + least;
+            let is_comparable = best.recorded.is_finite() && fit.masked_rows == 0;
+            searched.other_data = is_comparable && (fit.mse - best.recorded).abs() > rounding;
         }
         let is_given = searched.about.data.as_ref().is_some_and(|data| data.given);
         if searched.other_data && !is_given {
@@ -214,23 +217,14 @@ impl Searched {
             tracing::warn!(
                 "problem {id} beside the trace has other data than its search; errors are shown as recorded"
             );
-            searched.problem = None;
+            (searched.problem, searched.instance) = (None, None);
         }
         Ok(searched)
     }
 
     /// How the best formula, or one of its predecessors, fits the problem at hand.
-    fn fit(&self, tree: &Tree) -> Option<FitOfAll> {
-        let problem = self.problem.as_ref()?;
-        let predicted = sr_expr::predict(tree, &problem.x, self.about.semantics);
-        let fit = Fit::of(tree, self.about.semantics, &problem.x, &problem.y);
-        let n = problem.y.len() as f64;
-        Some(FitOfAll {
-            mse: fit.mse,
-            r2: fit.finite_r2(),
-            spread: problem.y.iter().map(|y| y * y).sum::<f64>() / n,
-            is_unmasked: predicted.iter().all(|value| value.abs() < 1e6),
-        })
+    fn fit(&self, tree: &Tree) -> Option<Fit> {
+        Some(self.instance.as_ref()?.fit(tree, self.about.semantics))
     }
 
     fn best(&self) -> Best<'_> {
@@ -243,13 +237,13 @@ impl Searched {
             .trajectory
             .best_progression()
             .into_iter()
-            .map(|step| Best { generation: step.generation, tree: step.expr, recorded: step.mse })
+            .map(|step| Best { generation: step.generation, tree: step.expr, recorded: self.trajectory.mse(step.mse) })
             .collect();
         if steps.is_empty() {
             // A continued search may be fitter from before; what it begins with is what can be shown.
             let first = self.trajectory.generations.first();
             let best = first.best();
-            steps.push(Best { generation: first.generation, tree: best.expr, recorded: best.mse });
+            steps.push(Best { generation: first.generation, tree: best.expr, recorded: self.trajectory.mse(best.mse) });
         }
         steps
     }
@@ -257,12 +251,12 @@ impl Searched {
     /// The generation in which the recorded error of the best individual fell to the threshold.
     fn converged(&self) -> Option<u32> {
         let threshold = self.about.threshold;
-        self.progression().iter().find(|best| f64::from(best.recorded) <= threshold).map(|best| best.generation)
+        self.progression().iter().find(|best| best.recorded <= threshold).map(|best| best.generation)
     }
 
     /// The error to show: computed again where the data are at hand.
     fn mse(&self, best: Best<'_>) -> f64 {
-        self.fit(best.tree).map_or(f64::from(best.recorded), |fit| fit.mse)
+        self.fit(best.tree).map_or(best.recorded, |fit| fit.mse)
     }
 
     fn text(&self, tree: &Tree) -> String {
@@ -289,7 +283,7 @@ impl Searched {
                 "generation": best.generation,
                 "expression": self.text(best.tree),
                 "mse": finite(self.mse(*best)),
-                "mse_recorded": finite(best.recorded.into()),
+                "mse_recorded": finite(best.recorded),
                 "size": best.tree.size(),
             })
         };
@@ -306,9 +300,9 @@ impl Searched {
             "size": best.tree.size(),
             "best_generation": best.generation,
             "mse": finite(self.mse(best)),
-            "mse_recorded": finite(best.recorded.into()),
+            "mse_recorded": finite(best.recorded),
             "mse_is_recorded": fit.is_none(),
-            "r2": fit.and_then(|fit| fit.r2),
+            "r2": fit.and_then(|fit| fit.r2()),
             "other_data": self.other_data,
             "best_progression": self.progression().iter().map(step).collect::<Vec<_>>(),
         });
@@ -342,16 +336,6 @@ impl Searched {
     }
 }
 
-/// A fit, and what is needed to compare it with the record.
-struct FitOfAll {
-    mse: f64,
-    r2: Option<f64>,
-    /// Mean square of y.
-    spread: f64,
-    /// Whether the reference engine's objective would leave no row out.
-    is_unmasked: bool,
-}
-
 impl View for Trace {
     type Record = Searched;
     const KIND: &'static str = "trace";
@@ -368,7 +352,7 @@ impl View for Trace {
     }
 
     fn format_version(&self) -> u32 {
-        sr_trace::TRACE_VERSION
+        self.reader.header().version()
     }
 
     fn header(&self) -> Value {
@@ -458,7 +442,7 @@ impl Record for Searched {
                 + if self.problem.is_none() && self.about.data.is_some() { " (recorded)" } else { "" },
         ];
         if self.about.best && self.about.data.is_some() {
-            row.push(self.fit(best.tree).and_then(|fit| fit.r2).map_or("–".into(), r2_text));
+            row.push(self.fit(best.tree).and_then(|fit| fit.r2()).map_or("–".into(), r2_text));
         }
         let formula = self.named(best.tree);
         row.extend([best.tree.size().to_string(), if self.about.best { formula } else { ellipsis(&formula) }]);
@@ -478,6 +462,11 @@ impl Record for Searched {
         }
         let trajectory = &self.trajectory;
         let text = |expr: &Tree| self.text(expr);
+        // The digits of 32 bits where these are what is told.
+        let mse = |recorded: f32| match trajectory.target {
+            None => json!(recorded),
+            Some(_) => json!(trajectory.mse(recorded)),
+        };
         let lineage = trajectory.lineage();
         let generations = trajectory.generations.iter().zip(lineage).map(|(record, lineage)| {
             let each = || record.individuals();
@@ -485,7 +474,7 @@ impl Record for Searched {
                 "generation": record.generation,
                 "expressions": each().map(|i| text(i.expr)).collect::<Vec<_>>(),
                 "fitnesses": each().map(|i| i.fitness).collect::<Vec<_>>(),
-                "mses": each().map(|i| i.mse).collect::<Vec<_>>(),
+                "mses": each().map(|i| mse(i.mse)).collect::<Vec<_>>(),
                 "origins": each().map(|i| i.origin.name()).collect::<Vec<_>>(),
                 "parents": each().map(|i| i.parents.iter().collect::<Vec<_>>()).collect::<Vec<_>>(),
                 "best_index": record.best_index,
@@ -533,13 +522,13 @@ impl Record for Searched {
         text += &format!("best: {}\n", self.named(best.tree));
         match (self.fit(best.tree), &self.problem) {
             (Some(fit), Some(data)) => {
-                let r2 = fit.r2.map_or(String::new(), |r2| format!(", R² {}", r2_text(r2)));
+                let r2 = fit.r2().map_or(String::new(), |r2| format!(", R² {}", r2_text(r2)));
                 let of = if self.other_data { " of other data than the search's" } else { "" };
                 let (mse, rows) = (short(fit.mse), data.y.len());
                 text += &format!("mse {mse} over all {rows} rows{of}{r2}, size {}\n", best.tree.size());
             }
             _ => {
-                let (mse, size) = (short(best.recorded.into()), best.tree.size());
+                let (mse, size) = (short(best.recorded), best.tree.size());
                 text += &format!("mse {mse} as recorded (the problem set is not at hand), size {size}\n");
             }
         }
@@ -572,7 +561,7 @@ impl Record for Searched {
             let best = record.best();
             vec![
                 record.generation.to_string(),
-                short(best.mse.into()),
+                short(trajectory.mse(best.mse)),
                 short(best.fitness.into()),
                 short(record.diversity()),
                 lineage.len().to_string(),

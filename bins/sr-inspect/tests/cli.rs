@@ -48,7 +48,7 @@ fn trace(folder: &Path) -> PathBuf {
         let mut recorder = [Recorder::new(1)];
         let outcome = run(&mut search, &mut Expert, &mut recorder).remove(0);
         let [recorder] = recorder;
-        let mut trajectory = recorder.finish(&outcome);
+        let mut trajectory = recorder.finish(&outcome).expect("recorded");
         let (first, second) = (trajectory.generations.first(), trajectory.generation(1).expect("two generations"));
         let label = Label { child: second.individual(2), gain_parent: 0.0, gain_best: 0.5, weight: 1.0 };
         let state =
@@ -289,7 +289,7 @@ fn guarded(folder: &Path) -> (PathBuf, ProblemSet) {
     let mut recorder = [Recorder::new(1)];
     let outcome = run(&mut search, &mut Expert, &mut recorder).remove(0);
     let [recorder] = recorder;
-    writer.append(&recorder.finish(&outcome)).expect("appended");
+    writer.append(&recorder.finish(&outcome).expect("a whole search")).expect("appended");
     writer.finish().expect("finished");
     (path, set)
 }

@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut recorder = [Recorder::new(7)];
         let outcome = run(&mut search, &mut Expert, &mut recorder).remove(0);
         let [recorder] = recorder;
-        let mut trajectory = recorder.finish(&outcome);
+        let mut trajectory = recorder.finish(&outcome).expect("recorded");
         for seed in [1, 2] {
             let labels = label(&trajectory, &instance, &config, seed, &mut ExpertLabeller::default())?;
             trajectory.add_labels(labels);
@@ -93,7 +93,7 @@ fn unusual(problem: &Problem, config: &SearchConfig) -> Result<Trajectory, Box<d
     let mut recorder = [Recorder::new(8)];
     let outcome = run(&mut search, &mut Expert, &mut recorder).remove(0);
     let [recorder] = recorder;
-    let mut trajectory = recorder.finish(&outcome);
+    let mut trajectory = recorder.finish(&outcome).expect("recorded");
     trajectory.sampling = Some(SamplingCounts { well_formed: 3, fallback: 1, children: 4 });
     let changes = [
         (Origin::Learner, Parents::Two(0, 3), "(tan(inv(x0)) / 1e-300)", f32::INFINITY, Some(-3.5)),

@@ -1,14 +1,13 @@
 //! Scoring methods on suites: R², solved rate with intervals, evaluations, time.
 //!
-//! [`Fit`] is the error of a formula over all rows, [`judge`] says whether a formula solves a problem, [`Tally`] watches a
-//! search and counts what its policy proposed, [`summarise`] turns [`Row`]s into one line a method and [`table`] prints
+//! [`judge`] says whether a formula solves a problem and how it fits all rows, [`Tally`] watches a search and counts what its
+//! policy proposed, [`summarise`] turns [`Row`]s into one line a method and [`table`] prints
 //! them; [`DirectRow`]s are the same for formulas that no search has found. [`expected_running_time`] and [`area`] measure the cost; [`RandomTrees`] and [`BestOf`] are
 //! policies to compare with. Nothing is plotted here.
 
 mod baselines;
 mod curve;
 mod direct;
-mod fit;
 mod judge;
 mod mean;
 mod measures;
@@ -19,7 +18,6 @@ mod tally;
 pub use baselines::{BestOf, RandomTrees};
 pub use curve::{Curve, curves, medians, points};
 pub use direct::{DirectRow, DirectSummary, direct_summary_table, direct_tables, summarise_direct};
-pub use fit::Fit;
 pub use judge::{FRESH_POINTS, Judgement, judge, r_squared};
 pub use mean::mean_interval;
 pub use measures::{Difference, RESAMPLES, Trial, area, expected_running_time, solved_curve};

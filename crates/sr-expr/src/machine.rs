@@ -50,6 +50,16 @@ pub enum Loss<'a, T> {
         /// As in [`Loss::Squares`].
         limit: T,
     },
+    /// `count`: rows whose prediction is finite, or whose weight is 0; `squares`: Σ w ((p − y) · scale)² over them.
+    /// Errors are scaled before they are squared, so that large and small targets neither overflow nor vanish.
+    ScaledSquares {
+        /// Target, `[rows]`.
+        y: &'a [T],
+        /// Weights, `[rows]`; without them every weight is 1.
+        w: Option<&'a [T]>,
+        /// What errors are multiplied by. A power of two changes no digit of them.
+        scale: T,
+    },
     /// Moments for linear scaling (Keijzer, 2003): of p and y, less the pivots, over the valid rows.
     Moments {
         /// Target, `[rows]`.
@@ -70,6 +80,7 @@ impl<T> Loss<'_, T> {
         let fits = match self {
             Loss::Squares { y, .. } | Loss::Moments { y, .. } => y.len() == n_rows,
             Loss::WeightedSquares { y, w, .. } => y.len() == n_rows && w.len() == n_rows,
+            Loss::ScaledSquares { y, w, .. } => y.len() == n_rows && w.is_none_or(|w| w.len() == n_rows),
         };
         assert!(fits, "a target for each of {n_rows} rows");
     }
@@ -114,7 +125,7 @@ impl<T: Real> Sums<T> {
     /// Empties what `loss` uses; that is quicker than all.
     fn clear(&mut self, loss: Loss<'_, T>) {
         let used = match loss {
-            Loss::Squares { .. } => 1,
+            Loss::Squares { .. } | Loss::ScaledSquares { .. } => 1,
             Loss::WeightedSquares { .. } => 2,
             Loss::Moments { .. } => N_SUMS,
         };
@@ -196,7 +207,8 @@ impl<T: Real> Machine<T> {
     /// The same of a compiled program.
     ///
     /// # Panics
-    /// If the data has fewer columns than the program was compiled for.
+    /// If nothing was compiled (a [`Program`] of its `default`), or the data has fewer columns than the program was
+    /// compiled for.
     pub fn predict_compiled(&mut self, program: &Program<T>, data: &Columns<T>, out: &mut Vec<T>) {
         out.resize(data.n_rows(), T::ZERO);
         run(self.level, program, &mut self.slots, data, 0, data.n_rows(), &mut Sink::Store(out));
@@ -261,7 +273,9 @@ fn run<T: Real>(
     to: usize,
     sink: &mut Sink<'_, T>,
 ) {
-    assert!(program.n_columns() <= data.n_columns() && program.len() > 0, "a program for this data");
+    assert!(program.len() > 0, "a program that was compiled");
+    let (needed, found) = (program.n_columns(), data.n_columns());
+    assert!(needed <= found, "a program for this data: it has {found} columns of {needed}");
     assert!(from <= to && to <= data.n_rows());
     // Two for functions that are out of line.
     let lines = (program.n_slots() + 2) * MAX_TILE;

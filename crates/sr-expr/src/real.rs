@@ -4,12 +4,15 @@ use crate::gradient::Differentiate;
 use crate::kernel::Run;
 use crate::math::Functions;
 
-/// `f64`, in which searches are recorded and accepted, or `f32`, which is about twice as fast.
+/// The two kinds of number: `f64`, which searches use for every score that they act on, and `f32`, which is about twice as
+/// fast to compute with.
 pub trait Real: Functions + Run + Differentiate {
     /// The name in tables and JSON.
     const NAME: &'static str;
     /// 0.
     const ZERO: Self;
+    /// Positive infinity.
+    const INFINITY: Self;
     /// Not a number.
     const NAN: Self;
     /// The nearest number of this kind.
@@ -23,6 +26,7 @@ macro_rules! real {
         impl Real for $kind {
             const NAME: &'static str = stringify!($kind);
             const ZERO: Self = 0.0;
+            const INFINITY: Self = Self::INFINITY;
             const NAN: Self = $kind::NAN;
             #[inline(always)]
             fn from_f64(value: f64) -> Self {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sr_expr::{Op, ParseError};
 
-/// Why there is no problem set. Each message is one line.
+/// Why a problem set could not be made, read or written. Each message is one line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sr_codec::{Kind, Mapped};
+use sr_codec::{Indexed, Kind};
 
 use crate::set::Record;
 use crate::{Error, FORMAT_VERSION, Problem, SetParams};
@@ -12,17 +12,17 @@ use crate::{Error, FORMAT_VERSION, Problem, SetParams};
 #[derive(Clone)]
 pub struct ProblemFile {
     path: PathBuf,
-    records: Mapped<SetParams>,
+    records: Indexed<SetParams>,
 }
 
 impl ProblemFile {
     /// Opens a file.
     ///
     /// # Errors
-    /// As [`Mapped::open`].
+    /// As [`Indexed::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref().to_owned();
-        let records = Mapped::open(&path, Kind::Problems, FORMAT_VERSION)?;
+        let records = Indexed::open(&path, Kind::Problems, FORMAT_VERSION)?;
         Ok(ProblemFile { path, records })
     }
 

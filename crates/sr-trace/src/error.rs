@@ -59,6 +59,9 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
+    /// The search was stopped before its end.
+    #[error("the search has not ended")]
+    Unfinished,
     /// A table of expressions cannot be read or written.
     #[error("{field}: {source}")]
     Forms {
@@ -132,6 +135,24 @@ pub enum RecordError {
     Empty {
         /// The field.
         field: &'static str,
+    },
+    /// A [`Recorder`](crate::Recorder) was shown a generation that does not follow the one before.
+    #[error(
+        "generation {found} was shown to a recorder after generation {last}: it has to see all of a search, in order"
+    )]
+    Gap {
+        /// The generation that it saw last.
+        last: u32,
+        /// The one that came.
+        found: u32,
+    },
+    /// A [`Recorder`](crate::Recorder) was shown a generation of another search, or one that is of no search.
+    #[error(
+        "generation {generation} is not of the search that a recorder saw first: each search needs a recorder of its own"
+    )]
+    OtherSearch {
+        /// The generation.
+        generation: u32,
     },
     /// There are more generations than numbers for them.
     #[error("generations: numbers go beyond {}", u32::MAX)]

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sr_engine::{Limits, PrimitiveSet, SearchConfig, Survival};
+use sr_engine::{Limits, Objective, PrimitiveSet, SearchConfig, Survival};
 use sr_expr::Semantics;
 
-/// Version of the trace records, written in every header.
-pub const TRACE_VERSION: u32 = 2;
+/// The latest version of trace files. Files of searches with [`Objective::Masked`] are of version 2 still, byte for byte.
+pub const TRACE_VERSION: u32 = 3;
 
 /// What every trajectory of a file has in common. Equal runs have equal headers: no times, paths, hosts or threads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,6 +99,15 @@ impl Policy {
 }
 
 impl TraceHeader {
+    /// The version of a file with this header: 2, and 3 where errors are relative to the target, which earlier programs
+    /// would take for errors in its units.
+    pub fn version(&self) -> u32 {
+        match self.engine.objective {
+            Objective::Masked => 2,
+            Objective::Mse => 3,
+        }
+    }
+
     /// The header of a run of the expert.
     pub fn of_expert(
         problems: &str,
@@ -133,6 +142,8 @@ struct SearchConfigDef {
     tournament_size: usize,
     crossover_probability: f64,
     elitism: usize,
+    #[serde(default = "masked", skip_serializing_if = "is_masked", with = "ObjectiveDef")]
+    objective: Objective,
     parsimony_coefficient: f64,
     #[serde(with = "LimitsDef")]
     limits: Limits,
@@ -145,6 +156,23 @@ struct SearchConfigDef {
     unique: bool,
     max_evaluations: Option<u64>,
     time_limit: Option<Duration>,
+}
+
+// The objective of the first files was never written, and is not now, so that equal searches have equal bytes.
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Objective", rename_all = "lowercase")]
+enum ObjectiveDef {
+    Masked,
+    Mse,
+}
+
+fn masked() -> Objective {
+    Objective::Masked
+}
+
+fn is_masked(objective: &Objective) -> bool {
+    *objective == Objective::Masked
 }
 
 #[derive(Serialize, Deserialize)]

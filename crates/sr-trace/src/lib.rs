@@ -23,7 +23,7 @@
 //! let mut recorder = [Recorder::new(1)];
 //! let outcome = sr_engine::run(&mut search, &mut Expert, &mut recorder).remove(0);
 //! let [recorder] = recorder;
-//! let trajectory = recorder.finish(&outcome);
+//! let trajectory = recorder.finish(&outcome)?;
 //!
 //! let header = TraceHeader::of_expert("problems.sr", instance.primitives(), &config, "basic", 1);
 //! let mut writer = TraceWriter::create(&path, &header)?;
@@ -62,6 +62,6 @@ pub use recorder::Recorder;
 pub use sr_codec::Packed;
 pub use trajectory::{
     Candidates, GenerationRecord, Generations, GenerationsBuilder, IndividualRecord, Label, LabelParams, LabelSet,
-    Labels, Progress, SamplingCounts, StateLabels, Trajectory, state_hash,
+    Labels, Progress, SamplingCounts, StateLabels, TargetScale, Trajectory, state_hash,
 };
 pub use trees::Trees;
