@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sr_expr::Semantics;
 use sr_model::{CpuModel, DecodeRequest, Decoder, Free, Model, Pass, Prompt, Sample};
 use sr_problems::Problem;
 use sr_prompt::Token;
@@ -138,7 +137,7 @@ impl Probe {
             let formula = sr_prompt::decode(&sample.tokens, primitives, MAX_TOKENS).ok().filter(|_| sample.finished);
             let Some(formula) = formula else { return Some(0.0) };
             // The data is the IEEE values of the problem's own formula.
-            sr_eval::r_squared(&sr_expr::predict(&formula, &problem.x, Semantics::Ieee), &problem.y)
+            sr_eval::r_squared(&sr_expr::predict(&formula, &problem.x, problem.semantics), &problem.y)
         };
         let found: Vec<f64> = self.problems.iter().zip(predictions).filter_map(r2).collect();
         let n = found.len() as f64;

@@ -471,7 +471,6 @@ impl Searching {
         let sampling = trajectory.sampling.unwrap_or_default();
         let evaluations = trajectory.evaluations.search;
         Ok(Row {
-            budget: None,
             method: "learner".to_owned(),
             problem: episode.problem.id.clone(),
             seed: episode.seed,
@@ -482,16 +481,13 @@ impl Searching {
             evaluations,
             generations_to_solve: solved.then(|| generations.len() as u32 - 1),
             evaluations_to_solve: solved.then_some(evaluations),
-            proposals: 0,
-            seconds: 0.0,
-            seconds_to_solve: None,
             size: tree.size(),
-            expression: tree.to_string(),
+            expression: tree.display(self.config.semantics).to_string(),
             well_formed: sampling.well_formed,
             fallback: sampling.fallback,
             children: children().map(|made| made.count() as u64).sum(),
             distinct: children().map(|mut made| distinct(&mut made)).sum(),
-            progress: None,
+            ..Row::default()
         })
     }
 }
@@ -513,7 +509,7 @@ pub(crate) fn record(folder: &Path, n: u32, name: &dyn Fn(usize, bool, u32) -> P
         let info = sr_report::RecordingInfo {
             method: header.policy.name().to_owned(),
             early_stop_mse: header.engine.early_stop_mse.unwrap_or(0.0),
-            formula: problem.source.as_ref().map(ToString::to_string),
+            formula: problem.formula(),
             semantics: header.engine.semantics,
         };
         let page = sr_report::recording(&trajectory, &problem.instance()?, &info);
