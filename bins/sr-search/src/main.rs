@@ -154,6 +154,10 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
             args.common.seed,
         )
     };
+    if let Searcher::Neural { hybrid, .. } = &searcher {
+        let problems = items.iter().map(|item| (item.instance.id(), item.instance.x().n_columns()));
+        sr_neural::flags::check_problems(hybrid.learner(), problems)?;
+    }
     if args.resume && out.exists() {
         sr_cli::out(&format!("{} is complete, nothing is left to do", out.display()))?;
         return Ok(Exit::Ok);

@@ -167,3 +167,24 @@ fn bad_input_is_one_line_and_overwrites_nothing() {
         assert_eq!(read(path, "t.sr"), b"precious");
     }
 }
+
+#[test]
+fn settings_of_a_learner_are_checked_before_anything_is_written() {
+    let folder = folder();
+    let path = folder.path();
+    let neural = ["--policy", "neural", "--checkpoint", "model", "--problems"];
+    for (flags, expected) in [
+        (&["harder.sr", "--temperature=-1"][..], "--temperature is -1, expected a finite number of at least 0"),
+        (&["harder.sr", "--temperature", "nan"], "--temperature is NaN, expected"),
+        (&["harder.sr", "--top-k", "0"], "--top-k is 0, expected at least 1"),
+        (&["harder.sr", "--top-p", "0"], "--top-p is 0, expected a number in (0, 1]"),
+        (&["harder.sr", "--top-p", "1.5"], "--top-p is 1.5, expected a number in (0, 1]"),
+        (&["harder.sr", "--max-child-size", "0"], "--max-child-size is 0, expected 1 to "),
+        (&["harder.sr", "--max-child-size", "100000"], "--max-child-size is 100000, expected 1 to "),
+        (&["harder.sr", "--max-batch-tokens", "0"], "--max-batch-tokens is 0, expected at least 1"),
+    ] {
+        let message = refused(&search(path, &[&neural[..], flags, &["--out", "none.t"]].concat()));
+        assert!(message.contains(expected), "{flags:?}: {message}");
+        assert!(!path.join("none.t").exists() && !path.join("none.t.partial").exists(), "{flags:?}");
+    }
+}
