@@ -64,7 +64,7 @@ impl<'a> SearchCurriculum<'a> {
         ensure!(settings.train.mode != Mode::Direct, "mode direct learns no steps; take one-step or autoregressive");
         let labelling = args.labels.labelling()?;
         // A rollout ends when it is solved; looking for a simpler form teaches nothing that is judged.
-        let config = SearchConfig { extra_generations: 0, ..args.search.config()? };
+        let config = SearchConfig { extra_generations: 0, ..args.search.config(false)? };
         let device: DeviceKind = args.device.parse()?;
         sr_model::open(device)?;
         let excluded = Arc::new(Blocklist::of(&args.dagger.exclude)?);
@@ -412,8 +412,8 @@ impl Searching {
             writer.finish()?;
         }
         let trajectories = read_trace(path)?;
-        let rows = episodes.par_iter().zip(&trajectories).map(|(episode, trajectory)| self.judge(episode, trajectory));
-        Ok(rows.collect())
+        let pairs = episodes.par_iter().zip(&trajectories);
+        pairs.map(|(episode, trajectory)| self.judge(episode, trajectory)).collect()
     }
 
     fn search(&self, searcher: &mut Searcher, batch: &[Episode], stop: &AtomicBool) -> anyhow::Result<Vec<Record>> {
@@ -447,7 +447,7 @@ impl Searching {
     }
 
     /// What a recorded search came to.
-    fn judge(&self, episode: &Episode, trajectory: &Trajectory) -> Row {
+    fn judge(&self, episode: &Episode, trajectory: &Trajectory) -> anyhow::Result<Row> {
         let generations = &trajectory.generations;
         let solved = matches!(trajectory.stop, StopReason::Solved { .. });
         // Of the individuals that ended the search the smallest; a fitter one may be smaller and wrong.
@@ -456,26 +456,26 @@ impl Searching {
             a.mse.total_cmp(&b.mse).then(size(a).cmp(&size(b)))
         });
         let fittest = trajectory.best_progression().pop().expect("the initial population has a best individual");
-        let (tree, mse) = match exact {
-            Some(exact) if solved => (exact.expr, exact.mse),
-            _ => (fittest.expr, fittest.mse),
+        let tree = match exact {
+            Some(exact) if solved => exact.expr,
+            _ => fittest.expr,
         };
         let fresh = episode.problem.fresh_points(FRESH_POINTS, 0);
         let fresh = fresh.as_ref().map(|(x, y)| (x, &y[..]));
-        let verdict = judge(tree, self.config.semantics, mse.into(), fresh);
+        let verdict = judge(tree, self.config.semantics, &episode.problem.instance()?, fresh);
         let children = || generations.iter().skip(1).map(|g| g.individuals().filter(|i| i.origin != Origin::Elite));
         let distinct = |made: &mut dyn Iterator<Item = IndividualRecord<'_>>| {
             made.map(|individual| individual.expr).collect::<HashSet<&Tree>>().len() as u64
         };
         let sampling = trajectory.sampling.unwrap_or_default();
         let evaluations = trajectory.evaluations.search;
-        Row {
+        Ok(Row {
             budget: None,
             method: "learner".to_owned(),
             problem: episode.problem.id.clone(),
             seed: episode.seed,
             solved: verdict.solved,
-            mse_train: mse.is_finite().then_some(mse.into()),
+            mse_train: Some(verdict.fit.mse).filter(|mse| mse.is_finite()),
             r2_test: verdict.r2.filter(|r2| r2.is_finite()),
             generations: generations.len() as u32,
             evaluations,
@@ -491,7 +491,7 @@ impl Searching {
             children: children().map(|made| made.count() as u64).sum(),
             distinct: children().map(|mut made| distinct(&mut made)).sum(),
             progress: None,
-        }
+        })
     }
 }
 
