@@ -11,6 +11,7 @@
 //! Siblings that are to be distinct are written in waves from the prompts that were read once, see [`Sampler::siblings`].
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use burn::{
@@ -143,6 +144,8 @@ pub struct DecodeRequest<'a> {
     /// Memory bound: prompt and sibling positions held at once. Larger requests are split; the results stay the same.
     /// `None` for what suits the device.
     pub max_batch_tokens: Option<usize>,
+    /// Once this is true, decoding on a CPU ends within a token with [`Error::Stopped`].
+    pub stop: Option<&'a AtomicBool>,
 }
 
 /// One child.
@@ -218,7 +221,12 @@ impl<'a> DecodeRequest<'a> {
             top_p: None,
             distinct: false,
             max_batch_tokens: None,
+            stop: None,
         }
+    }
+
+    fn check_stop(&self) -> Result<(), Error> {
+        if self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) { Err(Error::Stopped) } else { Ok(()) }
     }
 
     /// What steps of random numbers are below: each wave has `max_new_tokens` of its own. At temperature 0, where none is
@@ -394,7 +402,10 @@ impl Decoder {
                 end += 1;
             }
             let states: Vec<usize> = (first..end).collect();
-            let read = |&state: &usize| self.read(snapshot, &request.prompts[state]);
+            let read = |&state: &usize| {
+                request.check_stop()?;
+                self.read(snapshot, &request.prompts[state])
+            };
             let caches: Vec<PromptCache> = states.par_iter().map(read).collect::<Result<_, _>>()?;
             samples.extend(sampler.siblings(&states, |children| {
                 let mut all: Vec<_> = caches
@@ -604,6 +615,7 @@ impl<G: Grammar> Sampler<'_, G> {
         let (mut next, mut scratch) = (Vec::new(), Scratch::default());
         let vocabulary = weights.shape().vocabulary;
         for step in 0..self.request.max_new_tokens {
+            self.request.check_stop()?;
             next.clear();
             next.extend(live.iter().map(|child| Next {
                 token: child.next,

@@ -58,6 +58,9 @@ pub enum Error {
         /// Tokens written so far.
         step: usize,
     },
+    /// It was told to stop.
+    #[error("stopped while children were written")]
+    Stopped,
     /// Results could not be copied from the device.
     #[error("reading from the device: {0}")]
     Read(String),

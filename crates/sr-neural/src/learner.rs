@@ -311,6 +311,7 @@ impl Learner {
             top_p: self.sampling.top_p,
             distinct: self.sampling.distinct,
             max_batch_tokens: self.sampling.max_batch_tokens,
+            stop: states.iter().find_map(|state| state.stop),
             feature: match self.mode {
                 Mode::OneStep => self.actions.feature(),
                 Mode::Autoregressive { .. } => sr_prompt::generation_feature,
@@ -471,7 +472,14 @@ impl Policy for Learner {
     fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
         let texts = match &self.error {
             Some(_) => None,
-            None => self.texts(states, wanted).map_err(|error| self.error = Some(error.into())).ok(),
+            None => match self.texts(states, wanted) {
+                Ok(texts) => Some(texts),
+                Err(Error::Model(sr_model::Error::Stopped)) => return, // nobody will look at the offspring
+                Err(error) => {
+                    self.error = Some(error.into());
+                    None
+                }
+            },
         };
         texts.iter().flatten().flat_map(|(texts, _)| texts).for_each(|text| self.written.add(text));
         broods.par_iter_mut().zip(states).enumerate().for_each(|(index, (brood, state))| {
