@@ -102,7 +102,7 @@ fn search(id: &str, config: &SearchConfig, seed: u64, policy: &mut dyn Policy) -
     let mut recorders = [Recorder::new(seed)];
     let outcome = run(&mut searches, policy, &mut recorders).remove(0);
     let [recorder] = recorders;
-    recorder.finish(&outcome)
+    recorder.finish(&outcome).expect("recorded")
 }
 
 proptest! {
@@ -249,7 +249,7 @@ fn the_lineage_leads_to_the_experts_winner() {
         let (mut searches, mut recorders) = ([search.expect("a search")], [Recorder::new(1)]);
         let outcome = run(&mut searches, &mut Expert, &mut recorders).remove(0);
         let [recorder] = recorders;
-        let went_on = recorder.finish(&outcome);
+        let went_on = recorder.finish(&outcome).expect("recorded");
         assert_eq!(went_on.generations.len(), 1 + horizon as usize);
         let first = went_on.generations.get(1).expect("it went on");
         let ancestors = went_on.lineage()[1].clone();
@@ -304,7 +304,7 @@ proptest! {
         let mut recorders = [Recorder::new(seed)];
         let outcome = run(&mut searches, &mut Expert, &mut recorders).remove(0);
         let [recorder] = recorders;
-        let trajectory = recorder.finish(&outcome);
+        let trajectory = recorder.finish(&outcome).expect("recorded");
         let labelled = |telling| {
             let mut labeller = FormulaLabeller::new(telling, formula.clone());
             label(&trajectory, &instance, &config, 1, &mut labeller).expect("labels")
