@@ -178,6 +178,10 @@ fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
             args.common.seed,
         )
     };
+    if let Searcher::Neural { hybrid, .. } = &searcher {
+        let problems = items.iter().map(|item| (item.instance.id(), item.instance.x().n_columns()));
+        sr_neural::flags::check_problems(hybrid.learner(), problems)?;
+    }
     let output = Claim::file(&out)
         .also([".partial.run.json"])
         .inputs(std::iter::once(&args.problems).chain(&args.checkpoint))

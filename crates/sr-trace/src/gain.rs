@@ -53,7 +53,7 @@ pub fn decades(child: f32, best: f32) -> f64 {
     if child <= 0.0 || best.is_infinite() {
         return f64::INFINITY;
     }
-    (f64::from(best) / f64::from(child)).log10()
+    libm::log10(f64::from(best) / f64::from(child)) // the same bits on every machine
 }
 
 #[cfg(test)]
