@@ -133,7 +133,7 @@ pub(crate) struct DaggerArgs {
     #[arg(long, value_name = "R", default_value_t = 3e-4)]
     pub(crate) learning_rate: f64,
     /// Width of the model
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=16_384))]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) hidden_dim: u32,
     /// Steps that the learner may take for one of the expert's: a number, or auto for 1.5, 2 or 3 by the expert's success
     #[arg(long, value_name = "X", default_value = "2")]
@@ -339,7 +339,7 @@ impl Settings {
                 let alone = ["labels", "--labels", labels.get_name(), &value];
                 let matches = LabelArgs::augment_args(clap::Command::new("labels")).try_get_matches_from(alone);
                 let fits = matches.ok().and_then(|matches| LabelArgs::from_arg_matches(&matches).ok());
-                if !fits.is_some_and(|labels| labels.labelling().is_ok()) {
+                if fits.is_none_or(|labels| labels.labelling().is_err()) {
                     file.drop_flags(&[&key]);
                 }
             }

@@ -32,7 +32,11 @@ fn main() -> ExitCode {
         let settings = Settings::parse(std::env::args_os().collect())?;
         // The rounds' lines say what training came to.
         settings.args.common.init_with_quiet(&["sr_train"])?;
-        real_main(&settings)
+        match real_main(&settings) {
+            // While the settings were checked and problems made.
+            Err(error) if error.is::<Stopped>() => Ok(sr_cli::stopped("nothing has been begun")),
+            result => result,
+        }
     })
 }
 

@@ -59,6 +59,15 @@ fn a_run_leaves_results_models_and_pages() {
         .collect();
     assert!(pages.contains(&"iter0_ep0.html".to_owned()), "{pages:?}");
     assert!(pages.iter().any(|name| name.starts_with("expert_ep1_") && name.contains("_steps")), "{pages:?}");
+    // Every state that was visited is labelled, in whichever round.
+    for round in 0..2 {
+        let trace = run.join(format!("rollouts/first/round-00{round}/labels/trace.sr"));
+        for trajectory in sr_trace::TraceReader::open(trace).expect("a trace") {
+            let trajectory = trajectory.expect("a whole file");
+            let labels = trajectory.labels.last().expect("labels");
+            assert!(labels.states.iter().map(|state| state.generation).eq(0..trajectory.generations.len() as u32));
+        }
+    }
     // The expert acted in the first round, the learner in the second, and every child says so.
     let header = |round: u32| {
         let trace = run.join(format!("rollouts/second/round-00{round}/rollouts/trace.sr"));

@@ -169,8 +169,10 @@ impl Evaluation {
 
     /// Whether the student is better than another one.
     fn is_better_than(&self, other: &Self) -> bool {
+        // A score that is no number is the worst, not the best as `total_cmp` has it.
+        let score = |of: &Self| if of.score.is_nan() { f64::NEG_INFINITY } else { of.score };
         let rates = self.success_rate().total_cmp(&other.success_rate());
-        rates.then(self.score.total_cmp(&other.score)).is_gt()
+        rates.then(score(self).total_cmp(&score(other))).is_gt()
     }
 }
 
@@ -587,4 +589,20 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         fs::rename(&aside, path)
     };
     write().map_err(Error::io(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_score_that_is_no_number_is_the_worst() {
+        let of = |successes, score| Evaluation { episodes: 10, successes, score, metrics: Vec::new() };
+        let scores = [f64::NAN, -f64::INFINITY, -1e308, -5.0, 3.0];
+        for (place, &score) in scores.iter().enumerate() {
+            assert!(scores[..place.saturating_sub(1)].iter().all(|&worse| of(5, score).is_better_than(&of(5, worse))));
+            assert!(scores[place..].iter().all(|&better| !of(5, score).is_better_than(&of(5, better))));
+            assert!(of(6, f64::NAN).is_better_than(&of(5, score)), "successes count first");
+        }
+    }
 }

@@ -108,7 +108,7 @@ impl Student {
                     "the loss of update {update} is {value}; a lower --learning-rate may help, in another folder"
                 ))
             );
-            if 4 * update >= 3 * n_batches {
+            if 4 * (update + 1) > 3 * n_batches {
                 losses.push(value);
             }
             let gradients = GradientsParams::from_grads(loss.backward(), &self);
