@@ -48,7 +48,9 @@ const TRAINED: &str = "training.json";
 pub(crate) struct SearchCurriculum<'a> {
     settings: &'a Settings,
     milestones: Vec<Milestone>,
-    config: SearchConfig,
+    /// Whether each is of somebody's own table, and how it is searched then.
+    own_data: Vec<bool>,
+    configs: Vec<SearchConfig>,
     labelling: Labelling,
     /// Formulas of which no problem is trained on: those that are judged on, of all milestones, and the excluded ones.
     judged: Arc<Blocklist>,
@@ -68,8 +70,16 @@ impl<'a> SearchCurriculum<'a> {
         let milestones = problems::milestones(args.milestones.as_deref())?;
         ensure!(settings.train.mode != Mode::Direct, "mode direct learns no steps; take one-step or autoregressive");
         let labelling = args.labels.labelling()?;
+        let sets: Vec<Option<anyhow::Result<ProblemSet>>> =
+            milestones.iter().map(|milestone| milestone.problems.as_deref().map(|path| milestone.read(path))).collect();
+        let is_own = |set: &Option<anyhow::Result<ProblemSet>>| {
+            let origin = set.as_ref().and_then(|set| Some(&set.as_ref().ok()?.params.origin));
+            matches!(origin, Some(sr_problems::Origin::Csv { .. } | sr_problems::Origin::Parquet { .. }))
+        };
+        let own_data: Vec<bool> = sets.iter().map(is_own).collect();
         // A rollout ends when it is solved; looking for a simpler form teaches nothing that is judged.
-        let config = SearchConfig { extra_generations: 0, ..args.search.config()? };
+        let config = |_: &bool| Ok(SearchConfig { extra_generations: 0, ..args.search.config()? });
+        let configs = own_data.iter().map(config).collect::<anyhow::Result<Vec<SearchConfig>>>()?;
         let device: DeviceKind = args.device.parse()?;
         sr_model::open(device)?;
         let excluded = Arc::new(Blocklist::of(&args.dagger.exclude)?);
@@ -78,8 +88,8 @@ impl<'a> SearchCurriculum<'a> {
         check_condition(args.sampling.condition, labelling)?;
         let (n, seed) = (args.dagger.eval_episodes, args.common.seed);
         let mut seen = vec![Ok(String::new()); milestones.len()];
-        for (milestone, seen) in milestones.iter().zip(&mut seen) {
-            match milestone.evaluation(n, &config, seed, stop) {
+        for ((milestone, config), seen) in milestones.iter().zip(&configs).zip(&mut seen) {
+            match milestone.evaluation(n, config, seed, stop) {
                 Ok((set, _)) => {
                     set.problems.iter().filter_map(|p| p.source.as_ref()).for_each(|formula| judged.insert(formula));
                 }
@@ -87,13 +97,11 @@ impl<'a> SearchCurriculum<'a> {
             }
         }
         let judged = Arc::new(judged);
-        for (milestone, seen) in milestones.iter().zip(&mut seen) {
-            let (Some(path), Ok(inputs)) = (&milestone.problems, &mut *seen) else { continue };
-            let n = args.dagger.episodes_per_iter;
-            let read = milestone.read(path);
-            let tried = read.and_then(|set| {
+        for (((milestone, config), set), seen) in milestones.iter().zip(&configs).zip(sets).zip(&mut seen) {
+            let (Some(set), Ok(inputs)) = (set, &mut *seen) else { continue };
+            let tried = set.and_then(|set| {
                 *inputs = format!("{:016x}", set.fingerprint());
-                milestone.training(n, 0, &config, seed, judged.clone(), stop)
+                milestone.training(args.dagger.episodes_per_iter, 0, config, seed, judged.clone(), stop)
             });
             if let Err(error) = tried {
                 *seen = Err(unusable(error)?);
@@ -102,7 +110,18 @@ impl<'a> SearchCurriculum<'a> {
         if let Some(checkpoint) = &args.dagger.checkpoint {
             check_checkpoint(checkpoint, settings)?;
         }
-        Ok(SearchCurriculum { settings, milestones, config, labelling, judged, excluded, seen, device, stop })
+        Ok(SearchCurriculum {
+            settings,
+            milestones,
+            own_data,
+            configs,
+            labelling,
+            judged,
+            excluded,
+            seen,
+            device,
+            stop,
+        })
     }
 
     /// All that decides the bytes of the results.
@@ -111,7 +130,8 @@ impl<'a> SearchCurriculum<'a> {
         let primitives = PrimitiveSet::new(vec![sr_expr::Op::Add], Vec::new(), 1).expect("one operator");
         json!({
             "milestones": self.milestones,
-            "search": TraceHeader::of_expert(PROBLEMS, &primitives, &self.config, args.search.preset.name(), 0),
+            "search": TraceHeader::of_expert(PROBLEMS, &primitives, &self.configs[0], args.search.preset.name(), 0),
+            "own_data": self.own_data,
             "labels": labels_json(self.labelling),
             "sampling": sampling_json(&args.sampling),
             "training": train.resolve(0), // each round has a seed of its own
@@ -237,7 +257,7 @@ impl Curriculum for SearchCurriculum<'_> {
     }
 
     fn expert_settings(&self) -> String {
-        format!("--generations {}", self.config.generations)
+        format!("--generations {}", self.configs[0].generations)
     }
 
     fn remedy(&self) -> &'static str {
@@ -246,12 +266,10 @@ impl Curriculum for SearchCurriculum<'_> {
 
     fn expert(&mut self, milestone: usize, out: &Path) -> anyhow::Result<Vec<sr_dagger::Episode>> {
         let args = &self.settings.args;
-        let milestone = &self.milestones[milestone];
-        let (set, episodes) =
-            milestone.evaluation(args.dagger.eval_episodes, &self.config, args.common.seed, self.stop)?;
+        let (milestone, config) = (&self.milestones[milestone], &self.configs[milestone]);
+        let (set, episodes) = milestone.evaluation(args.dagger.eval_episodes, config, args.common.seed, self.stop)?;
         set.write(out.join(PROBLEMS))?;
-        let searching =
-            Searching::new(self.config.clone(), args.search.preset.name(), PROBLEMS, &set, args.common.seed)?;
+        let searching = Searching::new(config.clone(), args.search.preset.name(), PROBLEMS, &set, args.common.seed)?;
         let rows = searching.record(&mut Searcher::Expert, &episodes, &out.join(TRACE), self.stop)?;
         Ok(rows.iter().map(|row| sr_dagger::Episode { success: row.solved, steps: steps(row) }).collect())
     }
@@ -266,7 +284,8 @@ impl Curriculum for SearchCurriculum<'_> {
     ) -> anyhow::Result<Rounds> {
         let config = crate::rounds_config(&self.settings.args, init, ROW_BYTES);
         let train = self.settings.train.clone().resolve(self.settings.args.common.seed);
-        let mut task = SearchTask { of: self, milestone: &self.milestones[milestone], max_steps, train };
+        let (milestone, search) = (&self.milestones[milestone], &self.configs[milestone]);
+        let mut task = SearchTask { of: self, milestone, search, max_steps, train };
         run_rounds(&mut task, dir, &config, on_round).map_err(|error| {
             let is_empty = |cause: &(dyn std::error::Error + 'static)| {
                 matches!(cause.downcast_ref(), Some(sr_dagger::Error::NoRows { .. }))
@@ -304,6 +323,7 @@ fn steps(row: &Row) -> u32 {
 struct SearchTask<'a> {
     of: &'a SearchCurriculum<'a>,
     milestone: &'a Milestone,
+    search: &'a SearchConfig,
     max_steps: u32,
     train: RunConfig,
 }
@@ -485,7 +505,7 @@ impl Task for SearchTask<'_> {
         let text = fs::read_to_string(checkpoint.join(TRAINED))?;
         let trained: Trained = serde_json::from_str(&text)?;
         let (set, episodes) =
-            self.milestone.evaluation(args.dagger.eval_episodes, &self.of.config, args.common.seed, self.of.stop)?;
+            self.milestone.evaluation(args.dagger.eval_episodes, self.search, args.common.seed, self.of.stop)?;
         set.write(out.join(PROBLEMS))?;
         let searching = Searching::new(self.config(), args.search.preset.name(), PROBLEMS, &set, args.common.seed)?;
         let mut searcher = self.searcher(&checkpoint, Share::EveryKth(1))?;
@@ -506,7 +526,7 @@ fn read_trace(path: &Path) -> anyhow::Result<Vec<Trajectory>> {
 impl SearchTask<'_> {
     /// Searches that may take as many steps as the milestone gives them.
     fn config(&self) -> SearchConfig {
-        SearchConfig { generations: self.max_steps.saturating_add(1), ..self.of.config.clone() }
+        SearchConfig { generations: self.max_steps.saturating_add(1), ..self.search.clone() }
     }
 
     /// A learner that makes its share of the children.
