@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use sr_engine::random::{Key, Purpose};
-use sr_engine::{PrimitiveSet, random_tree};
+use sr_engine::{Limits, PrimitiveSet, try_random_tree};
 use sr_expr::map::map;
 use sr_expr::{Columns, Expr, Gradient, Level, Loss, Machine, Op, Program, Real, Semantics};
 
@@ -15,8 +15,9 @@ const MATH: &[Op] = &[Op::Add, Op::Sub, Op::Mul, Op::Div, Op::Sin, Op::Cos, Op::
 fn trees(ops: &[Op]) -> Vec<Expr> {
     let primitives = PrimitiveSet::new(ops.to_vec(), vec![1.0, 2.5], 3).expect("primitives");
     let mut rng = Key::new(1, Purpose::Generator, 0).rng();
-    let mut drawn = std::iter::repeat_with(|| random_tree(&primitives, 8, &mut rng));
-    drawn.by_ref().filter(|tree| (15..=30).contains(&tree.size())).take(100).collect()
+    let limits = Limits { max_size: 1 << 9, max_depth: 8 }; // no tree of this depth has more nodes
+    let drawn = std::iter::repeat_with(|| try_random_tree(&primitives, limits, &mut rng)).flatten();
+    drawn.filter(|tree| (15..=30).contains(&tree.size())).take(100).collect()
 }
 
 fn data<T: Real>(rows: usize) -> Columns<T> {

@@ -24,6 +24,8 @@ pub(crate) struct Searched {
     pub(crate) trajectory: Trajectory,
     /// Whether the formula solves the problem.
     pub(crate) solved: bool,
+    /// Mean squared error of the formula over all rows of the problem.
+    pub(crate) mse: f64,
 }
 
 /// Searches a problem twice and compares.
@@ -83,10 +85,11 @@ fn find(name: &str, args: &OneArgs, seed: u64) -> anyhow::Result<Problem> {
 }
 
 fn searched(name: &'static str, problem: &Problem, policy: &mut dyn Policy, args: &Args) -> anyhow::Result<Searched> {
-    let config = args.search.config()?;
+    let config = args.search.config(problem.source.is_none())?;
     let semantics = config.semantics;
     let instance: Instance = problem.instance().with_context(|| format!("problem {}", problem.id))?;
-    let mut searches = [Search::new(Arc::new(instance), config, args.common.seed)?];
+    let instance = Arc::new(instance);
+    let mut searches = [Search::new(instance.clone(), config, args.common.seed)?];
     let mut recorders = [Recorder::new(args.common.seed)];
     let outcome = search(&mut searches, policy, &mut recorders).remove(0);
     let [recorder] = recorders;
@@ -94,8 +97,8 @@ fn searched(name: &'static str, problem: &Problem, policy: &mut dyn Policy, args
     let trajectory = recorder.finish(&outcome);
     let fresh = problem.fresh_points(FRESH_POINTS, 0);
     let winner = outcome.winner();
-    let verdict = judge(winner.tree(), semantics, winner.score.mse, fresh.as_ref().map(|(x, y)| (x, &y[..])));
-    Ok(Searched { name, solved: verdict.solved, outcome, trajectory })
+    let verdict = judge(winner.tree(), semantics, &instance, fresh.as_ref().map(|(x, y)| (x, &y[..])));
+    Ok(Searched { name, solved: verdict.solved, mse: verdict.fit.mse, outcome, trajectory })
 }
 
 /// Of how many children that the learner was asked for how many parsed; `None` if it was asked for none.
@@ -110,7 +113,7 @@ pub(crate) fn well_formed<'a>(generations: impl Iterator<Item = GenerationRecord
 }
 
 fn mse(one: &Searched) -> f64 {
-    one.outcome.winner().score.mse
+    one.mse
 }
 
 /// How many times as large the expert's error is as the learner's: above 1 the learner is better. Equal errors, such as
@@ -131,7 +134,7 @@ fn summary(one: &Searched) -> Value {
     let winner = one.outcome.winner();
     json!({
         "expression": winner.expr.to_string(),
-        "mse": winner.score.is_valid().then_some(winner.score.mse),
+        "mse": Some(one.mse).filter(|mse| mse.is_finite()),
         "solved": one.solved,
         "size": winner.expr.size(),
         "generations": one.outcome.generations,

@@ -108,7 +108,11 @@ fn page(both: &[Searched; 2], generation: usize, limit: usize, width: usize) -> 
 fn lines_of(one: &Searched, generation: usize, limit: usize) -> Vec<String> {
     let generations = &one.trajectory.generations;
     let Some(record) = generations.get(generation) else {
-        let ended = format!("ended after generation {} ({})", generations.len() - 1, one.outcome.stop.name());
+        let ended = format!(
+            "ended after generation {} ({})",
+            generations.len() - 1,
+            one.outcome.stop.map_or("stopped", sr_engine::StopReason::name)
+        );
         return vec![format!("{}: {ended}", one.name)];
     };
     let best = best_so_far(one, generation);

@@ -727,7 +727,7 @@ mod tests {
         assert_eq!(left_out.train, original.train);
         let text = |settings: &Settings| {
             let Args { dagger, labels, search, sampling, .. } = &settings.args;
-            format!("{dagger:?} {labels:?} {search:?} {sampling:?}")
+            format!("{dagger:?} {labels:?} {:?} {sampling:?}", search.config(false).expect("settings"))
         };
         assert_eq!(text(&left_out), text(&original));
         let dagger = &original.args.dagger;

@@ -292,7 +292,7 @@ impl SearchPlan {
                 _ => anyhow::anyhow!(line),
             }
         })?;
-        let config = flags.search.config()?;
+        let config = flags.search.config(false)?;
         // The header names operators and constants; variables are the problems' own.
         let primitives = PrimitiveSet::new(set.operators.clone(), set.constants.clone(), 1)?;
         let header = TraceHeader::of_expert(PROBLEMS, &primitives, &config, flags.search.preset.name(), seed);

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use serde_json::json;
 use sr_cli::{Common, Exit, SamplingArgs};
-use sr_engine::{Brood, Origin, Policy, Search, SearchConfig};
+use sr_engine::{Brood, Instance, Origin, Policy, Search, SearchConfig};
 use sr_eval::{DirectRow, FRESH_POINTS, direct_tables, judge, r_squared, summarise_direct};
 use sr_expr::{Expr, Semantics};
 use sr_neural::{Learner, Mode};
@@ -113,10 +113,12 @@ fn pick_formulas(
     if let Some(error) = learner.error() {
         anyhow::bail!("the model failed: {error}");
     }
-    Ok(problems.iter().zip(&broods).map(|(problem, brood)| row(pick, problem, brood)).collect())
+    let instances = searches.iter().map(|search| &**search.instance());
+    let answers = problems.iter().zip(instances).zip(&broods);
+    Ok(answers.map(|((problem, instance), brood)| row(pick, problem, instance, brood)).collect())
 }
 
-fn row(pick: &str, problem: &Problem, brood: &Brood) -> DirectRow {
+fn row(pick: &str, problem: &Problem, instance: &Instance, brood: &Brood) -> DirectRow {
     let written = brood.iter().filter(|child| child.origin == Origin::Learner);
     let mse = |formula: &Expr| {
         let predicted = sr_expr::predict(formula, &problem.x, SEMANTICS);
@@ -128,7 +130,7 @@ fn row(pick: &str, problem: &Problem, brood: &Brood) -> DirectRow {
     let best = scored.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.size().cmp(&b.1.size()))); // the first of equals
     let fresh = problem.fresh_points(FRESH_POINTS, 0);
     let fresh = fresh.as_ref().map(|(x, y)| (x, &y[..]));
-    let verdict = best.as_ref().map(|(mse, formula)| judge(formula, SEMANTICS, *mse, fresh));
+    let verdict = best.as_ref().map(|(_, formula)| judge(formula, SEMANTICS, instance, fresh));
     let r2_test = match verdict {
         Some(verdict) => verdict.r2,
         None => fresh.and_then(|(_, y)| r_squared(&vec![f64::NAN; y.len()], y)),

@@ -151,8 +151,8 @@ fn main() -> ExitCode {
 fn compare(args: &Args) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
-    let passes = passes(args)?;
     let set = args.problems.read(args.common.seed)?;
+    let passes = passes(args, &set)?;
     // Everything that can be wrong is found before the first search.
     sr_model::open(args.device.parse()?)?;
     method::check(args)?;
@@ -237,8 +237,8 @@ fn compare(args: &Args) -> anyhow::Result<Exit> {
 }
 
 /// The settings of each table, with what its searches may spend alike.
-fn passes(args: &Args) -> anyhow::Result<Vec<(Option<Equal>, SearchConfig)>> {
-    let config = args.search.config()?;
+fn passes(args: &Args, set: &ProblemSet) -> anyhow::Result<Vec<(Option<Equal>, SearchConfig)>> {
+    let config = args.search.config(set.is_own_data())?;
     if args.equal.is_empty() {
         return Ok(vec![(None, config)]);
     }
@@ -265,7 +265,7 @@ fn settings(args: &Args, set: &ProblemSet) -> anyhow::Result<partial::Settings> 
             checkpoints.insert(method.name.clone(), id.into());
         }
     }
-    let (search, sampling) = (&args.search, &args.sampling);
+    let (search, sampling) = (args.search.config(set.is_own_data())?, &args.sampling);
     let methods = args.methods.iter().map(|method| format!("{}={}", method.name, method.written)).collect::<Vec<_>>();
     let settings = json!({
         "problems": format!("{} problems {:016x}", set.problems.len(), set.fingerprint()),
@@ -278,15 +278,23 @@ fn settings(args: &Args, set: &ProblemSet) -> anyhow::Result<partial::Settings> 
         "neural-prob": args.neural_prob,
         "neural-per": args.neural_per.map(Per::name),
         "neural-every": args.neural_every,
-        "preset": search.preset.name(),
+        "preset": args.search.preset.name(),
+        "objective": search.objective.name(),
         "population-size": search.population_size,
         "generations": search.generations,
-        "max-size": search.max_size,
-        "max-depth": search.max_depth,
+        "tournament-size": search.tournament_size,
+        "crossover": search.crossover_probability,
+        "elitism": search.elitism,
+        "parsimony": search.parsimony_coefficient,
+        "survival": search.survival.name(),
+        "unique": search.unique,
+        "semantics": search.semantics.name(),
+        "max-size": search.limits.max_size,
+        "max-depth": search.limits.max_depth,
         "early-stop-mse": search.early_stop_mse,
         "extra-generations": search.extra_generations,
         "max-evaluations": search.max_evaluations,
-        "time-limit": search.time_limit,
+        "time-limit": search.time_limit.map(|limit| limit.as_secs_f64()),
         "temperature": sampling.temperature,
         "top-k": sampling.top_k,
         "top-p": sampling.top_p,

@@ -134,7 +134,7 @@ fn build(args: &OperatorArgs, started: Instant) -> anyhow::Result<Exit> {
     ensure!(!set.problems.is_empty(), "there are no problems");
     ensure!(args.search.time_limit.is_none(), "--time-limit would make the states depend on the machine");
     // A search that has solved its problem has nothing to improve.
-    let config = SearchConfig { extra_generations: 0, ..args.search.config()? };
+    let config = SearchConfig { extra_generations: 0, ..args.search.config(set.is_own_data())? };
     let instances = set.problems.iter().map(|problem| problem.instance().map(Arc::new));
     let instances = instances.collect::<Result<Vec<_>, _>>()?;
     let primitives = PrimitiveSet::new(set.params.operators.clone(), set.params.constants.clone(), 1)?;
@@ -195,6 +195,7 @@ impl Snapshot {
             budget: self.budget,
             seen,
             key: self.key,
+            stop: None,
         }
     }
 }

@@ -190,14 +190,14 @@ fn row(task: &Task<'_>, item: &Item<'_>, found: Found) -> Row {
     let winner = outcome.winner();
     let fresh = item.problem.fresh_points(FRESH_POINTS, 0);
     let fresh = fresh.as_ref().map(|(x, y)| (x, &y[..]));
-    let verdict = judge(winner.tree(), task.config.semantics, winner.score.mse, fresh);
+    let verdict = judge(winner.tree(), task.config.semantics, &item.instance, fresh);
     Row {
         budget: task.budget,
         method: task.method.into(),
         problem: item.problem.id.clone(),
         seed: item.seed,
         solved: verdict.solved,
-        mse_train: winner.score.is_valid().then_some(winner.score.mse),
+        mse_train: Some(verdict.fit.mse).filter(|mse| mse.is_finite()),
         r2_test: verdict.r2.filter(|r2| r2.is_finite()),
         generations: outcome.generations,
         evaluations: outcome.evaluations.search,

@@ -112,10 +112,10 @@ pub(crate) fn run(args: &TuneArgs) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
     ensure!(args.search.time_limit.is_none(), "--time-limit would make the settings depend on the machine");
-    let base = args.search.config()?;
+    let set = sr_problems::ProblemSet::read(&args.problems)?;
+    let base = args.search.config(set.is_own_data())?;
     let most = base.max_evaluations.context("--max-evaluations is needed, so that all settings may spend the same")?;
     let common = SearchConfig { generations: u32::MAX, ..base };
-    let set = sr_problems::ProblemSet::read(&args.problems)?;
     ensure!(!set.problems.is_empty(), "there are no problems");
     let score = |settings: &Settings, seeds: u64| -> anyhow::Result<(f64, f64)> {
         let items = crate::items(&set, seeds, args.common.seed)?;

@@ -125,7 +125,6 @@ struct Item {
 fn real_main(args: &Args) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
-    let config = args.search.config()?;
     ensure!(
         args.policy != PolicyArg::Expert || !args.sampling.distinct,
         "--distinct says nothing with --policy expert"
@@ -135,9 +134,10 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
         "--condition says nothing with --policy expert"
     );
     let set = ProblemSet::read(&args.problems)?;
+    let config = args.search.config(set.is_own_data())?;
     let (items, primitives) = items(args, &set)?;
     let mut searcher = Searcher::new(args)?;
-    let out = args.out.clone().unwrap_or_else(|| default_name(args));
+    let out = args.out.clone().unwrap_or_else(|| default_name(args, &config));
     let header = TraceHeader {
         policy: match args.policy {
             PolicyArg::Expert => Policy::Expert,
@@ -404,14 +404,14 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn default_name(args: &Args) -> PathBuf {
+fn default_name(args: &Args, config: &SearchConfig) -> PathBuf {
     let policy = match args.policy {
         PolicyArg::Expert => "",
         PolicyArg::Neural => "neural_",
         PolicyArg::Hybrid => "hybrid_",
     };
     let problems = args.problems.file_stem().unwrap_or_default().to_string_lossy();
-    let generations = match args.search.generations {
+    let generations = match config.generations {
         n if n >= 1000 && n % 1000 == 0 => format!("{}k", n / 1000),
         n => n.to_string(),
     };

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use sr_engine::SearchConfig;
+use anyhow::bail;
+use sr_engine::{Limits, Objective, SearchConfig, Survival};
+use sr_expr::Semantics;
 use sr_prompt::{Condition, Rules};
 
 /// A named set of search settings.
@@ -21,62 +23,167 @@ impl Preset {
     }
 }
 
-/// Settings of a search, on top of a preset.
+/// What a search makes small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ObjectiveArg {
+    /// The reference's: rows whose prediction is 1e6 or more in magnitude, or no number, are left out of the error
+    Masked,
+    /// The mean squared error over all rows, relative to the variance of y
+    Mse,
+}
+
+/// Which operators a search has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SemanticsArg {
+    /// /, log, sqrt, exp, inv and tan are guarded, so that they have a value everywhere (printed as pdiv, plog, …)
+    Protected,
+    /// As in mathematics: log(-1) is no number
+    Ieee,
+}
+
+/// Who lives on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SurvivalArg {
+    /// The children take the population's place; only the elite stays
+    Generational,
+    /// The best of parents and children together
+    Plus,
+}
+
+/// Settings of a search. What is not given is the preset's.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Search settings")]
 pub struct SearchArgs {
     /// Settings to start from
     #[arg(long, value_enum, default_value = "basic")]
     pub preset: Preset,
-    /// Individuals in a generation
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub population_size: usize,
-    /// Populations in a trajectory, the initial one included
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub generations: u32,
-    /// Most nodes of an individual made by the expert
-    #[arg(long, value_name = "N", default_value_t = 25)]
-    pub max_size: usize,
-    /// Deepest new random tree, in edges
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub max_depth: usize,
-    /// Mean squared error at which a problem counts as solved and the search stops
-    #[arg(long, value_name = "MSE", default_value_t = 3e-16)]
-    pub early_stop_mse: f64,
-    /// Generations to go on after solving, looking for a simpler form
-    #[arg(long, value_name = "N", default_value_t = 500)]
-    pub extra_generations: u32,
-    /// Stop each search before it exceeds this many evaluations
+    /// What is made small [default: mse for own data (CSV, Parquet), and else the preset's: masked]
+    #[arg(long, value_enum)]
+    pub objective: Option<ObjectiveArg>,
+    /// Individuals in a generation [default: 20]
+    #[arg(long, value_name = "N")]
+    pub population_size: Option<usize>,
+    /// Populations in a trajectory, the initial one included [default: 50]
+    #[arg(long, value_name = "N")]
+    pub generations: Option<u32>,
+    /// Individuals drawn for one tournament [default: 3]
+    #[arg(long, value_name = "N")]
+    pub tournament_size: Option<usize>,
+    /// Probability of crossover; otherwise mutation [default: 0.7]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    pub crossover: Option<f64>,
+    /// Best individuals that are copied to the next generation, 0 or 1 [default: 1]
+    #[arg(long, value_name = "N")]
+    pub elitism: Option<usize>,
+    /// Penalty per node on the scale of the objective: of the mean squared error with masked, relative to the variance
+    /// of y with mse [default: 0.01]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    pub parsimony: Option<f64>,
+    /// Who lives on [default: generational]
+    #[arg(long, value_enum)]
+    pub survival: Option<SurvivalArg>,
+    /// Look at no expression twice in a search
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "true|false")]
+    pub unique: bool,
+    /// Which operators there are [default: protected]
+    #[arg(long, value_enum)]
+    pub semantics: Option<SemanticsArg>,
+    /// Most nodes of an individual made by the expert [default: 25]
+    #[arg(long, value_name = "N")]
+    pub max_size: Option<usize>,
+    /// Deepest new random tree, in edges, 20 at most [default: 10]
+    #[arg(long, value_name = "N")]
+    pub max_depth: Option<usize>,
+    /// Error, on the scale of the objective, at which a problem counts as solved; the search then goes on for the extra
+    /// generations. With mse it is 1 - R², and errors that the digits of y do not tell from zero count too
+    /// [default: 3e-16]
+    #[arg(long, value_name = "ERROR", allow_negative_numbers = true)]
+    pub early_stop_mse: Option<f64>,
+    /// Generations to go on after solving, looking for a simpler form, but not past --generations [default: 500]
+    #[arg(long, value_name = "N")]
+    pub extra_generations: Option<u32>,
+    /// Stop each search before it exceeds this many evaluations; not less than the population
     #[arg(long, value_name = "N")]
     pub max_evaluations: Option<u64>,
     /// Stop each search after this many seconds; results then depend on the machine
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub time_limit: Option<f64>,
 }
 
 impl SearchArgs {
     /// The settings, checked.
     ///
+    /// - is_own_data: whether the problems are somebody's own table, which is searched for the plain error unless a flag
+    ///   says otherwise
+    ///
     /// # Errors
     /// If one is out of range.
-    pub fn config(&self) -> anyhow::Result<SearchConfig> {
-        let mut config = match self.preset {
+    pub fn config(&self, is_own_data: bool) -> anyhow::Result<SearchConfig> {
+        let basic = match self.preset {
             Preset::Basic => SearchConfig::basic(),
         };
-        config.population_size = self.population_size;
-        config.generations = self.generations;
-        config.limits.max_size = self.max_size;
-        config.limits.max_depth = self.max_depth;
-        config.early_stop_mse = Some(self.early_stop_mse);
-        config.extra_generations = self.extra_generations;
-        config.max_evaluations = self.max_evaluations;
+        let objective = match self.objective {
+            None if is_own_data => Objective::Mse,
+            None => basic.objective,
+            Some(ObjectiveArg::Masked) => Objective::Masked,
+            Some(ObjectiveArg::Mse) => Objective::Mse,
+        };
         let limit = |seconds| {
             Duration::try_from_secs_f64(seconds)
                 .map_err(|_| anyhow::anyhow!("--time-limit {seconds}: expected seconds, 0 or more"))
         };
-        config.time_limit = self.time_limit.map(limit).transpose()?;
-        config.validate()?;
+        let config = SearchConfig {
+            objective,
+            population_size: self.population_size.unwrap_or(basic.population_size),
+            generations: self.generations.unwrap_or(basic.generations),
+            tournament_size: self.tournament_size.unwrap_or(basic.tournament_size),
+            crossover_probability: self.crossover.unwrap_or(basic.crossover_probability),
+            elitism: self.elitism.unwrap_or(basic.elitism),
+            parsimony_coefficient: self.parsimony.unwrap_or(basic.parsimony_coefficient),
+            limits: Limits {
+                max_size: self.max_size.unwrap_or(basic.limits.max_size),
+                max_depth: self.max_depth.unwrap_or(basic.limits.max_depth),
+            },
+            semantics: match self.semantics {
+                None => basic.semantics,
+                Some(SemanticsArg::Protected) => Semantics::Protected,
+                Some(SemanticsArg::Ieee) => Semantics::Ieee,
+            },
+            early_stop_mse: self.early_stop_mse.map_or(basic.early_stop_mse, Some),
+            extra_generations: self.extra_generations.unwrap_or(basic.extra_generations),
+            survival: match self.survival {
+                None => basic.survival,
+                Some(SurvivalArg::Generational) => Survival::Generational,
+                Some(SurvivalArg::Plus) => Survival::Plus,
+            },
+            unique: self.unique || basic.unique,
+            max_evaluations: self.max_evaluations.or(basic.max_evaluations),
+            time_limit: self.time_limit.map(limit).transpose()?.or(basic.time_limit),
+        };
+        self.check(&config)?;
         Ok(config)
+    }
+
+    /// Says what is wrong in the words of the flags.
+    fn check(&self, config: &SearchConfig) -> anyhow::Result<()> {
+        let population = config.population_size;
+        if let Some(max) = config.max_evaluations.filter(|&max| max < population as u64) {
+            bail!("--max-evaluations {max} is less than the {population} individuals of --population-size");
+        }
+        if population >= 2 && config.tournament_size > population {
+            bail!(
+                "--tournament-size {} is more than the {population} individuals of --population-size",
+                config.tournament_size
+            );
+        }
+        config.validate().map_err(|error| {
+            let flag = match error.field {
+                "crossover_probability" => "crossover",
+                "parsimony_coefficient" => "parsimony",
+                field => field,
+            };
+            anyhow::anyhow!("--{} must be {}", flag.replace('_', "-"), error.expected)
+        })
     }
 }
 

@@ -85,6 +85,7 @@ pub fn visit(
             },
             seen: &seen,
             key: key.generation(record.generation + 1),
+            stop: None,
         };
         show(&state, record, next);
     }
@@ -93,8 +94,11 @@ pub fn visit(
 
 fn with_primitives(instance: &Instance, primitives: &PrimitiveSet) -> Result<Instance> {
     let (expected, found) = (usize::from(primitives.n_variables()), instance.x().n_columns());
-    Instance::new(instance.id(), instance.x().clone(), instance.y().to_vec(), primitives.clone())
-        .map_err(|_| Error::Variables { problem: instance.id().to_owned(), expected, found })
+    instance.with_primitives(primitives.clone()).map_err(|_| Error::Variables {
+        problem: instance.id().to_owned(),
+        expected,
+        found,
+    })
 }
 
 /// Gives recorded individuals their scores in f64 again, each expression's once.
@@ -141,6 +145,6 @@ impl Scorer<'_> {
                 found: score.fitness as f32,
             });
         }
-        Ok(Score::INVALID)
+        Ok(self.config.objective.invalid())
     }
 }

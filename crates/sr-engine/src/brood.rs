@@ -157,6 +157,17 @@ impl Brood {
         !self.slots[index].is_grafted
     }
 
+    /// The nodes of child `index` that were written for it, and not taken from the population.
+    pub(crate) fn written(&self, index: usize) -> &[Node] {
+        let slot = &self.slots[index];
+        match slot.change {
+            _ if !slot.is_grafted => self.tree_of(slot).nodes(),
+            Change::None => self.tree_of(slot).nodes(),
+            Change::Donor { .. } => &[],
+            Change::Written { offset, size, .. } => &self.nodes[slot.start + offset as usize..][..size as usize],
+        }
+    }
+
     /// Adds the child that `edit` makes of `population`, or a copy of the edit's parent if the child has more than
     /// `max_size` nodes.
     ///
@@ -209,11 +220,6 @@ impl Brood {
             }
         }
         self.slots.truncate(kept);
-    }
-
-    /// Drops all but the first `len`.
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.slots.truncate(len);
     }
 
     /// Drops all of them and keeps the memory.

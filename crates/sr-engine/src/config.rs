@@ -4,12 +4,18 @@ use std::time::Duration;
 
 use sr_expr::Semantics;
 
+use crate::Score;
+
+/// Deepest random tree. The reference grows a tree whole before it looks at its size, and a tree has 1.2 to 1.4 times as
+/// many nodes a level down: at depth 20 some hundreds on average, at depth 60 more than there is time for.
+const MAX_DEPTH: usize = 20;
+
 /// Bounds on the trees that a search makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Most nodes of an individual. An offspring above it is replaced by its parent.
     pub max_size: usize,
-    /// Deepest new random tree, in edges. Crossover and mutation check the size alone, as the reference engine does.
+    /// Deepest new random tree, in edges, 20 at most. Crossover and mutation check the size alone, as the reference engine does.
     pub max_depth: usize,
 }
 
@@ -22,6 +28,51 @@ pub enum Survival {
     Plus,
 }
 
+impl Survival {
+    /// The name in JSON and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Survival::Generational => "generational",
+            Survival::Plus => "plus",
+        }
+    }
+}
+
+/// What the error of an individual is, and so what a search makes small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Objective {
+    /// The reference engine's: the mean squared error over the rows whose prediction is finite and below 1e6 in
+    /// magnitude, if they are at least half of the rows; an individual with fewer has a fitness of −1e10.
+    /// Errors, parsimony and early stop are in the target's own units.
+    Masked,
+    /// The mean squared error over *all* rows, weighted where the instance has weights and divided by the square of
+    /// [`Instance::scale`](crate::Instance::scale): 0 is exact, 1 is no better than the mean of y, and a change of
+    /// units changes nothing. For a target that varies it is 1 − R². One prediction that is NaN or infinite makes an
+    /// individual the worst there is. Parsimony and early stop are on this scale too.
+    Mse,
+}
+
+impl Objective {
+    /// All of them.
+    pub const ALL: [Objective; 2] = [Objective::Masked, Objective::Mse];
+
+    /// The name in files and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Objective::Masked => "masked",
+            Objective::Mse => "mse",
+        }
+    }
+
+    /// The score of an individual that is not valid; no valid one's fitness is below it with [`Objective::Mse`].
+    pub fn invalid(self) -> Score {
+        match self {
+            Objective::Masked => Score::INVALID,
+            Objective::Mse => Score { mse: f64::INFINITY, fitness: f64::NEG_INFINITY },
+        }
+    }
+}
+
 /// Settings of a search. [`SearchConfig::basic`] is the reference behaviour.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SearchConfig {
@@ -29,19 +80,23 @@ pub struct SearchConfig {
     pub population_size: usize,
     /// Populations in the trajectory, the initial one included: `g` records generations 0 to `g − 1`.
     pub generations: u32,
-    /// Individuals drawn, without replacement, for one tournament.
+    /// Individuals drawn, without replacement, for one tournament; no more than the population has.
     pub tournament_size: usize,
     /// Probability of crossover; otherwise mutation.
     pub crossover_probability: f64,
     /// Best individuals that are copied to the front of the next generation, 0 or 1.
     pub elitism: usize,
-    /// Penalty per node, subtracted from fitness (Koza-style parsimony); 0 turns it off.
+    /// What is made small.
+    pub objective: Objective,
+    /// Penalty per node, subtracted from fitness (Koza-style parsimony), on the objective's scale; 0 turns it off.
     pub parsimony_coefficient: f64,
     /// Size and depth limits.
     pub limits: Limits,
     /// Guarded or plain operators.
     pub semantics: Semantics,
-    /// Mean squared error at which a search counts as solved; `None` never stops early.
+    /// Error, on the objective's scale, at which a search counts as solved; `None` never stops early. With
+    /// [`Objective::Mse`] an error counts that the digits of the target do not allow to tell from zero
+    /// ([`Instance::tolerance`](crate::Instance::tolerance)), whatever is said here.
     pub early_stop_mse: Option<f64>,
     /// Generations to go on after solving, looking for a simpler form; starts anew at each improvement.
     pub extra_generations: u32,
@@ -65,6 +120,7 @@ impl SearchConfig {
             tournament_size: 3,
             crossover_probability: 0.7,
             elitism: 1,
+            objective: Objective::Masked,
             parsimony_coefficient: 0.01,
             limits: Limits { max_size: 25, max_depth: 10 },
             semantics: Semantics::Protected,
@@ -82,7 +138,7 @@ impl SearchConfig {
     /// # Errors
     /// Names the first field that is out of range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let rules: [(&'static str, bool, &'static str); 8] = [
+        let rules: [(&'static str, bool, &'static str); 9] = [
             ("population_size", (2..=1 << 20).contains(&self.population_size), "2 to 1048576"),
             ("generations", self.generations >= 1, "at least 1"),
             ("tournament_size", (1..=self.population_size).contains(&self.tournament_size), "1 to population_size"),
@@ -90,6 +146,7 @@ impl SearchConfig {
             ("elitism", self.elitism <= 1, "0 or 1"),
             ("parsimony_coefficient", (0.0..f64::MAX).contains(&self.parsimony_coefficient), "0 or more"),
             ("max_size", (1..=4096).contains(&self.limits.max_size), "1 to 4096"),
+            ("max_depth", self.limits.max_depth <= MAX_DEPTH, "0 to 20"),
             ("early_stop_mse", self.early_stop_mse.is_none_or(|mse| mse >= 0.0), "0 or more"),
         ];
         match rules.into_iter().find(|(_, holds, _)| !holds) {

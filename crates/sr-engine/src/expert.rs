@@ -6,8 +6,10 @@ use smallvec::SmallVec;
 use sr_expr::{Expr, Node, Op};
 
 use crate::brood::as_tree;
-use crate::random::Rng;
-use crate::{Brood, Edit, Instance, Limits, Origin, Parents, Policy, Population, PrimitiveSet, Replacement, State};
+use crate::random::{Key, Rng};
+use crate::{
+    Brood, Deadline, Edit, Instance, Limits, Origin, Parents, Policy, Population, PrimitiveSet, Replacement, State,
+};
 
 /// Probability that a terminal is a variable rather than a listed constant.
 const VARIABLE_PROBABILITY: f64 = 0.7;
@@ -115,12 +117,25 @@ fn terminal(primitives: &PrimitiveSet, rng: &mut Rng) -> Node {
     if is_variable { Node::Var(index as u16) } else { Node::Const(constants[index]) }
 }
 
-/// A random tree, `depth` edges deep at most: a terminal at that depth, or below the root with probability 0.3; else a
-/// unary operator with probability 0.35, else a binary one.
-pub fn random_tree(primitives: &PrimitiveSet, depth: usize, rng: &mut Rng) -> Expr {
+/// A random tree within limits: up to 100 draws of [`try_random_tree`], each from a draw of `key` of its own, and then a
+/// terminal. O(100 · `max_size`) at most, whatever the depth.
+///
+/// # Panics
+/// If `max_size` is 0.
+pub fn random_tree(primitives: &PrimitiveSet, limits: Limits, key: Key) -> Expr {
+    assert!(limits.max_size > 0, "a tree has a node");
+    let mut draws = (0..INITIAL_ATTEMPTS).map(|attempt| key.draw(attempt).rng());
+    let tree = draws.find_map(|mut rng| try_random_tree(primitives, limits, &mut rng));
+    tree.unwrap_or_else(|| Expr::leaf(terminal(primitives, &mut key.draw(INITIAL_ATTEMPTS).rng())))
+}
+
+/// One draw of a random tree: a terminal at the greatest depth, or below the root with probability 0.3; else a unary
+/// operator with probability 0.35, else a binary one. `None` as soon as the tree is sure to outgrow `limits.max_size`:
+/// each level of an unlimited tree has 1.2 to 1.4 times the nodes of the one above. O(`max_size`).
+pub fn try_random_tree(primitives: &PrimitiveSet, limits: Limits, rng: &mut Rng) -> Option<Expr> {
     let mut nodes = Nodes::new();
-    Grower::new(primitives).grow(depth, true, rng, &mut nodes);
-    Expr::new(nodes.into_vec()).expect("operands are written before their operator")
+    let fits = Grower::new(primitives).grow_within(limits, rng, &mut nodes);
+    fits.then(|| Expr::new(nodes.into_vec()).expect("operands are written before their operator"))
 }
 
 /// Draws random trees.
@@ -144,6 +159,35 @@ impl<'a> Grower<'a> {
                 nodes.push(Node::Op(op));
             }
         }
+    }
+
+    /// Writes a tree, without recursion; `false` as soon as it is sure to have more nodes than the limit.
+    fn grow_within(&self, limits: Limits, rng: &mut Rng, nodes: &mut Nodes) -> bool {
+        /// What is still to be written: a subtree of this depth at most, or the operator over subtrees written before.
+        enum Open {
+            Subtree(usize),
+            Operator(Op),
+        }
+        let mut open = vec![Open::Subtree(limits.max_depth)];
+        while let Some(next) = open.pop() {
+            match next {
+                Open::Operator(op) => nodes.push(Node::Op(op)),
+                Open::Subtree(depth) => {
+                    let is_root = nodes.is_empty() && open.is_empty();
+                    match self.operator(depth, is_root, rng) {
+                        None => nodes.push(terminal(self.primitives, rng)),
+                        Some(op) => {
+                            open.push(Open::Operator(op));
+                            open.extend((0..op.arity()).map(|_| Open::Subtree(depth - 1)));
+                        }
+                    }
+                }
+            }
+            if nodes.len() + open.len() > limits.max_size {
+                return false; // each of them is a node at least
+            }
+        }
+        true
     }
 
     /// The size of the tree that [`grow`](Self::grow) would write, which may be large. It draws the same numbers.
@@ -176,10 +220,12 @@ impl<'a> Grower<'a> {
 /// The initial population of the reference engine, in this order and then cut to size: every variable; every constant;
 /// `x + c` and `x * c` for every pair; `x * x`; `u(x)` for every unary operator; then random trees within the limits.
 ///
-/// Forms that need an operator outside of the primitive set, or are larger than the limit, are left out.
+/// Forms that need an operator outside of the primitive set, or are larger than the limit, are left out. Past the deadline
+/// no more random trees are grown.
 pub(crate) fn initial_population(
     instance: &Instance,
     config: &crate::SearchConfig,
+    deadline: Deadline<'_>,
     mut rng: impl FnMut(u32) -> Rng,
 ) -> Vec<Expr> {
     let primitives = instance.primitives();
@@ -204,12 +250,16 @@ pub(crate) fn initial_population(
     forms.retain(|form| form.size() <= max_size);
     forms.truncate(config.population_size);
     let grower = Grower::new(primitives);
-    while forms.len() < config.population_size {
+    while forms.len() < config.population_size && !(forms.len() % 64 == 0 && deadline.has_passed()) {
         let mut rng = rng(forms.len() as u32);
         let tree = (0..INITIAL_ATTEMPTS).find_map(|_| {
             let mut start = rng.clone();
             let size = grower.size(max_depth, &mut rng);
-            (size <= max_size).then(|| random_tree(primitives, max_depth, &mut start))
+            (size <= max_size).then(|| {
+                let mut nodes = Nodes::new();
+                grower.grow(max_depth, true, &mut start, &mut nodes);
+                Expr::new(nodes.into_vec()).expect("operands are written before their operator")
+            })
         });
         forms.push(tree.unwrap_or_else(|| Expr::leaf(terminal(primitives, &mut rng))));
     }

@@ -1,68 +1,88 @@
-//! Scoring: masked mean squared error, and fitness with parsimony.
+//! Scoring: the error of an individual under an [`Objective`], and its fitness with parsimony.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sr_expr::{Loss, Machine, Sums, Tree};
 
 use crate::subtrees::Subtrees;
-use crate::{Instance, SearchConfig};
+use crate::{Instance, Objective, SearchConfig};
 
 /// Predictions of this magnitude and beyond count as invalid points, as in the reference engine.
-const MAX_PREDICTION: f64 = 1e6;
-/// At least this many points have to be valid, whatever their share.
+pub(crate) const MAX_PREDICTION: f64 = 1e6;
+/// At least this many points have to be valid, whatever their share, or all if there are fewer.
 const MIN_VALID_POINTS: usize = 3;
 /// At least this share of the points has to be valid.
 const MIN_VALID_SHARE: f64 = 0.5;
-/// Fitness of an individual that has too few valid points: below every valid fitness, and still finite in JSON.
+/// Fitness of an individual that has too few valid points, as in the reference engine: finite in JSON, and below every
+/// valid fitness unless errors exceed 1e10. [`Objective::Mse`] has no such number.
 pub const INVALID_FITNESS: f64 = -1e10;
 /// Rows between two looks at the clock: well under a millisecond a node.
 const ROWS_PER_CLOCK: usize = 1 << 14;
 /// Rows between two looks at whether an individual can still be good enough.
 const ROWS_PER_BOUND: usize = 1 << 9;
+/// Values computed, rows times nodes, between two looks at the clock by trees of few rows: some tenths of a millisecond.
+const VALUES_PER_CLOCK: usize = 1 << 18;
 
 /// Error and fitness of an individual.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Score {
-    /// Mean squared error over the valid points, infinite if there are too few. Lower is better.
+    /// Error on the scale of the [`Objective`], infinite if the individual is not valid. Lower is better. Under
+    /// [`Objective::Masked`] this is a mean squared error in the target's units; under [`Objective::Mse`] it is
+    /// relative to the target's variance, and [`Instance::fit`] gives it in the target's units.
     pub mse: f64,
     /// `−mse − parsimony_coefficient · size`. Higher is better.
     pub fitness: f64,
 }
 
 impl Score {
-    /// Too few valid points, or an error that is no number.
+    /// Not valid under [`Objective::Masked`]: too few valid points, or an error that is no number.
     pub const INVALID: Score = Score { mse: f64::INFINITY, fitness: INVALID_FITNESS };
 
     /// Given up: worse than any other.
     pub(crate) const ABANDONED: Score = Score { mse: f64::INFINITY, fitness: f64::NEG_INFINITY };
 
-    /// Whether there were enough valid points.
+    /// Whether the error is a number.
     pub fn is_valid(self) -> bool {
         self.mse.is_finite()
     }
 }
 
-/// When a search has to end.
+/// When a search has to end: at a time, or when somebody asks for it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Deadline(Option<Instant>);
+pub struct Deadline<'a> {
+    at: Option<Instant>,
+    stop: Option<&'a AtomicBool>,
+}
 
-impl Deadline {
+impl<'a> Deadline<'a> {
     /// Never.
-    pub const NEVER: Deadline = Deadline(None);
+    pub const NEVER: Deadline<'static> = Deadline { at: None, stop: None };
 
     /// After this time from now; `None` is never.
     pub fn after(limit: Option<Duration>) -> Self {
-        Deadline(limit.and_then(|limit| Instant::now().checked_add(limit)))
+        Deadline { at: limit.and_then(|limit| Instant::now().checked_add(limit)), stop: None }
+    }
+
+    /// The same, and as soon as `stop` is true.
+    pub fn or_when(self, stop: Option<&'a AtomicBool>) -> Self {
+        Deadline { stop, ..self }
     }
 
     /// Whether it has passed.
     pub fn has_passed(self) -> bool {
-        self.0.is_some_and(|at| Instant::now() >= at)
+        self.is_stopped() || self.at.is_some_and(|at| Instant::now() >= at)
     }
 
-    /// Time left, `None` without a deadline.
+    /// Whether somebody asked for the end.
+    #[inline]
+    pub fn is_stopped(self) -> bool {
+        self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
+    }
+
+    /// Time left, `None` without a limit.
     pub fn left(self) -> Option<Duration> {
-        self.0.map(|at| at.saturating_duration_since(Instant::now()))
+        self.at.map(|at| at.saturating_duration_since(Instant::now()))
     }
 }
 
@@ -70,18 +90,20 @@ impl Deadline {
 #[derive(Debug, Default, Clone)]
 pub struct Evaluator {
     machine: Machine<f64>,
+    /// Values computed since the last look at the clock.
+    values: usize,
 }
 
 impl Evaluator {
     /// The score of `tree` on the instance's data; `None` if the deadline passed on the way.
     ///
-    /// Points where the prediction is not finite or at least 1e6 in magnitude are masked. No allocation once warm.
+    /// No allocation once warm. O(size · rows).
     pub fn score(
         &mut self,
         tree: &Tree,
         instance: &Instance,
         config: &SearchConfig,
-        deadline: Deadline,
+        deadline: Deadline<'_>,
     ) -> Option<Score> {
         self.score_above(f64::NEG_INFINITY, None, tree, instance, config, deadline)
     }
@@ -95,19 +117,35 @@ impl Evaluator {
         tree: &Tree,
         instance: &Instance,
         config: &SearchConfig,
-        deadline: Deadline,
+        deadline: Deadline<'_>,
     ) -> Option<Score> {
-        let y = instance.y();
-        let loss = Loss::Squares { y, limit: MAX_PREDICTION };
+        let n_rows = instance.y().len();
+        self.values += n_rows.min(ROWS_PER_CLOCK) * tree.size();
+        if self.values >= VALUES_PER_CLOCK {
+            self.values = 0;
+            if deadline.has_passed() {
+                return None;
+            }
+        }
+        let loss = match config.objective {
+            Objective::Masked => Loss::Squares { y: instance.y(), limit: MAX_PREDICTION },
+            Objective::Mse => instance.loss(),
+        };
         let penalty = config.parsimony_coefficient * tree.size() as f64;
-        // An individual of too few valid points is no worse than `INVALID_FITNESS`, whatever its error.
-        let may_abandon = needed >= INVALID_FITNESS;
+        let invalid = config.objective.invalid();
+        // The error that a sum of squares over so many rows comes to.
+        let error = |sums: &Sums<f64>, rows: usize| match config.objective {
+            Objective::Masked => sums.squares() / rows as f64,
+            Objective::Mse => instance.target().relative(sums.squares()),
+        };
+        // An individual that is not valid is no worse than `invalid`, whatever its error.
+        let may_abandon = needed > f64::NEG_INFINITY && needed >= invalid.fitness;
         let rows_per_look = if may_abandon { ROWS_PER_BOUND } else { ROWS_PER_CLOCK };
         let (mut looks, mut abandoned) = (0, false);
         let go_on = |sums: &Sums<f64>| {
             // All that is still to come makes the sum larger and leaves rows out.
-            let least_mse = sums.squares() / y.len() as f64;
-            abandoned = may_abandon && least_mse.is_finite() && -least_mse - penalty <= needed;
+            let least_error = error(sums, n_rows);
+            abandoned = may_abandon && least_error.is_finite() && -least_error - penalty <= needed;
             looks += 1;
             let is_time_to_look = looks % (ROWS_PER_CLOCK / rows_per_look) == 0;
             !(abandoned || is_time_to_look && deadline.has_passed())
@@ -120,10 +158,13 @@ impl Evaluator {
             None => self.machine.sum_while(tree, instance.x(), config.semantics, loss, rows_per_look, go_on),
         };
         let Some(sums) = sums else { return abandoned.then_some(Score::ABANDONED) };
-        let enough = MIN_VALID_POINTS.max((MIN_VALID_SHARE * y.len() as f64) as usize);
-        let mse = sums.squares() / sums.count as f64;
+        let enough = match config.objective {
+            Objective::Masked => MIN_VALID_POINTS.min(n_rows).max((MIN_VALID_SHARE * n_rows as f64) as usize),
+            Objective::Mse => n_rows,
+        };
+        let mse = error(sums, sums.count);
         if sums.count < enough || !mse.is_finite() {
-            return Some(Score::INVALID);
+            return Some(invalid);
         }
         Some(Score { mse, fitness: -mse - penalty })
     }
@@ -137,12 +178,16 @@ mod tests {
     use crate::PrimitiveSet;
 
     fn score(text: &str, x: &[f64], y: &[f64]) -> Score {
+        score_by(Objective::Masked, text, x, y)
+    }
+
+    fn score_by(objective: Objective, text: &str, x: &[f64], y: &[f64]) -> Score {
         let primitives = PrimitiveSet::new(vec![Op::Add], vec![], 1).expect("primitives");
         let instance =
             Instance::new("t", Columns::new(x.len(), 1, x.to_vec()), y.to_vec(), primitives).expect("instance");
         let expr: Expr = text.parse().expect(text);
         Evaluator::default()
-            .score(&expr, &instance, &SearchConfig::basic(), Deadline::NEVER)
+            .score(&expr, &instance, &SearchConfig { objective, ..SearchConfig::basic() }, Deadline::NEVER)
             .expect("there is no deadline")
     }
 
@@ -158,9 +203,39 @@ mod tests {
         // Half of the points valid: floor(0.5 · 6) = 3 is just enough.
         assert_eq!(score("x0", &[0.0, 0.0, 0.0, 1e6, 1e7, f64::NAN], &[1.0; 6]).mse, 1.0);
         assert_eq!(score("x0", &[0.0, 0.0, f64::INFINITY, 1e6, 1e7, f64::NAN], &[1.0; 6]), Score::INVALID);
-        // Fewer than three points are never enough.
-        assert_eq!(score("x0", &[0.0, 0.0], &[1.0; 2]), Score::INVALID);
-        assert_eq!(score("x0", &[0.0; 3], &[f64::NAN, 0.0, 0.0]), Score::INVALID);
+        // Two of three points are not enough, one or two points are if there are no more.
+        assert_eq!(score("x0", &[0.0, 0.0, f64::NAN], &[1.0; 3]), Score::INVALID);
+        assert_eq!(score("x0", &[0.0, 0.0], &[1.0; 2]).mse, 1.0);
+        assert_eq!(score("x0", &[f64::NAN], &[1.0]), Score::INVALID);
+    }
+
+    #[test]
+    fn the_plain_objective_is_the_error_over_all_rows_by_the_variance() {
+        let x = [1.0, 2.0, 3.0, 4.0];
+        let mse = |text, x: &[f64], y: &[f64]| score_by(Objective::Mse, text, x, y).mse;
+        assert_eq!(score_by(Objective::Mse, "x0", &x, &x), Score { mse: 0.0, fitness: -0.01 });
+        assert_eq!(mse("x0 + 2", &x, &x), 4.0 / 1.25);
+        // Units change nothing: these are powers of two, so not one bit.
+        for unit in [2.0_f64.powi(-900), 2.0_f64.powi(-20), 2.0_f64.powi(40), 2.0_f64.powi(900)] {
+            let [x, y] = [&x, &[1.0, 3.0, 2.0, 5.0]].map(|values| values.map(|value| value * unit));
+            assert_eq!(mse("x0", &x, &y), mse("x0", &[1.0, 2.0, 3.0, 4.0], &[1.0, 3.0, 2.0, 5.0]));
+        }
+        // Rows beyond 1e6 count like any others.
+        assert_eq!(mse("x0*x0", &[1e3, 2e3, 3e3], &[1e6, 4e6, 9e6]), 0.0);
+        assert_eq!(score("x0*x0", &[1e3, 2e3, 3e3], &[1e6, 4e6, 9e6]), Score::INVALID);
+        // One or two rows are data too.
+        assert_eq!(mse("x0*x0*x0", &[2.0], &[8.0]), 0.0);
+        assert_eq!(mse("x0", &[2.0], &[8.0]), 36.0 / 64.0);
+    }
+
+    #[test]
+    fn what_is_no_number_is_the_worst_of_all_and_equal() {
+        let fitness = |text| score_by(Objective::Mse, text, &[1.0, 2.0, 710.0], &[1.0, 2.0, 3.0]).fitness;
+        let invalid = Objective::Mse.invalid();
+        assert_eq!(fitness("x0 + 1e300*1e300 - 1e300*1e300"), invalid.fitness, "not a number");
+        assert_eq!(fitness("1e300*1e300*x0"), invalid.fitness);
+        assert!(fitness("1e140*x0") < -1e280 && fitness("1e140*x0") > invalid.fitness);
+        assert!(fitness("5 + x0") > fitness("1e140*x0"));
     }
 
     #[test]
@@ -169,8 +244,22 @@ mod tests {
         let primitives = PrimitiveSet::new(vec![], vec![], 1).expect("primitives");
         let instance =
             Instance::new("t", Columns::new(n, 1, vec![1.0; n]), vec![1.0; n], primitives).expect("instance");
-        let deadline = Deadline::after(Some(Duration::ZERO));
         let config = SearchConfig::basic();
-        assert_eq!(Evaluator::default().score(&Expr::var(0), &instance, &config, deadline), None);
+        let score = |deadline| Evaluator::default().score(&Expr::var(0), &instance, &config, deadline);
+        assert_eq!(score(Deadline::after(Some(Duration::ZERO))), None);
+        let stop = AtomicBool::new(false);
+        assert!(score(Deadline::NEVER.or_when(Some(&stop))).is_some());
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(score(Deadline::NEVER.or_when(Some(&stop))), None);
+    }
+
+    #[test]
+    fn a_passed_deadline_is_noticed_between_evaluations_of_few_rows() {
+        let primitives = PrimitiveSet::new(vec![], vec![], 1).expect("primitives");
+        let instance =
+            Instance::new("t", Columns::new(8, 1, vec![1.0; 8]), vec![1.0; 8], primitives).expect("an instance");
+        let (config, stop, mut evaluator) = (SearchConfig::basic(), AtomicBool::new(true), Evaluator::default());
+        let mut score = || evaluator.score(&Expr::var(0), &instance, &config, Deadline::NEVER.or_when(Some(&stop)));
+        assert!((0..VALUES_PER_CLOCK / 8).any(|_| score().is_none()));
     }
 }

@@ -1,8 +1,9 @@
 //! What a search is given: data and primitives, and never the formula behind them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use sr_expr::{Columns, Op};
+use sr_expr::{Columns, Loss, Machine, Op, Semantics, Tree};
 
 /// The terminals and operators that expressions are built from.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,36 @@ pub enum InstanceError {
         /// The constant.
         value: f64,
     },
+    /// No rows of data.
+    #[error("there are no rows of data")]
+    NoRows,
+    /// A target is NaN or infinite.
+    #[error("y of row {row} is {value}; targets have to be finite")]
+    TargetNotFinite {
+        /// The row, from 0.
+        row: usize,
+        /// Its target.
+        value: f64,
+    },
+    /// Weights are not one for each row.
+    #[error("y has {rows} rows, there are {weights} weights")]
+    WeightRows {
+        /// Rows of y.
+        rows: usize,
+        /// Weights.
+        weights: usize,
+    },
+    /// A weight is negative, NaN or infinite.
+    #[error("the weight of row {row} is {value}; weights have to be finite and 0 or more")]
+    Weight {
+        /// The row, from 0.
+        row: usize,
+        /// Its weight.
+        value: f64,
+    },
+    /// All weights are zero.
+    #[error("all weights are zero, so no row counts")]
+    NoWeight,
     /// X and y disagree.
     #[error("X has {x_rows} rows, y has {y_rows}")]
     Rows {
@@ -87,24 +118,109 @@ pub struct Instance {
     id: Arc<str>,
     x: Columns,
     y: Vec<f64>,
+    weights: Option<Vec<f64>>,
+    target: Target,
     primitives: PrimitiveSet,
+    serial: u64,
+}
+
+/// What [`Objective::Mse`](crate::Objective::Mse) has to know of y and its weights.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target {
+    /// Errors are multiplied by this power of two before they are squared, so that the squares of targets of any
+    /// magnitude are numbers.
+    pub(crate) unit: f64,
+    /// Σ w, or the number of rows.
+    weight: f64,
+    /// The square of `scale · unit`.
+    variance: f64,
+    scale: f64,
+    tolerance: f64,
+}
+
+/// How well an expression fits all rows of an instance, computed in f64.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fit {
+    /// Weighted mean squared error over all rows in the square of the target's units. Infinite if a prediction is NaN
+    /// or infinite, or where the square is beyond the numbers there are.
+    pub mse: f64,
+    /// `mse` over the square of [`Instance::scale`]: 1 − R² of a target that varies.
+    pub relative: f64,
+    /// Rows whose prediction is NaN, infinite, or 1e6 or more in magnitude: those that
+    /// [`Objective::Masked`](crate::Objective::Masked) leaves out of its error.
+    pub masked_rows: usize,
+    /// Whether `relative` is within [`Instance::tolerance`].
+    pub is_solved: bool,
+}
+
+impl Fit {
+    /// The coefficient of determination, 1 − `relative`; `None` if a prediction is NaN or infinite. For a target that
+    /// does not vary it compares with the target's magnitude, see [`Instance::scale`].
+    pub fn r2(&self) -> Option<f64> {
+        self.relative.is_finite().then_some(1.0 - self.relative)
+    }
 }
 
 impl Instance {
+    /// Takes data and primitives.
+    ///
     /// - id: names the problem; random streams are keyed by it
     /// - x: `[rows, variables]`; y: `[rows]`
     ///
     /// # Errors
-    /// If the rows of x and y differ in number or x lacks a variable. Bad numbers are no error: such points count as
-    /// invalid.
+    /// If there are no rows, the rows of x and y differ in number, a target is not finite, or x lacks a variable. Bad
+    /// numbers in x are no error: predictions that they make NaN or infinite count as such.
     pub fn new(id: &str, x: Columns, y: Vec<f64>, primitives: PrimitiveSet) -> Result<Self, InstanceError> {
         if x.n_rows() != y.len() {
             return Err(InstanceError::Rows { x_rows: x.n_rows(), y_rows: y.len() });
         }
+        if y.is_empty() {
+            return Err(InstanceError::NoRows);
+        }
+        if let Some((row, &value)) = y.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            return Err(InstanceError::TargetNotFinite { row, value });
+        }
         if x.n_columns() < usize::from(primitives.n_variables) {
             return Err(InstanceError::Variables { columns: x.n_columns(), n_variables: primitives.n_variables });
         }
-        Ok(Instance { id: id.into(), x, y, primitives })
+        let (target, serial) = (Target::of(&y, None), next_serial());
+        Ok(Instance { id: id.into(), x, y, weights: None, target, primitives, serial })
+    }
+
+    /// The same problem where the squared error of row `i` counts `weights[i]` times. A row of weight 0 does not count
+    /// at all, and only ratios of weights matter. [`Objective::Masked`](crate::Objective::Masked) knows no weights.
+    ///
+    /// # Errors
+    /// If there is not one for each row, one is negative or not finite, or all are zero.
+    pub fn with_weights(mut self, weights: Vec<f64>) -> Result<Self, InstanceError> {
+        if weights.len() != self.y.len() {
+            return Err(InstanceError::WeightRows { rows: self.y.len(), weights: weights.len() });
+        }
+        if let Some((row, &value)) = weights.iter().enumerate().find(|(_, w)| !(w.is_finite() && **w >= 0.0)) {
+            return Err(InstanceError::Weight { row, value });
+        }
+        let largest = weights.iter().copied().fold(0.0, f64::max);
+        if largest == 0.0 {
+            return Err(InstanceError::NoWeight);
+        }
+        // A power of two changes no ratio, and keeps sums of weights within the numbers there are.
+        let shrink = power_of_two_near(largest).recip();
+        let weights: Vec<f64> = weights.into_iter().map(|weight| weight * shrink).collect();
+        self.target = Target::of(&self.y, Some(&weights));
+        self.weights = Some(weights);
+        self.serial = next_serial();
+        Ok(self)
+    }
+
+    /// The same problem to be built from other primitives.
+    ///
+    /// # Errors
+    /// If x lacks a variable.
+    pub fn with_primitives(&self, primitives: PrimitiveSet) -> Result<Self, InstanceError> {
+        if self.x.n_columns() < usize::from(primitives.n_variables) {
+            return Err(InstanceError::Variables { columns: self.x.n_columns(), n_variables: primitives.n_variables });
+        }
+        Ok(Instance { primitives, serial: next_serial(), ..self.clone() })
     }
 
     /// The problem's name.
@@ -122,8 +238,219 @@ impl Instance {
         &self.y
     }
 
+    /// How much the rows count, `[rows]`, up to a common factor; `None` if all count the same.
+    pub fn weights(&self) -> Option<&[f64]> {
+        self.weights.as_deref()
+    }
+
     /// Terminals and operators.
     pub fn primitives(&self) -> &PrimitiveSet {
         &self.primitives
+    }
+
+    /// The weighted standard deviation of y; of a y that does not vary its magnitude, and of zero 1. Errors are judged
+    /// by it under [`Objective::Mse`](crate::Objective::Mse).
+    pub fn scale(&self) -> f64 {
+        self.target.scale
+    }
+
+    /// The largest value of [`Fit::relative`] that cannot be told from an exact fit: 1e-12, or what the digits of y
+    /// allow if that is more. Those are the rounding of 64-bit numbers (large offsets with little variation), and, where
+    /// y has decimals, half a unit of the last decimal that any target has, up to 1e-6.
+    pub fn tolerance(&self) -> f64 {
+        self.target.tolerance
+    }
+
+    /// How well a tree fits all rows. O(size · rows).
+    pub fn fit(&self, tree: &Tree, semantics: Semantics) -> Fit {
+        let mut machine = Machine::new();
+        let mut sums = |loss| machine.sum(tree, &self.x, semantics, loss).clone();
+        let sum = sums(self.loss());
+        let valid = sums(Loss::Squares { y: &self.y, limit: crate::fitness::MAX_PREDICTION }).count;
+        let mean = if sum.count == self.y.len() { sum.squares() / self.target.weight } else { f64::INFINITY };
+        let (mse, relative) = if mean.is_finite() {
+            (mean / self.target.unit / self.target.unit, self.target.relative(sum.squares()))
+        } else {
+            (f64::INFINITY, f64::INFINITY)
+        };
+        Fit { mse, relative, masked_rows: self.y.len() - valid, is_solved: relative <= self.target.tolerance }
+    }
+
+    /// The sum of scaled squares that the objective is made of.
+    pub(crate) fn loss(&self) -> Loss<'_, f64> {
+        Loss::ScaledSquares { y: &self.y, w: self.weights(), scale: self.target.unit }
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// A number that no other instance of the process has but copies of this one.
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
+    }
+}
+
+fn next_serial() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Target {
+    /// The objective, of Σ w ((p − y) · unit)².
+    #[inline]
+    pub(crate) fn relative(&self, squares: f64) -> f64 {
+        squares / self.weight / self.variance
+    }
+
+    fn of(y: &[f64], weights: Option<&[f64]>) -> Self {
+        let weight_of = |row: usize| weights.map_or(1.0, |weights| weights[row]);
+        let counted = || y.iter().enumerate().filter(|&(row, _)| weight_of(row) > 0.0);
+        let weight = y.iter().enumerate().map(|(row, _)| weight_of(row)).sum::<f64>();
+        let largest = counted().map(|(_, y)| y.abs()).fold(0.0, f64::max);
+        // Moments of y in units in which its largest value is about 1.
+        let near_one = power_of_two_near(largest).recip();
+        let moment = |term: &dyn Fn(f64) -> f64| {
+            counted().map(|(row, &y)| weight_of(row) * term(y * near_one)).sum::<f64>() / weight
+        };
+        let mean = moment(&|y| y);
+        let variance = moment(&|y| (y - mean) * (y - mean));
+        let rounding = 4.0 * f64::EPSILON * largest * near_one;
+        let square = if largest == 0.0 {
+            1.0
+        } else if variance.sqrt() <= rounding {
+            moment(&|y| y * y)
+        } else {
+            variance
+        };
+        let scale = square.sqrt() / near_one;
+        let unit = power_of_two_near(scale).recip();
+        let ratio = unit / near_one;
+        let relative_rounding = 2.0 * f64::EPSILON * largest / scale;
+        let decimals = if largest == 0.0 { None } else { last_decimal(counted().map(|(_, &y)| y)) };
+        let by_decimals = decimals.map_or(0.0, |decimal| (0.5 * decimal / scale).powi(2)).min(MOST_BY_DECIMALS);
+        Target {
+            unit,
+            weight,
+            variance: square * ratio * ratio,
+            scale,
+            tolerance: LEAST_TOLERANCE.max(relative_rounding * relative_rounding).max(by_decimals),
+        }
+    }
+}
+
+/// Below this an error relative to the target's variance is one of rounding.
+const LEAST_TOLERANCE: f64 = 1e-12;
+/// Targets of few decimals do not make more than this an exact fit.
+const MOST_BY_DECIMALS: f64 = 1e-6;
+/// Targets with more decimals than this were computed, not written down.
+const MOST_DECIMALS: i32 = 12;
+
+/// The power of two below a number, within the range in which its reciprocal is one too; 1 for zero.
+fn power_of_two_near(value: f64) -> f64 {
+    if value == 0.0 { 1.0 } else { 2.0_f64.powi((value.log2().floor() as i32).clamp(-1000, 1000)) }
+}
+
+/// The unit of the last decimal that any of the numbers has in its shortest decimal form: 0.01 for 2.5 and 3.25.
+/// `None` if all are whole numbers, which may be exact, or one has so many decimals that it was not rounded to them.
+fn last_decimal(numbers: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut most = 0;
+    for number in numbers {
+        let text = format!("{number:e}");
+        let (mantissa, exponent) = text.split_once('e')?;
+        let digits = mantissa.bytes().filter(u8::is_ascii_digit).count() as i32;
+        most = most.max(digits - 1 - exponent.parse::<i32>().ok()?);
+        if most > MOST_DECIMALS {
+            return None;
+        }
+    }
+    (most > 0).then(|| 10.0_f64.powi(-most))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance(x: &[f64], y: &[f64]) -> Result<Instance, InstanceError> {
+        let primitives = PrimitiveSet::new(vec![Op::Add], vec![], 1)?;
+        Instance::new("t", Columns::new(x.len(), 1, x.to_vec()), y.to_vec(), primitives)
+    }
+
+    fn fit(text: &str, x: &[f64], y: &[f64]) -> Fit {
+        let tree: sr_expr::Expr = text.parse().expect(text);
+        instance(x, y).expect("an instance").fit(&tree, Semantics::Ieee)
+    }
+
+    #[test]
+    fn the_scale_is_the_deviation_or_the_magnitude_or_one() {
+        let scale = |y: &[f64]| instance(&vec![0.0; y.len()], y).expect("an instance").scale();
+        assert_eq!(scale(&[1.0, 3.0]), 1.0);
+        let is_near = |y: &[f64], expected: f64| (scale(y) / expected - 1.0).abs() < 1e-15;
+        assert!(is_near(&[1e300, 3e300], 1e300) && is_near(&[1e-300, 3e-300], 1e-300));
+        assert!(is_near(&[-5.0, -5.0, -5.0], 5.0) && is_near(&[7.0], 7.0));
+        assert_eq!(scale(&[0.0, 0.0]), 1.0);
+        let noise = [0.1 + 0.2, 0.3];
+        assert!((scale(&noise) - 0.3).abs() < 1e-15, "rounding is no variation");
+    }
+
+    #[test]
+    fn a_fit_is_over_all_rows_in_the_units_of_y() {
+        let x = [1.0, 2.0, 3.0, 4.0];
+        let found = fit("x0 + 2", &x, &x);
+        assert_eq!((found.mse, found.relative, found.masked_rows, found.is_solved), (4.0, 3.2, 0, false));
+        let found = fit("x0 * x0", &[1e3, 2e3], &[1e6, 4e6]);
+        assert_eq!((found.mse, found.masked_rows, found.is_solved, found.r2()), (0.0, 2, true, Some(1.0)));
+        let found = fit("log(x0)", &[-1.0, 1.0, 2.0], &[0.0, 0.0, 1.0]);
+        assert_eq!((found.mse, found.r2(), found.masked_rows), (f64::INFINITY, None, 1));
+        // The square of the error is beyond the numbers, the fit is not.
+        let found = fit("x0 * 1.1", &[1e300, 2e300], &[1e300, 2e300]);
+        assert_eq!(found.mse, f64::INFINITY);
+        assert!((found.relative - 0.1).abs() < 1e-12, "{found:?}");
+    }
+
+    #[test]
+    fn the_tolerance_is_what_the_digits_of_y_allow() {
+        let tolerance = |y: &[f64]| instance(&vec![0.0; y.len()], y).expect("an instance").tolerance();
+        assert_eq!(tolerance(&[1.0, 2.0, 3.0]), 1e-12, "whole numbers may be exact");
+        assert_eq!(tolerance(&[0.010000000000000002, 408.03999999999996, 942.49]), 1e-12);
+        let thousandths = tolerance(&[0.0, 2.125, 4.25]);
+        assert!((thousandths / ((0.0005_f64 / 1.7351).powi(2)) - 1.0).abs() < 1e-3, "{thousandths}");
+        assert_eq!(tolerance(&[0.1, 0.2, 0.3]), 1e-6, "a tenth is too coarse to say that a law is exact");
+        // 0.001 on top of 1e9: the numbers in between are 1.2e-7 apart.
+        let offset = tolerance(&[1e9, 1e9 + 0.0009765625]);
+        assert!((1e-9..1e-6).contains(&offset), "{offset}");
+    }
+
+    #[test]
+    fn weights_count_rows() {
+        let weighted = |y: &[f64], weights: &[f64]| {
+            instance(&vec![0.0; y.len()], y).and_then(|instance| instance.with_weights(weights.to_vec()))
+        };
+        let fit = |weights: &[f64], text: &str| {
+            let tree: sr_expr::Expr = text.parse().expect(text);
+            weighted(&[1.0, 3.0], weights).expect("weights").fit(&tree, Semantics::Ieee)
+        };
+        // The best constant is the weighted mean, (0.1 · 1 + 10 · 3) / 10.1.
+        let best = fit(&[0.1, 10.0], "2.98019801980198");
+        assert!(best.mse < fit(&[0.1, 10.0], "2.97").mse && best.mse < fit(&[0.1, 10.0], "2.99").mse);
+        assert!((best.mse - 0.1 * 10.0 * 4.0 / (10.1 * 10.1)).abs() < 1e-12, "{best:?}");
+        assert!((best.relative - 1.0).abs() < 1e-12, "the mean explains nothing: {best:?}");
+        assert_eq!(fit(&[0.2, 20.0], "2.0"), fit(&[0.1, 10.0], "2.0"), "only ratios matter");
+        assert_eq!(fit(&[0.0, 5.0], "3.0").mse, 0.0, "a row of weight 0 is absent");
+        assert_eq!(fit(&[0.0, 5.0], "3.0 + 0 * log(0 - 1)").mse, f64::INFINITY);
+        let y = [1.0, 3.0];
+        assert_eq!(weighted(&y, &[1.0]).err(), Some(InstanceError::WeightRows { rows: 2, weights: 1 }));
+        assert_eq!(weighted(&y, &[1.0, -1.0]).err(), Some(InstanceError::Weight { row: 1, value: -1.0 }));
+        assert_eq!(weighted(&y, &[0.0, 0.0]).err(), Some(InstanceError::NoWeight));
+        assert!(weighted(&y, &[f64::INFINITY, 0.0]).is_err());
+        assert!(weighted(&y, &[1e300, 1e308]).is_ok_and(|instance| instance.scale() > 0.0));
+    }
+
+    #[test]
+    fn targets_have_to_be_finite_and_there() {
+        let nan = instance(&[1.0, 2.0], &[1.0, f64::NAN]).expect_err("y is NaN");
+        assert_eq!(nan.to_string(), "y of row 1 is NaN; targets have to be finite");
+        assert_eq!(instance(&[], &[]).err(), Some(InstanceError::NoRows));
+        assert!(instance(&[f64::NAN], &[1.0]).is_ok());
     }
 }

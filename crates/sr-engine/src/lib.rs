@@ -33,16 +33,16 @@ mod search;
 mod subtrees;
 
 pub use brood::{Brood, Offspring};
-pub use config::{ConfigError, Limits, SearchConfig, Survival};
+pub use config::{ConfigError, Limits, Objective, SearchConfig, Survival};
 pub use edit::{Edit, EditRef, Replacement};
-pub use expert::{Expert, random_tree};
+pub use expert::{Expert, random_tree, try_random_tree};
 pub use fitness::{Deadline, Evaluator, INVALID_FITNESS, Score};
 pub use heritage::{heritage, lineage};
-pub use instance::{Instance, InstanceError, PrimitiveSet};
+pub use instance::{Fit, Instance, InstanceError, PrimitiveSet};
 pub use policy::{Budget, Origin, Parents, Policy, State};
 pub use population::{Individual, Member, Population};
 pub use scorer::{Scored, Scorer};
 pub use search::{
     BestStep, Evaluations, Generation, Observer, Outcome, Recorded, Search, StopReason, run, run_parallel,
-    run_parallel_until,
+    run_parallel_until, run_until,
 };

@@ -1,5 +1,6 @@
 //! The seam: who proposes the next generation.
 
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use sr_expr::{Columns, Machine, Semantics, Tree};
@@ -16,8 +17,10 @@ pub trait Policy {
     /// for a state must depend on that state (its key included) alone, never on the others: then results are the same
     /// for any batch.
     ///
-    /// An edit that a child is pushed with has to make that child of the state's population: records hold the edit in
-    /// the place of the child. The search asserts it.
+    /// Children are made of the instance's operators and variables, and name parents that are in the population. Limits on
+    /// size are the policy's duty: the search takes children of any size. An edit that a child is pushed with has to make
+    /// that child of the state's population: records hold the edit in the place of the child. The search panics where
+    /// one of these does not hold, the size excepted.
     fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]);
 }
 
@@ -42,6 +45,9 @@ pub struct State<'a> {
     pub seen: &'a std::collections::HashSet<u64>,
     /// The random stream of this generation; offspring `i` draws from slot `i`.
     pub key: Key,
+    /// Once this is true the search is being stopped, and nobody will look at the offspring: a policy that takes long may
+    /// return.
+    pub stop: Option<&'a AtomicBool>,
 }
 
 /// What a search has left.

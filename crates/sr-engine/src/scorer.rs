@@ -1,8 +1,10 @@
 //! Scores of children that no search has asked for, such as a labeller's.
 
+use sr_expr::Semantics;
+
 use crate::known::Known;
 use crate::subtrees::Subtrees;
-use crate::{Brood, Deadline, Evaluator, Score, State};
+use crate::{Brood, Deadline, Evaluator, Objective, Score, SearchConfig, State};
 
 /// Scores children of states of one instance, each form once as long as it is remembered.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +15,8 @@ pub struct Scorer {
     subtrees: Option<Option<Subtrees>>,
     /// States so far.
     states: u32,
+    /// Whose scores are remembered: the instance's serial number and the settings that scores depend on.
+    of: Option<(u64, Objective, Semantics, u64)>,
 }
 
 /// What a [`Scorer`] knows of a child.
@@ -29,7 +33,7 @@ pub struct Scored {
 impl Scorer {
     /// The children of a brood, in order. There is no deadline: labels do not depend on the machine.
     ///
-    /// All states that a scorer is given have to be of one instance and one configuration.
+    /// States of one instance and one configuration share what is remembered; with another one it begins anew.
     pub fn score(&mut self, state: &State<'_>, brood: &Brood) -> Vec<Scored> {
         let mut scored = Vec::with_capacity(brood.len());
         self.begin(state, brood.len());
@@ -39,6 +43,11 @@ impl Scorer {
 
     /// Begins with a state, of which no more than `children` children will be [scored](Self::score_more).
     pub fn begin(&mut self, state: &State<'_>, children: usize) {
+        let SearchConfig { objective, semantics, parsimony_coefficient, .. } = *state.config;
+        let of = Some((state.instance.serial(), objective, semantics, parsimony_coefficient.to_bits()));
+        if self.of != of {
+            *self = Scorer { of, ..Scorer::default() };
+        }
         let Scorer { known, states, .. } = self;
         *states += 1;
         let population = state.population;
@@ -55,7 +64,7 @@ impl Scorer {
     /// Adds the children of the brood that `scored` does not have yet. The brood is one of the state with which it was
     /// [begun](Self::begin).
     pub fn score_more(&mut self, state: &State<'_>, brood: &Brood, scored: &mut Vec<Scored>) {
-        let Scorer { known, evaluator, subtrees, states } = self;
+        let Scorer { known, evaluator, subtrees, states, .. } = self;
         let (instance, config) = (state.instance, state.config);
         let subtrees = subtrees.get_or_insert_with(|| Subtrees::for_data(instance.x(), instance.primitives().ops()));
         let score_child = |child| {
@@ -79,6 +88,28 @@ mod tests {
 
     use super::*;
     use crate::{Expert, Instance, Policy, PrimitiveSet, Search, SearchConfig};
+
+    #[test]
+    fn another_instance_or_configuration_has_scores_of_its_own() {
+        let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul], vec![1.0], 1).expect("primitives");
+        let x = Columns::new(4, 1, vec![1.0, 2.0, 3.0, 4.0]);
+        let mut scorer = Scorer::default();
+        for (offset, objective) in
+            [(0.0, Objective::Masked), (5.0, Objective::Masked), (5.0, Objective::Mse), (0.0, Objective::Masked)]
+        {
+            let y = (0..4).map(|i| f64::from(i) * 2.0 + offset).collect();
+            let instance = Arc::new(Instance::new("p", x.clone(), y, primitives.clone()).expect("an instance"));
+            let config = SearchConfig { objective, ..SearchConfig::basic() };
+            let search = Search::new(instance.clone(), config, 1).expect("a search");
+            let state = search.state();
+            let mut broods = [Brood::default()];
+            Expert.propose(&[state], &[50], &mut broods);
+            for (scored, child) in scorer.score(&state, &broods[0]).iter().zip(broods[0].iter()) {
+                let expected = Evaluator::default().score(child.tree, &instance, state.config, Deadline::NEVER);
+                assert_eq!(Some(scored.score), expected);
+            }
+        }
+    }
 
     #[test]
     fn scores_are_the_evaluators_and_forms_are_told_apart() {

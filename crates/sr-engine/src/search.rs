@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use smallvec::SmallVec;
-use sr_expr::{Columns, Expr};
+use sr_expr::{Columns, Expr, Node};
 
 use crate::expert::initial_population;
 use crate::known::Known;
 use crate::random::{Key, Purpose, problem_key};
 use crate::subtrees::Subtrees;
 use crate::{
-    Brood, Budget, ConfigError, Deadline, Evaluator, Individual, Instance, Member, Offspring, Origin, Policy,
-    Population, Score, SearchConfig, State, Survival,
+    Brood, Budget, ConfigError, Deadline, Evaluator, Fit, Individual, Instance, Member, Objective, Offspring, Origin,
+    Policy, Population, Score, SearchConfig, State, Survival,
 };
 
 /// Times that a policy is asked again for forms not met yet, under [`SearchConfig::unique`].
@@ -36,7 +36,7 @@ pub enum StopReason {
     Evaluations(u64),
     /// The time limit was reached. The data is the limit.
     TimeLimit(Duration),
-    /// No form was left that had not been met (only with unique forms).
+    /// A policy had no child that had not been met (only with unique forms).
     Exhausted,
     /// An observer stopped it.
     Observer,
@@ -83,6 +83,8 @@ pub struct BestStep {
 pub struct Generation<'a> {
     /// The problem.
     pub instance: &'a Instance,
+    /// The search's settings.
+    pub config: &'a SearchConfig,
     /// Index, 0 for the initial population.
     pub generation: u32,
     /// The individuals with scores, origins and parents.
@@ -131,14 +133,14 @@ pub struct Recorded {
 pub struct Outcome {
     /// The fittest individual.
     pub best: Individual,
-    /// The fittest of those that reached the early-stop error.
+    /// The fittest of those that reached the early-stop error, and so the answer, whatever ended the search.
     pub solved: Option<Individual>,
     /// Generation in which the early-stop error was first reached.
     pub generations_to_solve: Option<u32>,
     /// Evaluations spent up to and including that generation.
     pub evaluations_to_solve: Option<u64>,
-    /// Why it ended.
-    pub stop: StopReason,
+    /// Why it ended; `None` of a search that has not, because it was stopped within a generation or never run.
+    pub stop: Option<StopReason>,
     /// Populations made, the initial one included.
     pub generations: u32,
     /// What was spent.
@@ -161,7 +163,18 @@ impl Outcome {
         sr_expr::predict(self.winner().tree(), x, self.semantics)
     }
 
-    /// First generation whose best individual has at most this error; the original calls it convergence at 1e-6.
+    /// Guarded or plain operators, which the predictions of the winner need.
+    pub fn semantics(&self) -> sr_expr::Semantics {
+        self.semantics
+    }
+
+    /// How well the winner fits all rows of the search's instance, computed anew in f64.
+    pub fn fit(&self, instance: &Instance) -> Fit {
+        instance.fit(self.winner().tree(), self.semantics)
+    }
+
+    /// First generation whose best individual has at most this error, on the objective's scale; the original calls it
+    /// convergence at 1e-6.
     pub fn generations_to(&self, mse: f64) -> Option<u32> {
         self.progression.iter().find(|step| step.score.mse <= mse).map(|step| step.generation)
     }
@@ -184,9 +197,11 @@ pub struct Search {
     evaluations: Evaluations,
     progression: Vec<BestStep>,
     started: Instant,
-    deadline: Deadline,
+    deadline: Deadline<'static>,
     /// Time spent so far while the clock is not running: making the search, and all of it once it has ended.
     elapsed: Duration,
+    /// Whether the observer has seen the generation at hand, after a stop within the next one.
+    is_observed: bool,
     stop: Option<StopReason>,
     evaluator: Evaluator,
     subtrees: Option<Subtrees>,
@@ -205,10 +220,26 @@ impl Search {
     /// # Errors
     /// If the configuration is out of range.
     pub fn new(instance: Arc<Instance>, config: SearchConfig, seed: u64) -> Result<Self, ConfigError> {
+        Self::new_until(instance, config, seed, None)
+    }
+
+    /// As [`Search::new`], and makes no more of the population once `stop` is true. What is made then is of no use but
+    /// to be dropped: [`run_until`] with the same `stop` leaves it alone.
+    ///
+    /// # Errors
+    /// If the configuration is out of range.
+    pub fn new_until(
+        instance: Arc<Instance>,
+        config: SearchConfig,
+        seed: u64,
+        stop: Option<&AtomicBool>,
+    ) -> Result<Self, ConfigError> {
         let key = Key::new(seed, Purpose::Search, problem_key(instance.id()));
         config.validate()?;
-        let exprs = initial_population(&instance, &config, |slot| key.slot(slot).rng());
-        let mut search = Search::with_population(instance, config, key, 0, exprs, 0);
+        let started = Instant::now();
+        let deadline = Deadline::after(config.time_limit).or_when(stop);
+        let exprs = initial_population(&instance, &config, deadline, |slot| key.slot(slot).rng());
+        let mut search = Search::with_population(instance, config, key, 0, exprs, 0, (started, stop));
         search.evaluations = Evaluations { search: search.population.len() as u64, ..Evaluations::default() };
         search.note_solved();
         Ok(search)
@@ -230,6 +261,9 @@ impl Search {
         if recorded.population.is_empty() {
             return Err(ConfigError { field: "the recorded population", expected: "one individual or more" });
         }
+        if recorded.generation == u32::MAX {
+            return Err(ConfigError { field: "the recorded generation", expected: "below 4294967295" });
+        }
         let key = Key::new(seed, Purpose::Search, problem_key(instance.id()));
         let mut search = Search::with_population(
             instance,
@@ -238,6 +272,7 @@ impl Search {
             recorded.generation,
             recorded.population,
             recorded.stagnation,
+            (Instant::now(), None),
         );
         if let Some(best) = recorded.best {
             let score = search.evaluator.score(&best, &search.instance, &search.config, Deadline::NEVER);
@@ -257,16 +292,20 @@ impl Search {
         generation: u32,
         exprs: Vec<Expr>,
         stagnation: u32,
+        (started, stop): (Instant, Option<&AtomicBool>),
     ) -> Self {
-        let started = Instant::now();
-        let deadline = Deadline::after(config.time_limit);
+        let left = config.time_limit.map(|limit| limit.saturating_sub(started.elapsed()));
+        let deadline = Deadline::after(left);
         let mut evaluator = Evaluator::default();
         let subtrees = Subtrees::for_data(instance.x(), instance.primitives().ops());
-        let mut population = Population::new(exprs.iter().map(|expr| {
-            // Past the deadline the rest stays invalid: there has to be a population, and there is no time to score it.
-            let score = evaluator.score(expr, &instance, &config, deadline).unwrap_or(Score::INVALID);
-            Member::new(Offspring::orphan(expr, Origin::Random), score)
-        }));
+        // Past the deadline the population stays as small as it is, so that every individual has its true score. There
+        // has to be one.
+        let first = evaluator.score(&exprs[0], &instance, &config, Deadline::NEVER).expect("there is no deadline");
+        let score = |expr: &Expr| evaluator.score(expr, &instance, &config, deadline.or_when(stop));
+        let scores: Vec<Score> = std::iter::once(first).chain(exprs[1..].iter().map_while(score)).collect();
+        let scored = exprs.iter().zip(&scores);
+        let mut population =
+            Population::new(scored.map(|(expr, &score)| Member::new(Offspring::orphan(expr, Origin::Random), score)));
         let mut known = Known::default();
         population.mark_in(&mut known, generation, config.population_size);
         let best = Individual::from(population.best());
@@ -289,6 +328,7 @@ impl Search {
             started,
             deadline,
             elapsed: started.elapsed(),
+            is_observed: false,
             stop: None,
             evaluator,
             subtrees,
@@ -315,7 +355,18 @@ impl Search {
             },
             seen: &self.seen,
             key: self.key.generation(self.generation + 1),
+            stop: None,
         }
+    }
+
+    /// The problem.
+    pub fn instance(&self) -> &Arc<Instance> {
+        &self.instance
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &SearchConfig {
+        &self.config
     }
 
     /// Children of one generation: all but the elite.
@@ -340,7 +391,7 @@ impl Search {
             solved: self.solved.clone(),
             generations_to_solve: self.solved_at.map(|(generation, _)| generation),
             evaluations_to_solve: self.solved_at.map(|(_, evaluations)| evaluations),
-            stop: self.stop.unwrap_or(StopReason::Observer),
+            stop: self.stop,
             generations: self.generation + 1,
             evaluations: self.evaluations,
             progression: self.progression.clone(),
@@ -359,6 +410,7 @@ impl Search {
     fn observe(&self, observer: &mut impl Observer) -> ControlFlow<()> {
         observer.on_generation(&Generation {
             instance: &self.instance,
+            config: &self.config,
             generation: self.generation,
             population: &self.population,
             best: &self.best,
@@ -400,25 +452,53 @@ impl Search {
     fn accept(&mut self, brood: Brood, wanted: usize) {
         let before = self.n_children() - wanted;
         let proposed = brood.len().checked_sub(before).expect("a policy only adds to a brood");
-        debug_assert!(self.config.unique || proposed == wanted, "a policy proposes as many offspring as wanted");
+        assert!(
+            proposed == wanted || self.config.unique && proposed < wanted,
+            "a policy proposed {proposed} offspring where {wanted} were wanted"
+        );
         self.evaluations.proposals += proposed as u64;
         self.brood = brood;
-        self.brood.truncate(before + wanted);
-        for child in (before..self.brood.len()).filter(|&child| self.brood.is_claimed(child)) {
-            let child = self.brood.get(child).expect("a child of the brood");
-            let made = child.edit.and_then(|edit| edit.apply(&self.population));
-            assert_eq!(made.as_deref(), Some(child.tree), "the edit that a policy gives makes its child");
-        }
+        self.check_proposed(before);
         if self.config.unique {
             self.brood.retain_from(before, |tree| self.seen.insert(tree.hash64()));
         }
     }
 
-    /// Scores the children and puts them in the population's place. If the time is over on the way, the generation is
-    /// dropped whole and the search ends.
-    fn replace(&mut self) {
-        let duplicates = match self.score_children() {
+    /// Checks what a policy promises, see [`Policy::propose`], of the children from `start` on.
+    fn check_proposed(&self, start: usize) {
+        let primitives = self.instance.primitives();
+        let allowed = primitives.ops().iter().fold(0_u64, |set, &op| set | 1 << op as u64);
+        let is_allowed = |node: &Node| match *node {
+            Node::Op(op) => allowed >> op as u64 & 1 == 1,
+            Node::Var(index) => index < primitives.n_variables(),
+            Node::Const(_) => true,
+        };
+        for index in start..self.brood.len() {
+            if self.brood.is_claimed(index) {
+                let child = self.brood.get(index).expect("a child of the brood");
+                let made = child.edit.and_then(|edit| edit.apply(&self.population));
+                assert_eq!(made.as_deref(), Some(child.tree), "the edit that a policy gives makes its child");
+            }
+            // The rest of a child that was made by an edit is of the population, and checked.
+            let foreign = self.brood.written(index).iter().find(|node| !is_allowed(node));
+            assert!(foreign.is_none(), "a policy proposed {foreign:?}, which is not among the primitives");
+            let missing = self.brood.parents(index).iter().find(|&parent| parent as usize >= self.population.len());
+            assert!(missing.is_none(), "a policy names parent {missing:?} of {} individuals", self.population.len());
+        }
+    }
+
+    /// Scores the children and puts them in the population's place. If the time is over on the way, or `stop` is true,
+    /// the generation is dropped whole. Without time the search ends; stopped, it stays as it was before.
+    fn replace(&mut self, stop: Option<&AtomicBool>) {
+        let scored = if is_stopped(stop) { None } else { self.score_children(stop) };
+        let duplicates = match scored {
             Some(duplicates) => duplicates,
+            None if is_stopped(stop) => {
+                self.brood.clear();
+                self.scores.clear();
+                self.elapsed = self.started.elapsed();
+                return;
+            }
             None => return self.end(StopReason::TimeLimit(self.config.time_limit.unwrap_or_default())),
         };
         self.evaluations.duplicates += duplicates;
@@ -426,6 +506,7 @@ impl Search {
         self.select_survivors();
         self.population.succeed(&mut self.brood, &mut self.scores, &self.survivors);
         self.generation += 1;
+        self.is_observed = false;
         self.stagnation += 1;
         self.extra_left = self.extra_left.saturating_sub(u32::from(self.solved.is_some()));
         let fittest = self.population.best();
@@ -443,7 +524,7 @@ impl Search {
     }
 
     /// Scores the children and counts those whose form stands in the population. `None` if the time is over.
-    fn score_children(&mut self) -> Option<u64> {
+    fn score_children(&mut self, stop: Option<&AtomicBool>) -> Option<u64> {
         let Search {
             known,
             population,
@@ -463,10 +544,11 @@ impl Search {
         let all_parents_may_stay = config.survival == Survival::Plus && population.len() == config.population_size;
         let worst = (0..population.len()).map(|index| population.score(index).fitness).fold(f64::INFINITY, f64::min);
         let needed = if all_parents_may_stay { worst } else { f64::NEG_INFINITY };
+        let deadline = deadline.or_when(stop);
         let mut duplicates = 0;
         for child in 0..brood.len() {
             let tree = brood.tree(child);
-            let score = || evaluator.score_above(needed, subtrees.as_mut(), tree, instance, config, *deadline);
+            let score = || evaluator.score_above(needed, subtrees.as_mut(), tree, instance, config, deadline);
             let form = known.form(tree, brood.hash(child), score)?;
             brood.set_form(child, form, known.serial(form));
             scores.push(known.score(form));
@@ -501,6 +583,10 @@ impl Search {
     /// Notes the fittest individual of the population at or below the early-stop error.
     fn note_solved(&mut self) {
         let Some(threshold) = self.config.early_stop_mse else { return };
+        let threshold = match self.config.objective {
+            Objective::Masked => threshold,
+            Objective::Mse => threshold.max(self.instance.tolerance()),
+        };
         for index in 0..self.population.len() {
             let Score { mse, fitness } = self.population.score(index);
             if mse <= threshold && self.solved.as_ref().is_none_or(|solved| fitness > solved.score.fitness) {
@@ -519,33 +605,66 @@ impl Search {
 /// A search's result depends on its instance, configuration, seed and policy, not on the others in the batch.
 ///
 /// # Panics
-/// If there are not as many observers as searches, or the policy takes offspring out of a brood.
+/// If there are not as many observers as searches, or the policy breaks a promise of [`Policy::propose`].
 pub fn run<O: Observer>(searches: &mut [Search], policy: &mut dyn Policy, observers: &mut [O]) -> Vec<Outcome> {
+    run_while(searches, policy, observers, None)
+}
+
+/// As [`run`], until `stop` is true. Searches that have not ended by then stand at their last whole generation, and
+/// [`Outcome::stop`] is `None`; they can be run on.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_until<O: Observer>(
+    searches: &mut [Search],
+    policy: &mut dyn Policy,
+    observers: &mut [O],
+    stop: &AtomicBool,
+) -> Vec<Outcome> {
+    run_while(searches, policy, observers, Some(stop))
+}
+
+fn run_while<O: Observer>(
+    searches: &mut [Search],
+    policy: &mut dyn Policy,
+    observers: &mut [O],
+    stop: Option<&AtomicBool>,
+) -> Vec<Outcome> {
     assert_eq!(searches.len(), observers.len(), "one observer a search");
     searches.iter_mut().filter(|search| search.stop.is_none()).for_each(Search::start_clock);
-    while advance(searches, policy, observers) {}
+    while !is_stopped(stop) && advance(searches, policy, observers, stop) {}
     searches.iter().map(Search::outcome).collect()
 }
 
+fn is_stopped(stop: Option<&AtomicBool>) -> bool {
+    stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
+}
+
 /// Advances every search that has not ended by one generation; whether there was one.
-fn advance<O: Observer>(searches: &mut [Search], policy: &mut dyn Policy, observers: &mut [O]) -> bool {
+fn advance<O: Observer>(
+    searches: &mut [Search],
+    policy: &mut dyn Policy,
+    observers: &mut [O],
+    stop: Option<&AtomicBool>,
+) -> bool {
     let mut active: Few<&mut Search> = Few::new();
     for (search, observer) in searches.iter_mut().zip(observers) {
         if search.stop.is_some() {
             continue;
         }
-        let observed = search.observe(observer);
+        let observed = if search.is_observed { ControlFlow::Continue(()) } else { search.observe(observer) };
+        search.is_observed = true;
         match search.check_stop().or(observed.is_break().then_some(StopReason::Observer)) {
             Some(reason) => search.end(reason),
             None => active.push(search),
         }
     }
-    propose(&mut active, policy);
+    propose(&mut active, policy, stop);
     let advanced = !active.is_empty();
     for search in active {
-        match search.brood.is_empty() && search.n_children() > 0 {
+        match search.brood.is_empty() && search.n_children() > 0 && !is_stopped(stop) {
             true => search.end(StopReason::Exhausted),
-            false => search.replace(),
+            false => search.replace(stop),
         }
     }
     advanced
@@ -556,7 +675,7 @@ type Few<T> = SmallVec<[T; 1]>;
 
 /// Asks the policy for the next generation of every search; under [`SearchConfig::unique`] again for what was met
 /// before.
-fn propose(searches: &mut [&mut Search], policy: &mut dyn Policy) {
+fn propose(searches: &mut [&mut Search], policy: &mut dyn Policy, stop: Option<&AtomicBool>) {
     for attempt in 0..UNIQUE_ATTEMPTS {
         let asked: Few<usize> = (0..searches.len()).filter(|&index| searches[index].n_missing() > 0).collect();
         if asked.is_empty() {
@@ -568,11 +687,14 @@ fn propose(searches: &mut [&mut Search], policy: &mut dyn Policy) {
             .iter()
             .map(|&index| {
                 let state = searches[index].state();
-                State { key: state.key.draw(attempt), ..state }
+                State { key: state.key.draw(attempt), stop, ..state }
             })
             .collect();
         policy.propose(&states, &wanted, &mut broods);
         drop(states);
+        if is_stopped(stop) {
+            break; // a policy may have given up; there will be no generation of this
+        }
         for ((&index, brood), &wanted) in asked.iter().zip(broods).zip(&wanted) {
             searches[index].accept(brood, wanted);
         }
@@ -601,8 +723,8 @@ pub fn run_parallel<P: Policy, O: Observer + Send>(
         .collect()
 }
 
-/// As [`run_parallel`], and starts no further search once `stop` is true: those that have begun are the first ones and
-/// go on to their end, and only they have an outcome.
+/// As [`run_parallel`], until `stop` is true: only the first searches, up to the first that had not ended by then, have
+/// an outcome.
 ///
 /// # Panics
 /// If there are not as many observers as searches.
@@ -616,9 +738,10 @@ pub fn run_parallel_until<P: Policy, O: Observer + Send>(
     // Taken one by one in their order; splitting the slice would leave gaps.
     let pairs = searches.iter_mut().zip(observers).enumerate().take_while(|_| !stop.load(Ordering::Relaxed));
     let outcome = |(index, (search, observer)): (usize, (&mut Search, &mut O))| {
-        (index, run(std::slice::from_mut(search), &mut policy(), std::slice::from_mut(observer)).remove(0))
+        let (search, observer) = (std::slice::from_mut(search), std::slice::from_mut(observer));
+        (index, run_until(search, &mut policy(), observer, stop).remove(0))
     };
     let mut outcomes: Vec<(usize, Outcome)> = pairs.par_bridge().map(outcome).collect();
     outcomes.sort_unstable_by_key(|(index, _)| *index);
-    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    outcomes.into_iter().map(|(_, outcome)| outcome).take_while(|outcome| outcome.stop.is_some()).collect()
 }

@@ -185,7 +185,7 @@ fn mix(hash: u64, value: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::random::{Key, Purpose};
-    use crate::{PrimitiveSet, random_tree};
+    use crate::{Limits, PrimitiveSet, random_tree};
 
     /// Every kind of subtree, with so little room that most of what is kept makes room soon.
     #[test]
@@ -198,8 +198,8 @@ mod tests {
             let mut subtrees = Subtrees::new(&x, n_kept);
             let mut rewrites = 0;
             for slot in 0..3000 {
-                let mut rng = Key::new(1, Purpose::Generator, 0).slot(slot).rng();
-                let tree = random_tree(&primitives, 5, &mut rng);
+                let key = Key::new(1, Purpose::Generator, 0).slot(slot);
+                let tree = random_tree(&primitives, Limits { max_size: 100, max_depth: 5 }, key);
                 let (rewritten, columns) = subtrees.rewrite(&tree, Semantics::Protected, &mut machine);
                 rewrites += usize::from(rewritten.size() < tree.size());
                 machine.predict(rewritten, columns, Semantics::Protected, &mut values);

@@ -61,7 +61,7 @@ fn digest(instance: Arc<Instance>, config: SearchConfig, seed: u64) -> u64 {
     };
     let mut search = Search::new(instance, config, seed).expect("config");
     let outcome = run(std::slice::from_mut(&mut search), &mut Expert, std::slice::from_mut(&mut observer)).remove(0);
-    assert!(matches!(outcome.stop, StopReason::Generations(_) | StopReason::Exhausted));
+    assert!(matches!(outcome.stop, Some(StopReason::Generations(_) | StopReason::Exhausted)));
     for step in &outcome.progression {
         writeln!(text, "{} {} {:x}", step.generation, step.expr, step.score.mse.to_bits()).expect("a string");
     }

@@ -4,11 +4,6 @@ use std::collections::HashSet;
 
 use sr_engine::{Brood, Expert, Offspring, Origin, Policy, Scorer, State, random_tree};
 
-/// Random trees drawn for a child before a small one takes its place.
-const ATTEMPTS: usize = 100;
-/// Depth of that small one, in edges.
-const SMALL_DEPTH: usize = 2;
-
 /// Every child is a fresh random tree: what the search would find without a search.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct RandomTrees;
@@ -18,13 +13,7 @@ impl Policy for RandomTrees {
         for ((state, &wanted), brood) in states.iter().zip(wanted).zip(broods) {
             let (primitives, limits) = (state.instance.primitives(), state.limits());
             for slot in 0..wanted {
-                let mut rng = state.key.slot(slot as u32).rng();
-                let mut draw = |depth: usize| random_tree(primitives, depth, &mut rng);
-                let fits = (0..ATTEMPTS).map(|_| draw(limits.max_depth)).find(|tree| tree.size() <= limits.max_size);
-                let tree = fits.unwrap_or_else(|| {
-                    let small = draw(SMALL_DEPTH.min(limits.max_depth));
-                    if small.size() <= limits.max_size { small } else { draw(0) }
-                });
+                let tree = random_tree(primitives, limits, state.key.slot(slot as u32));
                 brood.push(&Offspring::orphan(&tree, Origin::Random));
             }
         }

@@ -383,6 +383,30 @@ pub(crate) unsafe fn finish<V: Vector, const T: usize>(
                     sums.store(0, squares);
                     sums.store(1, weights);
                 }
+                Loss::ScaledSquares { y, w: None, scale } => {
+                    let mut squares = sums.load::<V>(0);
+                    for i in 0..T {
+                        let mask = valid!(i, V::Element::INFINITY);
+                        let error = acc[i].sub(load!(y, i)).mul(V::splat(scale));
+                        squares = squares.add(V::select(mask, error.mul(error), zero));
+                    }
+                    sums.store(0, squares);
+                }
+                Loss::ScaledSquares { y, w: Some(w), scale } => {
+                    let mut squares = sums.load::<V>(0);
+                    for i in 0..T {
+                        let (target, w) = (load!(y, i), load!(w, i));
+                        // A row of weight 0 counts as one that is met.
+                        let prediction = V::select(zero.lt(w), acc[i], target);
+                        let valid = prediction.abs().lt(V::splat(V::Element::INFINITY));
+                        let rows = to.saturating_sub(row + i * V::LANES);
+                        let valid = if whole(i) { valid } else { valid.and(V::Mask::first(rows)) };
+                        count += valid.count();
+                        let error = prediction.sub(target).mul(V::splat(scale));
+                        squares = squares.add(V::select(valid, w.mul(error.mul(error)), zero));
+                    }
+                    sums.store(0, squares);
+                }
                 Loss::Moments { y, limit, p_pivot, y_pivot } => {
                     let mut totals = [zero; 5];
                     for (index, total) in totals.iter_mut().enumerate() {

@@ -50,6 +50,16 @@ pub enum Loss<'a, T> {
         /// As in [`Loss::Squares`].
         limit: T,
     },
+    /// `count`: rows whose prediction is finite, or whose weight is 0; `squares`: Σ w ((p − y) · scale)² over them.
+    /// Errors are scaled before they are squared, so that large and small targets neither overflow nor vanish.
+    ScaledSquares {
+        /// Target, `[rows]`.
+        y: &'a [T],
+        /// Weights, `[rows]`; without them every weight is 1.
+        w: Option<&'a [T]>,
+        /// What errors are multiplied by. A power of two changes no digit of them.
+        scale: T,
+    },
     /// Moments for linear scaling (Keijzer, 2003): of p and y, less the pivots, over the valid rows.
     Moments {
         /// Target, `[rows]`.
@@ -70,6 +80,7 @@ impl<T> Loss<'_, T> {
         let fits = match self {
             Loss::Squares { y, .. } | Loss::Moments { y, .. } => y.len() == n_rows,
             Loss::WeightedSquares { y, w, .. } => y.len() == n_rows && w.len() == n_rows,
+            Loss::ScaledSquares { y, w, .. } => y.len() == n_rows && w.is_none_or(|w| w.len() == n_rows),
         };
         assert!(fits, "a target for each of {n_rows} rows");
     }
@@ -114,7 +125,7 @@ impl<T: Real> Sums<T> {
     /// Empties what `loss` uses; that is quicker than all.
     fn clear(&mut self, loss: Loss<'_, T>) {
         let used = match loss {
-            Loss::Squares { .. } => 1,
+            Loss::Squares { .. } | Loss::ScaledSquares { .. } => 1,
             Loss::WeightedSquares { .. } => 2,
             Loss::Moments { .. } => N_SUMS,
         };

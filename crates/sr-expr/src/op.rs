@@ -12,6 +12,16 @@ pub enum Semantics {
     Protected,
 }
 
+impl Semantics {
+    /// The name in JSON and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Semantics::Ieee => "ieee",
+            Semantics::Protected => "protected",
+        }
+    }
+}
+
 /// Smallest divisor that [`Semantics::Protected`] divides by.
 pub(crate) const MIN_DIVISOR: f64 = 1e-10;
 /// Largest argument of a protected `exp`.

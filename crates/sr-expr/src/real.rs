@@ -10,6 +10,8 @@ pub trait Real: Functions + Run + Differentiate {
     const NAME: &'static str;
     /// 0.
     const ZERO: Self;
+    /// Positive infinity.
+    const INFINITY: Self;
     /// Not a number.
     const NAN: Self;
     /// The nearest number of this kind.
@@ -23,6 +25,7 @@ macro_rules! real {
         impl Real for $kind {
             const NAME: &'static str = stringify!($kind);
             const ZERO: Self = 0.0;
+            const INFINITY: Self = Self::INFINITY;
             const NAN: Self = $kind::NAN;
             #[inline(always)]
             fn from_f64(value: f64) -> Self {

@@ -236,20 +236,35 @@ proptest! {
         ];
         for level in levels() {
             let mut machine = Machine::with_level(level);
-            let mut sum = |loss| {
+            let mut sum = |loss, count| {
                 let cut = machine.sum_while(&e, &data, Semantics::Protected, loss, every, |_| true).expect("not stopped").clone();
                 let whole = machine.sum(&e, &data, Semantics::Protected, loss).clone();
                 let (a, b) = (cut.moments(), whole.moments());
                 assert!(a.iter().zip(&b).all(|(&a, &b)| same(a, b)) && cut.count == whole.count, "{cut:?} is not {whole:?}");
-                assert_eq!(whole.count, valid.len());
+                assert_eq!(whole.count, count);
                 whole
             };
-            let found = sum(Loss::Squares { y: &y, limit }).squares();
+            let found = sum(Loss::Squares { y: &y, limit }, valid.len()).squares();
             prop_assert!(same(found, squares), "{} is not {}", found, squares);
-            let sums = sum(Loss::WeightedSquares { y: &y, w: &w, limit });
+            let sums = sum(Loss::WeightedSquares { y: &y, w: &w, limit }, valid.len());
             prop_assert!(same(sums.squares(), weighted));
             prop_assert!(same(sums.weights(), in_lanes(&|row| w[row])));
-            let sums = sum(Loss::Moments { y: &y, limit, p_pivot: 0.5, y_pivot: 1.0 }).moments();
+            let scale = 2.0_f64.powi(-40);
+            let scaled = |weight: &dyn Fn(usize) -> f64| {
+                let met: Vec<usize> = (0..n).filter(|&row| weight(row) == 0.0 || predicted[row].is_finite()).collect();
+                let mut lanes = [0.0; 8];
+                for &row in met.iter().filter(|&&row| weight(row) > 0.0) {
+                    lanes[row % 8] += weight(row) * ((error(row) * scale) * (error(row) * scale));
+                }
+                (met.len(), lanes.iter().sum::<f64>())
+            };
+            let (met, expected) = scaled(&|_| 1.0);
+            let found = sum(Loss::ScaledSquares { y: &y, w: None, scale }, met).squares();
+            prop_assert!(same(found, expected));
+            let (met, expected) = scaled(&|row| w[row]);
+            let found = sum(Loss::ScaledSquares { y: &y, w: Some(&w), scale }, met).squares();
+            prop_assert!(same(found, expected));
+            let sums = sum(Loss::Moments { y: &y, limit, p_pivot: 0.5, y_pivot: 1.0 }, valid.len()).moments();
             prop_assert!(sums.iter().zip(moments).all(|(&a, b)| same(a, b)), "{:?} is not {:?}", sums, moments);
         }
     }

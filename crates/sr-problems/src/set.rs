@@ -106,6 +106,11 @@ impl ProblemSet {
         Ok(())
     }
 
+    /// Whether the problem is somebody's own table, a CSV or Parquet file, whose formula nobody knows.
+    pub fn is_own_data(&self) -> bool {
+        matches!(self.params.origin, Origin::Csv { .. } | Origin::Parquet { .. })
+    }
+
     /// 64 bits of all ids and data, in order.
     pub fn fingerprint(&self) -> u64 {
         self.problems.iter().map(Problem::fingerprint).fold(self.problems.len() as u64, mix)

@@ -59,6 +59,9 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
+    /// The search was stopped before its end.
+    #[error("the search has not ended")]
+    Unfinished,
     /// A table of expressions cannot be read or written.
     #[error("{field}: {source}")]
     Forms {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sr_codec::{Header, Kind, Packed, PackedRecord, Reader, Writer};
 
-use crate::record::Opened;
+use crate::record::{FitnessRule, Opened};
 use crate::{Error, Record, RecordError, Result, TRACE_VERSION, TraceHeader, Trajectory, record_v1};
 
 /// Writes a trace file; see [`Writer`] for what a killed process leaves and how it is resumed.
@@ -20,7 +20,7 @@ use crate::{Error, Record, RecordError, Result, TRACE_VERSION, TraceHeader, Traj
 pub struct TraceWriter {
     path: PathBuf,
     writer: Writer,
-    parsimony: f64,
+    rule: FitnessRule,
     /// What other threads are packing, in order.
     packing: VecDeque<Receiver<Packed>>,
 }
@@ -44,8 +44,8 @@ impl TraceWriter {
     }
 
     fn new(path: &Path, writer: Writer, header: &TraceHeader) -> Self {
-        let parsimony = header.engine.parsimony_coefficient;
-        TraceWriter { path: path.to_owned(), writer, parsimony, packing: VecDeque::new() }
+        let rule = FitnessRule::of(&header.engine);
+        TraceWriter { path: path.to_owned(), writer, rule, packing: VecDeque::new() }
     }
 
     /// Adds a trajectory.
@@ -55,7 +55,7 @@ impl TraceWriter {
     pub fn append(&mut self, trajectory: &Trajectory) -> Result<()> {
         let mut record = Record::encode(trajectory)
             .map_err(|source| Error::BadTrajectory { problem: trajectory.problem_id.clone(), source })?;
-        record.shorten_fitness(self.parsimony);
+        record.shorten_fitness(self.rule);
         self.write_packed(0)?;
         Ok(self.writer.append(&record)?)
     }
@@ -83,10 +83,10 @@ impl TraceWriter {
     pub fn append_record(&mut self, record: Record) -> Result<()> {
         self.write_packed(2 * rayon::current_num_threads())?;
         let (sender, receiver) = sync_channel(1);
-        let parsimony = self.parsimony;
+        let rule = self.rule;
         rayon::spawn(move || {
             // A writer that was given up wants no record.
-            let _ = sender.send(record.pack_with(parsimony));
+            let _ = sender.send(record.pack_with(rule));
         });
         self.packing.push_back(receiver);
         Ok(())
@@ -213,8 +213,8 @@ impl TraceReader {
         }
         let next = self.reader.next_packed();
         self.ended = !matches!(next, Ok(Some(_)));
-        let (version, parsimony) = (self.reader.header().version, self.header().engine.parsimony_coefficient);
-        let stored = |packed| Stored { packed, version, parsimony, path: self.path.clone() };
+        let (version, rule) = (self.reader.header().version, FitnessRule::of(&self.header().engine));
+        let stored = |packed| Stored { packed, version, rule, path: self.path.clone() };
         Ok(next?.map(stored))
     }
 }
@@ -229,7 +229,7 @@ const AHEAD_BYTES: usize = 1 << 16;
 pub struct Stored {
     packed: PackedRecord,
     version: u32,
-    parsimony: f64,
+    rule: FitnessRule,
     path: Arc<Path>,
 }
 
@@ -250,8 +250,8 @@ impl Stored {
     pub fn decode(&self) -> Result<Trajectory> {
         let bytes = self.packed.unpack(&self.path)?;
         let decoded = match self.version {
-            1 => self.value::<record_v1::Record>(&bytes)?.decode(self.parsimony),
-            _ => self.value::<Record>(&bytes)?.decode(self.parsimony),
+            1 => self.value::<record_v1::Record>(&bytes)?.decode(self.rule),
+            _ => self.value::<Record>(&bytes)?.decode(self.rule),
         };
         decoded.map_err(|source| self.bad(source))
     }
@@ -265,7 +265,7 @@ impl Stored {
             return self.decode().map(Opened::of_trajectory);
         }
         let record = self.value(&self.packed.unpack(&self.path)?)?;
-        Opened::new(record, self.parsimony).map_err(|source| self.bad(source))
+        Opened::new(record, self.rule).map_err(|source| self.bad(source))
     }
 
     fn value<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T> {

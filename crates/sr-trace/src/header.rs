@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sr_engine::{Limits, PrimitiveSet, SearchConfig, Survival};
+use sr_engine::{Limits, Objective, PrimitiveSet, SearchConfig, Survival};
 use sr_expr::Semantics;
 
 /// Version of the trace records, written in every header.
@@ -133,6 +133,8 @@ struct SearchConfigDef {
     tournament_size: usize,
     crossover_probability: f64,
     elitism: usize,
+    #[serde(default = "masked", skip_serializing_if = "is_masked", with = "ObjectiveDef")]
+    objective: Objective,
     parsimony_coefficient: f64,
     #[serde(with = "LimitsDef")]
     limits: Limits,
@@ -145,6 +147,23 @@ struct SearchConfigDef {
     unique: bool,
     max_evaluations: Option<u64>,
     time_limit: Option<Duration>,
+}
+
+// The objective of the first files was never written, and is not now, so that equal searches have equal bytes.
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Objective", rename_all = "lowercase")]
+enum ObjectiveDef {
+    Masked,
+    Mse,
+}
+
+fn masked() -> Objective {
+    Objective::Masked
+}
+
+fn is_masked(objective: &Objective) -> bool {
+    *objective == Objective::Masked
 }
 
 #[derive(Serialize, Deserialize)]

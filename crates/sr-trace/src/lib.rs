@@ -62,6 +62,6 @@ pub use recorder::Recorder;
 pub use sr_codec::Packed;
 pub use trajectory::{
     Candidates, GenerationRecord, Generations, GenerationsBuilder, IndividualRecord, Label, LabelParams, LabelSet,
-    Labels, Progress, SamplingCounts, StateLabels, Trajectory, state_hash,
+    Labels, Progress, SamplingCounts, StateLabels, TargetScale, Trajectory, state_hash,
 };
 pub use trees::Trees;

@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sr_codec::Packed;
-use sr_engine::{Evaluations, INVALID_FITNESS, Origin, PrimitiveSet, StopReason};
+use sr_engine::{Evaluations, Origin, PrimitiveSet, SearchConfig, StopReason};
 use sr_expr::Op;
 
 pub(crate) use self::encoder::{Encoder, View};
 use crate::columns::{Bytes, Column};
 use crate::forms::{FormError, FormTable};
 use crate::trajectory::{check_label_set, check_labels, in_range, labelled_state};
-use crate::{LabelParams, LabelSet, RecordError, SamplingCounts, TraceHeader, Trajectory};
+use crate::{LabelParams, LabelSet, RecordError, SamplingCounts, TargetScale, TraceHeader, Trajectory};
 
 /// One record of a trace file: a trajectory in its compact form, as a [`Recorder`](crate::Recorder) makes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct Record {
     #[serde(with = "EvaluationsDef")]
     evaluations: Evaluations,
     sampling: Option<SamplingCounts>,
+    /// What errors are relative to, where the objective is relative.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<TargetScale>,
     first_generation: u32,
     /// Individuals of each generation.
     sizes: Bytes,
@@ -239,16 +242,26 @@ impl Record {
         self.sampling
     }
 
+    /// What the errors are relative to, if they are relative.
+    pub fn target(&self) -> Option<TargetScale> {
+        self.target
+    }
+
+    /// Notes what errors are relative to.
+    pub(crate) fn set_target(&mut self, target: Option<TargetScale>) {
+        self.target = target;
+    }
+
     /// Notes what a learner wrote.
     pub fn set_sampling(&mut self, counts: SamplingCounts) {
         self.sampling = Some(counts);
     }
 
     /// Fitnesses as what an error and a size make them, corrected for the rounding of the error to f32: one byte in
-    /// the place of four, if all of them are that function. `parsimony` is the search's penalty per node.
-    pub(crate) fn shorten_fitness(&mut self, parsimony: f64) {
+    /// the place of four, if all of them are that function. `rule` is the search's.
+    pub(crate) fn shorten_fitness(&mut self, rule: FitnessRule) {
         let steps = |given: &Given| {
-            let expected = expected_fitness(given.mse, usize::from(given.size), parsimony);
+            let expected = rule.fitness(given.mse, usize::from(given.size));
             let steps = i64::from(rank(given.fitness)) - i64::from(rank(expected));
             i8::try_from(steps).ok().map(i8::cast_unsigned)
         };
@@ -262,11 +275,11 @@ impl Record {
     /// # Panics
     /// If memory runs out.
     pub fn pack(self, header: &TraceHeader) -> Packed {
-        self.pack_with(header.engine.parsimony_coefficient)
+        self.pack_with(FitnessRule::of(&header.engine))
     }
 
-    pub(crate) fn pack_with(mut self, parsimony: f64) -> Packed {
-        self.shorten_fitness(parsimony);
+    pub(crate) fn pack_with(mut self, rule: FitnessRule) -> Packed {
+        self.shorten_fitness(rule);
         Packed::new(sr_codec::Kind::Trace, &self).expect("a record is MessagePack")
     }
 }
@@ -281,8 +294,8 @@ pub struct Opened {
 }
 
 impl Opened {
-    pub(crate) fn new(record: Record, parsimony: f64) -> Result<Self, RecordError> {
-        let (trajectory, scored) = record.decode_scored(parsimony)?;
+    pub(crate) fn new(record: Record, rule: FitnessRule) -> Result<Self, RecordError> {
+        let (trajectory, scored) = record.decode_scored(rule)?;
         let n_individuals = trajectory.generations.n_individuals();
         let encoder = record.labels.is_empty().then(|| Encoder::reopen(record, scored, n_individuals));
         Ok(Opened { trajectory, encoder })
@@ -338,9 +351,27 @@ impl Primitives {
     }
 }
 
-/// What fitness follows from an error and a number of nodes, in f32.
-pub(crate) fn expected_fitness(mse: f32, size: usize, parsimony: f64) -> f32 {
-    if mse.is_finite() { (-f64::from(mse) - parsimony * size as f64) as f32 } else { INVALID_FITNESS as f32 }
+/// How fitness follows from an error and a number of nodes, in f32.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FitnessRule {
+    /// The search's penalty per node.
+    parsimony: f64,
+    /// Of an individual that is not valid.
+    invalid: f32,
+}
+
+impl FitnessRule {
+    /// For records whose fitnesses are written whole.
+    pub(crate) const NONE: FitnessRule = FitnessRule { parsimony: 0.0, invalid: f32::NEG_INFINITY };
+
+    /// The rule of a search with these settings.
+    pub(crate) fn of(config: &SearchConfig) -> Self {
+        FitnessRule { parsimony: config.parsimony_coefficient, invalid: config.objective.invalid().fitness as f32 }
+    }
+
+    pub(crate) fn fitness(self, mse: f32, size: usize) -> f32 {
+        if mse.is_finite() { (-f64::from(mse) - self.parsimony * size as f64) as f32 } else { self.invalid }
+    }
 }
 
 /// The number `steps` (an `i8`) places further in the order of all f32.
@@ -367,10 +398,12 @@ mod tests {
     use proptest::prelude::*;
     use sr_expr::Expr;
 
-    use sr_engine::{Edit, Parents, Replacement};
+    use sr_engine::{Edit, INVALID_FITNESS, Parents, Replacement};
 
     use super::*;
     use crate::Generations;
+
+    const BASIC: FitnessRule = FitnessRule { parsimony: 0.01, invalid: INVALID_FITNESS as f32 };
     use crate::record_v1::Child;
     use crate::{Candidates, GenerationRecord, GenerationsBuilder, Label, StateLabels};
 
@@ -413,6 +446,7 @@ mod tests {
                 stop: StopReason::Solved { mse: 1e-17 },
                 evaluations: Evaluations { search: 12, duplicates: 3, proposals: 10 },
                 sampling: Some(SamplingCounts { well_formed: 1, fallback: 1, children: 2 }),
+                target: Some(TargetScale { scale: 1e-9, tolerance: 1e-12 }),
                 generations: builder.build()?,
                 labels: if self.labels.is_empty() { vec![] } else { vec![set] },
             })
@@ -426,7 +460,7 @@ mod tests {
     /// As it goes into a file.
     fn encode(trajectory: &Trajectory) -> Result<Record, RecordError> {
         let mut record = Record::encode(trajectory)?;
-        record.shorten_fitness(0.01);
+        record.shorten_fitness(BASIC);
         Ok(record)
     }
 
@@ -483,7 +517,7 @@ mod tests {
         let scored: Vec<u8> = kinds.map(|kind| kind.3).collect();
         assert_eq!(scored, [1, 1, 0, 1, 1, 0, 0, 1, 0, 1], "a score stands where it is new");
         assert_eq!(record.scores.mse.0.len(), 8, "equal errors stand there once");
-        assert_eq!(record.decode(0.01).expect("what was written"), trajectory);
+        assert_eq!(record.decode(BASIC).expect("what was written"), trajectory);
     }
 
     #[test]
@@ -537,7 +571,7 @@ mod tests {
         let refused = |change: fn(&mut Record)| {
             let mut record = example().encode().expect("it keeps the rules");
             change(&mut record);
-            record.decode(0.01).expect_err("a wrong column").to_string()
+            record.decode(BASIC).expect_err("a wrong column").to_string()
         };
         assert_eq!(refused(|r| r.scores.mse.0.truncate(5)), "mse: too short");
         assert_eq!(refused(|r| r.scores.mse.0.extend([0; 4])), "mse: too long");
@@ -590,7 +624,7 @@ mod tests {
         let record = encode(&trajectory).expect("it keeps the rules");
         assert_eq!(record.scores.fitness.0.len(), 2002);
         assert!(record.scores.fitness.0.iter().any(|&s| s != 0), "rounding has to be corrected somewhere");
-        assert_eq!(record.decode(0.01).expect("what was written"), trajectory);
+        assert_eq!(record.decode(BASIC).expect("what was written"), trajectory);
     }
 
     #[test]
@@ -617,7 +651,7 @@ mod tests {
         let trajectory = draft.build().expect("it keeps the rules");
         let record = encode(&trajectory).expect("it keeps the rules");
         assert!(!record.written.is_narrow());
-        assert_eq!(record.decode(0.01).expect("what was written"), trajectory);
+        assert_eq!(record.decode(BASIC).expect("what was written"), trajectory);
     }
 
     /// A trajectory that keeps the rules, with every value drawn.
@@ -658,6 +692,7 @@ mod tests {
                     stop: StopReason::TimeLimit(Duration::from_micros(seed >> 20)),
                     evaluations: Evaluations { search: seed, duplicates: 1, proposals: 2 },
                     sampling: None,
+                    target: None,
                     labels: vec![set(1), set(2)],
                     ..trajectory
                 }
@@ -727,7 +762,7 @@ mod tests {
         fn trajectories_round_trip(trajectory in trajectory()) {
             let record = encode(&trajectory).expect("it keeps the rules");
             let record: Record = rmp_serde::from_slice(&bytes(&record)).expect("what was written");
-            let decoded = record.decode(0.01).expect("what was written");
+            let decoded = record.decode(BASIC).expect("what was written");
             // Gains may be NaN, so compare text.
             prop_assert_eq!(format!("{decoded:?}"), format!("{trajectory:?}"));
         }
@@ -737,12 +772,12 @@ mod tests {
             let sets = &trajectory.labels;
             for had in [vec![], vec![sets[0].clone()], sets.clone()] {
                 let before = Trajectory { labels: had, ..trajectory.clone() };
-                let opened = Opened::new(encode(&before).expect("it keeps the rules"), 0.01).expect("what was written");
+                let opened = Opened::new(encode(&before).expect("it keeps the rules"), BASIC).expect("what was written");
                 prop_assert_eq!(format!("{:?}", opened.trajectory()), format!("{before:?}"));
                 let mut expected = before;
                 expected.add_labels(sets[0].clone());
                 let mut found = opened.with_labels(sets[0].clone()).expect("it keeps the rules");
-                found.shorten_fitness(0.01);
+                found.shorten_fitness(BASIC);
                 prop_assert_eq!(bytes(&found), bytes(&encode(&expected).expect("it keeps the rules")));
             }
         }
@@ -757,7 +792,7 @@ mod tests {
                 let at = at.index(bytes.len());
                 bytes[at] = value;
             }
-            if let Ok(Ok(decoded)) = rmp_serde::from_slice::<Record>(&bytes).map(|record| record.decode(0.01)) {
+            if let Ok(Ok(decoded)) = rmp_serde::from_slice::<Record>(&bytes).map(|record| record.decode(BASIC)) {
                 // What is accepted keeps the rules.
                 prop_assert!(check_labels(&decoded).is_ok());
                 prop_assert_eq!(format!("{:?}", rebuilt(&decoded.generations).expect("it keeps the rules")), format!("{:?}", decoded.generations));

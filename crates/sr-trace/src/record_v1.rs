@@ -9,7 +9,7 @@ use sr_expr::Expr;
 
 use crate::columns::Bytes;
 use crate::forms::FormTable;
-use crate::record::{EvaluationsDef, Primitives, StopReasonDef, expected_fitness, in_field, stepped};
+use crate::record::{EvaluationsDef, FitnessRule, Primitives, StopReasonDef, in_field, stepped};
 use crate::trajectory::{check_labels, in_range, labelled_state};
 use crate::{
     Generations, GenerationsBuilder, IndividualRecord, Label, LabelParams, LabelSet, Labels as LabelList, RecordError,
@@ -30,7 +30,7 @@ pub(crate) struct Record {
     /// Distinct scored expressions, in order of first appearance.
     forms: FormTable,
     mse: Bytes,
-    /// Four bytes each, or one where they follow from the errors, see [`expected_fitness`].
+    /// Four bytes each, or one where they follow from the errors, see [`FitnessRule`].
     fitness: Bytes,
     /// Subtrees that edits write, in the order in which they are needed.
     written: FormTable,
@@ -90,16 +90,16 @@ const GRAFT_OTHERS: u8 = 4;
 const WRITE_OTHER: u8 = 5;
 
 impl Record {
-    /// `parsimony` is what it was written with.
+    /// `rule` is what it was written with.
     ///
     /// # Errors
     /// If the columns do not describe a trajectory. Nothing that can be read makes it panic.
-    pub(crate) fn decode(self, parsimony: f64) -> Result<Trajectory, RecordError> {
+    pub(crate) fn decode(self, rule: FitnessRule) -> Result<Trajectory, RecordError> {
         let forms = self.forms.decode().map_err(in_field("forms"))?;
         let mse = self.mse.floats("mse", forms.len())?;
         let fitness = if self.fitness.0.len() == forms.len() {
             let scored = forms.iter().zip(&mse).zip(&self.fitness.0);
-            scored.map(|((form, &mse), &steps)| stepped(expected_fitness(mse, form.size(), parsimony), steps)).collect()
+            scored.map(|((form, &mse), &steps)| stepped(rule.fitness(mse, form.size()), steps)).collect()
         } else {
             self.fitness.floats("fitness", forms.len())?
         };
@@ -129,6 +129,7 @@ impl Record {
             stop: self.stop,
             evaluations: self.evaluations,
             sampling: self.sampling,
+            target: None,
             generations: builder.build()?,
             labels: Vec::new(),
         };

@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use sr_engine::{Generation, Observer, Outcome, PrimitiveSet};
+use sr_engine::{Generation, Objective, Observer, Outcome, PrimitiveSet};
 
-use crate::record::{Encoder, View};
-use crate::{Record, RecordError, Trajectory};
+use crate::record::{Encoder, FitnessRule, View};
+use crate::{Record, RecordError, TargetScale, Trajectory};
 
 /// Watches one search and records it.
 ///
@@ -13,7 +13,7 @@ use crate::{Record, RecordError, Trajectory};
 #[derive(Debug, Clone)]
 pub struct Recorder {
     /// Id and primitives of the problem, once a generation was seen.
-    problem: Option<(String, PrimitiveSet)>,
+    problem: Option<(String, PrimitiveSet, Option<TargetScale>)>,
     seed: u64,
     encoder: Encoder,
     /// Fitness of the best individual so far, in f64.
@@ -32,16 +32,19 @@ impl Recorder {
     ///
     /// # Errors
     /// If a policy proposed what no record can hold: an expression of more than
-    /// [`MAX_NODES`](crate::forms::MAX_NODES) nodes, or parents that are none.
+    /// [`MAX_NODES`](crate::forms::MAX_NODES) nodes, or parents that are none; or if the search has not ended.
     ///
     /// # Panics
     /// If the recorder watched no search.
     pub fn record(self, outcome: &Outcome) -> Result<Record, RecordError> {
-        let (problem_id, primitives) = self.problem.expect("a search shows its initial population at least");
-        match self.error {
-            None => Ok(self.encoder.finish(problem_id, &primitives, self.seed, outcome.stop, outcome.evaluations)),
-            Some(error) => Err(error),
+        let (problem_id, primitives, target) = self.problem.expect("a search shows its initial population at least");
+        if let Some(error) = self.error {
+            return Err(error);
         }
+        let stop = outcome.stop.ok_or(RecordError::Unfinished)?;
+        let mut record = self.encoder.finish(problem_id, &primitives, self.seed, stop, outcome.evaluations);
+        record.set_target(target);
+        Ok(record)
     }
 
     /// The trajectory of a search that has ended.
@@ -50,7 +53,7 @@ impl Recorder {
     /// If the recorder watched no search, or [`record`](Self::record) has an error.
     pub fn finish(self, outcome: &Outcome) -> Trajectory {
         let record = self.record(outcome).expect("policies propose what can be recorded");
-        record.decode(0.0).expect("what was recorded")
+        record.decode(FitnessRule::NONE).expect("what was recorded")
     }
 }
 
@@ -63,7 +66,10 @@ impl Observer for Recorder {
         let fitness = seen.population.score(best_index).fitness;
         let is_first = self.problem.is_none();
         if is_first {
-            self.problem = Some((seen.instance.id().to_owned(), seen.instance.primitives().clone()));
+            let instance = seen.instance;
+            let target = TargetScale { scale: instance.scale(), tolerance: instance.tolerance() };
+            let target = (seen.config.objective == Objective::Mse).then_some(target);
+            self.problem = Some((instance.id().to_owned(), instance.primitives().clone(), target));
             // A search that is continued knows a best individual from before.
             if seen.best.score.fitness > fitness {
                 self.best = seen.best.score.fitness;

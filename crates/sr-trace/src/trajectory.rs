@@ -29,6 +29,9 @@ pub struct Trajectory {
     pub evaluations: Evaluations,
     /// What the learner wrote, if one took part.
     pub sampling: Option<SamplingCounts>,
+    /// What its errors are relative to; `None` if they are in the square of the target's units
+    /// ([`Objective::Masked`](sr_engine::Objective::Masked)).
+    pub target: Option<TargetScale>,
     /// Its generations, the initial one first.
     pub generations: Generations,
     /// Labels of its states, the newest set last.
@@ -44,6 +47,23 @@ pub struct SamplingCounts {
     pub fallback: u64,
     /// Children that the learner was asked for.
     pub children: u64,
+}
+
+/// What the errors of a search with [`Objective::Mse`](sr_engine::Objective::Mse) are relative to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TargetScale {
+    /// [`Instance::scale`](sr_engine::Instance::scale): an error times its square is in the square of the target's units.
+    pub scale: f64,
+    /// [`Instance::tolerance`](sr_engine::Instance::tolerance): errors up to this cannot be told from zero.
+    pub tolerance: f64,
+}
+
+impl Trajectory {
+    /// A recorded error as a mean squared error in the square of the target's units. Records keep 32 bits of it.
+    pub fn mse(&self, recorded: f32) -> f64 {
+        let scale = self.target.map_or(1.0, |target| target.scale);
+        f64::from(recorded) * scale * scale
+    }
 }
 
 /// The generations of a search, side by side in a few pieces of memory, which [`GenerationsBuilder`] or a
@@ -586,7 +606,7 @@ impl Labels {
 
     /// Labels that are valid and fitter than the fittest individual seen until then.
     pub fn improving(&self) -> usize {
-        let is_valid = |row: &Row| row.fitness > INVALID_FITNESS as f32;
+        let is_valid = |row: &Row| row.mse.is_finite() || row.fitness > INVALID_FITNESS as f32;
         self.gains.iter().zip(&self.individuals.rows).filter(|(gains, row)| gains.best > 0.0 && is_valid(row)).count()
     }
 

@@ -169,6 +169,7 @@ fn a_continued_search_is_recorded_without_parents_it_does_not_have() {
     let state = search.state();
     let seen = sr_engine::Generation {
         instance: state.instance,
+        config: state.config,
         generation: state.generation,
         population: state.population,
         best: state.best,

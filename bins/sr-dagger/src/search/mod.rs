@@ -19,7 +19,7 @@ use sr_dagger::{
     Task, Telling, Weights, run_rounds,
 };
 use sr_engine::{
-    Expert, Instance, Origin, Outcome, PrimitiveSet, Search, SearchConfig, StopReason, run, run_parallel_until,
+    Expert, Instance, Origin, Outcome, PrimitiveSet, Search, SearchConfig, StopReason, run_parallel_until, run_until,
 };
 use sr_eval::{FRESH_POINTS, Row, judge};
 use sr_expr::{Expr, Tree};
@@ -73,12 +73,11 @@ impl<'a> SearchCurriculum<'a> {
         let sets: Vec<Option<anyhow::Result<ProblemSet>>> =
             milestones.iter().map(|milestone| milestone.problems.as_deref().map(|path| milestone.read(path))).collect();
         let is_own = |set: &Option<anyhow::Result<ProblemSet>>| {
-            let origin = set.as_ref().and_then(|set| Some(&set.as_ref().ok()?.params.origin));
-            matches!(origin, Some(sr_problems::Origin::Csv { .. } | sr_problems::Origin::Parquet { .. }))
+            set.as_ref().and_then(|set| set.as_ref().ok()).is_some_and(ProblemSet::is_own_data)
         };
         let own_data: Vec<bool> = sets.iter().map(is_own).collect();
         // A rollout ends when it is solved; looking for a simpler form teaches nothing that is judged.
-        let config = |_: &bool| Ok(SearchConfig { extra_generations: 0, ..args.search.config()? });
+        let config = |&is_own: &bool| Ok(SearchConfig { extra_generations: 0, ..args.search.config(is_own)? });
         let configs = own_data.iter().map(config).collect::<anyhow::Result<Vec<SearchConfig>>>()?;
         let device: DeviceKind = args.device.parse()?;
         sr_model::open(device)?;
@@ -587,8 +586,8 @@ impl Searching {
             writer.finish()?;
         }
         let trajectories = read_trace(path)?;
-        let rows = episodes.par_iter().zip(&trajectories).map(|(episode, trajectory)| self.judge(episode, trajectory));
-        Ok(rows.collect())
+        let pairs = episodes.par_iter().zip(&trajectories);
+        pairs.map(|(episode, trajectory)| self.judge(episode, trajectory)).collect()
     }
 
     fn search(&self, searcher: &mut Searcher, batch: &[Episode], stop: &AtomicBool) -> anyhow::Result<Vec<Record>> {
@@ -601,11 +600,12 @@ impl Searching {
         let outcomes: Vec<Outcome> = match searcher {
             Searcher::Expert => run_parallel_until(&mut searches, || Expert, &mut recorders, stop),
             Searcher::Learner { hybrid, .. } => {
-                let outcomes = run(&mut searches, &mut **hybrid, &mut recorders);
+                let outcomes = run_until(&mut searches, &mut **hybrid, &mut recorders, stop);
                 if let Some(error) = hybrid.learner().error() {
                     bail!("the learner failed: {error}");
                 }
-                outcomes
+                // Those from the first one on that was stopped are done again.
+                outcomes.into_iter().take_while(|outcome| outcome.stop.is_some()).collect()
             }
         };
         let is_learner = matches!(searcher, Searcher::Learner { .. });
@@ -622,7 +622,7 @@ impl Searching {
     }
 
     /// What a recorded search came to.
-    fn judge(&self, episode: &Episode, trajectory: &Trajectory) -> Row {
+    fn judge(&self, episode: &Episode, trajectory: &Trajectory) -> anyhow::Result<Row> {
         let generations = &trajectory.generations;
         let solved = matches!(trajectory.stop, StopReason::Solved { .. });
         // Of the individuals that ended the search the smallest; a fitter one may be smaller and wrong.
@@ -631,26 +631,26 @@ impl Searching {
             a.mse.total_cmp(&b.mse).then(size(a).cmp(&size(b)))
         });
         let fittest = trajectory.best_progression().pop().expect("the initial population has a best individual");
-        let (tree, mse) = match exact {
-            Some(exact) if solved => (exact.expr, exact.mse),
-            _ => (fittest.expr, fittest.mse),
+        let tree = match exact {
+            Some(exact) if solved => exact.expr,
+            _ => fittest.expr,
         };
         let fresh = episode.problem.fresh_points(FRESH_POINTS, 0);
         let fresh = fresh.as_ref().map(|(x, y)| (x, &y[..]));
-        let verdict = judge(tree, self.config.semantics, mse.into(), fresh);
+        let verdict = judge(tree, self.config.semantics, &episode.problem.instance()?, fresh);
         let children = || generations.iter().skip(1).map(|g| g.individuals().filter(|i| i.origin != Origin::Elite));
         let distinct = |made: &mut dyn Iterator<Item = IndividualRecord<'_>>| {
             made.map(|individual| individual.expr).collect::<HashSet<&Tree>>().len() as u64
         };
         let sampling = trajectory.sampling.unwrap_or_default();
         let evaluations = trajectory.evaluations.search;
-        Row {
+        Ok(Row {
             budget: None,
             method: "learner".to_owned(),
             problem: episode.problem.id.clone(),
             seed: episode.seed,
             solved: verdict.solved,
-            mse_train: mse.is_finite().then_some(mse.into()),
+            mse_train: Some(verdict.fit.mse).filter(|mse| mse.is_finite()),
             r2_test: verdict.r2.filter(|r2| r2.is_finite()),
             generations: generations.len() as u32,
             evaluations,
@@ -666,7 +666,7 @@ impl Searching {
             children: children().map(|made| made.count() as u64).sum(),
             distinct: children().map(|mut made| distinct(&mut made)).sum(),
             progress: None,
-        }
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use sr_engine::random::{Key, Purpose, problem_key};
-use sr_engine::{Search, SearchConfig};
+use sr_engine::{Objective, Search, SearchConfig};
 use sr_problems::{Blocklist, Generator, Problem, ProblemSet, RandomParams, parse_operators};
 
 use crate::args::read_milestones;
@@ -213,9 +213,13 @@ impl Milestone {
 /// Whether the initial population of its search solves a problem, so that nobody acts in it.
 fn is_solved_at_once(problem: &Problem, config: &SearchConfig, seed: u64) -> anyhow::Result<bool> {
     let instance = problem.instance().with_context(|| format!("problem {}", problem.id))?;
+    let threshold = match (config.early_stop_mse.unwrap_or(0.0), config.objective) {
+        (threshold, Objective::Masked) => threshold,
+        (threshold, Objective::Mse) => threshold.max(instance.tolerance()),
+    };
     let search = Search::new(Arc::new(instance), config.clone(), seed)?;
     // An error that is no number solves nothing.
-    Ok(search.state().best.score.mse <= config.early_stop_mse.unwrap_or(0.0))
+    Ok(search.state().population.iter().any(|individual| individual.score.mse <= threshold))
 }
 
 /// Problems of a fixed set, one after the other from round to round, each time with another seed.

@@ -8,9 +8,7 @@ use std::ops::Range;
 
 use sr_engine::{Origin, Parents};
 
-use super::{
-    CandidateColumns, Change, Children, Given, Kind, Labels, Record, Scores, expected_fitness, in_field, stepped,
-};
+use super::{CandidateColumns, Change, Children, FitnessRule, Given, Kind, Labels, Record, Scores, in_field, stepped};
 use crate::columns::{Bytes, Column};
 use crate::forms::{FormError, Forms, MAX_NODES, Nodes, Symbol, subtree_start};
 use crate::interner::Interner;
@@ -18,24 +16,24 @@ use crate::trajectory::{EditRow, Gains, Individuals, Row, Span, in_range, labell
 use crate::{Candidates, Generations, LabelSet, Labels as LabelList, RecordError, StateLabels, Trajectory, Trees};
 
 impl Record {
-    /// The trajectory. `parsimony` is that of [`shorten_fitness`](Self::shorten_fitness).
+    /// The trajectory. `rule` is that of [`shorten_fitness`](Self::shorten_fitness).
     ///
     /// # Errors
     /// If the columns do not describe a trajectory. Nothing that can be read makes it panic.
-    pub(crate) fn decode(&self, parsimony: f64) -> Result<Trajectory, RecordError> {
-        self.decode_scored(parsimony).map(|(trajectory, _)| trajectory)
+    pub(crate) fn decode(&self, rule: FitnessRule) -> Result<Trajectory, RecordError> {
+        self.decode_scored(rule).map(|(trajectory, _)| trajectory)
     }
 
     /// The trajectory, and what an encoder has to know of it to go on from here.
-    pub(super) fn decode_scored(&self, parsimony: f64) -> Result<(Trajectory, Scored), RecordError> {
+    pub(super) fn decode_scored(&self, rule: FitnessRule) -> Result<(Trajectory, Scored), RecordError> {
         match self.written.is_narrow() {
-            true => self.decode_as::<u8>(parsimony),
-            false => self.decode_as::<u32>(parsimony),
+            true => self.decode_as::<u8>(rule),
+            false => self.decode_as::<u32>(rule),
         }
     }
 
-    fn decode_as<S: Symbol>(&self, parsimony: f64) -> Result<(Trajectory, Scored), RecordError> {
-        let mut decoder = Decoder::<S>::new(self, parsimony)?;
+    fn decode_as<S: Symbol>(&self, rule: FitnessRule) -> Result<(Trajectory, Scored), RecordError> {
+        let mut decoder = Decoder::<S>::new(self, rule)?;
         let generations = decoder.generations(self)?;
         let labels = self.labels.iter().map(|labels| decoder.labels(labels, &generations)).collect::<Result<_, _>>()?;
         decoder.finish()?;
@@ -46,6 +44,7 @@ impl Record {
             stop: self.stop,
             evaluations: self.evaluations,
             sampling: self.sampling,
+            target: self.target,
             generations,
             labels,
         };
@@ -183,11 +182,11 @@ struct Decoder<'a, S> {
     fitness: Column<'a>,
     /// Whether fitness has one byte.
     is_short: bool,
-    parsimony: f64,
+    rule: FitnessRule,
 }
 
 impl<'a, S: Symbol> Decoder<'a, S> {
-    fn new(record: &'a Record, parsimony: f64) -> Result<Self, RecordError> {
+    fn new(record: &'a Record, rule: FitnessRule) -> Result<Self, RecordError> {
         let kind = |&Kind(origin, parents, change, score): &Kind| {
             let code = |field, code| RecordError::Code { field, code };
             let origin = *Origin::ALL.get(usize::from(origin)).ok_or(code("kinds", origin))?;
@@ -215,7 +214,7 @@ impl<'a, S: Symbol> Decoder<'a, S> {
             errors: Errors::new(mse),
             fitness: Column::new("fitness", fitness),
             is_short: fitness.0.len() == n_scores,
-            parsimony,
+            rule,
         })
     }
 
@@ -315,7 +314,7 @@ impl<'a, S: Symbol> Decoder<'a, S> {
             let mse = self.errors.next(&mut self.places)?;
             let size = self.expressions.range(form).len();
             let fitness = if self.is_short {
-                stepped(expected_fitness(mse, size, self.parsimony), self.fitness.byte()?)
+                stepped(self.rule.fitness(mse, size), self.fitness.byte()?)
             } else {
                 self.fitness.float()?
             };

@@ -281,9 +281,9 @@ impl Encoder {
                 self.labels.push(labels);
             }
         }
-        let Trajectory { problem_id, primitives, seed, stop, evaluations, sampling, .. } = trajectory;
+        let Trajectory { problem_id, primitives, seed, stop, evaluations, sampling, target, .. } = trajectory;
         let record = self.finish(problem_id.clone(), primitives, *seed, *stop, *evaluations);
-        Ok(Record { sampling: *sampling, ..record })
+        Ok(Record { sampling: *sampling, target: *target, ..record })
     }
 
     /// The encoder that wrote a record of `n_individuals`, which has no labels, as it was at the end.
@@ -328,6 +328,7 @@ impl Encoder {
             stop,
             evaluations,
             sampling: None,
+            target: None,
             first_generation: self.first_generation,
             sizes: self.sizes,
             best: self.best,
