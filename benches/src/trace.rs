@@ -27,7 +27,7 @@ pub(crate) fn searches(count: u32) -> (ProblemSet, Vec<Trajectory>) {
         let mut recorders = [Recorder::new(1)];
         let outcome = run(&mut searches, &mut Expert, &mut recorders).remove(0);
         let [recorder] = recorders;
-        recorder.finish(&outcome)
+        recorder.finish(&outcome).expect("recorded")
     };
     let trajectories = set.problems.iter().map(record).collect();
     (set, trajectories)

@@ -93,8 +93,7 @@ fn searched(name: &'static str, problem: &Problem, policy: &mut dyn Policy, args
     let mut recorders = [Recorder::new(args.common.seed)];
     let outcome = search(&mut searches, policy, &mut recorders).remove(0);
     let [recorder] = recorders;
-    recorder.clone().record(&outcome).with_context(|| format!("recording the search of the {name}"))?;
-    let trajectory = recorder.finish(&outcome);
+    let trajectory = recorder.finish(&outcome).with_context(|| format!("recording the search of the {name}"))?;
     let fresh = problem.fresh_points(FRESH_POINTS, 0);
     let winner = outcome.winner();
     let verdict = judge(winner.tree(), semantics, &instance, fresh.as_ref().map(|(x, y)| (x, &y[..])));

@@ -25,7 +25,7 @@ fn folder() -> tempfile::TempDir {
         let mut recorders = [Recorder::new(1)];
         let outcome = run(&mut search, &mut Expert, &mut recorders).remove(0);
         let [recorder] = recorders;
-        writer.append(&recorder.finish(&outcome)).expect("written");
+        writer.append(&recorder.finish(&outcome).expect("recorded")).expect("written");
     }
     writer.finish().expect("finished");
     folder

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use sr_cli::testing::{SmallDisk, Victim, contents, fails, interrupt, peak_memory, succeeds, with_file_limit};
+use sr_cli::testing::{SmallDisk, Victim, contents, fails, interrupt, peak_memory, skipped, succeeds, with_file_limit};
 use sr_engine::{Expert, Search, SearchConfig, run};
 use sr_trace::{Recorder, TraceHeader, TraceWriter, Trajectory};
 
@@ -26,7 +26,7 @@ fn folder(searches: u64, generations: u32) -> tempfile::TempDir {
         let mut recorders = [Recorder::new(1)];
         let outcome = run(&mut search, &mut Expert, &mut recorders).remove(0);
         let [recorder] = recorders;
-        let mut trajectory: Trajectory = recorder.finish(&outcome);
+        let mut trajectory: Trajectory = recorder.finish(&outcome).expect("recorded");
         for seed in 0..searches {
             trajectory.seed = seed;
             writer.append(&trajectory).expect("written");
@@ -120,8 +120,7 @@ fn memory_does_not_grow_with_the_trace() {
         Some((peak_memory(&mut convert(folder.path(), "out", &["--jsonl", "--sample-fraction", "0.02"]))?, loaded))
     };
     let (Some((small, _)), Some((large, loaded))) = (peak(2), peak(60)) else {
-        eprintln!("skipped: the system does not tell how much memory a program has in use");
-        return;
+        return skipped("/proc", "the system does not tell how much memory a program has in use");
     };
     eprintln!("{} KiB with 20 searches, {} KiB with 600, {} KiB if loaded", small >> 10, large >> 10, loaded >> 10);
     assert!(large < small + loaded / 4, "{large} bytes with 600 searches, {small} with 20");

@@ -140,7 +140,7 @@ fn traces(plan: &Plan, search: &SearchPlan, dir: &Path, common: &Common) -> anyh
     }
 
     let not_planned = || format!("{}: not the trace that is to be built; delete it", path.display());
-    let mut reader = Reader::<sr_trace::TraceHeader>::open(&path, sr_codec::Kind::Trace, sr_trace::TRACE_VERSION)
+    let mut reader = Reader::<sr_trace::TraceHeader>::open(&path, sr_codec::Kind::Trace, search.header.version())
         .with_context(not_planned)?;
     ensure!(reader.header().params == search.header, not_planned());
     let (mut trajectories, mut solved, mut evaluations) = (0, 0, 0);

@@ -150,7 +150,7 @@ fn build(args: &OperatorArgs, started: Instant) -> anyhow::Result<Exit> {
             let mut recorder = Recorder::new(run_seed);
             let mut searches = [Search::new(instance.clone(), config.clone(), run_seed)?];
             let outcome = sr_engine::run(&mut searches, &mut Expert, std::slice::from_mut(&mut recorder)).remove(0);
-            Ok((outcome.generations as usize > PHASES.len(), recorder.finish(&outcome)))
+            Ok((outcome.generations as usize > PHASES.len(), recorder.finish(&outcome)?))
         };
         let found = instances.par_iter().map(search).collect::<anyhow::Result<Vec<_>>>()?;
         for (_, trajectory) in found.into_iter().filter(|(lasts, _)| *lasts).take(wanted - written) {

@@ -78,7 +78,7 @@ impl View for Trace {
         &["problem", "# seed", "# generations", "stop", "# best mse", "# size", "best expression"];
 
     fn format_version(&self) -> u32 {
-        sr_trace::TRACE_VERSION
+        self.reader.header().version()
     }
 
     fn header(&self) -> Value {

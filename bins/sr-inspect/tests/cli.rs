@@ -47,7 +47,7 @@ fn trace(folder: &Path) -> PathBuf {
         let mut recorder = [Recorder::new(1)];
         let outcome = run(&mut search, &mut Expert, &mut recorder).remove(0);
         let [recorder] = recorder;
-        let mut trajectory = recorder.finish(&outcome);
+        let mut trajectory = recorder.finish(&outcome).expect("recorded");
         let (first, second) = (trajectory.generations.first(), trajectory.generation(1).expect("two generations"));
         let label = Label { child: second.individual(2), gain_parent: 0.0, gain_best: 0.5, weight: 1.0 };
         let state =

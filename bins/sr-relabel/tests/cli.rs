@@ -39,7 +39,7 @@ fn trace(folder: &Path) -> PathBuf {
         let mut recorder = [Recorder::new(1)];
         let outcome = run(&mut search, &mut Expert, &mut recorder).remove(0);
         let [recorder] = recorder;
-        writer.append(&recorder.finish(&outcome)).expect("appended");
+        writer.append(&recorder.finish(&outcome).expect("recorded")).expect("appended");
     }
     writer.finish().expect("finished");
     path

@@ -26,7 +26,7 @@ fn folder(searches: u64) -> tempfile::TempDir {
             let mut recorder = [Recorder::new(seed)];
             let outcome = run(&mut search, &mut Expert, &mut recorder).remove(0);
             let [recorder] = recorder;
-            writer.append(&recorder.finish(&outcome)).expect("appended");
+            writer.append(&recorder.finish(&outcome).expect("recorded")).expect("appended");
         }
     }
     writer.finish().expect("finished");

@@ -1,12 +1,16 @@
-//! For tests of binaries: kills at random moments, Ctrl-C, disks that are too small.
+//! For tests of binaries: kills at random moments, Ctrl-C, disks that are too small, and tests that have to be skipped.
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use sr_engine::random::{Key, Purpose};
+
+/// Kills that follow where a program always ended before its kill.
+const MORE_KILLS: u32 = 30;
 
 /// A program that writes a file, or several.
 pub struct Victim<'a> {
@@ -27,24 +31,33 @@ pub struct Victim<'a> {
 
 impl Victim<'_> {
     /// Kills the program at `moments` random moments, a third of the times once more after going on, lets it go on to its
-    /// end, and compares its result with that of an undisturbed run. Gives the number of kills that met it at work.
+    /// end, and compares its result with that of an undisturbed run.
     ///
-    /// Nothing depends on the moments but what is tested: all of them may find the program ended.
+    /// On a machine with much else to do, all of these moments may find the program ended. Then more follow, each
+    /// earlier than the one before, until one has met the program at work: a test without a kill shows nothing.
     ///
     /// # Panics
-    /// If a result differs, or a run that is left alone fails.
-    pub fn survives(&self, moments: u32, seed: u64) -> u32 {
+    /// If a result differs, a run that is left alone fails, or no kill met the program at work.
+    pub fn survives(&self, moments: u32, seed: u64) {
         (self.clear)();
         let started = Instant::now();
         succeeds(&mut (self.start)());
         let (time, expected) = (started.elapsed(), (self.result)());
+        let grows = !self.growing.as_os_str().is_empty();
         let mut met = 0;
-        for moment in 0..moments {
+        for moment in 0..moments + MORE_KILLS {
+            // The first is at the time of the others, the last at a thousandth of it.
+            let share = match moment.checked_sub(moments) {
+                None => 1.0,
+                Some(_) if met > 0 => break,
+                Some(more) => 0.001_f64.powf(f64::from(more) / f64::from(MORE_KILLS - 1)),
+            };
             let mut rng = Key::new(seed, Purpose::Rows, u64::from(moment)).rng();
             let mut kill = |mut command: Command, by_size: bool| {
+                let part = share * rng.uniform(0.0, 1.0);
                 let (delay, size) = match by_size {
-                    true => (Duration::MAX, (rng.uniform(0.0, 1.0) * expected.len() as f64) as u64),
-                    false => (time.mul_f64(rng.uniform(0.0, 1.0)), u64::MAX),
+                    true => (Duration::MAX, ((part * expected.len() as f64) as u64).max(1)),
+                    false => (time.mul_f64(part), u64::MAX),
                 };
                 let mut child = spawn(&mut command);
                 let begun = Instant::now();
@@ -55,14 +68,15 @@ impl Victim<'_> {
                 {
                     std::thread::sleep(Duration::from_micros(100));
                 }
+                // Before it has made the file, a program has done nothing that could be lost.
+                let is_at_work = !grows || self.growing.exists();
                 child.kill().expect("killed or ended"); // SIGKILL
                 let status = child.wait().expect("ended");
                 assert!(status.success() || status.code().is_none(), "moment {moment}: {status}");
                 (self.check)();
-                u32::from(status.code().is_none())
+                u32::from(status.code().is_none() && is_at_work)
             };
             (self.clear)();
-            let grows = !self.growing.as_os_str().is_empty();
             met += kill((self.start)(), grows && moment % 2 == 0);
             if moment % 3 == 0 {
                 met += kill((self.go_on)(), grows && moment % 4 == 0);
@@ -71,8 +85,26 @@ impl Victim<'_> {
             assert!((self.result)() == expected, "moment {moment} of seed {seed}: other bytes");
         }
         eprintln!("{met} kills met the program at work ({:.3} s undisturbed)", time.as_secs_f64());
-        met
+        assert!(met > 0, "none of {} kills met the program at work", moments + MORE_KILLS);
     }
+}
+
+/// Says that a test is skipped, or the rest of it, because the machine has no `what`, and why: `SKIPPED: what: why` on
+/// stderr. The caller then returns.
+///
+/// # Panics
+/// Where the environment variable `CI` is set: what CI lacks without anyone noticing is not tested by anyone. A CI that
+/// cannot have something names it in `SR_CI_WITHOUT`, as in `SR_CI_WITHOUT=tmpfs,slurm`.
+pub fn skipped(what: &str, why: &str) {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let may_skip = may_skip(&variable("CI"), &variable("SR_CI_WITHOUT"), what);
+    assert!(may_skip, "CI has no {what}: {why} (SR_CI_WITHOUT={what} if it cannot have it)");
+    // Not `eprintln`, which the test harness keeps to itself when a test passes.
+    writeln!(std::io::stderr(), "SKIPPED: {what}: {why}").ok();
+}
+
+fn may_skip(ci: &str, without: &str, what: &str) -> bool {
+    matches!(ci, "" | "0" | "false") || without.split(',').any(|name| name == what)
 }
 
 fn spawn(command: &mut Command) -> Child {
@@ -134,18 +166,18 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Mounts one over an empty folder. `None`, with the reason on stderr, where that is not allowed.
+    /// Mounts one over an empty folder. `None` where that is not allowed, of which [`skipped`] is told.
     pub fn mount(folder: &Path, bytes: u64) -> Option<Self> {
         let size = format!("size={bytes}");
         let output = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(folder).output();
         match output {
             Ok(output) if output.status.success() => Some(SmallDisk { folder: folder.to_owned() }),
             Ok(output) => {
-                eprintln!("skipped: {}", String::from_utf8_lossy(&output.stderr).trim());
+                skipped("tmpfs", String::from_utf8_lossy(&output.stderr).trim());
                 None
             }
             Err(error) => {
-                eprintln!("skipped: mount: {error}");
+                skipped("tmpfs", &format!("mount: {error}"));
                 None
             }
         }
@@ -206,4 +238,53 @@ pub fn contents(folder: &Path, is_wanted: impl Fn(&str) -> bool) -> Vec<u8> {
         bytes.extend(fs::read(folder.join(&name)).expect("a file"));
     }
     bytes
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// A program of the shell that works on `grows` and makes `out`.
+    fn survives(script: &str) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        let command = || {
+            let mut shell = Command::new("sh");
+            shell.current_dir(folder.path()).args(["-c", script]);
+            shell
+        };
+        let victim = Victim {
+            start: &command,
+            go_on: &command,
+            growing: path("grows"),
+            result: &|| fs::read(path("out")).unwrap_or_default(),
+            clear: &|| ["grows", "out"].iter().for_each(|name| _ = fs::remove_file(path(name))),
+            check: &|| (),
+        };
+        victim.survives(2, 1);
+    }
+
+    #[test]
+    fn kills_meet_a_program_that_takes_its_time() {
+        survives("echo 1 > grows; sleep 0.3; echo 2 > out; rm grows");
+    }
+
+    #[test]
+    #[should_panic(expected = "none of 32 kills met the program at work")]
+    fn a_program_that_no_kill_meets_is_no_proof() {
+        survives("echo 2 > out");
+    }
+
+    #[test]
+    #[should_panic(expected = "other bytes")]
+    fn a_program_that_goes_on_wrongly_is_found() {
+        survives("[ -e grows ] && echo 3 > out && exit; echo 1 > grows; sleep 0.3; echo 2 > out; rm grows");
+    }
+
+    #[test]
+    fn ci_skips_only_what_it_names() {
+        assert!(may_skip("", "", "tmpfs") && may_skip("false", "", "tmpfs"));
+        assert!(!may_skip("true", "", "tmpfs") && !may_skip("true", "slurm,python", "tmpfs"));
+        assert!(may_skip("true", "slurm,tmpfs", "tmpfs"));
+    }
 }

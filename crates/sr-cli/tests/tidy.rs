@@ -41,6 +41,12 @@ fn paths_in_the_documents_exist() {
         "docs/prompt.md",
         "docs/training.md",
         "docs/datasets.md",
+        "docs/comparison.md",
+        "docs/algorithms/dagger.md",
+        "docs/algorithms/evaluation.md",
+        "docs/algorithms/expert.md",
+        "docs/algorithms/model.md",
+        "docs/algorithms/traces.md",
         "slurm/README.md",
     ];
     let tops =

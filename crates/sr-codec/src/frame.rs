@@ -86,6 +86,11 @@ impl<R: Read> Frames<R> {
         })
     }
 
+    /// What the frames are read from.
+    pub(crate) fn into_source(self) -> R {
+        self.input.source
+    }
+
     /// The next frame. After a footer or a fault there is nothing more to be had.
     pub(crate) fn advance(&mut self) -> Result<Frame, Fault> {
         self.advance_by(Self::value)

@@ -4,7 +4,7 @@
 //! name only when it is [finished](Writer::finish); what a killed process leaves behind is [resumed](Writer::resume)
 //! after its last whole record.
 //! A [`Reader`] gives the records back with one of them in memory, and tells a whole file from a cut or damaged one.
-//! [`Mapped`] gives those of a finished file in any order.
+//! [`Indexed`] gives those of a finished file in any order.
 //! The same records written under the same header give the same bytes, resumed or not.
 //!
 //! ```
@@ -35,12 +35,12 @@ mod blocks;
 mod error;
 mod frame;
 mod header;
-mod mapped;
+mod indexed;
 mod reader;
 mod writer;
 
 pub use error::{Error, Result};
 pub use header::{CONTAINER_VERSION, Header, Kind};
-pub use mapped::Mapped;
+pub use indexed::{Indexed, read_exact_at};
 pub use reader::{PackedRecord, Reader, Records, decode, peek};
 pub use writer::{COMPRESSION_LEVEL, MAX_RECORD_BYTES, Packed, Writer, partial_path};

@@ -81,9 +81,10 @@ impl<P> Reader<P> {
         &self.header
     }
 
-    /// The header alone.
-    pub(crate) fn into_header(self) -> Header<P> {
-        self.header
+    /// The header, the file, and where the frame starts that was found last.
+    pub(crate) fn into_parts(self) -> (Header<P>, File, u64) {
+        let start = self.frames.start;
+        (self.header, self.frames.into_source(), start)
     }
 
     /// The number of records by the footer, known before they are read; `None` if the file was not finished.
@@ -177,6 +178,11 @@ impl PackedRecord {
     /// Its number in the file, counted from 0.
     pub fn record(&self) -> u64 {
         self.record
+    }
+
+    /// Where it starts in the file.
+    pub fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// Bytes that it takes in the file.

@@ -8,7 +8,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sr_codec::{Error, Header, Kind, Mapped, Reader, Result, Writer, partial_path, peek};
+use sr_codec::{Error, Header, Indexed, Kind, Reader, Result, Writer, partial_path, peek};
 use tempfile::{TempDir, tempdir};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -423,27 +423,27 @@ proptest! {
 #[test]
 fn records_are_read_in_any_order() {
     let (_folder, path, _) = finished();
-    let mut mapped = Mapped::<Params>::open(&path, Kind::Trace, 3).unwrap();
-    assert_eq!((mapped.header(), mapped.len(), mapped.is_empty()), (&header(), 4, false));
+    let mut indexed = Indexed::<Params>::open(&path, Kind::Trace, 3).unwrap();
+    assert_eq!((indexed.header(), indexed.len(), indexed.is_empty()), (&header(), 4, false));
     let points = points();
     for index in [2, 0, 3, 3, 1] {
-        assert_eq!(mapped.record::<Point>(index).unwrap(), points[index]);
-        assert_eq!(mapped.clone().record::<Point>(index).unwrap(), points[index]);
+        assert_eq!(indexed.record::<Point>(index).unwrap(), points[index]);
+        assert_eq!(indexed.clone().record::<Point>(index).unwrap(), points[index]);
     }
-    let error = mapped.record::<u8>(1).unwrap_err();
+    let error = indexed.record::<u8>(1).unwrap_err();
     assert!(matches!(error, Error::Decode { record: 1, .. }), "{error}");
     write(&path, &[]);
-    assert!(Mapped::<Params>::open(&path, Kind::Trace, 3).unwrap().is_empty());
-    assert!(matches!(Mapped::<Params>::open(&path, Kind::Trace, 4), Err(Error::WrongVersion { .. })));
+    assert!(Indexed::<Params>::open(&path, Kind::Trace, 3).unwrap().is_empty());
+    assert!(matches!(Indexed::<Params>::open(&path, Kind::Trace, 4), Err(Error::WrongVersion { .. })));
 }
 
 #[test]
-fn a_cut_file_is_not_mapped() {
+fn a_cut_file_has_no_index() {
     let (_folder, path, bytes) = finished();
     let ends = frame_ends(&bytes);
     for end in ends[0]..bytes.len() {
         fs::write(&path, &bytes[..end]).unwrap();
-        let Err(Error::Truncated { record, .. }) = Mapped::<Params>::open(&path, Kind::Trace, 3) else {
+        let Err(Error::Truncated { record, .. }) = Indexed::<Params>::open(&path, Kind::Trace, 3) else {
             panic!("cut at {end}");
         };
         assert_eq!(record as usize, ends.iter().filter(|&&other| other <= end).count() - 1, "cut at {end}");
@@ -451,17 +451,17 @@ fn a_cut_file_is_not_mapped() {
 }
 
 #[test]
-fn no_changed_record_comes_from_a_map() {
+fn no_changed_record_is_read_in_any_order() {
     let (_folder, path, bytes) = finished();
     let points = points();
     for position in frame_ends(&bytes)[0]..bytes.len() {
         let mut changed = bytes.clone();
         changed[position] ^= 0x10;
         fs::write(&path, &changed).unwrap();
-        let Ok(mut mapped) = Mapped::<Params>::open(&path, Kind::Trace, 3) else { continue };
-        for index in 0..mapped.len() {
+        let Ok(mut indexed) = Indexed::<Params>::open(&path, Kind::Trace, 3) else { continue };
+        for index in 0..indexed.len() {
             // A bit that zstd ignores may have changed; the record has not.
-            if let Ok(point) = mapped.record::<Point>(index) {
+            if let Ok(point) = indexed.record::<Point>(index) {
                 assert_eq!(point, points[index], "byte {position}");
             }
         }

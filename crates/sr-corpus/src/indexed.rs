@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use sr_codec::{Kind, Mapped};
+use sr_codec::{Indexed, Kind};
 
 use crate::file::{DirectRecord, SearchRecord};
 use crate::{CORPUS_VERSION, CorpusHeader, Example, Mode, Problems, Result, find_problems};
@@ -13,12 +13,12 @@ use crate::{CORPUS_VERSION, CorpusHeader, Example, Mode, Problems, Result, find_
 /// A finished corpus file of which each example is found by its number, that of [`Corpus`](crate::Corpus)'s iterator.
 ///
 /// Opening reads the file once, to learn how many states each record has; what stays are 16 bytes a record. An example
-/// costs the decoding of its record, that is its search. Clones share the map of the file, so each thread can have one.
+/// costs the decoding of its record, that is its search. Clones share the open file, so each thread can have one.
 /// [`Permutation`](crate::Permutation) gives an order to read them in.
 #[derive(Clone)]
 pub struct IndexedCorpus {
     path: PathBuf,
-    records: Mapped<CorpusHeader>,
+    records: Indexed<CorpusHeader>,
     /// Number of the first example of each record, and that of all examples.
     firsts: Arc<[u64]>,
 }
@@ -33,10 +33,10 @@ impl IndexedCorpus {
     /// Opens a finished file.
     ///
     /// # Errors
-    /// As [`Mapped::open`], and if a record is damaged.
+    /// As [`Indexed::open`], and if a record is damaged.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_owned();
-        let mut records = Mapped::<CorpusHeader>::open(&path, Kind::Corpus, CORPUS_VERSION)?;
+        let mut records = Indexed::<CorpusHeader>::open(&path, Kind::Corpus, CORPUS_VERSION)?;
         let mode = records.header().params.mode;
         let mut firsts = vec![0];
         for record in 0..records.len() {

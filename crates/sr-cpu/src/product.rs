@@ -36,16 +36,29 @@ pub struct Left<'a> {
 
 impl<'a> Left<'a> {
     /// Rows that begin `stride` apart.
+    ///
+    /// # Panics
+    /// If they go beyond the values.
     pub fn rows(values: &'a [f32], m: usize, k: usize, stride: usize) -> Self {
-        assert!(m == 0 || k == 0 || (m - 1) * stride + k <= values.len(), "a matrix within its memory");
+        assert!(m == 0 || k == 0 || is_within(values, m, k, stride), "a matrix within its memory");
         Left { values, m, k, row: stride, step: 1 }
     }
 
     /// The transpose of a matrix of `k` rows of `m` numbers that begin `stride` apart.
+    ///
+    /// # Panics
+    /// If they go beyond the values.
     pub fn transposed(values: &'a [f32], m: usize, k: usize, stride: usize) -> Self {
-        assert!(m == 0 || k == 0 || (k - 1) * stride + m <= values.len(), "a matrix within its memory");
+        assert!(m == 0 || k == 0 || is_within(values, k, m, stride), "a matrix within its memory");
         Left { values, m, k, row: 1, step: stride }
     }
+}
+
+/// Whether `rows` rows, at least one, of `width` numbers that begin `stride` apart lie in `values`. Products go without
+/// bounds checks by these sizes, so none of them may wrap.
+fn is_within(values: &[f32], rows: usize, width: usize, stride: usize) -> bool {
+    let end = (rows - 1).checked_mul(stride).and_then(|start| start.checked_add(width));
+    end.is_some_and(|end| end <= values.len())
 }
 
 /// Columns of a panel on this machine.
@@ -70,6 +83,7 @@ impl Packed {
 
     /// As [`rows`](Self::rows), in the same memory.
     pub fn set_rows(&mut self, values: &[f32], k: usize, n: usize, stride: usize) {
+        assert_fits(k, n);
         let panel = self.reset(k, n);
         for (j, out) in self.panels.chunks_exact_mut(k * panel).enumerate() {
             let columns = j * panel..n.min((j + 1) * panel);
@@ -81,6 +95,7 @@ impl Packed {
 
     /// As [`transposed`](Self::transposed), in the same memory.
     pub fn set_transposed(&mut self, values: &[f32], k: usize, n: usize, stride: usize) {
+        assert_fits(k, n);
         let panel = self.reset(k, n);
         for (j, out) in self.panels.chunks_exact_mut(k * panel).enumerate() {
             for (column, from) in (j * panel..n.min((j + 1) * panel)).enumerate() {
@@ -108,6 +123,14 @@ impl Packed {
     }
 }
 
+/// # Panics
+/// If the panels of such a matrix do not fit memory, whatever their width.
+fn assert_fits(k: usize, n: usize) {
+    let padded = n.checked_next_multiple_of(32).and_then(|n| n.checked_mul(k));
+    let fits = padded.is_some_and(|numbers| numbers <= isize::MAX as usize / size_of::<f32>());
+    assert!(fits, "a matrix of {k} rows and {n} columns fits memory");
+}
+
 /// What becomes of C's old contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Into {
@@ -126,7 +149,7 @@ pub fn product(a: Left<'_>, b: &Packed, n: usize, c: &mut [f32], stride: usize, 
         return;
     }
     assert!(0 < a.k && a.k <= b.k && n <= b.n, "sizes that fit: {} of {} rows, {n} of {} columns", a.k, b.k, b.n);
-    assert!((a.m - 1) * stride + n <= c.len(), "a result within its memory");
+    assert!(is_within(c, a.m, n, stride), "a result within its memory");
     match Level::detect() {
         // SAFETY: the machine has the level, and the sizes were checked.
         #[cfg(target_arch = "x86_64")]
@@ -411,6 +434,22 @@ mod tests {
                 prop_assert_eq!(&alone, &all[i * n..(i + 1) * n]);
             }
         }
+    }
+
+    #[test]
+    fn sizes_that_wrap_are_refused() {
+        use std::panic::catch_unwind;
+        const HALF: usize = 1 << (usize::BITS - 1);
+        let a = [1.0; 8];
+        assert!(catch_unwind(|| Left::rows(&a, 3, 2, HALF)).is_err(), "2 rows of 2^63 numbers are none");
+        assert!(catch_unwind(|| Left::transposed(&a, 2, 3, HALF)).is_err());
+        // A panel of 2^60 + 1 rows would be one of a single row.
+        for k in [(HALF >> 3) + 1, (HALF >> 4) + 1, usize::MAX, HALF] {
+            assert!(catch_unwind(|| Packed::rows(&a, k, 8, 0)).is_err());
+            assert!(catch_unwind(|| Packed::transposed(&a, k, 8, 0)).is_err());
+        }
+        let (left, right) = (Left::rows(&a, 3, 2, 2), Packed::rows(&a, 2, 2, 2));
+        assert!(catch_unwind(|| product(left, &right, 2, &mut [0.0; 8], HALF, Into::Set)).is_err());
     }
 
     #[test]

@@ -18,8 +18,8 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::{fmt, str::FromStr};
 
-use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
+use sr_codec::read_exact_at;
 use sr_engine::random::{Key, Purpose};
 use tracing::info;
 
@@ -31,7 +31,7 @@ const HEADER_BYTES: usize = 128;
 /// Where the two headers lie and the tags begin.
 const HEADERS: [u64; 2] = [0, 2048];
 const TAGS: u64 = 4096;
-/// Rows begin at a multiple of this, a page, so that they can be mapped alone.
+/// Rows begin at a multiple of this, a page.
 const ALIGN: u64 = 4096;
 /// The bit of a tag that says that the slot is filled; the others are the round.
 const VALID: u32 = 1 << 31;
@@ -87,8 +87,6 @@ pub struct Buffer {
     header: Header,
     /// Tags of the slots up to the capacity; those of a round that was cut count as empty.
     tags: Vec<u32>,
-    /// The file, up to the end of the last slot.
-    map: Mmap,
 }
 
 /// What the last append has left.
@@ -139,11 +137,10 @@ impl Buffer {
             let reason = format!("the buffer is cut: {len} bytes of {expected}");
             return Err(Error::NotABuffer { path, reason });
         }
-        let map = map(&path, &file)?;
-        let tags = &map[TAGS as usize..][..4 * header.capacity as usize];
+        let mut tags = read_tags(&file, header.capacity).map_err(io(&path, "read"))?;
         let of_a_whole_round = |tag: u32| if tag & !VALID < header.rounds { tag } else { 0 };
-        let tags = tags.as_chunks().0.iter().map(|tag| of_a_whole_round(u32::from_le_bytes(*tag))).collect();
-        Ok(Buffer { path, file, options, header, tags, map })
+        tags.iter_mut().for_each(|tag| *tag = of_a_whole_round(*tag));
+        Ok(Buffer { path, file, options, header, tags })
     }
 
     /// Adds the rows of a round, one after the other, and says whether they were new: rounds that the buffer has already
@@ -209,13 +206,18 @@ impl Buffer {
         self.tags.get(slot as usize).filter(|&&tag| tag & VALID != 0).map(|tag| tag & !VALID)
     }
 
-    /// The row of a slot.
+    /// The row of a slot, read from the file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or was cut by another program.
     ///
     /// # Panics
     /// If the slot is empty.
-    pub fn row(&self, slot: u64) -> &[u8] {
+    pub fn row(&self, slot: u64) -> Result<Vec<u8>> {
         assert!(self.round_of(slot).is_some(), "slot {slot} is empty");
-        &self.map[end(&self.options, slot) as usize..][..self.row_bytes()]
+        let mut row = vec![0; self.row_bytes()];
+        read_exact_at(&self.file, &mut row, end(&self.options, slot)).map_err(io(&self.path, "read"))?;
+        Ok(row)
     }
 
     fn row_bytes(&self) -> usize {
@@ -273,10 +275,7 @@ impl Buffer {
     fn write_header(&mut self, header: Header) -> Result<()> {
         write_header(&mut self.file, &self.options, &header).map_err(io(&self.path, "write"))?;
         self.header = header;
-        self.map = map(&self.path, &self.file)?;
-        let tags = self.map[TAGS as usize..][..4 * header.capacity as usize].as_chunks().0;
-        self.tags.clear();
-        self.tags.extend(tags.iter().map(|tag| u32::from_le_bytes(*tag)));
+        self.tags = read_tags(&self.file, header.capacity).map_err(io(&self.path, "read"))?;
         Ok(())
     }
 }
@@ -343,11 +342,11 @@ fn end(options: &BufferOptions, slots: u64) -> u64 {
     rows_at(options) + slots * u64::from(options.row_bytes)
 }
 
-fn map(path: &Path, file: &File) -> Result<Mmap> {
-    // SAFETY: the file is locked, so that nobody else changes it, and it is written to only by methods that borrow the
-    // buffer mutably, so that no slice of the map lives meanwhile. It never becomes shorter.
-    #[allow(unsafe_code)]
-    unsafe { Mmap::map(file) }.map_err(io(path, "map"))
+/// The tags of the first `slots` slots.
+fn read_tags(file: &File, slots: u64) -> std::io::Result<Vec<u32>> {
+    let mut bytes = vec![0; 4 * slots as usize];
+    read_exact_at(file, &mut bytes, TAGS)?;
+    Ok(bytes.as_chunks().0.iter().map(|tag| u32::from_le_bytes(*tag)).collect())
 }
 
 fn io(path: &Path, action: &'static str) -> impl Fn(std::io::Error) -> Error {

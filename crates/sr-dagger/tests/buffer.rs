@@ -87,7 +87,7 @@ proptest! {
             match keep {
                 Keep::Quota(quota) => {
                     // Which ones is the buffer's choice; how many, and that they are of this round, is not.
-                    let mut kept: Vec<u64> = of_round(round).map(|(slot, _)| number(buffer.row(slot))).collect();
+                    let mut kept: Vec<u64> = of_round(round).map(|(slot, _)| number(&buffer.row(slot).expect("a row"))).collect();
                     kept.sort_unstable();
                     prop_assert_eq!(kept.len() as u64, n_rows.min(quota).min(max_rows));
                     prop_assert!(kept.iter().all(|number| numbers.contains(number)));
@@ -101,7 +101,7 @@ proptest! {
             }
             for slot in 0..max_rows {
                 let expected = model.slots[slot as usize];
-                let found = buffer.round_of(slot).map(|round| (round, number(buffer.row(slot))));
+                let found = buffer.round_of(slot).map(|round| (round, number(&buffer.row(slot).expect("a row"))));
                 prop_assert_eq!(found, expected, "round {}, slot {}", round, slot);
             }
             prop_assert_eq!(buffer.capacity(), model.capacity);
@@ -109,7 +109,7 @@ proptest! {
             prop_assert_eq!(buffer.rounds(), round + 1);
             prop_assert!(buffer.size() <= buffer.capacity() && buffer.capacity() <= max_rows);
             if keep == Keep::Fifo {
-                let mut kept: Vec<u64> = buffer.slots().map(|(slot, _)| number(buffer.row(slot))).collect();
+                let mut kept: Vec<u64> = buffer.slots().map(|(slot, _)| number(&buffer.row(slot).expect("a row"))).collect();
                 kept.sort_unstable();
                 prop_assert!(kept.into_iter().eq(appended.saturating_sub(max_rows)..appended));
             }

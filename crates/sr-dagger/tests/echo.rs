@@ -74,7 +74,7 @@ fn labels_belong_to_the_states_that_were_visited() {
     let mut recorders = [Recorder::new(3)];
     let outcome = run(&mut searches, &mut Stubborn, &mut recorders).remove(0);
     let [recorder] = recorders;
-    let trajectory = recorder.finish(&outcome);
+    let trajectory = recorder.finish(&outcome).expect("recorded");
 
     let labels = label(&trajectory, &instance, &config, 9, &mut Echo).expect("labels");
     assert_eq!(labels.states.len(), trajectory.generations.len());

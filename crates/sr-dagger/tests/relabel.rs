@@ -103,7 +103,7 @@ fn search(id: &str, config: &SearchConfig, seed: u64, policy: &mut dyn Policy) -
     let mut recorders = [Recorder::new(seed)];
     let outcome = run(&mut searches, policy, &mut recorders).remove(0);
     let [recorder] = recorders;
-    recorder.finish(&outcome)
+    recorder.finish(&outcome).expect("recorded")
 }
 
 proptest! {
@@ -256,7 +256,7 @@ fn the_lineage_leads_to_the_experts_winner() {
         let (mut searches, mut recorders) = ([search.expect("a search")], [Recorder::new(1)]);
         let outcome = run(&mut searches, &mut Expert, &mut recorders).remove(0);
         let [recorder] = recorders;
-        let went_on = recorder.finish(&outcome);
+        let went_on = recorder.finish(&outcome).expect("recorded");
         assert_eq!(went_on.generations.len(), 1 + horizon as usize);
         let first = went_on.generations.get(1).expect("it went on");
         let ancestors = went_on.lineage()[1].clone();
@@ -313,7 +313,7 @@ proptest! {
         let mut recorders = [Recorder::new(seed)];
         let outcome = run(&mut searches, &mut Expert, &mut recorders).remove(0);
         let [recorder] = recorders;
-        let trajectory = recorder.finish(&outcome);
+        let trajectory = recorder.finish(&outcome).expect("recorded");
         let labelled = |telling| {
             let mut labeller = FormulaLabeller::new(telling, formula.clone());
             label(&trajectory, &instance, &config, 1, &mut labeller).expect("labels")
@@ -567,7 +567,7 @@ fn no_label_is_better_for_an_error_that_is_no_number() {
     let mut recorders = [Recorder::new(1)];
     let outcome = run(&mut searches, &mut Expert, &mut recorders).remove(0);
     let [recorder] = recorders;
-    let trajectory = recorder.finish(&outcome);
+    let trajectory = recorder.finish(&outcome).expect("recorded");
     let mut invalid = 0;
     for mode in Mode::ALL {
         let draws = Draws::Exactly(100);

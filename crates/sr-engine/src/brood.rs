@@ -116,6 +116,9 @@ impl Brood {
     }
 
     /// Adds a child.
+    ///
+    /// # Panics
+    /// If a tree has 2³² nodes or more.
     pub fn push(&mut self, child: &Offspring<'_>) {
         let start = self.nodes.len();
         self.nodes.extend_from_slice(child.tree.nodes());
@@ -135,9 +138,9 @@ impl Brood {
     }
 
     fn add(&mut self, start: usize, size: usize, made: Made) {
-        let hash = quick_hash(as_tree(&self.nodes[start..start + size]));
+        let hash = quick_hash(&self.nodes[start..start + size]);
         let Made { origin, parents, change, is_grafted, log_prob } = made;
-        let size = size as u32;
+        let size = length(size);
         self.slots.push(Slot {
             start,
             size,
@@ -202,7 +205,7 @@ impl Brood {
         self.add(start, size, Made { origin, parents, change, is_grafted: true, log_prob: None });
     }
 
-    /// Says of the last child who made it.
+    /// Sets who made the child that was added last.
     ///
     /// # Panics
     /// If there are no offspring.
@@ -295,18 +298,23 @@ impl Brood {
     }
 
     #[inline]
+    #[allow(unsafe_code)]
     fn tree_of(&self, slot: &Slot) -> &Tree {
-        as_tree(&self.nodes[slot.start..slot.start + slot.size as usize])
+        // SAFETY: a slot is added with the nodes of a whole tree, or of one with a whole tree in the place of a subtree,
+        // and nodes are only added until there are no slots.
+        unsafe { as_tree(&self.nodes[slot.start..slot.start + slot.size as usize]) }
     }
 
     #[inline]
+    #[allow(unsafe_code)]
     fn edit_of(&self, slot: &Slot) -> Option<EditRef<'_>> {
         match slot.change {
             Change::None => None,
             Change::Donor { parent, node, donor, from } => Some(EditRef::Donor { parent, node, donor, from }),
             Change::Written { parent, node, offset, size } => {
                 let start = slot.start + offset as usize;
-                let tree = as_tree(&self.nodes[start..start + size as usize]);
+                // SAFETY: what was written is a whole tree, which stands there by itself or as a subtree of the child.
+                let tree = unsafe { as_tree(&self.nodes[start..start + size as usize]) };
                 Some(EditRef::Written { parent, node, tree })
             }
         }
@@ -324,19 +332,39 @@ impl Change {
         match &edit.replacement {
             &Replacement::Donor { parent: donor, node: from } => Change::Donor { parent, node, donor, from },
             Replacement::Written(tree) => {
-                Change::Written { parent, node, offset: offset as u32, size: tree.size() as u32 }
+                Change::Written { parent, node, offset: length(offset), size: length(tree.size()) }
             }
         }
     }
 }
 
-/// Nodes that are one whole tree, as one.
+/// Numbers of nodes are kept in 32 bits. One that was cut to them would make a part of a tree look like a tree.
+#[inline]
+fn length(nodes: usize) -> u32 {
+    u32::try_from(nodes).expect("a tree of less than 2^32 nodes")
+}
+
+/// Nodes that are one whole tree, as one, unchecked.
+///
+/// # Safety
+/// As for [`Tree::from_nodes_unchecked`].
 #[allow(unsafe_code)]
 #[inline]
-pub(crate) fn as_tree(nodes: &[Node]) -> &Tree {
+pub(crate) unsafe fn as_tree(nodes: &[Node]) -> &Tree {
     debug_assert!(is_one_tree(nodes));
-    // SAFETY: callers pass what they wrote as the nodes of one tree.
+    // SAFETY: the caller's promise.
     unsafe { Tree::from_nodes_unchecked(nodes) }
+}
+
+/// Nodes that are one whole tree, as one.
+///
+/// # Panics
+/// If they are not.
+#[allow(unsafe_code)]
+pub(crate) fn whole_tree(nodes: &[Node]) -> &Tree {
+    assert!(is_one_tree(nodes), "nodes of one whole tree");
+    // SAFETY: that was checked.
+    unsafe { as_tree(nodes) }
 }
 
 fn is_one_tree(nodes: &[Node]) -> bool {
@@ -345,9 +373,9 @@ fn is_one_tree(nodes: &[Node]) -> bool {
 }
 
 /// A hash for looking up, where trees are compared too: a word at a time, and no care for its low bits.
-pub(crate) fn quick_hash(tree: &Tree) -> u64 {
+pub(crate) fn quick_hash(nodes: &[Node]) -> u64 {
     let mix = |hash: u64, node: &Node| (hash.rotate_left(23) ^ node.bits()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    tree.nodes().iter().fold(0, mix)
+    nodes.iter().fold(0, mix)
 }
 
 #[cfg(test)]
@@ -392,6 +420,12 @@ mod tests {
         assert!(brood.iter().map(|child| child.origin).eq([Origin::Random, Origin::Fallback]));
         brood.clear();
         assert!(brood.is_empty() && brood.get(0).is_none());
+    }
+
+    #[test]
+    #[should_panic(expected = "nodes of one whole tree")]
+    fn nodes_that_are_no_tree_are_refused() {
+        whole_tree(&expr("x0 * sin(x1)").nodes()[1..]);
     }
 
     #[test]

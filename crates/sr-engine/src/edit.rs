@@ -6,8 +6,8 @@ use sr_expr::{Expr, Node, Tree};
 
 use crate::Population;
 
-/// Replaces one subtree of a parent. Every child of crossover and mutation is exactly one edit; a child that was too
-/// large, and so became its parent, is the edit that puts the parent's root in place of itself.
+/// Replaces one subtree of a parent. Every child of crossover and mutation is exactly one edit. Where that child would be
+/// too large the parent is copied instead, and the edit of the copy replaces the parent's root by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edit<'a> {
     /// Index of the parent in the previous generation.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 use sr_expr::{Expr, Node, Op};
 
-use crate::brood::as_tree;
+use crate::brood::whole_tree;
 use crate::random::{Key, Rng};
 use crate::{
     Brood, Deadline, Edit, Instance, Limits, Origin, Parents, Policy, Population, PrimitiveSet, Replacement, State,
@@ -76,7 +76,7 @@ fn mutation(state: &State<'_>, rng: &mut Rng, brood: &mut Brood) {
         Grower::new(primitives).grow(MUTATION_DEPTH, true, rng, &mut written);
     }
     let parent = index as u32;
-    let edit = Edit { parent, node, replacement: Replacement::Written(Cow::Borrowed(as_tree(&written))) };
+    let edit = Edit { parent, node, replacement: Replacement::Written(Cow::Borrowed(whole_tree(&written))) };
     brood.graft(state.population, &edit, state.limits().max_size, Origin::Mutation, Parents::One(parent));
 }
 

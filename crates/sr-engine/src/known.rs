@@ -3,7 +3,6 @@
 use sr_expr::{Node, Tree};
 
 use crate::Score;
-use crate::brood::as_tree;
 
 /// Marks a place of the table that is free.
 const FREE: u32 = u32::MAX;
@@ -59,7 +58,7 @@ impl Known {
         loop {
             let index = self.places[place];
             let Some(form) = self.forms.get(index as usize) else { break };
-            if form.hash == hash && as_tree(&self.nodes[form.start..form.start + form.size]) == tree {
+            if form.hash == hash && self.nodes[form.start..form.start + form.size] == *tree.nodes() {
                 return Some(index);
             }
             place = (place + 1) & mask;

@@ -4,9 +4,46 @@
 //! it advances any number of searches with one policy, be that the GP [`Expert`], a learner or a mixture.
 //! [`Observer`]s see every generation; nothing is written here.
 //!
-#![doc = "```no_run"]
-#![doc = include_str!("../tests/quadratic.rs")]
-#![doc = "```"]
+//! ```
+//! use std::sync::Arc;
+//!
+//! use sr_engine::{Expert, Instance, PrimitiveSet, Search, SearchConfig, run};
+//! use sr_expr::{Columns, Op};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // 50 rows of one variable, column by column.
+//!     let x: Vec<f64> = (0..50).map(|i| f64::from(i) / 10.0 - 2.5).collect();
+//!     let y: Vec<f64> = x.iter().map(|x| x * x + x).collect();
+//!     // What formulas are made of: operators, constants (which are not fitted) and the number of variables.
+//!     let primitives = PrimitiveSet::new(vec![Op::Add, Op::Sub, Op::Mul], vec![1.0], 1)?;
+//!     let instance = Arc::new(Instance::new("quadratic", Columns::new(50, 1, x), y, primitives)?);
+//!
+//!     let config = SearchConfig { population_size: 100, generations: 200, ..SearchConfig::basic() };
+//!     let mut search = Search::new(instance, config, 1)?;
+//!     let outcome = run(std::slice::from_mut(&mut search), &mut Expert, &mut [()]).remove(0);
+//!
+//!     let winner = outcome.winner();
+//!     println!("{} of size {}, MSE {}", winner.expr, winner.expr.size(), winner.score.mse);
+//!     if let Some(generation) = outcome.generations_to_solve {
+//!         println!("solved in generation {generation}, stopped: {}", outcome.stop.name());
+//!     }
+//!     // As the search computed it: its operators are protected unless `config.semantics` says otherwise.
+//!     let predicted = outcome.predict(&Columns::new(1, 1, vec![3.0]));
+//!     # assert!(outcome.solved.is_some() && (predicted[0] - 12.0).abs() < 1e-9, "{} {predicted:?}", winner.expr);
+//!     println!("at 3: {}", predicted[0]);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! **The settings that matter most** are [`population_size`](SearchConfig::population_size),
+//! [`generations`](SearchConfig::generations), [`limits`](SearchConfig::limits) (the size that a formula may have) and
+//! [`parsimony_coefficient`](SearchConfig::parsimony_coefficient), the price of a node. **The id** of an [`Instance`] is a
+//! part of the random streams: the same data under another name are searched in another way.
+//!
+//! **A result** says two things that are not the same. [`solved`](Outcome::solved) is there if an individual reached the
+//! early-stop error at any time; [`stop`](Outcome::stop) says why the search ended, which may well be the limit on
+//! generations, for after solving it goes on for [`extra_generations`](SearchConfig::extra_generations) in search of a
+//! smaller formula. [`winner`](Outcome::winner) is the individual to report.
 //!
 //! This crate knows no files, tokens or tensors. To run experiments use the project's recipes; use this crate to embed
 //! the search in your own program.
@@ -14,8 +51,7 @@
 //! Same seed, same result: every random draw is keyed by what it is for ([`random::Key`]), never by the order in which
 //! threads come by.
 
-// The example is run as an integration test.
-#![allow(rustdoc::invalid_rust_codeblocks, clippy::test_attr_in_doctest)]
+#![allow(clippy::needless_doctest_main, reason = "so that the example can be pasted into a file as it is")]
 
 mod brood;
 mod config;

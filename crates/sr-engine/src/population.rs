@@ -163,8 +163,9 @@ impl Population {
         self.individuals.hash(index)
     }
 
-    /// A number that no other expression of the search has, but for a search to know one again it must have stood in a
-    /// generation not long ago: one that comes back later gets a new number. `None` outside of a search.
+    /// A number that no other expression of the search has. An expression keeps it for as long as the search remembers it,
+    /// which is some generations after it last stood in one; if it comes back later, it has a new number. `None` outside of
+    /// a search.
     #[inline]
     pub fn form(&self, index: usize) -> Option<u32> {
         self.individuals.serial(index)

@@ -164,14 +164,23 @@ impl Rng {
         radius * libm::cos(std::f64::consts::TAU * self.unit())
     }
 
-    /// An element of a slice that is not empty.
+    /// An element of a slice.
+    ///
+    /// # Panics
+    /// If the slice is empty.
     pub fn choose<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len())]
     }
 
-    /// Index drawn in proportion to `weights`, which are not negative and not all zero.
+    /// Index drawn in proportion to `weights`.
+    ///
+    /// # Panics
+    /// If a weight is negative, infinite or NaN, or all of them are zero.
     pub fn weighted(&mut self, weights: &[f64]) -> usize {
-        let mut left = self.unit() * weights.iter().sum::<f64>();
+        let sum = weights.iter().sum::<f64>();
+        let are_weights = sum > 0.0 && sum.is_finite() && weights.iter().all(|&weight| weight >= 0.0);
+        assert!(are_weights, "weights that are not negative and not all zero, not {weights:?}");
+        let mut left = self.unit() * sum;
         for (index, &weight) in weights.iter().enumerate() {
             if left < weight {
                 return index;
@@ -254,6 +263,16 @@ mod tests {
         let firsts: std::collections::HashSet<u64> = keys.iter().map(|k| k.rng().next_u64()).collect();
         assert_eq!(firsts.len(), keys.len());
         assert_eq!(base.rng().next_u64(), base.rng().next_u64());
+    }
+
+    #[test]
+    fn weights_that_are_none_are_refused() {
+        let rng = || Key::new(1, Purpose::Rows, 0).rng();
+        for bad in [&[f64::NAN, 1.0][..], &[0.0, 0.0], &[], &[-1.0, 2.0], &[1.0, f64::INFINITY], &[f64::MAX, f64::MAX]]
+        {
+            assert!(std::panic::catch_unwind(|| rng().weighted(bad)).is_err(), "{bad:?}");
+        }
+        assert_eq!(rng().weighted(&[0.0, 1e-300, 0.0]), 1);
     }
 
     #[test]

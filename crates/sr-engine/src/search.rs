@@ -36,7 +36,7 @@ pub enum StopReason {
     Evaluations(u64),
     /// The time limit was reached. The data is the limit.
     TimeLimit(Duration),
-    /// A policy had no child that had not been met (only with unique forms).
+    /// The policy proposed no child: under [`SearchConfig::unique`], because none was left that had not been met.
     Exhausted,
     /// An observer stopped it.
     Observer,
@@ -115,7 +115,8 @@ impl<F: FnMut(&Generation<'_>) -> ControlFlow<()>> Observer for F {
     }
 }
 
-/// A state to continue from, as a trace has it. Scores are computed again, in f64.
+/// A state that [`Search::resume_from`] continues from, such as a generation of a trace. Scores are computed again, in
+/// f64.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded {
     /// Index of the generation.
@@ -215,7 +216,8 @@ pub struct Search {
 }
 
 impl Search {
-    /// Makes and scores the initial population.
+    /// Makes and scores the initial population. All random draws hang on `seed` and on the id of the instance: the same data
+    /// under another id are another search.
     ///
     /// # Errors
     /// If the configuration is out of range.
@@ -250,7 +252,7 @@ impl Search {
     /// time, count from here.
     ///
     /// # Errors
-    /// If the configuration is out of range or the recorded population empty.
+    /// If the configuration is out of range, the recorded population empty or its generation the last there can be.
     pub fn resume_from(
         instance: Arc<Instance>,
         config: SearchConfig,
@@ -262,7 +264,10 @@ impl Search {
             return Err(ConfigError { field: "the recorded population", expected: "one individual or more" });
         }
         if recorded.generation == u32::MAX {
-            return Err(ConfigError { field: "the recorded generation", expected: "below 4294967295" });
+            return Err(ConfigError {
+                field: "the recorded generation",
+                expected: "below 4294967295: it has no next one",
+            });
         }
         let key = Key::new(seed, Purpose::Search, problem_key(instance.id()));
         let mut search = Search::with_population(

@@ -95,6 +95,7 @@ impl Subtrees {
     }
 
     /// A tree and columns that give the values of `tree` on the data.
+    #[allow(unsafe_code)]
     pub(crate) fn rewrite(
         &mut self,
         tree: &Tree,
@@ -128,10 +129,13 @@ impl Subtrees {
             }
             self.waiting.push(Waiting { hash, start, rewritten });
         }
-        (as_tree(&self.nodes), &self.columns)
+        // SAFETY: they are the nodes of `tree`, each in the place of what it was, but for whole subtrees and variables that
+        // became leaves.
+        (unsafe { as_tree(&self.nodes) }, &self.columns)
     }
 
     /// The place of a subtree that is kept from now on, `None` for one that was not met before.
+    #[allow(unsafe_code)]
     fn find_or_keep(
         &mut self,
         tree: &Tree,
@@ -162,7 +166,9 @@ impl Subtrees {
         })?;
         self.next = (index + 1) % n_kept;
         met.index = index as u32;
-        machine.predict(as_tree(&self.nodes[rewritten..]), &self.columns, semantics, &mut self.values);
+        // SAFETY: from there on stands the subtree at hand, whose root was pushed last.
+        let subtree = unsafe { as_tree(&self.nodes[rewritten..]) };
+        machine.predict(subtree, &self.columns, semantics, &mut self.values);
         self.columns.set_column(self.n_variables + index, &self.values);
         self.kept[index] = Kept { hash, size, tree: self.tree };
         self.forms[index * MAX_SIZE..][..size].copy_from_slice(original);

@@ -1,4 +1,4 @@
-//! The example of the crate's front page.
+//! A formula that the expert finds at once, as on the crate's front page.
 
 use std::sync::Arc;
 

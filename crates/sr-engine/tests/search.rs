@@ -191,6 +191,17 @@ fn resuming_a_recorded_state_goes_on_as_the_search_did() {
 }
 
 #[test]
+fn the_last_generation_there_can_be_has_no_next_one() {
+    let resume = |generation| {
+        let recorded = Recorded { generation, population: vec![Expr::var(0)], best: None, stagnation: 0 };
+        Search::resume_from(instance("p", &ARITH, HARD, 50), SearchConfig::basic(), 4, recorded).map(|_| ())
+    };
+    let error = resume(u32::MAX).expect_err("no generation can follow");
+    assert!(error.to_string().starts_with("the recorded generation must be below 4294967295"), "{error}");
+    assert_eq!(resume(u32::MAX - 1), Ok(()));
+}
+
+#[test]
 fn a_small_recorded_population_grows_to_the_size_asked_for() {
     let config = SearchConfig { population_size: 5000, generations: 4, ..SearchConfig::basic() };
     let config = SearchConfig { tournament_size: 1, elitism: 0, ..config };

@@ -25,9 +25,10 @@ impl<T: Real> Columns<T> {
     /// From column-major values; `values.len()` has to be `n_rows * n_columns`.
     ///
     /// # Panics
-    /// If the length does not fit.
+    /// If the length does not fit, or memory cannot hold the table.
     pub fn new(n_rows: usize, n_columns: usize, values: Vec<T>) -> Self {
-        assert_eq!(values.len(), n_rows * n_columns, "values for {n_rows} rows of {n_columns} columns");
+        let expected = n_rows.checked_mul(n_columns).unwrap_or_else(|| too_large(n_rows, n_columns));
+        assert_eq!(values.len(), expected, "values for {n_rows} rows of {n_columns} columns");
         Columns::from_fn(n_rows, n_columns, |row, column| values[column * n_rows + row])
     }
 
@@ -37,15 +38,25 @@ impl<T: Real> Columns<T> {
     }
 
     /// From a function of row and column.
+    ///
+    /// # Panics
+    /// If memory cannot hold the table.
     pub fn from_fn(n_rows: usize, n_columns: usize, value: impl Fn(usize, usize) -> T) -> Self {
         let per_column = n_rows.div_ceil(PADDING);
+        // Kernels read without bounds checks by these numbers, so none of them may wrap.
+        let room = per_column.checked_mul(PADDING).and_then(|_| per_column.checked_mul(n_columns)?.checked_add(1));
+        let mut chunks = Vec::new();
+        if room.is_none_or(|room| chunks.try_reserve_exact(room).is_err()) {
+            too_large(n_rows, n_columns);
+        }
         let chunk = |index: usize| {
             let (column, first) = (index / per_column, index % per_column * PADDING);
             Chunk(std::array::from_fn(|i| value((first + i).min(n_rows - 1), column)))
         };
         // One more at the end, as tiles may reach a vector further than the last column does.
         let end = (n_columns > 0 && n_rows > 0).then(|| chunk(per_column * n_columns - 1));
-        Columns { n_rows, n_columns, chunks: (0..per_column * n_columns).map(chunk).chain(end).collect() }
+        chunks.extend((0..per_column * n_columns).map(chunk).chain(end));
+        Columns { n_rows, n_columns, chunks }
     }
 
     /// The same table in another kind of number, every value rounded to nearest.
@@ -92,7 +103,11 @@ impl<T: Real> Columns<T> {
     }
 
     /// One row, copied to `row`, `[variables]`.
+    ///
+    /// # Panics
+    /// If there is no such row.
     pub fn copy_row(&self, index: usize, row: &mut Vec<T>) {
+        assert!(index < self.n_rows, "row {index} of {}", self.n_rows);
         row.clear();
         row.extend((0..self.n_columns).map(|column| self.column(column)[index]));
     }
@@ -117,8 +132,14 @@ impl<T: Real> Columns<T> {
     }
 }
 
+fn too_large(n_rows: usize, n_columns: usize) -> ! {
+    panic!("a table of {n_rows} rows and {n_columns} columns does not fit memory")
+}
+
 #[cfg(test)]
 mod tests {
+    use std::panic::catch_unwind;
+
     use super::*;
 
     #[test]
@@ -137,5 +158,25 @@ mod tests {
     fn empty_tables() {
         assert!(Columns::<f64>::new(0, 3, vec![]).column(2).is_empty());
         assert_eq!(Columns::<f64>::default().n_columns(), 0);
+    }
+
+    #[test]
+    fn sizes_that_wrap_are_refused() {
+        // 2^20 rows of 2^48 columns are 2^64 chunks, which wraps to none.
+        let sizes = [(16 << 16, 1 << 48), (usize::MAX, 1), (usize::MAX, usize::MAX), (usize::MAX, 0), (1, usize::MAX)];
+        for (n_rows, n_columns) in sizes.into_iter().chain([(1 << 58, 3), (usize::MAX / 2 + 1, 2)]) {
+            let expected = format!("a table of {n_rows} rows and {n_columns} columns does not fit memory");
+            let refused = catch_unwind(|| Columns::from_fn(n_rows, n_columns, |_, _| 1.0)).expect_err("too large");
+            assert_eq!(refused.downcast_ref::<String>(), Some(&expected));
+            if n_columns > 1 {
+                assert!(catch_unwind(|| Columns::<f32>::new(n_rows, n_columns, vec![])).is_err());
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "row 3 of 3")]
+    fn a_table_without_columns_has_its_rows_only() {
+        Columns::<f64>::new(3, 0, vec![]).copy_row(3, &mut Vec::new());
     }
 }

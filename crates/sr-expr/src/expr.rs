@@ -248,10 +248,11 @@ impl Tree {
         unsafe { &*(std::ptr::from_ref(nodes) as *const Tree) }
     }
 
-    /// Nodes that are known to be one expression, unchecked.
+    /// Nodes that are known to be one expression, unchecked: for `sr-engine` and `sr-trace`, which keep many trees in one
+    /// piece of memory and would spend more on checking than on searching. Everyone else wants [`Expr::new`].
     ///
     /// # Safety
-    /// [`Expr::new`] accepts the nodes. Evaluation relies on it and would read outside of its memory otherwise.
+    /// [`Expr::new`] has to accept the nodes. Evaluation relies on it and would read outside of its memory otherwise.
     #[allow(unsafe_code)]
     pub unsafe fn from_nodes_unchecked(nodes: &[Node]) -> &Tree {
         Tree::from_valid(nodes)
@@ -280,6 +281,9 @@ impl Tree {
     }
 
     /// Index of the first node of the subtree whose root is `node`. O(size of the subtree).
+    ///
+    /// # Panics
+    /// If there is no such node.
     #[inline]
     pub fn subtree_start(&self, node: usize) -> usize {
         let mut open = 1;

@@ -207,7 +207,8 @@ impl<T: Real> Machine<T> {
     /// The same of a compiled program.
     ///
     /// # Panics
-    /// If the data has fewer columns than the program was compiled for.
+    /// If nothing was compiled (a [`Program`] of its `default`), or the data has fewer columns than the program was
+    /// compiled for.
     pub fn predict_compiled(&mut self, program: &Program<T>, data: &Columns<T>, out: &mut Vec<T>) {
         out.resize(data.n_rows(), T::ZERO);
         run(self.level, program, &mut self.slots, data, 0, data.n_rows(), &mut Sink::Store(out));
@@ -272,7 +273,9 @@ fn run<T: Real>(
     to: usize,
     sink: &mut Sink<'_, T>,
 ) {
-    assert!(program.n_columns() <= data.n_columns() && program.len() > 0, "a program for this data");
+    assert!(program.len() > 0, "a program that was compiled");
+    let (needed, found) = (program.n_columns(), data.n_columns());
+    assert!(needed <= found, "a program for this data: it has {found} columns of {needed}");
     assert!(from <= to && to <= data.n_rows());
     // Two for functions that are out of line.
     let lines = (program.n_slots() + 2) * MAX_TILE;

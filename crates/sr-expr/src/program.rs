@@ -139,9 +139,13 @@ impl<T: Real> Program<T> {
     /// Compiles `tree` for data of `n_columns` columns, in place of what was compiled before. A variable beyond them is
     /// NaN. O(size), no recursion. Allocates only for a tree larger than all before, and for one that is so deep on its
     /// right that its operands have to be put into another order.
+    ///
+    /// # Panics
+    /// If the tree has 2³² nodes or more: slots are counted in 32 bits.
     pub fn compile(&mut self, tree: &Tree, semantics: Semantics, n_columns: usize) {
         /// Slots beyond which it is worth looking for a better order: eight kilobytes.
         const MANY_SLOTS: usize = 8;
+        assert!(u32::try_from(tree.size()).is_ok(), "a tree of {} nodes", tree.size());
         self.semantics = semantics;
         self.n_columns = n_columns;
         self.write(tree.nodes().iter().map(|node| (node, false)));

@@ -4,7 +4,8 @@ use crate::gradient::Differentiate;
 use crate::kernel::Run;
 use crate::math::Functions;
 
-/// `f64`, in which searches are recorded and accepted, or `f32`, which is about twice as fast.
+/// The two kinds of number: `f64`, which searches use for every score that they act on, and `f32`, which is about twice as
+/// fast to compute with.
 pub trait Real: Functions + Run + Differentiate {
     /// The name in tables and JSON.
     const NAME: &'static str;

@@ -1,7 +1,7 @@
 //! Operators over vectors: `f64` has the bits of the scalar definition, `f32` keeps its stated error, on every level.
 
 use sr_expr::map::{error_in_ulp, map, max_ulp};
-use sr_expr::{Level, Op, Semantics};
+use sr_expr::{Columns, Expr, Level, Loss, Machine, Op, Semantics};
 
 /// Functions that are approximated in `f32`; the other operators round once or, the powers, as often as they multiply.
 const FUNCTIONS: [Op; 9] = [Op::Exp, Op::Log, Op::Sin, Op::Cos, Op::Tan, Op::Tanh, Op::Asin, Op::Acos, Op::Atan];
@@ -304,5 +304,158 @@ fn errors_are_counted_in_units_of_the_exact_value() {
     assert_eq!(error_in_ulp(f32::NAN, f64::NAN), Some(0.0));
     for (got, exact) in [(f32::NAN, 1.0), (1.0, f64::NAN), (f32::MAX, f64::INFINITY), (0.0, -0.0), (-0.0, 1e-60)] {
         assert_eq!(error_in_ulp(got, exact), None, "{got} for {exact}");
+    }
+}
+
+/// `op` of `a` and `b` in every lane and in the rest behind whole vectors, at every level, checked by `check`.
+fn everywhere<T: sr_expr::Real + Copy>(op: Op, semantics: Semantics, a: T, b: T, check: impl Fn(Level, T)) {
+    let (a, b, mut out) = (vec![a; 35], vec![b; 35], vec![T::ZERO; 35]);
+    for level in levels() {
+        out.fill(T::ZERO);
+        map(level, op, semantics, &a, if op.arity() == 2 { &b } else { &[] }, &mut out);
+        out.iter().for_each(|&got| check(level, got));
+    }
+}
+
+/// Whether `got` is the value, or where that has to be rounded one of its neighbours: that is what `libm` states.
+fn is_rounded(got: f64, value: f64) -> bool {
+    let is_exact = value == 0.0 || !value.is_finite() || value.abs() < 1e-320;
+    same(got, value) || !is_exact && got.to_bits().abs_diff(value.to_bits()) <= 1
+}
+
+/// Values that vector libraries have got wrong: signs of zero, numbers below the normal ones, large arguments. Those
+/// of other sizes are the C library's.
+#[test]
+fn f64_has_known_values_where_vector_functions_go_wrong() {
+    let known = [
+        (Op::Tanh, -0.0, -0.0),
+        (Op::Tanh, -5e-324, -5e-324),
+        (Op::Sin, -0.0, -0.0),
+        (Op::Tan, 5e-324, 5e-324),
+        (Op::Asin, -5e-324, -5e-324),
+        (Op::Atan, 5e-324, 5e-324),
+        (Op::Sqrt, -0.0, -0.0),
+        (Op::Sqrt, 5e-324, 2.2227587494850775e-162),
+        (Op::Exp, f64::NAN, f64::NAN),
+        (Op::Exp, f64::NEG_INFINITY, 0.0),
+        (Op::Exp, -708.745, 1.570208859696427e-308),
+        (Op::Exp, -745.0, 5e-324),
+        (Op::Exp, -745.1332191019412, 0.0),
+        (Op::Exp, 5e-324, 1.0),
+        (Op::Exp, 710.0, f64::INFINITY),
+        (Op::Log, 0.0, f64::NEG_INFINITY),
+        (Op::Log, -0.0, f64::NEG_INFINITY),
+        (Op::Log, f64::NEG_INFINITY, f64::NAN),
+        (Op::Log, f64::INFINITY, f64::INFINITY),
+        (Op::Log, 5e-324, -744.4400719213812),
+        (Op::Sin, 355.0, -3.014435335948845e-5),
+        (Op::Sin, 1e15, 0.8582727931702359),
+        (Op::Cos, 1e15, -0.5131937377869703),
+        (Op::Sin, 1e22, -0.8522008497671888),
+        (Op::Cos, 1e22, 0.523214785395139),
+        (Op::Tan, 1e22, -1.6287782256068988),
+        (Op::Sin, f64::INFINITY, f64::NAN),
+        (Op::Cos, f64::NEG_INFINITY, f64::NAN),
+        (Op::Tan, f64::INFINITY, f64::NAN),
+        (Op::Inv, 5e-324, f64::INFINITY),
+        (Op::Inv, -0.0, f64::NEG_INFINITY),
+    ];
+    for (op, x, expected) in known {
+        everywhere(op, Semantics::Ieee, x, x, |level, got| {
+            assert!(is_rounded(got, expected), "{op} {} of {x:e}: {got:e}, not {expected:e}", level.name());
+        });
+    }
+    let powers = [
+        (5.562684646268003e-309, -0.8056640625, 2.2374143686308563e248),
+        (2.0, -1074.0, 5e-324),
+        (2.0, -1075.0, 0.0),
+        (-2.0, -1074.0, 5e-324),
+        (-0.0, -1.0, f64::NEG_INFINITY),
+        (-0.0, 3.0, -0.0),
+        (-8.0, 1.0 / 3.0, f64::NAN),
+        (-8.0, 3.0, -512.0),
+        (f64::NAN, 0.0, 1.0),
+        (f64::NEG_INFINITY, -3.0, -0.0),
+        (5e-324, 0.5, 2.2227587494850775e-162),
+    ];
+    for (x, y, expected) in powers {
+        everywhere(Op::Pow, Semantics::Ieee, x, y, |level, got| {
+            assert!(is_rounded(got, expected), "{x:e} ** {y:e} {}: {got:e}, not {expected:e}", level.name());
+        });
+    }
+}
+
+/// What the protected operators are defined to give, signs that are lost included.
+#[test]
+fn protected_operators_have_their_defined_values() {
+    let known = [
+        (Op::Div, 1.0, 0.0, 1e10),
+        (Op::Div, 1.0, -1e-11, 1e10),
+        (Op::Log, -2.0, f64::NAN, 0.6931471805599453),
+        (Op::Log, 0.0, f64::NAN, -27.631021115928547),
+        (Op::Sqrt, -4.0, f64::NAN, 2.0),
+        (Op::Exp, 20.0, f64::NAN, 1202604.2841647768),
+        (Op::Inv, -1e-7, f64::NAN, 1e6),
+        (Op::Tan, 1.5707963267948966, f64::NAN, 1e6),
+    ];
+    for (op, x, y, expected) in known {
+        everywhere(op, Semantics::Protected, x, y, |level, got| {
+            assert!((got - expected).abs() <= 4e-16 * expected.abs(), "{op} {} of {x:e} {y:e}: {got:e}", level.name());
+        });
+    }
+}
+
+#[test]
+fn f32_has_known_values_where_vector_functions_go_wrong() {
+    let tiny = f32::from_bits(1);
+    let known = [
+        (Op::Tanh, -0.0, -0.0),
+        (Op::Tanh, -tiny, -tiny),
+        (Op::Sin, tiny, tiny),
+        (Op::Atan, -tiny, -tiny),
+        (Op::Exp, f32::NAN, f32::NAN),
+        (Op::Exp, f32::NEG_INFINITY, 0.0),
+        (Op::Log, 0.0, f32::NEG_INFINITY),
+        (Op::Log, -0.0, f32::NEG_INFINITY),
+        (Op::Log, f32::NEG_INFINITY, f32::NAN),
+        (Op::Log, tiny, -103.278_93),
+        (Op::Sin, 1e6, -0.349_993_5),
+        (Op::Cos, f32::INFINITY, f32::NAN),
+    ];
+    for (op, x, expected) in known {
+        everywhere(op, Semantics::Ieee, x, x, |level, got| {
+            let error = error_in_ulp(got, f64::from(expected));
+            assert!(error.is_some_and(|error| error <= 1.0), "{op} {} of {x:e}: {got:e}", level.name());
+        });
+    }
+}
+
+/// Infinities on the way to a trigonometric function are NaN, and a loss leaves that row out.
+#[test]
+fn functions_of_infinity_are_nan_and_no_panic() {
+    let data = Columns::from_fn(40, 1, |row, _| if row % 2 == 0 { 0.0 } else { 10.0 });
+    let rows = [
+        ("cos(1/x0)", [f64::NAN, (0.1_f64).cos()]),
+        ("sin(exp(exp(x0)))", [std::f64::consts::E.sin(), f64::NAN]),
+        ("tan(x0/0)", [f64::NAN, f64::NAN]),
+        ("exp(exp(x0)) - exp(exp(x0))", [0.0, f64::NAN]),
+    ];
+    for (text, expected) in rows {
+        let expr: Expr = text.parse().expect(text);
+        for level in levels() {
+            let mut machine = Machine::with_level(level);
+            let mut found = Vec::new();
+            machine.predict(&expr, &data, Semantics::Ieee, &mut found);
+            for (row, &found) in found.iter().enumerate() {
+                let expected: f64 = expected[row % 2];
+                let is_right = (found - expected).abs() < 1e-15 || found.is_nan() && expected.is_nan();
+                assert!(is_right, "{text} {} row {row}: {found}", level.name());
+            }
+            let y = vec![0.0; 40];
+            let loss = Loss::Squares { y: &y, limit: f64::INFINITY };
+            let sums = machine.sum(&expr, &data, Semantics::Ieee, loss);
+            let valid = expected.iter().filter(|value| value.is_finite()).count() * 20;
+            assert!(sums.count == valid && sums.squares().is_finite(), "{text} {}: {}", level.name(), sums.count);
+        }
     }
 }

@@ -2,27 +2,27 @@
 
 use std::path::{Path, PathBuf};
 
-use sr_codec::{Kind, Mapped};
+use sr_codec::{Indexed, Kind};
 
-use crate::set::Record;
-use crate::{Error, FORMAT_VERSION, Problem, SetParams};
+use crate::set::{Record, version_of};
+use crate::{Error, Problem, SetParams};
 
 /// A finished problem file whose problems are read one by one, in any order. [`ProblemSet`](crate::ProblemSet) has all of
 /// them in memory.
 #[derive(Clone)]
 pub struct ProblemFile {
     path: PathBuf,
-    records: Mapped<SetParams>,
+    records: Indexed<SetParams>,
 }
 
 impl ProblemFile {
     /// Opens a file.
     ///
     /// # Errors
-    /// As [`Mapped::open`].
+    /// As [`Indexed::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref().to_owned();
-        let records = Mapped::open(&path, Kind::Problems, FORMAT_VERSION)?;
+        let records = Indexed::open(&path, Kind::Problems, version_of(&path)?)?;
         Ok(ProblemFile { path, records })
     }
 
@@ -51,7 +51,8 @@ impl ProblemFile {
     pub fn problem(&mut self, index: usize) -> Result<Problem, Error> {
         let record = self.records.record::<Record>(index)?;
         let id = record.id.clone();
-        record.decode().map_err(|reason| Error::BadRecord { path: self.path.clone(), record: index, id, reason })
+        let version = self.records.header().version;
+        record.decode(version).map_err(|reason| Error::BadRecord { path: self.path.clone(), record: index, id, reason })
     }
 }
 

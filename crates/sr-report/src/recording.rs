@@ -239,7 +239,7 @@ mod tests {
         let mut recorders = [Recorder::new(3)];
         let outcome = run(&mut searches, &mut Expert, &mut recorders).remove(0);
         let [recorder] = recorders;
-        (recorder.finish(&outcome), instance)
+        (recorder.finish(&outcome).expect("recorded"), instance)
     }
 
     fn curve(rows: usize, generations: u32) -> (Trajectory, Instance) {

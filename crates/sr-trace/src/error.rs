@@ -136,6 +136,24 @@ pub enum RecordError {
         /// The field.
         field: &'static str,
     },
+    /// A [`Recorder`](crate::Recorder) was shown a generation that does not follow the one before.
+    #[error(
+        "generation {found} was shown to a recorder after generation {last}: it has to see all of a search, in order"
+    )]
+    Gap {
+        /// The generation that it saw last.
+        last: u32,
+        /// The one that came.
+        found: u32,
+    },
+    /// A [`Recorder`](crate::Recorder) was shown a generation of another search, or one that is of no search.
+    #[error(
+        "generation {generation} is not of the search that a recorder saw first: each search needs a recorder of its own"
+    )]
+    OtherSearch {
+        /// The generation.
+        generation: u32,
+    },
     /// There are more generations than numbers for them.
     #[error("generations: numbers go beyond {}", u32::MAX)]
     NumberTooLarge,

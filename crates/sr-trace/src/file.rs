@@ -132,7 +132,7 @@ impl TraceWriter {
 }
 
 fn file_header(header: &TraceHeader) -> Header<&TraceHeader> {
-    Header { kind: Kind::Trace, version: TRACE_VERSION, params: header }
+    Header { kind: Kind::Trace, version: header.version(), params: header }
 }
 
 /// Reads a trace file, a few trajectories in memory for each thread that decodes them. A cut or damaged file gives all that

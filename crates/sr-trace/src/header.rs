@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use sr_engine::{Limits, Objective, PrimitiveSet, SearchConfig, Survival};
 use sr_expr::Semantics;
 
-/// Version of the trace records, written in every header.
-pub const TRACE_VERSION: u32 = 2;
+/// The latest version of trace files. Files of searches with [`Objective::Masked`] are of version 2 still, byte for byte.
+pub const TRACE_VERSION: u32 = 3;
 
 /// What every trajectory of a file has in common. Equal runs have equal headers: no times, paths, hosts or threads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,6 +99,15 @@ impl Policy {
 }
 
 impl TraceHeader {
+    /// The version of a file with this header: 2, and 3 where errors are relative to the target, which earlier programs
+    /// would take for errors in its units.
+    pub fn version(&self) -> u32 {
+        match self.engine.objective {
+            Objective::Masked => 2,
+            Objective::Mse => 3,
+        }
+    }
+
     /// The header of a run of the expert.
     pub fn of_expert(
         problems: &str,

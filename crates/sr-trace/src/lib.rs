@@ -23,7 +23,7 @@
 //! let mut recorder = [Recorder::new(1)];
 //! let outcome = sr_engine::run(&mut search, &mut Expert, &mut recorder).remove(0);
 //! let [recorder] = recorder;
-//! let trajectory = recorder.finish(&outcome);
+//! let trajectory = recorder.finish(&outcome)?;
 //!
 //! let header = TraceHeader::of_expert("problems.sr", instance.primitives(), &config, "basic", 1);
 //! let mut writer = TraceWriter::create(&path, &header)?;

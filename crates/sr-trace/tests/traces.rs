@@ -1,14 +1,18 @@
 //! Trajectories of real searches, and the files they are kept in.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sr_engine::random::{Key, Purpose};
-use sr_engine::{Edit, Expert, Instance, Outcome, Parents, PrimitiveSet, Search, SearchConfig, StopReason, run};
+use sr_engine::{
+    Edit, Expert, Generation, Instance, Member, Observer, Offspring, Origin, Outcome, Parents, Population,
+    PrimitiveSet, Recorded, Search, SearchConfig, StopReason, run,
+};
 use sr_expr::{Columns, Expr, Op, Tree};
 use sr_trace::{
-    Error, Generations, GenerationsBuilder, IndividualRecord, Recorder, TraceHeader, TraceReader, TraceWriter,
-    Trajectory, merge,
+    Error, Generations, GenerationsBuilder, IndividualRecord, RecordError, Recorder, TraceHeader, TraceReader,
+    TraceWriter, Trajectory, merge,
 };
 
 fn instance(id: &str) -> Arc<Instance> {
@@ -29,7 +33,7 @@ fn search(id: &str, config: &SearchConfig, seed: u64) -> (Trajectory, Outcome) {
     let mut recorders = [Recorder::new(seed)];
     let outcome = run(&mut searches, &mut Expert, &mut recorders).remove(0);
     let [recorder] = recorders;
-    (recorder.finish(&outcome), outcome)
+    (recorder.finish(&outcome).expect("recorded"), outcome)
 }
 
 fn header(config: &SearchConfig) -> TraceHeader {
@@ -86,10 +90,9 @@ fn a_trajectory_records_what_the_search_did() {
 fn forms_that_the_search_forgot_are_recorded_all_the_same() {
     /// What there was, beside the recorder.
     struct Both(Recorder, Vec<Vec<(Expr, f32, f32, Parents)>>);
-    impl sr_engine::Observer for Both {
-        fn on_generation(&mut self, seen: &sr_engine::Generation<'_>) -> std::ops::ControlFlow<()> {
-            let plain =
-                |i: sr_engine::Member<'_>| (i.tree.to_owned(), i.score.mse as f32, i.score.fitness as f32, i.parents);
+    impl Observer for Both {
+        fn on_generation(&mut self, seen: &Generation<'_>) -> ControlFlow<()> {
+            let plain = |i: Member<'_>| (i.tree.to_owned(), i.score.mse as f32, i.score.fitness as f32, i.parents);
             self.1.push(seen.population.iter().map(plain).collect());
             self.0.on_generation(seen)
         }
@@ -100,7 +103,7 @@ fn forms_that_the_search_forgot_are_recorded_all_the_same() {
     let mut both = [Both(Recorder::new(1), Vec::new())];
     let outcome = run(&mut searches, &mut Expert, &mut both).remove(0);
     let [Both(recorder, seen)] = both;
-    let trajectory = recorder.finish(&outcome);
+    let trajectory = recorder.finish(&outcome).expect("recorded");
     let distinct: std::collections::HashSet<&Expr> = seen.iter().flatten().map(|i| &i.0).collect();
     assert!(distinct.len() > 4000, "{}", distinct.len());
     assert_eq!(trajectory.generations.len(), seen.len());
@@ -159,15 +162,15 @@ fn the_state_hash_sees_expressions_and_order() {
 #[test]
 fn a_continued_search_is_recorded_without_parents_it_does_not_have() {
     let mut searches = [Search::new(instance("p"), config(10), 1).expect("config")];
-    let stop_early = |g: &sr_engine::Generation<'_>| match g.generation {
-        4 => std::ops::ControlFlow::Break(()),
-        _ => std::ops::ControlFlow::Continue(()),
+    let stop_early = |g: &Generation<'_>| match g.generation {
+        4 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
     };
     let outcome = run(&mut searches, &mut Expert, &mut [stop_early]).remove(0);
     let mut recorder = Recorder::new(1);
     let [search] = &searches;
     let state = search.state();
-    let seen = sr_engine::Generation {
+    let seen = Generation {
         instance: state.instance,
         config: state.config,
         generation: state.generation,
@@ -175,8 +178,8 @@ fn a_continued_search_is_recorded_without_parents_it_does_not_have() {
         best: state.best,
         evaluations: outcome.evaluations,
     };
-    assert!(sr_engine::Observer::on_generation(&mut recorder, &seen).is_continue());
-    let trajectory = recorder.finish(&outcome);
+    assert!(recorder.on_generation(&seen).is_continue());
+    let trajectory = recorder.finish(&outcome).expect("recorded");
     let first = trajectory.generations.first();
     assert_eq!(first.generation, 4);
     assert!(first.individuals().all(|i| i.parents.iter().next().is_none()));
@@ -184,6 +187,61 @@ fn a_continued_search_is_recorded_without_parents_it_does_not_have() {
     let path = folder.path().join("a.sr");
     write(&path, std::slice::from_ref(&trajectory));
     assert_eq!(read(&path), [trajectory]);
+}
+
+/// Shows a recorder some generations of a search, and gives what it makes of them.
+fn shown(
+    recorder: Recorder,
+    id: &str,
+    recorded: Option<Recorded>,
+    wanted: impl Fn(u32) -> bool,
+) -> (Recorder, Result<Trajectory, RecordError>) {
+    let search = match recorded {
+        None => Search::new(instance(id), config(10), 1),
+        Some(recorded) => Search::resume_from(instance(id), config(10), 1, recorded),
+    };
+    let mut some = [Some(recorder)];
+    let [recorder] = &mut some;
+    let observer = |seen: &Generation<'_>| match recorder {
+        Some(recorder) if wanted(seen.generation) => recorder.on_generation(seen),
+        _ => ControlFlow::Continue(()),
+    };
+    let outcome = run(&mut [search.expect("a search")], &mut Expert, &mut [observer]).remove(0);
+    let recorder = some[0].take().expect("a recorder");
+    let finished = recorder.clone().finish(&outcome);
+    assert_eq!(finished.as_ref().err(), recorder.clone().record(&outcome).as_ref().err());
+    (recorder, finished)
+}
+
+#[test]
+fn what_no_trace_can_hold_is_an_error_and_no_panic() {
+    let new = || Recorder::new(1);
+    assert!(shown(new(), "p", None, |_| true).1.is_ok());
+    assert_eq!(shown(new(), "p", None, |_| false).1, Err(RecordError::Empty { field: "generations" }));
+    // Whoever wants to thin a log hands every second generation on.
+    let thinned = shown(new(), "p", None, |generation| generation % 2 == 0).1;
+    assert_eq!(thinned, Err(RecordError::Gap { last: 0, found: 2 }));
+    // One recorder for two searches, of the same problem or of another.
+    let used = || shown(new(), "p", None, |_| true).0;
+    assert_eq!(shown(used(), "p", None, |_| true).1, Err(RecordError::Gap { last: 9, found: 0 }));
+    // Or for one that goes on where the other was left, as far as numbers show.
+    for id in ["p", "q"] {
+        let first = shown(new(), "p", None, |generation| generation < 5).0;
+        let population = vec!["x0".parse().expect("an expression"); 20];
+        let recorded = Recorded { generation: 5, population, best: None, stagnation: 0 };
+        assert_eq!(shown(first, id, Some(recorded), |_| true).1, Err(RecordError::OtherSearch { generation: 5 }));
+    }
+    // A population that was made by hand.
+    let data = instance("p");
+    let expr: Expr = "x0 + x1".parse().expect("an expression");
+    let score = sr_engine::Score::INVALID;
+    let member = Member::new(Offspring::orphan(&expr, Origin::Random), score);
+    let (population, best) = (Population::new([member.clone()]), member.into());
+    let (mut recorder, outcome) = (new(), search("p", &config(2), 1).1);
+    let evaluations = outcome.evaluations;
+    let made = Generation { instance: &data, generation: 0, population: &population, best: &best, evaluations };
+    assert!(recorder.on_generation(&made).is_continue());
+    assert_eq!(recorder.finish(&outcome), Err(RecordError::OtherSearch { generation: 0 }));
 }
 
 #[test]

@@ -198,14 +198,18 @@ mod tests {
         assert_eq!(steps(&fs::read(&path).expect("the file")), [0]);
     }
 
-    /// Reads them with TensorBoard itself, where Python has it.
+    /// Reads them with TensorBoard itself, where Python has it: `just interop-python` installs it.
     #[test]
     fn tensorboard_shows_the_scalars() {
-        let python = std::env::var("SR_TENSORBOARD_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        if !Command::new(&python).args(["-c", "import tensorboard"]).output().is_ok_and(|o| o.status.success()) {
-            eprintln!("skipped: {python} has no package tensorboard; SR_TENSORBOARD_PYTHON names another Python");
-            return;
-        }
+        let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../runs/interop-venv/bin/python");
+        let own = std::env::var_os("SR_TENSORBOARD_PYTHON").map(PathBuf::from);
+        let has_tensorboard = |python: &PathBuf| {
+            Command::new(python).args(["-c", "import tensorboard"]).output().is_ok_and(|o| o.status.success())
+        };
+        let Some(python) = [own, Some(venv), Some("python3".into())].into_iter().flatten().find(has_tensorboard) else {
+            let why = "no Python with it (`just interop-python` makes one; SR_TENSORBOARD_PYTHON names another)";
+            return sr_cli::testing::skipped("tensorboard", why);
+        };
         let folder = tempfile::tempdir().expect("a folder");
         let mut events = EventFile::open(folder.path(), 0).expect("a file");
         events.scalars(10, [("train/loss", 0.5), ("train/lr", 0.25)]).expect("written");

@@ -192,8 +192,8 @@ impl Task for PointTask<'_> {
             ensure!(!self.stop.load(Ordering::Relaxed), Stopped);
             let (mut observations, mut actions) = (Vec::new(), Vec::new());
             for &slot in slots {
-                let row: &[[u8; 4]] = buffer.row(slot).as_chunks().0;
-                let mut numbers = row.iter().map(|bytes| f32::from_le_bytes(*bytes));
+                let row = buffer.row(slot)?;
+                let mut numbers = row.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
                 observations.extend(numbers.by_ref().take(OBSERVATION));
                 actions.extend(numbers);
             }

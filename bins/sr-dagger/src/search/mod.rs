@@ -432,11 +432,12 @@ impl Task for SearchTask<'_> {
         let drawn = crate::draw(buffer, args, round)?;
         config.training.rows_per_batch = drawn.batch;
         config.training.steps = drawn.batches().count() as u64;
-        let row = |&slot: &u64| {
-            let words = buffer.row(slot).as_chunks().0;
-            (u32::from_le_bytes(words[0]), u32::from_le_bytes(words[1]))
+        let row = |&slot: &u64| -> sr_dagger::Result<_> {
+            let row = buffer.row(slot)?;
+            let words = row.as_chunks().0;
+            Ok((u32::from_le_bytes(words[0]), u32::from_le_bytes(words[1])))
         };
-        let drawn: Vec<(u32, u32)> = drawn.rows.iter().map(row).collect();
+        let drawn: Vec<(u32, u32)> = drawn.rows.iter().map(row).collect::<Result<_, _>>()?;
         let corpus = |index: u32, side: &str| round.earlier(index, Stage::Corpus).join(side);
         let problems = |index: u32| round.earlier(index, Stage::Rollouts).join(problems_name(index));
         let corpora: Vec<(PathBuf, PathBuf)> =

@@ -29,7 +29,7 @@ pub(crate) fn searches(
         let mut recorders = [Recorder::new(3)];
         let outcome = run(&mut search, policy, &mut recorders).remove(0);
         let [recorder] = recorders;
-        writer.append(&recorder.finish(&outcome)).expect("written");
+        writer.append(&recorder.finish(&outcome).expect("recorded")).expect("written");
     }
     writer.expect("there are problems").finish().expect("finished");
 }

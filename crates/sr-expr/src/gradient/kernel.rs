@@ -24,7 +24,8 @@ pub(crate) fn spare_blocks(n_constants: usize) -> usize {
 
 /// Products of pairs that [`Output::Products`] adds up.
 pub(crate) fn n_products(n_constants: usize) -> usize {
-    (n_constants + 1) * (n_constants + 2) / 2
+    // The kernels write without bounds checks by this number.
+    (n_constants + 1).checked_mul(n_constants + 2).expect("as many products of constants as fit memory") / 2
 }
 
 /// What is run over which rows.

@@ -172,6 +172,9 @@ impl<T: Real> Gradient<T> {
 
     /// Compiles `tree` for data of `n_columns` columns, in place of what was compiled before, and takes its constants.
     /// A variable beyond the columns is NaN. O(size), no recursion.
+    ///
+    /// # Panics
+    /// If the tree has 2²⁹ nodes or more.
     pub fn compile(&mut self, tree: &Tree, semantics: Semantics, n_columns: usize) {
         self.tape.compile(tree, semantics, n_columns);
         self.constants.clear();

@@ -290,7 +290,11 @@ impl Tape {
     }
 
     /// Compiles a tree in place of what was compiled before. O(size), no recursion.
+    ///
+    /// # Panics
+    /// If the tree has 2²⁹ nodes or more: places are numbers of 31 bits, and a node takes three of them at most.
     pub(crate) fn compile(&mut self, tree: &Tree, semantics: Semantics, n_columns: usize) {
+        assert!(tree.size() < Place::COLUMN as usize / 4, "a tree of {} nodes", tree.size());
         self.semantics = semantics;
         self.n_columns = n_columns;
         self.n_constants = tree.nodes().iter().filter(|node| matches!(node, Node::Const(_))).count();

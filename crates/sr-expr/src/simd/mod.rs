@@ -46,15 +46,9 @@ impl Level {
         match self {
             Level::Portable => true,
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Level::Avx2 => features::has_avx2(),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => {
-                Level::Avx2.is_available()
-                    && is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512bw")
-                    && is_x86_feature_detected!("avx512dq")
-                    && is_x86_feature_detected!("avx512vl")
-            }
+            Level::Avx512 => features::has_avx2() && features::has_avx512(),
             #[cfg(not(target_arch = "x86_64"))]
             Level::Avx2 | Level::Avx512 => false,
         }
@@ -68,6 +62,25 @@ impl Level {
             Level::Avx512 => "avx512",
         }
     }
+}
+
+/// What the kernels of a level may be compiled with. A function with `target_feature` may be called only where the
+/// machine has all that it enables, so what is enabled anywhere has to stand here; a test compares.
+#[cfg(target_arch = "x86_64")]
+mod features {
+    macro_rules! features {
+        ($list:ident $detected:ident: $($feature:tt)*) => {
+            #[cfg(test)]
+            pub(super) const $list: &[&str] = &[$($feature),*];
+            #[inline]
+            pub(super) fn $detected() -> bool {
+                $(is_x86_feature_detected!($feature))&&*
+            }
+        };
+    }
+    features!(AVX2 has_avx2: "avx2" "fma" "popcnt");
+    // The compiler takes `f16c` to be a part of `avx512f`.
+    features!(AVX512 has_avx512: "avx512f" "avx512bw" "avx512dq" "avx512vl" "f16c");
 }
 
 impl Default for Level {
@@ -309,4 +322,43 @@ pub trait Bits: Copy {
     fn gt(self, other: Self) -> Self::Mask;
     fn eq(self, other: Self) -> Self::Mask;
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::features::{AVX2, AVX512};
+
+    fn sources(folder: &Path, out: &mut Vec<(String, String)>) {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                sources(&path, out);
+            } else {
+                out.push((path.display().to_string(), fs::read_to_string(&path).expect("text")));
+            }
+        }
+    }
+
+    #[test]
+    fn levels_check_every_feature_that_is_enabled() {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut all = Vec::new();
+        ["sr-expr", "sr-cpu"].into_iter().for_each(|name| sources(&crates.join(name).join("src"), &mut all));
+        let mut n_features = 0;
+        for (path, text) in &all {
+            for list in text.split("target_feature(enable = \"").skip(1).filter_map(|rest| rest.split('"').next()) {
+                let features: Vec<&str> = list.split(',').collect();
+                let is_avx512 = features.iter().any(|feature| feature.starts_with("avx512"));
+                for feature in features {
+                    let is_checked = AVX2.contains(&feature) || is_avx512 && AVX512.contains(&feature);
+                    assert!(is_checked, "{path}: {feature} is enabled, and no level checks it");
+                    n_features += 1;
+                }
+            }
+        }
+        assert!(n_features >= 20, "{n_features} features in {} files", all.len());
+    }
 }

@@ -29,7 +29,7 @@ pub(crate) fn corpora(folder: &Path, n_problems: u32, generations: u32) {
         let mut recorders = [Recorder::new(3)];
         let outcome = run(std::slice::from_mut(&mut search), &mut Expert, &mut recorders).remove(0);
         let [recorder] = recorders;
-        writer.append(&recorder.finish(&outcome)).expect("written");
+        writer.append(&recorder.finish(&outcome).expect("recorded")).expect("written");
     }
     writer.expect("there are problems").finish().expect("finished");
 
