@@ -240,9 +240,13 @@ impl Buffer {
             appended: self.header.appended + n_rows,
         };
         if header.capacity != self.header.capacity {
-            if self.header.capacity > 0 {
-                let (old, new) = (self.header.capacity, header.capacity);
-                info!(old, new, maximum = max_rows, "the buffer grows from {old} to {new} rows");
+            let (old, new) = (self.header.capacity, header.capacity);
+            match old {
+                0 => {
+                    info!(capacity = new, "Initialized DAgger buffer with capacity {new}");
+                    info!(maximum = max_rows, "Maximum buffer size {max_rows}");
+                }
+                _ => info!(old, new, maximum = max_rows, "the buffer grows from {old} to {new} rows"),
             }
             self.file.set_len(end(&self.options, header.capacity)).map_err(io(&self.path, "grow"))?;
         }
