@@ -455,7 +455,7 @@ impl Searcher {
         // A trace holds whole searches in their order.
         let done: Vec<&Outcome> = outcomes.iter().take_while(|outcome| outcome.stop.is_some()).collect();
         watches.truncate(done.len());
-        let ended = watches.into_par_iter().zip(done).zip(&items[..]);
+        let ended = watches.into_par_iter().zip(done).zip(items);
         let ended = ended.map(finish).collect::<anyhow::Result<Vec<_>>>()?;
         let (records, found) = ended.into_iter().unzip();
         Ok(Batch { records, found, time })

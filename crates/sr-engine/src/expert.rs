@@ -250,7 +250,7 @@ pub(crate) fn initial_population(
     forms.retain(|form| form.size() <= max_size);
     forms.truncate(config.population_size);
     let grower = Grower::new(primitives);
-    while forms.len() < config.population_size && !(forms.len() % 64 == 0 && deadline.has_passed()) {
+    while forms.len() < config.population_size && !(forms.len().is_multiple_of(64) && deadline.has_passed()) {
         let mut rng = rng(forms.len() as u32);
         let tree = (0..INITIAL_ATTEMPTS).find_map(|_| {
             let mut start = rng.clone();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use sr_expr::Semantics;
 use sr_model::{CpuModel, DecodeRequest, Decoder, Free, Model, Pass, Prompt, Sample};
 use sr_problems::Problem;
 use sr_prompt::Token;
