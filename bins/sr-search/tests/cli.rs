@@ -344,3 +344,84 @@ fn settings_of_a_learner_are_checked_before_anything_is_written() {
         assert!(!path.join("none.t").exists() && !path.join("none.t.partial").exists(), "{flags:?}");
     }
 }
+
+/// The result of a search of somebody's own table, as text and as JSON.
+fn own_search(rows: &str, operators: &[sr_expr::Op], constants: &[f64], flags: &[&str]) -> (String, serde_json::Value) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let table = folder.path().join("mine.csv");
+    std::fs::write(&table, rows).expect("written");
+    let (operators, constants) = (operators.to_vec(), constants.to_vec());
+    let options = sr_problems::TableOptions { operators, constants, ..sr_problems::TableOptions::new("y") };
+    let sr_problems::Table { set, .. } = sr_problems::from_table(&table, &options).expect("a table");
+    set.write(folder.path().join("mine.sr")).expect("written");
+    let run = |out: &str, more: &[&str]| {
+        ok(&search(folder.path(), &[&["--problems", "mine.sr", "--seed", "1", "--out", out], flags, more].concat()))
+    };
+    (run("a.sr", &[]), serde_json::from_str(&run("b.sr", &["--json"])).expect("JSON"))
+}
+
+/// The only search's result.
+fn only(result: &serde_json::Value) -> &serde_json::Value {
+    assert_eq!(result["results"].as_array().expect("results").len(), 1);
+    &result["results"][0]
+}
+
+#[test]
+fn own_data_ends_with_its_formula_in_the_names_of_its_columns() {
+    use sr_expr::Op;
+    let rows: String = (10..30).map(|x| format!("{},{}\n", x * 100, x * 100 * x * 100)).collect();
+    let (text, json) = own_search(&format!("speed,y\n{rows}"), &[Op::Add, Op::Mul], &[1.0], &[]);
+    assert!(text.contains("mine, seed 1: (speed * speed)\n"), "{text}");
+    assert!(text.contains("MSE 0.000e0, 1 - R² 0.0e0 over all rows, 3 nodes, solved; 50 generations"), "{text}");
+    assert!(
+        text.contains("1 searches of 1 problems: 1 solved;") && text.contains("stopped by: generations 1"),
+        "{text}"
+    );
+    let found = only(&json);
+    assert_eq!((&json["objective"], &json["solved"]), (&"mse".into(), &1.into()));
+    assert_eq!((&found["expression"], &found["stop_reason"]), (&"(speed * speed)".into(), &"generations".into()));
+    assert_eq!((&found["mse"], &found["r2"], &found["solved"]), (&0.0.into(), &1.0.into(), &true.into()));
+}
+
+#[test]
+fn decimal_data_and_single_rows_are_solved_exactly() {
+    use sr_expr::Op;
+    let rows = "x,y\n0.1,0.010000000000000002\n20.2,408.03999999999996\n30.7,942.49\n";
+    let (_, json) = own_search(rows, &[Op::Add, Op::Mul], &[1.0], &[]);
+    assert_eq!((&only(&json)["expression"], &only(&json)["solved"]), (&"(x * x)".into(), &true.into()));
+    let (_, json) = own_search("x,y\n2,8\n", &[Op::Add, Op::Mul], &[], &[]);
+    assert_eq!((&only(&json)["mse"], &only(&json)["solved"]), (&0.0.into(), &true.into()));
+    // Seconds since 1970, which 32 bits do not tell apart.
+    let rows: String = (0..10).map(|i| format!("{},{i}\n", 1_700_000_000 + i)).collect();
+    let flags = ["--population-size", "100"];
+    let (_, json) = own_search(&format!("t,y\n{rows}"), &[Op::Add, Op::Sub], &[1_700_000_000.0], &flags);
+    assert_eq!((&only(&json)["expression"], &only(&json)["solved"]), (&"(t - 1700000000.0)".into(), &true.into()));
+}
+
+#[test]
+fn rows_that_are_left_out_of_an_error_are_told_and_solve_nothing() {
+    use sr_expr::Op;
+    let y = |x: i64| if x < 10 { 10_000 * x * x } else { 7 };
+    let rows: String = (1..=18).map(|x| format!("{},{}\n", 100 * x, y(x))).collect();
+    let rows = format!("x,y\n{rows}");
+    let (text, json) = own_search(&rows, &[Op::Add, Op::Mul], &[1.0], &["--objective", "masked"]);
+    let found = only(&json);
+    assert_eq!((&found["expression"], &found["masked_rows"]), (&"(x * x)".into(), &9.into()));
+    assert_eq!((&found["solved"], &json["solved"], &json["masked_winners"]), (&false.into(), &0.into(), &1.into()));
+    assert!(found["mse"].as_f64().expect("a number") > 1e11, "the error is over all rows: {found}");
+    assert!(text.contains("1 of the formulas were judged without some rows"), "{text}");
+    let (text, json) = own_search(&rows, &[Op::Add, Op::Mul], &[1.0], &[]);
+    assert_eq!(only(&json)["solved"], false);
+    assert!(!text.contains("judged without some rows") && text.contains("not solved"), "{text}");
+}
+
+#[test]
+fn guarded_operators_are_printed_as_what_they_are() {
+    use sr_expr::Op;
+    let rows = "x,y\n-2,0.6931471805599453\n-1,0\n1,0\n2,0.6931471805599453\n";
+    let (_, json) = own_search(rows, &[Op::Add, Op::Log], &[1.0], &[]);
+    assert_eq!((&only(&json)["expression"], &only(&json)["solved"]), (&"plog(x)".into(), &true.into()));
+    let (_, json) = own_search(rows, &[Op::Add, Op::Log], &[1.0], &["--semantics", "ieee"]);
+    let expression = only(&json)["expression"].as_str().expect("a formula");
+    assert!(!expression.contains("plog") && only(&json)["solved"] == false, "{expression}");
+}
