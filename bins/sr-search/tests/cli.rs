@@ -155,7 +155,7 @@ fn bad_input_is_one_line_and_overwrites_nothing() {
         (&["--problems", "harder.sr", "--constants", "1.0,two"], "two"),
         (&[&NEURAL[..], &["--device", "cuda"]].concat(), "--features cuda"),
         (&[&NEURAL[..], &["--device", "tpu"]].concat(), "tpu"),
-        (&["--problems", "harder.sr", "--population-size", "1"], "population_size"),
+        (&["--problems", "harder.sr", "--population-size", "1"], "--population-size must be 2"),
         (&["--problems", "harder.sr", "--policy", "neural", "--checkpoint", "none"], "none"),
         (&["--problems", "harder.sr", "--policy", "neural", "--checkpoint", "other"], "vocabulary"),
         (&["--problems", "harder.sr", "--policy", "neural", "--checkpoint", "whole", "--distinct"], "as one text"),
