@@ -1,4 +1,7 @@
-//! `sr-generate`: problem sets from a random generator, the named suites, a CSV or Parquet file or a list of formulas.
+//! `sr-generate`: problem sets from a random generator, the named suites, a table of text or Parquet or a list of
+//! formulas.
+
+mod table;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,9 +15,11 @@ use serde_json::json;
 use sr_cli::output::{seed_in_name, short_number};
 use sr_cli::{Claim, Common, Exit, Given, OutputArgs};
 use sr_problems::{
-    Blocklist, FormulaOptions, Generator, ProblemSet, RandomParams, from_formulas, from_table, parse_constants,
-    parse_operators, suite, suite_names,
+    Blocklist, FormulaOptions, Generator, ProblemSet, RandomParams, TableReport, from_formulas, from_table,
+    parse_constants, parse_operators, suite, suite_names,
 };
+
+use crate::table::{TableArgs, counted};
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -44,20 +49,14 @@ enum Source {
         #[arg(help = format!("The suite: {}", suite_names().collect::<Vec<_>>().join(", ")))]
         name: String,
     },
-    /// One's own data: a CSV file with a header row, or a Parquet file; every column numbers
-    Csv {
-        /// The file
-        file: PathBuf,
-        /// Column to be explained; every other one is a variable
-        #[arg(long, value_name = "COL")]
-        target: String,
-        /// Operators of the searches: arith (+ - *), full, or a list
-        #[arg(long, default_value = "+,-,*,/", allow_hyphen_values = true)]
-        operators: String,
-        /// Constants of the searches, separated by commas; "" for none
-        #[arg(long, default_value = "1.0", allow_hyphen_values = true)]
-        constants: String,
-    },
+    /// One's own data: a table of numbers as text (CSV and its relatives) or Parquet
+    ///
+    /// Every column but the target is a variable, called x0, x1, … in formulas; which is which is printed. Numbers are kept
+    /// as 64-bit floats. Lines that begin with # are comments, true and false are 1 and 0. A column of text, a date, a
+    /// missing value, a row index and two columns of one name are errors that say what to do. The problem is called like
+    /// the file, and searches draw their random numbers by that name: data of a renamed file are searched in another
+    /// order, so that the result may differ.
+    Csv(TableArgs),
     /// Formulas to be sampled: text with one a line, or JSON {"expressions": ["x0 + 1", …]}
     Formulas {
         /// The file
@@ -123,13 +122,19 @@ fn main() -> ExitCode {
         let (args, given) = sr_cli::parse::<Args>();
         args.common.init()?;
         let out = args.out.clone().map_or_else(|| default_name(&args, &given), Ok)?;
+        if out.file_name().is_some_and(|name| name.to_str().is_none()) {
+            bail!("--out {}: the name is not UTF-8, and traces refer to a problem set by its name", out.display());
+        }
         let _output = Claim::file(&out).inputs(inputs(&args)).may_exist(args.output.force).take()?;
-        let (set, excluded) = make(&args)?;
+        let Made { set, excluded, table } = make(&args)?;
         set.write(&out)?;
+        for warning in table.iter().flat_map(|table| &table.warnings) {
+            tracing::warn!("{warning}");
+        }
         sr_cli::write_run_file(&out, &args.common, started)?;
 
         let points: usize = set.problems.iter().map(|problem| problem.y.len()).sum();
-        let result = json!({
+        let mut result = json!({
             "problems": set.problems.len(),
             "points": points,
             "fingerprint": format!("{:016x}", set.fingerprint()),
@@ -137,7 +142,12 @@ fn main() -> ExitCode {
             "out": out.display().to_string(),
         });
         let dropped = excluded.map_or_else(String::new, |n| format!(", {n} excluded expressions drawn anew"));
-        let text = format!("{}: {} problems, {points} points{dropped}", out.display(), set.problems.len());
+        let (problems, points) = (counted(set.problems.len(), "problem"), counted(points, "point"));
+        let mut text = format!("{}: {problems}, {points}{dropped}", out.display());
+        if let Some(table) = &table {
+            result["table"] = table::in_json(table);
+            text += &format!("\n{}", table::in_words(table));
+        }
         args.common.report("sr-generate", started, result, &text)?;
         Ok(Exit::Ok)
     })
@@ -148,7 +158,8 @@ fn inputs(args: &Args) -> Vec<&Path> {
     match &args.source {
         Source::Random(random) => random.exclude.iter().map(Path::new).collect(),
         Source::Suite { .. } => Vec::new(),
-        Source::Csv { file, .. } | Source::Formulas { file, .. } => vec![file],
+        Source::Csv(table) => vec![&table.file],
+        Source::Formulas { file, .. } => vec![file],
     }
 }
 
@@ -176,8 +187,8 @@ fn default_name(args: &Args, given: &Given) -> anyhow::Result<PathBuf> {
             format!("{name}{variables}{}{}", seed_in_name(seed), given.digits(&told)).into()
         }
         Source::Suite { name } => format!("{name}{}", seed_in_name(seed)).into(),
-        Source::Csv { file, .. } => {
-            let mut name = stem(file)?;
+        Source::Csv(table) => {
+            let mut name = stem(&table.file)?;
             name.push(given.digits(&["file", "target"]));
             name
         }
@@ -191,8 +202,22 @@ fn default_name(args: &Args, given: &Given) -> anyhow::Result<PathBuf> {
     Ok(name.into())
 }
 
-/// The problem set, and how many expressions were excluded if any were to be.
-fn make(args: &Args) -> anyhow::Result<(ProblemSet, Option<u64>)> {
+/// A problem set and what is told of it.
+struct Made {
+    set: ProblemSet,
+    /// How many expressions were excluded, if any were to be.
+    excluded: Option<u64>,
+    /// How the table was read, if it is one.
+    table: Option<TableReport>,
+}
+
+impl Made {
+    fn of(set: ProblemSet) -> Self {
+        Made { set, excluded: None, table: None }
+    }
+}
+
+fn make(args: &Args) -> anyhow::Result<Made> {
     let seed = args.common.seed;
     match &args.source {
         Source::Random(random) => {
@@ -202,12 +227,12 @@ fn make(args: &Args) -> anyhow::Result<(ProblemSet, Option<u64>)> {
             let bar = args.common.progress(random.count.into(), "problems");
             let set = generator.generate(random.count, || bar.inc(1))?;
             bar.finish_and_clear();
-            Ok((set, (!blocklist.is_empty()).then(|| blocklist.excluded())))
+            Ok(Made { excluded: (!blocklist.is_empty()).then(|| blocklist.excluded()), ..Made::of(set) })
         }
-        Source::Suite { name } => Ok((suite(name, seed)?, None)),
-        Source::Csv { file, target, operators, constants } => {
-            let set = from_table(file, target, parse_operators(operators)?, parse_constants(constants)?)?;
-            Ok((set, None))
+        Source::Suite { name } => Ok(Made::of(suite(name, seed)?)),
+        Source::Csv(table) => {
+            let sr_problems::Table { set, report } = from_table(&table.file, &table.options()?)?;
+            Ok(Made { table: Some(report), ..Made::of(set) })
         }
         Source::Formulas { file, operators, constants, points, range } => {
             let &[low, high] = &**range else { bail!("--range takes two numbers") };
@@ -218,7 +243,7 @@ fn make(args: &Args) -> anyhow::Result<(ProblemSet, Option<u64>)> {
                 range: [low, high],
                 seed,
             };
-            Ok((from_formulas(file, &options)?, None))
+            Ok(Made::of(from_formulas(file, &options)?))
         }
     }
 }

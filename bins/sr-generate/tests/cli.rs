@@ -99,7 +99,7 @@ fn mistakes_are_told_in_one_line_and_leave_files_alone() {
         (&["random", "--exclude", "r", "flow.csv"], "flow.csv: "),
         (&["suite", "nguyen13"], "expected one of ultra-simple, simple, harder, nguyen, keijzer"),
         (&["csv", "flow.csv", "--target", "y"], "row 2 (line 3), column a: \"low\""),
-        (&["csv", "flow.csv", "--target", "z"], "the columns are a, y"),
+        (&["csv", "flow.csv", "--target", "z"], "0 columns are called \"z\" (the target); the columns are a, y"),
         (&["csv", "none.csv", "--target", "y"], "none.csv: cannot read"),
         (&["formulas", "none.txt"], "none.txt: cannot read"),
     ] {
@@ -107,6 +107,134 @@ fn mistakes_are_told_in_one_line_and_leave_files_alone() {
         assert!(message.contains(expected), "{message}");
         assert_eq!(fs::read(&kept).unwrap(), b"an earlier result");
     }
+}
+
+/// Runs `csv FILE --target y` on a text and gives the JSON result, what stderr says and the set.
+fn table(text: &str, args: &[&str]) -> (serde_json::Value, String, ProblemSet) {
+    let folder = tempdir().unwrap();
+    fs::write(folder.path().join("flow.csv"), text).unwrap();
+    let all = [&["csv", "flow.csv", "--json", "--out", "f.sr"], args].concat();
+    let target = if args.contains(&"--target") { &[][..] } else { &["--target", "y"] };
+    let output = generate(folder.path(), &[&all, target].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{text:?}: {said}");
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    (result["table"].clone(), said, ProblemSet::read(folder.path().join("f.sr")).unwrap())
+}
+
+fn columns(set: &ProblemSet) -> (Vec<&[f64]>, &[f64]) {
+    let problem = &set.problems[0];
+    ((0..problem.x.n_columns()).map(|column| problem.x.column(column)).collect(), &problem.y)
+}
+
+#[test]
+fn numbers_of_a_table_are_in_the_file_as_they_were() {
+    let text = "t,small,large,whole,y\n\
+                1700000000,1e-50,1e300,16777217,0.1\n\
+                1700000001,2e-50,-1e300,9007199254740993,0.2\n";
+    let (told, said, set) = table(text, &[]);
+    let x: [&[f64]; 4] = [
+        &[1_700_000_000.0, 1_700_000_001.0],
+        &[1e-50, 2e-50],
+        &[1e300, -1e300],
+        &[16_777_217.0, 9_007_199_254_740_992.0],
+    ];
+    assert_eq!(columns(&set), (x.to_vec(), &[0.1, 0.2][..]));
+    let warning =
+        "column whole, row 2: 9007199254740993 has more digits than a 64-bit float and becomes 9007199254740992.0";
+    assert_eq!(told["warnings"], serde_json::json!([warning]));
+    assert!(said.contains(warning), "{said}");
+}
+
+#[test]
+fn how_a_table_was_read_is_told() {
+    let folder = tempdir().unwrap();
+    let text = "when;x0 ;\"a b\";w;y\n2020;1,5;3;1;2\n# no\n2021;;4;0,5;3\n2022;-2;1;1;7\n";
+    fs::write(folder.path().join("flow.csv"), text).unwrap();
+    let args = ["csv", "flow.csv", "--target", "y", "--decimal", ",", "--missing", "drop", "--weights", "w"];
+    let output = generate(folder.path(), &[&args[..], &["--drop", "when"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let expected = "flow.sr: 1 problem, 2 points\n  \
+        text separated by semicolons, decimal sign ,, 1 comment line, 2 rows (1 row with missing values left out)\n  \
+        y = y; x0 = x0, x1 = \"a b\"; weights = w; not used: when\n";
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+
+    let (told, said, set) = table("c\tx0\ty\ttag\n5\t1\t2\ta\n5\t2\t3\tb\n", &["--features", "c,x0"]);
+    let warnings = ["column c is 5.0 in every row", "column x0 is x1 in formulas, not x0"];
+    assert_eq!(
+        told,
+        serde_json::json!({
+            "format": "text", "separator": "tab", "decimal": ".", "header": true, "comment_lines": 0,
+            "target": "y", "variables": ["c", "x0"], "weights": null, "unused": ["tag"],
+            "rows": 2, "dropped_rows": 0, "warnings": warnings,
+        })
+    );
+    assert!(warnings.iter().all(|warning| said.contains(warning)), "{said}");
+    assert_eq!(set.variable_names().unwrap(), ["c", "x0"]);
+
+    write_parquet(&folder.path().join("tide.parquet"));
+    let output = generate(folder.path(), &["csv", "tide.parquet", "--target", "y"]);
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "tide.sr: 1 problem, 3 points\n  Parquet, 3 rows\n  y = y; x0 = t\n"
+    );
+}
+
+#[test]
+fn tables_of_other_programs_are_read() {
+    let two: (Vec<&[f64]>, &[f64]) = (vec![&[1.0, 2.0]], &[2.0, 4.0]);
+    for (text, args) in [
+        ("x, \"y\"\n1, \"2\"\n2, \"4\"\n", &[][..]),
+        ("\u{feff}\"x\",\"y\"\r\n\" 1\",2\r\n2,4", &[]),
+        ("# made by hand\n x   y\n 1.0 2\n#7 8\n 2   4e0\n", &[]),
+        ("1|2\n2|4\n", &["--no-header", "--target", "column2"]),
+        ("a;y;x\n1,5;2,0;1\n2,5;4;2\n", &["--decimal", ",", "--features", "x"]),
+        ("a;y;x\n1,5;2,0;1\n2,5;4;2\n", &["--decimal", ",", "--separator", "semicolon", "--drop", "a"]),
+        (",x,y\n0,1,2\n1,2,4\n", &["--drop", ""]),
+        ("x,y\n1,2\nNA,3\n2,4\n", &["--missing", "drop"]),
+    ] {
+        let (_, _, set) = table(text, args);
+        assert_eq!(columns(&set), two, "{text:?}");
+    }
+    let (_, _, set) = table("x₁,θ,ветер,y\n1,2,3,4\n2,2,1,5\n", &[]);
+    assert_eq!(set.variable_names().unwrap(), ["x₁", "θ", "ветер"]);
+    let (_, _, set) = table("x,w,y\n1,0.5,2\n2,0,4\n", &["--weights", "w"]);
+    assert_eq!((columns(&set), set.problems[0].weights.as_deref()), (two, Some(&[0.5, 0.0][..])));
+}
+
+#[test]
+fn tables_that_cannot_be_meant_are_refused_and_leave_nothing() {
+    for (text, args, expected) in [
+        ("x,x,y\n1,5,6\n", &[][..], "2 columns are called \"x\" (columns 1, 2)"),
+        (",x,y\n0,1,2\n", &[], "looks like a row index and not like a variable; leave it out with --drop ''"),
+        ("10,10,13.3\n11,10,13.3\n", &[], "the first row holds only numbers (10, 10, 13.3); if the file has no header"),
+        ("x;y\n1,5;2\n", &[], "\"1,5\" is not a finite number; if the comma is the decimal sign, say --decimal ,"),
+        ("x,y\n1,2\n-,6\n", &[], "row 2 (line 3), column x: the value is missing (\"-\")"),
+        ("x,y\n1,2\n3,inf\n", &["--missing", "drop"], "row 2 (line 3), column y: \"inf\" is not a finite number"),
+        ("x,y\nlow,2\n", &[], "\"low\" is not a finite number; a column that is no variable is left out with --drop x"),
+        ("x,y\n1,2\n", &["--drop", "z"], "0 columns are called \"z\" (to be left out)"),
+        ("x,y\n1,2\n", &["--weights", "x"], "0 columns beside the target"),
+        (
+            "x,y\n1,2\n",
+            &["--decimal", ",", "--separator", ","],
+            "the comma cannot be the decimal sign and the separator",
+        ),
+        ("", &[], "flow.csv: the file is empty"),
+    ] {
+        let folder = tempdir().unwrap();
+        fs::write(folder.path().join("flow.csv"), text).unwrap();
+        let message = refused(folder.path(), &[&["csv", "flow.csv", "--target", "y"], args].concat());
+        assert!(message.contains(expected), "{message}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "{message}");
+    }
+}
+
+#[test]
+fn the_help_says_that_the_name_of_a_file_counts() {
+    let folder = tempdir().unwrap();
+    let help = String::from_utf8(generate(folder.path(), &["csv", "--help"]).stdout).unwrap();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("data of a renamed file are searched in another order"), "{help}");
 }
 
 #[test]

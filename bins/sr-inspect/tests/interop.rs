@@ -189,8 +189,10 @@ fn the_documents_python_reads_every_kind_of_file() {
     assert_eq!(read("trace", "trace.sr"), trace_lines(&trace));
     let fixture = root().join("fixtures/traces/v2-labelled.sr");
     assert_eq!(read("trace", &fixture.display().to_string()), trace_lines(&fixture));
-    let fixture = root().join("fixtures/problems/v1.sr");
-    assert_eq!(read("problems", &fixture.display().to_string()), problem_lines(&fixture));
+    for version in ["v1", "v2"] {
+        let fixture = root().join(format!("fixtures/problems/{version}.sr"));
+        assert_eq!(read("problems", &fixture.display().to_string()), problem_lines(&fixture), "{version}");
+    }
 
     let set = Problems::open(path("problems.sr")).expect("a problem set");
     let options = Options { jsonl: true, val_fraction: 0.0, ..Options::default() };

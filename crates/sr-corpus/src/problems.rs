@@ -26,12 +26,18 @@ impl Problems {
     /// Reads a problem set and keeps its ids.
     ///
     /// # Errors
-    /// As [`ProblemFile::open`], and if a problem is damaged.
+    /// As [`ProblemFile::open`], and if a problem is damaged or two have one id.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_owned();
         let mut file = ProblemFile::open(&path)?;
-        let ids = (0..file.len()).map(|index| Ok((file.problem(index)?.id, index)));
-        let by_id = ids.collect::<Result<_>>()?;
+        let mut by_id = HashMap::new();
+        for record in 0..file.len() {
+            let id = file.problem(record)?.id;
+            if by_id.insert(id.clone(), record).is_some() {
+                let reason = "another problem before it has the same id".into();
+                return Err(sr_problems::Error::BadRecord { path, record, id, reason }.into());
+            }
+        }
         Ok(Problems { params: file.params().clone(), path, by_id, source: Mutex::new(Source { file, last: None }) })
     }
 

@@ -2,7 +2,7 @@
 //! readable for ever: `cargo run -p sr-dagger --example fixtures -- FOLDER`.
 //!
 //! What is in `fixtures/` is never written again. When a version changes, add the new version's files beside the old ones:
-//! `problems.sr` as `fixtures/problems/vN.sr`, `trace.sr` as `fixtures/traces/vN-labelled.sr`, and the `train.sr` of the
+//! `problems.sr` as `fixtures/problems/v1.sr`, `wide.sr` as `fixtures/problems/v2.sr` (both versions are written), `trace.sr` as `fixtures/traces/vN-labelled.sr`, and the `train.sr` of the
 //! three corpora as `fixtures/corpora/vN-MODE.sr`.
 
 use std::error::Error;
@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(&folder)?;
     let set = problems()?;
     set.write(folder.join("problems.sr"))?;
+    wide(&set).write(folder.join("wide.sr"))?;
 
     let config = SearchConfig { population_size: 5, generations: 4, early_stop_mse: None, ..SearchConfig::basic() };
     let mut header =
@@ -74,6 +75,7 @@ fn problems() -> Result<ProblemSet, Box<dyn Error>> {
         source: Some("x0".parse().expect("a formula")),
         x: x.clone(),
         y: y.clone(),
+        weights: None,
         operators: operators.clone(),
         constants: constants.clone(),
         sampler,
@@ -83,6 +85,25 @@ fn problems() -> Result<ProblemSet, Box<dyn Error>> {
     set.problems.push(own("größer als ASCII", Sampler::Even { ranges: vec![[0.0, 1.0]], points: vec![2] }));
     set.problems.push(own("fixed", Sampler::Fixed));
     Ok(set)
+}
+
+/// Inputs that 32 bits do not hold, with weights and without.
+fn wide(set: &ProblemSet) -> ProblemSet {
+    let x = vec![0.1, 1e300, 1e-50, 1_700_000_001.0, -5e-324, f64::MAX];
+    let own = |id: &str, weights| Problem {
+        id: id.to_owned(),
+        source: None,
+        x: sr_expr::Columns::new(3, 2, x.clone()),
+        y: vec![-0.0, 0.1, 1e300],
+        weights,
+        sampler: Sampler::Fixed,
+        seed: 0,
+        ..set.problems[0].clone()
+    };
+    let mut params = set.params.clone();
+    params.origin = sr_problems::Origin::Csv { target: "y".into(), variables: vec!["Höhe".into(), "a,b".into()] };
+    let problems = vec![own("plain", None), own("weighted", Some(vec![0.0, 0.5, 1e300]))];
+    ProblemSet { params, problems }
 }
 
 /// What the expert alone does not do: a learner's children, fallbacks, scores that are no numbers, a large variable.

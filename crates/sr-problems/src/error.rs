@@ -123,7 +123,51 @@ pub enum Error {
         /// What it said.
         source: io::Error,
     },
-    /// The file is no CSV, such as for bytes that are no UTF-8.
+    /// Problems are called like their file, which for a name that is no UTF-8 would not be kept as it is.
+    #[error("{}: the file's name is not UTF-8, and problems are called like their file; rename it", path.display())]
+    FileName {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file has no byte, or nothing but blank lines and comments.
+    #[error("{}: {found}, expected a header and rows of numbers", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+        /// What there is.
+        found: &'static str,
+    },
+    /// The file is neither text nor Parquet, or text in a form that is not read.
+    #[error("{}: {found}", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// What it looks like, and what to do.
+        found: &'static str,
+    },
+    /// A name or a number is not UTF-8.
+    #[error(
+        "{}: line {line} is not UTF-8 (byte 0x{byte:02x}), perhaps Latin-1 or Windows-1252; convert it, such as with \
+         iconv -f WINDOWS-1252 -t UTF-8",
+        path.display()
+    )]
+    Encoding {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// The first byte that does not belong there.
+        byte: u8,
+    },
+    /// The text is no table: a quote is not closed, or a line has no end.
+    #[error("{}: {reason}", path.display())]
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+    /// The file is no CSV.
     #[error("{}: {source}", path.display())]
     Csv {
         /// The file.
@@ -131,7 +175,7 @@ pub enum Error {
         /// What was found.
         source: csv::Error,
     },
-    /// The file is no Parquet file, is damaged, or is compressed in a way that is not read.
+    /// The file is no Parquet file or is damaged.
     #[error("{}: {source}", path.display())]
     Parquet {
         /// The file.
@@ -139,8 +183,24 @@ pub enum Error {
         /// What was found.
         source: parquet::errors::ParquetError,
     },
+    /// A Parquet file is compressed in a way that is not read.
+    #[error(
+        "{}: column {} is compressed with {codec}, which is not read; write it with snappy, gzip, zstd, lz4 or none",
+        path.display(), name(column)
+    )]
+    Compression {
+        /// The file.
+        path: PathBuf,
+        /// The column's name.
+        column: String,
+        /// The compression.
+        codec: &'static str,
+    },
     /// A column of a Parquet file holds something else than numbers.
-    #[error("{}: column {column} holds {found}, expected numbers", path.display())]
+    #[error(
+        "{}: column {} holds {found}, expected numbers; leave it out with --drop {}",
+        path.display(), name(column), flag(column)
+    )]
     NotNumeric {
         /// The file.
         path: PathBuf,
@@ -149,34 +209,104 @@ pub enum Error {
         /// What it holds.
         found: &'static str,
     },
-    /// There is nothing below the header.
-    #[error("{}: no rows of data", path.display())]
+    /// An option is for text, and the file is Parquet.
+    #[error("{}: {option} is for tables of text, and this is a Parquet file", path.display())]
+    TextOption {
+        /// The file.
+        path: PathBuf,
+        /// The option.
+        option: &'static str,
+    },
+    /// The comma cannot be both.
+    #[error("the comma cannot be the decimal sign and the separator at once")]
+    TwoCommas,
+    /// There is nothing below the header, or nothing is left.
+    #[error("{}: no rows of data{}", path.display(), all_dropped(*dropped))]
     NoRows {
         /// The file.
         path: PathBuf,
+        /// Rows that were left out because a value is missing.
+        dropped: usize,
     },
-    /// The target is no column, or more than one.
-    #[error("{}: {found} columns are called \"{target}\"; the columns are {}", path.display(), columns.join(", "))]
-    Target {
+    /// The first row holds nothing but numbers, so that it is no header.
+    #[error(
+        "{}: the first row holds only numbers ({}); if the file has no header, say --no-header, and the columns are \
+         column1, column2, …",
+        path.display(), list(columns)
+    )]
+    NumericHeader {
         /// The file.
         path: PathBuf,
-        /// The column asked for.
-        target: String,
-        /// Columns of that name: 0, or more than 1.
-        found: usize,
+        /// The row.
+        columns: Vec<String>,
+    },
+    /// A column that was asked for does not exist.
+    #[error(
+        "{}: 0 columns are called {asked:?} ({role}); the columns are {}{}",
+        path.display(), list(columns), headless(columns)
+    )]
+    NoColumn {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        asked: String,
+        /// What it was to be.
+        role: &'static str,
         /// All columns.
         columns: Vec<String>,
+    },
+    /// Two columns that are used cannot be told apart.
+    #[error(
+        "{}: {} columns are called {column:?} (columns {}); rename them, or leave all of that name out with --drop {}",
+        path.display(), positions.len(), numbers(positions), flag(column)
+    )]
+    EqualNames {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        column: String,
+        /// Where they are, counted from 1.
+        positions: Vec<usize>,
+    },
+    /// A column is to be two things at once.
+    #[error("{}: column {} cannot be {first} and {second} at once", path.display(), name(column))]
+    TwoRoles {
+        /// The file.
+        path: PathBuf,
+        /// The column's name.
+        column: String,
+        /// The one.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
+    /// A column is the row index of pandas or R, which is written along unless one says otherwise.
+    #[error(
+        "{}: column {position}, called {column:?}, looks like a row index and not like a variable; leave it out with \
+         --drop {}, or choose variables with --features",
+        path.display(), flag(column)
+    )]
+    RowIndex {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        column: String,
+        /// Where it is, counted from 1.
+        position: usize,
     },
     /// There are no variables beside the target, or more than an expression can name.
     #[error("{}: {found} columns beside the target, expected 1 to {}", path.display(), u16::MAX)]
     Variables {
         /// The file.
         path: PathBuf,
-        /// Columns less the target.
+        /// Columns that would be variables.
         found: usize,
     },
     /// A row has more or fewer fields than the header.
-    #[error("{}: row {row} (line {line}) has {found} fields, expected {expected}", path.display())]
+    #[error(
+        "{}: row {row} (line {line}) has {found} fields, expected {expected}; the separator is {separator}{}",
+        path.display(), nameless(*expected, *found)
+    )]
     RaggedRow {
         /// The file.
         path: PathBuf,
@@ -188,10 +318,16 @@ pub enum Error {
         expected: usize,
         /// Fields of the row.
         found: usize,
+        /// What fields are separated by.
+        separator: crate::Separator,
     },
-    /// A field is text, empty, null, NaN, infinite, or (a variable) too large for 32 bits.
-    #[error("{}: row {row}{}, column {column}: \"{text}\" is not a finite number", path.display(), in_line(*line))]
-    NotANumber {
+    /// A value is empty, null, NaN, or a word such as `NA`.
+    #[error(
+        "{}: row {row}{}, column {}: the value is missing ({text:?}); fill it in, or leave such rows out with \
+         --missing drop",
+        path.display(), in_line(*line), name(column)
+    )]
+    Missing {
         /// The file.
         path: PathBuf,
         /// The row of data, counted from 1.
@@ -203,8 +339,55 @@ pub enum Error {
         /// The field.
         text: String,
     },
+    /// A field is text, or infinite, or too large for 64 bits; or a weight is negative.
+    #[error(
+        "{}: row {row}{}, column {}: {:?} {reason}{}",
+        path.display(), in_line(*line), name(column), short(text), advice(text, column)
+    )]
+    NotANumber {
+        /// The file.
+        path: PathBuf,
+        /// The row of data, counted from 1.
+        row: usize,
+        /// The line of the file, counted from 1, if it has lines.
+        line: Option<u64>,
+        /// The column's name.
+        column: String,
+        /// The field.
+        text: String,
+        /// Why it will not do, such as `is not a finite number`.
+        reason: &'static str,
+    },
+    /// Every weight is 0, so that no row counts.
+    #[error("{}: column {}: every weight is 0", path.display(), name(column))]
+    NoWeight {
+        /// The file.
+        path: PathBuf,
+        /// The column's name.
+        column: String,
+    },
 
     // Problem files.
+    /// The file is of a later version of this program.
+    #[error("{}: problem sets of version {found} are not known, only 1 to {known}; it was written by a newer program", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest version that is read.
+        known: u32,
+    },
+    /// A problem breaks a rule of its fields, so that no reader would take it.
+    #[error("{}: cannot write problem \"{id}\": {reason}", path.display())]
+    BadProblem {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// The problem's id.
+        id: String,
+        /// The rule.
+        reason: String,
+    },
     /// The file cannot be read or written, or is no problem set.
     #[error(transparent)]
     File(#[from] sr_codec::Error),
@@ -236,6 +419,84 @@ impl Error {
 
 fn in_line(line: Option<u64>) -> String {
     line.map_or_else(String::new, |line| format!(" (line {line})"))
+}
+
+fn all_dropped(dropped: usize) -> String {
+    match dropped {
+        0 => String::new(),
+        1 => " are left: the only one has a missing value".into(),
+        n => format!(" are left: each of the {n} has a missing value"),
+    }
+}
+
+/// Names that a message lists.
+const LISTED: usize = 20;
+
+/// The first columns, and how many more there are.
+fn list(columns: &[String]) -> String {
+    let mut text = columns.iter().take(LISTED).map(|column| name(column)).collect::<Vec<_>>().join(", ");
+    if columns.len() > LISTED {
+        text += &format!(" and {} more", columns.len() - LISTED);
+    }
+    text
+}
+
+/// A column's name, in quotes where it could be taken for something else.
+pub(crate) fn name(column: &str) -> String {
+    let is_plain = !column.is_empty() && !column.contains(|c: char| c.is_control() || c.is_whitespace() || c == ',');
+    if is_plain { short(column) } else { format!("{:?}", short(column)) }
+}
+
+/// The same as a word of a shell.
+fn flag(column: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "_.:+-/%".contains(c);
+    if !column.is_empty() && column.chars().all(is_plain) {
+        short(column)
+    } else {
+        format!("'{}'", short(column).escape_debug())
+    }
+}
+
+/// Enough of a text to know it by.
+pub(crate) fn short(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into(),
+    }
+}
+
+fn numbers(positions: &[usize]) -> String {
+    let mut text: Vec<String> = positions.iter().take(LISTED).map(usize::to_string).collect();
+    if positions.len() > LISTED {
+        text.push("…".into());
+    }
+    text.join(", ")
+}
+
+/// What a header of one name too few may mean.
+fn nameless(expected: usize, found: usize) -> &'static str {
+    if found == expected + 1 {
+        ", and a name may be missing in the header, as R leaves out that of row names"
+    } else {
+        ""
+    }
+}
+
+/// What to try where a column was not found and a name is a number, as in a file without a header.
+fn headless(columns: &[String]) -> &'static str {
+    let is_number = |column: &String| column.trim().parse::<f64>().is_ok_and(f64::is_finite);
+    if columns.iter().any(is_number) { "; if the file has no header, say --no-header" } else { "" }
+}
+
+/// What to do about a field that is no number.
+fn advice(text: &str, column: &str) -> String {
+    if text.matches(',').count() == 1 && text.replace(',', ".").trim().parse::<f64>().is_ok() {
+        "; if the comma is the decimal sign, say --decimal ,".into()
+    } else if text.contains(char::is_alphabetic) && text.trim().parse::<f64>().is_err() {
+        format!("; a column that is no variable is left out with --drop {}", flag(column))
+    } else {
+        String::new()
+    }
 }
 
 fn known_operators() -> String {

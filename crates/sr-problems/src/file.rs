@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use sr_codec::{Indexed, Kind};
 
-use crate::set::Record;
-use crate::{Error, FORMAT_VERSION, Problem, SetParams};
+use crate::set::{Record, version_of};
+use crate::{Error, Problem, SetParams};
 
 /// A finished problem file whose problems are read one by one, in any order. [`ProblemSet`](crate::ProblemSet) has all of
 /// them in memory.
@@ -22,7 +22,7 @@ impl ProblemFile {
     /// As [`Indexed::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref().to_owned();
-        let records = Indexed::open(&path, Kind::Problems, FORMAT_VERSION)?;
+        let records = Indexed::open(&path, Kind::Problems, version_of(&path)?)?;
         Ok(ProblemFile { path, records })
     }
 
@@ -51,7 +51,8 @@ impl ProblemFile {
     pub fn problem(&mut self, index: usize) -> Result<Problem, Error> {
         let record = self.records.record::<Record>(index)?;
         let id = record.id.clone();
-        record.decode().map_err(|reason| Error::BadRecord { path: self.path.clone(), record: index, id, reason })
+        let version = self.records.header().version;
+        record.decode(version).map_err(|reason| Error::BadRecord { path: self.path.clone(), record: index, id, reason })
     }
 }
 

@@ -105,8 +105,9 @@ impl Mixture {
         if !self.components.iter().all(shape) {
             return Err(format!("the mixture is not of {n_variables} variables"));
         }
-        let weights = self.components.iter().map(|c| c.weight);
-        if !weights.clone().all(|w| w.is_finite() && w >= 0.0) || weights.sum::<f64>() <= 0.0 {
+        let mut weights = self.components.iter().map(|c| c.weight);
+        let total = weights.clone().sum::<f64>();
+        if !(weights.all(|w| w >= 0.0) && total > 0.0 && total.is_finite()) {
             return Err("the mixture's weights are no distribution".into());
         }
         Ok(())

@@ -4,6 +4,7 @@ use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{Instance, InstanceError, PrimitiveSet};
 use sr_expr::{Columns, Expr, Op, Semantics, Tree, reference};
 
+use crate::error::short;
 use crate::{Error, Sampler};
 
 /// Points drawn for one row before the formula counts as nowhere finite.
@@ -16,10 +17,12 @@ pub struct Problem {
     pub id: String,
     /// The formula, where it is known.
     pub source: Option<Expr>,
-    /// Inputs, `[rows, variables]`; every value is exact in 32 bits, because files keep them so.
+    /// Inputs, `[rows, variables]`. Those that were drawn are exact in 32 bits, unless their range is too narrow for that.
     pub x: Columns,
     /// Target, `[rows]`, finite; where the formula is known, its IEEE value for each row of `x`.
     pub y: Vec<f64>,
+    /// How much each row counts, `[rows]`: finite, not negative, not all 0. `None`: all alike.
+    pub weights: Option<Vec<f64>>,
     /// Operators a search may use, in table order.
     pub operators: Vec<Op>,
     /// Constants a search may use; none means variables are the only terminals.
@@ -48,8 +51,59 @@ impl Problem {
             }
         };
         match points {
-            Ok((x, y)) => Ok(Problem { id, source: Some(source), x, y, operators, constants, sampler, seed }),
+            Ok((x, y)) => {
+                Ok(Problem { id, source: Some(source), x, y, weights: None, operators, constants, sampler, seed })
+            }
             Err((row, tries)) => Err(Error::NoFiniteRow { id, formula: source.to_string(), row, tries }),
+        }
+    }
+
+    /// Whether the data were given and no formula behind them is known, as those of [`from_table`](crate::from_table).
+    pub fn is_own_data(&self) -> bool {
+        self.source.is_none() && self.sampler == Sampler::Fixed
+    }
+
+    /// Whether every field keeps its rule and a file can hold the problem; if not, why.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.check_fields()?;
+        let Some(source) = &self.source else { return Ok(()) };
+        // Expressions of any depth can be printed, and not all of them read.
+        match source.to_string().parse::<Expr>() {
+            Ok(read) if read == *source => Ok(()),
+            Ok(read) => Err(format!("the formula would be read as another one, {}", short(&read.to_string()))),
+            Err(error) => Err(format!("the formula could not be read again: {}", error.message)),
+        }
+    }
+
+    /// Whether every field keeps its rule; if not, why.
+    pub(crate) fn check_fields(&self) -> Result<(), String> {
+        let (rows, variables) = (self.x.n_rows(), self.x.n_columns());
+        if self.y.len() != rows {
+            return Err(format!("x has {rows} rows, y has {}", self.y.len()));
+        }
+        if let Some((row, y)) = (1..).zip(&self.y).find(|(_, y)| !y.is_finite()) {
+            return Err(format!("row {row}: y is {y}, expected finite numbers"));
+        }
+        if let Some(weights) = &self.weights {
+            if weights.len() != rows {
+                return Err(format!("x has {rows} rows, there are {} weights", weights.len()));
+            }
+            if let Some((row, weight)) = (1..).zip(weights).find(|(_, weight)| !(weight.is_finite() && **weight >= 0.0))
+            {
+                return Err(format!(
+                    "row {row}: the weight is {weight}, expected finite numbers that are not negative"
+                ));
+            }
+            if weights.iter().all(|&weight| weight == 0.0) {
+                return Err("every weight is 0".into());
+            }
+        }
+        self.sampler.check(variables)?;
+        match &self.source {
+            Some(source) if source.n_variables() > variables => {
+                Err(format!("the formula has more than the {variables} variables of x"))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -61,7 +115,11 @@ impl Problem {
         // More columns than indices cannot be named; the variables that can be are searched.
         let n_variables = u16::try_from(self.x.n_columns()).unwrap_or(u16::MAX);
         let primitives = PrimitiveSet::new(self.operators.clone(), self.constants.clone(), n_variables)?;
-        Instance::new(&self.id, self.x.clone(), self.y.clone(), primitives)
+        let instance = Instance::new(&self.id, self.x.clone(), self.y.clone(), primitives)?;
+        match &self.weights {
+            Some(weights) => instance.with_weights(weights.clone()),
+            None => Ok(instance),
+        }
     }
 
     /// `n` new points `[n, variables]` of the problem's distribution and the formula's values `[n]` there, all finite,
@@ -70,13 +128,19 @@ impl Problem {
     ///
     /// `None` if the formula or the distribution is not known, or no finite value was found.
     pub fn fresh_points(&self, n: usize, stream: u32) -> Option<(Columns, Vec<f64>)> {
+        let (source, n_variables) = (self.source.as_ref()?, self.x.n_columns());
+        // Fields are public, so that the distribution may be none, or of another number of variables.
+        if self.sampler.check(n_variables).is_err() || source.n_variables() > n_variables {
+            return None;
+        }
         let key = Key::new(self.seed, Purpose::Evaluation, problem_key(&self.id)).generation(stream);
-        draw_points(self.source.as_ref()?, &self.sampler, n, key).ok()
+        draw_points(source, &self.sampler, n, key).ok()
     }
 
     /// 64 bits of id and data, the same on every machine: two files that agree in it hold the same problem.
     pub fn fingerprint(&self) -> u64 {
-        let data = self.x.values().chain(&self.y).map(|value| value.to_bits());
+        let weights = self.weights.iter().flatten();
+        let data = self.x.values().chain(&self.y).chain(weights).map(|value| value.to_bits());
         data.fold(problem_key(&self.id) ^ self.x.n_columns() as u64, mix)
     }
 }
@@ -113,7 +177,7 @@ fn finite_points(source: &Tree, rows: Vec<Vec<f64>>) -> Option<(Columns, Vec<f64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ARITH;
+    use crate::{ARITH, Component, Mixture, Noise};
 
     fn problem(formula: &str, sampler: Sampler) -> Result<Problem, Error> {
         let source = formula.parse().expect("test formula");
@@ -153,6 +217,48 @@ mod tests {
     }
 
     #[test]
+    fn fresh_points_of_no_distribution_are_none() {
+        let p = problem("x0*x0", uniform(-1.0, 1.0)).unwrap();
+        let mixture = |weights: &[f64]| {
+            let component = |&weight: &f64| Component { weight, centre: vec![0.0], axes: vec![vec![1.0]] };
+            let components = weights.iter().map(component).collect();
+            let sampler = Sampler::E2eMixture(Mixture { noise: Noise::Gaussian, components });
+            Problem { sampler, ..p.clone() }.fresh_points(5, 0)
+        };
+        assert!(mixture(&[0.0, 2.0]).is_some());
+        for weights in [&[][..], &[0.0], &[-1.0, 2.0], &[f64::NAN], &[f64::MAX, f64::MAX]] {
+            assert_eq!(mixture(weights), None, "{weights:?}");
+        }
+        for sampler in [uniform(1.0, 1.0), Sampler::Uniform { ranges: vec![] }, uniform(f64::NAN, 1.0)] {
+            assert_eq!(Problem { sampler, ..p.clone() }.fresh_points(5, 0), None);
+        }
+        assert_eq!(Problem { source: Some("x3".parse().unwrap()), ..p }.fresh_points(5, 0), None);
+    }
+
+    #[test]
+    fn weights_reach_the_search() {
+        let p = problem("x0", uniform(0.0, 1.0)).unwrap();
+        let weights: Vec<f64> = (0..30).map(|row| f64::from(u8::from(row < 3))).collect();
+        let weighted = Problem { weights: Some(weights), ..p.clone() };
+        let mse = |problem: &Problem, formula: &str| {
+            let formula: Expr = formula.parse().expect("test formula");
+            problem.instance().unwrap().fit(&formula, Semantics::Ieee).mse
+        };
+        let squares: f64 = p.y[..3].iter().map(|y| (y - 1.0) * (y - 1.0)).sum();
+        assert!((mse(&weighted, "1.0") - squares / 3.0).abs() < 1e-12);
+        assert!(mse(&p, "1.0") != mse(&weighted, "1.0"));
+        assert!(Problem { weights: Some(vec![0.0; 30]), ..p }.instance().is_err());
+    }
+
+    #[test]
+    fn a_narrow_range_keeps_its_numbers() {
+        let p = problem("x0 - 1700000000", uniform(1.7e9, 1.7e9 + 10.0)).unwrap();
+        let mut x = p.x.column(0).to_vec();
+        x.dedup();
+        assert!(x.len() == 30 && p.y.iter().all(|y| (0.0..10.0).contains(y)), "{x:?}");
+    }
+
+    #[test]
     fn the_fingerprint_sees_id_and_data() {
         let p = problem("x0", uniform(0.0, 1.0)).unwrap();
         let mut other = p.clone();
@@ -160,5 +266,6 @@ mod tests {
         other.y[7] += 1e-12;
         assert_ne!(other.fingerprint(), p.fingerprint());
         assert_ne!(Problem { id: "q".into(), ..p.clone() }.fingerprint(), p.fingerprint());
+        assert_ne!(Problem { weights: Some(vec![1.0; 30]), ..p.clone() }.fingerprint(), p.fingerprint());
     }
 }

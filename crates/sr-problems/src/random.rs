@@ -229,6 +229,7 @@ impl Generator {
                     source: Some(source),
                     x,
                     y,
+                    weights: None,
                     operators: self.params.operators.clone(),
                     constants: self.params.constants.clone(),
                     sampler: Sampler::E2eMixture(mixture),

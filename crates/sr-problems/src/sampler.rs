@@ -28,7 +28,7 @@ pub enum Sampler {
 }
 
 impl Sampler {
-    /// One fresh point in 32-bit precision, within the ranges; `None` if the data were given.
+    /// One fresh point, in 32-bit precision unless a range is too narrow for that, within the ranges; `None` if the data were given.
     pub(crate) fn draw(&self, rng: &mut Rng) -> Option<Vec<f64>> {
         match self {
             Sampler::Uniform { ranges } | Sampler::Even { ranges, .. } => {
@@ -39,7 +39,7 @@ impl Sampler {
         }
     }
 
-    /// The rows of the grid in 32-bit precision, if it is one.
+    /// The rows of the grid, in 32-bit precision unless a range is too narrow for that, if it is one.
     pub(crate) fn grid(&self) -> Option<Vec<Vec<f64>>> {
         let Sampler::Even { ranges, points } = self else { return None };
         let mut rows = vec![Vec::new()];
@@ -79,8 +79,12 @@ pub(crate) fn to_f32(value: f64) -> f64 {
 }
 
 /// As [`to_f32`], but rounding does not leave `[low, high]`: 0.3 would become 0.30000001, outside of a range that ends
-/// there, and `log` or `asin` may end there too. A range narrower than that precision keeps the nearest number.
+/// there, and `log` or `asin` may end there too. In a range that 32 bits hardly resolve, such as seconds since 1970 or
+/// anything beyond 1e38, the number stays as it is.
 fn to_f32_within(value: f64, low: f64, high: f64) -> f64 {
+    if !resolves(low, high) {
+        return value;
+    }
     let nearest = value as f32;
     let inside = match f64::from(nearest) {
         rounded if rounded > high => nearest.next_down(),
@@ -89,6 +93,17 @@ fn to_f32_within(value: f64, low: f64, high: f64) -> f64 {
     };
     let fits = (low..=high).contains(&f64::from(inside));
     f64::from(if fits { inside } else { nearest })
+}
+
+/// Whether there are at least 1024 numbers of 32 bits in a range.
+fn resolves(low: f64, high: f64) -> bool {
+    let (low, high) = (low as f32, high as f32);
+    // Bit patterns count floats away from 0.
+    let place = |value: f32| {
+        let magnitude = i64::from(value.abs().to_bits());
+        if value < 0.0 { -magnitude } else { magnitude }
+    };
+    low.is_finite() && high.is_finite() && place(high) - place(low) >= 1024
 }
 
 #[cfg(test)]
@@ -109,6 +124,15 @@ mod tests {
         assert!(to_f32_within(0.3, 0.1, 0.3) <= 0.3);
         assert!(to_f32_within(0.7, 0.7, 0.9) >= 0.7);
         assert_eq!(to_f32_within(0.5, 0.0, 1.0), 0.5);
+        assert_eq!(to_f32_within(0.1, -5.0, 5.0), to_f32(0.1));
+    }
+
+    #[test]
+    fn ranges_that_32_bits_do_not_resolve_keep_their_numbers() {
+        for [low, high] in [[1.7e9, 1.7e9 + 10.0], [1e300, 2e300], [1e-50, 2e-50], [-2e-50, -1e-50]] {
+            let value = low + (high - low) * 0.3;
+            assert_eq!(to_f32_within(value, low, high), value);
+        }
     }
 
     #[test]

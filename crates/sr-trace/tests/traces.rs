@@ -239,7 +239,15 @@ fn what_no_trace_can_hold_is_an_error_and_no_panic() {
     let (population, best) = (Population::new([member.clone()]), member.into());
     let (mut recorder, outcome) = (new(), search("p", &config(2), 1).1);
     let evaluations = outcome.evaluations;
-    let made = Generation { instance: &data, generation: 0, population: &population, best: &best, evaluations };
+    let config = config(1);
+    let made = Generation {
+        instance: &data,
+        config: &config,
+        generation: 0,
+        population: &population,
+        best: &best,
+        evaluations,
+    };
     assert!(recorder.on_generation(&made).is_continue());
     assert_eq!(recorder.finish(&outcome), Err(RecordError::OtherSearch { generation: 0 }));
 }

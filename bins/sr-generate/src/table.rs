@@ -1,0 +1,149 @@
+//! The flags of `sr-generate csv`, and what it says of the table that it read.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+use sr_problems::{Decimal, Missing, Separator, TableOptions, TableReport, TextForm, parse_constants, parse_operators};
+
+/// Variables that the text result names.
+const NAMED: usize = 50;
+
+#[derive(clap::Args)]
+pub(crate) struct TableArgs {
+    /// The file; the problem is called like it, and the random streams of searches are keyed by that name
+    pub(crate) file: PathBuf,
+    /// Column to be explained
+    #[arg(long, value_name = "COL")]
+    target: String,
+    /// Columns that are variables, separated by commas, in this order [default: all others]
+    #[arg(long, value_name = "COLS")]
+    features: Vec<String>,
+    /// Columns that are no variables, separated by commas; "" is the column without a name
+    #[arg(long, value_name = "COLS", conflicts_with = "features")]
+    drop: Vec<String>,
+    /// Column of weights: how much each row counts, not negative; it is no variable
+    #[arg(long, value_name = "COL")]
+    weights: Option<String>,
+    /// The first row is data; the columns are called column1, column2, …
+    #[arg(long)]
+    no_header: bool,
+    /// What fields are separated by: , ; | or comma, semicolon, tab, pipe, blanks (runs of spaces and tabs) [default: what
+    /// header and first rows agree in]
+    #[arg(long, value_name = "SEP")]
+    separator: Option<Separator>,
+    /// Decimal sign: . or ,
+    #[arg(long, value_name = "SIGN", default_value = ".")]
+    decimal: Decimal,
+    /// Rows of which a value is missing (an empty field, null, NA, NaN, None, - or ?)
+    #[arg(long, value_enum, default_value_t = MissingArg::Refuse)]
+    missing: MissingArg,
+    /// Operators of the searches: arith (+ - *), full, or a list
+    #[arg(long, default_value = "+,-,*,/", allow_hyphen_values = true)]
+    operators: String,
+    /// Constants of the searches, separated by commas; "" for none
+    #[arg(long, default_value = "1.0", allow_hyphen_values = true)]
+    constants: String,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum MissingArg {
+    /// An error that names the first one
+    Refuse,
+    /// The rows are left out and counted
+    Drop,
+}
+
+impl TableArgs {
+    pub(crate) fn options(&self) -> anyhow::Result<TableOptions> {
+        let mut options = TableOptions::new(&self.target);
+        options.features = (!self.features.is_empty()).then(|| self.features.clone());
+        options.drop = self.drop.clone();
+        options.weights = self.weights.clone();
+        options.header = !self.no_header;
+        options.separator = self.separator;
+        options.decimal = self.decimal;
+        options.missing = match self.missing {
+            MissingArg::Refuse => Missing::Refuse,
+            MissingArg::Drop => Missing::Drop,
+        };
+        options.operators = parse_operators(&self.operators)?;
+        options.constants = parse_constants(&self.constants)?;
+        Ok(options)
+    }
+}
+
+/// How the table was read, and what became of its columns.
+pub(crate) fn in_words(report: &TableReport) -> String {
+    let mut text = String::from("  ");
+    match report.text {
+        Some(TextForm { separator, decimal, header, comments }) => {
+            text += &format!("text separated by {}, decimal sign {}", plural(separator), decimal.sign());
+            text += if header { "" } else { ", no header" };
+            if comments > 0 {
+                text += &format!(", {}", counted(comments as usize, "comment line"));
+            }
+        }
+        None => text += "Parquet",
+    }
+    text += &format!(", {}", counted(report.rows, "row"));
+    if report.dropped_rows > 0 {
+        text += &format!(" ({} with missing values left out)", counted(report.dropped_rows, "row"));
+    }
+    let names = |names: &[String], prefix: &str| {
+        let name = |(index, name): (usize, &String)| match prefix {
+            "" => shown(name),
+            prefix => format!("{prefix}{index} = {}", shown(name)),
+        };
+        let mut list: Vec<String> = names.iter().enumerate().take(NAMED).map(name).collect();
+        if names.len() > NAMED {
+            list.push(format!("and {} more, which --json lists", names.len() - NAMED));
+        }
+        list.join(", ")
+    };
+    text += &format!("\n  y = {}; {}", shown(&report.target), names(&report.variables, "x"));
+    if let Some(weights) = &report.weights {
+        text += &format!("; weights = {}", shown(weights));
+    }
+    if !report.unused.is_empty() {
+        text += &format!("; not used: {}", names(&report.unused, ""));
+    }
+    text
+}
+
+pub(crate) fn in_json(report: &TableReport) -> Value {
+    json!({
+        "format": if report.text.is_some() { "text" } else { "parquet" },
+        "separator": report.text.map(|text| text.separator.name()),
+        "decimal": report.text.map(|text| text.decimal.sign()),
+        "header": report.text.map(|text| text.header),
+        "comment_lines": report.text.map(|text| text.comments),
+        "target": report.target,
+        "variables": report.variables,
+        "weights": report.weights,
+        "unused": report.unused,
+        "rows": report.rows,
+        "dropped_rows": report.dropped_rows,
+        "warnings": report.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+pub(crate) fn counted(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+fn plural(separator: Separator) -> &'static str {
+    match separator {
+        Separator::Comma => "commas",
+        Separator::Semicolon => "semicolons",
+        Separator::Tab => "tabs",
+        Separator::Pipe => "pipes",
+        Separator::Blanks => "blanks",
+    }
+}
+
+/// A name, in quotes where it could be taken for something else.
+fn shown(name: &str) -> String {
+    let is_odd = |c: char| c.is_control() || c.is_whitespace() || ",;=\"".contains(c);
+    if name.is_empty() || name.contains(is_odd) { format!("{name:?}") } else { name.into() }
+}

@@ -1,0 +1,164 @@
+//! Problems from a list of formulas, to be sampled.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+use sr_expr::{Expr, Node, Op};
+
+use crate::primitives::in_table_order;
+use crate::{ARITH, Error, Origin, Problem, ProblemSet, Sampler, SetParams};
+
+/// How formulas become problems.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FormulaOptions {
+    /// Operators searches may use; `None`: `+ - *` and whatever occurs in any of the formulas.
+    pub operators: Option<Vec<Op>>,
+    /// Constants searches may use.
+    pub constants: Vec<f64>,
+    /// Points of each problem, at least 1. Default 100.
+    pub points: u32,
+    /// Every variable is uniform in `[low, high]`. Default −5 to 5.
+    pub range: [f64; 2],
+    /// The seed of the points.
+    pub seed: u64,
+}
+
+impl Default for FormulaOptions {
+    fn default() -> Self {
+        FormulaOptions { operators: None, constants: vec![1.0], points: 100, range: [-5.0, 5.0], seed: 0 }
+    }
+}
+
+/// A problem for each formula of a file: text with one a line (`#` starts a comment line), or
+/// `{"expressions": ["x0 + 1", …]}`. Both the usual infix and the E2E generator's (`x_0 mul x_1`) are read.
+/// Problems are called like the file with a number, from 0: `formulas_000000`.
+///
+/// # Errors
+/// If the file cannot be read or has no formula, a formula cannot be parsed or has no finite value in the range, or the
+/// options are out of their ranges.
+pub fn from_formulas(path: &Path, options: &FormulaOptions) -> Result<ProblemSet, Error> {
+    let &FormulaOptions { points, range, seed, ref constants, .. } = options;
+    if points == 0 {
+        return Err(Error::Setting { name: "the number of points", value: 0.0, expected: "1 or more" });
+    }
+    let [low, high] = range;
+    if !(low < high && (high - low).is_finite()) {
+        return Err(Error::Setting { name: "the range's end", value: high, expected: "finite and above its start" });
+    }
+    let formulas = read_formulas(path)?;
+    let operators = options.operators.clone().unwrap_or_else(|| {
+        let node_op = |node: &Node| if let Node::Op(op) = node { Some(*op) } else { None };
+        let used = formulas.iter().flat_map(|formula| formula.nodes().iter().filter_map(node_op));
+        ARITH.into_iter().chain(used).collect()
+    });
+    let operators = in_table_order(operators);
+    let stem = stem(path)?;
+    let problem = |(index, source): (usize, Expr)| {
+        // A constant formula has a variable too, which a search may find to be of no use.
+        let sampler = Sampler::Uniform { ranges: vec![range; source.n_variables().max(1)] };
+        let primitives = (operators.clone(), constants.clone());
+        Problem::sampled(format!("{stem}_{index:06}"), source, sampler, points as usize, primitives, seed)
+    };
+    let problems = formulas.into_iter().enumerate().map(problem).collect::<Result<_, _>>()?;
+    let origin = Origin::Formulas { points, range };
+    Ok(ProblemSet { params: SetParams { operators, constants: constants.clone(), seed, origin }, problems })
+}
+
+fn read_formulas(path: &Path) -> Result<Vec<Expr>, Error> {
+    #[derive(Deserialize)]
+    struct Json {
+        expressions: Vec<String>,
+    }
+
+    let bytes = fs::read(path).map_err(Error::io(path))?;
+    let text = str::from_utf8(&bytes).map_err(|error| {
+        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() as u64;
+        Error::Encoding { path: path.into(), line, byte: bytes[error.valid_up_to()] }
+    })?;
+    let text = text.trim_start_matches('\u{feff}');
+    let places: Vec<(String, String)> = if text.trim_start().starts_with('{') {
+        let json: Json = serde_json::from_str(text).map_err(|source| Error::Json { path: path.into(), source })?;
+        (1..).zip(json.expressions).map(|(n, formula)| (format!("expression {n}"), formula)).collect()
+    } else {
+        let lines = (1..).zip(text.lines().map(str::trim));
+        let formulas = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        formulas.map(|(n, line): (usize, _)| (format!("line {n}"), line.into())).collect()
+    };
+    if places.is_empty() {
+        return Err(Error::NoFormulas { path: path.into() });
+    }
+    let parse = |(place, formula): (String, String)| {
+        formula.parse().map_err(|source| Error::Formula { path: path.into(), place, source })
+    };
+    places.into_iter().map(parse).collect()
+}
+
+/// The file's name without folder and extension.
+///
+/// # Errors
+/// If it is no UTF-8: problems are called like the file, and their names are text.
+pub(crate) fn stem(path: &Path) -> Result<String, Error> {
+    match path.file_stem().map(|stem| stem.to_str()) {
+        Some(Some(stem)) => Ok(stem.to_owned()),
+        Some(None) => Err(Error::FileName { path: path.into() }),
+        None => Ok("data".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn formulas(text: &str, options: &FormulaOptions) -> Result<ProblemSet, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("laws.txt");
+        fs::write(&path, text).unwrap();
+        from_formulas(&path, options).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn formulas_come_as_text_or_json() {
+        let options = FormulaOptions { seed: 3, ..Default::default() };
+        let text = formulas("# two laws\nx0*sin(x1)\n\n 2 \n", &options).unwrap();
+        let json = formulas(r#"{"expressions": ["(x_0 mul sin(x_1))", "2"]}"#, &options).unwrap();
+        assert_eq!(text, json);
+        assert_eq!(text.params.operators, [Op::Add, Op::Sub, Op::Mul, Op::Sin]);
+        let [first, second] = &*text.problems else { panic!("two problems") };
+        assert_eq!((first.id.as_str(), first.x.n_rows(), first.x.n_columns()), ("laws_000000", 100, 2));
+        assert_eq!((second.id.as_str(), second.x.n_columns()), ("laws_000001", 1));
+        assert!(second.y.iter().all(|&y| y == 2.0));
+        let given = FormulaOptions { operators: Some(vec![Op::Add]), points: 5, range: [1.0, 2.0], ..options };
+        let set = formulas("log(x0)", &given).unwrap();
+        assert_eq!((set.problems[0].x.n_rows(), &*set.problems[0].operators), (5, &[Op::Add][..]));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_formula() {
+        let options = FormulaOptions::default();
+        assert_eq!(formulas("\u{feff}x0\r\nx0 + 1\r\n", &options).unwrap().problems.len(), 2);
+        assert_eq!(formulas("\u{feff}{\"expressions\": [\"x0\"]}", &options).unwrap().problems.len(), 1);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("laws.txt");
+        fs::write(&path, b"x0\n# h\xf6he\n").unwrap();
+        let message = from_formulas(&path, &options).unwrap_err().to_string();
+        assert!(message.contains("line 2 is not UTF-8 (byte 0xf6)"), "{message}");
+    }
+
+    #[test]
+    fn bad_formulas_are_named() {
+        let options = FormulaOptions::default();
+        for (text, expected) in [
+            ("x0\n\nx0 +\n", "line 3: "),
+            (r#"{"expressions": ["x0", "sinh(x0)"]}"#, "expression 2: unknown name 'sinh'"),
+            (r#"{"formulas": ["x0"]}"#, "missing field `expressions`"),
+            ("# nothing\n", "no formulas"),
+            ("log(-1 - x0*x0)", "no finite value of log("),
+        ] {
+            let message = formulas(text, &options).expect_err(text);
+            assert!(message.contains(expected), "{message}");
+        }
+        assert!(formulas("x0", &FormulaOptions { points: 0, ..options.clone() }).unwrap_err().contains("points"));
+        assert!(formulas("x0", &FormulaOptions { range: [1.0, 1.0], ..options }).unwrap_err().contains("range"));
+    }
+}

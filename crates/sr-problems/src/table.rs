@@ -1,0 +1,870 @@
+//! Problems from a table of one's own: text of any usual form, or Parquet.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::str::FromStr;
+
+use sr_expr::{Columns, Op};
+
+use crate::error::{name, short};
+use crate::formulas::stem;
+use crate::primitives::in_table_order;
+use crate::{ARITH, Error, Origin, Problem, ProblemSet, Sampler, SetParams, parquet, text};
+
+/// Bytes of a text that are looked at to find out how it is written: a header and a few rows of any table.
+const SAMPLE: u64 = 1 << 20;
+
+/// How a table becomes a problem.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableOptions {
+    /// The column that is y.
+    pub target: String,
+    /// The columns that are variables, in this order; `None`: every other one, in the order of the file. An element is a
+    /// name, or several separated by commas.
+    pub features: Option<Vec<String>>,
+    /// Columns that are no variables, written like `features`.
+    pub drop: Vec<String>,
+    /// The column of weights: how much each row counts, not negative. It is no variable.
+    pub weights: Option<String>,
+    /// Whether the first row names the columns. Without one they are `column1`, `column2`, … Text only.
+    pub header: bool,
+    /// What fields are separated by; `None`: what header and first rows agree in. Text only.
+    pub separator: Option<Separator>,
+    /// The sign before the fraction of a number. Text only.
+    pub decimal: Decimal,
+    /// What becomes of rows of which a value is missing.
+    pub missing: Missing,
+    /// Operators searches may use.
+    pub operators: Vec<Op>,
+    /// Constants searches may use.
+    pub constants: Vec<f64>,
+}
+
+impl TableOptions {
+    /// A table with a header of which every column but the target is a variable; a missing value is an error. Searches may
+    /// use `+ - *` and the constant 1.
+    pub fn new(target: impl Into<String>) -> Self {
+        TableOptions {
+            target: target.into(),
+            features: None,
+            drop: Vec::new(),
+            weights: None,
+            header: true,
+            separator: None,
+            decimal: Decimal::Point,
+            missing: Missing::Refuse,
+            operators: ARITH.to_vec(),
+            constants: vec![1.0],
+        }
+    }
+}
+
+/// What the fields of a text are separated by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Separator {
+    /// `,`
+    Comma,
+    /// `;`
+    Semicolon,
+    /// A tab; two of them have an empty field between them.
+    Tab,
+    /// `|`
+    Pipe,
+    /// Any number of spaces and tabs.
+    Blanks,
+}
+
+impl Separator {
+    /// All of them; the first ones are preferred where a text can be read in several ways.
+    pub const ALL: [Self; 5] = [Self::Comma, Self::Semicolon, Self::Tab, Self::Pipe, Self::Blanks];
+
+    /// The name: `comma`, `semicolon`, `tab`, `pipe` or `blanks`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Comma => "comma",
+            Self::Semicolon => "semicolon",
+            Self::Tab => "tab",
+            Self::Pipe => "pipe",
+            Self::Blanks => "blanks",
+        }
+    }
+
+    pub(crate) fn byte(self) -> u8 {
+        match self {
+            Self::Comma => b',',
+            Self::Semicolon => b';',
+            Self::Tab => b'\t',
+            Self::Pipe => b'|',
+            Self::Blanks => b' ',
+        }
+    }
+}
+
+impl fmt::Display for Separator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Reads a name, or the sign itself.
+impl FromStr for Separator {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_it = |separator: &Self| separator.name() == text || text.as_bytes() == [separator.byte()];
+        let found = Self::ALL.into_iter().find(is_it);
+        found.or((text == "\\t").then_some(Self::Tab)).ok_or_else(|| {
+            "expected one of , ; | or comma, semicolon, tab, pipe, blanks (runs of spaces and tabs)".to_owned()
+        })
+    }
+}
+
+/// The decimal sign of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decimal {
+    /// `1.5`
+    Point,
+    /// `1,5`; the separator is something else then, and a point in a number is an error.
+    Comma,
+}
+
+impl Decimal {
+    /// The sign.
+    pub fn sign(self) -> char {
+        match self {
+            Self::Point => '.',
+            Self::Comma => ',',
+        }
+    }
+}
+
+impl FromStr for Decimal {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "." | "point" => Ok(Self::Point),
+            "," | "comma" => Ok(Self::Comma),
+            _ => Err("expected . or , (or point, comma)".into()),
+        }
+    }
+}
+
+/// What becomes of a row of which a value is missing: an empty field, a null, NaN, or a word such as `NA`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// An error that names the first one.
+    Refuse,
+    /// The row is left out and counted.
+    Drop,
+}
+
+/// A problem set of one, and how the file was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// The problem.
+    pub set: ProblemSet,
+    /// What was found in the file and what became of it.
+    pub report: TableReport,
+}
+
+/// What was found in a table and what became of it, for whoever has to see that it was read as it was meant.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct TableReport {
+    /// How the text is written; `None` for Parquet.
+    pub text: Option<TextForm>,
+    /// The column that is y.
+    pub target: String,
+    /// The columns that are `x0`, `x1`, …
+    pub variables: Vec<String>,
+    /// The column of weights.
+    pub weights: Option<String>,
+    /// The other columns.
+    pub unused: Vec<String>,
+    /// Rows of the problem.
+    pub rows: usize,
+    /// Rows that were left out because a value is missing.
+    pub dropped_rows: usize,
+    /// What is probably not as it was meant.
+    pub warnings: Vec<TableWarning>,
+}
+
+/// How a text is written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TextForm {
+    /// What fields are separated by.
+    pub separator: Separator,
+    /// The decimal sign.
+    pub decimal: Decimal,
+    /// Whether the first row named the columns.
+    pub header: bool,
+    /// Lines that begin with `#`, which were left out.
+    pub comments: u64,
+}
+
+/// What is probably not as it was meant.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TableWarning {
+    /// A number that 64-bit floats do not have.
+    #[error(
+        "column {}, row {row}: {} has more digits than a 64-bit float and becomes {kept:?}",
+        name(column),
+        short(text)
+    )]
+    LostDigits {
+        /// The column's name.
+        column: String,
+        /// The first such row, counted from 1.
+        row: usize,
+        /// The number as it is in the file.
+        text: String,
+        /// What it became.
+        kept: f64,
+    },
+    /// A column has one value only.
+    #[error("column {} is {value:?} in every row", name(column))]
+    Constant {
+        /// The column's name.
+        column: String,
+        /// The value.
+        value: f64,
+    },
+    /// A column is called like another one is in formulas.
+    #[error("column {} is x{index} in formulas, not {}", name(column), column.trim())]
+    OtherVariable {
+        /// The column's name.
+        column: String,
+        /// Its number among the variables.
+        index: usize,
+    },
+    /// A variable is called like the error of y.
+    #[error(
+        "column {} is a variable, but its name is that of an error or weight; leave it out with --drop, or use weights \
+         with --weights",
+        name(column)
+    )]
+    ErrorColumn {
+        /// The column's name.
+        column: String,
+    },
+    /// A variable counts the rows and is called like an index.
+    #[error("column {} is a variable, but it only counts the rows; leave it out with --drop", name(column))]
+    RowNumber {
+        /// The column's name.
+        column: String,
+    },
+    /// A column of durations.
+    #[error("column {} holds durations, which are counted in {unit}", name(column))]
+    Duration {
+        /// The column's name.
+        column: String,
+        /// Their unit.
+        unit: String,
+    },
+}
+
+/// A set of one problem: the numbers of a table of one's own, Parquet if it begins like one and text otherwise.
+///
+/// y is the target; every other column is a variable, `x0`, `x1`, … in file order (the set's header keeps their names),
+/// unless `options` says otherwise. All numbers are 64-bit floats. Fields may be separated by commas, semicolons, tabs,
+/// pipes or blanks, quoted, and have blanks around them; lines that begin with `#` are comments; `true` and `false` are
+/// 1 and 0.
+///
+/// The problem is called like the file; no seed touches its data, but the random streams of searches are keyed by the
+/// name, so that a search of a renamed file takes another path.
+///
+/// # Errors
+/// If the file cannot be read, has no rows or ragged ones, two columns of one name or a row index among the variables,
+/// if a column that was asked for does not exist, or a field is not a finite number; the message says what to do.
+pub fn from_table(path: &Path, options: &TableOptions) -> Result<Table, Error> {
+    let id = stem(path)?;
+    // The file is opened once and read forwards, so that it may be a pipe.
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    let mut start = Vec::new();
+    file.by_ref().take(SAMPLE).read_to_end(&mut start).map_err(Error::io(path))?;
+    let found = if start.starts_with(parquet::MAGIC) {
+        parquet::read(path, file, options)?
+    } else {
+        text::read(path, start, file, options)?
+    };
+    found.into_table(path, id, options)
+}
+
+/// What either kind of file gives.
+pub(crate) struct Found {
+    pub(crate) names: Vec<String>,
+    pub(crate) roles: Roles,
+    /// The columns of [`Roles::used`], `[rows]` each, all finite.
+    pub(crate) values: Vec<Vec<f64>>,
+    pub(crate) dropped_rows: usize,
+    pub(crate) text: Option<TextForm>,
+    pub(crate) warnings: Vec<TableWarning>,
+}
+
+impl Found {
+    fn into_table(self, path: &Path, id: String, options: &TableOptions) -> Result<Table, Error> {
+        let Found { names, roles, mut values, dropped_rows, text, mut warnings } = self;
+        if values[0].is_empty() {
+            return Err(Error::NoRows { path: path.into(), dropped: dropped_rows });
+        }
+        let used = roles.used();
+        let weights = roles.weights.map(|index| (names[index].clone(), values.pop().expect("the last one used")));
+        if let Some((column, weights)) = &weights
+            && weights.iter().all(|&weight| weight == 0.0)
+        {
+            return Err(Error::NoWeight { path: path.into(), column: column.clone() });
+        }
+        warnings.extend(used.iter().zip(&values).filter_map(|(&index, values)| {
+            let value = values[0];
+            let is_constant = values.len() > 1 && values.iter().all(|&other| other == value);
+            is_constant.then(|| TableWarning::Constant { column: names[index].clone(), value })
+        }));
+        let y = values.remove(0);
+        let variables: Vec<String> = roles.variables.iter().map(|&index| names[index].clone()).collect();
+        for (index, (column, values)) in variables.iter().zip(&values).enumerate() {
+            warnings.extend(suspicion(index, column, values, &options.target));
+        }
+        let mut is_used = vec![false; names.len()];
+        used.iter().for_each(|&index| is_used[index] = true);
+        let unused =
+            names.iter().zip(is_used).filter(|(_, is_used)| !is_used).map(|(column, _)| column.clone()).collect();
+        let report = TableReport {
+            target: options.target.clone(),
+            weights: weights.as_ref().map(|(column, _)| column.clone()),
+            rows: y.len(),
+            variables: variables.clone(),
+            text,
+            unused,
+            dropped_rows,
+            warnings,
+        };
+
+        let x = Columns::from_fn(y.len(), values.len(), |row, column| values[column][row]);
+        let operators = in_table_order(options.operators.clone());
+        let problem = Problem {
+            id,
+            source: None,
+            x,
+            y,
+            weights: weights.map(|(_, weights)| weights),
+            operators: operators.clone(),
+            constants: options.constants.clone(),
+            sampler: Sampler::Fixed,
+            seed: 0,
+        };
+        let target = options.target.clone();
+        let origin = match text {
+            Some(_) => Origin::Csv { target, variables },
+            None => Origin::Parquet { target, variables },
+        };
+        let params = SetParams { operators, constants: options.constants.clone(), seed: 0, origin };
+        Ok(Table { set: ProblemSet { params, problems: vec![problem] }, report })
+    }
+}
+
+/// What is odd about a variable's name.
+fn suspicion(index: usize, column: &str, values: &[f64], target: &str) -> Option<TableWarning> {
+    let own = column.trim().strip_prefix('x').map(|rest| rest.strip_prefix('_').unwrap_or(rest));
+    if own.is_some_and(|rest| rest.parse::<usize>().is_ok_and(|number| number != index)) {
+        return Some(TableWarning::OtherVariable { column: column.into(), index });
+    }
+    let letters =
+        |text: &str| -> String { text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect() };
+    let (word, target) = (letters(column), letters(target));
+    const ERROR: [&str; 9] = ["err", "error", "stderr", "sigma", "std", "unc", "uncertainty", "weight", "weights"];
+    let is_error = ERROR.iter().any(|&error| {
+        let rest = word.strip_prefix(error).or_else(|| word.strip_suffix(error));
+        rest.is_some_and(|rest| rest.is_empty() || rest == target)
+    });
+    let also = [format!("e{target}"), format!("{target}se"), format!("{target}sd")];
+    if is_error && !word.is_empty() || also.contains(&word) {
+        return Some(TableWarning::ErrorColumn { column: column.into() });
+    }
+    const INDEX: [&str; 8] = ["index", "id", "rownames", "rowname", "row", "rowid", "level0", "no"];
+    let counts = || values.windows(2).all(|pair| pair[1] == pair[0] + 1.0) && matches!(values[0], 0.0 | 1.0);
+    (INDEX.contains(&&*word) && values.len() > 1 && counts()).then(|| TableWarning::RowNumber { column: column.into() })
+}
+
+/// What the columns of a table are for, as their indices.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Roles {
+    pub(crate) target: usize,
+    pub(crate) variables: Vec<usize>,
+    pub(crate) weights: Option<usize>,
+}
+
+impl Roles {
+    /// `is_index` says that a file calls a column its row index.
+    pub(crate) fn of(
+        path: &Path,
+        names: &[String],
+        options: &TableOptions,
+        is_index: impl Fn(&str) -> bool,
+    ) -> Result<Self, Error> {
+        let at = |asked: &str| -> Vec<usize> { (0..names.len()).filter(|&index| names[index] == asked).collect() };
+        let missing = |asked: &str, role| {
+            let (asked, columns) = (asked.into(), names.to_vec());
+            Error::NoColumn { path: path.into(), asked, role, columns }
+        };
+        let equal = |positions: Vec<usize>| Error::EqualNames {
+            path: path.into(),
+            column: names[positions[0]].clone(),
+            positions: positions.into_iter().map(|index| index + 1).collect(),
+        };
+        let one = |asked: &str, role| match &*at(asked) {
+            [] => Err(missing(asked, role)),
+            &[index] => Ok(index),
+            several => Err(equal(several.to_vec())),
+        };
+        // A name may have commas of its own.
+        let split = |element: &str, role| -> Result<Vec<Vec<usize>>, Error> {
+            let found = |asked: &str| match at(asked) {
+                found if found.is_empty() => Err(missing(asked, role)),
+                found => Ok(found),
+            };
+            match at(element) {
+                whole if whole.is_empty() => element.split(',').map(|part| found(part.trim())).collect(),
+                whole => Ok(vec![whole]),
+            }
+        };
+        let twice = |index: usize, first, second| {
+            Err(Error::TwoRoles { path: path.into(), column: names[index].clone(), first, second })
+        };
+
+        let mut dropped = vec![false; names.len()];
+        for element in &options.drop {
+            for index in split(element, "to be left out")?.into_iter().flatten() {
+                dropped[index] = true;
+            }
+        }
+        let target = one(&options.target, "the target")?;
+        if dropped[target] {
+            return twice(target, "the target", "left out");
+        }
+        let weights = options.weights.as_deref().map(|asked| one(asked, "the weights")).transpose()?;
+        match weights {
+            Some(index) if index == target => return twice(index, "the target", "the weights"),
+            Some(index) if dropped[index] => return twice(index, "the weights", "left out"),
+            _ => {}
+        }
+        let mut taken = vec![false; names.len()];
+        let variables = match &options.features {
+            Some(features) => {
+                let mut variables = Vec::new();
+                for element in features {
+                    for positions in split(element, "a variable")? {
+                        let &[index] = &*positions else { return Err(equal(positions)) };
+                        match () {
+                            () if index == target => return twice(index, "the target", "a variable"),
+                            () if Some(index) == weights => return twice(index, "the weights", "a variable"),
+                            () if dropped[index] => return twice(index, "a variable", "left out"),
+                            () if taken[index] => return twice(index, "a variable", "another one"),
+                            () => variables.push(index),
+                        }
+                        taken[index] = true;
+                    }
+                }
+                variables
+            }
+            None => {
+                let is_variable = |&index: &usize| index != target && Some(index) != weights && !dropped[index];
+                (0..names.len()).filter(is_variable).collect()
+            }
+        };
+        if !(1..=usize::from(u16::MAX)).contains(&variables.len()) {
+            return Err(Error::Variables { path: path.into(), found: variables.len() });
+        }
+        if options.features.is_none() {
+            if let Some(&index) =
+                variables.iter().find(|&&index| looks_like_index(&names[index]) || is_index(&names[index]))
+            {
+                let (column, position) = (names[index].clone(), index + 1);
+                return Err(Error::RowIndex { path: path.into(), column, position });
+            }
+            let mut sorted = variables.clone();
+            sorted.sort_by_key(|&index| &names[index]);
+            if let Some(pair) = sorted.windows(2).find(|pair| names[pair[0]] == names[pair[1]]) {
+                return Err(equal(at(&names[pair[0]])));
+            }
+        }
+        Ok(Roles { target, variables, weights })
+    }
+
+    /// Target, variables, weights: the columns whose numbers matter.
+    pub(crate) fn used(&self) -> Vec<usize> {
+        std::iter::once(self.target).chain(self.variables.iter().copied()).chain(self.weights).collect()
+    }
+}
+
+/// Whether pandas or R calls the row index so, in a file or when it reads that file again.
+fn looks_like_index(name: &str) -> bool {
+    let numbered = |prefix: &str, suffix: &str| {
+        let number = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));
+        number.is_some_and(|number| number.parse::<f64>().is_ok())
+    };
+    name.trim().is_empty() || numbered("Unnamed: ", "") || numbered("__index_level_", "__")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn options() -> TableOptions {
+        TableOptions::new("y")
+    }
+
+    fn read_bytes(bytes: &[u8], options: &TableOptions) -> Result<Table, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("flow.csv");
+        fs::write(&path, bytes).unwrap();
+        from_table(&path, options).map_err(|error| error.to_string())
+    }
+
+    fn read(text: &str, options: &TableOptions) -> Result<Table, String> {
+        read_bytes(text.as_bytes(), options)
+    }
+
+    /// Variables' names, columns of x, and y.
+    fn content(table: &Table) -> (Vec<&str>, Vec<&[f64]>, &[f64]) {
+        let problem = &table.set.problems[0];
+        let names = table.set.variable_names().unwrap().iter().map(String::as_str).collect();
+        (names, (0..problem.x.n_columns()).map(|column| problem.x.column(column)).collect(), &problem.y)
+    }
+
+    fn separator(table: &Table) -> Separator {
+        table.report.text.unwrap().separator
+    }
+
+    #[test]
+    fn columns_keep_their_order_and_all_numbers_their_digits() {
+        let table =
+            read("\u{feff}speed, y ,area\n0.1,0.1,3\n-2e3,2,1e300\n1700000001,-0.5,1e-50\n", &options()).unwrap();
+        let x: [&[f64]; 2] = [&[0.1, -2000.0, 1_700_000_001.0], &[3.0, 1e300, 1e-50]];
+        assert_eq!(content(&table), (vec!["speed", "area"], x.to_vec(), &[0.1, 2.0, -0.5][..]));
+        assert_eq!(table.set.problems[0].id, "flow");
+        assert!(table.set.is_own_data() && table.set.problems[0].is_own_data());
+        assert!(table.set.problems[0].instance().is_ok());
+        let origin = Origin::Csv { target: "y".into(), variables: vec!["speed".into(), "area".into()] };
+        assert_eq!(table.set.params.origin, origin);
+        assert_eq!(table.report.warnings, []);
+    }
+
+    #[test]
+    fn the_separator_is_found_in_header_and_rows() {
+        use Separator::*;
+        for (text, expected) in [
+            ("x,y\n1,2\n2,4\n", Comma),
+            ("x;y\n1;2\n2;4\n", Semicolon),
+            ("x\ty\n1\t2\n2\t4\n", Tab),
+            ("x|y\n1|2\n2|4\n", Pipe),
+            ("x | y\n1 | 2\n2 | 4\n", Pipe),
+            ("x y\n1 2\n2 4\n", Blanks),
+            ("  x     y\n  1.0   2\n 2.0 \t 4  \n", Blanks),
+            // Consistent in blanks as well, but then the fields are no numbers.
+            ("x, y\n1, 2\n2, 4\n", Comma),
+            ("x; y\n1; 2\n2; 4\n", Semicolon),
+            ("x;\"y\"\n1;2\n2;4", Semicolon),
+            // What separates the words of another column separates no columns.
+            ("x;y;what\n1;2;a, b\n2;4;c, d\n", Semicolon),
+        ] {
+            let options = TableOptions { features: Some(vec!["x".into()]), ..options() };
+            let table = read(text, &options).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(content(&table), (vec!["x"], vec![&[1.0, 2.0][..]], &[2.0, 4.0][..]), "{text}");
+            assert_eq!(separator(&table), expected, "{text}");
+        }
+        // It can be said where it cannot be found.
+        let comma = TableOptions { separator: Some(Comma), drop: vec!["a;b".into()], ..options() };
+        assert_eq!(content(&read("a;b,x,y\n1;2,3,4\n", &comma).unwrap()).1, [&[3.0]]);
+        for (text, separator) in [(";", Semicolon), ("\t", Tab), ("\\t", Tab), ("blanks", Blanks), ("comma", Comma)] {
+            assert_eq!(text.parse(), Ok(separator));
+        }
+        assert!("::".parse::<Separator>().is_err());
+    }
+
+    #[test]
+    fn quotes_blanks_and_line_ends_are_not_part_of_a_field() {
+        for text in [
+            "x, \"y\"\n1, \"2\"\n2, \"4\"\n",
+            "\"x\" , \"y\"\r\n\" 1\",\" 2\"\r\n \"2\" ,4",
+            "\u{feff}\"x\",\"y\"\n1,2\n2,4\n",
+            "x,y\r1,2\r2,4\r",
+            "# a comment, with a comma\nx,y\n\n1,2\n   # another\n2,4\n\n",
+            "\"x\" \"y\"\n\"1\" 2\n2 \"4\"\n",
+        ] {
+            let table = read(text, &options()).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+            assert_eq!(content(&table), (vec!["x"], vec![&[1.0, 2.0][..]], &[2.0, 4.0][..]), "{text:?}");
+        }
+        let table = read("\u{feff}\"a,b\",\"y\"\r\n1,2\r\n2,4\r\n", &options()).unwrap();
+        assert_eq!(content(&table).0, ["a,b"]);
+        let table = read("\"say \"\"x\"\"\",\"of\ntwo\",y\n1,2,3\n", &options()).unwrap();
+        assert_eq!(content(&table).0, ["say \"x\"", "of\ntwo"]);
+        assert_eq!(read("# one\nx,y\n#2,3\n1,2\n", &options()).unwrap().report.text.unwrap().comments, 2);
+        // A spreadsheet's error is a value, not a comment.
+        let message = read("x,y\n1,2\n#DIV/0!,2\n", &options()).unwrap_err();
+        assert!(message.contains("row 2 (line 3), column x: \"#DIV/0!\" is not a finite number"), "{message}");
+        assert_eq!(
+            read("x,y\n1,2\n#N/A,2\n", &TableOptions { missing: Missing::Drop, ..options() }).unwrap().report.rows,
+            1
+        );
+    }
+
+    #[test]
+    fn decimal_commas_are_read_on_demand_only() {
+        let comma = TableOptions { decimal: Decimal::Comma, ..options() };
+        for text in ["x;y\n1,5;2,25\n-2,0;4,0e0\n", "x\ty\n1,5\t2,25\n-2\t4\n", "x y\n1,5 2,25\n-2 4\n"] {
+            let table = read(text, &comma).unwrap();
+            assert_eq!(content(&table), (vec!["x"], vec![&[1.5, -2.0][..]], &[2.25, 4.0][..]), "{text}");
+            let message = read(text, &options()).unwrap_err();
+            assert!(
+                message.contains("\"1,5\" is not a finite number; if the comma is the decimal sign, say --decimal ,")
+            );
+        }
+        let message = read("x;y\n1.5;2\n", &comma).unwrap_err();
+        assert!(message.contains("\"1.5\" has a point, but the decimal sign is a comma"), "{message}");
+        let both = TableOptions { separator: Some(Separator::Comma), ..comma };
+        assert!(read("x,y\n1,2\n", &both).unwrap_err().contains("the comma cannot be"));
+    }
+
+    #[test]
+    fn missing_values_are_named_or_their_rows_left_out() {
+        let drop = TableOptions { missing: Missing::Drop, ..options() };
+        for word in
+            ["", "NA", "n/a", "NaN", "nan", "null", "NULL", "None", "-", "?", ".", "#N/A", "<NA>", "NaT", "\"\""]
+        {
+            let text = format!("x,y\n1,2\n{word},4\n4,8\n5,{word}\n");
+            let message = read(&text, &options()).unwrap_err();
+            assert!(message.contains("row 2 (line 3), column x: the value is missing"), "{word}: {message}");
+            assert!(message.contains("--missing drop"), "{message}");
+            let table = read(&text, &drop).unwrap();
+            assert_eq!(content(&table).1, [&[1.0, 4.0]], "{word}");
+            assert_eq!((table.report.rows, table.report.dropped_rows), (2, 2));
+        }
+        let text = "x,y,w\n1,2,\n,4,1\n";
+        assert_eq!(
+            read(text, &TableOptions { drop: vec!["w".into()], ..drop.clone() }).unwrap().report.dropped_rows,
+            1
+        );
+        let message = read(text, &drop).unwrap_err();
+        assert!(message.contains("no rows of data are left: each of the 2 has a missing value"), "{message}");
+        // What is wrong is not missing.
+        assert!(
+            read("x,y\n1,2\ninf,\n", &drop).unwrap_err().contains("row 2 (line 3), column x: \"inf\" is not a finite")
+        );
+    }
+
+    #[test]
+    fn columns_are_chosen_by_name() {
+        let text = "id,x,w,\"a,b\",y\n7,1,0.5,3,2\n8,2,0,4,4\n";
+        let with = |features: &[&str], drop: &[&str]| TableOptions {
+            features: (!features.is_empty()).then(|| features.iter().map(|&name| name.into()).collect()),
+            drop: drop.iter().map(|&name| name.into()).collect(),
+            ..options()
+        };
+        let names = |options: &TableOptions| read(text, options).map(|table| table.report.variables);
+        assert_eq!(names(&with(&["w,x"], &[])).unwrap(), ["w", "x"]);
+        assert_eq!(names(&with(&["w", "a,b"], &[])).unwrap(), ["w", "a,b"]);
+        assert_eq!(names(&with(&[], &["id", "a,b"])).unwrap(), ["x", "w"]);
+        let table = read(text, &with(&["x"], &[])).unwrap();
+        assert_eq!(table.report.unused, ["id", "w", "a,b"]);
+        let weighted = TableOptions { weights: Some("w".into()), ..options() };
+        let table = read(text, &weighted).unwrap();
+        assert_eq!(
+            (content(&table).0, table.set.problems[0].weights.as_deref()),
+            (vec!["id", "x", "a,b"], Some(&[0.5, 0.0][..]))
+        );
+        assert_eq!(table.report.weights.as_deref(), Some("w"));
+
+        for (options, expected) in [
+            (with(&["z"], &[]), "0 columns are called \"z\" (a variable); the columns are id, x, w, \"a,b\", y"),
+            (with(&[], &["z"]), "0 columns are called \"z\" (to be left out)"),
+            (with(&["y"], &[]), "column y cannot be the target and a variable"),
+            (with(&["x,x"], &[]), "column x cannot be a variable and another one"),
+            (with(&["x"], &["x"]), "column x cannot be a variable and left out"),
+            (with(&[], &["y"]), "column y cannot be the target and left out"),
+            (with(&[], &["id,x,w", "a,b"]), "0 columns beside the target"),
+            (TableOptions { weights: Some("y".into()), ..options() }, "column y cannot be the target and the weights"),
+            (TableOptions { weights: Some("q".into()), ..options() }, "0 columns are called \"q\" (the weights)"),
+            (TableOptions { weights: Some("w".into()), ..with(&["w"], &[]) }, "the weights and a variable"),
+        ] {
+            let message = names(&options).unwrap_err();
+            assert!(message.contains(expected), "{message}");
+        }
+        for (text, expected) in [
+            ("x,w,y\n1,1,1\n2,-1,1\n", "row 2 (line 3), column w: \"-1\" is a negative weight"),
+            ("x,w,y\n1,0,1\n2,0,1\n", "column w: every weight is 0"),
+        ] {
+            assert!(read(text, &weighted).unwrap_err().contains(expected));
+        }
+    }
+
+    #[test]
+    fn names_that_cannot_be_told_apart_and_row_indices_are_refused() {
+        for (text, expected) in [
+            (
+                "x,x,y\n1,5,6\n",
+                "2 columns are called \"x\" (columns 1, 2); rename them, or leave all of that name out with --drop x",
+            ),
+            ("y,x,y\n1,2,3\n", "2 columns are called \"y\" (columns 1, 3)"),
+            (
+                ",x,y\n0,1,2\n1,2,3\n",
+                "column 1, called \"\", looks like a row index and not like a variable; leave it out with --drop ''",
+            ),
+            ("\"\" \"x\" \"y\"\n\"1\" 1 2\n", "column 1, called \"\", looks like a row index"),
+            ("Unnamed: 0,x,y\n0,1,2\n", "--drop 'Unnamed: 0', or choose variables with --features"),
+            ("x,y,__index_level_0__\n0,1,2\n", "column 3, called \"__index_level_0__\""),
+        ] {
+            let message = read(text, &options()).unwrap_err();
+            assert!(message.contains(expected), "{message}");
+        }
+        let drop = |name: &str| TableOptions { drop: vec![name.into()], ..options() };
+        assert_eq!(content(&read(",x,y\n0,1,2\n", &drop("")).unwrap()).1, [&[1.0]]);
+        assert_eq!(content(&read("x,a,x,y\n1,5,2,6\n", &drop("x")).unwrap()).1, [&[5.0]]);
+        let chosen = TableOptions { features: Some(vec!["Unnamed: 0".into()]), ..options() };
+        assert_eq!(content(&read("Unnamed: 0,x,y\n7,1,2\n", &chosen).unwrap()).1, [&[7.0]]);
+    }
+
+    #[test]
+    fn a_table_without_a_header_is_read_on_demand_only() {
+        let text = "10,10,13.3,10\n11,10,13.3,10.1\n12,10,13.3,10.2\n";
+        let message = read(text, &TableOptions::new("10")).unwrap_err();
+        let expected =
+            "the first row holds only numbers (10, 10, 13.3, 10); if the file has no header, say --no-header";
+        assert!(message.contains(expected), "{message}");
+        assert_eq!(read("1,5;2\n2,5;3\n", &options()).unwrap_err().matches("only numbers").count(), 1);
+        let headless = TableOptions { header: false, ..TableOptions::new("column4") };
+        let table = read(text, &headless).unwrap();
+        let x: [&[f64]; 3] = [&[10.0, 11.0, 12.0], &[10.0; 3], &[13.3; 3]];
+        assert_eq!(content(&table), (vec!["column1", "column2", "column3"], x.to_vec(), &[10.0, 10.1, 10.2][..]));
+        let message = read("a,1.5,2\nb,2.5,3\n", &options()).unwrap_err();
+        assert!(message.contains("the columns are a, 1.5, 2; if the file has no header, say --no-header"), "{message}");
+    }
+
+    #[test]
+    fn what_is_probably_not_meant_is_told() {
+        let warnings = |text: &str| -> Vec<String> {
+            read(text, &options()).unwrap().report.warnings.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(
+            warnings("x,y\n9007199254740993,1\n9007199254740994,2\n"),
+            ["column x, row 1: 9007199254740993 has more digits than a 64-bit float and becomes 9007199254740992.0"]
+        );
+        assert_eq!(
+            warnings("x,y\n1,1e-400\n2,2\n3,0e-5\n"),
+            ["column y, row 1: 1e-400 has more digits than a 64-bit float and becomes 0.0"]
+        );
+        assert_eq!(warnings("x,y\n9007199254740992,1\n90071992547409920,0.0000\n"), [""; 0]);
+        assert_eq!(warnings("x,z,y\n1,0,1\n2,0,1\n"), ["column y is 1.0 in every row", "column z is 0.0 in every row"]);
+        assert_eq!(warnings("a+b,a,2x,x0,y\n1,2,3,4,3\n2,4,1,1,6\n"), ["column x0 is x3 in formulas, not x0"]);
+        assert_eq!(warnings("x0,x1,x_2,y\n1,2,3,4\n2,3,5,6\n"), [""; 0]);
+        let [error] = &*warnings("d N y yerr\n2 100 0.192 0.041\n#64 40 17.3 0.5\n4 400 0.107 0.020\n") else {
+            panic!()
+        };
+        assert!(error.contains("column yerr is a variable, but its name is that of an error"), "{error}");
+        let [index] = &*warnings("rownames,girth,y\n1,8.3,10.3\n2,8.6,10.2\n3,8.8,10.2\n") else { panic!() };
+        assert!(index.contains("column rownames is a variable, but it only counts the rows"), "{index}");
+        assert_eq!(warnings("t,y\n1,8\n2,9\n"), [""; 0]);
+    }
+
+    #[test]
+    fn booleans_are_0_and_1() {
+        let table = read("x,y\nTrue,1\nfalse,2\nTRUE,3\n", &options()).unwrap();
+        assert_eq!(content(&table).1, [&[1.0, 0.0, 1.0]]);
+    }
+
+    #[test]
+    fn bad_data_is_named() {
+        for (text, expected) in [
+            (
+                "x,y\n1,2\n\nhello,3\n",
+                "row 2 (line 4), column x: \"hello\" is not a finite number; a column that is no variable is left out with --drop x",
+            ),
+            ("\u{feff}x,y\r\n1,2\r\n\r\nhello,3\r\n", "row 2 (line 4), column x: \"hello\""),
+            ("x,\"y\n\"\n1,2\n\n#\nhello,3\n", "row 2 (line 6), column x: \"hello\""),
+            ("\"x\nx\",y\n1,2\n\n#\nhello,3", "row 2 (line 6), column \"x\\nx\": \"hello\""),
+            ("x,y\n1,-inf\n", "row 1 (line 2), column y: \"-inf\" is not a finite number"),
+            ("x,y\n1e400,3\n", "column x: \"1e400\" is not a finite number"),
+            ("x,y\n1_000,3\n", "column x: \"1_000\" is not a finite number"),
+            ("x,y\n0x10,3\n", "column x: \"0x10\" is not a finite number"),
+            ("x,y\n1,2\n1,2,3\n", "row 2 (line 3) has 3 fields, expected 2; the separator is comma"),
+            ("x;y\n1;2;3\n", "row 1 (line 2) has 3 fields, expected 2; the separator is semicolon"),
+            (
+                "\"x\" \"y\"\n\"1\" 3 4\n\"2\" 5 6\n",
+                "row 1 (line 2) has 3 fields, expected 2; the separator is blanks, and a name may be missing",
+            ),
+            ("sep=;\nx;y\n1;2\n", "line 1 says sep= to a spreadsheet; delete it"),
+            ("x,z\n1,2\n", "0 columns are called \"y\" (the target); the columns are x, z"),
+            ("y\n1\n", "0 columns beside the target"),
+            ("x,y\n", "no rows of data"),
+            ("", "the file is empty"),
+            ("\u{feff}", "the file is empty"),
+            ("\n# nothing\n\n", "there are only blank lines and comments"),
+            ("x,y\n1,\"2\n3,4\n", "the quote that line 2 opens is not closed"),
+            ("PK\u{3}\u{4}rest", "an Excel workbook"),
+            ("x,y\n1\0,2\0\n", "NUL bytes"),
+        ] {
+            let message = read(text, &options()).expect_err(text);
+            assert!(message.contains(expected), "{message}");
+            assert_eq!(message.lines().count(), 1);
+        }
+        let missing = from_table(Path::new("no/such.csv"), &options()).unwrap_err().to_string();
+        assert!(missing.starts_with("no/such.csv: cannot read"), "{missing}");
+    }
+
+    #[test]
+    fn text_that_is_not_utf_8_is_named() {
+        for (bytes, expected) in [
+            (
+                &b"x,h\xf6he,y\n1,2,3\n"[..],
+                "line 1 is not UTF-8 (byte 0xf6), perhaps Latin-1 or Windows-1252; convert it",
+            ),
+            (b"x,y\n1,2\n\xa02,4\n", "line 3 is not UTF-8 (byte 0xa0)"),
+            (b"\xff\xfex\0,\0y\0\n\0", "UTF-16"),
+        ] {
+            let message = read_bytes(bytes, &options()).unwrap_err();
+            assert!(message.contains(expected), "{message}");
+        }
+        // Where no name and no number is, it does not matter.
+        let drop = TableOptions { drop: vec!["what".into()], ..options() };
+        assert_eq!(read_bytes(b"x,what,y\n1,h\xf6he,3\n", &drop).unwrap().report.rows, 1);
+    }
+
+    #[test]
+    fn wide_tables_are_read_and_too_wide_ones_refused_in_a_short_line() {
+        let wide = |columns: usize| {
+            let header: Vec<String> = (0..columns).map(|index| format!("c{index}")).chain(["y".into()]).collect();
+            let row = |value: usize| vec![value.to_string(); columns + 1].join(",");
+            format!("{}\n{}\n{}\n", header.join(","), row(1), row(2))
+        };
+        assert_eq!(read(&wide(65_535), &options()).unwrap().report.variables.len(), 65_535);
+        let message = read(&wide(65_536), &options()).unwrap_err();
+        assert!(message.contains("65536 columns beside the target, expected 1 to 65535"), "{message}");
+        let message = read(&wide(300), &TableOptions::new("z")).unwrap_err();
+        assert!(message.contains("c19 and 281 more") && message.len() < 300, "{message}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_read_and_a_name_that_is_no_text_refused() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(OsStr::from_bytes(b"h\xf6he.csv"));
+        fs::write(&path, "x,y\n1,2\n").unwrap();
+        assert!(from_table(&path, &options()).unwrap_err().to_string().contains("name is not UTF-8"));
+
+        let pipe = folder.path().join("pipe.csv");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo starts");
+        assert!(made.success());
+        std::thread::scope(|scope| {
+            scope.spawn(|| fs::write(&pipe, "x,y\n1,2\n3,4\n").unwrap());
+            assert_eq!(content(&from_table(&pipe, &options()).unwrap()).1, [&[1.0, 3.0]]);
+        });
+    }
+}

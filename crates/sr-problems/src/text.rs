@@ -1,0 +1,453 @@
+//! Tables as text: comma-separated values and their relatives.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::path::Path;
+
+use csv::ByteRecord;
+
+use crate::table::{Found, Roles};
+use crate::{Decimal, Error, Missing, Separator, TableOptions, TableWarning, TextForm};
+
+/// Rows that are looked at to find the separator.
+const SAMPLE_ROWS: usize = 100;
+/// A line of more bytes is no line of a table. Readers keep one line in memory.
+const MAX_LINE: usize = 1 << 26;
+/// From here on not every whole number is a 64-bit float.
+const FIRST_GAP: f64 = 9_007_199_254_740_992.0;
+
+/// Reads a text that begins with `start` and goes on in `rest`.
+pub(crate) fn read(path: &Path, mut start: Vec<u8>, rest: File, options: &TableOptions) -> Result<Found, Error> {
+    if let Some(found) = unreadable(&start) {
+        return Err(Error::NotText { path: path.into(), found });
+    }
+    if start.starts_with("\u{feff}".as_bytes()) {
+        start.drain(..3);
+    }
+    if start.is_empty() {
+        return Err(Error::Empty { path: path.into(), found: "the file is empty" });
+    }
+    let line_end = if start.contains(&b'\n') || !start.contains(&b'\r') { b'\n' } else { b'\r' };
+    let separator = match options.separator {
+        Some(Separator::Comma) if options.decimal == Decimal::Comma => return Err(Error::TwoCommas),
+        Some(separator) => separator,
+        None => detect(&start, line_end, options.decimal),
+    };
+    let input = Cursor::new(start).chain(BufReader::with_capacity(1 << 16, rest));
+    let mut rows = Rows { path, reader: reader(input, separator, line_end), record: ByteRecord::new() };
+
+    if !rows.next()? {
+        return Err(Error::Empty { path: path.into(), found: "there are only blank lines and comments" });
+    }
+    let names = match options.header {
+        true => rows.header()?,
+        false => (1..=rows.record.len()).map(|number| format!("column{number}")).collect(),
+    };
+    let roles = Roles::of(path, &names, options, |_| false)?;
+    let used = roles.used();
+    let weights = roles.weights.map(|_| used.len() - 1);
+    // Faults are told in the order of the file.
+    let mut in_order: Vec<(usize, usize)> = used.iter().copied().enumerate().collect();
+    in_order.sort_by_key(|&(_, index)| index);
+    let mut values: Vec<Vec<f64>> = vec![Vec::new(); used.len()];
+    let mut lost: Vec<Option<TableWarning>> = vec![None; used.len()];
+    let (mut row, mut dropped_rows) = (0, 0);
+    let mut is_row = if options.header { rows.next()? } else { true };
+    while is_row {
+        row += 1;
+        if rows.record.len() != names.len() {
+            let (line, expected, found) = (rows.line(), names.len(), rows.record.len());
+            return Err(Error::RaggedRow { path: path.into(), row, line, expected, found, separator });
+        }
+        let mut missing = None;
+        for &(slot, index) in &in_order {
+            let text = rows.field(index)?;
+            let (column, bad) = (
+                || names[index].clone(),
+                |reason| {
+                    let (line, column, text) = (Some(rows.line()), names[index].clone(), text.into());
+                    Error::NotANumber { path: path.into(), row, line, column, text, reason }
+                },
+            );
+            match number(text, options.decimal) {
+                Field::Number(value) if Some(slot) == weights && value < 0.0 => {
+                    return Err(bad("is a negative weight"));
+                }
+                Field::Number(value) => {
+                    if lost[slot].is_none() && loses_digits(text, value) {
+                        lost[slot] =
+                            Some(TableWarning::LostDigits { column: column(), row, text: text.into(), kept: value });
+                    }
+                    values[slot].push(value);
+                }
+                Field::Missing => {
+                    // The row keeps its length until it is known whether the rest of it can be read.
+                    values[slot].push(f64::NAN);
+                    missing.get_or_insert((column(), text));
+                }
+                Field::Bad(reason) => return Err(bad(reason)),
+            }
+        }
+        match (missing, options.missing) {
+            (None, _) => {}
+            (Some((column, text)), Missing::Refuse) => {
+                let line = Some(rows.line());
+                return Err(Error::Missing { path: path.into(), row, line, column, text: text.into() });
+            }
+            (Some(_), Missing::Drop) => {
+                values.iter_mut().for_each(|column| column.truncate(column.len() - 1));
+                dropped_rows += 1;
+            }
+        }
+        is_row = rows.next()?;
+    }
+    let comments = rows.reader.get_ref().comments;
+    let text = Some(TextForm { separator, decimal: options.decimal, header: options.header, comments });
+    let warnings = lost.into_iter().flatten().collect();
+    Ok(Found { names, roles, values, dropped_rows, text, warnings })
+}
+
+/// What a file is that is no text, by its first bytes.
+fn unreadable(start: &[u8]) -> Option<&'static str> {
+    const SIGNATURES: [(&[u8], &str); 11] = [
+        (b"PK\x03\x04", "the file is an Excel workbook or a ZIP archive; save the sheet as CSV, or unpack it"),
+        (b"\xd0\xcf\x11\xe0", "the file is an old Excel workbook; save the sheet as CSV"),
+        (b"\x1f\x8b", "the file is compressed with gzip; unpack it"),
+        (b"\x28\xb5\x2f\xfd", "the file is compressed with zstd, as problem sets and traces are, and is no table"),
+        (b"\xfd7zXZ", "the file is compressed with xz; unpack it"),
+        (b"\xff\xfe", "the file is UTF-16; save it as UTF-8, or convert it with iconv -f UTF-16 -t UTF-8"),
+        (b"\xfe\xff", "the file is UTF-16; save it as UTF-8, or convert it with iconv -f UTF-16 -t UTF-8"),
+        (b"PARE", "the file is an encrypted Parquet file, which is not read"),
+        (b"ARROW1", "the file is an Arrow (Feather) file; save it as Parquet or CSV"),
+        (b"\x89HDF", "the file is an HDF5 file; save the table as Parquet or CSV"),
+        (b"\x93NUMPY", "the file is a NumPy array; save it as CSV"),
+    ];
+    let known = SIGNATURES.iter().find(|(signature, _)| start.starts_with(signature)).map(|&(_, found)| found);
+    known.or(start.contains(&0).then_some("the file has NUL bytes: it is binary, or UTF-16; save it as UTF-8 text"))
+}
+
+/// The separator by which the header has several fields, most rows have as many and most of those are numbers.
+fn detect(sample: &[u8], line_end: u8, decimal: Decimal) -> Separator {
+    // A line that the sample cuts off has too few fields, unless it is all there is.
+    let whole = sample.iter().rposition(|&byte| byte == line_end).map_or(sample.len(), |end| end + 1);
+    let score = |separator: Separator| {
+        let mut reader = reader(&sample[..whole], separator, line_end);
+        let mut record = ByteRecord::new();
+        let mut next = |record: &mut ByteRecord| matches!(reader.read_byte_record(record), Ok(true));
+        let n_fields = if next(&mut record) { record.len() } else { 0 };
+        // A header without a name for the first column, as R writes it, is an error, which should not name a wrong separator.
+        let (mut alike, mut nearly, mut numbers) = (0, 0, 0);
+        for _ in 0..SAMPLE_ROWS {
+            if !next(&mut record) {
+                break;
+            }
+            if record.len() == n_fields + 1 {
+                nearly += 1;
+            } else if record.len() == n_fields {
+                alike += 1;
+                // Decimal commas are not read unasked, but say that the comma separates nothing.
+                let is_number = |field: &&[u8]| {
+                    let reads = |text, decimal| !matches!(number(text, decimal), Field::Bad(_));
+                    std::str::from_utf8(field).is_ok_and(|text| reads(text, decimal) || reads(text, Decimal::Comma))
+                };
+                numbers += record.iter().filter(is_number).count();
+            }
+        }
+        (n_fields > 1, alike, nearly, numbers)
+    };
+    let candidates = Separator::ALL.into_iter().filter(|&it| it != Separator::Comma || decimal == Decimal::Point);
+    // `max_by_key` gives the last of equals.
+    let scored: Vec<_> = candidates.map(|separator| (score(separator), separator)).collect();
+    let best = scored.iter().rev().max_by_key(|(score, _)| score);
+    match best {
+        // Where no row is like the header, blanks may be those of a name.
+        Some(&((true, 0, 0, _), Separator::Blanks)) | None => scored[0].1,
+        Some(&(_, separator)) => separator,
+    }
+}
+
+fn reader<R: BufRead>(input: R, separator: Separator, line_end: u8) -> csv::Reader<Cleaned<R>> {
+    let cleaned = Cleaned {
+        input,
+        separator,
+        line_end,
+        line: 0,
+        place: Place::Start,
+        comments: 0,
+        raw: Vec::new(),
+        clean: Vec::new(),
+        at: 0,
+    };
+    csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true) // the reader's own message about ragged rows names no row of data
+        .delimiter(separator.byte())
+        .terminator(csv::Terminator::Any(b'\n'))
+        .from_reader(cleaned)
+}
+
+/// The rows of a table one by one.
+struct Rows<'a, R> {
+    path: &'a Path,
+    reader: csv::Reader<Cleaned<R>>,
+    record: ByteRecord,
+}
+
+impl<R: BufRead> Rows<'_, R> {
+    /// Goes on to the next row, if there is one.
+    fn next(&mut self) -> Result<bool, Error> {
+        self.reader.read_byte_record(&mut self.record).map_err(|source| match source.into_kind() {
+            csv::ErrorKind::Io(fault) if fault.kind() == io::ErrorKind::InvalidData => {
+                Error::Text { path: self.path.into(), reason: fault.to_string() }
+            }
+            csv::ErrorKind::Io(fault) => Error::io(self.path)(fault),
+            other => Error::Text { path: self.path.into(), reason: format!("{other:?}") },
+        })
+    }
+
+    /// The line on which the row begins, counted from 1.
+    fn line(&self) -> u64 {
+        // The reader stands behind the line end, and the row may have line ends within quotes.
+        let within = self.record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
+        self.reader.position().line() - 1 - within
+    }
+
+    fn field(&self, index: usize) -> Result<&str, Error> {
+        let field = &self.record[index];
+        std::str::from_utf8(field).map_err(|error| self.encoding(field[error.valid_up_to()]))
+    }
+
+    fn encoding(&self, byte: u8) -> Error {
+        Error::Encoding { path: self.path.into(), line: self.line(), byte }
+    }
+
+    /// The names of the columns.
+    fn header(&self) -> Result<Vec<String>, Error> {
+        let names = (0..self.record.len()).map(|index| Ok(self.field(index)?.trim().to_owned()));
+        let names = names.collect::<Result<Vec<String>, Error>>()?;
+        if let Some(sign) = names[0].strip_prefix("sep=") {
+            let reason =
+                format!("line 1 says sep={sign} to a spreadsheet; delete it, the separator is found without it");
+            return Err(Error::Text { path: self.path.into(), reason });
+        }
+        let is_number = |name: &String| name.replace(',', ".").parse::<f64>().is_ok_and(f64::is_finite);
+        let mut filled = names.iter().filter(|name| !name.is_empty()).peekable();
+        if filled.peek().is_some() && filled.all(is_number) {
+            return Err(Error::NumericHeader { path: self.path.into(), columns: names });
+        }
+        Ok(names)
+    }
+}
+
+/// A field of a table.
+#[derive(Debug, PartialEq)]
+enum Field {
+    Number(f64),
+    Missing,
+    Bad(&'static str),
+}
+
+/// Reads a field; all numbers are finite.
+fn number(text: &str, decimal: Decimal) -> Field {
+    const MISSING: [&str; 14] =
+        ["", "na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "#n/a", "<na>", "nat"];
+    let text = text.trim();
+    let parsed = match decimal {
+        Decimal::Point => text.parse(),
+        Decimal::Comma => text.replace(',', ".").parse(),
+    };
+    match parsed {
+        Ok(value) if f64::is_nan(value) => Field::Missing,
+        Ok(_) if decimal == Decimal::Comma && text.contains('.') => {
+            Field::Bad("has a point, but the decimal sign is a comma")
+        }
+        Ok(value) if value.is_finite() => Field::Number(value),
+        Ok(_) => Field::Bad("is not a finite number"),
+        Err(_) if MISSING.iter().any(|word| text.eq_ignore_ascii_case(word)) => Field::Missing,
+        Err(_) if text.eq_ignore_ascii_case("true") => Field::Number(1.0),
+        Err(_) if text.eq_ignore_ascii_case("false") => Field::Number(0.0),
+        Err(_) => Field::Bad("is not a finite number"),
+    }
+}
+
+/// Whether the number is one that 64-bit floats do not have: a whole number between them, or one too small to be told
+/// from 0. That other fractions are rounded to the nearest float is what everyone expects.
+fn loses_digits(text: &str, value: f64) -> bool {
+    let digits = text.trim().trim_start_matches(['+', '-']);
+    if value == 0.0 {
+        let mantissa = digits.split(['e', 'E']).next().unwrap_or_default();
+        return mantissa.contains(|c: char| matches!(c, '1'..='9'));
+    }
+    value.abs() >= FIRST_GAP
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && format!("{:.0}", value.abs()) != digits.trim_start_matches('0')
+}
+
+/// A text as the CSV reader wants it: no blanks around fields, so that a quote behind a blank is one; one separator where
+/// several blanks are one; no comments; the same line ends everywhere, each kept, so that lines can be counted.
+struct Cleaned<R> {
+    input: R,
+    separator: Separator,
+    line_end: u8,
+    /// The line that was read last, counted from 1.
+    line: u64,
+    place: Place,
+    /// Comment lines so far.
+    comments: u64,
+    raw: Vec<u8>,
+    clean: Vec<u8>,
+    /// Bytes of `clean` that were handed on.
+    at: usize,
+}
+
+/// Where in a field a byte is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Place {
+    /// Before it.
+    Start,
+    /// In one without quotes, where quotes are ordinary.
+    Plain,
+    /// In quotes that this line opened.
+    Quoted(u64),
+    /// Behind a quote that closed it, unless another one follows.
+    Closed(u64),
+}
+
+impl<R: BufRead> Cleaned<R> {
+    /// Cleans the next line, if there is one.
+    fn next_line(&mut self) -> io::Result<bool> {
+        self.raw.clear();
+        self.clean.clear();
+        self.at = 0;
+        self.input.by_ref().take(MAX_LINE as u64).read_until(self.line_end, &mut self.raw)?;
+        let bad = |reason: String| Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        if self.raw.len() == MAX_LINE {
+            return bad(format!("line {} has more than {MAX_LINE} bytes, so this is no table", self.line + 1));
+        }
+        if self.raw.is_empty() {
+            return match self.place {
+                Place::Quoted(line) => bad(format!("the quote that line {line} opens is not closed")),
+                _ => Ok(false),
+            };
+        }
+        self.line += 1;
+        self.raw.pop_if(|last| *last == self.line_end);
+        if !matches!(self.place, Place::Quoted(_)) {
+            self.place = Place::Start;
+            if is_comment(&self.raw) {
+                self.comments += 1;
+                self.raw.clear();
+            }
+        }
+        self.clean_raw();
+        self.clean.push(b'\n');
+        Ok(true)
+    }
+
+    fn clean_raw(&mut self) {
+        let Cleaned { separator, line, ref mut place, ref raw, ref mut clean, .. } = *self;
+        // Blanks are held back until it is known what follows.
+        let mut blanks = 0;
+        for (index, &byte) in raw.iter().enumerate() {
+            let held = &raw[index - blanks..index];
+            match (byte, *place) {
+                (b'"', Place::Quoted(from)) => (*place, blanks) = (Place::Closed(from), 0),
+                (_, Place::Quoted(_)) => {}
+                (b'"', Place::Closed(from)) if held.is_empty() => *place = Place::Quoted(from),
+                _ if is_blank(byte, separator) => {
+                    blanks += 1;
+                    continue;
+                }
+                _ if byte == separator.byte() => (*place, blanks) = (Place::Start, 0),
+                (_, place_now) => {
+                    let next = match place_now {
+                        Place::Start => Place::Start,
+                        _ if held.is_empty() => Place::Plain,
+                        _ if separator == Separator::Blanks => {
+                            clean.push(b' ');
+                            Place::Start
+                        }
+                        _ => {
+                            clean.extend_from_slice(held);
+                            Place::Plain
+                        }
+                    };
+                    *place = match next {
+                        Place::Start if byte == b'"' => Place::Quoted(line),
+                        _ => Place::Plain,
+                    };
+                    blanks = 0;
+                }
+            }
+            clean.push(byte);
+        }
+    }
+}
+
+/// Whether a byte is no part of a field at its ends.
+fn is_blank(byte: u8, separator: Separator) -> bool {
+    matches!(byte, b' ' | b'\r' | b'\x0b' | b'\x0c') || byte == b'\t' && separator != Separator::Tab
+}
+
+/// A line whose first sign is `#`, unless it begins with an error value of a spreadsheet.
+fn is_comment(line: &[u8]) -> bool {
+    const ERRORS: [&[u8]; 7] = [b"N/A", b"DIV/0!", b"VALUE!", b"REF!", b"NAME?", b"NUM!", b"NULL!"];
+    let text = line.trim_ascii_start().strip_prefix(b"#");
+    text.is_some_and(|text| !ERRORS.iter().any(|error| text.starts_with(error)))
+}
+
+impl<R: BufRead> Read for Cleaned<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.clean.len() && !self.next_line()? {
+            return Ok(0);
+        }
+        let n = buffer.len().min(self.clean.len() - self.at);
+        buffer[..n].copy_from_slice(&self.clean[self.at..self.at + n]);
+        self.at += n;
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cleaned(text: &str, separator: Separator) -> String {
+        let mut clean = String::new();
+        reader(text.as_bytes(), separator, b'\n').into_inner().read_to_string(&mut clean).expect("it ends");
+        clean
+    }
+
+    #[test]
+    fn blanks_go_and_lines_stay() {
+        for (text, separator, expected) in [
+            (" a , \"b c\" ,d e \r\n\n# no\n1,\t2,\"\"", Separator::Comma, "a,\"b c\",d e\n\n\n1,2,\"\"\n"),
+            ("\" a\"\" , \n b \" ,1", Separator::Comma, "\" a\"\" , \n b \",1\n"),
+            ("5\" pipe , \"x\" y", Separator::Comma, "5\" pipe,\"x\" y\n"),
+            ("a\t\t b \t", Separator::Tab, "a\t\tb\t\n"),
+            ("  a \t \"b  c\"   d  \n", Separator::Blanks, "a \"b  c\" d\n"),
+        ] {
+            assert_eq!(cleaned(text, separator), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_between_floats_are_noticed() {
+        for (text, lost) in [
+            ("9007199254740993", true),
+            ("-9007199254740993", true),
+            ("+0009007199254740992", false),
+            ("9007199254740992", false),
+            ("1700000000123456789", true),
+            ("123456789012345678901234567890", true),
+            ("100000000000000000000", false),
+            ("0.1", false),
+            ("1e300", false),
+            ("0", false),
+            ("-0.00e99", false),
+            ("1e-400", true),
+        ] {
+            assert_eq!(loses_digits(text, text.parse().expect("a number")), lost, "{text}");
+        }
+    }
+}
