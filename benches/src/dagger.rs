@@ -21,7 +21,7 @@ pub fn define(c: &mut Criterion) {
     let (all, few) = (folder.path().join("all.sr"), folder.path().join("few.sr"));
     trace::write(&all, &trajectories);
     trace::write(&few, &trajectories[..10]);
-    let states = |count: usize| trajectories[..count].iter().map(|t| t.generations.len() as u64 - 1).sum::<u64>();
+    let states = |count: usize| trajectories[..count].iter().map(|t| t.generations.len() as u64).sum::<u64>();
     let relabel = |traces: &Path, config: ExpertConfig| -> Counts {
         let out = folder.path().join("labels.sr");
         let options = FileOptions { out: Some(&out), seed: 3, ..FileOptions::default() };

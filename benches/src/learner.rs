@@ -52,7 +52,7 @@ pub fn train(
     let limits = Limits { max_time: Some(Duration::from_secs_f64(seconds)), ..Limits::default() };
     let summary = trainer.fit(limits, &mut |_, _| {})?;
     ensure!(summary.val_loss.is_finite(), "the loss is a number");
-    Ok((summary.tokens_per_second, summary.examples_per_second))
+    Ok((summary.tokens_per_second.unwrap_or(0.0), summary.examples_per_second.unwrap_or(0.0)))
 }
 
 /// 41 states of an expert search of each instance, 19 children each.

@@ -17,7 +17,7 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 ///
 /// Reports are compared over the searches that both have, those of equal problem and seed. Intervals are 95 % intervals
 /// of a bootstrap over these pairs. The exit code is 1 if a method solves significantly less in B than in A (the
-/// interval of the difference lies below 0), else 0.
+/// interval of the difference lies below 0), else 0. Reports of other problems or search settings are refused.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
@@ -28,6 +28,9 @@ struct Args {
     /// The method of A and that of B, where their names differ [default: all methods that both have]
     #[arg(long, value_name = "X,Y", value_parser = two_methods, conflicts_with = "problem")]
     methods: Option<(String, String)>,
+    /// Compare reports of other problems or search settings too, and say what differs
+    #[arg(long, conflicts_with = "problem")]
+    allow_other_settings: bool,
     #[command(flatten)]
     one: OneArgs,
     #[command(flatten)]

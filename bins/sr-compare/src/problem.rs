@@ -7,8 +7,9 @@ use anyhow::{Context, bail};
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 use sr_cli::Exit;
-use sr_engine::{Expert, Instance, Origin, Outcome, Policy, Search, run as search};
+use sr_engine::{Expert, Fit, Instance, Origin, Outcome, Policy, Search, run as search};
 use sr_eval::{FRESH_POINTS, judge};
+use sr_expr::Semantics;
 use sr_problems::{Problem, ProblemSet};
 use sr_trace::{GenerationRecord, Recorder, Trajectory};
 
@@ -24,8 +25,10 @@ pub(crate) struct Searched {
     pub(crate) trajectory: Trajectory,
     /// Whether the formula solves the problem.
     pub(crate) solved: bool,
-    /// Mean squared error of the formula over all rows of the problem.
-    pub(crate) mse: f64,
+    /// How the formula fits all rows.
+    pub(crate) fit: Fit,
+    /// What operators do in it.
+    pub(crate) semantics: Semantics,
 }
 
 /// Searches a problem twice and compares.
@@ -61,7 +64,6 @@ pub(crate) fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
 
 /// The problem of this name.
 fn find(name: &str, args: &OneArgs, seed: u64) -> anyhow::Result<Problem> {
-    let known = |set: &ProblemSet| set.problems.iter().map(|problem| &*problem.id).collect::<Vec<_>>().join(", ");
     let of_set = |set: &mut ProblemSet| -> Option<Problem> {
         let index = set.problems.iter().position(|problem| problem.id == name)?;
         Some(set.problems.swap_remove(index))
@@ -70,18 +72,32 @@ fn find(name: &str, args: &OneArgs, seed: u64) -> anyhow::Result<Problem> {
         (Some(path), _) => (ProblemSet::read(path)?, path.display().to_string()),
         (None, Some(suite)) => (sr_problems::suite(suite, seed)?, format!("suite {suite}")),
         (None, None) => {
-            let mut all = Vec::new();
+            let mut all: Vec<String> = Vec::new();
             for suite in sr_problems::suite_names() {
                 let mut set = sr_problems::suite(suite, seed)?;
                 if let Some(problem) = of_set(&mut set) {
                     return Ok(problem);
                 }
-                all.push(format!("{suite}: {}", known(&set)));
+                all.extend(set.problems.into_iter().map(|problem| problem.id));
             }
-            bail!("no suite has a problem \"{name}\"; {}", all.join("; "));
+            bail!("no suite has a problem \"{name}\"; {}", nearest(name, all.iter().map(String::as_str)));
         }
     };
-    of_set(&mut set).with_context(|| format!("{place} has no problem \"{name}\", only {}", known(&set)))
+    of_set(&mut set).with_context(|| {
+        let ids = set.problems.iter().map(|problem| &*problem.id);
+        format!("{place} has no problem \"{name}\"; {}", nearest(name, ids))
+    })
+}
+
+/// The few names that are most like one, and how many there are.
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 3;
+    let likeness = |known: &str| strsim::jaro_winkler(&name.to_lowercase(), &known.to_lowercase());
+    let mut known: Vec<(f64, &str)> = known.map(|known| (likeness(known), known)).collect();
+    // Of equals the first of the set.
+    known.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let names: Vec<&str> = known.iter().take(SHOWN).map(|(_, name)| *name).collect();
+    format!("of its {} the nearest are {}", known.len(), names.join(", "))
 }
 
 fn searched(name: &'static str, problem: &Problem, policy: &mut dyn Policy, args: &Args) -> anyhow::Result<Searched> {
@@ -97,7 +113,7 @@ fn searched(name: &'static str, problem: &Problem, policy: &mut dyn Policy, args
     let fresh = problem.fresh_points(FRESH_POINTS, 0);
     let winner = outcome.winner();
     let verdict = judge(winner.tree(), semantics, &instance, fresh.as_ref().map(|(x, y)| (x, &y[..])));
-    Ok(Searched { name, solved: verdict.solved, mse: verdict.fit.mse, outcome, trajectory })
+    Ok(Searched { name, solved: verdict.solved, fit: verdict.fit, semantics, outcome, trajectory })
 }
 
 /// Of how many children that the learner was asked for how many parsed; `None` if it was asked for none.
@@ -112,7 +128,12 @@ pub(crate) fn well_formed<'a>(generations: impl Iterator<Item = GenerationRecord
 }
 
 fn mse(one: &Searched) -> f64 {
-    one.mse
+    one.fit.mse
+}
+
+/// The formula that was found, guarded operators by their own names.
+fn formula(one: &Searched) -> String {
+    one.outcome.winner().tree().display(one.semantics).to_string()
 }
 
 /// How many times as large the expert's error is as the learner's: above 1 the learner is better. Equal errors, such as
@@ -132,8 +153,9 @@ fn time_ratio(expert: &Searched, learner: &Searched) -> f64 {
 fn summary(one: &Searched) -> Value {
     let winner = one.outcome.winner();
     json!({
-        "expression": winner.expr.to_string(),
-        "mse": Some(one.mse).filter(|mse| mse.is_finite()),
+        "expression": formula(one),
+        "mse": Some(one.fit.mse).filter(|mse| mse.is_finite()),
+        "r2": one.fit.r2(),
         "solved": one.solved,
         "size": winner.expr.size(),
         "generations": one.outcome.generations,
@@ -151,6 +173,7 @@ fn text(problem: &Problem, seed: u64, both: &[Searched; 2]) -> String {
         table.add_row([what.to_owned(), value(&both[0]), value(&both[1])]);
     };
     row("MSE", &|one| step::number(mse(one)));
+    row("R²", &|one| one.fit.r2().map_or("–".into(), |r2| format!("{r2:.6}")));
     row("solved", &|one| match (one.solved, one.outcome.generations_to_solve) {
         (true, Some(generation)) => format!("yes, in generation {generation}"),
         (true, None) => "yes".into(),
@@ -161,7 +184,7 @@ fn text(problem: &Problem, seed: u64, both: &[Searched; 2]) -> String {
     row("evaluations", &|one| one.outcome.evaluations.search.to_string());
     row("size", &|one| one.outcome.winner().expr.size().to_string());
     row("well-formed", &|one| step::of_all(well_formed(one.trajectory.generations.iter())));
-    row("expression", &|one| one.outcome.winner().expr.to_string());
+    row("expression", &formula);
     let [expert, learner] = both;
     let better = match improvement(expert, learner) {
         None => "both are invalid".into(),

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use sr_cli::Exit;
 use sr_eval::{MeanDifference, paired};
 
@@ -18,7 +18,31 @@ use crate::Args;
 #[derive(Deserialize)]
 struct Report {
     rows: Vec<Measured>,
+    #[serde(default)]
+    settings: Map<String, Value>,
 }
+
+/// Settings in which two reports may differ: those of methods, which are what is compared, and the seeds, which pair the
+/// searches.
+const OF_METHODS: [&str; 17] = [
+    "methods",
+    "checkpoints",
+    "checkpoint",
+    "seed",
+    "seeds",
+    "curve",
+    "neural-prob",
+    "neural-per",
+    "neural-every",
+    "temperature",
+    "top-k",
+    "top-p",
+    "distinct",
+    "max-child-size",
+    "grammar",
+    "rules",
+    "condition",
+];
 
 /// One search, or one formula of `sr-evaluate direct`, which has a pick and neither seed nor cost.
 #[derive(Debug, Clone, Deserialize)]
@@ -93,7 +117,19 @@ struct Shares {
 pub(crate) fn run(a: &Path, b: &Path, args: &Args) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
-    let (of_a, of_b) = (read(a)?, read(b)?);
+    let (report_a, report_b) = (read(a)?, read(b)?);
+    let differing = differences(&report_a.settings, &report_b.settings);
+    if !differing.is_empty() {
+        let (a, b, text) = (a.display(), b.display(), differing.join(", "));
+        ensure!(
+            args.allow_other_settings,
+            "{a} and {b} are of other settings: {text}; --allow-other-settings compares them all the same"
+        );
+        tracing::warn!("{a} and {b} are of other settings: {text}");
+    }
+    let silent = [(&report_a, a), (&report_b, b)].into_iter().filter(|(report, _)| report.settings.is_empty());
+    let silent: Vec<&Path> = silent.map(|(_, path)| path).collect();
+    let (of_a, of_b) = (report_a.rows, report_b.rows);
     let (parts_a, parts_b) = (parts(&of_a), parts(&of_b));
     let common: Vec<(Part<'_>, Part<'_>)> = match &args.methods {
         None => parts_a.iter().filter(|part| parts_b.contains(part)).map(|&part| (part, part)).collect(),
@@ -129,19 +165,29 @@ pub(crate) fn run(a: &Path, b: &Path, args: &Args) -> anyhow::Result<Exit> {
         tracing::info!(pairs = pairs.len(), of_a = x_rows.len(), of_b = y_rows.len(), "{x} and {y}");
         comparisons.push(compare(x, y, &pairs, args.common.seed));
     }
+    for path in silent {
+        tracing::warn!("{} says nothing of its problems and settings, so they are not compared", path.display());
+    }
     let worse = comparisons.iter().any(|comparison| comparison.worse);
     let result = json!({ "comparisons": comparisons, "worse": worse });
     args.common.report("sr-compare", started, result, &text(&comparisons))?;
     Ok(if worse { Exit::Negative } else { Exit::Ok })
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<Measured>> {
+/// The settings in which two reports differ that both tell of, with what they are.
+fn differences(a: &Map<String, Value>, b: &Map<String, Value>) -> Vec<String> {
+    let others = a.iter().filter(|(name, _)| !OF_METHODS.contains(&name.as_str()));
+    let both = others.filter_map(|(name, of_a)| Some((name, of_a, b.get(name)?)));
+    both.filter(|(_, of_a, of_b)| of_a != of_b).map(|(name, of_a, of_b)| format!("{name} {of_a} and {of_b}")).collect()
+}
+
+fn read(path: &Path) -> anyhow::Result<Report> {
     let reading = || format!("reading {}", path.display());
     let bytes = std::fs::read(path).with_context(reading)?;
     let report: Report =
         serde_json::from_slice(&bytes).with_context(reading).context("expected a report of sr-evaluate")?;
     ensure!(!report.rows.is_empty(), "{} has no rows", path.display());
-    Ok(report.rows)
+    Ok(report)
 }
 
 /// Rows that belong together: a method, and with several budgets one of them.
@@ -242,9 +288,9 @@ fn compare(x: Part<'_>, y: Part<'_>, pairs: &[(&Measured, &Measured)], seed: u64
     }
 }
 
-/// The middle one, or the mean of the two in the middle; `None` if that is not finite.
+/// The middle one, or the mean of the two in the middle; `None` if that is not finite. What is no number counts as infinite.
 fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.collect();
+    let mut values: Vec<f64> = values.map(|value| if value.is_nan() { f64::INFINITY } else { value }).collect();
     values.sort_by(f64::total_cmp);
     let n = values.len();
     Some((values[(n - 1) / 2] + values[n / 2]) / 2.0).filter(|median| median.is_finite())

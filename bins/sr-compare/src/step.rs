@@ -125,11 +125,12 @@ fn lines_of(one: &Searched, generation: usize, limit: usize) -> Vec<String> {
     if let Some(counts) = well_formed(std::iter::once(record)) {
         write!(facts, "; well-formed {}", of_all(Some(counts))).expect("a string takes all");
     }
-    let mut lines = vec![head, format!("  {}", best.expr), facts];
+    let mut lines = vec![head, format!("  {}", best.expr.display(one.semantics)), facts];
     lines.push(format!("  {:>4} {:>10} {:>10} {:>4} {:<9} expression", "rank", "fitness", "MSE", "size", "origin"));
     for (rank, individual) in sorted(record).into_iter().take(limit).enumerate() {
         let IndividualRecord { expr, mse, fitness, origin, .. } = individual;
         let (fitness, mse, size) = (number(fitness.into()), number(mse.into()), expr.size());
+        let expr = expr.display(one.semantics);
         lines.push(format!("  {:>4} {fitness:>10} {mse:>10} {size:>4} {:<9} {expr}", rank + 1, origin.name()));
     }
     lines
@@ -161,7 +162,7 @@ pub(crate) fn json(both: &[Searched; 2]) -> Value {
         let (best, (least, mean, most)) = (best_so_far(one, generation), sizes(record));
         let individual = |i: &IndividualRecord<'_>| {
             json!({
-                "expression": i.expr.to_string(),
+                "expression": i.expr.display(one.semantics).to_string(),
                 "fitness": i.fitness,
                 "mse": i.mse.is_finite().then_some(i.mse),
                 "size": i.expr.size(),

@@ -74,6 +74,43 @@ fn a_report_that_solves_less_is_told_by_the_exit_code() {
 }
 
 #[test]
+fn reports_of_other_problems_or_settings_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path();
+    let write = |name: &str, problems: &str, generations: u32, temperature: f64| {
+        report(path, name, &[("expert", 20)]);
+        let mut value: Value = serde_json::from_slice(&std::fs::read(path.join(name)).expect("read")).expect("JSON");
+        value["settings"] = json!({
+            "problems": problems, "generations": generations, "temperature": temperature, "methods": ["expert=expert"],
+        });
+        std::fs::write(path.join(name), value.to_string()).expect("written");
+    };
+    write("a.json", "5 problems 1111", 40, 0.8);
+    write("sampled.json", "5 problems 1111", 40, 0.2);
+    write("short.json", "5 problems 1111", 4, 0.8);
+    write("foreign.json", "5 problems 2222", 4, 0.8);
+    report(path, "silent.json", &[("expert", 20)]);
+    let stderr = |output: &Output| String::from_utf8(output.stderr.clone()).expect("text");
+    let alike = compare(path, &["a.json", "sampled.json"]);
+    assert_eq!(alike.status.code(), Some(0));
+    assert!(!stderr(&alike).contains("settings"), "how a learner is sampled is what is compared: {}", stderr(&alike));
+    for (b, expected) in [
+        ("short.json", "of other settings: generations 40 and 4; --allow-other-settings"),
+        ("foreign.json", "generations 40 and 4, problems \"5 problems 1111\" and \"5 problems 2222\""),
+    ] {
+        let output = compare(path, &["a.json", b, "--json"]);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
+        assert!(stderr(&output).contains(expected) && stderr(&output).lines().count() == 1, "{}", stderr(&output));
+        let allowed = compare(path, &["a.json", b, "--json", "--allow-other-settings"]);
+        assert_eq!(allowed.status.code(), Some(0));
+        assert!(stderr(&allowed).contains("generations 40 and 4"), "{}", stderr(&allowed));
+    }
+    let silent = compare(path, &["a.json", "silent.json"]);
+    assert_eq!(silent.status.code(), Some(0));
+    assert!(stderr(&silent).contains("silent.json says nothing of its problems"), "{}", stderr(&silent));
+}
+
+#[test]
 fn reports_of_direct_models_are_compared_by_pick() {
     let folder = tempfile::tempdir().expect("a folder");
     let row = |problem: &str, solved: bool| json!({ "pick": "greedy", "problem": problem, "solved": solved, "mse_train": null, "size": 4, "well_formed": 1 });
@@ -184,11 +221,13 @@ fn bad_input_is_one_line_with_exit_code_2() {
         (&["a.json", "b.json"], "no method is in both reports: a.json has expert, b.json has bc"),
         (&["a.json", "other.json"], "no common pairs"),
         (&["a.json", "b.json", "--methods", "expert,dagger"], "b.json has no method dagger, only bc"),
+        (&["a.json", "a.json", "--generations", "5"], "--generations has no effect with two reports"),
+        (&["a.json", "a.json", "--temperature", "0.8"], "--temperature has no effect with two reports"),
         (&["a.json", "twice.json"], "twice.json has expert on p0 with seed 0 twice"),
-        (&["--problem", "Nguyen-99", "--checkpoint", "model"], "nguyen: Nguyen-1, Nguyen-2"),
+        (&["--problem", "Nguyen-99", "--checkpoint", "model"], "the nearest are Nguyen-9"),
         (
             &["--problem", "none", "--checkpoint", "model", "--suite", "nguyen"],
-            "suite nguyen has no problem \"none\", only Nguyen-1",
+            "suite nguyen has no problem \"none\"; of its 12 the nearest are ",
         ),
         (&["--problem", "Nguyen-1", "--checkpoint", "model", "--suite", "none-such"], "none-such"),
         (&["--problem", "Nguyen-1", "--checkpoint", "model", "--problems", "none.sr"], "none.sr"),
@@ -199,6 +238,7 @@ fn bad_input_is_one_line_with_exit_code_2() {
         let message = String::from_utf8(output.stderr).expect("text");
         assert_eq!(output.status.code(), Some(2), "{flags:?}: {message}");
         assert!(message.contains(expected) && message.trim_end().lines().count() == 1, "{flags:?}: {message}");
+        assert!(message.len() < 400, "{flags:?}: {message}");
     }
     for flags in [
         &[][..],

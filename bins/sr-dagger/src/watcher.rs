@@ -50,7 +50,7 @@ impl<'a> Watcher<'a> {
                 ));
                 self.tracker = self.args.track.then(|| self.open_tracker(id)).transpose()?;
             }
-            Event::Expert { id, stats, max_steps, seconds } => {
+            Event::Expert { id, stats, max_steps, is_new, seconds } => {
                 self.worked += seconds;
                 let number = |x: Option<f64>| x.map_or("–".to_owned(), |x| format!("{x:.1}"));
                 let allowed = max_steps.map_or(String::new(), |steps| format!("; the learner may take {steps}"));
@@ -62,6 +62,9 @@ impl<'a> Watcher<'a> {
                     number(stats.std_steps),
                 ));
                 let folder = self.args.out.join("recordings").join(id);
+                if *is_new {
+                    remove_pages(&folder, "expert_")?;
+                }
                 self.record(&self.args.out.join("expert_eval").join(id), &|episode, success, steps| {
                     let end = if success { "success" } else { "failure" };
                     folder.join(format!("expert_ep{}_{end}_steps{steps}.html", episode + 1))
@@ -133,6 +136,16 @@ impl<'a> Watcher<'a> {
             eprintln!("{text}");
         }
     }
+}
+
+/// Removes pages of episodes that are not there any more.
+fn remove_pages(folder: &Path, prefix: &str) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            std::fs::remove_file(entry.path()).with_context(|| format!("removing {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
 }
 
 const HEADER: &str = "round     β   states  success  95 % interval  agreement    loss  novelty";

@@ -3,9 +3,10 @@
 mod support;
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::Value;
-use sr_cli::testing::{fails, succeeds};
+use sr_cli::testing::{fails, interrupt, succeeds};
 use support::{dagger, files, folder, point};
 
 fn json(bytes: &[u8]) -> Value {
@@ -58,6 +59,15 @@ fn a_run_leaves_results_models_and_pages() {
         .collect();
     assert!(pages.contains(&"iter0_ep0.html".to_owned()), "{pages:?}");
     assert!(pages.iter().any(|name| name.starts_with("expert_ep1_") && name.contains("_steps")), "{pages:?}");
+    // Every state that was visited is labelled, in whichever round.
+    for round in 0..2 {
+        let trace = run.join(format!("rollouts/first/round-00{round}/labels/trace.sr"));
+        for trajectory in sr_trace::TraceReader::open(trace).expect("a trace") {
+            let trajectory = trajectory.expect("a whole file");
+            let labels = trajectory.labels.last().expect("labels");
+            assert!(labels.states.iter().map(|state| state.generation).eq(0..trajectory.generations.len() as u32));
+        }
+    }
     // The expert acted in the first round, the learner in the second, and every child says so.
     let header = |round: u32| {
         let trace = run.join(format!("rollouts/second/round-00{round}/rollouts/trace.sr"));
@@ -101,7 +111,9 @@ fn milestones_can_be_chosen() {
     let more = ["--min-success-rate", "1", "--generations", "1", "--json"];
     let result = json(&succeeds(&mut dagger(folder.path(), "bad", &more)).stdout);
     assert_eq!(result["milestones"][0]["status"], "failed");
-    assert!(result["milestones"][0]["reason"].as_str().expect("a reason").contains("the expert succeeds in"));
+    let reason = result["milestones"][0]["reason"].as_str().expect("a reason");
+    assert!(reason.contains("the expert succeeds in"), "{reason}");
+    assert!(reason.contains("lower --min-success-rate or raise --generations, and run the same command"), "{reason}");
     let csv = fs::read_to_string(folder.path().join("bad/results.csv")).expect("a table");
     assert!(csv.lines().nth(1).is_some_and(|line| line.starts_with("first,0,") && line.contains(",failed,")), "{csv}");
 }
@@ -139,7 +151,14 @@ fn mistakes_are_told_in_one_line() {
     let message = with("learning_rate = 2e-3", "learning_rate = \"fast\"");
     assert!(message.contains("learning-rate") && message.contains("fast"), "{message}");
     let message = with("eval_every = 2", "evil_every = 2");
-    assert!(message.contains("evil_every"), "{message}");
+    assert!(message.contains("line 31: unknown key \"evil_every\" of [training]"), "{message}");
+    assert!(message.contains("\"eval_every\""), "{message}");
+    let message = with("batch_size = 2", "batch_sise = 2");
+    assert!(message.contains("other.toml: line 8: unknown key \"batch_sise\" of [dagger]"), "{message}");
+    let message = with("generations = 12", "keep = 12");
+    assert!(message.contains("line 17: unknown key \"keep\" of [search], which belongs to [labels]"), "{message}");
+    let message = with("warmup_steps = 1", "steps = 1");
+    assert!(message.contains("steps of [training] says nothing here: train_steps_per_iter"), "{message}");
     let milestones = fs::read_to_string(folder.path().join("milestones.toml")).expect("milestones");
     fs::write(folder.path().join("others.toml"), milestones.replace("max_variables", "max_variable")).expect("written");
     let message = run("a", &["--milestones", "others.toml"]);
@@ -148,7 +167,7 @@ fn mistakes_are_told_in_one_line() {
     succeeds(&mut dagger(folder.path(), "b", &["--milestone", "first", "--dagger-iterations", "1"]));
     let before = files(&folder.path().join("b"));
     let message = run("b", &["--milestone", "first", "--dagger-iterations", "1", "--seed", "2"]);
-    assert!(message.contains("other settings: seed was 0 and is 2"), "{message}");
+    assert!(message.contains("other settings: --seed was 0 and is 2"), "{message}");
     assert!(files(&folder.path().join("b")) == before);
 }
 
@@ -178,4 +197,237 @@ fn point_control_runs_the_same_rounds_and_milestones() {
     assert!(missing.contains("nowhere: there is no student"), "{missing}");
     let known = fails(&mut point(folder.path(), "other", &["--milestone", "storm"]));
     assert!(known.contains("calm") && known.contains("gusts"), "{known}");
+}
+
+#[test]
+fn help_says_the_defaults_that_hold() {
+    let folder = folder();
+    let plain = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sr-dagger"));
+        command.current_dir(folder.path());
+        command
+    };
+    let help = String::from_utf8(succeeds(plain().arg("--help")).stdout).expect("text");
+    let config = folder.path().join("plain/config.json");
+    let (status, message) = interrupt(plain().args(["--out", "plain"]), &config, 1);
+    assert_eq!(status.code(), Some(130), "{message}");
+    let config = json(&fs::read(config).expect("settings"));
+    assert_eq!((&config["task"], &config["dagger"]["init"]), (&"search".into(), &"previous".into()));
+    assert_eq!(config["labels"], serde_json::json!({ "labels": "top-k", "samples": "auto", "keep": 4 }));
+    let quick = |flag: &str| -> Option<String> {
+        let start = help.find(&format!("      --{flag} <")).unwrap_or_else(|| panic!("--{flag} is not in the help"));
+        let section = &help[start + 8..];
+        let section = &section[..section.find("\n      --").unwrap_or(section.len())];
+        let section = section.split_whitespace().collect::<Vec<_>>().join(" ");
+        let told = ["[by --settings: quick ", "[default: "].into_iter().find_map(|before| section.split_once(before));
+        Some(told?.1.split([',', ']', ';']).next()?.to_owned())
+    };
+    let mut compared = 0;
+    let groups = [&config["dagger"], &config["labels"], &config["sampling"]];
+    for (key, value) in groups.into_iter().flat_map(|group| group.as_object().expect("settings")) {
+        let value = match value {
+            Value::Null | Value::Array(_) | Value::Bool(_) if key != "use_dagger" => continue,
+            Value::String(text) => text.clone(),
+            value => value.to_string(),
+        };
+        let told = quick(&key.replace('_', "-")).unwrap_or_else(|| panic!("no default of {key} is told"));
+        let as_number = |text: &str| text.parse::<f64>().ok();
+        assert!(
+            told == value || as_number(&told).is_some_and(|n| Some(n) == as_number(&value)),
+            "{key}: {told}, {value}"
+        );
+        compared += 1;
+    }
+    assert!(compared >= 20, "{compared}");
+    assert_eq!(quick("generations"), config["search"]["engine"]["generations"].as_u64().map(|n| n.to_string()));
+}
+
+#[test]
+fn what_cannot_be_run_is_told_before_anything_is_and_leaves_no_folder() {
+    let folder = folder();
+    let refused = |command: &mut Command, named: &str| {
+        let message = fails(command);
+        assert!(message.contains(named) && message.trim_end().lines().count() == 1, "{named}: {message}");
+        assert!(!folder.path().join("a").exists(), "{named} leaves a folder");
+    };
+    fs::create_dir(folder.path().join("empty")).expect("made");
+    let wrong: [&[&str]; 29] = [
+        &["--temperature=-1"],
+        &["--temperature=nan"],
+        &["--top-k=0"],
+        &["--top-p=1.5"],
+        &["--max-child-size=0"],
+        &["--max-child-size=100000"],
+        &["--max-batch-tokens=0"],
+        &["--hidden-dim=33"],
+        &["--checkpoint=nowhere"],
+        &["--checkpoint=empty"],
+        &["--learning-rate=-1"],
+        &["--learning-rate=0"],
+        &["--learning-rate=nan"],
+        &["--learning-rate=inf"],
+        &["--learning-rate=1e30"],
+        &["--beta=constant:0.5"],
+        &["--beta=constant:0"],
+        &["--train-steps-per-iter=10000000", "--batch-size=60000"],
+        &["--train-steps-per-iter=3", "--train-epochs-per-iter=2"],
+        &["--batch-size=4", "--train-epochs-per-iter=2"],
+        &["--mini-batches=3"],
+        &["--record-episodes=2", "--no-record"],
+        &["--extra-generations=3"],
+        &["--recency=0.5", "--use-dagger=false"],
+        &["--condition=GAIN_4", "--labels=all"],
+        &["--keep=3", "--labels=all"],
+        &["--mode=direct"],
+        &["--milestones=nowhere.toml"],
+        &["--out=tiny.toml"],
+    ];
+    for flags in wrong {
+        let flag = flags[0].split('=').next().expect("a flag");
+        let named = if flag == "--milestones" { "nowhere.toml" } else { flag };
+        refused(&mut dagger(folder.path(), "a", flags), named);
+    }
+    // What clap itself refuses.
+    for flag in [
+        "--val-fraction=1",
+        "--hidden-dim=1000000",
+        "--episodes-per-iter=4000000000",
+        "--eval-episodes=4000000000",
+        "--dagger-iterations=0",
+        "--beta=indicator:0",
+        "--beta=two-phase:0",
+        "--beta=linear:0",
+        "--recency=-1",
+    ] {
+        let output = dagger(folder.path(), "a", &[flag]).output().expect("it runs");
+        let message = String::from_utf8(output.stderr).expect("text");
+        let named = flag.split('=').next().expect("a flag");
+        assert!(output.status.code() == Some(2) && message.contains(named), "{message}");
+        assert!(!folder.path().join("a").exists(), "{flag} leaves a folder");
+    }
+    for flag in ["--settings=quick", "--exclude=harder", "--val-fraction=0.2", "--labels=all", "--generations=3"] {
+        let named = flag.split('=').next().expect("a flag");
+        refused(&mut point(folder.path(), "a", &[flag]), named);
+    }
+    refused(&mut point(folder.path(), "a", &["--episodes-per-iter=1000000"]), "--episodes-per-iter");
+}
+
+#[test]
+fn a_folder_of_something_else_and_one_in_use_are_left_alone() {
+    let folder = folder();
+    let other = folder.path().join("other");
+    fs::create_dir(&other).expect("made");
+    fs::write(other.join("results.csv"), "mine").expect("written");
+    let message = fails(&mut dagger(folder.path(), "other", &[]));
+    assert!(message.contains("--out other: the folder is not empty"), "{message}");
+    fs::write(other.join("config.json"), "{\"mode\": \"one-step\"}").expect("written");
+    let message = fails(&mut dagger(folder.path(), "other", &[]));
+    assert!(message.contains("config.json is not of sr-dagger"), "{message}");
+    assert_eq!(fs::read(other.join("results.csv")).expect("it is there"), b"mine");
+    assert_eq!(fs::read_dir(&other).expect("listed").count(), 2);
+
+    let used = folder.path().join("used");
+    fs::create_dir(&used).expect("made");
+    let lock = fs::File::open(&used).expect("a folder");
+    lock.lock().expect("locked");
+    let message = fails(&mut dagger(folder.path(), "used", &[]));
+    assert!(message.contains("used: another sr-dagger works in this folder"), "{message}");
+    assert_eq!(fs::read_dir(&used).expect("listed").count(), 0);
+}
+
+#[test]
+fn a_milestone_that_failed_is_tried_again_in_its_folder() {
+    let folder = folder();
+    let run = |out: &str, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sr-dagger"));
+        command.current_dir(folder.path()).args(["--config", "tiny.toml", "--json", "--out", out]).args(more);
+        let output = succeeds(&mut command);
+        let statuses = json(&output.stdout)["milestones"].as_array().expect("milestones").clone();
+        let statuses: Vec<String> =
+            statuses.iter().map(|m| m["status"].as_str().expect("a status").to_owned()).collect();
+        (statuses, String::from_utf8(output.stderr).expect("text"))
+    };
+    let (statuses, _) = run("again", &["--min-success-rate", "1", "--generations", "1"]);
+    assert_eq!(statuses, ["failed", "failed"]);
+    let (statuses, log) = run("again", &["--dagger-iterations", "1"]);
+    assert_eq!(statuses, ["completed", "completed"]);
+    for told in [
+        "--min-success-rate was 1.0 and is 0.0 from here on",
+        "--dagger-iterations was 2 and is 1 from here on",
+        "--generations was 1 and is 12 from here on",
+        "Initialized DAgger buffer with capacity ",
+        "Maximum buffer size 1000000",
+    ] {
+        assert!(log.contains(told), "{told}: {log}");
+    }
+    let first = fs::read(folder.path().join("again/rollouts/first/round-000/manifest.json")).expect("a round");
+    // One round more: what is there stays, and all is as in a run that was never stopped.
+    let (statuses, _) = run("again", &[]);
+    assert_eq!(statuses, ["completed", "completed"]);
+    assert!(first == fs::read(folder.path().join("again/rollouts/first/round-000/manifest.json")).expect("a round"));
+    run("undisturbed", &["--milestone", "first"]);
+    for (name, bytes) in files(&folder.path().join("undisturbed/rollouts/first")) {
+        let found = fs::read(folder.path().join("again/rollouts/first").join(&name)).expect("it is there, too");
+        assert!(name == "buffer.bin" || found == bytes, "{name} differs");
+    }
+    let message = fails(&mut dagger(folder.path(), "again", &["--val-fraction", "0.3"]));
+    assert!(message.contains("--val-fraction was 0.1 and is 0.3; choose another folder"), "{message}");
+
+    // A file of a finished stage that is another is not used.
+    let model = folder.path().join("again/rollouts/first/round-000/checkpoint/model.bpk");
+    let mut bytes = fs::read(&model).expect("a model");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&model, bytes).expect("written");
+    let message = fails(&mut dagger(folder.path(), "again", &[]));
+    assert!(message.contains("checkpoint/model.bpk: the file was changed") && message.contains("delete"), "{message}");
+}
+
+#[test]
+fn a_milestone_without_its_problems_fails_alone() {
+    let folder = folder();
+    let mut easy = sr_problems::suite("ultra-simple", 1).expect("a suite");
+    easy.problems.retain(|problem| problem.id.contains("single_variable"));
+    assert_eq!(easy.problems.len(), 1);
+    easy.write(folder.path().join("easy.sr")).expect("written");
+    let whole = fs::read(folder.path().join("easy.sr")).expect("problems");
+    fs::write(folder.path().join("cut.sr"), &whole[..whole.len() / 2]).expect("written");
+    let milestones = fs::read_to_string(folder.path().join("milestones.toml")).expect("milestones");
+    let others = ["missing", "cut", "easy"].map(|id| {
+        format!("[[milestone]]\nid = \"{id}\"\ncomplexity = 0.3\nmax_variables = 1\nproblems = \"{id}.sr\"\n")
+    });
+    fs::write(folder.path().join("milestones.toml"), others.concat() + &milestones).expect("written");
+    let more = ["--json", "--dagger-iterations", "1", "--skip-milestones", "second"];
+    let result = json(&succeeds(&mut dagger(folder.path(), "run", &more)).stdout);
+    let rows = result["milestones"].as_array().expect("milestones");
+    let statuses: Vec<&str> = rows.iter().map(|row| row["status"].as_str().expect("a status")).collect();
+    assert_eq!(statuses, ["failed", "failed", "failed", "completed", "skipped"]);
+    let reason = |index: usize| rows[index]["reason"].as_str().expect("a reason");
+    assert!(reason(0).contains("missing.sr") && reason(0).contains("cannot be read"), "{}", reason(0));
+    assert!(reason(1).contains("cut.sr") && reason(1).contains("cannot be read"), "{}", reason(1));
+    assert!(reason(2).contains("easy.sr: the initial population solves every problem"), "{}", reason(2));
+    let csv = fs::read_to_string(folder.path().join("run/results.csv")).expect("a table");
+    assert_eq!(csv.lines().count(), 6, "{csv}");
+    let iso = rows[3]["timestamp_iso"].as_str().expect("a time");
+    assert!(iso.len() == 20 && iso.ends_with('Z'), "{iso}");
+    assert!(!folder.path().join("run/expert_eval/missing").exists(), "nothing was tried in vain");
+}
+
+#[test]
+fn point_control_takes_milestones_of_its_own() {
+    let folder = folder();
+    let write = |text: &str| fs::write(folder.path().join("worlds.toml"), text).expect("written");
+    write("[[milestone]]\nid = \"wide\"\ntolerance = 2.0\nsteps = 20\nnoise = [0.0, 0.1]\n");
+    let more = ["--milestones", "worlds.toml", "--dagger-iterations", "1", "--json"];
+    let result = json(&succeeds(&mut point(folder.path(), "run", &more)).stdout);
+    let wide = &result["milestones"][0];
+    assert_eq!((&wide["milestone_id"], &wide["max_episode_steps"]), (&"wide".into(), &20.into()));
+    assert_eq!(wide["rounds"][0]["buffered"], 100, "5 episodes of 20 steps");
+    write("[[milestone]]\nid = \"wide\"\ntoleranse = 2.0\n");
+    let message = fails(&mut point(folder.path(), "a", &more));
+    assert!(message.contains("line 3: unknown key \"toleranse\"") && message.contains("\"tolerance\""), "{message}");
+    write("[[milestone]]\nid = \"wide\"\ntolerance = 0\n");
+    let message = fails(&mut point(folder.path(), "a", &more));
+    assert!(message.contains("milestone wide: tolerance is 0, expected a number above 0"), "{message}");
+    assert!(!folder.path().join("a").exists());
 }

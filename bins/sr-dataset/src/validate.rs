@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use serde_json::Value;
 use sr_cli::Common;
 use sr_corpus::{Apart, CorpusHeader, Example, Side};
-use sr_expr::{Expr, Machine, Semantics};
+use sr_expr::{Expr, Machine};
 use sr_problems::{Blocklist, Exclusion, Problem, ProblemFile, suite_names};
 use sr_trace::{TraceReader, Trajectory};
 
@@ -160,7 +160,7 @@ impl Validation<'_> {
             return Some(error.to_string());
         }
         let source = problem.source.as_ref()?;
-        machine.predict(source, &problem.x, Semantics::Ieee, y);
+        machine.predict(source, &problem.x, problem.semantics, y);
         let row = y.iter().zip(&problem.y).position(|(a, b)| a.to_bits() != b.to_bits() && a != b);
         match row {
             Some(row) => Some(format!("y is not the formula's value in row {row}")),

@@ -9,7 +9,7 @@ use serde_json::json;
 use sr_cli::{Claim, Common, Exit, OutputArgs, SamplingArgs};
 use sr_engine::{Brood, Instance, Origin, Policy, Search, SearchConfig};
 use sr_eval::{DirectRow, FRESH_POINTS, direct_tables, judge, r_squared, summarise_direct};
-use sr_expr::{Expr, Semantics};
+use sr_expr::Expr;
 use sr_neural::{Learner, Mode};
 use sr_problems::Problem;
 
@@ -45,14 +45,14 @@ pub(crate) struct DirectArgs {
     common: Common,
 }
 
-/// The values of a problem are the IEEE ones of its formula.
-const SEMANTICS: Semantics = Semantics::Ieee;
-
 /// Evaluates a checkpoint.
-pub(crate) fn run(args: &DirectArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &DirectArgs, given: &sr_cli::Given) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
-    ensure!(args.samples > 0 || !args.sampling.distinct, "--distinct says nothing without --samples");
+    if args.samples == 0 {
+        let why = "without --samples: the greedy formula takes the likeliest tokens";
+        given.refuse(&["temperature", "top_k", "top_p", "distinct"], why)?;
+    }
     let inputs = args.problems.problems.iter().chain([&args.checkpoint]);
     let claim = |out| Claim::file(out).inputs(inputs).may_exist(args.output.force).take();
     let _output = args.out.as_deref().map(claim).transpose()?;
@@ -88,7 +88,21 @@ pub(crate) fn run(args: &DirectArgs) -> anyhow::Result<Exit> {
     progress.finish_and_clear();
 
     let summary = summarise_direct(&rows);
-    let result = json!({ "rows": rows, "summary": summary });
+    let id = sr_neural::checkpoint_id(&args.checkpoint);
+    let settings = json!({
+        "problems": crate::fingerprint(&set),
+        "checkpoint": id.with_context(|| format!("reading {}", args.checkpoint.display()))?,
+        "samples": args.samples,
+        "seed": args.common.seed,
+        "temperature": args.sampling.temperature,
+        "top-k": args.sampling.top_k,
+        "top-p": args.sampling.top_p,
+        "distinct": args.sampling.distinct,
+        "max-child-size": args.sampling.max_child_size,
+        "grammar": args.sampling.grammar()?.is_some(),
+        "rules": args.sampling.rules.iter().map(|rule| rule.name()).collect::<Vec<_>>(),
+    });
+    let result = json!({ "settings": settings, "rows": rows, "summary": summary });
     if let Some(out) = &args.out {
         sr_cli::write_atomically(out, serde_json::to_string_pretty(&result)?.as_bytes())?;
         sr_cli::write_run_file(out, &args.common, started)?;
@@ -106,10 +120,10 @@ fn pick_formulas(
     seed: u64,
 ) -> anyhow::Result<Vec<DirectRow>> {
     // A learner answers in states of searches; of these it reads the data only.
-    let config = SearchConfig { semantics: SEMANTICS, ..SearchConfig::basic() };
     let search = |problem: &Problem| -> anyhow::Result<Search> {
+        let config = SearchConfig { semantics: problem.semantics, ..SearchConfig::basic() };
         let instance = problem.instance().with_context(|| format!("problem {}", problem.id))?;
-        Ok(Search::new(Arc::new(instance), config.clone(), seed)?)
+        Ok(Search::new(Arc::new(instance), config, seed)?)
     };
     let searches = problems.iter().map(search).collect::<anyhow::Result<Vec<_>>>()?;
     let states: Vec<_> = searches.iter().map(Search::state).collect();
@@ -125,17 +139,14 @@ fn pick_formulas(
 
 fn row(pick: &str, problem: &Problem, instance: &Instance, brood: &Brood) -> DirectRow {
     let written = brood.iter().filter(|child| child.origin == Origin::Learner);
-    let mse = |formula: &Expr| {
-        let predicted = sr_expr::predict(formula, &problem.x, SEMANTICS);
-        let errors = predicted.iter().zip(&problem.y).map(|(p, y)| (p - y) * (p - y));
-        let mse = errors.sum::<f64>() / problem.y.len() as f64;
-        if mse.is_nan() { f64::INFINITY } else { mse }
-    };
+    // The values of a problem are those of its formula.
+    let semantics = problem.semantics;
+    let mse = |formula: &Expr| instance.fit(formula, semantics).mse;
     let scored = written.clone().map(|child| (mse(&child.tree.to_owned()), child.tree.to_owned()));
     let best = scored.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.size().cmp(&b.1.size()))); // the first of equals
     let fresh = problem.fresh_points(FRESH_POINTS, 0);
     let fresh = fresh.as_ref().map(|(x, y)| (x, &y[..]));
-    let verdict = best.as_ref().map(|(_, formula)| judge(formula, SEMANTICS, instance, fresh));
+    let verdict = best.as_ref().map(|(_, formula)| judge(formula, semantics, instance, fresh));
     let r2_test = match verdict {
         Some(verdict) => verdict.r2,
         None => fresh.and_then(|(_, y)| r_squared(&vec![f64::NAN; y.len()], y)),
@@ -148,7 +159,7 @@ fn row(pick: &str, problem: &Problem, instance: &Instance, brood: &Brood) -> Dir
         r2_test,
         mse_train: best.as_ref().map(|(mse, _)| *mse).filter(|mse| mse.is_finite()),
         size: best.as_ref().map_or(0, |(_, formula)| formula.size()),
-        expression: best.as_ref().map_or(String::new(), |(_, formula)| formula.to_string()),
+        expression: best.as_ref().map_or(String::new(), |(_, formula)| formula.display(semantics).to_string()),
         samples: brood.len() as u64,
         well_formed: written.count() as u64,
     }

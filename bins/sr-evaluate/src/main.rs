@@ -10,7 +10,7 @@ mod runner;
 mod tune;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,11 +19,13 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use serde_json::json;
-use sr_cli::{Claim, Common, Exit, OutputArgs, SamplingArgs, SearchArgs};
+use sr_cli::{Claim, Common, Exit, Given, OutputArgs, SamplingArgs, SearchArgs};
+use sr_codec::Kind;
+use sr_corpus::{Corpus, Problems, find_problems};
 use sr_engine::SearchConfig;
 use sr_eval::{Equal, Row, curves, summarise, table};
 use sr_neural::{Per, Share};
-use sr_problems::ProblemSet;
+use sr_problems::{Origin, ProblemSet};
 
 use crate::beside::Published;
 use crate::method::{Method, Policy};
@@ -107,7 +109,7 @@ struct Args {
 /// What is evaluated on.
 #[derive(clap::Args)]
 struct ProblemArgs {
-    /// Problem set
+    /// Problem set, or a corpus (train.sr, val.sr) whose problems are meant
     #[arg(long, value_name = "FILE", required_unless_present = "suite", conflicts_with = "suite")]
     problems: Option<PathBuf>,
     /// Named suite instead of a problem set
@@ -140,19 +142,27 @@ impl From<EqualArg> for Equal {
 }
 
 fn main() -> ExitCode {
-    let (args, _) = sr_cli::parse::<Args>();
+    let (args, given) = sr_cli::parse::<Args>();
     sr_cli::run(|| match &args.command {
-        Some(Command::Direct(args)) => direct::run(args),
-        Some(Command::Operator(args)) => operator::run(args),
+        Some(Command::Direct(args)) => direct::run(args, &given),
+        Some(Command::Operator(args)) => operator::run(args, &given),
         Some(Command::Tune(args)) => tune::run(args),
-        None => compare(&args),
+        None => compare(&args, &given),
     })
 }
 
 /// Compares the methods.
-fn compare(args: &Args) -> anyhow::Result<Exit> {
+fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
+    ensure!(
+        args.equal.is_empty() || !given.has("generations"),
+        "--generations has no effect with --equal, where there is no limit on generations"
+    );
+    ensure!(
+        !args.curve || args.plot.is_some() || args.out.is_some() || args.common.json,
+        "--curve has no effect without --out, --plot or --json"
+    );
     let inputs = args.problems.problems.iter().chain(&args.beside);
     let inputs: Vec<&PathBuf> = inputs.chain(args.methods.iter().filter_map(Method::checkpoint)).collect();
     let may_exist = args.output.force || args.resume;
@@ -163,7 +173,7 @@ fn compare(args: &Args) -> anyhow::Result<Exit> {
     let passes = passes(args, &set)?;
     // Everything that can be wrong is found before the first search.
     sr_model::open(args.device.parse()?)?;
-    method::check(args)?;
+    method::check(args, given)?;
     args.plot.as_deref().map(sr_report::PlotFormat::of).transpose()?;
     let share = Share::of_flags(args.neural_prob, args.neural_per, args.neural_every)?;
     let policy = |method| Policy::new(method, &args.device, &args.sampling, share);
@@ -187,6 +197,7 @@ fn compare(args: &Args) -> anyhow::Result<Exit> {
         Some(out) => (Some(RowsFile::create(out, &settings)?), Vec::new()),
     };
 
+    let names = names(&set);
     let all = items.len() * policies.len() * passes.len();
     let stop = sr_cli::on_interrupt("the current batch")?;
     let progress = args.common.progress(all as u64, "searches");
@@ -198,8 +209,8 @@ fn compare(args: &Args) -> anyhow::Result<Exit> {
                 rows.iter().filter(of_task).map(|row| (row.problem.clone(), row.seed)).collect();
             let is_left = |item: &&Item<'_>| !done.contains(&(item.problem.id.clone(), item.seed));
             let left: Vec<Item<'_>> = items.iter().filter(is_left).cloned().collect();
-            let task =
-                Task { method: &method.name, budget: *budget, config: method.config(common), progress: args.curve };
+            let config = method.config(common);
+            let task = Task { method: &method.name, budget: *budget, config, progress: args.curve, names };
             for batch in left.chunks(args.batch_size as usize) {
                 if stop.load(Ordering::Relaxed) {
                     return Ok(sr_cli::stopped(&match file {
@@ -246,6 +257,17 @@ fn compare(args: &Args) -> anyhow::Result<Exit> {
         file.finish()?;
     }
     let mut text = table(&summary);
+    if names.is_some() {
+        text += &format!("\n\n{}", best_formulas(&rows));
+    }
+    let masked = rows.iter().filter(|row| row.masked > 0).count();
+    if masked > 0 {
+        text += &format!(
+            "\n\n{masked} of {} formulas have values of 1e6 and more, or none, which the objective masked leaves out of the error \
+             that searches go by; MSE and R² are over all rows",
+            rows.len()
+        );
+    }
     if let Some(published) = published {
         text += &format!("\n\n{}", beside::tables(&rows, &published));
     }
@@ -285,7 +307,7 @@ fn settings(args: &Args, set: &ProblemSet) -> anyhow::Result<partial::Settings> 
     let (search, sampling) = (args.search.config(set.is_own_data())?, &args.sampling);
     let methods = args.methods.iter().map(|method| format!("{}={}", method.name, method.written)).collect::<Vec<_>>();
     let settings = json!({
-        "problems": format!("{} problems {:016x}", set.problems.len(), set.fingerprint()),
+        "problems": fingerprint(set),
         "methods": methods,
         "checkpoints": checkpoints,
         "seeds": args.seeds,
@@ -324,6 +346,37 @@ fn settings(args: &Args, set: &ProblemSet) -> anyhow::Result<partial::Settings> 
     Ok(settings.as_object().expect("an object was made").clone())
 }
 
+/// Which problems these are.
+fn fingerprint(set: &ProblemSet) -> String {
+    format!("{} problems {:016x}", set.problems.len(), set.fingerprint())
+}
+
+/// The names of the columns of own data.
+fn names(set: &ProblemSet) -> Option<&[String]> {
+    match &set.params.origin {
+        Origin::Csv { variables, .. } | Origin::Parquet { variables, .. } => Some(variables),
+        _ => None,
+    }
+}
+
+/// The best formula of each method, whole, in the names of the columns.
+fn best_formulas(rows: &[Row]) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for group in rows.chunk_by(|a, b| (a.budget, &a.method) == (b.budget, &b.method)) {
+        let error = |row: &Row| row.mse_train.unwrap_or(f64::INFINITY);
+        let Some(best) = group.iter().min_by(|a, b| error(a).total_cmp(&error(b)).then(a.size.cmp(&b.size))) else {
+            continue;
+        };
+        let mse = best.mse_train.map_or("infinite".into(), |mse| format!("{mse:.4e}"));
+        let r2 = best.r2_train.map_or("–".into(), |r2| format!("{r2:.6}"));
+        let budget = best.budget.map_or(String::new(), |budget| format!(" at equal {}", budget.name()));
+        let formula = best.formula.as_deref().unwrap_or(&best.expression);
+        let (method, size, seed) = (&best.method, best.size, best.seed);
+        lines.push(format!("{method}{budget}: MSE {mse}, R² {r2}, size {size}, seed {seed}\n  {formula}"));
+    }
+    format!("best of all seeds\n{}", lines.join("\n"))
+}
+
 /// Puts rows in the order of passes, methods, problems and seeds, whenever they were made.
 fn sort(rows: &mut [Row], passes: &[(Option<Equal>, SearchConfig)], args: &Args, items: &[Item<'_>]) {
     let places: std::collections::HashMap<(&str, u64), usize> =
@@ -338,6 +391,7 @@ fn sort(rows: &mut [Row], passes: &[(Option<Equal>, SearchConfig)], args: &Args,
 impl ProblemArgs {
     fn read(&self, seed: u64) -> anyhow::Result<ProblemSet> {
         let set = match (&self.problems, &self.suite) {
+            (Some(path), _) if sr_codec::peek(path).is_ok_and(|header| header.kind == Kind::Corpus) => of_corpus(path)?,
             (Some(path), _) => ProblemSet::read(path)?,
             (None, Some(name)) => sr_problems::suite(name, seed)?,
             (None, None) => bail!("--problems or --suite is needed"),
@@ -345,6 +399,21 @@ impl ProblemArgs {
         ensure!(!set.problems.is_empty(), "there are no problems");
         Ok(set)
     }
+}
+
+/// The problems of a corpus's examples, in the order in which they come, from the problem set that lies beside it or one
+/// folder up.
+fn of_corpus(path: &Path) -> anyhow::Result<ProblemSet> {
+    let corpus = Corpus::open(path)?;
+    let problems = Problems::open(find_problems(path, &corpus.header().problems, None)?)?;
+    let (mut seen, mut found) = (HashSet::new(), Vec::new());
+    for example in corpus {
+        let example = example?;
+        if seen.insert(example.problem().id.clone()) {
+            found.push((*problems.get(example.problem())?).clone());
+        }
+    }
+    Ok(ProblemSet { params: problems.params().clone(), problems: found })
 }
 
 fn items(set: &ProblemSet, seeds: u64, first: u64) -> anyhow::Result<Vec<Item<'_>>> {

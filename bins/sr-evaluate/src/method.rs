@@ -158,18 +158,18 @@ impl Policy {
 }
 
 /// What can be wrong with methods and the flags about them.
-pub(crate) fn check(args: &Args) -> anyhow::Result<()> {
+pub(crate) fn check(args: &Args, given: &sr_cli::Given) -> anyhow::Result<()> {
     let methods = &args.methods;
     for (index, method) in methods.iter().enumerate() {
         let name = &method.name;
         ensure!(methods[..index].iter().all(|other| other.name != *name), "two of the --methods have the name {name}");
     }
     let learns = methods.iter().any(|method| method.checkpoint().is_some());
-    ensure!(learns || !args.sampling.distinct, "--distinct says nothing without a learner among the --methods");
-    ensure!(
-        learns || args.sampling.condition.is_none(),
-        "--condition says nothing without a learner among the --methods"
-    );
+    if !learns {
+        let why = "without a learner among the --methods";
+        given.refuse_all::<SamplingArgs>(why)?;
+        given.refuse(&["device"], why)?;
+    }
     let shares = methods.iter().any(|method| matches!(method.kind, MethodKind::Hybrid(_, None)));
     let is_shared = args.neural_prob.is_some() || args.neural_every.is_some();
     ensure!(shares || !is_shared, "--neural-prob and --neural-every are for hybrids among the --methods");

@@ -78,9 +78,16 @@ pub(crate) struct OperatorArgs {
     common: Common,
 }
 
-pub(crate) fn run(args: &OperatorArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &OperatorArgs, given: &sr_cli::Given) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
+    match args.build {
+        true => {
+            given.refuse_all::<SamplingArgs>("with --build")?;
+            given.refuse(&["device", "out"], "with --build")?;
+        }
+        false => given.refuse_all::<SearchArgs>("without --build")?,
+    }
     let inputs = args.problems.iter().chain(&args.calibrate).chain(Some(&args.bank).filter(|_| !args.build));
     let claim =
         |out: &Path, flag| Claim::file(out).flag(flag).inputs(inputs.clone()).may_exist(args.output.force).take();

@@ -37,16 +37,21 @@ fn beside(file: &Path, what: &str) -> PathBuf {
 fn solved(rows: &[&Row], methods: &[&str], budget: Option<Equal>) -> Plot {
     let trial = |row: &Row| if budget == Some(Equal::Seconds) { row.timed_trial() } else { row.trial() };
     let all = |row: &Row| if budget == Some(Equal::Seconds) { row.seconds } else { row.evaluations as f64 };
+    let curve = |method: &str| {
+        let own = rows.iter().filter(|row| row.method == method);
+        solved_curve(&own.map(|row| trial(row)).collect::<Vec<Trial>>())
+    };
+    // All lines go from 0 where the first problem of any method is solved, and where none is one decade before the end, to
+    // where the longest search of any method ended.
+    let end = rows.iter().map(|row| all(row)).fold(0.0, f64::max);
+    let firsts = methods.iter().filter_map(|method| curve(method).first().map(|point| point.0));
+    let begin = firsts.fold(f64::INFINITY, f64::min);
+    let begin = if begin.is_finite() { begin } else { end / 10.0 };
     let line = |&method: &&str| {
-        let own: Vec<&Row> = rows.iter().copied().filter(|row| row.method == method).collect();
-        let trials: Vec<Trial> = own.iter().map(|row| trial(row)).collect();
-        let mut points = solved_curve(&trials);
-        // From 0 where it begins, to where the longest search ended.
-        if let Some(&(first, _)) = points.first() {
-            points.insert(0, (first, 0.0));
-        }
+        let mut points = vec![(begin, 0.0)];
+        points.extend(curve(method));
         let share = points.last().map_or(0.0, |point| point.1);
-        points.push((own.iter().map(|row| all(row)).fold(0.0, f64::max), share));
+        points.push((end, share));
         Line { name: method.to_owned(), points, is_step: true }
     };
     let what = budget.unwrap_or(Equal::Evaluations).name();
@@ -72,5 +77,40 @@ fn errors(rows: &[&Row], methods: &[&str]) -> Plot {
         x: Axis { label: "seconds of one thread".into(), is_log: true, span: None },
         y: Axis { label: "mean squared error".into(), is_log: true, span: None },
         lines: methods.iter().map(line).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(method: &str, solved_after: Option<u64>) -> Row {
+        Row {
+            method: method.into(),
+            evaluations: 500,
+            solved: solved_after.is_some(),
+            evaluations_to_solve: solved_after,
+            ..Row::default()
+        }
+    }
+
+    fn lines(rows: &[Row], methods: &[&str]) -> Vec<Vec<(f64, f64)>> {
+        let plot = solved(&rows.iter().collect::<Vec<_>>(), methods, None);
+        plot.svg(); // whatever it is, it can be drawn
+        plot.lines.into_iter().map(|line| line.points).collect()
+    }
+
+    #[test]
+    fn lines_begin_and_end_together() {
+        let rows = [row("a", Some(20)), row("a", None), row("b", None), row("b", None)];
+        assert_eq!(
+            lines(&rows, &["a", "b"]),
+            [vec![(20.0, 0.0), (20.0, 0.5), (500.0, 0.5)], vec![(20.0, 0.0), (500.0, 0.0)],]
+        );
+    }
+
+    #[test]
+    fn nothing_solved_is_a_line_at_0_up_to_the_limit() {
+        assert_eq!(lines(&[row("a", None)], &["a"]), [vec![(50.0, 0.0), (500.0, 0.0)]]);
     }
 }

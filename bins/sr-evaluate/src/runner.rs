@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 use rayon::prelude::*;
-use sr_engine::{Brood, Expert, Generation, Instance, Observer, Outcome, Search, SearchConfig, State, run};
+use sr_engine::{Brood, Expert, Generation, Instance, Objective, Observer, Outcome, Search, SearchConfig, State, run};
 use sr_eval::{BestOf, Equal, FRESH_POINTS, Progress, RandomTrees, Row, Tally, judge};
 use sr_problems::Problem;
 
@@ -28,6 +28,8 @@ pub(crate) struct Task<'a> {
     pub(crate) config: SearchConfig,
     /// Whether rows tell their progress.
     pub(crate) progress: bool,
+    /// The names of the columns of own data.
+    pub(crate) names: Option<&'a [String]>,
 }
 
 /// Searches a batch with one method and judges what was found.
@@ -185,20 +187,36 @@ impl Observer for Watch<'_> {
     }
 }
 
+/// Errors in the square of y's units, which an objective may have relative to the variance of y.
+fn in_units(progress: Vec<Progress>, task: &Task<'_>, item: &Item<'_>) -> Vec<Progress> {
+    let unit = match task.config.objective {
+        Objective::Masked => 1.0,
+        Objective::Mse => item.instance.scale() * item.instance.scale(),
+    };
+    progress.into_iter().map(|Progress(evaluations, seconds, mse)| Progress(evaluations, seconds, unit * mse)).collect()
+}
+
 fn row(task: &Task<'_>, item: &Item<'_>, found: Found) -> Row {
     let Found { outcome, proposals, tally, progress, seconds, seconds_to_solve } = found;
     let winner = outcome.winner();
     let fresh = item.problem.fresh_points(FRESH_POINTS, 0);
     let fresh = fresh.as_ref().map(|(x, y)| (x, &y[..]));
-    let verdict = judge(winner.tree(), task.config.semantics, &item.instance, fresh);
+    let (tree, semantics) = (winner.tree(), task.config.semantics);
+    // What a search goes by may leave rows out; what is told of its formula does not.
+    let verdict = judge(tree, semantics, &item.instance, fresh);
+    let fit = verdict.fit;
+    let masked = if task.config.objective == Objective::Masked { fit.masked_rows as u64 } else { 0 };
     Row {
         budget: task.budget,
         method: task.method.into(),
         problem: item.problem.id.clone(),
         seed: item.seed,
         solved: verdict.solved,
-        mse_train: Some(verdict.fit.mse).filter(|mse| mse.is_finite()),
+        mse_train: Some(fit.mse).filter(|mse| mse.is_finite()),
+        r2_train: fit.r2(),
+        masked,
         r2_test: verdict.r2.filter(|r2| r2.is_finite()),
+        stop_reason: outcome.stop.map_or("stopped", |stop| stop.name()).into(),
         generations: outcome.generations,
         evaluations: outcome.evaluations.search,
         generations_to_solve: outcome.generations_to_solve,
@@ -207,11 +225,12 @@ fn row(task: &Task<'_>, item: &Item<'_>, found: Found) -> Row {
         seconds,
         seconds_to_solve,
         size: winner.expr.size(),
-        expression: winner.expr.to_string(),
+        expression: tree.display(semantics).to_string(),
+        formula: task.names.map(|names| tree.display(semantics).with_names(names).to_string()),
         well_formed: tally.well_formed,
         fallback: tally.fallback,
         children: tally.children,
         distinct: tally.distinct,
-        progress: task.progress.then_some(progress),
+        progress: task.progress.then(|| in_units(progress, task, item)),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -114,15 +114,21 @@ pub(crate) fn run(args: &TuneArgs) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
     ensure!(args.search.time_limit.is_none(), "--time-limit would make the settings depend on the machine");
+    let needed = "--max-evaluations is needed, so that all settings may spend the same";
+    let most = args.search.max_evaluations.context(needed)?;
     let set = sr_problems::ProblemSet::read(&args.problems)?;
     let base = args.search.config(set.is_own_data())?;
-    let most = base.max_evaluations.context("--max-evaluations is needed, so that all settings may spend the same")?;
     let common = SearchConfig { generations: u32::MAX, ..base };
     let _output = Claim::file(&args.out).inputs([&args.problems]).may_exist(args.output.force).take()?;
     ensure!(!set.problems.is_empty(), "there are no problems");
+    let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        bail!("{}: there is no folder {} here; --out names another file", args.out.display(), folder.display());
+    }
     let score = |settings: &Settings, seeds: u64| -> anyhow::Result<(f64, f64)> {
         let items = crate::items(&set, seeds, args.common.seed)?;
-        let task = Task { method: "tuned", budget: None, config: settings.apply(&common), progress: false };
+        let task =
+            Task { method: "tuned", budget: None, config: settings.apply(&common), progress: false, names: None };
         let rows = evaluate(&task, &mut Policy::Expert, &items)?;
         let trials: Vec<Trial> = rows.iter().map(sr_eval::Row::trial).collect();
         let solved = rows.iter().filter(|row| row.solved).count() as f64 / rows.len() as f64;

@@ -155,7 +155,7 @@ fn equal_evaluations_and_equal_seconds_have_a_table_each() {
     for (flags, expected) in [
         (&["--suite", "simple", "--equal", "evaluations"][..], "--max-evaluations need each other"),
         (
-            &["--suite", "simple", "--equal", "evaluations", "--max-evaluations", "9", "--time-limit", "1"],
+            &["--suite", "simple", "--equal", "evaluations", "--max-evaluations", "99", "--time-limit", "1"],
             "--time-limit",
         ),
         (&["--suite", "simple", "--methods", "expert,expert"], "two of the --methods have the name expert"),
@@ -185,6 +185,9 @@ fn settings_are_searched_for_reproducibly() {
         text.lines().filter(|line| !line.starts_with("# Found by")).map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(tune("a.toml", "1"), tune("b.toml", "2"));
+    let output = evaluate(folder.path(), &["tune", "--problems", "p.sr", "--max-evaluations", "99"]);
+    let message = String::from_utf8(output.stderr).expect("text");
+    assert!(message.contains("configs/tuned.toml: there is no folder configs here; --out"), "{message}");
 }
 
 #[test]
@@ -235,6 +238,10 @@ fn formulas_from_the_data_alone_are_judged() {
         (&["--suite", "simple", "--neural-every", "2"], "are for hybrids among the --methods"),
         (&["--suite", "simple", "--methods", "a=direct:one-step"], "name it a=neural:one-step"),
         (&["direct", "--checkpoint", "direct", "--suite", "simple", "--distinct"], "without --samples"),
+        (
+            &["direct", "--checkpoint", "direct", "--suite", "simple", "--top-k", "3"],
+            "--top-k has no effect without --samples",
+        ),
         (&["direct", "--checkpoint", "none", "--suite", "simple"], "none"),
         (&["direct", "--checkpoint", "direct", "--suite", "none-such"], "none-such"),
     ] {
@@ -245,6 +252,103 @@ fn formulas_from_the_data_alone_are_judged() {
     }
 }
 
+/// A problem set of one table.
+fn own_data(folder: &Path, name: &str, rows: &str, operators: Vec<sr_expr::Op>) {
+    let table = folder.join(format!("{name}.csv"));
+    std::fs::write(&table, rows).expect("written");
+    let options = sr_problems::TableOptions { operators, ..sr_problems::TableOptions::new("y") };
+    let sr_problems::Table { set, .. } = sr_problems::from_table(&table, &options).expect("a table");
+    set.write(folder.join(format!("{name}.sr"))).expect("written");
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn formulas_of_own_data_are_printed_as_what_they_are() {
+    use sr_expr::Op;
+    let folder = tempfile::tempdir().expect("a folder");
+    let rows = "speed,y\n-2,0.6931471805599453\n-1,0\n1,0\n2,0.6931471805599453\n0,-27.631021115928547\n";
+    own_data(folder.path(), "flow", rows, vec![Op::Add, Op::Log]);
+    let flags = ["--problems", "flow.sr", "--seeds", "2", "--generations", "3"];
+    let printed = json(&evaluate(folder.path(), &[&flags[..], &["--json"]].concat()));
+    let row = &printed["rows"][0];
+    assert_eq!((&row["expression"], &row["formula"]), (&"plog(x0)".into(), &"plog(speed)".into()));
+    assert!(row["mse_train"].as_f64() < Some(1e-28) && row["r2_train"] == 1.0, "{row}");
+    assert!(row["stop_reason"].is_string() && row["r2_test"].is_null(), "{row}");
+    assert_eq!(printed["summary"][0]["median_r2"], 1.0);
+    // What was printed has the values that were fitted, and no others.
+    let read: sr_expr::Formula = row["expression"].as_str().expect("text").parse().expect("a formula");
+    let x = sr_expr::Columns::new(2, 1, vec![-2.0, 0.0]);
+    let values = sr_expr::predict(&read.expr, &x, read.semantics.expect("it is guarded"));
+    assert_eq!(values, [std::f64::consts::LN_2, -27.631_021_115_928_547]);
+    let text = String::from_utf8(evaluate(folder.path(), &flags).stdout).expect("text");
+    assert!(text.contains("median R²") && text.contains("size 2, seed") && text.contains("\n  plog(speed)"), "{text}");
+}
+
+#[test]
+fn rows_that_an_objective_leaves_out_are_told_and_in_the_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let row = |i: i32| format!("{},{}\n", 100 * i, if i < 10 { 10_000 * i * i } else { 7 });
+    let rows = String::from("x,y\n") + &(1..=18).map(row).collect::<String>();
+    own_data(folder.path(), "wrong", &rows, vec![sr_expr::Op::Add, sr_expr::Op::Mul]);
+    let flags = ["--problems", "wrong.sr", "--seeds", "1", "--generations", "3"];
+    let masked = json(&evaluate(folder.path(), &[&flags[..], &["--objective", "masked", "--json"]].concat()));
+    let row = &masked["rows"][0];
+    assert_eq!((&row["expression"], &row["masked"], &row["solved"]), (&"(x0 * x0)".into(), &9.into(), &false.into()));
+    assert!(row["mse_train"].as_f64() > Some(1e12), "{row}");
+    let text = String::from_utf8(evaluate(folder.path(), &[&flags[..], &["--objective", "masked"]].concat()).stdout);
+    let text = text.expect("text");
+    assert!(text.contains("1 of 1 formulas have values of 1e6 and more"), "{text}");
+    let all = json(&evaluate(folder.path(), &[&flags[..], &["--json"]].concat()));
+    assert!(all["rows"][0].get("masked").is_none() && all["settings"]["objective"] == "mse", "{all}");
+}
+
+#[test]
+fn a_corpus_stands_for_its_problems() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    untrained_checkpoint(&path("direct"), "direct");
+    sr_problems::suite("ultra-simple", 1).expect("a suite").write(path("p.sr")).expect("written");
+    let problems = sr_corpus::Problems::open(path("p.sr")).expect("problems");
+    let options = sr_corpus::Options { val_fraction: 0.4, ..sr_corpus::Options::default() };
+    sr_corpus::convert_problems(&problems, &options, &path("corpus"), || {}).expect("a corpus");
+    let ids = |name: &str| -> Vec<String> {
+        let corpus = sr_corpus::Corpus::open(path("corpus").join(name)).expect("a corpus");
+        corpus.map(|example| example.expect("whole").problem().id.clone()).collect()
+    };
+    let flags = ["direct", "--checkpoint", "direct", "--problems", "corpus/val.sr", "--max-child-size", "5", "--json"];
+    let printed = json(&evaluate(folder.path(), &flags));
+    let judged: Vec<_> = printed["rows"].as_array().expect("rows").iter().map(|row| row["problem"].clone()).collect();
+    assert_eq!(judged, ids("val.sr"));
+    assert!(!judged.is_empty() && judged.len() < 5, "{judged:?}");
+    assert!(printed["settings"]["problems"].as_str().is_some_and(|text| text.starts_with(&judged.len().to_string())));
+    let searched = json(&evaluate(
+        folder.path(),
+        &["--problems", "corpus/train.sr", "--seeds", "1", "--generations", "3", "--json"],
+    ));
+    assert_eq!(searched["rows"].as_array().map(Vec::len), Some(ids("train.sr").len()));
+    std::fs::remove_file(path("p.sr")).expect("removed");
+    let output = evaluate(folder.path(), &flags);
+    let message = String::from_utf8(output.stderr).expect("text");
+    assert!(output.status.code() == Some(2) && message.contains("p.sr"), "{message}");
+}
+
+#[test]
+fn a_plot_of_nothing_solved_has_a_line_at_0() {
+    let folder = tempfile::tempdir().expect("a folder");
+    own_data(folder.path(), "noise", "x,y\n1,0.3\n2,-7.1\n3,11.9\n4,0.2\n5,-3.3\n", vec![sr_expr::Op::Add]);
+    let flags = ["--problems", "noise.sr", "--seeds", "1", "--max-evaluations", "500", "--plot", "p.svg"];
+    assert!(evaluate(folder.path(), &flags).status.success());
+    let svg = std::fs::read_to_string(folder.path().join("p.svg")).expect("a plot");
+    let points = svg.split("<polyline points=\"").nth(1).expect("a line").split('"').next().expect("an end");
+    let heights: Vec<&str> = points.split_whitespace().filter_map(|point| Some(point.split_once(',')?.1)).collect();
+    assert!(heights.len() >= 2 && heights.iter().all(|height| *height == "464.0"), "along the foot: {points}");
+    assert!(!svg.contains(">1000</text>"), "no further than the limit");
+}
+
 #[test]
 fn bad_input_is_one_line_with_exit_code_2() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -253,7 +357,19 @@ fn bad_input_is_one_line_with_exit_code_2() {
         (&["--problems", "none.sr"], "none.sr"),
         (&["--suite", "simple", "--methods", "bc=neural:none"], "none"),
         (&["--suite", "simple", "--time-limit=-1"], "time-limit"),
-        (&["--suite", "simple", "--distinct"], "--distinct says nothing without a learner"),
+        (&["--suite", "simple", "--distinct"], "--distinct has no effect without a learner"),
+        (&["--suite", "simple", "--temperature", "0.8"], "--temperature has no effect without a learner"),
+        (&["--suite", "simple", "--device", "cpu"], "--device has no effect without a learner"),
+        (&["--suite", "simple", "--curve"], "--curve has no effect without --out, --plot or --json"),
+        (
+            &["--suite", "simple", "--equal", "evaluations", "--max-evaluations", "99", "--generations", "3"],
+            "--generations has no effect with --equal",
+        ),
+        (&["operator", "--bank", "b", "--generations", "3"], "--generations has no effect without --build"),
+        (
+            &["operator", "--bank", "b", "--build", "--suite", "simple", "--top-k", "3"],
+            "--top-k has no effect with --build",
+        ),
     ] {
         let output = evaluate(folder.path(), flags);
         assert_eq!(output.status.code(), Some(2), "{flags:?}");
@@ -317,7 +433,12 @@ fn a_bank_of_states_tells_methods_apart() {
         (&["operator", "--bank", "b", "--build"], "--build needs --problems or --suite"),
         (&["operator", "--bank", "b", "--build", "--suite", "ultra-simple", "--generations", "3"], "too easy"),
         (&["operator", "--bank", "bank", "--methods", "magic"], "cheat:best-of-K"),
-        (&["operator", "--bank", "bank", "--calibrate", "bad.json", "--out", "c.toml"], "no running time of expert"),
+        (
+            &["operator", "--bank", "bank", "--calibrate", "bad.json", "--out", "c.toml", "--force"],
+            "no running time of expert",
+        ),
+        (&["operator", "--bank", "bank", "--calibrate", "r.json", "--out", "c.toml"], "c.toml is there already"),
+        (&["operator", "--bank", "bank", "--calibrate", "r.json", "--out", "r.json", "--force"], "is the input r.json"),
     ] {
         let output = evaluate(folder.path(), flags);
         assert_eq!(output.status.code(), Some(2), "{flags:?}");

@@ -121,10 +121,10 @@ fn main() -> ExitCode {
         let started = Instant::now();
         let (args, given) = sr_cli::parse::<Args>();
         args.common.init()?;
-        let out = args.out.clone().map_or_else(|| default_name(&args, &given), Ok)?;
-        if out.file_name().is_some_and(|name| name.to_str().is_none()) {
+        if let Some(out) = args.out.as_ref().filter(|out| out.file_name().is_some_and(|name| name.to_str().is_none())) {
             bail!("--out {}: the name is not UTF-8, and traces refer to a problem set by its name", out.display());
         }
+        let out = args.out.clone().map_or_else(|| default_name(&args, &given), Ok)?;
         let _output = Claim::file(&out).inputs(inputs(&args)).may_exist(args.output.force).take()?;
         let Made { set, excluded, table } = make(&args)?;
         set.write(&out)?;
@@ -151,6 +151,21 @@ fn main() -> ExitCode {
         args.common.report("sr-generate", started, result, &text)?;
         Ok(Exit::Ok)
     })
+}
+
+/// A problem set and what is told of it.
+struct Made {
+    set: ProblemSet,
+    /// How many expressions were excluded, if any were to be.
+    excluded: Option<u64>,
+    /// How the table was read, if it is one.
+    table: Option<TableReport>,
+}
+
+impl Made {
+    fn of(set: ProblemSet) -> Self {
+        Made { set, excluded: None, table: None }
+    }
 }
 
 /// The files that are read.
@@ -200,21 +215,6 @@ fn default_name(args: &Args, given: &Given) -> anyhow::Result<PathBuf> {
     };
     name.push(".sr");
     Ok(name.into())
-}
-
-/// A problem set and what is told of it.
-struct Made {
-    set: ProblemSet,
-    /// How many expressions were excluded, if any were to be.
-    excluded: Option<u64>,
-    /// How the table was read, if it is one.
-    table: Option<TableReport>,
-}
-
-impl Made {
-    fn of(set: ProblemSet) -> Self {
-        Made { set, excluded: None, table: None }
-    }
 }
 
 fn make(args: &Args) -> anyhow::Result<Made> {

@@ -3,12 +3,16 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sr_corpus::{CORPUS_VERSION, Corpus, Direct, Example, OneStep, ProblemRef};
+use sr_corpus::{CORPUS_VERSION, Corpus, Direct, Example, OneStep, ProblemRef, find_problems};
+use sr_expr::{Semantics, Tree};
+use sr_trace::TraceReader;
 
 use crate::view::{Contexts, Record, Spread, View, ellipsis};
 
 pub(crate) struct Corpora {
     corpus: Corpus,
+    /// What the operators do; none if neither the trace that tells nor the problem set is at hand.
+    semantics: Option<Semantics>,
     finished: bool,
     file_bytes: u64,
     examples: u64,
@@ -19,8 +23,10 @@ pub(crate) struct Corpora {
 
 impl Corpora {
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        let corpus = Corpus::open(path)?;
         Ok(Corpora {
-            corpus: Corpus::open(path)?,
+            semantics: corpus.header().traces.as_deref().and_then(|name| semantics_of(path, name)),
+            corpus,
             finished: sr_codec::Reader::open_any(path)?.stated_records().is_some(),
             file_bytes: std::fs::metadata(path)?.len(),
             examples: 0,
@@ -31,10 +37,31 @@ impl Corpora {
     }
 }
 
+/// The semantics of the searches of a trace that lies beside a corpus, or one folder up.
+fn semantics_of(corpus: &Path, trace: &str) -> Option<Semantics> {
+    let path = find_problems(corpus, trace, None).ok()?; // it looks for any file
+    Some(TraceReader::open(path).ok()?.header().engine.semantics)
+}
+
+/// An example, and how its operators are to be called.
+pub(crate) struct Shown {
+    example: Example,
+    semantics: Option<Semantics>,
+}
+
+impl Shown {
+    fn text(&self, tree: &Tree) -> String {
+        tree.display(self.semantics.unwrap_or_default()).to_string()
+    }
+}
+
 impl View for Corpora {
-    type Record = Example;
+    type Record = Shown;
     const KIND: &'static str = "corpus";
-    const COLUMNS: &'static [&'static str] = &["problem", "# generation", "# population", "# targets", "first target"];
+
+    fn columns(&self) -> Vec<String> {
+        ["problem", "# generation", "# population", "# targets", "first target"].map(String::from).to_vec()
+    }
 
     fn format_version(&self) -> u32 {
         CORPUS_VERSION
@@ -48,7 +75,7 @@ impl View for Corpora {
         self.finished
     }
 
-    fn next_record(&mut self) -> anyhow::Result<Option<Example>> {
+    fn next_record(&mut self) -> anyhow::Result<Option<Shown>> {
         let example = self.corpus.next().transpose()?;
         if let Some(example) = &example {
             self.examples += example.n_targets() as u64;
@@ -63,7 +90,16 @@ impl View for Corpora {
                 Example::Direct(direct) => self.sizes.add(direct.target.size() as f64),
             }
         }
-        Ok(example)
+        Ok(example.map(|example| Shown { example, semantics: self.semantics }))
+    }
+
+    fn notes(&self) -> String {
+        match (&self.corpus.header().traces, self.semantics) {
+            (Some(trace), None) => format!(
+                "operators have their plain names: whether they are guarded is told by the trace {trace}, which is not here\n"
+            ),
+            _ => String::new(),
+        }
     }
 
     fn statistics(&self) -> Vec<(&'static str, Value)> {
@@ -77,47 +113,48 @@ impl View for Corpora {
     }
 }
 
-impl Record for Example {
+impl Record for Shown {
     fn id(&self) -> &str {
-        &self.problem().id
+        &self.example.problem().id
     }
 
     fn row(&self) -> Vec<String> {
-        let [generation, population, target] = match self {
+        let [generation, population, target] = match &self.example {
             Example::OneStep(state) | Example::Autoregressive(state) => [
                 state.generation.to_string(),
                 state.population.len().to_string(),
-                state.targets.first().map_or(String::new(), |target| target.expr.to_string()),
+                state.targets.first().map_or(String::new(), |target| self.text(&target.expr)),
             ],
-            Example::Direct(direct) => [String::new(), String::new(), direct.target.to_string()],
+            Example::Direct(direct) => [String::new(), String::new(), self.text(&direct.target)],
         };
-        vec![self.problem().id.clone(), generation, population, self.n_targets().to_string(), ellipsis(&target)]
+        let targets = self.example.n_targets().to_string();
+        vec![self.id().to_owned(), generation, population, targets, ellipsis(&target)]
     }
 
     fn contexts(&self, contexts: &Contexts) -> anyhow::Result<Vec<String>> {
-        let generation = match self {
+        let generation = match &self.example {
             Example::OneStep(state) | Example::Autoregressive(state) => state.generation,
             Example::Direct(_) => 0,
         };
-        let ProblemRef { id, primitives, .. } = &**self.problem();
+        let ProblemRef { id, primitives, .. } = &**self.example.problem();
         Ok(vec![contexts.text(id, generation, Some(primitives))?])
     }
 
     fn json(&self) -> Value {
-        let problem = self.problem();
+        let problem = self.example.problem();
         let mut value = json!({ "problem_id": problem.id, "source": problem.source });
-        match self {
+        match &self.example {
             Example::OneStep(state) | Example::Autoregressive(state) => {
                 let OneStep { seed, generation, population, targets, .. } = state;
                 value["seed"] = json!(seed);
                 value["generation"] = json!(generation);
                 let individuals = population.iter();
                 value["population"] = individuals
-                    .map(|i| json!({ "expression": i.expr.to_string(), "mse": i.mse, "fitness": i.fitness }))
+                    .map(|i| json!({ "expression": self.text(&i.expr), "mse": i.mse, "fitness": i.fitness }))
                     .collect();
                 let target = |t: &sr_corpus::Target| {
                     json!({
-                        "expression": t.expr.to_string(),
+                        "expression": self.text(&t.expr),
                         "mse": t.mse,
                         "fitness": t.fitness,
                         "weight": t.weight,
@@ -126,7 +163,7 @@ impl Record for Example {
                 };
                 value["targets"] = targets.iter().map(target).collect();
             }
-            Example::Direct(Direct { target, .. }) => value["target"] = json!(target.to_string()),
+            Example::Direct(Direct { target, .. }) => value["target"] = json!(self.text(target)),
         }
         value
     }

@@ -1,53 +1,210 @@
-//! JSON files that the binaries write: evaluations, run files, settings, and JSON lines such as metrics.
+//! JSON files that the binaries write: evaluations, run files, settings, and JSON lines such as metrics; and tables and
+//! settings of other forms, which are shown as if they were JSON.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+use sr_eval::{DirectSummary, Summary};
 
-use crate::view::{Record, View};
+use crate::view::{Record, View, cut, ellipsis, plain, short};
 
-/// A JSON object, whose `rows` are the records if it has some, or JSON lines.
+/// Characters of a line of fields.
+const WIDTH: usize = 200;
+
+/// An object with its list of records, if it has one, or a list of records alone.
 pub(crate) struct Json {
     header: Value,
+    columns: Vec<Column>,
     records: std::vec::IntoIter<(usize, Value)>,
+    notes: String,
 }
+
+/// A column of the table of records: its title and the field that is in it.
+#[derive(Clone, Copy)]
+struct Column(&'static str, &'static str);
 
 /// One row or line.
 pub(crate) struct Item {
     number: String,
     value: Value,
+    columns: Vec<Column>,
 }
 
+/// Searches of sr-evaluate.
+const ROWS: [Column; 9] = [
+    Column("method", "method"),
+    Column("problem", "problem"),
+    Column("# seed", "seed"),
+    Column("solved", "solved"),
+    Column("# mse", "mse_train"),
+    Column("# generations", "generations"),
+    Column("# evaluations", "evaluations"),
+    Column("# size", "size"),
+    Column("expression", "expression"),
+];
+
+/// Formulas of sr-evaluate direct.
+const DIRECT: [Column; 8] = [
+    Column("problem", "problem"),
+    Column("pick", "pick"),
+    Column("exact", "exact"),
+    Column("solved", "solved"),
+    Column("# R²", "r2_test"),
+    Column("# mse", "mse_train"),
+    Column("# size", "size"),
+    Column("expression", "expression"),
+];
+
+/// Results of sr-dagger.
+const MILESTONES: [Column; 9] = [
+    Column("milestone", "milestone_id"),
+    Column("status", "status"),
+    Column("# expert rate", "expert_success_rate"),
+    Column("# expert steps", "expert_mean_steps"),
+    Column("# max steps", "max_episode_steps"),
+    Column("# final rate", "dagger_final_success_rate"),
+    Column("# best rate", "dagger_best_success_rate"),
+    Column("# best round", "best_round"),
+    Column("reason", "reason"),
+];
+
+/// Fields that hold records, in files of ours.
+const LISTS: [&str; 6] = ["rows", "milestones", "comparisons", "finalists", "records", "methods"];
+
 impl Json {
-    /// Whether a file of this name is JSON.
+    /// What of a file's name says that it is shown here.
     pub(crate) fn is_named(path: &Path) -> bool {
-        path.extension().is_some_and(|extension| extension == "json" || extension == "jsonl")
+        let extension = path.extension().and_then(OsStr::to_str);
+        extension.is_some_and(|extension| ["json", "jsonl", "rows", "csv", "toml"].contains(&extension))
     }
 
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-        let is_lines = path.extension().is_some_and(|extension| extension == "jsonl");
-        let (header, records) = if is_lines {
-            let line = |(index, line)| {
-                serde_json::from_str(line).with_context(|| format!("{}: line {}: no JSON", path.display(), index + 1))
-            };
-            (json!({}), text.lines().enumerate().map(line).collect::<anyhow::Result<Vec<Value>>>()?)
-        } else {
-            let mut header: Value =
-                serde_json::from_str(&text).with_context(|| format!("{}: no JSON", path.display()))?;
-            let rows = header.as_object_mut().and_then(|object| object.remove("rows"));
-            (header, rows.and_then(|rows| rows.as_array().cloned()).unwrap_or_default())
-        };
-        let records: Vec<(usize, Value)> = records.into_iter().enumerate().collect();
-        Ok(Json { header, records: records.into_iter() })
+        let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        let Ok(text) = String::from_utf8(bytes) else { bail!("{}: no text in UTF-8", path.display()) };
+        match path.extension().and_then(OsStr::to_str) {
+            Some("jsonl") => Ok(Self::of_list(lines(path, &text)?)),
+            Some("rows") => {
+                // The settings of a comparison that goes on, then its rows.
+                let mut lines = lines(path, &text)?;
+                ensure!(!lines.is_empty(), "{}: it is empty", path.display());
+                let settings = lines.remove(0);
+                let rows: Vec<Value> = lines.into_iter().map(floats).collect();
+                Ok(Self::of_object(json!({ "settings": settings, "rows": rows })))
+            }
+            Some("csv") => csv(path, &text),
+            Some("toml") => {
+                let value: Value = toml::from_str(&text).with_context(|| format!("{}: no TOML", path.display()))?;
+                Ok(Self::of_object(value))
+            }
+            _ => {
+                let value: Value =
+                    serde_json::from_str(&text).with_context(|| format!("{}: no JSON", path.display()))?;
+                match value {
+                    Value::Array(items) => Ok(Self::of_list(items)),
+                    value => Ok(Self::of_object(value)),
+                }
+            }
+        }
     }
+
+    fn of_list(items: Vec<Value>) -> Self {
+        let records: Vec<(usize, Value)> = items.into_iter().enumerate().collect();
+        Json { header: json!({}), columns: Vec::new(), records: records.into_iter(), notes: String::new() }
+    }
+
+    /// An object; the list in it that is one of records is taken out.
+    pub(crate) fn of_object(mut header: Value) -> Self {
+        let is_records = |value: &Value| value.as_array().is_some_and(|items| items.iter().all(Value::is_object));
+        let list = LISTS.iter().find(|list| header.get(**list).is_some_and(is_records));
+        let removed = list.and_then(|list| header.as_object_mut()?.remove(*list));
+        let items = removed.and_then(|value| value.as_array().cloned()).unwrap_or_default();
+        let first = items.first();
+        let has = |field: &str| first.is_some_and(|row| row.get(field).is_some());
+        let columns = match () {
+            () if has("milestone_id") => MILESTONES.to_vec(),
+            () if has("pick") && has("expression") => DIRECT.to_vec(),
+            () if has("method") && has("expression") => ROWS.to_vec(),
+            () => Vec::new(),
+        };
+        let notes = summary(&header).unwrap_or_default();
+        Json { columns, notes, ..Json { header, ..Self::of_list(items) } }
+    }
+}
+
+impl Json {
+    /// The table of all records.
+    pub(crate) fn table(mut self) -> String {
+        let columns = self.columns();
+        let columns: Vec<&str> = columns.iter().map(|column| &**column).collect();
+        let mut rows = Vec::new();
+        while let Ok(Some(item)) = self.next_record() {
+            rows.push(item.row());
+        }
+        crate::view::table(&columns, rows)
+    }
+}
+
+/// The tables of a comparison.
+fn summary(header: &Value) -> Option<String> {
+    fn read<T: DeserializeOwned>(header: &Value) -> Option<Vec<T>> {
+        let read: Vec<T> = serde_json::from_value(header.get("summary")?.clone()).ok()?;
+        (!read.is_empty()).then_some(read)
+    }
+    let searches = || Some(sr_eval::table(&read::<Summary>(header)?));
+    let formulas = || Some(sr_eval::direct_summary_table(&read::<DirectSummary>(header)?));
+    Some(searches().or_else(formulas)? + "\n")
+}
+
+fn lines(path: &Path, text: &str) -> anyhow::Result<Vec<Value>> {
+    let line = |(index, line)| {
+        serde_json::from_str(line).with_context(|| format!("{}: line {}: no JSON", path.display(), index + 1))
+    };
+    text.lines().enumerate().map(line).collect()
+}
+
+/// Floats of a file that goes on stand as text.
+fn floats(value: Value) -> Value {
+    match value {
+        Value::Object(map) if map.len() == 1 && map.contains_key("f64") => {
+            map["f64"].as_str().and_then(|text| text.parse::<f64>().ok()).into()
+        }
+        Value::Object(map) => map.into_iter().map(|(name, value)| (name, floats(value))).collect(),
+        Value::Array(values) => values.into_iter().map(floats).collect(),
+        value => value,
+    }
+}
+
+/// A table with a header row, such as the results of sr-dagger. Fields are text; an empty one is none.
+fn csv(path: &Path, text: &str) -> anyhow::Result<Json> {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+    let reading = || format!("{}: no CSV", path.display());
+    let titles: Vec<String> = reader.headers().with_context(reading)?.iter().map(str::to_owned).collect();
+    let mut items = Vec::new();
+    for record in reader.records() {
+        let record = record.with_context(reading)?;
+        let fields = titles.iter().zip(record.iter());
+        let value = |text: &str| if text.is_empty() { Value::Null } else { text.into() };
+        items.push(Value::Object(fields.map(|(title, text)| (title.clone(), value(text))).collect()));
+    }
+    let is_ours = titles.iter().any(|title| title == "milestone_id");
+    let columns =
+        if is_ours { MILESTONES.into_iter().filter(|c| titles.iter().any(|t| t == c.1)).collect() } else { Vec::new() };
+    Ok(Json { header: json!({ "columns": titles }), columns, ..Json::of_list(items) })
 }
 
 impl View for Json {
     type Record = Item;
     const KIND: &'static str = "json";
-    const COLUMNS: &'static [&'static str] = &["fields"];
+
+    fn columns(&self) -> Vec<String> {
+        match &*self.columns {
+            [] => vec!["fields".into()],
+            columns => columns.iter().map(|column| column.0.to_owned()).collect(),
+        }
+    }
 
     fn format_version(&self) -> u32 {
         1
@@ -57,16 +214,34 @@ impl View for Json {
         self.header.clone()
     }
 
+    fn header_text(&self) -> Value {
+        // Tables say it better.
+        let mut header = self.header.clone();
+        if let (Some(fields), false) = (header.as_object_mut(), self.notes.is_empty()) {
+            fields.remove("summary");
+        }
+        header
+    }
+
     fn is_finished(&self) -> bool {
         true // written aside and renamed, or appended line by line
     }
 
     fn next_record(&mut self) -> anyhow::Result<Option<Item>> {
-        Ok(self.records.next().map(|(number, value)| Item { number: number.to_string(), value }))
+        let columns = &self.columns;
+        Ok(self.records.next().map(|(number, value)| Item {
+            number: number.to_string(),
+            value,
+            columns: columns.clone(),
+        }))
     }
 
     fn statistics(&self) -> Vec<(&'static str, Value)> {
         Vec::new()
+    }
+
+    fn notes(&self) -> String {
+        self.notes.clone()
     }
 }
 
@@ -76,9 +251,20 @@ impl Record for Item {
     }
 
     fn row(&self) -> Vec<String> {
+        if !self.columns.is_empty() {
+            let cell = |column: &Column| match (&self.value[column.1], column.1) {
+                (Value::Null, _) => "–".into(),
+                (Value::Bool(yes), _) => if *yes { "yes" } else { "no" }.into(),
+                (Value::String(text), _) => ellipsis(text),
+                (Value::Number(number), _) if number.is_f64() => short(number.as_f64().unwrap_or(f64::NAN)),
+                (value, _) => plain(value),
+            };
+            return self.columns.iter().map(cell).collect();
+        }
         let empty = Map::new();
         let fields = self.value.as_object().unwrap_or(&empty).iter().filter(|(_, value)| !value.is_null());
-        vec![fields.map(|(key, value)| format!("{key} {}", crate::view::plain(value))).collect::<Vec<_>>().join("  ")]
+        let fields: Vec<String> = fields.map(|(key, value)| format!("{key} {}", cut(&plain(value), WIDTH))).collect();
+        vec![cut(&fields.join("  "), WIDTH)]
     }
 
     fn json(&self) -> Value {

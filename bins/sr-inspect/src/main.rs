@@ -1,7 +1,7 @@
-//! `sr-inspect`: what a problem set, trace, corpus or checkpoint holds.
+//! `sr-inspect`: what a file or folder of ours holds.
 
-mod checkpoint;
 mod corpus;
+mod folder;
 mod json;
 mod problems;
 mod trace;
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use anyhow::{bail, ensure};
 use clap::Parser;
 use sr_cli::{Common, Exit};
 use sr_codec::Kind;
@@ -18,13 +19,19 @@ use sr_codec::Kind;
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Show a problem set, trace, corpus, checkpoint, or a JSON file beside them: header, statistics and records
+/// Show what any file or folder of sr holds: header, statistics and records
+///
+/// Problem sets, traces, corpora, checkpoints, folders of sr-train, sr-dagger, sr-dataset and sr-convert, DAgger buffers,
+/// reports and other JSON files. Guarded operators are shown as what they are: pdiv, plog, psqrt, pexp, ptan, pinv.
+///
+/// Where the problem set of a trace lies beside it, or is given with --problems, errors are computed again from the formula
+/// over all rows, and formulas have the names of columns; else errors are shown as recorded.
 ///
 /// A file that was cut or damaged is shown up to that place; the exit code is 2 then.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// A record file, the folder of a checkpoint or training run (or a .bpk file in it), or a .json or .jsonl file
+    /// A file or folder; of weights (.bpk) their folder is shown
     file: PathBuf,
     /// Records to show: a number or all [default: all with --json or if the file was cut, else 10]
     #[arg(long, value_name = "N|all", value_parser = parse_head)]
@@ -32,14 +39,32 @@ struct Args {
     /// Show one record in detail: its number, counted from 0, or its problem's id (the first of several)
     #[arg(long, value_name = "K", conflicts_with = "head")]
     id: Option<String>,
-    /// With that record, the context as the original system writes it: of a problem, an example, or each generation
+    /// Of a trace: the best formula of each search, whole, with its error over all rows; with --json without generations
+    #[arg(long)]
+    best: bool,
+    /// Of a trace, with --id: what the search's best formula says of each row of the problem set; with --problems of other
+    /// rows than those that it was found on, too
+    #[arg(long, requires = "id", conflicts_with = "context")]
+    predict: bool,
+    /// Of a trace: the mean squared error at which a search counts as converged
+    #[arg(long, value_name = "MSE", default_value_t = DEFAULT_THRESHOLD, value_parser = parse_threshold)]
+    threshold: f64,
+    /// With --id, the context as the original system writes it: of a problem, an example, or each generation
     #[arg(long, value_name = "KIND", requires = "id", value_parser = ["basic", "rich", "superrich"])]
     context: Option<String>,
-    /// Problem set of the context [default: the one that the file names, beside it]
-    #[arg(long, value_name = "FILE", requires = "context")]
+    /// Problem set of a trace, or of the context [default: the one that the file names, beside it or one folder up]
+    #[arg(long, value_name = "FILE")]
     problems: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
+}
+
+/// That of the original system.
+const DEFAULT_THRESHOLD: f64 = 1e-6;
+
+fn parse_threshold(text: &str) -> Result<f64, String> {
+    let threshold = text.parse().ok().filter(|threshold: &f64| *threshold >= 0.0 && threshold.is_finite());
+    threshold.ok_or_else(|| "expected a number, 0 or more".to_owned())
 }
 
 fn parse_head(text: &str) -> Result<usize, String> {
@@ -59,20 +84,48 @@ fn main() -> ExitCode {
         let folder = args.file.parent().filter(|_| is_weights && args.file.exists()).map(Path::to_path_buf);
         let file =
             &folder.map_or(args.file.clone(), |folder| if folder == Path::new("") { ".".into() } else { folder });
+        if let Some(what) = picture(file) {
+            bail!("{} is {what}: open it in a browser", file.display());
+        }
         let context = args.context.as_deref().and_then(sr_prompt::Context::from_name);
         let contexts = context.map(|kind| view::Contexts::open(kind, file, args.problems.as_deref())).transpose()?;
         let options = view::Options { head: args.head, id: args.id, contexts, json: args.common.json, started };
-        if file.is_dir() {
-            view::show(checkpoint::Checkpoint::open(file)?, options)?;
-        } else if json::Json::is_named(file) {
-            view::show(json::Json::open(file)?, options)?;
-        } else {
-            match sr_codec::peek(file)?.kind {
-                Kind::Problems => view::show(problems::Problems::open(file)?, options),
-                Kind::Trace => view::show(trace::Trace::open(file)?, options),
-                Kind::Corpus => view::show(corpus::Corpora::open(file)?, options),
-            }?;
+        let is_record_file = !file.is_dir() && !json::Json::is_named(file) && !folder::Buffer::is(file);
+        let kind = is_record_file.then(|| sr_codec::peek(file)).transpose()?.map(|header| header.kind);
+        let of_trace = [
+            (args.best, "--best"),
+            (args.predict, "--predict"),
+            (args.threshold != DEFAULT_THRESHOLD, "--threshold"),
+            (args.problems.is_some() && options.contexts.is_none(), "--problems"),
+        ];
+        if let Some((_, flag)) = of_trace.into_iter().find(|(given, _)| *given) {
+            ensure!(kind == Some(Kind::Trace), "{flag} is for traces; {} is none", file.display());
         }
+        match kind {
+            Some(Kind::Problems) => view::show(problems::Problems::open(file)?, options),
+            Some(Kind::Corpus) => view::show(corpus::Corpora::open(file)?, options),
+            Some(Kind::Trace) => {
+                let asked = trace::TraceOptions {
+                    threshold: args.threshold,
+                    best: args.best,
+                    predict: args.predict,
+                    problems: args.problems,
+                };
+                view::show(trace::Trace::open(file, asked)?, options)
+            }
+            None if file.is_dir() => view::show(folder::Folder::open(file)?, options),
+            None if json::Json::is_named(file) => view::show(json::Json::open(file)?, options),
+            None => view::show(folder::Buffer::open(file)?, options),
+        }?;
         Ok(Exit::Ok)
     })
+}
+
+/// What a file for the eyes is, by its name.
+fn picture(path: &Path) -> Option<&'static str> {
+    match path.extension()?.to_str()? {
+        "html" => Some("a page"),
+        "svg" | "png" => Some("a plot"),
+        _ => None,
+    }
 }

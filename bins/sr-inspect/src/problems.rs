@@ -3,10 +3,12 @@
 use std::fmt;
 use std::path::Path;
 
+use anyhow::ensure;
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sr_codec::Reader;
+use sr_problems::FORMAT_VERSION;
 
 use crate::view::{Contexts, Record, Spread, View, ellipsis, short};
 
@@ -66,21 +68,25 @@ impl<'de> Deserialize<'de> for Range {
 
 impl Problems {
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
-        Ok(Problems {
-            reader: Reader::open_any(path)?,
-            problems: 0,
-            formulas: 0,
-            rows: Spread::default(),
-            variables: Spread::default(),
-        })
+        // Checks the version: records of a later one may mean something else.
+        let reader = Reader::open_any(path)?;
+        let version = reader.header().version;
+        ensure!(
+            version <= FORMAT_VERSION,
+            "{}: problems of version {version}, expected at most {FORMAT_VERSION}: update sr to read it",
+            path.display()
+        );
+        Ok(Problems { reader, problems: 0, formulas: 0, rows: Spread::default(), variables: Spread::default() })
     }
 }
 
 impl View for Problems {
     type Record = Problem;
     const KIND: &'static str = "problems";
-    const COLUMNS: &'static [&'static str] =
-        &["id", "# rows", "# variables", "# min y", "# mean y", "# max y", "formula"];
+
+    fn columns(&self) -> Vec<String> {
+        ["id", "# rows", "# variables", "# min y", "# mean y", "# max y", "formula"].map(String::from).to_vec()
+    }
 
     fn format_version(&self) -> u32 {
         self.reader.header().version

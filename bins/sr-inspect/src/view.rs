@@ -54,17 +54,31 @@ pub(crate) trait View {
     type Record: Record;
     /// Name of the kind.
     const KIND: &'static str;
+
+    /// What this file is called, where one kind has several names.
+    fn kind(&self) -> &'static str {
+        Self::KIND
+    }
+
     /// Titles of the table of records. Titles that begin with `#` are over numbers.
-    const COLUMNS: &'static [&'static str];
+    fn columns(&self) -> Vec<String>;
 
     fn format_version(&self) -> u32;
     fn header(&self) -> Value;
+    /// What of the header a person is shown.
+    fn header_text(&self) -> Value {
+        self.header()
+    }
     /// Whether the file says of itself that it is complete.
     fn is_finished(&self) -> bool;
     /// The next record, counted into the statistics.
     fn next_record(&mut self) -> anyhow::Result<Option<Self::Record>>;
     /// Statistics of all records read, a name and a value each.
     fn statistics(&self) -> Vec<(&'static str, Value)>;
+    /// What else is to be said to a person, in lines.
+    fn notes(&self) -> String {
+        String::new()
+    }
 }
 
 /// A record of a file.
@@ -79,8 +93,8 @@ pub(crate) trait Record {
         bail!("--context is for problem sets, traces and corpora")
     }
     /// All of it, as text.
-    fn detail(&self) -> String {
-        format!("{:#}", self.json())
+    fn detail(&self) -> anyhow::Result<String> {
+        Ok(format!("{:#}", self.json()))
     }
 }
 
@@ -133,7 +147,7 @@ impl Output {
         let start = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "command": "sr-inspect",
-            "kind": V::KIND,
+            "kind": view.kind(),
             "format_version": view.format_version(),
             "header": view.header(),
         });
@@ -161,7 +175,7 @@ impl Output {
                 Ok(())
             }
             Output::Detail => {
-                sr_cli::out(&record.detail())?;
+                sr_cli::out(&record.detail()?)?;
                 texts.iter().flatten().try_for_each(|text| sr_cli::out(&format!("\n{text}")))
             }
         }
@@ -177,9 +191,11 @@ impl Output {
                 sr_cli::out(&format!("],{}", end.strip_prefix('{').expect("an object begins with a brace")))
             }
             Output::Rows(rows) => {
-                let mut text = format!("{}, format version {}, {count} records\n\n", V::KIND, view.format_version());
-                let header = flattened(&view.header());
-                text.push_str(&table(&[], header.into_iter().map(|(name, value)| vec![name, value]).collect()));
+                let mut text =
+                    format!("{}, format version {}, {count} records\n\n", view.kind(), view.format_version());
+                let header = flattened(&view.header_text());
+                let header = header.into_iter().map(|(name, value)| vec![name, cut(&value, HEADER_WIDTH)]);
+                text.push_str(&table(&[], header.collect()));
                 text.push('\n');
                 let statistics = view.statistics().into_iter().filter(|(_, value)| !value.is_null());
                 let statistics = statistics.map(|(name, value)| vec![name.into(), plain(&value)]);
@@ -187,10 +203,16 @@ impl Output {
                 if !rows.is_empty() {
                     let more = count - rows.len();
                     text.push('\n');
-                    text.push_str(&table(&[&["# record"], V::COLUMNS].concat(), rows));
+                    let columns = view.columns();
+                    let columns: Vec<&str> = ["# record"].into_iter().chain(columns.iter().map(|c| &**c)).collect();
+                    text.push_str(&table(&columns, rows));
                     if more > 0 {
                         text.push_str(&format!("… and {more} more (--head all)\n"));
                     }
+                }
+                let notes = view.notes();
+                if !notes.is_empty() {
+                    text.push_str(&format!("\n{notes}"));
                 }
                 sr_cli::out(&text)
             }
@@ -263,10 +285,17 @@ pub(crate) fn short(value: f64) -> String {
     }
 }
 
+/// Characters of a value of the header; JSON has all of it.
+const HEADER_WIDTH: usize = 160;
+
 /// Text that leaves room for other columns.
 pub(crate) fn ellipsis(text: &str) -> String {
-    const WIDTH: usize = 60;
-    match text.char_indices().nth(WIDTH) {
+    cut(text, 60)
+}
+
+/// The first so many characters, with a sign that there are more.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    match text.char_indices().nth(width) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use sr_engine::{Expert, Search, SearchConfig, run};
-use sr_problems::suite;
+use sr_expr::{Formula, Op, Semantics};
+use sr_problems::{ProblemSet, suite};
 use sr_trace::{
     Label, LabelParams, LabelSet, Recorder, StateLabels, TraceHeader, TraceReader, TraceWriter, Trajectory,
 };
@@ -75,14 +76,17 @@ fn matches(shown: &Value, trajectory: &Trajectory) {
         assert_eq!(shown["lineage"], Value::from(lineage));
         assert_eq!(shown["fitnesses"].as_array().expect("a list").len(), record.len());
         for (index, individual) in record.individuals().enumerate() {
-            assert_eq!(shown["expressions"][index], individual.expr.to_string());
+            let text = individual.expr.display(Semantics::Protected).to_string();
+            assert_eq!(shown["expressions"][index], text);
             assert_eq!(shown["fitnesses"][index].as_f64().expect("a number") as f32, individual.fitness);
             assert_eq!(shown["parents"][index], Value::from(individual.parents.iter().collect::<Vec<_>>()));
         }
     }
     assert_eq!(
         generations[0]["dagger_expressions"],
-        Value::from(vec![trajectory.generation(1).expect("two").individual(2).expr.to_string()])
+        Value::from(vec![
+            trajectory.generation(1).expect("two").individual(2).expr.display(Semantics::Protected).to_string()
+        ])
     );
     assert!(generations[1].get("dagger_expressions").is_none());
     assert_eq!(shown["best_progression"].as_array().expect("a list").len(), trajectory.best_progression().len());
@@ -152,8 +156,25 @@ fn missing_foreign_and_damaged_files_are_errors() {
     let foreign = folder.path().join("foreign.sr");
     std::fs::write(&foreign, "x,y\n1,2\n").expect("written");
     fails(&sr_inspect(&foreign, &[]), "not a readable record file");
-    fails(&sr_inspect(folder.path(), &[]), "without config.json");
+    fails(&sr_inspect(folder.path(), &[]), "nothing of sr is in this folder");
+    std::fs::write(folder.path().join("plot.svg"), "<svg/>").expect("written");
+    fails(&sr_inspect(&folder.path().join("plot.svg"), &[]), "plot.svg is a plot: open it in a browser");
+    std::fs::write(folder.path().join("bad.csv"), [0xff, 0xfe, 0x00]).expect("written");
+    fails(&sr_inspect(&folder.path().join("bad.csv"), &[]), "bad.csv: no text in UTF-8");
     let path = trace(folder.path());
+    for (flags, expected) in [
+        (&["--predict"][..], "--id"),
+        (&["--id", "0", "--predict"], "--predict needs the problem set problems.sr"),
+        (&["--threshold=-1"], "expected a number, 0 or more"),
+        (&["--problems", "none.sr"], "none.sr"),
+    ] {
+        let output = sr_inspect(&path, flags);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && stderr.contains(expected), "{flags:?}: {stderr}");
+    }
+    let problems = folder.path().join("p.sr");
+    suite("simple", 1).expect("a suite").write(&problems).expect("written");
+    fails(&sr_inspect(&problems, &["--best"]), "--best is for traces; ");
     let mut bytes = std::fs::read(&path).expect("read");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x55;
@@ -197,7 +218,10 @@ fn problem_sets_corpora_and_checkpoints_are_shown_too() {
     assert_eq!(shown["statistics"]["vocabulary"], 2);
 
     let gpt_neo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/gpt-neo");
-    assert_eq!(json(&sr_inspect(&gpt_neo, &["--json"]))["header"]["config"]["model_type"], "gpt_neo");
+    let shown = json(&sr_inspect(&gpt_neo, &["--json"]));
+    assert_eq!(shown["header"]["config"]["model_type"], "gpt_neo");
+    assert_eq!(shown["kind"], "GPT-Neo model of the transformers library");
+    assert_eq!(names(&shown), ["config.json", "model.safetensors"], "other files are no part of it");
 }
 
 #[test]
@@ -243,4 +267,228 @@ fn json_files_are_shown_too() {
         serde_json::from_slice(&inspect(&["e.json", "--json"]).expect("started").stdout).expect("JSON");
     assert_eq!((&shown["records"][0]["solved"], &shown["count"]), (&true.into(), &1.into()));
     assert_eq!(inspect(&["bad.json"]).expect("started").status.code(), Some(2));
+}
+
+fn names(shown: &Value) -> Vec<&str> {
+    shown["records"].as_array().expect("a list").iter().map(|entry| entry["file"].as_str().expect("a name")).collect()
+}
+
+/// The problem set of a table whose target is y.
+fn table(path: &Path, operators: Vec<Op>) -> ProblemSet {
+    let options = sr_problems::TableOptions { operators, ..sr_problems::TableOptions::new("y") };
+    sr_problems::from_table(path, &options).expect("a table").set
+}
+
+/// Own data that only the guarded logarithm explains, y = ln|speed| and ln 1e-12 at 0, and a trace of its searches.
+fn guarded(folder: &Path) -> (PathBuf, ProblemSet) {
+    let data = folder.join("flow.csv");
+    let rows = "-2,0.6931471805599453\n-1,0\n1,0\n2,0.6931471805599453\n0,-27.631021115928547\n";
+    std::fs::write(&data, format!("speed,y\n{rows}")).expect("written");
+    let set = table(&data, vec![Op::Add, Op::Log]);
+    set.write(folder.join("flow.sr")).expect("written");
+    let config = SearchConfig { generations: 3, extra_generations: 0, ..SearchConfig::basic() };
+    let instance = Arc::new(set.problems[0].instance().expect("an instance"));
+    let header = TraceHeader::of_expert("flow.sr", instance.primitives(), &config, "basic", 1);
+    let path = folder.join("flow.trace.sr");
+    let mut writer = TraceWriter::create(&path, &header).expect("created");
+    let mut search = [Search::new(instance, config, 1).expect("a search")];
+    let mut recorder = [Recorder::new(1)];
+    let outcome = run(&mut search, &mut Expert, &mut recorder).remove(0);
+    let [recorder] = recorder;
+    writer.append(&recorder.finish(&outcome).expect("a whole search")).expect("appended");
+    writer.finish().expect("finished");
+    (path, set)
+}
+
+#[test]
+fn the_best_formula_is_told_as_what_it_is_with_its_error_and_its_values() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, set) = guarded(folder.path());
+    let shown = json(&sr_inspect(&path, &["--best", "--json"]));
+    let best = &shown["records"][0];
+    assert_eq!((&best["expression"], &best["formula"]), (&"plog(x0)".into(), &"plog(speed)".into()));
+    assert_eq!(
+        (&best["mse_is_recorded"], &best["other_data"], &best["size"]),
+        (&false.into(), &false.into(), &2.into())
+    );
+    assert_eq!((&best["generations_to_threshold"], &best["threshold"]), (&0.into(), &1e-6.into()));
+    assert!(best["mse"].as_f64() < Some(1e-28) && best["r2"] == 1.0, "{best}");
+    assert!(best.get("generations").is_none() && best["best_progression"].is_array());
+    // The printed formula, read again, has the values that the search had.
+    let read: Formula = best["expression"].as_str().expect("text").parse().expect("a formula");
+    assert_eq!(read.semantics, Some(Semantics::Protected));
+    let problem = &set.problems[0];
+    let predicted = sr_expr::predict(&read.expr, &problem.x, Semantics::Protected);
+    let with_values = json(&sr_inspect(&path, &["--id", "0", "--predict", "--json"]));
+    let values = with_values["records"][0]["predictions"].as_array().expect("values");
+    assert_eq!(values.iter().map(|value| value.as_f64().expect("finite")).collect::<Vec<_>>(), predicted);
+    // Files of formulas take it too.
+    let laws = folder.path().join("laws.txt");
+    std::fs::write(&laws, best["expression"].as_str().expect("text")).expect("written");
+    let laws = sr_problems::from_formulas(&laws, &sr_problems::FormulaOptions::default()).expect("formulas");
+    assert_eq!(laws.problems[0].formula().as_deref(), Some("plog(x0)"));
+    assert!(laws.problems[0].x.values().any(|&x| x < 0.0), "it has values there");
+
+    let all = text(&sr_inspect(&path, &[]));
+    assert!(all.contains("plog(speed)") && all.contains("columns: x0 = \"speed\"") && all.contains("to 1e-6"), "{all}");
+    let one = text(&sr_inspect(&path, &["--id", "0"]));
+    assert!(one.contains("best: plog(speed)") && one.contains("over all 5 rows, R² 1"), "{one}");
+    assert!(one.contains("generations to an mse of 1e-6: 0") && one.contains("best so far"), "{one}");
+    let values = text(&sr_inspect(&path, &["--id", "0", "--predict"]));
+    assert!(values.contains("speed") && values.contains("prediction") && values.contains("-27.63"), "{values}");
+
+    // Without the problem set errors are as recorded, and said to be.
+    std::fs::rename(folder.path().join("flow.sr"), folder.path().join("moved.sr")).expect("renamed");
+    let best = &json(&sr_inspect(&path, &["--best", "--json"]))["records"][0];
+    assert_eq!(
+        (&best["mse_is_recorded"], &best["formula"], &best["r2"]),
+        (&true.into(), &"plog(x0)".into(), &Value::Null)
+    );
+    assert!(text(&sr_inspect(&path, &[])).contains("recorded mse"));
+    let moved = folder.path().join("moved.sr");
+    let given = ["--best", "--problems", moved.to_str().expect("UTF-8")];
+    assert!(text(&sr_inspect(&path, &given)).contains("plog(speed)"));
+}
+
+#[test]
+fn values_at_other_rows_are_told_and_other_data_noticed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, mut set) = guarded(folder.path());
+    let rows = folder.path().join("new.csv");
+    std::fs::write(&rows, "speed,y\n5,1\n-5,2\n").expect("written");
+    let new = table(&rows, vec![Op::Add]);
+    let new_set = folder.path().join("new.sr");
+    new.write(&new_set).expect("written");
+    let flags = ["--id", "0", "--predict", "--json", "--problems", new_set.to_str().expect("UTF-8")];
+    let shown = json(&sr_inspect(&path, &flags));
+    let shown = &shown["records"][0];
+    let values: Vec<f64> = shown["predictions"].as_array().expect("values").iter().filter_map(Value::as_f64).collect();
+    assert!(values.len() == 2 && values.iter().all(|value| (value - 5.0_f64.ln()).abs() < 1e-12), "{values:?}");
+    assert_eq!((&shown["other_data"], &shown["y"]), (&true.into(), &serde_json::json!([1.0, 2.0])));
+    // The set beside the trace is another one by now: its rows say nothing of the search.
+    set.problems[0].y.iter_mut().for_each(|y| *y += 1.0);
+    set.write(folder.path().join("flow.sr")).expect("written");
+    let output = sr_inspect(&path, &["--best", "--json"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("has other data than its search"));
+    assert_eq!(json(&output)["records"][0]["mse_is_recorded"], true);
+}
+
+#[test]
+fn every_folder_of_ours_says_what_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let write = |name: &str, text: &str| {
+        let path = at(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(path, text).expect("written");
+    };
+    let kind = |name: &str| json(&sr_inspect(&at(name), &["--json"]))["kind"].clone();
+
+    let problems = at("problems.sr");
+    suite("simple", 1).expect("a suite").write(&problems).expect("written");
+    let set = sr_corpus::Problems::open(&problems).expect("problems");
+    let options = sr_corpus::Options { val_fraction: 0.3, ..sr_corpus::Options::default() };
+    let counts = sr_corpus::convert_problems(&set, &options, &at("corpus"), || {}).expect("a corpus");
+    let shown = json(&sr_inspect(&at("corpus"), &["--json"]));
+    assert_eq!((&shown["kind"], &shown["header"]["corpus"]["mode"]), (&"corpus".into(), &"direct".into()));
+    assert_eq!(shown["statistics"]["training_records"], counts.train);
+    assert_eq!(names(&shown), ["train.sr", "val.sr"]);
+
+    write("run/config.json", r#"{"model": "micro"}"#);
+    write("run/best/config.json", "{}");
+    write("run/best/meta.json", r#"{"step": 20, "val_loss": 1.5}"#);
+    write("run/last/meta.json", r#"{"step": 30}"#);
+    let shown = json(&sr_inspect(&at("run"), &["--json"]));
+    assert_eq!((&shown["kind"], &shown["statistics"]["best_step"]), (&"training run".into(), &20.into()));
+    let told = text(&sr_inspect(&at("run"), &[]));
+    assert!(
+        told.contains("checkpoints of this run: ") && told.contains("run/best, ") && told.contains("run/last"),
+        "{told}"
+    );
+
+    write("dagger/config.json", r#"{"task": "search"}"#);
+    let row = r#"{"milestone_id": "A", "index": 0, "timestamp": 7, "status": "failed", "reason": "too hard",
+        "expert_success_rate": 0.25, "expert_mean_steps": null, "expert_std_steps": null, "max_episode_steps": null,
+        "dagger_final_success_rate": null, "dagger_best_success_rate": null, "best_round": null, "labels": "",
+        "rounds": []}"#;
+    write("dagger/results.json", &format!("{{\"milestones\": [{row}]}}"));
+    write("dagger/results.csv", "milestone_id,index,status,expert_success_rate\nA,0,failed,0.25\n");
+    assert_eq!(kind("dagger"), "sr-dagger run");
+    for name in ["dagger", "dagger/results.json", "dagger/results.csv"] {
+        let told = text(&sr_inspect(&at(name), &[]));
+        assert!(told.contains("milestone") && told.contains("failed") && told.contains("0.25"), "{name}: {told}");
+        assert!(told.lines().all(|line| line.chars().count() < 200), "{name}: {told}");
+    }
+
+    write("student/config.json", r#"{"hidden": 128}"#);
+    write("student/student.bpk", "weights");
+    assert_eq!(
+        (kind("student"), kind("student/student.bpk")),
+        ("student of point control".into(), "student of point control".into())
+    );
+
+    write("set/manifest.json", r#"{"format": "sr-dataset", "version": 1, "seed": 3}"#);
+    let shown = json(&sr_inspect(&at("set"), &["--json"]));
+    assert_eq!((&shown["kind"], &shown["header"]["manifest"]["seed"]), (&"data set".into(), &3.into()));
+
+    std::fs::create_dir_all(at("rounds/round-000")).expect("made");
+    let mut buffer =
+        sr_dagger::Buffer::open(at("rounds/buffer.bin"), sr_dagger::BufferOptions::new(4)).expect("a buffer");
+    buffer.append(0, &[1; 12]).expect("appended");
+    assert_eq!(kind("rounds"), "rounds of a milestone");
+    // It is open elsewhere, which does not matter to a reader.
+    let shown = json(&sr_inspect(&at("rounds/buffer.bin"), &["--json"]));
+    assert_eq!((&shown["kind"], &shown["header"]["row_bytes"]), (&"DAgger buffer".into(), &4.into()));
+    assert_eq!((&shown["statistics"]["rows"], &shown["statistics"]["rounds"]), (&3.into(), &1.into()));
+
+    let shown = json(&sr_inspect(folder.path(), &["--json"]));
+    assert_eq!((&shown["kind"], names(&shown).len()), (&"folder".into(), 7));
+    let what = |name: &str| {
+        let entries = shown["records"].as_array().expect("a list");
+        entries.iter().find(|entry| entry["file"] == name).expect(name)["what"].clone()
+    };
+    assert_eq!((what("corpus/"), what("problems.sr")), ("corpus".into(), "problems, version 1".into()));
+}
+
+#[test]
+fn a_later_format_is_an_error_and_not_shown_as_known() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (kind, name) in [
+        (sr_codec::Kind::Problems, "problems.sr"),
+        (sr_codec::Kind::Trace, "trace.sr"),
+        (sr_codec::Kind::Corpus, "corpus.sr"),
+    ] {
+        let path = folder.path().join(name);
+        let header = sr_codec::Header { kind, version: 99, params: serde_json::json!({}) };
+        sr_codec::Writer::create(&path, &header).expect("created").finish().expect("finished");
+        let output = sr_inspect(&path, &[]);
+        fails(&output, "99");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_report_of_evaluations_is_shown_as_tables() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("r.json");
+    let row = |seed: u64| sr_eval::Row {
+        method: "expert".into(),
+        problem: "p".into(),
+        seed,
+        mse_train: Some(0.5),
+        expression: format!("plog({}x0{})", "sin(".repeat(40), ")".repeat(40)),
+        ..sr_eval::Row::default()
+    };
+    let rows: Vec<_> = (0..30).map(row).collect();
+    let summary = sr_eval::summarise(&rows, 0);
+    let report = serde_json::json!({ "settings": { "seeds": 30 }, "rows": rows, "summary": summary });
+    std::fs::write(&path, report.to_string()).expect("written");
+    let told = text(&sr_inspect(&path, &[]));
+    for part in ["30 records", "settings.seeds", "median MSE", "5.00e-1", "… and 20 more", "plog(sin("] {
+        assert!(told.contains(part), "{part} is missing in\n{told}");
+    }
+    assert!(told.lines().all(|line| line.chars().count() < 230), "{told}");
+    let shown = json(&sr_inspect(&path, &["--json"]));
+    assert_eq!(shown["records"][3]["expression"], rows[3].expression);
+    assert_eq!(shown["header"]["summary"][0]["n"], 30);
 }

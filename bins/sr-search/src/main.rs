@@ -1,6 +1,9 @@
 //! Searches every problem of a set and records the trajectories.
 
+mod report;
+
 use std::ffi::OsString;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,12 +16,18 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 use sr_cli::output::{seed_in_name, short_number, with_ending};
 use sr_cli::{Claim, Common, Exit, Given, OutputArgs, SamplingArgs, SearchArgs, Shard};
-use sr_engine::{Expert, Instance, Origin, Outcome, PrimitiveSet, Search, SearchConfig, run_parallel_until, run_until};
+use sr_engine::{
+    Expert, Generation, Instance, Observer, Origin, Outcome, PrimitiveSet, Search, SearchConfig, run_parallel_until,
+    run_until,
+};
+use sr_eval::Tally;
 use sr_neural::{Hybrid, Per, Share};
-use sr_problems::ProblemSet;
+use sr_problems::{Problem, ProblemSet};
 use sr_trace::{
     Packed, Policy, Record, Recorder, SamplingCounts, SamplingSettings, TraceHeader, TraceReader, TraceWriter,
 };
+
+use crate::report::{Found, Totals};
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -139,6 +148,7 @@ impl Args {
 
 /// One search to do.
 struct Item {
+    problem: Arc<Problem>,
     instance: Arc<Instance>,
     seed: u64,
 }
@@ -168,6 +178,10 @@ fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
             args.common.seed,
         )
     };
+    if let Searcher::Neural { hybrid, .. } = &searcher {
+        let problems = items.iter().map(|item| (item.instance.id(), item.instance.x().n_columns()));
+        sr_neural::flags::check_problems(hybrid.learner(), problems)?;
+    }
     let output = Claim::file(&out)
         .also([".partial.run.json"])
         .inputs(std::iter::once(&args.problems).chain(&args.checkpoint))
@@ -196,6 +210,7 @@ fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     // records, which is told then.
     sr_cli::write_run_file_with(&partial, &args.common, started, &settings).ok();
     let left = items.get(done as usize..).unwrap_or_default();
+    let names = set.variable_names().unwrap_or_default();
     let kept = |records: u64| format!("after {records} of {} searches, from which --resume goes on", items.len());
 
     let progress = args.common.progress(items.len() as u64, "searches");
@@ -206,18 +221,20 @@ fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
         if stop.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let (records, time) = searcher.search(batch, &config, stop)?;
+        let Batch { records, found, time } = searcher.search(batch, &config, names, stop)?;
         let count = records.len() as u64;
         if args.compare_sequential {
             let one_by_one = Instant::now();
-            for (item, expected) in batch.iter().zip(&records) {
-                let (alone, _) = searcher.search(std::slice::from_ref(item), &config, &AtomicBool::new(false))?;
-                total.differing += u64::from(alone[0] != *expected);
+            for (item, batched) in batch.iter().zip(records.iter().zip(&found)) {
+                let item = std::slice::from_ref(item);
+                let alone = searcher.search(item, &config, names, &AtomicBool::new(false))?;
+                let (found, _) = &batched.1;
+                total.compare((batched.0, found), (&alone.records[0], &alone.found[0].0));
             }
             total.sequential += one_by_one.elapsed();
         }
         total.batched += time;
-        records.iter().for_each(|record| total.add(record));
+        records.iter().zip(found).for_each(|(record, (found, tally))| total.add(record, found, tally));
         let packed: Vec<Packed> = records.into_par_iter().map(|record| record.pack(&header)).collect();
         for record in &packed {
             writer.append_packed(record).with_context(|| kept(writer.records()))?;
@@ -246,7 +263,7 @@ fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     writer.finish().with_context(|| kept(records))?;
     sr_cli::write_run_file_with(&out, &args.common, started, &settings)?;
     remove_settings(&partial);
-    total.report(args, started, &out, left.len(), searcher.legal_mass())
+    total.report(args, &config, started, &out, searcher.legal_mass())
 }
 
 /// What decides which searches a trace has beside its header: it stands in the run file, so that traces of equal searches
@@ -321,8 +338,8 @@ fn items(args: &Args, set: &ProblemSet) -> anyhow::Result<(Vec<Item>, PrimitiveS
         problem.operators = operators.clone().unwrap_or(problem.operators);
         problem.constants = constants.clone().unwrap_or(problem.constants);
         let instance = problem.instance().with_context(|| format!("problem {}", problem.id))?;
-        let instance = Arc::new(instance);
-        let item = |run| Item { instance: instance.clone(), seed: args.common.seed + run };
+        let (problem, instance) = (Arc::new(problem), Arc::new(instance));
+        let item = |run| Item { problem: problem.clone(), instance: instance.clone(), seed: args.common.seed + run };
         items.extend((0..args.runs).map(item));
     }
     let primitives = PrimitiveSet::new(
@@ -331,6 +348,29 @@ fn items(args: &Args, set: &ProblemSet) -> anyhow::Result<(Vec<Item>, PrimitiveS
         1, // the header names operators and constants; variables are the problems' own
     )?;
     Ok((items, primitives))
+}
+
+/// The searches of a batch that ended, in order.
+struct Batch {
+    records: Vec<Record>,
+    found: Vec<(Found, Option<Tally>)>,
+    /// What the searches took together.
+    time: Duration,
+}
+
+/// Records a search and, of a learner's, counts its children.
+struct Watch {
+    recorder: Recorder,
+    tally: Option<Tally>,
+}
+
+impl Observer for Watch {
+    fn on_generation(&mut self, generation: &Generation<'_>) -> ControlFlow<()> {
+        if let Some(tally) = &mut self.tally {
+            let _ = tally.on_generation(generation); // it never stops a search
+        }
+        self.recorder.on_generation(generation)
+    }
 }
 
 /// Runs batches of searches with the policy of the command line.
@@ -383,18 +423,21 @@ impl Searcher {
         &mut self,
         items: &[Item],
         config: &SearchConfig,
+        names: &[String],
         stop: &AtomicBool,
-    ) -> anyhow::Result<(Vec<Record>, Duration)> {
+    ) -> anyhow::Result<Batch> {
         let started = Instant::now();
         let mut searches = items
             .par_iter()
             .map(|item| Search::new_until(item.instance.clone(), config.clone(), item.seed, Some(stop)))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut recorders: Vec<Recorder> = items.iter().map(|item| Recorder::new(item.seed)).collect();
+        let is_neural = matches!(self, Searcher::Neural { .. });
+        let watch = |item: &Item| Watch { recorder: Recorder::new(item.seed), tally: is_neural.then(Tally::default) };
+        let mut watches: Vec<Watch> = items.iter().map(watch).collect();
         let outcomes: Vec<Outcome> = match self {
-            Searcher::Expert => run_parallel_until(&mut searches, || Expert, &mut recorders, stop),
+            Searcher::Expert => run_parallel_until(&mut searches, || Expert, &mut watches, stop),
             Searcher::Neural { hybrid, .. } => {
-                let outcomes = run_until(&mut searches, &mut **hybrid, &mut recorders, stop);
+                let outcomes = run_until(&mut searches, &mut **hybrid, &mut watches, stop);
                 if let Some(error) = hybrid.learner().error() {
                     bail!("the learner failed: {error}");
                 }
@@ -402,17 +445,20 @@ impl Searcher {
             }
         };
         let time = started.elapsed();
-        let is_neural = matches!(self, Searcher::Neural { .. });
-        let finish = |(recorder, outcome): (Recorder, &Outcome)| {
-            let mut record = recorder.record(outcome)?;
+        let finish = |((watch, outcome), item): ((Watch, &Outcome), &Item)| {
+            let mut record = watch.recorder.record(outcome)?;
             if is_neural {
                 record.set_sampling(sampling_counts(&record));
             }
-            Ok(record)
+            Ok((record, (Found::new(item, outcome, names), watch.tally)))
         };
         // A trace holds whole searches in their order.
-        let done = outcomes.iter().take_while(|outcome| outcome.stop.is_some());
-        Ok((recorders.into_iter().zip(done).map(finish).collect::<anyhow::Result<_>>()?, time))
+        let done: Vec<&Outcome> = outcomes.iter().take_while(|outcome| outcome.stop.is_some()).collect();
+        watches.truncate(done.len());
+        let ended = watches.into_par_iter().zip(done).zip(&items[..]);
+        let ended = ended.map(finish).collect::<anyhow::Result<Vec<_>>>()?;
+        let (records, found) = ended.into_iter().unzip();
+        Ok(Batch { records, found, time })
     }
 }
 
@@ -422,85 +468,6 @@ fn sampling_counts(record: &Record) -> SamplingCounts {
     SamplingCounts { well_formed, fallback, children: well_formed + fallback }
 }
 
-/// What a run adds up to.
-#[derive(Default)]
-struct Totals {
-    children: u64,
-    evaluations: u64,
-    solved: u64,
-    well_formed: u64,
-    fallback: u64,
-    batched: Duration,
-    sequential: Duration,
-    differing: u64,
-}
-
-impl Totals {
-    fn add(&mut self, record: &Record) {
-        let children = record.children();
-        self.children += children.iter().sum::<u64>() - children[Origin::Elite as usize];
-        self.evaluations += record.evaluations().search;
-        self.solved += u64::from(matches!(record.stop(), sr_engine::StopReason::Solved { .. }));
-        let counts = record.sampling().unwrap_or_default();
-        self.well_formed += counts.well_formed;
-        self.fallback += counts.fallback;
-    }
-
-    fn report(
-        &self,
-        args: &Args,
-        started: Instant,
-        out: &Path,
-        searches: usize,
-        legal_mass: Option<f64>,
-    ) -> anyhow::Result<Exit> {
-        let problems = searches as u64 / args.runs;
-        let rate = self.children as f64 / self.batched.as_secs_f64().max(1e-9);
-        let mut result = json!({
-            "problems": problems,
-            "searches": searches,
-            "children": self.children,
-            "evaluations": self.evaluations,
-            "children_per_second": rate.round(),
-            "well_formed": self.well_formed,
-            "fallback": self.fallback,
-            "legal_mass": legal_mass,
-            "stopped_solved": self.solved,
-            "out": out.display().to_string(),
-        });
-        let mut text = format!(
-            "{searches} searches of {problems} problems: {} children, {:.0} children/s, {} evaluations, {} stopped as solved\n",
-            self.children, rate, self.evaluations, self.solved
-        );
-        if args.policy != PolicyArg::Expert {
-            let share = 100.0 * self.well_formed as f64 / (self.well_formed + self.fallback).max(1) as f64;
-            text += &format!("well-formed {share:.1} % ({} children), fallback {}\n", self.well_formed, self.fallback);
-            if args.sampling.grammar == sr_cli::Switch::On {
-                let mass = legal_mass.unwrap_or(1.0);
-                text +=
-                    &format!("legal mass {mass:.4}: probability of a token that the grammar allows, before it does\n");
-            }
-        }
-        if args.compare_sequential {
-            let speed_up = self.sequential.as_secs_f64() / self.batched.as_secs_f64().max(1e-9);
-            result["sequential_seconds"] = json!(sr_cli::seconds(self.sequential));
-            result["batched_seconds"] = json!(sr_cli::seconds(self.batched));
-            result["speed_up"] = json!(speed_up);
-            result["differing"] = json!(self.differing);
-            text += &format!(
-                "batched {:.2} s, one by one {:.2} s: {speed_up:.2} times as fast; {} of {searches} trajectories differ\n",
-                self.batched.as_secs_f64(),
-                self.sequential.as_secs_f64(),
-                self.differing
-            );
-        }
-        text += &format!("trace: {}", out.display());
-        args.common.report("sr-search", started, result, &text)?;
-        Ok(if self.differing == 0 { Exit::Ok } else { Exit::Negative })
-    }
-}
-
-/// A trace names its problem set.
 fn file_name(path: &Path) -> anyhow::Result<&str> {
     let name = path.file_name().unwrap_or_default().to_str();
     name.with_context(|| {

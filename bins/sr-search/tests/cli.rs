@@ -155,7 +155,7 @@ fn bad_input_is_one_line_and_overwrites_nothing() {
         (&["--problems", "harder.sr", "--constants", "1.0,two"], "two"),
         (&[&NEURAL[..], &["--device", "cuda"]].concat(), "--features cuda"),
         (&[&NEURAL[..], &["--device", "tpu"]].concat(), "tpu"),
-        (&["--problems", "harder.sr", "--population-size", "1"], "--population-size must be 2"),
+        (&["--problems", "harder.sr", "--population-size", "1"], "--population-size"),
         (&["--problems", "harder.sr", "--policy", "neural", "--checkpoint", "none"], "none"),
         (&["--problems", "harder.sr", "--policy", "neural", "--checkpoint", "other"], "vocabulary"),
         (&["--problems", "harder.sr", "--policy", "neural", "--checkpoint", "whole", "--distinct"], "as one text"),
@@ -262,7 +262,7 @@ fn an_output_replaces_no_input_and_leaves_nothing_behind_an_error() {
         (&[&NEURAL[..], &["--out", "t.sr", "--temperature", "nan"]].concat(), "temperature"),
         (&[&NEURAL[..], &["--out", "t.sr", "--top-k", "0"]].concat(), "top-k"),
         (&[&NEURAL[..], &["--out", "t.sr", "--top-p", "1.5"]].concat(), "top-p"),
-        (&[&NEURAL[..], &["--out", "t.sr", "--max-batch-tokens", "0"]].concat(), "--max-batch-tokens 0"),
+        (&[&NEURAL[..], &["--out", "t.sr", "--max-batch-tokens", "0"]].concat(), "--max-batch-tokens is 0"),
         (&[&EXPERT[..], &["--out", "t.sr", "--seed", "18446744073709551615", "--runs", "2"]].concat(), "--runs 2"),
         (&[&EXPERT[..], &["--out", "t.sr", "--max-evaluations", "19"]].concat(), "--max-evaluations 19"),
         (&[&EXPERT[..], &["--out", "t.sr", "--checkpoint", "model"]].concat(), "--checkpoint has no effect"),
@@ -322,4 +322,25 @@ fn a_name_that_is_no_text_is_told() {
         .expect("started");
     assert!(refused(&output).contains("no UTF-8"));
     assert!(!folder.path().join("t.sr").exists());
+}
+
+#[test]
+fn settings_of_a_learner_are_checked_before_anything_is_written() {
+    let folder = folder();
+    let path = folder.path();
+    let neural = ["--policy", "neural", "--checkpoint", "model", "--problems"];
+    for (flags, expected) in [
+        (&["harder.sr", "--temperature=-1"][..], "--temperature is -1, expected a finite number of at least 0"),
+        (&["harder.sr", "--temperature", "nan"], "--temperature is NaN, expected"),
+        (&["harder.sr", "--top-k", "0"], "--top-k is 0, expected at least 1"),
+        (&["harder.sr", "--top-p", "0"], "--top-p is 0, expected a number in (0, 1]"),
+        (&["harder.sr", "--top-p", "1.5"], "--top-p is 1.5, expected a number in (0, 1]"),
+        (&["harder.sr", "--max-child-size", "0"], "--max-child-size is 0, expected 1 to "),
+        (&["harder.sr", "--max-child-size", "100000"], "--max-child-size is 100000, expected 1 to "),
+        (&["harder.sr", "--max-batch-tokens", "0"], "--max-batch-tokens is 0, expected at least 1"),
+    ] {
+        let message = refused(&search(path, &[&neural[..], flags, &["--out", "none.t"]].concat()));
+        assert!(message.contains(expected), "{flags:?}: {message}");
+        assert!(!path.join("none.t").exists() && !path.join("none.t.partial").exists(), "{flags:?}");
+    }
 }

@@ -39,7 +39,8 @@ struct Args {
     /// Folder of the run
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Begin with the weights of this checkpoint instead of random ones
+    /// Begin with the weights of this checkpoint instead of random ones: one of the same mode, language and shape, or the
+    /// folder of a GPT-Neo model of the transformers library, whose blocks, last norm and positions are taken
     #[arg(long, value_name = "CKPT")]
     init: Option<PathBuf>,
     /// Go on with the run in --out; a new one if there is none
@@ -79,6 +80,14 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
         tracing::warn!("precision bf16 is slower than f32 on device {device}; it is for cuda");
     } else if config.training.gradient_checkpointing && device == DeviceKind::Cpu {
         tracing::warn!("gradient_checkpointing changes nothing on device {device}, which keeps few activations anyway");
+    }
+
+    for warning in config.training.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let same = |path: &PathBuf| path.canonicalize().ok().zip(args.val.canonicalize().ok()).is_some_and(|(a, b)| a == b);
+    if args.train.iter().any(same) {
+        tracing::warn!("--val is among --train: the validation loss and best/ say nothing about other problems");
     }
 
     let (examples, language) = load(&args.train, &args.problems, &config, Split::Training)?;
@@ -134,8 +143,8 @@ fn report(args: &Args, started: Instant, summary: &Summary) -> anyhow::Result<()
         "val_exact_match": scores.map(|scores| scores.exact_match),
         "val_r2": fit.map(|fit| fit.r2),
         "val_r2_above_99": fit.map(|fit| fit.r2_above_99),
-        "tokens_per_second": tokens_per_second.round(),
-        "examples_per_second": (examples_per_second * 10.0).round() / 10.0,
+        "tokens_per_second": tokens_per_second.map(f64::round),
+        "examples_per_second": examples_per_second.map(|rate| (rate * 10.0).round() / 10.0),
         "best": best,
         "last": last,
     });
@@ -144,9 +153,9 @@ fn report(args: &Args, started: Instant, summary: &Summary) -> anyhow::Result<()
         let fit = fit.map_or(String::new(), |fit| format!(", R² {:.3}", fit.r2));
         format!(", {:.1} % of tokens, {:.1} % exact matches{fit}", 100.0 * token_accuracy, 100.0 * exact_match)
     });
+    let speed = tokens_per_second.map_or("nothing left to train".to_owned(), |rate| format!("{rate:.0} tokens/s"));
     let text = format!(
-        "{steps} steps{early}, validation loss {val_loss:.4}{scores}, {tokens_per_second:.0} tokens/s\nbest model in {}, \
-         last in {}",
+        "{steps} steps{early}, validation loss {val_loss:.4}{scores}, {speed}\nbest model in {}, last in {}",
         best.display(),
         last.display()
     );

@@ -68,7 +68,8 @@ pub enum Exit {
 ///
 /// A broken pipe on stdout (`sr-inspect … | head`) ends the program quietly.
 pub fn run(main: impl FnOnce() -> anyhow::Result<Exit>) -> ExitCode {
-    match main() {
+    let level = sr_expr::Level::of_environment().map_err(anyhow::Error::msg);
+    match level.and_then(|_| main()) {
         Ok(Exit::Ok) => ExitCode::SUCCESS,
         Ok(Exit::Negative) => ExitCode::from(1),
         Ok(Exit::Interrupted) => ExitCode::from(130),

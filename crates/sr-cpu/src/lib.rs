@@ -1,4 +1,4 @@
-//! A GPT-Neo-style transformer on a CPU: losses, gradients and decoding on plain slices of f32.
+//! A GPT-Neo-style transformer on a CPU: losses, gradients, updates and decoding on plain slices of f32.
 //!
 //! The tensor framework computes operation by operation, each a pass over memory of its own, on rows that are padded to
 //! one length. Here a pass goes through [`Rows`] without padding, in which [`Run`]s say who sees whom, so that nothing is
@@ -7,7 +7,7 @@
 //! runs on a GPU.
 //!
 //! A pass is one thread's: whoever has several cores gives each rows of its own. No bit of a row's result depends on the
-//! rows beside it.
+//! rows beside it, and none on the machine: with AVX-512, AVX2 and neither the same operations are done in the same order.
 //!
 //! ```
 //! use sr_cpu::{Activation, Label, Pass, Row, Rows, Run, Shape, Weights};
@@ -41,15 +41,19 @@ mod attention;
 mod decode;
 mod level;
 mod math;
+mod optimiser;
 mod pass;
+mod points;
 pub mod product;
 mod rows;
 mod shape;
 mod weights;
 
 pub use decode::{Next, PromptCache, Siblings};
-pub use math::log_sum_exp;
+pub use math::{log_sum_exp, sum_of_squares};
+pub use optimiser::{AdamStep, adamw, orthogonalised};
 pub use pass::Pass;
+pub use points::{Embedded, Embedder, EmbedderShape};
 pub use rows::{Label, Row, Rows, Run};
 pub use shape::{Activation, Shape};
 pub use weights::{Transposes, Weights};

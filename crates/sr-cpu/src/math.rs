@@ -1,4 +1,7 @@
 //! What happens to numbers one by one: activations, softmax, layer norms. Loops that the compiler turns into vectors.
+//!
+//! Nothing here depends on the level: no multiplication is fused with an addition, sums have [`PARTS`], and logarithms are
+//! those of `libm` and not of the operating system.
 
 use crate::level::leveled;
 use crate::shape::Activation;
@@ -244,7 +247,34 @@ leveled! {
     /// ln Σ eˣ
     pub fn log_sum_exp(x: &[f32]) -> f32 {
         let highest = highest(x);
-        highest + parted(x.len(), |i| exp(x[i] - highest)).ln()
+        highest + libm::logf(parted(x.len(), |i| exp(x[i] - highest)))
+    }
+}
+
+leveled! {
+    /// Σ x², in double precision.
+    pub fn sum_of_squares(x: &[f32]) -> f64 {
+        let mut parts = [0.0f64; PARTS];
+        let mut chunks = x.chunks_exact(PARTS);
+        for chunk in &mut chunks {
+            parts.iter_mut().zip(chunk).for_each(|(sum, &x)| *sum += f64::from(x) * f64::from(x));
+        }
+        parts.iter_mut().zip(chunks.remainder()).for_each(|(sum, &x)| *sum += f64::from(x) * f64::from(x));
+        parts.iter().sum()
+    }
+}
+
+leveled! {
+    /// max(x, 0) in place of x; NaN stays.
+    pub(crate) fn relu(x: &mut [f32]) {
+        x.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x });
+    }
+}
+
+leveled! {
+    /// Clears the gradient wherever `after`, what [`relu`] gave, is zero.
+    pub(crate) fn relu_back(after: &[f32], gradient: &mut [f32]) {
+        after.iter().zip(gradient).for_each(|(&y, g)| *g = if y == 0.0 { 0.0 } else { *g });
     }
 }
 

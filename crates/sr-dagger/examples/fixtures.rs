@@ -73,6 +73,7 @@ fn problems() -> Result<ProblemSet, Box<dyn Error>> {
     let own = |id: &str, sampler| Problem {
         id: id.to_owned(),
         source: Some("x0".parse().expect("a formula")),
+        semantics: sr_expr::Semantics::Ieee,
         x: x.clone(),
         y: y.clone(),
         weights: None,

@@ -240,9 +240,13 @@ impl Buffer {
             appended: self.header.appended + n_rows,
         };
         if header.capacity != self.header.capacity {
-            if self.header.capacity > 0 {
-                let (old, new) = (self.header.capacity, header.capacity);
-                info!(old, new, maximum = max_rows, "the buffer grows from {old} to {new} rows");
+            let (old, new) = (self.header.capacity, header.capacity);
+            match old {
+                0 => {
+                    info!(capacity = new, "Initialized DAgger buffer with capacity {new}");
+                    info!(maximum = max_rows, "Maximum buffer size {max_rows}");
+                }
+                _ => info!(old, new, maximum = max_rows, "the buffer grows from {old} to {new} rows"),
             }
             self.file.set_len(end(&self.options, header.capacity)).map_err(io(&self.path, "grow"))?;
         }
@@ -369,6 +373,21 @@ fn write_header(file: &mut File, options: &BufferOptions, header: &Header) -> st
 
 /// The later of the two headers that is whole, made with these options.
 fn newest_header(path: &Path, start: &[u8; TAGS as usize], options: &BufferOptions) -> Result<Header> {
+    let (found, header) = newest_whole_header(path, start)?;
+    let others = [
+        ("row bytes", found.row_bytes.to_string(), options.row_bytes.to_string()),
+        ("max_buffer_size", found.max_rows.to_string(), options.max_rows.to_string()),
+        ("keep", found.keep.to_string(), options.keep.to_string()),
+        ("seed", found.seed.to_string(), options.seed.to_string()),
+    ];
+    if let Some((what, found, expected)) = others.into_iter().find(|(_, found, expected)| found != expected) {
+        return Err(Error::OtherBuffer { path: path.to_owned(), what, found, expected });
+    }
+    Ok(header)
+}
+
+/// The later of the two headers that is whole, and what the buffer was made with.
+fn newest_whole_header(path: &Path, start: &[u8; TAGS as usize]) -> Result<(BufferOptions, Header)> {
     let wholes = HEADERS.iter().filter_map(|&at| {
         let bytes = &start[at as usize..][..HEADER_BYTES];
         let (content, sum) = bytes.split_at(HEADER_BYTES - 4);
@@ -384,22 +403,65 @@ fn newest_header(path: &Path, start: &[u8; TAGS as usize], options: &BufferOptio
         return Err(not(format!("buffer version {version}, expected {VERSION}")));
     }
     let long = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
-    let (max_rows, seed) = (long(24), long(40));
     let keep = match (short(bytes, 16), long(32)) {
         (0, _) => Keep::Fifo,
         (1, _) => Keep::Reservoir,
         (_, quota) => Keep::Quota(quota),
     };
-    let others = [
-        ("row bytes", short(bytes, 12).to_string(), options.row_bytes.to_string()),
-        ("max_buffer_size", max_rows.to_string(), options.max_rows.to_string()),
-        ("keep", keep.to_string(), options.keep.to_string()),
-        ("seed", seed.to_string(), options.seed.to_string()),
-    ];
-    if let Some((what, found, expected)) = others.into_iter().find(|(_, found, expected)| found != expected) {
-        return Err(Error::OtherBuffer { path: path.to_owned(), what, found, expected });
+    let options = BufferOptions { row_bytes: short(bytes, 12), max_rows: long(24), keep, seed: long(40) };
+    let header = Header { rounds: short(bytes, 20), capacity: long(48), rows: long(56), appended: long(64) };
+    Ok((options, header))
+}
+
+/// What the header of a buffer says, read without opening it for use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BufferSummary {
+    /// Version of the format.
+    pub version: u32,
+    /// What it was made with.
+    pub options: BufferOptions,
+    /// Rounds that were appended whole.
+    pub rounds: u32,
+    /// Rows that there are.
+    pub rows: u64,
+    /// Rows that were appended, those included that are gone.
+    pub appended: u64,
+    /// Rows that there is room for before the file grows.
+    pub capacity: u64,
+}
+
+impl BufferSummary {
+    /// Whether a file begins like a buffer.
+    pub fn is_buffer(path: &Path) -> bool {
+        let mut magic = [0; MAGIC.len()];
+        // A buffer has two headers, of which the first one may not be written yet.
+        let begins = |at: u64, magic: &mut [u8]| {
+            let mut file = File::open(path)?;
+            file.seek(SeekFrom::Start(at))?;
+            file.read_exact(magic)
+        };
+        HEADERS.iter().any(|&at| begins(at, &mut magic).is_ok() && magic == MAGIC)
     }
-    Ok(Header { rounds: short(bytes, 20), capacity: long(48), rows: long(56), appended: long(64) })
+
+    /// Reads the newest header. The file is neither locked nor changed, so another program may be using it.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is no buffer of this version.
+    pub fn read(path: &Path) -> Result<Self> {
+        let mut start = [0; TAGS as usize];
+        let mut file = File::open(path).map_err(io(path, "open"))?;
+        file.read_exact(&mut start).map_err(io(path, "read"))?;
+        let (options, header) = newest_whole_header(path, &start)?;
+        let mut tags = vec![0; 4 * header.capacity as usize];
+        file.read_exact(&mut tags).map_err(io(path, "read"))?;
+        let is_filled = |tag: &[u8; 4]| {
+            let tag = u32::from_le_bytes(*tag);
+            tag & VALID != 0 && tag & !VALID < header.rounds
+        };
+        let rows = tags.as_chunks().0.iter().filter(|tag| is_filled(tag)).count() as u64;
+        let Header { rounds, capacity, appended, .. } = header;
+        Ok(BufferSummary { version: VERSION, options, rounds, rows, appended, capacity })
+    }
 }
 
 impl FromStr for Keep {

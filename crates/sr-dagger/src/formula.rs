@@ -73,7 +73,7 @@ impl Labeller for FormulaLabeller {
         LabelParams { seed, samples: 1, ..LabelParams::default() }
     }
 
-    fn label(&mut self, state: &State<'_>, _: GenerationRecord<'_>, _: usize) -> Labels {
+    fn label(&mut self, state: &State<'_>, _: Option<GenerationRecord<'_>>, _: usize) -> Labels {
         let solved = state.config.early_stop_mse.unwrap_or(SOLVED);
         if state.best.score.mse <= solved || !self.is_allowed(state) {
             return Labels::default();

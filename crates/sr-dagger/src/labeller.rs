@@ -22,8 +22,8 @@ pub trait Labeller {
     fn params(&self, seed: u64, wanted: usize) -> LabelParams;
 
     /// Children for one state, drawn from its key alone. `wanted` is the number of children that a generation has, `next`
-    /// the generation that the search made of the state.
-    fn label(&mut self, state: &State<'_>, next: GenerationRecord<'_>, wanted: usize) -> Labels;
+    /// the generation that the search made of the state; it made none of the last one.
+    fn label(&mut self, state: &State<'_>, next: Option<GenerationRecord<'_>>, wanted: usize) -> Labels;
 }
 
 /// Which children of the expert become labels.
@@ -261,10 +261,9 @@ fn label<'a>(state: &State<'_>, child: Offspring<'a>, score: Score, weights: Wei
 
 /// A child of a state as a label.
 pub(crate) fn label_of<'a>(state: &State<'_>, child: Offspring<'a>, score: Score, weight: f32) -> Label<'a> {
-    let gain = |over: Score| (score.fitness - over.fitness) as f32;
     let parent = child.parents.iter().next().map(|index| state.population.score(index as usize));
     Label {
-        gain_parent: parent.map_or(0.0, gain),
+        gain_parent: parent.map_or(0.0, |parent| gain(score, parent)),
         gain_best: gain_best(state, score),
         weight,
         child: Member::new(child, score).into(),
@@ -273,7 +272,12 @@ pub(crate) fn label_of<'a>(state: &State<'_>, child: Offspring<'a>, score: Score
 
 /// By how much fitter a child is than the fittest individual seen so far.
 fn gain_best(state: &State<'_>, score: Score) -> f32 {
-    (score.fitness - state.best.score.fitness) as f32
+    gain(score, state.best.score)
+}
+
+/// The difference of two fitnesses; 0 for two that are equally infinite, whose difference is no number.
+fn gain(score: Score, over: Score) -> f32 {
+    if score.fitness == over.fitness { 0.0 } else { (score.fitness - over.fitness) as f32 }
 }
 
 /// New forms whose error is clearly below the best one's, among the children from `first` on.
@@ -316,13 +320,13 @@ impl Labeller for ExpertLabeller {
         }
     }
 
-    fn label(&mut self, state: &State<'_>, next: GenerationRecord<'_>, wanted: usize) -> Labels {
+    fn label(&mut self, state: &State<'_>, next: Option<GenerationRecord<'_>>, wanted: usize) -> Labels {
         let keep = self.config.keep as usize;
         match self.config.mode {
             Mode::All => self.all(state, wanted),
             Mode::TopK => self.best(state, None, keep),
             Mode::BestOfK => self.best(state, None, 1),
-            Mode::Pooled => self.best(state, Some(next), keep),
+            Mode::Pooled => self.best(state, next, keep),
             Mode::Lineage => self.lineage(state),
         }
     }

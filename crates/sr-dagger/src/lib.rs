@@ -20,7 +20,7 @@ mod sampling;
 mod schedule;
 mod visit;
 
-pub use buffer::{Buffer, BufferOptions, Keep};
+pub use buffer::{Buffer, BufferOptions, BufferSummary, Keep};
 pub use error::{Error, Result};
 pub use formula::{FormulaLabeller, Telling};
 pub use labeller::{Draws, ENOUGH, ExpertConfig, ExpertLabeller, Labeller, MOST_DRAWS, Mode, Weights};

@@ -11,7 +11,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::rounds::{make_folder, write_atomically};
+use crate::rounds::{
+    FileEntry, MANIFEST, compare, digest, files_of, has_first_model, make_folder, read_json, write_atomically,
+};
 use crate::{Error, Metric, RoundResult, Rounds, Stage};
 
 /// One episode of the expert.
@@ -197,6 +199,9 @@ pub struct MilestoneResult {
     pub index: usize,
     /// When it ended, in seconds since 1970.
     pub timestamp: u64,
+    /// The same as ISO 8601 has it, in UTC.
+    #[serde(default)]
+    pub timestamp_iso: String,
     /// What became of it.
     pub status: Status,
     /// Why, unless it is completed.
@@ -243,6 +248,7 @@ impl MilestoneResult {
             milestone_id: milestone_id.to_owned(),
             index,
             timestamp: 0,
+            timestamp_iso: String::new(),
             status,
             reason,
             expert_success_rate: None,
@@ -256,6 +262,28 @@ impl MilestoneResult {
             rounds: Vec::new(),
         }
     }
+
+    fn end_at(&mut self, timestamp: u64) {
+        self.timestamp = timestamp;
+        self.timestamp_iso = iso(timestamp);
+    }
+}
+
+/// Seconds since 1970 as ISO 8601 has them, in UTC.
+fn iso(timestamp: u64) -> String {
+    let (days, seconds) = (timestamp / 86_400, timestamp % 86_400);
+    // Days from a 1 March on, in cycles of 400 years of 146,097 days (H. Hinnant, chrono-compatible low-level date
+    // algorithms, 2013).
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = 400 * era + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 /// The results of a run, which are written anew after every milestone.
@@ -304,13 +332,13 @@ impl Results {
             if result.status == Status::Skipped {
                 return;
             }
-            result.timestamp = self.milestones[old].timestamp;
+            result.end_at(self.milestones[old].timestamp);
             if result != self.milestones[old] {
-                result.timestamp = now;
+                result.end_at(now);
                 self.milestones[old] = result;
             }
         } else {
-            result.timestamp = now;
+            result.end_at(now);
             self.milestones.push(result);
         }
         self.milestones.sort_by_key(|result| result.index);
@@ -355,6 +383,28 @@ pub trait Curriculum {
 
     /// The milestones' names, in order, no two alike.
     fn ids(&self) -> Vec<String>;
+
+    /// Why a milestone cannot be run, as far as it can be seen before anything is; it fails with this reason.
+    fn unusable(&self, _milestone: usize) -> Option<String> {
+        None
+    }
+
+    /// What the expert's episodes depend on that may change between runs in one folder. A milestone whose expert was tried
+    /// with something else is tried again, unless its rounds have begun.
+    fn expert_settings(&self) -> String {
+        String::new()
+    }
+
+    /// What tells the episodes that a milestone trains on, where they come from outside, such as the hash of a file. It may
+    /// not change once the rounds have begun.
+    fn inputs(&self, _milestone: usize) -> String {
+        String::new()
+    }
+
+    /// What helps if the expert succeeds too seldom, as the end of a sentence.
+    fn remedy(&self) -> &'static str {
+        "lower --min-success-rate"
+    }
 
     /// Lets the expert try the episodes that the student will be judged on, and writes them into `out`, which holds what
     /// an interrupted attempt has left.
@@ -430,6 +480,8 @@ pub enum Event<'a> {
         stats: &'a ExpertStats,
         /// Steps that the student may take; `None` if the milestone fails here.
         max_steps: Option<u32>,
+        /// Whether it was tried in this process; otherwise its episodes were there.
+        is_new: bool,
         /// Seconds that it took in this process.
         seconds: f64,
     },
@@ -452,13 +504,18 @@ pub enum Event<'a> {
 /// ```text
 /// OUT/
 ///   results.csv  results.json   after every milestone
-///   expert_eval/ID/             the expert's episodes, and episodes.json
-///   rollouts/ID/                the rounds, see run_rounds
-///   models/ID/best  final       models of the best and of the last round
+///   expert_eval/ID/             the expert's episodes, episodes.json, and manifest.json with their hashes
+///   rollouts/ID/                the rounds, see run_rounds, and begun.json: the steps and the model that they begin with
+///   models/ID/best  final       models of the best and of the last round, and manifest.json with their hashes
 /// ```
 ///
+/// A milestone that failed is tried again, so the same call with another gate, or with another
+/// [`expert_settings`](Curriculum::expert_settings), makes good what failed and keeps what is finished: rounds that have
+/// begun keep the steps that they were given, whatever gate and multiplier are now, and rounds that are finished count.
+///
 /// # Errors
-/// Of the task, unless it is one of a milestone; if a selected name is unknown; if files cannot be read or written.
+/// Of the task, unless it is one of a milestone; if a selected name is unknown; if files cannot be read or written, or are
+/// not those that an earlier run has left.
 pub fn run_milestones<C: Curriculum>(
     curriculum: &mut C,
     out: &Path,
@@ -473,11 +530,17 @@ pub fn run_milestones<C: Curriculum>(
             Some(reason) => MilestoneResult::new(id, index, Status::Skipped, Some(reason.to_owned())),
             None => {
                 on_event(Event::Begins { id, index, of: ids.len() });
-                let init = match config.init {
-                    Init::Previous => previous(out, &ids[..index], &results).or_else(|| config.first_init.clone()),
-                    Init::Fresh => config.first_init.clone(),
-                };
-                run_milestone(curriculum, out, config, (id, index), init.as_deref(), on_event)?
+                match curriculum.unusable(index) {
+                    Some(reason) => MilestoneResult::new(id, index, Status::Failed, Some(reason)),
+                    None => {
+                        let init = match config.init {
+                            Init::Previous => previous(out, &ids[..index], &results)?,
+                            Init::Fresh => None,
+                        };
+                        let init = init.or_else(|| config.first_init.clone());
+                        run_milestone(curriculum, out, config, (id, index), init.as_deref(), on_event)?
+                    }
+                }
             }
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -491,10 +554,53 @@ pub fn run_milestones<C: Curriculum>(
 }
 
 /// The final model of the last completed milestone among `ids`.
-fn previous(out: &Path, ids: &[String], results: &Results) -> Option<PathBuf> {
+fn previous(out: &Path, ids: &[String], results: &Results) -> Result<Option<PathBuf>, Error> {
     let is_completed = |id: &&String| results.get(id).is_some_and(|result| result.status == Status::Completed);
-    let id = ids.iter().rev().find(is_completed)?;
-    Some(out.join("models").join(id).join("final"))
+    let Some(id) = ids.iter().rev().find(is_completed) else { return Ok(None) };
+    let folder = out.join("models").join(id);
+    if let Some(FolderManifest { files, .. }) = read_json(&folder.join(MANIFEST))? {
+        let files: Vec<FileEntry> = files.into_iter().filter(|file| file.path.starts_with("final/")).collect();
+        compare(&folder, &files, &format!("run milestone {id} again, which copies its models"))?;
+    }
+    Ok(Some(folder.join("final")))
+}
+
+/// The files of a folder, in the folder.
+#[derive(Debug, Serialize, Deserialize)]
+struct FolderManifest {
+    /// What they depend on beside the run's settings.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    settings: String,
+    files: Vec<FileEntry>,
+}
+
+impl FolderManifest {
+    fn write(folder: &Path, settings: String) -> Result<(), Error> {
+        let mut files = files_of(folder)?;
+        files.retain(|file| file.path != MANIFEST);
+        let text = serde_json::to_string_pretty(&FolderManifest { settings, files }).expect("plain data") + "\n";
+        write_atomically(&folder.join(MANIFEST), text.as_bytes())
+    }
+}
+
+/// What the rounds of a milestone begin with.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Begun {
+    max_episode_steps: u32,
+    /// The files of the model, if there is one.
+    init: Option<String>,
+    /// Where their episodes come from.
+    inputs: String,
+}
+
+const BEGUN: &str = "begun.json";
+
+impl Begun {
+    fn write(&self, dir: &Path) -> Result<(), Error> {
+        fs::create_dir_all(dir).map_err(Error::io(dir))?;
+        let text = serde_json::to_string_pretty(self).expect("plain data") + "\n";
+        write_atomically(&dir.join(BEGUN), text.as_bytes())
+    }
 }
 
 fn run_milestone<C: Curriculum>(
@@ -508,10 +614,27 @@ fn run_milestone<C: Curriculum>(
     let failed = |reason: String| MilestoneResult::new(id, index, Status::Failed, Some(reason));
     let started = Instant::now();
     let folder = out.join("expert_eval").join(id);
+    let dir = out.join("rollouts").join(id);
+    let begun: Option<Begun> = read_json(&dir.join(BEGUN))?;
+    let settings = curriculum.expert_settings();
+    let manifest: Option<FolderManifest> = read_json(&folder.join(MANIFEST))?;
+    match &manifest {
+        Some(tried) if begun.is_none() && tried.settings != settings => {
+            tracing::info!("{id}: the expert is tried again with {settings}");
+            fs::remove_dir_all(&folder).map_err(Error::io(&folder))?;
+        }
+        Some(tried) => {
+            let way_out = format!("restore it, or delete {}, and the same command makes it again", folder.display());
+            compare(&folder, &tried.files, &way_out)?;
+        }
+        None => {}
+    }
+    let is_new = !folder.exists();
     let tried = make_folder(&folder, |partial| {
         let episodes = curriculum.expert(index, partial)?;
         let text = serde_json::to_string_pretty(&episodes).expect("plain data") + "\n";
-        Ok(fs::write(partial.join(EPISODES), text).map_err(Error::io(&folder))?)
+        fs::write(partial.join(EPISODES), text).map_err(Error::io(&folder))?;
+        Ok(FolderManifest::write(partial, settings)?)
     });
     if let Err(error) = tried {
         return if curriculum.is_of_milestone(&error) { Ok(failed(error.to_string())) } else { Err(error) };
@@ -522,8 +645,11 @@ fn run_milestone<C: Curriculum>(
         serde_json::from_str(&text).map_err(|error| Error::Damaged { path, reason: error.to_string() })?;
     let stats = ExpertStats::of(&episodes);
     let is_good = stats.success_rate >= config.min_success_rate;
-    let max_steps = stats.max_steps(config.step_multiplier).filter(|_| is_good);
-    on_event(Event::Expert { id, stats: &stats, max_steps, seconds: started.elapsed().as_secs_f64() });
+    let max_steps = match &begun {
+        Some(begun) => Some(begun.max_episode_steps),
+        None => stats.max_steps(config.step_multiplier).filter(|_| is_good),
+    };
+    on_event(Event::Expert { id, stats: &stats, max_steps, is_new, seconds: started.elapsed().as_secs_f64() });
     let labels = curriculum.labels();
     let known = |result| MilestoneResult {
         expert_success_rate: Some(stats.success_rate),
@@ -534,10 +660,28 @@ fn run_milestone<C: Curriculum>(
         ..result
     };
     let Some(steps) = max_steps else {
-        let (rate, least) = (stats.success_rate, config.min_success_rate);
-        return Ok(known(failed(format!("the expert succeeds in {rate} of its episodes, less than {least}"))));
+        let (rate, least, remedy) = (stats.success_rate, config.min_success_rate, curriculum.remedy());
+        let why = match stats.mean_steps {
+            Some(_) => format!("the expert succeeds in {rate} of its episodes, less than {least}"),
+            None => "the expert succeeds in none of its episodes".to_owned(),
+        };
+        return Ok(known(failed(format!("{why}: {remedy}, and run the same command again in this folder"))));
     };
-    let dir = out.join("rollouts").join(id);
+    let now = Begun { max_episode_steps: steps, init: init.map(digest).transpose()?, inputs: curriculum.inputs(index) };
+    match &begun {
+        None => now.write(&dir)?,
+        Some(begun) if begun.inputs != now.inputs => {
+            let why =
+                "its problems are not those that its rounds began with: restore their file, or take another folder";
+            return Ok(known(failed(why.to_owned())));
+        }
+        Some(begun) if begun.init != now.init && !has_first_model(&dir)? => {
+            tracing::warn!("{id}: the model that its rounds begin with has changed, so they are begun anew");
+            fs::remove_dir_all(&dir).map_err(Error::io(&dir))?;
+            now.write(&dir)?;
+        }
+        Some(_) => {}
+    }
     let mut on_round = |result: &RoundResult| on_event(Event::Round { id, result });
     let rounds = match curriculum.rounds(index, steps, init, &dir, &mut on_round) {
         Err(error) if curriculum.is_of_milestone(&error) => return Ok(known(failed(error.to_string()))),
@@ -547,6 +691,7 @@ fn run_milestone<C: Curriculum>(
     for (name, of) in [("best", best), ("final", last)] {
         copy_folder(&of.round.stage(Stage::Checkpoint), &out.join("models").join(id).join(name))?;
     }
+    FolderManifest::write(&out.join("models").join(id), String::new())?;
     let row = |result: &RoundResult| RoundRow {
         round: result.round.index,
         beta: result.round.beta,
@@ -639,6 +784,21 @@ mod tests {
         for unknown in [run("x", "", &[]), run("", "x", &[]), run("", "", &["x"])] {
             let message = unknown.expect_err("x is none").to_string();
             assert!(message.contains('x') && message.contains("a, b, c"), "{message}");
+        }
+    }
+
+    #[test]
+    fn timestamps_are_dates() {
+        let dates = [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (1_709_251_200, "2024-03-01T00:00:00Z"),
+            (1_764_432_000, "2025-11-29T16:00:00Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ];
+        for (timestamp, date) in dates {
+            assert_eq!(iso(timestamp), date);
         }
     }
 

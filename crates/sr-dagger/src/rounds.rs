@@ -10,7 +10,9 @@
 //! ```
 //!
 //! Each stage is made in a folder `STAGE.partial`, synced and renamed when it is whole. Whatever moment a run is killed at,
-//! the same call goes on after the last whole stage, and inside of a stage where the task can do that.
+//! the same call goes on after the last whole stage, and inside of a stage where the task can do that. The files of a stage
+//! that is there are compared with the manifest, once in a run, before anything is made of them; the buffer is made again
+//! from the corpora.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
@@ -167,8 +169,10 @@ impl Evaluation {
 
     /// Whether the student is better than another one.
     fn is_better_than(&self, other: &Self) -> bool {
+        // A score that is no number is the worst, not the best as `total_cmp` has it.
+        let score = |of: &Self| if of.score.is_nan() { f64::NEG_INFINITY } else { of.score };
         let rates = self.success_rate().total_cmp(&other.success_rate());
-        rates.then(self.score.total_cmp(&other.score)).is_gt()
+        rates.then(score(self).total_cmp(&score(other))).is_gt()
     }
 }
 
@@ -233,6 +237,8 @@ impl Rounds {
 /// Of the task; if files cannot be read or written; if a finished stage's files are not what the manifest says; if the first
 /// round needs a model and there is none.
 ///
+/// Rounds that are finished count, even if fewer were wanted or another ending would have left them out.
+///
 /// # Panics
 /// If no rounds are wanted.
 pub fn run_rounds<T: Task>(
@@ -247,12 +253,14 @@ pub fn run_rounds<T: Task>(
     if config.init.is_none() && first < 1.0 {
         return Err(Error::NoModel { beta: config.beta.to_string(), first }.into());
     }
+    let finished = finished_rounds(dir)?;
     let mut before = config.init.clone();
+    let mut is_aggregated = false;
     let (mut rounds, mut best): (Vec<RoundResult>, usize) = (Vec::new(), 0);
-    for index in 0..config.rounds {
+    for index in 0..config.rounds.max(finished) {
         let seed = Key::new(config.seed, Purpose::Rounds, u64::from(index)).rng().next_u64();
         let round = Round { index, beta: config.beta.at(index), seed, dir: dir.join(round_name(index)), before };
-        let (evaluation, buffered, seconds) = run_round(task, dir, config, &round)?;
+        let (evaluation, buffered, seconds) = run_round(task, dir, config, &round, &mut is_aggregated)?;
         before = Some(round.stage(Stage::Checkpoint));
         let is_best = rounds.get(best).is_none_or(|best| evaluation.is_better_than(&best.evaluation));
         if is_best {
@@ -263,11 +271,30 @@ pub fn run_rounds<T: Task>(
         on_round(&result);
         rounds.push(result);
         let waited = rounds.len() - 1 - best;
-        if enough || (config.patience > 0 && waited >= config.patience as usize) {
+        let is_over = enough || (config.patience > 0 && waited >= config.patience as usize);
+        if is_over && index + 1 >= finished {
             break;
         }
     }
     Ok(Rounds { rounds, best })
+}
+
+/// How many rounds of a folder, from the first one on, have all of their stages.
+pub(crate) fn finished_rounds(dir: &Path) -> Result<u32, Error> {
+    for index in 0.. {
+        let manifest = Manifest::read(&dir.join(round_name(index)))?;
+        if manifest.is_none_or(|manifest| manifest.stages.len() < Stage::ALL.len()) {
+            return Ok(index);
+        }
+    }
+    unreachable!("some round is not there")
+}
+
+/// Whether the first round of a folder has trained its model, so that the one that it began with is not needed any more.
+pub(crate) fn has_first_model(dir: &Path) -> Result<bool, Error> {
+    let manifest = Manifest::read(&dir.join(round_name(0)))?;
+    let is_model = |noted: &StageFiles| noted.stage == Stage::Checkpoint.name();
+    Ok(manifest.is_some_and(|manifest| manifest.stages.iter().any(is_model)))
 }
 
 fn run_round<T: Task>(
@@ -275,6 +302,7 @@ fn run_round<T: Task>(
     dir: &Path,
     config: &RoundsConfig,
     round: &Round,
+    is_aggregated: &mut bool,
 ) -> Result<(Evaluation, u64, [f64; 5]), T::Error> {
     fs::create_dir_all(&round.dir).map_err(Error::io(&round.dir))?;
     let mut stages = Stages::open(dir, round)?;
@@ -283,7 +311,7 @@ fn run_round<T: Task>(
     stages.make(Stage::Corpus, |out| task.corpus(round, out))?;
     // Of a finished round the number of rows is known, and the buffer is not needed.
     if !stages.is_done(Stage::Checkpoint)? {
-        let buffer = aggregate(task, dir, config, round)?;
+        let buffer = aggregate(task, dir, config, round, is_aggregated)?;
         stages.manifest.buffered = buffer.size();
         stages.make(Stage::Checkpoint, |out| task.train(round, &buffer, out))?;
     }
@@ -300,14 +328,29 @@ fn run_round<T: Task>(
 }
 
 const SCORES: &str = "scores.json";
-const MANIFEST: &str = "manifest.json";
+pub(crate) const MANIFEST: &str = "manifest.json";
 const BUFFER: &str = "buffer.bin";
 const TIMING: &str = "timing.jsonl";
 
 /// The buffer with the rows of all rounds up to this one. Rows of rounds that it does not have are added, all of them if
-/// there is no buffer or it cannot be used, since they follow from the corpora.
-fn aggregate<T: Task>(task: &mut T, dir: &Path, config: &RoundsConfig, round: &Round) -> Result<Buffer, T::Error> {
+/// there is no buffer or it cannot be used, since they follow from the corpora. So do those of a buffer that an earlier run
+/// has left: nothing says whether it is as that run left it, and the corpora, which were compared with their hashes, do.
+fn aggregate<T: Task>(
+    task: &mut T,
+    dir: &Path,
+    config: &RoundsConfig,
+    round: &Round,
+    is_aggregated: &mut bool,
+) -> Result<Buffer, T::Error> {
     let path = dir.join(BUFFER);
+    if !*is_aggregated && path.exists() {
+        // Not one that somebody else has open.
+        if let Err(error @ Error::BufferInUse { .. }) = Buffer::open(&path, config.buffer.clone()) {
+            return Err(error.into());
+        }
+        fs::remove_file(&path).map_err(Error::io(&path))?;
+    }
+    *is_aggregated = true;
     let mut buffer = match Buffer::open(&path, config.buffer.clone()) {
         Ok(buffer) if buffer.rounds() <= round.index + 1 => buffer,
         Err(error) if !matches!(error, Error::NotABuffer { .. } | Error::OtherBuffer { .. }) => {
@@ -332,6 +375,8 @@ struct Stages<'a> {
     round: &'a Round,
     timing: PathBuf,
     manifest: Manifest,
+    /// Stages that were made or compared with the manifest in this run.
+    is_known: [bool; 5],
     seconds: [f64; 5],
 }
 
@@ -351,45 +396,57 @@ struct StageFiles {
     files: Vec<FileEntry>,
 }
 
+/// A file of a folder, as a manifest lists it.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct FileEntry {
-    path: String,
-    bytes: u64,
-    sha256: String,
+pub(crate) struct FileEntry {
+    pub(crate) path: String,
+    pub(crate) bytes: u64,
+    pub(crate) sha256: String,
+}
+
+impl Manifest {
+    /// That of a round's folder, if there is one.
+    fn read(round_dir: &Path) -> Result<Option<Self>, Error> {
+        read_json(&round_dir.join(MANIFEST))
+    }
+}
+
+/// What a JSON file says, if there is one.
+pub(crate) fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>, Error> {
+    match fs::read_to_string(path) {
+        Ok(text) => {
+            let read = serde_json::from_str(&text);
+            let damaged =
+                |error: serde_json::Error| Error::Damaged { path: path.to_owned(), reason: error.to_string() };
+            read.map(Some).map_err(damaged)
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io(path)(error)),
+    }
 }
 
 impl<'a> Stages<'a> {
     fn open(dir: &Path, round: &'a Round) -> Result<Self, Error> {
         let path = round.dir.join(MANIFEST);
         let new = Manifest { round: round.index, beta: round.beta, ..Manifest::default() };
-        let manifest = match fs::read_to_string(&path) {
-            Ok(text) => {
-                let damaged = |reason| Error::Damaged { path: path.clone(), reason };
-                let read: Manifest = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
-                if read.beta != new.beta {
-                    let reason = format!("the round was begun with β = {}, now it is {}", read.beta, new.beta);
-                    return Err(damaged(reason));
-                }
-                read
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => new,
-            Err(error) => return Err(Error::io(&path)(error)),
-        };
-        Ok(Stages { round, timing: dir.join(TIMING), manifest, seconds: [0.0; 5] })
+        let manifest = Manifest::read(&round.dir)?.unwrap_or(new);
+        if manifest.beta != round.beta {
+            let reason = format!("the round was begun with β = {}, now it is {}", manifest.beta, round.beta);
+            return Err(Error::Damaged { path, reason });
+        }
+        Ok(Stages { round, timing: dir.join(TIMING), manifest, is_known: [false; 5], seconds: [0.0; 5] })
     }
 
-    /// Whether a stage is finished; its files have to be there then, with the sizes that they had.
-    fn is_done(&self, stage: Stage) -> Result<bool, Error> {
+    /// Whether a stage is finished; its files have to be there then, with the hashes that they had.
+    fn is_done(&mut self, stage: Stage) -> Result<bool, Error> {
         let Some(noted) = self.manifest.stages.iter().find(|noted| noted.stage == stage.name()) else {
             return Ok(false);
         };
-        for file in &noted.files {
-            let path = self.round.stage(stage).join(&file.path);
-            let found = fs::metadata(&path).map_err(Error::io(&path))?.len();
-            if found != file.bytes {
-                let reason = format!("it has {found} bytes, {MANIFEST} says {}", file.bytes);
-                return Err(Error::Damaged { path, reason });
-            }
+        if !self.is_known[stage as usize] {
+            let round = self.round.dir.display();
+            let way_out = format!("restore it, or delete {round}, and the same command makes that round again");
+            compare(&self.round.stage(stage), &noted.files, &way_out)?;
+            self.is_known[stage as usize] = true;
         }
         Ok(true)
     }
@@ -402,10 +459,8 @@ impl<'a> Stages<'a> {
         let started = Instant::now();
         let whole = self.round.stage(stage);
         make_folder(&whole, fill)?;
-        let mut files = Vec::new();
-        list(&whole, &whole, &mut files)?;
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        self.manifest.stages.push(StageFiles { stage: stage.name().to_owned(), files });
+        self.manifest.stages.push(StageFiles { stage: stage.name().to_owned(), files: files_of(&whole)? });
+        self.is_known[stage as usize] = true;
         let text = serde_json::to_string_pretty(&self.manifest).expect("plain data") + "\n";
         write_atomically(&self.round.dir.join(MANIFEST), text.as_bytes())?;
         self.seconds[stage as usize] = started.elapsed().as_secs_f64();
@@ -436,7 +491,64 @@ pub(crate) fn make_folder<E: From<Error>>(whole: &Path, fill: impl FnOnce(&Path)
     Ok(sync_folder(whole.parent().expect("it is in a folder"))?)
 }
 
-/// Files of a folder and its subfolders with their hashes.
+/// Files of a folder and its subfolders with their hashes, in order of names.
+pub(crate) fn files_of(folder: &Path) -> Result<Vec<FileEntry>, Error> {
+    let mut files = Vec::new();
+    list(folder, folder, &mut files)?;
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+/// Makes sure that the files of a folder are those that are listed; `way_out` says what else is to be done.
+pub(crate) fn compare(folder: &Path, listed: &[FileEntry], way_out: &str) -> Result<(), Error> {
+    for file in listed {
+        let path = folder.join(&file.path);
+        let found = match hash(&path) {
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                let reason = format!("the file is missing, {MANIFEST} lists it; {way_out}");
+                return Err(Error::Damaged { path, reason });
+            }
+            found => found?,
+        };
+        if found != (file.bytes, file.sha256.clone()) {
+            let what = match found.0 == file.bytes {
+                true => format!("the file was changed, its SHA-256 is not that of {MANIFEST}"),
+                false => format!("the file was changed, it has {} bytes and in {MANIFEST} {}", found.0, file.bytes),
+            };
+            return Err(Error::Damaged { path, reason: format!("{what}; {way_out}") });
+        }
+    }
+    Ok(())
+}
+
+/// Length and SHA-256 of a file.
+fn hash(path: &Path) -> Result<(u64, String), Error> {
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    let (mut hash, mut bytes, mut block) = (Sha256::new(), 0, vec![0; 1 << 16]);
+    loop {
+        let n = file.read(&mut block).map_err(Error::io(path))?;
+        if n == 0 {
+            break;
+        }
+        hash.update(&block[..n]);
+        bytes += n as u64;
+    }
+    Ok((bytes, hex(hash)))
+}
+
+fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What tells the files of a folder from all others.
+pub(crate) fn digest(folder: &Path) -> Result<String, Error> {
+    let mut hash = Sha256::new();
+    for file in files_of(folder)? {
+        hash.update(format!("{} {}\n", file.sha256, file.path));
+    }
+    Ok(hex(hash))
+}
+
 fn list(folder: &Path, root: &Path, files: &mut Vec<FileEntry>) -> Result<(), Error> {
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
@@ -444,17 +556,7 @@ fn list(folder: &Path, root: &Path, files: &mut Vec<FileEntry>) -> Result<(), Er
             list(&path, root, files)?;
             continue;
         }
-        let mut file = File::open(&path).map_err(Error::io(&path))?;
-        let (mut hash, mut bytes, mut block) = (Sha256::new(), 0, vec![0; 1 << 16]);
-        loop {
-            let n = file.read(&mut block).map_err(Error::io(&path))?;
-            if n == 0 {
-                break;
-            }
-            hash.update(&block[..n]);
-            bytes += n as u64;
-        }
-        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let (bytes, sha256) = hash(&path)?;
         let name = path.strip_prefix(root).expect("it is inside").to_string_lossy().into_owned();
         files.push(FileEntry { path: name, bytes, sha256 });
     }
@@ -487,4 +589,20 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         fs::rename(&aside, path)
     };
     write().map_err(Error::io(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_score_that_is_no_number_is_the_worst() {
+        let of = |successes, score| Evaluation { episodes: 10, successes, score, metrics: Vec::new() };
+        let scores = [f64::NAN, -f64::INFINITY, -1e308, -5.0, 3.0];
+        for (place, &score) in scores.iter().enumerate() {
+            assert!(scores[..place.saturating_sub(1)].iter().all(|&worse| of(5, score).is_better_than(&of(5, worse))));
+            assert!(scores[place..].iter().all(|&better| !of(5, score).is_better_than(&of(5, better))));
+            assert!(of(6, f64::NAN).is_better_than(&of(5, score)), "successes count first");
+        }
+    }
 }

@@ -14,8 +14,8 @@ use crate::{Error, Result};
 /// [`Indicator`](Beta::Indicator) of one round, which it found as good or better. Its rounds are counted from 1, ours
 /// from 0.
 ///
-/// Written as `constant:0.5`, `linear:5`, `exponential:0.5` or `indicator:1`; `two-phase:K` is another name of
-/// `indicator:K`.
+/// Written as `constant:0.5`, `linear:5`, `exponential:0.5`, `indicator:1` or `two-phase:1`, the last two of which say the
+/// same.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Beta {
@@ -31,9 +31,14 @@ pub enum Beta {
         /// The factor, from 0 to 1.
         base: f64,
     },
-    /// Two phases: 1 before this round, 0 from it on.
+    /// 1 before this round, 0 from it on.
     Indicator {
-        /// The first round without the expert.
+        /// The first round without the expert; at least 1.
+        rounds: u32,
+    },
+    /// The same, as those say who tell two phases apart: rollouts of the expert, then of the learner.
+    TwoPhase {
+        /// The first round of the second phase; at least 1.
         rounds: u32,
     },
 }
@@ -45,7 +50,7 @@ impl Beta {
             Beta::Constant(beta) => beta,
             Beta::Linear { rounds } => (1.0 - f64::from(round) / f64::from(rounds)).max(0.0),
             Beta::Exponential { base } => libm::pow(base, f64::from(round)),
-            Beta::Indicator { rounds } => f64::from(u8::from(round < rounds)),
+            Beta::Indicator { rounds } | Beta::TwoPhase { rounds } => f64::from(u8::from(round < rounds)),
         }
     }
 }
@@ -71,16 +76,16 @@ impl FromStr for Beta {
             Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
             _ => Err(out_of_range("a number from 0 to 1")),
         };
-        let rounds = |least| match number.parse() {
-            Ok(rounds) if rounds >= least => Ok(rounds),
-            _ if least == 0 => Err(out_of_range("a number of rounds")),
-            _ => Err(out_of_range("a number of rounds, at least 1")),
+        let rounds = || match number.parse() {
+            Ok(rounds @ 1..) => Ok(rounds),
+            _ => Err(out_of_range("a number of rounds, at least 1; constant:0 is the learner alone")),
         };
         match name {
             "constant" => Ok(Beta::Constant(share()?)),
-            "linear" => Ok(Beta::Linear { rounds: rounds(1)? }),
+            "linear" => Ok(Beta::Linear { rounds: rounds()? }),
             "exponential" => Ok(Beta::Exponential { base: share()? }),
-            "indicator" | "two-phase" => Ok(Beta::Indicator { rounds: rounds(0)? }),
+            "indicator" => Ok(Beta::Indicator { rounds: rounds()? }),
+            "two-phase" => Ok(Beta::TwoPhase { rounds: rounds()? }),
             _ => Err(unknown()),
         }
     }
@@ -93,6 +98,7 @@ impl fmt::Display for Beta {
             Beta::Linear { rounds } => write!(f, "linear:{rounds}"),
             Beta::Exponential { base } => write!(f, "exponential:{base}"),
             Beta::Indicator { rounds } => write!(f, "indicator:{rounds}"),
+            Beta::TwoPhase { rounds } => write!(f, "two-phase:{rounds}"),
         }
     }
 }
@@ -130,7 +136,7 @@ mod tests {
         assert_eq!(first("exponential:1"), [1.0; 5]);
         assert_eq!(first("indicator:1"), [1.0, 0.0, 0.0, 0.0, 0.0]);
         assert_eq!(first("two-phase:3"), [1.0, 1.0, 1.0, 0.0, 0.0]);
-        assert_eq!(first("indicator:0"), [0.0; 5]);
+        assert_eq!(first("indicator:3"), first("two-phase:3"));
         for round in 0..2000 {
             let exponential = Beta::Exponential { base: 0.9 }.at(round);
             assert!((exponential - 0.9_f64.powi(round as i32)).abs() <= 1e-12 * exponential, "{round}");
@@ -149,7 +155,7 @@ mod tests {
 
     #[test]
     fn names_round_trip_also_as_json() {
-        for text in ["constant:0.25", "linear:5", "exponential:0.5", "indicator:3"] {
+        for text in ["constant:0.25", "linear:5", "exponential:0.5", "indicator:3", "two-phase:3"] {
             let beta: Beta = text.parse().expect(text);
             assert_eq!(beta.to_string(), text);
             let json = serde_json::to_string(&beta).expect("JSON");
@@ -166,8 +172,10 @@ mod tests {
         assert_eq!(error("linear"), format!("unknown schedule of β \"linear\", expected {known}"));
         assert_eq!(error("constant:1.5"), "schedule of β \"constant:1.5\": expected a number from 0 to 1");
         assert_eq!(error("constant:nan"), "schedule of β \"constant:nan\": expected a number from 0 to 1");
-        assert_eq!(error("linear:0"), "schedule of β \"linear:0\": expected a number of rounds, at least 1");
-        assert_eq!(error("indicator:-1"), "schedule of β \"indicator:-1\": expected a number of rounds");
+        for text in ["linear:0", "indicator:0", "two-phase:0", "indicator:-1", "two-phase:1.5", "linear:4294967296"] {
+            let expected = "a number of rounds, at least 1; constant:0 is the learner alone";
+            assert_eq!(error(text), format!("schedule of β {text:?}: expected {expected}"));
+        }
         let json = serde_json::from_str::<Beta>("\"x\"").expect_err("x").to_string();
         assert!(json.contains(known), "{json}");
     }

@@ -15,11 +15,11 @@ use crate::{Error, Result};
 /// Odd, so that multiplying by it maps no two seeds to one.
 const SEED_MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Shows every state of a trajectory that has a successor, as the search saw it: population with scores and origins,
-/// best individual, stagnation, budget of generations and evaluations. All of it is read from the trajectory; nothing
-/// is searched again, so what is done in one state cannot change the next. Beside the state come its record and that of
-/// the generation that the search made of it. The instance gives the data only;
-/// primitives are the trajectory's.
+/// Shows every state of a trajectory, the last one included, as the search saw it or would have seen it: population with
+/// scores and origins, best individual, stagnation, budget of generations and evaluations. All of it is read from the
+/// trajectory; nothing is searched again, so what is done in one state cannot change the next. Beside the state come its
+/// record and that of the generation that the search made of it, which the last state does not have. The instance gives
+/// the data only; primitives are the trajectory's.
 ///
 /// The key is that of the labels: (`seed` and the trajectory's own, [`Purpose::Labels`], problem, generation), so that
 /// two searches of one problem are not labelled with the same random numbers.
@@ -33,7 +33,7 @@ pub fn visit(
     instance: &Instance,
     config: &SearchConfig,
     seed: u64,
-    mut show: impl FnMut(&State<'_>, GenerationRecord<'_>, GenerationRecord<'_>),
+    mut show: impl FnMut(&State<'_>, GenerationRecord<'_>, Option<GenerationRecord<'_>>),
 ) -> Result<()> {
     config.validate()?;
     // The problem's own primitives may not be those of the search.
@@ -54,7 +54,8 @@ pub fn visit(
     let mut stagnation = 0;
     let mut seen = HashSet::new();
     let mut evaluations = 0;
-    for (record, next) in trajectory.generations.iter().zip(trajectory.generations.iter().skip(1)) {
+    let successors = trajectory.generations.iter().skip(1).map(Some).chain([None]);
+    for (record, next) in trajectory.generations.iter().zip(successors) {
         let population = scorer.population(record)?;
         match &best {
             Some(_) if !record.improved => stagnation += 1,
@@ -131,9 +132,11 @@ impl Scorer<'_> {
             let score = self.evaluator.score(tree, self.instance, self.config, Deadline::NEVER);
             score.expect("there is no deadline")
         });
+        if score.fitness as f32 == fitness {
+            return Ok(score);
+        }
         // A search whose time is over stops scoring, and what is left has no error.
-        let unscored = mse.is_infinite();
-        if score.fitness as f32 != fitness && !unscored {
+        if !mse.is_infinite() {
             return Err(Error::Fitness {
                 problem: self.instance.id().to_owned(),
                 generation,
@@ -142,6 +145,6 @@ impl Scorer<'_> {
                 found: score.fitness as f32,
             });
         }
-        Ok(if unscored { self.config.objective.invalid() } else { score })
+        Ok(self.config.objective.invalid())
     }
 }

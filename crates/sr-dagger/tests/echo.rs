@@ -26,7 +26,7 @@ impl Labeller for Echo {
         LabelParams { seed, ..LabelParams::default() }
     }
 
-    fn label(&mut self, state: &State<'_>, _: GenerationRecord<'_>, _: usize) -> Labels {
+    fn label(&mut self, state: &State<'_>, _: Option<GenerationRecord<'_>>, _: usize) -> Labels {
         let mut labels = Labels::default();
         for individual in state.population.iter() {
             let parents = Parents::None;
@@ -77,7 +77,7 @@ fn labels_belong_to_the_states_that_were_visited() {
     let trajectory = recorder.finish(&outcome).expect("recorded");
 
     let labels = label(&trajectory, &instance, &config, 9, &mut Echo).expect("labels");
-    assert_eq!(labels.states.len(), trajectory.generations.len() - 1);
+    assert_eq!(labels.states.len(), trajectory.generations.len());
     for state in &labels.states {
         let visited = trajectory.generation(state.generation).expect("a generation");
         let echoed = state.children.iter().map(|label| (label.child.expr.to_owned(), label.child.fitness));

@@ -90,8 +90,9 @@ impl Labeller for Spy {
         LabelParams { seed, ..LabelParams::default() }
     }
 
-    fn label(&mut self, state: &State<'_>, next: GenerationRecord<'_>, wanted: usize) -> Labels {
-        assert_eq!((state.key.purpose, next.generation), (Purpose::Labels, state.generation + 1));
+    fn label(&mut self, state: &State<'_>, next: Option<GenerationRecord<'_>>, wanted: usize) -> Labels {
+        assert_eq!(state.key.purpose, Purpose::Labels);
+        assert!(next.is_none_or(|next| next.generation == state.generation + 1));
         self.seen.push(Seen::from(state));
         ExpertLabeller::default().label(state, next, wanted)
     }
@@ -123,8 +124,14 @@ proptest! {
         let trajectory = search("p", &config, seed, &mut visited);
         let mut relabelled = Spy::default();
         label(&trajectory, &instance("p"), &config, 1, &mut relabelled).expect("the same problem");
-        prop_assert_eq!(relabelled.seen.len(), trajectory.generations.len() - 1);
+        // The search acted in all but the last state.
+        prop_assert_eq!(relabelled.seen.len(), trajectory.generations.len());
+        let last = relabelled.seen.pop().expect("a last state");
         prop_assert_eq!(relabelled.seen, visited.seen);
+        let record = trajectory.generations.last();
+        prop_assert_eq!(last.generation, record.generation);
+        prop_assert!(last.population.iter().map(|i| i.tree).eq(record.individuals().map(|i| i.expr)));
+        prop_assert_eq!(&*last.best.0, trajectory.best_progression().pop().expect("a best individual").expr);
     }
 }
 
@@ -132,7 +139,7 @@ proptest! {
 fn labels_are_children_of_their_state() {
     let trajectory = search("p", &config(8), 1, &mut Expert);
     let labels = label(&trajectory, &instance("p"), &config(8), 1, &mut ExpertLabeller::default()).expect("labels");
-    assert_eq!(labels.states.len(), 7);
+    assert_eq!(labels.states.len(), 8, "every generation that was visited, the last one included");
     for (state, record) in labels.states.iter().zip(trajectory.generations.iter()) {
         assert_eq!((state.generation, state.state_hash), (record.generation, record.state_hash()));
         assert_eq!(state.children.len(), 19);
@@ -275,8 +282,10 @@ fn pooled_labels_may_be_the_searchs_own_children() {
     let labels = ExpertConfig { mode: Mode::Pooled, draws: Draws::Exactly(1), keep: 1, ..ExpertConfig::default() };
     let set = labels_of(&trajectory, &config, labels);
     let own = set.states.iter().filter(|state| {
-        let next = trajectory.generation(state.generation + 1).expect("a successor");
-        state.children.iter().any(|label| next.individuals().any(|made| made.expr == label.child.expr))
+        let next = trajectory.generation(state.generation + 1);
+        let is_own =
+            |label: Label<'_>| next.is_some_and(|next| next.individuals().any(|made| made.expr == label.child.expr));
+        state.children.iter().any(is_own)
     });
     assert!(own.count() >= 5);
     let none = ExpertConfig { draws: Draws::Exactly(300), ..labels };
@@ -418,8 +427,8 @@ fn a_relabelled_file_keeps_what_the_search_did() {
     let trajectories = write(&path);
     let before = std::fs::read(&path).expect("the file");
     let counts = relabel(&path, Some(&out), 1).expect("relabel");
-    assert_eq!((counts.trajectories, counts.states, counts.labels), (9, 45, 855));
-    assert!((1..855).contains(&counts.improving));
+    assert_eq!((counts.trajectories, counts.states, counts.labels), (9, 54, 1026));
+    assert!((1..1026).contains(&counts.improving));
     assert_eq!(std::fs::read(&path).expect("the file"), before);
 
     let reader = TraceReader::open(&out).expect("open");
@@ -428,9 +437,9 @@ fn a_relabelled_file_keeps_what_the_search_did() {
     for (read, written) in reader.zip(&trajectories) {
         let read = read.expect("a trajectory");
         assert_eq!(read.generations, written.generations);
-        let labelled = read.dagger_expressions(0).expect("labels");
-        assert_eq!(labelled.len(), 19);
-        assert!(read.dagger_expressions(5).is_none(), "the last state has no successor");
+        for generation in 0..6 {
+            assert_eq!(read.dagger_expressions(generation).expect("labels").len(), 19, "the last one, too");
+        }
     }
 }
 
@@ -544,4 +553,33 @@ fn an_interrupted_run_is_resumed_to_the_same_bytes_and_counts() {
     assert!(relabel_with(&path, &FileOptions { shard: Some((1, 2)), ..resume }).is_err());
     assert_eq!(relabel_with(&path, &resume).expect("it is still there"), expected);
     assert!(std::fs::read(&out).expect("the file") == bytes && !partial.exists());
+}
+
+#[test]
+fn no_label_is_better_for_an_error_that_is_no_number() {
+    // Errors of 0 and up among children whose predictions overflow: x1 and the products of it are beyond all bounds.
+    let x = Columns::new(30, 2, (0..60).map(|i| if i < 30 { f64::from(i) / 10.0 } else { 1e200 }).collect());
+    let y = (0..30).map(|i| f64::from(i) / 5.0).collect();
+    let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul], vec![1.0, 2.5], 2).expect("primitives");
+    let instance = Arc::new(Instance::new("p", x, y, primitives).expect("instance"));
+    let config = config(6);
+    let mut searches = [Search::new(instance.clone(), config.clone(), 1).expect("config")];
+    let mut recorders = [Recorder::new(1)];
+    let outcome = run(&mut searches, &mut Expert, &mut recorders).remove(0);
+    let [recorder] = recorders;
+    let trajectory = recorder.finish(&outcome).expect("recorded");
+    let mut invalid = 0;
+    for mode in Mode::ALL {
+        let draws = Draws::Exactly(100);
+        let labels = ExpertConfig { mode, draws, weights: Weights::Gain, ..ExpertConfig::default() };
+        let set = label(&trajectory, &instance, &config, 1, &mut ExpertLabeller::new(labels)).expect("labels");
+        for label in set.states.iter().flat_map(|state| state.children.iter()) {
+            assert!(!label.gain_best.is_nan() && !label.gain_parent.is_nan(), "{label:?}");
+            let is_valid = label.child.mse.is_finite();
+            invalid += usize::from(!is_valid);
+            assert!(is_valid || (label.weight == 0.0 && label.gain_best <= 0.0), "{label:?}");
+            assert!(is_valid || matches!(mode, Mode::All | Mode::Lineage), "chosen as one of the best: {label:?}");
+        }
+    }
+    assert!(invalid > 0, "there are such children");
 }

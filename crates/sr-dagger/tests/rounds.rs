@@ -173,21 +173,88 @@ fn mistakes_are_named() {
     assert!(error.to_string().contains("constant:0.5"), "{error}");
 
     run(&mut Counting::default(), folder.path(), &config(1)).expect("a round");
-    let other = RoundsConfig { beta: Beta::Indicator { rounds: 0 }, init: Some("x".into()), ..config(1) };
+    let other = RoundsConfig { beta: Beta::Constant(0.0), init: Some("x".into()), ..config(1) };
     let error = run(&mut Counting::default(), folder.path(), &other).expect_err("begun otherwise").to_string();
     assert!(error.contains("manifest.json") && error.contains("β = 1"), "{error}");
     let label = folder.path().join("round-000/labels/label");
     fs::write(&label, "x").expect("written");
     let error = run(&mut Counting::default(), folder.path(), &config(1)).expect_err("cut").to_string();
-    assert!(error.contains("label") && error.contains("1 bytes"), "{error}");
+    assert!(error.contains("label: the file was changed, it has 1 bytes and in manifest.json 9"), "{error}");
     fs::remove_file(label).expect("removed");
-    run(&mut Counting::default(), folder.path(), &config(1)).expect_err("missing");
+    let error = run(&mut Counting::default(), folder.path(), &config(1)).expect_err("missing").to_string();
+    assert!(error.contains("label: the file is missing"), "{error}");
+}
+
+#[test]
+fn a_changed_file_of_a_finished_stage_is_noticed_and_its_round_can_be_made_again() {
+    let undisturbed = tempfile::tempdir().expect("a folder");
+    run(&mut Counting::default(), undisturbed.path(), &config(3)).expect("three rounds");
+    for path in ["rollouts/acting", "labels/label", "corpus/rows", "checkpoint/model", "evaluation/scores.json"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        run(&mut Counting::default(), folder.path(), &config(2)).expect("two rounds");
+        let file = folder.path().join("round-000").join(path);
+        let mut bytes = fs::read(&file).expect("a file");
+        bytes[0] ^= 1;
+        fs::write(&file, bytes).expect("written");
+        let mut task = Counting::default();
+        let error = run(&mut task, folder.path(), &config(3)).expect_err("it is noticed").to_string();
+        assert!(error.contains(path) && error.contains("SHA-256") && error.contains("round-000,"), "{error}");
+        assert!(task.log.borrow().is_empty(), "nothing was made of it");
+        fs::remove_dir_all(folder.path().join("round-000")).expect("removed, as the message says");
+        run(&mut task, folder.path(), &config(3)).expect("it goes on");
+        assert_eq!(files(folder.path()), files(undisturbed.path()), "{path}");
+    }
+}
+
+#[test]
+fn a_changed_buffer_changes_nothing() {
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    for folder in &folders {
+        run(&mut Counting::default(), folder.path(), &config(2)).expect("two rounds");
+    }
+    let buffer = folders[0].path().join("buffer.bin");
+    let mut bytes = fs::read(&buffer).expect("a buffer");
+    bytes[4096..4100].fill(0); // the tag of the first row
+    fs::write(&buffer, bytes).expect("written");
+    for folder in &folders {
+        run(&mut Counting::default(), folder.path(), &config(3)).expect("a third round");
+    }
+    assert_eq!(files(folders[0].path()), files(folders[1].path()));
+}
+
+#[test]
+fn finished_rounds_count_whatever_is_wanted_now() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rounds = |config: RoundsConfig| {
+        let mut task = Counting::default();
+        let rounds = run(&mut task, folder.path(), &config).expect("rounds");
+        (rounds.rounds.len(), task.log.borrow().len())
+    };
+    assert_eq!(rounds(config(2)), (2, 10));
+    assert_eq!(rounds(config(3)), (3, 5), "one more");
+    assert_eq!(rounds(config(1)), (3, 0));
+    assert_eq!(rounds(RoundsConfig { enough: Some(0.0), ..config(5) }), (3, 0));
+    assert_eq!(rounds(config(4)), (4, 5));
+}
+
+#[test]
+fn fifty_rounds_stay_within_the_buffer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let buffer = BufferOptions { max_rows: 50, ..BufferOptions::new(4) };
+    let rounds = run(&mut Counting::default(), folder.path(), &RoundsConfig { buffer, ..config(50) }).expect("rounds");
+    let buffered: Vec<u64> = rounds.rounds.iter().map(|round| round.buffered).collect();
+    assert!(buffered.iter().all(|&rows| rows <= 50) && buffered[49] == 50, "{buffered:?}");
+    let bytes = fs::metadata(folder.path().join("buffer.bin")).expect("a buffer").len();
+    assert_eq!(bytes, 2 * 4096 + 50 * 4, "headers and tags, a page of each, and fifty rows");
 }
 
 /// Milestones of counting: of expert successes in five episodes.
 struct Milestones {
     experts: Vec<(&'static str, u32)>,
     broken: Option<usize>,
+    unusable: Option<usize>,
+    expert_settings: &'static str,
+    rounds: u32,
     inits: Vec<Option<String>>,
 }
 
@@ -198,8 +265,16 @@ impl Curriculum for Milestones {
         self.experts.iter().map(|(id, _)| (*id).to_owned()).collect()
     }
 
+    fn unusable(&self, milestone: usize) -> Option<String> {
+        (self.unusable == Some(milestone)).then(|| "its file is missing".to_owned())
+    }
+
+    fn expert_settings(&self) -> String {
+        self.expert_settings.to_owned()
+    }
+
     fn expert(&mut self, milestone: usize, _: &Path) -> Result<Vec<Episode>, Error> {
-        let successes = self.experts[milestone].1;
+        let successes = if self.expert_settings == "better" { 5 } else { self.experts[milestone].1 };
         Ok((0..5).map(|episode| Episode { success: episode < successes, steps: 10 }).collect())
     }
 
@@ -211,7 +286,7 @@ impl Curriculum for Milestones {
         dir: &Path,
         on_round: &mut dyn FnMut(&RoundResult),
     ) -> Result<Rounds, Error> {
-        assert_eq!(max_steps, 20);
+        assert_eq!(max_steps, 20, "also with another multiplier, if it was begun");
         self.inits.push(init.map(|path| fs::read_to_string(path.join("model")).expect("a model")));
         if self.broken == Some(milestone) {
             return Err(Error::NoFormula { problem: "p".into() });
@@ -219,7 +294,7 @@ impl Curriculum for Milestones {
         run_rounds(
             &mut Counting::default(),
             dir,
-            &RoundsConfig { init: init.map(Path::to_owned), ..config(2) },
+            &RoundsConfig { init: init.map(Path::to_owned), ..config(self.rounds) },
             on_round,
         )
     }
@@ -234,7 +309,14 @@ impl Curriculum for Milestones {
 }
 
 fn curriculum(selection: Selection) -> (Milestones, MilestonesConfig) {
-    let milestones = Milestones { experts: vec![("a", 5), ("b", 2), ("c", 4)], broken: None, inits: Vec::new() };
+    let milestones = Milestones {
+        experts: vec![("a", 5), ("b", 2), ("c", 4)],
+        broken: None,
+        unusable: None,
+        expert_settings: "",
+        rounds: 2,
+        inits: Vec::new(),
+    };
     let step_multiplier = StepMultiplier::Fixed(2.0);
     let config =
         MilestonesConfig { selection, step_multiplier, min_success_rate: 0.6, init: Init::Previous, first_init: None };
@@ -249,7 +331,8 @@ fn milestones_follow_each_other() {
     let results = run_milestones(&mut milestones, folder.path(), &config, &mut |event| {
         events.push(match event {
             Event::Begins { id, index, of } => format!("{id} {}/{of}", index + 1),
-            Event::Expert { max_steps, .. } => format!("{max_steps:?}"),
+            Event::Expert { is_new: false, .. } => unreachable!("nothing was there"),
+            Event::Expert { max_steps, is_new: true, .. } => format!("{max_steps:?}"),
             Event::Round { result, .. } => format!("round {}", result.round.index),
             Event::Ends { result } => result.status.name().to_owned(),
         });
@@ -312,4 +395,77 @@ fn earlier_results_stay() {
     assert_eq!(status(rest, None), all(Completed, Skipped, Completed));
     assert_eq!(fs::read(folder.path().join("results.json")).expect("results"), before);
     assert_eq!(status(Selection::default(), None), all(Completed, Failed, Completed), "the expert fails b");
+}
+
+#[test]
+fn what_failed_is_tried_again_and_what_is_finished_stays() {
+    use Status::{Completed, Failed};
+    let folder = tempfile::tempdir().expect("a folder");
+    let status = |change: &dyn Fn(&mut Milestones, &mut MilestonesConfig)| {
+        let (mut milestones, mut config) = curriculum(Selection::default());
+        change(&mut milestones, &mut config);
+        let mut made = Vec::new();
+        let results = run_milestones(&mut milestones, folder.path(), &config, &mut |event| {
+            if let Event::Round { id, result } = event
+                && result.seconds[Stage::Rollouts as usize] > 0.0
+            {
+                made.push(format!("{id} {}", result.round.index));
+            }
+        });
+        let results = results.expect("results").milestones;
+        let reason = results[1].reason.clone().unwrap_or_default();
+        (results.iter().map(|result| result.status).collect::<Vec<_>>(), made, reason)
+    };
+    // A milestone that cannot be run fails alone.
+    let (found, made, reason) = status(&|milestones, _| milestones.unusable = Some(1));
+    assert_eq!((found, reason.as_str()), (vec![Completed, Failed, Completed], "its file is missing"));
+    assert_eq!(made, ["a 0", "a 1", "c 0", "c 1"]);
+    let (found, made, reason) = status(&|_, _| ());
+    assert_eq!((found, made.len()), (vec![Completed, Failed, Completed], 0));
+    assert!(reason.contains("0.4") && reason.contains("lower --min-success-rate, and run the same"), "{reason}");
+    // Another gate, also beside another multiplier: rounds that have begun keep their steps.
+    let another_gate = |_: &mut Milestones, config: &mut MilestonesConfig| config.min_success_rate = 0.4;
+    let (found, made, _) = status(&another_gate);
+    assert_eq!((found, made), (vec![Completed; 3], vec!["b 0".to_owned(), "b 1".to_owned()]));
+    let (found, made, _) = status(&|milestones, config| {
+        config.step_multiplier = StepMultiplier::Fixed(3.0);
+        config.min_success_rate = 1.0; // nor is what has passed held up
+        milestones.rounds = 3;
+    });
+    assert_eq!((found, made), (vec![Completed; 3], ["a 2", "b 2", "c 2"].map(str::to_owned).to_vec()));
+}
+
+#[test]
+fn a_better_expert_is_tried_where_the_old_one_failed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rates = |expert_settings| {
+        let (mut milestones, config) = curriculum(Selection::default());
+        milestones.expert_settings = expert_settings;
+        let results = run_milestones(&mut milestones, folder.path(), &config, &mut |_| ()).expect("results");
+        results.milestones.iter().map(|result| result.expert_success_rate.expect("a rate")).collect::<Vec<_>>()
+    };
+    assert_eq!(rates("plain"), [1.0, 0.4, 0.8]);
+    assert_eq!(rates("better"), [1.0, 1.0, 0.8], "the rounds of c had begun");
+    let episodes = folder.path().join("expert_eval/b/episodes.json");
+    let text = fs::read_to_string(&episodes).expect("episodes");
+    fs::write(&episodes, text.replace("true", "false")).expect("written");
+    let (mut milestones, config) = curriculum(Selection::default());
+    let error = run_milestones(&mut milestones, folder.path(), &config, &mut |_| ()).expect_err("noticed").to_string();
+    assert!(error.contains("episodes.json: the file was changed"), "{error}");
+}
+
+#[test]
+fn a_changed_model_is_not_begun_with() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |id: &str| {
+        let (mut milestones, config) = curriculum(Selection { only: Some(id.into()), ..Selection::default() });
+        run_milestones(&mut milestones, folder.path(), &config, &mut |_| ()).map_err(|error| error.to_string())
+    };
+    run("a").expect("the first one");
+    let model = folder.path().join("models/a/final/model");
+    fs::write(&model, "8").expect("written");
+    let error = run("c").expect_err("noticed");
+    assert!(error.contains("final/model: the file was changed") && error.contains("run milestone a again"), "{error}");
+    run("a").expect("as the message says");
+    run("c").expect("the model is what it was");
 }

@@ -83,21 +83,19 @@ fn summary(pick: &str, rows: &[DirectRow]) -> DirectSummary {
 
 /// Rows and summaries as two aligned tables.
 pub fn direct_tables(rows: &[DirectRow], summaries: &[DirectSummary]) -> String {
-    let r2 = |r2: Option<f64>| match r2 {
-        None => "–".to_owned(),
-        Some(r2) if r2.is_finite() => format!("{r2:.4}"),
-        Some(_) => "−∞".to_owned(),
-    };
-    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-    let interval = |(lo, hi): (f64, f64)| format!("{:.1}–{:.1} %", 100.0 * lo, 100.0 * hi);
     let yes = |yes: bool| if yes { "yes" } else { "no" };
     let of_rows = rows.iter().map(|row| {
         let exact = row.exact.map_or("–", yes).to_owned();
-        let formula = if row.expression.is_empty() { "none" } else { &row.expression };
+        let formula = if row.expression.is_empty() { "none".to_owned() } else { shown(&row.expression) };
         let cells = [row.problem.clone(), row.pick.clone(), exact, yes(row.solved).to_owned(), r2(row.r2_test)];
-        cells.into_iter().chain([row.size.to_string(), formula.to_owned()]).collect()
+        cells.into_iter().chain([row.size.to_string(), formula]).collect()
     });
     let of_rows = aligned(&["problem", "pick", "exact", "solved", "R²", "size", "formula"], of_rows.collect(), &[4, 5]);
+    format!("{of_rows}\n\n{}", direct_summary_table(summaries))
+}
+
+/// The summaries as an aligned table.
+pub fn direct_summary_table(summaries: &[DirectSummary]) -> String {
     let of_picks = summaries.iter().map(|s| {
         let exact = [s.exact.map_or("–".into(), percent), s.exact_interval.map_or("–".into(), interval)];
         let cells = [s.pick.clone(), s.n.to_string()].into_iter().chain(exact);
@@ -105,7 +103,34 @@ pub fn direct_tables(rows: &[DirectRow], summaries: &[DirectSummary]) -> String 
         cells.chain(solved).collect()
     });
     let headers = ["pick", "n", "exact", "95 % interval", "solved", "95 % interval", "median R²", "well-formed"];
-    format!("{of_rows}\n\n{}", aligned(&headers, of_picks.collect(), &[1, 2, 3, 4, 5, 6, 7]))
+    aligned(&headers, of_picks.collect(), &[1, 2, 3, 4, 5, 6, 7]).to_string()
+}
+
+/// Characters of a formula in a table; JSON has all of it.
+const FORMULA_WIDTH: usize = 80;
+
+/// A formula that leaves room for other columns; one that is cut ends in a sign that it is.
+fn shown(formula: &str) -> String {
+    match formula.char_indices().nth(FORMULA_WIDTH) {
+        Some((end, _)) => format!("{}…", &formula[..end]),
+        None => formula.to_owned(),
+    }
+}
+
+fn r2(r2: Option<f64>) -> String {
+    match r2 {
+        None => "–".to_owned(),
+        Some(r2) if r2.is_finite() => format!("{r2:.4}"),
+        Some(_) => "−∞".to_owned(),
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+fn interval((lo, hi): (f64, f64)) -> String {
+    format!("{:.1}–{:.1} %", 100.0 * lo, 100.0 * hi)
 }
 
 fn aligned(headers: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> Table {
@@ -152,6 +177,9 @@ mod tests {
         let tables = direct_tables(&rows, &summarise_direct(&rows));
         assert!(tables.contains("best of 4") && tables.contains("66.7 %") && tables.contains("(x0 + x1)"), "{tables}");
         assert!(tables.contains("−∞"), "{tables}");
+        let long = DirectRow { expression: "sin(".repeat(60) + "x0" + &")".repeat(60), ..rows[0].clone() };
+        let tables = direct_tables(&[long], &[]);
+        assert!(tables.lines().all(|line| line.chars().count() < 150) && tables.contains("sin(…"), "{tables}");
     }
 
     #[test]

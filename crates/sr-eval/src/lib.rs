@@ -1,8 +1,8 @@
 //! Scoring methods on suites: R², solved rate with intervals, evaluations, time.
 //!
-//! [`judge`] says whether a formula solves a problem, [`Tally`] watches a search and counts what its policy proposed,
-//! [`summarise`] turns [`Row`]s into one line a method and [`table`] prints them; [`DirectRow`]s are the same for formulas
-//! that no search has found. [`expected_running_time`] and [`area`] measure the cost; [`RandomTrees`] and [`BestOf`] are
+//! [`judge`] says whether a formula solves a problem and how it fits all rows, [`Tally`] watches a search and counts what its
+//! policy proposed, [`summarise`] turns [`Row`]s into one line a method and [`table`] prints
+//! them; [`DirectRow`]s are the same for formulas that no search has found. [`expected_running_time`] and [`area`] measure the cost; [`RandomTrees`] and [`BestOf`] are
 //! policies to compare with. Nothing is plotted here.
 
 mod baselines;
@@ -17,7 +17,7 @@ mod tally;
 
 pub use baselines::{BestOf, RandomTrees};
 pub use curve::{Curve, curves, medians, points};
-pub use direct::{DirectRow, DirectSummary, direct_tables, summarise_direct};
+pub use direct::{DirectRow, DirectSummary, direct_summary_table, direct_tables, summarise_direct};
 pub use judge::{FRESH_POINTS, Judgement, judge, r_squared};
 pub use mean::mean_interval;
 pub use measures::{Difference, RESAMPLES, Trial, area, expected_running_time, solved_curve};

@@ -38,7 +38,7 @@ pub struct Progress(
 );
 
 /// One search of one problem by one method.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// What it and the others of its table could spend alike, if that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,10 +51,20 @@ pub struct Row {
     pub seed: u64,
     /// Whether the formula solves the problem, see [`judge`](crate::judge).
     pub solved: bool,
-    /// Mean squared error on the training points; `null` in JSON if there were too few valid points.
+    /// Mean squared error over all training points, computed again from the formula; `null` in JSON if a value of the
+    /// formula is not finite.
     pub mse_train: Option<f64>,
-    /// R² on fresh points.
+    /// R² over the same points; `null` likewise, and if y does not vary.
+    #[serde(default)]
+    pub r2_train: Option<f64>,
+    /// Training points that the search's objective left out of its error, none but for masked predictions.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub masked: u64,
+    /// R² on fresh points; `null` if a value is not finite, y does not vary, or there are no fresh points.
     pub r2_test: Option<f64>,
+    /// Why the search ended; empty in older files.
+    #[serde(default)]
+    pub stop_reason: String,
     /// Populations made, the initial one included.
     pub generations: u32,
     /// Individuals whose fitness was needed.
@@ -73,8 +83,11 @@ pub struct Row {
     pub seconds_to_solve: Option<f64>,
     /// Nodes of the formula.
     pub size: usize,
-    /// The formula.
+    /// The formula, guarded operators by their own names: `pdiv(x0, x1)`.
     pub expression: String,
+    /// The same with the names of the columns, where these are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub formula: Option<String>,
     /// Learner children that parsed.
     pub well_formed: u64,
     /// Expert children in place of those that did not.
@@ -86,6 +99,10 @@ pub struct Row {
     /// How the least error fell, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Vec<Progress>>,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Row {
@@ -120,8 +137,12 @@ pub struct Summary {
     pub hi: f64,
     /// Share solved in the initial population, where no policy has had a say yet.
     pub solved_initially: f64,
-    /// Median training MSE over all searches (invalid ones count as infinite, `null` if the median is one).
+    /// Median training MSE over all searches (one that is not finite counts as infinite, `null` if the median is one).
     pub median_mse: Option<f64>,
+    /// Median R² on the training points over the searches whose y varies; −∞ where a value is not finite, `null` if the
+    /// median is that.
+    #[serde(default)]
+    pub median_r2: Option<f64>,
     /// Mean evaluations a search.
     pub evaluations: f64,
     /// Mean evaluations to solve over the solved searches.
@@ -193,12 +214,17 @@ pub(crate) fn in_order<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str>
     once
 }
 
-/// The middle one, or the mean of the two in the middle; `None` if that is not finite, and of none.
+/// The middle one, or the mean of the two in the middle; `None` if that is not finite, and of none. What is no number
+/// counts as infinite.
 pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.collect();
+    let mut values: Vec<f64> = values.map(|value| if value.is_nan() { f64::INFINITY } else { value }).collect();
     values.sort_by(f64::total_cmp);
     let n = values.len();
-    let median = (n > 0).then(|| (values[(n - 1) / 2] + values[n / 2]) / 2.0);
+    let median = (n > 0).then(|| {
+        let (a, b) = (values[(n - 1) / 2], values[n / 2]);
+        // A sum may be beyond f64 where its half is not.
+        if (a + b).is_finite() { (a + b) / 2.0 } else { a / 2.0 + b / 2.0 }
+    });
     median.filter(|median| median.is_finite())
 }
 
@@ -229,6 +255,13 @@ fn summary(method: &str, rows: &[&Row], most: f64) -> Summary {
         hi,
         solved_initially: count(&|row| row.solved && row.generations_to_solve == Some(0)) as f64 / n as f64,
         median_mse: median(rows.iter().map(|row| row.mse_train.unwrap_or(f64::INFINITY))),
+        // A finite error without R² is one of a constant y. Signs are turned, so that what is no number is the worst.
+        median_r2: median(rows.iter().filter_map(|row| match (row.r2_train, row.mse_train) {
+            (Some(r2), _) => Some(-r2),
+            (None, Some(_)) => None,
+            (None, None) => Some(f64::INFINITY),
+        }))
+        .map(|turned| 0.0 - turned),
         evaluations: total(&|row| row.evaluations) as f64 / n as f64,
         evaluations_to_solve: mean_of_solved(&|row| row.evaluations_to_solve.map(|e| e as f64)),
         generations_to_solve: mean_of_solved(&|row| row.generations_to_solve.map(f64::from)),
@@ -292,6 +325,7 @@ fn solved_table(summaries: &[Summary]) -> String {
         "95 % interval",
         "at start",
         "median MSE",
+        "median R²",
         "evaluations",
         "proposals",
         "children/s",
@@ -307,7 +341,8 @@ fn solved_table(summaries: &[Summary]) -> String {
             percent(Some(s.solved)),
             format!("{:.1}–{:.1} %", 100.0 * s.lo, 100.0 * s.hi),
             percent(Some(s.solved_initially)),
-            s.median_mse.map_or("invalid".into(), |mse| format!("{mse:.2e}")),
+            s.median_mse.map_or("infinite".into(), |mse| format!("{mse:.2e}")),
+            s.median_r2.map_or("–".into(), |r2| format!("{r2:.4}")),
             count(Some(s.evaluations)),
             count(Some(s.proposals)),
             count(Some(s.children_per_second)),
@@ -389,7 +424,10 @@ pub(crate) mod tests {
             seed: 0,
             solved,
             mse_train: mse,
+            r2_train: None,
+            masked: 0,
             r2_test: None,
+            stop_reason: "generations".into(),
             generations: 10,
             evaluations: 100,
             generations_to_solve: solved.then_some(4),
@@ -399,6 +437,7 @@ pub(crate) mod tests {
             seconds_to_solve: solved.then_some(0.2),
             size: 3,
             expression: "x0".into(),
+            formula: None,
             well_formed: 60,
             fallback: 20,
             children: 80,
@@ -421,6 +460,23 @@ pub(crate) mod tests {
         assert!((a.ert_seconds.expect("solved") - 0.45).abs() < 1e-9);
         assert_eq!(a.area, 2.0 / 3.0 * (1.0 - 40_f64.log10() / 2.0));
         assert!(table(&summaries).contains("66.7 %"));
+        assert_eq!((a.median_r2, summaries[1].median_r2), (None, None), "one of a has no finite error");
+    }
+
+    #[test]
+    fn medians_never_take_what_is_no_number() {
+        let nan = f64::NAN;
+        assert_eq!(median([5.0, nan, 1e308, f64::INFINITY, 1.0].into_iter()), Some(1e308));
+        assert_eq!(median([5.0, -nan, 1.0].into_iter()), Some(5.0), "whatever its sign");
+        assert_eq!(median([nan, 1.0, nan].into_iter()), None);
+        let of = |values: &[(Option<f64>, Option<f64>)]| {
+            let row =
+                |&(r2_train, mse_train): &(Option<f64>, Option<f64>)| Row { r2_train, ..row("a", false, mse_train) };
+            summarise(&values.iter().map(row).collect::<Vec<_>>(), 0)[0].median_r2
+        };
+        assert_eq!(of(&[(Some(0.5), Some(1.0)), (Some(1.0), Some(0.0)), (None, None)]), Some(0.5));
+        assert_eq!(of(&[(Some(0.5), Some(1.0)), (None, Some(2.0))]), Some(0.5), "a constant y has no R²");
+        assert_eq!(of(&[(None, None), (None, None), (Some(1.0), Some(0.0))]), None);
     }
 
     #[test]

@@ -366,7 +366,7 @@ impl Tree {
     /// Two problems with one skeleton differ in constants only, so they may not lie on both sides of a split.
     pub fn skeleton(&self) -> String {
         let mut text = String::new();
-        write!(text, "{}", crate::print::Skeleton(self)).expect("writing to a string");
+        write!(text, "{}", self.display_skeleton()).expect("writing to a string");
         text
     }
 

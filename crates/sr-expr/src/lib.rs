@@ -15,6 +15,19 @@
 //! # Ok::<(), sr_expr::ParseError>(())
 //! ```
 //!
+//! Under [`Semantics::Protected`] some operators are guarded, and what [`Tree::display`] prints says so; a [`Formula`] is such a
+//! text read back, with its semantics:
+//!
+//! ```
+//! use sr_expr::{Columns, Expr, Formula, Semantics};
+//!
+//! let expr: Expr = "log(x0)".parse()?;
+//! let text = expr.display(Semantics::Protected).to_string();
+//! assert_eq!(text, "plog(x0)");
+//! assert_eq!(text.parse::<Formula>()?, Formula { expr, semantics: Some(Semantics::Protected) });
+//! # Ok::<(), sr_expr::ParseError>(())
+//! ```
+//!
 //! This crate does no I/O and no search, and evaluation never fails: bad numbers are NaN or infinite values.
 
 mod columns;
@@ -40,8 +53,8 @@ pub use expr::{Expr, ExprError, Node, Tree};
 pub use gradient::{Gradient, NormalEquations};
 pub use machine::{Loss, Machine, Sums, predict};
 pub use op::{Op, Semantics};
-pub use parse::ParseError;
-pub use print::python_float;
+pub use parse::{Formula, ParseError};
+pub use print::{Printed, python_float};
 pub use program::Program;
 pub use real::Real;
 pub use simd::Level;

@@ -125,6 +125,30 @@ impl Op {
         Some(alias)
     }
 
+    /// Whether [`Semantics::Protected`] gives other values than [`Semantics::Ieee`]: `/ exp log sqrt tan inv`.
+    pub const fn is_guarded(self) -> bool {
+        matches!(self, Op::Div | Op::Exp | Op::Log | Op::Sqrt | Op::Tan | Op::Inv)
+    }
+
+    /// The name that tells the meaning too: the guarded operators of [`Semantics::Protected`] are `pdiv pexp plog psqrt
+    /// ptan pinv`; every other name is [`Op::name`].
+    pub const fn name_in(self, semantics: Semantics) -> &'static str {
+        match (semantics, self) {
+            (Semantics::Protected, Op::Div) => "pdiv",
+            (Semantics::Protected, Op::Exp) => "pexp",
+            (Semantics::Protected, Op::Log) => "plog",
+            (Semantics::Protected, Op::Sqrt) => "psqrt",
+            (Semantics::Protected, Op::Tan) => "ptan",
+            (Semantics::Protected, Op::Inv) => "pinv",
+            _ => self.name(),
+        }
+    }
+
+    /// The guarded operator that [`Op::name_in`] calls so under [`Semantics::Protected`], and by no other name.
+    pub(crate) fn from_guarded_name(name: &str) -> Option<Op> {
+        Op::ALL.iter().copied().find(|op| op.is_guarded() && op.name_in(Semantics::Protected) == name)
+    }
+
     /// The operator's value. `b` is ignored by unary operators.
     ///
     /// Transcendental functions come from the `libm` crate, not from the system's library, so that every machine
@@ -184,6 +208,22 @@ mod tests {
         }
         assert_eq!(Op::from_index(Op::ALL.len() as u8), None);
         assert_eq!(Op::from_name("sinh"), None);
+    }
+
+    #[test]
+    fn exactly_the_operators_that_differ_have_guarded_names() {
+        let values = [-4.0, -1e-12, 0.0, 1e-12, 0.5, 20.0, std::f64::consts::FRAC_PI_2];
+        for &op in Op::ALL {
+            let bits = |semantics, a, b| op.apply(semantics, a, b).to_bits();
+            let differs = values
+                .iter()
+                .any(|&a| values.iter().any(|&b| bits(Semantics::Ieee, a, b) != bits(Semantics::Protected, a, b)));
+            assert_eq!(op.is_guarded(), differs, "{op}");
+            assert_eq!(op.name_in(Semantics::Ieee), op.name());
+            assert_eq!(op.name_in(Semantics::Protected) != op.name(), differs, "{op}");
+            assert_eq!(Op::from_guarded_name(op.name_in(Semantics::Protected)), Some(op).filter(|_| differs));
+            assert!(!differs || Op::from_name(op.name_in(Semantics::Protected)).is_none(), "{op} is read as plain");
+        }
     }
 
     #[test]

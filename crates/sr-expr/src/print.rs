@@ -2,12 +2,14 @@
 
 use std::fmt::{Display, Formatter, Result};
 
-use crate::{Expr, Node, Op, Tree};
+use crate::{Expr, Node, Op, Semantics, Tree};
 
 /// Prints `(x0 + (x1 * 1.0))`, `sin(x0)`, `(x0 ** 2.0)`; constants as Python's `repr` does.
+///
+/// Guarded operators have their plain names here, as in record files; for people there is [`Tree::display`].
 impl Display for Tree {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        write_tree(self, f, false)
+        self.display(Semantics::Ieee).fmt(f)
     }
 }
 
@@ -17,55 +19,110 @@ impl Display for Expr {
     }
 }
 
-/// Prints every constant as `C`.
-pub(crate) struct Skeleton<'a>(pub(crate) &'a Tree);
+impl Tree {
+    /// The text that says what the operators do: under [`Semantics::Protected`] the guarded ones are `pdiv(x0, x1)`,
+    /// `plog(x0)`, …, see [`Op::name_in`]. [`Formula`](crate::Formula) reads it back as the same expression and semantics.
+    pub fn display(&self, semantics: Semantics) -> Printed<'_> {
+        Printed { tree: self, semantics, names: &[], hide_constants: false }
+    }
 
-impl Display for Skeleton<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        write_tree(self.0, f, true)
+    /// Every constant as `C`.
+    pub(crate) fn display_skeleton(&self) -> Printed<'_> {
+        Printed { hide_constants: true, ..self.display(Semantics::Ieee) }
     }
 }
 
-/// O(size), without recursion: a chain may be as deep as memory goes.
-fn write_tree(tree: &Tree, f: &mut Formatter<'_>, hide_constants: bool) -> Result {
-    enum Part {
-        Subtree(usize),
-        Text(&'static str),
+/// An expression to be printed, see [`Tree::display`].
+#[derive(Debug, Clone, Copy)]
+pub struct Printed<'a> {
+    tree: &'a Tree,
+    semantics: Semantics,
+    names: &'a [String],
+    hide_constants: bool,
+}
+
+impl<'a> Printed<'a> {
+    /// With these names in place of `x0`, `x1`, …; a variable beyond them keeps its own.
+    ///
+    /// A name that could be read as anything else, `a+b` or the `x0` of another column, stands in backticks.
+    pub fn with_names(self, names: &'a [String]) -> Self {
+        Printed { names, ..self }
     }
-    let nodes = tree.nodes();
-    let starts = tree.subtree_starts();
-    let mut parts = vec![Part::Subtree(nodes.len() - 1)];
-    while let Some(part) = parts.pop() {
-        let node = match part {
-            Part::Text(text) => {
-                f.write_str(text)?;
-                continue;
-            }
-            Part::Subtree(node) => node,
-        };
-        match nodes[node] {
-            Node::Var(index) => write!(f, "x{index}")?,
-            Node::Const(_) if hide_constants => f.write_str("C")?,
-            Node::Const(value) => f.write_str(&python_float(value))?,
-            Node::Op(op) if op.arity() == 1 => {
-                write!(f, "{op}(")?;
-                parts.extend([Part::Text(")"), Part::Subtree(node - 1)]);
-            }
-            Node::Op(op) => {
-                let symbol = if op == Op::Pow { "**" } else { op.name() };
-                let first = starts[node - 1] - 1;
-                // A power binds tighter than a sign: `-2.0 ** x0` would be read as `-(2.0 ** x0)`.
-                let signed_base = op == Op::Pow
-                    && !hide_constants
-                    && matches!(nodes[first], Node::Const(base) if base.is_sign_negative() && !base.is_nan());
-                let (open, close) = if signed_base { ("((", ") ") } else { ("(", " ") };
-                f.write_str(open)?;
-                parts.extend([Part::Text(")"), Part::Subtree(node - 1), Part::Text(" "), Part::Text(symbol)]);
-                parts.extend([Part::Text(close), Part::Subtree(first)]);
-            }
+}
+
+/// A column's name as formulas have it.
+pub(crate) fn variable_name(name: &str) -> String {
+    if crate::parse::is_bare_name(name) {
+        return name.to_owned();
+    }
+    let mut quoted = String::from("`");
+    for c in name.chars() {
+        match c {
+            '`' => quoted.push_str("``"),
+            // One line, whatever the name is.
+            c if c.is_control() => quoted.extend(c.escape_default()),
+            c => quoted.push(c),
         }
     }
-    Ok(())
+    quoted.push('`');
+    quoted
+}
+
+impl Display for Printed<'_> {
+    /// O(size), without recursion: a chain may be as deep as memory goes.
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        enum Part {
+            Subtree(usize),
+            Text(&'static str),
+        }
+        let nodes = self.tree.nodes();
+        let starts = self.tree.subtree_starts();
+        let mut parts = vec![Part::Subtree(nodes.len() - 1)];
+        while let Some(part) = parts.pop() {
+            let node = match part {
+                Part::Text(text) => {
+                    f.write_str(text)?;
+                    continue;
+                }
+                Part::Subtree(node) => node,
+            };
+            match nodes[node] {
+                Node::Var(index) => match self.names.get(usize::from(index)) {
+                    Some(name) => f.write_str(&variable_name(name))?,
+                    None => write!(f, "x{index}")?,
+                },
+                Node::Const(_) if self.hide_constants => f.write_str("C")?,
+                Node::Const(value) => f.write_str(&python_float(value))?,
+                Node::Op(op) if op.arity() == 1 => {
+                    write!(f, "{}(", op.name_in(self.semantics))?;
+                    parts.extend([Part::Text(")"), Part::Subtree(node - 1)]);
+                }
+                Node::Op(op) => {
+                    let first = starts[node - 1] - 1;
+                    if op.is_guarded() && self.semantics == Semantics::Protected {
+                        write!(f, "{}(", op.name_in(self.semantics))?;
+                        parts.extend([
+                            Part::Text(")"),
+                            Part::Subtree(node - 1),
+                            Part::Text(", "),
+                            Part::Subtree(first),
+                        ]);
+                        continue;
+                    }
+                    let symbol = if op == Op::Pow { "**" } else { op.name() };
+                    // A power binds tighter than a sign: `-2.0 ** x0` would be read as `-(2.0 ** x0)`.
+                    let signed_base = op == Op::Pow
+                        && !self.hide_constants
+                        && matches!(nodes[first], Node::Const(base) if base.is_sign_negative() && !base.is_nan());
+                    let (open, close) = if signed_base { ("((", ") ") } else { ("(", " ") };
+                    f.write_str(open)?;
+                    parts.extend([Part::Text(")"), Part::Subtree(node - 1), Part::Text(" "), Part::Text(symbol)]);
+                    parts.extend([Part::Text(close), Part::Subtree(first)]);
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A float as Python's `repr` writes it: `1.0`, `0.0001`, `1e-05`, `1e+16`, `nan`, `inf`.
@@ -101,6 +158,29 @@ mod tests {
         for (nodes, length) in [(unary, 2 + 5 * DEPTH), (right, 2 + 7 * DEPTH), (left, 2 + 7 * DEPTH)] {
             assert_eq!(Expr::new(nodes).expect("a chain").to_string().len(), length);
         }
+    }
+
+    #[test]
+    fn guarded_operators_are_printed_as_what_they_are() {
+        let printed = |text: &str| text.parse::<Expr>().expect(text).display(Semantics::Protected).to_string();
+        assert_eq!(printed("x0 / (x1 * x0)"), "pdiv(x0, (x1 * x0))");
+        assert_eq!(printed("log(sqrt(exp(tan(inv(x0)))))"), "plog(psqrt(pexp(ptan(pinv(x0)))))");
+        assert_eq!(printed("sin(x0) ** 2 - neg(x1)"), "((sin(x0) ** 2.0) - neg(x1))");
+        assert_eq!(printed("(-1)^(x0/x1)"), "((-1.0) ** pdiv(x0, x1))");
+        assert_eq!("x0 / x1".parse::<Expr>().expect("plain").display(Semantics::Ieee).to_string(), "(x0 / x1)");
+    }
+
+    #[test]
+    fn names_that_could_be_anything_else_are_quoted() {
+        let names =
+            ["a+b", "speed", "2x", "x0", "sin", "θ", "plog", "pi", "a`b", "a\nb", "", "X_1", "mul"].map(String::from);
+        let shown: Vec<String> =
+            (0..14).map(|i| Expr::var(i).display(Semantics::Ieee).with_names(&names).to_string()).collect();
+        let expected = [
+            "`a+b`", "speed", "`2x`", "`x0`", "`sin`", "θ", "`plog`", "`pi`", "`a``b`", "`a\\nb`", "``", "X_1",
+            "`mul`", "x13",
+        ];
+        assert_eq!(shown, expected);
     }
 
     #[test]

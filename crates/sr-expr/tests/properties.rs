@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use sr_expr::testing::{columns, expr, nodes};
-use sr_expr::{Expr, Semantics, predict, reference};
+use sr_expr::{Expr, Formula, Semantics, predict, reference};
 
 /// Equal bits, any NaN equal to any other: the sign and payload of a NaN is not defined by IEEE 754.
 fn same(a: f64, b: f64) -> bool {
@@ -13,6 +13,22 @@ proptest! {
     #[test]
     fn printed_text_parses_to_the_same_expression(e in expr(12, 40)) {
         prop_assert_eq!(e.to_string().parse::<Expr>().expect("printed"), e);
+    }
+
+    #[test]
+    fn text_that_tells_the_meaning_parses_to_the_same_values(
+        e in expr(3, 40),
+        data in columns(2, 60),
+        protected: bool,
+    ) {
+        let semantics = if protected { Semantics::Protected } else { Semantics::Ieee };
+        let text = e.display(semantics).to_string();
+        let read: Formula = text.parse().expect("printed");
+        let meant = read.semantics.unwrap_or_default();
+        prop_assert_eq!(read.expr.display(meant).to_string(), text, "a fixed point");
+        let (out, expected) = (predict(&read.expr, &data, meant), predict(&e, &data, semantics));
+        prop_assert!(out.iter().zip(&expected).all(|(a, b)| same(*a, *b)));
+        prop_assert_eq!(read.expr, e);
     }
 
     #[test]
@@ -49,9 +65,10 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_parsed_or_refused_without_a_panic(text in "[x0-9+*/() .,a-z-]{0,40}") {
-        if let Ok(e) = text.parse::<Expr>() {
-            prop_assert_eq!(e.to_string().parse::<Expr>().expect("printed"), e);
+    fn any_text_is_parsed_or_refused_without_a_panic(text in "[x0-9+*/() .,a-z^`|θ-]{0,40}") {
+        if let Ok(read) = text.parse::<Formula>() {
+            let printed = read.expr.display(read.semantics.unwrap_or_default()).to_string();
+            prop_assert_eq!(printed.parse::<Formula>().expect("printed"), read);
         }
     }
 

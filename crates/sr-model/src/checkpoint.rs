@@ -6,7 +6,11 @@
 //!   config.json     ModelConfig
 //!   tokenizer.json  whatever the caller's tokenizer writes
 //!   meta.json       anything: step, seed, mode, vocabulary fingerprint …
+//!   SHA256SUMS      checksums of the others, as `sha256sum -c` reads them
 //! ```
+//!
+//! A file that is not the one that was saved is an error by its name. Checkpoints from before there were checksums have no
+//! such file and are read as they are.
 
 use std::{
     ffi::OsString,
@@ -21,7 +25,9 @@ use burn::{
     tensor::{Bytes, Device},
 };
 use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 
+use crate::gpt_neo::is_gpt_neo;
 use crate::{Error, Model, ModelConfig};
 
 /// The format of checkpoints that this version writes, as their writer says it under `format_version` of `meta.json`. A
@@ -32,6 +38,9 @@ const WEIGHTS: &str = "model.bpk";
 pub(crate) const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
 const META: &str = "meta.json";
+const SUMS: &str = "SHA256SUMS";
+/// What checksums are of.
+const FILES: [&str; 4] = [WEIGHTS, CONFIG, TOKENIZER, META];
 
 /// A model with all it takes to use it, or to go on training it.
 #[derive(Debug, Clone)]
@@ -82,12 +91,15 @@ impl Checkpoint {
             .into_record()
             .into_bytes()
             .map_err(|e| io(&weights_path)(std::io::Error::other(e.to_string())))?;
-        for (name, bytes) in [
+        let meta = json(&self.meta);
+        let files = [
             (WEIGHTS, &weights[..]),
             (CONFIG, config.as_bytes()),
             (TOKENIZER, self.tokenizer.as_bytes()),
-            (META, json(&self.meta).as_bytes()),
-        ] {
+            (META, meta.as_bytes()),
+        ];
+        let sums: String = files.iter().map(|(name, bytes)| format!("{}  {name}\n", sum(bytes))).collect();
+        for (name, bytes) in files.into_iter().chain([(SUMS, sums.as_bytes())]) {
             let path = new.join(name);
             let mut file = File::create(&path).map_err(io(&path))?;
             file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io(&path))?;
@@ -99,10 +111,12 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::Io`] if a file is missing or unreadable, [`Error::Newer`] if a later version wrote them,
-    /// [`Error::Corrupt`] if their contents are not what they should be.
+    /// [`Error::Corrupt`] if their contents are not what was saved, [`Error::NoCheckpoint`] if the folder is another one
+    /// that such a folder is often taken for.
     pub fn load(dir: &Path, device: &Device) -> Result<Self, Error> {
         let old = aside(dir, ".old");
         let dir = if !dir.exists() && old.exists() { &old } else { dir };
+        check_kind(dir)?;
         check_version(dir)?;
         let config: ModelConfig = parse(&dir.join(CONFIG))?;
         let frame = Model::frame(&config, device).map_err(|e| corrupt(&dir.join(CONFIG), &e))?;
@@ -113,7 +127,9 @@ impl Checkpoint {
             .map_err(|e| corrupt(&path, &e))?;
         let tokenizer_path = dir.join(TOKENIZER);
         let tokenizer = fs::read_to_string(&tokenizer_path).map_err(io(&tokenizer_path))?;
-        Ok(Self { model, tokenizer, meta: parse(&dir.join(META))? })
+        let meta = parse(&dir.join(META))?;
+        check_sums(dir)?; // last, for what cannot be read at all is told more precisely above
+        Ok(Self { model, tokenizer, meta })
     }
 }
 
@@ -124,6 +140,56 @@ fn check_version(dir: &Path) -> Result<(), Error> {
         Some(found) => Err(Error::Newer { path: dir.to_owned(), found, known: FORMAT_VERSION }),
         None => Ok(()),
     }
+}
+
+/// Folders that are no checkpoints and are taken for ones.
+fn check_kind(dir: &Path) -> Result<(), Error> {
+    let fail = |reason: String| Err(Error::NoCheckpoint { path: dir.to_owned(), reason });
+    if dir.join(WEIGHTS).exists() {
+        return Ok(());
+    }
+    let inner: Vec<String> = ["best", "last"]
+        .into_iter()
+        .filter(|name| dir.join(name).join(WEIGHTS).exists())
+        .map(|name| dir.join(name).display().to_string())
+        .collect();
+    if !inner.is_empty() {
+        return fail(format!("this is the folder of a training run; its checkpoints are {}", inner.join(" and ")));
+    }
+    if dir.is_file() && dir.file_name().is_some_and(|name| name == WEIGHTS) {
+        return fail("a checkpoint is the folder that this file is in".to_owned());
+    }
+    if is_gpt_neo(dir) {
+        return fail("this is a model of the transformers library, from which `sr-train --init` can begin".to_owned());
+    }
+    Ok(())
+}
+
+fn sum(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Compares all files with their checksums, if there are any.
+fn check_sums(dir: &Path) -> Result<(), Error> {
+    let path = dir.join(SUMS);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            tracing::debug!(checkpoint = %dir.display(), "an older checkpoint, without checksums");
+            return Ok(());
+        }
+        Err(error) => return Err(io(&path)(error)),
+    };
+    for line in text.lines() {
+        let Some((expected, name)) = line.split_once("  ").filter(|(_, name)| FILES.contains(name)) else {
+            return Err(corrupt(&path, &format!("`{line}` is no checksum of a checkpoint's file")));
+        };
+        let file = dir.join(name);
+        if sum(&fs::read(&file).map_err(io(&file))?) != expected {
+            return Err(corrupt(&file, &format!("the file is not the one that was saved, by its checksum in {SUMS}")));
+        }
+    }
+    Ok(())
 }
 
 fn aside(dir: &Path, suffix: &str) -> PathBuf {

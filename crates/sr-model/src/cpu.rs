@@ -1,35 +1,39 @@
 //! The model on a CPU: the same weights in `sr-cpu`, which computes losses, gradients and children without the tensor
-//! framework. The point embedder stays with the framework: its few products are a hundredth of the work, and its
-//! gradient continues from the one that comes back at the embedded points.
+//! framework, whose kernels differ from machine to machine.
+
+use std::sync::Once;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
-use sr_cpu::{Label, Pass, Row, Rows, Run, Shape, Transposes, Weights};
+use sr_cpu::{Embedder, EmbedderShape, Label, Pass, Row, Rows, Run, Shape, Transposes, Weights};
 
-use crate::device::is_flex;
-use crate::{Activation, Error, Model, ModelConfig, PointBatch, Precision, PrefixAttention, TrainBatch};
+use crate::device::{is_flex, is_gpu};
+use crate::points::float_features;
+use crate::{
+    Activation, Error, Model, ModelConfig, PointBatch, PointEmbedding, Precision, PrefixAttention, TrainBatch,
+};
 
 /// A snapshot of a model's weights for passes on a CPU.
 #[derive(Debug)]
 pub struct CpuModel {
-    model: Model,
-    weights: Weights,
+    config: ModelConfig,
+    device: Device,
+    snapshot: Snapshot,
     transposes: Transposes,
-    /// The parameters that `weights` are, in their order.
-    ids: Vec<ParamId>,
 }
 
-/// The module that is not part of the snapshot's weights.
+/// The module whose weights are the embedder's.
 const POINT_EMBEDDER: &str = "point_embedder";
 
 impl CpuModel {
-    /// The snapshot, if the model is on a CPU and in single precision. The model may be in training.
+    /// The snapshot, if the model is on the CPU backend and has nothing that `sr-cpu` lacks; otherwise the reason is logged
+    /// once and the caller has the tensor framework. The model may be in training.
     pub fn new(model: &Model) -> Option<Self> {
-        let model = model.valid();
-        let (weights, ids) = weights(&model)?;
-        let transposes = weights.transposes();
-        Some(CpuModel { model, weights, transposes, ids })
+        let snapshot = Snapshot::of(&model.valid())?;
+        let transposes = snapshot.weights.transposes();
+        let (config, device) = (model.config().clone(), model.valid().device());
+        Some(CpuModel { config, device, snapshot, transposes })
     }
 
     /// The weighted sum of the losses of the batch's labels, in nats, and the sum of their weights.
@@ -37,11 +41,8 @@ impl CpuModel {
     /// # Errors
     /// As [`Model::loss`].
     pub fn loss(&self, batch: &TrainBatch, pass: &mut Pass) -> Result<(f64, f64), Error> {
-        batch.check(self.model.config())?;
-        let embedded = batch.points.as_ref().and_then(|points| embed(&self.model, points));
-        let prefix = self.model.prefix(batch.points.as_ref());
-        let (rows, weight) = rows(batch, self.model.config(), &prefix, embedded.as_deref().unwrap_or_default(), 1.0)?;
-        Ok((pass.loss(&self.weights, &rows), weight))
+        let (rows, weight) = self.rows(batch)?;
+        Ok((pass.loss(&self.snapshot.weights, &rows), weight))
     }
 
     /// How many of the batch's labels are the likeliest tokens at their places, and how many there are.
@@ -49,17 +50,27 @@ impl CpuModel {
     /// # Errors
     /// As [`Model::loss`].
     pub fn hits(&self, batch: &TrainBatch, pass: &mut Pass) -> Result<(usize, usize), Error> {
-        batch.check(self.model.config())?;
-        let embedded = batch.points.as_ref().and_then(|points| embed(&self.model, points));
-        let prefix = self.model.prefix(batch.points.as_ref());
-        let (rows, _) = rows(batch, self.model.config(), &prefix, embedded.as_deref().unwrap_or_default(), 1.0)?;
-        let likeliest = pass.likeliest(&self.weights, &rows);
+        let (rows, _) = self.rows(batch)?;
+        let likeliest = pass.likeliest(&self.snapshot.weights, &rows);
         let hits = rows.labels.iter().zip(likeliest).filter(|(label, likeliest)| label.label == *likeliest).count();
         Ok((hits, rows.labels.len()))
     }
 
+    fn rows(&self, batch: &TrainBatch) -> Result<(Rows, f64), Error> {
+        batch.check(&self.config)?;
+        let (prefix, counts) = match self.snapshot.embedder(batch.points.as_ref()) {
+            Some((embedder, points)) => {
+                let (inputs, counts) = real(points, embedder);
+                (embedder.forward(&inputs, &counts).prefix, prefixes(&counts, embedder))
+            }
+            None => (Vec::new(), vec![0; batch.rows]),
+        };
+        rows(batch, &self.config, &counts, prefix, 1.0)
+    }
+
     /// As [`loss`](Self::loss), and adds the gradients of the sum divided by `total` to `gradients`, which has
-    /// [`n_weights`](Self::n_weights) entries. Those of the point embedder are given back.
+    /// [`n_weights`](Self::n_weights) entries. The third number says whether the batch has points: without, those of the
+    /// embedder are no gradients.
     ///
     /// # Errors
     /// As [`Model::loss`].
@@ -69,91 +80,171 @@ impl CpuModel {
         total: f64,
         pass: &mut Pass,
         gradients: &mut [f32],
-    ) -> Result<(f64, f64, GradientsParams), Error> {
-        batch.check(self.model.config())?;
-        let embedder = self.model.point_embedder().zip(batch.points.as_ref());
-        // Parameters of its own, so that no other thread's graph joins this one.
-        let embedder = embedder.map(|(embedder, points)| (embedder.clone().train(), points));
-        let embedded = embedder.as_ref().map(|(embedder, points)| embedder.forward(&self.model, points));
-        let values = embedded.as_ref().map(|embedded| floats(embedded.clone().inner())).unwrap_or_default();
-        let prefix = self.model.prefix(batch.points.as_ref());
-        let (rows, weight) = rows(batch, self.model.config(), &prefix, &values, total)?;
-        let (loss, dprefix) = pass.gradients(&self.weights, &self.transposes, &rows, gradients);
-        let mut of_embedder = GradientsParams::new();
-        if let (Some((embedder, _)), Some(embedded)) = (embedder, embedded) {
-            let padded = pad(&dprefix, &prefix, self.model.config().d_model);
-            let gradient = Tensor::<3>::from_data(TensorData::new(padded, embedded.dims()), &embedded.device());
-            of_embedder = GradientsParams::from_grads((embedded * gradient).sum().backward(), &embedder);
-        }
-        Ok((loss * total, weight, of_embedder))
+    ) -> Result<(f64, f64, bool), Error> {
+        batch.check(&self.config)?;
+        let weights = &self.snapshot.weights;
+        let (of_decoder, of_embedder) = gradients.split_at_mut(weights.shape().n_weights());
+        let Some((embedder, points)) = self.snapshot.embedder(batch.points.as_ref()) else {
+            let (rows, weight) = rows(batch, &self.config, &vec![0; batch.rows], Vec::new(), total)?;
+            let (loss, _) = pass.gradients(weights, &self.transposes, &rows, of_decoder);
+            return Ok((loss * total, weight, false));
+        };
+        let (inputs, counts) = real(points, embedder);
+        let mut embedded = embedder.forward(&inputs, &counts);
+        let prefix = std::mem::take(&mut embedded.prefix);
+        let (rows, weight) = rows(batch, &self.config, &prefixes(&counts, embedder), prefix, total)?;
+        let (loss, dprefix) = pass.gradients(weights, &self.transposes, &rows, of_decoder);
+        embedded.prefix = rows.prefix;
+        embedder.backward(&inputs, &embedded, &dprefix, of_embedder);
+        Ok((loss * total, weight, true))
     }
 
-    /// Entries of a gradient, those of the point embedder left out.
+    /// Entries of a gradient.
     pub fn n_weights(&self) -> usize {
-        self.weights.shape().n_weights()
+        let embedder = self.snapshot.embedder.as_ref().map_or(0, |embedder| embedder.shape().n_weights());
+        self.snapshot.weights.shape().n_weights() + embedder
     }
 
-    /// Adds what [`gradients`](Self::gradients) summed up to gradients by parameter.
-    pub fn register(&self, gradients: &[f32], into: &mut GradientsParams) {
-        let device = &self.model.device();
-        self.model.visit(&mut Register { ids: &self.ids, rest: gradients, into, device });
+    /// Adds what [`gradients`](Self::gradients) summed up to gradients by parameter; those of the embedder only if
+    /// `has_points`.
+    pub fn register(&self, model: &Model, gradients: &[f32], has_points: bool, into: &mut GradientsParams) {
+        let (of_decoder, of_embedder) = gradients.split_at(self.snapshot.weights.shape().n_weights());
+        let (ids, embedder_ids) = (&self.snapshot.ids, &self.snapshot.embedder_ids);
+        let mut register = |ids, rest| model.visit(&mut Register { ids, rest, into, device: &self.device });
+        register(ids, of_decoder);
+        if has_points {
+            register(embedder_ids, of_embedder);
+        }
     }
 }
 
-/// A CPU model's weights, and which parameters they are; `None` on another device, or where `sr-cpu` lacks something that the model has.
-pub(crate) fn weights(model: &Model) -> Option<(Weights, Vec<ParamId>)> {
-    let config = model.config();
-    if !is_flex(&model.device()) || model.precision() != Precision::F32 || config.local_window().is_some() {
-        return None;
+/// The weights of a model without a graph, and which parameters they are.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) weights: Weights,
+    embedder: Option<Embedder>,
+    ids: Vec<ParamId>,
+    embedder_ids: Vec<ParamId>,
+}
+
+impl Snapshot {
+    /// `None` on another device, or where `sr-cpu` lacks something that the model has.
+    pub(crate) fn of(model: &Model) -> Option<Self> {
+        let config = model.config();
+        if let Some(reason) = missing(model) {
+            static TOLD: Once = Once::new();
+            if !is_gpu(&model.device()) {
+                TOLD.call_once(|| {
+                    tracing::warn!(
+                        "the tensor framework computes instead of the CPU code of this program, because of {reason}: \
+                         slower, and results may differ from machine to machine"
+                    );
+                });
+            }
+            return None;
+        }
+        let shape = Shape {
+            vocabulary: config.vocab_size,
+            positions: config.n_positions,
+            features: config.n_features,
+            marks: config.n_marks,
+            width: config.d_model,
+            layers: config.n_layers,
+            heads: config.n_heads,
+            hidden: config.d_mlp,
+            scale: config.attention_scale.unwrap_or(1.0) as f32,
+            activation: match config.activation {
+                Activation::Gelu => sr_cpu::Activation::Gelu,
+                Activation::GeluNew => sr_cpu::Activation::GeluNew,
+            },
+            epsilon: config.layer_norm_eps as f32,
+        };
+        let mut collect = Collect::default();
+        model.visit(&mut collect);
+        let Collect { decoder, embedder, .. } = collect;
+        let embedder_shape = config.points.as_ref().map(|points| EmbedderShape {
+            model: shape,
+            inputs: points.inputs(),
+            hidden: points.hidden,
+            queries: match points.kind {
+                PointEmbedding::E2e => 0,
+                PointEmbedding::Set => points.n_queries,
+            },
+        });
+        Some(Snapshot {
+            weights: Weights::new(shape, decoder.values),
+            embedder: embedder_shape.map(|shape| Embedder::new(shape, embedder.values)),
+            ids: decoder.ids,
+            embedder_ids: embedder.ids,
+        })
     }
-    let shape = Shape {
-        vocabulary: config.vocab_size,
-        positions: config.n_positions,
-        features: config.n_features,
-        marks: config.n_marks,
-        width: config.d_model,
-        layers: config.n_layers,
-        heads: config.n_heads,
-        hidden: config.d_mlp,
-        scale: config.attention_scale.unwrap_or(1.0) as f32,
-        activation: match config.activation {
-            Activation::Gelu => sr_cpu::Activation::Gelu,
-            Activation::GeluNew => sr_cpu::Activation::GeluNew,
-        },
-        epsilon: config.layer_norm_eps as f32,
+
+    fn embedder<'a>(&'a self, points: Option<&'a PointBatch>) -> Option<(&'a Embedder, &'a PointBatch)> {
+        self.embedder.as_ref().zip(points)
+    }
+
+    /// The prefix of one prompt, `[P, C]`.
+    pub(crate) fn prefix(&self, points: Option<&PointBatch>) -> Vec<f32> {
+        self.embedder(points).map_or(Vec::new(), |(embedder, points)| {
+            let (inputs, counts) = real(points, embedder);
+            embedder.forward(&inputs, &counts).prefix
+        })
+    }
+}
+
+/// What keeps a model from `sr-cpu`.
+fn missing(model: &Model) -> Option<&'static str> {
+    if !is_flex(&model.device()) {
+        Some("the device")
+    } else if model.precision() != Precision::F32 {
+        Some("precision bf16")
+    } else if model.config().local_window().is_some() {
+        Some("local attention")
+    } else {
+        None
+    }
+}
+
+/// The real points of all rows as the embedder reads them, and how many each row has.
+fn real(points: &PointBatch, embedder: &Embedder) -> (Vec<f32>, Vec<usize>) {
+    let PointBatch { n_points, width, values, mask, .. } = points;
+    let real = values.chunks_exact(*width).zip(mask).filter(|(_, real)| **real);
+    let values: Vec<f32> = real.flat_map(|(values, _)| values).copied().collect();
+    let counts = mask.chunks_exact(*n_points).map(|row| row.iter().filter(|&&real| real).count()).collect();
+    let inputs = if embedder.shape().queries > 0 { float_features(&values) } else { values };
+    (inputs, counts)
+}
+
+/// Positions that so many points become.
+fn prefixes(counts: &[usize], embedder: &Embedder) -> Vec<usize> {
+    let of_row = |&count: &usize| match embedder.shape().queries {
+        0 => count,
+        queries if count > 0 => queries,
+        _ => 0,
     };
-    let mut collect = Collect::default();
-    model.visit(&mut collect);
-    Some((Weights::new(shape, collect.values), collect.ids))
-}
-
-/// The embedded points of a model without a graph, `[B, N, C]`; `None` if it has no embedder.
-pub(crate) fn embed(model: &Model, points: &PointBatch) -> Option<Vec<f32>> {
-    model.point_embedder().map(|embedder| floats(embedder.forward(model, points)))
+    counts.iter().map(of_row).collect()
 }
 
 fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.try_into_vec_as::<f32>().expect("a tensor of the CPU")
 }
 
-/// The batch without padding. `prefix` and `embedded` have the prefix positions of all rows, `[B, P]` and `[B, P, C]`,
-/// padded; weights of labels are divided by `total`, their sum is given too.
+/// The batch without padding. `counts` says how many of the embedded positions in `prefix` each row has; weights of labels
+/// are divided by `total`, their sum is given too.
 fn rows(
     batch: &TrainBatch,
     config: &ModelConfig,
-    prefix: &[bool],
-    embedded: &[f32],
+    counts: &[usize],
+    prefix: Vec<f32>,
     total: f64,
 ) -> Result<(Rows, f64), Error> {
-    let (length, c, n_prefix) = (batch.length, config.d_model, prefix.len() / batch.rows);
-    let (mut rows, mut weight) = (Rows::default(), 0.0);
-    for row in 0..batch.rows {
+    let length = batch.length;
+    let (mut rows, mut weight) = (Rows { prefix, ..Rows::default() }, 0.0);
+    for (row, &real) in counts.iter().enumerate() {
         let cells = row * length..(row + 1) * length;
         let segments = &batch.segments[cells.clone()];
         let n_tokens = segments.iter().position(|&segment| segment < 0).unwrap_or(length);
         let cells = cells.start..cells.start + n_tokens;
-        let real = prefix[row * n_prefix..(row + 1) * n_prefix].iter().filter(|&&real| real).count();
-        rows.prefix.extend_from_slice(&embedded[row * n_prefix * c..][..real * c]);
         let first = rows.tokens.len();
         rows.tokens.extend_from_slice(&batch.tokens[cells.clone()]);
         rows.positions.extend_from_slice(&batch.positions[cells.clone()]);
@@ -204,21 +295,18 @@ pub(crate) fn runs(points: usize, segments: &[i32], individuals: &[i32], attenti
     runs
 }
 
-/// Gradients at real prefix positions, with zeros for the padded ones.
-fn pad(gradients: &[f32], prefix: &[bool], width: usize) -> Vec<f32> {
-    let mut real = gradients.chunks_exact(width);
-    let mut padded = vec![0.0; prefix.len() * width];
-    for (out, _) in padded.chunks_exact_mut(width).zip(prefix).filter(|(_, real)| **real) {
-        out.copy_from_slice(real.next().expect("a gradient for each real position"));
-    }
-    padded
-}
-
-/// Collects weights in the order of the module's fields, which is that of [`Shape::n_weights`].
+/// Collects weights in the order of the module's fields, which is that of [`Shape::n_weights`] and
+/// [`EmbedderShape::n_weights`].
 #[derive(Default)]
 struct Collect {
     /// Where it is.
     path: Vec<String>,
+    decoder: Part,
+    embedder: Part,
+}
+
+#[derive(Default)]
+struct Part {
     values: Vec<f32>,
     ids: Vec<ParamId>,
 }
@@ -233,10 +321,10 @@ impl ModuleVisitor for Collect {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if !self.path.iter().any(|name| name == POINT_EMBEDDER) {
-            self.values.extend(floats(param.val()));
-            self.ids.push(param.id);
-        }
+        let is_embedder = self.path.iter().any(|name| name == POINT_EMBEDDER);
+        let part = if is_embedder { &mut self.embedder } else { &mut self.decoder };
+        part.values.extend(floats(param.val()));
+        part.ids.push(param.id);
     }
 }
 

@@ -11,6 +11,7 @@
 //! Siblings that are to be distinct are written in waves from the prompts that were read once, see [`Sampler::siblings`].
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use burn::{
@@ -24,7 +25,7 @@ use sr_cpu::{Next, Pass, PromptCache, Row, Rows, Siblings, Weights};
 use crate::{
     Error, Model, ModelConfig, PointBatch, PointEmbedding, Points,
     batch::{check_ids, check_marks},
-    cpu,
+    cpu::{self, Snapshot},
     mask::{Bias, HIDDEN},
     sample::{Candidate, Choice, Dead, Sampling},
     taken::{Node, Taken, Walk},
@@ -143,6 +144,8 @@ pub struct DecodeRequest<'a> {
     /// Memory bound: prompt and sibling positions held at once. Larger requests are split; the results stay the same.
     /// `None` for what suits the device.
     pub max_batch_tokens: Option<usize>,
+    /// Once this is true, decoding on a CPU ends within a token with [`Error::Stopped`].
+    pub stop: Option<&'a AtomicBool>,
 }
 
 /// One child.
@@ -218,7 +221,12 @@ impl<'a> DecodeRequest<'a> {
             top_p: None,
             distinct: false,
             max_batch_tokens: None,
+            stop: None,
         }
+    }
+
+    fn check_stop(&self) -> Result<(), Error> {
+        if self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) { Err(Error::Stopped) } else { Ok(()) }
     }
 
     /// What steps of random numbers are below: each wave has `max_new_tokens` of its own. At temperature 0, where none is
@@ -271,7 +279,7 @@ pub struct Decoder {
     /// `[1, C, vocab_size]`
     head: Tensor<3>,
     /// The weights for a CPU.
-    cpu: Option<Arc<Weights>>,
+    cpu: Option<Arc<Snapshot>>,
     memory: Arc<Memory>,
 }
 
@@ -300,7 +308,7 @@ impl Decoder {
     /// Takes a snapshot of the model, which may be in training.
     pub fn new(model: &Model) -> Self {
         let decoder = Decoder::reference(model);
-        let cpu = cpu::weights(&decoder.model).map(|(weights, _)| Arc::new(weights));
+        let cpu = Snapshot::of(&decoder.model).map(Arc::new);
         Decoder { cpu, ..decoder }
     }
 
@@ -331,7 +339,7 @@ impl Decoder {
         request.check(&self.model)?;
         let sampler = Sampler { request, uniform, grammar };
         match &self.cpu {
-            Some(weights) => self.decode_on_cpu(weights, &sampler),
+            Some(snapshot) => self.decode_on_cpu(snapshot, &sampler),
             None => self.decode_in_waves(&sampler),
         }
     }
@@ -375,7 +383,7 @@ impl Decoder {
     /// Reads the prompts, state by state, and then writes the children: threads share both out.
     fn decode_on_cpu<G: Grammar>(
         &self,
-        weights: &Weights,
+        snapshot: &Snapshot,
         sampler: &Sampler<'_, G>,
     ) -> Result<Vec<Vec<Sample>>, Error> {
         let request = sampler.request;
@@ -394,7 +402,10 @@ impl Decoder {
                 end += 1;
             }
             let states: Vec<usize> = (first..end).collect();
-            let read = |&state: &usize| self.read(weights, &request.prompts[state]);
+            let read = |&state: &usize| {
+                request.check_stop()?;
+                self.read(snapshot, &request.prompts[state])
+            };
             let caches: Vec<PromptCache> = states.par_iter().map(read).collect::<Result<_, _>>()?;
             samples.extend(sampler.siblings(&states, |children| {
                 let mut all: Vec<_> = caches
@@ -403,18 +414,18 @@ impl Decoder {
                     .flat_map(|(cache, of_state)| of_state.iter_mut().map(move |child| (cache, child)))
                     .collect();
                 let share = all.len().div_ceil(rayon::current_num_threads()).max(1);
-                all.par_chunks_mut(share).try_for_each(|children| sampler.write(weights, children))
+                all.par_chunks_mut(share).try_for_each(|children| sampler.write(&snapshot.weights, children))
             })?);
             self.memory.prompts.give(caches);
         }
         Ok(samples)
     }
 
-    fn read(&self, weights: &Weights, prompt: &Prompt) -> Result<PromptCache, Error> {
+    fn read(&self, snapshot: &Snapshot, prompt: &Prompt) -> Result<PromptCache, Error> {
         let config = self.model.config();
         let points = prompt.points.as_ref().map(|points| PointBatch::pack(config, &[points])).transpose()?;
-        let n_points = self.model.prefix(points.as_ref()).iter().filter(|&&real| real).count();
-        let embedded = points.as_ref().and_then(|points| cpu::embed(&self.model, points)).unwrap_or_default();
+        let prefix = snapshot.prefix(points.as_ref());
+        let n_points = prefix.len() / config.d_model;
         let (segments, individuals) = (vec![0; prompt.tokens.len()], prompt.individual_numbers().collect::<Vec<_>>());
         let runs = cpu::runs(n_points, &segments, &individuals, config.prefix_attention);
         let rows = Rows {
@@ -422,11 +433,11 @@ impl Decoder {
             tokens: prompt.tokens.clone(),
             positions: prompt.positions().collect(),
             marks: prompt.marks.clone(),
-            prefix: embedded[..n_points * config.d_model].to_vec(),
+            prefix,
             ..Rows::default()
         };
         let (mut pass, mut cache) = (self.memory.passes.take(), self.memory.prompts.take());
-        cache.refill(weights, &rows, &mut pass);
+        cache.refill(&snapshot.weights, &rows, &mut pass);
         self.memory.passes.give([pass]);
         Ok(cache)
     }
@@ -604,6 +615,7 @@ impl<G: Grammar> Sampler<'_, G> {
         let (mut next, mut scratch) = (Vec::new(), Scratch::default());
         let vocabulary = weights.shape().vocabulary;
         for step in 0..self.request.max_new_tokens {
+            self.request.check_stop()?;
             next.clear();
             next.extend(live.iter().map(|child| Next {
                 token: child.next,

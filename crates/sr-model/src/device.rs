@@ -68,24 +68,21 @@ impl fmt::Display for DeviceKind {
     }
 }
 
-#[cfg(not(feature = "cuda"))]
 fn cpu() -> Device {
     Device::flex()
 }
 
-/// burn asks `Device::default()` when it loads an optimiser record, and the default of a CUDA build is CUDA, which
-/// panics without a GPU. `BURN_DEVICE` is burn's own switch for the default; a value set by the user stays.
-#[cfg(feature = "cuda")]
-#[allow(unsafe_code)]
-fn cpu() -> Device {
-    static DEFAULT: std::sync::Once = std::sync::Once::new();
-    DEFAULT.call_once(|| {
-        if std::env::var_os("BURN_DEVICE").is_none() {
-            // SAFETY: devices are opened at the start of a program, before it starts threads that read the environment.
-            unsafe { std::env::set_var("BURN_DEVICE", "flex") };
-        }
-    });
-    Device::flex()
+/// Whether burn's default device can be used. burn reads optimisers' states there, whatever device they are for; in a CUDA
+/// build it is the GPU, without which burn would panic. `BURN_DEVICE` is burn's own switch for it.
+///
+/// # Errors
+/// [`Error::DefaultDevice`] if it cannot.
+pub fn check_default_device() -> Result<(), Error> {
+    #[cfg(feature = "cuda")]
+    if std::env::var_os("BURN_DEVICE").is_none() && cuda().is_err() {
+        return Err(Error::DefaultDevice);
+    }
+    Ok(())
 }
 
 #[cfg(feature = "ndarray")]

@@ -22,6 +22,13 @@ pub enum Error {
     #[error("no {0} device found on this machine")]
     NoDevice(&'static str),
 
+    /// The tensor framework would read an optimiser's state on a device that the machine lacks.
+    #[error(
+        "states of optimisers are read on the default device of this build, which is CUDA, and the machine has none: set \
+         BURN_DEVICE=flex"
+    )]
+    DefaultDevice,
+
     // Configurations and inputs.
     /// A configuration that describes no model.
     #[error("model configuration: {0}")]
@@ -51,6 +58,9 @@ pub enum Error {
         /// Tokens written so far.
         step: usize,
     },
+    /// It was told to stop.
+    #[error("stopped while children were written")]
+    Stopped,
     /// Results could not be copied from the device.
     #[error("reading from the device: {0}")]
     Read(String),
@@ -73,6 +83,14 @@ pub enum Error {
         found: u64,
         /// The latest known one.
         known: u64,
+    },
+    /// A folder that is no checkpoint but something that is taken for one.
+    #[error("{path}: {reason}")]
+    NoCheckpoint {
+        /// The folder.
+        path: PathBuf,
+        /// What it is, and what to give instead.
+        reason: String,
     },
     /// A file of a checkpoint is there but is not what it should be.
     #[error("{path}: {reason}")]

@@ -3,10 +3,14 @@
 //! Tensors are read one by one and put where they belong. burn's own importer would need as many renaming rules, an
 //! adapter that transposes the matrices of [`Model`] and not only those of burn's `Linear`, and one more of burn's features.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fs,
+    path::{Path, PathBuf},
+};
 
 use burn::{
-    module::{Module, ModuleMapper, Param},
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
     tensor::{DType, Device, Tensor, TensorData},
 };
 use serde::Deserialize;
@@ -17,9 +21,17 @@ use crate::{
 };
 
 const WEIGHTS: &str = "model.safetensors";
+/// Where the tensors of several files are.
+const INDEX: &str = "model.safetensors.index.json";
 
-/// Reads a GPT-Neo model from a folder with `config.json` and `model.safetensors`, as `save_pretrained` of `transformers`
-/// writes them.
+/// Whether a folder has the `config.json` of a GPT-Neo model of `transformers`.
+pub fn is_gpt_neo(dir: &Path) -> bool {
+    let config = parse::<serde_json::Value>(&dir.join(CONFIG));
+    config.is_ok_and(|config| config["model_type"].is_string())
+}
+
+/// Reads a GPT-Neo model from a folder with `config.json` and `model.safetensors`, or several files of tensors and their
+/// `model.safetensors.index.json`, as `save_pretrained` of `transformers` writes them.
 ///
 /// The model reads tokens only. It keeps GPT-Neo's arithmetic: scores without 1/√d, alternating global and local
 /// attention, tied head. Weights of 16 bits become f32.
@@ -31,14 +43,139 @@ pub fn load_gpt_neo(dir: &Path, device: &Device) -> Result<Model, Error> {
     let path = dir.join(CONFIG);
     let config = parse::<GptNeoConfig>(&path)?.resolve().map_err(|reason| corrupt(&path, &reason))?;
     let frame = Model::frame(&config, device).map_err(|error| corrupt(&path, &error))?;
-    let path = dir.join(WEIGHTS);
-    let bytes = fs::read(&path).map_err(io(&path))?;
-    let tensors = Tensors::new(&bytes).map_err(|reason| corrupt(&path, &reason))?;
-    let mut fill = Fill { tensors, device, path: Vec::new(), failure: None };
+    let files = files(dir)?;
+    let bytes: Vec<Vec<u8>> = files.iter().map(|path| fs::read(path).map_err(io(path))).collect::<Result<_, _>>()?;
+    let tensors = files.iter().zip(&bytes).map(|(path, bytes)| Tensors::new(bytes).map_err(|e| corrupt(path, &e)));
+    let mut fill = Fill { tensors: tensors.collect::<Result<_, _>>()?, device, path: Vec::new(), failure: None };
     let model = frame.map(&mut fill);
     match fill.failure {
-        Some(reason) => Err(corrupt(&path, &reason)),
+        Some((file, reason)) => Err(corrupt(&files[file], &reason)),
         None => Ok(model),
+    }
+}
+
+/// The files of tensors.
+fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let (whole, index) = (dir.join(WEIGHTS), dir.join(INDEX));
+    if !whole.exists() && index.exists() {
+        #[derive(Deserialize)]
+        struct Index {
+            weight_map: BTreeMap<String, String>,
+        }
+        let names: BTreeSet<String> = parse::<Index>(&index)?.weight_map.into_values().collect();
+        let is_plain = |name: &String| Path::new(name).file_name().is_some_and(|file| file == name.as_str());
+        return match names.iter().find(|name| !is_plain(name)) {
+            Some(name) => Err(corrupt(&index, &format!("`{name}` is no file of this folder"))),
+            None if names.is_empty() => Err(corrupt(&index, &"no file of tensors")),
+            None => Ok(names.iter().map(|name| dir.join(name)).collect()),
+        };
+    }
+    let pickled = dir.join("pytorch_model.bin");
+    if !whole.exists() && pickled.exists() {
+        let reason =
+            "pickled weights are not read; save them as safetensors (`save_pretrained(…, safe_serialization=True)`)";
+        return Err(corrupt(&pickled, &reason));
+    }
+    Ok(vec![whole])
+}
+
+/// What [`take_backbone`] took, and what it left as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// Names of parameters of the model.
+    pub taken: Vec<String>,
+    /// Those that keep their own values: embeddings of tokens, features, marks and points, whose meaning is another one.
+    pub kept: Vec<String>,
+}
+
+/// Puts the blocks, the last norm and the embeddings of positions of `from` into `model`, of the same shape but for its
+/// vocabulary and what it reads beside tokens. Of more positions the first ones are taken.
+///
+/// # Errors
+/// [`Error::Config`] naming the first size or setting that differs, with both values.
+pub fn take_backbone(model: Model, from: &Model) -> Result<(Model, Taken), Error> {
+    let (ours, theirs) = (model.config(), from.config());
+    let sizes = |config: &ModelConfig| {
+        [
+            ("d_model", config.d_model.to_string()),
+            ("n_layers", config.n_layers.to_string()),
+            ("n_heads", config.n_heads.to_string()),
+            ("d_mlp", config.d_mlp.to_string()),
+            ("activation", name(&config.activation)),
+            ("attention_scale", config.attention_scale.map_or("none".to_owned(), |scale| scale.to_string())),
+        ]
+    };
+    for ((key, ours), (_, theirs)) in sizes(ours).into_iter().zip(sizes(theirs)) {
+        if ours != theirs {
+            return Err(Error::Config(format!("{key} is {ours}, that of the weights to begin with {theirs}")));
+        }
+    }
+    if theirs.n_positions < ours.n_positions {
+        let (ours, theirs) = (ours.n_positions, theirs.n_positions);
+        return Err(Error::Config(format!("n_positions is {ours}, the weights to begin with have {theirs}")));
+    }
+    let mut source = Named::default();
+    from.visit(&mut source);
+    let mut take = Take { from: source.values, path: Vec::new(), taken: Taken { taken: vec![], kept: vec![] } };
+    let model = model.map(&mut take);
+    Ok((model, take.taken))
+}
+
+/// As it is written in configurations.
+fn name(activation: &Activation) -> String {
+    serde_json::to_value(activation).expect("a name").as_str().unwrap_or_default().to_owned()
+}
+
+/// All parameters by name.
+#[derive(Default)]
+struct Named {
+    path: Vec<String>,
+    values: HashMap<String, Vec<f32>>,
+}
+
+impl ModuleVisitor for Named {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let values = param.val().without_autodiff().into_data().convert::<f32>().try_into_vec();
+        self.values.insert(self.path.join("."), values.expect("f32"));
+    }
+}
+
+struct Take {
+    from: HashMap<String, Vec<f32>>,
+    path: Vec<String>,
+    taken: Taken,
+}
+
+impl ModuleMapper for Take {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = self.path.join(".");
+        let is_backbone = matches!(&*self.path[0], "blocks" | "final_norm" | "position_embedding");
+        let Some(mut values) = self.from.remove(&name).filter(|_| is_backbone) else {
+            self.taken.kept.push(name);
+            return param;
+        };
+        self.taken.taken.push(name);
+        let (shape, device) = (param.val().dims(), param.val().device());
+        values.truncate(shape.iter().product());
+        let mut taken = Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), &device));
+        taken.id = param.id;
+        taken
     }
 }
 
@@ -98,11 +235,13 @@ impl GptNeoConfig {
 
 /// Puts tensors into the parameters of a model, and remembers the first that does not fit.
 struct Fill<'a> {
-    tensors: Tensors<'a>,
+    /// Of each file.
+    tensors: Vec<Tensors<'a>>,
     device: &'a Device,
     /// Where in the model it is.
     path: Vec<String>,
-    failure: Option<String>,
+    /// The file, and what is wrong with it.
+    failure: Option<(usize, String)>,
 }
 
 impl ModuleMapper for Fill<'_> {
@@ -122,7 +261,8 @@ impl ModuleMapper for Fill<'_> {
         if linear {
             shape.reverse();
         }
-        match self.tensors.get(&name, &shape) {
+        let file = self.tensors.iter().position(|tensors| tensors.entry(&name).is_some()).unwrap_or(0);
+        match self.tensors[file].get(&name, &shape) {
             Ok(values) => {
                 let values =
                     TensorData::new(if linear { transpose(&values, shape[1]) } else { values }, param.val().shape());
@@ -131,7 +271,7 @@ impl ModuleMapper for Fill<'_> {
                 filled
             }
             Err(reason) => {
-                self.failure.get_or_insert(reason);
+                self.failure.get_or_insert((file, reason));
                 param
             }
         }
@@ -198,11 +338,14 @@ impl<'a> Tensors<'a> {
         Ok(Self { entries, numbers })
     }
 
+    fn entry(&self, name: &str) -> Option<&Entry> {
+        // The base model alone is saved without the leading name.
+        self.entries.get(&format!("transformer.{name}")).or_else(|| self.entries.get(name))
+    }
+
     /// A tensor of this shape, row-major.
     fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
-        // The base model alone is saved without the leading name.
-        let entry = self.entries.get(&format!("transformer.{name}")).or_else(|| self.entries.get(name));
-        let entry = entry.ok_or_else(|| format!("no tensor `transformer.{name}`"))?;
+        let entry = self.entry(name).ok_or_else(|| format!("no tensor `transformer.{name}`"))?;
         if entry.shape != shape {
             return Err(format!("`{name}` has the shape {:?}, by config.json it is {shape:?}", entry.shape));
         }

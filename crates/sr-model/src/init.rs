@@ -51,7 +51,8 @@ impl<'a> Initialiser<'a> {
     }
 }
 
-/// `len` normal numbers of stream `stream`, by Box–Muller from SplitMix64 (Steele, Lea & Flood, 2014).
+/// `len` normal numbers of stream `stream`, by Box–Muller from SplitMix64 (Steele, Lea & Flood, 2014), with the functions
+/// of `libm`: the same bits on every machine.
 fn normals(seed: u64, stream: u64, len: usize, deviation: f64) -> Vec<f32> {
     let mut state = mix(seed ^ mix(stream.wrapping_mul(GOLDEN)));
     let mut uniform = move || {
@@ -61,8 +62,8 @@ fn normals(seed: u64, stream: u64, len: usize, deviation: f64) -> Vec<f32> {
     };
     let mut values = Vec::with_capacity(len + 1);
     while values.len() < len {
-        let radius = deviation * (-2.0 * uniform().ln()).sqrt();
-        let (sin, cos) = (std::f64::consts::TAU * uniform()).sin_cos();
+        let radius = deviation * (-2.0 * libm::log(uniform())).sqrt();
+        let (sin, cos) = libm::sincos(std::f64::consts::TAU * uniform());
         values.extend([(radius * cos) as f32, (radius * sin) as f32]);
     }
     values.truncate(len);

@@ -46,8 +46,8 @@ pub use config::{
 };
 pub use cpu::CpuModel;
 pub use decode::{DecodeRequest, Decoder, Free, Grammar, Prompt, Sample, Uniform};
-pub use device::{DeviceKind, open};
+pub use device::{DeviceKind, check_default_device, open};
 pub use error::Error;
-pub use gpt_neo::load_gpt_neo;
+pub use gpt_neo::{Taken, is_gpt_neo, load_gpt_neo, take_backbone};
 pub use model::{Loss, Model, Precision};
 pub use sr_cpu::Pass;

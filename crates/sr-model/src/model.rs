@@ -106,6 +106,11 @@ impl Model {
         self.is_for_gpu
     }
 
+    /// Whether its weights are on a device apart from the host.
+    pub fn is_on_gpu(&self) -> bool {
+        is_gpu(&self.device())
+    }
+
     /// To compare its results in the ways of a GPU on a CPU.
     #[cfg(test)]
     pub(crate) fn with_gpu_ways(self) -> Self {
@@ -325,10 +330,6 @@ impl Model {
             Precision::F32 => x,
             Precision::Bf16 => x.cast(FloatDType::F32),
         }
-    }
-
-    pub(crate) fn point_embedder(&self) -> Option<&PointEmbedder> {
-        self.point_embedder.as_ref()
     }
 
     pub(crate) fn precision(&self) -> Precision {

@@ -95,7 +95,7 @@ impl Pooling {
 /// due to Biggio et al. (2021), who took those of half precision. Zero has no parts: all its features are 0, so that a
 /// variable that a problem lacks adds nothing. Numbers below the least normal one count as zero, NaN as an infinity
 /// without sign.
-fn float_features(values: &[f32]) -> Vec<f32> {
+pub(crate) fn float_features(values: &[f32]) -> Vec<f32> {
     let mut features = vec![0.0; values.len() * FLOAT_FEATURES];
     for (value, out) in values.iter().zip(features.chunks_exact_mut(FLOAT_FEATURES)) {
         let bits = value.to_bits();

@@ -1,4 +1,5 @@
-//! Choosing a token from one row of logits, on the host.
+//! Choosing a token from one row of logits, on the host. Exponentials and logarithms are those of `libm`, the same bits on
+//! every machine.
 
 /// How to choose.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +65,7 @@ impl Sums {
             }
         }
         let highest = best.logit;
-        let log_total = highest + candidates.iter().map(|c| (c.logit - highest).exp()).sum::<f64>().ln();
+        let log_total = highest + libm::log(candidates.iter().map(|c| libm::exp(c.logit - highest)).sum::<f64>());
         let log_legal = log_total_of_all.map_or(0.0, |all| (log_total - all).min(0.0));
         Ok(Sums { best, log_total, log_legal })
     }
@@ -115,13 +116,14 @@ impl Sampling {
     pub(crate) fn cut(&self, candidates: &mut Vec<Candidate>, highest: f64) {
         let divisor = self.divisor();
         for candidate in candidates.iter_mut() {
-            candidate.mass = ((candidate.logit - highest) / divisor).exp();
+            candidate.mass = libm::exp((candidate.logit - highest) / divisor);
         }
         if self.top_k.is_some() || self.top_p.is_some() {
             candidates.sort_by(|a, b| b.mass.total_cmp(&a.mass).then(a.id.cmp(&b.id)));
             candidates.truncate(self.top_k.unwrap_or(usize::MAX));
         }
-        if let Some(top_p) = self.top_p {
+        // All of it is every token, however little the last ones have.
+        if let Some(top_p) = self.top_p.filter(|&top_p| top_p < 1.0) {
             // The fewest likeliest tokens whose mass reaches top_p (Holtzman et al., 2020).
             let enough = top_p * candidates.iter().map(|c| c.mass).sum::<f64>();
             let mut mass = 0.0;
@@ -197,6 +199,54 @@ mod tests {
         assert_eq!(tokens(Sampling { top_p: Some(0.8), ..PLAIN }), [1, 3]);
         assert_eq!(tokens(Sampling { top_p: Some(0.1), ..PLAIN }), [1]);
         assert_eq!(tokens(Sampling { temperature: 0.0, ..PLAIN }), [1]);
+    }
+
+    /// How often each token is drawn in 100,000 even steps.
+    fn shares(sampling: Sampling, probabilities: &[f64]) -> Vec<f64> {
+        let logits: Vec<f32> = probabilities.iter().map(|p| p.ln() as f32).collect();
+        let mut counts = vec![0.0; logits.len()];
+        for i in 0..100_000 {
+            let uniform = (f64::from(i) + 0.5) / 1e5;
+            counts[choose(sampling, &logits, &vec![true; logits.len()], uniform).unwrap().0] += 1e-5;
+        }
+        counts
+    }
+
+    #[test]
+    fn temperature_divides_logits_down_to_the_greedy_limit() {
+        let p = [0.5, 0.3, 0.15, 0.05];
+        let near = |found: Vec<f64>, expected: [f64; 4]| {
+            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-4), "{found:?} {expected:?}");
+        };
+        near(shares(Sampling { temperature: 0.5, ..PLAIN }, &p), [0.6849, 0.2466, 0.0616, 0.0068]);
+        for temperature in [0.0, 1e-30, f64::MIN_POSITIVE, 5e-324] {
+            near(shares(Sampling { temperature, ..PLAIN }, &p), [1.0, 0.0, 0.0, 0.0]);
+        }
+        // The lowest id among equals.
+        let ties = shares(Sampling { temperature: 0.0, ..PLAIN }, &[0.1, 0.4, 0.1, 0.4]);
+        near(ties, [0.0, 1.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn top_k_and_top_p_leave_as_many_tokens_as_they_say() {
+        let left = |sampling: Sampling| {
+            let shares = shares(sampling, &[0.5, 0.3, 0.15, 0.05]);
+            shares.iter().filter(|&&share| share > 0.0).count()
+        };
+        for (k, expected) in [(1, 1), (2, 2), (4, 4), (1_000_000, 4)] {
+            assert_eq!(left(Sampling { top_k: Some(k), ..PLAIN }), expected, "top-k {k}");
+        }
+        for (p, expected) in [(0.01, 1), (0.79, 2), (0.81, 3), (1.0, 4), (f64::MIN_POSITIVE, 1)] {
+            assert_eq!(left(Sampling { top_p: Some(p), ..PLAIN }), expected, "top-p {p}");
+        }
+        // What top-k leaves is what top-p is taken of, and the mask is there before both.
+        assert_eq!(left(Sampling { top_k: Some(2), top_p: Some(0.9), ..PLAIN }), 2);
+        let masked = Sampling { top_k: Some(1), top_p: Some(0.01), ..PLAIN };
+        assert_eq!(choose(masked, &[9.0, 1.0, 2.0], &[false, true, true], 0.5).map(|found| found.0), Ok(2));
+        // At 1 the unlikeliest stays, though beside the others it is nothing.
+        let mut candidates: Vec<_> = [0.0, -80.0].iter().enumerate().map(|(id, &x)| Candidate::new(id, x)).collect();
+        Sampling { top_p: Some(1.0), ..PLAIN }.cut(&mut candidates, 0.0);
+        assert_eq!(candidates.len(), 2);
     }
 
     #[test]

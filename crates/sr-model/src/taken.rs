@@ -63,12 +63,12 @@ impl Node {
         if sampling.is_greedy() || highest == f64::NEG_INFINITY {
             return highest - self.log_total;
         }
-        highest + self.masses(highest).sum::<f64>().ln() - self.log_total
+        highest + libm::log(self.masses(highest).sum::<f64>()) - self.log_total
     }
 
     /// What is left of each branch, relative to `exp(highest)`.
     fn masses(&self, highest: f64) -> impl Iterator<Item = f64> + Clone {
-        self.branches.iter().map(move |branch| (branch.log_share + branch.log_left - highest).exp())
+        self.branches.iter().map(move |branch| libm::exp(branch.log_share + branch.log_left - highest))
     }
 
     /// A branch at `uniform` in [0, 1), one of those of which something is left. There is such a branch: a lane comes

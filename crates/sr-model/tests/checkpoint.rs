@@ -67,7 +67,7 @@ fn is_kept(saved: &Checkpoint) {
 
     let again = folder.path().join("again");
     saved.save(&again).unwrap();
-    for file in ["model.bpk", "config.json", "tokenizer.json", "meta.json"] {
+    for file in ["model.bpk", "config.json", "tokenizer.json", "meta.json", "SHA256SUMS"] {
         assert_eq!(fs::read(dir.join(file)).unwrap(), fs::read(again.join(file)).unwrap(), "{file}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sr_model::{
     Channel, DecodeRequest, Decoder, DeviceKind, Error, Free, Grammar, Model, ModelConfig, Points, PointsConfig,
@@ -70,6 +71,47 @@ fn sampled<'a>(prompts: &'a [Prompt], siblings: &'a [usize], distinct: bool) -> 
 
 /// The logits of an untrained model differ by so little.
 const COLD: f64 = 0.01;
+
+/// A grammar that raises a flag when a text has three tokens, and counts what comes after.
+struct Stops {
+    stop: AtomicBool,
+    later: AtomicUsize,
+}
+
+impl Grammar for &Stops {
+    type Child = usize;
+    fn start(&self, _: usize) -> usize {
+        0
+    }
+    fn mask(&self, _: usize, _: &usize, allowed: &mut [bool]) {
+        allowed[EOS as usize] = false;
+    }
+    fn advance(&self, _: usize, tokens: &mut usize, _: i32) {
+        *tokens += 1;
+        if *tokens == 3 {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        self.later.fetch_max(*tokens, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn decoding_stops_within_a_token_when_told() {
+    let prompts = [Prompt { tokens: vec![3, 4], ..Prompt::default() }];
+    let stops = Stops { stop: AtomicBool::new(false), later: AtomicUsize::new(0) };
+    for distinct in [false, true] {
+        stops.stop.store(false, Ordering::Relaxed);
+        let request = DecodeRequest {
+            max_new_tokens: 100,
+            distinct,
+            stop: Some(&stops.stop),
+            ..DecodeRequest::new(&prompts, &[1], START, EOS)
+        };
+        let error = Decoder::new(&model()).decode(&request, &keyed, &&stops).unwrap_err();
+        assert!(matches!(error, Error::Stopped), "{error}");
+        assert_eq!(stops.later.load(Ordering::Relaxed), 3);
+    }
+}
 
 fn decode_all(decoder: &Decoder, max_batch_tokens: usize, distinct: bool) -> Vec<Vec<Sample>> {
     let (prompts, siblings) = states();

@@ -114,14 +114,16 @@ fn gradients_of_the_fast_path_equal_those_of_the_framework() {
             let mut flat = vec![0.0; fast.n_weights()];
             let total: f64 =
                 batch.weights.iter().zip(&batch.labels).filter(|(_, l)| **l >= 0).map(|(w, _)| f64::from(*w)).sum();
-            let (loss, weight, mut gradients) = fast.gradients(&batch, total, &mut Pass::default(), &mut flat).unwrap();
+            let (loss, weight, has_points) = fast.gradients(&batch, total, &mut Pass::default(), &mut flat).unwrap();
+            assert!(has_points);
             assert!((weight - total).abs() < 1e-6 && (loss / total - f64::from(expected)).abs() < 1e-5);
             assert!((fast.loss(&batch, &mut Pass::default()).unwrap().0 - loss).abs() < 1e-4);
             let likeliest: Vec<i32> = model.valid().forward(&batch).unwrap().argmax(2).try_into_vec_as().unwrap();
             let labels = || batch.labels.iter().zip(&likeliest).filter(|(label, _)| **label >= 0);
             let expected = (labels().filter(|(label, found)| label == found).count(), labels().count());
             assert_eq!(fast.hits(&batch, &mut Pass::default()).unwrap(), expected);
-            fast.register(&flat, &mut gradients);
+            let mut gradients = GradientsParams::new();
+            fast.register(&model, &flat, has_points, &mut gradients);
             let mut collect = Collect(gradients, Vec::new());
             model.visit(&mut collect);
             for (a, b) in of_expected.iter().zip(&collect.1) {
@@ -131,6 +133,25 @@ fn gradients_of_the_fast_path_equal_those_of_the_framework() {
             }
         }
     }
+}
+
+#[test]
+fn without_points_the_embedder_has_no_gradients() {
+    let model = Model::new(&config(), 5, &device().autodiff()).unwrap();
+    let batch = row(&[3, 1, 4], &[&[9, 2]], 8);
+    let fast = CpuModel::new(&model).unwrap();
+    let mut flat = vec![0.0; fast.n_weights()];
+    let (loss, _, has_points) = fast.gradients(&batch, 2.0, &mut Pass::default(), &mut flat).unwrap();
+    assert!(!has_points && loss > 0.0);
+    let mut gradients = GradientsParams::new();
+    fast.register(&model, &flat, has_points, &mut gradients);
+    let framework = GradientsParams::from_grads(model.loss(&batch).unwrap().value.backward(), &model);
+    assert_eq!(gradients.len(), framework.len(), "as many parameters take part as by the framework");
+    // A row whose points are all padding reads like one without.
+    let empty = PointBatch::pack(&config(), &[&Points::default()]).unwrap();
+    let padded = TrainBatch { points: Some(empty), ..batch };
+    let (of_padded, _, _) = fast.gradients(&padded, 2.0, &mut Pass::default(), &mut flat).unwrap();
+    assert_eq!(of_padded, loss);
 }
 
 #[test]

@@ -25,6 +25,21 @@ pub fn load(checkpoint: &Path, device: &str, args: &SamplingArgs) -> anyhow::Res
     Ok(learner)
 }
 
+/// Checks that the learner can read all problems, each given by its id and its number of variables. Called before anything
+/// is written, it leaves nothing behind.
+///
+/// # Errors
+/// If one has too many variables: it names the problem and both numbers.
+pub fn check_problems<'a>(
+    learner: &Learner,
+    problems: impl IntoIterator<Item = (&'a str, usize)>,
+) -> anyhow::Result<()> {
+    for (id, n_variables) in problems {
+        learner.check_variables(n_variables).with_context(|| format!("problem {id}"))?;
+    }
+    Ok(())
+}
+
 /// What the header of a trace tells of the sampling.
 ///
 /// - share: of the learner in a search that it shares with the expert

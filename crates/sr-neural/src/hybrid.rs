@@ -120,6 +120,9 @@ impl Policy for Hybrid {
         let mut written = vec![Brood::default(); asked.len()];
         if !asked.is_empty() {
             self.learner.propose(&of_states, &counts, &mut written);
+            if written.iter().zip(&counts).any(|(brood, &count)| brood.iter().count() < count) {
+                return; // the learner was stopped, and nobody will look at the offspring
+            }
         }
         let mut written = asked.iter().map(|&(state, _)| state).zip(&written).peekable();
         for (index, (state, brood)) in states.iter().zip(broods).enumerate() {

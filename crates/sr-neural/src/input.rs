@@ -56,8 +56,18 @@ pub struct InputWriter {
     population: Population,
 }
 
-/// Positions kept free for a child: the largest one and its end.
-const ROOM_FOR_CHILD: usize = 256;
+/// Positions kept free for a child: the largest one and its end. A model that reads prompts as one text has more.
+pub const ROOM_FOR_CHILD: usize = 256;
+
+/// Positions that every prompt of a model leaves for a child.
+pub(crate) fn room_for_child(config: &ModelConfig) -> usize {
+    let longest = match config.population {
+        Population::Text => PromptWriter::default().max_tokens.min(config.n_positions.saturating_sub(ROOM_FOR_CHILD)),
+        // What stands before and behind the individuals is far shorter.
+        Population::Apart => ROOM_FOR_CHILD.min(config.n_positions / 2),
+    };
+    config.n_positions - longest
+}
 
 impl InputWriter {
     /// The writer for models of this shape and language.
@@ -205,6 +215,10 @@ pub fn fittest<'a>(population: impl IntoIterator<Item = (&'a Tree, f32)>) -> Opt
 /// The point channels of a problem, at most `config.n_points` rows of it: all of them or that many, evenly spaced from
 /// the first on. Without `best` its channels are 0, but for the residual, which is then y itself.
 ///
+/// A problem of which some x is no 32-bit number is somebody's own table: its columns, y with the predictions and the
+/// residual, are centred and scaled to a standard deviation of 1 over the rows read, in 64 bits, before they become 32-bit
+/// numbers. Random problems, suites and tables of 32-bit numbers enter as they are, and give the bits that they always gave.
+///
 /// For `e2e` values enter as `asinh(v)`: linear near 0 and logarithmic far away (1e18 becomes 42), the same for every
 /// problem, as normalising each problem apart hurt the original. NaN becomes 0. For `set` they enter as they are, in f32:
 /// the model takes them apart itself, whatever their scale.
@@ -217,25 +231,80 @@ pub fn points(config: &PointsConfig, data: Data<'_>, best: Option<&Tree>) -> Res
         return Err(Error::TooManyVariables { found: n_variables, max: config.n_variables });
     }
     let known = Known::new(data, best, config.n_points);
-    let residual: Vec<f64> = known.residual().collect();
+    let mut residual: Vec<f64> = known.residual().collect();
+    let Known { x, mut y, mut predicted } = known;
+    let mut columns: Vec<Vec<f64>> = (0..n_variables).map(|column| x.column(column).to_vec()).collect();
+    if !is_single(data.x) {
+        for column in &mut columns {
+            Affine::of(column).apply(column);
+        }
+        // Without a best individual the residual is y itself, and with one a difference, which has no centre.
+        let of_y = Affine::of(&y);
+        match best {
+            Some(_) => {
+                of_y.apply(&mut predicted);
+                Affine { first: 0.0, offset: 0.0, ..of_y }.apply(&mut residual);
+            }
+            None => of_y.apply(&mut residual),
+        }
+        of_y.apply(&mut y);
+    }
     let number = match config.kind {
         PointEmbedding::E2e => squash,
         PointEmbedding::Set => |value| value as f32,
     };
     let width = config.width();
-    let mut values = vec![0.0; known.y.len() * width];
-    for (channel, columns) in config.columns() {
+    let mut values = vec![0.0; y.len() * width];
+    for (channel, place) in config.columns() {
         for (point, out) in values.chunks_mut(width).enumerate() {
-            let out = &mut out[columns.clone()];
+            let out = &mut out[place.clone()];
             match channel {
-                Channel::X => (0..n_variables).for_each(|column| out[column] = number(known.x.column(column)[point])),
-                Channel::Y => out[0] = number(known.y[point]),
-                Channel::BestPrediction => out[0] = number(known.predicted[point]),
+                Channel::X => columns.iter().zip(out).for_each(|(column, out)| *out = number(column[point])),
+                Channel::Y => out[0] = number(y[point]),
+                Channel::BestPrediction => out[0] = number(predicted[point]),
                 Channel::BestResidual => out[0] = number(residual[point]),
             }
         }
     }
     Ok(Points { values })
+}
+
+/// Whether all of a table are 32-bit numbers (NaN among them).
+fn is_single(x: &Columns) -> bool {
+    let is_single = |&value: &f64| f64::from(value as f32) == value || value.is_nan();
+    (0..x.n_columns()).all(|column| x.column(column).iter().all(is_single))
+}
+
+/// `(v / size − first − offset) / scale`: `size` is a power of two, by which dividing is exact and no sum or square
+/// overflows, and `first` one of the values, so that their small differences are exact too.
+#[derive(Debug, Clone, Copy)]
+struct Affine {
+    size: f64,
+    first: f64,
+    offset: f64,
+    scale: f64,
+}
+
+impl Affine {
+    /// What makes the mean of values 0 and their standard deviation 1; those that do not vary become 0. Values that are not
+    /// finite do not count.
+    fn of(values: &[f64]) -> Self {
+        let finite = || values.iter().copied().filter(|value| value.is_finite());
+        let n = finite().count().max(1) as f64;
+        let greatest = finite().fold(0.0, |greatest: f64, value| greatest.max(value.abs()));
+        // Its sign, exponent and no fraction.
+        let power = f64::from_bits(greatest.to_bits() >> 52 << 52);
+        let size = if power > 0.0 { power } else { 1.0 };
+        let first = finite().next().unwrap_or(0.0) / size;
+        let differences = || finite().map(|value| value / size - first);
+        let offset = differences().sum::<f64>() / n;
+        let scale = (differences().map(|value| (value - offset) * (value - offset)).sum::<f64>() / n).sqrt();
+        Affine { size, first, offset, scale: if scale > 0.0 { scale } else { 1.0 } }
+    }
+
+    fn apply(self, values: &mut [f64]) {
+        values.iter_mut().for_each(|value| *value = (*value / self.size - self.first - self.offset) / self.scale);
+    }
 }
 
 /// Far beyond the asinh of any number that a search works with.
@@ -281,6 +350,68 @@ mod tests {
         assert!((rows[4] - 1e-12).abs() < 1e-15, "the residual is what double precision leaves");
         assert_eq!(rows[5..8], [1e9, 0.0, 0.0]);
         assert!(rows[8].is_nan());
+    }
+
+    /// The values of a channel, point by point.
+    fn column(values: &[f32], width: usize, column: usize) -> Vec<f32> {
+        values.chunks(width).map(|point| point[column]).collect()
+    }
+
+    #[test]
+    fn own_numbers_stay_apart_whatever_their_size() {
+        let table = |x: fn(f64) -> f64| Columns::from_fn(10, 1, move |row, _| x(row as f64));
+        let tables: [fn(f64) -> f64; 5] = [
+            |row| 1_700_000_001.0 + row,
+            |row| (row + 1.0) * 1e-50,
+            |row| (row + 1.0) * 1e300,
+            |row| 0.1 + row * 1e-9,
+            |row| 1e15 + 1.0 + row,
+        ];
+        for x in tables {
+            let x = table(x);
+            let y: Vec<f64> = (0..10).map(|row| 3e9 + 0.5 * f64::from(row)).collect();
+            let data = Data { x: &x, y: &y, semantics: Semantics::Ieee };
+            for config in
+                [config(&[Channel::X, Channel::Y], 16), PointsConfig { n_variables: 2, ..PointsConfig::set() }]
+            {
+                let values = points(&config, data, None).expect("points").values;
+                let width = config.width();
+                for channel in [0, 2] {
+                    let column = column(&values, width, channel);
+                    assert!(column.is_sorted_by(|a, b| a < b), "{channel}: {column:?}");
+                    // Ten equal steps around 0: ±4.5 of a standard deviation of √8.25.
+                    let last = f64::from(column[9]);
+                    let expected = 4.5 / 8.25f64.sqrt();
+                    let expected = if config.kind == PointEmbedding::E2e { expected.asinh() } else { expected };
+                    assert!((last - expected).abs() < 1e-4, "{channel}: {last} {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_number_that_is_not_single_centres_the_table_and_none_leaves_it() {
+        let config = PointsConfig { n_variables: 1, ..PointsConfig::set() }; // x, y, residual
+        let with = |first: f64, best: Option<&Tree>| {
+            let x = Columns::from_rows(&[[first], [2.0], [3.0]]);
+            let data = Data { x: &x, y: &[10.0, 20.0, 60.0], semantics: Semantics::Ieee };
+            points(&config, data, best).expect("points").values
+        };
+        let best = Expr::var(0);
+        assert_eq!(with(0.5, Some(&best)), [0.5, 10.0, 9.5, 2.0, 20.0, 18.0, 3.0, 60.0, 57.0]);
+        let found = with(0.1, Some(&best));
+        // y has mean 30 and variance 1400 / 3; the residual has the scale of y and no centre.
+        let scale = (1400.0f64 / 3.0).sqrt();
+        for (found, expected) in [(found[1], -20.0 / scale), (found[7], 30.0 / scale), (found[5], 18.0 / scale)] {
+            assert!((f64::from(found) - expected).abs() < 1e-6, "{found} {expected}");
+        }
+        let alone = with(0.1, None);
+        assert_eq!(alone[1], alone[2], "without a best the residual is y");
+        // A column that does not vary tells nothing.
+        let x = Columns::from_rows(&[[0.1, 7.0], [0.2, 7.0]]);
+        let data = Data { x: &x, y: &[1.0, 2.0], semantics: Semantics::Ieee };
+        let set = PointsConfig { n_variables: 2, ..PointsConfig::set() };
+        assert_eq!(column(&points(&set, data, None).expect("points").values, 4, 1), [0.0, 0.0]);
     }
 
     #[test]

@@ -8,11 +8,12 @@ use serde::Deserialize;
 use sr_engine::random::Purpose;
 use sr_engine::{Brood, Edit, Expert, Offspring, Origin, Parents, Policy, State, heritage};
 use sr_expr::Expr;
-use sr_model::{Checkpoint, DecodeRequest, Decoder, Free, Prompt, Sample};
+use sr_model::{Channel, Checkpoint, DecodeRequest, Decoder, Free, ModelConfig, Prompt, Sample};
 use sr_prompt::{
     Actions, Condition, Context, FreeConstants, Grammar, GrammarLimits, GrammarState, Rules, Slots, Token,
 };
 
+use crate::input::room_for_child;
 use crate::{Data, Error, InputWriter, Language};
 
 /// What a learner writes at a state.
@@ -98,6 +99,49 @@ impl Default for Sampling {
     }
 }
 
+impl Sampling {
+    /// Checks all settings, the sizes against what a model has positions for. [`Learner::load`] does so too.
+    ///
+    /// # Errors
+    /// [`Error::Sampling`] naming the first flag that is out of its range.
+    pub fn validate(&self, config: &ModelConfig, actions: Actions) -> Result<(), Error> {
+        let fail = |flag, found: &dyn ToString, expected: String| {
+            Err(Error::Sampling { flag, found: found.to_string(), expected })
+        };
+        if !(self.temperature.is_finite() && self.temperature >= 0.0) {
+            return fail("--temperature", &self.temperature, "a finite number of at least 0".to_owned());
+        }
+        if let Some(k @ 0) = self.top_k {
+            return fail("--top-k", &k, "at least 1; leave it out for all tokens".to_owned());
+        }
+        if let Some(p) = self.top_p.filter(|&p| !(p > 0.0 && p <= 1.0)) {
+            return fail("--top-p", &p, "a number in (0, 1]".to_owned());
+        }
+        if let Some(n @ 0) = self.max_batch_tokens {
+            return fail("--max-batch-tokens", &n, "at least 1".to_owned());
+        }
+        // Beside its nodes a text has an end, and an edit an address.
+        let beside = 1 + address(actions);
+        let room = room_for_child(config);
+        let most = room.saturating_sub(beside);
+        if !(1..=most).contains(&self.max_child_size) {
+            let expected = format!("1 to {most}, for the model has {} positions", config.n_positions);
+            return fail("--max-child-size", &self.max_child_size, expected);
+        }
+        let steps = (1 << STEP_BITS) / DecodeRequest::MAX_WAVES;
+        if self.distinct && self.max_child_size > steps - beside {
+            let expected = format!("1 to {} with --distinct", steps - beside);
+            return fail("--max-child-size", &self.max_child_size, expected);
+        }
+        Ok(())
+    }
+}
+
+/// Tokens that say where a text belongs.
+fn address(actions: Actions) -> usize {
+    if actions == Actions::Edit { 3 } else { 0 }
+}
+
 /// Names a checkpoint by its contents: 64 bits of its configuration and weights, in hexadecimal.
 ///
 /// # Errors
@@ -144,7 +188,7 @@ impl Written {
     /// Share of its probability that the model gave to what the grammar allowed: the geometric mean over all tokens, in
     /// (0, 1]; `None` before the first one.
     pub fn legal_mass(&self) -> Option<f64> {
-        (self.tokens > 0).then(|| (self.log_legal / self.tokens as f64).exp())
+        (self.tokens > 0).then(|| libm::exp(self.log_legal / self.tokens as f64))
     }
 
     fn add(&mut self, sample: &Sample) {
@@ -192,6 +236,7 @@ impl Learner {
             Language::deserialize(&checkpoint.meta).map_err(|e| Error::Language { reason: e.to_string() })?;
         let language = Language { context, ..language };
         check_distinct(mode, sampling)?;
+        sampling.validate(checkpoint.model.config(), language.actions)?;
         let sampling = Sampling { condition: Some(asked(&checkpoint.meta, mode, sampling.condition)?), ..sampling };
         Ok(Learner::new(Decoder::new(&checkpoint.model), mode, &language, sampling))
     }
@@ -211,6 +256,17 @@ impl Learner {
     /// What it was trained to write.
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// Checks that a problem has no more variables than the model reads.
+    ///
+    /// # Errors
+    /// [`Error::TooManyVariables`] with both numbers.
+    pub fn check_variables(&self, found: usize) -> Result<(), Error> {
+        let points = self.decoder.model().config().points.as_ref();
+        let of_points = points.filter(|points| points.channels.contains(&Channel::X)).map(|points| points.n_variables);
+        let max = of_points.map_or(sr_prompt::VARIABLES, |max| max.min(sr_prompt::VARIABLES));
+        if found > max { Err(Error::TooManyVariables { found, max }) } else { Ok(()) }
     }
 
     /// The first error of a proposal. From then on every child is the expert's, so whoever runs a search asks here
@@ -236,8 +292,7 @@ impl Learner {
         let (siblings, max_new_tokens) = match self.mode {
             Mode::OneStep => {
                 // As an edit the largest child takes its address more.
-                let address = if self.actions == Actions::Edit { 3 } else { 0 };
-                (wanted, self.sampling.max_child_size + 1 + address)
+                (wanted, self.sampling.max_child_size + 1 + address(self.actions))
             }
             Mode::Direct => (wanted, self.sampling.max_child_size + 1),
             Mode::Autoregressive { .. } => {
@@ -256,6 +311,7 @@ impl Learner {
             top_p: self.sampling.top_p,
             distinct: self.sampling.distinct,
             max_batch_tokens: self.sampling.max_batch_tokens,
+            stop: states.iter().find_map(|state| state.stop),
             feature: match self.mode {
                 Mode::OneStep => self.actions.feature(),
                 Mode::Autoregressive { .. } => sr_prompt::generation_feature,
@@ -416,7 +472,14 @@ impl Policy for Learner {
     fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
         let texts = match &self.error {
             Some(_) => None,
-            None => self.texts(states, wanted).map_err(|error| self.error = Some(error.into())).ok(),
+            None => match self.texts(states, wanted) {
+                Ok(texts) => Some(texts),
+                Err(Error::Model(sr_model::Error::Stopped)) => return, // nobody will look at the offspring
+                Err(error) => {
+                    self.error = Some(error.into());
+                    None
+                }
+            },
         };
         texts.iter().flatten().flat_map(|(texts, _)| texts).for_each(|text| self.written.add(text));
         broods.par_iter_mut().zip(states).enumerate().for_each(|(index, (brood, state))| {
@@ -432,5 +495,80 @@ impl Policy for Learner {
                 }
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sr_model::{PointsConfig, Population};
+
+    use super::*;
+
+    fn refused(sampling: Sampling) -> String {
+        let config = ModelConfig::micro(sr_prompt::VOCABULARY_SIZE);
+        sampling.validate(&config, Actions::Expression).expect_err("out of range").to_string()
+    }
+
+    #[test]
+    fn settings_out_of_their_range_are_refused_by_their_flag() {
+        let plain = Sampling::default();
+        let config = ModelConfig::micro(sr_prompt::VOCABULARY_SIZE);
+        for temperature in [0.0, 1e-30, 1.0, 1e300] {
+            Sampling { temperature, ..plain }.validate(&config, Actions::Expression).expect("a temperature");
+        }
+        for temperature in [-1.0, f64::NAN, f64::INFINITY] {
+            let message = refused(Sampling { temperature, ..plain });
+            assert_eq!(message, format!("--temperature is {temperature}, expected a finite number of at least 0"));
+        }
+        for top_p in [0.0, 1.5, -0.1, f64::NAN] {
+            let message = refused(Sampling { top_p: Some(top_p), ..plain });
+            assert_eq!(message, format!("--top-p is {top_p}, expected a number in (0, 1]"));
+        }
+        let message = refused(Sampling { top_k: Some(0), ..plain });
+        assert_eq!(message, "--top-k is 0, expected at least 1; leave it out for all tokens");
+        let message = refused(Sampling { max_batch_tokens: Some(0), ..plain });
+        assert_eq!(message, "--max-batch-tokens is 0, expected at least 1");
+        for max_child_size in [0, 100_000] {
+            let message = refused(Sampling { max_child_size, ..plain });
+            let expected = "expected 1 to 1023, for the model has 2048 positions";
+            assert_eq!(message, format!("--max-child-size is {max_child_size}, {expected}"));
+        }
+        Sampling { max_child_size: 1023, ..plain }.validate(&config, Actions::Expression).expect("the largest");
+        Sampling { max_child_size: 1023, distinct: true, ..plain }
+            .validate(&config, Actions::Expression)
+            .expect("the largest");
+        assert!(
+            Sampling { max_child_size: 1023, ..plain }.validate(&config, Actions::Edit).is_err(),
+            "an address more"
+        );
+        let apart = ModelConfig { population: Population::Apart, ..config };
+        Sampling { max_child_size: 1500, ..plain }.validate(&apart, Actions::Expression).expect("prompts are short");
+        let message = Sampling { max_child_size: 1500, distinct: true, ..plain }
+            .validate(&apart, Actions::Expression)
+            .expect_err("too many draws")
+            .to_string();
+        assert_eq!(message, "--max-child-size is 1500, expected 1 to 1023 with --distinct");
+    }
+
+    #[test]
+    fn more_variables_than_the_model_reads_are_refused_with_both_numbers() {
+        let learner = |points: Option<PointsConfig>| {
+            let config =
+                ModelConfig { d_model: 8, n_layers: 1, n_heads: 1, d_mlp: 8, points, ..ModelConfig::micro(512) };
+            let device = sr_model::open(sr_model::DeviceKind::Cpu).expect("the CPU");
+            let model = sr_model::Model::new(&config, 1, &device).expect("a model");
+            Learner::new(Decoder::new(&model), Mode::OneStep, &Language::default(), Sampling::default())
+        };
+        let small = |points: PointsConfig| Some(PointsConfig { hidden: 4, ..points });
+        for (points, max) in [(small(PointsConfig::learner(4)), 10), (small(PointsConfig::set()), 32), (None, 32)] {
+            let learner = learner(points);
+            learner.check_variables(max).expect("as many as it reads");
+            for found in [max + 1, 11.max(max + 1), 33] {
+                let message = learner.check_variables(found).expect_err("too many").to_string();
+                assert!(
+                    message.contains(&format!("{found} variables")) && message.contains(&format!("at most {max};"))
+                );
+            }
+        }
     }
 }

@@ -13,7 +13,7 @@ mod learner;
 pub mod testing;
 
 pub use hybrid::{Hybrid, Per, Share};
-pub use input::{Data, InputWriter, Language, fittest, points};
+pub use input::{Data, InputWriter, Language, ROOM_FOR_CHILD, fittest, points};
 pub use learner::{Learner, Mode, Sampling, Written, checkpoint_id};
 
 /// Why a learner cannot be used, or a problem not be shown to it.
@@ -30,6 +30,16 @@ pub enum Error {
         found: usize,
         /// Variables that the embedder has room for.
         max: usize,
+    },
+    /// A setting of sampling that no child can be drawn with.
+    #[error("{flag} is {found}, expected {expected}")]
+    Sampling {
+        /// The flag that sets it.
+        flag: &'static str,
+        /// Its value.
+        found: String,
+        /// What it may be.
+        expected: String,
     },
     /// The checkpoint was trained for something else.
     #[error("the checkpoint was trained for mode {found}, not {expected}")]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
-use sr_expr::{Expr, Node, Op};
+use sr_expr::{Formula, Node, Op, ParseError};
 
 use crate::primitives::in_table_order;
 use crate::{ARITH, Error, Origin, Problem, ProblemSet, Sampler, SetParams};
@@ -31,7 +31,8 @@ impl Default for FormulaOptions {
 }
 
 /// A problem for each formula of a file: text with one a line (`#` starts a comment line), or
-/// `{"expressions": ["x0 + 1", …]}`. Both the usual infix and the E2E generator's (`x_0 mul x_1`) are read.
+/// `{"expressions": ["x0 + 1", …]}`. Both the usual infix and the E2E generator's (`x_0 mul x_1`) are read, and
+/// formulas as searches with guarded operators print them (`plog(x0)`), whose values are the guarded ones.
 /// Problems are called like the file with a number, from 0: `formulas_000000`.
 ///
 /// # Errors
@@ -49,14 +50,15 @@ pub fn from_formulas(path: &Path, options: &FormulaOptions) -> Result<ProblemSet
     let formulas = read_formulas(path)?;
     let operators = options.operators.clone().unwrap_or_else(|| {
         let node_op = |node: &Node| if let Node::Op(op) = node { Some(*op) } else { None };
-        let used = formulas.iter().flat_map(|formula| formula.nodes().iter().filter_map(node_op));
+        let used = formulas.iter().flat_map(|formula| formula.expr.nodes().iter().filter_map(node_op));
         ARITH.into_iter().chain(used).collect()
     });
     let operators = in_table_order(operators);
     let stem = stem(path)?;
-    let problem = |(index, source): (usize, Expr)| {
+    let problem = |(index, Formula { expr, semantics }): (usize, Formula)| {
+        let source = (expr, semantics.unwrap_or_default());
         // A constant formula has a variable too, which a search may find to be of no use.
-        let sampler = Sampler::Uniform { ranges: vec![range; source.n_variables().max(1)] };
+        let sampler = Sampler::Uniform { ranges: vec![range; source.0.n_variables().max(1)] };
         let primitives = (operators.clone(), constants.clone());
         Problem::sampled(format!("{stem}_{index:06}"), source, sampler, points as usize, primitives, seed)
     };
@@ -65,7 +67,7 @@ pub fn from_formulas(path: &Path, options: &FormulaOptions) -> Result<ProblemSet
     Ok(ProblemSet { params: SetParams { operators, constants: constants.clone(), seed, origin }, problems })
 }
 
-fn read_formulas(path: &Path) -> Result<Vec<Expr>, Error> {
+fn read_formulas(path: &Path) -> Result<Vec<Formula>, Error> {
     #[derive(Deserialize)]
     struct Json {
         expressions: Vec<String>,
@@ -89,7 +91,16 @@ fn read_formulas(path: &Path) -> Result<Vec<Expr>, Error> {
         return Err(Error::NoFormulas { path: path.into() });
     }
     let parse = |(place, formula): (String, String)| {
-        formula.parse().map_err(|source| Error::Formula { path: path.into(), place, source })
+        let is_finite = |read: Formula| {
+            let infinite = read.expr.constants().find(|constant| !constant.is_finite());
+            infinite.map_or(Ok(read), |value| {
+                let message = format!("{value} is no constant of a formula");
+                let position = formula.find("inf").or(formula.find("nan")).unwrap_or(0);
+                Err(ParseError { message, position, text: formula.clone() })
+            })
+        };
+        let read = formula.parse().and_then(is_finite);
+        read.map_err(|source| Error::Formula { path: path.into(), place, source })
     };
     places.into_iter().map(parse).collect()
 }
@@ -108,6 +119,8 @@ pub(crate) fn stem(path: &Path) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
+    use sr_expr::Semantics;
+
     use super::*;
 
     fn formulas(text: &str, options: &FormulaOptions) -> Result<ProblemSet, String> {
@@ -146,6 +159,33 @@ mod tests {
     }
 
     #[test]
+    fn guarded_formulas_have_guarded_values() {
+        let options = FormulaOptions { range: [-1.0, 1.0], points: 50, ..FormulaOptions::default() };
+        let set = formulas("plog(x0)\nlog(x0)\nx0*x0\n", &options).unwrap();
+        let [guarded, plain, neither] = &*set.problems else { panic!("three problems") };
+        let values =
+            |problem: &Problem| sr_expr::predict(problem.source.as_ref().unwrap(), &problem.x, problem.semantics);
+        for (problem, semantics, text) in [
+            (guarded, Semantics::Protected, "plog(x0)"),
+            (plain, Semantics::Ieee, "log(x0)"),
+            (neither, Semantics::Ieee, "(x0 * x0)"),
+        ] {
+            assert_eq!((problem.semantics, problem.formula().as_deref()), (semantics, Some(text)));
+            assert_eq!(problem.y, values(problem));
+        }
+        assert!(guarded.x.values().any(|&x| x < 0.0) && plain.x.values().all(|&x| x > 0.0));
+        let (x, y) = guarded.fresh_points(50, 0).unwrap();
+        assert!(
+            x.column(0).iter().zip(&y).any(|(x, y)| *x < 0.0 && (y - (-x).ln()).abs() < 1e-12),
+            "fresh points are guarded too"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("laws.sr");
+        set.write(&path).unwrap();
+        assert_eq!(ProblemSet::read(&path).unwrap(), set);
+    }
+
+    #[test]
     fn bad_formulas_are_named() {
         let options = FormulaOptions::default();
         for (text, expected) in [
@@ -154,6 +194,9 @@ mod tests {
             (r#"{"formulas": ["x0"]}"#, "missing field `expressions`"),
             ("# nothing\n", "no formulas"),
             ("log(-1 - x0*x0)", "no finite value of log("),
+            ("plog(x0) / x0", "line 1: the plain operator '/' in a formula with guarded ones"),
+            ("x0\nx0 + 0*inf", "line 2: inf is no constant of a formula at byte 7"),
+            ("1e400*x0", "'1e400' is beyond the largest number"),
         ] {
             let message = formulas(text, &options).expect_err(text);
             assert!(message.contains(expected), "{message}");

@@ -2,7 +2,7 @@
 
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{Instance, InstanceError, PrimitiveSet};
-use sr_expr::{Columns, Expr, Op, Semantics, Tree, reference};
+use sr_expr::{Columns, Expr, Formula, Op, Semantics, Tree, reference};
 
 use crate::error::short;
 use crate::{Error, Sampler};
@@ -17,9 +17,12 @@ pub struct Problem {
     pub id: String,
     /// The formula, where it is known.
     pub source: Option<Expr>,
+    /// What the formula's operators do outside their domain. Only formulas that were written with guarded operators
+    /// (`plog(x0)`) are [`Semantics::Protected`]; a search has semantics of its own.
+    pub semantics: Semantics,
     /// Inputs, `[rows, variables]`. Those that were drawn are exact in 32 bits, unless their range is too narrow for that.
     pub x: Columns,
-    /// Target, `[rows]`, finite; where the formula is known, its IEEE value for each row of `x`.
+    /// Target, `[rows]`, finite; where the formula is known, its value for each row of `x`.
     pub y: Vec<f64>,
     /// How much each row counts, `[rows]`: finite, not negative, not all 0. `None`: all alike.
     pub weights: Option<Vec<f64>>,
@@ -37,24 +40,27 @@ impl Problem {
     /// A problem with points drawn for a formula: `n_rows` of them, or the whole grid of a [`Sampler::Even`].
     pub(crate) fn sampled(
         id: String,
-        source: Expr,
+        (source, semantics): (Expr, Semantics),
         sampler: Sampler,
         n_rows: usize,
         (operators, constants): (Vec<Op>, Vec<f64>),
         seed: u64,
     ) -> Result<Self, Error> {
         let points = match sampler.grid() {
-            Some(grid) => finite_points(&source, grid).ok_or((1, 1)),
+            Some(grid) => finite_points(&source, semantics, grid).ok_or((1, 1)),
             None => {
                 let key = Key::new(seed, Purpose::Rows, problem_key(&id));
-                draw_points(&source, &sampler, n_rows, key).map_err(|row| (row + 1, MAX_TRIES))
+                draw_points(&source, semantics, &sampler, n_rows, key).map_err(|row| (row + 1, MAX_TRIES))
             }
         };
         match points {
             Ok((x, y)) => {
-                Ok(Problem { id, source: Some(source), x, y, weights: None, operators, constants, sampler, seed })
+                let source = Some(source);
+                Ok(Problem { id, source, semantics, x, y, weights: None, operators, constants, sampler, seed })
             }
-            Err((row, tries)) => Err(Error::NoFiniteRow { id, formula: source.to_string(), row, tries }),
+            Err((row, tries)) => {
+                Err(Error::NoFiniteRow { id, formula: source.display(semantics).to_string(), row, tries })
+            }
         }
     }
 
@@ -68,9 +74,9 @@ impl Problem {
         self.check_fields()?;
         let Some(source) = &self.source else { return Ok(()) };
         // Expressions of any depth can be printed, and not all of them read.
-        match source.to_string().parse::<Expr>() {
-            Ok(read) if read == *source => Ok(()),
-            Ok(read) => Err(format!("the formula would be read as another one, {}", short(&read.to_string()))),
+        match source.display(self.semantics).to_string().parse::<Formula>() {
+            Ok(read) if read.expr == *source => Ok(()),
+            Ok(read) => Err(format!("the formula would be read as another one, {}", short(&read.expr.to_string()))),
             Err(error) => Err(format!("the formula could not be read again: {}", error.message)),
         }
     }
@@ -134,7 +140,12 @@ impl Problem {
             return None;
         }
         let key = Key::new(self.seed, Purpose::Evaluation, problem_key(&self.id)).generation(stream);
-        draw_points(source, &self.sampler, n, key).ok()
+        draw_points(source, self.semantics, &self.sampler, n, key).ok()
+    }
+
+    /// The formula as people read it, `pdiv(x0, x1)` where it is guarded.
+    pub fn formula(&self) -> Option<String> {
+        self.source.as_ref().map(|source| source.display(self.semantics).to_string())
     }
 
     /// 64 bits of id and data, the same on every machine: two files that agree in it hold the same problem.
@@ -155,19 +166,25 @@ pub(crate) fn mix(hash: u64, word: u64) -> u64 {
 
 /// `n` points where `source` is finite; each row has a stream of its own, a new draw of it for every try.
 /// The error is the row (from 0) for which none was found.
-fn draw_points(source: &Tree, sampler: &Sampler, n: usize, key: Key) -> Result<(Columns, Vec<f64>), usize> {
+fn draw_points(
+    source: &Tree,
+    semantics: Semantics,
+    sampler: &Sampler,
+    n: usize,
+    key: Key,
+) -> Result<(Columns, Vec<f64>), usize> {
     let draw = |row: usize| {
         let key = key.slot(row as u32);
         let mut tries = (0..MAX_TRIES).map_while(|attempt| sampler.draw(&mut key.draw(attempt).rng()));
-        tries.find(|point| reference::eval_row(source, point, Semantics::Ieee).is_finite()).ok_or(row)
+        tries.find(|point| reference::eval_row(source, point, semantics).is_finite()).ok_or(row)
     };
     let rows = (0..n).map(draw).collect::<Result<Vec<_>, _>>()?;
-    finite_points(source, rows).ok_or(0)
+    finite_points(source, semantics, rows).ok_or(0)
 }
 
 /// Those of the rows where `source` is finite, with its values; `None` if there are none.
-fn finite_points(source: &Tree, rows: Vec<Vec<f64>>) -> Option<(Columns, Vec<f64>)> {
-    let valued = rows.into_iter().map(|row| (reference::eval_row(source, &row, Semantics::Ieee), row));
+fn finite_points(source: &Tree, semantics: Semantics, rows: Vec<Vec<f64>>) -> Option<(Columns, Vec<f64>)> {
+    let valued = rows.into_iter().map(|row| (reference::eval_row(source, &row, semantics), row));
     let (y, rows): (Vec<f64>, Vec<Vec<f64>>) = valued.filter(|(y, _)| y.is_finite()).unzip();
     let n_variables = rows.first()?.len();
     let values = (0..n_variables).flat_map(|variable| rows.iter().map(move |row| row[variable])).collect();
@@ -181,7 +198,7 @@ mod tests {
 
     fn problem(formula: &str, sampler: Sampler) -> Result<Problem, Error> {
         let source = formula.parse().expect("test formula");
-        Problem::sampled("p".into(), source, sampler, 30, (ARITH.to_vec(), vec![1.0]), 5)
+        Problem::sampled("p".into(), (source, Semantics::Ieee), sampler, 30, (ARITH.to_vec(), vec![1.0]), 5)
     }
 
     fn uniform(low: f64, high: f64) -> Sampler {

@@ -227,6 +227,7 @@ impl Generator {
                 return Ok(Problem {
                     id: format!("{}_s{seed}_{index:06}", self.label),
                     source: Some(source),
+                    semantics: Semantics::Ieee,
                     x,
                     y,
                     weights: None,

@@ -1,7 +1,7 @@
 //! The named suites, written down in `fixtures/suites/*.toml`.
 
 use serde::Deserialize;
-use sr_expr::Op;
+use sr_expr::{Op, Semantics};
 
 use crate::primitives::{in_table_order, names};
 use crate::{Error, Origin, Problem, ProblemSet, Sampler, SetParams};
@@ -78,7 +78,14 @@ impl Suite {
             let source = p.formula.parse().expect("a test reads every formula");
             let operators = p.operators.map_or_else(|| params.operators.clone(), |names| in_table_order(names.0));
             let constants = p.constants.unwrap_or_else(|| params.constants.clone());
-            Problem::sampled(p.name, source, p.sampler, p.rows.unwrap_or(self.rows), (operators, constants), seed)
+            Problem::sampled(
+                p.name,
+                (source, Semantics::Ieee),
+                p.sampler,
+                p.rows.unwrap_or(self.rows),
+                (operators, constants),
+                seed,
+            )
         };
         let problems = self.problem.into_iter().map(problem).collect::<Result<_, _>>()?;
         Ok(ProblemSet { params, problems })

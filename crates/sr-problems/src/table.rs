@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 
-use sr_expr::{Columns, Op};
+use sr_expr::{Columns, Op, Semantics};
 
 use crate::error::{name, short};
 use crate::formulas::stem;
@@ -348,6 +348,7 @@ impl Found {
         let problem = Problem {
             id,
             source: None,
+            semantics: Semantics::Ieee,
             x,
             y,
             weights: weights.map(|(_, weights)| weights),

@@ -13,6 +13,8 @@ const SIZE: (f64, f64) = (860.0, 520.0);
 const MARGIN: [f64; 4] = [76.0, 40.0, 170.0, 56.0];
 /// Pixels of a PNG for one of an SVG.
 const PIXELS: f32 = 2.0;
+/// How far below the least value the line at 0 of a log axis lies, as a share of the height.
+const FLOOR: f64 = 0.08;
 /// About as many labels has an axis.
 const LABELS: f64 = 7.0;
 /// Colours that people with any kind of colour vision tell apart (Okabe & Ito, 2008).
@@ -23,7 +25,8 @@ const COLOURS: [&str; 8] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9
 pub struct Axis {
     /// What it shows.
     pub label: String,
-    /// Whether decades are evenly apart. Points at 0 or below then have no place and are left out.
+    /// Whether decades are evenly apart. Points at 0 or below then have no place of their own: from left to right they are
+    /// left out, from below they stand on a dashed line at the foot, which is marked `0`.
     pub is_log: bool,
     /// The least it spans, as values; more if the points need it.
     pub span: Option<(f64, f64)>,
@@ -34,7 +37,7 @@ pub struct Axis {
 pub struct Line {
     /// The name in the legend.
     pub name: String,
-    /// Its points, `(x, y)`, in order; those that are not finite are left out.
+    /// Its points, `(x, y)`, in order; those that are no numbers are left out, and infinite ones.
     pub points: Vec<(f64, f64)>,
     /// Whether y stays as it is until the next point.
     pub is_step: bool,
@@ -99,7 +102,9 @@ impl Plot {
     pub fn svg(&self) -> String {
         let lines: Vec<Vec<(f64, f64)>> = self.lines.iter().map(|line| self.placed(line)).collect();
         let (x_low, x_high) = self.x.range(lines.iter().flatten().map(|point| point.0));
-        let (y_low, y_high) = self.y.range(lines.iter().flatten().map(|point| point.1));
+        let (y_first, y_high) = self.y.range(lines.iter().flatten().map(|point| point.1));
+        let has_floor = lines.iter().flatten().any(|point| point.1 == f64::NEG_INFINITY);
+        let y_low = if has_floor { y_first - FLOOR * (y_high - y_first) } else { y_first };
         let [left, top, right, bottom] = MARGIN;
         let (right, bottom) = (SIZE.0 - right, SIZE.1 - bottom);
         let x = |place: f64| left + (right - left) * (place - x_low) / (x_high - x_low);
@@ -120,11 +125,16 @@ impl Plot {
             add(format_args!("<path d=\"M{at:.1} {top}V{bottom}\" stroke=\"#ddd\"/>"));
             add(format_args!("<text x=\"{at:.1}\" y=\"{below}\" text-anchor=\"middle\">{text}</text>"));
         }
-        for place in self.y.ticks(y_low, y_high) {
+        for place in self.y.ticks(y_first, y_high) {
             let (at, beside, text) = (y(place), left - 8.0, self.y.text(place));
             add(format_args!("<path d=\"M{left} {at:.1}H{right}\" stroke=\"#ddd\"/>"));
             let base = at + 4.0;
             add(format_args!("<text x=\"{beside}\" y=\"{base:.1}\" text-anchor=\"end\">{text}</text>"));
+        }
+        if has_floor {
+            let (beside, base) = (left - 8.0, bottom + 4.0);
+            add(format_args!("<path d=\"M{left} {bottom}H{right}\" stroke=\"#999\" stroke-dasharray=\"4 4\"/>"));
+            add(format_args!("<text x=\"{beside}\" y=\"{base:.1}\" text-anchor=\"end\">0</text>"));
         }
         add(format_args!("<path d=\"M{left} {top}V{bottom}H{right}\" fill=\"none\" stroke=\"#333\"/>"));
         let (label, below) = (escaped(&self.x.label), height - 14.0);
@@ -135,7 +145,8 @@ impl Plot {
         ));
         for (index, points) in lines.iter().enumerate() {
             let colour = COLOURS[index % COLOURS.len()];
-            let points: Vec<String> = points.iter().map(|&(a, b)| format!("{:.1},{:.1}", x(a), y(b))).collect();
+            let points: Vec<String> =
+                points.iter().map(|&(a, b)| format!("{:.1},{:.1}", x(a), y(b.max(y_low)))).collect();
             let points = points.join(" ");
             add(format_args!("<polyline points=\"{points}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"));
         }
@@ -154,9 +165,11 @@ impl Plot {
 
     /// Where the points of a line stand on the axes.
     fn placed(&self, line: &Line) -> Vec<(f64, f64)> {
-        let placed = line.points.iter().map(|&(x, y)| (self.x.place(x), self.y.place(y)));
+        let foot = |y: f64| if self.y.is_log && y <= 0.0 { f64::NEG_INFINITY } else { self.y.place(y) };
+        let known = line.points.iter().filter(|(_, y)| y.is_finite());
+        let placed = known.map(|&(x, y)| (self.x.place(x), foot(y)));
         let mut points: Vec<(f64, f64)> = Vec::new();
-        for (x, y) in placed.filter(|(x, y)| x.is_finite() && y.is_finite()) {
+        for (x, y) in placed.filter(|(x, _)| x.is_finite()) {
             if let Some(&(_, before)) = points.last().filter(|_| line.is_step) {
                 points.push((x, before));
             }
@@ -272,6 +285,29 @@ mod tests {
         let log = |x: f64| x.log10();
         assert_eq!(plot.placed(&plot.lines[0]), [(log(20.0), 0.1), (3.0, 0.1), (3.0, 0.5)]);
         assert_eq!(plot.placed(&plot.lines[1]), [(2.0, 0.2)]);
+    }
+
+    #[test]
+    fn zeros_of_a_log_axis_stand_on_a_marked_line() {
+        let of = |values: &[f64]| {
+            let points = (1..).zip(values).map(|(x, &y)| (f64::from(x), y)).collect();
+            let y = Axis { label: "mean squared error".into(), is_log: true, span: None };
+            let x = Axis { is_log: false, ..y.clone() };
+            Plot { title: "t".into(), x, y, lines: vec![Line { name: "a".into(), points, is_step: false }] }.svg()
+        };
+        let heights = |svg: &str| -> Vec<f64> {
+            let points = svg.split("points=\"").nth(1).expect("a line").split('"').next().expect("an end");
+            points.split_whitespace().map(|p| p.split_once(',').expect("a pair").1.parse().expect("a number")).collect()
+        };
+        let bottom = SIZE.1 - MARGIN[3];
+        let svg = of(&[7.0, 1e-30, 0.0, 0.0, f64::NAN, -1.0, f64::INFINITY]);
+        let found = heights(&svg);
+        assert_eq!((found.len(), &found[2..]), (5, &[bottom; 3][..]), "zeros and what is below are at the foot: {svg}");
+        assert!(found[0] == MARGIN[1] && found[1] < bottom - 20.0, "others are above it: {found:?}");
+        assert!(svg.contains("stroke-dasharray") && svg.contains(">0</text>"), "{svg}");
+        assert_eq!(heights(&of(&[0.0, 0.0])), [bottom; 2]);
+        assert!(!of(&[1.0, 2.0]).contains("stroke-dasharray"));
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
     }
 
     #[test]

@@ -43,17 +43,17 @@ impl Gain {
 }
 
 /// By how many decades the mean squared error of a child is below that of the best individual, at least 0; infinite for an
-/// error of 0, and for the first valid individual.
+/// error of 0, and for the first valid individual. An error that is infinite or no number is above all others.
 ///
 /// Errors relative to the variance of y fall by the same.
 pub fn decades(child: f32, best: f32) -> f64 {
     if !child.is_finite() || child >= best {
         return 0.0;
     }
-    if child <= 0.0 || best.is_infinite() {
+    if child <= 0.0 || !best.is_finite() {
         return f64::INFINITY;
     }
-    (f64::from(best) / f64::from(child)).log10()
+    libm::log10(f64::from(best) / f64::from(child)) // the same bits on every machine
 }
 
 #[cfg(test)]
@@ -73,6 +73,11 @@ mod tests {
         assert_eq!(Gain::of((3.0, 9), (f32::INFINITY, 1)), Large);
         assert_eq!(Gain::of((0.0, 3), (0.0, 3)), Gain::None);
         assert_eq!(Gain::of((f32::INFINITY, 1), (f32::INFINITY, 3)), Gain::None);
+        // Errors that are no numbers are as bad as infinite ones: nothing is gained by them, and everything over them.
+        let none = f32::NAN;
+        assert_eq!([(none, 1), (-none, 1)].map(|child| Gain::of(child, (1.0, 5))), [Gain::None; 2]);
+        assert_eq!([(none, 5), (-none, 5)].map(|best| Gain::of((1e38, 5), best)), [Large; 2]);
+        assert_eq!(Gain::of((none, 1), (none, 3)), Gain::None);
         assert_eq!(
             (Large.class(), Gain::None.class(), Small.is_improvement(), Shorter.is_improvement()),
             (4, 0, true, false)

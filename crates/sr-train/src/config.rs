@@ -284,10 +284,28 @@ impl TrainConfig {
     /// [`Error::Model`] if a number makes no sense.
     pub fn from_toml(text: &str) -> Result<Self, Error> {
         let config: TrainConfig = toml::from_str(text).map_err(|e| Error::Toml(one_line(text, &e)))?;
-        config.training.check()?;
-        config.language.check(config.mode)?;
-        config.model_config().validate()?;
+        config.validate()?;
         Ok(config)
+    }
+
+    /// Checks all numbers, as [`from_toml`](Self::from_toml) does.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] or [`Error::Model`] naming the first that makes no sense.
+    pub fn validate(&self) -> Result<(), Error> {
+        self.training.validate()?;
+        self.language.check(self.mode)?;
+        let model = self.model_config();
+        let needed = least_positions(&model);
+        if model.n_positions < needed {
+            let (key, found) = ("model.n_positions", model.n_positions.to_string());
+            return Err(Error::Setting {
+                key,
+                found,
+                expected: format!("at least {needed}, for a prompt and a child"),
+            });
+        }
+        Ok(model.validate()?)
     }
 
     /// Fills in what the file leaves out.
@@ -338,6 +356,28 @@ impl TrainConfig {
     }
 }
 
+/// Positions without which a model could read no prompt: those that are kept for a child, and some for a context.
+fn least_positions(model: &ModelConfig) -> usize {
+    match model.population {
+        Population::Text => sr_neural::ROOM_FOR_CHILD + LEAST_PROMPT,
+        Population::Apart => LEAST_PROMPT,
+    }
+}
+
+/// What the context of a problem with a few operators takes.
+const LEAST_PROMPT: usize = 32;
+
+/// Fails unless a run can be made with the learning rate: it has to be in (0, 1].
+///
+/// # Errors
+/// [`Error::Setting`] with the name that the setting has for the user.
+pub fn check_learning_rate(key: &'static str, rate: f64) -> Result<(), Error> {
+    match rate > 0.0 && rate <= 1.0 {
+        true => Ok(()),
+        false => Err(Error::Setting { key, found: rate.to_string(), expected: "a number in (0, 1]".to_owned() }),
+    }
+}
+
 impl LanguageSection {
     /// The language of corpora of a context.
     pub fn with(&self, context: Context) -> Language {
@@ -346,7 +386,8 @@ impl LanguageSection {
     }
 
     fn check(&self, mode: Mode) -> Result<(), Error> {
-        let fail = |key, found: String, expected| Err(Error::Setting { key, found, expected });
+        let fail =
+            |key, found: String, expected: &str| Err(Error::Setting { key, found, expected: expected.to_owned() });
         if self.actions == Actions::Edit && mode != Mode::OneStep {
             return fail("language.actions", "edit".to_owned(), "`expression` in every mode but one-step");
         }
@@ -362,9 +403,14 @@ impl LanguageSection {
 }
 
 impl Training {
-    fn check(&self) -> Result<(), Error> {
-        let fail =
-            |key, found: &dyn ToString, expected| Err(Error::Setting { key, found: found.to_string(), expected });
+    /// Checks all numbers.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the first that no run can be made with.
+    pub fn validate(&self) -> Result<(), Error> {
+        let fail = |key, found: &dyn ToString, expected: &str| {
+            Err(Error::Setting { key, found: found.to_string(), expected: expected.to_owned() })
+        };
         let counts = [
             ("training.steps", self.steps),
             ("training.rows_per_batch", self.rows_per_batch as u64),
@@ -379,9 +425,7 @@ impl Training {
         if let Some((key, _)) = counts.into_iter().find(|&(_, count)| count == 0) {
             return fail(key, &0, "at least 1");
         }
-        if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) {
-            return fail("training.learning_rate", &self.learning_rate, "a number in (0, 1]");
-        }
+        check_learning_rate("training.learning_rate", self.learning_rate)?;
         if !(0.0..=1.0).contains(&self.min_learning_rate_ratio) {
             return fail("training.min_learning_rate_ratio", &self.min_learning_rate_ratio, "a number in [0, 1]");
         }
@@ -401,6 +445,20 @@ impl Training {
             return fail("training.min_delta", &self.min_delta, "a number that is not negative");
         }
         Ok(())
+    }
+
+    /// What can be meant and hardly is, in a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let Training { steps, warmup_steps, learning_rate, .. } = *self;
+        let mut warnings = Vec::new();
+        if warmup_steps >= steps {
+            let highest = self.learning_rate(steps - 1);
+            warnings.push(format!(
+                "training.warmup_steps is {warmup_steps} of {steps} steps: the learning rate never falls, and rises to \
+                 {highest:e} of {learning_rate:e}"
+            ));
+        }
+        warnings
     }
 
     /// The learning rate of update `step`, counted from 0: a linear rise to the highest rate, then down as scheduled to
@@ -517,6 +575,43 @@ mod tests {
                 .ends_with("points.n_variables is 12, the embedder `e2e` has room for 10; take `set`")
         );
         assert!(config("mode = \"one-step\"").expect_err("no model").contains("missing field `model`"));
+    }
+
+    #[test]
+    fn a_rate_that_no_run_can_be_made_with_is_refused() {
+        for rate in [-1.0, 0.0, -0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e30, 1.0 + f64::EPSILON] {
+            let message = check_learning_rate("--learning-rate", rate).expect_err("no rate").to_string();
+            assert_eq!(message, format!("configuration: --learning-rate is {rate}, expected a number in (0, 1]"));
+            let training = Training { learning_rate: rate, ..Training::default() };
+            assert!(training.validate().is_err(), "{rate}");
+        }
+        for rate in [f64::MIN_POSITIVE, 3e-4, 1.0] {
+            check_learning_rate("--learning-rate", rate).expect("a rate");
+        }
+    }
+
+    #[test]
+    fn a_rise_that_does_not_end_is_told_and_few_positions_are_refused() {
+        let long = Training { steps: 100, warmup_steps: 200, learning_rate: 0.01, ..Training::default() };
+        assert_eq!(
+            long.warnings(),
+            ["training.warmup_steps is 200 of 100 steps: the learning rate never falls, and rises to 5e-3 of 1e-2"]
+        );
+        assert!(Training { warmup_steps: 99, ..long }.warnings().is_empty());
+        let text = "mode = \"one-step\"\n[model]\npreset = \"micro\"\nn_positions = 10";
+        assert_eq!(
+            config(text).expect_err("too few"),
+            "configuration: model.n_positions is 10, expected at least 288, for a prompt and a child"
+        );
+    }
+
+    #[test]
+    fn the_rate_never_falls_below_its_lowest_and_counts_updates() {
+        let training = Training { steps: 10, warmup_steps: 2, accumulation: 8, ..Training::default() };
+        let rates: Vec<f64> = (0..200).map(|step| training.learning_rate(step)).collect();
+        let lowest = training.learning_rate * training.min_learning_rate_ratio;
+        assert!(rates[2..].iter().all(|&rate| rate >= lowest * (1.0 - 1e-12)), "{rates:?}");
+        assert!((rates[9] - lowest).abs() < 1e-15, "the tenth update has the lowest");
     }
 
     #[test]

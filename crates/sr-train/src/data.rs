@@ -17,8 +17,7 @@ use crate::{Error, Examples, Mode, RunConfig};
 pub enum Split {
     /// To learn from.
     Training,
-    /// To measure on. Where a formula is written from the data alone, the problems are remembered, to see how well the
-    /// formula fits them.
+    /// To measure on. Where whole formulas are written, the problems are remembered, to see how well they fit them.
     Validation,
 }
 
@@ -139,8 +138,12 @@ impl<'a> Reading<'a> {
             if examples.n_states() as u32 > place {
                 places.push((number, place));
             }
-            if (*split, mode) == (Split::Validation, Mode::Direct) {
-                examples.set_source(&Source { set: set.clone(), problem: example.problem().clone() });
+            // What is no formula by itself is not measured by how it fits.
+            let is_formula = mode == Mode::Direct || mode == Mode::OneStep && examples.actions() == Actions::Expression;
+            if *split == Split::Validation && is_formula {
+                // The data is the IEEE values of the problem's own formula, and a child is judged as in a search.
+                let semantics = if mode == Mode::Direct { Semantics::Ieee } else { SEMANTICS };
+                examples.set_source(&Source { set: set.clone(), problem: example.problem().clone(), semantics });
             }
         }
         Ok(places)

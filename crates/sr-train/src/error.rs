@@ -18,7 +18,7 @@ pub enum Error {
         /// Its value.
         found: String,
         /// What it may be.
-        expected: &'static str,
+        expected: String,
     },
 
     // Examples.
@@ -59,6 +59,14 @@ pub enum Error {
     /// The output folder is in use and the run is not a resumed one.
     #[error("{0}: the folder is not empty; give another one, or --resume to go on with its run")]
     Exists(PathBuf),
+    /// The folder to resume is in use, and by no run of this trainer.
+    #[error("{path}: this is no folder of a training run ({reason}), and nothing in it is replaced; give another one")]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// What shows it.
+        reason: String,
+    },
     /// The folder to resume holds another run.
     #[error("{path}: cannot resume with another {what}: it was {was}, is now {now}")]
     Resume {
@@ -82,6 +90,26 @@ pub enum Error {
         found: String,
         /// Value in the configuration.
         expected: String,
+    },
+    /// The checkpoint to start from reads or writes another language than the run.
+    #[error("{path}: the checkpoint's {what} is {found}, the run's {expected}; its weights would mean something else")]
+    Start {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What differs: the mode, or a part of the language.
+        what: String,
+        /// Of the checkpoint.
+        found: String,
+        /// Of the run.
+        expected: String,
+    },
+    /// Weights of another program do not fit the configuration.
+    #[error("{path}: {reason}")]
+    Weights {
+        /// The folder.
+        path: PathBuf,
+        /// What differs.
+        reason: String,
     },
     /// A checkpoint whose tokens mean something else.
     #[error("{path}: {source}")]

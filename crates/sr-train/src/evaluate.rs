@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sr_expr::Semantics;
 use sr_model::{CpuModel, DecodeRequest, Decoder, Free, Model, Pass, Prompt, Sample};
 use sr_problems::Problem;
 use sr_prompt::Token;
@@ -25,10 +24,18 @@ pub(crate) struct Probe {
     /// The states' numbers by the token that begins their children.
     by_start: BTreeMap<i32, Vec<usize>>,
     prompts: Vec<Prompt>,
-    /// Their problems, in mode `direct`.
-    problems: Vec<Option<(Arc<Problem>, sr_engine::PrimitiveSet)>>,
+    /// Their problems, where predictions are formulas.
+    problems: Vec<Option<Judge>>,
     /// What comes with each token of a prediction.
     feature: fn(&[i32]) -> i32,
+}
+
+/// What a formula is to fit.
+#[derive(Debug, Clone)]
+struct Judge {
+    problem: Arc<Problem>,
+    primitives: sr_engine::PrimitiveSet,
+    semantics: Semantics,
 }
 
 /// How good predictions are.
@@ -38,7 +45,7 @@ pub struct Scores {
     pub token_accuracy: f64,
     /// Share of the states whose greedy prediction is one of their targets.
     pub exact_match: f64,
-    /// How the greedy formulas fit their problems' data; `None` where the data is not known, as in mode `one-step`.
+    /// How the greedy formulas fit their problems' data; `None` where the data is not known, or predictions are edits.
     pub fit: Option<Fit>,
 }
 
@@ -70,7 +77,8 @@ impl Probe {
         }
         let problem = |selection: &Selection| {
             let Some(source) = examples.source(selection.state()) else { return Ok(None) };
-            Ok(Some((source.set.get(&source.problem)?, source.problem.primitives.clone())))
+            let (problem, primitives) = (source.set.get(&source.problem)?, source.problem.primitives.clone());
+            Ok(Some(Judge { problem, primitives, semantics: source.semantics }))
         };
         let problems = selections.iter().map(problem).collect::<Result<_, Error>>()?;
         Ok(Some(Probe { selections, by_start, prompts, problems, feature: examples.feature() }))
@@ -133,12 +141,11 @@ impl Probe {
     }
 
     fn fit(&self, predictions: &[Sample]) -> Option<Fit> {
-        let r2 = |(problem, sample): (&Option<(Arc<Problem>, _)>, &Sample)| {
-            let (problem, primitives) = problem.as_ref()?;
+        let r2 = |(judge, sample): (&Option<Judge>, &Sample)| {
+            let Judge { problem, primitives, semantics } = judge.as_ref()?;
             let formula = sr_prompt::decode(&sample.tokens, primitives, MAX_TOKENS).ok().filter(|_| sample.finished);
             let Some(formula) = formula else { return Some(0.0) };
-            // The data is the IEEE values of the problem's own formula.
-            sr_eval::r_squared(&sr_expr::predict(&formula, &problem.x, Semantics::Ieee), &problem.y)
+            sr_eval::r_squared(&sr_expr::predict(&formula, &problem.x, *semantics), &problem.y)
         };
         let found: Vec<f64> = self.problems.iter().zip(predictions).filter_map(r2).collect();
         let n = found.len() as f64;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use sr_corpus::{ProblemRef, Problems};
 use sr_engine::random::{Key, Purpose, problem_key};
+use sr_expr::Semantics;
 use sr_model::{IGNORE, ModelConfig, PointBatch, Points, Prompt, TrainBatch};
 use sr_prompt::{Actions, Condition, Token};
 
@@ -47,6 +48,8 @@ pub struct Examples {
 pub(crate) struct Source {
     pub(crate) set: Arc<Problems>,
     pub(crate) problem: Arc<ProblemRef>,
+    /// How its formulas are evaluated.
+    pub(crate) semantics: Semantics,
 }
 
 impl std::fmt::Debug for Source {

@@ -127,10 +127,24 @@ impl RunFolder {
         let path = dir.join(CONFIG);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok((Self::create(dir, config)?, None)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let made = Self::create(dir, config).map_err(|error| match error {
+                    Error::Exists(path) => Error::Foreign { path, reason: format!("there is no {CONFIG}") },
+                    other => other,
+                })?;
+                return Ok((made, None));
+            }
             Err(error) => return Err(Error::io(path)(error)),
         };
-        let was: RunConfig = serde_json::from_str(&text).map_err(corrupt(&path))?;
+        let was: RunConfig = serde_json::from_str(&text).map_err(|error| {
+            // One of another version has other keys, but not all of them.
+            let is_foreign = serde_json::from_str::<Value>(&text)
+                .is_ok_and(|config| config["training"].is_null() || config["model"].is_null());
+            match is_foreign {
+                true => Error::Foreign { path: dir.to_owned(), reason: format!("its {CONFIG} is of something else") },
+                false => corrupt(&path)(error),
+            }
+        })?;
         let differs = |what, was: String, now: String| Error::Resume { path: dir.to_owned(), what, was, now };
         let json = |config: &RunConfig| serde_json::to_value(config).expect("settings are plain data");
         if let Some((what, was, now)) = difference(&json(&was), &json(config)) {
@@ -219,6 +233,7 @@ impl RunFolder {
     /// Puts the saved state of step `step` into a fresh optimiser.
     pub(crate) fn load_optimiser(&self, optimiser: ModuleOptimizer, step: u64) -> Result<ModuleOptimizer, Error> {
         let path = self.state_path(OPTIMISER, step);
+        sr_model::check_default_device()?;
         let bytes = fs::read(&path).map_err(Error::io(&path))?;
         optimiser.from_bytes(Bytes::from_bytes_vec(bytes)).map_err(corrupt(&path))
     }

@@ -63,7 +63,7 @@ mod update;
 
 pub use config::{
     LanguageSection, Mode, ModelSection, OptimiserKind, Preset, RunConfig, Schedule, Tracking, TrackingKind,
-    TrainConfig, Training,
+    TrainConfig, Training, check_learning_rate,
 };
 pub use data::{Split, load, load_drawn};
 pub use error::Error;

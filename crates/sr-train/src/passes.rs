@@ -71,24 +71,24 @@ impl Passes {
         let passes = self.cut(examples, batches);
         let total: f64 = passes.iter().flatten().map(|selection| examples.weight(selection)).sum();
         let mut sums = Sums::default();
-        let mut accumulator = GradientsAccumulator::new();
         if let Some(fast) = self.fast(model) {
-            let mut summed = vec![0.0; fast.n_weights()];
+            let (mut summed, mut has_points) = (vec![0.0; fast.n_weights()], false);
             let pass = |index: usize, pass: &mut Pass| {
                 let batch = examples.pack(&passes[index])?;
                 let mut gradients = vec![0.0; fast.n_weights()];
-                let (loss, weight, of_embedder) = fast.gradients(&batch, total, pass, &mut gradients)?;
-                Ok((gradients, of_embedder, Sums::of(&batch, &passes[index], loss, weight)))
+                let (loss, weight, points) = fast.gradients(&batch, total, pass, &mut gradients)?;
+                Ok((gradients, points, Sums::of(&batch, &passes[index], loss, weight)))
             };
-            self.each(passes.len(), pass, |(gradients, of_embedder, more)| {
+            self.each(passes.len(), pass, |(gradients, points, more)| {
                 summed.iter_mut().zip(gradients).for_each(|(sum, gradient)| *sum += gradient);
-                accumulator.accumulate(model, of_embedder);
+                has_points |= points;
                 sums.add(more);
             })?;
-            let mut gradients = accumulator.grads();
-            fast.register(&summed, &mut gradients);
+            let mut gradients = GradientsParams::new();
+            fast.register(model, &summed, has_points, &mut gradients);
             return Ok((gradients, sums));
         }
+        let mut accumulator = GradientsAccumulator::new();
         let (inner, device) = (model.valid(), model.device());
         let pass = |index: usize, _: &mut Pass| {
             let batch = examples.pack(&passes[index])?;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use sr_model::{Checkpoint, DeviceKind, Model};
 use sr_neural::Language;
 
@@ -24,7 +25,9 @@ use crate::{Error, Examples, RunConfig, Scores};
 pub enum Start {
     /// New weights from the seed.
     Fresh,
-    /// The weights of a checkpoint, with a fresh optimiser.
+    /// The weights of a checkpoint of the same mode, language and shape, with a fresh optimiser; or of the folder of a
+    /// GPT-Neo model of `transformers` its blocks, last norm and positions, which have to have the run's sizes: what is
+    /// left begins anew, for its tokens are others.
     Checkpoint(PathBuf),
 }
 
@@ -90,10 +93,10 @@ pub struct Summary {
     pub scores: Option<Scores>,
     /// Why it ended.
     pub stop: StopReason,
-    /// Tokens of prompts and targets per second of training, padding not counted.
-    pub tokens_per_second: f64,
-    /// Targets per second of training.
-    pub examples_per_second: f64,
+    /// Tokens of prompts and targets per second of training, padding not counted; `None` if no step was made.
+    pub tokens_per_second: Option<f64>,
+    /// Targets per second of training; `None` likewise.
+    pub examples_per_second: Option<f64>,
     /// The checkpoint with the lowest validation loss.
     pub best: PathBuf,
     /// The checkpoint of the last step.
@@ -158,7 +161,8 @@ impl<'a> Trainer<'a> {
         validation: &'a Examples,
         device: DeviceKind,
     ) -> Result<Self, Error> {
-        let model = initial(&config, start, &open(device, &config)?)?;
+        config.training.validate()?;
+        let model = initial(&config, language, start, &open(device, &config)?)?;
         let probe = probe(&config, validation)?;
         let folder = RunFolder::create(out, &config)?;
         let meta = Meta::new(&config, language, examples);
@@ -179,12 +183,13 @@ impl<'a> Trainer<'a> {
         validation: &'a Examples,
         device: DeviceKind,
     ) -> Result<Self, Error> {
+        config.training.validate()?;
         let opened = open(device, &config)?;
         let probe = probe(&config, validation)?;
         let fresh = Meta::new(&config, language, examples);
         let (folder, found) = RunFolder::resume(out, &config, &fresh, &opened)?;
         let Some((checkpoint, meta)) = found else {
-            let model = initial(&config, start, &opened)?;
+            let model = initial(&config, language, start, &opened)?;
             return Ok(Self::new(config, device, model, folder, fresh, examples, validation, probe));
         };
         let model = checkpoint.model.with_precision(config.training.precision);
@@ -288,8 +293,8 @@ impl<'a> Trainer<'a> {
             val_loss: self.meta.val_loss.expect("the last step was evaluated"),
             scores,
             stop: stop.expect("the loop ends when there is one"),
-            tokens_per_second: total.tokens_per_second(),
-            examples_per_second: total.examples_per_second(),
+            tokens_per_second: (!total.time.is_zero()).then(|| total.tokens_per_second()),
+            examples_per_second: (!total.time.is_zero()).then(|| total.examples_per_second()),
             best: self.folder.best(),
             last: self.folder.last(),
         })
@@ -408,18 +413,59 @@ fn probe(config: &RunConfig, validation: &Examples) -> Result<Option<Probe>, Err
 }
 
 /// The model a run begins with.
-fn initial(config: &RunConfig, start: &Start, device: &Device) -> Result<Model, Error> {
+fn initial(config: &RunConfig, language: &Language, start: &Start, device: &Device) -> Result<Model, Error> {
     let precision = config.training.precision;
+    let fresh = || Model::new(&config.model, config.seed, device);
     let Start::Checkpoint(path) = start else {
-        return Ok(Model::new(&config.model, config.seed, device)?.with_precision(precision));
+        return Ok(fresh()?.with_precision(precision));
     };
+    if sr_model::is_gpt_neo(path) {
+        let from = sr_model::load_gpt_neo(path, device)?;
+        let weights = |reason: String| Error::Weights { path: path.clone(), reason };
+        let (model, taken) = sr_model::take_backbone(fresh()?, &from).map_err(|error| weights(error.to_string()))?;
+        tell_of_backbone(&from, &taken);
+        return Ok(model.with_precision(precision));
+    }
     let checkpoint = Checkpoint::load(path, device)?;
     sr_prompt::check_tokenizer(&checkpoint.tokenizer)
         .map_err(|source| Error::Vocabulary { path: path.clone(), source })?;
+    check_language(path, &checkpoint.meta, config, language)?;
     let json = |model| serde_json::to_value(model).expect("plain data");
     match difference(&json(checkpoint.model.config()), &json(&config.model)) {
         Some((key, found, expected)) => Err(Error::Shape { path: path.clone(), key, found, expected }),
         None => Ok(checkpoint.model.with_precision(precision)),
+    }
+}
+
+fn tell_of_backbone(from: &Model, taken: &sr_model::Taken) {
+    let parts = |names: &[String]| {
+        let mut parts: Vec<&str> = names.iter().map(|name| name.split('.').next().unwrap_or_default()).collect();
+        parts.dedup();
+        parts.join(", ")
+    };
+    let (parameters, theirs) = (taken.taken.len(), parts(&taken.taken));
+    tracing::info!(parameters, taken = theirs, new = parts(&taken.kept), "weights of a GPT-Neo model");
+    if from.config().attention_layers.contains(&sr_model::Attention::Local) {
+        tracing::warn!("its blocks with local attention become global ones, which every block of a run has");
+    }
+}
+
+/// Weights learned in another mode or language would read and write other things by the same tokens. What a checkpoint
+/// does not tell is as it was before it could be told.
+fn check_language(path: &Path, meta: &Value, config: &RunConfig, language: &Language) -> Result<(), Error> {
+    let fail = |what: String, found: String, expected: String| {
+        Err(Error::Start { path: path.to_owned(), what, found, expected })
+    };
+    let (found, expected) = (meta["mode"].as_str().unwrap_or("unknown"), config.mode.name());
+    if found != expected {
+        return fail("mode".to_owned(), found.to_owned(), expected.to_owned());
+    }
+    let found = Language::deserialize(meta)
+        .map_err(|error| Error::Corrupt { path: path.join("meta.json"), reason: error.to_string() })?;
+    let json = |language: &Language| serde_json::to_value(language).expect("plain data");
+    match difference(&json(&found), &json(language)) {
+        Some((key, found, expected)) => fail(key, found, expected),
+        None => Ok(()),
     }
 }
 

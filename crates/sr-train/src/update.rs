@@ -1,10 +1,19 @@
 //! From gradients to new weights: clipping by the global norm, AdamW that decays matrices only, Muon, and the moving
 //! average of the weights.
+//!
+//! On a CPU norms, AdamW and Muon are `sr-cpu`'s, the same bits on every machine; what is left to the tensor framework
+//! there are products and sums number by number, which round alike everywhere. The states are burn's own either way, so a
+//! run can go on where another device began it.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamGroup, ParamId};
 use burn::optim::decay::WeightDecayConfig;
-use burn::optim::{AdamWConfig, AdjustLrFn, GradientsParams, ModuleOptimizer, MuonConfig};
-use burn::tensor::{Device, GradientCheckpointingStrategy, Tensor};
+use burn::optim::momentum::{Momentum, MomentumConfig};
+use burn::optim::{
+    AdamWConfig, AdamWState, AdaptiveMomentumState, AdjustLrFn, GradientsParams, LearningRate, ModuleOptimizer,
+    MuonConfig, MuonState, Optimizer,
+};
+use burn::tensor::{Device, GradientCheckpointingStrategy, Tensor, TensorData};
+use sr_cpu::AdamStep;
 use sr_model::Model;
 
 use crate::{OptimiserKind, Training};
@@ -14,6 +23,10 @@ const EPSILON: f32 = 1e-8;
 
 /// The optimiser; biases, norms and embeddings are not decayed, as in GPT-3 (Brown et al., 2020).
 pub(crate) fn optimiser(model: &Model, training: &Training) -> ModuleOptimizer {
+    if model.is_on_gpu() { of_burn(model, training) } else { on_cpu(model, training) }
+}
+
+fn of_burn(model: &Model, training: &Training) -> ModuleOptimizer {
     let decay = training.weight_decay as f32;
     let adamw =
         |decay| AdamWConfig::new().with_beta_2(training.beta2 as f32).with_epsilon(EPSILON).with_weight_decay(decay);
@@ -29,6 +42,106 @@ pub(crate) fn optimiser(model: &Model, training: &Training) -> ModuleOptimizer {
             optimiser.with_group(ParamGroup::from_ids(block_matrices), muon.build(), None)
         }
     }
+}
+
+/// The same with the steps of `sr-cpu`.
+fn on_cpu(model: &Model, training: &Training) -> ModuleOptimizer {
+    let adamw = |decay| Adam { beta: [BETA_1, training.beta2 as f32], decay };
+    let Groups { undecayed, block_matrices, .. } = Groups::of(model);
+    let optimiser = ModuleOptimizer::from(adamw(training.weight_decay));
+    let optimiser = optimiser.with_group(ParamGroup::from_ids(undecayed), adamw(0.0), None);
+    match training.optimiser {
+        OptimiserKind::Adamw => optimiser,
+        OptimiserKind::Muon => {
+            let muon = CpuMuon { momentum: Momentum::new(&momentum()), decay: training.weight_decay };
+            optimiser.with_group(ParamGroup::from_ids(block_matrices), muon, None)
+        }
+    }
+}
+
+/// burn's default, and everyone's.
+const BETA_1: f32 = 0.9;
+
+/// That of burn's Muon.
+fn momentum() -> MomentumConfig {
+    MomentumConfig { momentum: 0.95, dampening: 0.0, nesterov: true }
+}
+
+/// AdamW on a CPU.
+#[derive(Clone)]
+struct Adam {
+    beta: [f32; 2],
+    decay: f64,
+}
+
+impl Optimizer for Adam {
+    type State<const D: usize> = AdamWState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        rate: LearningRate,
+        tensor: Tensor<D>,
+        gradient: Tensor<D>,
+        state: Option<Self::State<D>>,
+    ) -> (Tensor<D>, Option<Self::State<D>>) {
+        let (shape, device) = (tensor.dims(), tensor.device());
+        let (mut weights, gradient) = (numbers(tensor), numbers(gradient));
+        let (before, mut first, mut second) = match state {
+            Some(AdamWState { momentum }) => (momentum.time, numbers(momentum.moment_1), numbers(momentum.moment_2)),
+            None => (0, vec![0.0; weights.len()], vec![0.0; weights.len()]),
+        };
+        let time = before + 1;
+        let correction = self.beta.map(|beta| (1.0 - libm::pow(f64::from(beta), time as f64)) as f32);
+        let kept = (1.0 - rate * self.decay) as f32;
+        let step = AdamStep { beta: self.beta, correction, epsilon: EPSILON, rate: rate as f32, kept };
+        sr_cpu::adamw(&mut weights, &gradient, &mut first, &mut second, &step);
+        let tensor = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, shape), &device);
+        let momentum = AdaptiveMomentumState::new(time, tensor(first), tensor(second));
+        (tensor(weights), Some(AdamWState { momentum }))
+    }
+
+    fn to_device<const D: usize>(mut state: Self::State<D>, device: &Device) -> Self::State<D> {
+        state.momentum = state.momentum.to_device(device);
+        state
+    }
+}
+
+/// Muon on a CPU.
+#[derive(Clone)]
+struct CpuMuon {
+    momentum: Momentum,
+    decay: f64,
+}
+
+impl Optimizer for CpuMuon {
+    type State<const D: usize> = MuonState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        rate: LearningRate,
+        tensor: Tensor<D>,
+        gradient: Tensor<D>,
+        state: Option<Self::State<D>>,
+    ) -> (Tensor<D>, Option<Self::State<D>>) {
+        let (shape, device) = (tensor.dims(), tensor.device());
+        let (rows, columns) = (shape[0], shape[D - 1]);
+        let (gradient, momentum) = self.momentum.transform(gradient, state.map(|state| state.momentum));
+        let direction = sr_cpu::orthogonalised(&numbers(gradient), columns);
+        // Steps as large as AdamW's, so that one learning rate and one decay do for both.
+        let adjusted = rate * 0.2 * (rows.max(columns) as f64).sqrt();
+        let direction = Tensor::from_data(TensorData::new(direction, shape), &device);
+        (tensor * (1.0 - rate * self.decay) - direction * adjusted, Some(MuonState { momentum }))
+    }
+
+    fn to_device<const D: usize>(mut state: Self::State<D>, device: &Device) -> Self::State<D> {
+        state.momentum = state.momentum.to_device(device);
+        state
+    }
+}
+
+/// The numbers of a tensor of the host.
+fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.try_into_vec_as().expect("f32 on a CPU")
 }
 
 /// `inner` with parameters of its own on a graph, which keeps or recomputes activations as `device` says.
@@ -87,9 +200,15 @@ impl ModuleMapper for Towards {
 ///
 /// burn's own clipping takes each parameter alone, which changes the direction of the step.
 pub(crate) fn clip(model: &Model, gradients: &mut GradientsParams, max_norm: f64) -> f64 {
-    let mut squares = Squares { gradients, sums: Vec::new() };
-    model.visit(&mut squares);
-    let norm = f64::from(Tensor::cat(squares.sums, 0).sum().sqrt().into_scalar::<f32>());
+    let norm = if model.is_on_gpu() {
+        let mut squares = Squares { gradients, sums: Vec::new() };
+        model.visit(&mut squares);
+        f64::from(Tensor::cat(squares.sums, 0).sum().sqrt().into_scalar::<f32>())
+    } else {
+        let mut squares = HostSquares { gradients, sum: 0.0 };
+        model.visit(&mut squares);
+        squares.sum.sqrt()
+    };
     if norm > max_norm {
         model.visit(&mut Scale { gradients, factor: max_norm / norm });
     }
@@ -105,6 +224,20 @@ struct Squares<'a> {
 impl ModuleVisitor for Squares<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         self.sums.extend(self.gradients.get::<D>(param.id).map(|gradient| gradient.square().sum()));
+    }
+}
+
+/// The sum of all squares, in double precision and the order of the parameters.
+struct HostSquares<'a> {
+    gradients: &'a GradientsParams,
+    sum: f64,
+}
+
+impl ModuleVisitor for HostSquares<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.get::<D>(param.id) {
+            self.sum += sr_cpu::sum_of_squares(&numbers(gradient));
+        }
     }
 }
 
@@ -266,6 +399,29 @@ mod tests {
     }
 
     #[test]
+    fn steps_on_a_cpu_are_those_of_the_framework_and_so_are_their_states() {
+        for kind in [OptimiserKind::Adamw, OptimiserKind::Muon] {
+            let training = Training { optimiser: kind, weight_decay: 0.1, ..Training::default() };
+            let (mut ours, mut theirs) = (model(), model());
+            let (mut own, mut burns) = (optimiser(&ours, &training), of_burn(&theirs, &training));
+            for step in 0..4 {
+                let (a, b) = (gradients(&ours), gradients(&theirs));
+                (ours, theirs) = (own.step(0.01, ours, a), burns.step(0.01, theirs, b));
+                if step == 1 {
+                    // Each goes on from the other's state.
+                    let bytes = (own.into_bytes().expect("a record"), burns.into_bytes().expect("a record"));
+                    own = optimiser(&ours, &training).from_bytes(bytes.1).expect("our optimiser takes it");
+                    burns = of_burn(&theirs, &training).from_bytes(bytes.0).expect("burn's optimiser takes it");
+                }
+            }
+            for ((name, a), (_, b)) in named(&ours).iter().zip(&named(&theirs)) {
+                let worst = a.iter().zip(b).fold(0.0f32, |worst, (a, b)| worst.max((a - b).abs()));
+                assert!(worst < 2e-5, "{kind:?} {name}: {worst}");
+            }
+        }
+    }
+
+    #[test]
     fn the_average_follows_the_weights() {
         let zero = model().valid().map(&mut Times(0.0));
         let first = |model: &Model| named(model)[0].1[0];
@@ -311,6 +467,29 @@ mod tests {
         let mut flat = Flat(gradients, Vec::new());
         model.visit(&mut flat);
         flat.1
+    }
+
+    #[test]
+    fn the_norm_of_gradients_that_are_no_numbers_is_none() {
+        let model = model();
+        struct Spoil<'a>(&'a mut GradientsParams, f32);
+        impl ModuleVisitor for Spoil<'_> {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                if let Some(gradient) = self.0.remove::<D>(param.id) {
+                    self.0.register(param.id, gradient * self.1);
+                }
+            }
+        }
+        for factor in [f32::NAN, f32::INFINITY] {
+            let mut gradients = gradients(&model);
+            model.visit(&mut Spoil(&mut gradients, factor));
+            assert!(!clip(&model, &mut gradients, 1.0).is_finite(), "{factor}");
+        }
+        // Numbers whose squares are too large for 32 bits are numbers.
+        let mut gradients = gradients(&model);
+        model.visit(&mut Spoil(&mut gradients, 1e25));
+        assert!(clip(&model, &mut gradients, 1.0).is_finite());
+        assert!((clip(&model, &mut gradients, 2.0) - 1.0).abs() < 1e-5);
     }
 
     #[test]

@@ -286,7 +286,14 @@ fn a_run_that_was_killed_while_it_wrote_its_first_file_begins_anew() {
     fs::create_dir(&other).expect("made");
     fs::write(other.join("notes.txt"), "mine").expect("written");
     assert!(matches!(start(&other, &config, &examples), Err(Error::Exists(_))));
-    assert!(matches!(resume(&other, &config, &examples), Err(Error::Exists(_))));
+    let refused = resume(&other, &config, &examples).expect_err("not ours");
+    assert!(matches!(refused, Error::Foreign { .. }), "{refused}");
+    assert!(
+        refused.to_string().ends_with("(there is no config.json), and nothing in it is replaced; give another one")
+    );
+    fs::write(other.join("config.json"), r#"{"mode": "quick", "rounds": 3}"#).expect("written");
+    let refused = resume(&other, &config, &examples).expect_err("not ours").to_string();
+    assert!(refused.contains("no folder of a training run (its config.json is of something else)"), "{refused}");
 }
 
 #[test]
@@ -303,6 +310,7 @@ fn a_run_from_before_a_setting_existed_goes_on() {
     };
     let remove = |value: &mut Value, key: &str| value.as_object_mut().expect("an object").remove(key).expect(key);
     edit("config.json", &|value| drop(remove(&mut value["training"], "schedule")));
+    fs::remove_file(out.join("last/SHA256SUMS")).expect("removed");
     edit("last/meta.json", &|value| {
         remove(value, "format_version");
         remove(value, "patience");
@@ -336,6 +344,25 @@ fn a_run_can_begin_with_another_one_s_weights() {
     };
     let second = fit(from("b", &config).expect("a run"), 1);
     assert!(second.train_loss < first.train_loss.map(|loss| loss + 0.3), "{second:?} {first:?}");
+
+    // The same weights read and write something else in another mode or language.
+    let message =
+        from("mode", &RunConfig { mode: Mode::Direct, ..config.clone() }).expect_err("another mode").to_string();
+    assert!(message.contains("a/last: the checkpoint's mode is one-step, the run's direct"), "{message}");
+    let rich = Language::of(Context::Rich);
+    let start = Start::Checkpoint(first.last.clone());
+    let out = folder.path().join("language");
+    let message = Trainer::start(&out, config.clone(), &rich, &start, &examples, &examples, DeviceKind::Cpu)
+        .expect_err("another language")
+        .to_string();
+    assert!(message.contains("a/last: the checkpoint's context is \"basic\", the run's \"rich\""), "{message}");
+    assert!(!out.exists());
+    let run = Start::Checkpoint(folder.path().join("a"));
+    let message =
+        Trainer::start(&out, config.clone(), &Language::default(), &run, &examples, &examples, DeviceKind::Cpu)
+            .expect_err("a run, no checkpoint")
+            .to_string();
+    assert!(message.contains("a training run; its checkpoints are") && message.contains("a/best and"), "{message}");
 
     let mut wider = config.clone();
     wider.model.d_mlp = 64;
@@ -393,6 +420,70 @@ fn a_loss_that_is_no_number_stops_the_run_and_leaves_its_batch() {
     let diverged = path.file_name().expect("a name").to_string_lossy().into_owned();
     let optimiser = format!("optimiser-{made:08}.bpk");
     assert_eq!(names(&out), ["config.json", &diverged, "last", "metrics.jsonl", &optimiser]);
+}
+
+#[test]
+fn a_run_that_breaks_leaves_finite_checkpoints_of_every_kind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let config = config(
+        "one-step",
+        "steps = 40\nsave_every = 1\neval_every = 1\nkeep_every = 1\nkeep_last = 1\nclip_norm = 1.0",
+    );
+    let mut examples = synthetic(&config, 0.1);
+    let validation = examples.clone();
+    let width = config.model.points.as_ref().expect("points").width();
+    let points = Some(Points { values: vec![f32::INFINITY; width] });
+    let prompt = Prompt { tokens: vec![4, 99], points, ..Prompt::default() };
+    examples.push(&prompt, Token::Condition(Condition::All), [(&[160, 2][..], 1.0)]).expect("it fits");
+    let mut trainer =
+        Trainer::start(&out, config, &Language::default(), &Start::Fresh, &examples, &validation, DeviceKind::Cpu)
+            .expect("a run");
+    let mut made = 0;
+    let error = trainer.fit(Limits::default(), &mut |step, _| made = step).expect_err("no number");
+    let Error::Diverged { step, norm, .. } = error else { panic!("{error}") };
+    assert!(step == made + 1 && made > 0 && !norm.is_finite(), "{step} {made} {norm}");
+    let kept = format!("step-{made:08}");
+    for name in ["best", "last", &kept] {
+        let model = Checkpoint::load(&out.join(name), &open(DeviceKind::Cpu).expect("the CPU")).expect(name).model;
+        assert!(finite(&model), "{name} has weights that are no numbers");
+    }
+}
+
+/// Whether all weights are numbers.
+fn finite(model: &sr_model::Model) -> bool {
+    struct All(bool);
+    impl burn::module::ModuleVisitor for All {
+        fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<burn::tensor::Tensor<D>>) {
+            let values: Vec<f32> = param.val().try_into_vec_as().expect("f32");
+            self.0 &= values.iter().all(|value| value.is_finite());
+        }
+    }
+    let mut all = All(true);
+    burn::module::Module::visit(model, &mut all);
+    all.0
+}
+
+#[test]
+fn damaged_weights_are_noticed_and_old_checkpoints_are_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config("one-step", "steps = 2");
+    let examples = synthetic(&config, 0.1);
+    let last = fit(start(&folder.path().join("run"), &config, &examples).expect("a run"), 2).last;
+    let load = || Checkpoint::load(&last, &open(DeviceKind::Cpu).expect("the CPU"));
+    load().expect("whole");
+    for file in ["model.bpk", "config.json", "tokenizer.json", "meta.json"] {
+        let before = bytes(&last, file);
+        let mut damaged = before.clone();
+        let middle = damaged.len() / 2;
+        damaged[middle..middle + 4].copy_from_slice(b"XXXX");
+        fs::write(last.join(file), damaged).expect("written");
+        let message = load().expect_err("damaged").to_string();
+        assert!(message.contains(&format!("last/{file}: ")), "{message}");
+        fs::write(last.join(file), before).expect("written");
+    }
+    fs::remove_file(last.join("SHA256SUMS")).expect("removed");
+    load().expect("a checkpoint from before there were checksums");
 }
 
 #[test]
@@ -468,7 +559,7 @@ fn real_corpora_are_learned() {
         assert!(losses[0] > 5.5 && losses[29] < 4.0, "{losses:?}");
         assert!(summary.val_loss < 5.0, "{summary:?}");
         if let Some(scores) = summary.scores {
-            assert!(scores.token_accuracy > 0.05 && scores.fit.is_some() == (mode == Mode::Direct), "{scores:?}");
+            assert!(scores.token_accuracy > 0.05 && scores.fit.is_some() != is_edit, "{scores:?}");
         }
         assert_eq!(summary.scores.is_none(), mode == Mode::Autoregressive);
         let meta: Value = serde_json::from_slice(&bytes(&summary.last, "meta.json")).expect("JSON");

@@ -19,19 +19,62 @@ use serde_json::json;
 use sr_dagger::{Curriculum, RoundResult, Rounds, run_rounds};
 use sr_engine::random::Purpose;
 
-use crate::args::Settings;
+use crate::Unusable;
+use crate::args::{Settings, read_milestones};
+use student::Student;
 use task::{Outcome, PointTask, ROW_BYTES};
 use world::World;
 
-/// Milestones, what they are, and their worlds.
-const MILESTONES: [(&str, &str, World); 2] = [
-    ("calm", "a slow target in a breeze", World { push: 2.0, wind: 0.3, spin: 0.5 }),
-    ("gusts", "a fast target, twice the wind and push", World { push: 4.0, wind: 0.6, spin: 1.0 }),
-];
+/// The milestones that come with the program.
+const BUILT_IN: &str = include_str!("../../../../configs/milestones-point-control.toml");
+/// Steps of all episodes of a round at most: with 400 bytes each for what was seen, 1.6 GB.
+const MOST_STEPS: u64 = 4_000_000;
+
+/// A world, and what it is called.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Milestone {
+    id: String,
+    #[serde(default)]
+    about: String,
+    push: Option<f64>,
+    wind: Option<f64>,
+    spin: Option<f64>,
+    noise: Option<[f64; 2]>,
+    tolerance: Option<f64>,
+    steps: Option<u32>,
+}
+
+impl Milestone {
+    /// The world, if there can be such a one.
+    fn world(&self) -> anyhow::Result<World> {
+        let calm = World::default();
+        let world = World {
+            push: self.push.unwrap_or(calm.push),
+            wind: self.wind.unwrap_or(calm.wind),
+            spin: self.spin.unwrap_or(calm.spin),
+            noise: self.noise.unwrap_or(calm.noise),
+            tolerance: self.tolerance.unwrap_or(calm.tolerance),
+            steps: self.steps.unwrap_or(calm.steps),
+        };
+        let World { push, wind, spin, noise, tolerance, steps } = world;
+        let numbers = [("push", push), ("wind", wind), ("spin", spin), ("noise", noise[0]), ("noise", noise[1])];
+        for (key, number) in numbers {
+            let is_fine = (0.0..=100.0).contains(&number);
+            ensure!(is_fine, "milestone {}: {key} is {number}, expected a number from 0 to 100", self.id);
+        }
+        let is_fine = tolerance > 0.0 && tolerance <= 100.0;
+        ensure!(is_fine, "milestone {}: tolerance is {tolerance}, expected a number above 0, at most 100", self.id);
+        let is_fine = (1..=10_000).contains(&steps);
+        ensure!(is_fine, "milestone {}: steps is {steps}, expected 1 to 10000", self.id);
+        Ok(world)
+    }
+}
 
 /// All milestones of point control.
 pub(crate) struct PointCurriculum<'a> {
     settings: &'a Settings,
+    milestones: Vec<(Milestone, World)>,
     device: burn::tensor::Device,
     stop: &'static AtomicBool,
 }
@@ -40,40 +83,62 @@ impl<'a> PointCurriculum<'a> {
     /// Checks the settings.
     pub(crate) fn new(settings: &'a Settings, stop: &'static AtomicBool) -> anyhow::Result<Self> {
         let args = &settings.args;
-        ensure!(args.milestones.is_none(), "--milestones: point control has milestones of its own, {}", names());
-        if let Some(checkpoint) = &args.dagger.checkpoint {
-            ensure!(checkpoint.join("student.bpk").exists(), "{}: there is no student", checkpoint.display());
+        let path = args.milestones.as_deref();
+        let name = path.map_or("the built-in milestones".to_owned(), |path| path.display().to_string());
+        let read = || -> anyhow::Result<Vec<(Milestone, World)>> {
+            let milestones = read_milestones(path, BUILT_IN, |milestone: &Milestone| &milestone.id)?;
+            milestones.into_iter().map(|milestone| milestone.world().map(|world| (milestone, world))).collect()
+        };
+        let milestones = read().with_context(|| format!("reading {name}"))?;
+        let device = sr_model::open(args.device.parse()?)?;
+        let steps = milestones.iter().map(|(_, world)| world.steps).max().unwrap_or_default();
+        for (flag, n) in
+            [("--episodes-per-iter", args.dagger.episodes_per_iter), ("--eval-episodes", args.dagger.eval_episodes)]
+        {
+            let most = MOST_STEPS / u64::from(steps);
+            ensure!(u64::from(n) <= most, "{flag} {n}: expected at most {most} for episodes of {steps} steps");
         }
-        Ok(PointCurriculum { settings, device: sr_model::open(args.device.parse()?)?, stop })
+        if let Some(checkpoint) = &args.dagger.checkpoint {
+            ensure!(
+                checkpoint.join("student.bpk").exists(),
+                "--checkpoint {}: there is no student; one is a folder such as models/ID/final",
+                checkpoint.display()
+            );
+            let found = Student::load(checkpoint, &device)?.hidden();
+            let wanted = args.dagger.hidden_dim as usize;
+            ensure!(
+                found == wanted,
+                "--checkpoint {}: its width is {found}, --hidden-dim {wanted}",
+                checkpoint.display()
+            );
+        }
+        Ok(PointCurriculum { settings, milestones, device, stop })
     }
 
     /// All that decides the bytes of the results.
     pub(crate) fn resolved(&self) -> serde_json::Value {
-        json!({ "milestones": MILESTONES.map(|(id, _, world)| json!({ "id": id, "world": world })) })
+        let milestone = |(milestone, world): &(Milestone, World)| json!({ "id": milestone.id, "world": world });
+        json!({ "milestones": self.milestones.iter().map(milestone).collect::<Vec<_>>() })
     }
 
     /// What each milestone is, for people.
     pub(crate) fn about(&self) -> Vec<String> {
-        MILESTONES.iter().map(|(_, about, _)| (*about).to_owned()).collect()
+        self.milestones.iter().map(|(milestone, _)| milestone.about.clone()).collect()
     }
-}
-
-fn names() -> String {
-    MILESTONES.map(|(id, ..)| id).join(" and ")
 }
 
 impl Curriculum for PointCurriculum<'_> {
     type Error = anyhow::Error;
 
     fn ids(&self) -> Vec<String> {
-        MILESTONES.iter().map(|(id, ..)| (*id).to_owned()).collect()
+        self.milestones.iter().map(|(milestone, _)| milestone.id.clone()).collect()
     }
 
     fn expert(&mut self, milestone: usize, out: &Path) -> anyhow::Result<Vec<sr_dagger::Episode>> {
-        let (args, world) = (&self.settings.args, MILESTONES[milestone].2);
+        let (args, world) = (&self.settings.args, self.milestones[milestone].1);
         let points = (0..args.dagger.eval_episodes).map(|n| world.point(args.common.seed, Purpose::Evaluation, n));
-        let episodes = task::teach(&world, points.collect(), world::STEPS)?;
-        episodes.write_outcomes(out)?;
+        let episodes = task::teach(&world, points.collect(), world.steps)?;
+        episodes.write_outcomes(&world, out)?;
         let episode = |outcome: &Outcome| sr_dagger::Episode { success: outcome.success, steps: outcome.steps };
         Ok(episodes.outcomes.iter().map(episode).collect())
     }
@@ -89,13 +154,17 @@ impl Curriculum for PointCurriculum<'_> {
     ) -> anyhow::Result<Rounds> {
         let args = &self.settings.args;
         let config = crate::rounds_config(args, init, ROW_BYTES);
-        let (world, max_steps) = (MILESTONES[milestone].2, max_steps.min(world::STEPS));
+        let world = self.milestones[milestone].1;
+        let max_steps = max_steps.min(world.steps);
         let mut task = PointTask { args, world, max_steps, device: self.device.clone(), stop: self.stop };
         run_rounds(&mut task, dir, &config, on_round)
     }
 
     fn is_of_milestone(&self, error: &anyhow::Error) -> bool {
-        error.chain().any(|cause| matches!(cause.downcast_ref(), Some(sr_dagger::Error::NoRows { .. })))
+        let is_empty = |cause: &(dyn std::error::Error + 'static)| {
+            matches!(cause.downcast_ref(), Some(sr_dagger::Error::NoRows { .. }))
+        };
+        error.chain().any(|cause| cause.is::<Unusable>() || is_empty(cause))
     }
 
     fn labels(&self) -> &'static str {
@@ -112,6 +181,7 @@ pub(crate) fn record(folder: &Path, n: u32, name: &dyn Fn(usize, bool, u32) -> P
     if n == 0 || path.exists() {
         return Ok(());
     }
+    let world: World = serde_json::from_str(&fs::read_to_string(folder.join("world.json"))?)?;
     let frames = task::read(&folder.join("frames.f32"))?;
     let positions: &[[f32; 2]] = frames.as_chunks().0;
     let stage = folder.file_name().unwrap_or_default().to_string_lossy();
@@ -120,7 +190,7 @@ pub(crate) fn record(folder: &Path, n: u32, name: &dyn Fn(usize, bool, u32) -> P
         dt: world::DT as f32,
         frames: positions.chunks(outcomes.len().max(1)).map(<[_]>::to_vec).collect(),
         targets: vec![[0.0; 2]],
-        radius: world::TUBE as f32,
+        radius: world.tolerance as f32,
         labels: vec![format!(
             "{kept} of {} points stay within the circle; a lost one stops where it is",
             outcomes.len()
@@ -148,16 +218,18 @@ mod tests {
     fn rounds(folder: &Path, more: &[&str]) -> Rounds {
         let settings = settings(folder, more);
         let mut curriculum = PointCurriculum::new(&settings, &STOP).expect("a curriculum");
-        curriculum.rounds(0, world::STEPS, None, folder, &mut |_| ()).expect("rounds")
+        curriculum.rounds(0, 100, None, folder, &mut |_| ()).expect("rounds")
     }
 
     #[test]
     fn the_teacher_never_fails_and_stays_near() {
-        for (id, _, world) in MILESTONES {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = settings(folder.path(), &[]);
+        for (Milestone { id, .. }, world) in PointCurriculum::new(&settings, &STOP).expect("a curriculum").milestones {
             let points = (0..200).map(|n| world.point(5, Purpose::Evaluation, n)).collect();
-            let outcomes = task::teach(&world, points, world::STEPS).expect("episodes").outcomes;
+            let outcomes = task::teach(&world, points, world.steps).expect("episodes").outcomes;
             let far = outcomes.iter().map(|outcome| outcome.error).fold(0.0, f64::max);
-            assert!(outcomes.iter().all(|o| o.success && o.steps == world::STEPS) && far < 0.05, "{id}: {far}");
+            assert!(outcomes.iter().all(|o| o.success && o.steps == world.steps) && far < 0.05, "{id}: {far}");
         }
     }
 
@@ -192,7 +264,7 @@ mod tests {
             let actors = fs::read(path(Stage::Rollouts).join("actors.u8")).expect("actors");
             assert_eq!(both, actors.contains(&0), "β is 1 and then one half");
             assert!(actors.contains(&1));
-            let asked = states.as_chunks().0.iter().map(|state| teacher::act(&MILESTONES[0].2, state));
+            let asked = states.as_chunks().0.iter().map(|state| teacher::act(&World::default(), state));
             assert!(asked.eq(labels.as_chunks().0.iter().copied()));
             let kept: Vec<_> =
                 actors.iter().zip(labels.chunks(4)).filter(|(actor, _)| **actor != 2).map(|(_, l)| l).collect();

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sr_engine::random::{Key, Purpose};
 
 use super::world::{ACTION, OBSERVATION};
+use crate::Unusable;
 
 const WEIGHTS: &str = "student.bpk";
 const CONFIG: &str = "config.json";
@@ -101,8 +102,13 @@ impl Student {
             let wanted = Tensor::<2>::from_data(TensorData::new(actions, [n, ACTION]), &device);
             let loss = (self.forward(inputs) - wanted).square().mean();
             let value = f64::from(loss.clone().into_scalar::<f32>());
-            ensure!(value.is_finite(), "the loss of update {update} is {value}; lower the learning rate");
-            if 4 * update >= 3 * n_batches {
+            ensure!(
+                value.is_finite(),
+                Unusable(format!(
+                    "the loss of update {update} is {value}; a lower --learning-rate may help, in another folder"
+                ))
+            );
+            if 4 * (update + 1) > 3 * n_batches {
                 losses.push(value);
             }
             let gradients = GradientsParams::from_grads(loss.backward(), &self);
@@ -112,9 +118,14 @@ impl Student {
         Ok((self, losses.iter().sum::<f64>() / losses.len().max(1) as f64))
     }
 
+    /// Its width.
+    pub(super) fn hidden(&self) -> usize {
+        self.first.weight.val().dims()[1]
+    }
+
     /// Writes it into a folder.
     pub(super) fn save(&self, folder: &Path) -> anyhow::Result<()> {
-        let hidden = self.first.weight.val().dims()[1];
+        let hidden = self.hidden();
         let weights = self.clone().into_record().into_bytes().map_err(|error| anyhow::anyhow!("{error}"))?;
         fs::write(folder.join(WEIGHTS), &weights[..])?;
         fs::write(folder.join(CONFIG), serde_json::to_string_pretty(&Config { hidden })? + "\n")?;

@@ -1,11 +1,12 @@
 //! The stages of a round of point control.
 //!
 //! ```text
-//! rollouts/    observations.f32 [T, N, 100], states.f32 [T, N, 7], actors.u8 [T, N], frames.f32 [T + 1, N, 2], outcomes.json
+//! rollouts/    observations.f32 [T, N, 100], states.f32 [T, N, 7], actors.u8 [T, N], frames.f32 [T + 1, N, 2], outcomes.json,
+//!              world.json
 //! labels/      actions.f32 [T, N, 4]
 //! corpus/      rows.f32 [rows, 100 + 4]: 416 bytes a row
 //! checkpoint/  student.bpk, config.json, training.json
-//! evaluation/  frames.f32, outcomes.json
+//! evaluation/  frames.f32, outcomes.json, world.json
 //! ```
 //!
 //! T steps of N episodes side by side, numbers little-endian. An actor is 0 for the student, 1 for the teacher and 2, the
@@ -107,8 +108,9 @@ pub(super) fn teach(world: &World, points: Vec<Point>, max_steps: u32) -> anyhow
 
 impl Episodes {
     /// What is needed to watch them, and how they went.
-    pub(super) fn write_outcomes(&self, out: &Path) -> anyhow::Result<()> {
+    pub(super) fn write_outcomes(&self, world: &World, out: &Path) -> anyhow::Result<()> {
         write(&out.join("frames.f32"), &self.frames)?;
+        fs::write(out.join("world.json"), serde_json::to_string_pretty(world)? + "\n")?;
         let path = out.join("outcomes.json");
         fs::write(&path, serde_json::to_string_pretty(&self.outcomes)? + "\n")
             .with_context(|| format!("writing {}", path.display()))
@@ -152,7 +154,7 @@ impl Task for PointTask<'_> {
         write(&out.join("observations.f32"), &episodes.observations)?;
         write(&out.join("states.f32"), &episodes.states)?;
         fs::write(out.join("actors.u8"), &episodes.actors)?;
-        episodes.write_outcomes(out)
+        episodes.write_outcomes(&self.world, out)
     }
 
     fn labels(&mut self, round: &Round, out: &Path) -> anyhow::Result<()> {
@@ -214,7 +216,7 @@ impl Task for PointTask<'_> {
             ensure!(!self.stop.load(Ordering::Relaxed), Stopped);
             Ok(student.act(observations(points))?.into_iter().map(|action| (action, STUDENT)).collect())
         })?;
-        episodes.write_outcomes(out)?;
+        episodes.write_outcomes(&self.world, out)?;
         let successes = episodes.outcomes.iter().filter(|outcome| outcome.success).count() as u32;
         let steps: Vec<f64> = episodes.outcomes.iter().map(|outcome| f64::from(outcome.steps)).collect();
         let errors: Vec<f64> = episodes.outcomes.iter().map(|outcome| outcome.error).collect();

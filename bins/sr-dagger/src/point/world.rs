@@ -6,16 +6,13 @@
 //! e″ = F·(a₀ − a₁, a₂ − a₃) + wind + k·e − target″
 //! ```
 //!
-//! With k > 0 it is unstable: without feedback a small error grows as exp(√k·t). An episode is lost once |e| > [`TUBE`].
+//! With k > 0 it is unstable: without feedback a small error grows as exp(√k·t). An episode is lost once |e| is beyond the
+//! tolerance.
 //! Wind is an Ornstein-Uhlenbeck process that no sensor shows. What can be seen are noisy readings of e, the target's phase
 //! and what was done before, of the last [`READINGS`] steps.
 
 use sr_engine::random::{Key, Purpose, Rng};
 
-/// Steps of an episode.
-pub(super) const STEPS: u32 = 100;
-/// Distance from the target at which an episode is lost.
-pub(super) const TUBE: f64 = 0.5;
 /// Thrusters, each from 0 to 1.
 pub(super) const ACTION: usize = 4;
 /// Numbers of an observation: readings, the newest first.
@@ -32,15 +29,13 @@ const READINGS: usize = 10;
 const READING: usize = 10;
 /// Radius of the target's circle.
 const RADIUS: f64 = 1.0;
-/// Standard deviations of the readings of e.
-const NOISE: [f64; 2] = [0.03, 0.1];
 /// Standard deviation of what is added to the velocity in a step.
 const KICK: f64 = 0.005;
 /// How much of the wind is left after a step.
 const WIND_LEFT: f64 = 0.98;
 
 /// What makes a milestone hard.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(super) struct World {
     /// k, in 1/s²: by what the point is pushed away from the target.
     pub(super) push: f64,
@@ -48,6 +43,19 @@ pub(super) struct World {
     pub(super) wind: f64,
     /// The target's angular speed.
     pub(super) spin: f64,
+    /// Standard deviations of the fine and the coarse reading of e.
+    pub(super) noise: [f64; 2],
+    /// Distance from the target at which an episode is lost.
+    pub(super) tolerance: f64,
+    /// Steps of an episode.
+    pub(super) steps: u32,
+}
+
+impl Default for World {
+    /// A slow target in a breeze.
+    fn default() -> Self {
+        World { push: 2.0, wind: 0.3, spin: 0.5, noise: [0.03, 0.1], tolerance: 0.5, steps: 100 }
+    }
 }
 
 /// A point in its episode.
@@ -70,7 +78,7 @@ impl World {
         let phase = rng.uniform(0.0, std::f64::consts::TAU) as f32;
         let state = [0.0, 0.0, 0.0, 0.0, wind[0], wind[1], phase];
         let mut point = Point { state, observation: [0.0; OBSERVATION], alive: true, rng };
-        point.look([0.5; ACTION]);
+        point.look(self, [0.5; ACTION]);
         point
     }
 
@@ -96,8 +104,8 @@ impl World {
             point.state[4 + axis] = (WIND_LEFT * state[4 + axis] + gust * noise[2 + axis]) as f32;
         }
         point.state[6] = (state[6] + DT * self.spin) as f32;
-        point.alive &= point.distance() <= TUBE;
-        point.look(action);
+        point.alive &= point.distance() <= self.tolerance;
+        point.look(self, action);
     }
 }
 
@@ -108,11 +116,12 @@ impl Point {
     }
 
     /// Reads the sensors.
-    fn look(&mut self, action: [f32; ACTION]) {
+    fn look(&mut self, world: &World, action: [f32; ACTION]) {
         self.observation.copy_within(..OBSERVATION - READING, READING);
         let [x, y, .., phase] = self.state.map(f64::from);
-        let mut read = |value: f64, deviation: f64| ((value + deviation * self.rng.normal()) / TUBE) as f32;
-        let seen = [read(x, NOISE[0]), read(y, NOISE[0]), read(x, NOISE[1]), read(y, NOISE[1])];
+        let mut read = |value: f64, deviation: f64| ((value + deviation * self.rng.normal()) / world.tolerance) as f32;
+        let [fine, coarse] = world.noise;
+        let seen = [read(x, fine), read(y, fine), read(x, coarse), read(y, coarse)];
         self.observation[..4].copy_from_slice(&seen);
         self.observation[4..6].copy_from_slice(&[libm::cos(phase) as f32, libm::sin(phase) as f32]);
         self.observation[6..READING].copy_from_slice(&action.map(|thrust| 2.0 * thrust - 1.0));
@@ -123,14 +132,12 @@ impl Point {
 mod tests {
     use super::*;
 
-    const WORLD: World = World { push: 2.0, wind: 0.3, spin: 0.5 };
-
     #[test]
     fn what_a_point_meets_does_not_depend_on_what_it_does() {
-        let mut points = [(); 2].map(|()| WORLD.point(1, Purpose::Rows, 3));
-        for _ in 0..STEPS {
-            WORLD.step(&mut points[0], [0.5; ACTION]);
-            WORLD.step(&mut points[1], [1.0, 0.0, 0.2, 0.9]);
+        let mut points = [(); 2].map(|()| World::default().point(1, Purpose::Rows, 3));
+        for _ in 0..100 {
+            World::default().step(&mut points[0], [0.5; ACTION]);
+            World::default().step(&mut points[1], [1.0, 0.0, 0.2, 0.9]);
         }
         assert_eq!(points[0].state[4..], points[1].state[4..]);
         assert_ne!(points[0].state[..4], points[1].state[..4]);
@@ -139,17 +146,17 @@ mod tests {
     #[test]
     fn left_alone_a_point_is_lost() {
         for episode in 0..20 {
-            let mut point = WORLD.point(1, Purpose::Rows, episode);
-            (0..STEPS).for_each(|_| WORLD.step(&mut point, [0.5; ACTION]));
+            let mut point = World::default().point(1, Purpose::Rows, episode);
+            (0..100).for_each(|_| World::default().step(&mut point, [0.5; ACTION]));
             assert!(!point.alive);
         }
     }
 
     #[test]
     fn an_action_that_is_no_number_does_nothing() {
-        let mut points = [(); 2].map(|()| WORLD.point(1, Purpose::Rows, 0));
-        WORLD.step(&mut points[0], [f32::NAN; ACTION]);
-        WORLD.step(&mut points[1], [0.5; ACTION]);
+        let mut points = [(); 2].map(|()| World::default().point(1, Purpose::Rows, 0));
+        World::default().step(&mut points[0], [f32::NAN; ACTION]);
+        World::default().step(&mut points[1], [0.5; ACTION]);
         assert_eq!(points[0].state, points[1].state);
     }
 }

@@ -12,26 +12,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, bail, ensure};
 use rayon::prelude::*;
 use serde_json::json;
+use sr_cli::{SamplingArgs, Switch};
 use sr_corpus::{Corpus, Exclude, Options, Problems, Shape, Targets, convert_trace};
 use sr_dagger::{
-    Buffer, Curriculum, Evaluation, FileOptions, Labelling, Round, RoundResult, Rounds, Stage, Task, run_rounds,
+    Buffer, Curriculum, Draws, Evaluation, ExpertConfig, FileOptions, Labelling, Round, RoundResult, Rounds, Stage,
+    Task, Telling, Weights, run_rounds,
 };
 use sr_engine::{
-    Expert, Instance, Origin, Outcome, PrimitiveSet, Search, SearchConfig, StopReason, run, run_parallel_until,
+    Expert, Instance, Origin, Outcome, PrimitiveSet, Search, SearchConfig, StopReason, run_parallel_until, run_until,
 };
 use sr_eval::{FRESH_POINTS, Row, judge};
 use sr_expr::{Expr, Tree};
 use sr_model::DeviceKind;
 use sr_neural::{Hybrid, Share};
 use sr_problems::{Blocklist, ProblemSet};
+use sr_prompt::Condition;
 use sr_trace::{
     IndividualRecord, Policy, Record, Recorder, SamplingCounts, SamplingSettings, TraceHeader, TraceReader,
     TraceWriter, Trajectory,
 };
 use sr_train::{Limits, Mode, RunConfig, Split, Start, StepStats, Trainer, load, load_drawn};
 
-use crate::Stopped;
 use crate::args::Settings;
+use crate::{Stopped, Unusable};
 use metrics::Trained;
 use problems::{Episode, Milestone};
 
@@ -45,13 +48,17 @@ const TRAINED: &str = "training.json";
 pub(crate) struct SearchCurriculum<'a> {
     settings: &'a Settings,
     milestones: Vec<Milestone>,
-    config: SearchConfig,
+    /// Whether each is of somebody's own table, and how it is searched then.
+    own_data: Vec<bool>,
+    configs: Vec<SearchConfig>,
     labelling: Labelling,
     /// Formulas of which no problem is trained on: those that are judged on, of all milestones, and the excluded ones.
     judged: Arc<Blocklist>,
     /// The excluded ones, which nothing that is learned from may contain. With those of the easy milestones, which every
     /// population has, this would leave nothing to learn from.
     excluded: Arc<Blocklist>,
+    /// Why milestones cannot be run, and what tells the problems of those that bring their own.
+    seen: Vec<Result<String, String>>,
     device: DeviceKind,
     stop: &'static AtomicBool,
 }
@@ -63,21 +70,57 @@ impl<'a> SearchCurriculum<'a> {
         let milestones = problems::milestones(args.milestones.as_deref())?;
         ensure!(settings.train.mode != Mode::Direct, "mode direct learns no steps; take one-step or autoregressive");
         let labelling = args.labels.labelling()?;
+        let sets: Vec<Option<anyhow::Result<ProblemSet>>> =
+            milestones.iter().map(|milestone| milestone.problems.as_deref().map(|path| milestone.read(path))).collect();
+        let is_own = |set: &Option<anyhow::Result<ProblemSet>>| {
+            set.as_ref().and_then(|set| set.as_ref().ok()).is_some_and(ProblemSet::is_own_data)
+        };
+        let own_data: Vec<bool> = sets.iter().map(is_own).collect();
         // A rollout ends when it is solved; looking for a simpler form teaches nothing that is judged.
-        let config = SearchConfig { extra_generations: 0, ..args.search.config(false)? };
+        let config = |&is_own: &bool| Ok(SearchConfig { extra_generations: 0, ..args.search.config(is_own)? });
+        let configs = own_data.iter().map(config).collect::<anyhow::Result<Vec<SearchConfig>>>()?;
         let device: DeviceKind = args.device.parse()?;
         sr_model::open(device)?;
         let excluded = Arc::new(Blocklist::of(&args.dagger.exclude)?);
         let mut judged = Blocklist::of(&args.dagger.exclude)?;
-        for milestone in &milestones {
-            let (set, _) = milestone.evaluation(args.dagger.eval_episodes, &config, args.common.seed)?;
-            set.problems.iter().filter_map(|p| p.source.as_ref()).for_each(|formula| judged.insert(formula));
-        }
-        if let Some(checkpoint) = &args.dagger.checkpoint {
-            ensure!(checkpoint.join("config.json").exists(), "{}: there is no checkpoint", checkpoint.display());
+        args.sampling.check_mode(settings.train.mode.name())?;
+        check_condition(args.sampling.condition, labelling)?;
+        let (n, seed) = (args.dagger.eval_episodes, args.common.seed);
+        let mut seen = vec![Ok(String::new()); milestones.len()];
+        for ((milestone, config), seen) in milestones.iter().zip(&configs).zip(&mut seen) {
+            match milestone.evaluation(n, config, seed, stop) {
+                Ok((set, _)) => {
+                    set.problems.iter().filter_map(|p| p.source.as_ref()).for_each(|formula| judged.insert(formula));
+                }
+                Err(error) => *seen = Err(unusable(error)?),
+            }
         }
         let judged = Arc::new(judged);
-        Ok(SearchCurriculum { settings, milestones, config, labelling, judged, excluded, device, stop })
+        for (((milestone, config), set), seen) in milestones.iter().zip(&configs).zip(sets).zip(&mut seen) {
+            let (Some(set), Ok(inputs)) = (set, &mut *seen) else { continue };
+            let tried = set.and_then(|set| {
+                *inputs = format!("{:016x}", set.fingerprint());
+                milestone.training(args.dagger.episodes_per_iter, 0, config, seed, judged.clone(), stop)
+            });
+            if let Err(error) = tried {
+                *seen = Err(unusable(error)?);
+            }
+        }
+        if let Some(checkpoint) = &args.dagger.checkpoint {
+            check_checkpoint(checkpoint, settings)?;
+        }
+        Ok(SearchCurriculum {
+            settings,
+            milestones,
+            own_data,
+            configs,
+            labelling,
+            judged,
+            excluded,
+            seen,
+            device,
+            stop,
+        })
     }
 
     /// All that decides the bytes of the results.
@@ -86,9 +129,10 @@ impl<'a> SearchCurriculum<'a> {
         let primitives = PrimitiveSet::new(vec![sr_expr::Op::Add], Vec::new(), 1).expect("one operator");
         json!({
             "milestones": self.milestones,
-            "search": TraceHeader::of_expert(PROBLEMS, &primitives, &self.config, args.search.preset.name(), 0),
-            "labels": format!("{:?}", self.labelling),
-            "sampling": format!("{:?}", args.sampling),
+            "search": TraceHeader::of_expert(PROBLEMS, &primitives, &self.configs[0], args.search.preset.name(), 0),
+            "own_data": self.own_data,
+            "labels": labels_json(self.labelling),
+            "sampling": sampling_json(&args.sampling),
             "training": train.resolve(0), // each round has a seed of its own
             "excluded": self.excluded.sources(),
         })
@@ -100,6 +144,102 @@ impl<'a> SearchCurriculum<'a> {
     }
 }
 
+/// The reason why a milestone cannot be run, if the error is one of a milestone.
+fn unusable(error: anyhow::Error) -> anyhow::Result<String> {
+    error.downcast::<Unusable>().map(|Unusable(reason)| reason)
+}
+
+/// Fails if no label will ever have the condition that children are asked for under.
+fn check_condition(condition: Option<Condition>, labelling: Labelling) -> anyhow::Result<()> {
+    let Some(condition) = condition else { return Ok(()) };
+    let taught = match labelling {
+        Labelling::Expert(ExpertConfig { mode: sr_dagger::Mode::All, .. }) => vec![Condition::All],
+        Labelling::Formula(Telling::Path) => vec![Condition::Path],
+        Labelling::Formula(Telling::Target) => vec![Condition::Target],
+        Labelling::Expert(_) => (0..=4).map(Condition::Gain).collect(),
+    };
+    let names = taught.iter().map(|condition| condition.name()).collect::<Vec<_>>().join(", ");
+    ensure!(
+        taught.contains(&condition),
+        "--condition {}: these labels teach {names} only; see --labels",
+        condition.name()
+    );
+    Ok(())
+}
+
+/// Fails if the model cannot be begun with: what training and searching with it would find, before anything is done.
+fn check_checkpoint(folder: &Path, settings: &Settings) -> anyhow::Result<()> {
+    let (args, train) = (&settings.args, &settings.train);
+    ensure!(
+        folder.join("config.json").exists(),
+        "--checkpoint {}: there is no checkpoint; one is a folder with config.json and model.bpk, such as best/ of a run",
+        folder.display()
+    );
+    let learner = sr_neural::flags::load(folder, &args.device, &args.sampling)?;
+    let (found, expected) = (learner.mode().name(), train.mode.name());
+    ensure!(found == expected, "--checkpoint {}: it was trained for mode {found}, not {expected}", folder.display());
+    let read = |name: &str| -> anyhow::Result<serde_json::Value> {
+        Ok(serde_json::from_str(&fs::read_to_string(folder.join(name))?)?)
+    };
+    let (config, meta) = (read("config.json")?, read("meta.json")?);
+    let shape = serde_json::to_value(train.model_config())?;
+    let differs = |a: &serde_json::Value, b: &serde_json::Value| {
+        let fields = b.as_object().expect("settings are objects");
+        let other = |(key, expected): (&String, &serde_json::Value)| {
+            let found = a.get(key).filter(|found| *found != expected)?;
+            Some(format!("{key} is {found}, the settings have {expected}"))
+        };
+        fields.iter().find_map(other)
+    };
+    let differing = differs(&config, &shape).or(differs(&meta, &serde_json::to_value(&train.language)?));
+    ensure!(
+        differing.is_none(),
+        "--checkpoint {}: {}; make them alike in [model] and [language] of --config, or by --hidden-dim",
+        folder.display(),
+        differing.unwrap_or_default()
+    );
+    Ok(())
+}
+
+/// Who labels and how, with the names of the flags.
+fn labels_json(labelling: Labelling) -> serde_json::Value {
+    let ExpertConfig { mode, draws, keep, horizon, weights } = match labelling {
+        Labelling::Expert(config) => config,
+        Labelling::Formula(telling) => return json!({ "labels": telling.name() }),
+    };
+    let mut labels = json!({ "labels": mode.name() });
+    if weights == Weights::Gain {
+        labels["weights"] = "gain".into();
+    }
+    use sr_dagger::Mode::{All, BestOfK, Lineage, Pooled, TopK};
+    if matches!(mode, TopK | BestOfK | Pooled) {
+        labels["samples"] = match draws {
+            Draws::UntilImproved => "auto".into(),
+            Draws::Exactly(draws) => draws.into(),
+        };
+    }
+    match mode {
+        TopK | Pooled => labels["keep"] = keep.into(),
+        Lineage => labels["horizon"] = horizon.into(),
+        All | BestOfK => {}
+    }
+    labels
+}
+
+/// How the learner is sampled, with the names of the flags. What does not change results is left out.
+fn sampling_json(args: &SamplingArgs) -> serde_json::Value {
+    json!({
+        "temperature": args.temperature,
+        "top_k": args.top_k,
+        "top_p": args.top_p,
+        "distinct": args.distinct,
+        "max_child_size": args.max_child_size,
+        "grammar": args.grammar == Switch::On,
+        "rules": args.rules.iter().map(|rule| rule.name()).collect::<Vec<_>>(),
+        "condition": args.condition.map(Condition::name),
+    })
+}
+
 impl Curriculum for SearchCurriculum<'_> {
     type Error = anyhow::Error;
 
@@ -107,13 +247,28 @@ impl Curriculum for SearchCurriculum<'_> {
         self.milestones.iter().map(|milestone| milestone.id.clone()).collect()
     }
 
+    fn unusable(&self, milestone: usize) -> Option<String> {
+        self.seen[milestone].clone().err()
+    }
+
+    fn inputs(&self, milestone: usize) -> String {
+        self.seen[milestone].clone().unwrap_or_default()
+    }
+
+    fn expert_settings(&self) -> String {
+        format!("--generations {}", self.configs[0].generations)
+    }
+
+    fn remedy(&self) -> &'static str {
+        "lower --min-success-rate or raise --generations"
+    }
+
     fn expert(&mut self, milestone: usize, out: &Path) -> anyhow::Result<Vec<sr_dagger::Episode>> {
         let args = &self.settings.args;
-        let milestone = &self.milestones[milestone];
-        let (set, episodes) = milestone.evaluation(args.dagger.eval_episodes, &self.config, args.common.seed)?;
+        let (milestone, config) = (&self.milestones[milestone], &self.configs[milestone]);
+        let (set, episodes) = milestone.evaluation(args.dagger.eval_episodes, config, args.common.seed, self.stop)?;
         set.write(out.join(PROBLEMS))?;
-        let searching =
-            Searching::new(self.config.clone(), args.search.preset.name(), PROBLEMS, &set, args.common.seed)?;
+        let searching = Searching::new(config.clone(), args.search.preset.name(), PROBLEMS, &set, args.common.seed)?;
         let rows = searching.record(&mut Searcher::Expert, &episodes, &out.join(TRACE), self.stop)?;
         Ok(rows.iter().map(|row| sr_dagger::Episode { success: row.solved, steps: steps(row) }).collect())
     }
@@ -128,14 +283,27 @@ impl Curriculum for SearchCurriculum<'_> {
     ) -> anyhow::Result<Rounds> {
         let config = crate::rounds_config(&self.settings.args, init, ROW_BYTES);
         let train = self.settings.train.clone().resolve(self.settings.args.common.seed);
-        let mut task = SearchTask { of: self, milestone: &self.milestones[milestone], max_steps, train };
-        run_rounds(&mut task, dir, &config, on_round)
+        let (milestone, search) = (&self.milestones[milestone], &self.configs[milestone]);
+        let mut task = SearchTask { of: self, milestone, search, max_steps, train };
+        run_rounds(&mut task, dir, &config, on_round).map_err(|error| {
+            let is_empty = |cause: &(dyn std::error::Error + 'static)| {
+                matches!(cause.downcast_ref(), Some(sr_dagger::Error::NoRows { .. }))
+                    || matches!(cause.downcast_ref(), Some(sr_train::Error::Empty { .. }))
+            };
+            match error.chain().any(is_empty) {
+                true => anyhow::Error::new(Unusable(
+                    "no state that was visited has a label to learn from; make the milestone harder, or take --labels all \
+                     or other --exclude in another folder"
+                        .to_owned(),
+                )),
+                false => error,
+            }
+        })
     }
 
     fn is_of_milestone(&self, error: &anyhow::Error) -> bool {
         let is = |cause: &(dyn std::error::Error + 'static)| {
-            matches!(cause.downcast_ref(), Some(sr_train::Error::Diverged { .. } | sr_train::Error::Empty { .. }))
-                || matches!(cause.downcast_ref(), Some(sr_dagger::Error::NoRows { .. }))
+            cause.is::<Unusable>() || matches!(cause.downcast_ref(), Some(sr_train::Error::Diverged { .. }))
         };
         error.chain().any(is)
     }
@@ -154,6 +322,7 @@ fn steps(row: &Row) -> u32 {
 struct SearchTask<'a> {
     of: &'a SearchCurriculum<'a>,
     milestone: &'a Milestone,
+    search: &'a SearchConfig,
     max_steps: u32,
     train: RunConfig,
 }
@@ -167,7 +336,7 @@ impl Task for SearchTask<'_> {
     fn rollouts(&mut self, round: &Round, out: &Path) -> anyhow::Result<()> {
         let args = &self.of.settings.args;
         let (n, config, blocklist) = (args.dagger.episodes_per_iter, self.config(), self.of.judged.clone());
-        let (set, episodes) = self.milestone.training(n, round.index, &config, round.seed, blocklist)?;
+        let (set, episodes) = self.milestone.training(n, round.index, &config, round.seed, blocklist, self.of.stop)?;
         // Corpora name their problems, so sets of different rounds need different names.
         let name = problems_name(round.index);
         set.write(out.join(&name))?;
@@ -277,11 +446,16 @@ impl Task for SearchTask<'_> {
 
         let of_problems: Vec<PathBuf> = (0..=round.index).map(problems).collect();
         let mut validated = Vec::new();
-        for path in (0..=round.index).map(|index| corpus(index, "val.sr")).filter(|path| path.exists()) {
-            if Corpus::open(&path)?.next().is_some() {
+        let mut n_validated = 0;
+        // The newest rounds', as many as the buffer may have, so that memory is bounded however many rounds there are.
+        for path in (0..=round.index).rev().map(|index| corpus(index, "val.sr")).filter(|path| path.exists()) {
+            let n = Corpus::open(&path)?.count() as u64;
+            if n > 0 && n_validated < args.dagger.max_buffer_size {
                 validated.push(path);
+                n_validated += n;
             }
         }
+        validated.reverse();
         // In the first rounds there may be no formula to validate on.
         let on_training_states = validated.is_empty();
         let validation = match on_training_states {
@@ -331,7 +505,7 @@ impl Task for SearchTask<'_> {
         let text = fs::read_to_string(checkpoint.join(TRAINED))?;
         let trained: Trained = serde_json::from_str(&text)?;
         let (set, episodes) =
-            self.milestone.evaluation(args.dagger.eval_episodes, &self.of.config, args.common.seed)?;
+            self.milestone.evaluation(args.dagger.eval_episodes, self.search, args.common.seed, self.of.stop)?;
         set.write(out.join(PROBLEMS))?;
         let searching = Searching::new(self.config(), args.search.preset.name(), PROBLEMS, &set, args.common.seed)?;
         let mut searcher = self.searcher(&checkpoint, Share::EveryKth(1))?;
@@ -352,7 +526,7 @@ fn read_trace(path: &Path) -> anyhow::Result<Vec<Trajectory>> {
 impl SearchTask<'_> {
     /// Searches that may take as many steps as the milestone gives them.
     fn config(&self) -> SearchConfig {
-        SearchConfig { generations: self.max_steps.saturating_add(1), ..self.of.config.clone() }
+        SearchConfig { generations: self.max_steps.saturating_add(1), ..self.search.clone() }
     }
 
     /// A learner that makes its share of the children.
@@ -427,11 +601,12 @@ impl Searching {
         let outcomes: Vec<Outcome> = match searcher {
             Searcher::Expert => run_parallel_until(&mut searches, || Expert, &mut recorders, stop),
             Searcher::Learner { hybrid, .. } => {
-                let outcomes = run(&mut searches, &mut **hybrid, &mut recorders);
+                let outcomes = run_until(&mut searches, &mut **hybrid, &mut recorders, stop);
                 if let Some(error) = hybrid.learner().error() {
                     bail!("the learner failed: {error}");
                 }
-                outcomes
+                // Those from the first one on that was stopped are done again.
+                outcomes.into_iter().take_while(|outcome| outcome.stop.is_some()).collect()
             }
         };
         let is_learner = matches!(searcher, Searcher::Learner { .. });
@@ -471,7 +646,6 @@ impl Searching {
         let sampling = trajectory.sampling.unwrap_or_default();
         let evaluations = trajectory.evaluations.search;
         Ok(Row {
-            budget: None,
             method: "learner".to_owned(),
             problem: episode.problem.id.clone(),
             seed: episode.seed,
@@ -482,16 +656,13 @@ impl Searching {
             evaluations,
             generations_to_solve: solved.then(|| generations.len() as u32 - 1),
             evaluations_to_solve: solved.then_some(evaluations),
-            proposals: 0,
-            seconds: 0.0,
-            seconds_to_solve: None,
             size: tree.size(),
-            expression: tree.to_string(),
+            expression: tree.display(self.config.semantics).to_string(),
             well_formed: sampling.well_formed,
             fallback: sampling.fallback,
             children: children().map(|made| made.count() as u64).sum(),
             distinct: children().map(|mut made| distinct(&mut made)).sum(),
-            progress: None,
+            ..Row::default()
         })
     }
 }
@@ -513,7 +684,7 @@ pub(crate) fn record(folder: &Path, n: u32, name: &dyn Fn(usize, bool, u32) -> P
         let info = sr_report::RecordingInfo {
             method: header.policy.name().to_owned(),
             early_stop_mse: header.engine.early_stop_mse.unwrap_or(0.0),
-            formula: problem.source.as_ref().map(ToString::to_string),
+            formula: problem.formula(),
             semantics: header.engine.semantics,
         };
         let page = sr_report::recording(&trajectory, &problem.instance()?, &info);

@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use sr_engine::random::{Key, Purpose, problem_key};
-use sr_engine::{Search, SearchConfig};
+use sr_engine::{Objective, Search, SearchConfig};
 use sr_problems::{Blocklist, Generator, Problem, ProblemSet, RandomParams, parse_operators};
 
-use crate::args::from_toml;
+use crate::args::read_milestones;
+use crate::{Stopped, Unusable};
 
 /// The milestones that come with the program.
 const BUILT_IN: &str = include_str!("../../../../configs/milestones.toml");
@@ -41,7 +43,7 @@ pub(crate) struct Milestone {
     #[serde(default = "fifty")]
     points: u32,
     /// A fixed problem set to train on instead of fresh problems.
-    problems: Option<PathBuf>,
+    pub(super) problems: Option<PathBuf>,
     /// A suite that is judged on instead of fresh problems.
     eval_suite: Option<String>,
 }
@@ -66,39 +68,18 @@ fn fifty() -> u32 {
     50
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    milestone: Vec<Milestone>,
-}
-
 /// The milestones of a file, or those that come with the program.
 pub(crate) fn milestones(path: Option<&Path>) -> anyhow::Result<Vec<Milestone>> {
     let name = path.map_or("the built-in milestones".to_owned(), |path| path.display().to_string());
-    let read = || -> anyhow::Result<Vec<Milestone>> {
-        let text = path.map(std::fs::read_to_string).transpose()?;
-        let File { mut milestone } = from_toml(text.as_deref().unwrap_or(BUILT_IN))?;
-        ensure!(!milestone.is_empty(), "there is no milestone");
-        for (index, one) in milestone.iter_mut().enumerate() {
-            let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-            let is_fine = !one.id.is_empty() && !one.id.starts_with('.') && one.id.chars().all(is_name);
-            ensure!(
-                is_fine,
-                "milestone {index}: id {:?} cannot name a folder, expected letters, digits, - and _",
-                one.id
-            );
-            // Files are named relative to the file that names them.
-            if let (Some(problems), Some(folder)) = (&mut one.problems, path.and_then(Path::parent)) {
-                *problems = folder.join(&problems);
-            }
+    let read = read_milestones(path, BUILT_IN, |milestone: &Milestone| &milestone.id);
+    let mut milestones = read.with_context(|| format!("reading {name}"))?;
+    for milestone in &mut milestones {
+        // Files are named relative to the file that names them.
+        if let (Some(problems), Some(folder)) = (&mut milestone.problems, path.and_then(Path::parent)) {
+            *problems = folder.join(&problems);
         }
-        for (index, one) in milestone.iter().enumerate() {
-            let is_new = milestone[..index].iter().all(|earlier| earlier.id != one.id);
-            ensure!(is_new, "milestone {index}: there is one called {:?} already", one.id);
-        }
-        Ok(milestone)
-    };
-    read().with_context(|| format!("reading {name}"))
+    }
+    Ok(milestones)
 }
 
 /// One search to do.
@@ -110,23 +91,30 @@ pub(crate) struct Episode {
 
 impl Milestone {
     /// The problems that expert and learner are judged on; they depend on the run's seed and the milestone's name.
+    ///
+    /// # Errors
+    /// [`Unusable`] if the kind of problems is too easy; [`Stopped`].
     pub(crate) fn evaluation(
         &self,
         n: u32,
         config: &SearchConfig,
         seed: u64,
+        stop: &AtomicBool,
     ) -> anyhow::Result<(ProblemSet, Vec<Episode>)> {
         let seed = Key::new(seed, Purpose::Generator, problem_key(&format!("evaluation {}", self.id))).rng().next_u64();
         match &self.eval_suite {
             Some(name) => {
-                let set = sr_problems::suite(name, seed)?;
+                let set = sr_problems::suite(name, seed).with_context(|| format!("milestone {}", self.id))?;
                 Ok((set.clone(), in_turn(&set, n, 0, seed)))
             }
-            None => self.fresh(n, config, seed, Arc::default()),
+            None => self.fresh(n, config, seed, Arc::default(), stop),
         }
     }
 
     /// The problems of a round's rollouts, none of which has a formula of the blocklist.
+    ///
+    /// # Errors
+    /// [`Unusable`] if the problems cannot be read, none is left, or nobody would act in any; [`Stopped`].
     pub(crate) fn training(
         &self,
         n: u32,
@@ -134,19 +122,52 @@ impl Milestone {
         config: &SearchConfig,
         seed: u64,
         blocklist: Arc<Blocklist>,
+        stop: &AtomicBool,
     ) -> anyhow::Result<(ProblemSet, Vec<Episode>)> {
-        let Some(path) = &self.problems else { return self.fresh(n, config, seed, blocklist) };
-        let mut set = ProblemSet::read(path)?;
+        let Some(path) = &self.problems else { return self.fresh(n, config, seed, blocklist, stop) };
+        let mut set = self.read(path)?;
         let before = set.problems.len();
         set.problems.retain(|problem| problem.source.as_ref().is_none_or(|source| !blocklist.contains(source)));
         if set.problems.len() < before {
             tracing::info!(left_out = before - set.problems.len(), "problems with formulas that are judged on");
         }
-        ensure!(!set.problems.is_empty(), "{}: no problem is left to train on", path.display());
+        ensure!(
+            !set.problems.is_empty(),
+            Unusable(format!(
+                "{}: no problem is left to train on, since expert and learner are judged on all of these formulas; \
+                 take others for problems",
+                path.display()
+            ))
+        );
         let episodes = in_turn(&set, n, round, seed);
+        let mut is_solved = true;
+        for episode in &episodes {
+            ensure!(!stop.load(Ordering::Relaxed), Stopped);
+            if !is_solved_at_once(&episode.problem, config, episode.seed)? {
+                is_solved = false;
+                break;
+            }
+        }
+        ensure!(
+            !is_solved,
+            Unusable(format!(
+                "{}: the initial population solves every problem, so nobody acts in any; take harder ones for problems",
+                path.display()
+            ))
+        );
         // A problem may come twice, a set has it once.
         set.problems.retain(|problem| episodes.iter().any(|episode| episode.problem.id == problem.id));
         Ok((set, episodes))
+    }
+
+    /// The problems of a file.
+    pub(super) fn read(&self, path: &Path) -> anyhow::Result<ProblemSet> {
+        ProblemSet::read(path).map_err(|error| {
+            let (error, path) = (error.to_string(), path.display().to_string());
+            let named = if error.contains(&path) { error } else { format!("{path}: {error}") };
+            Unusable(format!("its problems cannot be read: {named}; put the file there and run the same command again"))
+                .into()
+        })
     }
 
     /// New problems. Those that the initial population of their search solves are passed over: nobody acts in them.
@@ -156,36 +177,49 @@ impl Milestone {
         config: &SearchConfig,
         seed: u64,
         blocklist: Arc<Blocklist>,
+        stop: &AtomicBool,
     ) -> anyhow::Result<(ProblemSet, Vec<Episode>)> {
-        let operators = parse_operators(&self.operators)?;
+        let of = || format!("milestone {}", self.id);
+        let operators = parse_operators(&self.operators).with_context(of)?;
         let mut params = RandomParams::arith(operators, self.constants.clone(), self.complexity, seed);
         params.max_variables = self.max_variables;
         params.points = Some(self.points);
-        let generator = Generator::new(params)?.excluding(blocklist);
+        let generator = Generator::new(params).with_context(of)?.excluding(blocklist);
         let mut set = generator.generate(0, || ())?;
         let mut episodes = Vec::new();
         for index in 0..n.saturating_mul(TRIES) {
             if episodes.len() == n as usize {
                 break;
             }
-            let problem = generator.problem(index)?;
-            let instance = Arc::new(problem.instance()?);
-            let search = Search::new(instance, config.clone(), seed)?;
-            let solved = config.early_stop_mse.unwrap_or(0.0);
-            if search.state().best.score.mse > solved {
+            ensure!(!stop.load(Ordering::Relaxed), Stopped);
+            let problem = generator.problem(index).with_context(of)?;
+            if !is_solved_at_once(&problem, config, seed)? {
                 set.problems.push(problem.clone());
                 episodes.push(Episode { problem, seed });
             }
         }
         ensure!(
             episodes.len() == n as usize,
-            "milestone {}: only {} of {} problems are not solved by the initial population; make it harder",
-            self.id,
-            episodes.len(),
-            n.saturating_mul(TRIES)
+            Unusable(format!(
+                "only {} of {} problems are not solved by the initial population, and {n} are wanted; make the milestone harder",
+                episodes.len(),
+                n.saturating_mul(TRIES)
+            ))
         );
         Ok((set, episodes))
     }
+}
+
+/// Whether the initial population of its search solves a problem, so that nobody acts in it.
+fn is_solved_at_once(problem: &Problem, config: &SearchConfig, seed: u64) -> anyhow::Result<bool> {
+    let instance = problem.instance().with_context(|| format!("problem {}", problem.id))?;
+    let threshold = match (config.early_stop_mse.unwrap_or(0.0), config.objective) {
+        (threshold, Objective::Masked) => threshold,
+        (threshold, Objective::Mse) => threshold.max(instance.tolerance()),
+    };
+    let search = Search::new(Arc::new(instance), config.clone(), seed)?;
+    // An error that is no number solves nothing.
+    Ok(search.state().population.iter().any(|individual| individual.score.mse <= threshold))
 }
 
 /// Problems of a fixed set, one after the other from round to round, each time with another seed.
@@ -203,17 +237,27 @@ fn in_turn(set: &ProblemSet, n: u32, round: u32, seed: u64) -> Vec<Episode> {
 mod tests {
     use super::*;
 
+    static GO: AtomicBool = AtomicBool::new(false);
+
+    #[test]
+    fn making_problems_ends_when_it_is_told_to() {
+        let milestone = milestones(None).expect("they are read").remove(0);
+        let stop = AtomicBool::new(true);
+        let error = milestone.evaluation(1_000_000, &SearchConfig::basic(), 1, &stop).expect_err("stopped");
+        assert!(error.is::<Stopped>());
+    }
+
     #[test]
     fn the_built_in_milestones_can_be_made() {
         let milestones = milestones(None).expect("they are read");
         assert!(milestones.len() >= 8, "{}", milestones.len());
         let config = SearchConfig::basic();
         for milestone in &milestones {
-            let (_, judged) = milestone.evaluation(3, &config, 1).expect(&milestone.id);
+            let (_, judged) = milestone.evaluation(3, &config, 1, &GO).expect(&milestone.id);
             let mut blocklist = Blocklist::default();
             judged.iter().filter_map(|e| e.problem.source.as_ref()).for_each(|formula| blocklist.insert(formula));
             let blocklist = Arc::new(blocklist);
-            let (set, trained) = milestone.training(4, 0, &config, 2, blocklist.clone()).expect(&milestone.id);
+            let (set, trained) = milestone.training(4, 0, &config, 2, blocklist.clone(), &GO).expect(&milestone.id);
             assert_eq!((judged.len(), trained.len(), set.problems.len()), (3, 4, 4));
             let sources = trained.iter().filter_map(|e| e.problem.source.as_ref());
             assert!(sources.clone().count() == 4 && !sources.into_iter().any(|source| blocklist.contains(source)));

@@ -9,6 +9,8 @@
 //! on them, and the outermost function of each level ([`dispatch!`]) carries the `target_feature` attribute. Nothing
 //! in between may be a call of its own, or it would be compiled for the baseline and pass vectors through memory.
 
+use std::sync::OnceLock;
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -36,9 +38,36 @@ impl Level {
     /// All levels, the lowest first.
     pub const ALL: [Level; 3] = [Level::Portable, Level::Avx2, Level::Avx512];
 
-    /// The highest level that this machine has.
+    /// The environment variable by which a process is kept to a lower level than its machine has.
+    pub const VARIABLE: &str = "SR_SIMD";
+
+    /// The highest level that this machine has, or the one that [`Level::VARIABLE`] names.
+    ///
+    /// The variable is read once. What it names has to be available, so anything else in it counts as nothing here; a
+    /// program refuses it by [`Level::of_environment`].
     pub fn detect() -> Level {
-        *Level::ALL.iter().rfind(|level| level.is_available()).expect("the portable level is always there")
+        static LEVEL: OnceLock<Level> = OnceLock::new();
+        *LEVEL.get_or_init(|| {
+            let highest = || Level::ALL.into_iter().rfind(|level| level.is_available());
+            Level::of_environment().ok().flatten().or_else(highest).expect("the portable level is always there")
+        })
+    }
+
+    /// The level that [`Level::VARIABLE`] names, if it is set.
+    ///
+    /// # Errors
+    /// One line that says what the variable may be, if it is no level or one that this machine lacks.
+    pub fn of_environment() -> Result<Option<Level>, String> {
+        let Some(name) = std::env::var_os(Level::VARIABLE) else { return Ok(None) };
+        let available = Level::ALL.into_iter().filter(|level| level.is_available());
+        match available.clone().find(|level| name == level.name()) {
+            Some(level) => Ok(Some(level)),
+            None => {
+                let names: Vec<&str> = available.map(Level::name).collect();
+                let (variable, name) = (Level::VARIABLE, name.to_string_lossy());
+                Err(format!("{variable} is \"{name}\", this machine has {}", names.join(", ")))
+            }
+        }
     }
 
     /// Whether this machine has it. Asking is cheap: the answer is cached.
