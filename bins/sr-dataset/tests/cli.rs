@@ -214,7 +214,7 @@ fn other_settings_and_other_files_are_told_and_nothing_is_overwritten() {
         ("[problems]\ncount = 1\n[search]\ngenerations = \"many\"", "many"),
         ("[problems]\ncount = 1\n[search]\ngeneration = 1", "search flags of sr-search"),
         ("[problems]\ncount = 1\n[search]\ntime_limit = 1", "machine"),
-        ("[problems]\ncount = 1\n[search]\npopulation_size = 1", "population_size must be"),
+        ("[problems]\ncount = 1\n[search]\npopulation_size = 1", "--population-size must be 2"),
         ("[problems]\ncount = 9\n[search]\ngenerations = 1", "generations must be 2 or more"),
         ("[problems]\ncount = 9\n[corpus]\nval_fraction = 1.0", "val_fraction must be 0 or more and below 1"),
         ("[problems]\ncount = 9\n[corpus]\nsample_fraction = 0.0", "sample_fraction must be above 0"),

@@ -114,16 +114,17 @@ pub(crate) fn run(args: &TuneArgs) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
     ensure!(args.search.time_limit.is_none(), "--time-limit would make the settings depend on the machine");
+    let needed = "--max-evaluations is needed, so that all settings may spend the same";
+    let most = args.search.max_evaluations.context(needed)?;
     let set = sr_problems::ProblemSet::read(&args.problems)?;
     let base = args.search.config(set.is_own_data())?;
-    let most = base.max_evaluations.context("--max-evaluations is needed, so that all settings may spend the same")?;
     let common = SearchConfig { generations: u32::MAX, ..base };
-    let _output = Claim::file(&args.out).inputs([&args.problems]).may_exist(args.output.force).take()?;
     ensure!(!set.problems.is_empty(), "there are no problems");
     let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
         bail!("{}: there is no folder {} here; --out names another file", args.out.display(), folder.display());
     }
+    let _output = Claim::file(&args.out).inputs([&args.problems]).may_exist(args.output.force).take()?;
     let score = |settings: &Settings, seeds: u64| -> anyhow::Result<(f64, f64)> {
         let items = crate::items(&set, seeds, args.common.seed)?;
         let task =

@@ -433,7 +433,12 @@ fn a_bank_of_states_tells_methods_apart() {
         (&["operator", "--bank", "b", "--build"], "--build needs --problems or --suite"),
         (&["operator", "--bank", "b", "--build", "--suite", "ultra-simple", "--generations", "3"], "too easy"),
         (&["operator", "--bank", "bank", "--methods", "magic"], "cheat:best-of-K"),
-        (&["operator", "--bank", "bank", "--calibrate", "bad.json", "--out", "c.toml"], "no running time of expert"),
+        (
+            &["operator", "--bank", "bank", "--calibrate", "bad.json", "--out", "c.toml", "--force"],
+            "no running time of expert",
+        ),
+        (&["operator", "--bank", "bank", "--calibrate", "r.json", "--out", "c.toml"], "c.toml is there already"),
+        (&["operator", "--bank", "bank", "--calibrate", "r.json", "--out", "r.json", "--force"], "is the input r.json"),
     ] {
         let output = evaluate(folder.path(), flags);
         assert_eq!(output.status.code(), Some(2), "{flags:?}");

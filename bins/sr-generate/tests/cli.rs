@@ -152,7 +152,7 @@ fn how_a_table_was_read_is_told() {
     let text = "when;x0 ;\"a b\";w;y\n2020;1,5;3;1;2\n# no\n2021;;4;0,5;3\n2022;-2;1;1;7\n";
     fs::write(folder.path().join("flow.csv"), text).unwrap();
     let args = ["csv", "flow.csv", "--target", "y", "--decimal", ",", "--missing", "drop", "--weights", "w"];
-    let output = generate(folder.path(), &[&args[..], &["--drop", "when"]].concat());
+    let output = generate(folder.path(), &[&args[..], &["--drop", "when", "--out", "flow.sr"]].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let expected = "flow.sr: 1 problem, 2 points\n  \
         text separated by semicolons, decimal sign ,, 1 comment line, 2 rows (1 row with missing values left out)\n  \
