@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -120,10 +120,6 @@ pub(crate) fn run(args: &TuneArgs) -> anyhow::Result<Exit> {
     let base = args.search.config(set.is_own_data())?;
     let common = SearchConfig { generations: u32::MAX, ..base };
     ensure!(!set.problems.is_empty(), "there are no problems");
-    let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-        bail!("{}: there is no folder {} here; --out names another file", args.out.display(), folder.display());
-    }
     let _output = Claim::file(&args.out).inputs([&args.problems]).may_exist(args.output.force).take()?;
     let score = |settings: &Settings, seeds: u64| -> anyhow::Result<(f64, f64)> {
         let items = crate::items(&set, seeds, args.common.seed)?;

@@ -161,7 +161,6 @@ fn equal_evaluations_and_equal_seconds_have_a_table_each() {
         (&["--suite", "simple", "--methods", "expert,expert"], "two of the --methods have the name expert"),
         (&["--suite", "simple", "--resume"], "--out"),
         (&["--suite", "simple", "--plot", "a.pdf"], "a.pdf: plots are SVG or PNG"),
-        (&["tune", "--problems", "none.sr"], "--max-evaluations is needed"),
         (&["tune", "--problems", "none.sr", "--max-evaluations", "99"], "none.sr"),
     ] {
         let output = evaluate(folder.path(), flags);
@@ -185,9 +184,12 @@ fn settings_are_searched_for_reproducibly() {
         text.lines().filter(|line| !line.starts_with("# Found by")).map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(tune("a.toml", "1"), tune("b.toml", "2"));
+    let output = evaluate(folder.path(), &["tune", "--problems", "p.sr", "--out", "c.toml"]);
+    let message = String::from_utf8(output.stderr).expect("text");
+    assert!(message.contains("--max-evaluations is needed"), "{message}");
     let output = evaluate(folder.path(), &["tune", "--problems", "p.sr", "--max-evaluations", "99"]);
     let message = String::from_utf8(output.stderr).expect("text");
-    assert!(message.contains("configs/tuned.toml: there is no folder configs here; --out"), "{message}");
+    assert!(message.contains("--out configs/tuned.toml: there is no folder configs"), "{message}");
 }
 
 #[test]
@@ -257,7 +259,7 @@ fn own_data(folder: &Path, name: &str, rows: &str, operators: Vec<sr_expr::Op>) 
     let table = folder.join(format!("{name}.csv"));
     std::fs::write(&table, rows).expect("written");
     let options = sr_problems::TableOptions { operators, ..sr_problems::TableOptions::new("y") };
-    let sr_problems::Table { set, .. } = sr_problems::from_table(&table, &options).expect("a table");
+    let set = sr_problems::from_table(&table, &options).expect("a table").set;
     set.write(folder.join(format!("{name}.sr"))).expect("written");
 }
 

@@ -8,7 +8,7 @@ use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sr_codec::Reader;
-use sr_problems::FORMAT_VERSION;
+use sr_problems::FORMAT_VERSION_WIDE;
 
 use crate::view::{Contexts, Record, Spread, View, ellipsis, short};
 
@@ -72,8 +72,8 @@ impl Problems {
         let reader = Reader::open_any(path)?;
         let version = reader.header().version;
         ensure!(
-            version <= FORMAT_VERSION,
-            "{}: problems of version {version}, expected at most {FORMAT_VERSION}: update sr to read it",
+            version <= FORMAT_VERSION_WIDE,
+            "{}: problems of version {version}, expected at most {FORMAT_VERSION_WIDE}: update sr to read it",
             path.display()
         );
         Ok(Problems { reader, problems: 0, formulas: 0, rows: Spread::default(), variables: Spread::default() })

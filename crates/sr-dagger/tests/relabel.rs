@@ -540,6 +540,7 @@ fn an_interrupted_run_is_resumed_to_the_same_bytes_and_counts() {
         std::fs::write(sr_codec::partial_path(&out), &bytes[..end]).expect("cut");
         assert_eq!(relabel_with(&path, &resume).expect("resumed"), expected);
         assert!(std::fs::read(&out).expect("the file") == bytes, "cut at {end}");
+        std::fs::remove_file(&out).expect("removed");
     }
 
     // Stopped at once, and then with what another run has left.
@@ -553,6 +554,8 @@ fn an_interrupted_run_is_resumed_to_the_same_bytes_and_counts() {
     assert!(relabel_with(&path, &FileOptions { shard: Some((1, 2)), ..resume }).is_err());
     assert_eq!(relabel_with(&path, &resume).expect("it is still there"), expected);
     assert!(std::fs::read(&out).expect("the file") == bytes && !partial.exists());
+    let again = relabel_with(&path, &resume).expect("there is nothing left to do");
+    assert_eq!(again, Counts { was_there: true, ..expected });
 }
 
 #[test]
