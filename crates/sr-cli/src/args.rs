@@ -285,28 +285,6 @@ impl LearnerMode {
 }
 
 impl SamplingArgs {
-    /// Fails if a number is out of its range.
-    ///
-    /// # Errors
-    /// Naming the flag and the range.
-    pub fn check(&self) -> anyhow::Result<()> {
-        let Self { temperature, top_k, top_p, max_child_size, max_batch_tokens, .. } = *self;
-        anyhow::ensure!(
-            temperature.is_finite() && temperature >= 0.0,
-            "--temperature {temperature}: expected a number, 0 or more"
-        );
-        anyhow::ensure!(
-            top_k != Some(0),
-            "--top-k 0: expected 1 or more; without the flag all tokens are sampled among"
-        );
-        if let Some(top_p) = top_p.filter(|top_p| !(*top_p > 0.0 && *top_p <= 1.0)) {
-            anyhow::bail!("--top-p {top_p}: expected a number above 0 and at most 1");
-        }
-        anyhow::ensure!(max_child_size > 0, "--max-child-size 0: expected 1 or more");
-        anyhow::ensure!(max_batch_tokens != Some(0), "--max-batch-tokens 0: expected 1 or more");
-        Ok(())
-    }
-
     /// The rules of the grammar, `None` if it is off.
     ///
     /// # Errors

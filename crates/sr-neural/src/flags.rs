@@ -13,7 +13,6 @@ use crate::{Learner, Sampling, Share};
 /// # Errors
 /// If there is no such device, the checkpoint cannot be loaded, or the flags do not go with it.
 pub fn load(checkpoint: &Path, device: &str, args: &SamplingArgs) -> anyhow::Result<Learner> {
-    args.check()?;
     let device = sr_model::open(device.parse()?)?;
     let SamplingArgs { temperature, top_k, top_p, distinct, max_child_size, max_batch_tokens, condition, .. } = *args;
     let grammar = args.grammar()?;
