@@ -116,7 +116,8 @@ fn lines_of(one: &Searched, generation: usize, limit: usize) -> Vec<String> {
         return vec![format!("{}: {ended}", one.name)];
     };
     let best = best_so_far(one, generation);
-    let mut head = format!("{}: best MSE {}, size {}", one.name, number(best.mse.into()), best.expr.size());
+    let mse = |recorded: f32| one.trajectory.mse(recorded);
+    let mut head = format!("{}: best MSE {}, size {}", one.name, number(mse(best.mse)), best.expr.size());
     if generation > 0 && record.improved {
         head += ", new";
     }
@@ -128,8 +129,8 @@ fn lines_of(one: &Searched, generation: usize, limit: usize) -> Vec<String> {
     let mut lines = vec![head, format!("  {}", best.expr.display(one.semantics)), facts];
     lines.push(format!("  {:>4} {:>10} {:>10} {:>4} {:<9} expression", "rank", "fitness", "MSE", "size", "origin"));
     for (rank, individual) in sorted(record).into_iter().take(limit).enumerate() {
-        let IndividualRecord { expr, mse, fitness, origin, .. } = individual;
-        let (fitness, mse, size) = (number(fitness.into()), number(mse.into()), expr.size());
+        let IndividualRecord { expr, mse: recorded, fitness, origin, .. } = individual;
+        let (fitness, mse, size) = (number(fitness.into()), number(mse(recorded)), expr.size());
         let expr = expr.display(one.semantics);
         lines.push(format!("  {:>4} {fitness:>10} {mse:>10} {size:>4} {:<9} {expr}", rank + 1, origin.name()));
     }
@@ -164,7 +165,7 @@ pub(crate) fn json(both: &[Searched; 2]) -> Value {
             json!({
                 "expression": i.expr.display(one.semantics).to_string(),
                 "fitness": i.fitness,
-                "mse": i.mse.is_finite().then_some(i.mse),
+                "mse": i.mse.is_finite().then_some(one.trajectory.mse(i.mse)),
                 "size": i.expr.size(),
                 "origin": i.origin.name(),
             })

@@ -64,6 +64,8 @@ pub(crate) fn run(args: &DirectArgs, given: &sr_cli::Given) -> anyhow::Result<Ex
         "{}: the checkpoint was trained for mode {found}, not direct; compare it with --methods NAME=neural:{0}",
         args.checkpoint.display()
     );
+    let problems = set.problems.iter().map(|problem| (&*problem.id, problem.x.n_columns()));
+    sr_neural::flags::check_problems(&sampled, problems)?;
     let greedy = SamplingArgs { temperature: 0.0, top_k: None, top_p: None, distinct: false, ..args.sampling.clone() };
     let greedy = sr_neural::flags::load(&args.checkpoint, &args.device, &greedy)?;
     let mut picks = vec![("greedy".to_owned(), greedy, 1)];

@@ -180,6 +180,12 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     let mut policies = args.methods.iter().map(policy).collect::<anyhow::Result<Vec<_>>>()?;
     let ids = || set.problems.iter().map(|problem| &*problem.id);
     let published = args.beside.as_deref().map(|path| Published::read(path, ids())).transpose()?;
+    for policy in &policies {
+        if let Policy::Learner(hybrid) = policy {
+            let problems = set.problems.iter().map(|problem| (&*problem.id, problem.x.n_columns()));
+            sr_neural::flags::check_problems(hybrid.learner(), problems)?;
+        }
+    }
     let items = items(&set, args.seeds, args.common.seed)?;
     let settings = settings(args, &set)?;
     if let Some(out) = args.out.as_ref().filter(|_| args.resume)

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sr_codec::partial_path;
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{Origin, PrimitiveSet};
-use sr_expr::{Expr, Tree};
+use sr_expr::{Expr, Semantics, Tree};
 use sr_problems::{Blocklist, Exclusion, Problem};
 use sr_prompt::{Condition, Context};
 use sr_trace::{Gain, GenerationRecord, IndividualRecord, Label, TraceReader, Trajectory};
@@ -253,6 +253,7 @@ pub fn convert_trace(
         operators: traced.operators.clone(),
         constants: traced.constants.clone(),
         original_source: Some(traced.policy.source_name().to_owned()),
+        ieee: traced.engine.semantics == Semantics::Ieee,
         ..header(mode, problems, options)
     };
     write_corpus(trace, header, problems, options, out, |output| {
@@ -470,6 +471,7 @@ fn header(mode: Mode, problems: &Problems, options: &Options) -> CorpusHeader {
         val_fraction: options.val_fraction,
         seed: options.seed,
         exclude: options.exclude.sources.clone(),
+        ieee: false,
     }
 }
 

@@ -78,6 +78,10 @@ pub struct CorpusHeader {
     /// Whose formulas were kept out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<Exclusion>,
+    /// Whether the searches had plain operators ([`Semantics::Ieee`](sr_expr::Semantics)), and not guarded ones as those of
+    /// all corpora that do not say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ieee: bool,
 }
 
 /// Writes a corpus file, which appears under its name when it is finished.

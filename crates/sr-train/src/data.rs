@@ -30,11 +30,6 @@ impl Split {
     }
 }
 
-/// How the best individual is evaluated for the point channels.
-// A corpus does not say how its search evaluated. These are the recorded searches' own unless they ask for others,
-// which differ near poles only.
-const SEMANTICS: Semantics = Semantics::Protected;
-
 /// Reads corpora as examples for a run of these settings. Prompts are written by the code that writes them in searches.
 ///
 /// Each corpus's problem set is the one of `problems` that has the name its header says; if `problems` is a single
@@ -124,6 +119,8 @@ impl<'a> Reading<'a> {
         }
         examples.set_target_fitness(fitness);
         let inputs = InputWriter::new(&config.model, &config.language.with(found));
+        // How the best individual is evaluated for the point channels: as in the searches.
+        let searched = if corpus.header().ieee { Semantics::Ieee } else { Semantics::Protected };
         let set = Arc::new(corpus.problems(problems(&corpus.header().problems).as_deref())?);
         let mut places = Vec::new();
         for (number, example) in (0..).zip(corpus) {
@@ -132,7 +129,7 @@ impl<'a> Reading<'a> {
                 continue;
             }
             let problem = set.get(example.problem())?;
-            let data = Data { x: &problem.x, y: &problem.y, semantics: SEMANTICS };
+            let data = Data { x: &problem.x, y: &problem.y, semantics: searched };
             let place = examples.n_states() as u32;
             push(examples, &inputs, &example, data)?;
             if examples.n_states() as u32 > place {
@@ -142,7 +139,7 @@ impl<'a> Reading<'a> {
             let is_formula = mode == Mode::Direct || mode == Mode::OneStep && examples.actions() == Actions::Expression;
             if *split == Split::Validation && is_formula {
                 // The data is the IEEE values of the problem's own formula, and a child is judged as in a search.
-                let semantics = if mode == Mode::Direct { Semantics::Ieee } else { SEMANTICS };
+                let semantics = if mode == Mode::Direct { Semantics::Ieee } else { searched };
                 examples.set_source(&Source { set: set.clone(), problem: example.problem().clone(), semantics });
             }
         }
