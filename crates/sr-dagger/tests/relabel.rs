@@ -550,7 +550,7 @@ fn an_interrupted_run_is_resumed_to_the_same_bytes_and_counts() {
     let partial = sr_codec::partial_path(&out);
     std::fs::write(&partial, &bytes[..bytes.len() / 2]).expect("cut");
     let error = relabel_with(&path, &FileOptions { seed: 2, ..resume }).expect_err("another seed");
-    assert!(matches!(error, Error::OtherRun { record: 0, .. }), "{error}");
+    assert!(matches!(error, Error::OtherLabels { record: 0, .. }), "{error}");
     assert!(relabel_with(&path, &FileOptions { shard: Some((1, 2)), ..resume }).is_err());
     assert_eq!(relabel_with(&path, &resume).expect("it is still there"), expected);
     assert!(std::fs::read(&out).expect("the file") == bytes && !partial.exists());
