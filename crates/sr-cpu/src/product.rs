@@ -4,7 +4,7 @@
 //! vectors of it in sequence; A is read where it lies, by any two strides. Every number of C is one chain of
 //! fused multiplications and additions in the order of k, whatever the numbers of rows and columns: a row's result does
 //! not depend on the rows beside it, and no bit of it on the level. What lacks an instruction for that computes the same
-//! number in a few others ([`fused`]), some ten times as slowly.
+//! number in a few others (`fused`), some ten times as slowly.
 //!
 //! The scheme is that of Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), without their
 //! packing of A, except for a transposed A, whose steps would each touch another page.

@@ -7,7 +7,7 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use sr_engine::{Expert, Instance, PrimitiveSet, Search, SearchConfig, run};
+//! use sr_engine::{Expert, Instance, Objective, PrimitiveSet, Search, SearchConfig, StopReason, run};
 //! use sr_expr::{Columns, Op};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,14 +18,17 @@
 //!     let primitives = PrimitiveSet::new(vec![Op::Add, Op::Sub, Op::Mul], vec![1.0], 1)?;
 //!     let instance = Arc::new(Instance::new("quadratic", Columns::new(50, 1, x), y, primitives)?);
 //!
-//!     let config = SearchConfig { population_size: 100, generations: 200, ..SearchConfig::basic() };
-//!     let mut search = Search::new(instance, config, 1)?;
+//!     // For data of one's own the plain error over all rows; `basic` alone is the reference engine's rule.
+//!     let objective = Objective::Mse;
+//!     let config = SearchConfig { objective, population_size: 100, generations: 200, ..SearchConfig::basic() };
+//!     let mut search = Search::new(instance.clone(), config, 1)?;
 //!     let outcome = run(std::slice::from_mut(&mut search), &mut Expert, &mut [()]).remove(0);
 //!
 //!     let winner = outcome.winner();
-//!     println!("{} of size {}, MSE {}", winner.expr, winner.expr.size(), winner.score.mse);
+//!     let fit = outcome.fit(&instance); // computed anew over all rows, in the units of y
+//!     println!("{} of size {}, MSE {}, R² {:?}", winner.expr, winner.expr.size(), fit.mse, fit.r2());
 //!     if let Some(generation) = outcome.generations_to_solve {
-//!         println!("solved in generation {generation}, stopped: {}", outcome.stop.name());
+//!         println!("solved in generation {generation}, stopped: {}", outcome.stop.map_or("not yet", StopReason::name));
 //!     }
 //!     // As the search computed it: its operators are protected unless `config.semantics` says otherwise.
 //!     let predicted = outcome.predict(&Columns::new(1, 1, vec![3.0]));
@@ -43,7 +46,8 @@
 //! **A result** says two things that are not the same. [`solved`](Outcome::solved) is there if an individual reached the
 //! early-stop error at any time; [`stop`](Outcome::stop) says why the search ended, which may well be the limit on
 //! generations, for after solving it goes on for [`extra_generations`](SearchConfig::extra_generations) in search of a
-//! smaller formula. [`winner`](Outcome::winner) is the individual to report.
+//! smaller formula. It is `None` of a search that was stopped within a generation ([`run_until`]) and can be run on.
+//! [`winner`](Outcome::winner) is the individual to report.
 //!
 //! This crate knows no files, tokens or tensors. To run experiments use the project's recipes; use this crate to embed
 //! the search in your own program.

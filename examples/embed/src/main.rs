@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use sr_engine::{Expert, Generation, Instance, PrimitiveSet, Search, SearchConfig, run};
+use sr_engine::{Expert, Generation, Instance, Objective, PrimitiveSet, Search, SearchConfig, StopReason, run};
 use sr_expr::{Columns, Op};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,21 +16,28 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let period_squared = radius.iter().map(|r: &f64| r.powi(3)).collect();
 
     let primitives = PrimitiveSet::new(vec![Op::Add, Op::Sub, Op::Mul, Op::Div], vec![1.0], 1)?;
-    let instance = Instance::new("kepler", Columns::new(radius.len(), 1, radius.to_vec()), period_squared, primitives)?;
-    let config = SearchConfig { population_size: 100, extra_generations: 10, ..SearchConfig::basic() };
-    let mut search = Search::new(Arc::new(instance), config, 1)?;
+    let x = Columns::new(radius.len(), 1, radius.to_vec());
+    let instance = Arc::new(Instance::new("kepler", x, period_squared, primitives)?);
+    // Data of one's own: the plain error over all rows, relative to the variance of y.
+    let objective = Objective::Mse;
+    let config = SearchConfig { objective, population_size: 100, extra_generations: 10, ..SearchConfig::basic() };
+    let mut search = Search::new(instance.clone(), config, 1)?;
 
     let mut best = f64::NEG_INFINITY;
     let mut watch = |generation: &Generation<'_>| {
         if generation.best.score.fitness > best {
             best = generation.best.score.fitness;
-            println!("generation {:3}  mse {:.3e}  {}", generation.generation, generation.best.score.mse, generation.best.expr);
+            println!(
+                "generation {:3}  1 - R² {:.3e}  {}",
+                generation.generation, generation.best.score.mse, generation.best.expr
+            );
         }
         ControlFlow::Continue(())
     };
     let outcome = run(std::slice::from_mut(&mut search), &mut Expert, std::slice::from_mut(&mut watch)).remove(0);
 
     let winner = outcome.winner();
-    println!("{} after {} evaluations ({})", winner.expr, outcome.evaluations.search, outcome.stop.name());
+    let (evaluations, stop) = (outcome.evaluations.search, outcome.stop.map_or("not ended", StopReason::name));
+    println!("{} with MSE {:.3e} after {evaluations} evaluations ({stop})", winner.expr, outcome.fit(&instance).mse);
     Ok(())
 }
