@@ -69,7 +69,9 @@ impl Found {
         };
         let solved = if self.solved { "solved" } else { "not solved" };
         format!(
-            "{problem}, seed {seed}: {expression}\n    {error} over all rows, {size} nodes, {solved}; {generations} generations, stopped by: {stop}\n"
+            "{problem}, seed {seed}: {expression}\n    {error} over all rows, {}, {solved}; {}, stopped by: {stop}\n",
+            counted(*size, "node", "nodes"),
+            counted(*generations as usize, "generation", "generations"),
         )
     }
 
@@ -88,6 +90,10 @@ impl Found {
             "expression": self.expression,
         })
     }
+}
+
+fn counted(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
 }
 
 /// A search of a batch beside the same search alone.
@@ -186,7 +192,9 @@ impl Totals {
         let stops: Vec<String> = stops.iter().map(|(name, count)| format!("{name} {count}")).collect();
         writeln!(
             text,
-            "{searches} searches of {problems} problems: {solved} solved; {} children, {rate:.0} children/s, {} evaluations; stopped by: {}",
+            "{} of {}: {solved} solved; {} children, {rate:.0} children/s, {} evaluations; stopped by: {}",
+            counted(searches, "search", "searches"),
+            counted(problems as usize, "problem", "problems"),
             self.children,
             self.evaluations,
             stops.join(", ")

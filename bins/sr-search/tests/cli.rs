@@ -373,10 +373,7 @@ fn own_data_ends_with_its_formula_in_the_names_of_its_columns() {
     let (text, json) = own_search(&format!("speed,y\n{rows}"), &[Op::Add, Op::Mul], &[1.0], &[]);
     assert!(text.contains("mine, seed 1: (speed * speed)\n"), "{text}");
     assert!(text.contains("MSE 0.000e0, 1 - R² 0.0e0 over all rows, 3 nodes, solved; 50 generations"), "{text}");
-    assert!(
-        text.contains("1 searches of 1 problems: 1 solved;") && text.contains("stopped by: generations 1"),
-        "{text}"
-    );
+    assert!(text.contains("1 search of 1 problem: 1 solved;") && text.contains("stopped by: generations 1"), "{text}");
     let found = only(&json);
     assert_eq!((&json["objective"], &json["solved"]), (&"mse".into(), &1.into()));
     assert_eq!((&found["expression"], &found["stop_reason"]), (&"(speed * speed)".into(), &"generations".into()));
