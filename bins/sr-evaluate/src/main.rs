@@ -281,9 +281,17 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
+/// The settings that all methods of a table share.
+fn config(args: &Args, set: &ProblemSet) -> anyhow::Result<SearchConfig> {
+    match args.methods.iter().any(|method| method.checkpoint().is_some()) {
+        true => args.search.config(set.is_own_data()),
+        false => args.search.expert_config(set.is_own_data()),
+    }
+}
+
 /// The settings of each table, with what its searches may spend alike.
 fn passes(args: &Args, set: &ProblemSet) -> anyhow::Result<Vec<(Option<Equal>, SearchConfig)>> {
-    let config = args.search.config(set.is_own_data())?;
+    let config = config(args, set)?;
     if args.equal.is_empty() {
         return Ok(vec![(None, config)]);
     }
@@ -310,7 +318,7 @@ fn settings(args: &Args, set: &ProblemSet) -> anyhow::Result<partial::Settings> 
             checkpoints.insert(method.name.clone(), id.into());
         }
     }
-    let (search, sampling) = (args.search.config(set.is_own_data())?, &args.sampling);
+    let (search, sampling) = (config(args, set)?, &args.sampling);
     let methods = args.methods.iter().map(|method| format!("{}={}", method.name, method.written)).collect::<Vec<_>>();
     let settings = json!({
         "problems": fingerprint(set),

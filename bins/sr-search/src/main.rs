@@ -158,7 +158,10 @@ fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     args.common.init()?;
     args.check_flags(given)?;
     let set = ProblemSet::read(&args.problems)?;
-    let config = args.search.config(set.is_own_data())?;
+    let config = match args.policy {
+        PolicyArg::Expert => args.search.expert_config(set.is_own_data())?,
+        PolicyArg::Neural | PolicyArg::Hybrid => args.search.config(set.is_own_data())?,
+    };
     let (items, primitives) = items(args, &set)?;
     let mut searcher = Searcher::new(args)?;
     let out = args.out.clone().unwrap_or_else(|| default_name(args, given, &config));

@@ -82,9 +82,10 @@ pub struct SearchArgs {
     /// Who lives on [default: generational]
     #[arg(long, value_enum)]
     pub survival: Option<SurvivalArg>,
-    /// Look at no expression twice in a search
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "true|false")]
-    pub unique: bool,
+    /// Look at no expression twice in a search [default: true where the expert alone searches own data, which finds more
+    /// of the same evaluations; a learner, asked again for each text that was met before, would take long]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
+    pub unique: Option<bool>,
     /// Which operators there are [default: protected]
     #[arg(long, value_enum)]
     pub semantics: Option<SemanticsArg>,
@@ -156,12 +157,22 @@ impl SearchArgs {
                 Some(SurvivalArg::Generational) => Survival::Generational,
                 Some(SurvivalArg::Plus) => Survival::Plus,
             },
-            unique: self.unique || basic.unique,
+            unique: self.unique.unwrap_or(basic.unique),
             max_evaluations: self.max_evaluations.or(basic.max_evaluations),
             time_limit: self.time_limit.map(limit).transpose()?.or(basic.time_limit),
         };
         self.check(&config)?;
         Ok(config)
+    }
+
+    /// The settings of searches by the expert alone, checked: as [`config`](Self::config), but searches of own data look at
+    /// no expression twice unless a flag says otherwise.
+    ///
+    /// # Errors
+    /// If one is out of range.
+    pub fn expert_config(&self, is_own_data: bool) -> anyhow::Result<SearchConfig> {
+        let config = self.config(is_own_data)?;
+        Ok(SearchConfig { unique: self.unique.unwrap_or(config.unique || is_own_data), ..config })
     }
 
     /// Says what is wrong in the words of the flags.
