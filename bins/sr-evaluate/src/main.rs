@@ -167,7 +167,8 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     let inputs: Vec<&PathBuf> = inputs.chain(args.methods.iter().filter_map(Method::checkpoint)).collect();
     let may_exist = args.output.force || args.resume;
     let claim = |path| Claim::file(path).inputs(inputs.iter().copied()).may_exist(may_exist);
-    let _output = args.out.as_deref().map(|out| claim(out).also([".rows"]).take()).transpose()?;
+    let _output =
+        args.out.as_deref().map(|out| claim(out).also([".rows"]).unfinished(".rows", may_exist).take()).transpose()?;
     let _plot = args.plot.as_deref().map(|plot| claim(plot).flag("--plot").take()).transpose()?;
     let set = args.problems.read(args.common.seed)?;
     let passes = passes(args, &set)?;

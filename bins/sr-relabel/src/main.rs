@@ -64,7 +64,11 @@ fn main() -> ExitCode {
         let reader = TraceReader::open(&args.traces)?;
         let problems = args.problems.clone().unwrap_or_else(|| args.traces.with_file_name(&reader.header().problems));
         let claim = match &args.out {
-            Some(out) => Claim::file(out).inputs([&args.traces, &problems]).may_exist(args.output.force || args.resume),
+            Some(out) => {
+                let may_exist = args.output.force || args.resume;
+                let inputs = [&args.traces, &problems];
+                Claim::file(out).inputs(inputs).may_exist(may_exist).unfinished(".partial", may_exist)
+            }
             // In place.
             None => Claim::file(&args.traces).flag("--traces").inputs([&problems]).may_exist(true),
         };

@@ -189,6 +189,7 @@ fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
         .also([".partial.run.json"])
         .inputs(std::iter::once(&args.problems).chain(&args.checkpoint))
         .may_exist(args.output.force || args.resume)
+        .unfinished(".partial", args.output.force || args.resume)
         .take()?;
     let settings = settings(args, &set);
     if args.resume && output.existed() {

@@ -40,13 +40,15 @@ pub struct Claim<'a> {
     also: Vec<&'a str>,
     inputs: Vec<&'a Path>,
     may_exist: bool,
+    /// What an interrupted run left, if it is not to be replaced: what is added to the path's name.
+    unfinished: Option<&'a str>,
 }
 
 impl<'a> Claim<'a> {
     /// A file, beside which `PATH.partial` and `PATH.run.json` may be written. Its folder has to exist.
     pub fn file(path: &'a Path) -> Self {
         let also = vec![".partial", ".run.json"];
-        Claim { flag: "--out", path, is_folder: false, also, inputs: Vec::new(), may_exist: false }
+        Claim { flag: "--out", path, is_folder: false, also, inputs: Vec::new(), may_exist: false, unfinished: None }
     }
 
     /// A folder; it need not exist, nor the folders that it is in. If it does, it may hold anything but the files that are
@@ -83,6 +85,14 @@ impl<'a> Claim<'a> {
         self
     }
 
+    /// Keeps what an interrupted run left under the path's name with `ending`, hours of work maybe, unless `may_go`: because
+    /// of `--force`, or because `--resume` goes on with it.
+    #[must_use]
+    pub fn unfinished(mut self, ending: &'a str, may_go: bool) -> Self {
+        self.unfinished = (!may_go).then_some(ending);
+        self
+    }
+
     /// Checks and locks the output.
     ///
     /// # Errors
@@ -113,6 +123,14 @@ impl<'a> Claim<'a> {
         output.lock = lock;
         if let Some(existing) = existing.as_ref().filter(|_| !self.may_exist && !was_killed) {
             bail!("{}: {} is there already; choose another name, or --force to replace it", told(), existing.display());
+        }
+        let unfinished = self.unfinished.map(|ending| with_ending(self.path, ending));
+        if let Some(left) = unfinished.filter(|left| fs::metadata(left).is_ok_and(|file| file.len() > 0)) {
+            bail!(
+                "{}: an interrupted run left {}; --resume goes on with it, and deleting it begins anew",
+                told(),
+                left.display()
+            );
         }
         Ok(output)
     }
@@ -369,6 +387,19 @@ mod tests {
             std::os::unix::fs::symlink("nowhere", folder.path().join("link")).expect("linked");
             assert!(refused(Claim::file(&folder.path().join("link"))).contains("leads nowhere"));
         }
+    }
+
+    #[test]
+    fn what_an_interrupted_run_left_is_kept() {
+        let folder = folder();
+        let (out, left) = (folder.path().join("t.sr"), folder.path().join("t.sr.partial"));
+        fs::write(&left, "").expect("written");
+        assert!(Claim::file(&out).unfinished(".partial", false).take().is_ok(), "there is nothing in it");
+        fs::write(&left, "records").expect("written");
+        let message = refused(Claim::file(&out).unfinished(".partial", false));
+        assert!(message.contains("left ") && message.contains("t.sr.partial; --resume goes on"), "{message}");
+        assert!(Claim::file(&out).unfinished(".partial", true).take().is_ok());
+        assert_eq!(fs::read(&left).expect("it is there"), b"records");
     }
 
     #[test]

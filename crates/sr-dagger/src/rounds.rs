@@ -556,6 +556,10 @@ fn list(folder: &Path, root: &Path, files: &mut Vec<FileEntry>) -> Result<(), Er
             list(&path, root, files)?;
             continue;
         }
+        // What a killed run had begun to write: whoever writes the file makes it anew.
+        if path.extension().is_some_and(|extension| extension == "partial") {
+            continue;
+        }
         let (bytes, sha256) = hash(&path)?;
         let name = path.strip_prefix(root).expect("it is inside").to_string_lossy().into_owned();
         files.push(FileEntry { path: name, bytes, sha256 });
@@ -594,6 +598,16 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_killed_run_had_begun_to_write_is_no_file_of_a_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["a.sr", "manifest.json.partial", "b.txt"] {
+            fs::write(folder.path().join(name), name).expect("written");
+        }
+        let names: Vec<String> = files_of(folder.path()).expect("listed").into_iter().map(|file| file.path).collect();
+        assert_eq!(names, ["a.sr", "b.txt"]);
+    }
 
     #[test]
     fn a_score_that_is_no_number_is_the_worst() {
