@@ -2,12 +2,29 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use sr_codec::{Kind, Reader};
 
 use crate::json::Json;
 use crate::view::{Record, View, short};
+
+/// Fails if a file of a checkpoint is not the one that was saved, by the checksums that stand in it; older ones have none.
+fn check_sums(dir: &Path) -> anyhow::Result<()> {
+    let Ok(sums) = std::fs::read_to_string(dir.join("SHA256SUMS")) else { return Ok(()) };
+    for (expected, name) in sums.lines().filter_map(|line| line.split_once("  ")) {
+        let path = dir.join(name);
+        let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        ensure!(
+            found == expected,
+            "{}: the file is not the one that was saved, by its checksum in SHA256SUMS",
+            path.display()
+        );
+    }
+    Ok(())
+}
 
 /// A folder of ours: its settings and notes, and what is in it.
 pub(crate) struct Folder {
@@ -190,6 +207,7 @@ impl Folder {
         let mut notes = String::new();
         let header = match kind {
             Known::Checkpoint => {
+                check_sums(dir)?;
                 let meta = read(&dir.join("meta.json"))?;
                 let tokenizer = dir.join("tokenizer.json");
                 let vocabulary = match tokenizer.exists() {

@@ -492,3 +492,19 @@ fn a_report_of_evaluations_is_shown_as_tables() {
     assert_eq!(shown["records"][3]["expression"], rows[3].expression);
     assert_eq!(shown["header"]["summary"][0]["n"], 30);
 }
+
+#[test]
+fn a_damaged_checkpoint_is_an_error_that_names_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("config.json"), "{}").expect("written");
+    std::fs::write(at("meta.json"), "{\"format_version\": 1}").expect("written");
+    std::fs::write(at("model.bpk"), "weights").expect("written");
+    // The checksum of something else.
+    let sum = "9c05e5d8f4d1d4d8d1ed2ef9b5a0e3a1c0f7b1f6b1f3b0d2b5a4c3d2e1f0a9b8";
+    std::fs::write(at("SHA256SUMS"), format!("{sum}  model.bpk\n")).expect("written");
+    let output = sr_inspect(folder.path(), &[]);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("model.bpk: the file is not the one that was saved"), "{message}");
+}
