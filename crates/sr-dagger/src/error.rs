@@ -61,33 +61,9 @@ pub enum Error {
         /// The problem's id.
         problem: String,
     },
-    /// An expression of the trajectory uses a variable that the problem does not have.
-    #[error("problem {problem:?} has {found} variables, the trace uses {expected}: this is another problem set")]
-    Variables {
-        /// The problem's id.
-        problem: String,
-        /// Variables that the trace uses.
-        expected: usize,
-        /// Variables of the problem.
-        found: usize,
-    },
-    /// An expression has another fitness than the trace says.
-    #[error(
-        "problem {problem:?}, generation {generation}: {expr} has fitness {found}, in the trace {expected}: \
-         this is another problem set"
-    )]
-    Fitness {
-        /// The problem's id.
-        problem: String,
-        /// The generation.
-        generation: u32,
-        /// The expression.
-        expr: String,
-        /// Its fitness in the trace.
-        expected: f32,
-        /// Its fitness on the problem's data.
-        found: f32,
-    },
+    /// The problem is not the one that was searched.
+    #[error(transparent)]
+    OtherProblem(#[from] sr_trace::OtherProblem),
 
     // Settings.
     /// A setting that is a name, or a name and a number behind a colon, is neither.

@@ -8,9 +8,9 @@ use sr_engine::{
     State, Survival,
 };
 use sr_expr::Tree;
-use sr_trace::{GenerationRecord, IndividualRecord, Trajectory};
+use sr_trace::{GenerationRecord, IndividualRecord, OtherProblem, Trajectory};
 
-use crate::{Error, Result};
+use crate::Result;
 
 /// Odd, so that multiplying by it maps no two seeds to one.
 const SEED_MIX: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -43,7 +43,7 @@ pub fn visit(
     let exprs = trajectory.generations.expressions().iter();
     let (expected, found) = (exprs.map(Tree::n_variables).max().unwrap_or(0), instance.x().n_columns());
     if expected > found {
-        return Err(Error::Variables { problem: instance.id().to_owned(), expected, found });
+        return Err(OtherProblem::Variables { problem: instance.id().to_owned(), expected, found }.into());
     }
     let config = SearchConfig { time_limit: None, ..config.clone() };
     let seed = seed.wrapping_add(trajectory.seed.wrapping_mul(SEED_MIX));
@@ -94,11 +94,9 @@ pub fn visit(
 
 fn with_primitives(instance: &Instance, primitives: &PrimitiveSet) -> Result<Instance> {
     let (expected, found) = (usize::from(primitives.n_variables()), instance.x().n_columns());
-    instance.with_primitives(primitives.clone()).map_err(|_| Error::Variables {
-        problem: instance.id().to_owned(),
-        expected,
-        found,
-    })
+    instance
+        .with_primitives(primitives.clone())
+        .map_err(|_| OtherProblem::Variables { problem: instance.id().to_owned(), expected, found }.into())
 }
 
 /// Gives recorded individuals their scores in f64 again, each expression's once.
@@ -137,13 +135,14 @@ impl Scorer<'_> {
         }
         // A search whose time is over stops scoring, and what is left has no error.
         if !mse.is_infinite() {
-            return Err(Error::Fitness {
+            return Err(OtherProblem::Fitness {
                 problem: self.instance.id().to_owned(),
                 generation,
                 expr: tree.to_string(),
                 expected: fitness,
                 found: score.fitness as f32,
-            });
+            }
+            .into());
         }
         Ok(self.config.objective.invalid())
     }

@@ -17,8 +17,8 @@ use sr_engine::{
 };
 use sr_expr::{Columns, Expr, Node, Op};
 use sr_trace::{
-    Gain, GenerationRecord, GenerationsBuilder, IndividualRecord, Label, LabelParams, LabelSet, Labels, Recorder,
-    TraceHeader, TraceReader, TraceWriter, Trajectory,
+    Gain, GenerationRecord, GenerationsBuilder, IndividualRecord, Label, LabelParams, LabelSet, Labels, OtherProblem,
+    Recorder, TraceHeader, TraceReader, TraceWriter, Trajectory,
 };
 
 fn instance_of(id: &str, formula: &str) -> Arc<Instance> {
@@ -487,12 +487,12 @@ fn other_problems_are_refused_and_the_file_is_left_alone() {
     let error = relabel_with(|id| (id != "p1").then(|| instance(id)));
     assert!(matches!(error, Error::UnknownProblem { problem } if problem == "p1"));
     let error = relabel_with(|id| Some(instance_of(id, "x0 + x1")));
-    assert!(matches!(error, Error::Fitness { generation: 0, .. }), "{error}");
+    assert!(matches!(error, Error::OtherProblem(OtherProblem::Fitness { generation: 0, .. })), "{error}");
     let error = relabel_with(|id| {
         let primitives = PrimitiveSet::new(vec![Op::Add], vec![], 1).expect("primitives");
         Some(Arc::new(Instance::new(id, Columns::new(3, 1, vec![1.0; 3]), vec![1.0; 3], primitives).expect("instance")))
     });
-    assert!(matches!(error, Error::Variables { expected: 2, found: 1, .. }), "{error}");
+    assert!(matches!(error, Error::OtherProblem(OtherProblem::Variables { expected: 2, found: 1, .. })), "{error}");
     assert_eq!(std::fs::read(&path).expect("the file"), before);
     assert!(!sr_codec::partial_path(&path).exists());
 }
