@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use sr_cli::testing::{SmallDisk, Victim, fails, interrupt, succeeds, with_file_limit};
+use sr_cli::testing::{SmallDisk, Victim, fails, interrupt, on_terminal, signal, succeeds, with_file_limit};
 use sr_codec::partial_path;
 use sr_trace::TraceReader;
 
@@ -65,6 +65,69 @@ fn ctrl_c_finishes_what_has_begun_and_says_how_to_go_on() {
     succeeds(&mut search(folder.path(), "t.sr", runs, &["--resume"]));
     let [whole, resumed] = ["whole.sr", "t.sr"].map(|name| fs::read(folder.path().join(name)).expect(name));
     assert!(whole == resumed);
+}
+
+#[test]
+fn sigterm_is_a_ctrl_c_and_a_second_signal_ends_at_once() {
+    let folder = folder();
+    let runs = 200;
+    succeeds(&mut search(folder.path(), "whole.sr", runs, &[]));
+    let whole = fs::read(folder.path().join("whole.sr")).expect("the trace");
+    for (out, signals) in [("a.sr", &["TERM"][..]), ("b.sr", &["INT", "INT"]), ("c.sr", &["TERM", "INT", "INT"])] {
+        let partial = folder.path().join(format!("{out}.partial"));
+        let (status, said) = signal(&mut search(folder.path(), out, runs, &[]), &partial, 5000, signals);
+        // The first signal may have ended it before the second one came.
+        assert!(matches!(status.code(), None | Some(130)), "{status} {said}");
+        assert!(signals.len() > 1 || status.code() == Some(130), "{status} {said}");
+        assert!(said.starts_with("stopping after the current generation"), "{said}");
+        assert!(partial.exists() && !folder.path().join(out).exists());
+        succeeds(&mut search(folder.path(), out, runs, &["--resume"]));
+        assert!(fs::read(folder.path().join(out)).expect("the trace") == whole, "{signals:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error_and_loses_no_trace() {
+    let folder = folder();
+    succeeds(&mut search(folder.path(), "whole.sr", 3, &[]));
+    for more in [&[][..], &["--json"]] {
+        let out = format!("piped{}.sr", more.len());
+        let mut child = search(folder.path(), &out, 3, more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        drop(child.stdout.take()); // as `| head -0`
+        let output = child.wait_with_output().expect("ended");
+        assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]), "{output:?}");
+        let [whole, piped] = ["whole.sr", &out].map(|name| fs::read(folder.path().join(name)).expect(name));
+        assert!(whole == piped);
+    }
+}
+
+#[test]
+fn terminals_have_a_bar_and_colours_only_if_wanted() {
+    let folder = folder();
+    let shown = |out: &str, name: &str, value: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sr-search"));
+        command.current_dir(folder.path()).args(["--problems", "harder.sr", "--generations", "30", "--runs", "20"]);
+        command.args(["--out", out]).env("TERM", "xterm-256color").env_remove("NO_COLOR").env_remove("RUST_LOG");
+        command.env(name, value);
+        on_terminal(&command)
+    };
+    let Some(plain) = shown("a.sr", "SR_NOTHING", "") else { return };
+    assert!(plain.contains("\u{1b}[") && plain.contains("searches"), "{plain:?}");
+    let coloured = |text: &str| {
+        // A colour is `ESC [ numbers m`; a bar also moves the cursor and clears lines.
+        text.split("\u{1b}[").skip(1).any(|code| {
+            let end = code.find(|c: char| c.is_ascii_alphabetic());
+            end.is_some_and(|end| code[end..].starts_with('m') && code[..end] != *"0" && end > 0)
+        })
+    };
+    let without = shown("b.sr", "NO_COLOR", "1").expect("Python");
+    assert!(!coloured(&without), "{without:?}");
+    let dumb = shown("c.sr", "TERM", "dumb").expect("Python");
+    assert!(!dumb.contains('\u{1b}'), "{dumb:?}");
 }
 
 #[test]

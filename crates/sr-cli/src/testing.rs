@@ -137,14 +137,61 @@ pub fn fails(command: &mut Command) -> String {
 /// # Panics
 /// If there is no `kill` program.
 pub fn interrupt(command: &mut Command, growing: &Path, size: u64) -> (ExitStatus, String) {
+    signal(command, growing, size, &["INT"])
+}
+
+/// [`interrupt`] with any signals, by their names without `SIG`, 50 ms from each other. Those that come when the program
+/// has ended do nothing.
+///
+/// # Panics
+/// If there is no `kill` program.
+pub fn signal(command: &mut Command, growing: &Path, size: u64, signals: &[&str]) -> (ExitStatus, String) {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs");
     while child.try_wait().expect("a child").is_none() && fs::metadata(growing).map_or(0, |file| file.len()) < size {
         std::thread::sleep(Duration::from_micros(100));
     }
-    // There is no signal but SIGKILL in the standard library.
-    Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    for (i, signal) in signals.iter().enumerate() {
+        if i > 0 {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        if child.try_wait().expect("a child").is_none() {
+            // There is no signal but SIGKILL in the standard library.
+            Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().expect("kill runs");
+        }
+    }
     let output = child.wait_with_output().expect("ended");
     (output.status, String::from_utf8(output.stderr).expect("text"))
+}
+
+/// What a program writes to a terminal: stdout and stderr together, as a pseudo-terminal of Python shows them. None if
+/// there is no Python, which only CI refuses.
+///
+/// # Panics
+/// If the program fails.
+pub fn on_terminal(command: &Command) -> Option<String> {
+    let script = "import os, pty, sys\nsys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let mut python = Command::new("python3");
+    python.args(["-c", script]).arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+    if let Some(folder) = command.get_current_dir() {
+        python.current_dir(folder);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => python.env(name, value),
+            None => python.env_remove(name),
+        };
+    }
+    match python.output() {
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(output.status.success(), "{}: {text}", output.status);
+            Some(text)
+        }
+        Err(_) => {
+            skipped("python", "there is no python3");
+            None
+        }
+    }
 }
 
 /// The program of a command with its arguments, under a limit of `blocks` · 512 bytes a file, as on a full disk.

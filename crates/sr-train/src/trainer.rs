@@ -254,7 +254,8 @@ impl<'a> Trainer<'a> {
         let (mut window, mut total, mut train_loss) = (StepStats::default(), StepStats::default(), None);
         let (mut scores, mut stop) = (None, self.stop_reason(steps));
         if stop.is_some() {
-            scores = self.evaluate()?; // nothing is left to do but to say how good it is
+            let (loss, found) = self.validate(&self.judged())?; // nothing is left to do but to say how good it is
+            (self.meta.val_loss, scores) = (Some(loss), found);
         }
         while stop.is_none() {
             let rate = training.learning_rate(self.meta.step);
@@ -355,22 +356,31 @@ impl<'a> Trainer<'a> {
         Error::Diverged { step, loss, norm, batch }
     }
 
-    /// Loss on the fixed validation batches, and scores of the predictions; keeps the model if it is the best so far.
+    /// Loss of a model on the fixed validation batches, and scores of its predictions.
+    fn validate(&self, model: &Model) -> Result<(f64, Option<Scores>), Error> {
+        let loss = self.passes.loss(model, self.validation_examples, &self.validation)?.mean_loss();
+        if !loss.is_finite() {
+            return Err(Error::Validation { step: self.meta.step, loss });
+        }
+        let scores = self.probe.as_ref().map(|probe| probe.score(model, self.validation_examples)).transpose()?;
+        Ok((loss, scores))
+    }
+
+    /// Validates the model and logs it; keeps the model if it is the best so far. A validation at a limit would not be
+    /// in an undisturbed run, so it counts neither for patience nor as the best: a model that it keeps, for want of
+    /// another one, is replaced at the next validation that is due.
     fn evaluate(&mut self) -> Result<Option<Scores>, Error> {
         let (model, step) = (self.judged(), self.meta.step);
-        let val_loss = self.passes.loss(&model, self.validation_examples, &self.validation)?.mean_loss();
-        if !val_loss.is_finite() {
-            return Err(Error::Validation { step, loss: val_loss });
-        }
-        let scores = self.probe.as_ref().map(|probe| probe.score(&model, self.validation_examples)).transpose()?;
+        let (val_loss, scores) = self.validate(&model)?;
         self.meta.val_loss = Some(val_loss);
-        // Those at a limit would not be in an undisturbed run and do not count.
-        if step.is_multiple_of(self.config.training.eval_every) {
-            self.meta.patience.count(val_loss, self.config.training.min_delta);
+        let training = &self.config.training;
+        let is_due = step.is_multiple_of(training.eval_every) || step == training.steps;
+        if is_due {
+            self.meta.patience.count(val_loss, training.min_delta);
         }
-        let is_best = self.meta.best_val_loss.is_none_or(|best| val_loss < best);
+        let is_best = self.meta.best_val_loss.is_none_or(|best| is_due && val_loss < best);
         if is_best {
-            self.meta.best_val_loss = Some(val_loss);
+            self.meta.best_val_loss = is_due.then_some(val_loss);
             self.folder.save_best(model, &self.meta)?;
         }
         tracing::info!(step, val_loss, is_best, exact_match = scores.map(|s| s.exact_match), "validation");

@@ -16,7 +16,7 @@ use sr_neural::{Learner, Sampling};
 use sr_prompt::{Actions, Condition, Context, Mark, PopulationOrder, Token};
 use sr_train::{
     Error, Examples, Language, LanguageSection, Limits, Mode, RunConfig, Split, Start, StopReason, Summary,
-    TrainConfig, Trainer, load,
+    TrackingKind, TrainConfig, Trainer, load,
 };
 
 fn config(mode: &str, training: &str) -> RunConfig {
@@ -72,11 +72,12 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Names and contents of all files in a folder and below, but for the metrics, which have times, and the optimiser's
-/// state, whose parameters come in any order.
+/// Names and contents of all files in a folder and below, but for the metrics and events, which have times, and the
+/// optimiser's state, whose parameters come in any order.
 fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
-    for name in names(folder).iter().filter(|name| *name != "metrics.jsonl" && !name.starts_with("optimiser-")) {
+    let left_out = ["metrics.jsonl", "events.", "optimiser-"];
+    for name in names(folder).iter().filter(|name| !left_out.iter().any(|start| name.starts_with(start))) {
         let path = folder.join(name);
         match path.is_dir() {
             true => {
@@ -134,6 +135,77 @@ fn a_killed_and_resumed_run_equals_an_undisturbed_one() {
         assert_eq!(steps, [2, 4, 4, 6, 8, 8, 10, 10]);
         assert_eq!(names(&killed), files);
     }
+}
+
+#[test]
+fn a_run_that_is_killed_at_each_validation_ends_where_an_undisturbed_one_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Nothing improves by 9 nats after the first validation, so the run ends two validations later, before `steps`.
+    let mut config = config(
+        "one-step",
+        "steps = 40\nsave_every = 3\neval_every = 3\nlog_every = 1\npatience = 2\nmin_delta = 9.0\n\
+         optimiser = \"muon\"\nema_decay = 0.9\naccumulation = 2",
+    );
+    config.tracking.kind = TrackingKind::Tensorboard;
+    let examples = synthetic(&config, 0.1);
+    let whole = folder.path().join("whole");
+    let undisturbed = fit(start(&whole, &config, &examples).expect("a run"), 40);
+    assert_eq!((undisturbed.steps, undisturbed.stop), (9, StopReason::Patience));
+
+    for kills in [&[3][..], &[6], &[9], &[4, 8], &[3, 6, 9]] {
+        let out = folder.path().join(format!("{kills:?}"));
+        for &kill in kills {
+            let mut trainer = resume(&out, &config, &examples).expect("a run");
+            let fit = AssertUnwindSafe(|| trainer.fit(Limits::default(), &mut |step, _| assert!(step < kill, "killed")));
+            assert!(catch_unwind(fit).is_err(), "met by the kill at {kill}");
+        }
+        let summary = fit(resume(&out, &config, &examples).expect("the rest"), 40);
+        assert_eq!((summary.steps, summary.stop), (9, StopReason::Patience), "{kills:?}");
+        assert!(contents(&out) == contents(&whole), "{kills:?}");
+        assert_eq!(metrics(&out), metrics(&whole), "{kills:?}");
+        // Event files have times; their steps are those of the metrics, each once.
+        let steps: Vec<u64> = metrics(&out).iter().map(|line| line[0].as_u64().expect("a step")).collect();
+        assert_eq!(steps, [1, 2, 3, 3, 4, 5, 6, 6, 7, 8, 9, 9], "{kills:?}");
+        assert_eq!(event_steps(&out), [&[0][..], &steps].concat(), "{kills:?}");
+        // Nothing is left to do, and nothing is done.
+        let before = (contents(&out), event_steps(&out), metrics(&out));
+        assert_eq!(fit(resume(&out, &config, &examples).expect("nothing left"), 40).steps, 9);
+        assert!((contents(&out), event_steps(&out), metrics(&out)) == before);
+    }
+}
+
+#[test]
+fn a_run_that_is_stopped_at_any_step_keeps_the_models_of_an_undisturbed_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // The validation loss rises, so that a model of a step between two validations would be the best.
+    let mut config = config("one-step", "steps = 8\neval_every = 4\nsave_every = 4");
+    config.training.learning_rate = 0.2;
+    let (examples, whole) = (synthetic(&config, 0.1), folder.path().join("whole"));
+    fit(start(&whole, &config, &examples).expect("a run"), 8);
+    for limit in 1..8 {
+        let out = folder.path().join(limit.to_string());
+        let stopped = fit(resume(&out, &config, &examples).expect("a run"), limit);
+        assert!(stopped.best.join("model.bpk").exists(), "a best model at {limit}");
+        fit(resume(&out, &config, &examples).expect("the rest"), 8);
+        assert!(contents(&out) == contents(&whole), "{limit}");
+    }
+}
+
+/// Steps of the events in the only event file of a folder: TFRecords (length, checksum, message, checksum) of messages
+/// whose first field is the time in 9 bytes and whose second one is the step, left out if 0.
+fn event_steps(out: &Path) -> Vec<u64> {
+    let files: Vec<String> = names(out).into_iter().filter(|name| name.starts_with("events.")).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    let file = bytes(out, &files[0]);
+    let (mut rest, mut steps) = (&file[..], Vec::new());
+    while !rest.is_empty() {
+        let length = u64::from_le_bytes(rest[..8].try_into().expect("8 bytes")) as usize;
+        let message = &rest[12..12 + length];
+        // Steps below 128 take one byte.
+        steps.push(if message[9] == 0x10 { u64::from(message[10]) } else { 0 });
+        rest = &rest[16 + length..];
+    }
+    steps
 }
 
 #[test]
@@ -448,6 +520,40 @@ fn a_run_that_breaks_leaves_finite_checkpoints_of_every_kind() {
         let model = Checkpoint::load(&out.join(name), &open(DeviceKind::Cpu).expect("the CPU")).expect(name).model;
         assert!(finite(&model), "{name} has weights that are no numbers");
     }
+}
+
+#[test]
+fn activations_at_the_edge_of_the_numbers_never_reach_a_checkpoint() {
+    let config = config("one-step", "steps = 12\nsave_every = 1\neval_every = 1\nclip_norm = 1.0");
+    let width = config.model.points.as_ref().expect("points").width();
+    let mut diverged = 0;
+    for value in [1e18, 1e20, 1e30, 1e38, f32::MAX] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = folder.path().join("run");
+        let mut examples = synthetic(&config, 0.1);
+        let validation = examples.clone();
+        // Squares of 1e20 are infinite, products of the largest number with a weight nearly so, and their sums are.
+        let points = Some(Points { values: vec![value; width] });
+        let prompt = Prompt { tokens: vec![4, 99], points, ..Prompt::default() };
+        examples.push(&prompt, Token::Condition(Condition::All), [(&[160, 2][..], 1.0)]).expect("it fits");
+        let (config, language) = (config.clone(), Language::default());
+        let mut trainer =
+            Trainer::start(&out, config, &language, &Start::Fresh, &examples, &validation, DeviceKind::Cpu)
+                .expect("a run");
+        match trainer.fit(Limits::default(), &mut |_, _| {}) {
+            Ok(summary) => assert!(summary.val_loss.is_finite(), "{value}"),
+            Err(Error::Diverged { loss, norm, .. }) => {
+                assert!(!(loss.is_finite() && norm.is_finite()), "{value}: {loss} {norm}");
+                diverged += 1;
+            }
+            Err(error) => panic!("{value}: {error}"),
+        }
+        for name in ["best", "last"] {
+            let model = Checkpoint::load(&out.join(name), &open(DeviceKind::Cpu).expect("the CPU")).expect(name).model;
+            assert!(finite(&model), "{value}: {name} has weights that are no numbers");
+        }
+    }
+    assert!(diverged < 5, "layer norms keep most of them at bay");
 }
 
 /// Whether all weights are numbers.
