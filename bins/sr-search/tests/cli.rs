@@ -345,6 +345,38 @@ fn settings_of_a_learner_are_checked_before_anything_is_written() {
     }
 }
 
+#[test]
+fn more_columns_than_a_model_reads_are_one_line_with_both_numbers() {
+    let folder = folder(); // its model reads 10 variables
+    let path = folder.path();
+    for columns in [10, 11, 33] {
+        let row = |of: &dyn Fn(usize) -> String| (0..columns).map(of).collect::<Vec<_>>().join(",");
+        let mut table = format!("{},y\n", row(&|i| format!("c{i}")));
+        for line in 0..4 {
+            table.push_str(&format!("{},{line}\n", row(&|i| (line * i + 1).to_string())));
+        }
+        std::fs::write(path.join("wide.csv"), table).expect("written");
+        let set =
+            sr_problems::from_table(&path.join("wide.csv"), &sr_problems::TableOptions::new("y")).expect("a table");
+        set.set.write(path.join("wide.sr")).expect("written");
+        let flags = ["--problems", "wide.sr", "--checkpoint", "model", "--generations", "2", "--out", "w.t", "--force"];
+        for policy in [&["--policy", "neural"][..], &["--policy", "hybrid", "--neural-prob", "0.5"]] {
+            let output = search(path, &[&flags[..], policy, &["--max-child-size", "3"]].concat());
+            if columns == 10 {
+                ok(&output);
+                std::fs::remove_file(path.join("w.t")).expect("removed");
+                continue;
+            }
+            let message = refused(&output);
+            assert!(
+                message.contains(&format!("has {columns} variables, ")) && message.contains("at most 10"),
+                "{message}"
+            );
+            assert!(!path.join("w.t").exists() && !path.join("w.t.partial").exists(), "{columns}");
+        }
+    }
+}
+
 /// The result of a search of somebody's own table, as text and as JSON.
 fn own_search(rows: &str, operators: &[sr_expr::Op], constants: &[f64], flags: &[&str]) -> (String, serde_json::Value) {
     let folder = tempfile::tempdir().expect("a folder");

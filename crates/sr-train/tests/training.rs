@@ -156,7 +156,8 @@ fn a_run_that_is_killed_at_each_validation_ends_where_an_undisturbed_one_does() 
         let out = folder.path().join(format!("{kills:?}"));
         for &kill in kills {
             let mut trainer = resume(&out, &config, &examples).expect("a run");
-            let fit = AssertUnwindSafe(|| trainer.fit(Limits::default(), &mut |step, _| assert!(step < kill, "killed")));
+            let fit =
+                AssertUnwindSafe(|| trainer.fit(Limits::default(), &mut |step, _| assert!(step < kill, "killed")));
             assert!(catch_unwind(fit).is_err(), "met by the kill at {kill}");
         }
         let summary = fit(resume(&out, &config, &examples).expect("the rest"), 40);
