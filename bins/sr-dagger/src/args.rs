@@ -243,8 +243,6 @@ const BUILT_IN: [(&str, &str); 4] =
 
 /// Rows that a round draws at most: 2 GiB of their numbers.
 pub(crate) const MOST_DRAWN: u64 = 1 << 28;
-/// Most nodes of a child, for models that write each one as a text of its own.
-const LARGEST_CHILD: usize = 1000;
 
 /// The command line. Where the settings that come with the program have a value for a flag, its help tells all of them.
 pub(crate) fn command() -> clap::Command {
@@ -411,23 +409,14 @@ fn check_together(matches: &ArgMatches, name: &dyn Fn(&str) -> String) -> anyhow
     }
 }
 
-/// What a model could not be sampled with.
+/// Fails where the model to be trained could not be sampled as the flags say.
 fn check_sampling(args: &SamplingArgs, train: &TrainConfig, name: &dyn Fn(&str) -> String) -> anyhow::Result<()> {
-    let fits = |fits: bool, id: &str, expected: String| -> anyhow::Result<()> {
-        ensure!(fits, "{}: expected {expected}", name(id));
-        Ok(())
-    };
-    let temperature = args.temperature;
-    fits(temperature.is_finite() && temperature >= 0.0, "temperature", "a number, 0 or more".to_owned())?;
-    fits(args.top_k != Some(0), "top_k", "at least 1".to_owned())?;
-    let is_share = args.top_p.is_none_or(|p| p > 0.0 && p <= 1.0);
-    fits(is_share, "top_p", "a number above 0 and at most 1".to_owned())?;
-    fits(args.max_batch_tokens != Some(0), "max_batch_tokens", "at least 1".to_owned())?;
-    let most = LARGEST_CHILD.min(train.model_config().n_positions.saturating_sub(2));
-    let is_size = (1..=most).contains(&args.max_child_size);
-    fits(is_size, "max_child_size", format!("1 to {most} nodes, which the model has room for"))?;
-    args.grammar()?;
-    Ok(())
+    match sr_neural::flags::sampling(args)?.validate(&train.model_config(), train.language.actions) {
+        Err(sr_neural::Error::Sampling { flag, found, expected }) => {
+            bail!("{} is {found}, expected {expected}", name(&flag.trim_start_matches("--").replace('-', "_")))
+        }
+        other => Ok(other?),
+    }
 }
 
 /// A configuration file: flags, and tables of the model.

@@ -8,17 +8,23 @@ use sr_trace::SamplingSettings;
 
 use crate::{Learner, Sampling, Share};
 
+/// How flags ask to sample a learner. [`Sampling::validate`] says whether a model can be sampled so.
+///
+/// # Errors
+/// If the flags do not go together.
+pub fn sampling(args: &SamplingArgs) -> anyhow::Result<Sampling> {
+    let SamplingArgs { temperature, top_k, top_p, distinct, max_child_size, max_batch_tokens, condition, .. } = *args;
+    let grammar = args.grammar()?;
+    Ok(Sampling { temperature, top_k, top_p, distinct, max_child_size, max_batch_tokens, condition, grammar })
+}
+
 /// Loads the learner of a checkpoint, to be sampled as the flags say on a device such as `cpu`.
 ///
 /// # Errors
 /// If there is no such device, the checkpoint cannot be loaded, or the flags do not go with it.
 pub fn load(checkpoint: &Path, device: &str, args: &SamplingArgs) -> anyhow::Result<Learner> {
     let device = sr_model::open(device.parse()?)?;
-    let SamplingArgs { temperature, top_k, top_p, distinct, max_child_size, max_batch_tokens, condition, .. } = *args;
-    let grammar = args.grammar()?;
-    let sampling =
-        Sampling { temperature, top_k, top_p, distinct, max_child_size, max_batch_tokens, condition, grammar };
-    let learner = Learner::load(checkpoint, &device, sampling)
+    let learner = Learner::load(checkpoint, &device, sampling(args)?)
         .with_context(|| format!("loading the checkpoint {}", checkpoint.display()))?;
     args.check_mode(learner.mode().name())?;
     Ok(learner)
