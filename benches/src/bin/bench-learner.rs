@@ -62,7 +62,7 @@ const PROBLEMS: u32 = 8;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    sr_cli::run(|| real_main(&args))
+    sr_args::run(|| real_main(&args))
 }
 
 fn real_main(args: &Args) -> anyhow::Result<Exit> {

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use sr_cli::{Common, SamplingArgs, SearchArgs};
+use sr_args::{SamplingArgs, SearchArgs};
+use sr_cli::Common;
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -81,7 +82,7 @@ fn two_methods(text: &str) -> Result<(String, String), String> {
 
 fn main() -> ExitCode {
     let (args, given) = sr_cli::parse::<Args>();
-    sr_cli::run(|| match (&*args.reports, &args.one.problem) {
+    sr_args::run(|| match (&*args.reports, &args.one.problem) {
         ([a, b], _) => {
             let why = "with two reports, which are of searches that were done";
             given.refuse_all::<SearchArgs>(why)?;

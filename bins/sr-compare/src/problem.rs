@@ -37,8 +37,8 @@ pub(crate) fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
     args.common.init()?;
     let problem = find(name, &args.one, args.common.seed)?;
     let checkpoint = args.one.checkpoint.as_deref().context("--checkpoint is needed")?;
-    let mut learner = sr_neural::flags::load(checkpoint, &args.one.device, &args.sampling)?;
-    sr_neural::flags::check_problems(&learner, [(&*problem.id, problem.x.n_columns())])?;
+    let mut learner = args.sampling.learner(checkpoint, &args.one.device)?;
+    sr_lab::learner::check_problems(&learner, [(&*problem.id, problem.x.n_columns())])?;
     let expert = searched("expert", &problem, &mut Expert, args)?;
     let learned = searched("learner", &problem, &mut learner, args)?;
     if let Some(error) = learner.error() {

@@ -124,7 +124,7 @@ enum Elite {
 
 fn main() -> ExitCode {
     let (args, given) = sr_cli::parse::<Args>();
-    sr_cli::run(|| convert(&args, &given))
+    sr_args::run(|| convert(&args, &given))
 }
 
 fn convert(args: &Args, given: &Given) -> anyhow::Result<Exit> {

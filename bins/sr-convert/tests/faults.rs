@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use sr_cli::testing::{SmallDisk, Victim, contents, fails, interrupt, peak_memory, skipped, succeeds, with_file_limit};
 use sr_engine::{Expert, Search, SearchConfig, run};
+use sr_testing::{SmallDisk, Victim, contents, fails, interrupt, peak_memory, skipped, succeeds, with_file_limit};
 use sr_trace::{Recorder, TraceHeader, TraceWriter, Trajectory};
 
 /// `simple.sr`, and `trace.sr` with `searches` searches of each of its 10 problems.

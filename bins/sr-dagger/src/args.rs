@@ -12,7 +12,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as _, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use serde::Deserialize;
-use sr_cli::{Common, LabelArgs, SamplingArgs, SearchArgs};
+use sr_args::{LabelArgs, SamplingArgs, SearchArgs};
+use sr_cli::Common;
 use sr_dagger::{Beta, Init, Keep, StepMultiplier};
 use sr_neural::Per;
 use sr_train::TrainConfig;
@@ -411,7 +412,7 @@ fn check_together(matches: &ArgMatches, name: &dyn Fn(&str) -> String) -> anyhow
 
 /// Fails where the model to be trained could not be sampled as the flags say.
 fn check_sampling(args: &SamplingArgs, train: &TrainConfig, name: &dyn Fn(&str) -> String) -> anyhow::Result<()> {
-    match sr_neural::flags::sampling(args)?.validate(&train.model_config(), train.language.actions) {
+    match args.sampling()?.validate(&train.model_config(), train.language.actions) {
         Err(sr_neural::Error::Sampling { flag, found, expected }) => {
             bail!("{} is {found}, expected {expected}", name(&flag.trim_start_matches("--").replace('-', "_")))
         }
@@ -725,6 +726,6 @@ mod tests {
         assert_eq!((dagger.train_steps_per_iter, dagger.batch_size, dagger.hidden_dim), (2000, 64, 256));
         assert_eq!((dagger.learning_rate, dagger.min_success_rate, dagger.init), (3e-4, 0.6, InitArg::Fresh));
         assert_eq!(dagger.step_multiplier, StepMultiplier::Fixed(2.0));
-        assert_eq!(original.args.labels.labels, sr_cli::Labels::All);
+        assert_eq!(original.args.labels.labels, sr_args::Labels::All);
     }
 }

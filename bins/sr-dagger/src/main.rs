@@ -28,7 +28,7 @@ use crate::watcher::{Watcher, summary};
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    sr_cli::run(|| {
+    sr_args::run(|| {
         let settings = Settings::parse(std::env::args_os().collect())?;
         // The rounds' lines say what training came to.
         settings.args.common.init_with_quiet(&["sr_train"])?;

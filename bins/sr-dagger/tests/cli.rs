@@ -6,7 +6,7 @@ use std::fs;
 use std::process::Command;
 
 use serde_json::Value;
-use sr_cli::testing::{fails, interrupt, succeeds};
+use sr_testing::{fails, interrupt, succeeds};
 use support::{dagger, files, folder, point};
 
 fn json(bytes: &[u8]) -> Value {

@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::path::PathBuf;
 
-use sr_cli::testing::{Victim, interrupt, succeeds};
+use sr_testing::{Victim, interrupt, succeeds};
 use support::{dagger, files, folder, point};
 
 /// As many moments as the environment variable SR_KILLS says; few without it, because each takes seconds.

@@ -5,15 +5,16 @@
 //! the plan, so the bytes are the same.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use sr_cli::Common;
 use sr_codec::Reader;
 use sr_corpus::{Mode, convert_problems, convert_trace};
-use sr_engine::{Expert, Search, StopReason, run_parallel};
+use sr_engine::StopReason;
+use sr_lab::Monitor;
+use sr_lab::record::{self, Recording, Searcher};
 use sr_problems::ProblemSet;
-use sr_trace::{Record, Recorder, TraceWriter};
+use sr_trace::Record;
 
 use crate::config::{CORPUS, PROBLEMS, Plan, SearchPlan, Source, TRACE};
 use crate::manifest::{Corpus, FileEntry, MANIFEST, Manifest, Problems, Traces, are_there};
@@ -113,30 +114,15 @@ fn traces(plan: &Plan, search: &SearchPlan, dir: &Path, common: &Common) -> anyh
     let path = dir.join(TRACE);
     // A build that ended between the last record and the manifest leaves a finished trace.
     if !path.try_exists()? {
-        let (mut writer, done) = TraceWriter::resume(&path, &search.header)?;
         let set = ProblemSet::read(dir.join(PROBLEMS))?;
-        let mut searches = Vec::new(); // problem and seed, in the order of the records
-        for problem in &set.problems {
-            let instance = problem.instance().with_context(|| format!("problem {}", problem.id))?;
-            let instance = Arc::new(instance);
-            searches.extend((0..search.runs).map(|run| (instance.clone(), plan.seed.wrapping_add(run))));
-        }
-        let bar = common.progress(searches.len() as u64, "searches");
-        bar.inc(done);
-        for batch in searches.get(done as usize..).unwrap_or_default().chunks(BATCH) {
-            let running =
-                batch.iter().map(|(instance, seed)| Search::new(instance.clone(), search.config.clone(), *seed));
-            let mut running = running.collect::<Result<Vec<_>, _>>()?;
-            let mut recorders: Vec<Recorder> = batch.iter().map(|(_, seed)| Recorder::new(*seed)).collect();
-            let outcomes = run_parallel(&mut running, || Expert, &mut recorders);
-            for (recorder, outcome) in recorders.into_iter().zip(&outcomes) {
-                writer.append_record(recorder.record(outcome)?)?;
-            }
-            writer.flush()?;
-            bar.inc(batch.len() as u64);
-        }
+        let jobs = record::jobs(&set, (0..search.runs).map(|run| plan.seed.wrapping_add(run)))?;
+        let (header, config) = (&search.header, &search.config);
+        let bar = common.progress(jobs.len() as u64, "searches");
+        let recording = Recording { out: &path, header, config, jobs: &jobs, batch: BATCH };
+        let mut monitor = Monitor::of_progress(|pieces| bar.inc(pieces));
+        recording.resume(&mut Searcher::Expert, &mut monitor, &mut |_| ())?;
+        drop(monitor);
         bar.finish_and_clear();
-        writer.finish()?;
     }
 
     let not_planned = || format!("{}: not the trace that is to be built; delete it", path.display());

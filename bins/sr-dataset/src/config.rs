@@ -8,7 +8,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sr_cli::SearchArgs;
+use sr_args::SearchArgs;
 use sr_cli::output::{seed_in_name, short_number};
 use sr_corpus::{Apart, Context, Exclude, Mode, Options, Shape, Targets};
 use sr_engine::{PrimitiveSet, SearchConfig};

@@ -85,7 +85,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let (args, _) = sr_cli::parse::<Args>();
-    sr_cli::run(|| {
+    sr_args::run(|| {
         args.common.init()?;
         match &args.command {
             Command::Build { config, out, generations } => build(&args.common, config, out.as_deref(), *generations),

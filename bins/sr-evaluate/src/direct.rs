@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use serde_json::json;
-use sr_cli::{Claim, Common, Exit, OutputArgs, SamplingArgs};
+use sr_args::SamplingArgs;
+use sr_cli::{Claim, Common, Exit, OutputArgs};
 use sr_engine::{Brood, Instance, Origin, Policy, Search, SearchConfig};
 use sr_eval::{DirectRow, FRESH_POINTS, direct_tables, judge, r_squared, summarise_direct};
 use sr_expr::Expr;
@@ -57,7 +58,7 @@ pub(crate) fn run(args: &DirectArgs, given: &sr_cli::Given) -> anyhow::Result<Ex
     let claim = |out| Claim::file(out).inputs(inputs).may_exist(args.output.force).take();
     let _output = args.out.as_deref().map(claim).transpose()?;
     let set = args.problems.read(args.common.seed)?;
-    let sampled = sr_neural::flags::load(&args.checkpoint, &args.device, &args.sampling)?;
+    let sampled = args.sampling.learner(&args.checkpoint, &args.device)?;
     let found = sampled.mode().name();
     ensure!(
         sampled.mode() == Mode::Direct,
@@ -65,9 +66,9 @@ pub(crate) fn run(args: &DirectArgs, given: &sr_cli::Given) -> anyhow::Result<Ex
         args.checkpoint.display()
     );
     let problems = set.problems.iter().map(|problem| (&*problem.id, problem.x.n_columns()));
-    sr_neural::flags::check_problems(&sampled, problems)?;
+    sr_lab::learner::check_problems(&sampled, problems)?;
     let greedy = SamplingArgs { temperature: 0.0, top_k: None, top_p: None, distinct: false, ..args.sampling.clone() };
-    let greedy = sr_neural::flags::load(&args.checkpoint, &args.device, &greedy)?;
+    let greedy = greedy.learner(&args.checkpoint, &args.device)?;
     let mut picks = vec![("greedy".to_owned(), greedy, 1)];
     if args.samples > 0 {
         picks.push((format!("best of {}", args.samples), sampled, args.samples));

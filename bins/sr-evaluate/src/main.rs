@@ -19,7 +19,8 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use serde_json::json;
-use sr_cli::{Claim, Common, Exit, Given, OutputArgs, SamplingArgs, SearchArgs};
+use sr_args::{SamplingArgs, SearchArgs};
+use sr_cli::{Claim, Common, Exit, Given, OutputArgs};
 use sr_codec::Kind;
 use sr_corpus::{Corpus, Problems, find_problems};
 use sr_engine::SearchConfig;
@@ -143,7 +144,7 @@ impl From<EqualArg> for Equal {
 
 fn main() -> ExitCode {
     let (args, given) = sr_cli::parse::<Args>();
-    sr_cli::run(|| match &args.command {
+    sr_args::run(|| match &args.command {
         Some(Command::Direct(args)) => direct::run(args, &given),
         Some(Command::Operator(args)) => operator::run(args, &given),
         Some(Command::Tune(args)) => tune::run(args),
@@ -184,7 +185,7 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     for policy in &policies {
         if let Policy::Learner(hybrid) = policy {
             let problems = set.problems.iter().map(|problem| (&*problem.id, problem.x.n_columns()));
-            sr_neural::flags::check_problems(hybrid.learner(), problems)?;
+            sr_lab::learner::check_problems(hybrid.learner(), problems)?;
         }
     }
     let items = items(&set, args.seeds, args.common.seed)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context, bail, ensure};
-use sr_cli::SamplingArgs;
+use sr_args::SamplingArgs;
 use sr_engine::SearchConfig;
 use sr_neural::{Hybrid, Mode, Per, Share};
 
@@ -139,7 +139,7 @@ impl Policy {
             MethodKind::Neural(checkpoint) | MethodKind::Hybrid(checkpoint, _) => (checkpoint, false),
             MethodKind::Direct(checkpoint) => (checkpoint, true),
         };
-        let learner = sr_neural::flags::load(checkpoint, device, sampling)?;
+        let learner = sampling.learner(checkpoint, device)?;
         let (name, mode) = (&method.name, learner.mode());
         if is_direct != (mode == Mode::Direct) {
             let (kind, path) = (if is_direct { "neural" } else { "direct" }, checkpoint.display());

@@ -9,7 +9,8 @@ use anyhow::{Context, bail, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sr_cli::{Claim, Common, Exit, OutputArgs, SamplingArgs, SearchArgs};
+use sr_args::{SamplingArgs, SearchArgs};
+use sr_cli::{Claim, Common, Exit, OutputArgs};
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{
     Brood, Budget, Expert, Individual, Instance, Origin, Population, PrimitiveSet, Scorer, Search, SearchConfig, State,

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use sr_cli::testing::{Victim, fails, succeeds};
+use sr_testing::{Victim, fails, succeeds};
 
 fn evaluate(folder: &Path, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sr-evaluate"));

@@ -117,7 +117,7 @@ enum Preset {
 }
 
 fn main() -> ExitCode {
-    sr_cli::run(|| {
+    sr_args::run(|| {
         let started = Instant::now();
         let (args, given) = sr_cli::parse::<Args>();
         args.common.init()?;

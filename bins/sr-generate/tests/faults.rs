@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use sr_cli::testing::{SmallDisk, Victim, fails, succeeds, with_file_limit};
 use sr_codec::partial_path;
 use sr_problems::ProblemSet;
+use sr_testing::{SmallDisk, Victim, fails, succeeds, with_file_limit};
 
 fn generate(folder: &Path, out: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sr-generate"));

@@ -75,7 +75,7 @@ fn parse_head(text: &str) -> Result<usize, String> {
 }
 
 fn main() -> ExitCode {
-    sr_cli::run(|| {
+    sr_args::run(|| {
         let started = Instant::now();
         let args = Args::parse();
         args.common.init()?;

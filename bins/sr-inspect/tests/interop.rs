@@ -9,11 +9,11 @@ use std::process::Command;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use sr_cli::testing::skipped;
 use sr_corpus::{Corpus, Example, Options, Problems, Shape, convert_problems, convert_trace};
 use sr_engine::{Expert, Search, SearchConfig, run};
 use sr_expr::{Expr, Node};
 use sr_problems::{Generator, ProblemSet, RandomParams};
+use sr_testing::skipped;
 use sr_trace::{Recorder, TraceHeader, TraceReader, TraceWriter};
 
 /// Prints what the document's readers give as one JSON object a line; numbers as the bits of their 64-bit form.

@@ -9,7 +9,8 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::Parser;
 use serde_json::json;
-use sr_cli::{Claim, Common, Exit, LabelArgs, OutputArgs, Shard};
+use sr_args::LabelArgs;
+use sr_cli::{Claim, Common, Exit, OutputArgs, Shard};
 use sr_dagger::FileOptions;
 use sr_expr::Expr;
 use sr_problems::ProblemSet;
@@ -53,7 +54,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    sr_cli::run(|| {
+    sr_args::run(|| {
         let started = Instant::now();
         let (args, given) = sr_cli::parse::<Args>();
         args.common.init()?;

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use sr_cli::testing::{SmallDisk, Victim, fails, interrupt, succeeds, with_file_limit};
 use sr_codec::partial_path;
 use sr_engine::{Expert, Search, SearchConfig, run};
+use sr_testing::{SmallDisk, Victim, fails, interrupt, succeeds, with_file_limit};
 use sr_trace::{Recorder, TraceHeader, TraceReader, TraceWriter};
 
 /// `problems.sr` and `trace.sr`, searches of each of its 10 problems.

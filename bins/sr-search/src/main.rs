@@ -3,38 +3,27 @@
 mod report;
 
 use std::ffi::OsString;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
-use rayon::prelude::*;
 use serde_json::{Value, json};
+use sr_args::{SamplingArgs, SearchArgs};
 use sr_cli::output::{seed_in_name, short_number, with_ending};
-use sr_cli::{Claim, Common, Exit, Given, OutputArgs, SamplingArgs, SearchArgs, Shard};
-use sr_engine::{
-    Expert, Generation, Instance, Observer, Origin, Outcome, PrimitiveSet, Search, SearchConfig, run_parallel_until,
-    run_until,
-};
-use sr_eval::Tally;
-use sr_neural::{Hybrid, Per, Share};
-use sr_problems::{Problem, ProblemSet};
-use sr_trace::{
-    Packed, Policy, Record, Recorder, SamplingCounts, SamplingSettings, TraceHeader, TraceReader, TraceWriter,
-};
+use sr_cli::{Claim, Common, Exit, Given, OutputArgs, Shard};
+use sr_engine::{PrimitiveSet, SearchConfig};
+use sr_lab::record::{self, Job, Recorded, Recording, Searcher};
+use sr_lab::{Ended, Monitor};
+use sr_neural::{Per, Share};
+use sr_problems::ProblemSet;
+use sr_trace::{TraceHeader, TraceReader};
 
-use crate::report::{Found, Totals};
+use crate::report::Totals;
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Records are handed to the operating system this often, and after each batch that takes longer. A kill loses what came
-/// since, and the batch that is being searched.
-const FLUSH_EVERY: Duration = Duration::from_millis(50);
 
 /// Search the problems of a set and record every generation as a trace
 ///
@@ -119,7 +108,7 @@ enum PolicyArg {
 
 fn main() -> ExitCode {
     let (args, given) = sr_cli::parse::<Args>();
-    sr_cli::run(|| real_main(&args, &given))
+    sr_args::run(|| real_main(&args, &given))
 }
 
 impl Args {
@@ -146,13 +135,6 @@ impl Args {
     }
 }
 
-/// One search to do.
-struct Item {
-    problem: Arc<Problem>,
-    instance: Arc<Instance>,
-    seed: u64,
-}
-
 fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
@@ -162,28 +144,15 @@ fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
         PolicyArg::Expert => args.search.expert_config(set.is_own_data())?,
         PolicyArg::Neural | PolicyArg::Hybrid => args.search.config(set.is_own_data())?,
     };
-    let (items, primitives) = items(args, &set)?;
-    let mut searcher = Searcher::new(args)?;
+    let (jobs, primitives) = jobs(args, &set)?;
+    let mut searcher = searcher(args)?;
     let out = args.out.clone().unwrap_or_else(|| default_name(args, given, &config));
-    let header = TraceHeader {
-        policy: match args.policy {
-            PolicyArg::Expert => Policy::Expert,
-            PolicyArg::Neural => Policy::Neural,
-            PolicyArg::Hybrid => Policy::Hybrid,
-        },
-        checkpoint: searcher.checkpoint_id(),
-        sampling: searcher.settings(args)?,
-        ..TraceHeader::of_expert(
-            file_name(&args.problems)?,
-            &primitives,
-            &config,
-            args.search.preset.name(),
-            args.common.seed,
-        )
-    };
-    if let Searcher::Neural { hybrid, .. } = &searcher {
-        let problems = items.iter().map(|item| (item.instance.id(), item.instance.x().n_columns()));
-        sr_neural::flags::check_problems(hybrid.learner(), problems)?;
+    let (preset, seed) = (args.search.preset.name(), args.common.seed);
+    let header =
+        searcher.describe(TraceHeader::of_expert(file_name(&args.problems)?, &primitives, &config, preset, seed));
+    if let Searcher::Learner(learner) = &searcher {
+        let problems = jobs.iter().map(|job| (job.instance.id(), job.instance.x().n_columns()));
+        sr_lab::learner::check_problems(learner.hybrid.learner(), problems)?;
     }
     let output = Claim::file(&out)
         .also([".partial.run.json"])
@@ -193,7 +162,7 @@ fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
         .take()?;
     let settings = settings(args, &set);
     if args.resume && output.existed() {
-        check_finished(&out, &header, &settings, &items)?;
+        check_finished(&out, &header, &settings, &jobs)?;
         sr_cli::out(&format!("{} is complete, nothing is left to do", out.display()))?;
         return Ok(Exit::Ok);
     }
@@ -204,67 +173,39 @@ fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     {
         sr_cli::check_made_alike(&partial, &made, &settings)?;
     }
-    let (mut writer, done) =
-        if args.resume { TraceWriter::resume(&out, &header)? } else { (TraceWriter::create(&out, &header)?, 0) };
-    if done > 0 {
-        check_records(&mut TraceReader::open(&partial)?, &partial, done, &items)?;
+    if args.resume && partial.exists() {
+        check_begun(&partial, &jobs)?;
     }
     let stop = sr_cli::on_interrupt("the current generation")?;
     // What the partial file does not tell of itself, for a resumption to compare. Where it cannot be written, nor can
     // records, which is told then.
     sr_cli::write_run_file_with(&partial, &args.common, started, &settings).ok();
-    let left = items.get(done as usize..).unwrap_or_default();
-    let names = set.variable_names().unwrap_or_default();
-    let kept = |records: u64| format!("after {records} of {} searches, from which --resume goes on", items.len());
 
-    let progress = args.common.progress(items.len() as u64, "searches");
-    progress.inc(done);
+    let names = set.variable_names().unwrap_or_default();
+    let progress = args.common.progress(jobs.len() as u64, "searches");
     let mut total = Totals::default();
-    let mut flushed: Option<Instant> = None;
-    let searched = left.chunks(args.batch_size as usize).try_for_each(|batch| -> anyhow::Result<()> {
-        if stop.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let Batch { records, found, time } = searcher.search(batch, &config, names, stop)?;
-        let count = records.len() as u64;
-        if args.compare_sequential {
-            let one_by_one = Instant::now();
-            for (item, batched) in batch.iter().zip(records.iter().zip(&found)) {
-                let item = std::slice::from_ref(item);
-                let alone = searcher.search(item, &config, names, &AtomicBool::new(false))?;
-                let (found, _) = &batched.1;
-                total.compare((batched.0, found), (&alone.records[0], &alone.found[0].0));
-            }
-            total.sequential += one_by_one.elapsed();
-        }
-        total.batched += time;
-        records.iter().zip(found).for_each(|(record, (found, tally))| total.add(record, found, tally));
-        let packed: Vec<Packed> = records.into_par_iter().map(|record| record.pack(&header)).collect();
-        for record in &packed {
-            writer.append_packed(record).with_context(|| kept(writer.records()))?;
-        }
-        if flushed.is_none_or(|at| at.elapsed() >= FLUSH_EVERY) {
-            writer.flush().with_context(|| kept(writer.records()))?;
-            flushed = Some(Instant::now());
-        }
-        progress.inc(count);
-        Ok(())
-    });
-    if let Err(error) = searched {
-        // There is nothing to go on from.
-        if writer.records() == 0 {
-            writer.discard();
+    let mut on_search = |search: Recorded<'_>| total.add(&search, names, args.compare_sequential);
+    let mut monitor = Monitor::new(stop, |pieces| progress.inc(pieces));
+    let batch = args.batch_size as usize;
+    let recording = Recording { out: &out, header: &header, config: &config, jobs: &jobs, batch };
+    let recorded = match args.resume {
+        true => recording.resume(&mut searcher, &mut monitor, &mut on_search),
+        false => recording.begin(&mut searcher, &mut monitor, &mut on_search),
+    };
+    drop(monitor);
+    progress.finish_and_clear();
+    let summary = recorded.inspect_err(|_| {
+        if !partial.exists() {
             remove_settings(&partial);
         }
-        return Err(error);
+    })?;
+    if let Ended::Stopped { done } = summary.ended {
+        return Ok(sr_cli::stopped(&recording.kept(done)));
     }
-    progress.finish_and_clear();
-    let records = writer.records();
-    if records < items.len() as u64 {
-        writer.flush().with_context(|| kept(records))?;
-        return Ok(sr_cli::stopped(&kept(records)));
+    total.batched = summary.searching;
+    if args.compare_sequential {
+        total.compare_with_alone(&mut searcher, &jobs, &config)?;
     }
-    writer.finish().with_context(|| kept(records))?;
     sr_cli::write_run_file_with(&out, &args.common, started, &settings)?;
     remove_settings(&partial);
     total.report(args, &config, started, &out, searcher.legal_mass())
@@ -289,7 +230,7 @@ fn remove_settings(partial: &Path) {
 }
 
 /// Fails unless a finished trace is what this command would make.
-fn check_finished(out: &Path, header: &TraceHeader, settings: &Value, items: &[Item]) -> anyhow::Result<()> {
+fn check_finished(out: &Path, header: &TraceHeader, settings: &Value, jobs: &[Job]) -> anyhow::Result<()> {
     let mut reader = TraceReader::open(out)?;
     sr_cli::check_made_alike(out, &serde_json::to_value(reader.header())?, &serde_json::to_value(header)?)?;
     match sr_cli::settings_of(out)? {
@@ -302,38 +243,44 @@ fn check_finished(out: &Path, header: &TraceHeader, settings: &Value, items: &[I
     let Some(records) = reader.stated_records() else {
         bail!("{}: cut short; delete it, or begin anew with --force in place of --resume", out.display());
     };
-    check_records(&mut reader, out, records, items)?;
+    check_records(&mut reader, out, records, jobs)?;
     let records = json!({ "searches": records });
-    sr_cli::check_made_alike(out, &records, &json!({ "searches": items.len() }))
+    sr_cli::check_made_alike(out, &records, &json!({ "searches": jobs.len() }))
+}
+
+/// Fails unless what an interrupted run has left is of these searches.
+fn check_begun(partial: &Path, jobs: &[Job]) -> anyhow::Result<()> {
+    let mut reader = TraceReader::open(partial)?;
+    check_records(&mut reader, partial, u64::MAX, jobs)
 }
 
 /// Fails unless the first records of a trace are of these searches: problem, seed, primitives and points.
-fn check_records(reader: &mut TraceReader, path: &Path, records: u64, items: &[Item]) -> anyhow::Result<()> {
+fn check_records(reader: &mut TraceReader, path: &Path, records: u64, jobs: &[Job]) -> anyhow::Result<()> {
     let config = reader.header().engine.clone();
-    for (record, item) in (0..records).zip(items) {
+    for (record, job) in (0..records).zip(jobs) {
         let Some(trajectory) = reader.next_trajectory()? else { break };
         let made = json!({ "problem": trajectory.problem_id, "seed": trajectory.seed });
-        let asked = json!({ "problem": item.instance.id(), "seed": item.seed });
+        let asked = json!({ "problem": job.instance.id(), "seed": job.seed });
         let told = || format!("{}: record {record} (counted from 0)", path.display());
         sr_cli::check_made_alike(path, &made, &asked).with_context(told)?;
         ensure!(
-            trajectory.primitives == *item.instance.primitives(),
+            trajectory.primitives == *job.instance.primitives(),
             "{} was made with other settings: other operators or constants of problem {:?}",
             path.display(),
-            item.instance.id()
+            job.instance.id()
         );
-        trajectory.check_searched(&item.instance, &config).with_context(told)?;
+        trajectory.check_searched(&job.instance, &config).with_context(told)?;
     }
     Ok(())
 }
 
 /// The searches of this run, in the order of their records, and the primitives for the header.
-fn items(args: &Args, set: &ProblemSet) -> anyhow::Result<(Vec<Item>, PrimitiveSet)> {
+fn jobs(args: &Args, set: &ProblemSet) -> anyhow::Result<(Vec<Job>, PrimitiveSet)> {
     let operators = args.operators.as_deref().map(sr_problems::parse_operators).transpose()?;
     let constants = args.constants.as_deref().map(sr_problems::parse_constants).transpose()?;
     ensure!(!set.problems.is_empty(), "{} holds no problems", args.problems.display());
     let most = args.max_problems.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
-    let mut items = Vec::new();
+    let mut jobs = Vec::new();
     for (index, problem) in set.problems.iter().enumerate().take(most) {
         if args.shard.is_some_and(|shard| !shard.holds(index)) {
             continue;
@@ -341,135 +288,23 @@ fn items(args: &Args, set: &ProblemSet) -> anyhow::Result<(Vec<Item>, PrimitiveS
         let mut problem = problem.clone();
         problem.operators = operators.clone().unwrap_or(problem.operators);
         problem.constants = constants.clone().unwrap_or(problem.constants);
-        let instance = problem.instance().with_context(|| format!("problem {}", problem.id))?;
-        let (problem, instance) = (Arc::new(problem), Arc::new(instance));
-        let item = |run| Item { problem: problem.clone(), instance: instance.clone(), seed: args.common.seed + run };
-        items.extend((0..args.runs).map(item));
+        jobs.extend(record::jobs_of(problem, (0..args.runs).map(|run| args.common.seed + run))?);
     }
     let primitives = PrimitiveSet::new(
         operators.unwrap_or_else(|| set.params.operators.clone()),
         constants.unwrap_or_else(|| set.params.constants.clone()),
         1, // the header names operators and constants; variables are the problems' own
     )?;
-    Ok((items, primitives))
+    Ok((jobs, primitives))
 }
 
-/// The searches of a batch that ended, in order.
-struct Batch {
-    records: Vec<Record>,
-    found: Vec<(Found, Option<Tally>)>,
-    /// What the searches took together.
-    time: Duration,
-}
-
-/// Records a search and, of a learner's, counts its children.
-struct Watch {
-    recorder: Recorder,
-    tally: Option<Tally>,
-}
-
-impl Observer for Watch {
-    fn on_generation(&mut self, generation: &Generation<'_>) -> ControlFlow<()> {
-        if let Some(tally) = &mut self.tally {
-            let _ = tally.on_generation(generation); // it never stops a search
-        }
-        self.recorder.on_generation(generation)
+/// The searcher that the flags ask for.
+fn searcher(args: &Args) -> anyhow::Result<Searcher> {
+    let share = args.share()?;
+    match args.checkpoint.as_ref().filter(|_| args.policy != PolicyArg::Expert) {
+        None => Ok(Searcher::Expert),
+        Some(folder) => Searcher::learner(args.sampling.learner(folder, &args.device)?, folder, share),
     }
-}
-
-/// Runs batches of searches with the policy of the command line.
-enum Searcher {
-    Expert,
-    Neural { hybrid: Box<Hybrid>, id: String },
-}
-
-impl Searcher {
-    fn new(args: &Args) -> anyhow::Result<Self> {
-        let share = args.share()?;
-        let Some(folder) = args.checkpoint.as_ref().filter(|_| args.policy != PolicyArg::Expert) else {
-            return Ok(Searcher::Expert);
-        };
-        let learner = sr_neural::flags::load(folder, &args.device, &args.sampling)?;
-        let id = sr_neural::checkpoint_id(folder)?;
-        // A learner alone has every generation.
-        let hybrid = Hybrid::new(learner, share.unwrap_or(Share::EveryKth(1)));
-        Ok(Searcher::Neural { hybrid: Box::new(hybrid), id })
-    }
-
-    fn checkpoint_id(&self) -> Option<String> {
-        match self {
-            Searcher::Expert => None,
-            Searcher::Neural { id, .. } => Some(id.clone()),
-        }
-    }
-
-    /// How the learner is sampled.
-    fn settings(&self, args: &Args) -> anyhow::Result<Option<SamplingSettings>> {
-        match self {
-            Searcher::Expert => Ok(None),
-            Searcher::Neural { hybrid, .. } => {
-                sr_neural::flags::settings(&args.sampling, hybrid.learner(), args.share()?).map(Some)
-            }
-        }
-    }
-
-    /// The mean share of probability that the learner gave to what the grammar allowed.
-    fn legal_mass(&self) -> Option<f64> {
-        match self {
-            Searcher::Expert => None,
-            Searcher::Neural { hybrid, .. } => hybrid.learner().written().legal_mass(),
-        }
-    }
-
-    /// The records of a batch, in order, and the time that the searches took. Once `stop` is true every search ends, and
-    /// only the first ones that were done have a record.
-    fn search(
-        &mut self,
-        items: &[Item],
-        config: &SearchConfig,
-        names: &[String],
-        stop: &AtomicBool,
-    ) -> anyhow::Result<Batch> {
-        let started = Instant::now();
-        let mut searches = items
-            .par_iter()
-            .map(|item| Search::new_until(item.instance.clone(), config.clone(), item.seed, Some(stop)))
-            .collect::<Result<Vec<_>, _>>()?;
-        let is_neural = matches!(self, Searcher::Neural { .. });
-        let watch = |item: &Item| Watch { recorder: Recorder::new(item.seed), tally: is_neural.then(Tally::default) };
-        let mut watches: Vec<Watch> = items.iter().map(watch).collect();
-        let outcomes: Vec<Outcome> = match self {
-            Searcher::Expert => run_parallel_until(&mut searches, || Expert, &mut watches, stop),
-            Searcher::Neural { hybrid, .. } => {
-                let outcomes = run_until(&mut searches, &mut **hybrid, &mut watches, stop);
-                if let Some(error) = hybrid.learner().error() {
-                    bail!("the learner failed: {error}");
-                }
-                outcomes
-            }
-        };
-        let time = started.elapsed();
-        let finish = |((watch, outcome), item): ((Watch, &Outcome), &Item)| {
-            let mut record = watch.recorder.record(outcome)?;
-            if is_neural {
-                record.set_sampling(sampling_counts(&record));
-            }
-            Ok((record, (Found::new(item, outcome, names), watch.tally)))
-        };
-        // A trace holds whole searches in their order.
-        let done: Vec<&Outcome> = outcomes.iter().take_while(|outcome| outcome.stop.is_some()).collect();
-        watches.truncate(done.len());
-        let ended = watches.into_par_iter().zip(done).zip(items);
-        let ended = ended.map(finish).collect::<anyhow::Result<Vec<_>>>()?;
-        let (records, found) = ended.into_iter().unzip();
-        Ok(Batch { records, found, time })
-    }
-}
-
-fn sampling_counts(record: &Record) -> SamplingCounts {
-    let children = record.children();
-    let (well_formed, fallback) = (children[Origin::Learner as usize], children[Origin::Fallback as usize]);
-    SamplingCounts { well_formed, fallback, children: well_formed + fallback }
 }
 
 fn file_name(path: &Path) -> anyhow::Result<&str> {

@@ -2,15 +2,18 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sr_cli::{Exit, Switch};
+use sr_args::Switch;
+use sr_cli::Exit;
 use sr_engine::{Fit, Objective, Origin, Outcome, SearchConfig, StopReason};
-use sr_eval::{FRESH_POINTS, Tally, judge};
+use sr_eval::{FRESH_POINTS, judge};
+use sr_lab::record::{Job, Recorded, Searcher};
 use sr_trace::Record;
 
-use crate::{Args, Item, PolicyArg};
+use crate::{Args, PolicyArg};
 
 /// Searches that are told one by one; of more there are counts.
 const MOST_TOLD: usize = 20;
@@ -35,18 +38,18 @@ pub(crate) struct Found {
 
 impl Found {
     /// - names: of the variables, where they have any
-    pub(crate) fn new(item: &Item, outcome: &Outcome, names: &[String]) -> Self {
+    fn new(job: &Job, outcome: &Outcome, names: &[String]) -> Self {
         let (winner, semantics) = (outcome.winner(), outcome.semantics());
-        let mut fit = item.instance.fit(winner.tree(), semantics);
-        if !item.problem.is_own_data() {
+        let mut fit = job.instance.fit(winner.tree(), semantics);
+        if !job.problem.is_own_data() {
             let may_be_solved = fit.relative <= FAR_OFF;
-            let fresh = if may_be_solved { item.problem.fresh_points(FRESH_POINTS, 0) } else { None };
+            let fresh = if may_be_solved { job.problem.fresh_points(FRESH_POINTS, 0) } else { None };
             let fresh = fresh.as_ref().map(|(x, y)| (x, &y[..]));
-            fit.is_solved = may_be_solved && judge(winner.tree(), semantics, &item.instance, fresh).solved;
+            fit.is_solved = may_be_solved && judge(winner.tree(), semantics, &job.instance, fresh).solved;
         }
         Found {
-            problem: item.instance.id().to_owned(),
-            seed: item.seed,
+            problem: job.instance.id().to_owned(),
+            seed: job.seed,
             stop: outcome.stop.map_or("stopped", StopReason::name),
             solved: fit.is_solved,
             generations: outcome.generations,
@@ -115,13 +118,20 @@ pub(crate) struct Totals {
     fallback: u64,
     distinct: u64,
     pub(crate) batched: Duration,
-    pub(crate) sequential: Duration,
+    sequential: Duration,
     found: Vec<Found>,
+    /// Records of the searches that are compared with the same ones alone.
+    kept: Vec<Record>,
     pairs: Vec<Pair>,
 }
 
 impl Totals {
-    pub(crate) fn add(&mut self, record: &Record, found: Found, tally: Option<Tally>) {
+    /// Counts a search.
+    ///
+    /// - names: of the variables, where they have any
+    /// - keep: whether it will be compared with the same search alone
+    pub(crate) fn add(&mut self, search: &Recorded<'_>, names: &[String], keep: bool) {
+        let record = search.record;
         let children = record.children();
         self.children += children.iter().sum::<u64>() - children[Origin::Elite as usize];
         self.evaluations += record.evaluations().search;
@@ -129,19 +139,33 @@ impl Totals {
         let counts = record.sampling().unwrap_or_default();
         self.well_formed += counts.well_formed;
         self.fallback += counts.fallback;
-        self.distinct += tally.map_or(0, |tally| tally.distinct);
-        self.found.push(found);
+        self.distinct += search.tally.map_or(0, |tally| tally.distinct);
+        self.found.push(Found::new(search.job, search.outcome, names));
+        self.kept.extend(keep.then(|| record.clone()));
     }
 
-    /// A search of a batch and the same one alone.
-    pub(crate) fn compare(&mut self, batched: (&Record, &Found), alone: (&Record, &Found)) {
-        self.pairs.push(Pair {
-            problem: batched.1.problem.clone(),
-            seed: batched.1.seed,
-            batched: batched.1.fit,
-            alone: alone.1.fit,
-            is_equal: batched.0 == alone.0,
-        });
+    /// Does all searches that were kept again, one by one, and compares.
+    pub(crate) fn compare_with_alone(
+        &mut self,
+        searcher: &mut Searcher,
+        jobs: &[Job],
+        config: &SearchConfig,
+    ) -> anyhow::Result<()> {
+        let started = Instant::now();
+        // Those that an earlier run has done come first and are not among them.
+        let jobs = &jobs[jobs.len() - self.kept.len()..];
+        for (job, (record, found)) in jobs.iter().zip(self.kept.iter().zip(&self.found)) {
+            let alone = searcher.search(std::slice::from_ref(job), config, &AtomicBool::new(false))?.remove(0);
+            self.pairs.push(Pair {
+                problem: found.problem.clone(),
+                seed: found.seed,
+                batched: found.fit,
+                alone: Found::new(job, &alone.outcome, &[]).fit,
+                is_equal: *record == alone.record,
+            });
+        }
+        self.sequential = started.elapsed();
+        Ok(())
     }
 
     pub(crate) fn report(

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use sr_cli::testing::{SmallDisk, Victim, fails, interrupt, on_terminal, signal, succeeds, with_file_limit};
 use sr_codec::partial_path;
+use sr_testing::{SmallDisk, Victim, fails, interrupt, on_terminal, signal, succeeds, with_file_limit};
 use sr_trace::TraceReader;
 
 /// A search of the suite `harder`, which is `harder.sr` in the folder.

@@ -61,7 +61,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let (args, _) = sr_cli::parse::<Args>();
-    sr_cli::run(|| real_main(&args))
+    sr_args::run(|| real_main(&args))
 }
 
 fn real_main(args: &Args) -> anyhow::Result<Exit> {

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use sr_cli::testing::{SmallDisk, Victim, contents, fails, succeeds, with_file_limit};
 use sr_model::{Checkpoint, DeviceKind, open};
+use sr_testing::{SmallDisk, Victim, contents, fails, succeeds, with_file_limit};
 
 const CONFIG: &str = "\
 mode = \"one-step\"

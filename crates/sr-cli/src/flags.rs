@@ -166,7 +166,7 @@ impl Given {
         }
     }
 
-    /// The same for all flags of a group such as [`SamplingArgs`](crate::SamplingArgs).
+    /// The same for all flags of a group.
     ///
     /// # Errors
     /// Naming the first one.

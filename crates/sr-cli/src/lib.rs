@@ -1,16 +1,12 @@
 //! What every binary shares: logging, seeds, threads, progress, run files, exit codes.
 //!
 //! A binary's `main` is `sr_cli::run(real_main)`: 0 ok, 1 a negative result (a comparison that says B is worse), 2 a
-//! usage or data error, told in one line with its causes, 130 stopped by Ctrl-C with files that can be resumed. No domain
-//! code lives here but the flags that more than one binary has ([`SearchArgs`], [`SamplingArgs`], [`LabelArgs`]).
+//! usage or data error, told in one line with its causes, 130 stopped by Ctrl-C with files that can be resumed. Nothing here
+//! knows what the programs are about; the flags that do are in `sr-args`.
 
-mod args;
 mod flags;
 mod interrupt;
-mod labels;
 pub mod output;
-#[cfg(feature = "testing")]
-pub mod testing;
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -21,37 +17,9 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-pub use args::{LearnerMode, Preset, Rule, SamplingArgs, SearchArgs, Switch};
 pub use flags::{Given, parse, try_parse_from};
 pub use interrupt::{interrupted, on_interrupt};
-pub use labels::{LabelArgs, Labels, WeightsArg};
 pub use output::{Claim, Output, OutputArgs};
-
-/// Crates whose events are shown; a directive matches whole crate names, so `sr_` alone would match none.
-const CRATES: [&str; 22] = [
-    "sr_expr",
-    "sr_engine",
-    "sr_codec",
-    "sr_problems",
-    "sr_trace",
-    "sr_prompt",
-    "sr_corpus",
-    "sr_eval",
-    "sr_dagger",
-    "sr_cli",
-    "sr_model",
-    "sr_neural",
-    "sr_train",
-    "sr_generate",
-    "sr_search",
-    "sr_convert",
-    "sr_relabel",
-    "sr_evaluate",
-    "sr_compare",
-    "sr_inspect",
-    "sr_dataset",
-    "sr_report",
-];
 
 /// How a run that made no error ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +36,7 @@ pub enum Exit {
 ///
 /// A broken pipe on stdout (`sr-inspect … | head`) ends the program quietly.
 pub fn run(main: impl FnOnce() -> anyhow::Result<Exit>) -> ExitCode {
-    let level = sr_expr::Level::of_environment().map_err(anyhow::Error::msg);
-    match level.and_then(|_| main()) {
+    match main() {
         Ok(Exit::Ok) => ExitCode::SUCCESS,
         Ok(Exit::Negative) => ExitCode::from(1),
         Ok(Exit::Interrupted) => ExitCode::from(130),
@@ -146,9 +113,8 @@ impl Common {
         // Only our own crates: those of the tensor framework log every kernel.
         let default = || {
             let base = if self.quiet { "error" } else { "warn" };
-            let level = |name: &str| if level == "info" && quiet.contains(&name) { "warn" } else { level };
-            let ours = CRATES.map(|name| format!("{name}={}", level(name))).join(",");
-            tracing_subscriber::EnvFilter::new(format!("{base},{ours}"))
+            let quiet = quiet.iter().filter(|_| level == "info").map(|name| format!(",{name}=warn"));
+            tracing_subscriber::EnvFilter::new(format!("{base},sr_={level}{}", quiet.collect::<String>()))
         };
         let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default());
         let subscriber = tracing_subscriber::fmt()

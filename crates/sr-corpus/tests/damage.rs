@@ -2,52 +2,18 @@
 //! then an error, nothing else. Then records that are damaged in themselves, under right checksums: readers may believe
 //! what they say, and never panic or ask for absurd memory.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sr_codec::Reader;
 use sr_corpus::{Corpus, Example, IndexedCorpus};
 use sr_problems::{Problem, ProblemFile, ProblemSet};
+use sr_testing::{CountingAllocator, largest_allocation};
 use sr_trace::{TraceReader, Trajectory};
 
-/// The largest piece of memory asked for.
-static LARGEST: AtomicUsize = AtomicUsize::new(0);
-
-/// The system's allocator, which refuses nothing and remembers.
-struct Watched;
-
-// SAFETY: every call goes to the system's allocator as it is.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Watched {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's duty is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's duty is the same.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        LARGEST.fetch_max(size, Ordering::Relaxed);
-        // SAFETY: the caller's duty is the same.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's duty is the same.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static WATCHED: Watched = Watched;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// No piece of memory for a file of a few kilobytes is larger than this.
 const MOST_BYTES: usize = 4 << 20;
@@ -133,7 +99,7 @@ fn damage<T: PartialEq>(name: &str, changes: &[u8], read: fn(&Path) -> Read<T>) 
         }
         changed[at] = bytes[at];
     }
-    assert!(LARGEST.load(Ordering::Relaxed) <= MOST_BYTES, "{} bytes at once", LARGEST.load(Ordering::Relaxed));
+    assert!(largest_allocation() <= MOST_BYTES, "{} bytes at once", largest_allocation());
 }
 
 /// Each bit, and all of them.
@@ -181,7 +147,7 @@ fn lie<T>(name: &str, changes: &[u8], read: fn(&Path) -> Read<T>) {
                 let (_, error) = read(&path);
                 let error = error.expect("the footer is missing at least");
                 assert!(error.contains("lying.sr") && error.lines().count() == 1, "{error}");
-                let largest = LARGEST.load(Ordering::Relaxed);
+                let largest = largest_allocation();
                 assert!(largest <= MOST_BYTES, "{name}, byte {at} ^ {change:#x}: {largest} bytes at once");
                 record[at] ^= change;
             }

@@ -1,49 +1,15 @@
 //! Once warm, a search allocates only when its best individual improves.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{Expert, Generation, Instance, PrimitiveSet, Search, SearchConfig, Survival, run};
 use sr_expr::{Columns, Op};
-
-/// The system's allocator, counting what it is asked for by each thread.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-}
-
-#[allow(unsafe_code)]
-// SAFETY: everything is passed on to the system's allocator as it came; a `Cell` without destructor that is initialised
-// at compile time neither allocates nor panics.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are those that the system's allocator asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: as above.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
+use sr_testing::CountingAllocator;
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// Generations after which vectors have grown to what this search needs.
 const WARM: u32 = 1000;
@@ -60,7 +26,7 @@ fn allocations(ops: &[Op], config: SearchConfig) -> (u64, u32) {
     let mut search = Search::new(instance, SearchConfig { generations: 3 * WARM, ..config }, 1).expect("config");
     let (mut best, mut before, mut found, mut counted) = (f64::NAN, 0, 0, 0);
     let mut observer = |generation: &Generation<'_>| {
-        let now = ALLOCATIONS.get();
+        let now = sr_testing::allocations();
         if generation.generation > WARM && generation.best.score.fitness == best {
             found += now - before;
             counted += 1;

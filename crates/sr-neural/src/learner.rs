@@ -248,6 +248,11 @@ impl Learner {
         Learner { decoder, inputs, actions, mode, sampling, error: None, written: Written::default() }
     }
 
+    /// How children are sampled.
+    pub fn sampling(&self) -> &Sampling {
+        &self.sampling
+    }
+
     /// What kind of children it is asked for.
     pub fn condition(&self) -> Condition {
         self.sampling.condition.unwrap_or(self.mode.condition())

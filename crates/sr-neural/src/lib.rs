@@ -4,8 +4,6 @@
 //! of all states in one batch; a child that does not parse is replaced by one of the expert's, and its origin says so.
 //! Nothing is trained here.
 
-#[cfg(feature = "flags")]
-pub mod flags;
 mod hybrid;
 mod input;
 mod learner;

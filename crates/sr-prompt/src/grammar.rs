@@ -82,6 +82,18 @@ pub struct Rules {
     pub no_constant_operators: bool,
 }
 
+impl Rules {
+    /// The names of those that hold, as flags and files have them.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let named = [
+            (self.no_nested_trigonometry, "no-nested-trigonometry"),
+            (self.contains_variable, "contains-variable"),
+            (self.no_constant_operators, "no-constant-operators"),
+        ];
+        named.into_iter().filter_map(|(holds, name)| holds.then_some(name))
+    }
+}
+
 /// Tokens allowed, by id.
 type Row = [bool; VOCABULARY_CAPACITY];
 

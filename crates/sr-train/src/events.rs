@@ -208,7 +208,7 @@ mod tests {
         };
         let Some(python) = [own, Some(venv), Some("python3".into())].into_iter().flatten().find(has_tensorboard) else {
             let why = "no Python with it (`just interop-python` makes one; SR_TENSORBOARD_PYTHON names another)";
-            return sr_cli::testing::skipped("tensorboard", why);
+            return sr_testing::skipped("tensorboard", why);
         };
         let folder = tempfile::tempdir().expect("a folder");
         let mut events = EventFile::open(folder.path(), 0).expect("a file");

@@ -46,7 +46,7 @@ fn level(text: &str) -> Result<Level, String> {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    sr_cli::run(|| real_main(&args))
+    sr_args::run(|| real_main(&args))
 }
 
 fn real_main(args: &Args) -> anyhow::Result<Exit> {

@@ -9,28 +9,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use rayon::prelude::*;
 use serde_json::json;
-use sr_cli::{SamplingArgs, Switch};
+use sr_args::{SamplingArgs, Switch};
 use sr_corpus::{Corpus, Exclude, Options, Problems, Shape, Targets, convert_trace};
 use sr_dagger::{
     Buffer, Curriculum, Draws, Evaluation, ExpertConfig, FileOptions, Labelling, Round, RoundResult, Rounds, Stage,
     Task, Telling, Weights, run_rounds,
 };
-use sr_engine::{
-    Expert, Instance, Origin, Outcome, PrimitiveSet, Search, SearchConfig, StopReason, run_parallel_until, run_until,
-};
+use sr_engine::{Instance, Origin, PrimitiveSet, SearchConfig, StopReason};
 use sr_eval::{FRESH_POINTS, Row, judge};
 use sr_expr::{Expr, Tree};
+use sr_lab::record::{self, Job, Recording, Searcher};
+use sr_lab::{Ended, Monitor};
 use sr_model::DeviceKind;
-use sr_neural::{Hybrid, Share};
+use sr_neural::Share;
 use sr_problems::{Blocklist, ProblemSet};
 use sr_prompt::Condition;
-use sr_trace::{
-    IndividualRecord, Policy, Record, Recorder, SamplingCounts, SamplingSettings, TraceHeader, TraceReader,
-    TraceWriter, Trajectory,
-};
+use sr_trace::{IndividualRecord, TraceHeader, TraceReader, Trajectory};
 use sr_train::{Limits, Mode, RunConfig, Split, Start, StepStats, Trainer, load, load_drawn};
 
 use crate::args::Settings;
@@ -175,7 +172,7 @@ fn check_checkpoint(folder: &Path, settings: &Settings) -> anyhow::Result<()> {
         "--checkpoint {}: there is no checkpoint; one is a folder with config.json and model.bpk, such as best/ of a run",
         folder.display()
     );
-    let learner = sr_neural::flags::load(folder, &args.device, &args.sampling)?;
+    let learner = args.sampling.learner(folder, &args.device)?;
     let (found, expected) = (learner.mode().name(), train.mode.name());
     ensure!(found == expected, "--checkpoint {}: it was trained for mode {found}, not {expected}", folder.display());
     let read = |name: &str| -> anyhow::Result<serde_json::Value> {
@@ -532,19 +529,10 @@ impl SearchTask<'_> {
     /// A learner that makes its share of the children.
     fn searcher(&self, checkpoint: &Path, share: Share) -> anyhow::Result<Searcher> {
         let args = &self.of.settings.args;
-        let learner = sr_neural::flags::load(checkpoint, &args.device, &args.sampling)?;
+        let learner = args.sampling.learner(checkpoint, &args.device)?;
         // A learner alone has every generation.
-        let shared = (share != Share::EveryKth(1)).then_some(share);
-        let settings = sr_neural::flags::settings(&args.sampling, &learner, shared)?;
-        let id = sr_neural::checkpoint_id(checkpoint)?;
-        Ok(Searcher::Learner { hybrid: Box::new(Hybrid::new(learner, share)), id, settings })
+        Searcher::learner(learner, checkpoint, (share != Share::EveryKth(1)).then_some(share))
     }
-}
-
-/// Who searches.
-enum Searcher {
-    Expert,
-    Learner { hybrid: Box<Hybrid>, id: String, settings: SamplingSettings },
 }
 
 /// Searches of one problem set that are recorded.
@@ -555,9 +543,7 @@ struct Searching {
 
 impl Searching {
     fn new(config: SearchConfig, preset: &str, problems: &str, set: &ProblemSet, seed: u64) -> anyhow::Result<Self> {
-        // The header names operators and constants; variables are the problems' own.
-        let primitives = PrimitiveSet::new(set.params.operators.clone(), set.params.constants.clone(), 1)?;
-        let header = TraceHeader::of_expert(problems, &primitives, &config, preset, seed);
+        let header = record::header(problems, set, &config, preset, seed)?;
         Ok(Searching { config, header })
     }
 
@@ -567,63 +553,25 @@ impl Searching {
         searcher: &mut Searcher,
         episodes: &[Episode],
         path: &Path,
-        stop: &'static AtomicBool,
+        stop: &AtomicBool,
     ) -> anyhow::Result<Vec<Row>> {
-        let mut header = self.header.clone();
-        if let Searcher::Learner { id, settings, .. } = searcher {
-            header.policy = if settings.share.is_some() { Policy::Hybrid } else { Policy::Neural };
-            header.checkpoint = Some(id.clone());
-            header.sampling = Some(settings.clone());
+        let mut jobs = Vec::new();
+        for episode in episodes {
+            jobs.extend(record::jobs_of(episode.problem.clone(), [episode.seed])?);
         }
         if !path.exists() {
-            let (mut writer, done) = TraceWriter::resume(path, &header)?;
-            for batch in episodes.get(done as usize..).unwrap_or_default().chunks(BATCH) {
-                for record in self.search(searcher, batch, stop)? {
-                    writer.append_record(record)?;
-                }
-                writer.flush()?;
-                ensure!(!stop.load(Ordering::Relaxed), Stopped);
-            }
-            writer.finish()?;
+            let header = searcher.describe(self.header.clone());
+            let recording = Recording { out: path, header: &header, config: &self.config, jobs: &jobs, batch: BATCH };
+            let summary = recording.resume(searcher, &mut Monitor::new(stop, |_| ()), &mut |_| ())?;
+            ensure!(summary.ended == Ended::Finished && !stop.load(Ordering::Relaxed), Stopped);
         }
         let trajectories = read_trace(path)?;
-        let pairs = episodes.par_iter().zip(&trajectories);
-        pairs.map(|(episode, trajectory)| self.judge(episode, trajectory)).collect()
-    }
-
-    fn search(&self, searcher: &mut Searcher, batch: &[Episode], stop: &AtomicBool) -> anyhow::Result<Vec<Record>> {
-        let new = |episode: &Episode| -> anyhow::Result<Search> {
-            let instance = episode.problem.instance().with_context(|| format!("problem {}", episode.problem.id))?;
-            Ok(Search::new(Arc::new(instance), self.config.clone(), episode.seed)?)
-        };
-        let mut searches = batch.iter().map(new).collect::<anyhow::Result<Vec<_>>>()?;
-        let mut recorders: Vec<Recorder> = batch.iter().map(|episode| Recorder::new(episode.seed)).collect();
-        let outcomes: Vec<Outcome> = match searcher {
-            Searcher::Expert => run_parallel_until(&mut searches, || Expert, &mut recorders, stop),
-            Searcher::Learner { hybrid, .. } => {
-                let outcomes = run_until(&mut searches, &mut **hybrid, &mut recorders, stop);
-                if let Some(error) = hybrid.learner().error() {
-                    bail!("the learner failed: {error}");
-                }
-                // Those from the first one on that was stopped are done again.
-                outcomes.into_iter().take_while(|outcome| outcome.stop.is_some()).collect()
-            }
-        };
-        let is_learner = matches!(searcher, Searcher::Learner { .. });
-        let finish = |(recorder, outcome): (Recorder, &Outcome)| {
-            let mut record = recorder.record(outcome)?;
-            if is_learner {
-                let children = record.children();
-                let (well_formed, fallback) = (children[Origin::Learner as usize], children[Origin::Fallback as usize]);
-                record.set_sampling(SamplingCounts { well_formed, fallback, children: well_formed + fallback });
-            }
-            Ok(record)
-        };
-        recorders.into_iter().zip(&outcomes).map(finish).collect()
+        let pairs = jobs.par_iter().zip(&trajectories);
+        pairs.map(|(job, trajectory)| self.judge(job, trajectory)).collect()
     }
 
     /// What a recorded search came to.
-    fn judge(&self, episode: &Episode, trajectory: &Trajectory) -> anyhow::Result<Row> {
+    fn judge(&self, job: &Job, trajectory: &Trajectory) -> anyhow::Result<Row> {
         let generations = &trajectory.generations;
         let solved = matches!(trajectory.stop, StopReason::Solved { .. });
         // Of the individuals that ended the search the smallest; a fitter one may be smaller and wrong.
@@ -636,9 +584,9 @@ impl Searching {
             Some(exact) if solved => exact.expr,
             _ => fittest.expr,
         };
-        let fresh = episode.problem.fresh_points(FRESH_POINTS, 0);
+        let fresh = job.problem.fresh_points(FRESH_POINTS, 0);
         let fresh = fresh.as_ref().map(|(x, y)| (x, &y[..]));
-        let verdict = judge(tree, self.config.semantics, &episode.problem.instance()?, fresh);
+        let verdict = judge(tree, self.config.semantics, &job.instance, fresh);
         let children = || generations.iter().skip(1).map(|g| g.individuals().filter(|i| i.origin != Origin::Elite));
         let distinct = |made: &mut dyn Iterator<Item = IndividualRecord<'_>>| {
             made.map(|individual| individual.expr).collect::<HashSet<&Tree>>().len() as u64
@@ -647,8 +595,8 @@ impl Searching {
         let evaluations = trajectory.evaluations.search;
         Ok(Row {
             method: "learner".to_owned(),
-            problem: episode.problem.id.clone(),
-            seed: episode.seed,
+            problem: job.problem.id.clone(),
+            seed: job.seed,
             solved: verdict.solved,
             mse_train: Some(verdict.fit.mse).filter(|mse| mse.is_finite()),
             r2_test: verdict.r2.filter(|r2| r2.is_finite()),

@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use sr_engine::random::{Key, Purpose};
-
 /// Kills that follow where a program always ended before its kill.
 const MORE_KILLS: u32 = 30;
 
@@ -52,9 +50,9 @@ impl Victim<'_> {
                 Some(_) if met > 0 => break,
                 Some(more) => 0.001_f64.powf(f64::from(more) / f64::from(MORE_KILLS - 1)),
             };
-            let mut rng = Key::new(seed, Purpose::Rows, u64::from(moment)).rng();
+            let mut random = Random((seed << 32) ^ u64::from(moment));
             let mut kill = |mut command: Command, by_size: bool| {
-                let part = share * rng.uniform(0.0, 1.0);
+                let part = share * random.uniform();
                 let (delay, size) = match by_size {
                     true => (Duration::MAX, ((part * expected.len() as f64) as u64).max(1)),
                     false => (time.mul_f64(part), u64::MAX),
@@ -86,6 +84,20 @@ impl Victim<'_> {
         }
         eprintln!("{met} kills met the program at work ({:.3} s undisturbed)", time.as_secs_f64());
         assert!(met > 0, "none of {} kills met the program at work", moments + MORE_KILLS);
+    }
+}
+
+/// SplitMix64 (Steele, Lea & Flood, 2014).
+struct Random(u64);
+
+impl Random {
+    /// The next number in [0, 1).
+    fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 

@@ -1,0 +1,21 @@
+//! Flags that more than one binary has, and what they mean: [`SearchArgs`] give a `SearchConfig`, [`SamplingArgs`] a
+//! `Sampling` of the learner (feature `learner`), [`LabelArgs`] a `Labelling`.
+//!
+//! A flag that was not given is `None`, so that it never overrides a preset.
+
+mod labels;
+mod sampling;
+mod search;
+
+pub use labels::{LabelArgs, Labels, WeightsArg};
+pub use sampling::{LearnerMode, Rule, SamplingArgs, Switch};
+pub use search::{ObjectiveArg, Preset, SearchArgs, SemanticsArg, SurvivalArg};
+
+/// [`sr_cli::run`], after a look at `SR_SIMD`: a level of instructions that this machine or version does not have is an
+/// error before anything is computed.
+pub fn run(main: impl FnOnce() -> anyhow::Result<sr_cli::Exit>) -> std::process::ExitCode {
+    sr_cli::run(|| {
+        sr_expr::Level::of_environment().map_err(anyhow::Error::msg)?;
+        main()
+    })
+}

@@ -1,0 +1,50 @@
+//! A learner from a checkpoint.
+
+use std::path::Path;
+
+use anyhow::Context;
+use sr_neural::{Learner, Sampling, Share};
+use sr_trace::SamplingSettings;
+
+/// Loads the learner of a checkpoint, to be sampled in this way on a device such as `cpu`.
+///
+/// # Errors
+/// If there is no such device, the checkpoint cannot be loaded, or the sampling does not go with it.
+pub fn open(checkpoint: &Path, device: &str, sampling: Sampling) -> anyhow::Result<Learner> {
+    let device = sr_model::open(device.parse()?)?;
+    Learner::load(checkpoint, &device, sampling)
+        .with_context(|| format!("loading the checkpoint {}", checkpoint.display()))
+}
+
+/// Checks that the learner can read all problems, each given by its id and its number of variables. Called before anything
+/// is written, it leaves nothing behind.
+///
+/// # Errors
+/// If one has too many variables: it names the problem and both numbers.
+pub fn check_problems<'a>(
+    learner: &Learner,
+    problems: impl IntoIterator<Item = (&'a str, usize)>,
+) -> anyhow::Result<()> {
+    for (id, n_variables) in problems {
+        learner.check_variables(n_variables).with_context(|| format!("problem {id}"))?;
+    }
+    Ok(())
+}
+
+/// What the header of a trace tells of the sampling.
+///
+/// - share: of the learner in a search that it shares with the expert
+pub fn settings(learner: &Learner, share: Option<Share>) -> SamplingSettings {
+    let sampling = learner.sampling();
+    SamplingSettings {
+        temperature: sampling.temperature,
+        top_k: sampling.top_k,
+        top_p: sampling.top_p,
+        distinct: sampling.distinct,
+        max_child_size: sampling.max_child_size,
+        grammar: sampling.grammar.is_some(),
+        rules: sampling.grammar.iter().flat_map(|rules| rules.names()).map(str::to_owned).collect(),
+        condition: Some(learner.condition().name().to_owned()),
+        share: share.map(|share| share.to_string()),
+    }
+}

@@ -1,0 +1,19 @@
+//! The verbs of the project, for programs: what each binary does, as a function with typed options.
+//!
+//! - [`record`]: searches problems with the expert, a learner or both, and writes their trajectories into a trace that can
+//!   be gone on with after a kill
+//! - [`learner`] (feature `learner`): a learner from a checkpoint, checked against the problems that it is to search
+//!
+//! A verb that takes long is told by a [`Monitor`] when to stop, and tells it how far it is. It gives an [`Ended`], which
+//! says whether it was stopped; then its files can be gone on with.
+//!
+//! Errors are chains of causes for a person to read ([`anyhow::Error`], as in the libraries of cargo and wasmtime): they
+//! name the file, the record and the setting. The typed errors of the crates below stand in the chain, for a program to
+//! find by `downcast_ref`.
+
+#[cfg(feature = "learner")]
+pub mod learner;
+mod monitor;
+pub mod record;
+
+pub use monitor::{Ended, Monitor};

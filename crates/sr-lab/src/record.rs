@@ -1,0 +1,355 @@
+//! Recorded searches: problems in, a trace out.
+//!
+//! ```
+//! use sr_engine::SearchConfig;
+//! use sr_lab::{Monitor, record};
+//!
+//! fn main() -> anyhow::Result<()> {
+//!     let folder = tempfile::tempdir()?;
+//!     let set = sr_problems::suite("ultra-simple", 1)?;
+//!     let config = SearchConfig { generations: 10, ..SearchConfig::basic() };
+//!     let jobs = record::jobs(&set, 0..2)?; // two searches of each problem, of the seeds 0 and 1
+//!     let header = record::header("problems.sr", &set, &config, "basic", 0)?;
+//!     let out = folder.path().join("trace.sr");
+//!     let recording = record::Recording { out: &out, header: &header, config: &config, jobs: &jobs, batch: 64 };
+//!     let mut solved = 0;
+//!     let mut on_search = |search: record::Recorded<'_>| solved += usize::from(search.outcome.solved.is_some());
+//!     let summary = recording.resume(&mut record::Searcher::Expert, &mut Monitor::none(), &mut on_search)?;
+//!     assert_eq!(summary.ended, sr_lab::Ended::Finished);
+//!     println!("{solved} of {} searches solved their problem", jobs.len());
+//!     # assert!(solved > 0 && sr_trace::TraceReader::open(&out)?.count() == 10);
+//!     Ok(())
+//! }
+//! ```
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use rayon::prelude::*;
+use sr_engine::{
+    Expert, Generation, Instance, Observer, Origin, Outcome, PrimitiveSet, Search, SearchConfig, run_parallel_until,
+};
+use sr_eval::Tally;
+use sr_problems::{Problem, ProblemSet};
+use sr_trace::{Packed, Record, Recorder, SamplingCounts, TraceHeader, TraceWriter};
+
+use crate::{Ended, Monitor};
+
+/// Records are handed to the operating system this often, and after each batch that takes longer. A kill loses what came
+/// since, and the batch that is being searched.
+const FLUSH_EVERY: Duration = Duration::from_millis(50);
+
+/// One search to do.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// What is searched, by whoever reports it.
+    pub problem: Arc<Problem>,
+    /// Its points and primitives, which several jobs share.
+    pub instance: Arc<Instance>,
+    /// Seed of the search.
+    pub seed: u64,
+}
+
+/// Makes the jobs of a problem set: for each problem one search of each seed, in the order of a trace's records.
+///
+/// # Errors
+/// If a problem's data or primitives are invalid; the error names it.
+pub fn jobs(set: &ProblemSet, seeds: impl IntoIterator<Item = u64> + Clone) -> anyhow::Result<Vec<Job>> {
+    let mut jobs = Vec::new();
+    for problem in &set.problems {
+        jobs.extend(jobs_of(problem.clone(), seeds.clone())?);
+    }
+    Ok(jobs)
+}
+
+/// The same of one problem.
+///
+/// # Errors
+/// If its data or primitives are invalid; the error names it.
+pub fn jobs_of(problem: Problem, seeds: impl IntoIterator<Item = u64>) -> anyhow::Result<impl Iterator<Item = Job>> {
+    let instance = problem.instance().with_context(|| format!("problem {}", problem.id))?;
+    let (problem, instance) = (Arc::new(problem), Arc::new(instance));
+    Ok(seeds.into_iter().map(move |seed| Job { problem: problem.clone(), instance: instance.clone(), seed }))
+}
+
+/// The header of a trace of the expert's searches. [`Searcher::describe`] makes it one of a learner's.
+///
+/// - problems: the name of the problem set's file
+/// - preset: the name of the settings that `config` began with
+///
+/// # Errors
+/// If the operators or constants of the problem set are invalid.
+pub fn header(
+    problems: &str,
+    set: &ProblemSet,
+    config: &SearchConfig,
+    preset: &str,
+    seed: u64,
+) -> anyhow::Result<TraceHeader> {
+    // The header names operators and constants; variables are the problems' own.
+    let primitives = PrimitiveSet::new(set.params.operators.clone(), set.params.constants.clone(), 1)?;
+    Ok(TraceHeader::of_expert(problems, &primitives, config, preset, seed))
+}
+
+/// Who proposes the next generations.
+#[derive(Debug)]
+pub enum Searcher {
+    /// Genetic programming.
+    Expert,
+    /// A learner, alone or with the expert.
+    #[cfg(feature = "learner")]
+    Learner(Box<LearnerSearcher>),
+}
+
+/// A learner as [`Searcher`].
+#[cfg(feature = "learner")]
+#[derive(Debug)]
+pub struct LearnerSearcher {
+    /// The policy, in which a learner alone has every generation.
+    pub hybrid: sr_neural::Hybrid,
+    /// The id of its checkpoint.
+    pub checkpoint: String,
+    /// Its share of the search, `None` if it is alone.
+    pub share: Option<sr_neural::Share>,
+}
+
+/// A search that has ended.
+#[derive(Debug)]
+pub struct Recorded<'a> {
+    /// What was searched.
+    pub job: &'a Job,
+    /// What it came to.
+    pub outcome: &'a Outcome,
+    /// The whole of it, as the trace has it.
+    pub record: &'a Record,
+    /// What a learner's children were; `None` if none took part.
+    pub tally: Option<&'a Tally>,
+}
+
+/// The same, owned.
+#[derive(Debug)]
+pub struct Searched {
+    /// What it came to.
+    pub outcome: Outcome,
+    /// The whole of it, as the trace has it.
+    pub record: Record,
+    /// What a learner's children were; `None` if none took part.
+    pub tally: Option<Tally>,
+}
+
+impl Searcher {
+    /// A learner alone, or one that shares its searches with the expert.
+    ///
+    /// # Errors
+    /// If the checkpoint cannot be read.
+    #[cfg(feature = "learner")]
+    pub fn learner(
+        learner: sr_neural::Learner,
+        checkpoint: &Path,
+        share: Option<sr_neural::Share>,
+    ) -> anyhow::Result<Self> {
+        let id = sr_neural::checkpoint_id(checkpoint)?;
+        let hybrid = sr_neural::Hybrid::new(learner, share.unwrap_or(sr_neural::Share::EveryKth(1)));
+        Ok(Searcher::Learner(Box::new(LearnerSearcher { hybrid, checkpoint: id, share })))
+    }
+
+    /// The header of a trace of these searches: policy, checkpoint and sampling are put in.
+    pub fn describe(&self, header: TraceHeader) -> TraceHeader {
+        match self {
+            Searcher::Expert => header,
+            #[cfg(feature = "learner")]
+            Searcher::Learner(learner) => TraceHeader {
+                policy: match learner.share {
+                    Some(_) => sr_trace::Policy::Hybrid,
+                    None => sr_trace::Policy::Neural,
+                },
+                checkpoint: Some(learner.checkpoint.clone()),
+                sampling: Some(crate::learner::settings(learner.hybrid.learner(), learner.share)),
+                ..header
+            },
+        }
+    }
+
+    /// The mean share of probability that a learner gave to what its grammar allowed; `None` if it has written nothing.
+    pub fn legal_mass(&self) -> Option<f64> {
+        match self {
+            Searcher::Expert => None,
+            #[cfg(feature = "learner")]
+            Searcher::Learner(learner) => learner.hybrid.learner().written().legal_mass(),
+        }
+    }
+
+    /// Does a batch of searches side by side. Once `stop` is true every search ends, and only the first ones that were done
+    /// are given.
+    ///
+    /// # Errors
+    /// If a setting is out of range or the learner fails.
+    pub fn search(&mut self, jobs: &[Job], config: &SearchConfig, stop: &AtomicBool) -> anyhow::Result<Vec<Searched>> {
+        let mut searches = jobs
+            .par_iter()
+            .map(|job| Search::new_until(job.instance.clone(), config.clone(), job.seed, Some(stop)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let is_learner = !matches!(self, Searcher::Expert);
+        let watch = |job: &Job| Watch { recorder: Recorder::new(job.seed), tally: is_learner.then(Tally::default) };
+        let mut watches: Vec<Watch> = jobs.iter().map(watch).collect();
+        let mut outcomes: Vec<Outcome> = match self {
+            Searcher::Expert => run_parallel_until(&mut searches, || Expert, &mut watches, stop),
+            #[cfg(feature = "learner")]
+            Searcher::Learner(learner) => {
+                let outcomes = sr_engine::run_until(&mut searches, &mut learner.hybrid, &mut watches, stop);
+                if let Some(error) = learner.hybrid.learner().error() {
+                    anyhow::bail!("the learner failed: {error}");
+                }
+                outcomes
+            }
+        };
+        // A trace holds whole searches in their order.
+        let done = outcomes.iter().take_while(|outcome| outcome.stop.is_some()).count();
+        outcomes.truncate(done);
+        watches.truncate(done);
+        let finish = |(watch, outcome): (Watch, Outcome)| {
+            let mut record = watch.recorder.record(&outcome)?;
+            if is_learner {
+                record.set_sampling(sampling_counts(&record));
+            }
+            Ok(Searched { record, outcome, tally: watch.tally })
+        };
+        watches.into_par_iter().zip(outcomes).map(finish).collect()
+    }
+}
+
+fn sampling_counts(record: &Record) -> SamplingCounts {
+    let children = record.children();
+    let (well_formed, fallback) = (children[Origin::Learner as usize], children[Origin::Fallback as usize]);
+    SamplingCounts { well_formed, fallback, children: well_formed + fallback }
+}
+
+/// Records a search and, of a learner's, counts its children.
+struct Watch {
+    recorder: Recorder,
+    tally: Option<Tally>,
+}
+
+impl Observer for Watch {
+    fn on_generation(&mut self, generation: &Generation<'_>) -> ControlFlow<()> {
+        if let Some(tally) = &mut self.tally {
+            let _ = tally.on_generation(generation); // it never stops a search
+        }
+        self.recorder.on_generation(generation)
+    }
+}
+
+/// Searches that are recorded into one trace.
+#[derive(Debug, Clone, Copy)]
+pub struct Recording<'a> {
+    /// The trace. Until it is whole, what there is of it has the ending `.partial`.
+    pub out: &'a Path,
+    /// Its header, see [`header`] and [`Searcher::describe`].
+    pub header: &'a TraceHeader,
+    /// The settings of all searches.
+    pub config: &'a SearchConfig,
+    /// The searches, in the order of their records.
+    pub jobs: &'a [Job],
+    /// Searches that advance together. Results do not depend on it; a kill loses as many at most.
+    pub batch: usize,
+}
+
+/// What a recording came to.
+#[derive(Debug, Clone, Copy)]
+pub struct Summary {
+    /// Whether all searches are in the trace.
+    pub ended: Ended,
+    /// What the searches took, without the writing.
+    pub searching: Duration,
+}
+
+impl Recording<'_> {
+    /// Begins anew, whatever there is.
+    ///
+    /// # Errors
+    /// If a setting is out of range, the learner fails or the trace cannot be written. Where nothing was recorded, nothing
+    /// is left behind.
+    pub fn begin(
+        &self,
+        searcher: &mut Searcher,
+        monitor: &mut Monitor<'_>,
+        on_search: &mut dyn FnMut(Recorded<'_>),
+    ) -> anyhow::Result<Summary> {
+        self.run(TraceWriter::create(self.out, self.header)?, 0, searcher, monitor, on_search)
+    }
+
+    /// Goes on with what a run that was stopped or killed has left, to the bytes of an undisturbed one; begins anew if
+    /// there is nothing. `on_search` is told of the searches that are done now.
+    ///
+    /// # Errors
+    /// Those of [`begin`](Self::begin); and if the trace was begun with another header.
+    pub fn resume(
+        &self,
+        searcher: &mut Searcher,
+        monitor: &mut Monitor<'_>,
+        on_search: &mut dyn FnMut(Recorded<'_>),
+    ) -> anyhow::Result<Summary> {
+        let (writer, done) = TraceWriter::resume(self.out, self.header)?;
+        self.run(writer, done, searcher, monitor, on_search)
+    }
+
+    fn run(
+        &self,
+        mut writer: TraceWriter,
+        done: u64,
+        searcher: &mut Searcher,
+        monitor: &mut Monitor<'_>,
+        on_search: &mut dyn FnMut(Recorded<'_>),
+    ) -> anyhow::Result<Summary> {
+        monitor.advance(done);
+        let mut searching = Duration::ZERO;
+        let left = self.jobs.get(done as usize..).unwrap_or_default();
+        let kept = |writer: &TraceWriter| self.kept(writer.records());
+        let mut flushed: Option<Instant> = None;
+        let searched = left.chunks(self.batch).try_for_each(|batch| -> anyhow::Result<()> {
+            if monitor.is_stopped() {
+                return Ok(());
+            }
+            let started = Instant::now();
+            let searched = searcher.search(batch, self.config, monitor.stop())?;
+            searching += started.elapsed();
+            for (job, search) in batch.iter().zip(&searched) {
+                let Searched { outcome, record, tally } = search;
+                on_search(Recorded { job, outcome, record, tally: tally.as_ref() });
+            }
+            let packed: Vec<Packed> = searched.into_par_iter().map(|search| search.record.pack(self.header)).collect();
+            for record in &packed {
+                writer.append_packed(record).with_context(|| kept(&writer))?;
+            }
+            if flushed.is_none_or(|at| at.elapsed() >= FLUSH_EVERY) {
+                writer.flush().with_context(|| kept(&writer))?;
+                flushed = Some(Instant::now());
+            }
+            monitor.advance(packed.len() as u64);
+            Ok(())
+        });
+        if let Err(error) = searched {
+            // There is nothing to go on from.
+            if writer.records() == 0 {
+                writer.discard();
+            }
+            return Err(error);
+        }
+        let records = writer.records();
+        if records < self.jobs.len() as u64 {
+            writer.flush().with_context(|| kept(&writer))?;
+            return Ok(Summary { ended: Ended::Stopped { done: records }, searching });
+        }
+        writer.finish().with_context(|| self.kept(records))?;
+        Ok(Summary { ended: Ended::Finished, searching })
+    }
+
+    /// What an error or a stop has left, in words.
+    pub fn kept(&self, records: u64) -> String {
+        format!("after {records} of {} searches, from which --resume goes on", self.jobs.len())
+    }
+}

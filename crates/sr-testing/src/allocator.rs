@@ -1,0 +1,68 @@
+//! An allocator that counts what it is asked for.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+static LARGEST: AtomicUsize = AtomicUsize::new(0);
+
+/// The system's allocator, which counts the allocations of each thread and remembers the largest one of all threads.
+///
+/// ```
+/// #[global_allocator]
+/// static ALLOCATOR: sr_testing::CountingAllocator = sr_testing::CountingAllocator;
+///
+/// let before = sr_testing::allocations();
+/// drop(std::hint::black_box(vec![1_u8; 5000]));
+/// assert_eq!(sr_testing::allocations() - before, 1);
+/// assert!(sr_testing::largest_allocation() >= 5000);
+/// ```
+#[derive(Debug)]
+pub struct CountingAllocator;
+
+/// Returns how often this thread has asked for memory, or for more of it, since it began.
+pub fn allocations() -> u64 {
+    ALLOCATIONS.get()
+}
+
+/// Returns the size of the largest piece of memory that any thread has asked for, in bytes.
+pub fn largest_allocation() -> usize {
+    LARGEST.load(Ordering::Relaxed)
+}
+
+fn count(bytes: usize) {
+    ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+    LARGEST.fetch_max(bytes, Ordering::Relaxed);
+}
+
+#[allow(unsafe_code)]
+// SAFETY: everything is passed on to the system's allocator as it came; a `Cell` without destructor that is initialised
+// at compile time neither allocates nor panics.
+unsafe impl GlobalAlloc for CountingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: the caller's promises are those that the system's allocator asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size);
+        // SAFETY: as above.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
