@@ -136,28 +136,47 @@ pub(crate) struct Target {
     variance: f64,
     scale: f64,
     tolerance: f64,
+    /// Whether y varies at all.
+    varies: bool,
+    /// Rows that the mean squared error says nothing about, if they are many: those whose target is no larger than this.
+    hidden_below: Option<f64>,
+    /// Errors of a row that are rounding, of 64-bit numbers or of the digits that y is written with.
+    rounding: f64,
 }
 
 /// How well an expression fits all rows of an instance, computed in f64.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fit {
     /// Weighted mean squared error over all rows in the square of the target's units. Infinite if a prediction is NaN
-    /// or infinite, or where the square is beyond the numbers there are.
+    /// or infinite, or where the square is beyond the numbers there are; never 0 unless every error is 0, so where the
+    /// square is below the numbers there are, it is the smallest of them.
     pub mse: f64,
+    /// Its root, in the target's units, which is a number wherever the predictions are: 1e-200 for errors of 1e-200, whose
+    /// squares are none.
+    pub rmse: f64,
     /// `mse` over the square of [`Instance::scale`]: 1 − R² of a target that varies.
     pub relative: f64,
     /// Rows whose prediction is NaN, infinite, or 1e6 or more in magnitude: those that
     /// [`Objective::Masked`](crate::Objective::Masked) leaves out of its error.
     pub masked_rows: usize,
-    /// Whether `relative` is within [`Instance::tolerance`].
+    /// Whether the target varies. If not, `relative` compares with the target's magnitude.
+    pub varies: bool,
+    /// Whether `relative` is within [`Instance::tolerance`] and no rows are wrong that it says nothing about: where more
+    /// than one row in twenty, and at least two, have targets so small beside the others that predicting 0 there would be
+    /// within the tolerance, their own errors have to be below a thousandth of them too.
     pub is_solved: bool,
 }
 
 impl Fit {
-    /// The coefficient of determination, 1 − `relative`; `None` if a prediction is NaN or infinite. For a target that
-    /// does not vary it compares with the target's magnitude, see [`Instance::scale`].
+    /// The coefficient of determination, 1 − `relative`; `None` if a prediction is NaN or infinite, and for a target that
+    /// does not vary, where there is nothing to be explained.
     pub fn r2(&self) -> Option<f64> {
-        self.relative.is_finite().then_some(1.0 - self.relative)
+        (self.varies && self.is_finite()).then_some(1.0 - self.relative)
+    }
+
+    /// Whether every prediction is a number.
+    pub fn is_finite(&self) -> bool {
+        self.relative.is_finite()
     }
 }
 
@@ -268,12 +287,32 @@ impl Instance {
         let sum = sums(self.loss());
         let valid = sums(Loss::Squares { y: &self.y, limit: crate::fitness::MAX_PREDICTION }).count;
         let mean = if sum.count == self.y.len() { sum.squares() / self.target.weight } else { f64::INFINITY };
-        let (mse, relative) = if mean.is_finite() {
-            (mean / self.target.unit / self.target.unit, self.target.relative(sum.squares()))
+        let (mse, rmse, relative) = if mean.is_finite() {
+            let (mse, rmse) = (mean / self.target.unit / self.target.unit, mean.sqrt() / self.target.unit);
+            let least = if mean > 0.0 { SMALLEST } else { 0.0 };
+            (mse.max(least), rmse, self.target.relative(sum.squares()))
         } else {
-            (f64::INFINITY, f64::INFINITY)
+            (f64::INFINITY, f64::INFINITY, f64::INFINITY)
         };
-        Fit { mse, relative, masked_rows: self.y.len() - valid, is_solved: relative <= self.target.tolerance }
+        let is_solved = relative <= self.target.tolerance && !self.hides_errors(tree, semantics);
+        Fit { mse, rmse, relative, masked_rows: self.y.len() - valid, varies: self.target.varies, is_solved }
+    }
+
+    /// Whether a tree whose error over all rows is within the tolerance is wrong on many rows that this says nothing about,
+    /// see [`Fit::is_solved`]. Most instances have no such rows, and are done in O(1).
+    pub(crate) fn hides_errors(&self, tree: &Tree, semantics: Semantics) -> bool {
+        let Some(below) = self.target.hidden_below else { return false };
+        let mut predicted = Vec::new();
+        Machine::new().predict(tree, &self.x, semantics, &mut predicted);
+        let rows = predicted.iter().zip(&self.y).enumerate();
+        let rows = rows.filter(|&(row, (_, y))| y.abs() <= below && self.weights().is_none_or(|w| w[row] > 0.0));
+        // In units of `below`, so that squares are numbers.
+        let (mut errors, mut targets, mut worst) = (0.0, 0.0, 0.0_f64);
+        for (_, (predicted, y)) in rows {
+            let (error, y) = ((predicted - y) / below, y / below);
+            (errors, targets, worst) = (errors + error * error, targets + y * y, worst.max(error.abs()));
+        }
+        errors > HIDDEN_TOLERANCE * targets && worst * below > self.target.rounding
     }
 
     /// The sum of scaled squares that the objective is made of.
@@ -329,18 +368,29 @@ impl Target {
         let relative_rounding = 2.0 * f64::EPSILON * largest / scale;
         let decimals = if largest == 0.0 { None } else { last_decimal(counted().map(|(_, &y)| y)) };
         let by_decimals = decimals.map_or(0.0, |decimal| (0.5 * decimal / scale).powi(2)).min(MOST_BY_DECIMALS);
+        let tolerance = LEAST_TOLERANCE.max(relative_rounding * relative_rounding).max(by_decimals);
+        let (rows, below) = (counted().count(), tolerance.sqrt() * scale);
+        let hidden = counted().filter(|(_, y)| y.abs() <= below).count();
+        let is_hiding = hidden >= 2 && 20 * hidden > rows && below > 0.0;
         Target {
             unit,
             weight,
             variance: square * ratio * ratio,
             scale,
-            tolerance: LEAST_TOLERANCE.max(relative_rounding * relative_rounding).max(by_decimals),
+            tolerance,
+            varies: largest > 0.0 && variance.sqrt() > rounding,
+            hidden_below: is_hiding.then_some(below),
+            rounding: 64.0 * f64::EPSILON * largest + decimals.map_or(0.0, |decimal| 0.5 * decimal),
         }
     }
 }
 
 /// Below this an error relative to the target's variance is one of rounding.
 const LEAST_TOLERANCE: f64 = 1e-12;
+/// Square of the share of targets that errors may have where the error over all rows says nothing about them.
+const HIDDEN_TOLERANCE: f64 = 1e-6;
+/// The smallest number above 0.
+const SMALLEST: f64 = 5e-324;
 /// Targets of few decimals do not make more than this an exact fit.
 const MOST_BY_DECIMALS: f64 = 1e-6;
 /// Targets with more decimals than this were computed, not written down.
@@ -406,6 +456,37 @@ mod tests {
         let found = fit("x0 * 1.1", &[1e300, 2e300], &[1e300, 2e300]);
         assert_eq!(found.mse, f64::INFINITY);
         assert!((found.relative - 0.1).abs() < 1e-12, "{found:?}");
+    }
+
+    #[test]
+    fn what_is_told_of_a_fit_is_true_of_squares_that_are_no_numbers_and_of_constants() {
+        let x = [1e-200, 2e-200, 3e-200, 4e-200];
+        let found = fit("x0", &x, &[3e-200, 1e-200, 7e-200, 2e-200]);
+        assert!(found.mse == SMALLEST && (found.rmse / 2.5e-200 - 1.0).abs() < 1e-12, "{found:?}");
+        assert!(!found.is_solved && found.r2().is_some_and(|r2| (r2 + 0.2048).abs() < 1e-3), "{found:?}");
+        let found = fit("x0", &[1e300, -1e300], &[-1e300, 1e300]);
+        assert_eq!((found.mse, found.rmse), (f64::INFINITY, 2e300));
+        let found = fit("x0 * x0", &[1e3, 2e3, 3e3], &[5e6; 3]);
+        assert!(!found.varies && found.r2().is_none() && found.is_finite() && found.relative > 0.4, "{found:?}");
+        assert_eq!(fit("x0 - x0 + 5", &x, &[5.0; 4]).mse, 0.0);
+    }
+
+    #[test]
+    fn rows_that_the_error_says_nothing_of_are_looked_at_themselves() {
+        let x = [1.0, 2.0, 3.0, 1e5, 2e5, 3e5];
+        let is_solved = |text: &str, y: &[f64; 6]| fit(text, &x, y).is_solved;
+        let squares = x.map(|x| x * x);
+        assert!(is_solved("x0*x0", &squares));
+        let [mut wrong, mut near] = [squares; 2];
+        wrong[..3].copy_from_slice(&[7.0, 7.0, 7.0]);
+        assert!(!is_solved("x0*x0", &wrong));
+        near[0] += 1e-4;
+        assert!(is_solved("x0*x0", &near), "a thousandth is allowed");
+        // A single row that is zero, or nearly, is no group.
+        let line: Vec<f64> = (0..100).map(f64::from).collect();
+        let near_zero =
+            line.iter().map(|x| x * (1.0 + 1e-8)).map(|y| if y == 0.0 { 1e-9 } else { y }).collect::<Vec<_>>();
+        assert!(fit("x0", &line, &near_zero).is_solved);
     }
 
     #[test]

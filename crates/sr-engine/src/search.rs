@@ -585,16 +585,23 @@ impl Search {
         }
     }
 
+    fn hides_errors(&self, index: usize) -> bool {
+        let tree = self.population.get(index).expect("an individual").tree;
+        self.instance.hides_errors(tree, self.config.semantics)
+    }
+
     /// Notes the fittest individual of the population at or below the early-stop error.
     fn note_solved(&mut self) {
         let Some(threshold) = self.config.early_stop_mse else { return };
-        let threshold = match self.config.objective {
-            Objective::Masked => threshold,
-            Objective::Mse => threshold.max(self.instance.tolerance()),
+        // Who asks for a larger error than data can tell from an exact fit gets it.
+        let (threshold, is_strict) = match self.config.objective {
+            Objective::Masked => (threshold, false),
+            Objective::Mse => (threshold.max(self.instance.tolerance()), threshold <= self.instance.tolerance()),
         };
         for index in 0..self.population.len() {
             let Score { mse, fitness } = self.population.score(index);
-            if mse <= threshold && self.solved.as_ref().is_none_or(|solved| fitness > solved.score.fitness) {
+            let is_fitter = || self.solved.as_ref().is_none_or(|solved| fitness > solved.score.fitness);
+            if mse <= threshold && is_fitter() && !(is_strict && self.hides_errors(index)) {
                 self.solved = self.population.get(index).map(Individual::from);
                 self.extra_left = self.config.extra_generations;
             }

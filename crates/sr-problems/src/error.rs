@@ -19,8 +19,8 @@ pub enum Error {
     /// The list of operators is empty.
     #[error("no operators; expected arith, full or a list of {}", known_operators())]
     NoOperators,
-    /// A constant that is no finite number.
-    #[error("constant \"{text}\" is not a finite number")]
+    /// A constant that is no finite number, or so small that it would be 0.
+    #[error("constant \"{text}\" is not a finite number that 64-bit floats have")]
     BadConstant {
         /// What was written.
         text: String,

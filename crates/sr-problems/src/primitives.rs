@@ -40,10 +40,16 @@ pub fn parse_constants(text: &str) -> Result<Vec<f64>, Error> {
         return Ok(Vec::new());
     }
     let parse = |text: &str| match text.parse::<f64>() {
-        Ok(value) if value.is_finite() => Ok(value),
+        Ok(value) if value.is_finite() && !(value == 0.0 && is_below_smallest(text)) => Ok(value),
         _ => Err(Error::BadConstant { text: text.into() }),
     };
     text.split(',').map(|element| parse(element.trim())).collect()
+}
+
+/// Whether a number that reads as 0 was written as another one, which 64-bit floats do not have.
+pub(crate) fn is_below_smallest(text: &str) -> bool {
+    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+    mantissa.contains(|c: char| matches!(c, '1'..='9'))
 }
 
 /// Operators in files: a list of names.
@@ -64,6 +70,17 @@ pub(crate) mod names {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn constants_are_numbers_that_there_are() {
+        assert_eq!(parse_constants("-0.0, 1,1").unwrap(), [-0.0, 1.0, 1.0]);
+        assert_eq!(parse_constants(" ").unwrap(), [0.0; 0]);
+        for bad in ["nan", "inf", "1e400", "1e-400", "-2e-999", "one", "1,,2"] {
+            let message = parse_constants(bad).unwrap_err().to_string();
+            assert!(message.contains("is not a finite number that 64-bit floats have"), "{bad}: {message}");
+        }
+        assert_eq!(parse_constants("5e-324,0e-999").unwrap(), [5e-324, 0.0]);
+    }
 
     #[test]
     fn operators_are_named_listed_or_refused() {

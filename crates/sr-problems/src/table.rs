@@ -225,6 +225,25 @@ pub enum TableWarning {
         /// What it became.
         kept: f64,
     },
+    /// Lines that begin with `#` are comments, and these look like rows.
+    #[error(
+        "line {line} begins with # and is left out as a comment, but it has as many fields as a row ({count} such lines); \
+         if it is one, put quotes around its first field"
+    )]
+    CommentLikeRow {
+        /// The first such line, counted from 1.
+        line: u64,
+        /// Such lines in all.
+        count: u64,
+    },
+    /// Quotes around line ends.
+    #[error("a quoted field goes from line {line} to line {to}; if that is no text of several lines, a quote is stray")]
+    SpanningField {
+        /// The line that it begins on, counted from 1.
+        line: u64,
+        /// The line that it ends on.
+        to: u64,
+    },
     /// A column has one value only.
     #[error("column {} is {value:?} in every row", name(column))]
     Constant {
@@ -606,7 +625,28 @@ mod tests {
         let table = read("\"say \"\"x\"\"\",\"of\ntwo\",y\n1,2,3\n", &options()).unwrap();
         assert_eq!(content(&table).0, ["say \"x\"", "of\ntwo"]);
         assert_eq!(read("# one\nx,y\n#2,3\n1,2\n", &options()).unwrap().report.text.unwrap().comments, 2);
-        // A spreadsheet's error is a value, not a comment.
+        // A quote that opens in one row and is closed by the stray one of another swallows what is between them.
+        let stray = TableOptions { drop: vec!["note".into()], ..options() };
+        let message = read("x,y,note\n1,2,a\n3,4,\"b\n5,6,c\n7,8,\"d\n", &stray).unwrap_err();
+        assert!(
+            message.contains("line 5: there is text behind the closing quote of a field that line 3 opens"),
+            "{message}"
+        );
+        let message = read("x,\"y\"z,y\n1,2,3\n", &options()).unwrap_err();
+        assert!(message.contains("line 1: there is text behind the closing quote of a field"), "{message}");
+        // A spreadsheet's error is a value, not a comment, in any language.
+        for error in ["#DIV/0!", "#WERT!", "#BEZUG!", "#ZAHL!", "#SPILL!", "#¡DIV/0!", "#ИМЯ?", "#NAME?"] {
+            let message = read(&format!("x,y\n1,2\n{error},2\n3,5\n"), &options()).unwrap_err();
+            let expected = format!("row 2 (line 3), column x: \"{error}\" is not a finite number");
+            assert!(message.contains(&expected), "{message}");
+        }
+        for missing in ["#N/A", "#NV", "#N/D", "#Н/Д"] {
+            let message = read(&format!("x,y\n1,2\n{missing},2\n3,5\n"), &options()).unwrap_err();
+            assert!(message.contains("row 2 (line 3), column x") && message.contains("missing"), "{message}");
+        }
+        let comma = TableOptions { decimal: Decimal::Comma, ..options() };
+        let table = read("x,y\n\"1,5\",\"2,5\"\n\"2,5\",\"3,5\"\n", &comma).unwrap();
+        assert_eq!(content(&table), (vec!["x"], vec![&[1.5, 2.5][..]], &[2.5, 3.5][..]));
         let message = read("x,y\n1,2\n#DIV/0!,2\n", &options()).unwrap_err();
         assert!(message.contains("row 2 (line 3), column x: \"#DIV/0!\" is not a finite number"), "{message}");
         assert_eq!(
@@ -763,10 +803,28 @@ mod tests {
         assert_eq!(warnings("x,z,y\n1,0,1\n2,0,1\n"), ["column y is 1.0 in every row", "column z is 0.0 in every row"]);
         assert_eq!(warnings("a+b,a,2x,x0,y\n1,2,3,4,3\n2,4,1,1,6\n"), ["column x0 is x3 in formulas, not x0"]);
         assert_eq!(warnings("x0,x1,x_2,y\n1,2,3,4\n2,3,5,6\n"), [""; 0]);
-        let [error] = &*warnings("d N y yerr\n2 100 0.192 0.041\n#64 40 17.3 0.5\n4 400 0.107 0.020\n") else {
+        let [comment, error] = &*warnings("d N y yerr\n2 100 0.192 0.041\n#64 40 17.3 0.5\n4 400 0.107 0.020\n") else {
             panic!()
         };
         assert!(error.contains("column yerr is a variable, but its name is that of an error"), "{error}");
+        let expected =
+            "line 3 begins with # and is left out as a comment, but it has as many fields as a row (1 such lines)";
+        assert!(comment.contains(expected), "{comment}");
+        assert_eq!(
+            warnings("id,x,y\n#1,1,2\n#2,2,4\n3,3,5\n4,4,6\n")[0].split(';').next(),
+            Some(
+                "line 2 begins with # and is left out as a comment, but it has as many fields as a row (2 such lines)"
+            )
+        );
+        assert_eq!(warnings("# x, y\nx,y\n# of 3, all good, but one\n1,2\n2,3\n"), [""; 0]);
+        assert_eq!(
+            read("x,y,note\n1,2,a\n3,4,\"b\nc\"\n", &TableOptions { drop: vec!["note".into()], ..options() })
+                .unwrap()
+                .report
+                .warnings[0]
+                .to_string(),
+            "a quoted field goes from line 3 to line 4; if that is no text of several lines, a quote is stray"
+        );
         let [index] = &*warnings("rownames,girth,y\n1,8.3,10.3\n2,8.6,10.2\n3,8.8,10.2\n") else { panic!() };
         assert!(index.contains("column rownames is a variable, but it only counts the rows"), "{index}");
         assert_eq!(warnings("t,y\n1,8\n2,9\n"), [""; 0]);

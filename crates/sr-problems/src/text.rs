@@ -6,6 +6,7 @@ use std::path::Path;
 
 use csv::ByteRecord;
 
+use crate::primitives::is_below_smallest;
 use crate::table::{Found, Roles};
 use crate::{Decimal, Error, Missing, Separator, TableOptions, TableWarning, TextForm};
 
@@ -43,6 +44,7 @@ pub(crate) fn read(path: &Path, mut start: Vec<u8>, rest: File, options: &TableO
         true => rows.header()?,
         false => (1..=rows.record.len()).map(|number| format!("column{number}")).collect(),
     };
+    rows.reader.get_mut().n_fields = names.len();
     let roles = Roles::of(path, &names, options, |_| false)?;
     let used = roles.used();
     let weights = roles.weights.map(|_| used.len() - 1);
@@ -101,9 +103,13 @@ pub(crate) fn read(path: &Path, mut start: Vec<u8>, rest: File, options: &TableO
         }
         is_row = rows.next()?;
     }
-    let comments = rows.reader.get_ref().comments;
+    let Cleaned { comments, like_rows, spanning, .. } = rows.reader.into_inner();
     let text = Some(TextForm { separator, decimal: options.decimal, header: options.header, comments });
-    let warnings = lost.into_iter().flatten().collect();
+    let told = [
+        like_rows.map(|(line, count)| TableWarning::CommentLikeRow { line, count }),
+        spanning.map(|(line, to)| TableWarning::SpanningField { line, to }),
+    ];
+    let warnings = lost.into_iter().chain(told).flatten().collect();
     Ok(Found { names, roles, values, dropped_rows, text, warnings })
 }
 
@@ -132,6 +138,7 @@ fn detect(sample: &[u8], line_end: u8, decimal: Decimal) -> Separator {
     let whole = sample.iter().rposition(|&byte| byte == line_end).map_or(sample.len(), |end| end + 1);
     let score = |separator: Separator| {
         let mut reader = reader(&sample[..whole], separator, line_end);
+        reader.get_mut().is_sample = true;
         let mut record = ByteRecord::new();
         let mut next = |record: &mut ByteRecord| matches!(reader.read_byte_record(record), Ok(true));
         let n_fields = if next(&mut record) { record.len() } else { 0 };
@@ -157,7 +164,11 @@ fn detect(sample: &[u8], line_end: u8, decimal: Decimal) -> Separator {
     };
     let candidates = Separator::ALL.into_iter().filter(|&it| it != Separator::Comma || decimal == Decimal::Point);
     // `max_by_key` gives the last of equals.
-    let scored: Vec<_> = candidates.map(|separator| (score(separator), separator)).collect();
+    let mut scored: Vec<_> = candidates.map(|separator| (score(separator), separator)).collect();
+    if decimal == Decimal::Comma && !scored.iter().any(|((has_several, ..), _)| *has_several) {
+        // Numbers within quotes may have decimal commas between commas.
+        scored.insert(0, (score(Separator::Comma), Separator::Comma));
+    }
     let best = scored.iter().rev().max_by_key(|(score, _)| score);
     match best {
         // Where no row is like the header, blanks may be those of a name.
@@ -174,6 +185,10 @@ fn reader<R: BufRead>(input: R, separator: Separator, line_end: u8) -> csv::Read
         line: 0,
         place: Place::Start,
         comments: 0,
+        is_sample: false,
+        n_fields: 0,
+        like_rows: None,
+        spanning: None,
         raw: Vec::new(),
         clean: Vec::new(),
         at: 0,
@@ -249,8 +264,10 @@ enum Field {
 
 /// Reads a field; all numbers are finite.
 fn number(text: &str, decimal: Decimal) -> Field {
-    const MISSING: [&str; 14] =
-        ["", "na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "#n/a", "<na>", "nat"];
+    const MISSING: [&str; 18] = [
+        "", "na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "#n/a", "#nv", "#n/d", "#nd", "#н/д",
+        "<na>", "nat",
+    ];
     let text = text.trim();
     let parsed = match decimal {
         Decimal::Point => text.parse(),
@@ -275,8 +292,7 @@ fn number(text: &str, decimal: Decimal) -> Field {
 fn loses_digits(text: &str, value: f64) -> bool {
     let digits = text.trim().trim_start_matches(['+', '-']);
     if value == 0.0 {
-        let mantissa = digits.split(['e', 'E']).next().unwrap_or_default();
-        return mantissa.contains(|c: char| matches!(c, '1'..='9'));
+        return is_below_smallest(digits);
     }
     value.abs() >= FIRST_GAP
         && digits.bytes().all(|byte| byte.is_ascii_digit())
@@ -294,6 +310,14 @@ struct Cleaned<R> {
     place: Place,
     /// Comment lines so far.
     comments: u64,
+    /// Whether it is read to find the separator, and faults are told later.
+    is_sample: bool,
+    /// Fields of a row, once that is known.
+    n_fields: usize,
+    /// The first comment that has as many fields as a row, and how many have.
+    like_rows: Option<(u64, u64)>,
+    /// The lines that the first quoted field of several begins and ends on.
+    spanning: Option<(u64, u64)>,
     raw: Vec<u8>,
     clean: Vec<u8>,
     /// Bytes of `clean` that were handed on.
@@ -336,22 +360,32 @@ impl<R: BufRead> Cleaned<R> {
             self.place = Place::Start;
             if is_comment(&self.raw) {
                 self.comments += 1;
+                if self.n_fields > 1 && count_fields(&self.raw, self.separator) == self.n_fields {
+                    self.like_rows.get_or_insert((self.line, 0)).1 += 1;
+                }
                 self.raw.clear();
             }
         }
-        self.clean_raw();
+        if let Err(reason) = self.clean_raw() {
+            return bad(reason);
+        }
         self.clean.push(b'\n');
         Ok(true)
     }
 
-    fn clean_raw(&mut self) {
-        let Cleaned { separator, line, ref mut place, ref raw, ref mut clean, .. } = *self;
+    fn clean_raw(&mut self) -> Result<(), String> {
+        let Cleaned { separator, line, is_sample, ref mut place, ref raw, ref mut clean, ref mut spanning, .. } = *self;
         // Blanks are held back until it is known what follows.
         let mut blanks = 0;
         for (index, &byte) in raw.iter().enumerate() {
             let held = &raw[index - blanks..index];
             match (byte, *place) {
-                (b'"', Place::Quoted(from)) => (*place, blanks) = (Place::Closed(from), 0),
+                (b'"', Place::Quoted(from)) => {
+                    (*place, blanks) = (Place::Closed(from), 0);
+                    if from < line {
+                        spanning.get_or_insert((from, line));
+                    }
+                }
                 (_, Place::Quoted(_)) => {}
                 (b'"', Place::Closed(from)) if held.is_empty() => *place = Place::Quoted(from),
                 _ if is_blank(byte, separator) => {
@@ -359,6 +393,11 @@ impl<R: BufRead> Cleaned<R> {
                     continue;
                 }
                 _ if byte == separator.byte() => (*place, blanks) = (Place::Start, 0),
+                // A quote that closes nothing has been taken for one that does, and lines may be missing.
+                (_, Place::Closed(from)) if !is_sample && (held.is_empty() || separator != Separator::Blanks) => {
+                    let opened = if from < line { format!(" that line {from} opens") } else { String::new() };
+                    return Err(format!("line {line}: there is text behind the closing quote of a field{opened}"));
+                }
                 (_, place_now) => {
                     let next = match place_now {
                         Place::Start => Place::Start,
@@ -381,6 +420,15 @@ impl<R: BufRead> Cleaned<R> {
             }
             clean.push(byte);
         }
+        Ok(())
+    }
+}
+
+/// Fields of a line, whatever quotes it has.
+fn count_fields(line: &[u8], separator: Separator) -> usize {
+    match separator {
+        Separator::Blanks => line.split(|&byte| is_blank(byte, separator)).filter(|field| !field.is_empty()).count(),
+        _ => line.split(|&byte| byte == separator.byte()).count(),
     }
 }
 
@@ -389,11 +437,17 @@ fn is_blank(byte: u8, separator: Separator) -> bool {
     matches!(byte, b' ' | b'\r' | b'\x0b' | b'\x0c') || byte == b'\t' && separator != Separator::Tab
 }
 
-/// A line whose first sign is `#`, unless it begins with an error value of a spreadsheet.
+/// A line whose first sign is `#`, unless it begins with an error value of a spreadsheet. In all languages these are one
+/// word in capitals with a `!` or `?` at its end (`#REF!`, `#¡DIV/0!`, `#BEZUG!`, `#ИМЯ?`), but for those of a value that is
+/// not there.
 fn is_comment(line: &[u8]) -> bool {
-    const ERRORS: [&[u8]; 7] = [b"N/A", b"DIV/0!", b"VALUE!", b"REF!", b"NAME?", b"NUM!", b"NULL!"];
-    let text = line.trim_ascii_start().strip_prefix(b"#");
-    text.is_some_and(|text| !ERRORS.iter().any(|error| text.starts_with(error)))
+    const NOT_THERE: [&str; 8] = ["N/A", "NV", "N/D", "NA", "N.D.", "I/T", "Н/Д", "CALC"];
+    let Some(text) = line.trim_ascii_start().strip_prefix(b"#") else { return false };
+    let word = text.split(|byte| matches!(byte, b',' | b';' | b'\t' | b'|' | b' ' | b'\r')).next().unwrap_or_default();
+    let Ok(word) = std::str::from_utf8(word) else { return true };
+    let is_loud = |c: char| !c.is_lowercase();
+    let is_error = word.chars().count() > 2 && word.ends_with(['!', '?']) && word.chars().all(is_loud);
+    !(is_error || NOT_THERE.contains(&word))
 }
 
 impl<R: BufRead> Read for Cleaned<R> {
@@ -423,7 +477,7 @@ mod tests {
         for (text, separator, expected) in [
             (" a , \"b c\" ,d e \r\n\n# no\n1,\t2,\"\"", Separator::Comma, "a,\"b c\",d e\n\n\n1,2,\"\"\n"),
             ("\" a\"\" , \n b \" ,1", Separator::Comma, "\" a\"\" , \n b \",1\n"),
-            ("5\" pipe , \"x\" y", Separator::Comma, "5\" pipe,\"x\" y\n"),
+            ("5\" pipe , \"x\"", Separator::Comma, "5\" pipe,\"x\"\n"),
             ("a\t\t b \t", Separator::Tab, "a\t\tb\t\n"),
             ("  a \t \"b  c\"   d  \n", Separator::Blanks, "a \"b  c\" d\n"),
         ] {
