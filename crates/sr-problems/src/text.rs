@@ -265,7 +265,7 @@ enum Field {
 /// Reads a field; all numbers are finite.
 fn number(text: &str, decimal: Decimal) -> Field {
     const MISSING: [&str; 18] = [
-        "", "na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "#n/a", "#nv", "#n/d", "#nd", "#н/д",
+        "", "na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "#n/a", "#nv", "#n/d", "#nd", "#Н/Д",
         "<na>", "nat",
     ];
     let text = text.trim();
