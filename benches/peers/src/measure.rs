@@ -61,6 +61,7 @@ pub fn sample(work: f64, mut pass: impl FnMut()) -> f64 {
 }
 
 /// Trees on data of some number of rows, in both kinds of number.
+#[derive(Debug)]
 pub struct Workload<'a> {
     trees: &'a [Expr],
     single: Typed<f32>,

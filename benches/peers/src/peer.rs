@@ -78,6 +78,7 @@ impl Figure {
 }
 
 /// A way in which a peer evaluates.
+#[derive(Debug)]
 pub struct Mode {
     /// The system.
     pub peer: &'static str,

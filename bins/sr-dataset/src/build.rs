@@ -120,7 +120,7 @@ fn traces(plan: &Plan, search: &SearchPlan, dir: &Path, common: &Common) -> anyh
         let bar = common.progress(jobs.len() as u64, "searches");
         let recording = Recording { out: &path, header, config, jobs: &jobs, batch: BATCH };
         let mut monitor = Monitor::of_progress(|pieces| bar.inc(pieces));
-        recording.resume(&mut Searcher::Expert, &mut monitor, &mut |_| ())?;
+        recording.resume()?.run(&mut Searcher::Expert, &mut monitor, &mut |_| ())?;
         drop(monitor);
         bar.finish_and_clear();
     }

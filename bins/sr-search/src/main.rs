@@ -173,9 +173,9 @@ fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     {
         sr_cli::check_made_alike(&partial, &made, &settings)?;
     }
-    if args.resume && partial.exists() {
-        check_begun(&partial, &jobs)?;
-    }
+    let batch = args.batch_size as usize;
+    let recording = Recording { out: &out, header: &header, config: &config, jobs: &jobs, batch };
+    let begun = if args.resume { recording.resume()? } else { recording.begin()? };
     let stop = sr_cli::on_interrupt("the current generation")?;
     // What the partial file does not tell of itself, for a resumption to compare. Where it cannot be written, nor can
     // records, which is told then.
@@ -186,12 +186,7 @@ fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     let mut total = Totals::default();
     let mut on_search = |search: Recorded<'_>| total.add(&search, names, args.compare_sequential);
     let mut monitor = Monitor::new(stop, |pieces| progress.inc(pieces));
-    let batch = args.batch_size as usize;
-    let recording = Recording { out: &out, header: &header, config: &config, jobs: &jobs, batch };
-    let recorded = match args.resume {
-        true => recording.resume(&mut searcher, &mut monitor, &mut on_search),
-        false => recording.begin(&mut searcher, &mut monitor, &mut on_search),
-    };
+    let recorded = begun.run(&mut searcher, &mut monitor, &mut on_search);
     drop(monitor);
     progress.finish_and_clear();
     let summary = recorded.inspect_err(|_| {
@@ -243,35 +238,9 @@ fn check_finished(out: &Path, header: &TraceHeader, settings: &Value, jobs: &[Jo
     let Some(records) = reader.stated_records() else {
         bail!("{}: cut short; delete it, or begin anew with --force in place of --resume", out.display());
     };
-    check_records(&mut reader, out, records, jobs)?;
+    record::check_records(&mut reader, out, records, jobs)?;
     let records = json!({ "searches": records });
     sr_cli::check_made_alike(out, &records, &json!({ "searches": jobs.len() }))
-}
-
-/// Fails unless what an interrupted run has left is of these searches.
-fn check_begun(partial: &Path, jobs: &[Job]) -> anyhow::Result<()> {
-    let mut reader = TraceReader::open(partial)?;
-    check_records(&mut reader, partial, u64::MAX, jobs)
-}
-
-/// Fails unless the first records of a trace are of these searches: problem, seed, primitives and points.
-fn check_records(reader: &mut TraceReader, path: &Path, records: u64, jobs: &[Job]) -> anyhow::Result<()> {
-    let config = reader.header().engine.clone();
-    for (record, job) in (0..records).zip(jobs) {
-        let Some(trajectory) = reader.next_trajectory()? else { break };
-        let made = json!({ "problem": trajectory.problem_id, "seed": trajectory.seed });
-        let asked = json!({ "problem": job.instance.id(), "seed": job.seed });
-        let told = || format!("{}: record {record} (counted from 0)", path.display());
-        sr_cli::check_made_alike(path, &made, &asked).with_context(told)?;
-        ensure!(
-            trajectory.primitives == *job.instance.primitives(),
-            "{} was made with other settings: other operators or constants of problem {:?}",
-            path.display(),
-            job.instance.id()
-        );
-        trajectory.check_searched(&job.instance, &config).with_context(told)?;
-    }
-    Ok(())
 }
 
 /// The searches of this run, in the order of their records, and the primitives for the header.

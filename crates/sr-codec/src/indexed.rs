@@ -29,6 +29,15 @@ pub struct Indexed<P> {
     payload: Vec<u8>,
 }
 
+impl<P> std::fmt::Debug for Indexed<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Indexed")
+            .field("path", &self.path)
+            .field("records", &self.starts.len().saturating_sub(1))
+            .finish_non_exhaustive()
+    }
+}
+
 impl<P: DeserializeOwned> Indexed<P> {
     /// Opens a file of this kind and version.
     ///

@@ -28,6 +28,12 @@ pub struct Reader<P = Value> {
     ended: bool,
 }
 
+impl<P> std::fmt::Debug for Reader<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("path", &self.path).field("record", &self.record).finish_non_exhaustive()
+    }
+}
+
 /// The header of a file of any kind and version.
 ///
 /// # Errors
@@ -211,6 +217,12 @@ impl PackedRecord {
 pub struct Records<'a, P, T> {
     reader: &'a mut Reader<P>,
     record_type: PhantomData<fn() -> T>,
+}
+
+impl<P, T> std::fmt::Debug for Records<'_, P, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Records").field("reader", &self.reader).finish_non_exhaustive()
+    }
 }
 
 impl<P, T: DeserializeOwned> Iterator for Records<'_, P, T> {

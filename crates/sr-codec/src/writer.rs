@@ -46,6 +46,12 @@ pub struct Writer {
     frame: Vec<u8>,
 }
 
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("path", &self.path).field("records", &self.records).finish_non_exhaustive()
+    }
+}
+
 /// Where the file for `path` is written until it is finished: beside it, with `.partial` added to the name.
 pub fn partial_path(path: impl AsRef<Path>) -> PathBuf {
     let mut name = path.as_ref().as_os_str().to_owned();

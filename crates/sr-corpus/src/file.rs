@@ -85,6 +85,7 @@ pub struct CorpusHeader {
 }
 
 /// Writes a corpus file, which appears under its name when it is finished.
+#[derive(Debug)]
 pub struct CorpusWriter {
     writer: Writer,
 }
@@ -151,6 +152,7 @@ impl CorpusWriter {
 
 /// Reads a corpus file: an iterator over its examples, with one record in memory. A cut or damaged file gives all that
 /// comes before the damage, then an error that names the record.
+#[derive(Debug)]
 pub struct Corpus {
     path: PathBuf,
     reader: Reader<CorpusHeader>,

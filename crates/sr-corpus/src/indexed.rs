@@ -16,6 +16,7 @@ use crate::{CORPUS_VERSION, CorpusHeader, Example, Mode, Problems, Result, find_
 /// costs the decoding of its record, that is its search. Clones share the open file, so each thread can have one.
 /// [`Permutation`](crate::Permutation) gives an order to read them in.
 #[derive(Clone)]
+#[derive(Debug)]
 pub struct IndexedCorpus {
     path: PathBuf,
     records: Indexed<CorpusHeader>,

@@ -9,6 +9,7 @@ use sr_problems::{Problem, ProblemFile, SetParams};
 use crate::{Error, ProblemRef, Result};
 
 /// A problem set whose problems are found by their id. Its ids are in memory, and the problem that was asked for last.
+#[derive(Debug)]
 pub struct Problems {
     path: PathBuf,
     params: SetParams,
@@ -16,6 +17,7 @@ pub struct Problems {
     source: Mutex<Source>,
 }
 
+#[derive(Debug)]
 struct Source {
     file: ProblemFile,
     /// Searches of a problem and the states of a search come one after the other.

@@ -16,6 +16,7 @@ use crate::{Loss, Op, Real, Semantics, Sums};
 pub(crate) const MAX_TILE: usize = 16;
 
 /// What is run over which rows.
+#[derive(Debug)]
 pub struct Job<'a, T> {
     pub(crate) program: &'a Program<T>,
     /// All columns with their padding, which reaches a vector beyond the last row's.
@@ -29,6 +30,7 @@ pub struct Job<'a, T> {
 }
 
 /// What becomes of the predictions.
+#[derive(Debug)]
 pub enum Sink<'a, T> {
     /// Stored, `[rows]`.
     Store(&'a mut [T]),

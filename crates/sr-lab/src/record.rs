@@ -14,7 +14,7 @@
 //!     let recording = record::Recording { out: &out, header: &header, config: &config, jobs: &jobs, batch: 64 };
 //!     let mut solved = 0;
 //!     let mut on_search = |search: record::Recorded<'_>| solved += usize::from(search.outcome.solved.is_some());
-//!     let summary = recording.resume(&mut record::Searcher::Expert, &mut Monitor::none(), &mut on_search)?;
+//!     let summary = recording.resume()?.run(&mut record::Searcher::Expert, &mut Monitor::none(), &mut on_search)?;
 //!     assert_eq!(summary.ended, sr_lab::Ended::Finished);
 //!     println!("{solved} of {} searches solved their problem", jobs.len());
 //!     # assert!(solved > 0 && sr_trace::TraceReader::open(&out)?.count() == 10);
@@ -28,14 +28,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use rayon::prelude::*;
 use sr_engine::{
     Expert, Generation, Instance, Observer, Origin, Outcome, PrimitiveSet, Search, SearchConfig, run_parallel_until,
 };
 use sr_eval::Tally;
 use sr_problems::{Problem, ProblemSet};
-use sr_trace::{Packed, Record, Recorder, SamplingCounts, TraceHeader, TraceWriter};
+use sr_trace::{Packed, Record, Recorder, SamplingCounts, TraceHeader, TraceReader, TraceWriter};
 
 use crate::{Ended, Monitor};
 
@@ -222,6 +222,28 @@ impl Searcher {
     }
 }
 
+/// Checks that the first records of a trace are of these searches: problem, seed, primitives, and errors that the points
+/// of the problem give.
+///
+/// # Errors
+/// If one is not, naming the first setting that differs; or the trace cannot be read.
+pub fn check_records(reader: &mut TraceReader, path: &Path, records: u64, jobs: &[Job]) -> anyhow::Result<()> {
+    let config = reader.header().engine.clone();
+    for (record, job) in (0..records).zip(jobs) {
+        let Some(trajectory) = reader.next_trajectory()? else { break };
+        let told = || format!("{}: record {record} (counted from 0)", path.display());
+        let other = |what: String| format!("{} was made with other settings: {what}", path.display());
+        let (found, id) = (&trajectory.problem_id, job.instance.id());
+        ensure!(found == id, other(format!("problem {found:?} in record {record}, asked for {id:?}")));
+        let (found, seed) = (trajectory.seed, job.seed);
+        ensure!(found == seed, other(format!("problem {id:?}, seed {found} in record {record}, asked for {seed}")));
+        let same = trajectory.primitives == *job.instance.primitives();
+        ensure!(same, other(format!("other operators or constants of problem {id:?}")));
+        trajectory.check_searched(&job.instance, &config).with_context(told)?;
+    }
+    Ok(())
+}
+
 fn sampling_counts(record: &Record) -> SamplingCounts {
     let children = record.children();
     let (well_formed, fallback) = (children[Origin::Learner as usize], children[Origin::Fallback as usize]);
@@ -267,61 +289,80 @@ pub struct Summary {
     pub searching: Duration,
 }
 
-impl Recording<'_> {
+/// A recording whose trace is open; nothing else writes it meanwhile.
+#[derive(Debug)]
+#[must_use]
+pub struct Begun<'a> {
+    recording: Recording<'a>,
+    writer: TraceWriter,
+    done: u64,
+}
+
+impl<'a> Recording<'a> {
     /// Begins anew, whatever there is.
+    ///
+    /// # Errors
+    /// If the trace cannot be written.
+    pub fn begin(&self) -> anyhow::Result<Begun<'a>> {
+        Ok(Begun { recording: *self, writer: TraceWriter::create(self.out, self.header)?, done: 0 })
+    }
+
+    /// Goes on with what a run that was stopped or killed has left, to the bytes of an undisturbed one; begins anew if
+    /// there is nothing.
+    ///
+    /// # Errors
+    /// If the trace was begun with another header or for other searches, or it cannot be read and written.
+    pub fn resume(&self) -> anyhow::Result<Begun<'a>> {
+        let (writer, done) = TraceWriter::resume(self.out, self.header)?;
+        if done > 0 {
+            let partial = sr_codec::partial_path(self.out);
+            check_records(&mut TraceReader::open(&partial)?, &partial, done, self.jobs)?;
+        }
+        Ok(Begun { recording: *self, writer, done })
+    }
+
+    /// What an error or a stop has left, in words.
+    pub fn kept(&self, records: u64) -> String {
+        format!("after {records} of {} searches, from which --resume goes on", self.jobs.len())
+    }
+}
+
+impl Begun<'_> {
+    /// Searches that an earlier run has done.
+    pub fn done(&self) -> u64 {
+        self.done
+    }
+
+    /// Does the searches that are left. `on_search` is told of each of them.
     ///
     /// # Errors
     /// If a setting is out of range, the learner fails or the trace cannot be written. Where nothing was recorded, nothing
     /// is left behind.
-    pub fn begin(
-        &self,
+    pub fn run(
+        self,
         searcher: &mut Searcher,
         monitor: &mut Monitor<'_>,
         on_search: &mut dyn FnMut(Recorded<'_>),
     ) -> anyhow::Result<Summary> {
-        self.run(TraceWriter::create(self.out, self.header)?, 0, searcher, monitor, on_search)
-    }
-
-    /// Goes on with what a run that was stopped or killed has left, to the bytes of an undisturbed one; begins anew if
-    /// there is nothing. `on_search` is told of the searches that are done now.
-    ///
-    /// # Errors
-    /// Those of [`begin`](Self::begin); and if the trace was begun with another header.
-    pub fn resume(
-        &self,
-        searcher: &mut Searcher,
-        monitor: &mut Monitor<'_>,
-        on_search: &mut dyn FnMut(Recorded<'_>),
-    ) -> anyhow::Result<Summary> {
-        let (writer, done) = TraceWriter::resume(self.out, self.header)?;
-        self.run(writer, done, searcher, monitor, on_search)
-    }
-
-    fn run(
-        &self,
-        mut writer: TraceWriter,
-        done: u64,
-        searcher: &mut Searcher,
-        monitor: &mut Monitor<'_>,
-        on_search: &mut dyn FnMut(Recorded<'_>),
-    ) -> anyhow::Result<Summary> {
+        let Begun { recording, mut writer, done } = self;
         monitor.advance(done);
         let mut searching = Duration::ZERO;
-        let left = self.jobs.get(done as usize..).unwrap_or_default();
-        let kept = |writer: &TraceWriter| self.kept(writer.records());
+        let left = recording.jobs.get(done as usize..).unwrap_or_default();
+        let kept = |writer: &TraceWriter| recording.kept(writer.records());
         let mut flushed: Option<Instant> = None;
-        let searched = left.chunks(self.batch).try_for_each(|batch| -> anyhow::Result<()> {
+        let searched = left.chunks(recording.batch).try_for_each(|batch| -> anyhow::Result<()> {
             if monitor.is_stopped() {
                 return Ok(());
             }
             let started = Instant::now();
-            let searched = searcher.search(batch, self.config, monitor.stop())?;
+            let searched = searcher.search(batch, recording.config, monitor.stop())?;
             searching += started.elapsed();
             for (job, search) in batch.iter().zip(&searched) {
                 let Searched { outcome, record, tally } = search;
                 on_search(Recorded { job, outcome, record, tally: tally.as_ref() });
             }
-            let packed: Vec<Packed> = searched.into_par_iter().map(|search| search.record.pack(self.header)).collect();
+            let packed: Vec<Packed> =
+                searched.into_par_iter().map(|search| search.record.pack(recording.header)).collect();
             for record in &packed {
                 writer.append_packed(record).with_context(|| kept(&writer))?;
             }
@@ -340,16 +381,11 @@ impl Recording<'_> {
             return Err(error);
         }
         let records = writer.records();
-        if records < self.jobs.len() as u64 {
+        if records < recording.jobs.len() as u64 {
             writer.flush().with_context(|| kept(&writer))?;
             return Ok(Summary { ended: Ended::Stopped { done: records }, searching });
         }
-        writer.finish().with_context(|| self.kept(records))?;
+        writer.finish().with_context(|| recording.kept(records))?;
         Ok(Summary { ended: Ended::Finished, searching })
-    }
-
-    /// What an error or a stop has left, in words.
-    pub fn kept(&self, records: u64) -> String {
-        format!("after {records} of {} searches, from which --resume goes on", self.jobs.len())
     }
 }

@@ -9,7 +9,7 @@ use crate::{Error, Problem, SetParams};
 
 /// A finished problem file whose problems are read one by one, in any order. [`ProblemSet`](crate::ProblemSet) has all of
 /// them in memory.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct ProblemFile {
     path: PathBuf,
     records: Indexed<SetParams>,

@@ -27,6 +27,12 @@ pub struct Victim<'a> {
     pub check: &'a dyn Fn(),
 }
 
+impl std::fmt::Debug for Victim<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Victim").field("growing", &self.growing).finish_non_exhaustive()
+    }
+}
+
 impl Victim<'_> {
     /// Kills the program at `moments` random moments, a third of the times once more after going on, lets it go on to its
     /// end, and compares its result with that of an undisturbed run.
@@ -220,6 +226,7 @@ pub fn with_file_limit(command: &Command, blocks: u64) -> Command {
 }
 
 /// A file system of a few kilobytes in memory.
+#[derive(Debug)]
 pub struct SmallDisk {
     folder: PathBuf,
 }

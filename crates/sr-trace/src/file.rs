@@ -25,6 +25,15 @@ pub struct TraceWriter {
     packing: VecDeque<Receiver<Packed>>,
 }
 
+impl std::fmt::Debug for TraceWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TraceWriter")
+            .field("writer", &self.writer)
+            .field("packing", &self.packing.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl TraceWriter {
     /// Starts a new file.
     ///
@@ -143,6 +152,12 @@ pub struct TraceReader {
     /// What was decoded ahead, in order; after an error nothing.
     ahead: VecDeque<Result<Trajectory>>,
     ended: bool,
+}
+
+impl std::fmt::Debug for TraceReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TraceReader").field("reader", &self.reader).field("ended", &self.ended).finish_non_exhaustive()
+    }
 }
 
 impl TraceReader {

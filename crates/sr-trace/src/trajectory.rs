@@ -462,6 +462,15 @@ pub struct GenerationsBuilder {
     forms: Interner<sr_expr::Node>,
 }
 
+impl std::fmt::Debug for GenerationsBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GenerationsBuilder")
+            .field("first", &self.first)
+            .field("generations", &self.spans.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl GenerationsBuilder {
     /// `first` is the number of the first generation: 0, unless a search was continued.
     pub fn new(first: u32) -> Self {

@@ -562,7 +562,7 @@ impl Searching {
         if !path.exists() {
             let header = searcher.describe(self.header.clone());
             let recording = Recording { out: path, header: &header, config: &self.config, jobs: &jobs, batch: BATCH };
-            let summary = recording.resume(searcher, &mut Monitor::new(stop, |_| ()), &mut |_| ())?;
+            let summary = recording.resume()?.run(searcher, &mut Monitor::new(stop, |_| ()), &mut |_| ())?;
             ensure!(summary.ended == Ended::Finished && !stop.load(Ordering::Relaxed), Stopped);
         }
         let trajectories = read_trace(path)?;

@@ -29,6 +29,7 @@ pub(crate) fn n_products(n_constants: usize) -> usize {
 }
 
 /// What is run over which rows.
+#[derive(Debug)]
 pub struct Job<'a, T> {
     pub(crate) tape: &'a Tape,
     /// One for each of the tape.
@@ -48,6 +49,7 @@ pub struct Job<'a, T> {
 }
 
 /// What becomes of the predictions and their derivatives.
+#[derive(Debug)]
 pub enum Output<'a, T> {
     /// Predictions only.
     Predictions(Sink<'a, T>),
@@ -58,6 +60,7 @@ pub enum Output<'a, T> {
 }
 
 /// Sums of the products of all pairs of columns of (J r), r being p − y.
+#[derive(Debug)]
 pub struct Products<'a, T> {
     /// Target, `[rows]`.
     pub(crate) y: &'a [T],
