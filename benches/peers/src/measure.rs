@@ -68,6 +68,7 @@ pub struct Workload<'a> {
     double: Typed<f64>,
 }
 
+#[derive(Debug)]
 struct Typed<T> {
     x: Columns<T>,
     y: Vec<T>,
