@@ -88,6 +88,7 @@ pub fn one_step_examples(model: &ModelConfig, instances: &[Arc<Instance>]) -> an
 }
 
 /// Searches with a learner, measured.
+#[derive(Debug)]
 pub struct Rollout {
     pub children_per_second: f64,
     /// Of products with weights: attention and everything else is left out.

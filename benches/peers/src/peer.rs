@@ -108,6 +108,7 @@ pub const MODES: [Mode; 7] = [
 ];
 
 /// A driver that runs.
+#[derive(Debug)]
 pub struct Peer {
     child: Child,
     requests: Option<ChildStdin>,
