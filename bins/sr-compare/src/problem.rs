@@ -40,10 +40,7 @@ pub(crate) fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
     let mut learner = args.sampling.learner(checkpoint, &args.one.device)?;
     sr_lab::learner::check_problems(&learner, [(&*problem.id, problem.x.n_columns())])?;
     let expert = searched("expert", &problem, &mut Expert, args)?;
-    let learned = searched("learner", &problem, &mut learner, args)?;
-    if let Some(error) = learner.error() {
-        bail!("the learner failed: {error}");
-    }
+    let learned = searched("learner", &problem, &mut learner, args).context("the learner failed")?;
     let both = [expert, learned];
     let mut result = json!({ "problem": problem.id, "seed": args.common.seed });
     for one in &both {
@@ -108,7 +105,7 @@ fn searched(name: &'static str, problem: &Problem, policy: &mut dyn Policy, args
     let instance = Arc::new(instance);
     let mut searches = [Search::new(instance.clone(), config, args.common.seed)?];
     let mut recorders = [Recorder::new(args.common.seed)];
-    let outcome = search(&mut searches, policy, &mut recorders).remove(0);
+    let outcome = search(&mut searches, policy, &mut recorders).map_err(anyhow::Error::from_boxed)?.remove(0);
     let [recorder] = recorders;
     let trajectory = recorder.finish(&outcome).with_context(|| format!("recording the search of the {name}"))?;
     let fresh = problem.fresh_points(FRESH_POINTS, 0);

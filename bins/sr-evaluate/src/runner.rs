@@ -5,9 +5,11 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::bail;
+use anyhow::Context;
 use rayon::prelude::*;
-use sr_engine::{Brood, Expert, Generation, Instance, Objective, Observer, Outcome, Search, SearchConfig, State, run};
+use sr_engine::{
+    Expert, Generation, Instance, Objective, Observer, Outcome, PolicyError, Request, Search, SearchConfig, run,
+};
 use sr_eval::{BestOf, Equal, FRESH_POINTS, Progress, RandomTrees, Row, Tally, judge};
 use sr_problems::Problem;
 
@@ -42,11 +44,8 @@ pub(crate) fn evaluate(task: &Task<'_>, policy: &mut Policy, items: &[Item<'_>])
         Policy::Random => alone(task, items, || RandomTrees, |_| 0)?,
         Policy::BestOf(k) => alone(task, items, || BestOf::new(*k), BestOf::proposals)?,
         Policy::Learner(learner) => {
-            let found = together(task, items, &mut **learner)?;
-            if let Some(error) = learner.learner().error() {
-                bail!("the learner of {} failed: {error}", task.method);
-            }
-            found
+            let found = together(task, items, &mut **learner);
+            found.with_context(|| format!("the learner of {} failed", task.method))?
         }
     };
     Ok(items.par_iter().zip(found).map(|(item, found)| row(task, item, found)).collect())
@@ -71,9 +70,9 @@ fn alone<P: sr_engine::Policy>(
 ) -> anyhow::Result<Vec<Found>> {
     let search = |item: &Item<'_>| {
         let mut watch = Watch::new(Time::Own(Instant::now()), &task.config);
-        let search = Search::new(item.instance.clone(), task.config.clone(), item.seed)?;
+        let mut search = Search::new(item.instance.clone(), task.config.clone(), item.seed)?;
         let mut policy = policy();
-        let outcome = run(&mut [search], &mut policy, std::slice::from_mut(&mut watch)).remove(0);
+        let outcome = search.run_with(&mut policy, &mut watch).map_err(anyhow::Error::from_boxed)?;
         watch.seconds = outcome.elapsed.as_secs_f64();
         Ok(watch.found(outcome, proposals(&policy)))
     };
@@ -89,6 +88,7 @@ fn together(task: &Task<'_>, items: &[Item<'_>], policy: &mut dyn sr_engine::Pol
     let mut searches = searches.collect::<Result<Vec<_>, _>>()?;
     let mut watches: Vec<_> = items.iter().map(|_| Watch::new(Time::Shared(&clock), &task.config)).collect();
     let outcomes = run(&mut searches, &mut Timed { policy, clock: &clock }, &mut watches);
+    let outcomes = outcomes.map_err(anyhow::Error::from_boxed)?;
     Ok(watches.into_iter().zip(outcomes).map(|(watch, outcome)| watch.found(outcome, 0)).collect())
 }
 
@@ -117,12 +117,12 @@ struct Timed<'a> {
 }
 
 impl sr_engine::Policy for Timed<'_> {
-    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
+    fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
         let mut clock = self.clock.borrow_mut();
         clock.now();
-        clock.active = states.len();
+        clock.active = requests.len();
         drop(clock);
-        self.policy.propose(states, wanted, broods);
+        self.policy.propose(requests)
     }
 }
 
