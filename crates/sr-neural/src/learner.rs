@@ -203,7 +203,7 @@ impl Written {
 /// The grammar of each state.
 struct Grammars(Vec<Grammar>);
 
-impl sr_model::Grammar for Grammars {
+impl sr_model::Constraint for Grammars {
     type Child = GrammarState;
 
     fn start(&self, state: usize) -> GrammarState {
