@@ -5,6 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use rayon::prelude::*;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use sr_engine::random::Purpose;
 use sr_engine::{Brood, Edit, Expert, Offspring, Origin, Parents, Policy, PolicyError, Request, State, heritage};
 use sr_expr::Expr;
@@ -142,18 +143,16 @@ fn address(actions: Actions) -> usize {
     if actions == Actions::Edit { 3 } else { 0 }
 }
 
-/// Names a checkpoint by its contents: 64 bits of its configuration and weights, in hexadecimal.
+/// Names a checkpoint by its contents: the first 64 bits of the SHA-256 of its configuration and weights, in hexadecimal.
 ///
 /// # Errors
 /// If one of the files cannot be read.
 pub fn checkpoint_id(dir: &Path) -> std::io::Result<String> {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325; // FNV-1a
+    let mut hash = Sha256::new();
     for name in ["config.json", "model.bpk"] {
-        for byte in std::fs::read(dir.join(name))? {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
+        hash.update(std::fs::read(dir.join(name))?);
     }
-    Ok(format!("{hash:016x}"))
+    Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A transformer that proposes the next generation: all children of all states in one batch.
