@@ -50,7 +50,7 @@ pub(crate) fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
         result[one.name] = summary(one);
     }
     let [expert, learner] = &both;
-    result["improvement"] = json!(improvement(expert, learner).filter(|ratio| ratio.is_finite()));
+    result["improvement"] = json!(improvement(&expert.fit, &learner.fit).filter(|ratio| ratio.is_finite()));
     result["time_ratio"] = json!(time_ratio(expert, learner));
     if args.one.step {
         if args.common.json {
@@ -128,8 +128,13 @@ pub(crate) fn well_formed<'a>(generations: impl Iterator<Item = GenerationRecord
     (all > 0).then_some((written, all))
 }
 
-fn mse(one: &Searched) -> f64 {
-    one.fit.mse
+/// The mean squared error in words, which may be a number where its square is none.
+fn mse_text(fit: &Fit) -> String {
+    match (fit.is_finite(), fit.mse.is_finite()) {
+        (false, _) => "invalid".into(),
+        (true, false) => format!("above {:.1e}", f64::MAX),
+        (true, true) => step::number(fit.mse),
+    }
 }
 
 /// The formula that was found, guarded operators by their own names.
@@ -138,12 +143,13 @@ fn formula(one: &Searched) -> String {
 }
 
 /// How many times as large the expert's error is as the learner's: above 1 the learner is better. Equal errors, such as
-/// two of 0, are 1; two that are invalid have no ratio.
-fn improvement(expert: &Searched, learner: &Searched) -> Option<f64> {
-    if mse(expert) == mse(learner) && mse(expert).is_finite() {
+/// two of 0, are 1; two that are invalid have no ratio. Both are of the same rows, and relative to the same variance they
+/// are numbers where their squares are none.
+fn improvement(expert: &Fit, learner: &Fit) -> Option<f64> {
+    if expert.relative == learner.relative && expert.is_finite() {
         return Some(1.0);
     }
-    Some(mse(expert) / mse(learner)).filter(|ratio| !ratio.is_nan())
+    Some(expert.relative / learner.relative).filter(|ratio| !ratio.is_nan())
 }
 
 /// How many times as long as the expert the learner took.
@@ -173,7 +179,7 @@ fn text(problem: &Problem, seed: u64, both: &[Searched; 2]) -> String {
     let mut row = |what: &str, value: &dyn Fn(&Searched) -> String| {
         table.add_row([what.to_owned(), value(&both[0]), value(&both[1])]);
     };
-    row("MSE", &|one| step::number(mse(one)));
+    row("MSE", &|one| mse_text(&one.fit));
     row("R²", &|one| one.fit.r2().map_or("–".into(), |r2| format!("{r2:.6}")));
     row("solved", &|one| match (one.solved, one.outcome.generations_to_solve) {
         (true, Some(generation)) => format!("yes, in generation {generation}"),
@@ -187,7 +193,7 @@ fn text(problem: &Problem, seed: u64, both: &[Searched; 2]) -> String {
     row("well-formed", &|one| step::of_all(well_formed(one.trajectory.generations.iter())));
     row("expression", &formula);
     let [expert, learner] = both;
-    let better = match improvement(expert, learner) {
+    let better = match improvement(&expert.fit, &learner.fit) {
         None => "both are invalid".into(),
         Some(1.0) => "equal MSE".into(),
         Some(ratio) if ratio > 1.0 => format!("the learner's MSE is lower, {} times", step::number(ratio)),
