@@ -14,6 +14,9 @@ use sr_expr::Expr;
 use sr_neural::{Learner, Mode};
 use sr_problems::Problem;
 
+/// Formulas that can be asked for, of a problem and of all problems that are read together.
+const MOST_SAMPLES: u64 = 1_000_000;
+
 /// Write the formula of each problem from its data alone, with a checkpoint of mode direct
 ///
 /// Two picks: the greedy formula, and with --samples the sampled one with the least error on the training
@@ -27,9 +30,9 @@ pub(crate) struct DirectArgs {
     #[command(flatten)]
     problems: crate::ProblemArgs,
     /// Formulas to sample for each problem beside the greedy one
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    samples: usize,
-    /// Problems that are read together
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=MOST_SAMPLES))]
+    samples: u64,
+    /// Problems that are read together; fewer where their samples would be more than a million
     #[arg(long, value_name = "B", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
     batch_size: u64,
     /// Where the model computes: cpu, ndarray or cuda
@@ -54,10 +57,13 @@ pub(crate) fn run(args: &DirectArgs, given: &sr_cli::Given) -> anyhow::Result<Ex
         let why = "without --samples: the greedy formula takes the likeliest tokens";
         given.refuse(&["temperature", "top_k", "top_p", "distinct"], why)?;
     }
-    let inputs = args.problems.problems.iter().chain([&args.checkpoint]);
+    if args.out.is_none() {
+        given.refuse(&["force"], "without --out")?;
+    }
+    let crate::Source { set, files } = args.problems.read(args.common.seed)?;
+    let inputs = files.iter().chain([&args.checkpoint]);
     let claim = |out| Claim::file(out).inputs(inputs).may_exist(args.output.force).take();
     let _output = args.out.as_deref().map(claim).transpose()?;
-    let set = args.problems.read(args.common.seed)?;
     let sampled = args.sampling.learner(&args.checkpoint, &args.device)?;
     let found = sampled.mode().name();
     ensure!(
@@ -71,12 +77,13 @@ pub(crate) fn run(args: &DirectArgs, given: &sr_cli::Given) -> anyhow::Result<Ex
     let greedy = greedy.learner(&args.checkpoint, &args.device)?;
     let mut picks = vec![("greedy".to_owned(), greedy, 1)];
     if args.samples > 0 {
-        picks.push((format!("best of {}", args.samples), sampled, args.samples));
+        picks.push((format!("best of {}", args.samples), sampled, args.samples as usize));
     }
 
     let progress = args.common.progress(set.problems.len() as u64, "problems");
     let mut rows = Vec::new();
-    for batch in set.problems.chunks(args.batch_size as usize) {
+    let together = args.batch_size.min(MOST_SAMPLES / args.samples.max(1));
+    for batch in set.problems.chunks(together as usize) {
         let mut of_picks = Vec::new();
         for (pick, learner, samples) in &mut picks {
             of_picks.push(pick_formulas(pick, learner, *samples, batch, args.common.seed)?);

@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
-use serde_json::json;
+use serde_json::{Value, json};
 use sr_args::{SamplingArgs, SearchArgs};
 use sr_cli::{Claim, Common, Exit, Given, OutputArgs};
 use sr_codec::Kind;
@@ -38,8 +38,8 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Compare methods on problems over seeds, all with the same search settings
 ///
-/// A problem is solved when 1 - R² is at most 1e-10 on 1000 fresh points (own data: when the training MSE is at most
-/// 3e-16). Intervals of shares are 95 % Wilson intervals; those of expected running times (ERT: evaluations of all searches
+/// A problem is solved when 1 - R² is at most 1e-10 on 1000 fresh points (own data: when 1 - R² over all rows is no more than
+/// the digits of y leave open). Intervals of shares are 95 % Wilson intervals; those of expected running times (ERT: evaluations of all searches
 /// by success) and of differences from the first method are of a paired bootstrap over problems and seeds. Seconds are
 /// those of one thread; a batch with a learner has all threads, and each search its share of them. What all of it means
 /// stands in docs/comparison.md.
@@ -68,7 +68,7 @@ struct Args {
     #[arg(long, value_name = "K")]
     neural_every: Option<u32>,
     /// Searches of each problem by each method, with the seeds SEED, SEED + 1, …
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=MOST_SEEDS))]
     seeds: u64,
     /// Searches that advance together
     #[arg(long, value_name = "B", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
@@ -87,14 +87,16 @@ struct Args {
     /// fixtures/published/original-harder.json
     #[arg(long, value_name = "FILE")]
     beside: Option<PathBuf>,
-    /// Also draw the share solved against evaluations, or seconds, into this SVG or PNG file; with --curve also the median
-    /// error against seconds, into FILE-mse.svg or FILE-mse.png
+    /// Also draw the share solved against evaluations, or seconds, into this SVG or PNG file, and with tables at equal
+    /// evaluations and seconds the latter into FILE-seconds.svg or FILE-seconds.png; with --curve also the median error
+    /// against seconds, into FILE-mse.svg or FILE-mse.png
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Also write rows and summary to this JSON file; rows that are done stand in FILE.rows until then
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Continue an interrupted run of the same flags from FILE.rows; a new one is begun if there is none
+    /// Continue an interrupted run of the same flags from FILE.rows; a new one is begun if there is none, and of a finished
+    /// one only the plots are drawn that are not there
     #[arg(long, requires = "out", conflicts_with = "force")]
     resume: bool,
     #[command(flatten)]
@@ -106,6 +108,9 @@ struct Args {
     #[command(flatten)]
     common: Common,
 }
+
+/// Searches of one problem by one method that can be asked for.
+const MOST_SEEDS: u64 = 1_000_000;
 
 /// What is evaluated on.
 #[derive(clap::Args)]
@@ -147,7 +152,7 @@ fn main() -> ExitCode {
     sr_args::run(|| match &args.command {
         Some(Command::Direct(args)) => direct::run(args, &given),
         Some(Command::Operator(args)) => operator::run(args, &given),
-        Some(Command::Tune(args)) => tune::run(args),
+        Some(Command::Tune(args)) => tune::run(args, &given),
         None => compare(&args, &given),
     })
 }
@@ -164,38 +169,53 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
         !args.curve || args.plot.is_some() || args.out.is_some() || args.common.json,
         "--curve has no effect without --out, --plot or --json"
     );
-    let inputs = args.problems.problems.iter().chain(&args.beside);
-    let inputs: Vec<&PathBuf> = inputs.chain(args.methods.iter().filter_map(Method::checkpoint)).collect();
-    let may_exist = args.output.force || args.resume;
-    let claim = |path| Claim::file(path).inputs(inputs.iter().copied()).may_exist(may_exist);
-    let _output =
-        args.out.as_deref().map(|out| claim(out).also([".rows"]).unfinished(".rows", may_exist).take()).transpose()?;
-    let _plot = args.plot.as_deref().map(|plot| claim(plot).flag("--plot").take()).transpose()?;
-    let set = args.problems.read(args.common.seed)?;
-    let passes = passes(args, &set)?;
-    // Everything that can be wrong is found before the first search.
-    sr_model::open(args.device.parse()?)?;
-    method::check(args, given)?;
-    args.plot.as_deref().map(sr_report::PlotFormat::of).transpose()?;
+    for (index, equal) in args.equal.iter().enumerate() {
+        let name = Equal::from(*equal).name();
+        ensure!(!args.equal[..index].contains(equal), "--equal has {name} twice");
+    }
+    if args.out.is_none() && args.plot.is_none() {
+        given.refuse(&["force"], "without --out or --plot")?;
+    }
+    method::check(&args.methods, given)?;
+    method::check_search(&args.methods, given)?;
     let share = Share::of_flags(args.neural_prob, args.neural_per, args.neural_every)?;
-    let policy = |method| Policy::new(method, &args.device, &args.sampling, share);
-    let mut policies = args.methods.iter().map(policy).collect::<anyhow::Result<Vec<_>>>()?;
+    method::check_share(&args.methods, share)?;
+    let plots = args.plot.as_deref().map(|plot| plots::files(plot, args)).transpose()?.unwrap_or_default();
+    let Source { set, files } = args.problems.read(args.common.seed)?;
+    let inputs = files.iter().chain(&args.beside).chain(args.methods.iter().filter_map(Method::checkpoint));
+    let claim = |path, may_exist| Claim::file(path).inputs(inputs.clone()).may_exist(may_exist);
+    let may_exist = args.output.force || args.resume;
+    let of_out = |out| claim(out, may_exist).also([".rows"]).unfinished(".rows", may_exist).take();
+    let _output = args.out.as_deref().map(of_out).transpose()?;
+    let passes = passes(args, &set)?;
     let ids = || set.problems.iter().map(|problem| &*problem.id);
     let published = args.beside.as_deref().map(|path| Published::read(path, ids())).transpose()?;
+    // Everything that can be wrong is found before the first search.
+    sr_model::open(args.device.parse()?)?;
+    let policy = |method| Policy::new(method, &args.device, &args.sampling, share);
+    let mut policies = args.methods.iter().map(policy).collect::<anyhow::Result<Vec<_>>>()?;
     for policy in &policies {
         if let Policy::Learner(hybrid) = policy {
             let problems = set.problems.iter().map(|problem| (&*problem.id, problem.x.n_columns()));
             sr_lab::learner::check_problems(hybrid.learner(), problems)?;
         }
     }
-    let items = items(&set, args.seeds, args.common.seed)?;
     let settings = settings(args, &set)?;
-    if let Some(out) = args.out.as_ref().filter(|_| args.resume)
-        && partial::is_complete(out, &settings)?
-    {
-        sr_cli::out(&format!("{} is complete, nothing is left to do", out.display()))?;
+    let finished = match args.out.as_ref().filter(|_| args.resume) {
+        Some(out) => partial::finished(out, &settings)?,
+        None => None,
+    };
+    // The plots of a finished result may be there, if they are the ones that would be drawn.
+    let of_plot = |plot| claim(plot, args.output.force || finished.is_some()).flag("--plot").take();
+    let _plots = plots.iter().map(|plot| of_plot(plot)).collect::<anyhow::Result<Vec<_>>>()?;
+    if let Some(rows) = finished {
+        plots::write_missing(&plots, &plots::draw(&rows, args)?)?;
+        let result = result(args, &settings, &rows, published.as_ref());
+        let out = args.out.as_ref().expect("it was read").display();
+        args.common.report("sr-evaluate", started, result, &format!("{out} is complete, nothing is left to do"))?;
         return Ok(Exit::Ok);
     }
+    let items = items(&set, args.seeds, args.common.seed)?;
     let (mut file, mut rows) = match &args.out {
         None => (None, Vec::new()),
         Some(out) if args.resume => {
@@ -247,24 +267,18 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     progress.finish_and_clear();
     sort(&mut rows, &passes, args, &items);
 
-    let summary = summarise(&rows, args.common.seed);
-    let mut result = json!({ "settings": settings, "rows": rows, "summary": summary });
-    if args.curve {
-        result["curves"] = json!(curves(&rows));
-    }
-    if let Some(published) = &published {
-        result["published"] = json!(published);
-    }
-    if let Some(plot) = &args.plot {
-        let methods: Vec<&str> = args.methods.iter().map(|method| &*method.name).collect();
-        plots::write(plot, &rows, &methods, args.curve)?;
-    }
+    let result = result(args, &settings, &rows, published.as_ref());
     if let (Some(out), Some(file)) = (&args.out, file) {
         sr_cli::write_atomically(out, serde_json::to_string_pretty(&result)?.as_bytes())?;
         sr_cli::write_run_file(out, &args.common, started)?;
         file.finish()?;
     }
-    let mut text = table(&summary);
+    if !plots.is_empty() {
+        for (path, bytes) in plots.iter().zip(plots::draw(&rows, args)?) {
+            sr_cli::write_atomically(path, &bytes)?;
+        }
+    }
+    let mut text = table(&summarise(&rows, args.common.seed));
     if names.is_some() {
         text += &format!("\n\n{}", best_formulas(&rows));
     }
@@ -281,6 +295,18 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     }
     args.common.report("sr-evaluate", started, result, &text)?;
     Ok(Exit::Ok)
+}
+
+/// What is written and printed as JSON.
+fn result(args: &Args, settings: &partial::Settings, rows: &[Row], published: Option<&Published>) -> Value {
+    let mut result = json!({ "settings": settings, "rows": rows, "summary": summarise(rows, args.common.seed) });
+    if args.curve {
+        result["curves"] = json!(curves(rows));
+    }
+    if let Some(published) = published {
+        result["published"] = json!(published);
+    }
+    result
 }
 
 /// The settings that all methods of a table share.
@@ -383,7 +409,11 @@ fn best_formulas(rows: &[Row]) -> String {
         let Some(best) = group.iter().min_by(|a, b| error(a).total_cmp(&error(b)).then(a.size.cmp(&b.size))) else {
             continue;
         };
-        let mse = best.mse_train.map_or("infinite".into(), |mse| format!("{mse:.4e}"));
+        let mse = match (best.mse_train, best.r2_train) {
+            (Some(mse), _) => format!("{mse:.4e}"),
+            (None, Some(_)) => format!("above {:.1e}", f64::MAX),
+            (None, None) => "infinite".into(),
+        };
         let r2 = best.r2_train.map_or("–".into(), |r2| format!("{r2:.6}"));
         let budget = best.budget.map_or(String::new(), |budget| format!(" at equal {}", budget.name()));
         let formula = best.formula.as_deref().unwrap_or(&best.expression);
@@ -404,24 +434,31 @@ fn sort(rows: &mut [Row], passes: &[(Option<Equal>, SearchConfig)], args: &Args,
     });
 }
 
+/// Problems, and the files that they were read from.
+struct Source {
+    set: ProblemSet,
+    files: Vec<PathBuf>,
+}
+
 impl ProblemArgs {
-    fn read(&self, seed: u64) -> anyhow::Result<ProblemSet> {
-        let set = match (&self.problems, &self.suite) {
+    fn read(&self, seed: u64) -> anyhow::Result<Source> {
+        let source = match (&self.problems, &self.suite) {
             (Some(path), _) if sr_codec::peek(path).is_ok_and(|header| header.kind == Kind::Corpus) => of_corpus(path)?,
-            (Some(path), _) => ProblemSet::read(path)?,
-            (None, Some(name)) => sr_problems::suite(name, seed)?,
+            (Some(path), _) => Source { set: ProblemSet::read(path)?, files: vec![path.clone()] },
+            (None, Some(name)) => Source { set: sr_problems::suite(name, seed)?, files: Vec::new() },
             (None, None) => bail!("--problems or --suite is needed"),
         };
-        ensure!(!set.problems.is_empty(), "there are no problems");
-        Ok(set)
+        ensure!(!source.set.problems.is_empty(), "there are no problems");
+        Ok(source)
     }
 }
 
 /// The problems of a corpus's examples, in the order in which they come, from the problem set that lies beside it or one
 /// folder up.
-fn of_corpus(path: &Path) -> anyhow::Result<ProblemSet> {
+fn of_corpus(path: &Path) -> anyhow::Result<Source> {
     let corpus = Corpus::open(path)?;
-    let problems = Problems::open(find_problems(path, &corpus.header().problems, None)?)?;
+    let set = find_problems(path, &corpus.header().problems, None)?;
+    let problems = Problems::open(&set)?;
     let (mut seen, mut found) = (HashSet::new(), Vec::new());
     for example in corpus {
         let example = example?;
@@ -429,15 +466,17 @@ fn of_corpus(path: &Path) -> anyhow::Result<ProblemSet> {
             found.push((*problems.get(example.problem())?).clone());
         }
     }
-    Ok(ProblemSet { params: problems.params().clone(), problems: found })
+    let files = vec![path.to_owned(), set];
+    Ok(Source { set: ProblemSet { params: problems.params().clone(), problems: found }, files })
 }
 
 fn items(set: &ProblemSet, seeds: u64, first: u64) -> anyhow::Result<Vec<Item<'_>>> {
+    let end = first.checked_add(seeds - 1);
+    let last = end.with_context(|| format!("--seeds {seeds}: seeds from {first} on end before"))?;
     let mut items = Vec::new();
     for problem in &set.problems {
         let instance = Arc::new(problem.instance().with_context(|| format!("problem {}", problem.id))?);
-        let seeds = (0..seeds).map(|run| first.wrapping_add(run));
-        items.extend(seeds.map(|seed| Item { problem, instance: instance.clone(), seed }));
+        items.extend((first..=last).map(|seed| Item { problem, instance: instance.clone(), seed }));
     }
     Ok(items)
 }

@@ -8,7 +8,6 @@ use sr_args::SamplingArgs;
 use sr_engine::SearchConfig;
 use sr_neural::{Hybrid, Mode, Per, Share};
 
-use crate::Args;
 use crate::tune::Settings;
 
 /// What `--methods` may name.
@@ -78,17 +77,33 @@ impl FromStr for Method {
 /// A checkpoint, and the share that stands behind it as `@every=K`, `@p=P` or `@p=P/PER`.
 fn own_share(text: &str) -> Result<(&str, Option<Share>), String> {
     let Some((checkpoint, share)) = text.rsplit_once('@') else { return Ok((text, None)) };
-    let bad = || format!("@{share}: expected @every=K, @p=P, @p=P/generation or @p=P/search");
+    let bad =
+        || format!("@{share}: expected @every=K, @p=P, @p=P/generation or @p=P/search, K from 1 on and P from 0 to 1");
     let share = match share.split_once('=') {
         Some(("every", k)) => Share::of_flags(None, None, Some(k.parse().map_err(|_| bad())?)),
         Some(("p", p)) => {
             let (p, per) = p.split_once('/').map_or((p, None), |(p, per)| (p, Some(per)));
-            let per = per.map(Per::from_str).transpose()?;
+            let per = per.map(Per::from_str).transpose().map_err(|_| bad())?;
             Share::of_flags(Some(p.parse().map_err(|_| bad())?), per, None)
         }
         _ => return Ok((text, None)), // part of a folder's name
     };
-    Ok((checkpoint, share.map_err(|error| error.to_string())?))
+    Ok((checkpoint, share.map_err(|_| bad())?))
+}
+
+/// Flags of searches that some methods have no use for.
+const OWN_SETTINGS: [&str; 5] = ["tournament_size", "crossover", "parsimony", "survival", "unique"];
+
+impl MethodKind {
+    /// Whether the flag changes nothing.
+    fn ignores(&self, flag: &str) -> bool {
+        match self {
+            MethodKind::Tuned => OWN_SETTINGS.contains(&flag),
+            MethodKind::Unique => flag == "unique",
+            MethodKind::Random => ["tournament_size", "crossover"].contains(&flag),
+            _ => false,
+        }
+    }
 }
 
 impl Method {
@@ -151,15 +166,13 @@ impl Policy {
             MethodKind::Hybrid(..) => share,
             _ => Some(Share::EveryKth(1)),
         };
-        let share = share
-            .with_context(|| format!("{name}: a hybrid needs --neural-prob or --neural-every, or @p=P or @every=K"))?;
+        let share = share.with_context(|| format!("{name}: a hybrid needs @p=P or @every=K behind its checkpoint"))?;
         Ok(Policy::Learner(Box::new(Hybrid::new(learner, share))))
     }
 }
 
-/// What can be wrong with methods and the flags about them.
-pub(crate) fn check(args: &Args, given: &sr_cli::Given) -> anyhow::Result<()> {
-    let methods = &args.methods;
+/// Fails if two methods have one name, or flags about learners are of none.
+pub(crate) fn check(methods: &[Method], given: &sr_cli::Given) -> anyhow::Result<()> {
     for (index, method) in methods.iter().enumerate() {
         let name = &method.name;
         ensure!(methods[..index].iter().all(|other| other.name != *name), "two of the --methods have the name {name}");
@@ -170,10 +183,27 @@ pub(crate) fn check(args: &Args, given: &sr_cli::Given) -> anyhow::Result<()> {
         given.refuse_all::<SamplingArgs>(why)?;
         given.refuse(&["device"], why)?;
     }
-    let shares = methods.iter().any(|method| matches!(method.kind, MethodKind::Hybrid(_, None)));
-    let is_shared = args.neural_prob.is_some() || args.neural_every.is_some();
-    ensure!(shares || !is_shared, "--neural-prob and --neural-every are for hybrids among the --methods");
     Ok(())
+}
+
+/// Fails if the share of the flags is no method's, or a hybrid has none.
+pub(crate) fn check_share(methods: &[Method], share: Option<Share>) -> anyhow::Result<()> {
+    let needs = methods.iter().find(|method| matches!(method.kind, MethodKind::Hybrid(_, None)));
+    match (needs, share) {
+        (None, Some(_)) => bail!("--neural-prob and --neural-every are for hybrids among the --methods"),
+        (Some(Method { name, .. }), None) => {
+            bail!("{name}: a hybrid needs --neural-prob or --neural-every, or @p=P or @every=K behind its checkpoint")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Fails if a flag sets what no method has a use for, or every one a setting of its own.
+pub(crate) fn check_search(methods: &[Method], given: &sr_cli::Given) -> anyhow::Result<()> {
+    let names: Vec<&str> = methods.iter().map(|method| &*method.name).collect();
+    let why = format!("with the method{} {}", if names.len() == 1 { "" } else { "s" }, names.join(", "));
+    let ignored = OWN_SETTINGS.into_iter().filter(|flag| methods.iter().all(|method| method.kind.ignores(flag)));
+    given.refuse(&ignored.collect::<Vec<_>>(), why)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sr_args::{SamplingArgs, SearchArgs};
+use sr_cli::output::with_ending;
 use sr_cli::{Claim, Common, Exit, OutputArgs};
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{
@@ -19,7 +20,7 @@ use sr_eval::{BestOf, RandomTrees, aligned, wilson};
 use sr_problems::ProblemSet;
 use sr_trace::{Gain, Recorder, TraceHeader, TraceReader, TraceWriter, decades};
 
-use crate::method::{Method, Policy};
+use crate::method::{self, Method, Policy};
 
 /// Early, middle and late: a trajectory gives one state of each third.
 const PHASES: [&str; 3] = ["early", "middle", "late"];
@@ -29,6 +30,8 @@ const MOST_SEEDS: u64 = 1000;
 const MOST_DECADES: f64 = 4.0;
 /// States that a learner is asked at once.
 const BATCH: usize = 64;
+/// What is added to the name of a bank for that of its problems.
+const PROBLEMS: &str = ".problems";
 /// Times that a method that never repeats a form is asked again.
 const ATTEMPTS: u32 = 20;
 /// The exponent that predictions are made with.
@@ -86,21 +89,41 @@ pub(crate) fn run(args: &OperatorArgs, given: &sr_cli::Given) -> anyhow::Result<
         true => {
             given.refuse_all::<SamplingArgs>("with --build")?;
             given.refuse(&["device", "out"], "with --build")?;
+            given.refuse(&["extra_generations"], "with --build, whose searches end when they solve their problem")?;
         }
         false => given.refuse_all::<SearchArgs>("without --build")?,
     }
-    let inputs = args.problems.iter().chain(&args.calibrate).chain(Some(&args.bank).filter(|_| !args.build));
-    let claim =
-        |out: &Path, flag| Claim::file(out).flag(flag).inputs(inputs.clone()).may_exist(args.output.force).take();
-    let _bank = args.build.then(|| claim(&args.bank, "--bank")).transpose()?;
-    let _output = args.out.as_deref().map(|out| claim(out, "--out")).transpose()?;
+    let claim = |out, flag, inputs: &[&PathBuf]| {
+        Claim::file(out).flag(flag).inputs(inputs.iter().copied()).may_exist(args.output.force).take()
+    };
     if args.build {
-        return build(args, started);
+        let problems = with_ending(&args.bank, PROBLEMS);
+        let inputs: Vec<&PathBuf> = args.problems.iter().collect();
+        let _outputs = [claim(&args.bank, "--bank", &inputs)?, claim(&problems, "--bank", &inputs)?];
+        return build(args, &problems, started);
     }
+    if args.calibrate.is_some() {
+        let why = "with --calibrate, which measures the expert and cheat:best-of-K";
+        given.refuse(&["methods", "device"], why)?;
+        given.refuse_all::<SamplingArgs>(why)?;
+    }
+    if args.out.is_none() {
+        given.refuse(&["force"], "without --out or --build")?;
+    }
+    let bank_problems = problems_of(&args.bank)?;
+    let checkpoints = args.methods.iter().filter_map(Method::checkpoint);
+    let inputs: Vec<&PathBuf> =
+        [&args.bank, &bank_problems].into_iter().chain(&args.calibrate).chain(checkpoints).collect();
+    let _output = args.out.as_deref().map(|out| claim(out, "--out", &inputs)).transpose()?;
     sr_model::open(args.device.parse()?)?;
     let mut methods: Vec<Method> = vec!["expert".parse().expect("it is known")];
     match args.calibrate {
-        None => methods.extend(args.methods.iter().filter(|method| method.written != "expert").cloned()),
+        None => {
+            // The expert is measured once under its own name.
+            let is_expert = |method: &&Method| (&*method.name, &*method.written) == ("expert", "expert");
+            methods.extend(args.methods.iter().filter(|method| !is_expert(method)).cloned());
+            method::check(&methods, given)?;
+        }
         Some(_) => methods.extend([2, 4, 8, 16].map(|k| format!("cheat:best-of-{k}").parse().expect("it is known"))),
     }
     let mut policies = methods
@@ -139,7 +162,7 @@ pub(crate) fn run(args: &OperatorArgs, given: &sr_cli::Given) -> anyhow::Result<
     Ok(Exit::Ok)
 }
 
-fn build(args: &OperatorArgs, started: Instant) -> anyhow::Result<Exit> {
+fn build(args: &OperatorArgs, problems: &Path, started: Instant) -> anyhow::Result<Exit> {
     let seed = args.common.seed;
     let set = match (&args.problems, &args.suite) {
         (Some(path), _) => ProblemSet::read(path)?,
@@ -147,20 +170,42 @@ fn build(args: &OperatorArgs, started: Instant) -> anyhow::Result<Exit> {
         (None, None) => bail!("--build needs --problems or --suite"),
     };
     ensure!(!set.problems.is_empty(), "there are no problems");
+    ensure!(args.states.is_multiple_of(PHASES.len() as u64), "--states {}: expected a multiple of three", args.states);
+    ensure!(seed.checked_add(MOST_SEEDS).is_some(), "--seed {seed}: up to {MOST_SEEDS} seeds from it on are needed");
     ensure!(args.search.time_limit.is_none(), "--time-limit would make the states depend on the machine");
     // A search that has solved its problem has nothing to improve.
     let config = SearchConfig { extra_generations: 0, ..args.search.config(set.is_own_data())? };
     let instances = set.problems.iter().map(|problem| problem.instance().map(Arc::new));
     let instances = instances.collect::<Result<Vec<_>, _>>()?;
     let primitives = PrimitiveSet::new(set.params.operators.clone(), set.params.constants.clone(), 1)?;
-    let name = args.bank.file_name().context("--bank names no file")?.to_string_lossy().into_owned();
-    let problems = format!("{name}.problems");
-    let header = TraceHeader::of_expert(&problems, &primitives, &config, args.search.preset.name(), seed);
-    let wanted = args.states.div_ceil(PHASES.len() as u64) as usize;
+    let name = problems.file_name().and_then(|name| name.to_str());
+    let name = name.with_context(|| format!("--bank {}: the name is not UTF-8", args.bank.display()))?;
+    let header = TraceHeader::of_expert(name, &primitives, &config, args.search.preset.name(), seed);
+    let wanted = usize::try_from(args.states).unwrap_or(usize::MAX) / PHASES.len();
     let mut writer = TraceWriter::create(&args.bank, &header)?;
+    if let Err(error) = fill(&mut writer, wanted, &instances, &config, seed).and_then(|()| Ok(set.write(problems)?)) {
+        writer.discard();
+        return Err(error);
+    }
+    writer.finish()?;
+    sr_cli::write_run_file(&args.bank, &args.common, started)?;
+    let states = wanted * PHASES.len();
+    let text = format!("{}: {states} states of {wanted} searches", args.bank.display());
+    args.common.report("sr-evaluate", started, json!({ "states": states, "searches": wanted }), &text)?;
+    Ok(Exit::Ok)
+}
+
+/// Writes as many searches that last.
+fn fill(
+    writer: &mut TraceWriter,
+    wanted: usize,
+    instances: &[Arc<Instance>],
+    config: &SearchConfig,
+    seed: u64,
+) -> anyhow::Result<()> {
     let mut written = 0;
     // By seed, so that all problems have their share.
-    for run_seed in (0..MOST_SEEDS).map(|run| seed.wrapping_add(run)) {
+    for run_seed in seed..seed + MOST_SEEDS {
         let search = |instance: &Arc<Instance>| -> anyhow::Result<_> {
             let mut recorder = Recorder::new(run_seed);
             let mut searches = [Search::new(instance.clone(), config.clone(), run_seed)?];
@@ -177,13 +222,12 @@ fn build(args: &OperatorArgs, started: Instant) -> anyhow::Result<Exit> {
         }
     }
     ensure!(written == wanted, "only {written} of {wanted} searches lasted: the problems are too easy");
-    set.write(args.bank.with_file_name(&problems))?;
-    writer.finish()?;
-    sr_cli::write_run_file(&args.bank, &args.common, started)?;
-    let states = written * PHASES.len();
-    let text = format!("{}: {states} states of {written} searches", args.bank.display());
-    args.common.report("sr-evaluate", started, json!({ "states": states, "searches": written }), &text)?;
-    Ok(Exit::Ok)
+    Ok(())
+}
+
+/// The problem set of a bank.
+fn problems_of(bank: &Path) -> anyhow::Result<PathBuf> {
+    Ok(bank.with_file_name(&TraceReader::open(bank)?.header().problems))
 }
 
 /// A state that outlives its trajectory.
@@ -219,8 +263,7 @@ impl Snapshot {
 fn read(bank: &Path) -> anyhow::Result<(SearchConfig, Vec<Snapshot>)> {
     let reader = TraceReader::open(bank)?;
     let (config, seed) = (reader.header().engine.clone(), reader.header().seed);
-    let set =
-        ProblemSet::read(bank.with_file_name(&reader.header().problems)).context("reading the problems of the bank")?;
+    let set = ProblemSet::read(problems_of(bank)?).context("reading the problems of the bank")?;
     let mut instances: HashMap<&str, Arc<Instance>> = HashMap::new();
     for problem in &set.problems {
         instances.insert(&problem.id, Arc::new(problem.instance()?));

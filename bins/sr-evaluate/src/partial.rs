@@ -19,19 +19,21 @@ pub(crate) struct RowsFile {
     file: File,
 }
 
-/// Whether the result is written and no row of another run is. An error if it is one of other settings.
-pub(crate) fn is_complete(out: &Path, settings: &Settings) -> anyhow::Result<bool> {
+/// The rows of a result that is written, if no row of another run is. An error if it is one of other settings.
+pub(crate) fn finished(out: &Path, settings: &Settings) -> anyhow::Result<Option<Vec<Row>>> {
     #[derive(Deserialize)]
     struct Whole {
         settings: Settings,
     }
     if !out.exists() || RowsFile::path(out).exists() {
-        return Ok(false);
+        return Ok(None);
     }
-    let whole: Whole = serde_json::from_str(&read(out)?)
-        .with_context(|| format!("{} is no comparison that can be gone on with", out.display()))?;
+    let text = read(out)?;
+    let other = || format!("{} is no comparison that can be gone on with", out.display());
+    let whole: Whole = serde_json::from_str(&text).with_context(other)?;
     compare(&whole.settings, settings, out)?;
-    Ok(true)
+    let mut whole = read_floats(serde_json::from_str(&mark_floats(&text)).with_context(other)?);
+    Ok(Some(serde_json::from_value(whole["rows"].take()).with_context(other)?))
 }
 
 /// What marks a number that stands as text: the JSON library reads most numbers with fractions to within a bit or so, and
@@ -45,6 +47,29 @@ fn write_floats(value: Value) -> Value {
         Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, write_floats(value))).collect(),
         other => other,
     }
+}
+
+/// The same in a text of JSON.
+fn mark_floats(text: &str) -> String {
+    let (mut marked, mut rest) = (String::new(), text);
+    let mut in_string = false;
+    while let Some(first) = rest.chars().next() {
+        let is_number = !in_string && (first == '-' || first.is_ascii_digit());
+        let length = match first {
+            '\\' => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+            _ if is_number => rest.find(|c: char| !(c.is_ascii_digit() || "+-.eE".contains(c))).unwrap_or(rest.len()),
+            _ => first.len_utf8(),
+        };
+        let (piece, after) = rest.split_at(length);
+        if is_number && piece.contains(['.', 'e', 'E']) {
+            marked += &format!("{{\"{FLOAT}\":\"{piece}\"}}");
+        } else {
+            marked += piece;
+        }
+        in_string ^= first == '"';
+        rest = after;
+    }
+    marked
 }
 
 fn read_floats(value: Value) -> Value {
@@ -151,6 +176,25 @@ mod tests {
             "seconds": 0.3, "size": 1, "expression": "x0", "well_formed": 0, "fallback": 0, "children": 0, "distinct": 0,
         }))
         .expect("a row of an older file")
+    }
+
+    #[test]
+    fn a_result_gives_the_rows_that_were_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = folder.path().join("r.json");
+        let rows: Vec<Row> = (0..50)
+            .map(|seed| Row {
+                expression: r#"a "-1.5" \ 2.5"#.into(),
+                mse_train: Some(1e-7 / (seed as f64 + 3.0)),
+                ..row(seed)
+            })
+            .collect();
+        let text = serde_json::to_string_pretty(&json!({ "settings": settings(3), "rows": rows })).expect("JSON");
+        std::fs::write(&out, text).expect("written");
+        assert_eq!(finished(&out, &settings(3)).expect("a result"), Some(rows));
+        let error = finished(&out, &settings(4)).expect_err("another configuration").to_string();
+        assert!(error.contains("seeds was 3 and is now 4"), "{error}");
+        assert_eq!(finished(&folder.path().join("none"), &settings(3)).expect("nothing"), None);
     }
 
     #[test]

@@ -98,7 +98,7 @@ pub(crate) struct TuneArgs {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     finalists: u32,
     /// Searches of each problem for the finalists, and a quarter as many for the others
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=crate::MOST_SEEDS))]
     seeds: u64,
     /// File for the settings
     #[arg(long, value_name = "FILE", default_value = "configs/tuned.toml")]
@@ -111,9 +111,10 @@ pub(crate) struct TuneArgs {
     common: Common,
 }
 
-pub(crate) fn run(args: &TuneArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &TuneArgs, given: &sr_cli::Given) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
+    given.refuse(&["generations"], "with tune, where --max-evaluations is the only limit")?;
     ensure!(args.search.time_limit.is_none(), "--time-limit would make the settings depend on the machine");
     let needed = "--max-evaluations is needed, so that all settings may spend the same";
     let most = args.search.max_evaluations.context(needed)?;
