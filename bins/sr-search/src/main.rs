@@ -25,13 +25,16 @@ use crate::report::Totals;
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Searches of one command at most, of all shards together: their results are kept until the end.
+const MOST_SEARCHES: u64 = 10_000_000;
+
 /// Search the problems of a set and record every generation as a trace
 ///
 /// Equal flags give equal trace files, whatever --threads, --batch-size and --shard are. What differs between equal
 /// runs (time, host, command line) goes to OUT.run.json.
 ///
-/// Ctrl-C ends after the current generation and exits with 130; searches that are not done then are done again later. A
-/// second Ctrl-C stops at once. After either, a kill or a full disk, the same command with --resume goes on, to the bytes
+/// Ctrl-C ends after the current generation, tells the best formulas so far and exits with 130; searches that are not done
+/// then are done again later, from their beginning. A second Ctrl-C stops at once. After either, a kill or a full disk, the same command with --resume goes on, to the bytes
 /// of an undisturbed run. A kill loses the searches of --batch-size at most.
 #[derive(Parser)]
 #[command(version)]
@@ -163,7 +166,9 @@ fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     let settings = settings(args, &set);
     if args.resume && output.existed() {
         check_finished(&out, &header, &settings, &jobs)?;
-        sr_cli::out(&format!("{} is complete, nothing is left to do", out.display()))?;
+        let text = format!("{} is complete, nothing is left to do", out.display());
+        let result = json!({ "searches": jobs.len(), "complete": true, "out": out.display().to_string() });
+        args.common.report("sr-search", started, result, &text)?;
         return Ok(Exit::Ok);
     }
     let partial = with_ending(&out, ".partial");
@@ -195,6 +200,7 @@ fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
         }
     })?;
     if let Ended::Stopped { done } = summary.ended {
+        report::stopped(args, started, &summary.stopped, names)?;
         return Ok(sr_cli::stopped(&recording.kept(done)));
     }
     total.batched = summary.searching;
@@ -249,6 +255,12 @@ fn jobs(args: &Args, set: &ProblemSet) -> anyhow::Result<(Vec<Job>, PrimitiveSet
     let constants = args.constants.as_deref().map(sr_problems::parse_constants).transpose()?;
     ensure!(!set.problems.is_empty(), "{} holds no problems", args.problems.display());
     let most = args.max_problems.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+    let searches = args.runs.saturating_mul(most.min(set.problems.len()) as u64);
+    ensure!(
+        searches <= MOST_SEARCHES,
+        "--runs {}: these are {searches} searches, {MOST_SEARCHES} at most; take several commands with other seeds",
+        args.runs
+    );
     let mut jobs = Vec::new();
     for (index, problem) in set.problems.iter().enumerate().take(most) {
         if args.shard.is_some_and(|shard| !shard.holds(index)) {

@@ -32,8 +32,10 @@ pub(crate) struct Found {
     /// Of the formula over all rows, computed anew.
     fit: Fit,
     size: usize,
-    /// With the names of operators as they are, and those of columns where there are any.
+    /// In the variables `x0`, `x1`, …, with the names of operators as they are.
     expression: String,
+    /// The same with the names of columns, where there are any.
+    formula: String,
 }
 
 impl Found {
@@ -56,23 +58,27 @@ impl Found {
             generations_to_solve: outcome.generations_to_solve,
             fit,
             size: winner.expr.size(),
-            expression: winner.tree().display(semantics).with_names(names).to_string(),
+            expression: winner.tree().display(semantics).to_string(),
+            formula: winner.tree().display(semantics).with_names(names).to_string(),
         }
     }
 
     /// One line of the formula, one of how good it is.
     fn text(&self) -> String {
-        let Found { problem, seed, expression, size, generations, stop, .. } = self;
+        let Found { problem, seed, formula, size, generations, stop, .. } = self;
+        let Fit { mse, rmse, relative, .. } = self.fit;
+        // Where squares of errors are no numbers their root is.
+        let error = if mse.is_normal() || mse == 0.0 { format!("MSE {mse:.3e}") } else { format!("RMSE {rmse:.3e}") };
         let error = match self.fit.r2() {
-            None => "no value on some rows".to_owned(),
-            Some(_) if self.fit.relative < 1e-3 => {
-                format!("MSE {:.3e}, 1 - R² {:.1e}", self.fit.mse, self.fit.relative)
-            }
-            Some(r2) => format!("MSE {:.3e}, R² {r2:.6}", self.fit.mse),
+            _ if !self.fit.is_finite() => "no value on some rows".to_owned(),
+            // There is no R² of a y that does not vary.
+            None => format!("{error}, {:.1e} of y, which does not vary", relative.sqrt()),
+            Some(_) if relative < 1e-3 => format!("{error}, 1 - R² {relative:.1e}"),
+            Some(r2) => format!("{error}, R² {r2:.6}"),
         };
         let solved = if self.solved { "solved" } else { "not solved" };
         format!(
-            "{problem}, seed {seed}: {expression}\n    {error} over all rows, {}, {solved}; {}, stopped by: {stop}\n",
+            "{problem}, seed {seed}: {formula}\n    {error} over all rows, {}, {solved}; {}, stopped by: {stop}\n",
             counted(*size, "node", "nodes"),
             counted(*generations as usize, "generation", "generations"),
         )
@@ -87,12 +93,34 @@ impl Found {
             "generations": self.generations,
             "generations_to_solve": self.generations_to_solve,
             "mse": Some(self.fit.mse).filter(|mse| mse.is_finite()),
+            "rmse": Some(self.fit.rmse).filter(|rmse| rmse.is_finite()),
             "r2": self.fit.r2(),
             "masked_rows": self.fit.masked_rows,
             "size": self.size,
             "expression": self.expression,
+            "formula": self.formula,
         })
     }
+}
+
+/// Tells the best formulas so far of searches that were stopped, with nothing of which a trace could go on.
+pub(crate) fn stopped(
+    args: &Args,
+    started: Instant,
+    searches: &[(Job, Outcome)],
+    names: &[String],
+) -> anyhow::Result<()> {
+    if searches.is_empty() {
+        return Ok(());
+    }
+    let found: Vec<Found> = searches.iter().map(|(job, outcome)| Found::new(job, outcome, names)).collect();
+    let result = json!({ "stopped": true, "results": found.iter().map(Found::json).collect::<Vec<_>>() });
+    let mut text = String::new();
+    found.iter().take(MOST_TOLD).for_each(|found| text += &found.text());
+    if found.len() > MOST_TOLD {
+        writeln!(text, "and {} searches more that have not ended", found.len() - MOST_TOLD)?;
+    }
+    args.common.report("sr-search", started, result, &text)
 }
 
 fn counted(n: usize, one: &str, many: &str) -> String {
@@ -155,7 +183,7 @@ impl Totals {
         // Those that an earlier run has done come first and are not among them.
         let jobs = &jobs[jobs.len() - self.kept.len()..];
         for (job, (record, found)) in jobs.iter().zip(self.kept.iter().zip(&self.found)) {
-            let alone = searcher.search(std::slice::from_ref(job), config, &AtomicBool::new(false))?.remove(0);
+            let alone = searcher.search(std::slice::from_ref(job), config, &AtomicBool::new(false))?.ended.remove(0);
             self.pairs.push(Pair {
                 problem: found.problem.clone(),
                 seed: found.seed,

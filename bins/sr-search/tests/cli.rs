@@ -408,7 +408,7 @@ fn own_data_ends_with_its_formula_in_the_names_of_its_columns() {
     assert!(text.contains("1 search of 1 problem: 1 solved;") && text.contains("stopped by: generations 1"), "{text}");
     let found = only(&json);
     assert_eq!((&json["objective"], &json["solved"]), (&"mse".into(), &1.into()));
-    assert_eq!((&found["expression"], &found["stop_reason"]), (&"(speed * speed)".into(), &"generations".into()));
+    assert_eq!((&found["formula"], &found["stop_reason"]), (&"(speed * speed)".into(), &"generations".into()));
     assert_eq!((&found["mse"], &found["r2"], &found["solved"]), (&0.0.into(), &1.0.into(), &true.into()));
 }
 
@@ -417,14 +417,14 @@ fn decimal_data_and_single_rows_are_solved_exactly() {
     use sr_expr::Op;
     let rows = "x,y\n0.1,0.010000000000000002\n20.2,408.03999999999996\n30.7,942.49\n";
     let (_, json) = own_search(rows, &[Op::Add, Op::Mul], &[1.0], &[]);
-    assert_eq!((&only(&json)["expression"], &only(&json)["solved"]), (&"(x * x)".into(), &true.into()));
+    assert_eq!((&only(&json)["formula"], &only(&json)["solved"]), (&"(x * x)".into(), &true.into()));
     let (_, json) = own_search("x,y\n2,8\n", &[Op::Add, Op::Mul], &[], &[]);
     assert_eq!((&only(&json)["mse"], &only(&json)["solved"]), (&0.0.into(), &true.into()));
     // Seconds since 1970, which 32 bits do not tell apart.
     let rows: String = (0..10).map(|i| format!("{},{i}\n", 1_700_000_000 + i)).collect();
     let flags = ["--population-size", "100"];
     let (_, json) = own_search(&format!("t,y\n{rows}"), &[Op::Add, Op::Sub], &[1_700_000_000.0], &flags);
-    assert_eq!((&only(&json)["expression"], &only(&json)["solved"]), (&"(t - 1700000000.0)".into(), &true.into()));
+    assert_eq!((&only(&json)["formula"], &only(&json)["solved"]), (&"(t - 1700000000.0)".into(), &true.into()));
 }
 
 #[test]
@@ -435,7 +435,7 @@ fn rows_that_are_left_out_of_an_error_are_told_and_solve_nothing() {
     let rows = format!("x,y\n{rows}");
     let (text, json) = own_search(&rows, &[Op::Add, Op::Mul], &[1.0], &["--objective", "masked"]);
     let found = only(&json);
-    assert_eq!((&found["expression"], &found["masked_rows"]), (&"(x * x)".into(), &9.into()));
+    assert_eq!((&found["formula"], &found["masked_rows"]), (&"(x * x)".into(), &9.into()));
     assert_eq!((&found["solved"], &json["solved"], &json["masked_winners"]), (&false.into(), &0.into(), &1.into()));
     assert!(found["mse"].as_f64().expect("a number") > 1e11, "the error is over all rows: {found}");
     assert!(text.contains("1 of the formulas were judged without some rows"), "{text}");
@@ -449,8 +449,8 @@ fn guarded_operators_are_printed_as_what_they_are() {
     use sr_expr::Op;
     let rows = "x,y\n-2,0.6931471805599453\n-1,0\n1,0\n2,0.6931471805599453\n";
     let (_, json) = own_search(rows, &[Op::Add, Op::Log], &[1.0], &[]);
-    assert_eq!((&only(&json)["expression"], &only(&json)["solved"]), (&"plog(x)".into(), &true.into()));
+    assert_eq!((&only(&json)["formula"], &only(&json)["solved"]), (&"plog(x)".into(), &true.into()));
     let (_, json) = own_search(rows, &[Op::Add, Op::Log], &[1.0], &["--semantics", "ieee"]);
-    let expression = only(&json)["expression"].as_str().expect("a formula");
+    let expression = only(&json)["formula"].as_str().expect("a formula");
     assert!(!expression.contains("plog") && only(&json)["solved"] == false, "{expression}");
 }

@@ -146,7 +146,7 @@ fn ctrl_c_ends_a_batch_of_the_learner_after_its_generation() {
     let begun = folder.path().join("t.sr.partial.run.json");
     let (status, said) = interrupt(&mut learner("t.sr", &[]), &begun, 1);
     assert_eq!(status.code(), Some(130), "{said}");
-    assert!(said.contains("stopped: after 0 of 20 searches, from which --resume goes on"), "{said}");
+    assert!(said.contains("stopped: after 0 of 20 searches, which --resume begins again"), "{said}");
     assert!(!said.contains('\r') && !said.contains('\u{1b}'), "{said:?}");
     assert!(!folder.path().join("t.sr").exists() && !folder.path().join("t.sr.lock").exists());
     succeeds(&mut learner("t.sr", &["--resume"]));

@@ -130,7 +130,16 @@ pub struct Recorded<'a> {
     pub tally: Option<&'a Tally>,
 }
 
-/// The same, owned.
+/// Searches that advanced together.
+#[derive(Debug)]
+pub struct Batch {
+    /// The first ones, which have ended, in order. Without a stop these are all.
+    pub ended: Vec<Searched>,
+    /// What the others had come to when they were stopped, in order; they are done again from their beginning.
+    pub stopped: Vec<Outcome>,
+}
+
+/// A search that has ended, owned.
 #[derive(Debug)]
 pub struct Searched {
     /// What it came to.
@@ -183,12 +192,11 @@ impl Searcher {
         }
     }
 
-    /// Does a batch of searches side by side. Once `stop` is true every search ends, and only the first ones that were done
-    /// are given.
+    /// Does a batch of searches side by side. Once `stop` is true every search ends where it is.
     ///
     /// # Errors
     /// If a setting is out of range or the learner fails.
-    pub fn search(&mut self, jobs: &[Job], config: &SearchConfig, stop: &AtomicBool) -> anyhow::Result<Vec<Searched>> {
+    pub fn search(&mut self, jobs: &[Job], config: &SearchConfig, stop: &AtomicBool) -> anyhow::Result<Batch> {
         let mut searches = jobs
             .par_iter()
             .map(|job| Search::new_until(job.instance.clone(), config.clone(), job.seed, Some(stop)))
@@ -210,6 +218,7 @@ impl Searcher {
         // A trace holds whole searches in their order.
         let done = outcomes.iter().take_while(|outcome| outcome.stop.is_some()).count();
         outcomes.truncate(done);
+        let stopped = searches[done..].iter().map(Search::outcome).collect();
         watches.truncate(done);
         let finish = |(watch, outcome): (Watch, Outcome)| {
             let mut record = watch.recorder.record(&outcome)?;
@@ -218,7 +227,8 @@ impl Searcher {
             }
             Ok(Searched { record, outcome, tally: watch.tally })
         };
-        watches.into_par_iter().zip(outcomes).map(finish).collect()
+        let ended = watches.into_par_iter().zip(outcomes).map(finish).collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(Batch { ended, stopped })
     }
 }
 
@@ -281,12 +291,14 @@ pub struct Recording<'a> {
 }
 
 /// What a recording came to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Summary {
     /// Whether all searches are in the trace.
     pub ended: Ended,
     /// What the searches took, without the writing.
     pub searching: Duration,
+    /// Searches that were stopped before their end, and what they had come to. The trace has nothing of them.
+    pub stopped: Vec<(Job, Outcome)>,
 }
 
 /// A recording whose trace is open; nothing else writes it meanwhile.
@@ -323,7 +335,8 @@ impl<'a> Recording<'a> {
 
     /// What an error or a stop has left, in words.
     pub fn kept(&self, records: u64) -> String {
-        format!("after {records} of {} searches, from which --resume goes on", self.jobs.len())
+        let what = if records == 0 { "which --resume begins again" } else { "from which --resume goes on" };
+        format!("after {records} of {} searches, {what}", self.jobs.len())
     }
 }
 
@@ -346,7 +359,7 @@ impl Begun<'_> {
     ) -> anyhow::Result<Summary> {
         let Begun { recording, mut writer, done } = self;
         monitor.advance(done);
-        let mut searching = Duration::ZERO;
+        let (mut searching, mut stopped) = (Duration::ZERO, Vec::new());
         let left = recording.jobs.get(done as usize..).unwrap_or_default();
         let kept = |writer: &TraceWriter| recording.kept(writer.records());
         let mut flushed: Option<Instant> = None;
@@ -357,6 +370,8 @@ impl Begun<'_> {
             let started = Instant::now();
             let searched = searcher.search(batch, recording.config, monitor.stop())?;
             searching += started.elapsed();
+            let Batch { ended: searched, stopped: left } = searched;
+            stopped.extend(batch[searched.len()..].iter().cloned().zip(left));
             for (job, search) in batch.iter().zip(&searched) {
                 let Searched { outcome, record, tally } = search;
                 on_search(Recorded { job, outcome, record, tally: tally.as_ref() });
@@ -383,9 +398,9 @@ impl Begun<'_> {
         let records = writer.records();
         if records < recording.jobs.len() as u64 {
             writer.flush().with_context(|| kept(&writer))?;
-            return Ok(Summary { ended: Ended::Stopped { done: records }, searching });
+            return Ok(Summary { ended: Ended::Stopped { done: records }, searching, stopped });
         }
         writer.finish().with_context(|| recording.kept(records))?;
-        Ok(Summary { ended: Ended::Finished, searching })
+        Ok(Summary { ended: Ended::Finished, searching, stopped })
     }
 }
