@@ -20,7 +20,7 @@ enum What {
 /// The plots and their files: the share solved, `FILE`; where there are tables at equal evaluations and at equal seconds, one
 /// plot each, the latter as `FILE-seconds`; and with `--curve` the median error, as `FILE-mse`.
 fn all(args: &Args) -> Vec<(What, Option<&'static str>)> {
-    let mut budgets: Vec<Option<Equal>> = args.equal.iter().map(|&equal| Some(equal.into())).collect();
+    let mut budgets: Vec<Option<Equal>> = crate::equal(args).into_iter().map(Some).collect();
     budgets.sort_unstable();
     if budgets.is_empty() {
         budgets.push(None);

@@ -11,29 +11,106 @@ use serde_json::{Map, Value, json};
 use sr_eval::Row;
 
 /// Settings by the names of their flags: what rows depend on.
-pub(crate) type Settings = Map<String, Value>;
+pub type Settings = Map<String, Value>;
 
-/// `OUT.rows`: a line of settings, then a line for each search that is done.
-pub(crate) struct RowsFile {
-    path: PathBuf,
-    file: File,
+/// The rows of a comparison, as far as it is done: in memory alone, or also in `OUT.rows` beside the result that they are
+/// for, from which they can be gone on with.
+#[derive(Debug)]
+pub struct Rows {
+    rows: Vec<Row>,
+    file: Option<RowsFile>,
 }
 
-/// The rows of a result that is written, if no row of another run is. An error if it is one of other settings.
-pub(crate) fn finished(out: &Path, settings: &Settings) -> anyhow::Result<Option<Vec<Row>>> {
-    #[derive(Deserialize)]
-    struct Whole {
-        settings: Settings,
+impl Rows {
+    /// None yet, and none that are kept.
+    pub fn in_memory() -> Self {
+        Rows { rows: Vec::new(), file: None }
     }
-    if !out.exists() || RowsFile::path(out).exists() {
-        return Ok(None);
+
+    /// None yet. What `OUT.rows` has is replaced.
+    ///
+    /// - out: where the result is to be written
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn begin(out: &Path, settings: &Settings) -> anyhow::Result<Self> {
+        Ok(Rows { rows: Vec::new(), file: Some(RowsFile::create(out, settings)?) })
     }
-    let text = read(out)?;
-    let other = || format!("{} is no comparison that can be gone on with", out.display());
-    let whole: Whole = serde_json::from_str(&text).with_context(other)?;
-    compare(&whole.settings, settings, out)?;
-    let mut whole = read_floats(serde_json::from_str(&mark_floats(&text)).with_context(other)?);
-    Ok(Some(serde_json::from_value(whole["rows"].take()).with_context(other)?))
+
+    /// Those in `OUT.rows`, but for a last one that is cut; none if there is no such file.
+    ///
+    /// # Errors
+    /// If the file is of other settings, the first of which is named, or cannot be read and written.
+    pub fn resume(out: &Path, settings: &Settings) -> anyhow::Result<Self> {
+        let (file, rows) = RowsFile::resume(out, settings)?;
+        Ok(Rows { rows, file: Some(file) })
+    }
+
+    /// The rows of a result that is written, if no row of another run is.
+    ///
+    /// # Errors
+    /// If it is a result of other settings, the first of which is named, or no result.
+    pub fn finished(out: &Path, settings: &Settings) -> anyhow::Result<Option<Vec<Row>>> {
+        #[derive(Deserialize)]
+        struct Whole {
+            settings: Settings,
+        }
+        if !out.exists() || RowsFile::path(out).exists() {
+            return Ok(None);
+        }
+        let text = read(out)?;
+        let other = || format!("{} is no comparison that can be gone on with", out.display());
+        let whole: Whole = serde_json::from_str(&text).with_context(other)?;
+        compare(&whole.settings, settings, out)?;
+        let mut whole = read_floats(serde_json::from_str(&mark_floats(&text)).with_context(other)?);
+        Ok(Some(serde_json::from_value(whole["rows"].take()).with_context(other)?))
+    }
+
+    /// All of them.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// Whether they survive a kill.
+    pub fn are_kept(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Adds rows, which are on the disk when this returns if they are kept.
+    pub(crate) fn append(&mut self, rows: Vec<Row>) -> anyhow::Result<()> {
+        if let Some(file) = &mut self.file {
+            file.append(&rows)?;
+        }
+        self.rows.extend(rows);
+        Ok(())
+    }
+
+    pub(crate) fn sort_by_key<K: Ord>(&mut self, key: impl Fn(&Row) -> K) {
+        self.rows.sort_by_cached_key(key);
+    }
+
+    /// Deletes the file if there is nothing to go on from.
+    pub(crate) fn discard_if_empty(&mut self) {
+        if let Some(file) = self.file.take_if(|_| self.rows.is_empty()) {
+            file.finish().ok();
+        }
+    }
+
+    /// All of them, of a comparison that is done and whose result is written: `OUT.rows` is deleted.
+    ///
+    /// # Errors
+    /// If it cannot be deleted.
+    pub fn finish(self) -> anyhow::Result<Vec<Row>> {
+        self.file.map_or(Ok(()), RowsFile::finish)?;
+        Ok(self.rows)
+    }
+}
+
+/// `OUT.rows`: a line of settings, then a line for each search that is done.
+#[derive(Debug)]
+struct RowsFile {
+    path: PathBuf,
+    file: File,
 }
 
 /// What marks a number that stands as text: the JSON library reads most numbers with fractions to within a bit or so, and
@@ -91,7 +168,7 @@ impl RowsFile {
     }
 
     /// Begins anew.
-    pub(crate) fn create(out: &Path, settings: &Settings) -> anyhow::Result<Self> {
+    fn create(out: &Path, settings: &Settings) -> anyhow::Result<Self> {
         let path = Self::path(out);
         let file = File::create(&path).with_context(|| format!("writing {}", path.display()))?;
         let mut rows = RowsFile { path, file };
@@ -100,7 +177,7 @@ impl RowsFile {
     }
 
     /// Goes on, and gives the rows that are there. What a kill cut off at the end of the file is dropped.
-    pub(crate) fn resume(out: &Path, settings: &Settings) -> anyhow::Result<(Self, Vec<Row>)> {
+    fn resume(out: &Path, settings: &Settings) -> anyhow::Result<(Self, Vec<Row>)> {
         let path = Self::path(out);
         let text = if path.exists() { read(&path)? } else { String::new() };
         let Some((first, lines)) = text.split_once('\n') else {
@@ -124,7 +201,7 @@ impl RowsFile {
     }
 
     /// Adds rows, which are on the disk when this returns.
-    pub(crate) fn append(&mut self, rows: &[Row]) -> anyhow::Result<()> {
+    fn append(&mut self, rows: &[Row]) -> anyhow::Result<()> {
         let mut lines = String::new();
         for row in rows {
             lines.push_str(&serde_json::to_string(&write_floats(serde_json::to_value(row)?))?);
@@ -139,7 +216,7 @@ impl RowsFile {
     }
 
     /// Deletes the file: the result is written.
-    pub(crate) fn finish(self) -> anyhow::Result<()> {
+    fn finish(self) -> anyhow::Result<()> {
         std::fs::remove_file(&self.path).with_context(|| format!("deleting {}", self.path.display()))
     }
 }
@@ -191,10 +268,10 @@ mod tests {
             .collect();
         let text = serde_json::to_string_pretty(&json!({ "settings": settings(3), "rows": rows })).expect("JSON");
         std::fs::write(&out, text).expect("written");
-        assert_eq!(finished(&out, &settings(3)).expect("a result"), Some(rows));
-        let error = finished(&out, &settings(4)).expect_err("another configuration").to_string();
+        assert_eq!(Rows::finished(&out, &settings(3)).expect("a result"), Some(rows));
+        let error = Rows::finished(&out, &settings(4)).expect_err("another configuration").to_string();
         assert!(error.contains("seeds was 3 and is now 4"), "{error}");
-        assert_eq!(finished(&folder.path().join("none"), &settings(3)).expect("nothing"), None);
+        assert_eq!(Rows::finished(&folder.path().join("none"), &settings(3)).expect("nothing"), None);
     }
 
     #[test]
@@ -213,7 +290,7 @@ mod tests {
             file.append(&[row(0), row(1)][rows.len()..]).expect("written");
             assert_eq!(std::fs::read(&path).expect("read"), bytes);
         }
-        let error = RowsFile::resume(&out, &settings(4)).err().expect("another configuration").to_string();
+        let error = RowsFile::resume(&out, &settings(4)).expect_err("another configuration").to_string();
         assert!(error.contains("seeds was 3 and is now 4"), "{error}");
     }
 }
