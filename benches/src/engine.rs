@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput};
 use sr_engine::random::{Key, Purpose};
-use sr_engine::{Expert, Instance, PrimitiveSet, Search, SearchConfig, Survival, run};
+use sr_engine::{Expert, Instance, PrimitiveSet, Search, SearchConfig, Survival};
 use sr_expr::{Columns, Op};
 
 const ARITH: &[Op] = &[Op::Add, Op::Sub, Op::Mul];
@@ -29,7 +29,7 @@ fn search(c: &mut Criterion, group: &str, case: &str, ops: &[Op], rows: usize, c
     group.bench_function(format!("{case}/pop-{}-rows-{rows}", config.population_size), |b| {
         b.iter(|| {
             let mut search = Search::new(instance.clone(), config.clone(), 1).expect("config");
-            let outcome = run(std::slice::from_mut(&mut search), &mut Expert, &mut [()]).remove(0);
+            let outcome = search.run(&mut Expert).expect("the expert never fails");
             assert_eq!(outcome.evaluations.search, children + config.population_size as u64);
             outcome
         });

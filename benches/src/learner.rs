@@ -68,7 +68,7 @@ pub fn one_step_examples(model: &ModelConfig, instances: &[Arc<Instance>]) -> an
         };
         let config = SearchConfig { generations: 41, early_stop_mse: None, ..SearchConfig::basic() };
         let mut searches = [Search::new(instance.clone(), config.clone(), 1)?];
-        run(&mut searches, &mut Expert, std::slice::from_mut(&mut observer));
+        run(&mut searches, &mut Expert, std::slice::from_mut(&mut observer)).expect("the expert never fails");
         for (generation, pair) in (0..).zip(states.windows(2)) {
             let population = || pair[0].iter();
             let forms = population().map(|(expr, mse, _)| (&**expr, *mse));
@@ -116,7 +116,7 @@ pub fn rollout(
             std::ops::ControlFlow::Continue(())
         };
         let mut searches = [Search::new(instance.clone(), search.clone(), 1)?];
-        run(&mut searches, &mut Expert, std::slice::from_mut(&mut observer));
+        run(&mut searches, &mut Expert, std::slice::from_mut(&mut observer)).expect("the expert never fails");
         Ok(last)
     };
     let populations: Vec<Vec<Expr>> = instances.iter().map(warm).collect::<Result<_, _>>()?;
@@ -128,8 +128,7 @@ pub fn rollout(
         };
         let mut searches: Vec<Search> = instances.iter().zip(&populations).map(resume).collect::<Result<_, _>>()?;
         let mut watch = vec![(); searches.len()];
-        run(&mut searches, learner, &mut watch);
-        ensure!(learner.error().is_none(), "the learner failed: {:?}", learner.error());
+        run(&mut searches, learner, &mut watch).map_err(anyhow::Error::from_boxed)?;
         Ok(())
     };
     for _ in 0..warm_up {

@@ -40,8 +40,7 @@ pub fn define(c: &mut Criterion) {
                     .iter()
                     .map(|instance| Search::new(instance.clone(), config.clone(), 1).expect("config"))
                     .collect();
-                let outcomes = run(&mut searches, &mut learner, &mut [(); SEARCHES]);
-                assert!(learner.error().is_none());
+                let outcomes = run(&mut searches, &mut learner, &mut [(); SEARCHES]).expect("children");
                 assert!(outcomes.iter().all(|outcome| outcome.generations == GENERATIONS));
             });
         });

@@ -25,7 +25,7 @@ pub(crate) fn searches(count: u32) -> (ProblemSet, Vec<Trajectory>) {
         let config = SearchConfig { generations: GENERATIONS, ..SearchConfig::basic() };
         let mut searches = [Search::new(instance, config, 1).expect("config")];
         let mut recorders = [Recorder::new(1)];
-        let outcome = run(&mut searches, &mut Expert, &mut recorders).remove(0);
+        let outcome = run(&mut searches, &mut Expert, &mut recorders).expect("the expert never fails").remove(0);
         let [recorder] = recorders;
         recorder.finish(&outcome).expect("recorded")
     };

@@ -46,7 +46,7 @@ pub fn large(rows: usize, generations: u32, seed: u64) -> Sample {
     let mut time = Duration::ZERO;
     for run_seed in (0..).map(|index| seed * 1000 + index) {
         let mut search = Search::new(instance.clone(), config.clone(), run_seed).expect("a configuration in range");
-        let outcome = run(std::slice::from_mut(&mut search), &mut Expert, &mut [()]).remove(0);
+        let outcome = search.run(&mut Expert).expect("the expert never fails");
         time = started.elapsed();
         spent.search += outcome.evaluations.search;
         spent.duplicates += outcome.evaluations.duplicates;
@@ -109,11 +109,15 @@ pub fn basic(recording: Recording) -> anyhow::Result<f64> {
         for instance in &instances {
             let mut search = [Search::new(instance.clone(), config.clone(), 1)?];
             if recording == Recording::Off {
-                children += run(&mut search, &mut Expert, &mut [()]).remove(0).evaluations.search;
+                children += run(&mut search, &mut Expert, &mut [()])
+                    .expect("the expert never fails")
+                    .remove(0)
+                    .evaluations
+                    .search;
                 continue;
             }
             let mut recorder = [Recorder::new(1)];
-            let outcome = run(&mut search, &mut Expert, &mut recorder).remove(0);
+            let outcome = run(&mut search, &mut Expert, &mut recorder).expect("the expert never fails").remove(0);
             children += outcome.evaluations.search;
             let [recorder] = recorder;
             let record = std::hint::black_box(recorder.record(&outcome)?);
@@ -140,6 +144,7 @@ pub fn on_threads(threads: usize) -> f64 {
     let mut watchers = vec![(); searches.len()];
     let started = Instant::now();
     let outcomes = pool.install(|| run_parallel(&mut searches, || Expert, &mut watchers));
+    let outcomes = outcomes.expect("the expert never fails");
     let children: u64 = outcomes.iter().map(|outcome| outcome.evaluations.search).sum();
     children as f64 / started.elapsed().as_secs_f64()
 }
@@ -174,7 +179,7 @@ mod tests {
     fn every_problem_is_searched_to_its_last_generation() {
         for instance in problems().into_iter().take(3) {
             let mut search = [Search::new(instance, arithmetic(7), 1).expect("a search")];
-            let outcome = run(&mut search, &mut Expert, &mut [()]).remove(0);
+            let outcome = run(&mut search, &mut Expert, &mut [()]).expect("the expert never fails").remove(0);
             assert_eq!(outcome.evaluations.search, 20 + 6 * 19);
         }
     }

@@ -254,7 +254,8 @@ fn original_prompts(instances: &[Arc<Instance>]) -> anyhow::Result<String> {
             std::ops::ControlFlow::Continue(())
         };
         let mut searches = [Search::new(instance.clone(), config, 1)?];
-        run(&mut searches, &mut sr_engine::Expert, std::slice::from_mut(&mut observer));
+        run(&mut searches, &mut sr_engine::Expert, std::slice::from_mut(&mut observer))
+            .expect("the expert never fails");
         text += &last;
         text += "\n";
     }
@@ -294,9 +295,8 @@ fn illegal_children(wanted: u64) -> anyhow::Result<u64> {
                 }
             })
             .collect();
-        run(&mut searches, &mut learner, &mut observers);
+        run(&mut searches, &mut learner, &mut observers).map_err(anyhow::Error::from_boxed)?;
         drop(observers);
-        ensure!(learner.error().is_none(), "the learner failed: {:?}", learner.error());
         for [all, fallen] in counts {
             children += all;
             fallback += fallen;

@@ -23,7 +23,7 @@ fn folder() -> tempfile::TempDir {
         let instance = Arc::new(problem.instance().expect("an instance"));
         let mut search = [Search::new(instance, config.clone(), 1).expect("a search")];
         let mut recorders = [Recorder::new(1)];
-        let outcome = run(&mut search, &mut Expert, &mut recorders).remove(0);
+        let outcome = run(&mut search, &mut Expert, &mut recorders).expect("the expert never fails").remove(0);
         let [recorder] = recorders;
         writer.append(&recorder.finish(&outcome).expect("recorded")).expect("written");
     }

@@ -24,7 +24,7 @@ fn folder(searches: u64, generations: u32) -> tempfile::TempDir {
         let instance = Arc::new(problem.instance().expect("an instance"));
         let mut search = [Search::new(instance, config.clone(), 1).expect("a search")];
         let mut recorders = [Recorder::new(1)];
-        let outcome = run(&mut search, &mut Expert, &mut recorders).remove(0);
+        let outcome = run(&mut search, &mut Expert, &mut recorders).expect("the expert never fails").remove(0);
         let [recorder] = recorders;
         let mut trajectory: Trajectory = recorder.finish(&outcome).expect("recorded");
         for seed in 0..searches {

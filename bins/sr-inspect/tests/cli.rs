@@ -46,7 +46,7 @@ fn trace(folder: &Path) -> PathBuf {
         let instance = Arc::new(problem.instance().expect("an instance"));
         let mut search = [Search::new(instance, config.clone(), 1).expect("a search")];
         let mut recorder = [Recorder::new(1)];
-        let outcome = run(&mut search, &mut Expert, &mut recorder).remove(0);
+        let outcome = run(&mut search, &mut Expert, &mut recorder).expect("the expert never fails").remove(0);
         let [recorder] = recorder;
         let mut trajectory = recorder.finish(&outcome).expect("recorded");
         let (first, second) = (trajectory.generations.first(), trajectory.generation(1).expect("two generations"));
@@ -293,7 +293,7 @@ fn guarded(folder: &Path) -> (PathBuf, ProblemSet) {
     let mut writer = TraceWriter::create(&path, &header).expect("created");
     let mut search = [Search::new(instance, config, 1).expect("a search")];
     let mut recorder = [Recorder::new(1)];
-    let outcome = run(&mut search, &mut Expert, &mut recorder).remove(0);
+    let outcome = run(&mut search, &mut Expert, &mut recorder).expect("the expert never fails").remove(0);
     let [recorder] = recorder;
     writer.append(&recorder.finish(&outcome).expect("a whole search")).expect("appended");
     writer.finish().expect("finished");

@@ -37,7 +37,7 @@ fn trace(folder: &Path) -> PathBuf {
         let instance = Arc::new(problem.instance().expect("an instance"));
         let mut search = [Search::new(instance, config.clone(), 1).expect("a search")];
         let mut recorder = [Recorder::new(1)];
-        let outcome = run(&mut search, &mut Expert, &mut recorder).remove(0);
+        let outcome = run(&mut search, &mut Expert, &mut recorder).expect("the expert never fails").remove(0);
         let [recorder] = recorder;
         writer.append(&recorder.finish(&outcome).expect("recorded")).expect("appended");
     }

@@ -24,7 +24,7 @@ fn folder(searches: u64) -> tempfile::TempDir {
         for seed in 0..searches {
             let mut search = [Search::new(instance.clone(), config.clone(), seed).expect("a search")];
             let mut recorder = [Recorder::new(seed)];
-            let outcome = run(&mut search, &mut Expert, &mut recorder).remove(0);
+            let outcome = run(&mut search, &mut Expert, &mut recorder).expect("the expert never fails").remove(0);
             let [recorder] = recorder;
             writer.append(&recorder.finish(&outcome).expect("recorded")).expect("appended");
         }

@@ -12,7 +12,7 @@ use sr_corpus::{
     Options, Permutation, ProblemRef, Problems, Shape, Side, Split, Target, Targets, convert_problems, convert_trace,
     find_problems, states,
 };
-use sr_engine::{Brood, Expert, Origin, Policy, State};
+use sr_engine::{Expert, Origin, Policy, PolicyError, Request, State};
 use sr_expr::Expr;
 use sr_problems::{Blocklist, ProblemSet, RandomParams, parse_operators};
 use sr_prompt::{Condition, PromptState, PromptWriter, decode_generation, infix};
@@ -40,12 +40,12 @@ fn writer() -> PromptWriter {
 struct Reading<'a>(&'a mut Vec<Vec<i32>>);
 
 impl Policy for Reading<'_> {
-    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
+    fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
         let write = |state: &State<'_>| {
             writer().write(&PromptState::of(state), state.instance.x(), state.instance.y()).expect("a prompt")
         };
-        self.0.extend(states.iter().map(write));
-        Expert.propose(states, wanted, broods);
+        self.0.extend(requests.iter().map(|request| write(&request.state)));
+        Expert.propose(requests)
     }
 }
 

@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let instance = Arc::new(problem.instance()?);
         let mut search = [Search::new(instance.clone(), config.clone(), 7)?];
         let mut recorder = [Recorder::new(7)];
-        let outcome = run(&mut search, &mut Expert, &mut recorder).remove(0);
+        let outcome = run(&mut search, &mut Expert, &mut recorder).expect("the expert never fails").remove(0);
         let [recorder] = recorder;
         let mut trajectory = recorder.finish(&outcome).expect("recorded");
         for seed in [1, 2] {
@@ -112,7 +112,7 @@ fn unusual(problem: &Problem, config: &SearchConfig) -> Result<Trajectory, Box<d
     let instance = Arc::new(problem.instance()?);
     let mut search = [Search::new(instance, SearchConfig { generations: 2, ..config.clone() }, 8)?];
     let mut recorder = [Recorder::new(8)];
-    let outcome = run(&mut search, &mut Expert, &mut recorder).remove(0);
+    let outcome = run(&mut search, &mut Expert, &mut recorder).expect("the expert never fails").remove(0);
     let [recorder] = recorder;
     let mut trajectory = recorder.finish(&outcome).expect("recorded");
     trajectory.sampling = Some(SamplingCounts { well_formed: 3, fallback: 1, children: 4 });

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use sr_engine::{
-    Brood, Expert, Generation, Individual, Instance, Member, Offspring, Origin, Parents, Policy, Recorded, Score,
-    Scored, Scorer, Search, SearchConfig, State, lineage, run,
+    Brood, Expert, Generation, Individual, Instance, Member, Offspring, Origin, Parents, Recorded, Score, Scored,
+    Scorer, Search, SearchConfig, State, lineage, run,
 };
 use sr_trace::{Candidates, Gain, GenerationRecord, Label, LabelParams, Labels, decades};
 
@@ -137,7 +137,7 @@ impl ExpertLabeller {
     fn all(&mut self, state: &State<'_>, wanted: usize) -> Labels {
         let ExpertLabeller { config, scorer, brood, scored, .. } = self;
         brood.clear();
-        Expert.propose(&[*state], &[wanted], std::slice::from_mut(brood));
+        Expert::children(state, wanted, brood);
         scored.clear();
         scorer.begin(state, brood.len());
         scorer.score_more(state, brood, scored);
@@ -233,7 +233,7 @@ impl ExpertLabeller {
             winner = seen.population.best_index();
             ControlFlow::<()>::Continue(())
         };
-        run(&mut searches, &mut Expert, &mut [observer]);
+        run(&mut searches, &mut Expert, &mut [observer]).expect("the expert never fails");
         if first.is_empty() {
             return Labels::default(); // it is solved here
         }

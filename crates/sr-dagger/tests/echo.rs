@@ -5,7 +5,8 @@ use std::sync::Arc;
 use sr_dagger::{Labeller, label};
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{
-    Brood, Expert, Instance, Member, Offspring, Origin, Parents, Policy, PrimitiveSet, Search, SearchConfig, State, run,
+    Expert, Instance, Member, Offspring, Origin, Parents, Policy, PolicyError, PrimitiveSet, Request, Search,
+    SearchConfig, State, run,
 };
 use sr_expr::{Columns, Expr, Op};
 use sr_trace::{GenerationRecord, Label, LabelParams, Labels, Recorder};
@@ -41,11 +42,11 @@ impl Labeller for Echo {
 struct Stubborn;
 
 impl Policy for Stubborn {
-    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
-        for ((state, &wanted), brood) in states.iter().zip(wanted).zip(broods) {
+    fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
+        for Request { state, wanted, offspring: brood } in requests {
             let child: Expr = format!("({} + x0)", state.best.expr).parse().expect("a sum");
             let small = if child.size() <= 25 { child } else { Expr::var(0) };
-            for slot in 0..wanted {
+            for slot in 0..*wanted {
                 match slot % 2 {
                     0 => brood.push(&Offspring {
                         tree: &small,
@@ -58,6 +59,7 @@ impl Policy for Stubborn {
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -72,7 +74,7 @@ fn labels_belong_to_the_states_that_were_visited() {
     let config = SearchConfig { generations: 12, early_stop_mse: None, ..SearchConfig::basic() };
     let mut searches = [Search::new(instance.clone(), config.clone(), 3).expect("settings")];
     let mut recorders = [Recorder::new(3)];
-    let outcome = run(&mut searches, &mut Stubborn, &mut recorders).remove(0);
+    let outcome = run(&mut searches, &mut Stubborn, &mut recorders).expect("the expert never fails").remove(0);
     let [recorder] = recorders;
     let trajectory = recorder.finish(&outcome).expect("recorded");
 

@@ -12,8 +12,8 @@ use sr_dagger::{
 };
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{
-    Brood, Deadline, Evaluator, Expert, Instance, Origin, Parents, Policy, Population, PrimitiveSet, Recorded, Score,
-    Search, SearchConfig, State, Survival, run,
+    Brood, Deadline, Evaluator, Expert, Instance, Origin, Parents, Policy, PolicyError, Population, PrimitiveSet,
+    Recorded, Request, Score, Search, SearchConfig, State, Survival, run,
 };
 use sr_expr::{Columns, Expr, Node, Op};
 use sr_trace::{
@@ -71,9 +71,10 @@ struct Spy {
 }
 
 impl Policy for Spy {
-    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
-        self.seen.extend(states.iter().filter(|state| state.key.draw == 0).map(Seen::from));
-        Expert.propose(states, wanted, broods);
+    fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
+        let states = requests.iter().map(|request| &request.state);
+        self.seen.extend(states.filter(|state| state.key.draw == 0).map(Seen::from));
+        Expert.propose(requests)
     }
 }
 
@@ -101,7 +102,7 @@ impl Labeller for Spy {
 fn search(id: &str, config: &SearchConfig, seed: u64, policy: &mut dyn Policy) -> Trajectory {
     let mut searches = [Search::new(instance(id), config.clone(), seed).expect("config")];
     let mut recorders = [Recorder::new(seed)];
-    let outcome = run(&mut searches, policy, &mut recorders).remove(0);
+    let outcome = run(&mut searches, policy, &mut recorders).expect("the expert never fails").remove(0);
     let [recorder] = recorders;
     recorder.finish(&outcome).expect("recorded")
 }
@@ -174,10 +175,10 @@ fn the_best_of_many_are_the_best_new_forms() {
     // The same draws, scored one by one.
     let mut expected: Vec<Vec<(f64, usize, Expr)>> = Vec::new();
     visit(&trajectory, &instance("p"), &search_config, 1, |state, _, _| {
-        let mut broods = [Brood::default()];
-        Expert.propose(&[*state], &[200], &mut broods);
+        let mut brood = Brood::default();
+        Expert::children(state, 200, &mut brood);
         let mut found: Vec<(f64, usize, Expr)> = Vec::new();
-        for child in broods[0].iter() {
+        for child in brood.iter() {
             let score = Evaluator::default().score(child.tree, state.instance, state.config, Deadline::NEVER);
             let is_new = state.population.iter().all(|individual| individual.tree != child.tree);
             if is_new && score.expect("a score").is_valid() && found.iter().all(|(.., other)| &**other != child.tree) {
@@ -254,7 +255,7 @@ fn the_lineage_leads_to_the_experts_winner() {
         let settings = SearchConfig { generations: state.generation + 1 + horizon, ..config.clone() };
         let search = Search::resume_from(instance("p"), settings, state.key.rng().next_u64(), recorded);
         let (mut searches, mut recorders) = ([search.expect("a search")], [Recorder::new(1)]);
-        let outcome = run(&mut searches, &mut Expert, &mut recorders).remove(0);
+        let outcome = run(&mut searches, &mut Expert, &mut recorders).expect("the expert never fails").remove(0);
         let [recorder] = recorders;
         let went_on = recorder.finish(&outcome).expect("recorded");
         assert_eq!(went_on.generations.len(), 1 + horizon as usize);
@@ -311,7 +312,7 @@ proptest! {
         let config = config(5);
         let mut searches = [Search::new(instance.clone(), config.clone(), seed).expect("config")];
         let mut recorders = [Recorder::new(seed)];
-        let outcome = run(&mut searches, &mut Expert, &mut recorders).remove(0);
+        let outcome = run(&mut searches, &mut Expert, &mut recorders).expect("the expert never fails").remove(0);
         let [recorder] = recorders;
         let trajectory = recorder.finish(&outcome).expect("recorded");
         let labelled = |telling| {
@@ -568,7 +569,7 @@ fn no_label_is_better_for_an_error_that_is_no_number() {
     let config = config(6);
     let mut searches = [Search::new(instance.clone(), config.clone(), 1).expect("config")];
     let mut recorders = [Recorder::new(1)];
-    let outcome = run(&mut searches, &mut Expert, &mut recorders).remove(0);
+    let outcome = run(&mut searches, &mut Expert, &mut recorders).expect("the expert never fails").remove(0);
     let [recorder] = recorders;
     let trajectory = recorder.finish(&outcome).expect("recorded");
     let mut invalid = 0;

@@ -110,6 +110,13 @@ pub struct SearchConfig {
     pub time_limit: Option<Duration>,
 }
 
+/// The settings of [`SearchConfig::basic`].
+impl Default for SearchConfig {
+    fn default() -> Self {
+        SearchConfig::basic()
+    }
+}
+
 impl SearchConfig {
     /// The reference engine ("BasicSR"): tournament 3, crossover 0.7, elitism 1, parsimony 0.01 per node, protected
     /// operators.

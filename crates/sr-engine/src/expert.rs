@@ -8,7 +8,8 @@ use sr_expr::{Expr, Node, Op};
 use crate::brood::whole_tree;
 use crate::random::{Key, Rng};
 use crate::{
-    Brood, Deadline, Edit, Instance, Limits, Origin, Parents, Policy, Population, PrimitiveSet, Replacement, State,
+    Brood, Deadline, Edit, Instance, Limits, Origin, Parents, Policy, PolicyError, Population, PrimitiveSet,
+    Replacement, Request, State,
 };
 
 /// Probability that a terminal is a variable rather than a listed constant.
@@ -34,14 +35,20 @@ type Ops = SmallVec<[Op; 20]>;
 pub struct Expert;
 
 impl Policy for Expert {
-    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
-        for ((state, &wanted), brood) in states.iter().zip(wanted).zip(broods) {
-            (0..wanted).for_each(|slot| Expert::child(state, slot, brood));
+    fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
+        for Request { state, wanted, offspring } in requests {
+            Expert::children(state, *wanted, offspring);
         }
+        Ok(())
     }
 }
 
 impl Expert {
+    /// Adds the children of the first `wanted` slots.
+    pub fn children(state: &State<'_>, wanted: usize, offspring: &mut Brood) {
+        (0..wanted).for_each(|slot| Expert::child(state, slot, offspring));
+    }
+
     /// Adds the child of one slot: crossover of two tournament winners, or mutation of one.
     pub fn child(state: &State<'_>, slot: usize, brood: &mut Brood) {
         let mut rng = state.key.slot(slot as u32).rng();

@@ -1,13 +1,13 @@
 //! Symbolic regression by genetic programming: a population search whose next generation is chosen by a [`Policy`].
 //!
-//! A [`Search`] holds the population of one [`Instance`] (data and primitives). [`run`] is the one search loop:
-//! it advances any number of searches with one policy, be that the GP [`Expert`], a learner or a mixture.
+//! A [`Search`] holds the population of one [`Instance`] (data and primitives); [`Search::run`] runs it. [`run`] is the one
+//! search loop: it advances any number of searches with one policy, be that the GP [`Expert`], a learner or a mixture.
 //! [`Observer`]s see every generation; nothing is written here.
 //!
 //! ```
 //! use std::sync::Arc;
 //!
-//! use sr_engine::{Expert, Instance, Objective, PrimitiveSet, Search, SearchConfig, StopReason, run};
+//! use sr_engine::{Expert, Instance, Objective, PrimitiveSet, Search, SearchConfig, StopReason};
 //! use sr_expr::{Columns, Op};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,9 +20,8 @@
 //!
 //!     // For data of one's own the plain error over all rows; `basic` alone is the reference engine's rule.
 //!     let objective = Objective::Mse;
-//!     let config = SearchConfig { objective, population_size: 100, generations: 200, ..SearchConfig::basic() };
-//!     let mut search = Search::new(instance.clone(), config, 1)?;
-//!     let outcome = run(std::slice::from_mut(&mut search), &mut Expert, &mut [()]).remove(0);
+//!     let config = SearchConfig { objective, population_size: 100, generations: 200, ..SearchConfig::default() };
+//!     let outcome = Search::new(instance.clone(), config, 1)?.run(&mut Expert)?;
 //!
 //!     let winner = outcome.winner();
 //!     let fit = outcome.fit(&instance); // computed anew over all rows, in the units of y
@@ -79,7 +78,7 @@ pub use expert::{Expert, random_tree, try_random_tree};
 pub use fitness::{Deadline, Evaluator, INVALID_FITNESS, Score};
 pub use heritage::{heritage, lineage};
 pub use instance::{Fit, Instance, InstanceError, PrimitiveSet};
-pub use policy::{Budget, Origin, Parents, Policy, State};
+pub use policy::{Budget, Origin, Parents, Policy, PolicyError, Request, State};
 pub use population::{Individual, Member, Population};
 pub use scorer::{Scored, Scorer};
 pub use search::{

@@ -8,10 +8,30 @@ use sr_expr::{Columns, Machine, Semantics, Tree};
 use crate::random::Key;
 use crate::{Brood, Individual, Instance, Limits, Population, SearchConfig};
 
+/// Why a policy could not propose.
+pub type PolicyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a policy is asked for: children of one state.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The state.
+    pub state: State<'a>,
+    /// Children to add.
+    pub wanted: usize,
+    /// Where they go. There may be some already.
+    pub offspring: &'a mut Brood,
+}
+
+impl<'a> Request<'a> {
+    /// Asks for `wanted` children of a state.
+    pub fn new(state: State<'a>, wanted: usize, offspring: &'a mut Brood) -> Self {
+        Request { state, wanted, offspring }
+    }
+}
+
 /// Proposes offspring. GP, a learner and a mixture of both implement it; the search loop knows no other way.
 pub trait Policy {
-    /// Adds `wanted[i]` offspring of `states[i]` to `broods[i]`, for every state at once, so that a learner can batch.
-    /// A brood may hold offspring already.
+    /// Adds as many children as are wanted to each request, for all of them at once, so that a learner can batch.
     ///
     /// Fewer than wanted is allowed only with [`SearchConfig::unique`], when no new form was found. What is proposed
     /// for a state must depend on that state (its key included) alone, never on the others: then results are the same
@@ -21,7 +41,18 @@ pub trait Policy {
     /// size are the policy's duty: the search takes children of any size. An edit that a child is pushed with has to make
     /// that child of the state's population: records hold the edit in the place of the child. The search panics where
     /// one of these does not hold, the size excepted.
-    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]);
+    ///
+    /// # Errors
+    /// If it cannot propose. The searches then stand at their last whole generation, and nobody looks at the offspring.
+    fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError>;
+
+    /// Proposes for one state.
+    ///
+    /// # Errors
+    /// As [`propose`](Self::propose).
+    fn propose_one(&mut self, state: State<'_>, wanted: usize, offspring: &mut Brood) -> Result<(), PolicyError> {
+        self.propose(&mut [Request::new(state, wanted, offspring)])
+    }
 }
 
 /// What a policy may look at. Nothing reachable from here holds the source formula.

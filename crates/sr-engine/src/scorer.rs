@@ -87,7 +87,7 @@ mod tests {
     use sr_expr::{Columns, Op};
 
     use super::*;
-    use crate::{Expert, Instance, Policy, PrimitiveSet, Search, SearchConfig};
+    use crate::{Expert, Instance, PrimitiveSet, Search, SearchConfig};
 
     #[test]
     fn another_instance_or_configuration_has_scores_of_its_own() {
@@ -102,9 +102,9 @@ mod tests {
             let config = SearchConfig { objective, ..SearchConfig::basic() };
             let search = Search::new(instance.clone(), config, 1).expect("a search");
             let state = search.state();
-            let mut broods = [Brood::default()];
-            Expert.propose(&[state], &[50], &mut broods);
-            for (scored, child) in scorer.score(&state, &broods[0]).iter().zip(broods[0].iter()) {
+            let mut brood = Brood::default();
+            Expert::children(&state, 50, &mut brood);
+            for (scored, child) in scorer.score(&state, &brood).iter().zip(brood.iter()) {
                 let expected = Evaluator::default().score(child.tree, &instance, state.config, Deadline::NEVER);
                 assert_eq!(Some(scored.score), expected);
             }
@@ -121,14 +121,14 @@ mod tests {
         for seed in 0..3 {
             let search = Search::new(instance.clone(), SearchConfig::basic(), seed).expect("a search");
             let state = search.state();
-            let mut broods = [Brood::default()];
-            Expert.propose(&[state], &[700], &mut broods);
-            let scored = scorer.score(&state, &broods[0]);
-            for (a, child) in scored.iter().zip(broods[0].iter()) {
+            let mut brood = Brood::default();
+            Expert::children(&state, 700, &mut brood);
+            let scored = scorer.score(&state, &brood);
+            for (a, child) in scored.iter().zip(brood.iter()) {
                 let expected = Evaluator::default().score(child.tree, &instance, state.config, Deadline::NEVER);
                 assert_eq!(Some(a.score), expected);
                 assert_eq!(a.is_new, state.population.iter().all(|individual| individual.tree != child.tree));
-                for (b, other) in scored.iter().zip(broods[0].iter()).take(40) {
+                for (b, other) in scored.iter().zip(brood.iter()).take(40) {
                     assert_eq!(a.form == b.form, child.tree == other.tree);
                 }
             }

@@ -16,7 +16,7 @@ use crate::random::{Key, Purpose, problem_key};
 use crate::subtrees::Subtrees;
 use crate::{
     Brood, Budget, ConfigError, Deadline, Evaluator, Fit, Individual, Instance, Member, Objective, Offspring, Origin,
-    Policy, Population, Score, SearchConfig, State, Survival,
+    Policy, PolicyError, Population, Request, Score, SearchConfig, State, Survival,
 };
 
 /// Times that a policy is asked again for forms not met yet, under [`SearchConfig::unique`].
@@ -221,8 +221,30 @@ impl Search {
     ///
     /// # Errors
     /// If the configuration is out of range.
-    pub fn new(instance: Arc<Instance>, config: SearchConfig, seed: u64) -> Result<Self, ConfigError> {
+    pub fn new(instance: impl Into<Arc<Instance>>, config: SearchConfig, seed: u64) -> Result<Self, ConfigError> {
         Self::new_until(instance, config, seed, None)
+    }
+
+    /// Runs the search to its end.
+    ///
+    /// # Errors
+    /// If the policy fails. The search then stands at its last whole generation and can be run on.
+    ///
+    /// # Panics
+    /// If the policy breaks a promise of [`Policy::propose`].
+    pub fn run(&mut self, policy: &mut dyn Policy) -> Result<Outcome, PolicyError> {
+        self.run_with(policy, &mut ())
+    }
+
+    /// Runs the search to its end. The observer sees every generation, the first included, and can end it.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub fn run_with<O: Observer>(&mut self, policy: &mut dyn Policy, observer: &mut O) -> Result<Outcome, PolicyError> {
+        Ok(run(std::slice::from_mut(self), policy, std::slice::from_mut(observer))?.remove(0))
     }
 
     /// As [`Search::new`], and makes no more of the population once `stop` is true. What is made then is of no use but
@@ -231,11 +253,12 @@ impl Search {
     /// # Errors
     /// If the configuration is out of range.
     pub fn new_until(
-        instance: Arc<Instance>,
+        instance: impl Into<Arc<Instance>>,
         config: SearchConfig,
         seed: u64,
         stop: Option<&AtomicBool>,
     ) -> Result<Self, ConfigError> {
+        let instance = instance.into();
         let key = Key::new(seed, Purpose::Search, problem_key(instance.id()));
         config.validate()?;
         let started = Instant::now();
@@ -254,11 +277,12 @@ impl Search {
     /// # Errors
     /// If the configuration is out of range, the recorded population empty or its generation the last there can be.
     pub fn resume_from(
-        instance: Arc<Instance>,
+        instance: impl Into<Arc<Instance>>,
         config: SearchConfig,
         seed: u64,
         recorded: Recorded,
     ) -> Result<Self, ConfigError> {
+        let instance = instance.into();
         config.validate()?;
         if recorded.population.is_empty() {
             return Err(ConfigError { field: "the recorded population", expected: "one individual or more" });
@@ -616,14 +640,24 @@ impl Search {
 ///
 /// A search's result depends on its instance, configuration, seed and policy, not on the others in the batch.
 ///
+/// # Errors
+/// If the policy fails. The searches then stand at their last whole generation and can be run on.
+///
 /// # Panics
 /// If there are not as many observers as searches, or the policy breaks a promise of [`Policy::propose`].
-pub fn run<O: Observer>(searches: &mut [Search], policy: &mut dyn Policy, observers: &mut [O]) -> Vec<Outcome> {
+pub fn run<O: Observer>(
+    searches: &mut [Search],
+    policy: &mut dyn Policy,
+    observers: &mut [O],
+) -> Result<Vec<Outcome>, PolicyError> {
     run_while(searches, policy, observers, None)
 }
 
 /// As [`run`], until `stop` is true. Searches that have not ended by then stand at their last whole generation, and
 /// [`Outcome::stop`] is `None`; they can be run on.
+///
+/// # Errors
+/// As [`run`].
 ///
 /// # Panics
 /// As [`run`].
@@ -632,7 +666,7 @@ pub fn run_until<O: Observer>(
     policy: &mut dyn Policy,
     observers: &mut [O],
     stop: &AtomicBool,
-) -> Vec<Outcome> {
+) -> Result<Vec<Outcome>, PolicyError> {
     run_while(searches, policy, observers, Some(stop))
 }
 
@@ -641,11 +675,11 @@ fn run_while<O: Observer>(
     policy: &mut dyn Policy,
     observers: &mut [O],
     stop: Option<&AtomicBool>,
-) -> Vec<Outcome> {
+) -> Result<Vec<Outcome>, PolicyError> {
     assert_eq!(searches.len(), observers.len(), "one observer a search");
     searches.iter_mut().filter(|search| search.stop.is_none()).for_each(Search::start_clock);
-    while !is_stopped(stop) && advance(searches, policy, observers, stop) {}
-    searches.iter().map(Search::outcome).collect()
+    while !is_stopped(stop) && advance(searches, policy, observers, stop)? {}
+    Ok(searches.iter().map(Search::outcome).collect())
 }
 
 fn is_stopped(stop: Option<&AtomicBool>) -> bool {
@@ -658,7 +692,7 @@ fn advance<O: Observer>(
     policy: &mut dyn Policy,
     observers: &mut [O],
     stop: Option<&AtomicBool>,
-) -> bool {
+) -> Result<bool, PolicyError> {
     let mut active: Few<&mut Search> = Few::new();
     for (search, observer) in searches.iter_mut().zip(observers) {
         if search.stop.is_some() {
@@ -671,7 +705,10 @@ fn advance<O: Observer>(
             None => active.push(search),
         }
     }
-    propose(&mut active, policy, stop);
+    if let Err(error) = propose(&mut active, policy, stop) {
+        active.iter_mut().for_each(|search| search.brood.clear());
+        return Err(error);
+    }
     let advanced = !active.is_empty();
     for search in active {
         match search.brood.is_empty() && search.n_children() > 0 && !is_stopped(stop) {
@@ -679,7 +716,7 @@ fn advance<O: Observer>(
             false => search.replace(stop),
         }
     }
-    advanced
+    Ok(advanced)
 }
 
 /// What there is of each search of a batch; a batch of one needs no memory for it.
@@ -687,7 +724,11 @@ type Few<T> = SmallVec<[T; 1]>;
 
 /// Asks the policy for the next generation of every search; under [`SearchConfig::unique`] again for what was met
 /// before.
-fn propose(searches: &mut [&mut Search], policy: &mut dyn Policy, stop: Option<&AtomicBool>) {
+fn propose(
+    searches: &mut [&mut Search],
+    policy: &mut dyn Policy,
+    stop: Option<&AtomicBool>,
+) -> Result<(), PolicyError> {
     for attempt in 0..UNIQUE_ATTEMPTS {
         let asked: Few<usize> = (0..searches.len()).filter(|&index| searches[index].n_missing() > 0).collect();
         if asked.is_empty() {
@@ -695,15 +736,14 @@ fn propose(searches: &mut [&mut Search], policy: &mut dyn Policy, stop: Option<&
         }
         let wanted: Few<usize> = asked.iter().map(|&index| searches[index].n_missing()).collect();
         let mut broods: Few<Brood> = asked.iter().map(|&index| std::mem::take(&mut searches[index].brood)).collect();
-        let states: Few<State<'_>> = asked
-            .iter()
-            .map(|&index| {
-                let state = searches[index].state();
-                State { key: state.key.draw(attempt), stop, ..state }
-            })
-            .collect();
-        policy.propose(&states, &wanted, &mut broods);
-        drop(states);
+        let mut requests: Few<Request<'_>> = Few::new();
+        for ((&index, &wanted), offspring) in asked.iter().zip(&wanted).zip(&mut broods) {
+            let state = searches[index].state();
+            let state = State { key: state.key.draw(attempt), stop, ..state };
+            requests.push(Request { state, wanted, offspring });
+        }
+        policy.propose(&mut requests)?;
+        drop(requests);
         if is_stopped(stop) {
             break; // a policy may have given up; there will be no generation of this
         }
@@ -714,10 +754,14 @@ fn propose(searches: &mut [&mut Search], policy: &mut dyn Policy, stop: Option<&
             break;
         }
     }
+    Ok(())
 }
 
 /// Runs searches in parallel over problems, each with a policy of its own from `policy`, on the current rayon pool.
 /// The outcomes are those of [`run`], whatever the number of threads.
+///
+/// # Errors
+/// As [`run`].
 ///
 /// # Panics
 /// If there are not as many observers as searches.
@@ -725,18 +769,17 @@ pub fn run_parallel<P: Policy, O: Observer + Send>(
     searches: &mut [Search],
     policy: impl Fn() -> P + Sync,
     observers: &mut [O],
-) -> Vec<Outcome> {
+) -> Result<Vec<Outcome>, PolicyError> {
     assert_eq!(searches.len(), observers.len(), "one observer a search");
     let pairs = searches.par_iter_mut().zip(observers.par_iter_mut());
-    pairs
-        .map(|(search, observer)| {
-            run(std::slice::from_mut(search), &mut policy(), std::slice::from_mut(observer)).remove(0)
-        })
-        .collect()
+    pairs.map(|(search, observer)| search.run_with(&mut policy(), observer)).collect()
 }
 
 /// As [`run_parallel`], until `stop` is true: only the first searches, up to the first that had not ended by then, have
 /// an outcome.
+///
+/// # Errors
+/// As [`run`].
 ///
 /// # Panics
 /// If there are not as many observers as searches.
@@ -745,15 +788,16 @@ pub fn run_parallel_until<P: Policy, O: Observer + Send>(
     policy: impl Fn() -> P + Sync,
     observers: &mut [O],
     stop: &AtomicBool,
-) -> Vec<Outcome> {
+) -> Result<Vec<Outcome>, PolicyError> {
     assert_eq!(searches.len(), observers.len(), "one observer a search");
     // Taken one by one in their order; splitting the slice would leave gaps.
     let pairs = searches.iter_mut().zip(observers).enumerate().take_while(|_| !stop.load(Ordering::Relaxed));
     let outcome = |(index, (search, observer)): (usize, (&mut Search, &mut O))| {
         let (search, observer) = (std::slice::from_mut(search), std::slice::from_mut(observer));
-        (index, run_until(search, &mut policy(), observer, stop).remove(0))
+        Ok((index, run_until(search, &mut policy(), observer, stop)?.remove(0)))
     };
-    let mut outcomes: Vec<(usize, Outcome)> = pairs.par_bridge().map(outcome).collect();
+    let outcomes: Result<Vec<(usize, Outcome)>, PolicyError> = pairs.par_bridge().map(outcome).collect();
+    let mut outcomes = outcomes?;
     outcomes.sort_unstable_by_key(|(index, _)| *index);
-    outcomes.into_iter().map(|(_, outcome)| outcome).take_while(|outcome| outcome.stop.is_some()).collect()
+    Ok(outcomes.into_iter().map(|(_, outcome)| outcome).take_while(|outcome| outcome.stop.is_some()).collect())
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use sr_engine::random::{Key, Purpose};
-use sr_engine::{Expert, Generation, Instance, PrimitiveSet, Search, SearchConfig, Survival, run};
+use sr_engine::{Expert, Generation, Instance, PrimitiveSet, Search, SearchConfig, Survival};
 use sr_expr::{Columns, Op};
 use sr_testing::CountingAllocator;
 
@@ -34,7 +34,7 @@ fn allocations(ops: &[Op], config: SearchConfig) -> (u64, u32) {
         (best, before) = (generation.best.score.fitness, now);
         ControlFlow::Continue(())
     };
-    run(std::slice::from_mut(&mut search), &mut Expert, std::slice::from_mut(&mut observer));
+    search.run_with(&mut Expert, &mut observer).expect("the expert never fails");
     (found, counted)
 }
 

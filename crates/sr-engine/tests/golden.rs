@@ -5,9 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use sr_engine::random::{Key, Purpose, problem_key};
-use sr_engine::{
-    Expert, Generation, Instance, PrimitiveSet, Replacement, Search, SearchConfig, StopReason, Survival, run,
-};
+use sr_engine::{Expert, Generation, Instance, PrimitiveSet, Replacement, Search, SearchConfig, StopReason, Survival};
 use sr_expr::{Columns, Op};
 
 const ARITH: &[Op] = &[Op::Add, Op::Sub, Op::Mul];
@@ -60,7 +58,7 @@ fn digest(instance: Arc<Instance>, config: SearchConfig, seed: u64) -> u64 {
         ControlFlow::Continue(())
     };
     let mut search = Search::new(instance, config, seed).expect("config");
-    let outcome = run(std::slice::from_mut(&mut search), &mut Expert, std::slice::from_mut(&mut observer)).remove(0);
+    let outcome = search.run_with(&mut Expert, &mut observer).expect("the expert never fails");
     assert!(matches!(outcome.stop, Some(StopReason::Generations(_) | StopReason::Exhausted)));
     for step in &outcome.progression {
         writeln!(text, "{} {} {:x}", step.generation, step.expr, step.score.mse.to_bits()).expect("a string");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sr_engine::{Expert, Instance, PrimitiveSet, Search, SearchConfig, run};
+use sr_engine::{Expert, Instance, PrimitiveSet, Search, SearchConfig};
 use sr_expr::{Columns, Op};
 
 #[test]
@@ -13,7 +13,7 @@ fn finds_a_quadratic() -> Result<(), Box<dyn std::error::Error>> {
     let instance = Arc::new(Instance::new("quadratic", Columns::new(50, 1, x), y, primitives)?);
 
     let mut search = Search::new(instance, SearchConfig::basic(), 1)?;
-    let outcome = run(std::slice::from_mut(&mut search), &mut Expert, &mut [()]).remove(0);
+    let outcome = search.run(&mut Expert).expect("the expert never fails");
 
     let winner = outcome.winner();
     assert!(winner.score.mse <= 3e-16, "{} is no x0*x0 + x0", winner.expr);

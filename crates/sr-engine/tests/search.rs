@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{
-    Brood, Deadline, Edit, Evaluator, Expert, Generation, Instance, Limits, Member, Objective, Offspring, Origin,
-    Parents, Policy, Population, PrimitiveSet, Recorded, Score, Search, SearchConfig, State, StopReason, Survival,
-    random_tree, run, run_parallel, run_parallel_until, run_until,
+    Deadline, Edit, Evaluator, Expert, Generation, Instance, Limits, Member, Objective, Offspring, Origin, Parents,
+    Policy, PolicyError, Population, PrimitiveSet, Recorded, Request, Score, Search, SearchConfig, StopReason,
+    Survival, random_tree, run, run_parallel, run_parallel_until, run_until,
 };
 use sr_expr::{Columns, Expr, Op, Tree};
 
@@ -37,7 +37,7 @@ fn trajectory(search: &mut Search) -> Vec<Population> {
         populations.push(generation.population.clone());
         ControlFlow::Continue(())
     };
-    run(std::slice::from_mut(search), &mut Expert, std::slice::from_mut(&mut observer));
+    search.run_with(&mut Expert, &mut observer).expect("the expert never fails");
     populations
 }
 
@@ -118,7 +118,8 @@ fn any_number_of_threads_gives_the_same_outcomes() {
                 Search::new(instance(&format!("p{i}"), &ARITH, HARD, 50), SearchConfig::basic(), 9).expect("config")
             })
             .collect();
-        let mut outcomes = pool.install(|| run_parallel(&mut searches, || Expert, &mut [(); 12]));
+        let mut outcomes =
+            pool.install(|| run_parallel(&mut searches, || Expert, &mut [(); 12]).expect("the expert never fails"));
         outcomes.iter_mut().for_each(|outcome| outcome.elapsed = Duration::ZERO);
         outcomes
     };
@@ -140,7 +141,9 @@ fn a_stop_in_between_leaves_the_first_searches_whole() {
             ControlFlow::Continue(())
         };
         let mut observers = [watch; 12];
-        let mut outcomes = pool.install(|| run_parallel_until(&mut searches, || Expert, &mut observers, &stop));
+        let mut outcomes = pool.install(|| {
+            run_parallel_until(&mut searches, || Expert, &mut observers, &stop).expect("the expert never fails")
+        });
         outcomes.iter_mut().for_each(|outcome| outcome.elapsed = Duration::ZERO);
         outcomes
     };
@@ -159,9 +162,10 @@ fn a_batch_gives_what_single_runs_give() {
         Search::new(instance(&format!("p{i}"), &ARITH, "x0*x1 + x0", 30), config, 2).expect("config")
     };
     let mut batch: Vec<Search> = (0..6).map(make).collect();
-    let together = run(&mut batch, &mut Expert, &mut [(); 6]);
+    let together = run(&mut batch, &mut Expert, &mut [(); 6]).expect("the expert never fails");
     for (i, outcome) in together.iter().enumerate() {
-        let alone = run(std::slice::from_mut(&mut make(i)), &mut Expert, &mut [()]).remove(0);
+        let alone =
+            run(std::slice::from_mut(&mut make(i)), &mut Expert, &mut [()]).expect("the expert never fails").remove(0);
         assert_eq!((&alone.best, alone.stop, alone.evaluations), (&outcome.best, outcome.stop, outcome.evaluations));
     }
 }
@@ -183,7 +187,7 @@ fn resuming_a_recorded_state_goes_on_as_the_search_did() {
         rest.push(generation.population.iter().map(|i| i.tree.to_owned()).collect());
         ControlFlow::Continue(())
     };
-    run(std::slice::from_mut(&mut resumed), &mut Expert, std::slice::from_mut(&mut observer));
+    resumed.run_with(&mut Expert, &mut observer).expect("the expert never fails");
     let expected: Vec<Vec<Expr>> = whole[20..].iter().map(|p| p.iter().map(|i| i.tree.to_owned()).collect()).collect();
     assert_eq!(rest, expected);
 }
@@ -206,7 +210,7 @@ fn a_small_recorded_population_grows_to_the_size_asked_for() {
     let population = ["x0 + x1", "x1 * x0 * 2.5"].map(|text| text.parse().expect(text)).to_vec();
     let recorded = Recorded { generation: 1, population, best: None, stagnation: 0 };
     let mut resumed = Search::resume_from(instance("p", &ARITH, HARD, 10), config, 4, recorded).expect("config");
-    let outcome = run(std::slice::from_mut(&mut resumed), &mut Expert, &mut [()]).remove(0);
+    let outcome = resumed.run(&mut Expert).expect("the expert never fails");
     assert_eq!(outcome.evaluations.search, 2 * 5000);
     assert_eq!(resumed.state().population.len(), 5000);
 }
@@ -215,7 +219,7 @@ fn a_small_recorded_population_grows_to_the_size_asked_for() {
 fn limits_end_a_search_for_the_reason_they_say() {
     let run_with = |formula: &str, config: SearchConfig| {
         let mut search = Search::new(instance("p", &ARITH, formula, 50), config, 1).expect("config");
-        run(std::slice::from_mut(&mut search), &mut Expert, &mut [()]).remove(0)
+        search.run(&mut Expert).expect("the expert never fails")
     };
     let basic = SearchConfig::basic();
     let outcome = run_with(HARD, SearchConfig { generations: 7, ..basic.clone() });
@@ -243,7 +247,7 @@ fn the_time_limit_holds_on_a_million_rows() {
     let instance = instance("p", &[Op::Sin, Op::Exp, Op::Add], HARD, 1_000_000);
     let started = Instant::now();
     let mut search = Search::new(instance, config, 1).expect("config");
-    let outcome = run(std::slice::from_mut(&mut search), &mut Expert, &mut [()]).remove(0);
+    let outcome = search.run(&mut Expert).expect("the expert never fails");
     assert!(matches!(outcome.stop, Some(StopReason::TimeLimit(_))));
     // The promise is 100 ms; a loaded machine may add scheduling delays that are not ours.
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
@@ -269,9 +273,9 @@ fn a_search_stopped_within_a_generation_stands_at_the_last_whole_one_and_can_go_
     /// Asks for the end while it proposes the given generation.
     struct Stopping<'a>(u32, &'a AtomicBool);
     impl Policy for Stopping<'_> {
-        fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
-            self.1.fetch_or(states[0].generation + 1 == self.0, Ordering::Relaxed);
-            Expert.propose(states, wanted, broods);
+        fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
+            self.1.fetch_or(requests[0].state.generation + 1 == self.0, Ordering::Relaxed);
+            Expert.propose(requests)
         }
     }
     let make = || Search::new(instance("p", &ARITH, HARD, 50), SearchConfig::basic(), 1).expect("config");
@@ -284,9 +288,12 @@ fn a_search_stopped_within_a_generation_stands_at_the_last_whole_one_and_can_go_
         ControlFlow::Continue(())
     };
     let observers = std::slice::from_mut(&mut observer);
-    let outcome = run_until(std::slice::from_mut(&mut search), &mut Stopping(7, &stop), observers, &stop).remove(0);
+    let outcome = run_until(std::slice::from_mut(&mut search), &mut Stopping(7, &stop), observers, &stop)
+        .expect("the expert never fails")
+        .remove(0);
     assert_eq!((outcome.stop, outcome.generations, search.stopped()), (None, 7, None));
-    let outcome = run(std::slice::from_mut(&mut search), &mut Expert, observers).remove(0);
+    let outcome =
+        run(std::slice::from_mut(&mut search), &mut Expert, observers).expect("the expert never fails").remove(0);
     assert_eq!(outcome.stop, Some(StopReason::Generations(50)));
     assert_eq!(seen, whole, "every generation is seen once");
     // One that is stopped already makes nothing.
@@ -313,7 +320,7 @@ fn a_target_of_any_magnitude_is_found_alike() {
             };
             let is_solved = |seed| {
                 let mut search = Search::new(instance.clone(), config.clone(), seed).expect("config");
-                let outcome = run(std::slice::from_mut(&mut search), &mut Expert, &mut [()]).remove(0);
+                let outcome = search.run(&mut Expert).expect("the expert never fails");
                 outcome.solved.is_some() && outcome.fit(&instance).relative <= 1e-12
             };
             (0..10).filter(|&seed| is_solved(seed)).count()
@@ -336,7 +343,7 @@ fn the_plain_objective_calls_nothing_solved_that_is_wrong_on_a_row() {
     let found = |objective| {
         let config = SearchConfig { objective, ..SearchConfig::basic() };
         let mut search = Search::new(instance.clone(), config, 1).expect("config");
-        let outcome = run(std::slice::from_mut(&mut search), &mut Expert, &mut [()]).remove(0);
+        let outcome = search.run(&mut Expert).expect("the expert never fails");
         (outcome.solved.is_some(), outcome.fit(&instance))
     };
     let (is_solved, fit) = found(Objective::Masked);
@@ -356,7 +363,7 @@ fn a_fit_that_is_good_on_large_targets_alone_solves_nothing() {
     let found = |instance: &Arc<Instance>, early_stop_mse| {
         let config = SearchConfig { objective: Objective::Mse, early_stop_mse, ..SearchConfig::basic() };
         let mut search = Search::new(instance.clone(), config, 1).expect("config");
-        run(std::slice::from_mut(&mut search), &mut Expert, &mut [()]).remove(0)
+        search.run(&mut Expert).expect("the expert never fails")
     };
     let wrong = instance(y);
     let outcome = found(&wrong, Some(3e-16));
@@ -377,7 +384,7 @@ fn predictions_in_the_millions_are_predictions() {
     let instance = Arc::new(Instance::new("p", x, y, primitives).expect("an instance"));
     let config = SearchConfig { objective: Objective::Mse, ..SearchConfig::basic() };
     let mut search = Search::new(instance.clone(), config, 1).expect("config");
-    let outcome = run(std::slice::from_mut(&mut search), &mut Expert, &mut [()]).remove(0);
+    let outcome = search.run(&mut Expert).expect("the expert never fails");
     assert_eq!(outcome.winner().expr.to_string(), "(x0 * x0)");
     assert_eq!((outcome.fit(&instance).mse, outcome.fit(&instance).r2()), (0.0, Some(1.0)));
 }
@@ -403,7 +410,7 @@ fn an_observer_can_stop() {
         3 => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     };
-    let outcome = run(std::slice::from_mut(&mut search), &mut Expert, std::slice::from_mut(&mut observer)).remove(0);
+    let outcome = search.run_with(&mut Expert, &mut observer).expect("the expert never fails");
     assert_eq!((outcome.stop, outcome.generations), (Some(StopReason::Observer), 4));
 }
 
@@ -425,7 +432,7 @@ fn unique_ends_when_nothing_is_left() {
     let instance = Instance::new("p", Columns::new(4, 1, vec![1.0; 4]), vec![2.0; 4], primitives).expect("instance");
     let config = SearchConfig { unique: true, population_size: 2, tournament_size: 1, ..SearchConfig::basic() };
     let mut search = Search::new(Arc::new(instance), config, 1).expect("config");
-    let outcome = run(std::slice::from_mut(&mut search), &mut Expert, &mut [()]).remove(0);
+    let outcome = search.run(&mut Expert).expect("the expert never fails");
     assert_eq!(outcome.stop, Some(StopReason::Exhausted));
 }
 
@@ -448,20 +455,20 @@ fn plus_survival_keeps_the_best_of_both() {
 fn the_policy_sees_what_the_search_knows() {
     struct Check;
     impl Policy for Check {
-        fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
-            let state = &states[0];
+        fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
+            let state = &requests[0].state;
             let mut out = Vec::new();
             state.predict(state.best.tree(), &mut sr_expr::Machine::new(), &mut out);
             let error: f64 = out.iter().zip(state.instance.y()).map(|(p, y)| (p - y) * (p - y)).sum();
             assert!((error / out.len() as f64 - state.best.score.mse).abs() < 1e-9);
             assert_eq!(state.budget.generations, 49 - state.generation);
             assert_eq!(state.budget.evaluations, Some(10_000 - 20 - 19 * u64::from(state.generation)));
-            Expert.propose(states, wanted, broods);
+            Expert.propose(requests)
         }
     }
     let config = SearchConfig { max_evaluations: Some(10_000), ..SearchConfig::basic() };
     let mut search = Search::new(instance("p", &ARITH, HARD, 50), config, 1).expect("config");
-    let outcome = run(std::slice::from_mut(&mut search), &mut Check, &mut [()]).remove(0);
+    let outcome = search.run(&mut Check).expect("the expert never fails");
     assert_eq!(outcome.generations, 50);
     assert_eq!(outcome.predict(search.state().instance.x()).len(), 50);
 }
@@ -470,18 +477,19 @@ fn the_policy_sees_what_the_search_knows() {
 struct Proposes(usize, &'static str, Parents);
 
 impl Policy for Proposes {
-    fn propose(&mut self, _: &[State<'_>], _: &[usize], broods: &mut [Brood]) {
+    fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
         let Proposes(count, formula, parents) = *self;
         let child: Expr = formula.parse().expect(formula);
         for _ in 0..count {
-            broods[0].push(&Offspring { parents, ..Offspring::orphan(&child, Origin::Random) });
+            requests[0].offspring.push(&Offspring { parents, ..Offspring::orphan(&child, Origin::Random) });
         }
+        Ok(())
     }
 }
 
 fn run_with(mut policy: Proposes) {
     let mut search = Search::new(instance("p", &ARITH, HARD, 50), SearchConfig::basic(), 1).expect("config");
-    run(std::slice::from_mut(&mut search), &mut policy, &mut [()]);
+    search.run(&mut policy).expect("the expert never fails");
 }
 
 #[test]
@@ -513,17 +521,19 @@ fn a_parent_that_is_none_is_refused() {
 fn an_edit_that_makes_another_child_is_refused() {
     struct Liar;
     impl Policy for Liar {
-        fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
-            let best = states[0].population.tree(0);
+        fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
+            let Request { state, wanted, offspring } = &mut requests[0];
+            let best = state.population.tree(0);
             let child = sr_expr::Expr::unary(Op::Sin, best);
-            for _ in 0..wanted[0] {
+            for _ in 0..*wanted {
                 let edit = Some(sr_engine::Edit::copy(0, best));
-                broods[0].push(&Offspring { edit, ..Offspring::orphan(&child, Origin::Mutation) });
+                offspring.push(&Offspring { edit, ..Offspring::orphan(&child, Origin::Mutation) });
             }
+            Ok(())
         }
     }
     let mut search = Search::new(instance("p", &ARITH, HARD, 50), SearchConfig::basic(), 1).expect("config");
-    run(std::slice::from_mut(&mut search), &mut Liar, &mut [()]);
+    search.run(&mut Liar).expect("the expert never fails");
 }
 
 proptest! {

@@ -2,21 +2,22 @@
 
 use std::collections::HashSet;
 
-use sr_engine::{Brood, Expert, Offspring, Origin, Policy, Scorer, State, random_tree};
+use sr_engine::{Brood, Expert, Offspring, Origin, Policy, PolicyError, Request, Scorer, random_tree};
 
 /// Every child is a fresh random tree: what the search would find without a search.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct RandomTrees;
 
 impl Policy for RandomTrees {
-    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
-        for ((state, &wanted), brood) in states.iter().zip(wanted).zip(broods) {
+    fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
+        for Request { state, wanted, offspring } in requests {
             let (primitives, limits) = (state.instance.primitives(), state.limits());
-            for slot in 0..wanted {
+            for slot in 0..*wanted {
                 let tree = random_tree(primitives, limits, state.key.slot(slot as u32));
-                brood.push(&Offspring::orphan(&tree, Origin::Random));
+                offspring.push(&Offspring::orphan(&tree, Origin::Random));
             }
         }
+        Ok(())
     }
 }
 
@@ -47,8 +48,9 @@ impl BestOf {
 }
 
 impl Policy for BestOf {
-    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
-        for ((state, &wanted), brood) in states.iter().zip(wanted).zip(broods) {
+    fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
+        for Request { state, wanted, offspring } in requests {
+            let wanted = *wanted;
             // A scorer remembers scores of one problem; each search keeps one if each has a policy of its own.
             let of = Some((state.key.seed, state.key.problem));
             if self.of != of {
@@ -70,9 +72,10 @@ impl Policy for BestOf {
                 });
                 let chosen = best.unwrap_or(candidates.start);
                 proposed.insert(scored[chosen].form);
-                brood.push(&drawn.get(chosen).expect("it was drawn"));
+                offspring.push(&drawn.get(chosen).expect("it was drawn"));
             }
         }
+        Ok(())
     }
 }
 
@@ -102,6 +105,7 @@ mod tests {
         let outcome = |policy: &mut dyn Policy| {
             let mut searches = [search(1, config()), search(2, config())];
             run(&mut searches, policy, &mut [(), ()])
+                .expect("they never fail")
                 .into_iter()
                 .map(|o| (o.progression, o.evaluations))
                 .collect::<Vec<_>>()
@@ -115,10 +119,10 @@ mod tests {
     fn more_draws_give_no_worse_children_and_are_counted() {
         let search = search(3, config());
         let best = |k: usize| {
-            let (mut policy, mut broods) = (BestOf::new(k), [Brood::default()]);
-            policy.propose(&[search.state()], &[19], &mut broods);
+            let (mut policy, mut brood) = (BestOf::new(k), Brood::default());
+            policy.propose_one(search.state(), 19, &mut brood).expect("it never fails");
             assert_eq!(policy.proposals(), 19 * k as u64);
-            let scored = Scorer::default().score(&search.state(), &broods[0]);
+            let scored = Scorer::default().score(&search.state(), &brood);
             let mut forms: Vec<u32> = scored.iter().filter(|s| s.is_new).map(|s| s.form).collect();
             let new = forms.len();
             forms.sort_unstable();
@@ -135,10 +139,10 @@ mod tests {
             let mut config = config();
             config.limits.max_size = max_size;
             let search = search(4, config);
-            let mut broods = [Brood::default()];
-            RandomTrees.propose(&[search.state()], &[200], &mut broods);
-            assert_eq!(broods[0].len(), 200);
-            for child in broods[0].iter() {
+            let mut brood = Brood::default();
+            RandomTrees.propose_one(search.state(), 200, &mut brood).expect("it never fails");
+            assert_eq!(brood.len(), 200);
+            for child in brood.iter() {
                 assert!(child.tree.size() <= max_size && child.origin == Origin::Random && child.edit.is_none());
             }
         }

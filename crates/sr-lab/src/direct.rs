@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use sr_engine::{Brood, Instance, Origin, Policy, Search, SearchConfig};
+use sr_engine::{Brood, Instance, Origin, Policy, Request, Search, SearchConfig};
 use sr_eval::{DirectRow, FRESH_POINTS, judge, r_squared};
 use sr_expr::Expr;
 use sr_neural::{Learner, Mode, Sampling};
@@ -113,12 +113,11 @@ fn pick_formulas(
         Ok(Search::new(Arc::new(instance), config, seed)?)
     };
     let searches = problems.iter().map(search).collect::<anyhow::Result<Vec<_>>>()?;
-    let states: Vec<_> = searches.iter().map(Search::state).collect();
-    let mut broods = vec![Brood::default(); states.len()];
-    learner.propose(&states, &vec![samples; states.len()], &mut broods);
-    if let Some(error) = learner.error() {
-        anyhow::bail!("the model failed: {error}");
-    }
+    let mut broods = vec![Brood::default(); searches.len()];
+    let asked = searches.iter().zip(&mut broods);
+    let mut requests: Vec<Request<'_>> =
+        asked.map(|(search, offspring)| Request::new(search.state(), samples, offspring)).collect();
+    learner.propose(&mut requests).map_err(anyhow::Error::from_boxed).context("the model failed")?;
     let instances = searches.iter().map(|search| &**search.instance());
     let answers = problems.iter().zip(instances).zip(&broods);
     Ok(answers.map(|((problem, instance), brood)| row(pick, problem, instance, brood)).collect())

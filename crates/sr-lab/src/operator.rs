@@ -16,7 +16,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{
-    Brood, Budget, Expert, Individual, Instance, Origin, Population, PrimitiveSet, Scorer, Search, SearchConfig, State,
+    Brood, Budget, Expert, Individual, Instance, Origin, Population, PrimitiveSet, Request, Scorer, Search,
+    SearchConfig, State,
 };
 use sr_eval::{BestOf, RandomTrees, Summary, wilson};
 use sr_problems::ProblemSet;
@@ -126,8 +127,8 @@ fn fill(
         let before = written;
         let search = |instance: &Arc<Instance>| -> anyhow::Result<_> {
             let mut recorder = Recorder::new(run_seed);
-            let mut searches = [Search::new(instance.clone(), config.clone(), run_seed)?];
-            let outcome = sr_engine::run(&mut searches, &mut Expert, std::slice::from_mut(&mut recorder)).remove(0);
+            let mut search = Search::new(instance.clone(), config.clone(), run_seed)?;
+            let outcome = search.run_with(&mut Expert, &mut recorder).map_err(anyhow::Error::from_boxed)?;
             Ok((outcome.generations as usize > PHASES.len(), recorder.finish(&outcome)?))
         };
         let found = instances.par_iter().map(search).collect::<anyhow::Result<Vec<_>>>()?;
@@ -255,13 +256,8 @@ impl Bank {
                 break;
             }
             let begun = Instant::now();
-            let broods = propose(policy, &method.config(&self.config), &self.states);
-            #[cfg(feature = "learner")]
-            if let Policy::Learner(hybrid) = policy
-                && let Some(error) = hybrid.learner().error()
-            {
-                anyhow::bail!("the learner of {} failed: {error}", method.name);
-            }
+            let broods = propose(policy, &method.config(&self.config), &self.states)
+                .with_context(|| format!("{} failed", method.name))?;
             let mut found = measure(&method.name, &self.states, &broods);
             found.seconds = begun.elapsed().as_secs_f64();
             let ratio =
@@ -276,7 +272,7 @@ impl Bank {
 }
 
 /// One generation of children of each state.
-fn propose(policy: &mut Policy, config: &SearchConfig, states: &[Snapshot]) -> Vec<Brood> {
+fn propose(policy: &mut Policy, config: &SearchConfig, states: &[Snapshot]) -> anyhow::Result<Vec<Brood>> {
     match policy {
         Policy::Expert => each(&|| Expert, config, states),
         Policy::Random => each(&|| RandomTrees, config, states),
@@ -288,16 +284,22 @@ fn propose(policy: &mut Policy, config: &SearchConfig, states: &[Snapshot]) -> V
 }
 
 /// Batch by batch with one policy.
-fn together(policy: &mut dyn sr_engine::Policy, config: &SearchConfig, states: &[Snapshot]) -> Vec<Brood> {
+fn together(
+    policy: &mut dyn sr_engine::Policy,
+    config: &SearchConfig,
+    states: &[Snapshot],
+) -> anyhow::Result<Vec<Brood>> {
     let none = HashSet::new();
-    let of_batch = |batch: &[Snapshot]| {
-        let states: Vec<State<'_>> = batch.iter().map(|state| state.state(config, &none)).collect();
-        let wanted: Vec<usize> = batch.iter().map(n_children).collect();
+    let mut all = Vec::new();
+    for batch in states.chunks(BATCH) {
         let mut broods = vec![Brood::default(); batch.len()];
-        policy.propose(&states, &wanted, &mut broods);
-        broods
-    };
-    states.chunks(BATCH).flat_map(of_batch).collect()
+        let asked = batch.iter().zip(&mut broods);
+        let mut requests: Vec<Request<'_>> =
+            asked.map(|(state, brood)| Request::new(state.state(config, &none), n_children(state), brood)).collect();
+        policy.propose(&mut requests).map_err(anyhow::Error::from_boxed)?;
+        all.extend(broods);
+    }
+    Ok(all)
 }
 
 /// As many as the search of a state wanted.
@@ -309,29 +311,29 @@ fn each<P: sr_engine::Policy>(
     policy: &(dyn Fn() -> P + Sync),
     config: &SearchConfig,
     states: &[Snapshot],
-) -> Vec<Brood> {
+) -> anyhow::Result<Vec<Brood>> {
     let none = HashSet::new();
     let of_state = |snapshot: &Snapshot| {
         let (state, wanted) = (snapshot.state(config, &none), n_children(snapshot));
         let mut policy = policy();
-        let mut kept = [Brood::default()];
+        let mut kept = Brood::default();
         if !config.unique {
-            policy.propose(&[state], &[wanted], &mut kept);
-            return std::mem::take(&mut kept[0]);
+            policy.propose_one(state, wanted, &mut kept).map_err(anyhow::Error::from_boxed)?;
+            return Ok(kept);
         }
         // As the search does: what was met before is drawn anew.
         let mut met: HashSet<u64> = snapshot.population.iter().map(|individual| individual.tree.hash64()).collect();
         for attempt in 0..ATTEMPTS {
-            let missing = wanted - kept[0].len();
-            let mut drawn = [Brood::default()];
+            let missing = wanted - kept.len();
+            let mut drawn = Brood::default();
             let state = State { key: state.key.draw(attempt), ..state };
-            policy.propose(&[state], &[missing], &mut drawn);
-            drawn[0].iter().filter(|child| met.insert(child.tree.hash64())).for_each(|child| kept[0].push(&child));
-            if kept[0].len() == wanted {
+            policy.propose_one(state, missing, &mut drawn).map_err(anyhow::Error::from_boxed)?;
+            drawn.iter().filter(|child| met.insert(child.tree.hash64())).for_each(|child| kept.push(&child));
+            if kept.len() == wanted {
                 break;
             }
         }
-        std::mem::take(&mut kept[0])
+        Ok(kept)
     };
     states.par_iter().map(of_state).collect()
 }

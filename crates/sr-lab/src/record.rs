@@ -205,15 +205,13 @@ impl Searcher {
         let watch = |job: &Job| Watch { recorder: Recorder::new(job.seed), tally: is_learner.then(Tally::default) };
         let mut watches: Vec<Watch> = jobs.iter().map(watch).collect();
         let mut outcomes: Vec<Outcome> = match self {
-            Searcher::Expert => run_parallel_until(&mut searches, || Expert, &mut watches, stop),
-            #[cfg(feature = "learner")]
-            Searcher::Learner(learner) => {
-                let outcomes = sr_engine::run_until(&mut searches, &mut learner.hybrid, &mut watches, stop);
-                if let Some(error) = learner.hybrid.learner().error() {
-                    anyhow::bail!("the learner failed: {error}");
-                }
-                outcomes
+            Searcher::Expert => {
+                run_parallel_until(&mut searches, || Expert, &mut watches, stop).map_err(anyhow::Error::from_boxed)?
             }
+            #[cfg(feature = "learner")]
+            Searcher::Learner(learner) => sr_engine::run_until(&mut searches, &mut learner.hybrid, &mut watches, stop)
+                .map_err(anyhow::Error::from_boxed)
+                .context("the learner failed")?,
         };
         // A trace holds whole searches in their order.
         let done = outcomes.iter().take_while(|outcome| outcome.stop.is_some()).count();

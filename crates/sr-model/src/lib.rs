@@ -45,7 +45,7 @@ pub use config::{
     Activation, Attention, Channel, ModelConfig, PointEmbedding, PointsConfig, Population, PrefixAttention,
 };
 pub use cpu::CpuModel;
-pub use decode::{DecodeRequest, Decoder, Free, Grammar, Prompt, Sample, Uniform};
+pub use decode::{Constraint, DecodeRequest, Decoder, Free, Prompt, Sample, Uniform};
 pub use device::{DeviceKind, check_default_device, open};
 pub use error::Error;
 pub use gpt_neo::{Taken, is_gpt_neo, load_gpt_neo, take_backbone};

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sr_model::{
-    Channel, DecodeRequest, Decoder, DeviceKind, Error, Free, Grammar, Model, ModelConfig, Points, PointsConfig,
+    Channel, Constraint, DecodeRequest, Decoder, DeviceKind, Error, Free, Model, ModelConfig, Points, PointsConfig,
     Prompt, Sample, open,
 };
 
@@ -78,7 +78,7 @@ struct Stops {
     later: AtomicUsize,
 }
 
-impl Grammar for &Stops {
+impl Constraint for &Stops {
     type Child = usize;
     fn start(&self, _: usize) -> usize {
         0
@@ -200,7 +200,7 @@ struct Few;
 
 const FEW: [i32; 3] = [EOS, 10, 11];
 
-impl Grammar for Few {
+impl Constraint for Few {
     type Child = ();
     fn start(&self, _: usize) {}
     fn mask(&self, _: usize, _: &(), allowed: &mut [bool]) {
@@ -433,7 +433,7 @@ fn check_copies(decoder: &Decoder) {
 /// Counting up from 10, then the end after five tokens; sibling 1's first token may be 20 as well.
 struct Counting;
 
-impl Grammar for Counting {
+impl Constraint for Counting {
     type Child = usize;
 
     fn start(&self, _: usize) -> usize {
@@ -454,7 +454,7 @@ impl Grammar for Counting {
 /// Nothing may come.
 struct Nothing;
 
-impl Grammar for Nothing {
+impl Constraint for Nothing {
     type Child = ();
     fn start(&self, _: usize) {}
     fn mask(&self, _: usize, _: &(), allowed: &mut [bool]) {

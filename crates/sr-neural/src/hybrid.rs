@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use sr_engine::random::{Key, Purpose};
-use sr_engine::{Brood, Expert, Origin, Policy, State};
+use sr_engine::{Brood, Expert, Origin, Policy, PolicyError, Request, State};
 
 use crate::{Error, Learner};
 
@@ -112,37 +112,39 @@ impl Hybrid {
 }
 
 impl Policy for Hybrid {
-    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
-        let slots = |(state, &wanted): (&State<'_>, &usize)| -> Vec<bool> {
-            (0..wanted).map(|slot| self.share.is_learners(state, slot)).collect()
+    fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
+        let slots = |request: &Request<'_>| -> Vec<bool> {
+            (0..request.wanted).map(|slot| self.share.is_learners(&request.state, slot)).collect()
         };
-        let slots: Vec<Vec<bool>> = states.iter().zip(wanted).map(slots).collect();
-        let counts = slots.iter().map(|slots| slots.iter().filter(|&&is_learners| is_learners).count());
-        let asked: Vec<(usize, usize)> = counts.enumerate().filter(|&(_, count)| count > 0).collect();
-        let (of_states, counts): (Vec<State<'_>>, Vec<usize>) =
-            asked.iter().map(|&(state, count)| (states[state], count)).unzip();
-        let mut written = vec![Brood::default(); asked.len()];
-        if !asked.is_empty() {
-            self.learner.propose(&of_states, &counts, &mut written);
-            if written.iter().zip(&counts).any(|(brood, &count)| brood.iter().count() < count) {
-                return; // the learner was stopped, and nobody will look at the offspring
+        let slots: Vec<Vec<bool>> = requests.iter().map(slots).collect();
+        let count = |slots: &Vec<bool>| slots.iter().filter(|&&is_learners| is_learners).count();
+        let mut written = vec![Brood::default(); requests.len()];
+        let of_learner = requests.iter().zip(&slots).zip(&mut written).filter_map(|((request, slots), written)| {
+            let wanted = count(slots);
+            (wanted > 0).then(|| Request::new(request.state, wanted, written))
+        });
+        let mut of_learner: Vec<Request<'_>> = of_learner.collect();
+        if !of_learner.is_empty() {
+            self.learner.propose(&mut of_learner)?;
+            if of_learner.iter().any(|request| request.offspring.len() < request.wanted) {
+                return Ok(()); // the learner was stopped, and nobody will look at the offspring
             }
         }
-        let mut written = asked.iter().map(|&(state, _)| state).zip(&written).peekable();
-        for (index, (state, brood)) in states.iter().zip(broods).enumerate() {
-            let of_state = written.next_if(|(state, _)| *state == index);
-            let mut texts = of_state.into_iter().flat_map(|(_, brood)| brood.iter());
-            for (slot, &is_learners) in slots[index].iter().enumerate() {
+        for ((request, slots), written) in requests.iter_mut().zip(&slots).zip(&written) {
+            let Request { state, offspring, .. } = request;
+            let mut texts = written.iter();
+            for (slot, &is_learners) in slots.iter().enumerate() {
                 match is_learners.then(|| texts.next().expect("a child for each slot")) {
-                    Some(child) if child.origin == Origin::Learner => brood.push(&child),
+                    Some(child) if child.origin == Origin::Learner => offspring.push(&child),
                     // What was no child falls back to the expert's of this slot, not of the learner's.
                     Some(_) => {
-                        Expert::child(state, slot, brood);
-                        brood.set_last_origin(Origin::Fallback);
+                        Expert::child(state, slot, offspring);
+                        offspring.set_last_origin(Origin::Fallback);
                     }
-                    None => Expert::child(state, slot, brood),
+                    None => Expert::child(state, slot, offspring),
                 }
             }
         }
+        Ok(())
     }
 }

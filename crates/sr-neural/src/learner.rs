@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use rayon::prelude::*;
 use serde::Deserialize;
 use sr_engine::random::Purpose;
-use sr_engine::{Brood, Edit, Expert, Offspring, Origin, Parents, Policy, State, heritage};
+use sr_engine::{Brood, Edit, Expert, Offspring, Origin, Parents, Policy, PolicyError, Request, State, heritage};
 use sr_expr::Expr;
 use sr_model::{Channel, Checkpoint, DecodeRequest, Decoder, Free, ModelConfig, Prompt, Sample};
 use sr_prompt::{
@@ -177,7 +177,6 @@ pub struct Learner {
     actions: Actions,
     mode: Mode,
     sampling: Sampling,
-    error: Option<std::sync::Arc<Error>>,
     written: Written,
 }
 
@@ -213,7 +212,7 @@ impl Written {
 /// The grammar of each state.
 struct Grammars(Vec<Grammar>);
 
-impl sr_model::Grammar for Grammars {
+impl sr_model::Constraint for Grammars {
     type Child = GrammarState;
 
     fn start(&self, state: usize) -> GrammarState {
@@ -254,7 +253,7 @@ impl Learner {
     pub fn new(decoder: Decoder, mode: Mode, language: &Language, sampling: Sampling) -> Self {
         let inputs = InputWriter::new(decoder.model().config(), language);
         let actions = language.actions;
-        Learner { decoder, inputs, actions, mode, sampling, error: None, written: Written::default() }
+        Learner { decoder, inputs, actions, mode, sampling, written: Written::default() }
     }
 
     /// How children are sampled.
@@ -281,12 +280,6 @@ impl Learner {
         let of_points = points.filter(|points| points.channels.contains(&Channel::X)).map(|points| points.n_variables);
         let max = of_points.map_or(sr_prompt::VARIABLES, |max| max.min(sr_prompt::VARIABLES));
         if found > max { Err(Error::TooManyVariables { found, max }) } else { Ok(()) }
-    }
-
-    /// The first error of a proposal. From then on every child is the expert's, so whoever runs a search asks here
-    /// before using its result.
-    pub fn error(&self) -> Option<&Error> {
-        self.error.as_deref()
     }
 
     /// What it has read and written so far.
@@ -483,32 +476,29 @@ fn fallback(state: &State<'_>, slot: usize, brood: &mut Brood) {
 }
 
 impl Policy for Learner {
-    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
-        let texts = match &self.error {
-            Some(_) => None,
-            None => match self.texts(states, wanted) {
-                Ok(texts) => Some(texts),
-                Err(Error::Model(sr_model::Error::Stopped)) => return, // nobody will look at the offspring
-                Err(error) => {
-                    self.error = Some(error.into());
-                    None
-                }
-            },
+    fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
+        let (states, wanted): (Vec<State<'_>>, Vec<usize>) =
+            requests.iter().map(|request| (request.state, request.wanted)).unzip();
+        let texts = match self.texts(&states, &wanted) {
+            Ok(texts) => texts,
+            Err(Error::Model(sr_model::Error::Stopped)) => return Ok(()), // nobody will look at the offspring
+            Err(error) => return Err(error.into()),
         };
-        texts.iter().flatten().flat_map(|(texts, _)| texts).for_each(|text| self.written.add(text));
-        broods.par_iter_mut().zip(states).enumerate().for_each(|(index, (brood, state))| {
-            let texts = texts.as_ref().map(|texts| &texts[index]);
-            let mut children = texts.map_or(vec![], |(texts, slots)| self.children(state, texts, slots));
-            children.resize(wanted[index], None);
+        texts.iter().flat_map(|(texts, _)| texts).for_each(|text| self.written.add(text));
+        requests.par_iter_mut().zip(&texts).for_each(|(request, (texts, slots))| {
+            let Request { state, wanted, offspring } = request;
+            let mut children = self.children(state, texts, slots);
+            children.resize(*wanted, None);
             for (slot, child) in children.into_iter().enumerate() {
                 match child {
                     Some(Child { expr, parents, edit, log_prob }) => {
-                        brood.push(&Offspring { tree: &expr, origin: Origin::Learner, parents, edit, log_prob });
+                        offspring.push(&Offspring { tree: &expr, origin: Origin::Learner, parents, edit, log_prob });
                     }
-                    None => fallback(state, slot, brood),
+                    None => fallback(state, slot, offspring),
                 }
             }
         });
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burn::optim::{AdamWConfig, GradientsParams};
 use sr_engine::{
     Brood, Edit, Expert, Generation, Instance, Member, Offspring, Origin, Parents, Policy, Population, PrimitiveSet,
-    Score, Search, SearchConfig, State, run,
+    Request, Score, Search, SearchConfig, State, run,
 };
 use sr_expr::{Columns, Expr, Op};
 use sr_model::{Checkpoint, Decoder, DeviceKind, Model, ModelConfig, PointsConfig, TrainBatch, open};
@@ -99,7 +99,7 @@ fn search(ids: &[&str], learner: &mut dyn Policy) -> Vec<Forms> {
             }
         })
         .collect();
-    run(&mut searches, learner, &mut observers);
+    run(&mut searches, learner, &mut observers).expect("children");
     drop(observers);
     seen
 }
@@ -117,7 +117,6 @@ fn a_batch_gives_the_children_of_single_runs_and_bad_output_falls_back() {
         assert_eq!(&search(&[id], &mut learner)[0], forms, "{id}");
     }
     assert_ne!(together[0], together[1], "problems draw from streams of their own");
-    assert!(learner.error().is_none());
 
     let children = || together.iter().flat_map(|forms| forms[1..].iter().flat_map(|population| &population[1..]));
     let count = |origin| children().filter(|child| child.1 == origin).count();
@@ -220,8 +219,7 @@ fn a_learner_of_edits_tells_where_its_children_come_from() {
             seen.push(generation.population.iter().map(individual).collect());
             ControlFlow::<()>::Continue(())
         };
-        run(&mut searches, &mut learner, &mut [observer]);
-        assert!(learner.error().is_none());
+        run(&mut searches, &mut learner, &mut [observer]).expect("children");
         let mut edits = 0;
         for pair in seen.windows(2) {
             let orphan = |tree| Member::new(Offspring::orphan(tree, Origin::Random), Score::INVALID);
@@ -249,13 +247,14 @@ fn a_direct_learner_reads_the_data_alone() {
     });
     let states: Vec<State<'_>> = searches.iter().map(Search::state).collect();
     let mut broods = vec![Brood::default(); 2];
-    learner.propose(&states, &[6, 6], &mut broods);
+    let mut requests: Vec<Request<'_>> =
+        states.iter().zip(&mut broods).map(|(state, brood)| Request::new(*state, 6, brood)).collect();
+    learner.propose(&mut requests).expect("children");
     let [a, b] = [0, 1].map(|index| broods[index].iter().map(|child| child.tree.to_owned()).collect::<Vec<Expr>>());
     assert_eq!((a.len(), &a), (6, &b));
-    let state = &states[..1];
-    let mut alone = [Brood::default()];
-    learner.propose(state, &[6], &mut alone);
-    assert!(alone[0].iter().zip(&a).all(|(child, expr)| child.tree == &**expr && child.log_prob.is_some()));
+    let mut alone = Brood::default();
+    learner.propose_one(states[0], 6, &mut alone).expect("children");
+    assert!(alone.iter().zip(&a).all(|(child, expr)| child.tree == &**expr && child.log_prob.is_some()));
 }
 
 #[test]
@@ -273,7 +272,6 @@ fn with_a_grammar_every_child_is_legal() {
                 assert!(expr.size() <= 7 && expr.n_variables() > 0, "{expr}");
             }
         }
-        assert!(learner.error().is_none());
         // Some seven of five hundred tokens are legal, and the model knows nothing.
         let legal = learner.written().legal_mass().expect("it wrote");
         assert!(legal > 0.001 && legal < 0.2, "{legal}");
@@ -304,7 +302,6 @@ fn distinct_children_are_different_and_the_expert_makes_what_is_missing() {
             let children = forms[1..].iter().flat_map(|population| &population[1..]);
             assert!(children.clone().all(|child| child.1 == Origin::Learner));
         }
-        assert!(distinct.error().is_none());
 
         // x0, x1 and 1.0 are all that can be written.
         let mut few = learner(sampling(true, 1));
@@ -323,8 +320,12 @@ fn distinct_children_that_cannot_be_are_an_error() {
     let sampling = Sampling { distinct: true, ..Sampling::default() };
     let (mode, language) = (Mode::Autoregressive { errors: true }, Language::default());
     let mut learner = Learner::new(Decoder::new(&trained(0)), mode, &language, sampling);
-    search(&["a"], &mut learner);
-    assert!(learner.error().expect("an error").to_string().contains("as one text"));
+    let mut search = Search::new(instance("a"), SearchConfig::basic(), 3).expect("a search");
+    let error = search.run(&mut learner).expect_err("one text").to_string();
+    assert!(error.contains("as one text"), "{error}");
+    // The search stands where it was and goes on with another policy.
+    let outcome = search.run(&mut Expert).expect("the expert never fails");
+    assert_eq!(outcome.generations, 50);
     let meta = serde_json::json!({ "mode": "autoregressive" });
     let checkpoint = Checkpoint { model: trained(0), tokenizer: sr_prompt::tokenizer_json(), meta };
     checkpoint.save(&folder.path().join("c")).expect("saved");
@@ -335,8 +336,8 @@ fn distinct_children_that_cannot_be_are_an_error() {
     // Random numbers have addresses for texts up to this length.
     let sampling = Sampling { max_child_size: 1024, ..sampling };
     let mut learner = Learner::new(Decoder::new(&trained(0)), Mode::OneStep, &language, sampling);
-    search(&["a"], &mut learner);
-    let error = learner.error().expect("an error").to_string();
+    let mut search = Search::new(instance("a"), SearchConfig::basic(), 3).expect("a search");
+    let error = search.run(&mut learner).expect_err("too long").to_string();
     assert!(error.contains("texts of 1025 tokens are longer than 1024"), "{error}");
 }
 

@@ -12,8 +12,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{
-    Brood, Edit, Expert, Instance, Member, Offspring, Origin, Parents, Policy, Population, PrimitiveSet, Replacement,
-    Score, Search, SearchConfig, State, run,
+    Edit, Expert, Instance, Member, Offspring, Origin, Parents, Policy, PolicyError, Population, PrimitiveSet,
+    Replacement, Request, Score, Search, SearchConfig,
 };
 use sr_expr::testing::expr;
 use sr_expr::{Columns, Expr, Op, Tree};
@@ -218,10 +218,10 @@ proptest! {
 fn the_experts_children_are_edits() {
     struct Checking<'a>(&'a mut [usize; 2]);
     impl Policy for Checking<'_> {
-        fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
-            let before: Vec<usize> = broods.iter().map(Brood::len).collect();
-            Expert.propose(states, wanted, broods);
-            for ((state, brood), before) in states.iter().zip(&*broods).zip(before) {
+        fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
+            let before: Vec<usize> = requests.iter().map(|request| request.offspring.len()).collect();
+            Expert.propose(requests)?;
+            for (Request { state, offspring: brood, .. }, before) in requests.iter().zip(before) {
                 let (primitives, writer) = (state.instance.primitives(), PromptWriter::default());
                 let (x, y) = (state.instance.x(), state.instance.y());
                 let (_, slots) = writer.write_with_slots(&PromptState::of(state), x, y).expect("a prompt");
@@ -260,6 +260,7 @@ fn the_experts_children_are_edits() {
                     }
                 }
             }
+            Ok(())
         }
     }
     let x = Columns::new(20, 2, (0..40).map(|i| f64::from(i) / 7.0 - 2.0).collect());
@@ -269,6 +270,6 @@ fn the_experts_children_are_edits() {
     let mut search = Search::new(instance, SearchConfig { generations: 30, ..SearchConfig::basic() }, 1).expect("one");
     let mut seen = [0; 2];
     let observe = |_: &sr_engine::Generation<'_>| std::ops::ControlFlow::<()>::Continue(());
-    run(std::slice::from_mut(&mut search), &mut Checking(&mut seen), &mut [observe]);
+    search.run_with(&mut Checking(&mut seen), &mut { observe }).expect("the expert never fails");
     assert!(seen.iter().all(|&count| count > 50), "crossovers and mutations: {seen:?}");
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use listed::listed;
 use proptest::prelude::*;
-use sr_engine::{Expert, Generation, Instance, PrimitiveSet, Search, SearchConfig, State, run};
+use sr_engine::{Expert, Generation, Instance, PolicyError, PrimitiveSet, Request, Search, SearchConfig, State};
 use sr_expr::testing::expr;
 use sr_expr::{Columns, Expr, Node, Op};
 use sr_prompt::{
@@ -26,12 +26,12 @@ fn prompts_of_a_search(seed: u64) -> Vec<(Vec<i32>, Vec<i32>)> {
     /// Writes what it sees and lets the expert propose.
     struct Writing<'a>(&'a mut Vec<Vec<i32>>);
     impl sr_engine::Policy for Writing<'_> {
-        fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [sr_engine::Brood]) {
+        fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
             let write = |state: &State<'_>| {
                 writer().write(&PromptState::of(state), state.instance.x(), state.instance.y()).expect("a prompt")
             };
-            self.0.extend(states.iter().map(write));
-            Expert.propose(states, wanted, broods);
+            self.0.extend(requests.iter().map(|request| write(&request.state)));
+            Expert.propose(requests)
         }
     }
     let x = Columns::new(20, 2, (0..40).map(|i| f64::from(i) / 7.0 - 2.0).collect());
@@ -47,7 +47,7 @@ fn prompts_of_a_search(seed: u64) -> Vec<(Vec<i32>, Vec<i32>)> {
         ControlFlow::Continue(())
     };
     let mut live = Vec::new();
-    run(std::slice::from_mut(&mut search), &mut Writing(&mut live), &mut [record]);
+    search.run_with(&mut Writing(&mut live), &mut { record }).expect("the expert never fails");
     let read = recorded.iter().map(|(generation, kept)| {
         let population = kept.iter().map(|(expr, mse)| (&**expr, *mse));
         let state = PromptState::new(*generation, instance.primitives(), population);

@@ -238,7 +238,7 @@ mod tests {
         let config = SearchConfig { generations, early_stop_mse: None, ..SearchConfig::basic() };
         let mut searches = [Search::new(Arc::new(instance.clone()), config, 3).expect("a search")];
         let mut recorders = [Recorder::new(3)];
-        let outcome = run(&mut searches, &mut Expert, &mut recorders).remove(0);
+        let outcome = run(&mut searches, &mut Expert, &mut recorders).expect("the expert never fails").remove(0);
         let [recorder] = recorders;
         (recorder.finish(&outcome).expect("recorded"), instance)
     }

@@ -21,7 +21,7 @@
 //!
 //! let mut search = [Search::new(instance.clone(), config.clone(), 1)?];
 //! let mut recorder = [Recorder::new(1)];
-//! let outcome = sr_engine::run(&mut search, &mut Expert, &mut recorder).remove(0);
+//! let outcome = sr_engine::run(&mut search, &mut Expert, &mut recorder).expect("the expert never fails").remove(0);
 //! let [recorder] = recorder;
 //! let trajectory = recorder.finish(&outcome)?;
 //!

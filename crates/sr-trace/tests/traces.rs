@@ -31,7 +31,7 @@ fn config(generations: u32) -> SearchConfig {
 fn search(id: &str, config: &SearchConfig, seed: u64) -> (Trajectory, Outcome) {
     let mut searches = [Search::new(instance(id), config.clone(), seed).expect("config")];
     let mut recorders = [Recorder::new(seed)];
-    let outcome = run(&mut searches, &mut Expert, &mut recorders).remove(0);
+    let outcome = run(&mut searches, &mut Expert, &mut recorders).expect("the expert never fails").remove(0);
     let [recorder] = recorders;
     (recorder.finish(&outcome).expect("recorded"), outcome)
 }
@@ -101,7 +101,7 @@ fn forms_that_the_search_forgot_are_recorded_all_the_same() {
     let config = SearchConfig { population_size: 100, early_stop_mse: None, ..config(200) };
     let mut searches = [Search::new(instance("p"), config, 1).expect("config")];
     let mut both = [Both(Recorder::new(1), Vec::new())];
-    let outcome = run(&mut searches, &mut Expert, &mut both).remove(0);
+    let outcome = run(&mut searches, &mut Expert, &mut both).expect("the expert never fails").remove(0);
     let [Both(recorder, seen)] = both;
     let trajectory = recorder.finish(&outcome).expect("recorded");
     let distinct: std::collections::HashSet<&Expr> = seen.iter().flatten().map(|i| &i.0).collect();
@@ -166,7 +166,7 @@ fn a_continued_search_is_recorded_without_parents_it_does_not_have() {
         4 => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     };
-    let outcome = run(&mut searches, &mut Expert, &mut [stop_early]).remove(0);
+    let outcome = run(&mut searches, &mut Expert, &mut [stop_early]).expect("the expert never fails").remove(0);
     let mut recorder = Recorder::new(1);
     let [search] = &searches;
     let state = search.state();
@@ -206,7 +206,8 @@ fn shown(
         Some(recorder) if wanted(seen.generation) => recorder.on_generation(seen),
         _ => ControlFlow::Continue(()),
     };
-    let outcome = run(&mut [search.expect("a search")], &mut Expert, &mut [observer]).remove(0);
+    let outcome =
+        run(&mut [search.expect("a search")], &mut Expert, &mut [observer]).expect("the expert never fails").remove(0);
     let recorder = some[0].take().expect("a recorder");
     let finished = recorder.clone().finish(&outcome);
     assert_eq!(finished.as_ref().err(), recorder.clone().record(&outcome).as_ref().err());
@@ -323,7 +324,7 @@ fn records_that_other_threads_pack_keep_their_order() {
         let config = config(2 + index % 7);
         let mut searches = [Search::new(instance(&format!("p{index}")), config, 1).expect("config")];
         let mut recorders = [Recorder::new(1)];
-        let outcome = run(&mut searches, &mut Expert, &mut recorders).remove(0);
+        let outcome = run(&mut searches, &mut Expert, &mut recorders).expect("the expert never fails").remove(0);
         let [recorder] = recorders;
         recorder.record(&outcome).expect("children of the expert can be recorded")
     };

@@ -159,9 +159,8 @@ fn of_search(folder: &Path, checkpoint: &Path) -> String {
             }
         })
         .collect();
-    run(&mut searches, &mut learner, &mut observers);
+    run(&mut searches, &mut learner, &mut observers).expect("children");
     drop(observers);
-    assert!(learner.error().is_none(), "{:?}", learner.error());
     assert!(children.get() > 40, "{children:?} children are the learner's");
     let mut all = Sha256::new();
     hash.into_iter().for_each(|hash| all.update(hex(hash)));

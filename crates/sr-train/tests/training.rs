@@ -712,9 +712,9 @@ fn a_direct_model_is_asked_in_search_what_it_was_taught() {
         let Example::Direct(direct) = example.expect("an example") else { panic!("a direct example") };
         let instance = set.get(&direct.problem).expect("its problem").instance().expect("an instance");
         let search = Search::new(Arc::new(instance), SearchConfig::basic(), 3).expect("a search");
-        let mut broods = [Brood::default()];
-        learner.propose(&[search.state()], &[1], &mut broods);
-        let child = broods[0].iter().next().expect("a child");
+        let mut brood = Brood::default();
+        learner.propose_one(search.state(), 1, &mut brood).expect("a child");
+        let child = brood.iter().next().expect("a child");
         assert_eq!((child.tree, child.origin), (&**direct.target, Origin::Learner));
         log_prob += f64::from(child.log_prob.expect("a learner tells"));
     }

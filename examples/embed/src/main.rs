@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use sr_engine::{Expert, Generation, Instance, Objective, PrimitiveSet, Search, SearchConfig, StopReason, run};
+use sr_engine::{Expert, Generation, Instance, Objective, PrimitiveSet, Search, SearchConfig, StopReason};
 use sr_expr::{Columns, Op};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let instance = Arc::new(Instance::new("kepler", x, period_squared, primitives)?);
     // Data of one's own: the plain error over all rows, relative to the variance of y.
     let objective = Objective::Mse;
-    let config = SearchConfig { objective, population_size: 100, extra_generations: 10, ..SearchConfig::basic() };
+    let config = SearchConfig { objective, population_size: 100, extra_generations: 10, ..SearchConfig::default() };
     let mut search = Search::new(instance.clone(), config, 1)?;
 
     let mut best = f64::NEG_INFINITY;
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         ControlFlow::Continue(())
     };
-    let outcome = run(std::slice::from_mut(&mut search), &mut Expert, std::slice::from_mut(&mut watch)).remove(0);
+    let outcome = search.run_with(&mut Expert, &mut watch)?;
 
     let winner = outcome.winner();
     let (evaluations, stop) = (outcome.evaluations.search, outcome.stop.map_or("not ended", StopReason::name));

@@ -166,7 +166,7 @@ fn write_trace(set: &ProblemSet, config: &SearchConfig, path: &Path) -> anyhow::
     for problem in &set.problems {
         let mut search = [Search::new(Arc::new(problem.instance()?), config.clone(), 1)?];
         let mut recorder = [Recorder::new(1)];
-        let outcome = run(&mut search, &mut Expert, &mut recorder).remove(0);
+        let outcome = run(&mut search, &mut Expert, &mut recorder).expect("the expert never fails").remove(0);
         let [recorder] = recorder;
         writer.append_record(recorder.record(&outcome)?)?;
     }

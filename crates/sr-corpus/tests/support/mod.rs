@@ -27,7 +27,7 @@ pub(crate) fn searches(
         });
         let mut search = [Search::new(instance, config.clone(), 3).expect("a search")];
         let mut recorders = [Recorder::new(3)];
-        let outcome = run(&mut search, policy, &mut recorders).remove(0);
+        let outcome = run(&mut search, policy, &mut recorders).expect("the expert never fails").remove(0);
         let [recorder] = recorders;
         writer.append(&recorder.finish(&outcome).expect("recorded")).expect("written");
     }

@@ -86,7 +86,7 @@ pub struct Searched {
 /// - name: who searches
 ///
 /// # Errors
-/// If a setting is out of range or the problem is invalid.
+/// If a setting is out of range, the problem is invalid or the policy fails.
 pub fn search(
     name: &str,
     problem: &Problem,
@@ -96,10 +96,10 @@ pub fn search(
 ) -> anyhow::Result<Searched> {
     let semantics = config.semantics;
     let instance = Arc::new(problem.instance().with_context(|| format!("problem {}", problem.id))?);
-    let mut searches = [Search::new(instance.clone(), config.clone(), seed)?];
-    let mut recorders = [Recorder::new(seed)];
-    let outcome = sr_engine::run(&mut searches, policy, &mut recorders).remove(0);
-    let [recorder] = recorders;
+    let mut recorder = Recorder::new(seed);
+    let mut search = Search::new(instance.clone(), config.clone(), seed)?;
+    let outcome = search.run_with(policy, &mut recorder);
+    let outcome = outcome.map_err(anyhow::Error::from_boxed).with_context(|| format!("the {name} failed"))?;
     let trajectory = recorder.finish(&outcome).with_context(|| format!("recording the search of the {name}"))?;
     let fresh = problem.fresh_points(FRESH_POINTS, 0);
     let winner = outcome.winner();

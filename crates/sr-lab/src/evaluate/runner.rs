@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use anyhow::Context;
 use rayon::prelude::*;
-use sr_engine::{Brood, Expert, Generation, Objective, Observer, Outcome, Search, SearchConfig, State, run};
+use sr_engine::{Expert, Generation, Objective, Observer, Outcome, PolicyError, Request, Search, SearchConfig, run};
 use sr_eval::{BestOf, Equal, FRESH_POINTS, Progress, RandomTrees, Row, Tally, judge};
 
 use crate::evaluate::Policy;
@@ -33,13 +34,13 @@ pub(crate) fn search(task: &Task<'_>, policy: &mut Policy, jobs: &[Job]) -> anyh
         Policy::BestOf(k) => alone(task, jobs, || BestOf::new(*k), BestOf::proposals)?,
         #[cfg(feature = "learner")]
         Policy::Learner(learner) => {
-            let found = together(task, jobs, &mut **learner)?;
-            if let Some(error) = learner.learner().error() {
-                anyhow::bail!("the learner of {} failed: {error}", task.method);
-            }
-            found
+            let found = together(task, jobs, &mut **learner);
+            found.with_context(|| format!("the learner of {} failed", task.method))?
         }
-        Policy::Custom(policy) => together(task, jobs, &mut **policy)?,
+        Policy::Custom(policy) => {
+            let found = together(task, jobs, &mut **policy);
+            found.with_context(|| format!("{} failed", task.method))?
+        }
     };
     Ok(jobs.par_iter().zip(found).map(|(job, found)| row(task, job, found)).collect())
 }
@@ -63,9 +64,9 @@ fn alone<P: sr_engine::Policy>(
 ) -> anyhow::Result<Vec<Found>> {
     let search = |job: &Job| {
         let mut watch = Watch::new(Time::Own(Instant::now()), &task.config);
-        let search = Search::new(job.instance.clone(), task.config.clone(), job.seed)?;
+        let mut search = Search::new(job.instance.clone(), task.config.clone(), job.seed)?;
         let mut policy = policy();
-        let outcome = run(&mut [search], &mut policy, std::slice::from_mut(&mut watch)).remove(0);
+        let outcome = search.run_with(&mut policy, &mut watch).map_err(anyhow::Error::from_boxed)?;
         watch.seconds = outcome.elapsed.as_secs_f64();
         Ok(watch.found(outcome, proposals(&policy)))
     };
@@ -81,6 +82,7 @@ fn together(task: &Task<'_>, jobs: &[Job], policy: &mut dyn sr_engine::Policy) -
     let mut searches = searches.collect::<Result<Vec<_>, _>>()?;
     let mut watches: Vec<_> = jobs.iter().map(|_| Watch::new(Time::Shared(&clock), &task.config)).collect();
     let outcomes = run(&mut searches, &mut Timed { policy, clock: &clock }, &mut watches);
+    let outcomes = outcomes.map_err(anyhow::Error::from_boxed)?;
     Ok(watches.into_iter().zip(outcomes).map(|(watch, outcome)| watch.found(outcome, 0)).collect())
 }
 
@@ -109,12 +111,12 @@ struct Timed<'a> {
 }
 
 impl sr_engine::Policy for Timed<'_> {
-    fn propose(&mut self, states: &[State<'_>], wanted: &[usize], broods: &mut [Brood]) {
+    fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
         let mut clock = self.clock.borrow_mut();
         clock.now();
-        clock.active = states.len();
+        clock.active = requests.len();
         drop(clock);
-        self.policy.propose(states, wanted, broods);
+        self.policy.propose(requests)
     }
 }
 

@@ -27,7 +27,9 @@ pub(crate) fn corpora(folder: &Path, n_problems: u32, generations: u32) {
         });
         let mut search = Search::new(instance, config.clone(), 3).expect("a search");
         let mut recorders = [Recorder::new(3)];
-        let outcome = run(std::slice::from_mut(&mut search), &mut Expert, &mut recorders).remove(0);
+        let outcome = run(std::slice::from_mut(&mut search), &mut Expert, &mut recorders)
+            .expect("the expert never fails")
+            .remove(0);
         let [recorder] = recorders;
         writer.append(&recorder.finish(&outcome).expect("recorded")).expect("written");
     }
