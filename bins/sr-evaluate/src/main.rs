@@ -168,7 +168,7 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     }
     check_names(&args.methods)?;
     methods::check_learners(&args.methods, given)?;
-    methods::check_search(&args.methods, given)?;
+    methods::check_search(&args.methods, !args.equal.is_empty(), given)?;
     let share = Share::of_flags(args.neural_prob, args.neural_per, args.neural_every)?;
     methods::check_share(&args.methods, share)?;
     let plots = args.plot.as_deref().map(|plot| plots::files(plot, args)).transpose()?.unwrap_or_default();

@@ -32,11 +32,17 @@ pub(crate) fn check_share(methods: &[Method], share: Option<Share>) -> anyhow::R
 }
 
 /// Fails if a flag sets what no method has a use for, or every one a setting of its own.
-pub(crate) fn check_search(methods: &[Method], given: &Given) -> anyhow::Result<()> {
+///
+/// - is_equal: whether something is equal, so that no limit follows from the size of populations
+pub(crate) fn check_search(methods: &[Method], is_equal: bool, given: &Given) -> anyhow::Result<()> {
     let names: Vec<&str> = methods.iter().map(|method| &*method.name).collect();
     let why = format!("with the method{} {}", if names.len() == 1 { "" } else { "s" }, names.join(", "));
     let ignored = OWN_SETTINGS.into_iter().filter(|flag| methods.iter().all(|method| ignores(&method.kind, flag)));
-    given.refuse(&ignored.collect::<Vec<_>>(), why)
+    given.refuse(&ignored.collect::<Vec<_>>(), &why)?;
+    match is_equal && methods.iter().all(|method| method.kind == MethodKind::Tuned) {
+        true => given.refuse(&["population_size", "elitism"], why),
+        false => Ok(()),
+    }
 }
 
 /// Whether the flag changes nothing.

@@ -652,6 +652,10 @@ fn flags_without_effect_are_refused() {
         (with(&direct, &["--force"]), "--force has no effect without --out"),
         (with(&suite, &["--equal", "seconds,seconds", "--time-limit", "1"]), "--equal has seconds twice"),
         (with(&suite, &["--methods", "tuned", "--parsimony", "3"]), "--parsimony has no effect with the method tuned"),
+        (
+            with(&suite, &["--methods", "tuned", "--equal", "seconds", "--time-limit", "1", "--elitism", "0"]),
+            "--elitism has no effect with the method tuned",
+        ),
         (with(&suite, &["--methods", "tuned", "--survival", "plus"]), "--survival has no effect with the method tuned"),
         (with(&suite, &["--methods", "unique", "--unique=false"]), "--unique has no effect with the method unique"),
         (
