@@ -90,7 +90,15 @@ fn main() -> ExitCode {
             given.refuse_all::<OneArgs>(why)?;
             reports::run(a, b, &args)
         }
-        (_, Some(name)) => problem::run(name, &args),
+        (_, Some(name)) => {
+            if args.common.json {
+                given.refuse(
+                    &["show", "non_interactive"],
+                    "with --json, which has all individuals of all generations",
+                )?;
+            }
+            problem::run(name, &args)
+        }
         _ => anyhow::bail!("two reports or --problem are needed"),
     })
 }

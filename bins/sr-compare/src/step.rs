@@ -5,10 +5,10 @@ use std::io::IsTerminal;
 
 use console::{Key, Term};
 use serde_json::{Value, json};
+use sr_lab::compare::{Searched, well_formed};
 use sr_trace::{GenerationRecord, IndividualRecord};
 
 use crate::OneArgs;
-use crate::problem::{Searched, well_formed};
 
 /// Lines of a generation on a terminal beside the individuals: a title, four a search, one for the keys.
 const FIXED_LINES: usize = 10;
@@ -115,7 +115,7 @@ fn lines_of(one: &Searched, generation: usize, limit: usize) -> Vec<String> {
         );
         return vec![format!("{}: {ended}", one.name)];
     };
-    let best = best_so_far(one, generation);
+    let best = one.best_so_far(generation);
     let mse = |recorded: f32| one.trajectory.mse(recorded);
     let mut head = format!("{}: best MSE {}, size {}", one.name, number(mse(best.mse)), best.expr.size());
     if generation > 0 && record.improved {
@@ -144,11 +144,6 @@ fn sorted(record: GenerationRecord<'_>) -> Vec<IndividualRecord<'_>> {
     individuals
 }
 
-fn best_so_far(one: &Searched, generation: usize) -> IndividualRecord<'_> {
-    let mut until = one.trajectory.generations.iter().take(generation + 1);
-    until.rfind(|record| record.improved).unwrap_or(one.trajectory.generations.first()).best()
-}
-
 /// Least, mean and greatest size.
 fn sizes(record: GenerationRecord<'_>) -> (usize, f64, usize) {
     let sizes = record.individuals().map(|individual| individual.expr.size());
@@ -160,7 +155,7 @@ fn sizes(record: GenerationRecord<'_>) -> (usize, f64, usize) {
 pub(crate) fn json(both: &[Searched; 2]) -> Value {
     let of = |one: &Searched, generation: usize| -> Value {
         let Some(record) = one.trajectory.generations.get(generation) else { return Value::Null };
-        let (best, (least, mean, most)) = (best_so_far(one, generation), sizes(record));
+        let (best, (least, mean, most)) = (one.best_so_far(generation), sizes(record));
         let individual = |i: &IndividualRecord<'_>| {
             json!({
                 "expression": i.expr.display(one.semantics).to_string(),
@@ -180,7 +175,7 @@ pub(crate) fn json(both: &[Searched; 2]) -> Value {
     let generation = |index: usize| {
         let mut object = json!({ "generation": index });
         for one in both {
-            object[one.name] = of(one, index);
+            object[&one.name] = of(one, index);
         }
         object
     };

@@ -233,6 +233,18 @@ fn bad_input_is_one_line_with_exit_code_2() {
         (&["--problem", "Nguyen-1", "--checkpoint", "model", "--problems", "none.sr"], "none.sr"),
         (&["--problem", "Nguyen-1", "--checkpoint", "none"], "loading the checkpoint none"),
         (&["--problem", "Nguyen-1", "--checkpoint", "model", "--mode", "direct"], "trained for mode one-step"),
+        (
+            &["--problem", "Nguyen-1", "--checkpoint", "model", "--step", "--json", "--show", "1"],
+            "--show has no effect with --json",
+        ),
+        (
+            &["--problem", "Nguyen-1", "--checkpoint", "model", "--step", "--non-interactive", "--json"],
+            "--non-interactive has no effect with --json",
+        ),
+        (
+            &["--problem", "Nguyen-1", "--checkpoint", "model", "--temperature", "0", "--top-k", "4"],
+            "--top-k is 4, expected none with --temperature 0",
+        ),
     ] {
         let output = compare(path, flags);
         let message = String::from_utf8(output.stderr).expect("text");

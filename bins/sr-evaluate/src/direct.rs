@@ -1,18 +1,19 @@
 //! Models that write a formula from the data alone, problem by problem.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use serde_json::json;
 use sr_args::SamplingArgs;
 use sr_cli::{Claim, Common, Exit, OutputArgs};
-use sr_engine::{Brood, Instance, Origin, Policy, Request, Search, SearchConfig};
-use sr_eval::{DirectRow, FRESH_POINTS, direct_tables, judge, r_squared, summarise_direct};
-use sr_expr::Expr;
-use sr_neural::{Learner, Mode};
-use sr_problems::Problem;
+use sr_eval::{direct_tables, summarise_direct};
+use sr_lab::Monitor;
+use sr_lab::direct::{Direct, Models};
+use sr_lab::evaluate::{Source, fingerprint};
+
+/// Formulas of a problem that can be asked for.
+const MOST_SAMPLES: u64 = 1_000_000;
 
 /// Write the formula of each problem from its data alone, with a checkpoint of mode direct
 ///
@@ -27,9 +28,9 @@ pub(crate) struct DirectArgs {
     #[command(flatten)]
     problems: crate::ProblemArgs,
     /// Formulas to sample for each problem beside the greedy one
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    samples: usize,
-    /// Problems that are read together
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=MOST_SAMPLES))]
+    samples: u64,
+    /// Problems that are read together; fewer where their samples would be more than a million
     #[arg(long, value_name = "B", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
     batch_size: u64,
     /// Where the model computes: cpu, ndarray or cuda
@@ -54,46 +55,26 @@ pub(crate) fn run(args: &DirectArgs, given: &sr_cli::Given) -> anyhow::Result<Ex
         let why = "without --samples: the greedy formula takes the likeliest tokens";
         given.refuse(&["temperature", "top_k", "top_p", "distinct"], why)?;
     }
-    let inputs = args.problems.problems.iter().chain([&args.checkpoint]);
+    if args.out.is_none() {
+        given.refuse(&["force"], "without --out")?;
+    }
+    let Source { set, files } = args.problems.read(args.common.seed)?;
+    let inputs = files.iter().chain([&args.checkpoint]);
     let claim = |out| Claim::file(out).inputs(inputs).may_exist(args.output.force).take();
     let _output = args.out.as_deref().map(claim).transpose()?;
-    let set = args.problems.read(args.common.seed)?;
-    let sampled = args.sampling.learner(&args.checkpoint, &args.device)?;
-    let found = sampled.mode().name();
-    ensure!(
-        sampled.mode() == Mode::Direct,
-        "{}: the checkpoint was trained for mode {found}, not direct; compare it with --methods NAME=neural:{0}",
-        args.checkpoint.display()
-    );
-    let problems = set.problems.iter().map(|problem| (&*problem.id, problem.x.n_columns()));
-    sr_lab::learner::check_problems(&sampled, problems)?;
-    let greedy = SamplingArgs { temperature: 0.0, top_k: None, top_p: None, distinct: false, ..args.sampling.clone() };
-    let greedy = greedy.learner(&args.checkpoint, &args.device)?;
-    let mut picks = vec![("greedy".to_owned(), greedy, 1)];
-    if args.samples > 0 {
-        picks.push((format!("best of {}", args.samples), sampled, args.samples));
-    }
-
-    let progress = args.common.progress(set.problems.len() as u64, "problems");
-    let mut rows = Vec::new();
-    for batch in set.problems.chunks(args.batch_size as usize) {
-        let mut of_picks = Vec::new();
-        for (pick, learner, samples) in &mut picks {
-            of_picks.push(pick_formulas(pick, learner, *samples, batch, args.common.seed)?);
-        }
-        // By problem, so that its picks stand together.
-        let mut of_picks: Vec<_> = of_picks.into_iter().map(Vec::into_iter).collect();
-        for _ in batch {
-            rows.extend(of_picks.iter_mut().filter_map(Iterator::next));
-        }
-        progress.inc(batch.len() as u64);
-    }
+    let mut models = Models::load(&args.checkpoint, &args.device, args.sampling.sampling()?)?;
+    args.sampling.check_mode(models.learner().mode().name())?;
+    let problems = &set.problems;
+    let (samples, batch) = (args.samples as usize, args.batch_size as usize);
+    let progress = args.common.progress(problems.len() as u64, "problems");
+    let mut monitor = Monitor::of_progress(|problems| progress.inc(problems));
+    let (rows, _) = Direct { problems, samples, batch, seed: args.common.seed }.run(&mut models, &mut monitor)?;
     progress.finish_and_clear();
 
     let summary = summarise_direct(&rows);
     let id = sr_neural::checkpoint_id(&args.checkpoint);
     let settings = json!({
-        "problems": crate::fingerprint(&set),
+        "problems": fingerprint(&set),
         "checkpoint": id.with_context(|| format!("reading {}", args.checkpoint.display()))?,
         "samples": args.samples,
         "seed": args.common.seed,
@@ -112,57 +93,4 @@ pub(crate) fn run(args: &DirectArgs, given: &sr_cli::Given) -> anyhow::Result<Ex
     }
     args.common.report("sr-evaluate", started, result, &direct_tables(&rows, &summary))?;
     Ok(Exit::Ok)
-}
-
-/// The best of some formulas for each problem.
-fn pick_formulas(
-    pick: &str,
-    learner: &mut Learner,
-    samples: usize,
-    problems: &[Problem],
-    seed: u64,
-) -> anyhow::Result<Vec<DirectRow>> {
-    // A learner answers in states of searches; of these it reads the data only.
-    let search = |problem: &Problem| -> anyhow::Result<Search> {
-        let config = SearchConfig { semantics: problem.semantics, ..SearchConfig::basic() };
-        let instance = problem.instance().with_context(|| format!("problem {}", problem.id))?;
-        Ok(Search::new(Arc::new(instance), config, seed)?)
-    };
-    let searches = problems.iter().map(search).collect::<anyhow::Result<Vec<_>>>()?;
-    let mut broods = vec![Brood::default(); searches.len()];
-    let asked = searches.iter().zip(&mut broods);
-    let mut requests: Vec<Request<'_>> =
-        asked.map(|(search, offspring)| Request::new(search.state(), samples, offspring)).collect();
-    learner.propose(&mut requests).map_err(anyhow::Error::from_boxed).context("the model failed")?;
-    let instances = searches.iter().map(|search| &**search.instance());
-    let answers = problems.iter().zip(instances).zip(&broods);
-    Ok(answers.map(|((problem, instance), brood)| row(pick, problem, instance, brood)).collect())
-}
-
-fn row(pick: &str, problem: &Problem, instance: &Instance, brood: &Brood) -> DirectRow {
-    let written = brood.iter().filter(|child| child.origin == Origin::Learner);
-    // The values of a problem are those of its formula.
-    let semantics = problem.semantics;
-    let mse = |formula: &Expr| instance.fit(formula, semantics).mse;
-    let scored = written.clone().map(|child| (mse(&child.tree.to_owned()), child.tree.to_owned()));
-    let best = scored.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.size().cmp(&b.1.size()))); // the first of equals
-    let fresh = problem.fresh_points(FRESH_POINTS, 0);
-    let fresh = fresh.as_ref().map(|(x, y)| (x, &y[..]));
-    let verdict = best.as_ref().map(|(_, formula)| judge(formula, semantics, instance, fresh));
-    let r2_test = match verdict {
-        Some(verdict) => verdict.r2,
-        None => fresh.and_then(|(_, y)| r_squared(&vec![f64::NAN; y.len()], y)),
-    };
-    DirectRow {
-        problem: problem.id.clone(),
-        pick: pick.into(),
-        exact: problem.source.as_ref().map(|source| best.as_ref().is_some_and(|(_, formula)| formula == source)),
-        solved: verdict.is_some_and(|verdict| verdict.solved),
-        r2_test,
-        mse_train: best.as_ref().map(|(mse, _)| *mse).filter(|mse| mse.is_finite()),
-        size: best.as_ref().map_or(0, |(_, formula)| formula.size()),
-        expression: best.as_ref().map_or(String::new(), |(_, formula)| formula.display(semantics).to_string()),
-        samples: brood.len() as u64,
-        well_formed: written.count() as u64,
-    }
 }

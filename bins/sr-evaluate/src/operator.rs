@@ -1,39 +1,19 @@
-//! What methods propose in a frozen set of states, which predicts in seconds what searches show in hours.
+//! What methods propose in a frozen set of states.
 
-use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, bail, ensure};
-use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use anyhow::{Context, bail};
+use serde::Deserialize;
 use serde_json::json;
 use sr_args::{SamplingArgs, SearchArgs};
 use sr_cli::{Claim, Common, Exit, OutputArgs};
-use sr_engine::random::{Key, Purpose, problem_key};
-use sr_engine::{
-    Brood, Budget, Expert, Individual, Instance, Origin, Population, PrimitiveSet, Request, Scorer, Search,
-    SearchConfig, State,
-};
-use sr_eval::{BestOf, RandomTrees, aligned, wilson};
-use sr_problems::ProblemSet;
-use sr_trace::{Gain, Recorder, TraceHeader, TraceReader, TraceWriter, decades};
+use sr_eval::{Summary, aligned};
+use sr_lab::evaluate::{Method, Policy, Source, check_names};
+use sr_lab::operator::{Bank, BankOptions, Calibration, Measured, build, problems_beside, problems_of};
+use sr_lab::{Ended, Monitor};
 
-use crate::method::{Method, Policy};
-
-/// Early, middle and late: a trajectory gives one state of each third.
-const PHASES: [&str; 3] = ["early", "middle", "late"];
-/// Seeds that are tried to find enough searches of a problem that last.
-const MOST_SEEDS: u64 = 1000;
-/// Decades that count as a state's gain at most; an exact formula would have infinitely many.
-const MOST_DECADES: f64 = 4.0;
-/// States that a learner is asked at once.
-const BATCH: usize = 64;
-/// Times that a method that never repeats a form is asked again.
-const ATTEMPTS: u32 = 20;
-/// The exponent that predictions are made with.
-const CALIBRATION: &str = include_str!("../../../configs/operator-calibration.toml");
+use crate::methods;
 
 /// Measure what methods propose in a frozen set of states, and predict how much faster than the expert they search
 ///
@@ -87,46 +67,54 @@ pub(crate) fn run(args: &OperatorArgs, given: &sr_cli::Given) -> anyhow::Result<
         true => {
             given.refuse_all::<SamplingArgs>("with --build")?;
             given.refuse(&["device", "out"], "with --build")?;
+            given.refuse(&["extra_generations"], "with --build, whose searches end when they solve their problem")?;
         }
         false => given.refuse_all::<SearchArgs>("without --build")?,
     }
-    let inputs = args.problems.iter().chain(&args.calibrate).chain(Some(&args.bank).filter(|_| !args.build));
-    let claim =
-        |out: &Path, flag| Claim::file(out).flag(flag).inputs(inputs.clone()).may_exist(args.output.force).take();
-    let _bank = args.build.then(|| claim(&args.bank, "--bank")).transpose()?;
-    let _output = args.out.as_deref().map(|out| claim(out, "--out")).transpose()?;
+    let claim = |out, flag, inputs: &[&PathBuf]| {
+        Claim::file(out).flag(flag).inputs(inputs.iter().copied()).may_exist(args.output.force).take()
+    };
     if args.build {
-        return build(args, started);
+        let problems = problems_beside(&args.bank);
+        let inputs: Vec<&PathBuf> = args.problems.iter().collect();
+        let _outputs = [claim(&args.bank, "--bank", &inputs)?, claim(&problems, "--bank", &inputs)?];
+        return build_bank(args, started);
     }
-    sr_model::open(args.device.parse()?)?;
-    let mut methods: Vec<Method> = vec!["expert".parse().expect("it is known")];
+    if args.calibrate.is_some() {
+        let why = "with --calibrate, which measures the expert and cheat:best-of-K";
+        given.refuse(&["methods", "device"], why)?;
+        given.refuse_all::<SamplingArgs>(why)?;
+    }
+    if args.out.is_none() {
+        given.refuse(&["force"], "without --out or --build")?;
+    }
+    let bank_problems = problems_of(&args.bank)?;
+    let checkpoints = args.methods.iter().filter_map(Method::checkpoint);
+    let inputs: Vec<&PathBuf> =
+        [&args.bank, &bank_problems].into_iter().chain(&args.calibrate).chain(checkpoints).collect();
+    let _output = args.out.as_deref().map(|out| claim(out, "--out", &inputs)).transpose()?;
+    let expert: Method = "expert".parse().expect("it is known");
+    let mut all = vec![expert.clone()];
     match args.calibrate {
-        None => methods.extend(args.methods.iter().filter(|method| method.written != "expert").cloned()),
-        Some(_) => methods.extend([2, 4, 8, 16].map(|k| format!("cheat:best-of-{k}").parse().expect("it is known"))),
+        // The expert is measured once under its own name.
+        None => all.extend(args.methods.iter().filter(|method| **method != expert).cloned()),
+        Some(_) => all.extend([2, 4, 8, 16].map(|k| format!("cheat:best-of-{k}").parse().expect("it is known"))),
     }
-    let mut policies = methods
-        .iter()
-        .map(|method| Policy::new(method, &args.device, &args.sampling, None))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let (config, states) = read(&args.bank)?;
-    let exponent = toml::from_str::<Calibration>(CALIBRATION).expect("the embedded file is tested").exponent;
-    let mut measured: Vec<Measured> = Vec::new();
-    for (method, policy) in methods.iter().zip(&mut policies) {
-        let begun = Instant::now();
-        let config = method.config(&config);
-        let broods = propose(policy, &config, &states).with_context(|| format!("{} failed", method.name))?;
-        let mut found = measure(&method.name, &states, &broods);
-        found.seconds = begun.elapsed().as_secs_f64();
-        let ratio =
-            found.states_improved / measured.first().map_or(found.states_improved, |expert| expert.states_improved);
-        found.ratio = Some(ratio).filter(|ratio| ratio.is_finite());
-        found.predicted_speed_up = found.ratio.map(|ratio| ratio.powf(exponent));
-        measured.push(found);
+    check_names(&all)?;
+    if args.calibrate.is_none() {
+        methods::check_learners(&all, given)?;
     }
+    let learning = methods::learning(&args.device, &args.sampling, None)?;
+    let policies = all.iter().map(|method| Policy::load(method, &learning));
+    let mut policies = policies.collect::<anyhow::Result<Vec<_>>>()?;
+    let bank = Bank::read(&args.bank)?;
+    let progress = args.common.progress(all.len() as u64, "methods");
+    let measured = bank.measure(&all, &mut policies, &mut Monitor::of_progress(|methods| progress.inc(methods)))?;
+    progress.finish_and_clear();
     if let Some(report) = &args.calibrate {
         return calibrate(args, report, &measured, started);
     }
-    let result = json!({ "states": states.len(), "exponent": exponent, "methods": measured });
+    let result = json!({ "states": bank.len(), "exponent": Calibration::embedded().exponent, "methods": measured });
     if let Some(out) = &args.out {
         sr_cli::write_atomically(out, serde_json::to_string_pretty(&result)?.as_bytes())?;
         sr_cli::write_run_file(out, &args.common, started)?;
@@ -135,269 +123,25 @@ pub(crate) fn run(args: &OperatorArgs, given: &sr_cli::Given) -> anyhow::Result<
     Ok(Exit::Ok)
 }
 
-fn build(args: &OperatorArgs, started: Instant) -> anyhow::Result<Exit> {
+fn build_bank(args: &OperatorArgs, started: Instant) -> anyhow::Result<Exit> {
     let seed = args.common.seed;
     let set = match (&args.problems, &args.suite) {
-        (Some(path), _) => ProblemSet::read(path)?,
-        (None, Some(name)) => sr_problems::suite(name, seed)?,
+        (Some(path), _) => sr_problems::ProblemSet::read(path)?,
+        (None, Some(name)) => Source::suite(name, seed)?.set,
         (None, None) => bail!("--build needs --problems or --suite"),
     };
-    ensure!(!set.problems.is_empty(), "there are no problems");
-    ensure!(args.search.time_limit.is_none(), "--time-limit would make the states depend on the machine");
-    // A search that has solved its problem has nothing to improve.
-    let config = SearchConfig { extra_generations: 0, ..args.search.config(set.is_own_data())? };
-    let instances = set.problems.iter().map(|problem| problem.instance().map(Arc::new));
-    let instances = instances.collect::<Result<Vec<_>, _>>()?;
-    let primitives = PrimitiveSet::new(set.params.operators.clone(), set.params.constants.clone(), 1)?;
-    let name = args.bank.file_name().context("--bank names no file")?.to_string_lossy().into_owned();
-    let problems = format!("{name}.problems");
-    let header = TraceHeader::of_expert(&problems, &primitives, &config, args.search.preset.name(), seed);
-    let wanted = args.states.div_ceil(PHASES.len() as u64) as usize;
-    let mut writer = TraceWriter::create(&args.bank, &header)?;
-    let mut written = 0;
-    // By seed, so that all problems have their share.
-    for run_seed in (0..MOST_SEEDS).map(|run| seed.wrapping_add(run)) {
-        let search = |instance: &Arc<Instance>| -> anyhow::Result<_> {
-            let mut recorder = Recorder::new(run_seed);
-            let mut searches = [Search::new(instance.clone(), config.clone(), run_seed)?];
-            let outcome = searches[0].run_with(&mut Expert, &mut recorder).map_err(anyhow::Error::from_boxed)?;
-            Ok((outcome.generations as usize > PHASES.len(), recorder.finish(&outcome)?))
-        };
-        let found = instances.par_iter().map(search).collect::<anyhow::Result<Vec<_>>>()?;
-        for (_, trajectory) in found.into_iter().filter(|(lasts, _)| *lasts).take(wanted - written) {
-            writer.append(&trajectory)?;
-            written += 1;
-        }
-        if written == wanted {
-            break;
-        }
-    }
-    ensure!(written == wanted, "only {written} of {wanted} searches lasted: the problems are too easy");
-    set.write(args.bank.with_file_name(&problems))?;
-    writer.finish()?;
+    let config = args.search.config(set.is_own_data())?;
+    let (states, preset) = (args.states, args.search.preset.name());
+    let options = BankOptions { set: &set, config: &config, preset, states, seed };
+    let progress = args.common.progress(states, "states");
+    let ended = build(&args.bank, &options, &mut Monitor::of_progress(|states| progress.inc(states)))?;
+    progress.finish_and_clear();
+    debug_assert_eq!(ended, Ended::Finished, "nobody stops it");
     sr_cli::write_run_file(&args.bank, &args.common, started)?;
-    let states = written * PHASES.len();
-    let text = format!("{}: {states} states of {written} searches", args.bank.display());
-    args.common.report("sr-evaluate", started, json!({ "states": states, "searches": written }), &text)?;
+    let searches = states / 3;
+    let text = format!("{}: {states} states of {searches} searches", args.bank.display());
+    args.common.report("sr-evaluate", started, json!({ "states": states, "searches": searches }), &text)?;
     Ok(Exit::Ok)
-}
-
-/// A state that outlives its trajectory.
-struct Snapshot {
-    instance: Arc<Instance>,
-    phase: usize,
-    generation: u32,
-    population: Population,
-    best: Individual,
-    stagnation: u32,
-    budget: Budget,
-    key: Key,
-}
-
-impl Snapshot {
-    fn state<'a>(&'a self, config: &'a SearchConfig, seen: &'a HashSet<u64>) -> State<'a> {
-        State {
-            instance: &self.instance,
-            config,
-            generation: self.generation,
-            population: &self.population,
-            best: &self.best,
-            stagnation: self.stagnation,
-            budget: self.budget,
-            seen,
-            key: self.key,
-            stop: None,
-        }
-    }
-}
-
-/// The states of a bank, and the settings of the searches that they are of.
-fn read(bank: &Path) -> anyhow::Result<(SearchConfig, Vec<Snapshot>)> {
-    let reader = TraceReader::open(bank)?;
-    let (config, seed) = (reader.header().engine.clone(), reader.header().seed);
-    let set =
-        ProblemSet::read(bank.with_file_name(&reader.header().problems)).context("reading the problems of the bank")?;
-    let mut instances: HashMap<&str, Arc<Instance>> = HashMap::new();
-    for problem in &set.problems {
-        instances.insert(&problem.id, Arc::new(problem.instance()?));
-    }
-    let mut states = Vec::new();
-    for trajectory in reader {
-        let trajectory = trajectory?;
-        let id = &*trajectory.problem_id;
-        let instance = instances.get(id).with_context(|| format!("{} has no problem {id}", bank.display()))?;
-        let n = trajectory.generations.len() - 1;
-        ensure!(n >= PHASES.len(), "{}: the search of {id} is too short for a bank", bank.display());
-        let key = Key::new(trajectory.seed, Purpose::Evaluation, problem_key(id));
-        let pick = |phase: usize| {
-            let (start, end) = (phase * n / PHASES.len(), (phase + 1) * n / PHASES.len());
-            start + key.slot(phase as u32).draw(1).rng().below(end - start)
-        };
-        let picks: [usize; 3] = std::array::from_fn(pick);
-        let mut index = 0;
-        sr_dagger::visit(&trajectory, instance, &config, seed, |state, _, _| {
-            if let Some(phase) = picks.iter().position(|&pick| pick == index) {
-                states.push(Snapshot {
-                    instance: instance.clone(),
-                    phase,
-                    generation: state.generation,
-                    population: state.population.clone(),
-                    best: state.best.clone(),
-                    stagnation: state.stagnation,
-                    budget: state.budget,
-                    key: state.key,
-                });
-            }
-            index += 1;
-        })?;
-    }
-    ensure!(!states.is_empty(), "{} holds no states", bank.display());
-    Ok((config, states))
-}
-
-/// One generation of children of each state.
-fn propose(policy: &mut Policy, config: &SearchConfig, states: &[Snapshot]) -> anyhow::Result<Vec<Brood>> {
-    match policy {
-        Policy::Expert => each(&|| Expert, config, states),
-        Policy::Random => each(&|| RandomTrees, config, states),
-        Policy::BestOf(k) => each(&|| BestOf::new(*k), config, states),
-        Policy::Learner(hybrid) => {
-            let none = HashSet::new();
-            let mut all = Vec::new();
-            for batch in states.chunks(BATCH) {
-                let mut broods = vec![Brood::default(); batch.len()];
-                let asked = batch.iter().zip(&mut broods);
-                let mut requests: Vec<Request<'_>> = asked
-                    .map(|(state, brood)| Request::new(state.state(config, &none), n_children(state), brood))
-                    .collect();
-                sr_engine::Policy::propose(&mut **hybrid, &mut requests).map_err(anyhow::Error::from_boxed)?;
-                all.extend(broods);
-            }
-            Ok(all)
-        }
-    }
-}
-
-/// As many as the search of a state wanted.
-fn n_children(state: &Snapshot) -> usize {
-    state.population.len().saturating_sub(1).max(1)
-}
-
-fn each<P: sr_engine::Policy>(
-    policy: &(dyn Fn() -> P + Sync),
-    config: &SearchConfig,
-    states: &[Snapshot],
-) -> anyhow::Result<Vec<Brood>> {
-    let none = HashSet::new();
-    let of_state = |snapshot: &Snapshot| {
-        let (state, wanted) = (snapshot.state(config, &none), n_children(snapshot));
-        let mut policy = policy();
-        let mut kept = Brood::default();
-        if !config.unique {
-            policy.propose_one(state, wanted, &mut kept).map_err(anyhow::Error::from_boxed)?;
-            return Ok(kept);
-        }
-        // As the search does: what was met before is drawn anew.
-        let mut met: HashSet<u64> = snapshot.population.iter().map(|individual| individual.tree.hash64()).collect();
-        for attempt in 0..ATTEMPTS {
-            let missing = wanted - kept.len();
-            let mut drawn = Brood::default();
-            let state = State { key: state.key.draw(attempt), ..state };
-            policy.propose_one(state, missing, &mut drawn).map_err(anyhow::Error::from_boxed)?;
-            drawn.iter().filter(|child| met.insert(child.tree.hash64())).for_each(|child| kept.push(&child));
-            if kept.len() == wanted {
-                break;
-            }
-        }
-        Ok(kept)
-    };
-    states.par_iter().map(of_state).collect()
-}
-
-/// What is known of the proposals of one method.
-#[derive(Debug, Clone, Serialize)]
-struct Measured {
-    method: String,
-    /// Children of all states.
-    children: u64,
-    /// Share of them that improve.
-    improving: f64,
-    /// Share of the states with a child that improves: its inverse is the expected number of generations to an improvement.
-    states_improved: f64,
-    /// Its 95 % Wilson interval.
-    lo: f64,
-    hi: f64,
-    /// The same in early, middle and late states.
-    by_phase: [f64; 3],
-    /// Mean over the states of the decades that the best child of a generation gains, each at most 4.
-    best_gain: f64,
-    /// Share of the children whose form differs from the others of their state.
-    distinct: f64,
-    /// Share of the children of a learner that are expressions.
-    well_formed: Option<f64>,
-    /// States improved, relative to the expert.
-    ratio: Option<f64>,
-    /// By which factor it searches faster than the expert, in evaluations.
-    predicted_speed_up: Option<f64>,
-    seconds: f64,
-}
-
-fn measure(method: &str, states: &[Snapshot], broods: &[Brood]) -> Measured {
-    struct OfState {
-        children: usize,
-        improving: usize,
-        gain: f64,
-        distinct: usize,
-        learners: usize,
-        fallback: usize,
-    }
-    let none = HashSet::new();
-    let config = SearchConfig::basic(); // the error depends on the semantics alone
-    let of_state = |(snapshot, brood): (&Snapshot, &Brood)| {
-        let scored = Scorer::default().score(&snapshot.state(&config, &none), brood);
-        let best = (snapshot.best.score.mse as f32, snapshot.best.expr.size());
-        let mut of_state =
-            OfState { children: brood.len(), improving: 0, gain: 0.0, distinct: 0, learners: 0, fallback: 0 };
-        let mut forms = HashSet::new();
-        for (child, scored) in brood.iter().zip(&scored) {
-            let mse = scored.score.mse as f32;
-            if scored.is_new && scored.score.is_valid() {
-                of_state.improving += usize::from(Gain::of((mse, child.tree.size()), best).is_improvement());
-                of_state.gain = of_state.gain.max(decades(mse, best.0).min(MOST_DECADES));
-            }
-            forms.insert(scored.form);
-            of_state.learners += usize::from(child.origin == Origin::Learner);
-            of_state.fallback += usize::from(child.origin == Origin::Fallback);
-        }
-        of_state.distinct = forms.len();
-        of_state
-    };
-    let all: Vec<OfState> = states.par_iter().zip(broods).map(of_state).collect();
-    let total = |field: &dyn Fn(&OfState) -> usize| all.iter().map(field).sum::<usize>();
-    let share = |part: usize, whole: usize| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
-    let (children, learners) = (total(&|s| s.children), total(&|s| s.learners));
-    let improved = total(&|s| usize::from(s.improving > 0));
-    let of_phase = |phase: usize| {
-        let own = states.iter().zip(&all).filter(|(state, _)| state.phase == phase);
-        share(own.clone().filter(|(_, s)| s.improving > 0).count(), own.count())
-    };
-    let (lo, hi) = wilson(improved, all.len());
-    let written = learners + total(&|s| s.fallback);
-    Measured {
-        method: method.to_owned(),
-        children: children as u64,
-        improving: share(total(&|s| s.improving), children),
-        states_improved: share(improved, all.len()),
-        lo,
-        hi,
-        by_phase: std::array::from_fn(of_phase),
-        best_gain: all.iter().map(|s| s.gain).sum::<f64>() / all.len() as f64,
-        distinct: share(total(&|s| s.distinct), children),
-        well_formed: (written > 0).then(|| share(learners, written)),
-        ratio: None,
-        predicted_speed_up: None,
-        seconds: 0.0,
-    }
 }
 
 fn table(measured: &[Measured]) -> String {
@@ -435,54 +179,16 @@ fn table(measured: &[Measured]) -> String {
     aligned(&headers, rows)
 }
 
-/// How the rate of improvements tells the speed of searches.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Calibration {
-    /// Speed-up = ratio of states improved to this power.
-    exponent: f64,
-    /// What it was fitted to.
-    points: Vec<Point>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Point {
-    method: String,
-    /// States improved, relative to the expert.
-    ratio: f64,
-    /// The expert's expected running time in evaluations, relative to the method's.
-    speed_up: f64,
-}
-
-/// The line through the expert, whose ratio and speed-up are 1, in logarithms: least squares.
-fn fit(points: &[Point]) -> f64 {
-    let logs = points.iter().map(|point| (point.ratio.ln(), point.speed_up.ln()));
-    let (xy, xx) = logs.fold((0.0, 0.0), |(xy, xx), (x, y)| (xy + x * y, xx + x * x));
-    xy / xx
-}
-
 fn calibrate(args: &OperatorArgs, report: &Path, measured: &[Measured], started: Instant) -> anyhow::Result<Exit> {
     #[derive(Deserialize)]
     struct Report {
-        summary: Vec<sr_eval::Summary>,
+        summary: Vec<Summary>,
     }
     let text = std::fs::read_to_string(report).with_context(|| format!("reading {}", report.display()))?;
     let report: Report = serde_json::from_str(&text).with_context(|| format!("{} is no result", report.display()))?;
-    let ert = |method: &str| {
-        let of_method = report.summary.iter().find(|summary| summary.method == method);
-        of_method.and_then(|summary| summary.ert).with_context(|| format!("the result has no running time of {method}"))
-    };
-    let expert = ert("expert")?;
-    let point = |m: &Measured| {
-        let ratio = m.ratio.context("the expert improves no state of the bank")?;
-        Ok(Point { method: m.method.clone(), ratio, speed_up: expert / ert(&m.method)? })
-    };
-    let points = measured[1..].iter().map(point).collect::<anyhow::Result<Vec<_>>>()?;
-    let exponent = fit(&points);
-    ensure!(exponent.is_finite(), "the ratios do not differ from 1");
-    let lines = points.iter().map(|point| {
-        let predicted = point.ratio.powf(exponent);
+    let calibration = Calibration::fit(measured, &report.summary)?;
+    let lines = calibration.points.iter().map(|point| {
+        let predicted = point.ratio.powf(calibration.exponent);
         vec![
             point.method.clone(),
             format!("{:.3}", point.ratio),
@@ -491,7 +197,6 @@ fn calibrate(args: &OperatorArgs, report: &Path, measured: &[Measured], started:
         ]
     });
     let table = aligned(&["method", "ratio", "measured speed-up", "predicted"], lines);
-    let calibration = Calibration { exponent, points };
     let command: Vec<String> = std::env::args().skip(1).collect();
     let text = format!("# Made by: sr-evaluate {}\n{}", command.join(" "), toml::to_string(&calibration)?);
     let out = args.out.as_ref().context("--calibrate needs --out")?;
@@ -500,25 +205,7 @@ fn calibrate(args: &OperatorArgs, report: &Path, measured: &[Measured], started:
         "sr-evaluate",
         started,
         json!({ "calibration": calibration }),
-        &format!("{table}\nexponent {exponent:.3}"),
+        &format!("{table}\nexponent {:.3}", calibration.exponent),
     )?;
     Ok(Exit::Ok)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_power_law_is_found() {
-        let point = |ratio: f64| Point { method: String::new(), ratio, speed_up: ratio.powf(1.3) };
-        assert!((fit(&[1.5, 2.0, 4.0].map(point)) - 1.3).abs() < 1e-12);
-    }
-
-    #[test]
-    fn the_embedded_calibration_says_that_more_improvements_are_faster() {
-        let calibration: Calibration = toml::from_str(CALIBRATION).expect("TOML");
-        assert!(calibration.exponent > 0.0);
-        assert!((calibration.exponent - fit(&calibration.points)).abs() < 1e-9);
-    }
 }

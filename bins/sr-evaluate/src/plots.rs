@@ -1,37 +1,80 @@
 //! Plots of a comparison.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use anyhow::ensure;
 use sr_eval::{Equal, Progress, Row, Trial, medians, points, solved_curve};
 use sr_report::{Axis, Line, Plot, PlotFormat};
 
-/// Writes the share solved against what was spent, `FILE`; where there are tables at equal evaluations and at equal
-/// seconds, one plot each, the latter as `FILE-seconds`; and with `curve` the median error of all searches against
-/// seconds, as `FILE-mse`. All have the format that the name's end says.
-pub(crate) fn write(file: &Path, rows: &[Row], methods: &[&str], curve: bool) -> anyhow::Result<()> {
-    let mut budgets: Vec<Option<Equal>> = rows.iter().map(|row| row.budget).collect();
-    budgets.sort_unstable();
-    budgets.dedup();
-    for (index, &budget) in budgets.iter().enumerate() {
-        let rows: Vec<&Row> = rows.iter().filter(|row| row.budget == budget).collect();
-        let path = if index == 0 { file.to_owned() } else { beside(file, "seconds") };
-        draw(&solved(&rows, methods, budget), &path)?;
-        if curve && index + 1 == budgets.len() {
-            draw(&errors(&rows, methods), &beside(file, "mse"))?;
-        }
-    }
-    Ok(())
+use crate::Args;
+
+/// What is drawn into a file.
+enum What {
+    /// The share solved against what was spent.
+    Solved(Option<Equal>),
+    /// The median error of all searches against seconds, of the last table.
+    Errors(Option<Equal>),
 }
 
-fn draw(plot: &Plot, path: &Path) -> anyhow::Result<()> {
-    sr_cli::write_atomically(path, &plot.render(PlotFormat::of(path)?))
+/// The plots and their files: the share solved, `FILE`; where there are tables at equal evaluations and at equal seconds, one
+/// plot each, the latter as `FILE-seconds`; and with `--curve` the median error, as `FILE-mse`.
+fn all(args: &Args) -> Vec<(What, Option<&'static str>)> {
+    let mut budgets: Vec<Option<Equal>> = crate::equal(args).into_iter().map(Some).collect();
+    budgets.sort_unstable();
+    if budgets.is_empty() {
+        budgets.push(None);
+    }
+    let last = *budgets.last().expect("there is one");
+    let solved = budgets.into_iter().zip([None, Some("seconds")]).map(|(budget, name)| (What::Solved(budget), name));
+    solved.chain(args.curve.then_some((What::Errors(last), Some("mse")))).collect()
+}
+
+/// The files of all plots, all of the format that the name's end says.
+///
+/// # Errors
+/// If it says none.
+pub(crate) fn files(file: &Path, args: &Args) -> anyhow::Result<Vec<PathBuf>> {
+    PlotFormat::of(file)?;
+    Ok(all(args).into_iter().map(|(_, name)| name.map_or_else(|| file.to_owned(), |name| beside(file, name))).collect())
+}
+
+/// The contents of the same files.
+///
+/// # Errors
+/// If `--plot` has no format.
+pub(crate) fn draw(rows: &[Row], args: &Args) -> anyhow::Result<Vec<Vec<u8>>> {
+    let Some(file) = &args.plot else { return Ok(Vec::new()) };
+    let format = PlotFormat::of(file)?;
+    let methods: Vec<&str> = args.methods.iter().map(|method| &*method.name).collect();
+    let of_budget = |budget| rows.iter().filter(|row| row.budget == budget).collect::<Vec<&Row>>();
+    let plot = |(what, _): (What, _)| match what {
+        What::Solved(budget) => solved(&of_budget(budget), &methods, budget),
+        What::Errors(budget) => errors(&of_budget(budget), &methods),
+    };
+    Ok(all(args).into_iter().map(|what| plot(what).render(format)).collect())
+}
+
+/// Writes the plots that are not there.
+///
+/// # Errors
+/// If something else is there under the name of one; then none is written.
+pub(crate) fn write_missing(paths: &[PathBuf], plots: &[Vec<u8>]) -> anyhow::Result<()> {
+    let (there, missing): (Vec<_>, Vec<_>) = paths.iter().zip(plots).partition(|(path, _)| path.exists());
+    for (path, plot) in there {
+        let is_it = std::fs::read(path).is_ok_and(|found| found == *plot);
+        let path = path.display();
+        ensure!(is_it, "--plot {path}: {path} is there already, and is another plot; choose another name");
+    }
+    missing.into_iter().try_for_each(|(path, plot)| sr_cli::write_atomically(path, plot))
 }
 
 /// The file's name with `-WHAT` before its end.
 fn beside(file: &Path, what: &str) -> PathBuf {
-    let part = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
-    file.with_file_name(format!("{}-{what}.{}", part(file.file_stem()), part(file.extension())))
+    let mut name = OsString::from(file.file_stem().unwrap_or_default());
+    name.push(format!("-{what}."));
+    name.push(file.extension().unwrap_or_default());
+    file.with_file_name(name)
 }
 
 fn solved(rows: &[&Row], methods: &[&str], budget: Option<Equal>) -> Plot {

@@ -448,3 +448,280 @@ fn a_bank_of_states_tells_methods_apart() {
         assert!(message.contains(expected), "{flags:?}: {message}");
     }
 }
+
+/// The one line that a command fails with.
+fn refused(folder: &Path, flags: &[&str]) -> String {
+    let output = evaluate(folder, flags);
+    let message = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(2), "{flags:?}: {message}");
+    assert!(message.starts_with("error: ") || message.contains("error: "), "{message}");
+    message
+}
+
+fn suite_to(path: &Path, suite: &str) {
+    sr_problems::suite(suite, 1).expect("a suite").write(path).expect("written");
+}
+
+/// All files of a folder with what is in them.
+fn files(folder: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(folder).expect("listed").map(|entry| entry.expect("an entry").path());
+    let name = |path: &Path| path.file_name().expect("a name").to_string_lossy().into_owned();
+    entries.filter(|path| path.is_file()).map(|path| (name(&path), std::fs::read(&path).expect("read"))).collect()
+}
+
+#[test]
+fn no_plot_replaces_an_input_or_what_is_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    suite_to(&path("in-mse.svg"), "ultra-simple");
+    suite_to(&path("in-seconds.svg"), "ultra-simple");
+    for name in ["mine.svg", "a-mse.svg", "s-seconds.svg"] {
+        std::fs::write(path(name), "MINE").expect("written");
+    }
+    let before = files(folder.path());
+    let short = ["--seeds", "1", "--generations", "3", "--curve"];
+    let equal = ["--seeds", "1", "--equal", "evaluations,seconds", "--max-evaluations", "60", "--time-limit", "0.05"];
+    let suite = ["--suite", "ultra-simple"];
+    for (flags, expected) in [
+        (
+            [&["--problems", "in-mse.svg", "--plot", "in.svg"][..], &short].concat(),
+            "in-mse.svg is the input in-mse.svg",
+        ),
+        (
+            [&["--problems", "in-mse.svg", "--plot", "in.svg", "--force"][..], &short].concat(),
+            "--plot in-mse.svg is the input in-mse.svg",
+        ),
+        (
+            [&["--problems", "in-seconds.svg", "--plot", "in.svg", "--force"][..], &equal].concat(),
+            "--plot in-seconds.svg is the input in-seconds.svg",
+        ),
+        ([&suite[..], &short, &["--plot", "mine.svg"]].concat(), "mine.svg is there already"),
+        ([&suite[..], &short, &["--plot", "a.svg"]].concat(), "--plot a-mse.svg: a-mse.svg is there already"),
+        ([&suite[..], &equal, &["--plot", "s.svg"]].concat(), "--plot s-seconds.svg: s-seconds.svg is there already"),
+        (
+            [&suite[..], &short, &["--plot", "o.svg", "--out", "o.svg"]].concat(),
+            "--plot o.svg: another output of this run has the same name",
+        ),
+        (
+            [&suite[..], &short, &["--plot", "o.svg", "--out", "o-mse.svg"]].concat(),
+            "--plot o-mse.svg: another output of this run has the same name",
+        ),
+    ] {
+        let message = refused(folder.path(), &flags);
+        assert!(message.contains(expected), "{flags:?}: {message}");
+        assert_eq!(files(folder.path()), before, "{flags:?}");
+    }
+    json(&evaluate(folder.path(), &[&suite[..], &short, &["--plot", "a.svg", "--force", "--json"]].concat()));
+    assert!(std::fs::read_to_string(path("a-mse.svg")).expect("a plot").contains("mean squared error"));
+    json(&evaluate(folder.path(), &[&suite[..], &equal, &["--plot", "s.svg", "--force", "--json"]].concat()));
+    assert!(std::fs::read_to_string(path("s.svg")).expect("a plot").contains("by evaluations"));
+    assert!(std::fs::read_to_string(path("s-seconds.svg")).expect("a plot").contains("by seconds"));
+}
+
+#[test]
+fn what_is_read_by_the_way_is_an_input_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    untrained_checkpoint(&path("direct"), "direct");
+    suite_to(&path("p.sr"), "ultra-simple");
+    let problems = sr_corpus::Problems::open(path("p.sr")).expect("problems");
+    sr_corpus::convert_problems(&problems, &sr_corpus::Options::default(), &path("corpus"), || {}).expect("a corpus");
+    let run = |flags: &[&str]| {
+        let output = evaluate(folder.path(), flags);
+        assert!(output.status.success(), "{flags:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let build = ["operator", "--build", "--suite", "harder", "--states", "6", "--generations", "10", "--bank"];
+    run(&[&build[..], &["b.sr"]].concat());
+    std::fs::write(path("c.sr.problems"), "MINE").expect("written");
+    suite_to(&path("d.sr.problems"), "harder");
+    let before = files(folder.path());
+    let of_corpus = ["--problems", "corpus/train.sr", "--out", "p.sr", "--force"];
+    for (flags, expected) in [
+        ([&of_corpus[..], &["--seeds", "1", "--generations", "2"]].concat(), "--out p.sr is the input corpus/../p.sr"),
+        ([&["direct", "--checkpoint", "direct"], &of_corpus[..]].concat(), "--out p.sr is the input corpus/../p.sr"),
+        (
+            ["operator", "--bank", "b.sr", "--out", "b.sr.problems", "--force"].to_vec(),
+            "--out b.sr.problems is the input b.sr.problems",
+        ),
+        ([&build[..], &["c.sr"]].concat(), "c.sr.problems is there already; choose another name, or --force"),
+        (
+            ["operator", "--build", "--problems", "d.sr.problems", "--states", "6", "--bank", "d.sr", "--force"]
+                .to_vec(),
+            "d.sr.problems is the input d.sr.problems",
+        ),
+        (
+            [
+                "operator",
+                "--build",
+                "--suite",
+                "ultra-simple",
+                "--states",
+                "9000",
+                "--generations",
+                "3",
+                "--bank",
+                "z.sr",
+            ]
+            .to_vec(),
+            "only 0 of 3000 searches lasted",
+        ),
+    ] {
+        let message = refused(folder.path(), &flags);
+        assert!(message.contains(expected), "{flags:?}: {message}");
+        assert_eq!(files(folder.path()), before, "{flags:?}");
+    }
+    run(&[&build[..], &["c.sr", "--force"]].concat());
+    run(&["operator", "--bank", "c.sr", "--out", "c.json"]);
+}
+
+#[test]
+fn numbers_at_their_ends_are_told_by_their_flags() {
+    let folder = tempfile::tempdir().expect("a folder");
+    untrained_checkpoint(&folder.path().join("direct"), "direct");
+    suite_to(&folder.path().join("p.sr"), "ultra-simple");
+    let largest = "18446744073709551615";
+    let tune = ["tune", "--problems", "p.sr", "--max-evaluations", "60", "--out", "t.toml"];
+    let direct = ["direct", "--checkpoint", "direct", "--suite", "ultra-simple"];
+    let suite = ["--suite", "ultra-simple"];
+    let ends = "seeds from 18446744073709551615 on end before";
+    for (flags, expected) in [
+        ([&suite[..], &["--seeds", largest]].concat(), "'--seeds <N>': 18446744073709551615 is not in 1..=1000000"),
+        ([&tune[..], &["--seeds", largest]].concat(), "'--seeds <N>': 18446744073709551615 is not in 1..=1000000"),
+        (
+            [&direct[..], &["--samples", largest]].concat(),
+            "'--samples <N>': 18446744073709551615 is not in 0..=1000000",
+        ),
+        ([&direct[..], &["--samples", "1000000000"]].concat(), "'--samples <N>': 1000000000 is not in 0..=1000000"),
+        ([&suite[..], &["--seed", largest, "--seeds", "2"]].concat(), ends),
+        ([&tune[..], &["--seed", largest]].concat(), ends),
+        (
+            [&["operator", "--build", "--bank", "b", "--seed", largest], &suite[..]].concat(),
+            "--seed 18446744073709551615: up to 1000 seeds from it on are needed",
+        ),
+        ([&suite[..], &["--methods", "a=hybrid:m", "--neural-prob", "nan"]].concat(), "--neural-prob is NaN, expected"),
+        ([&suite[..], &["--methods", "a=hybrid:m", "--neural-every", "0"]].concat(), "--neural-every is 0, expected 1"),
+        ([&suite[..], &["--methods", "a=hybrid:m@p=2"]].concat(), "@p=2: expected @every=K"),
+    ] {
+        let message = refused(folder.path(), &flags);
+        assert!(message.contains(expected), "{flags:?}: {message}");
+    }
+    let last = json(&evaluate(folder.path(), &[&suite[..], &["--seed", largest, "--seeds", "1", "--json"]].concat()));
+    assert_eq!(last["rows"][0]["seed"], u64::MAX);
+    assert_eq!(files(folder.path()).into_keys().collect::<Vec<_>>(), ["p.sr"]);
+}
+
+#[test]
+fn flags_without_effect_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    untrained_checkpoint(&folder.path().join("step"), "one-step");
+    untrained_checkpoint(&folder.path().join("direct"), "direct");
+    suite_to(&folder.path().join("p.sr"), "ultra-simple");
+    let build = ["operator", "--build", "--suite", "harder", "--generations", "10", "--bank", "b.sr"];
+    assert!(evaluate(folder.path(), &[&build[..], &["--states", "6"]].concat()).status.success());
+    let bank = ["operator", "--bank", "b.sr"];
+    let suite = ["--suite", "ultra-simple"];
+    let direct = ["direct", "--checkpoint", "direct", "--suite", "ultra-simple"];
+    let with = |flags: &[&'static str], more: &[&'static str]| [flags, more].concat();
+    for (flags, expected) in [
+        (
+            with(
+                &["tune", "--problems", "p.sr", "--max-evaluations", "60", "--generations", "1"],
+                &["--out", "t.toml"],
+            ),
+            "--generations has no effect with tune",
+        ),
+        (with(&bank, &["--temperature", "0.5"]), "--temperature has no effect without a learner among the --methods"),
+        (with(&bank, &["--rules", "contains-variable"]), "--rules has no effect without a learner"),
+        (with(&bank, &["--mode", "direct"]), "--mode has no effect without a learner"),
+        (with(&bank, &["--device", "cpu"]), "--device has no effect without a learner"),
+        (with(&bank, &["--force"]), "--force has no effect without --out or --build"),
+        (with(&bank, &["--methods", "tuned,tuned"]), "two of the --methods have the name tuned"),
+        (with(&bank, &["--methods", "expert=neural:step"]), "two of the --methods have the name expert"),
+        (with(&bank, &["--methods", "h=hybrid:step"]), "h: a hybrid needs @p=P or @every=K behind its checkpoint"),
+        (
+            with(&bank, &["--calibrate", "r.json", "--out", "c.toml", "--methods", "random"]),
+            "--methods has no effect with --calibrate",
+        ),
+        (
+            with(&bank, &["--calibrate", "r.json", "--out", "c.toml", "--temperature", "0.3"]),
+            "--temperature has no effect with --calibrate",
+        ),
+        (with(&build, &["--extra-generations", "3"]), "--extra-generations has no effect with --build"),
+        (with(&build, &["--states", "4", "--force"]), "--states 4: expected a multiple of three"),
+        (with(&suite, &["--force"]), "--force has no effect without --out or --plot"),
+        (with(&direct, &["--force"]), "--force has no effect without --out"),
+        (with(&suite, &["--equal", "seconds,seconds", "--time-limit", "1"]), "--equal has seconds twice"),
+        (with(&suite, &["--methods", "tuned", "--parsimony", "3"]), "--parsimony has no effect with the method tuned"),
+        (
+            with(&suite, &["--methods", "tuned", "--equal", "seconds", "--time-limit", "1", "--elitism", "0"]),
+            "--elitism has no effect with the method tuned",
+        ),
+        (with(&suite, &["--methods", "tuned", "--survival", "plus"]), "--survival has no effect with the method tuned"),
+        (with(&suite, &["--methods", "unique", "--unique=false"]), "--unique has no effect with the method unique"),
+        (
+            with(&suite, &["--methods", "tuned,unique", "--unique"]),
+            "--unique has no effect with the methods tuned, unique",
+        ),
+        (
+            with(&suite, &["--methods", "random", "--crossover", "0.1"]),
+            "--crossover has no effect with the method random",
+        ),
+        (
+            with(&suite, &["--methods", "tuned,random", "--tournament-size", "7"]),
+            "--tournament-size has no effect with the methods tuned, random",
+        ),
+        (
+            with(&suite, &["--methods", "s=neural:step", "--temperature", "0", "--top-k", "5"]),
+            "--top-k is 5, expected none with --temperature 0",
+        ),
+        (
+            with(&direct, &["--samples", "3", "--temperature", "0", "--top-p", "0.5"]),
+            "--top-p is 0.5, expected none with --temperature 0",
+        ),
+    ] {
+        let message = refused(folder.path(), &flags);
+        assert!(message.contains(expected), "{flags:?}: {message}");
+    }
+    // What one of the methods goes by is no mistake.
+    for more in [&["--methods", "random,expert", "--crossover", "0.1"], &["--methods", "random", "--parsimony", "3"]] {
+        json(&evaluate(folder.path(), &[&suite[..], more, &["--seeds", "1", "--generations", "3", "--json"]].concat()));
+    }
+    let again = json(&evaluate(folder.path(), &[&bank[..], &["--methods", "expert,again=expert", "--json"]].concat()));
+    let names: Vec<_> = again["methods"].as_array().expect("methods").iter().map(|m| &m["method"]).collect();
+    assert_eq!(names, ["expert", "again"], "a second expert has a name of its own");
+}
+
+#[test]
+fn long_formulas_leave_the_table_of_direct_narrow() {
+    let folder = tempfile::tempdir().expect("a folder");
+    untrained_checkpoint(&folder.path().join("direct"), "direct");
+    let flags = ["direct", "--checkpoint", "direct", "--suite", "nguyen", "--samples", "2", "--seed", "1"];
+    let rows = json(&evaluate(folder.path(), &[&flags[..], &["--json"]].concat()));
+    let lengths =
+        rows["rows"].as_array().expect("rows").iter().map(|row| row["expression"].as_str().map_or(0, str::len));
+    assert!(lengths.clone().max() > Some(120), "{:?}", lengths.collect::<Vec<_>>());
+    let table = String::from_utf8(evaluate(folder.path(), &flags).stdout).expect("text");
+    assert!(table.contains('…'), "{table}");
+    assert!(table.lines().all(|line| line.chars().count() <= 160), "{table}");
+}
+
+#[test]
+fn targets_that_do_not_vary_or_whose_squares_are_no_numbers_have_tables_all_the_same() {
+    use sr_expr::Op;
+    let folder = tempfile::tempdir().expect("a folder");
+    let found = |rows: &str| {
+        own_data(folder.path(), "t", rows, vec![Op::Add, Op::Mul]);
+        let flags = ["--problems", "t.sr", "--seeds", "1", "--generations", "3"];
+        let row = json(&evaluate(folder.path(), &[&flags[..], &["--json"]].concat()))["rows"][0].clone();
+        (row, String::from_utf8(evaluate(folder.path(), &flags).stdout).expect("text"))
+    };
+    let (row, text) = found("x,y\n1000,5000000\n2000,5000000\n3000,5000000\n");
+    assert!(row["r2_train"].is_null() && row["mse_train"].as_f64() > Some(0.0), "{row}");
+    assert!(text.contains(", R² –, "), "{text}");
+    let (row, text) = found("x,y\n1e-200,3e-200\n2e-200,1e-200\n3e-200,7e-200\n4e-200,2e-200\n");
+    assert!(row["mse_train"].as_f64() > Some(0.0) && row["r2_train"].as_f64() < Some(1.0), "{row}");
+    assert!(!text.contains("MSE 0.0000e0") && row["solved"] == false, "{text}");
+    let (row, text) = found("x,y\n1e300,3e300\n2e300,1e300\n3e300,7e300\n4e300,2e300\n");
+    assert!(row["mse_train"].is_null() && row["r2_train"].is_number() && row["solved"] == false, "{row}");
+    assert!(text.contains("MSE above 1.8e308, R² "), "{text}");
+}

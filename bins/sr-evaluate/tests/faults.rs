@@ -79,3 +79,35 @@ fn other_settings_are_told_and_a_whole_result_stays() {
     let text = fails(&mut evaluate(folder.path(), &["--resume", "--max-size", "7"]));
     assert!(text.contains("max-size was 25 and is now 7"), "{text}");
 }
+
+#[test]
+fn a_finished_result_gives_its_plots_and_its_json() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = succeeds(&mut evaluate(folder.path(), &["--plot", "a.svg", "--json"]));
+    let read = |name: &str| fs::read(folder.path().join(name)).expect(name);
+    let mut printed: serde_json::Value = serde_json::from_slice(&run.stdout).expect("JSON");
+    let out = read("r.json");
+    let again = succeeds(&mut evaluate(folder.path(), &["--resume", "--plot", "b.svg", "--json"]));
+    let mut result: serde_json::Value = serde_json::from_slice(&again.stdout).expect("JSON");
+    printed["seconds"].take();
+    result["seconds"].take();
+    assert_eq!(result, printed, "the whole result, as the run had it");
+    assert_eq!((read("b.svg"), read("b-mse.svg"), read("r.json")), (read("a.svg"), read("a-mse.svg"), out));
+    // What is there is kept, and is no error if it is the plot.
+    succeeds(&mut evaluate(folder.path(), &["--resume", "--plot", "b.svg"]));
+    for name in ["b.svg", "c-mse.svg"] {
+        fs::write(folder.path().join(name), "MINE").expect("written");
+    }
+    for plot in ["b.svg", "c.svg"] {
+        let text = fails(&mut evaluate(folder.path(), &["--resume", "--plot", plot]));
+        assert!(text.contains("is there already, and is another plot; choose another name"), "{text}");
+    }
+    assert_eq!((read("b.svg"), read("c-mse.svg")), (b"MINE".to_vec(), b"MINE".to_vec()));
+    assert!(!folder.path().join("c.svg").exists(), "all of them are looked at before one is written");
+    succeeds(&mut evaluate(folder.path(), &["--force", "--plot", "b.svg"]));
+    assert!(read("b.svg").starts_with(b"<svg"));
+    // Where searches are left to do, no plot is replaced either.
+    fs::remove_file(folder.path().join("r.json")).expect("removed");
+    let text = fails(&mut evaluate(folder.path(), &["--resume", "--plot", "b.svg"]));
+    assert!(text.contains("b.svg is there already"), "{text}");
+}

@@ -97,7 +97,7 @@ impl<'a> Claim<'a> {
     ///
     /// # Errors
     /// If the output is an input, exists and may not, is a folder where a file is to be or a file where a folder is, has
-    /// no folder to be in or one that cannot be written, or another run writes it.
+    /// no folder to be in or one that cannot be written, or another run or another output of this one has it.
     pub fn take(self) -> anyhow::Result<Output> {
         let told = || format!("{} {}", self.flag, self.path.display());
         ensure!(!self.path.as_os_str().is_empty(), "{}: expected a name, found none", self.flag);
@@ -297,7 +297,12 @@ fn lock(path: &Path, may_be_refused: bool) -> anyhow::Result<(Option<(PathBuf, F
         };
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!("another run writes it"),
+            Err(TryLockError::WouldBlock) => {
+                let holder = fs::read_to_string(path).unwrap_or_default();
+                let is_ours = holder.lines().next() == Some(&*std::process::id().to_string());
+                ensure!(!is_ours, "another output of this run has the same name; choose another one");
+                bail!("another run writes it")
+            }
             Err(TryLockError::Error(_)) => {
                 fs::remove_file(path).ok();
                 return Ok((None, false));
@@ -358,8 +363,13 @@ mod tests {
         let path = folder.path().join("out.sr");
         let output = Claim::file(&path).take().expect("free");
         assert_eq!((output.path(), output.existed()), (&*path, false));
-        assert!(refused(Claim::file(&path)).ends_with("another run writes it"));
-        assert!(refused(Claim::file(&folder.path().join("d/../out.sr"))).ends_with("another run writes it"));
+        let lock = folder.path().join("out.sr.lock");
+        for same in [path.clone(), folder.path().join("d/../out.sr")] {
+            assert!(refused(Claim::file(&same)).contains("another output of this run has the same name"));
+            fs::write(&lock, "1\n").expect("written"); // as if another program had locked it
+            assert!(refused(Claim::file(&same)).ends_with("another run writes it"));
+            fs::write(&lock, format!("{}\n", std::process::id())).expect("written");
+        }
         drop(output);
         assert_eq!(names(folder.path()), ["d", "in.sr"]);
         // What a kill leaves locks nothing, and what it left under the name may be replaced.
@@ -451,7 +461,7 @@ mod tests {
         let folder = folder();
         let path = folder.path().join("x/y/z");
         let output = Claim::folder(&path).take().expect("claimed");
-        assert!(refused(Claim::folder(&path)).ends_with("another run writes it"));
+        assert!(refused(Claim::folder(&path)).contains("another output of this run"));
         drop(output);
         assert_eq!(names(folder.path()), ["d", "in.sr"]);
         let output = Claim::folder(&path).take().expect("claimed");

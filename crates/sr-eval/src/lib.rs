@@ -22,5 +22,5 @@ pub use judge::{FRESH_POINTS, Judgement, judge, r_squared};
 pub use mean::mean_interval;
 pub use measures::{Difference, RESAMPLES, Trial, area, expected_running_time, solved_curve};
 pub use paired::{MeanDifference, paired};
-pub use rows::{Equal, Progress, Row, Summary, aligned, summarise, table, wilson};
+pub use rows::{Equal, Progress, Row, Summary, aligned, median, summarise, table, wilson};
 pub use tally::Tally;

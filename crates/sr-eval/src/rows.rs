@@ -216,7 +216,7 @@ pub(crate) fn in_order<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str>
 
 /// The middle one, or the mean of the two in the middle; `None` if that is not finite, and of none. What is no number
 /// counts as infinite.
-pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+pub fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.map(|value| if value.is_nan() { f64::INFINITY } else { value }).collect();
     values.sort_by(f64::total_cmp);
     let n = values.len();

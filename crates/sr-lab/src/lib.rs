@@ -2,6 +2,12 @@
 //!
 //! - [`record`]: searches problems with the expert, a learner or both, and writes their trajectories into a trace that can
 //!   be gone on with after a kill
+//! - [`evaluate`]: compares methods on problems over seeds, in rows that can be gone on with after a kill; [`beside`] has
+//!   figures that somebody has published, to stand beside them
+//! - [`direct`] (feature `learner`): judges models that write a formula from the data alone
+//! - [`operator`]: measures what methods propose in a frozen set of states
+//! - [`tune`]: searches for settings of the expert
+//! - [`compare`]: says which of two reports is better, or puts two searches of one problem side by side
 //! - [`learner`] (feature `learner`): a learner from a checkpoint, checked against the problems that it is to search
 //!
 //! A verb that takes long is told by a [`Monitor`] when to stop, and tells it how far it is. It gives an [`Ended`], which
@@ -11,9 +17,16 @@
 //! name the file, the record and the setting. The typed errors of the crates below stand in the chain, for a program to
 //! find by `downcast_ref`.
 
+pub mod beside;
+pub mod compare;
+#[cfg(feature = "learner")]
+pub mod direct;
+pub mod evaluate;
 #[cfg(feature = "learner")]
 pub mod learner;
 mod monitor;
+pub mod operator;
 pub mod record;
+pub mod tune;
 
 pub use monitor::{Ended, Monitor};

@@ -56,11 +56,15 @@ impl Share {
     /// What the flags `--neural-prob`, `--neural-per` and `--neural-every` say; `None` if there is no share.
     ///
     /// # Errors
-    /// If the probability is none, or the period 0.
+    /// [`Error::Share`] naming the flag, if the probability is none or the period 0.
     pub fn of_flags(probability: Option<f64>, per: Option<Per>, every: Option<u32>) -> Result<Option<Self>, Error> {
         match (probability, every) {
-            (Some(p), _) if !(0.0..=1.0).contains(&p) => Err(Error::Share { what: format!("probability {p}") }),
-            (_, Some(0)) => Err(Error::Share { what: "every generation 0".into() }),
+            (Some(p), _) if !(0.0..=1.0).contains(&p) => {
+                Err(Error::Share { flag: "--neural-prob", found: p.to_string(), expected: "a probability from 0 to 1" })
+            }
+            (_, Some(0)) => {
+                Err(Error::Share { flag: "--neural-every", found: "0".into(), expected: "1 or more generations" })
+            }
             (Some(p), _) => Ok(Some(Share::Drawn(p, per.unwrap_or_default()))),
             (None, every) => Ok(every.map(Share::EveryKth)),
         }

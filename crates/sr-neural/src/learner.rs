@@ -118,6 +118,15 @@ impl Sampling {
         if let Some(p) = self.top_p.filter(|&p| !(p > 0.0 && p <= 1.0)) {
             return fail("--top-p", &p, "a number in (0, 1]".to_owned());
         }
+        if self.temperature == 0.0 {
+            let none = || "none with --temperature 0, which takes the likeliest token".to_owned();
+            if let Some(k) = self.top_k {
+                return fail("--top-k", &k, none());
+            }
+            if let Some(p) = self.top_p {
+                return fail("--top-p", &p, none());
+            }
+        }
         if let Some(n @ 0) = self.max_batch_tokens {
             return fail("--max-batch-tokens", &n, "at least 1".to_owned());
         }
@@ -520,6 +529,10 @@ mod tests {
         }
         let message = refused(Sampling { top_k: Some(0), ..plain });
         assert_eq!(message, "--top-k is 0, expected at least 1; leave it out for all tokens");
+        let greedy = Sampling { temperature: 0.0, ..plain };
+        let expected = "expected none with --temperature 0, which takes the likeliest token";
+        assert_eq!(refused(Sampling { top_k: Some(5), ..greedy }), format!("--top-k is 5, {expected}"));
+        assert_eq!(refused(Sampling { top_p: Some(0.5), ..greedy }), format!("--top-p is 0.5, {expected}"));
         let message = refused(Sampling { max_batch_tokens: Some(0), ..plain });
         assert_eq!(message, "--max-batch-tokens is 0, expected at least 1");
         for max_child_size in [0, 100_000] {

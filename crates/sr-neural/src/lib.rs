@@ -68,16 +68,20 @@ pub enum Error {
         learned: String,
     },
     /// Children were to be distinct texts, and cannot.
-    #[error("distinct children: {reason}")]
+    #[error("--distinct: {reason}")]
     Distinct {
         /// Why not.
         reason: String,
     },
     /// What is no share of a search.
-    #[error("the learner's share is {what}, expected a probability from 0 to 1, or every 1, 2, … generations")]
+    #[error("{flag} is {found}, expected {expected}")]
     Share {
-        /// What was asked for.
-        what: String,
+        /// The flag that sets it.
+        flag: &'static str,
+        /// Its value.
+        found: String,
+        /// What it may be.
+        expected: &'static str,
     },
     /// Prompt or vocabulary.
     #[error(transparent)]

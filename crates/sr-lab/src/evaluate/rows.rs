@@ -11,27 +11,106 @@ use serde_json::{Map, Value, json};
 use sr_eval::Row;
 
 /// Settings by the names of their flags: what rows depend on.
-pub(crate) type Settings = Map<String, Value>;
+pub type Settings = Map<String, Value>;
 
-/// `OUT.rows`: a line of settings, then a line for each search that is done.
-pub(crate) struct RowsFile {
-    path: PathBuf,
-    file: File,
+/// The rows of a comparison, as far as it is done: in memory alone, or also in `OUT.rows` beside the result that they are
+/// for, from which they can be gone on with.
+#[derive(Debug)]
+pub struct Rows {
+    rows: Vec<Row>,
+    file: Option<RowsFile>,
 }
 
-/// Whether the result is written and no row of another run is. An error if it is one of other settings.
-pub(crate) fn is_complete(out: &Path, settings: &Settings) -> anyhow::Result<bool> {
-    #[derive(Deserialize)]
-    struct Whole {
-        settings: Settings,
+impl Rows {
+    /// None yet, and none that are kept.
+    pub fn in_memory() -> Self {
+        Rows { rows: Vec::new(), file: None }
     }
-    if !out.exists() || RowsFile::path(out).exists() {
-        return Ok(false);
+
+    /// None yet. What `OUT.rows` has is replaced.
+    ///
+    /// - out: where the result is to be written
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn begin(out: &Path, settings: &Settings) -> anyhow::Result<Self> {
+        Ok(Rows { rows: Vec::new(), file: Some(RowsFile::create(out, settings)?) })
     }
-    let whole: Whole = serde_json::from_str(&read(out)?)
-        .with_context(|| format!("{} is no comparison that can be gone on with", out.display()))?;
-    compare(&whole.settings, settings, out)?;
-    Ok(true)
+
+    /// Those in `OUT.rows`, but for a last one that is cut; none if there is no such file.
+    ///
+    /// # Errors
+    /// If the file is of other settings, the first of which is named, or cannot be read and written.
+    pub fn resume(out: &Path, settings: &Settings) -> anyhow::Result<Self> {
+        let (file, rows) = RowsFile::resume(out, settings)?;
+        Ok(Rows { rows, file: Some(file) })
+    }
+
+    /// The rows of a result that is written, if no row of another run is.
+    ///
+    /// # Errors
+    /// If it is a result of other settings, the first of which is named, or no result.
+    pub fn finished(out: &Path, settings: &Settings) -> anyhow::Result<Option<Vec<Row>>> {
+        #[derive(Deserialize)]
+        struct Whole {
+            settings: Settings,
+        }
+        if !out.exists() || RowsFile::path(out).exists() {
+            return Ok(None);
+        }
+        let text = read(out)?;
+        let other = || format!("{} is no comparison that can be gone on with", out.display());
+        let whole: Whole = serde_json::from_str(&text).with_context(other)?;
+        compare(&whole.settings, settings, out)?;
+        let mut whole = read_floats(serde_json::from_str(&mark_floats(&text)).with_context(other)?);
+        Ok(Some(serde_json::from_value(whole["rows"].take()).with_context(other)?))
+    }
+
+    /// All of them.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// Whether they survive a kill.
+    pub fn are_kept(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Adds rows, which are on the disk when this returns if they are kept.
+    pub(crate) fn append(&mut self, rows: Vec<Row>) -> anyhow::Result<()> {
+        if let Some(file) = &mut self.file {
+            file.append(&rows)?;
+        }
+        self.rows.extend(rows);
+        Ok(())
+    }
+
+    pub(crate) fn sort_by_key<K: Ord>(&mut self, key: impl Fn(&Row) -> K) {
+        self.rows.sort_by_cached_key(key);
+    }
+
+    /// Deletes the file if there is nothing to go on from.
+    pub(crate) fn discard_if_empty(&mut self) {
+        if let Some(file) = self.file.take_if(|_| self.rows.is_empty()) {
+            file.finish().ok();
+        }
+    }
+
+    /// All of them, of a comparison that is done and whose result is written: `OUT.rows` is deleted.
+    ///
+    /// # Errors
+    /// If it cannot be deleted.
+    pub fn finish(self) -> anyhow::Result<Vec<Row>> {
+        self.file.map_or(Ok(()), RowsFile::finish)?;
+        Ok(self.rows)
+    }
+}
+
+/// `OUT.rows`: a line of settings, then a line for each search that is done.
+#[derive(Debug)]
+struct RowsFile {
+    path: PathBuf,
+    file: File,
 }
 
 /// What marks a number that stands as text: the JSON library reads most numbers with fractions to within a bit or so, and
@@ -45,6 +124,29 @@ fn write_floats(value: Value) -> Value {
         Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, write_floats(value))).collect(),
         other => other,
     }
+}
+
+/// The same in a text of JSON.
+fn mark_floats(text: &str) -> String {
+    let (mut marked, mut rest) = (String::new(), text);
+    let mut in_string = false;
+    while let Some(first) = rest.chars().next() {
+        let is_number = !in_string && (first == '-' || first.is_ascii_digit());
+        let length = match first {
+            '\\' => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+            _ if is_number => rest.find(|c: char| !(c.is_ascii_digit() || "+-.eE".contains(c))).unwrap_or(rest.len()),
+            _ => first.len_utf8(),
+        };
+        let (piece, after) = rest.split_at(length);
+        if is_number && piece.contains(['.', 'e', 'E']) {
+            marked += &format!("{{\"{FLOAT}\":\"{piece}\"}}");
+        } else {
+            marked += piece;
+        }
+        in_string ^= first == '"';
+        rest = after;
+    }
+    marked
 }
 
 fn read_floats(value: Value) -> Value {
@@ -66,7 +168,7 @@ impl RowsFile {
     }
 
     /// Begins anew.
-    pub(crate) fn create(out: &Path, settings: &Settings) -> anyhow::Result<Self> {
+    fn create(out: &Path, settings: &Settings) -> anyhow::Result<Self> {
         let path = Self::path(out);
         let file = File::create(&path).with_context(|| format!("writing {}", path.display()))?;
         let mut rows = RowsFile { path, file };
@@ -75,7 +177,7 @@ impl RowsFile {
     }
 
     /// Goes on, and gives the rows that are there. What a kill cut off at the end of the file is dropped.
-    pub(crate) fn resume(out: &Path, settings: &Settings) -> anyhow::Result<(Self, Vec<Row>)> {
+    fn resume(out: &Path, settings: &Settings) -> anyhow::Result<(Self, Vec<Row>)> {
         let path = Self::path(out);
         let text = if path.exists() { read(&path)? } else { String::new() };
         let Some((first, lines)) = text.split_once('\n') else {
@@ -99,7 +201,7 @@ impl RowsFile {
     }
 
     /// Adds rows, which are on the disk when this returns.
-    pub(crate) fn append(&mut self, rows: &[Row]) -> anyhow::Result<()> {
+    fn append(&mut self, rows: &[Row]) -> anyhow::Result<()> {
         let mut lines = String::new();
         for row in rows {
             lines.push_str(&serde_json::to_string(&write_floats(serde_json::to_value(row)?))?);
@@ -114,7 +216,7 @@ impl RowsFile {
     }
 
     /// Deletes the file: the result is written.
-    pub(crate) fn finish(self) -> anyhow::Result<()> {
+    fn finish(self) -> anyhow::Result<()> {
         std::fs::remove_file(&self.path).with_context(|| format!("deleting {}", self.path.display()))
     }
 }
@@ -154,6 +256,25 @@ mod tests {
     }
 
     #[test]
+    fn a_result_gives_the_rows_that_were_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = folder.path().join("r.json");
+        let rows: Vec<Row> = (0..50)
+            .map(|seed| Row {
+                expression: r#"a "-1.5" \ 2.5"#.into(),
+                mse_train: Some(1e-7 / (seed as f64 + 3.0)),
+                ..row(seed)
+            })
+            .collect();
+        let text = serde_json::to_string_pretty(&json!({ "settings": settings(3), "rows": rows })).expect("JSON");
+        std::fs::write(&out, text).expect("written");
+        assert_eq!(Rows::finished(&out, &settings(3)).expect("a result"), Some(rows));
+        let error = Rows::finished(&out, &settings(4)).expect_err("another configuration").to_string();
+        assert!(error.contains("seeds was 3 and is now 4"), "{error}");
+        assert_eq!(Rows::finished(&folder.path().join("none"), &settings(3)).expect("nothing"), None);
+    }
+
+    #[test]
     fn a_file_cut_anywhere_gives_its_whole_rows() {
         let folder = tempfile::tempdir().expect("a folder");
         let out = folder.path().join("r.json");
@@ -169,7 +290,7 @@ mod tests {
             file.append(&[row(0), row(1)][rows.len()..]).expect("written");
             assert_eq!(std::fs::read(&path).expect("read"), bytes);
         }
-        let error = RowsFile::resume(&out, &settings(4)).err().expect("another configuration").to_string();
+        let error = RowsFile::resume(&out, &settings(4)).expect_err("another configuration").to_string();
         assert!(error.contains("seeds was 3 and is now 4"), "{error}");
     }
 }

@@ -2,26 +2,15 @@
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
 use rayon::prelude::*;
-use sr_engine::{
-    Expert, Generation, Instance, Objective, Observer, Outcome, PolicyError, Request, Search, SearchConfig, run,
-};
+use sr_engine::{Expert, Generation, Objective, Observer, Outcome, PolicyError, Request, Search, SearchConfig, run};
 use sr_eval::{BestOf, Equal, FRESH_POINTS, Progress, RandomTrees, Row, Tally, judge};
-use sr_problems::Problem;
 
-use crate::method::Policy;
-
-/// One search to do.
-#[derive(Clone)]
-pub(crate) struct Item<'a> {
-    pub(crate) problem: &'a Problem,
-    pub(crate) instance: Arc<Instance>,
-    pub(crate) seed: u64,
-}
+use crate::evaluate::Policy;
+use crate::record::Job;
 
 /// Searches of one method in one table.
 pub(crate) struct Task<'a> {
@@ -38,17 +27,22 @@ pub(crate) struct Task<'a> {
 ///
 /// Without a learner each search has one thread, and its seconds are that thread's. With one all threads advance the batch
 /// together: the time of a generation is shared out alike over the searches that are in it, and counts for every thread.
-pub(crate) fn evaluate(task: &Task<'_>, policy: &mut Policy, items: &[Item<'_>]) -> anyhow::Result<Vec<Row>> {
+pub(crate) fn search(task: &Task<'_>, policy: &mut Policy, jobs: &[Job]) -> anyhow::Result<Vec<Row>> {
     let found = match policy {
-        Policy::Expert => alone(task, items, || Expert, |_| 0)?,
-        Policy::Random => alone(task, items, || RandomTrees, |_| 0)?,
-        Policy::BestOf(k) => alone(task, items, || BestOf::new(*k), BestOf::proposals)?,
+        Policy::Expert => alone(task, jobs, || Expert, |_| 0)?,
+        Policy::Random => alone(task, jobs, || RandomTrees, |_| 0)?,
+        Policy::BestOf(k) => alone(task, jobs, || BestOf::new(*k), BestOf::proposals)?,
+        #[cfg(feature = "learner")]
         Policy::Learner(learner) => {
-            let found = together(task, items, &mut **learner);
+            let found = together(task, jobs, &mut **learner);
             found.with_context(|| format!("the learner of {} failed", task.method))?
         }
+        Policy::Custom(policy) => {
+            let found = together(task, jobs, &mut **policy);
+            found.with_context(|| format!("{} failed", task.method))?
+        }
     };
-    Ok(items.par_iter().zip(found).map(|(item, found)| row(task, item, found)).collect())
+    Ok(jobs.par_iter().zip(found).map(|(job, found)| row(task, job, found)).collect())
 }
 
 /// What is known of a search that has ended.
@@ -64,29 +58,29 @@ struct Found {
 /// Each search with a policy of its own.
 fn alone<P: sr_engine::Policy>(
     task: &Task<'_>,
-    items: &[Item<'_>],
+    jobs: &[Job],
     policy: impl Fn() -> P + Sync,
     proposals: impl Fn(&P) -> u64 + Sync,
 ) -> anyhow::Result<Vec<Found>> {
-    let search = |item: &Item<'_>| {
+    let search = |job: &Job| {
         let mut watch = Watch::new(Time::Own(Instant::now()), &task.config);
-        let mut search = Search::new(item.instance.clone(), task.config.clone(), item.seed)?;
+        let mut search = Search::new(job.instance.clone(), task.config.clone(), job.seed)?;
         let mut policy = policy();
         let outcome = search.run_with(&mut policy, &mut watch).map_err(anyhow::Error::from_boxed)?;
         watch.seconds = outcome.elapsed.as_secs_f64();
         Ok(watch.found(outcome, proposals(&policy)))
     };
     // One by one to whoever is free: long and short searches stand side by side.
-    items.par_iter().with_max_len(1).map(search).collect()
+    jobs.par_iter().with_max_len(1).map(search).collect()
 }
 
 /// All searches with one policy. A search whose seconds are over ends with the generation that it is in.
-fn together(task: &Task<'_>, items: &[Item<'_>], policy: &mut dyn sr_engine::Policy) -> anyhow::Result<Vec<Found>> {
-    let clock = RefCell::new(Clock { last: Instant::now(), active: items.len(), share: 0.0 });
+fn together(task: &Task<'_>, jobs: &[Job], policy: &mut dyn sr_engine::Policy) -> anyhow::Result<Vec<Found>> {
+    let clock = RefCell::new(Clock { last: Instant::now(), active: jobs.len(), share: 0.0 });
     let config = SearchConfig { time_limit: None, ..task.config.clone() };
-    let searches = items.iter().map(|item| Search::new(item.instance.clone(), config.clone(), item.seed));
+    let searches = jobs.iter().map(|job| Search::new(job.instance.clone(), config.clone(), job.seed));
     let mut searches = searches.collect::<Result<Vec<_>, _>>()?;
-    let mut watches: Vec<_> = items.iter().map(|_| Watch::new(Time::Shared(&clock), &task.config)).collect();
+    let mut watches: Vec<_> = jobs.iter().map(|_| Watch::new(Time::Shared(&clock), &task.config)).collect();
     let outcomes = run(&mut searches, &mut Timed { policy, clock: &clock }, &mut watches);
     let outcomes = outcomes.map_err(anyhow::Error::from_boxed)?;
     Ok(watches.into_iter().zip(outcomes).map(|(watch, outcome)| watch.found(outcome, 0)).collect())
@@ -188,29 +182,29 @@ impl Observer for Watch<'_> {
 }
 
 /// Errors in the square of y's units, which an objective may have relative to the variance of y.
-fn in_units(progress: Vec<Progress>, task: &Task<'_>, item: &Item<'_>) -> Vec<Progress> {
+fn in_units(progress: Vec<Progress>, task: &Task<'_>, job: &Job) -> Vec<Progress> {
     let unit = match task.config.objective {
         Objective::Masked => 1.0,
-        Objective::Mse => item.instance.scale() * item.instance.scale(),
+        Objective::Mse => job.instance.scale() * job.instance.scale(),
     };
     progress.into_iter().map(|Progress(evaluations, seconds, mse)| Progress(evaluations, seconds, unit * mse)).collect()
 }
 
-fn row(task: &Task<'_>, item: &Item<'_>, found: Found) -> Row {
+fn row(task: &Task<'_>, job: &Job, found: Found) -> Row {
     let Found { outcome, proposals, tally, progress, seconds, seconds_to_solve } = found;
     let winner = outcome.winner();
-    let fresh = item.problem.fresh_points(FRESH_POINTS, 0);
+    let fresh = job.problem.fresh_points(FRESH_POINTS, 0);
     let fresh = fresh.as_ref().map(|(x, y)| (x, &y[..]));
     let (tree, semantics) = (winner.tree(), task.config.semantics);
     // What a search goes by may leave rows out; what is told of its formula does not.
-    let verdict = judge(tree, semantics, &item.instance, fresh);
+    let verdict = judge(tree, semantics, &job.instance, fresh);
     let fit = verdict.fit;
     let masked = if task.config.objective == Objective::Masked { fit.masked_rows as u64 } else { 0 };
     Row {
         budget: task.budget,
         method: task.method.into(),
-        problem: item.problem.id.clone(),
-        seed: item.seed,
+        problem: job.problem.id.clone(),
+        seed: job.seed,
         solved: verdict.solved,
         mse_train: Some(fit.mse).filter(|mse| mse.is_finite()),
         r2_train: fit.r2(),
@@ -231,6 +225,6 @@ fn row(task: &Task<'_>, item: &Item<'_>, found: Found) -> Row {
         fallback: tally.fallback,
         children: tally.children,
         distinct: tally.distinct,
-        progress: task.progress.then(|| in_units(progress, task, item)),
+        progress: task.progress.then(|| in_units(progress, task, job)),
     }
 }

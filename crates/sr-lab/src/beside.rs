@@ -10,11 +10,11 @@ use sr_eval::{Equal, Row, aligned};
 /// Somebody's figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Published {
+pub struct Published {
     /// Where they come from, and what was done there.
-    source: String,
+    pub source: String,
     /// By method the share of each problem's searches that solved it.
-    methods: BTreeMap<String, BTreeMap<String, f64>>,
+    pub methods: BTreeMap<String, BTreeMap<String, f64>>,
 }
 
 impl Published {
@@ -22,7 +22,7 @@ impl Published {
     ///
     /// # Errors
     /// If it cannot be read, or has nothing to say of the problems.
-    pub(crate) fn read<'a>(path: &Path, problems: impl Iterator<Item = &'a str>) -> anyhow::Result<Self> {
+    pub fn read<'a>(path: &Path, problems: impl Iterator<Item = &'a str>) -> anyhow::Result<Self> {
         let read = || -> anyhow::Result<Self> { Ok(serde_json::from_str(&std::fs::read_to_string(path)?)?) };
         let published = read().with_context(|| format!("reading {}", path.display()))?;
         let known = |problem: &str| published.methods.values().any(|shares| shares.contains_key(problem));
@@ -33,15 +33,10 @@ impl Published {
         );
         Ok(published)
     }
-
-    /// What the figures are.
-    pub(crate) fn source(&self) -> &str {
-        &self.source
-    }
 }
 
 /// A table of the shares solved, a problem a line, for each thing that was equal; one if nothing was.
-pub(crate) fn tables(rows: &[Row], published: &Published) -> String {
+pub fn tables(rows: &[Row], published: &Published) -> String {
     let mut budgets: Vec<Option<Equal>> = rows.iter().map(|row| row.budget).collect();
     budgets.dedup();
     let table = |budget: Option<Equal>| {
@@ -50,7 +45,7 @@ pub(crate) fn tables(rows: &[Row], published: &Published) -> String {
         format!("share solved by problem{title}\n{}", one(&rows, published))
     };
     let tables: Vec<String> = budgets.into_iter().map(table).collect();
-    format!("{}\n\npublished: {}", tables.join("\n\n"), published.source())
+    format!("{}\n\npublished: {}", tables.join("\n\n"), published.source)
 }
 
 fn one(rows: &[&Row], published: &Published) -> String {

@@ -1,0 +1,305 @@
+//! The methods that are compared, by name.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use sr_engine::SearchConfig;
+#[cfg(feature = "learner")]
+use sr_neural::{Hybrid, Mode, Per, Sampling, Share};
+
+use crate::tune;
+
+/// What `--methods` may name.
+const KNOWN: &str = "expected expert, unique, tuned, random or cheat:best-of-K, each also as NAME=…, or \
+    NAME=neural:CHECKPOINT, NAME=direct:CHECKPOINT, NAME=hybrid:CHECKPOINT, NAME=hybrid:CHECKPOINT@every=K or \
+    NAME=hybrid:CHECKPOINT@p=P";
+/// Most children that a cheat may draw for one.
+const MOST_DRAWS: usize = 1024;
+
+/// A named way to choose the next generation, which is read from text: `expert`, `cheat:best-of-8`,
+/// `NAME=neural:CHECKPOINT`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Method {
+    /// What it is called.
+    pub name: String,
+    /// The whole of what was written after the name.
+    pub written: String,
+    /// What it is.
+    pub kind: MethodKind,
+}
+
+/// What chooses the next generation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MethodKind {
+    /// Genetic programming.
+    Expert,
+    /// The expert that never repeats a form.
+    Unique,
+    /// The expert with searched settings, see [`tune`].
+    Tuned,
+    /// Every child a fresh random tree.
+    Random,
+    /// The best of so many children of the expert.
+    BestOf(usize),
+    /// The learner of this checkpoint, which sees the population.
+    #[cfg(feature = "learner")]
+    Neural(PathBuf),
+    /// Such a one and the expert, with a share of its own or that of [`Learning`].
+    #[cfg(feature = "learner")]
+    Hybrid(PathBuf, Option<Share>),
+    /// The learner of this checkpoint, which writes formulas from the data alone.
+    #[cfg(feature = "learner")]
+    Direct(PathBuf),
+}
+
+impl FromStr for Method {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // In a hybrid without a name the first "=" is that of its share.
+        let named = text.split_once('=').filter(|(name, _)| !name.contains(':'));
+        let (name, written) = named.unwrap_or((text, text));
+        let kind = match (written, written.split_once(':')) {
+            ("expert", _) => MethodKind::Expert,
+            ("unique", _) => MethodKind::Unique,
+            ("tuned", _) => MethodKind::Tuned,
+            ("random", _) => MethodKind::Random,
+            (_, Some(("cheat", draws))) => {
+                let k = draws.strip_prefix("best-of-").and_then(|k| k.parse().ok());
+                let k = k.filter(|k| (1..=MOST_DRAWS).contains(k));
+                MethodKind::BestOf(k.ok_or(format!("expected cheat:best-of-K with K from 1 to {MOST_DRAWS}"))?)
+            }
+            (_, Some((kind @ ("neural" | "direct" | "hybrid"), checkpoint))) if !checkpoint.is_empty() => {
+                of_learner(kind, checkpoint)?
+            }
+            _ => return Err(KNOWN.into()),
+        };
+        Ok(Method { name: name.into(), written: written.into(), kind })
+    }
+}
+
+#[cfg(not(feature = "learner"))]
+fn of_learner(kind: &str, checkpoint: &str) -> Result<MethodKind, String> {
+    Err(format!("{kind}:{checkpoint} is a learner, which this program was built without"))
+}
+
+#[cfg(feature = "learner")]
+fn of_learner(kind: &str, checkpoint: &str) -> Result<MethodKind, String> {
+    Ok(match kind {
+        "neural" => MethodKind::Neural(checkpoint.into()),
+        "direct" => MethodKind::Direct(checkpoint.into()),
+        _ => {
+            let (checkpoint, share) = own_share(checkpoint)?;
+            MethodKind::Hybrid(checkpoint.into(), share)
+        }
+    })
+}
+
+/// A checkpoint, and the share that stands behind it as `@every=K`, `@p=P` or `@p=P/PER`.
+#[cfg(feature = "learner")]
+fn own_share(text: &str) -> Result<(&str, Option<Share>), String> {
+    let Some((checkpoint, share)) = text.rsplit_once('@') else { return Ok((text, None)) };
+    let bad =
+        || format!("@{share}: expected @every=K, @p=P, @p=P/generation or @p=P/search, K from 1 on and P from 0 to 1");
+    let share = match share.split_once('=') {
+        Some(("every", k)) => Share::of_flags(None, None, Some(k.parse().map_err(|_| bad())?)),
+        Some(("p", p)) => {
+            let (p, per) = p.split_once('/').map_or((p, None), |(p, per)| (p, Some(per)));
+            let per = per.map(Per::from_str).transpose().map_err(|_| bad())?;
+            Share::of_flags(Some(p.parse().map_err(|_| bad())?), per, None)
+        }
+        _ => return Ok((text, None)), // part of a folder's name
+    };
+    Ok((checkpoint, share.map_err(|_| bad())?))
+}
+
+impl Method {
+    /// The folder of its learner.
+    pub fn checkpoint(&self) -> Option<&PathBuf> {
+        match &self.kind {
+            #[cfg(feature = "learner")]
+            MethodKind::Neural(folder) | MethodKind::Hybrid(folder, _) | MethodKind::Direct(folder) => Some(folder),
+            MethodKind::Expert
+            | MethodKind::Unique
+            | MethodKind::Tuned
+            | MethodKind::Random
+            | MethodKind::BestOf(_) => None,
+        }
+    }
+
+    /// The search's settings, as this method has them. Other settings of the expert get the evaluations of the common ones.
+    pub fn config(&self, common: &SearchConfig) -> SearchConfig {
+        match self.kind {
+            MethodKind::Unique => SearchConfig { unique: true, ..common.clone() },
+            MethodKind::Tuned => {
+                let children = (common.population_size - common.elitism) as u64;
+                let all = common.population_size as u64 + u64::from(common.generations - 1).saturating_mul(children);
+                let most = common.max_evaluations.map_or(all, |most| most.min(all));
+                let config = tune::Settings::tuned().apply(common);
+                SearchConfig { generations: u32::MAX, max_evaluations: Some(most), ..config }
+            }
+            _ => common.clone(),
+        }
+    }
+}
+
+/// Who chooses the next generation: a method that is ready to.
+pub enum Policy {
+    /// Genetic programming.
+    Expert,
+    /// Random trees.
+    Random,
+    /// The best of so many children of the expert.
+    BestOf(usize),
+    /// A learner, which alone has every generation.
+    #[cfg(feature = "learner")]
+    Learner(Box<Hybrid>),
+    /// Any other one, which is shown all searches of a batch together. Its method is of kind [`MethodKind::Expert`] under a
+    /// name of its own.
+    Custom(Box<dyn sr_engine::Policy>),
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Policy::Expert => f.write_str("Expert"),
+            Policy::Random => f.write_str("Random"),
+            Policy::BestOf(k) => f.debug_tuple("BestOf").field(k).finish(),
+            #[cfg(feature = "learner")]
+            Policy::Learner(hybrid) => f.debug_tuple("Learner").field(hybrid).finish(),
+            Policy::Custom(_) => f.debug_tuple("Custom").finish_non_exhaustive(),
+        }
+    }
+}
+
+impl Policy {
+    /// The policy of a method without a learner.
+    ///
+    /// # Errors
+    /// If it has one.
+    pub fn new(method: &Method) -> anyhow::Result<Self> {
+        match &method.kind {
+            MethodKind::Expert | MethodKind::Unique | MethodKind::Tuned => Ok(Policy::Expert),
+            MethodKind::Random => Ok(Policy::Random),
+            MethodKind::BestOf(k) => Ok(Policy::BestOf(*k)),
+            #[cfg(feature = "learner")]
+            MethodKind::Neural(_) | MethodKind::Hybrid(..) | MethodKind::Direct(_) => {
+                anyhow::bail!("{}: nothing is said of how its learner is sampled", method.name)
+            }
+        }
+    }
+
+    /// The policy of a method, whose learner is loaded if it has one.
+    ///
+    /// # Errors
+    /// If the checkpoint cannot be loaded, cannot be sampled in this way, or was trained for another mode; or a hybrid has no
+    /// share.
+    #[cfg(feature = "learner")]
+    pub fn load(method: &Method, learning: &Learning<'_>) -> anyhow::Result<Self> {
+        let (checkpoint, is_direct) = match &method.kind {
+            MethodKind::Neural(checkpoint) | MethodKind::Hybrid(checkpoint, _) => (checkpoint, false),
+            MethodKind::Direct(checkpoint) => (checkpoint, true),
+            _ => return Self::new(method),
+        };
+        let learner = crate::learner::open(checkpoint, learning.device, learning.sampling)?;
+        let (name, mode) = (&method.name, learner.mode());
+        if let Some(asked) = learning.mode.filter(|asked| *asked != mode.name()) {
+            anyhow::bail!("--mode {asked}: the checkpoint was trained for mode {}", mode.name());
+        }
+        if is_direct != (mode == Mode::Direct) {
+            let (kind, path) = (if is_direct { "neural" } else { "direct" }, checkpoint.display());
+            anyhow::bail!("{path}: the checkpoint was trained for mode {}; name it {name}={kind}:{path}", mode.name());
+        }
+        let share = match method.kind {
+            MethodKind::Hybrid(_, Some(own)) => own,
+            MethodKind::Hybrid(..) => {
+                let none = || format!("{name}: a hybrid needs @p=P or @every=K behind its checkpoint");
+                anyhow::Context::with_context(learning.share, none)?
+            }
+            _ => Share::EveryKth(1),
+        };
+        Ok(Policy::Learner(Box::new(Hybrid::new(learner, share))))
+    }
+}
+
+/// How the learners among the methods are loaded.
+#[cfg(feature = "learner")]
+#[derive(Debug, Clone, Copy)]
+pub struct Learning<'a> {
+    /// Where they compute, such as `cpu`.
+    pub device: &'a str,
+    /// How they are sampled.
+    pub sampling: Sampling,
+    /// The mode that all of them have to be trained for, by its name; `None` if any will do.
+    pub mode: Option<&'a str>,
+    /// The share of those hybrids that have none of their own.
+    pub share: Option<Share>,
+}
+
+/// The policies of methods for these problems.
+///
+/// # Errors
+/// If one cannot be loaded, see [`Policy::load`], or has a learner that cannot read one of the problems.
+#[cfg(feature = "learner")]
+pub fn policies(
+    methods: &[Method],
+    set: &sr_problems::ProblemSet,
+    learning: &Learning<'_>,
+) -> anyhow::Result<Vec<Policy>> {
+    let policies: Vec<Policy> =
+        methods.iter().map(|method| Policy::load(method, learning)).collect::<anyhow::Result<_>>()?;
+    for policy in &policies {
+        if let Policy::Learner(hybrid) = policy {
+            let problems = set.problems.iter().map(|problem| (&*problem.id, problem.x.n_columns()));
+            crate::learner::check_problems(hybrid.learner(), problems)?;
+        }
+    }
+    Ok(policies)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_are_named_or_name_themselves() {
+        let of = |text: &str| text.parse::<Method>().map(|method| (method.name, method.kind));
+        assert!(matches!(of("expert"), Ok((name, MethodKind::Expert)) if name == "expert"));
+        assert!(matches!(of("a=cheat:best-of-8"), Ok((name, MethodKind::BestOf(8))) if name == "a"));
+        assert!(matches!(of("cheat:best-of-2"), Ok((name, MethodKind::BestOf(2))) if name == "cheat:best-of-2"));
+        for bad in ["magic", "a=magic:b", "a=", "a=neural:", "cheat:best-of-0", "cheat:8"] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[cfg(feature = "learner")]
+    #[test]
+    fn hybrids_may_have_a_share_of_their_own() {
+        let of = |text: &str| text.parse::<Method>().map(|method| (method.name, method.kind));
+        let share = |text: &str| match of(text) {
+            Ok((_, MethodKind::Hybrid(path, share))) => (path.to_string_lossy().into_owned(), share),
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(share("h=hybrid:a/b"), ("a/b".into(), None));
+        assert_eq!(share("h=hybrid:a@b"), ("a@b".into(), None));
+        assert_eq!(share("h=hybrid:a@every=10"), ("a".into(), Some(Share::EveryKth(10))));
+        assert_eq!(share("hybrid:a@p=0.3"), ("a".into(), Some(Share::Drawn(0.3, Per::Child))));
+        assert_eq!(share("h=hybrid:a@p=1/search"), ("a".into(), Some(Share::Drawn(1.0, Per::Search))));
+        assert!(
+            of("h=hybrid:a@every=0").is_err()
+                && of("h=hybrid:a@p=2").is_err()
+                && of("h=hybrid:a@p=x").is_err()
+                && of("h=hybrid:a@p=0.1/day").is_err()
+        );
+    }
+
+    #[test]
+    fn tuned_settings_get_the_same_evaluations() {
+        let common = SearchConfig::basic();
+        let method: Method = "tuned".parse().expect("known");
+        assert_eq!(method.config(&common).max_evaluations, Some(20 + 49 * 19));
+        let limited = SearchConfig { max_evaluations: Some(100), ..common };
+        assert_eq!(method.config(&limited).max_evaluations, Some(100));
+    }
+}

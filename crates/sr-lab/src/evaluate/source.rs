@@ -1,0 +1,65 @@
+//! Where problems come from.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::ensure;
+use sr_codec::Kind;
+use sr_corpus::{Corpus, Problems, find_problems};
+use sr_problems::ProblemSet;
+
+/// Problems, and the files that they were read from.
+#[derive(Debug)]
+pub struct Source {
+    /// The problems; there is one.
+    pub set: ProblemSet,
+    /// What was read, whether it was named or found: no output may replace it.
+    pub files: Vec<PathBuf>,
+}
+
+impl Source {
+    /// Reads a problem set, or the problems of a corpus's examples, in the order in which they come, from the problem set that
+    /// lies beside it or one folder up.
+    ///
+    /// # Errors
+    /// If a file cannot be read, the problem set of a corpus is not found, or there are no problems.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        match sr_codec::peek(path).is_ok_and(|header| header.kind == Kind::Corpus) {
+            true => Self::of_corpus(path)?.checked(),
+            false => Source { set: ProblemSet::read(path)?, files: vec![path.to_owned()] }.checked(),
+        }
+    }
+
+    /// Takes a suite by its name.
+    ///
+    /// # Errors
+    /// If there is none of this name.
+    pub fn suite(name: &str, seed: u64) -> anyhow::Result<Self> {
+        Source { set: sr_problems::suite(name, seed)?, files: Vec::new() }.checked()
+    }
+
+    fn of_corpus(path: &Path) -> anyhow::Result<Self> {
+        let corpus = Corpus::open(path)?;
+        let set = find_problems(path, &corpus.header().problems, None)?;
+        let problems = Problems::open(&set)?;
+        let (mut seen, mut found) = (HashSet::new(), Vec::new());
+        for example in corpus {
+            let example = example?;
+            if seen.insert(example.problem().id.clone()) {
+                found.push((*problems.get(example.problem())?).clone());
+            }
+        }
+        let files = vec![path.to_owned(), set];
+        Ok(Source { set: ProblemSet { params: problems.params().clone(), problems: found }, files })
+    }
+
+    fn checked(self) -> anyhow::Result<Self> {
+        ensure!(!self.set.problems.is_empty(), "there are no problems");
+        Ok(self)
+    }
+}
+
+/// Which problems these are, as results say it: their number, and the fingerprint of all that is in them.
+pub fn fingerprint(set: &ProblemSet) -> String {
+    format!("{} problems {:016x}", set.problems.len(), set.fingerprint())
+}
