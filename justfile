@@ -242,6 +242,9 @@ slurm-test: build
 ci: fmt lint docs deny interop-python test backends
     SR_PROFILE=dev just bench-test demo-smoke slurm-test
 
+_bench-tool:
+    cargo build --profile {{profile}} --locked -p benches --bin bench-ci
+
 # All benches
 [group('bench')]
 bench *flags:
@@ -249,14 +252,14 @@ bench *flags:
 
 # All benches, and their results as CSV: just bench-record benches/record/2026-01-31-machine.csv
 [group('bench')]
-bench-record file *flags: build
+bench-record file *flags: _bench-tool
     rm -rf {{bin}}/../criterion
     cargo bench --workspace --locked --bench all -- {{flags}}
     {{bin}}/bench-ci --criterion {{bin}}/../criterion --csv {{file}}
 
 # The short tracked set against the recorded baseline of this kind of machine; --accept makes this run the baseline
 [group('bench')]
-bench-ci *flags: build
+bench-ci *flags: _bench-tool
     rm -rf {{bin}}/../criterion
     cargo bench --workspace --locked --bench ci
     {{bin}}/bench-ci --criterion {{bin}}/../criterion {{flags}}

@@ -6,7 +6,7 @@ use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Map, json};
 use sr_dagger::{Event, MilestoneResult, Results, RoundResult, RoundRow, Stage, Status};
-use sr_report::{Axis, Line, Plot, PlotFormat};
+use sr_report::{Axis, Line, Plot};
 use sr_train::{Tracker, Tracking, TrackingKind};
 
 use crate::args::Args;
@@ -196,7 +196,7 @@ fn plot(out: &Path, result: &MilestoneResult) -> anyhow::Result<()> {
     };
     let folder = out.join("plots");
     std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-    sr_cli::write_atomically(&folder.join(format!("{}.svg", result.milestone_id)), &plot.render(PlotFormat::Svg))
+    sr_cli::write_atomically(&folder.join(format!("{}.svg", result.milestone_id)), plot.svg().as_bytes())
 }
 
 /// The table at the end.

@@ -77,9 +77,9 @@ struct Args {
     /// fixtures/published/original-harder.json
     #[arg(long, value_name = "FILE")]
     beside: Option<PathBuf>,
-    /// Also draw the share solved against evaluations, or seconds, into this SVG or PNG file, and with tables at equal
-    /// evaluations and seconds the latter into FILE-seconds.svg or FILE-seconds.png; with --curve also the median error
-    /// against seconds, into FILE-mse.svg or FILE-mse.png
+    /// Also draw the share solved against evaluations, or seconds, into this SVG file, and with tables at equal
+    /// evaluations and seconds the latter into FILE-seconds.svg; with --curve also the median error
+    /// against seconds, into FILE-mse.svg
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Also write rows and summary to this JSON file; rows that are done stand in FILE.rows until then
@@ -204,7 +204,7 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     let of_plot = |plot| claim(plot, args.output.force || finished.is_some()).flag("--plot").take();
     let _plots = plots.iter().map(|plot| of_plot(plot)).collect::<anyhow::Result<Vec<_>>>()?;
     if let Some(rows) = finished {
-        plots::write_missing(&plots, &plots::draw(&rows, args)?)?;
+        plots::write_missing(&plots, &plots::draw(&rows, args))?;
         let result = report::result(args, &settings, &rows, published.as_ref());
         let out = args.out.as_ref().expect("it was read").display();
         args.common.report("sr-evaluate", started, result, &format!("{out} is complete, nothing is left to do"))?;
@@ -232,7 +232,7 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     }
     let rows = rows.finish()?;
     if !plots.is_empty() {
-        for (path, bytes) in plots.iter().zip(plots::draw(&rows, args)?) {
+        for (path, bytes) in plots.iter().zip(plots::draw(&rows, args)) {
             sr_cli::write_atomically(path, &bytes)?;
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use sr_eval::{Equal, Progress, Row, Trial, medians, points, solved_curve};
-use sr_report::{Axis, Line, Plot, PlotFormat};
+use sr_report::{Axis, Line, Plot};
 
 use crate::Args;
 
@@ -30,29 +30,28 @@ fn all(args: &Args) -> Vec<(What, Option<&'static str>)> {
     solved.chain(args.curve.then_some((What::Errors(last), Some("mse")))).collect()
 }
 
-/// The files of all plots, all of the format that the name's end says.
+/// The files of all plots.
 ///
 /// # Errors
-/// If it says none.
+/// If the name does not end in `.svg`.
 pub(crate) fn files(file: &Path, args: &Args) -> anyhow::Result<Vec<PathBuf>> {
-    PlotFormat::of(file)?;
+    Plot::check_name(file)?;
     Ok(all(args).into_iter().map(|(_, name)| name.map_or_else(|| file.to_owned(), |name| beside(file, name))).collect())
 }
 
 /// The contents of the same files.
 ///
-/// # Errors
-/// If `--plot` has no format.
-pub(crate) fn draw(rows: &[Row], args: &Args) -> anyhow::Result<Vec<Vec<u8>>> {
-    let Some(file) = &args.plot else { return Ok(Vec::new()) };
-    let format = PlotFormat::of(file)?;
+pub(crate) fn draw(rows: &[Row], args: &Args) -> Vec<Vec<u8>> {
+    if args.plot.is_none() {
+        return Vec::new();
+    }
     let methods: Vec<&str> = args.methods.iter().map(|method| &*method.name).collect();
     let of_budget = |budget| rows.iter().filter(|row| row.budget == budget).collect::<Vec<&Row>>();
     let plot = |(what, _): (What, _)| match what {
         What::Solved(budget) => solved(&of_budget(budget), &methods, budget),
         What::Errors(budget) => errors(&of_budget(budget), &methods),
     };
-    Ok(all(args).into_iter().map(|what| plot(what).render(format)).collect())
+    all(args).into_iter().map(|what| plot(what).svg().into_bytes()).collect()
 }
 
 /// Writes the plots that are not there.

@@ -2,9 +2,22 @@
 //!
 //! [`recording`] turns the [`Trajectory`](sr_trace::Trajectory) of a search into an HTML page that plays it generation by
 //! generation, [`episode`] and [`episodes`] do so for agents that move to targets. A page is one file that needs
-//! nothing else, not even a network, and equal input gives equal bytes. A [`Plot`] is lines over two axes, as SVG or
-//! PNG.
+//! nothing else, not even a network, and equal input gives equal bytes. A [`Plot`] is lines over two axes, as SVG.
 //! Nothing is measured here.
+//!
+//! ```
+//! use sr_report::{Axis, Line, Plot};
+//!
+//! let axis = |label: &str, is_log| Axis { label: label.to_owned(), is_log, span: None };
+//! let points = vec![(1.0, 8.0), (2.0, 0.5), (3.0, 0.5)];
+//! let plot = Plot {
+//!     title: "error of the best individual".to_owned(),
+//!     x: axis("generation", false),
+//!     y: axis("mean squared error", true),
+//!     lines: vec![Line { name: "expert".to_owned(), points, is_step: true }],
+//! };
+//! assert!(plot.svg().starts_with("<svg"));
+//! ```
 
 mod episode;
 mod page;
@@ -12,5 +25,5 @@ mod plot;
 mod recording;
 
 pub use episode::{Episode, episode, episodes};
-pub use plot::{Axis, Line, Plot, PlotFormat, PlotNameError};
+pub use plot::{Axis, Line, Plot, PlotNameError};
 pub use recording::{RecordingInfo, recording};

@@ -1,9 +1,7 @@
-//! Plots of lines, as SVG and PNG.
+//! Plots of lines, as SVG.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-
-use resvg::{tiny_skia, usvg};
 
 use crate::page::escaped;
 
@@ -11,8 +9,6 @@ use crate::page::escaped;
 const SIZE: (f64, f64) = (860.0, 520.0);
 /// Pixels left of the axes, above them, right of them, where the legend is, and below.
 const MARGIN: [f64; 4] = [76.0, 40.0, 170.0, 56.0];
-/// Pixels of a PNG for one of an SVG.
-const PIXELS: f32 = 2.0;
 /// How far below the least value the line at 0 of a log axis lies, as a share of the height.
 const FLOOR: f64 = 0.08;
 /// About as many labels has an axis.
@@ -56,49 +52,22 @@ pub struct Plot {
     pub lines: Vec<Line>,
 }
 
-/// How a plot is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PlotFormat {
-    /// Lines and text, sharp at any size.
-    Svg,
-    /// Pixels, two for each of the SVG's in either direction.
-    Png,
-}
-
-/// The name of a file that says neither SVG nor PNG.
+/// The name of a file that does not end in `.svg`.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: plots are SVG or PNG; expected a name that ends in .svg or .png", .0.display())]
+#[error("{}: plots are SVG, which browsers show; expected a name that ends in .svg", .0.display())]
 pub struct PlotNameError(PathBuf);
 
-impl PlotFormat {
-    /// What the end of a file's name says.
+impl Plot {
+    /// Checks that a file's name ends in `.svg`.
     ///
     /// # Errors
-    /// If it is neither `.svg` nor `.png`.
-    pub fn of(path: &Path) -> Result<Self, PlotNameError> {
-        let is = |format: &PlotFormat| path.extension().is_some_and(|end| end.eq_ignore_ascii_case(format.extension()));
-        [PlotFormat::Svg, PlotFormat::Png].into_iter().find(is).ok_or_else(|| PlotNameError(path.to_owned()))
+    /// If it does not.
+    pub fn check_name(path: &Path) -> Result<(), PlotNameError> {
+        let is_svg = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("svg"));
+        if is_svg { Ok(()) } else { Err(PlotNameError(path.to_owned())) }
     }
 
-    /// The end of a file's name, without the dot.
-    pub fn extension(self) -> &'static str {
-        match self {
-            PlotFormat::Svg => "svg",
-            PlotFormat::Png => "png",
-        }
-    }
-}
-
-impl Plot {
-    /// The bytes of its file. The same plot is the same bytes on every machine: no font of the system is used.
-    pub fn render(&self, format: PlotFormat) -> Vec<u8> {
-        match format {
-            PlotFormat::Svg => self.svg().into_bytes(),
-            PlotFormat::Png => png(&self.svg()),
-        }
-    }
-
-    /// The plot as SVG. The same plot is the same text.
+    /// The plot as SVG. The same plot is the same text on every machine.
     pub fn svg(&self) -> String {
         let lines: Vec<Vec<(f64, f64)>> = self.lines.iter().map(|line| self.placed(line)).collect();
         let (x_low, x_high) = self.x.range(lines.iter().flatten().map(|point| point.0));
@@ -177,20 +146,6 @@ impl Plot {
         }
         points
     }
-}
-
-/// An SVG of this module in pixels.
-fn png(svg: &str) -> Vec<u8> {
-    let mut options = usvg::Options::default();
-    let fonts = options.fontdb_mut();
-    fonts.load_font_data(epaint_default_fonts::UBUNTU_LIGHT.to_vec());
-    let family = fonts.faces().next().expect("a font has a face").families[0].0.clone();
-    fonts.set_sans_serif_family(family);
-    let tree = usvg::Tree::from_str(svg, &options).expect("the SVG is made here");
-    let size = tree.size().to_int_size().scale_by(PIXELS).expect("not empty");
-    let mut pixels = tiny_skia::Pixmap::new(size.width(), size.height()).expect("not empty");
-    resvg::render(&tree, tiny_skia::Transform::from_scale(PIXELS, PIXELS), &mut pixels.as_mut());
-    pixels.encode_png().expect("memory takes all")
 }
 
 impl Axis {
@@ -342,46 +297,20 @@ mod tests {
     }
 
     #[test]
-    fn a_png_has_the_lines_and_the_texts() {
-        let pixels = |plot: &Plot| {
-            let bytes = plot.render(PlotFormat::Png);
-            assert_eq!(bytes, plot.render(PlotFormat::Png));
-            tiny_skia::Pixmap::decode_png(&bytes).expect("a PNG")
-        };
-        let (whole, nothing) = (pixels(&plot()), pixels(&Plot { lines: Vec::new(), title: String::new(), ..plot() }));
-        assert_eq!((whole.width(), whole.height()), (1720, 1040));
-        let of_colour = |pixmap: &tiny_skia::Pixmap, [r, g, b]: [u8; 3], rows: std::ops::Range<usize>| {
-            let width = pixmap.width() as usize;
-            let rows = &pixmap.pixels()[rows.start * width..rows.end * width];
-            rows.iter().filter(|pixel| [pixel.red(), pixel.green(), pixel.blue()] == [r, g, b]).count()
-        };
-        let blue = [0x00, 0x72, 0xb2];
-        assert!(of_colour(&whole, blue, 0..1040) > 500 && of_colour(&nothing, blue, 0..1040) == 0);
-        // The title is above the axes, and is written in a font that is there on every machine.
-        let white = [255; 3];
-        assert!(of_colour(&whole, white, 0..70) + 500 < of_colour(&nothing, white, 0..70));
-    }
-
-    #[test]
     fn any_text_can_be_drawn() {
         for code in (0..0x300).chain(0x2020..0x2030).chain(0xfff0..=0xffff) {
             let title = format!("{}<&\"'", char::from_u32(code).expect("no surrogate"));
             let svg = Plot { title, ..plot() }.svg();
-            let tree = usvg::Tree::from_str(&svg, &usvg::Options::default());
-            assert!(tree.is_ok(), "U+{code:04X}: {tree:?}");
+            assert!(roxmltree::Document::parse(&svg).is_ok(), "U+{code:04X}: {svg}");
         }
-        // Beyond what the font has.
-        Plot { title: "\u{1}日本語 \u{1f600}".into(), ..plot() }.render(PlotFormat::Png);
     }
 
     #[test]
-    fn names_say_the_format() {
-        let of = |name: &str| PlotFormat::of(Path::new(name));
-        assert_eq!(of("a/b.svg").ok(), Some(PlotFormat::Svg));
-        assert_eq!(of("b.PNG").ok(), Some(PlotFormat::Png));
-        for name in ["b.pdf", "svg", "b"] {
-            let error = of(name).expect_err(name).to_string();
-            assert!(error.starts_with(&format!("{name}: plots are SVG or PNG;")), "{error}");
+    fn plots_are_svg() {
+        assert!(Plot::check_name(Path::new("a/b.svg")).is_ok() && Plot::check_name(Path::new("b.SVG")).is_ok());
+        for name in ["b.pdf", "b.png", "svg", "b"] {
+            let error = Plot::check_name(Path::new(name)).expect_err(name).to_string();
+            assert_eq!(error, format!("{name}: plots are SVG, which browsers show; expected a name that ends in .svg"));
         }
     }
 }

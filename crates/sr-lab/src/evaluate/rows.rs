@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sr_eval::Row;
 
 /// Settings by the names of their flags: what rows depend on.
@@ -54,6 +54,7 @@ impl Rows {
         #[derive(Deserialize)]
         struct Whole {
             settings: Settings,
+            rows: Vec<Row>,
         }
         if !out.exists() || RowsFile::path(out).exists() {
             return Ok(None);
@@ -62,8 +63,7 @@ impl Rows {
         let other = || format!("{} is no comparison that can be gone on with", out.display());
         let whole: Whole = serde_json::from_str(&text).with_context(other)?;
         compare(&whole.settings, settings, out)?;
-        let mut whole = read_floats(serde_json::from_str(&mark_floats(&text)).with_context(other)?);
-        Ok(Some(serde_json::from_value(whole["rows"].take()).with_context(other)?))
+        Ok(Some(whole.rows))
     }
 
     /// All of them.
@@ -113,53 +113,6 @@ struct RowsFile {
     file: File,
 }
 
-/// What marks a number that stands as text: the JSON library reads most numbers with fractions to within a bit or so, and
-/// rows that were read have to be the rows that were written.
-const FLOAT: &str = "f64";
-
-fn write_floats(value: Value) -> Value {
-    match value {
-        Value::Number(number) if number.is_f64() => json!({ FLOAT: number.to_string() }),
-        Value::Array(values) => values.into_iter().map(write_floats).collect(),
-        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, write_floats(value))).collect(),
-        other => other,
-    }
-}
-
-/// The same in a text of JSON.
-fn mark_floats(text: &str) -> String {
-    let (mut marked, mut rest) = (String::new(), text);
-    let mut in_string = false;
-    while let Some(first) = rest.chars().next() {
-        let is_number = !in_string && (first == '-' || first.is_ascii_digit());
-        let length = match first {
-            '\\' => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
-            _ if is_number => rest.find(|c: char| !(c.is_ascii_digit() || "+-.eE".contains(c))).unwrap_or(rest.len()),
-            _ => first.len_utf8(),
-        };
-        let (piece, after) = rest.split_at(length);
-        if is_number && piece.contains(['.', 'e', 'E']) {
-            marked += &format!("{{\"{FLOAT}\":\"{piece}\"}}");
-        } else {
-            marked += piece;
-        }
-        in_string ^= first == '"';
-        rest = after;
-    }
-    marked
-}
-
-fn read_floats(value: Value) -> Value {
-    match value {
-        Value::Object(fields) if fields.len() == 1 && fields.contains_key(FLOAT) => {
-            fields[FLOAT].as_str().and_then(|text| text.parse::<f64>().ok()).into()
-        }
-        Value::Array(values) => values.into_iter().map(read_floats).collect(),
-        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, read_floats(value))).collect(),
-        other => other,
-    }
-}
-
 impl RowsFile {
     fn path(out: &Path) -> PathBuf {
         let mut path = OsString::from(out);
@@ -188,7 +141,7 @@ impl RowsFile {
         let whole = lines.rfind('\n').map_or(0, |end| end + 1);
         let mut rows = Vec::new();
         for (index, line) in lines[..whole].lines().enumerate() {
-            let row = serde_json::from_str(line).and_then(|row| serde_json::from_value(read_floats(row)));
+            let row = serde_json::from_str(line);
             rows.push(row.with_context(|| format!("{}: line {}", path.display(), index + 2))?);
         }
         let open = || -> std::io::Result<File> {
@@ -204,7 +157,7 @@ impl RowsFile {
     fn append(&mut self, rows: &[Row]) -> anyhow::Result<()> {
         let mut lines = String::new();
         for row in rows {
-            lines.push_str(&serde_json::to_string(&write_floats(serde_json::to_value(row)?))?);
+            lines.push_str(&serde_json::to_string(row)?);
             lines.push('\n');
         }
         self.write(&lines)
@@ -240,6 +193,8 @@ fn compare(begun: &Settings, now: &Settings, path: &Path) -> anyhow::Result<()> 
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn settings(seeds: u64) -> Settings {
