@@ -1,13 +1,11 @@
 //! What a folder holds. Equal builds have equal manifests: no times, hosts or paths.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
+use sr_codec::sums;
 use sr_corpus::Excluded;
 
 /// Its name.
@@ -192,17 +190,5 @@ pub(crate) fn are_there(dir: &Path, files: &[FileEntry]) -> anyhow::Result<bool>
 
 /// Number of bytes and SHA-256.
 fn hash(path: &Path) -> anyhow::Result<(u64, String)> {
-    let read = || format!("reading {}", path.display());
-    let mut file = File::open(path).with_context(read)?;
-    let (mut sha, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 18]);
-    loop {
-        let n = file.read(&mut buffer).with_context(read)?;
-        if n == 0 {
-            break;
-        }
-        sha.update(&buffer[..n]);
-        bytes += n as u64;
-    }
-    let digest = sha.finalize();
-    Ok((bytes, digest.iter().map(|byte| format!("{byte:02x}")).collect()))
+    sums::of_file(path).with_context(|| format!("reading {}", path.display()))
 }
