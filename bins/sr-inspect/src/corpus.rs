@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sr_corpus::{CORPUS_VERSION, Corpus, Direct, Example, OneStep, ProblemRef, find_problems};
+use sr_corpus::{CORPUS_VERSION, Corpus, Direct, Example, OneStep, find_problems};
 use sr_expr::{Semantics, Tree};
 use sr_trace::TraceReader;
 
@@ -136,8 +136,7 @@ impl Record for Shown {
             Example::OneStep(state) | Example::Autoregressive(state) => state.generation,
             Example::Direct(_) => 0,
         };
-        let ProblemRef { id, primitives, .. } = &**self.example.problem();
-        Ok(vec![contexts.text(id, generation, Some(primitives))?])
+        Ok(vec![contexts.of_example(self.example.problem(), generation)?])
     }
 
     fn json(&self) -> Value {

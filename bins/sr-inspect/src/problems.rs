@@ -134,7 +134,7 @@ impl Record for Problem {
     }
 
     fn contexts(&self, contexts: &Contexts) -> anyhow::Result<Vec<String>> {
-        Ok(vec![contexts.text(&self.id, 0, None)?])
+        Ok(vec![contexts.of_problem(&self.id)?])
     }
 
     fn json(&self) -> Value {

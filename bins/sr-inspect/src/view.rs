@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Map, Value, json};
 use sr_codec::Kind;
-use sr_corpus::{Problems, find_problems};
-use sr_engine::PrimitiveSet;
+use sr_corpus::{ProblemRef, Problems, find_problems};
+use sr_engine::{PrimitiveSet, SearchConfig};
+use sr_problems::Problem;
 use sr_prompt::{Context, infix};
+use sr_trace::Trajectory;
 
 /// What to show, and how.
 pub(crate) struct Options {
@@ -40,12 +42,29 @@ impl Contexts {
         Ok(Contexts { kind, problems: Problems::open(set)? })
     }
 
-    /// The context of a state, searched with `primitives` or, without them, the problem's own.
-    pub(crate) fn text(&self, id: &str, generation: u32, primitives: Option<&PrimitiveSet>) -> anyhow::Result<String> {
+    /// The context of a problem of the set.
+    pub(crate) fn of_problem(&self, id: &str) -> anyhow::Result<String> {
         let problem = self.problems.by_id(id)?;
-        let own = problem.instance()?;
-        let primitives = primitives.unwrap_or(own.primitives());
-        Ok(infix::context(self.kind, generation, primitives, &problem.x, &problem.y))
+        Ok(self.text(&problem, 0, problem.instance()?.primitives()))
+    }
+
+    /// The context of an example of a corpus, whose problem has to have the points that it was made from.
+    pub(crate) fn of_example(&self, problem: &ProblemRef, generation: u32) -> anyhow::Result<String> {
+        Ok(self.text(&*self.problems.get(problem)?, generation, &problem.primitives))
+    }
+
+    /// The contexts of all states of a search, whose problem has to have the points that were searched.
+    pub(crate) fn of_search(&self, search: &Trajectory, config: &SearchConfig) -> anyhow::Result<Vec<String>> {
+        let problem = self.problems.by_id(&search.problem_id)?;
+        search
+            .check_searched(&problem.instance()?, config)
+            .with_context(|| self.problems.path().display().to_string())?;
+        let text = |generation| self.text(&problem, generation, &search.primitives);
+        Ok(search.generations.iter().map(|record| text(record.generation)).collect())
+    }
+
+    fn text(&self, problem: &Problem, generation: u32, primitives: &PrimitiveSet) -> String {
+        infix::context(self.kind, generation, primitives, &problem.x, &problem.y)
     }
 }
 
