@@ -340,6 +340,15 @@ fn the_best_formula_is_told_as_what_it_is_with_its_error_and_its_values() {
     assert_eq!(laws.problems[0].formula().as_deref(), Some("plog(x0)"));
     assert!(laws.problems[0].x.values().any(|&x| x < 0.0), "it has values there");
 
+    // And with the names of columns.
+    let laws = folder.path().join("named.txt");
+    std::fs::write(&laws, best["formula"].as_str().expect("text")).expect("written");
+    let names = sr_problems::parse_names("speed").expect("names");
+    let options = sr_problems::FormulaOptions { names, ..sr_problems::FormulaOptions::default() };
+    let laws = sr_problems::from_formulas(&laws, &options).expect("formulas");
+    let read = laws.problems[0].source.as_ref().expect("a formula");
+    assert_eq!(sr_expr::predict(read, &problem.x, laws.problems[0].semantics), predicted);
+
     let all = text(&sr_inspect(&path, &[]));
     assert!(all.contains("plog(speed)") && all.contains("columns: x0 = \"speed\"") && all.contains("to 1e-6"), "{all}");
     let one = text(&sr_inspect(&path, &["--id", "0"]));
