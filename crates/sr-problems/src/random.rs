@@ -198,9 +198,7 @@ impl Generator {
         stop: &AtomicBool,
         done: impl Fn() + Sync,
     ) -> Result<Option<ProblemSet>, Error> {
-        if let Some(points) = self.params.points {
-            check_points(points, self.params.max_variables.into(), count as usize)?;
-        }
+        self.check_size(count)?;
         let make = |index| match stop.load(Ordering::Relaxed) {
             true => None,
             false => Some(self.problem(index).inspect(|_| done())),
@@ -216,6 +214,17 @@ impl Generator {
             origin: Origin::Random(self.params.clone()),
         };
         Ok(Some(ProblemSet { params, problems }))
+    }
+
+    /// Fails if so many problems of a stated number of points would have more than 16 GiB.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], naming both numbers.
+    pub fn check_size(&self, count: u32) -> Result<(), Error> {
+        match self.params.points {
+            Some(points) => check_points(points, self.params.max_variables.into(), count as usize),
+            None => Ok(()),
+        }
     }
 
     /// Problem number `index`, the same whichever others are made. All of an expression's points come in one draw, and
