@@ -3,6 +3,7 @@
 //! - [`record`]: searches problems with the expert, a learner or both, and writes their trajectories into a trace that can
 //!   be gone on with after a kill
 //! - [`dataset`]: makes whole data sets of problems, traces and examples, checks them, and joins shards of traces
+//! - [`inspect`]: what any file or folder of ours holds
 //! - [`learner`] (feature `learner`): a learner from a checkpoint, checked against the problems that it is to search
 //!
 //! A verb that takes long is told by a [`Monitor`] when to stop, and tells it how far it is. It gives an [`Ended`], which
@@ -13,6 +14,7 @@
 //! find by `downcast_ref`.
 
 pub mod dataset;
+pub mod inspect;
 #[cfg(feature = "learner")]
 pub mod learner;
 mod monitor;

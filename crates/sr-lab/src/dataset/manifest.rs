@@ -134,12 +134,7 @@ impl Manifest {
         let value: Value = serde_json::from_slice(&std::fs::read(&path).with_context(read)?).with_context(read)?;
         let (format, version) = (&value["format"], &value["version"]);
         ensure!(format == FORMAT, "{}: expected format \"{FORMAT}\", found {format}", path.display());
-        if version.as_u64().is_some_and(|version| version > VERSION.into()) {
-            bail!(
-                "{}: a data set of version {version}, expected {VERSION} at most: update sr to read it",
-                path.display()
-            );
-        }
+        check_version(&value, &path)?;
         ensure!(version == VERSION, "{}: expected version {VERSION}, found {version}", path.display());
         serde_json::from_value(value).with_context(read)
     }
@@ -181,6 +176,17 @@ impl Manifest {
         let difference = difference("", &there, &now);
         Ok(difference.map(|(at, there, now)| format!("{at} is {there} there and {now} now")))
     }
+}
+
+/// Fails for the manifest of a later version.
+pub(crate) fn check_version(manifest: &Value, path: &Path) -> anyhow::Result<()> {
+    let version = &manifest["version"];
+    ensure!(
+        version.as_u64().is_none_or(|version| version <= VERSION.into()),
+        "{}: a data set of version {version}, expected {VERSION} at most: update sr to read it",
+        path.display()
+    );
+    Ok(())
 }
 
 impl Formats {

@@ -47,6 +47,7 @@ mod plan;
 mod validate;
 
 pub use build::{Built, build};
+pub(crate) use manifest::check_version;
 pub use manifest::{CorpusStage, FileEntry, Formats, MANIFEST, Manifest, ProblemsStage, TracesStage};
 pub use merge::{Merge, Merged, Shard, find_problem_set, merge};
 pub use plan::{CORPUS, CorpusSettings, PROBLEMS, Plan, ProblemSource, SearchSettings, Settings, TRACE};

@@ -2,15 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use sr_codec::{Kind, Reader, sums};
 
-use crate::json::Json;
-use crate::view::{Record, View, short};
+use super::json::Json;
+use super::text::short;
+use super::{Record, View};
+use crate::dataset;
 
 /// A folder of ours: its settings and notes, and what is in it.
-pub(crate) struct Folder {
+pub(super) struct Folder {
     kind: Known,
     header: Value,
     statistics: Vec<(&'static str, Value)>,
@@ -84,9 +86,6 @@ impl Known {
     }
 }
 
-/// The newest version of the manifest of a data set that is known.
-const DATASET_VERSION: u64 = 1;
-
 /// The folders of a run of sr-dagger, and what those are that are in them.
 const DAGGER_PARTS: [(&str, &str); 6] = [
     ("models", "models of a sr-dagger run"),
@@ -119,7 +118,7 @@ fn is_corpus(path: &Path) -> bool {
 }
 
 /// A file or folder in a folder.
-pub(crate) struct Entry {
+pub(super) struct Entry {
     name: String,
     bytes: u64,
     what: String,
@@ -200,7 +199,7 @@ fn read(path: &Path) -> anyhow::Result<Value> {
 }
 
 impl Folder {
-    pub(crate) fn open(dir: &Path) -> anyhow::Result<Self> {
+    pub(super) fn open(dir: &Path) -> anyhow::Result<Self> {
         let paths = entries(dir)?;
         let kind = match Known::of(dir) {
             Some(kind) => kind,
@@ -273,12 +272,7 @@ impl Folder {
             Known::Dataset => {
                 let path = dir.join("manifest.json");
                 let manifest = read(&path)?;
-                ensure!(
-                    manifest["version"].as_u64().is_some_and(|version| version <= DATASET_VERSION),
-                    "{}: a data set of version {}, expected {DATASET_VERSION} at most: update sr to read it",
-                    path.display(),
-                    manifest["version"]
-                );
+                dataset::check_version(&manifest, &path)?;
                 json!({ "manifest": manifest })
             }
             Known::Corpus => {
@@ -297,9 +291,6 @@ impl Folder {
 }
 
 impl View for Folder {
-    type Record = Entry;
-    const KIND: &'static str = "folder";
-
     fn kind(&self) -> &'static str {
         self.kind.name()
     }
@@ -320,8 +311,8 @@ impl View for Folder {
         true // folders are renamed into place when they are whole
     }
 
-    fn next_record(&mut self) -> anyhow::Result<Option<Entry>> {
-        Ok(self.entries.next())
+    fn next_record(&mut self) -> anyhow::Result<Option<Box<dyn Record>>> {
+        Ok(self.entries.next().map(|entry| Box::new(entry) as Box<dyn Record>))
     }
 
     fn statistics(&self) -> Vec<(&'static str, Value)> {
@@ -349,39 +340,23 @@ impl Record for Entry {
 }
 
 /// A buffer of DAgger: what its header says. Its rows are of interest to the trainer alone.
-pub(crate) struct Buffer(sr_dagger::BufferSummary);
+pub(super) struct Buffer(sr_dagger::BufferSummary);
 
 impl Buffer {
     /// Whether a file begins like one.
-    pub(crate) fn is(path: &Path) -> bool {
+    pub(super) fn is(path: &Path) -> bool {
         sr_dagger::BufferSummary::is_buffer(path)
     }
 
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         Ok(Buffer(sr_dagger::BufferSummary::read(path)?))
     }
 }
 
-/// A buffer has no records that are shown.
-pub(crate) enum Nothing {}
-
-impl Record for Nothing {
-    fn id(&self) -> &str {
-        match *self {}
-    }
-
-    fn row(&self) -> Vec<String> {
-        match *self {}
-    }
-
-    fn json(&self) -> Value {
-        match *self {}
-    }
-}
-
 impl View for Buffer {
-    type Record = Nothing;
-    const KIND: &'static str = "DAgger buffer";
+    fn kind(&self) -> &'static str {
+        "DAgger buffer"
+    }
 
     fn columns(&self) -> Vec<String> {
         Vec::new()
@@ -405,7 +380,7 @@ impl View for Buffer {
         true
     }
 
-    fn next_record(&mut self) -> anyhow::Result<Option<Nothing>> {
+    fn next_record(&mut self) -> anyhow::Result<Option<Box<dyn Record>>> {
         Ok(None)
     }
 

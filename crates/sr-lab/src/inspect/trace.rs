@@ -13,21 +13,10 @@ use sr_expr::{Columns, Tree};
 use sr_problems::Problem;
 use sr_trace::{Candidates, TraceReader, Trajectory};
 
-use crate::view::{Contexts, Record, Spread, View, ellipsis, short, table};
+use super::text::{ellipsis, short, table};
+use super::{Contexts, Options, Record, Spread, View};
 
-/// What is asked for, beside what every file has.
-pub(crate) struct TraceOptions {
-    /// The error at which a search counts as converged, see [`Searched::error`].
-    pub(crate) threshold: f64,
-    /// Whether only the best formula of each search is wanted.
-    pub(crate) best: bool,
-    /// Whether the values of the best formula are wanted.
-    pub(crate) predict: bool,
-    /// The problem set.
-    pub(crate) problems: Option<PathBuf>,
-}
-
-pub(crate) struct Trace {
+pub(super) struct Trace {
     reader: TraceReader,
     about: Rc<About>,
     file_bytes: u64,
@@ -68,7 +57,7 @@ struct Data {
 }
 
 /// One search.
-pub(crate) struct Searched {
+pub(super) struct Searched {
     trajectory: Trajectory,
     about: Rc<About>,
     /// Its problem, if that is at hand.
@@ -125,9 +114,9 @@ struct Best<'a> {
 }
 
 impl Trace {
-    pub(crate) fn open(path: &Path, options: TraceOptions) -> anyhow::Result<Self> {
+    pub(super) fn open(path: &Path, options: &Options) -> anyhow::Result<Self> {
         let reader = TraceReader::open(path)?;
-        let TraceOptions { threshold, best, predict, problems } = options;
+        let &Options { threshold, best, predict, ref problems } = options;
         let data = Data::open(path, &reader.header().problems, problems.as_deref())?;
         ensure!(
             !predict || data.is_some(),
@@ -494,8 +483,9 @@ impl Searched {
 }
 
 impl View for Trace {
-    type Record = Searched;
-    const KIND: &'static str = "trace";
+    fn kind(&self) -> &'static str {
+        "trace"
+    }
 
     fn columns(&self) -> Vec<String> {
         let mse = if self.about.data.is_some() { "# best mse" } else { "# recorded mse" };
@@ -523,11 +513,11 @@ impl View for Trace {
         self.reader.stated_records().is_some()
     }
 
-    fn next_record(&mut self) -> anyhow::Result<Option<Searched>> {
+    fn next_record(&mut self) -> anyhow::Result<Option<Box<dyn Record>>> {
         let Some(trajectory) = self.reader.next_trajectory()? else { return Ok(None) };
         let searched = Searched::new(trajectory, self.about.clone())?;
         self.count(&searched);
-        Ok(Some(searched))
+        Ok(Some(Box::new(searched)))
     }
 
     fn statistics(&self) -> Vec<(&'static str, Value)> {
