@@ -1,23 +1,19 @@
 //! `sr-dataset`: data sets in one go, checked, and put together from shards.
 
-mod build;
 mod config;
-mod manifest;
-mod validate;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::Context;
 use clap::{Parser, Subcommand};
-use serde_json::{Value, json};
-use sr_cli::{Claim, Common, Exit, OutputArgs, Shard};
-use sr_codec::Kind;
-use sr_problems::ProblemSet;
+use serde_json::json;
+use sr_cli::{Claim, Common, Exit, OutputArgs};
+use sr_lab::dataset::{self, Manifest, Merge, Merged, Plan, Shard};
+use sr_lab::{Ended, Monitor};
 
-use crate::config::{Config, Plan};
+use crate::config::Config;
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -36,7 +32,8 @@ struct Args {
 enum Command {
     /// Problems, traces and corpus from a configuration
     ///
-    /// A build that was interrupted goes on where it was when it is started again, and ends with the same bytes.
+    /// A build that was stopped (Ctrl-C) or killed goes on where it was when it is started again, and ends with the same
+    /// bytes.
     ///
     ///   DIR/manifest.json       settings, counts, sizes, SHA-256 of every file; the same for equal builds
     ///   DIR/problems.sr         as from sr-generate
@@ -60,7 +57,7 @@ enum Command {
     Validate {
         /// The folder
         dir: PathBuf,
-        /// Problem files whose formulas were kept out; suites need not be named
+        /// The problem files whose formulas were kept out; suites need not be named
         #[arg(long, num_args = 1.., value_name = "FILE")]
         exclude: Vec<PathBuf>,
     },
@@ -84,13 +81,17 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let (args, _) = sr_cli::parse::<Args>();
+    let (args, given) = sr_cli::parse::<Args>();
     sr_args::run(|| {
         args.common.init()?;
         match &args.command {
             Command::Build { config, out, generations } => build(&args.common, config, out.as_deref(), *generations),
-            Command::Validate { dir, exclude } => validate(&args.common, dir, exclude),
+            Command::Validate { dir, exclude } => {
+                given.refuse(&["seed"], "with validate, which draws nothing")?;
+                validate(&args.common, dir, exclude)
+            }
             Command::Merge { shards, problems, out, output } => {
+                given.refuse(&["seed"], "with merge, which draws nothing")?;
                 merge(&args.common, shards, problems.as_deref(), out, *output)
             }
         }
@@ -100,12 +101,20 @@ fn main() -> ExitCode {
 fn build(common: &Common, config: &Path, out: Option<&Path>, generations: Option<u32>) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let plan = Config::read(config)
-        .and_then(|read| Plan::new(read, config, common.seed, generations))
+        .and_then(|read| Plan::new(read.settings(config, common.seed, generations)?))
         .with_context(|| format!("reading {}", config.display()))?;
-    let out = out.map_or_else(|| PathBuf::from(plan.name()), Path::to_owned);
+    let stop = sr_cli::on_interrupt("the current searches, or what else it is at")?;
+    let out = out.map_or_else(|| PathBuf::from(config::name(&plan)), Path::to_owned);
     let files = ["manifest.json", "problems.sr", "trace.sr", "dataset.run.json"];
     let _output = Claim::folder(&out).also(files).inputs([config]).may_exist(true).take()?;
-    let built = build::build(&plan, &out, common)?;
+    let bar = common.progress(plan.pieces(), "problems, searches and their examples");
+    let progress = bar.clone();
+    let built = dataset::build(&plan, &out, &mut Monitor::new(stop, move |pieces| progress.inc(pieces)))?;
+    bar.finish_and_clear();
+    if let Ended::Stopped { done } = built.ended {
+        let (out, pieces) = (out.display(), plan.pieces());
+        return Ok(sr_cli::stopped(&format!("{out} has {done} of {pieces} parts; the same command goes on")));
+    }
     sr_cli::write_run_file(&out.join("dataset"), common, started)?;
 
     let manifest = &built.manifest;
@@ -141,7 +150,9 @@ fn build(common: &Common, config: &Path, out: Option<&Path>, generations: Option
 
 fn validate(common: &Common, dir: &Path, exclude: &[PathBuf]) -> anyhow::Result<Exit> {
     let started = Instant::now();
-    let checked = validate::validate(dir, exclude, common)?;
+    let bar = common.progress(Manifest::read(dir)?.records(), "records");
+    let checked = dataset::validate(dir, exclude, &mut Monitor::of_progress(|records| bar.inc(records)))?;
+    bar.finish_and_clear();
     let is_valid = checked.failures.is_empty();
     let result = json!({
         "valid": is_valid,
@@ -165,24 +176,11 @@ fn merge(
     output: OutputArgs,
 ) -> anyhow::Result<Exit> {
     let started = Instant::now();
-    for shard in shards {
-        let kind = sr_codec::peek(shard)?.kind;
-        ensure!(
-            kind == Kind::Trace,
-            "{}: its kind is {kind}; shards of a trace can be merged, problem sets and corpora are made whole",
-            shard.display()
-        );
-    }
-    let _output = Claim::file(out).inputs(shards).inputs(problems).may_exist(output.force).take()?;
-    let settings = shards.iter().map(|shard| sr_cli::settings_of(shard)).collect::<anyhow::Result<Vec<_>>>()?;
-    let settings = check_shards(shards, settings)?;
-    let ids = problem_ids(&shards[0], problems, settings.as_ref())?;
-    if settings.is_none() && ids.is_none() {
-        tracing::warn!(
-            "neither run files nor the problem set were found, so a shard that is missing at the end is not noticed"
-        );
-    }
-    let trajectories = sr_trace::merge_of(shards, out, ids.as_deref())?;
+    let shards = shards.iter().map(|path| shard(path)).collect::<anyhow::Result<Vec<_>>>()?;
+    let found = dataset::find_problem_set(&shards, problems)?;
+    let inputs = shards.iter().map(|shard| &*shard.path).chain(found.as_deref());
+    let _output = Claim::file(out).inputs(inputs).may_exist(output.force).take()?;
+    let Merged { trajectories, settings } = dataset::merge(&Merge { shards: &shards, problems, out })?;
     sr_cli::write_run_file_with(out, common, started, &settings.unwrap_or_default())?;
     let result = json!({
         "shards": shards.len(),
@@ -195,79 +193,18 @@ fn merge(
     Ok(Exit::Ok)
 }
 
-/// Fails unless the run files say that these are all shards of one run, in order; gives the settings of the whole run,
-/// `None` if a shard has no run file.
-fn check_shards(files: &[PathBuf], settings: Vec<Option<Value>>) -> anyhow::Result<Option<Value>> {
-    let mut first: Option<Value> = None;
-    let mut found: BTreeMap<usize, &Path> = BTreeMap::new();
-    let mut order = Vec::new();
-    let mut is_known = true;
-    for (file, settings) in files.iter().zip(settings) {
-        let told = file.display();
-        let Some(mut settings) = settings else {
-            is_known = false;
-            continue;
-        };
-        let shard = settings["shard"].take();
-        let Some(shard) = shard.as_str() else {
-            ensure!(files.len() == 1, "{told}: a whole run by its run file, and no shard");
-            continue;
-        };
-        let (index, count) = shard
-            .parse::<Shard>()
-            .map_err(|error| anyhow::anyhow!("{told}.run.json: shard {shard:?}: {error}"))?
-            .index_and_count();
-        if count != files.len() && count < files.len() {
-            bail!("{told}: a shard of {count}, and {} files are given", files.len());
+/// A file, and what its run file says of it.
+fn shard(path: &Path) -> anyhow::Result<Shard> {
+    let mut settings = sr_cli::settings_of(path)?;
+    let number = settings.as_mut().map(|settings| settings["shard"].take());
+    let index = match number.as_ref().and_then(|number| number.as_str()) {
+        None => None,
+        Some(text) => {
+            let parsed = text.parse::<sr_cli::Shard>();
+            let parsed =
+                parsed.map_err(|error| anyhow::anyhow!("{}.run.json: shard {text:?}: {error}", path.display()))?;
+            Some(parsed.index_and_count())
         }
-        if let Some(other) = found.insert(index, file) {
-            bail!("shard {shard} is given twice: {} and {told}", other.display());
-        }
-        order.push((index, count, file));
-        match &first {
-            None => first = Some(settings),
-            Some(first) => sr_cli::check_made_alike(file, &settings, first)
-                .with_context(|| format!("{told} and {} are shards of different runs", files[0].display()))?,
-        }
-    }
-    if let Some(&(_, count, file)) = order.iter().find(|&&(_, count, _)| count != order[0].1) {
-        bail!("{} is a shard of {count}, {} of {}", file.display(), order[0].2.display(), order[0].1);
-    }
-    if is_known && let Some(&(_, count, _)) = order.first() {
-        let missing: Vec<String> = (0..count)
-            .filter(|index| !found.contains_key(index))
-            .map(|index| format!("{}/{count}", index + 1))
-            .collect();
-        ensure!(missing.is_empty(), "of the shards {} are missing: {}", missing.len(), missing.join(", "));
-        if let Some((place, (index, _, file))) = order.iter().enumerate().find(|(place, (index, ..))| place != index) {
-            bail!(
-                "the shards are out of order: {} is {}/{count}, expected {}/{count}",
-                file.display(),
-                index + 1,
-                place + 1
-            );
-        }
-    }
-    Ok(first.filter(|_| is_known))
-}
-
-/// The ids of the problems that were searched, in their order; `None` if the problem set is not at hand.
-fn problem_ids(shard: &Path, given: Option<&Path>, settings: Option<&Value>) -> anyhow::Result<Option<Vec<String>>> {
-    let reader = sr_trace::TraceReader::open(shard)?;
-    let Ok(path) = sr_corpus::find_problems(shard, &reader.header().problems, given) else { return Ok(None) };
-    let set = ProblemSet::read(&path)?;
-    let made_of = settings.and_then(|settings| settings["problems"].as_str());
-    let found = format!("{} problems {:016x}", set.problems.len(), set.fingerprint());
-    match made_of {
-        Some(made_of) if made_of != found => {
-            let told = format!("{}: {found}, the shards are of {made_of}", path.display());
-            ensure!(given.is_none(), "{told}: this is another problem set");
-            tracing::warn!("{told}: the order of problems is not checked");
-            return Ok(None);
-        }
-        _ => {}
-    }
-    let most = settings.and_then(|settings| settings["max_problems"].as_u64()).unwrap_or(u64::MAX);
-    let ids = set.problems.into_iter().map(|problem| problem.id);
-    Ok(Some(ids.take(usize::try_from(most).unwrap_or(usize::MAX)).collect()))
+    };
+    Ok(Shard { path: path.to_owned(), settings, index })
 }

@@ -113,6 +113,15 @@ fn a_build_is_valid_and_its_manifest_says_what_there_is() {
     let result: Value = serde_json::from_str(&ok(path, "validate a --exclude test.sr --json")).expect("JSON");
     assert_eq!((&result["valid"], &result["failures"]), (&true.into(), &Value::Array(vec![])));
     assert!(refused(path, "validate a").contains("test.sr were kept out"));
+    for (files, expected) in [
+        ("nofile.sr test.sr", "--exclude nofile.sr: there is no such file"),
+        ("test.sr config.toml", "--exclude config.toml: the formulas of no file of that name were kept out"),
+        ("test.sr harder", "--exclude harder: there is no such file"),
+    ] {
+        let error = refused(path, &format!("validate a --exclude {files}"));
+        assert!(error.contains(expected), "{error}");
+    }
+    assert!(refused(path, "validate a --exclude test.sr --seed 3").contains("--seed has no effect with validate"));
     suite("simple", 1).expect("a suite").write(path.join("b/test.sr")).expect("written");
     assert!(refused(path, "validate a --exclude b/test.sr").contains("other formulas"));
 }
@@ -217,6 +226,15 @@ fn other_settings_and_other_files_are_told_and_nothing_is_overwritten() {
         ("[problems]\ncount = 1\n[search]\npopulation_size = 1", "--population-size must be 2"),
         ("[problems]\ncount = 9\n[search]\ngenerations = 1", "generations must be 2 or more"),
         ("[problems]\ncount = 9\n[corpus]\nval_fraction = 1.0", "val_fraction must be 0 or more and below 1"),
+        (
+            "[problems]\ncount = 9\n[corpus]\nval_fraction = 0.0\napart = \"function\"",
+            "apart has no effect with val_fraction 0",
+        ),
+        (
+            "[problems]\ncount = 9\npoints = 4294967295",
+            "points is 4294967295, expected at most 33554432 with 3 variables",
+        ),
+        ("[problems]\ncount = 99\npoints = 30000000", "99 problems of 30000000 points: expected less than 16 GiB"),
         ("[problems]\ncount = 9\n[corpus]\nsample_fraction = 0.0", "sample_fraction must be above 0"),
         ("[problems]\ncount = 1\n[search]\n[corpus]\nmode = \"direct\"", "leave [search] out"),
         ("[problems]\ncount = 1\n[corpus]\nmode = \"autoregressive\"\nancestors_only = true", "ancestors_only is for"),
@@ -446,11 +464,65 @@ fn a_merge_knows_its_shards() {
     is_refused("2.sr 1.sr 3.sr", "out of order: 2.sr is 2/3, expected 1/3");
     is_refused("1.sr 2.sr 3.sr 3.sr", "a shard of 3, and 4 files are given");
     note("3.sr", "3/3", 5);
-    is_refused("1.sr 2.sr 3.sr", "3.sr was made with other settings: runs 5, asked for 2");
+    is_refused("1.sr 2.sr 3.sr", "3.sr and 1.sr are shards of different runs: runs is 5 in 3.sr and 2 in 1.sr");
+    assert!(!refused(path, "merge 1.sr 2.sr 3.sr --out m.sr").contains("--resume"), "there is no such flag");
     note("3.sr", "3/3", 2);
+    // The problem set is read, whether it was named or found.
+    let problems = fs::read(path.join("problems.sr")).expect("read");
+    for named in ["", "--problems problems.sr"] {
+        let error = refused(path, &format!("merge 1.sr 2.sr 3.sr {named} --out problems.sr --force"));
+        assert!(error.contains("--out problems.sr is the input"), "{error}");
+    }
+    assert!(fs::read(path.join("problems.sr")).expect("read") == problems);
+    assert!(refused(path, "merge 1.sr 2.sr 3.sr --out m.sr --seed 1").contains("--seed has no effect with merge"));
     ok(path, "merge 1.sr 2.sr 3.sr --out m.sr");
     assert!(fs::read(path.join("m.sr")).expect("read") == fs::read(path.join("a/trace.sr")).expect("read"));
     suite("harder", 1).expect("a suite").write(path.join("harder.sr")).expect("written");
     let error = refused(path, "merge 1.sr 2.sr 3.sr --problems harder.sr --out n.sr");
     assert!(error.contains("this is another problem set"), "{error}");
+}
+
+#[test]
+fn an_interrupted_build_goes_on_to_the_same_bytes() {
+    let folder = folder();
+    let path = folder.path();
+    let long = CONFIG.replace("= 12", "= 30").replace("count = 24", "count = 100");
+    fs::write(path.join("long.toml"), long).expect("written");
+    ok(path, "build long.toml --out whole");
+    let command = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sr-dataset"));
+        command.current_dir(path).args("build long.toml --out stopped --quiet --threads 1".split_whitespace());
+        command
+    };
+    let trace = path.join("stopped/trace.sr.partial");
+    let (status, said) = sr_testing::interrupt(&mut command(), &trace, 20_000);
+    assert_eq!(status.code(), Some(130), "{said}");
+    let last = said.lines().last().expect("a line");
+    assert!(
+        last.starts_with("stopped: stopped has ") && last.ends_with("500 parts; the same command goes on"),
+        "{said}"
+    );
+    assert!(trace.exists() && !path.join("stopped.lock").exists());
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(path.join("stopped/manifest.json")).expect("read")).expect("JSON");
+    assert!(manifest["problems"].is_object() && manifest["traces"].is_null());
+    // The conversion is stopped too, and then made anew.
+    let corpus = path.join("stopped/corpus/train.sr.partial");
+    let (status, said) = sr_testing::interrupt(&mut command(), &corpus, 1);
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert!(command().status().expect("the binary runs").success());
+    assert!(files(&path.join("stopped")) == files(&path.join("whole")));
+}
+
+#[test]
+fn a_data_set_of_a_later_version_is_refused_as_newer() {
+    let folder = folder();
+    let path = folder.path();
+    ok(path, "build config.toml --out a");
+    let manifest = fs::read_to_string(path.join("a/manifest.json")).expect("read");
+    let later = manifest.replacen("\"version\": 1", "\"version\": 99", 1);
+    fs::write(path.join("a/manifest.json"), later).expect("written");
+    for command in ["validate a --exclude test.sr", "build config.toml --out a"] {
+        assert!(refused(path, command).contains("a data set of version 99, expected 1 at most: update sr to read it"));
+    }
 }

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
@@ -14,9 +15,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::json;
 use sr_cli::output::{seed_in_name, short_number};
 use sr_cli::{Claim, Common, Exit, Given, OutputArgs};
+use sr_expr::Node;
 use sr_problems::{
-    Blocklist, FormulaOptions, Generator, ProblemSet, RandomParams, TableReport, from_formulas, from_table,
-    parse_constants, parse_operators, suite, suite_names,
+    Blocklist, Error, FormulaOptions, Generator, Problem, ProblemSet, RandomParams, TableReport, from_formulas,
+    from_table, parse_constants, parse_names, parse_operators, suite, suite_names,
 };
 
 use crate::table::{TableArgs, counted};
@@ -72,15 +74,19 @@ enum Source {
         points: u32,
         /// Every variable is uniform in this range
         #[arg(long, num_args = 2, value_names = ["LOW", "HIGH"], default_values_t = FormulaOptions::default().range,
-            allow_negative_numbers = true)]
+            allow_hyphen_values = true)]
         range: Vec<f64>,
+        /// Names that formulas have for x0, x1, …, separated by commas, as the columns of a table in what a search of it
+        /// prints; one with a comma stands in backticks. x0, x1, … are read too
+        #[arg(long, value_name = "NAMES")]
+        names: Option<String>,
     },
 }
 
 #[derive(clap::Args)]
 struct Random {
     /// Number of problems
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
     /// Kind of expressions
     #[arg(long, value_enum, default_value_t = Preset::Arith)]
@@ -124,12 +130,23 @@ fn main() -> ExitCode {
         if let Some(out) = args.out.as_ref().filter(|out| out.file_name().is_some_and(|name| name.to_str().is_none())) {
             bail!("--out {}: the name is not UTF-8, and traces refer to a problem set by its name", out.display());
         }
+        if let Source::Csv(_) = args.source {
+            given.refuse(&["seed"], "with csv, which draws nothing")?;
+        }
+        let what =
+            if matches!(args.source, Source::Random(_)) { "the current problems" } else { "reading and drawing" };
+        let stop = sr_cli::on_interrupt(what)?;
         let out = args.out.clone().map_or_else(|| default_name(&args, &given), Ok)?;
         let _output = Claim::file(&out).inputs(inputs(&args)).may_exist(args.output.force).take()?;
-        let Made { set, excluded, table } = make(&args)?;
+        let Some(Made { set, excluded, table }) = make(&args, stop)?.filter(|_| !sr_cli::interrupted()) else {
+            return Ok(sr_cli::stopped(&format!("{} is not written; the same command begins anew", out.display())));
+        };
         set.write(&out)?;
         for warning in table.iter().flat_map(|table| &table.warnings) {
             tracing::warn!("{warning}");
+        }
+        if let Source::Formulas { operators: Some(_), .. } = args.source {
+            warn_of_operators(&set);
         }
         sr_cli::write_run_file(&out, &args.common, started)?;
 
@@ -217,41 +234,76 @@ fn default_name(args: &Args, given: &Given) -> anyhow::Result<PathBuf> {
     Ok(name.into())
 }
 
-fn make(args: &Args) -> anyhow::Result<Made> {
+/// Makes the problems; none if that was stopped.
+fn make(args: &Args, stop: &AtomicBool) -> anyhow::Result<Option<Made>> {
     let seed = args.common.seed;
     match &args.source {
         Source::Random(random) => {
             let params = random.params(seed)?;
             let blocklist = Arc::new(Blocklist::of(&random.exclude)?);
-            let generator = Generator::new(params)?.excluding(blocklist.clone());
+            let generator = Generator::new(params).map_err(told)?.excluding(blocklist.clone());
             let bar = args.common.progress(random.count.into(), "problems");
-            let set = generator.generate(random.count, || bar.inc(1))?;
+            let set = generator.generate_until(random.count, stop, || bar.inc(1)).map_err(told)?;
             bar.finish_and_clear();
-            Ok(Made { excluded: (!blocklist.is_empty()).then(|| blocklist.excluded()), ..Made::of(set) })
+            let excluded = (!blocklist.is_empty()).then(|| blocklist.excluded());
+            Ok(set.map(|set| Made { excluded, ..Made::of(set) }))
         }
-        Source::Suite { name } => Ok(Made::of(suite(name, seed)?)),
+        Source::Suite { name } => Ok(Some(Made::of(suite(name, seed)?))),
         Source::Csv(table) => {
             let sr_problems::Table { set, report } = from_table(&table.file, &table.options()?)?;
-            Ok(Made { table: Some(report), ..Made::of(set) })
+            Ok(Some(Made { table: Some(report), ..Made::of(set) }))
         }
-        Source::Formulas { file, operators, constants, points, range } => {
+        Source::Formulas { file, operators, constants, points, range, names } => {
             let &[low, high] = &**range else { bail!("--range takes two numbers") };
             let options = FormulaOptions {
-                operators: operators.as_deref().map(parse_operators).transpose()?,
-                constants: parse_constants(constants)?,
+                operators: operators.as_deref().map(parse_operators).transpose().context("--operators")?,
+                constants: parse_constants(constants).context("--constants")?,
                 points: *points,
                 range: [low, high],
                 seed,
+                names: names.as_deref().map(parse_names).transpose().context("--names")?.unwrap_or_default(),
             };
-            Ok(Made::of(from_formulas(file, &options)?))
+            Ok(Some(Made::of(from_formulas(file, &options).map_err(told)?)))
         }
+    }
+}
+
+/// An error about a setting in the words of the flags.
+fn told(error: Error) -> anyhow::Error {
+    let flag = |name: &str| format!("--{}", name.replace('_', "-"));
+    match error {
+        Error::Setting { name, value, expected } => anyhow::anyhow!("{} is {value}, expected {expected}", flag(name)),
+        Error::Range { .. } | Error::TooManyPoints { .. } => anyhow::anyhow!("--{error}"),
+        Error::TooLarge { .. } => anyhow::Error::new(error).context("--points"),
+        Error::NoBinaryOperator | Error::NoAffineOperators => anyhow::Error::new(error).context("--operators"),
+        Error::BadConstant { .. } => anyhow::Error::new(error).context("--constants"),
+        error => error.into(),
+    }
+}
+
+/// Formulas that are told one by one.
+const MOST_TOLD: usize = 5;
+
+/// Warns of formulas with operators that no search of the set will have.
+fn warn_of_operators(set: &ProblemSet) {
+    let foreign = |problem: &Problem| {
+        let operators = |node: &Node| if let Node::Op(op) = node { Some(*op) } else { None };
+        let mut used = problem.source.as_ref()?.nodes().iter().filter_map(operators);
+        Some((problem.formula()?, used.find(|op| !set.params.operators.contains(op))?.name()))
+    };
+    let found: Vec<(String, &str)> = set.problems.iter().filter_map(foreign).collect();
+    for (formula, operator) in found.iter().take(MOST_TOLD) {
+        tracing::warn!("{formula} has the operator {operator}, which is not among --operators: no search will try it");
+    }
+    if found.len() > MOST_TOLD {
+        tracing::warn!("so have {} other formulas", found.len() - MOST_TOLD);
     }
 }
 
 impl Random {
     fn params(&self, seed: u64) -> anyhow::Result<RandomParams> {
-        let constants = parse_constants(&self.constants)?;
-        let operators = self.operators.as_deref().map(parse_operators).transpose()?;
+        let constants = parse_constants(&self.constants).context("--constants")?;
+        let operators = self.operators.as_deref().map(parse_operators).transpose().context("--operators")?;
         let mut params = match self.preset {
             Preset::E2e if self.complexity.is_some() => bail!("--complexity goes with --preset arith only"),
             Preset::E2e => RandomParams::e2e(constants, seed),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 use sr_problems::{Decimal, Missing, Separator, TableOptions, TableReport, TextForm, parse_constants, parse_operators};
@@ -67,8 +68,8 @@ impl TableArgs {
             MissingArg::Refuse => Missing::Refuse,
             MissingArg::Drop => Missing::Drop,
         };
-        options.operators = parse_operators(&self.operators)?;
-        options.constants = parse_constants(&self.constants)?;
+        options.operators = parse_operators(&self.operators).context("--operators")?;
+        options.constants = parse_constants(&self.constants).context("--constants")?;
         Ok(options)
     }
 }

@@ -88,12 +88,36 @@ fn mistakes_are_told_in_one_line_and_leave_files_alone() {
     let folder = tempdir().unwrap();
     let file = folder.path().join("flow.csv");
     fs::write(&file, "a,y\n1,2\nlow,4.5\n").unwrap();
+    fs::write(folder.path().join("laws.txt"), "x0\n").unwrap();
+    fs::write(folder.path().join("named.txt"), "height\n").unwrap();
     let kept = folder.path().join("kept.sr");
     fs::write(&kept, "an earlier result").unwrap();
     for (args, expected) in [
         (&["random", "--operators", "+,sinh"][..], "unknown operator \"sinh\""),
         (&["random", "--constants", "1.0,one"], "constant \"one\" is not a finite number"),
-        (&["random", "--complexity", "2"], "complexity is 2"),
+        (&["random", "--complexity", "2"], "error: --complexity is 2, expected 0 to 1"),
+        (&["random", "--constants", "nan"], "--constants: constant \"nan\" is not a finite number"),
+        (&["random", "--operators", "sin"], "--operators: random expressions need a binary operator"),
+        (&["random", "--max-variables", "101"], "--max-variables is 101, expected 1 to 100"),
+        (&["random", "--max-y", "-1"], "--max-y is -1, expected a bound on |y| above 0"),
+        (&["random", "--points", "1"], "--points is 1, expected 2 or more"),
+        (&["random", "--points", "4294967295"], "--points is 4294967295, expected at most 33554432 with 3 variables"),
+        (&["random", "--points", "30000000"], "--points: 100 problems of 30000000 points: expected less than 16 GiB"),
+        (
+            &["formulas", "laws.txt", "--points", "4294967295"],
+            "--points is 4294967295, expected at most 67108864 with 1",
+        ),
+        (&["formulas", "laws.txt", "--points", "0"], "--points is 0, expected 1 or more"),
+        (&["formulas", "laws.txt", "--range", "-inf", "inf"], "--range is -inf to inf, expected two finite numbers"),
+        (
+            &["formulas", "laws.txt", "--range", "nan", "1"],
+            "--range is NaN to 1, expected two finite numbers, the lower one",
+        ),
+        (&["formulas", "laws.txt", "--range", "-1e-3", "-1"], "--range is -0.001 to -1, expected two finite numbers"),
+        (&["formulas", "laws.txt", "--names", "a,a"], "--names: names of variables: \"a\" stands there twice"),
+        (&["formulas", "named.txt"], "named.txt: line 1: unknown name 'height'"),
+        (&["csv", "flow.csv", "--target", "y", "--seed", "0"], "--seed has no effect with csv, which draws nothing"),
+        (&["csv", "flow.csv", "--target", "y", "--constants", "one"], "--constants: constant \"one\""),
         (&["random", "--preset", "e2e", "--complexity", "0.5"], "--complexity goes with --preset arith"),
         (&["random", "--exclude", "nguyen13"], "\"nguyen13\" is neither a file nor a suite"),
         (&["random", "--exclude", "r", "flow.csv"], "flow.csv: "),
@@ -160,7 +184,10 @@ fn how_a_table_was_read_is_told() {
     assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
 
     let (told, said, set) = table("c\tx0\ty\ttag\n5\t1\t2\ta\n5\t2\t3\tb\n", &["--features", "c,x0"]);
-    let warnings = ["column c is 5.0 in every row", "column x0 is x1 in formulas, not x0"];
+    let warnings = [
+        "column c is 5.0 in every row",
+        "column x0 is the variable x1: formulas with the names of columns have it in backticks, `x0`, those without as x1",
+    ];
     assert_eq!(
         told,
         serde_json::json!({
@@ -333,4 +360,73 @@ fn nothing_is_replaced_by_mistake() {
     }
     assert_eq!(fs::read(at("a/data.csv")).unwrap(), csv);
     assert_eq!(fs::read_dir(at("a")).unwrap().count(), 1, "nothing is left");
+}
+
+#[test]
+fn formulas_that_searches_printed_are_read_with_the_names_of_columns() {
+    let folder = tempdir().unwrap();
+    fs::write(folder.path().join("laws.txt"), "pdiv(height, `a+b`)\n(height * height)\nsin(x0)\n").unwrap();
+    let args = ["formulas", "laws.txt", "--names", "height,a+b", "--range", "-2", "-1", "--out", "laws.sr"];
+    let output = generate(folder.path(), &args);
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let set = ProblemSet::read(folder.path().join("laws.sr")).unwrap();
+    let told: Vec<String> = set.problems.iter().filter_map(|problem| problem.formula()).collect();
+    assert_eq!(told, ["pdiv(x0, x1)", "(x0 * x0)", "sin(x0)"]);
+    let x = &set.problems[0].x;
+    assert!(x.values().all(|x| (-2.0..=-1.0).contains(x)));
+    let divided = x.column(0).iter().zip(x.column(1)).map(|(a, b)| a / b);
+    assert!(divided.eq(set.problems[0].y.iter().copied()));
+
+    // What no search of the set could find is told.
+    let output = generate(folder.path(), &[&args[..], &["--operators", "+,*", "--force"]].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("pdiv(x0, x1) has the operator /, which is not among --operators"), "{said}");
+    assert!(said.contains("sin(x0) has the operator sin,") && !said.contains("(x0 * x0)"), "{said}");
+}
+
+#[test]
+fn no_problems_are_no_set() {
+    let folder = tempdir().unwrap();
+    let output = generate(folder.path(), &["random", "--count", "0"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("invalid value '0' for '--count <COUNT>'"), "{said}");
+}
+
+#[test]
+fn columns_without_variation_and_names_of_any_script_are_read_in_any_locale() {
+    // A column of zeros, and nothing but constant columns.
+    let (told, _, set) = table("a,zero,y\n1,0,2\n2,0,4\n", &[]);
+    assert_eq!(told["warnings"], serde_json::json!(["column zero is 0.0 in every row"]));
+    assert_eq!(columns(&set).0, [&[1.0, 2.0][..], &[0.0, 0.0]]);
+    let (told, _, set) = table("a,b,y\n5,0,3\n5,0,3\n", &[]);
+    assert_eq!(told["warnings"].as_array().map(Vec::len), Some(3));
+    assert_eq!(columns(&set), (vec![&[5.0, 5.0][..], &[0.0, 0.0]], &[3.0, 3.0][..]));
+    assert!(set.problems[0].instance().is_ok(), "it can be searched");
+
+    let folder = tempdir().unwrap();
+    fs::write(folder.path().join("flow.csv"), "x₁,θ,ветер,y\n1,2,3,4\n2,2,1,5\n").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_sr-generate"))
+        .env("LC_ALL", "C")
+        .current_dir(folder.path())
+        .args(["csv", "flow.csv", "--target", "y"])
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(said.contains("y = y; x0 = x₁, x1 = θ, x2 = ветер"), "{said}");
+    assert_eq!(
+        ProblemSet::read(folder.path().join("flow.sr")).unwrap().variable_names().unwrap(),
+        ["x₁", "θ", "ветер"]
+    );
+}
+
+#[test]
+fn a_file_that_is_called_like_a_run_file_is_kept() {
+    let folder = tempdir().unwrap();
+    let run = folder.path().join("n.sr.run.json");
+    fs::write(&run, "precious").unwrap();
+    let message = refused(folder.path(), &["suite", "nguyen", "--out", "n.sr"]);
+    assert!(message.contains("n.sr.run.json too, which is there already and no run file"), "{message}");
+    assert_eq!(fs::read(&run).unwrap(), b"precious");
 }

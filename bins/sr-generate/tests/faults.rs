@@ -6,7 +6,7 @@ use std::process::Command;
 
 use sr_codec::partial_path;
 use sr_problems::ProblemSet;
-use sr_testing::{SmallDisk, Victim, fails, succeeds, with_file_limit};
+use sr_testing::{SmallDisk, Victim, fails, interrupt, succeeds, with_file_limit};
 
 fn generate(folder: &Path, out: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sr-generate"));
@@ -56,4 +56,17 @@ fn a_full_disk_is_told_in_one_line_and_the_file_is_as_it_was() {
     small.grow(8 << 20);
     succeeds(&mut generate(folder.path(), "disk/p.sr"));
     assert!(fs::read(disk.join("p.sr")).expect("problems") == fs::read(&out).expect("problems"));
+}
+
+#[test]
+fn an_interrupt_ends_the_current_problems_and_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sr-generate"));
+    command
+        .current_dir(folder.path())
+        .args(["random", "--count", "20000", "--points", "2000", "--quiet", "--out", "p.sr"]);
+    let (status, said) = interrupt(&mut command, &folder.path().join("p.sr.lock"), 1);
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert_eq!(said.lines().last(), Some("stopped: p.sr is not written; the same command begins anew"));
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0, "no lock and nothing unfinished");
 }

@@ -1,20 +1,16 @@
 //! `sr-inspect`: what a file or folder of ours holds.
 
-mod corpus;
-mod folder;
-mod json;
-mod problems;
-mod trace;
-mod view;
+mod print;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use clap::Parser;
 use sr_cli::{Common, Exit};
 use sr_codec::Kind;
+use sr_lab::inspect::{self, Contexts, Options};
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -25,7 +21,8 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// reports and other JSON files. Guarded operators are shown as what they are: pdiv, plog, psqrt, pexp, ptan, pinv.
 ///
 /// Where the problem set of a trace lies beside it, or is given with --problems, errors are computed again from the formula
-/// over all rows, and formulas have the names of columns; else errors are shown as recorded.
+/// over all rows, and formulas have the names of columns; else errors are shown as recorded. Columns of another problem set
+/// are found by their names if the search's own set lies beside the trace; else they are taken in their order, which is said.
 ///
 /// A file that was cut or damaged is shown up to that place; the exit code is 2 then.
 #[derive(Parser)]
@@ -44,10 +41,11 @@ struct Args {
     best: bool,
     /// Of a trace, with --id: what the search's best formula says of each row of the problem set; with --problems of other
     /// rows than those that it was found on, too
-    #[arg(long, requires = "id", conflicts_with = "context")]
+    #[arg(long, requires = "id", conflicts_with_all = ["context", "best"])]
     predict: bool,
-    /// Of a trace: the mean squared error at which a search counts as converged
-    #[arg(long, value_name = "MSE", default_value_t = DEFAULT_THRESHOLD, value_parser = parse_threshold)]
+    /// Of a trace: the error at which a search counts as converged: the mean squared error, if R² is 0.999 or more, and of
+    /// searches with --objective mse 1 - R²; over all rows where the problem set is at hand, else as recorded
+    #[arg(long, value_name = "ERROR", default_value_t = DEFAULT_THRESHOLD, value_parser = parse_threshold)]
     threshold: f64,
     /// With --id, the context as the original system writes it: of a problem, an example, or each generation
     #[arg(long, value_name = "KIND", requires = "id", value_parser = ["basic", "rich", "superrich"])]
@@ -77,55 +75,28 @@ fn parse_head(text: &str) -> Result<usize, String> {
 fn main() -> ExitCode {
     sr_args::run(|| {
         let started = Instant::now();
-        let args = Args::parse();
+        let (args, given) = sr_cli::parse::<Args>();
         args.common.init()?;
-        // Weights and optimiser state are told by the folder that they are part of.
-        let is_weights = args.file.extension().is_some_and(|extension| extension == "bpk");
-        let folder = args.file.parent().filter(|_| is_weights && args.file.exists()).map(Path::to_path_buf);
-        let file =
-            &folder.map_or(args.file.clone(), |folder| if folder == Path::new("") { ".".into() } else { folder });
-        if let Some(what) = picture(file) {
-            bail!("{} is {what}: open it in a browser", file.display());
-        }
-        let context = args.context.as_deref().and_then(sr_prompt::Context::from_name);
-        let contexts = context.map(|kind| view::Contexts::open(kind, file, args.problems.as_deref())).transpose()?;
-        let options = view::Options { head: args.head, id: args.id, contexts, json: args.common.json, started };
-        let is_record_file = !file.is_dir() && !json::Json::is_named(file) && !folder::Buffer::is(file);
-        let kind = is_record_file.then(|| sr_codec::peek(file)).transpose()?.map(|header| header.kind);
+        given.refuse(&["seed"], "here, where nothing is drawn")?;
+        let kind = inspect::record_kind(&args.file)?;
         let of_trace = [
-            (args.best, "--best"),
-            (args.predict, "--predict"),
-            (args.threshold != DEFAULT_THRESHOLD, "--threshold"),
-            (args.problems.is_some() && options.contexts.is_none(), "--problems"),
+            (given.has("threshold"), "--threshold"),
+            (args.problems.is_some() && (args.context.is_none() || kind == Some(Kind::Problems)), "--problems"),
         ];
         if let Some((_, flag)) = of_trace.into_iter().find(|(given, _)| *given) {
-            ensure!(kind == Some(Kind::Trace), "{flag} is for traces; {} is none", file.display());
+            ensure!(kind == Some(Kind::Trace), "{flag} is for traces; {} is none", args.file.display());
         }
-        match kind {
-            Some(Kind::Problems) => view::show(problems::Problems::open(file)?, options),
-            Some(Kind::Corpus) => view::show(corpus::Corpora::open(file)?, options),
-            Some(Kind::Trace) => {
-                let asked = trace::TraceOptions {
-                    threshold: args.threshold,
-                    best: args.best,
-                    predict: args.predict,
-                    problems: args.problems,
-                };
-                view::show(trace::Trace::open(file, asked)?, options)
-            }
-            None if file.is_dir() => view::show(folder::Folder::open(file)?, options),
-            None if json::Json::is_named(file) => view::show(json::Json::open(file)?, options),
-            None => view::show(folder::Buffer::open(file)?, options),
-        }?;
+        let context = args.context.as_deref().and_then(sr_prompt::Context::from_name);
+        let contexts = context.map(|kind| Contexts::open(kind, &args.file, args.problems.as_deref())).transpose()?;
+        let options = Options {
+            threshold: args.threshold,
+            best: args.best,
+            predict: args.predict,
+            problems: args.problems.filter(|_| kind == Some(Kind::Trace)),
+        };
+        let mut view = inspect::open(&args.file, &options)?;
+        let shown = print::Shown { head: args.head, id: args.id, contexts, json: args.common.json, started };
+        print::show(&mut *view, shown)?;
         Ok(Exit::Ok)
     })
-}
-
-/// What a file for the eyes is, by its name.
-fn picture(path: &Path) -> Option<&'static str> {
-    match path.extension()?.to_str()? {
-        "html" => Some("a page"),
-        "svg" | "png" => Some("a plot"),
-        _ => None,
-    }
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use serde_json::Value;
-use sr_engine::{Expert, Search, SearchConfig, run};
+use sr_engine::{Expert, Objective, Search, SearchConfig, run};
 use sr_expr::{Formula, Op, Semantics};
 use sr_problems::{ProblemSet, suite};
 use sr_trace::{
@@ -279,17 +279,16 @@ fn table(path: &Path, operators: Vec<Op>) -> ProblemSet {
     sr_problems::from_table(path, &options).expect("a table").set
 }
 
-/// Own data that only the guarded logarithm explains, y = ln|speed| and ln 1e-12 at 0, and a trace of its searches.
-fn guarded(folder: &Path) -> (PathBuf, ProblemSet) {
-    let data = folder.join("flow.csv");
-    let rows = "-2,0.6931471805599453\n-1,0\n1,0\n2,0.6931471805599453\n0,-27.631021115928547\n";
-    std::fs::write(&data, format!("speed,y\n{rows}")).expect("written");
-    let set = table(&data, vec![Op::Add, Op::Log]);
-    set.write(folder.join("flow.sr")).expect("written");
-    let config = SearchConfig { generations: 3, extra_generations: 0, ..SearchConfig::basic() };
+/// A table and its problem set NAME.sr, and NAME.trace.sr of its search.
+fn search(folder: &Path, name: &str, text: &str, operators: Vec<Op>, config: SearchConfig) -> (PathBuf, ProblemSet) {
+    let data = folder.join(format!("{name}.csv"));
+    std::fs::write(&data, text).expect("written");
+    let set = table(&data, operators);
+    let file = format!("{name}.sr");
+    set.write(folder.join(&file)).expect("written");
     let instance = Arc::new(set.problems[0].instance().expect("an instance"));
-    let header = TraceHeader::of_expert("flow.sr", instance.primitives(), &config, "basic", 1);
-    let path = folder.join("flow.trace.sr");
+    let header = TraceHeader::of_expert(&file, instance.primitives(), &config, "basic", 1);
+    let path = folder.join(format!("{name}.trace.sr"));
     let mut writer = TraceWriter::create(&path, &header).expect("created");
     let mut search = [Search::new(instance, config, 1).expect("a search")];
     let mut recorder = [Recorder::new(1)];
@@ -298,6 +297,18 @@ fn guarded(folder: &Path) -> (PathBuf, ProblemSet) {
     writer.append(&recorder.finish(&outcome).expect("a whole search")).expect("appended");
     writer.finish().expect("finished");
     (path, set)
+}
+
+/// Three generations, as the flags of a trace's search have it.
+fn short_search(objective: Objective) -> SearchConfig {
+    SearchConfig { generations: 3, extra_generations: 0, objective, ..SearchConfig::basic() }
+}
+
+/// Own data that only the guarded logarithm explains, y = ln|speed| and ln 1e-12 at 0, and a trace of its searches.
+fn guarded(folder: &Path) -> (PathBuf, ProblemSet) {
+    let rows = "-2,0.6931471805599453\n-1,0\n1,0\n2,0.6931471805599453\n0,-27.631021115928547\n";
+    let text = format!("speed,y\n{rows}");
+    search(folder, "flow", &text, vec![Op::Add, Op::Log], short_search(Objective::Masked))
 }
 
 #[test]
@@ -328,6 +339,15 @@ fn the_best_formula_is_told_as_what_it_is_with_its_error_and_its_values() {
     let laws = sr_problems::from_formulas(&laws, &sr_problems::FormulaOptions::default()).expect("formulas");
     assert_eq!(laws.problems[0].formula().as_deref(), Some("plog(x0)"));
     assert!(laws.problems[0].x.values().any(|&x| x < 0.0), "it has values there");
+
+    // And with the names of columns.
+    let laws = folder.path().join("named.txt");
+    std::fs::write(&laws, best["formula"].as_str().expect("text")).expect("written");
+    let names = sr_problems::parse_names("speed").expect("names");
+    let options = sr_problems::FormulaOptions { names, ..sr_problems::FormulaOptions::default() };
+    let laws = sr_problems::from_formulas(&laws, &options).expect("formulas");
+    let read = laws.problems[0].source.as_ref().expect("a formula");
+    assert_eq!(sr_expr::predict(read, &problem.x, laws.problems[0].semantics), predicted);
 
     let all = text(&sr_inspect(&path, &[]));
     assert!(all.contains("plog(speed)") && all.contains("columns: x0 = \"speed\"") && all.contains("to 1e-6"), "{all}");
@@ -507,4 +527,228 @@ fn a_damaged_checkpoint_is_an_error_that_names_the_file() {
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{message}");
     assert!(message.contains("model.bpk: the file is not the one that was saved"), "{message}");
+}
+
+#[test]
+fn columns_of_another_problem_set_are_found_by_their_names() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    // y is twice the height, the first column of the search and the second of the new rows.
+    let rows = "height,width,y\n1,1000,2\n2,999,4\n3,1001,6\n4,1002,8\n";
+    let (path, _) = search(folder.path(), "box", rows, vec![Op::Add], short_search(Objective::Mse));
+    let write = |name: &str, rows: &str| {
+        std::fs::write(at("new.csv"), rows).expect("written");
+        table(&at("new.csv"), vec![Op::Add]).write(at(name)).expect("written");
+        at(name).to_str().expect("UTF-8").to_owned()
+    };
+    let new = write("new.sr", "width,note,height,y\n1001,1,5,10\n1002,2,6,12\n");
+    let shown = json(&sr_inspect(&path, &["--id", "0", "--predict", "--json", "--problems", &new]));
+    let shown = &shown["records"][0];
+    assert_eq!((&shown["formula"], &shown["columns"]), (&"(height + height)".into(), &"by name".into()));
+    assert_eq!(shown["predictions"], serde_json::json!([10.0, 12.0]));
+    assert_eq!((&shown["r2"], &shown["mse"], &shown["other_data"]), (&1.0.into(), &0.0.into(), &true.into()));
+    let told = text(&sr_inspect(&path, &["--id", "0", "--predict", "--problems", &new]));
+    let titles = told.lines().find(|line| line.contains("prediction")).expect("a table");
+    assert!(titles.find("height") < titles.find("width") && !titles.contains("note"), "{told}");
+    assert!(!told.contains("in their order"), "{told}");
+
+    let other = write("other.sr", "depth,height,y\n1,5,10\n2,6,12\n");
+    for flags in [&["--best"][..], &["--id", "0", "--predict"]] {
+        let output = sr_inspect(&path, &[flags, &["--problems", &other]].concat());
+        fails(&output, "there is no column \"width\", which the search had; the columns are depth, height");
+    }
+
+    // Without the search's own set its names are not known: that is said, and formulas have none.
+    std::fs::rename(at("box.sr"), at("moved.sr")).expect("renamed");
+    let new = write("two.sr", "width,height,y\n1001,5,10\n1002,6,12\n");
+    let shown = json(&sr_inspect(&path, &["--best", "--json", "--problems", &new]));
+    let shown = &shown["records"][0];
+    assert_eq!((&shown["formula"], &shown["columns"]), (&"(x0 + x0)".into(), &"in order".into()));
+    for flags in [&["--best"][..], &["--id", "0", "--predict"]] {
+        let told = text(&sr_inspect(&path, &[flags, &["--problems", &new]].concat()));
+        assert!(told.contains("columns are taken in their order, x0 = \"width\", x1 = \"height\""), "{told}");
+        assert!(told.contains("(x0 + x0)") && !told.contains("(width"), "{told}");
+    }
+    // The search's own rows are known by what they are.
+    let moved = at("moved.sr");
+    let shown = json(&sr_inspect(&path, &["--best", "--json", "--problems", moved.to_str().expect("UTF-8")]));
+    let shown = &shown["records"][0];
+    assert_eq!((&shown["formula"], &shown["columns"]), (&"(height + height)".into(), &"searched".into()));
+}
+
+#[test]
+fn a_wrong_formula_has_not_converged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let told = |path: &Path, flags: &[&str]| {
+        let shown = json(&sr_inspect(path, &[&["--best", "--json"], flags].concat()));
+        (shown["records"][0].clone(), shown["statistics"]["converged"].clone())
+    };
+    // Squares of 1e-5 are below any threshold in the units of y.
+    let small = "x,y\n1e-5,3e-5\n2e-5,1e-5\n3e-5,7e-5\n4e-5,2e-5\n";
+    let (path, _) = search(folder.path(), "small", small, vec![Op::Add], short_search(Objective::Mse));
+    let (best, converged) = told(&path, &[]);
+    assert!(best["mse"].as_f64() < Some(1e-6) && best["r2"].as_f64() < Some(0.5), "{best}");
+    assert_eq!((&best["generations_to_threshold"], &converged), (&Value::Null, &0.into()));
+    assert_eq!(best["threshold_of"], "relative");
+    let one = text(&sr_inspect(&path, &["--id", "0"]));
+    assert!(one.contains("1 − R² of 1e-6 was not reached\n"), "{one}");
+    // Above its 1 − R² the threshold is reached, as recorded too.
+    let unexplained = 1.0 - best["r2"].as_f64().expect("it has one");
+    let above = (unexplained * 1.001).to_string();
+    assert_eq!(told(&path, &["--threshold", &above]).1, 1);
+    assert_eq!(told(&path, &["--threshold", &(unexplained * 0.999).to_string()]).1, 0);
+    std::fs::rename(folder.path().join("small.sr"), folder.path().join("moved.sr")).expect("renamed");
+    assert_eq!((told(&path, &[]).1, told(&path, &["--threshold", &above]).1), (0.into(), 1.into()));
+    assert!(text(&sr_inspect(&path, &["--id", "0"])).contains("was not reached, as recorded"));
+
+    // The same with the reference's objective, whose errors are in the units of y.
+    let (path, _) = search(folder.path(), "small2", small, vec![Op::Add], short_search(Objective::Masked));
+    let (best, converged) = told(&path, &[]);
+    assert!(best["mse_recorded"].as_f64() < Some(1e-6) && best["r2"].as_f64() < Some(0.5), "{best}");
+    assert_eq!((&best["threshold_of"], &converged), (&"mse".into(), &0.into()));
+
+    // Its recorded error leaves out the row that is 1e7 off.
+    let masked = "x,y\n1,1\n2,2\n3,3\n1e7,0\n";
+    let (path, _) = search(folder.path(), "masked", masked, vec![Op::Add], short_search(Objective::Masked));
+    let (best, converged) = told(&path, &[]);
+    assert_eq!((&best["formula"], &best["mse_recorded"], &best["mse"]), (&"x".into(), &0.0.into(), &2.5e13.into()));
+    assert_eq!((&best["generations_to_threshold"], &converged), (&Value::Null, &0.into()));
+    let one = text(&sr_inspect(&path, &["--id", "0"]));
+    assert!(one.contains("an mse of 1e-6 was not reached\n"), "{one}");
+}
+
+#[test]
+fn errors_beyond_the_numbers_and_targets_that_do_not_vary_are_told_as_what_they_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tiny = "x,y\n1e-200,3e-200\n2e-200,1e-200\n3e-200,7e-200\n4e-200,2e-200\n";
+    let (path, _) = search(folder.path(), "tiny", tiny, vec![Op::Add], short_search(Objective::Mse));
+    let best = json(&sr_inspect(&path, &["--best", "--json"]))["records"][0].clone();
+    let rmse = best["rmse"].as_f64().expect("a number");
+    assert!((1e-200..1e-199).contains(&rmse) && best["mse"].as_f64() > Some(0.0), "{best}");
+    let one = text(&sr_inspect(&path, &["--id", "0"]));
+    assert!(one.contains("mse below 1e-307 (root ") && one.contains("e-200) over all 4 rows, R² "), "{one}");
+    assert!(text(&sr_inspect(&path, &["--best"])).contains("below 1e-307 (root "));
+
+    let constant = "x,y\n1000,5000000\n2000,5000000\n3000,5000000\n";
+    let (path, _) = search(folder.path(), "constant", constant, vec![Op::Add], short_search(Objective::Mse));
+    let best = json(&sr_inspect(&path, &["--best", "--json"]))["records"][0].clone();
+    assert!(best["r2"].is_null() && best["mse"].is_number(), "{best}");
+    let one = text(&sr_inspect(&path, &["--id", "0"]));
+    assert!(one.contains("over all 3 rows, whose y does not vary, size"), "{one}");
+}
+
+#[test]
+fn contexts_are_of_the_problem_that_was_searched_or_converted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    suite("simple", 1).expect("a suite").write(at("problems.sr")).expect("written");
+    let trace = trace(folder.path());
+    let set = sr_corpus::Problems::open(at("problems.sr")).expect("problems");
+    sr_corpus::convert_trace(&trace, &set, &sr_corpus::Options::default(), &at("corpus"), || {}).expect("a corpus");
+    let flags = ["--id", "quadratic", "--context", "rich"];
+    assert!(text(&sr_inspect(&trace, &flags)).contains(" | STATS: "));
+    // Other points of the same ids.
+    suite("simple", 2).expect("a suite").write(at("problems.sr")).expect("written");
+    let output = sr_inspect(&trace, &flags);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && stderr.contains("this is another problem set"), "{stderr}");
+    fails(&sr_inspect(&at("corpus/train.sr"), &["--id", "0", "--context", "rich"]), "problems.sr");
+}
+
+#[test]
+fn flags_without_effect_and_numbers_below_zero_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let problems = folder.path().join("problems.sr");
+    suite("simple", 1).expect("a suite").write(&problems).expect("written");
+    let trace = trace(folder.path());
+    for (path, flags, expected) in [
+        (&problems, &["--id", "0", "--context", "rich", "--problems", "missing.sr"][..], "--problems is for traces; "),
+        (&problems, &["--threshold", "1e-6"], "--threshold is for traces; "),
+        (&trace, &["--seed", "1"], "--seed has no effect here, where nothing is drawn"),
+        (&trace, &["--seed", "0"], "--seed has no effect"),
+    ] {
+        fails(&sr_inspect(path, flags), expected);
+    }
+    for (flags, expected) in [
+        (&["--id", "0", "--predict", "--best"][..], "--best"),
+        (&["--threshold", "-1"], "invalid value '-1' for '--threshold <ERROR>': expected a number, 0 or more"),
+        (&["--threshold", "-1e-3"], "invalid value '-1e-3' for '--threshold"),
+        (&["--head", "-1"], "invalid value '-1' for '--head <N|all>': expected a number or all"),
+    ] {
+        let output = sr_inspect(&trace, flags);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && stderr.contains(expected), "{flags:?}: {stderr}");
+    }
+}
+
+#[test]
+fn folders_in_a_run_of_sr_dagger_say_what_they_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join("run").join(name);
+    let write = |name: &str, text: &str| {
+        std::fs::create_dir_all(at(name).parent().expect("a folder")).expect("made");
+        std::fs::write(at(name), text).expect("written");
+    };
+    write("config.json", r#"{"task": "search"}"#);
+    write("results.json", r#"{"milestones": []}"#);
+    for name in ["best", "final"] {
+        write(&format!("models/A/{name}/config.json"), "{}");
+        write(&format!("models/A/{name}/meta.json"), "{}");
+    }
+    write("expert_eval/A/world.json", "{}");
+    write("recordings/A/expert_ep1.html", "<html>");
+    write("plots/A.svg", "<svg/>");
+    write("tracking/A/metrics.jsonl", "{\"step\": 1}\n");
+    write("tracking/A/config.json", "{}");
+    std::fs::create_dir_all(at("rollouts/A/round-000/rollouts")).expect("made");
+    for (name, kind) in [
+        ("models", "models of a sr-dagger run"),
+        ("models/A", "models of a sr-dagger run"),
+        ("models/A/best", "checkpoint"),
+        ("expert_eval", "episodes of the expert of a sr-dagger run"),
+        ("expert_eval/A", "episodes of the expert of a sr-dagger run"),
+        ("recordings", "recordings of a sr-dagger run"),
+        ("recordings/A", "recordings of a sr-dagger run"),
+        ("plots", "plots of a sr-dagger run"),
+        ("tracking/A", "metrics of a sr-dagger run"),
+        ("rollouts", "rounds of a sr-dagger run"),
+        ("rollouts/A", "rounds of a milestone"),
+        ("rollouts/A/round-000/rollouts", "rounds of a sr-dagger run"),
+    ] {
+        assert_eq!(json(&sr_inspect(&at(name), &["--json"]))["kind"], kind, "{name}");
+    }
+    let told = text(&sr_inspect(&at("."), &[]));
+    assert!(told.contains("models/") && told.contains("recordings of a sr-dagger run"), "{told}");
+
+    // A folder of that name elsewhere is none of them.
+    let elsewhere = folder.path().join("plots");
+    std::fs::create_dir(&elsewhere).expect("made");
+    fails(&sr_inspect(&elsewhere, &[]), "nothing of sr is in this folder");
+    let set = folder.path().join("set");
+    std::fs::create_dir(&set).expect("made");
+    std::fs::write(set.join("manifest.json"), r#"{"format": "sr-dataset", "version": 99}"#).expect("written");
+    let output = sr_inspect(&set, &[]);
+    fails(&output, "manifest.json: a data set of version 99, expected 1 at most: update sr to read it");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn names_of_any_script_go_through_a_pipe_of_any_locale() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rows: String = (0..2000).map(|row| format!("{row},{},1,{row}\n", row % 7)).collect();
+    let table = format!("x₁,θ,ветер,y\n{rows}");
+    let (path, _) = search(folder.path(), "flow", &table, vec![Op::Add], short_search(Objective::Mse));
+    let output = Command::new(env!("CARGO_BIN_EXE_sr-inspect"))
+        .env("LC_ALL", "C")
+        .arg(&path)
+        .args(["--id", "0", "--predict"])
+        .output()
+        .expect("the binary runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(told.contains("best: x₁\n"), "{}", &told[..300]);
+    let titles = told.lines().position(|line| line.contains("prediction")).expect("a table");
+    let title = told.lines().nth(titles).expect("the titles");
+    assert!(["x₁", "θ", "ветер"].iter().all(|name| title.contains(name)), "{title}");
+    assert_eq!(told.lines().count() - titles - 1, 2000, "a line for each row");
 }

@@ -111,6 +111,7 @@ impl<'a> Claim<'a> {
         };
         self.check_kind(found.as_ref(), &told)?;
         self.check_inputs(&told)?;
+        self.check_run_file(&told)?;
         let existing = match self.is_folder {
             false => found.is_some().then(|| self.path.to_owned()),
             true => self.written().into_iter().find(|file| fs::symlink_metadata(file).is_ok()),
@@ -188,6 +189,27 @@ impl<'a> Claim<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A run file is replaced with its output, but nothing else of that name is.
+    fn check_run_file(&self, told: &dyn Fn() -> String) -> anyhow::Result<()> {
+        if self.may_exist && !self.is_folder {
+            return Ok(());
+        }
+        let is_run_file = |file: &Path| {
+            let text = fs::read_to_string(file).unwrap_or_default();
+            serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|run| run.get("generation_command").is_some())
+        };
+        let named =
+            self.written().into_iter().filter(|file| file.as_os_str().as_encoded_bytes().ends_with(b".run.json"));
+        match named.filter(|file| fs::symlink_metadata(file).is_ok()).find(|file| !is_run_file(file)) {
+            Some(file) => bail!(
+                "{}: this writes {} too, which is there already and no run file; move it, or choose another name",
+                told(),
+                file.display()
+            ),
+            None => Ok(()),
+        }
     }
 
     /// The files that are written.
@@ -397,6 +419,22 @@ mod tests {
             std::os::unix::fs::symlink("nowhere", folder.path().join("link")).expect("linked");
             assert!(refused(Claim::file(&folder.path().join("link"))).contains("leads nowhere"));
         }
+    }
+
+    #[test]
+    fn a_file_that_is_called_like_a_run_file_is_kept() {
+        let folder = folder();
+        let (out, run) = (folder.path().join("out.sr"), folder.path().join("out.sr.run.json"));
+        fs::write(&run, "precious").expect("written");
+        let said = refused(Claim::file(&out));
+        assert!(said.contains("out.sr.run.json too, which is there already and no run file"), "{said}");
+        assert!(
+            refused(Claim::folder(folder.path()).also(["out.sr.run.json"]).may_exist(true)).contains("no run file")
+        );
+        assert!(Claim::file(&out).may_exist(true).take().is_ok(), "--force replaces it");
+        // One of a run whose output was deleted.
+        fs::write(&run, "{\"generation_command\": \"sr-search\"}").expect("written");
+        assert!(Claim::file(&out).take().is_ok());
     }
 
     #[test]

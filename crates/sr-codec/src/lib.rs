@@ -28,6 +28,8 @@
 //! # }
 //! ```
 //!
+//! [`sums`] are the checksums by which folders and manifests tell that a file is the one that was written.
+//!
 //! The layout is written down in `docs/formats.md`; any stock zstd and MessagePack reader can open it.
 //! This crate knows no record type: what is in a problem set, a trace or a corpus is for their crates to say.
 
@@ -37,6 +39,7 @@ mod frame;
 mod header;
 mod indexed;
 mod reader;
+pub mod sums;
 mod writer;
 
 pub use error::{Error, Result};

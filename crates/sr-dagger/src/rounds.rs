@@ -15,12 +15,12 @@
 //! from the corpora.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use sr_codec::sums;
 use sr_engine::random::{Key, Purpose};
 
 use crate::{Beta, Buffer, BufferOptions, Error};
@@ -523,30 +523,13 @@ pub(crate) fn compare(folder: &Path, listed: &[FileEntry], way_out: &str) -> Res
 
 /// Length and SHA-256 of a file.
 fn hash(path: &Path) -> Result<(u64, String), Error> {
-    let mut file = File::open(path).map_err(Error::io(path))?;
-    let (mut hash, mut bytes, mut block) = (Sha256::new(), 0, vec![0; 1 << 16]);
-    loop {
-        let n = file.read(&mut block).map_err(Error::io(path))?;
-        if n == 0 {
-            break;
-        }
-        hash.update(&block[..n]);
-        bytes += n as u64;
-    }
-    Ok((bytes, hex(hash)))
-}
-
-fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    sums::of_file(path).map_err(Error::io(path))
 }
 
 /// What tells the files of a folder from all others.
 pub(crate) fn digest(folder: &Path) -> Result<String, Error> {
-    let mut hash = Sha256::new();
-    for file in files_of(folder)? {
-        hash.update(format!("{} {}\n", file.sha256, file.path));
-    }
-    Ok(hex(hash))
+    let files: String = files_of(folder)?.iter().map(|file| format!("{} {}\n", file.sha256, file.path)).collect();
+    Ok(sums::of_bytes(files.as_bytes()))
 }
 
 fn list(folder: &Path, root: &Path, files: &mut Vec<FileEntry>) -> Result<(), Error> {

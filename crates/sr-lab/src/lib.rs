@@ -8,6 +8,8 @@
 //! - [`operator`]: measures what methods propose in a frozen set of states
 //! - [`tune`]: searches for settings of the expert
 //! - [`compare`]: says which of two reports is better, or puts two searches of one problem side by side
+//! - [`dataset`]: makes whole data sets of problems, traces and examples, checks them, and joins shards of traces
+//! - [`inspect`]: what any file or folder of ours holds
 //! - [`learner`] (feature `learner`): a learner from a checkpoint, checked against the problems that it is to search
 //!
 //! A verb that takes long is told by a [`Monitor`] when to stop, and tells it how far it is. It gives an [`Ended`], which
@@ -19,9 +21,11 @@
 
 pub mod beside;
 pub mod compare;
+pub mod dataset;
 #[cfg(feature = "learner")]
 pub mod direct;
 pub mod evaluate;
+pub mod inspect;
 #[cfg(feature = "learner")]
 pub mod learner;
 mod monitor;

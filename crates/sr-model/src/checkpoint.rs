@@ -25,7 +25,7 @@ use burn::{
     tensor::{Bytes, Device},
 };
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
+use sr_codec::sums::{self, SUMS, SumsError};
 
 use crate::gpt_neo::is_gpt_neo;
 use crate::{Error, Model, ModelConfig};
@@ -38,9 +38,6 @@ const WEIGHTS: &str = "model.bpk";
 pub(crate) const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
 const META: &str = "meta.json";
-const SUMS: &str = "SHA256SUMS";
-/// What checksums are of.
-const FILES: [&str; 4] = [WEIGHTS, CONFIG, TOKENIZER, META];
 
 /// A model with all it takes to use it, or to go on training it.
 #[derive(Debug, Clone)]
@@ -98,7 +95,7 @@ impl Checkpoint {
             (TOKENIZER, self.tokenizer.as_bytes()),
             (META, meta.as_bytes()),
         ];
-        let sums: String = files.iter().map(|(name, bytes)| format!("{}  {name}\n", sum(bytes))).collect();
+        let sums = sums::list(files);
         for (name, bytes) in files.into_iter().chain([(SUMS, sums.as_bytes())]) {
             let path = new.join(name);
             let mut file = File::create(&path).map_err(io(&path))?;
@@ -165,31 +162,23 @@ fn check_kind(dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn sum(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Compares all files with their checksums, if there are any.
 fn check_sums(dir: &Path) -> Result<(), Error> {
-    let path = dir.join(SUMS);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+    match sums::check(dir) {
+        Ok(true) => Ok(()),
+        Ok(false) => {
             tracing::debug!(checkpoint = %dir.display(), "an older checkpoint, without checksums");
-            return Ok(());
+            Ok(())
         }
-        Err(error) => return Err(io(&path)(error)),
-    };
-    for line in text.lines() {
-        let Some((expected, name)) = line.split_once("  ").filter(|(_, name)| FILES.contains(name)) else {
-            return Err(corrupt(&path, &format!("`{line}` is no checksum of a checkpoint's file")));
-        };
-        let file = dir.join(name);
-        if sum(&fs::read(&file).map_err(io(&file))?) != expected {
-            return Err(corrupt(&file, &format!("the file is not the one that was saved, by its checksum in {SUMS}")));
+        Err(SumsError::Io { path, source }) => Err(io(&path)(source)),
+        Err(SumsError::NoChecksum { path, line }) => {
+            Err(corrupt(&path, &format!("`{line}` is no checksum of a checkpoint's file")))
         }
+        Err(SumsError::Changed { path }) => {
+            Err(corrupt(&path, &format!("the file is not the one that was saved, by its checksum in {SUMS}")))
+        }
+        Err(error) => Err(corrupt(&dir.join(SUMS), &error)),
     }
-    Ok(())
 }
 
 fn aside(dir: &Path, suffix: &str) -> PathBuf {

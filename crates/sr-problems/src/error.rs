@@ -37,6 +37,32 @@ pub enum Error {
         /// The range.
         expected: &'static str,
     },
+    /// A range without numbers in it, or beyond those that there are.
+    #[error("range is {low} to {high}, expected two finite numbers, the lower one first")]
+    Range {
+        /// Its lower end.
+        low: f64,
+        /// Its upper end.
+        high: f64,
+    },
+    /// More points than a record of a file can hold.
+    #[error("points is {points}, expected at most {most} with {variables} variables: a problem has to fit 1 GiB")]
+    TooManyPoints {
+        /// Points of a problem.
+        points: u32,
+        /// Its variables, or the most that it may have.
+        variables: usize,
+        /// Points at most.
+        most: u64,
+    },
+    /// More problems of so many points than are made at once.
+    #[error("{problems} problems of {points} points: expected less than {} GiB in all", crate::problem::MAX_SET_BYTES >> 30)]
+    TooLarge {
+        /// Problems of the set.
+        problems: usize,
+        /// Points of each.
+        points: u32,
+    },
     /// Random trees are binary trees with unary operators put into them.
     #[error("random expressions need a binary operator among the operators")]
     NoBinaryOperator,
@@ -98,6 +124,12 @@ pub enum Error {
         place: String,
         /// What was expected.
         source: ParseError,
+    },
+    /// Names of variables that cannot be told apart, or are none.
+    #[error("names of variables: {reason}")]
+    Names {
+        /// What is wrong.
+        reason: String,
     },
     /// The file begins like JSON but is not `{"expressions": ["x0 + 1", …]}`.
     #[error("{}: expected {{\"expressions\": [\"…\", …]}}: {source}", path.display())]

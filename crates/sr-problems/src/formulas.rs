@@ -7,6 +7,7 @@ use serde::Deserialize;
 use sr_expr::{Formula, Node, Op, ParseError};
 
 use crate::primitives::in_table_order;
+use crate::problem::check_points;
 use crate::{ARITH, Error, Origin, Problem, ProblemSet, Sampler, SetParams};
 
 /// How formulas become problems.
@@ -22,11 +23,15 @@ pub struct FormulaOptions {
     pub range: [f64; 2],
     /// The seed of the points.
     pub seed: u64,
+    /// Names that formulas may have for `x0`, `x1`, …, as those of columns in what a search of a table prints. None by
+    /// default; `x0`, `x1`, … are read in any case.
+    pub names: Vec<String>,
 }
 
 impl Default for FormulaOptions {
     fn default() -> Self {
-        FormulaOptions { operators: None, constants: vec![1.0], points: 100, range: [-5.0, 5.0], seed: 0 }
+        let names = Vec::new();
+        FormulaOptions { operators: None, constants: vec![1.0], points: 100, range: [-5.0, 5.0], seed: 0, names }
     }
 }
 
@@ -39,15 +44,18 @@ impl Default for FormulaOptions {
 /// If the file cannot be read or has no formula, a formula cannot be parsed or has no finite value in the range, or the
 /// options are out of their ranges.
 pub fn from_formulas(path: &Path, options: &FormulaOptions) -> Result<ProblemSet, Error> {
-    let &FormulaOptions { points, range, seed, ref constants, .. } = options;
+    let &FormulaOptions { points, range, seed, ref constants, ref names, .. } = options;
     if points == 0 {
-        return Err(Error::Setting { name: "the number of points", value: 0.0, expected: "1 or more" });
+        return Err(Error::Setting { name: "points", value: 0.0, expected: "1 or more" });
     }
     let [low, high] = range;
     if !(low < high && (high - low).is_finite()) {
-        return Err(Error::Setting { name: "the range's end", value: high, expected: "finite and above its start" });
+        return Err(Error::Range { low, high });
     }
-    let formulas = read_formulas(path)?;
+    check_names(names)?;
+    let formulas = read_formulas(path, names)?;
+    let variables = formulas.iter().map(|formula| formula.expr.n_variables().max(1)).max().unwrap_or(1);
+    check_points(points, variables, formulas.len())?;
     let operators = options.operators.clone().unwrap_or_else(|| {
         let node_op = |node: &Node| if let Node::Op(op) = node { Some(*op) } else { None };
         let used = formulas.iter().flat_map(|formula| formula.expr.nodes().iter().filter_map(node_op));
@@ -67,7 +75,64 @@ pub fn from_formulas(path: &Path, options: &FormulaOptions) -> Result<ProblemSet
     Ok(ProblemSet { params: SetParams { operators, constants: constants.clone(), seed, origin }, problems })
 }
 
-fn read_formulas(path: &Path) -> Result<Vec<Formula>, Error> {
+/// Reads names of variables, `height,width`, separated by commas. A name that has a comma stands in backticks, two of which
+/// are one of the name: as formulas print it.
+///
+/// # Errors
+/// If one is empty, does not end, or stands there twice.
+pub fn parse_names(text: &str) -> Result<Vec<String>, Error> {
+    let bad = |reason: String| Err(Error::Names { reason });
+    let (mut names, mut rest) = (Vec::new(), text.trim_start());
+    loop {
+        let mut name = String::new();
+        if let Some(mut quoted) = rest.strip_prefix('`') {
+            loop {
+                let Some((part, after)) = quoted.split_once('`') else {
+                    return bad(format!("a name in backticks does not end in {text:?}"));
+                };
+                name.push_str(part);
+                match after.strip_prefix('`') {
+                    Some(after) => {
+                        name.push('`');
+                        quoted = after;
+                    }
+                    None => {
+                        rest = after.trim_start();
+                        break;
+                    }
+                }
+            }
+            if !rest.is_empty() && !rest.starts_with(',') {
+                return bad(format!("expected a comma behind `{name}`, found {rest:?}"));
+            }
+        } else {
+            let end = rest.find(',').unwrap_or(rest.len());
+            name.push_str(rest[..end].trim_end());
+            rest = &rest[end..];
+        }
+        names.push(name);
+        match rest.strip_prefix(',') {
+            Some(more) => rest = more.trim_start(),
+            None => break,
+        }
+    }
+    check_names(&names)?;
+    Ok(names)
+}
+
+fn check_names(names: &[String]) -> Result<(), Error> {
+    for (index, name) in names.iter().enumerate() {
+        let reason = match () {
+            () if name.is_empty() => "one is empty".to_owned(),
+            () if names[..index].contains(name) => format!("{name:?} stands there twice"),
+            () => continue,
+        };
+        return Err(Error::Names { reason });
+    }
+    Ok(())
+}
+
+fn read_formulas(path: &Path, names: &[String]) -> Result<Vec<Formula>, Error> {
     #[derive(Deserialize)]
     struct Json {
         expressions: Vec<String>,
@@ -99,7 +164,7 @@ fn read_formulas(path: &Path) -> Result<Vec<Formula>, Error> {
                 Err(ParseError { message, position, text: formula.clone() })
             })
         };
-        let read = formula.parse().and_then(is_finite);
+        let read = Formula::parse(&formula, names).and_then(is_finite);
         read.map_err(|source| Error::Formula { path: path.into(), place, source })
     };
     places.into_iter().map(parse).collect()
@@ -186,6 +251,31 @@ mod tests {
     }
 
     #[test]
+    fn formulas_with_names_of_columns_are_read() {
+        let names = parse_names("height, `a+b`,`c,``d`").unwrap();
+        assert_eq!(names, ["height", "a+b", "c,`d"]);
+        let options = FormulaOptions { names, points: 20, ..FormulaOptions::default() };
+        let set = formulas("(height + `a+b`)\npdiv(`c,``d`, x0)\n", &options).unwrap();
+        let told: Vec<String> = set.problems.iter().filter_map(Problem::formula).collect();
+        assert_eq!(told, ["(x0 + x1)", "pdiv(x2, x0)"]);
+        let [sum, _] = &*set.problems else { panic!("two problems") };
+        let (x0, x1) = (sum.x.column(0), sum.x.column(1));
+        assert!(sum.y.iter().zip(x0.iter().zip(x1)).all(|(y, (a, b))| *y == a + b));
+        assert!(formulas("width", &options).unwrap_err().contains("unknown name 'width'"));
+        assert!(formulas("height", &FormulaOptions::default()).unwrap_err().contains("unknown name 'height'"));
+        for (bad, expected) in [
+            ("", "one is empty"),
+            ("a,,b", "one is empty"),
+            ("a,b, a", "\"a\" stands there twice"),
+            ("`a", "a name in backticks does not end"),
+            ("`a`b", "expected a comma behind `a`, found \"b\""),
+        ] {
+            let message = parse_names(bad).unwrap_err().to_string();
+            assert!(message.starts_with("names of variables: ") && message.contains(expected), "{bad}: {message}");
+        }
+    }
+
+    #[test]
     fn bad_formulas_are_named() {
         let options = FormulaOptions::default();
         for (text, expected) in [
@@ -202,6 +292,14 @@ mod tests {
             assert!(message.contains(expected), "{message}");
         }
         assert!(formulas("x0", &FormulaOptions { points: 0, ..options.clone() }).unwrap_err().contains("points"));
-        assert!(formulas("x0", &FormulaOptions { range: [1.0, 1.0], ..options }).unwrap_err().contains("range"));
+        let most = u32::MAX;
+        let message = formulas("x0*x1", &FormulaOptions { points: most, ..options.clone() }).unwrap_err();
+        assert!(message.contains("points is 4294967295, expected at most 44739242 with 2 variables"), "{message}");
+        for (range, told) in
+            [([1.0, 1.0], "1 to 1"), ([f64::NAN, 1.0], "NaN to 1"), ([f64::NEG_INFINITY, 0.0], "-inf to 0")]
+        {
+            let message = formulas("x0", &FormulaOptions { range, ..options.clone() }).unwrap_err();
+            assert_eq!(message, format!("range is {told}, expected two finite numbers, the lower one first"));
+        }
     }
 }

@@ -40,7 +40,7 @@ mod text;
 pub use error::Error;
 pub use file::ProblemFile;
 pub use fingerprint::{Blocklist, Exclusion, Fingerprint};
-pub use formulas::{FormulaOptions, from_formulas};
+pub use formulas::{FormulaOptions, from_formulas, parse_names};
 pub use mixture::{Component, Mixture, Noise};
 pub use primitives::{ARITH, parse_constants, parse_operators};
 pub use problem::Problem;

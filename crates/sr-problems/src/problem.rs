@@ -10,6 +10,22 @@ use crate::{Error, Sampler};
 /// Points drawn for one row before the formula counts as nowhere finite.
 const MAX_TRIES: u32 = 1000;
 
+/// Bytes that a set of problems with a stated number of points may have: it is made in memory.
+pub(crate) const MAX_SET_BYTES: u64 = 16 << 30;
+
+/// Fails for more points than can be made and written: of one problem, or of all.
+pub(crate) fn check_points(points: u32, variables: usize, problems: usize) -> Result<(), Error> {
+    let row = 8 * (variables as u64 + 1);
+    let most = sr_codec::MAX_RECORD_BYTES as u64 / row;
+    if u64::from(points) > most {
+        return Err(Error::TooManyPoints { points, variables, most });
+    }
+    match (u64::from(points) * row).saturating_mul(problems as u64) > MAX_SET_BYTES {
+        true => Err(Error::TooLarge { problems, points }),
+        false => Ok(()),
+    }
+}
+
 /// A regression problem.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {

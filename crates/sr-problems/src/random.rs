@@ -6,6 +6,7 @@
 //! another expression is drawn.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use sr_engine::random::{Key, Purpose, Rng, problem_key};
 use sr_expr::{Expr, Machine, Node, Op, Semantics, Tree};
 
 use crate::primitives::{in_table_order, names};
+use crate::problem::check_points;
 use crate::{ARITH, Blocklist, Error, Exclusion, Mixture, Origin, Problem, ProblemSet, Sampler, SetParams};
 
 /// Probability that a leaf is a listed constant, once every variable has its leaf (preset `arith`).
@@ -120,13 +122,12 @@ impl RandomParams {
         match self {
             _ if !self.operators.iter().any(|op| op.arity() == 2) => Err(Error::NoBinaryOperator),
             Self { max_variables: n, .. } if !(1..=MAX_VARIABLES).contains(n) => {
-                fails("the number of variables", f64::from(*n), "1 to 100")
+                fails("max_variables", f64::from(*n), "1 to 100")
             }
             // One point cannot be standardised.
-            Self { points: Some(n @ 0..2), .. } => fails("the number of points", f64::from(*n), "2 or more"),
-            Self { max_y, .. } if max_y.is_nan() || *max_y <= 0.0 => {
-                fails("the bound on |y|", *max_y, "a positive number")
-            }
+            Self { points: Some(n @ 0..2), .. } => fails("points", f64::from(*n), "2 or more"),
+            Self { max_y, .. } if max_y.is_nan() || *max_y <= 0.0 => fails("max_y", *max_y, "a bound on |y| above 0"),
+            Self { points: Some(points), max_variables, .. } => check_points(*points, (*max_variables).into(), 1),
             _ => Ok(()),
         }
     }
@@ -181,17 +182,49 @@ impl Generator {
     /// The first `count` problems, made in parallel on the current rayon pool; `done` is called after each.
     ///
     /// # Errors
-    /// As [`Generator::problem`].
+    /// As [`Generator::problem`], and if all of them would have more than 16 GiB of points.
     pub fn generate(&self, count: u32, done: impl Fn() + Sync) -> Result<ProblemSet, Error> {
-        let make = |index| self.problem(index).inspect(|_| done());
-        let problems = (0..count).into_par_iter().map(make).collect::<Result<_, _>>()?;
+        let made = self.generate_until(count, &AtomicBool::new(false), done)?;
+        Ok(made.expect("nobody stops it"))
+    }
+
+    /// The same until `stop` is true; `None` if that came before the last of them was made.
+    ///
+    /// # Errors
+    /// As [`Generator::generate`].
+    pub fn generate_until(
+        &self,
+        count: u32,
+        stop: &AtomicBool,
+        done: impl Fn() + Sync,
+    ) -> Result<Option<ProblemSet>, Error> {
+        self.check_size(count)?;
+        let make = |index| match stop.load(Ordering::Relaxed) {
+            true => None,
+            false => Some(self.problem(index).inspect(|_| done())),
+        };
+        let problems: Vec<Problem> = (0..count).into_par_iter().map(make).while_some().collect::<Result<_, _>>()?;
+        if problems.len() < count as usize {
+            return Ok(None);
+        }
         let params = SetParams {
             operators: self.params.operators.clone(),
             constants: self.params.constants.clone(),
             seed: self.params.seed,
             origin: Origin::Random(self.params.clone()),
         };
-        Ok(ProblemSet { params, problems })
+        Ok(Some(ProblemSet { params, problems }))
+    }
+
+    /// Fails if so many problems of a stated number of points would have more than 16 GiB.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], naming both numbers.
+    pub fn check_size(&self, count: u32) -> Result<(), Error> {
+        match self.params.points {
+            Some(points) => check_points(points, self.params.max_variables.into(), count as usize),
+            None => Ok(()),
+        }
     }
 
     /// Problem number `index`, the same whichever others are made. All of an expression's points come in one draw, and
@@ -452,6 +485,7 @@ impl TreeCounts {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+    use std::sync::atomic::AtomicU32;
 
     use super::*;
 
@@ -525,11 +559,35 @@ mod tests {
         assert!(message(RandomParams { preset: complexity, ..arith.clone() }).contains("complexity is 1.5"));
         assert!(message(RandomParams { max_variables: 0, ..arith.clone() }).contains("variables is 0"));
         assert!(message(RandomParams { points: Some(1), ..arith.clone() }).contains("points is 1"));
+        let most = (1 << 30) / 32; // of three variables and y
+        assert!(Generator::new(RandomParams { points: Some(most), ..arith.clone() }).is_ok());
+        let too_many = message(RandomParams { points: Some(most + 1), ..arith.clone() });
+        assert_eq!(
+            too_many,
+            "points is 33554433, expected at most 33554432 with 3 variables: a problem has to fit 1 GiB"
+        );
+        let many = generator(RandomParams { points: Some(most), ..arith.clone() }).generate(17, || ()).unwrap_err();
+        assert_eq!(many.to_string(), "17 problems of 33554432 points: expected less than 16 GiB in all");
         assert!(message(RandomParams { max_y: f64::NAN, ..arith.clone() }).contains("|y|"));
         assert!(message(RandomParams { constants: vec![f64::NAN], ..arith.clone() }).contains("NaN"));
         assert!(message(RandomParams { operators: vec![Op::Sin], ..arith }).contains("binary"));
         let e2e = RandomParams::e2e(vec![], 0);
         assert!(message(RandomParams { operators: vec![Op::Sub, Op::Sin], ..e2e }).contains("affine"));
+    }
+
+    #[test]
+    fn a_generator_stops_when_it_is_told() {
+        let generator = generator(RandomParams::arith(ARITH.to_vec(), vec![1.0], 0.5, 0));
+        let (stop, made) = (AtomicBool::new(false), AtomicU32::new(0));
+        let count = || {
+            if made.fetch_add(1, Ordering::Relaxed) == 20 {
+                stop.store(true, Ordering::Relaxed);
+            }
+        };
+        assert_eq!(generator.generate_until(100_000, &stop, count).unwrap(), None);
+        assert!((21..1000).contains(&made.into_inner()), "the problems that were begun are ended");
+        let whole = generator.generate_until(30, &AtomicBool::new(false), || ()).unwrap();
+        assert_eq!(whole, Some(generator.generate(30, || ()).unwrap()));
     }
 
     #[test]

@@ -253,7 +253,12 @@ pub enum TableWarning {
         value: f64,
     },
     /// A column is called like another one is in formulas.
-    #[error("column {} is x{index} in formulas, not {}", name(column), column.trim())]
+    #[error(
+        "column {} is the variable x{index}: formulas with the names of columns have it in backticks, `{}`, those without as \
+         x{index}",
+        name(column),
+        short(column)
+    )]
     OtherVariable {
         /// The column's name.
         column: String,
@@ -801,7 +806,12 @@ mod tests {
         );
         assert_eq!(warnings("x,y\n9007199254740992,1\n90071992547409920,0.0000\n"), [""; 0]);
         assert_eq!(warnings("x,z,y\n1,0,1\n2,0,1\n"), ["column y is 1.0 in every row", "column z is 0.0 in every row"]);
-        assert_eq!(warnings("a+b,a,2x,x0,y\n1,2,3,4,3\n2,4,1,1,6\n"), ["column x0 is x3 in formulas, not x0"]);
+        assert_eq!(
+            warnings("a+b,a,2x,x0,y\n1,2,3,4,3\n2,4,1,1,6\n"),
+            [
+                "column x0 is the variable x3: formulas with the names of columns have it in backticks, `x0`, those without as x3"
+            ]
+        );
         assert_eq!(warnings("x0,x1,x_2,y\n1,2,3,4\n2,3,5,6\n"), [""; 0]);
         let [comment, error] = &*warnings("d N y yerr\n2 100 0.192 0.041\n#64 40 17.3 0.5\n4 400 0.107 0.020\n") else {
             panic!()

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sr_corpus::{CORPUS_VERSION, Corpus, Direct, Example, OneStep, ProblemRef, find_problems};
+use sr_corpus::{CORPUS_VERSION, Corpus, Direct, Example, OneStep, find_problems};
 use sr_expr::{Semantics, Tree};
 use sr_trace::TraceReader;
 
-use crate::view::{Contexts, Record, Spread, View, ellipsis};
+use super::text::ellipsis;
+use super::{Contexts, Record, Spread, View};
 
-pub(crate) struct Corpora {
+pub(super) struct Corpora {
     corpus: Corpus,
     /// What the operators do; none if neither the trace that tells nor the problem set is at hand.
     semantics: Option<Semantics>,
@@ -22,7 +23,7 @@ pub(crate) struct Corpora {
 }
 
 impl Corpora {
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let corpus = Corpus::open(path)?;
         Ok(Corpora {
             semantics: corpus.header().traces.as_deref().and_then(|name| semantics_of(path, name)),
@@ -44,7 +45,7 @@ fn semantics_of(corpus: &Path, trace: &str) -> Option<Semantics> {
 }
 
 /// An example, and how its operators are to be called.
-pub(crate) struct Shown {
+pub(super) struct Shown {
     example: Example,
     semantics: Option<Semantics>,
 }
@@ -56,8 +57,9 @@ impl Shown {
 }
 
 impl View for Corpora {
-    type Record = Shown;
-    const KIND: &'static str = "corpus";
+    fn kind(&self) -> &'static str {
+        "corpus"
+    }
 
     fn columns(&self) -> Vec<String> {
         ["problem", "# generation", "# population", "# targets", "first target"].map(String::from).to_vec()
@@ -75,7 +77,7 @@ impl View for Corpora {
         self.finished
     }
 
-    fn next_record(&mut self) -> anyhow::Result<Option<Shown>> {
+    fn next_record(&mut self) -> anyhow::Result<Option<Box<dyn Record>>> {
         let example = self.corpus.next().transpose()?;
         if let Some(example) = &example {
             self.examples += example.n_targets() as u64;
@@ -90,7 +92,8 @@ impl View for Corpora {
                 Example::Direct(direct) => self.sizes.add(direct.target.size() as f64),
             }
         }
-        Ok(example.map(|example| Shown { example, semantics: self.semantics }))
+        let semantics = self.semantics;
+        Ok(example.map(|example| Box::new(Shown { example, semantics }) as Box<dyn Record>))
     }
 
     fn notes(&self) -> String {
@@ -136,8 +139,7 @@ impl Record for Shown {
             Example::OneStep(state) | Example::Autoregressive(state) => state.generation,
             Example::Direct(_) => 0,
         };
-        let ProblemRef { id, primitives, .. } = &**self.example.problem();
-        Ok(vec![contexts.text(id, generation, Some(primitives))?])
+        Ok(vec![contexts.of_example(self.example.problem(), generation)?])
     }
 
     fn json(&self) -> Value {

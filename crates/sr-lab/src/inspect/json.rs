@@ -9,13 +9,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use sr_eval::{DirectSummary, Summary};
 
-use crate::view::{Record, View, cut, ellipsis, plain, short};
+use super::text::{cut, ellipsis, plain, short};
+use super::{Record, View};
 
 /// Characters of a line of fields.
 const WIDTH: usize = 200;
 
 /// An object with its list of records, if it has one, or a list of records alone.
-pub(crate) struct Json {
+pub(super) struct Json {
     header: Value,
     columns: Vec<Column>,
     records: std::vec::IntoIter<(usize, Value)>,
@@ -27,7 +28,7 @@ pub(crate) struct Json {
 struct Column(&'static str, &'static str);
 
 /// One row or line.
-pub(crate) struct Item {
+pub(super) struct Item {
     number: String,
     value: Value,
     columns: Vec<Column>,
@@ -76,12 +77,12 @@ const LISTS: [&str; 6] = ["rows", "milestones", "comparisons", "finalists", "rec
 
 impl Json {
     /// What of a file's name says that it is shown here.
-    pub(crate) fn is_named(path: &Path) -> bool {
+    pub(super) fn is_named(path: &Path) -> bool {
         let extension = path.extension().and_then(OsStr::to_str);
         extension.is_some_and(|extension| ["json", "jsonl", "rows", "csv", "toml"].contains(&extension))
     }
 
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
         let Ok(text) = String::from_utf8(bytes) else { bail!("{}: no text in UTF-8", path.display()) };
         match path.extension().and_then(OsStr::to_str) {
@@ -116,7 +117,7 @@ impl Json {
     }
 
     /// An object; the list in it that is one of records is taken out.
-    pub(crate) fn of_object(mut header: Value) -> Self {
+    pub(super) fn of_object(mut header: Value) -> Self {
         let is_records = |value: &Value| value.as_array().is_some_and(|items| items.iter().all(Value::is_object));
         let list = LISTS.iter().find(|list| header.get(**list).is_some_and(is_records));
         let removed = list.and_then(|list| header.as_object_mut()?.remove(*list));
@@ -136,14 +137,14 @@ impl Json {
 
 impl Json {
     /// The table of all records.
-    pub(crate) fn table(mut self) -> String {
+    pub(super) fn table(mut self) -> String {
         let columns = self.columns();
         let columns: Vec<&str> = columns.iter().map(|column| &**column).collect();
         let mut rows = Vec::new();
         while let Ok(Some(item)) = self.next_record() {
             rows.push(item.row());
         }
-        crate::view::table(&columns, rows)
+        super::text::table(&columns, rows)
     }
 }
 
@@ -196,8 +197,9 @@ fn csv(path: &Path, text: &str) -> anyhow::Result<Json> {
 }
 
 impl View for Json {
-    type Record = Item;
-    const KIND: &'static str = "json";
+    fn kind(&self) -> &'static str {
+        "json"
+    }
 
     fn columns(&self) -> Vec<String> {
         match &*self.columns {
@@ -227,13 +229,11 @@ impl View for Json {
         true // written aside and renamed, or appended line by line
     }
 
-    fn next_record(&mut self) -> anyhow::Result<Option<Item>> {
+    fn next_record(&mut self) -> anyhow::Result<Option<Box<dyn Record>>> {
         let columns = &self.columns;
-        Ok(self.records.next().map(|(number, value)| Item {
-            number: number.to_string(),
-            value,
-            columns: columns.clone(),
-        }))
+        let item =
+            |(number, value): (usize, Value)| Item { number: number.to_string(), value, columns: columns.clone() };
+        Ok(self.records.next().map(|record| Box::new(item(record)) as Box<dyn Record>))
     }
 
     fn statistics(&self) -> Vec<(&'static str, Value)> {

@@ -2,32 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-use sr_codec::{Kind, Reader};
+use sr_codec::{Kind, Reader, sums};
 
-use crate::json::Json;
-use crate::view::{Record, View, short};
-
-/// Fails if a file of a checkpoint is not the one that was saved, by the checksums that stand in it; older ones have none.
-fn check_sums(dir: &Path) -> anyhow::Result<()> {
-    let Ok(sums) = std::fs::read_to_string(dir.join("SHA256SUMS")) else { return Ok(()) };
-    for (expected, name) in sums.lines().filter_map(|line| line.split_once("  ")) {
-        let path = dir.join(name);
-        let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-        let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        ensure!(
-            found == expected,
-            "{}: the file is not the one that was saved, by its checksum in SHA256SUMS",
-            path.display()
-        );
-    }
-    Ok(())
-}
+use super::json::Json;
+use super::text::short;
+use super::{Record, View};
+use crate::dataset;
 
 /// A folder of ours: its settings and notes, and what is in it.
-pub(crate) struct Folder {
+pub(super) struct Folder {
     kind: Known,
     header: Value,
     statistics: Vec<(&'static str, Value)>,
@@ -44,6 +29,8 @@ enum Known {
     Student,
     DaggerRun,
     Milestone,
+    /// A folder of a run of sr-dagger that is nothing else; what it is called.
+    DaggerPart(&'static str),
     Dataset,
     Corpus,
     /// Some files or folders of ours.
@@ -59,14 +46,25 @@ impl Known {
             Known::Student => "student of point control",
             Known::DaggerRun => "sr-dagger run",
             Known::Milestone => "rounds of a milestone",
+            Known::DaggerPart(name) => name,
             Known::Dataset => "data set",
             Known::Corpus => "corpus",
             Known::Several => "folder",
         }
     }
 
-    /// What a folder is, by the names of what is in it.
+    /// What a folder is: by the run of sr-dagger that it is in, or the names of what is in it.
     fn of(dir: &Path) -> Option<Known> {
+        let part = part_of_dagger(dir);
+        match part {
+            // These hold files of many kinds, which do not tell what they are here.
+            Some(name) if !["models", "rollouts"].contains(&name) => return part_name(name).map(Known::DaggerPart),
+            _ => {}
+        }
+        Known::by_contents(dir).or_else(|| part_name(part?).map(Known::DaggerPart))
+    }
+
+    fn by_contents(dir: &Path) -> Option<Known> {
         let has = |name: &str| dir.join(name).exists();
         let is_json = |name: &str, test: &dyn Fn(&Value) -> bool| read(&dir.join(name)).is_ok_and(|value| test(&value));
         let known = match () {
@@ -88,12 +86,39 @@ impl Known {
     }
 }
 
+/// The folders of a run of sr-dagger, and what those are that are in them.
+const DAGGER_PARTS: [(&str, &str); 6] = [
+    ("models", "models of a sr-dagger run"),
+    ("rollouts", "rounds of a sr-dagger run"),
+    ("expert_eval", "episodes of the expert of a sr-dagger run"),
+    ("recordings", "recordings of a sr-dagger run"),
+    ("plots", "plots of a sr-dagger run"),
+    ("tracking", "metrics of a sr-dagger run"),
+];
+
+fn part_name(part: &str) -> Option<&'static str> {
+    DAGGER_PARTS.iter().find(|(name, _)| *name == part).map(|(_, told)| *told)
+}
+
+/// The part of a sr-dagger run that a folder is or is in.
+fn part_of_dagger(dir: &Path) -> Option<&'static str> {
+    let whole = dir.canonicalize().ok()?;
+    whole.ancestors().take(DAGGER_DEPTH).find_map(|folder| {
+        let (part, run) = (folder.file_name()?.to_str()?, folder.parent()?);
+        let (name, _) = DAGGER_PARTS.iter().find(|(name, _)| *name == part)?;
+        (Known::by_contents(run) == Some(Known::DaggerRun)).then_some(*name)
+    })
+}
+
+/// Folders from one of a run's own down to the deepest, `rollouts/ID/round-000/checkpoint/best`.
+const DAGGER_DEPTH: usize = 5;
+
 fn is_corpus(path: &Path) -> bool {
     sr_codec::peek(path).is_ok_and(|header| header.kind == Kind::Corpus)
 }
 
 /// A file or folder in a folder.
-pub(crate) struct Entry {
+pub(super) struct Entry {
     name: String,
     bytes: u64,
     what: String,
@@ -174,7 +199,7 @@ fn read(path: &Path) -> anyhow::Result<Value> {
 }
 
 impl Folder {
-    pub(crate) fn open(dir: &Path) -> anyhow::Result<Self> {
+    pub(super) fn open(dir: &Path) -> anyhow::Result<Self> {
         let paths = entries(dir)?;
         let kind = match Known::of(dir) {
             Some(kind) => kind,
@@ -207,7 +232,7 @@ impl Folder {
         let mut notes = String::new();
         let header = match kind {
             Known::Checkpoint => {
-                check_sums(dir)?;
+                sums::check(dir)?; // older ones have none
                 let meta = read(&dir.join("meta.json"))?;
                 let tokenizer = dir.join("tokenizer.json");
                 let vocabulary = match tokenizer.exists() {
@@ -244,7 +269,12 @@ impl Folder {
                 }
                 json!({ "config": config()? })
             }
-            Known::Dataset => json!({ "manifest": read(&dir.join("manifest.json"))? }),
+            Known::Dataset => {
+                let path = dir.join("manifest.json");
+                let manifest = read(&path)?;
+                dataset::check_version(&manifest, &path)?;
+                json!({ "manifest": manifest })
+            }
             Known::Corpus => {
                 let of = |name: &str| sr_codec::peek(dir.join(name)).map_or(Value::Null, |header| header.params);
                 let count = |name: &str| listed.iter().find(|entry| entry.name == name).and_then(|entry| entry.records);
@@ -253,7 +283,7 @@ impl Folder {
                 let train = of("train.sr");
                 json!({ "corpus": if train.is_null() { of("val.sr") } else { train } })
             }
-            Known::Milestone | Known::Several => json!({}),
+            Known::Milestone | Known::DaggerPart(_) | Known::Several => json!({}),
         };
         statistics.push(("bytes", json!(listed.iter().map(|entry| entry.bytes).sum::<u64>())));
         Ok(Folder { kind, header, statistics, notes, entries: listed.into_iter() })
@@ -261,9 +291,6 @@ impl Folder {
 }
 
 impl View for Folder {
-    type Record = Entry;
-    const KIND: &'static str = "folder";
-
     fn kind(&self) -> &'static str {
         self.kind.name()
     }
@@ -284,8 +311,8 @@ impl View for Folder {
         true // folders are renamed into place when they are whole
     }
 
-    fn next_record(&mut self) -> anyhow::Result<Option<Entry>> {
-        Ok(self.entries.next())
+    fn next_record(&mut self) -> anyhow::Result<Option<Box<dyn Record>>> {
+        Ok(self.entries.next().map(|entry| Box::new(entry) as Box<dyn Record>))
     }
 
     fn statistics(&self) -> Vec<(&'static str, Value)> {
@@ -313,39 +340,23 @@ impl Record for Entry {
 }
 
 /// A buffer of DAgger: what its header says. Its rows are of interest to the trainer alone.
-pub(crate) struct Buffer(sr_dagger::BufferSummary);
+pub(super) struct Buffer(sr_dagger::BufferSummary);
 
 impl Buffer {
     /// Whether a file begins like one.
-    pub(crate) fn is(path: &Path) -> bool {
+    pub(super) fn is(path: &Path) -> bool {
         sr_dagger::BufferSummary::is_buffer(path)
     }
 
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         Ok(Buffer(sr_dagger::BufferSummary::read(path)?))
     }
 }
 
-/// A buffer has no records that are shown.
-pub(crate) enum Nothing {}
-
-impl Record for Nothing {
-    fn id(&self) -> &str {
-        match *self {}
-    }
-
-    fn row(&self) -> Vec<String> {
-        match *self {}
-    }
-
-    fn json(&self) -> Value {
-        match *self {}
-    }
-}
-
 impl View for Buffer {
-    type Record = Nothing;
-    const KIND: &'static str = "DAgger buffer";
+    fn kind(&self) -> &'static str {
+        "DAgger buffer"
+    }
 
     fn columns(&self) -> Vec<String> {
         Vec::new()
@@ -369,7 +380,7 @@ impl View for Buffer {
         true
     }
 
-    fn next_record(&mut self) -> anyhow::Result<Option<Nothing>> {
+    fn next_record(&mut self) -> anyhow::Result<Option<Box<dyn Record>>> {
         Ok(None)
     }
 

@@ -4,24 +4,26 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use indicatif::ProgressBar;
 use serde_json::Value;
-use sr_cli::Common;
 use sr_corpus::{Apart, CorpusHeader, Example, Side};
 use sr_expr::{Expr, Machine};
 use sr_problems::{Blocklist, Exclusion, Problem, ProblemFile, suite_names};
 use sr_trace::{TraceReader, Trajectory};
 
-use crate::config::{CORPUS, CorpusTable, PROBLEMS, TRACE};
-use crate::manifest::{Corpus, Formats, Manifest, Traces};
+use super::{CORPUS, CorpusSettings, CorpusStage, Formats, Manifest, PROBLEMS, TRACE, TracesStage};
+use crate::{Ended, Monitor};
 
 /// What was looked at and what is wrong with it.
-#[derive(Default)]
-pub(crate) struct Checked {
-    pub(crate) files: u64,
-    pub(crate) records: u64,
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checked {
+    /// Whether all of it was looked at.
+    pub ended: Ended,
+    /// Files.
+    pub files: u64,
+    /// Records.
+    pub records: u64,
     /// One line each: file, record, fault.
-    pub(crate) failures: Vec<String>,
+    pub failures: Vec<String>,
 }
 
 /// A problem as the other files refer to it.
@@ -31,22 +33,26 @@ struct Known {
     source: Option<Expr>,
 }
 
-struct Validation<'a> {
+struct Validation<'a, 'm> {
     dir: &'a Path,
     config: &'a Value,
     seed: u64,
     blocklist: Blocklist,
     problems: HashMap<String, Known>,
-    bar: ProgressBar,
+    monitor: &'a mut Monitor<'m>,
     checked: Checked,
 }
 
-/// Checks a folder.
+/// Checks a folder: hashes, counts, every record, references, the split, excluded formulas.
+///
+/// - exclude: the problem files whose formulas were kept out; suites are known
+///
+/// The monitor is told of the records of all files, [`Manifest::records`].
 ///
 /// # Errors
-/// If it is no data set of this version, or formulas that were kept out are not at hand. What is wrong with the data is
-/// no error but a failure.
-pub(crate) fn validate(dir: &Path, exclude: &[PathBuf], common: &Common) -> anyhow::Result<Checked> {
+/// If it is no data set of this version, formulas that were kept out are not at hand, or a file of formulas is given that
+/// none were kept out of. What is wrong with the data is no error but a failure.
+pub fn validate(dir: &Path, exclude: &[PathBuf], monitor: &mut Monitor<'_>) -> anyhow::Result<Checked> {
     let manifest = Manifest::read(dir)?;
     let formats = Formats::now();
     ensure!(
@@ -57,12 +63,10 @@ pub(crate) fn validate(dir: &Path, exclude: &[PathBuf], common: &Common) -> anyh
     );
     let config = &manifest.config;
     let blocklist = blocklist(field(config, "exclude")?, exclude)?;
-    let corpus: CorpusTable = field(config, "corpus")?;
-    let records = manifest.files().filter_map(|file| file.records).sum();
-    let bar = common.progress(records, "records");
+    let corpus: CorpusSettings = field(config, "corpus")?;
     let seed = manifest.seed;
-    let checked = Checked::default();
-    let mut validation = Validation { dir, config, seed, blocklist, problems: HashMap::new(), bar, checked };
+    let checked = Checked { ended: Ended::Finished, files: 0, records: 0, failures: Vec::new() };
+    let mut validation = Validation { dir, config, seed, blocklist, problems: HashMap::new(), monitor, checked };
 
     for file in manifest.files() {
         validation.checked.files += 1;
@@ -83,7 +87,9 @@ pub(crate) fn validate(dir: &Path, exclude: &[PathBuf], common: &Common) -> anyh
         Some(stage) => validation.corpus(stage, &corpus),
         None => validation.fails("manifest.json", "the build was not finished: there is no corpus"),
     }
-    validation.bar.finish_and_clear();
+    if validation.monitor.is_stopped() {
+        validation.checked.ended = Ended::Stopped { done: validation.checked.records };
+    }
     Ok(validation.checked)
 }
 
@@ -94,6 +100,17 @@ fn field<T: serde::de::DeserializeOwned>(config: &Value, name: &str) -> anyhow::
 /// The formulas that were kept out: suites are known, files have to be given.
 fn blocklist(sources: Vec<Exclusion>, files: &[PathBuf]) -> anyhow::Result<Blocklist> {
     let named = |file: &&PathBuf, name: &str| file.file_name().is_some_and(|file| file.to_string_lossy() == name);
+    // A file that would not be looked at would be believed to have been kept out.
+    for file in files {
+        let is_suite = |source: &&Exclusion| suite_names().any(|name| name == source.name);
+        let mut of_files = sources.iter().filter(|source| !is_suite(source));
+        ensure!(file.exists(), "--exclude {}: there is no such file", file.display());
+        ensure!(
+            of_files.any(|source| named(&file, &source.name)),
+            "--exclude {}: the formulas of no file of that name were kept out of this data set",
+            file.display()
+        );
+    }
     let locate = |source: &Exclusion| match suite_names().find(|name| *name == source.name) {
         Some(name) => Ok(name.to_owned()),
         None => match files.iter().find(|file| named(file, &source.name)) {
@@ -110,14 +127,14 @@ fn blocklist(sources: Vec<Exclusion>, files: &[PathBuf]) -> anyhow::Result<Block
     Ok(blocklist)
 }
 
-impl Validation<'_> {
+impl Validation<'_, '_> {
     fn fails(&mut self, file: &str, fault: impl std::fmt::Display) {
         self.checked.failures.push(format!("{file}: {fault}").replace('\n', " "));
     }
 
     fn record(&mut self) {
         self.checked.records += 1;
-        self.bar.inc(1);
+        self.monitor.advance(1);
     }
 
     fn problems(&mut self, stated: u64, stated_points: u64) {
@@ -131,6 +148,9 @@ impl Validation<'_> {
         }
         let (mut machine, mut y, mut points) = (Machine::new(), Vec::new(), 0);
         for index in 0..file.len() {
+            if self.monitor.is_stopped() {
+                return;
+            }
             self.record();
             let problem = match file.problem(index) {
                 Ok(problem) => problem,
@@ -170,7 +190,7 @@ impl Validation<'_> {
         }
     }
 
-    fn traces(&mut self, stage: &Traces) {
+    fn traces(&mut self, stage: &TracesStage) {
         let mut reader = match TraceReader::open(self.dir.join(TRACE)) {
             Ok(reader) => reader,
             Err(error) => return self.fails(TRACE, error),
@@ -182,6 +202,9 @@ impl Validation<'_> {
         let runs = self.config["search"]["runs"].as_u64().unwrap_or(1).max(1);
         let (mut index, mut solved, mut evaluations) = (0, 0, 0);
         loop {
+            if self.monitor.is_stopped() {
+                return;
+            }
             let trajectory = match reader.next_trajectory() {
                 Ok(Some(trajectory)) => trajectory,
                 Ok(None) => break,
@@ -220,7 +243,7 @@ impl Validation<'_> {
         (trajectory.seed != seed).then(|| format!("seed {}, expected {seed}", trajectory.seed))
     }
 
-    fn corpus(&mut self, stage: &Corpus, table: &CorpusTable) {
+    fn corpus(&mut self, stage: &CorpusStage, table: &CorpusSettings) {
         let sides = [("train.sr", Side::Train, stage.train), ("val.sr", Side::Val, stage.val)];
         let [train, val] =
             sides.map(|(name, side, stated)| self.side(&format!("{CORPUS}/{name}"), side, stated, table));
@@ -236,7 +259,7 @@ impl Validation<'_> {
             } else if let Some(formula) = formula(id) {
                 if let Some(other) = val_skeletons.get(&formula.skeleton()) {
                     faults.push(format!("problem {id} has the skeleton of validation problem {other}: {formula}"));
-                } else if table.apart == Apart::Function && val_formulas.contains(formula) {
+                } else if table.apart == Some(Apart::Function) && val_formulas.contains(formula) {
                     faults.push(format!("problem {id} is the same function as a validation problem: {formula}"));
                 }
             }
@@ -246,7 +269,7 @@ impl Validation<'_> {
     }
 
     /// Checks one side and gives the ids of its problems.
-    fn side(&mut self, name: &str, side: Side, stated: u64, table: &CorpusTable) -> HashSet<String> {
+    fn side(&mut self, name: &str, side: Side, stated: u64, table: &CorpusSettings) -> HashSet<String> {
         let mut ids = HashSet::new();
         let corpus = match sr_corpus::Corpus::open(self.dir.join(name)) {
             Ok(corpus) => corpus,
@@ -261,6 +284,9 @@ impl Validation<'_> {
         let (mut examples, mut record, mut last) = (0, 0, None);
         let mut known = HashMap::new(); // excluded or not: a search's expressions occur in many of its states
         for example in corpus {
+            if self.monitor.is_stopped() {
+                return ids;
+            }
             let example = match example {
                 Ok(example) => example,
                 Err(error) => {
@@ -297,7 +323,7 @@ impl Validation<'_> {
     }
 
     /// The first field of a header that is not as planned.
-    fn header_fault(&self, header: &CorpusHeader, side: Side, table: &CorpusTable) -> Option<&'static str> {
+    fn header_fault(&self, header: &CorpusHeader, side: Side, table: &CorpusSettings) -> Option<&'static str> {
         let sources: Vec<Exclusion> = self.blocklist.sources().to_vec();
         let fields = [
             ("mode", header.mode == table.mode),

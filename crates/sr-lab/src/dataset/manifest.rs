@@ -1,95 +1,116 @@
 //! What a folder holds. Equal builds have equal manifests: no times, hosts or paths.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
+use sr_codec::sums;
 use sr_corpus::Excluded;
 
-/// Its name.
-pub(crate) const MANIFEST: &str = "manifest.json";
+use super::difference;
+
+/// The manifest's name in the folder.
+pub const MANIFEST: &str = "manifest.json";
 const FORMAT: &str = "sr-dataset";
 /// Version of the manifest itself.
 const VERSION: u32 = 1;
 
-/// A stage is there when its files are finished.
+/// What a data set is made of and what was made. A stage is there when its files are finished.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Manifest {
-    pub(crate) format: String,
-    pub(crate) version: u32,
+pub struct Manifest {
+    /// Always `sr-dataset`.
+    pub format: String,
+    /// Version of the manifest itself.
+    pub version: u32,
     /// Version of the program, because another one may draw or search otherwise.
-    pub(crate) program: String,
-    pub(crate) formats: Formats,
+    pub program: String,
+    /// Versions of the files' formats.
+    pub formats: Formats,
     /// Of problems, searches and split; their random streams differ by purpose.
-    pub(crate) seed: u64,
+    pub seed: u64,
     /// All settings, resolved.
-    pub(crate) config: Value,
-    pub(crate) problems: Option<Problems>,
-    pub(crate) traces: Option<Traces>,
-    pub(crate) corpus: Option<Corpus>,
+    pub config: Value,
+    /// The problems.
+    pub problems: Option<ProblemsStage>,
+    /// The searches; none in mode direct.
+    pub traces: Option<TracesStage>,
+    /// The examples.
+    pub corpus: Option<CorpusStage>,
 }
 
 /// Versions of the files' formats.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Formats {
+pub struct Formats {
     container: u32,
     problems: u32,
     trace: u32,
     corpus: u32,
 }
 
+/// The problems of a data set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Problems {
-    pub(crate) problems: u64,
-    pub(crate) points: u64,
+pub struct ProblemsStage {
+    /// How many there are.
+    pub problems: u64,
+    /// Their points, summed over them.
+    pub points: u64,
     /// Expressions that were excluded, and others drawn in their place.
-    pub(crate) excluded: u64,
-    pub(crate) files: Vec<FileEntry>,
+    pub excluded: u64,
+    /// The problem set.
+    pub files: Vec<FileEntry>,
 }
 
+/// The searches of a data set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Traces {
-    pub(crate) trajectories: u64,
+pub struct TracesStage {
+    /// Searches that were recorded.
+    pub trajectories: u64,
     /// Those among them that ended because the problem was solved.
-    pub(crate) solved: u64,
-    pub(crate) evaluations: u64,
-    pub(crate) files: Vec<FileEntry>,
+    pub solved: u64,
+    /// Individuals that were scored.
+    pub evaluations: u64,
+    /// The trace.
+    pub files: Vec<FileEntry>,
 }
 
+/// The examples of a data set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Corpus {
-    /// Examples.
-    pub(crate) train: u64,
-    pub(crate) val: u64,
+pub struct CorpusStage {
+    /// Training examples.
+    pub train: u64,
+    /// Validation examples.
+    pub val: u64,
     /// Examples that were left out, by reason.
-    pub(crate) excluded: Excluded,
-    pub(crate) files: Vec<FileEntry>,
+    pub excluded: Excluded,
+    /// The corpora.
+    pub files: Vec<FileEntry>,
 }
 
 /// One file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct FileEntry {
+pub struct FileEntry {
     /// From the manifest's folder, with `/`.
-    pub(crate) name: String,
-    pub(crate) bytes: u64,
-    pub(crate) sha256: String,
-    /// Of a record file.
-    pub(crate) records: Option<u64>,
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its bytes, in hexadecimal digits.
+    pub sha256: String,
+    /// Records of a record file.
+    pub records: Option<u64>,
 }
 
 impl Manifest {
     /// Of a build in which nothing is done yet.
-    pub(crate) fn new(seed: u64, config: Value) -> Self {
+    pub(super) fn new(seed: u64, config: Value) -> Self {
         Manifest {
             format: FORMAT.into(),
             version: VERSION,
@@ -104,40 +125,72 @@ impl Manifest {
     }
 
     /// Reads the manifest of a folder.
-    pub(crate) fn read(dir: &Path) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// If there is none, or it is damaged or of a later version.
+    pub fn read(dir: &Path) -> anyhow::Result<Self> {
         let path = dir.join(MANIFEST);
         let read = || format!("reading {}", path.display());
         let value: Value = serde_json::from_slice(&std::fs::read(&path).with_context(read)?).with_context(read)?;
         let (format, version) = (&value["format"], &value["version"]);
         ensure!(format == FORMAT, "{}: expected format \"{FORMAT}\", found {format}", path.display());
+        check_version(&value, &path)?;
         ensure!(version == VERSION, "{}: expected version {VERSION}, found {version}", path.display());
         serde_json::from_value(value).with_context(read)
     }
 
-    pub(crate) fn write(&self, dir: &Path) -> anyhow::Result<()> {
+    /// Writes it aside, syncs it and renames it into place.
+    pub(super) fn write(&self, dir: &Path) -> anyhow::Result<()> {
         let mut text = serde_json::to_string_pretty(self)?;
         text.push('\n');
-        sr_cli::write_atomically(&dir.join(MANIFEST), text.as_bytes())
+        let (path, aside) = (dir.join(MANIFEST), dir.join(format!("{MANIFEST}.partial")));
+        let write = || -> std::io::Result<()> {
+            let mut file = File::create(&aside)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&aside, &path)
+        };
+        write()
+            .inspect_err(|_| drop(std::fs::remove_file(&aside)))
+            .with_context(|| format!("writing {}", path.display()))
     }
 
     /// The files of all stages.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &FileEntry> {
+    pub fn files(&self) -> impl Iterator<Item = &FileEntry> {
         let problems = self.problems.iter().flat_map(|stage| &stage.files);
         let traces = self.traces.iter().flat_map(|stage| &stage.files);
         problems.chain(traces).chain(self.corpus.iter().flat_map(|stage| &stage.files))
     }
 
+    /// Records of all files.
+    pub fn records(&self) -> u64 {
+        self.files().filter_map(|file| file.records).sum()
+    }
+
     /// The first setting in which another build differs, in words.
-    pub(crate) fn difference(&self, other: &Self) -> anyhow::Result<Option<String>> {
+    pub(super) fn difference(&self, other: &Self) -> anyhow::Result<Option<String>> {
         let settings = |manifest: &Self| {
             serde_json::to_value(Manifest { problems: None, traces: None, corpus: None, ..manifest.clone() })
         };
-        Ok(difference("", &settings(self)?, &settings(other)?))
+        let (there, now) = (settings(self)?, settings(other)?);
+        let difference = difference("", &there, &now);
+        Ok(difference.map(|(at, there, now)| format!("{at} is {there} there and {now} now")))
     }
 }
 
+/// Fails for the manifest of a later version.
+pub(crate) fn check_version(manifest: &Value, path: &Path) -> anyhow::Result<()> {
+    let version = &manifest["version"];
+    ensure!(
+        version.as_u64().is_none_or(|version| version <= VERSION.into()),
+        "{}: a data set of version {version}, expected {VERSION} at most: update sr to read it",
+        path.display()
+    );
+    Ok(())
+}
+
 impl Formats {
-    pub(crate) fn now() -> Self {
+    pub(super) fn now() -> Self {
         Formats {
             container: sr_codec::CONTAINER_VERSION,
             problems: sr_problems::FORMAT_VERSION,
@@ -147,26 +200,15 @@ impl Formats {
     }
 }
 
-fn difference(at: &str, a: &Value, b: &Value) -> Option<String> {
-    match (a, b) {
-        (Value::Object(map_a), Value::Object(map_b)) => map_a.keys().chain(map_b.keys()).find_map(|key| {
-            let at = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
-            difference(&at, a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null))
-        }),
-        _ if a == b => None,
-        _ => Some(format!("{at} is {a} there and {b} now")),
-    }
-}
-
 impl FileEntry {
     /// Of a file that is there.
-    pub(crate) fn of(dir: &Path, name: &str, records: Option<u64>) -> anyhow::Result<Self> {
+    pub(super) fn of(dir: &Path, name: &str, records: Option<u64>) -> anyhow::Result<Self> {
         let (bytes, sha256) = hash(&dir.join(name))?;
         Ok(FileEntry { name: name.into(), bytes, sha256, records })
     }
 
     /// What is wrong with the file's bytes.
-    pub(crate) fn fault(&self, dir: &Path) -> Option<String> {
+    pub(super) fn fault(&self, dir: &Path) -> Option<String> {
         match hash(&dir.join(&self.name)) {
             Err(error) => Some(format!("{error:#}")),
             Ok((bytes, _)) if bytes != self.bytes => Some(format!("has {bytes} bytes, expected {}", self.bytes)),
@@ -177,7 +219,7 @@ impl FileEntry {
 }
 
 /// Whether the files of a stage are there as they were made; false if one is missing.
-pub(crate) fn are_there(dir: &Path, files: &[FileEntry]) -> anyhow::Result<bool> {
+pub(super) fn are_there(dir: &Path, files: &[FileEntry]) -> anyhow::Result<bool> {
     for file in files {
         let path = dir.join(&file.name);
         if !path.try_exists().with_context(|| format!("looking for {}", path.display()))? {
@@ -192,17 +234,5 @@ pub(crate) fn are_there(dir: &Path, files: &[FileEntry]) -> anyhow::Result<bool>
 
 /// Number of bytes and SHA-256.
 fn hash(path: &Path) -> anyhow::Result<(u64, String)> {
-    let read = || format!("reading {}", path.display());
-    let mut file = File::open(path).with_context(read)?;
-    let (mut sha, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 18]);
-    loop {
-        let n = file.read(&mut buffer).with_context(read)?;
-        if n == 0 {
-            break;
-        }
-        sha.update(&buffer[..n]);
-        bytes += n as u64;
-    }
-    let digest = sha.finalize();
-    Ok((bytes, digest.iter().map(|byte| format!("{byte:02x}")).collect()))
+    sums::of_file(path).with_context(|| format!("reading {}", path.display()))
 }

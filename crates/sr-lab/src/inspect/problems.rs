@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use sr_codec::Reader;
 use sr_problems::FORMAT_VERSION_WIDE;
 
-use crate::view::{Contexts, Record, Spread, View, ellipsis, short};
+use super::text::{ellipsis, short};
+use super::{Contexts, Record, Spread, View};
 
-pub(crate) struct Problems {
+pub(super) struct Problems {
     reader: Reader,
     problems: u64,
     formulas: u64,
@@ -22,7 +23,7 @@ pub(crate) struct Problems {
 
 /// What is shown of a problem; its points are not.
 #[derive(Deserialize, Serialize)]
-pub(crate) struct Problem {
+pub(super) struct Problem {
     id: String,
     source: Option<String>,
     rows: u64,
@@ -67,7 +68,7 @@ impl<'de> Deserialize<'de> for Range {
 }
 
 impl Problems {
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         // Checks the version: records of a later one may mean something else.
         let reader = Reader::open_any(path)?;
         let version = reader.header().version;
@@ -81,8 +82,9 @@ impl Problems {
 }
 
 impl View for Problems {
-    type Record = Problem;
-    const KIND: &'static str = "problems";
+    fn kind(&self) -> &'static str {
+        "problems"
+    }
 
     fn columns(&self) -> Vec<String> {
         ["id", "# rows", "# variables", "# min y", "# mean y", "# max y", "formula"].map(String::from).to_vec()
@@ -100,7 +102,7 @@ impl View for Problems {
         self.reader.stated_records().is_some()
     }
 
-    fn next_record(&mut self) -> anyhow::Result<Option<Problem>> {
+    fn next_record(&mut self) -> anyhow::Result<Option<Box<dyn Record>>> {
         let record = self.reader.next_record::<Problem>()?;
         if let Some(problem) = &record {
             self.problems += 1;
@@ -108,7 +110,7 @@ impl View for Problems {
             self.rows.add(problem.rows as f64);
             self.variables.add(problem.variables as f64);
         }
-        Ok(record)
+        Ok(record.map(|problem| Box::new(problem) as Box<dyn Record>))
     }
 
     fn statistics(&self) -> Vec<(&'static str, Value)> {
@@ -134,7 +136,7 @@ impl Record for Problem {
     }
 
     fn contexts(&self, contexts: &Contexts) -> anyhow::Result<Vec<String>> {
-        Ok(vec![contexts.text(&self.id, 0, None)?])
+        Ok(vec![contexts.of_problem(&self.id)?])
     }
 
     fn json(&self) -> Value {

@@ -8,26 +8,15 @@ use std::sync::Arc;
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use sr_corpus::{Problems, find_problems};
-use sr_engine::{Fit, Instance, Origin, StopReason};
-use sr_expr::{Semantics, Tree};
-use sr_problems::{Origin as Source, Problem};
+use sr_engine::{Fit, Instance, Objective, Origin, SearchConfig, StopReason};
+use sr_expr::{Columns, Tree};
+use sr_problems::Problem;
 use sr_trace::{Candidates, TraceReader, Trajectory};
 
-use crate::view::{Contexts, Record, Spread, View, ellipsis, short, table};
+use super::text::{ellipsis, short, table};
+use super::{Contexts, Options, Record, Spread, View};
 
-/// What is asked for, beside what every file has.
-pub(crate) struct TraceOptions {
-    /// The error at which a search counts as converged.
-    pub(crate) threshold: f64,
-    /// Whether only the best formula of each search is wanted.
-    pub(crate) best: bool,
-    /// Whether the values of the best formula are wanted.
-    pub(crate) predict: bool,
-    /// The problem set.
-    pub(crate) problems: Option<PathBuf>,
-}
-
-pub(crate) struct Trace {
+pub(super) struct Trace {
     reader: TraceReader,
     about: Rc<About>,
     file_bytes: u64,
@@ -45,11 +34,13 @@ pub(crate) struct Trace {
     label_sets: BTreeMap<String, u64>,
     labels: u64,
     cut: bool,
+    /// What the columns of the last search with named ones are.
+    columns: Option<String>,
 }
 
 /// What all searches of the file have in common.
 struct About {
-    semantics: Semantics,
+    config: SearchConfig,
     threshold: f64,
     best: bool,
     predict: bool,
@@ -59,22 +50,56 @@ struct About {
 /// A problem set at hand.
 struct Data {
     problems: Problems,
-    /// Names of the columns that are `x0`, `x1`, …
-    names: Vec<String>,
     /// Whether it was asked for, and not only found beside the file.
     given: bool,
+    /// The set that the trace was made from, if it is at hand beside another one.
+    own: Option<Problems>,
 }
 
 /// One search.
-pub(crate) struct Searched {
+pub(super) struct Searched {
     trajectory: Trajectory,
     about: Rc<About>,
     /// Its problem, if that is at hand.
-    problem: Option<Arc<Problem>>,
-    /// The same as its search had it.
-    instance: Option<Instance>,
+    at_hand: Option<AtHand>,
+    /// How its best formula fits that.
+    fit: Option<Fit>,
     /// Whether the problem's data are others than those of the search.
     other_data: bool,
+}
+
+/// A problem as a search had it: its columns are the variables of the search, in their order.
+struct AtHand {
+    problem: Arc<Problem>,
+    instance: Instance,
+    columns: ColumnsAre,
+    /// Whether these are the data that were searched, where the problem set was asked for.
+    is_searched: bool,
+    /// Names of `x0`, `x1`, … in formulas.
+    names: Vec<String>,
+    /// What the columns are called in their file.
+    titles: Vec<String>,
+}
+
+/// How the columns of a problem set were found to be the variables of a search.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum ColumnsAre {
+    /// They are those that were searched.
+    Searched,
+    /// They have the same names, if maybe in another order.
+    Named,
+    /// Names are not known on both sides: the first column is taken for the first variable, and so on.
+    InOrder,
+}
+
+impl ColumnsAre {
+    fn name(self) -> &'static str {
+        match self {
+            ColumnsAre::Searched => "searched",
+            ColumnsAre::Named => "by name",
+            ColumnsAre::InOrder => "in order",
+        }
+    }
 }
 
 /// The best individual of a search, or of its first generations.
@@ -82,14 +107,16 @@ pub(crate) struct Searched {
 struct Best<'a> {
     generation: u32,
     tree: &'a Tree,
-    /// The error that the search had, in y's units.
+    /// The error that the search had, in the square of y's units.
     recorded: f64,
+    /// The same as it stands in the file: relative to the variance of y with the objective mse.
+    recorded_objective: f64,
 }
 
 impl Trace {
-    pub(crate) fn open(path: &Path, options: TraceOptions) -> anyhow::Result<Self> {
+    pub(super) fn open(path: &Path, options: &Options) -> anyhow::Result<Self> {
         let reader = TraceReader::open(path)?;
-        let TraceOptions { threshold, best, predict, problems } = options;
+        let &Options { threshold, best, predict, ref problems } = options;
         let data = Data::open(path, &reader.header().problems, problems.as_deref())?;
         ensure!(
             !predict || data.is_some(),
@@ -97,9 +124,9 @@ impl Trace {
             reader.header().problems,
             path.display()
         );
-        let semantics = reader.header().engine.semantics;
+        let config = reader.header().engine.clone();
         Ok(Trace {
-            about: Rc::new(About { semantics, threshold, best, predict, data }),
+            about: Rc::new(About { config, threshold, best, predict, data }),
             reader,
             file_bytes: std::fs::metadata(path)?.len(),
             trajectories: 0,
@@ -116,6 +143,7 @@ impl Trace {
             label_sets: BTreeMap::new(),
             labels: 0,
             cut: false,
+            columns: None,
         })
     }
 
@@ -125,6 +153,9 @@ impl Trace {
         self.generations.add(trajectory.generations.len() as f64);
         *self.stops.entry(trajectory.stop.name()).or_default() += 1;
         self.converged += u64::from(searched.converged().is_some());
+        if let Some(at_hand) = searched.at_hand.as_ref().filter(|at_hand| !at_hand.titles.is_empty()) {
+            self.columns = Some(at_hand.columns_note());
+        }
         self.cut |= searched.whole_formula().chars().count() > ellipsis(&searched.whole_formula()).chars().count();
         for individual in trajectory.generations.iter().flat_map(|record| record.individuals()) {
             self.individuals += 1;
@@ -149,31 +180,29 @@ impl Trace {
 impl Data {
     /// The problem set that the caller names, or the one that the trace was made from if it is there.
     fn open(trace: &Path, name: &str, given: Option<&Path>) -> anyhow::Result<Option<Self>> {
-        let path = match given {
-            Some(path) => path.to_owned(),
-            None => match find_problems(trace, name, None) {
-                Ok(path) => path,
-                Err(_) => return Ok(None),
-            },
-        };
-        let problems = match (Problems::open(&path), given) {
-            (Ok(problems), _) => problems,
-            (Err(error), Some(_)) => return Err(error.into()),
-            // What was not asked for need not be whole.
-            (Err(error), None) => {
-                tracing::warn!("{}: {error}; errors are shown as recorded", path.display());
-                return Ok(None);
+        let beside = find_problems(trace, name, None).ok();
+        // What was not asked for need not be whole.
+        let open_beside = |path: PathBuf, so: &str| match Problems::open(&path) {
+            Ok(problems) => Some(problems),
+            Err(error) => {
+                tracing::warn!("{}: {error}; {so}", path.display());
+                None
             }
         };
-        let names = match &problems.params().origin {
-            Source::Csv { variables, .. } | Source::Parquet { variables, .. } => variables.clone(),
-            _ => Vec::new(),
+        let Some(path) = given else {
+            let problems = beside.and_then(|path| open_beside(path, "errors are shown as recorded"));
+            return Ok(problems.map(|problems| Data { problems, given: false, own: None }));
         };
-        Ok(Some(Data { problems, names, given: given.is_some() }))
+        let problems = Problems::open(path)?;
+        let is_given =
+            |beside: &PathBuf| matches!((beside.canonicalize(), path.canonicalize()), (Ok(a), Ok(b)) if a == b);
+        let own = beside.filter(|beside| !is_given(beside));
+        let own = own.and_then(|own| open_beside(own, "the names of its columns are not known"));
+        Ok(Some(Data { problems, given: true, own }))
     }
 
     /// The problem of a search. A set of one that was asked for may hold new rows under another name.
-    fn problem(&self, trajectory: &Trajectory) -> anyhow::Result<Option<Arc<Problem>>> {
+    fn problem(&self, trajectory: &Trajectory, config: &SearchConfig) -> anyhow::Result<Option<AtHand>> {
         let found = match self.problems.by_id(&trajectory.problem_id) {
             Ok(problem) => problem,
             Err(_) if self.given && self.problems.len() == 1 => {
@@ -182,49 +211,135 @@ impl Data {
             Err(error) if self.given => return Err(error.into()),
             Err(_) => return Ok(None),
         };
-        let (columns, variables) = (found.x.n_columns(), usize::from(trajectory.primitives.n_variables()));
-        if columns == variables {
-            return Ok(Some(found));
+        let titles = names_of(&self.problems);
+        let of = |problem: Arc<Problem>, columns, names, titles| -> anyhow::Result<AtHand> {
+            let instance = problem.instance()?;
+            let is_searched = self.given && trajectory.check_searched(&instance, config).is_ok();
+            Ok(AtHand { problem, instance, columns, is_searched, names, titles })
+        };
+        let own = self.own_names(trajectory, config)?;
+        if let Some(own) = own.as_ref().filter(|own| !own.is_empty() && !titles.is_empty()) {
+            let problem = self.by_name(&found, own, &titles)?;
+            return of(problem, ColumnsAre::Named, own.clone(), own.clone()).map(Some);
         }
+        if self.given {
+            self.check_count(&found, trajectory)?;
+        } else if found.x.n_columns() != usize::from(trajectory.primitives.n_variables()) {
+            return Ok(None);
+        }
+        let mut at_hand = of(found, ColumnsAre::InOrder, Vec::new(), titles)?;
+        match own {
+            // Both have x0, x1, … for names.
+            Some(own) if own.is_empty() && at_hand.titles.is_empty() => at_hand.columns = ColumnsAre::Named,
+            Some(own) => at_hand.names = own,
+            None if at_hand.is_searched || !self.given => {
+                (at_hand.columns, at_hand.names) = (ColumnsAre::Searched, at_hand.titles.clone());
+            }
+            None => {}
+        }
+        Ok(Some(at_hand))
+    }
+
+    /// The names of the columns that were searched, by the trace's own problem set; none if that is not at hand, or has
+    /// become another one.
+    fn own_names(&self, trajectory: &Trajectory, config: &SearchConfig) -> anyhow::Result<Option<Vec<String>>> {
+        let Some(own) = &self.own else { return Ok(None) };
+        let Ok(problem) = own.by_id(&trajectory.problem_id) else { return Ok(None) };
+        let is_searched = trajectory.check_searched(&problem.instance()?, config).is_ok();
+        Ok(is_searched.then(|| names_of(own)))
+    }
+
+    /// The problem with the columns of these names, in this order.
+    fn by_name(&self, found: &Problem, names: &[String], titles: &[String]) -> anyhow::Result<Arc<Problem>> {
+        let place = |name: &String| titles.iter().position(|title| title == name);
+        let missing: Vec<String> =
+            names.iter().filter(|name| place(name).is_none()).map(|name| format!("{name:?}")).collect();
         ensure!(
-            !self.given,
+            missing.is_empty(),
+            "{}: there is no column {}, which the search had; the columns are {}",
+            self.problems.path().display(),
+            missing.join(", "),
+            titles.join(", ")
+        );
+        let columns = names.iter().filter_map(place).flat_map(|column| found.x.column(column)).copied().collect();
+        let x = Columns::new(found.x.n_rows(), names.len(), columns);
+        Ok(Arc::new(Problem { x, ..found.clone() }))
+    }
+
+    fn check_count(&self, found: &Problem, trajectory: &Trajectory) -> anyhow::Result<()> {
+        let (columns, variables) = (found.x.n_columns(), usize::from(trajectory.primitives.n_variables()));
+        ensure!(
+            columns == variables,
             "{}: problem {} has {columns} variables, the search of {} had {variables}",
             self.problems.path().display(),
             found.id,
             trajectory.problem_id
         );
-        Ok(None)
+        Ok(())
+    }
+}
+
+fn names_of(problems: &Problems) -> Vec<String> {
+    problems.params().origin.variable_names().unwrap_or_default().to_vec()
+}
+
+impl AtHand {
+    /// What the variables are.
+    fn columns_note(&self) -> String {
+        const MOST: usize = 20;
+        let named = self.titles.iter().take(MOST).enumerate();
+        let mut columns: Vec<String> = named.map(|(index, name)| format!("x{index} = {name:?}")).collect();
+        if self.titles.len() > MOST {
+            columns.push(format!("… and {} more", self.titles.len() - MOST));
+        }
+        let columns = columns.join(", ");
+        match self.columns {
+            ColumnsAre::Searched | ColumnsAre::Named => format!("columns: {columns}\n"),
+            ColumnsAre::InOrder => format!(
+                "columns are taken in their order, {columns}: those of the search have no names that are at hand\n"
+            ),
+        }
     }
 }
 
 impl Searched {
     fn new(trajectory: Trajectory, about: Rc<About>) -> anyhow::Result<Self> {
-        let problem = about.data.as_ref().map(|data| data.problem(&trajectory)).transpose()?.flatten();
-        let instance = problem.as_ref().map(|problem| problem.instance()).transpose()?;
-        let mut searched = Searched { trajectory, about, problem, instance, other_data: false };
+        let at_hand = about.data.as_ref().map(|data| data.problem(&trajectory, &about.config)).transpose()?.flatten();
+        let mut searched = Searched { trajectory, about, at_hand, fit: None, other_data: false };
         let best = searched.best();
-        if let (Some(fit), Some(instance)) = (searched.fit(best.tree), &searched.instance) {
-            // The record has 32 bits, and an objective may have left rows out: of these nothing can be told. An error that
-            // is larger by rounding alone is one of a nearly exact formula.
-            let least = 1e-12_f64.max(instance.tolerance()) * instance.scale() * instance.scale();
-            let rounding = 1e-5 * best.recorded.max(fit.mse) + least;
-            let is_comparable = best.recorded.is_finite() && fit.masked_rows == 0;
-            searched.other_data = is_comparable && (fit.mse - best.recorded).abs() > rounding;
-        }
+        let fit = searched.fit_of(best.tree);
         let is_given = searched.about.data.as_ref().is_some_and(|data| data.given);
+        if let (Some(fit), Some(at_hand)) = (fit, &searched.at_hand) {
+            searched.other_data = if is_given { !at_hand.is_searched } else { searched.differs(fit, at_hand, best) };
+        }
+        searched.fit = fit;
         if searched.other_data && !is_given {
             let id = &searched.trajectory.problem_id;
             tracing::warn!(
                 "problem {id} beside the trace has other data than its search; errors are shown as recorded"
             );
-            (searched.problem, searched.instance) = (None, None);
+            (searched.at_hand, searched.fit) = (None, None);
         }
         Ok(searched)
     }
 
+    /// Whether the data at hand are others than those that were searched, as far as the best individual's error says.
+    fn differs(&self, fit: Fit, at_hand: &AtHand, best: Best<'_>) -> bool {
+        let (scale, tolerance) = (at_hand.instance.scale(), at_hand.instance.tolerance());
+        // In units of the scale of y, whose own square may be no number.
+        let recorded = match self.about.config.objective {
+            Objective::Mse => best.recorded_objective,
+            Objective::Masked => best.recorded / scale / scale,
+        };
+        // The record has 32 bits, and an objective may have left rows out: of these nothing can be told. An error that is
+        // larger by rounding alone is one of a nearly exact formula.
+        let rounding = 1e-5 * recorded.max(fit.relative) + tolerance.max(1e-12);
+        recorded.is_finite() && fit.masked_rows == 0 && (fit.relative - recorded).abs() > rounding
+    }
+
     /// How the best formula, or one of its predecessors, fits the problem at hand.
-    fn fit(&self, tree: &Tree) -> Option<Fit> {
-        Some(self.instance.as_ref()?.fit(tree, self.about.semantics))
+    fn fit_of(&self, tree: &Tree) -> Option<Fit> {
+        Some(self.at_hand.as_ref()?.instance.fit(tree, self.about.config.semantics))
     }
 
     fn best(&self) -> Best<'_> {
@@ -237,36 +352,64 @@ impl Searched {
             .trajectory
             .best_progression()
             .into_iter()
-            .map(|step| Best { generation: step.generation, tree: step.expr, recorded: self.trajectory.mse(step.mse) })
+            .map(|step| self.best_of(step.generation, step.expr, step.mse))
             .collect();
         if steps.is_empty() {
             // A continued search may be fitter from before; what it begins with is what can be shown.
             let first = self.trajectory.generations.first();
             let best = first.best();
-            steps.push(Best { generation: first.generation, tree: best.expr, recorded: self.trajectory.mse(best.mse) });
+            steps.push(self.best_of(first.generation, best.expr, best.mse));
         }
         steps
     }
 
-    /// The generation in which the recorded error of the best individual fell to the threshold.
+    fn best_of<'a>(&self, generation: u32, tree: &'a Tree, mse: f32) -> Best<'a> {
+        Best { generation, tree, recorded: self.trajectory.mse(mse), recorded_objective: mse.into() }
+    }
+
+    /// The generation in which the error of the best individual fell to the threshold, if that of the search's result is
+    /// within it.
     fn converged(&self) -> Option<u32> {
-        let threshold = self.about.threshold;
-        self.progression().iter().find(|best| best.recorded <= threshold).map(|best| best.generation)
+        let is_within = |error: f64| error <= self.about.threshold;
+        if !is_within(self.error(self.best(), self.fit)) {
+            return None;
+        }
+        let steps = self.progression();
+        let step = steps.iter().find(|best| is_within(self.error(**best, self.fit_of(best.tree))));
+        step.map(|best| best.generation)
+    }
+
+    /// What the threshold is on: the mean squared error, and with the objective mse that relative to the variance of y;
+    /// over all rows where the data are at hand, else as recorded. A mean squared error that is small only because y is
+    /// counts as infinite.
+    fn error(&self, best: Best<'_>, fit: Option<Fit>) -> f64 {
+        match (self.about.config.objective, fit) {
+            (Objective::Mse, Some(fit)) => fit.relative,
+            (Objective::Mse, None) => best.recorded_objective,
+            (Objective::Masked, Some(fit)) if fit.relative > LEAST_EXPLAINED => f64::INFINITY,
+            (Objective::Masked, Some(fit)) => fit.mse,
+            (Objective::Masked, None) => best.recorded,
+        }
     }
 
     /// The error to show: computed again where the data are at hand.
     fn mse(&self, best: Best<'_>) -> f64 {
-        self.fit(best.tree).map_or(best.recorded, |fit| fit.mse)
+        self.fit_of(best.tree).map_or(best.recorded, |fit| fit.mse)
+    }
+
+    /// The same as text.
+    fn mse_text(&self, best: Best<'_>) -> String {
+        self.fit_of(best.tree).map_or_else(|| short(best.recorded), mse_text)
     }
 
     fn text(&self, tree: &Tree) -> String {
-        tree.display(self.about.semantics).to_string()
+        tree.display(self.about.config.semantics).to_string()
     }
 
     /// With the names of columns, where there are any.
     fn named(&self, tree: &Tree) -> String {
-        let names = self.about.data.as_ref().map_or(&[][..], |data| &data.names);
-        tree.display(self.about.semantics).with_names(names).to_string()
+        let names = self.at_hand.as_ref().map_or(&[][..], |at_hand| &at_hand.names);
+        tree.display(self.about.config.semantics).with_names(names).to_string()
     }
 
     fn whole_formula(&self) -> String {
@@ -276,7 +419,7 @@ impl Searched {
     /// What is the same with and without generations.
     fn best_json(&self) -> Value {
         let best = self.best();
-        let fit = self.fit(best.tree);
+        let fit = self.fit;
         let finite = |value: f64| Some(value).filter(|value| value.is_finite());
         let step = |best: &Best<'_>| {
             json!({
@@ -294,6 +437,7 @@ impl Searched {
             "stop_limit": stop_limit(self.trajectory.stop),
             "n_generations": self.trajectory.generations.len(),
             "threshold": self.about.threshold,
+            "threshold_of": threshold_of(self.about.config.objective),
             "generations_to_threshold": self.converged(),
             "expression": self.text(best.tree),
             "formula": self.named(best.tree),
@@ -302,14 +446,16 @@ impl Searched {
             "mse": finite(self.mse(best)),
             "mse_recorded": finite(best.recorded),
             "mse_is_recorded": fit.is_none(),
+            "rmse": fit.and_then(|fit| finite(fit.rmse)),
             "r2": fit.and_then(|fit| fit.r2()),
+            "columns": self.at_hand.as_ref().map(|at_hand| at_hand.columns.name()),
             "other_data": self.other_data,
             "best_progression": self.progression().iter().map(step).collect::<Vec<_>>(),
         });
         if self.about.predict
-            && let Some(problem) = &self.problem
+            && let Some(AtHand { problem, .. }) = &self.at_hand
         {
-            let predicted = sr_expr::predict(best.tree, &problem.x, self.about.semantics);
+            let predicted = sr_expr::predict(best.tree, &problem.x, self.about.config.semantics);
             value["predictions"] = predicted.into_iter().map(finite).collect();
             value["y"] = json!(problem.y);
         }
@@ -317,10 +463,10 @@ impl Searched {
     }
 
     /// Rows with what the best formula says of them.
-    fn predictions(&self, problem: &Problem) -> String {
-        let predicted = sr_expr::predict(self.best().tree, &problem.x, self.about.semantics);
-        let names = self.about.data.as_ref().map_or(&[][..], |data| &data.names);
-        let name = |column: usize| names.get(column).cloned().unwrap_or_else(|| format!("x{column}"));
+    fn predictions(&self, at_hand: &AtHand) -> String {
+        let AtHand { problem, titles, .. } = at_hand;
+        let predicted = sr_expr::predict(self.best().tree, &problem.x, self.about.config.semantics);
+        let name = |column: usize| titles.get(column).cloned().unwrap_or_else(|| format!("x{column}"));
         let columns: Vec<String> = (0..problem.x.n_columns()).map(|column| format!("# {}", name(column))).collect();
         let titles: Vec<&str> = ["# row"]
             .into_iter()
@@ -337,12 +483,16 @@ impl Searched {
 }
 
 impl View for Trace {
-    type Record = Searched;
-    const KIND: &'static str = "trace";
+    fn kind(&self) -> &'static str {
+        "trace"
+    }
 
     fn columns(&self) -> Vec<String> {
         let mse = if self.about.data.is_some() { "# best mse" } else { "# recorded mse" };
-        let threshold = format!("# to {:e}", self.about.threshold);
+        let threshold = match self.about.config.objective {
+            Objective::Masked => format!("# to {:e}", self.about.threshold),
+            Objective::Mse => format!("# to 1 − R² {:e}", self.about.threshold),
+        };
         let mut columns = ["problem", "# seed", "# generations", "stop", &threshold, mse].map(String::from).to_vec();
         if self.about.best && self.about.data.is_some() {
             columns.push("# R²".into());
@@ -363,11 +513,11 @@ impl View for Trace {
         self.reader.stated_records().is_some()
     }
 
-    fn next_record(&mut self) -> anyhow::Result<Option<Searched>> {
+    fn next_record(&mut self) -> anyhow::Result<Option<Box<dyn Record>>> {
         let Some(trajectory) = self.reader.next_trajectory()? else { return Ok(None) };
         let searched = Searched::new(trajectory, self.about.clone())?;
         self.count(&searched);
-        Ok(Some(searched))
+        Ok(Some(Box::new(searched)))
     }
 
     fn statistics(&self) -> Vec<(&'static str, Value)> {
@@ -401,8 +551,8 @@ impl View for Trace {
 
     fn notes(&self) -> String {
         let mut notes = String::new();
-        if let Some(data) = self.about.data.as_ref().filter(|data| !data.names.is_empty()) {
-            notes += &columns_note(&data.names);
+        if let Some(columns) = &self.columns {
+            notes += columns;
         }
         if self.cut && !self.about.best {
             notes += "formulas that end in … are cut: --best prints them whole\n";
@@ -414,15 +564,27 @@ impl View for Trace {
     }
 }
 
-/// What the variables are.
-fn columns_note(names: &[String]) -> String {
-    const MOST: usize = 20;
-    let mut names_of: Vec<String> =
-        names.iter().take(MOST).enumerate().map(|(index, name)| format!("x{index} = {name:?}")).collect();
-    if names.len() > MOST {
-        names_of.push(format!("… and {} more", names.len() - MOST));
+/// What the threshold is on, for JSON.
+fn threshold_of(objective: Objective) -> &'static str {
+    match objective {
+        Objective::Masked => "mse",
+        Objective::Mse => "relative",
     }
-    format!("columns: {}\n", names_of.join(", "))
+}
+
+/// The most of the variance of y that a result may leave unexplained whose mean squared error is said to have fallen to a
+/// threshold. The threshold is in the units of y, and below it is anything where y itself is tiny.
+const LEAST_EXPLAINED: f64 = 1e-3;
+
+/// A mean squared error; where its square is beyond the numbers there are, its root says it.
+fn mse_text(fit: Fit) -> String {
+    let rmse = || short(fit.rmse);
+    match fit.mse {
+        _ if !fit.is_finite() => "∞".into(),
+        mse if mse.is_infinite() => format!("above 1e308 (root {})", rmse()),
+        mse if mse > 0.0 && mse < f64::MIN_POSITIVE => format!("below 1e-307 (root {})", rmse()),
+        mse => short(mse),
+    }
 }
 
 impl Record for Searched {
@@ -438,11 +600,10 @@ impl Record for Searched {
             self.trajectory.generations.len().to_string(),
             self.trajectory.stop.name().into(),
             self.converged().map_or("–".into(), |generation| generation.to_string()),
-            short(self.mse(best))
-                + if self.problem.is_none() && self.about.data.is_some() { " (recorded)" } else { "" },
+            self.mse_text(best) + if self.at_hand.is_none() && self.about.data.is_some() { " (recorded)" } else { "" },
         ];
         if self.about.best && self.about.data.is_some() {
-            row.push(self.fit(best.tree).and_then(|fit| fit.r2()).map_or("–".into(), r2_text));
+            row.push(self.fit.and_then(|fit| fit.r2()).map_or("–".into(), r2_text));
         }
         let formula = self.named(best.tree);
         row.extend([best.tree.size().to_string(), if self.about.best { formula } else { ellipsis(&formula) }]);
@@ -450,9 +611,7 @@ impl Record for Searched {
     }
 
     fn contexts(&self, contexts: &Contexts) -> anyhow::Result<Vec<String>> {
-        let Trajectory { problem_id, primitives, generations, .. } = &self.trajectory;
-        let text = |generation| contexts.text(problem_id, generation, Some(primitives));
-        generations.iter().map(|record| text(record.generation)).collect()
+        contexts.of_search(&self.trajectory, &self.about.config)
     }
 
     fn json(&self) -> Value {
@@ -520,12 +679,18 @@ impl Record for Searched {
         let best = self.best();
         let mut text = format!("problem {problem}, seed {seed}, ended: {stop}\n");
         text += &format!("best: {}\n", self.named(best.tree));
-        match (self.fit(best.tree), &self.problem) {
-            (Some(fit), Some(data)) => {
-                let r2 = fit.r2().map_or(String::new(), |r2| format!(", R² {}", r2_text(r2)));
+        match (self.fit, &self.at_hand) {
+            (Some(fit), Some(AtHand { problem, .. })) => {
                 let of = if self.other_data { " of other data than the search's" } else { "" };
-                let (mse, rows) = (short(fit.mse), data.y.len());
-                text += &format!("mse {mse} over all {rows} rows{of}{r2}, size {}\n", best.tree.size());
+                let (rows, size) = (problem.y.len(), best.tree.size());
+                let fits = match fit.r2() {
+                    Some(r2) => format!("mse {} over all {rows} rows{of}, R² {}", mse_text(fit), r2_text(r2)),
+                    None if fit.is_finite() => {
+                        format!("mse {} over all {rows} rows{of}, whose y does not vary", mse_text(fit))
+                    }
+                    None => format!("no value on some of {rows} rows{of}"),
+                };
+                text += &format!("{fits}, size {size}\n");
             }
             _ => {
                 let (mse, size) = (short(best.recorded), best.tree.size());
@@ -533,25 +698,28 @@ impl Record for Searched {
             }
         }
         let threshold = self.about.threshold;
-        text += &match self.converged() {
-            Some(generation) => format!("generations to an mse of {threshold:e}: {generation}\n"),
-            None => format!("an mse of {threshold:e} was not reached\n"),
+        let of = match self.about.config.objective {
+            Objective::Masked => format!("an mse of {threshold:e}"),
+            Objective::Mse => format!("1 − R² of {threshold:e}"),
         };
+        let recorded = if self.fit.is_none() { ", as recorded" } else { "" };
+        text += &match self.converged() {
+            Some(generation) => format!("generations to {of}: {generation}{recorded}\n"),
+            None => format!("{of} was not reached{recorded}\n"),
+        };
+        if let Some(at_hand) = self.at_hand.as_ref().filter(|at_hand| at_hand.columns == ColumnsAre::InOrder) {
+            text += &at_hand.columns_note();
+        }
         if self.about.predict {
-            let Some(problem) = &self.problem else {
+            let Some(at_hand) = &self.at_hand else {
                 bail!("--predict: problem {problem} has other data: give its problem set with --problems")
             };
-            return Ok(text + "\n" + &self.predictions(problem));
+            return Ok(text + "\n" + &self.predictions(at_hand));
         }
         let steps = self.progression().into_iter().map(|best| {
-            vec![
-                best.generation.to_string(),
-                short(self.mse(best)),
-                best.tree.size().to_string(),
-                self.named(best.tree),
-            ]
+            vec![best.generation.to_string(), self.mse_text(best), best.tree.size().to_string(), self.named(best.tree)]
         });
-        let mse = if self.problem.is_some() { "# mse" } else { "# recorded mse" };
+        let mse = if self.at_hand.is_some() { "# mse" } else { "# recorded mse" };
         text += "\n";
         text += &table(&["# generation", mse, "# size", "best so far"], steps.collect());
         if self.about.best {

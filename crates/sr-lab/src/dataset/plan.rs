@@ -1,0 +1,265 @@
+//! What is to be made.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sr_corpus::{Apart, Context, Exclude, Mode, Options, Shape, Targets};
+use sr_engine::{PrimitiveSet, SearchConfig};
+use sr_problems::{Blocklist, Generator, ProblemSet, RandomParams, SetParams, suite};
+use sr_trace::TraceHeader;
+
+/// The problem set's name in the folder.
+pub const PROBLEMS: &str = "problems.sr";
+/// The trace's.
+pub const TRACE: &str = "trace.sr";
+/// The folder of the corpora.
+pub const CORPUS: &str = "corpus";
+
+/// What a data set is made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Seed of problems, searches and split; their random streams differ by purpose.
+    pub seed: u64,
+    /// Where problems come from.
+    pub problems: ProblemSource,
+    /// Suites and problem files of a test, whose formulas are kept out.
+    pub exclude: Vec<String>,
+    /// The searches; `None` in mode direct, which has none.
+    pub search: Option<SearchSettings>,
+    /// The examples.
+    pub corpus: CorpusSettings,
+}
+
+/// Where problems come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ProblemSource {
+    /// Random ones. The seed of the parameters is that of the [`Settings`].
+    Random {
+        /// What they are like.
+        params: RandomParams,
+        /// How many, at least 1.
+        count: u32,
+    },
+    /// A named suite.
+    Suite(String),
+}
+
+/// Searches to be recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchSettings {
+    /// Settings of all searches, of two generations at least and without a time limit, which no other machine would keep.
+    pub config: SearchConfig,
+    /// The name of the settings that `config` began with, for the header of the trace.
+    pub preset: String,
+    /// Searches of each problem, at least 1; their seeds follow that of the data set.
+    pub runs: u64,
+}
+
+/// What examples are. Missing fields of a file have their defaults.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CorpusSettings {
+    /// What is learned. By default one child a time.
+    pub mode: Mode,
+    /// What prompts tell of a problem.
+    pub context: Context,
+    /// Whether autoregressive targets have the fitness of each individual. By default they do.
+    pub fitness: bool,
+    /// Whether only ancestors of the best individual are learned; in mode one-step.
+    pub ancestors_only: bool,
+    /// Whether the elite, which is copied, is learned too; in mode one-step.
+    pub include_elite: bool,
+    /// Share of examples to keep, above 0 and at most 1.
+    pub sample_fraction: f64,
+    /// Share of formulas for validation, 0 or more and below 1.
+    pub val_fraction: f64,
+    /// What training and validation do not share. [`Apart::Function`] unless it is said; it means nothing, and is an error,
+    /// where nothing is for validation.
+    pub apart: Option<Apart>,
+    /// Whether the examples are written as text too.
+    pub jsonl: bool,
+}
+
+impl Default for CorpusSettings {
+    fn default() -> Self {
+        let Options { context, sample_fraction, val_fraction, jsonl, .. } = Options::default();
+        let (fitness, ancestors_only, include_elite) = (true, false, false);
+        let (mode, apart) = (Mode::OneStep, None);
+        Self { mode, context, fitness, ancestors_only, include_elite, sample_fraction, val_fraction, apart, jsonl }
+    }
+}
+
+/// Settings that were checked, with all that follows from them.
+#[derive(Debug)]
+pub struct Plan {
+    pub(super) seed: u64,
+    pub(super) source: Source,
+    pub(super) params: SetParams,
+    pub(super) blocklist: Arc<Blocklist>,
+    pub(super) search: Option<SearchPlan>,
+    pub(super) corpus: CorpusSettings,
+}
+
+#[derive(Debug)]
+pub(super) enum Source {
+    Random { generator: Box<Generator>, count: u32 },
+    Suite(ProblemSet),
+}
+
+#[derive(Debug)]
+pub(super) struct SearchPlan {
+    pub(super) settings: SearchSettings,
+    pub(super) header: TraceHeader,
+}
+
+impl Plan {
+    /// Checks all settings before anything is made.
+    ///
+    /// # Errors
+    /// If one is out of its range or has no meaning beside the others, or a file of formulas to be kept out cannot be read.
+    pub fn new(settings: Settings) -> anyhow::Result<Self> {
+        let Settings { seed, problems, exclude, search, mut corpus } = settings;
+        let blocklist = Arc::new(Blocklist::of(exclude).context("exclude")?);
+        let (source, params) = problems.resolve(seed, &blocklist).context("[problems]")?;
+        let search = match (search, corpus.mode) {
+            (Some(_), Mode::Direct) => bail!("mode direct needs no traces; leave [search] out"),
+            (None, Mode::Direct) => None,
+            (Some(search), _) => Some(search.resolve(&params, seed).context("[search]")?),
+            (None, _) => bail!("[search] is missing: only mode direct has no searches"),
+        };
+        let CorpusSettings { sample_fraction, val_fraction, .. } = corpus;
+        ensure!(
+            sample_fraction > 0.0 && sample_fraction <= 1.0,
+            "[corpus]: sample_fraction must be above 0 and at most 1, found {sample_fraction}"
+        );
+        ensure!(
+            (0.0..1.0).contains(&val_fraction),
+            "[corpus]: val_fraction must be 0 or more and below 1, found {val_fraction}"
+        );
+        ensure!(
+            val_fraction > 0.0 || corpus.apart.is_none(),
+            "[corpus]: apart has no effect with val_fraction 0, where nothing is for validation"
+        );
+        corpus.apart.get_or_insert(Apart::Function);
+        ensure!(corpus.mode == Mode::OneStep || !corpus.ancestors_only, "ancestors_only is for mode one-step");
+        ensure!(corpus.mode == Mode::OneStep || !corpus.include_elite, "include_elite is for mode one-step");
+        ensure!(corpus.mode == Mode::Autoregressive || corpus.fitness, "fitness is for mode autoregressive");
+        Ok(Plan { seed, source, params, blocklist, search, corpus })
+    }
+
+    /// The seed.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// What the header of the problem set will say.
+    pub fn params(&self) -> &SetParams {
+        &self.params
+    }
+
+    /// The searches, if there are any.
+    pub fn search(&self) -> Option<&SearchSettings> {
+        self.search.as_ref().map(|search| &search.settings)
+    }
+
+    /// What examples are.
+    pub fn corpus(&self) -> &CorpusSettings {
+        &self.corpus
+    }
+
+    /// Number of problems.
+    pub fn problems(&self) -> u64 {
+        match &self.source {
+            Source::Random { count, .. } => u64::from(*count),
+            Source::Suite(set) => set.problems.len() as u64,
+        }
+    }
+
+    /// Number of searches.
+    pub fn searches(&self) -> u64 {
+        self.search.as_ref().map_or(0, |search| self.problems() * search.settings.runs)
+    }
+
+    /// Pieces of work of a build, as its monitor is told them: problems to be made, searches, and searches or problems that
+    /// become examples.
+    pub fn pieces(&self) -> u64 {
+        self.problems() + self.searches() + self.converted()
+    }
+
+    /// What becomes examples: searches, or in mode direct problems.
+    pub(super) fn converted(&self) -> u64 {
+        if self.search.is_some() { self.searches() } else { self.problems() }
+    }
+
+    /// All settings that decide the bytes, without a path.
+    pub(super) fn resolved(&self) -> Value {
+        let search =
+            self.search.as_ref().map(|search| json!({ "runs": search.settings.runs, "header": search.header }));
+        json!({
+            "exclude": self.blocklist.sources(),
+            "problems": { "count": self.problems(), "params": self.params },
+            "search": search,
+            "corpus": self.corpus,
+        })
+    }
+
+    pub(super) fn options(&self) -> Options {
+        let CorpusSettings { mode, context, fitness, ancestors_only, include_elite, .. } = self.corpus;
+        let CorpusSettings { sample_fraction, val_fraction, apart, jsonl, .. } = self.corpus;
+        Options {
+            context,
+            targets: match ancestors_only {
+                true => Targets::Ancestors { include_elite },
+                false => Targets::NextGeneration { include_elite },
+            },
+            shape: match mode {
+                Mode::Autoregressive => Shape::WholeGeneration { fitness },
+                Mode::OneStep | Mode::Direct => Shape::EachChild,
+            },
+            exclude: Exclude::listed(self.blocklist.clone()),
+            stop: None,
+            sample_fraction,
+            val_fraction,
+            is_part: false,
+            apart: apart.unwrap_or(Apart::Function),
+            seed: self.seed,
+            jsonl,
+        }
+    }
+}
+
+impl ProblemSource {
+    fn resolve(self, seed: u64, blocklist: &Arc<Blocklist>) -> anyhow::Result<(Source, SetParams)> {
+        match self {
+            ProblemSource::Suite(name) => {
+                let set = suite(&name, seed)?;
+                let params = set.params.clone();
+                Ok((Source::Suite(set), params))
+            }
+            ProblemSource::Random { params, count } => {
+                ensure!(count > 0, "count, the number of problems, is 0");
+                let generator = Generator::new(RandomParams { seed, ..params })?.excluding(blocklist.clone());
+                generator.check_size(count)?;
+                let params = generator.generate(0, || ())?.params;
+                Ok((Source::Random { generator: Box::new(generator), count }, params))
+            }
+        }
+    }
+}
+
+impl SearchSettings {
+    fn resolve(self, set: &SetParams, seed: u64) -> anyhow::Result<SearchPlan> {
+        let SearchSettings { config, preset, runs } = &self;
+        config.validate()?;
+        ensure!(config.time_limit.is_none(), "time_limit: results would depend on the machine");
+        ensure!(config.generations > 1, "generations must be 2 or more: an example is a step from one to the next");
+        ensure!(*runs > 0, "runs must be 1 or more");
+        ensure!(seed.checked_add(runs - 1).is_some(), "runs {runs}: seeds from {seed} on end before");
+        // The header names operators and constants; variables are the problems' own.
+        let primitives = PrimitiveSet::new(set.operators.clone(), set.constants.clone(), 1)?;
+        let header = TraceHeader::of_expert(PROBLEMS, &primitives, config, preset, seed);
+        Ok(SearchPlan { settings: self, header })
+    }
+}
