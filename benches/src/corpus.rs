@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use criterion::{Criterion, Throughput};
-use sr_corpus::{Corpus, Example, IndexedCorpus, Options, Permutation, Problems, convert_trace};
+use sr_corpus::{Corpus, Example, Options, Problems, convert_trace};
 
 /// A folder's `corpus/train.sr`.
 fn convert(folder: &Path) -> PathBuf {
@@ -24,24 +24,11 @@ pub fn define(c: &mut Criterion) {
     let path = convert(folder.path());
     let targets = |examples: &mut dyn Iterator<Item = Example>| examples.map(|e| e.n_targets()).sum::<usize>();
     let stream = || targets(&mut Corpus::open(&path).expect("opened").map(|example| example.expect("whole")));
-    let mut indexed = IndexedCorpus::open(&path).expect("opened");
-    let (n, expected) = (indexed.len(), stream());
+    let expected = stream();
+    let n = Corpus::open(&path).expect("opened").count() as u64;
 
     let mut group = c.benchmark_group("corpus");
     group.throughput(Throughput::Elements(n));
     group.bench_function("stream/searches-50", |b| b.iter(|| assert_eq!(stream(), expected)));
-    group.bench_function("random/searches-50", |b| {
-        b.iter(|| {
-            let order = Permutation::new(n, 1, 0);
-            let mut examples = order.iter().map(|index| indexed.example(index).expect("whole"));
-            assert_eq!(targets(&mut examples), expected);
-        });
-    });
-    group.bench_function("open/searches-50", |b| {
-        b.iter(|| assert_eq!(IndexedCorpus::open(&path).expect("opened").len(), n))
-    });
-    group.bench_function("shuffle/searches-50", |b| {
-        b.iter(|| assert_eq!(Permutation::new(n, 1, 0).iter().sum::<u64>(), n * (n - 1) / 2));
-    });
     group.finish();
 }

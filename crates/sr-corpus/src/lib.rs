@@ -1,8 +1,7 @@
 //! Training examples made from trajectories (one-step, autoregressive) or problems (direct).
 //!
 //! A [`OneStep`] is a state of a search with the children to learn from it, each by itself or all in one text; a
-//! [`Direct`] example is a problem with its formula. [`convert_trace`] and [`convert_problems`] write a folder of them, [`Corpus`] reads a file of it,
-//! [`IndexedCorpus`] any example of a large one, in the order of a [`Permutation`] for instance.
+//! [`Direct`] example is a problem with its formula. [`convert_trace`] and [`convert_problems`] write a folder of them, [`Corpus`] reads a file of it.
 //! Training and validation examples never share a problem, nor the skeleton of a formula: that is [`Split`]'s to say.
 //! What the training side must not hold, such as the formulas of a test, is [`Exclude`]'s.
 //!
@@ -37,9 +36,7 @@ mod convert;
 mod error;
 mod example;
 mod file;
-mod indexed;
 mod jsonl;
-mod permutation;
 mod problems;
 mod split;
 
@@ -49,8 +46,6 @@ pub use convert::{
 pub use error::{Error, Result};
 pub use example::{Direct, Example, Individual, OneStep, ProblemRef, Target};
 pub use file::{CORPUS_VERSION, Corpus, CorpusHeader, CorpusWriter, Mode};
-pub use indexed::IndexedCorpus;
-pub use permutation::Permutation;
 pub use problems::{Problems, find_problems};
 pub use split::{Side, Split};
 pub use sr_prompt::Context;

@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sr_corpus::{
-    Apart, Context, Corpus, CorpusHeader, Direct, Error, Example, Exclude, Excluded, IndexedCorpus, Mode, OneStep,
-    Options, Permutation, ProblemRef, Problems, Shape, Side, Split, Target, Targets, convert_problems, convert_trace,
-    find_problems, states,
+    Apart, Context, Corpus, CorpusHeader, Direct, Error, Example, Exclude, Excluded, Mode, OneStep, Options,
+    ProblemRef, Problems, Shape, Side, Split, Target, Targets, convert_problems, convert_trace, find_problems, states,
 };
 use sr_engine::{Expert, Origin, Policy, PolicyError, Request, State};
 use sr_expr::Expr;
@@ -531,29 +530,6 @@ fn the_text_export_has_a_line_for_each_target() {
     assert_eq!(direct[0]["target"], target.to_string());
     assert_eq!(direct[0]["y_data"].as_array().expect("a list").len(), data.y.len());
     assert_eq!(direct[0]["X_data"][1][0], data.x.column(0)[1]);
-}
-
-#[test]
-fn any_example_is_found_by_its_number() {
-    let fixture = Fixture::new();
-    let sampled = Options { sample_fraction: 0.3, ..Options::default() };
-    fixture.convert(&sampled, "one-step").expect("converted");
-    fixture.convert(&autoregressive(true), "autoregressive").expect("converted");
-    convert_problems(&fixture.problems(), &Options::default(), &fixture.path("direct"), || {}).expect("converted");
-    for mode in ["one-step", "autoregressive", "direct"] {
-        let path = fixture.path(mode).join("train.sr");
-        let streamed = read(&path);
-        let mut indexed = IndexedCorpus::open(&path).expect("a corpus");
-        assert_eq!((indexed.len() as usize, indexed.header().mode.name()), (streamed.len(), mode));
-        for index in Permutation::new(indexed.len(), 1, 0).iter() {
-            assert_eq!(indexed.example(index).expect("an example"), streamed[index as usize], "{mode} {index}");
-        }
-        assert_eq!(indexed.problems(None).expect("found").name(), "problems.sr");
-        let bytes = fs::read(&path).expect("the corpus");
-        fs::write(&path, &bytes[..bytes.len() * 2 / 3]).expect("cut");
-        let error = IndexedCorpus::open(&path).map(|_| ()).expect_err("cut");
-        assert!(error.to_string().contains("cut short"), "{error}");
-    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sr_codec::Reader;
-use sr_corpus::{Corpus, Example, IndexedCorpus};
+use sr_corpus::{Corpus, Example};
 use sr_problems::{Problem, ProblemFile, ProblemSet};
 use sr_testing::{CountingAllocator, largest_allocation};
 use sr_trace::{TraceReader, Trajectory};
@@ -40,14 +40,6 @@ fn trace(path: &Path) -> Read<Trajectory> {
 
 fn corpus(path: &Path) -> Read<Example> {
     opened(Corpus::open(path), until_error)
-}
-
-/// Through the map.
-fn indexed_corpus(path: &Path) -> Read<Example> {
-    opened(IndexedCorpus::open(path), |mut corpus| {
-        let indices = 0..corpus.len();
-        until_error(indices.map(|index| corpus.example(index)))
-    })
 }
 
 fn problems(path: &Path) -> Read<Problem> {
@@ -122,12 +114,6 @@ fn damaged_corpora_are_noticed() {
     damage("corpora/v1-onestep.sr", &BITS, corpus);
     damage("corpora/v1-autoregressive.sr", &BITS, corpus);
     damage("corpora/v1-direct.sr", &BITS, corpus);
-}
-
-#[test]
-fn damaged_corpora_are_noticed_in_any_order() {
-    damage("corpora/v1-onestep.sr", &BITS, indexed_corpus);
-    damage("corpora/v1-direct.sr", &BITS, indexed_corpus);
 }
 
 /// Reads a file with each byte of each record changed, behind the back of all checksums.
