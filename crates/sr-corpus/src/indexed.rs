@@ -15,8 +15,7 @@ use crate::{CORPUS_VERSION, CorpusHeader, Example, Mode, Problems, Result, find_
 /// Opening reads the file once, to learn how many states each record has; what stays are 16 bytes a record. An example
 /// costs the decoding of its record, that is its search. Clones share the open file, so each thread can have one.
 /// [`Permutation`](crate::Permutation) gives an order to read them in.
-#[derive(Clone)]
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct IndexedCorpus {
     path: PathBuf,
     records: Indexed<CorpusHeader>,
