@@ -2,7 +2,9 @@
 //!
 //! - [`record`]: searches problems with the expert, a learner or both, and writes their trajectories into a trace that can
 //!   be gone on with after a kill
+//! - [`relabel`]: gives the states of a trace the labels of an expert
 //! - [`learner`] (feature `learner`): a learner from a checkpoint, checked against the problems that it is to search
+//! - [`train`] (feature `learner`): fits a model to corpora, in a folder that can be gone on with after a kill
 //!
 //! A verb that takes long is told by a [`Monitor`] when to stop, and tells it how far it is. It gives an [`Ended`], which
 //! says whether it was stopped; then its files can be gone on with.
@@ -15,5 +17,8 @@
 pub mod learner;
 mod monitor;
 pub mod record;
+pub mod relabel;
+#[cfg(feature = "learner")]
+pub mod train;
 
 pub use monitor::{Ended, Monitor};

@@ -33,13 +33,13 @@ pub enum Start {
 
 /// When to stop before the configured number of steps. The learning rate does not depend on it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Limits {
+pub struct Limits<'a> {
     /// Stop after this many steps of the whole run.
     pub max_steps: Option<u64>,
     /// Stop after the step at which this time has passed.
     pub max_time: Option<Duration>,
     /// Stop after the step at which this is true.
-    pub stop: Option<&'static AtomicBool>,
+    pub stop: Option<&'a AtomicBool>,
 }
 
 /// A run: a model, its optimiser and its folder.
@@ -248,7 +248,7 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// If the loss or a gradient is no longer finite, or a file cannot be written. `last` is then the one of before.
-    pub fn fit(&mut self, limits: Limits, on_step: &mut dyn FnMut(u64, &StepStats)) -> Result<Summary, Error> {
+    pub fn fit(&mut self, limits: Limits<'_>, on_step: &mut dyn FnMut(u64, &StepStats)) -> Result<Summary, Error> {
         let started = Instant::now();
         let training = self.config.training.clone();
         let steps = limits.max_steps.unwrap_or(u64::MAX).min(training.steps);
