@@ -171,7 +171,7 @@ impl Plan {
         })
     }
 
-    pub(crate) fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> Options<'static> {
         let CorpusTable { mode, context, fitness, ancestors_only, include_elite, .. } = self.corpus;
         let CorpusTable { sample_fraction, val_fraction, apart, jsonl, .. } = self.corpus;
         Options {

@@ -125,8 +125,8 @@ fn report(args: &Args, started: Instant, summary: &Summary) -> anyhow::Result<()
         "val_r2_above_99": fit.map(|fit| fit.r2_above_99),
         "tokens_per_second": tokens_per_second.map(f64::round),
         "examples_per_second": examples_per_second.map(|rate| (rate * 10.0).round() / 10.0),
-        "best": best,
-        "last": last,
+        "best": best.display().to_string(),
+        "last": last.display().to_string(),
     });
     let early = if *stop == StopReason::Patience { ", stopped early" } else { "" };
     let scores = scores.map_or(String::new(), |Scores { token_accuracy, exact_match, fit }| {

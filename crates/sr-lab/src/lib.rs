@@ -3,6 +3,7 @@
 //! - [`record`]: searches problems with the expert, a learner or both, and writes their trajectories into a trace that can
 //!   be gone on with after a kill
 //! - [`relabel`]: gives the states of a trace the labels of an expert
+//! - [`convert`]: makes training examples of a trace or a problem set
 //! - [`learner`] (feature `learner`): a learner from a checkpoint, checked against the problems that it is to search
 //! - [`train`] (feature `learner`): fits a model to corpora, in a folder that can be gone on with after a kill
 //!
@@ -13,6 +14,7 @@
 //! name the file, the record and the setting. The typed errors of the crates below stand in the chain, for a program to
 //! find by `downcast_ref`.
 
+pub mod convert;
 #[cfg(feature = "learner")]
 pub mod learner;
 mod monitor;
