@@ -110,7 +110,7 @@ pub(crate) enum TaskArg {
 #[command(next_help_heading = "Rounds of DAgger")]
 pub(crate) struct DaggerArgs {
     /// Rounds of a milestone at most
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_ROUNDS)))]
     pub(crate) dagger_iterations: u32,
     /// Episodes that a round adds
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -242,6 +242,8 @@ const POINT: &str = include_str!("../../../configs/point-control.toml");
 const BUILT_IN: [(&str, &str); 4] =
     [("quick", QUICK), ("original", ORIGINAL), ("quality", QUALITY), ("point control", POINT)];
 
+/// Rounds of a milestone at most.
+const MOST_ROUNDS: u32 = 10_000;
 /// Rows that a round draws at most: 2 GiB of their numbers.
 pub(crate) const MOST_DRAWN: u64 = 1 << 28;
 
@@ -300,7 +302,8 @@ impl Settings {
     /// If the configuration cannot be read or has a key that nobody knows, or settings do not go together. What is wrong
     /// on the command line itself ends the program as clap does.
     pub(crate) fn parse(argv: Vec<OsString>) -> anyhow::Result<Self> {
-        let matches = command().get_matches_from(&argv);
+        let (command, argv) = sr_cli::with_negative_numbers(command(), argv);
+        let matches = command.get_matches_from(&argv);
         let given = Args::from_arg_matches(&matches).map_err(|error| setting_error(&error))?;
         let name = given.settings.as_deref();
         ensure!(
@@ -358,6 +361,17 @@ impl Settings {
             if let Some(id) = of_search.into_iter().find(|id| is_given(&merged, id)) {
                 bail!("{} says nothing with --task point-control", name(&id));
             }
+            if let Some(table) = file.model.keys().next() {
+                let what = if table == "mode" { "mode" } else { &format!("[{table}]") };
+                bail!("{what} in {} says nothing with --task point-control", path.display());
+            }
+            if args.dagger.beta_level == Per::Child {
+                bail!(
+                    "{}: with --task point-control a step is one action; take generation, who acts in each step, or search, \
+                     in each episode",
+                    name("beta_level")
+                );
+            }
         }
         if args.dagger.train_epochs_per_iter.is_none() && is_given(&merged, "mini_batches") {
             bail!("{} says nothing without --train-epochs-per-iter", name("mini_batches"));
@@ -367,6 +381,14 @@ impl Settings {
         }
         if args.dagger.recency > 0.0 && !args.dagger.use_dagger {
             bail!("{} says nothing with {}, which takes the newest round alone", name("recency"), name("use_dagger"));
+        }
+        let is_drawn = (0..MOST_ROUNDS).map(|round| args.dagger.beta.at(round)).any(|beta| beta > 0.0 && beta < 1.0);
+        if is_own("beta_level") && !is_drawn {
+            bail!(
+                "{} says nothing with --beta {}, by which expert or learner has a whole round",
+                name("beta_level"),
+                args.dagger.beta
+            );
         }
         if is_given(&merged, "extra_generations") {
             bail!("{} says nothing here: an episode ends when it is solved", name("extra_generations"));

@@ -251,7 +251,16 @@ fn what_cannot_be_run_is_told_before_anything_is_and_leaves_no_folder() {
         assert!(!folder.path().join("a").exists(), "{named} leaves a folder");
     };
     fs::create_dir(folder.path().join("empty")).expect("made");
-    let wrong: [&[&str]; 29] = [
+    let wrong: [&[&str]; 37] = [
+        // Numbers below 0 need no `=`.
+        &["--temperature", "-1"],
+        &["--learning-rate", "-1"],
+        &["--top-p", "-1e-3"],
+        &["--parsimony", "-1"],
+        &["--beta-level=child", "--beta=two-phase:2"],
+        &["--beta-level=search", "--beta=constant:1"],
+        &["--beta-level=generation", "--beta=linear:1"],
+        &["--top-p=-inf"],
         &["--temperature=-1"],
         &["--temperature=nan"],
         &["--top-k=0"],
@@ -288,6 +297,22 @@ fn what_cannot_be_run_is_told_before_anything_is_and_leaves_no_folder() {
         refused(&mut dagger(folder.path(), "a", flags), named);
     }
     // What clap itself refuses.
+    for (flag, value) in [
+        ("--recency", "-1"),
+        ("--min-success-rate", "-1"),
+        ("--step-multiplier", "-1"),
+        ("--enough", "-0.5"),
+        ("--val-fraction", "-1e-9"),
+        ("--patience", "-1"),
+        ("--hidden-dim", "-1"),
+        ("--max-buffer-size", "-1"),
+        ("--seed", "-1"),
+    ] {
+        let output = dagger(folder.path(), "a", &[flag, value]).output().expect("it runs");
+        let message = String::from_utf8(output.stderr).expect("text");
+        let named = message.contains(&format!("invalid value '{value}' for '{flag}"));
+        assert!(output.status.code() == Some(2) && named, "{flag}: {message}");
+    }
     for flag in [
         "--val-fraction=1",
         "--hidden-dim=1000000",
@@ -310,6 +335,18 @@ fn what_cannot_be_run_is_told_before_anything_is_and_leaves_no_folder() {
         refused(&mut point(folder.path(), "a", &[flag]), named);
     }
     refused(&mut point(folder.path(), "a", &["--episodes-per-iter=1000000"]), "--episodes-per-iter");
+    let level = ["--beta-level=child", "--beta=linear:3"];
+    refused(&mut point(folder.path(), "a", &level), "--beta-level: with --task point-control a step is one action");
+    refused(
+        &mut point(folder.path(), "a", &["--beta-level=search"]),
+        "--beta-level says nothing with --beta two-phase:1",
+    );
+    for (table, named) in [("[model]\npreset = \"micro\"", "[model]"), ("mode = \"one-step\"", "mode")] {
+        fs::write(folder.path().join("points.toml"), format!("task = \"point-control\"\n{table}\n")).expect("written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sr-dagger"));
+        command.current_dir(folder.path()).args(["--config", "points.toml", "--out", "a"]);
+        refused(&mut command, &format!("{named} in points.toml says nothing with --task point-control"));
+    }
 }
 
 #[test]

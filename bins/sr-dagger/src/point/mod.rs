@@ -253,7 +253,7 @@ mod tests {
     fn labels_are_what_the_teacher_does_in_the_visited_states() {
         let folder = tempfile::tempdir().expect("a folder");
         let few = ["--dagger-iterations", "2", "--train-steps-per-iter", "2", "--episodes-per-iter", "3"];
-        let mixed = ["--beta", "linear:2", "--beta-level", "child"];
+        let mixed = ["--beta", "linear:2", "--beta-level", "generation"];
         let rounds = rounds(folder.path(), &[&few[..], &mixed].concat());
         for round in &rounds.rounds {
             let both = round.round.index == 1;
