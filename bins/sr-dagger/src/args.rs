@@ -11,10 +11,10 @@ use anyhow::{Context, bail, ensure};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as _, CommandFactory, FromArgMatches, Parser, ValueEnum};
-use serde::Deserialize;
 use sr_args::{LabelArgs, SamplingArgs, SearchArgs};
 use sr_cli::Common;
-use sr_dagger::{Beta, Init, Keep, StepMultiplier};
+use sr_dagger::{Amount, Beta, Init, Keep, StepMultiplier};
+use sr_lab::tasks::{MOST_DRAWN, RoundsOptions, nearest};
 use sr_neural::Per;
 use sr_train::TrainConfig;
 
@@ -96,13 +96,43 @@ pub(crate) struct Args {
 }
 
 /// What is learned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum TaskArg {
     /// To search for formulas, from genetic programming
     Search,
     /// To steer points, from a controller that sees what the learner does not
     PointControl,
+}
+
+impl Args {
+    /// The settings of the rounds.
+    pub(crate) fn rounds(&self) -> RoundsOptions {
+        let dagger = self.dagger.clone();
+        RoundsOptions {
+            dagger_iterations: dagger.dagger_iterations,
+            episodes_per_iter: dagger.episodes_per_iter,
+            eval_episodes: dagger.eval_episodes,
+            amount: match dagger.train_epochs_per_iter {
+                Some(epochs) => Amount::Epochs { epochs, mini_batches: dagger.mini_batches },
+                None => Amount::Steps { steps: dagger.train_steps_per_iter, batch: dagger.batch_size },
+            },
+            learning_rate: dagger.learning_rate,
+            hidden_dim: dagger.hidden_dim,
+            step_multiplier: dagger.step_multiplier,
+            min_success_rate: dagger.min_success_rate,
+            init: dagger.init.into(),
+            checkpoint: dagger.checkpoint,
+            beta: dagger.beta,
+            beta_level: dagger.beta_level,
+            max_buffer_size: dagger.max_buffer_size,
+            keep_states: dagger.keep_states,
+            use_dagger: dagger.use_dagger,
+            recency: dagger.recency,
+            patience: dagger.patience,
+            enough: dagger.enough,
+            seed: self.common.seed,
+        }
+    }
 }
 
 /// Settings of the rounds.
@@ -244,8 +274,6 @@ const BUILT_IN: [(&str, &str); 4] =
 
 /// Rounds of a milestone at most.
 const MOST_ROUNDS: u32 = 10_000;
-/// Rows that a round draws at most: 2 GiB of their numbers.
-pub(crate) const MOST_DRAWN: u64 = 1 << 28;
 
 /// The command line. Where the settings that come with the program have a value for a flag, its help tells all of them.
 pub(crate) fn command() -> clap::Command {
@@ -652,54 +680,6 @@ fn setting_error(error: &clap::Error) -> anyhow::Error {
             anyhow::anyhow!(line)
         }
     }
-}
-
-/// The known name that is most like a wrong one, as the end of a message.
-fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let near = known.max_by(|a, b| strsim::jaro_winkler(wrong, a).total_cmp(&strsim::jaro_winkler(wrong, b)));
-    near.map_or(String::new(), |near| format!(", the nearest that there is: {near:?}"))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MilestoneFile<T> {
-    milestone: Vec<T>,
-}
-
-/// The milestones of a file, or of the text that comes with the program. Their names can name folders, and no two are alike.
-pub(crate) fn read_milestones<T: for<'a> Deserialize<'a>>(
-    path: Option<&Path>,
-    built_in: &str,
-    id: impl Fn(&T) -> &str,
-) -> anyhow::Result<Vec<T>> {
-    let text = path.map(std::fs::read_to_string).transpose()?;
-    let MilestoneFile { milestone } = from_toml(text.as_deref().unwrap_or(built_in))?;
-    ensure!(!milestone.is_empty(), "there is no milestone");
-    for (index, one) in milestone.iter().enumerate() {
-        let name = id(one);
-        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        let is_fine = !name.is_empty() && !name.starts_with('.') && name.chars().all(is_name);
-        ensure!(is_fine, "milestone {index}: id {name:?} cannot name a folder, expected letters, digits, - and _");
-        let is_new = milestone[..index].iter().all(|earlier| id(earlier) != name);
-        ensure!(is_new, "milestone {index}: there is one called {name:?} already");
-    }
-    Ok(milestone)
-}
-
-/// What a TOML text describes; unknown keys are errors that name the nearest one.
-fn from_toml<T: for<'a> Deserialize<'a>>(text: &str) -> anyhow::Result<T> {
-    toml::from_str(text).map_err(|error| {
-        let message = error.message();
-        // serde: unknown field `a`, expected one of `b`, `c`
-        let mut names = message.split('`').skip(1).step_by(2);
-        match names.next() {
-            Some(wrong) if message.starts_with("unknown field") => {
-                let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-                anyhow::anyhow!("line {line}: unknown key {wrong:?}{}", nearest(wrong, names))
-            }
-            _ => anyhow::anyhow!("{error}"),
-        }
-    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! - [`relabel`]: gives the states of a trace the labels of an expert
 //! - [`convert`]: makes training examples of a trace or a problem set
 //! - [`learner`] (feature `learner`): a learner from a checkpoint, checked against the problems that it is to search
+//! - [`tasks`] (feature `learner`): DAgger, milestone after milestone, on formula search or point control
 //! - [`train`] (feature `learner`): fits a model to corpora, in a folder that can be gone on with after a kill
 //!
 //! A verb that takes long is told by a [`Monitor`] when to stop, and tells it how far it is. It gives an [`Ended`], which
@@ -16,10 +17,14 @@
 
 pub mod convert;
 #[cfg(feature = "learner")]
+mod files;
+#[cfg(feature = "learner")]
 pub mod learner;
 mod monitor;
 pub mod record;
 pub mod relabel;
+#[cfg(feature = "learner")]
+pub mod tasks;
 #[cfg(feature = "learner")]
 pub mod train;
 
