@@ -275,7 +275,7 @@ fn resuming_under_another_header_is_refused_and_says_why() {
     let before = fs::read(partial_path(&path)).unwrap();
     let mut other = header();
     other.params.seed = 8;
-    let error = Writer::resume(&path, &other).err().expect("another seed");
+    let error = Writer::resume(&path, &other).expect_err("another seed");
     assert!(error.to_string().contains("params.seed was 7, is now 8"), "{error}");
     assert_eq!(fs::read(partial_path(&path)).unwrap(), before);
 
@@ -287,7 +287,7 @@ fn resuming_under_another_header_is_refused_and_says_why() {
 #[test]
 fn a_file_of_another_sort_is_refused_with_what_was_expected() {
     fn message<P: serde::de::DeserializeOwned>(result: Result<Reader<P>>) -> String {
-        let error = result.err().expect("refused");
+        let error = result.expect_err("refused");
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
         let message = error.to_string() + &cause;
         message.split_once(".sr: ").expect("the file's name").1.to_owned()
