@@ -439,4 +439,17 @@ mod tests {
         });
         assert_eq!(waited, [0, 1, 2, 0, 1, 2]);
     }
+
+    #[test]
+    fn losses_are_read_as_exactly_what_was_written() {
+        let mut rng = sr_engine::random::Key::new(1, sr_engine::random::Purpose::Training, 0).rng();
+        for _ in 0..1000 {
+            let patience = Patience { reference: Some(rng.uniform(0.0, 7.0)), waited: 0 };
+            let text = serde_json::to_string(&patience).expect("plain data");
+            assert_eq!(serde_json::from_str::<Patience>(&text).expect("JSON"), patience, "{text}");
+            // As a checkpoint's meta.json is read.
+            let value: Value = serde_json::from_str(&text).expect("JSON");
+            assert_eq!(serde_json::from_value::<Patience>(value).expect("JSON"), patience, "{text}");
+        }
+    }
 }
