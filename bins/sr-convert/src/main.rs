@@ -6,14 +6,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 use sr_cli::output::seed_in_name;
 use sr_cli::{Claim, Common, Exit, Given, OutputArgs};
-use sr_corpus::{Counts, Exclude, Options, Problems, Shape, Targets, convert_problems, convert_trace, find_problems};
+use sr_corpus::{Counts, Exclude, Options, Shape, Targets};
+use sr_lab::Monitor;
+use sr_lab::convert::{Conversion, Source};
 use sr_problems::Blocklist;
-use sr_trace::TraceReader;
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -74,7 +75,8 @@ struct Args {
     out: Option<PathBuf>,
     #[command(flatten)]
     output: OutputArgs,
-    /// Write OUT/train.jsonl and OUT/val.jsonl too, as text for other tools
+    /// Write OUT/train.jsonl and OUT/val.jsonl too, as text for other tools; without it, those of a corpus that is replaced
+    /// are removed
     #[arg(long)]
     jsonl: bool,
     #[command(flatten)]
@@ -131,41 +133,35 @@ fn convert(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
     let (input, out) = (args.input()?, args.out(given)?);
-    let trace = match args.mode {
-        Mode::OneStep | Mode::Autoregressive => Some(TraceReader::open(input)?),
-        Mode::Direct => None,
+    if args.val_fraction == 0.0 {
+        given.refuse(&["apart"], "with --val-fraction 0, which leaves nothing to be apart from")?;
+    }
+    let source = match args.mode {
+        Mode::OneStep | Mode::Autoregressive => Source::trace(input, args.problems.as_deref())?,
+        Mode::Direct => Source::Problems { problems: input.to_owned() },
     };
-    let problems = match &trace {
-        Some(reader) => find_problems(input, &reader.header().problems, args.problems.as_deref())?,
-        None => input.to_owned(),
-    };
-    let options = Options { stop: Some(sr_cli::on_interrupt("this trajectory or problem")?), ..args.options()? };
+    let conversion = Conversion { source, out, options: args.options()? };
+    let (source, out) = (&conversion.source, &conversion.out);
+    let stop = sr_cli::on_interrupt("this trajectory or problem")?;
+    // The text export of a corpus that is replaced goes with it.
+    let is_replaced = ["train.sr", "val.sr"].iter().any(|name| out.join(name).exists());
     let files: &[&str] = &["train.sr", "val.sr", "train.jsonl", "val.jsonl"];
-    let _output = Claim::folder(&out)
-        .also(files[..if args.jsonl { 4 } else { 2 }].iter().copied())
-        .inputs([input, &problems])
+    let _output = Claim::folder(out)
+        .also(files[..if args.jsonl || is_replaced { 4 } else { 2 }].iter().copied())
+        .inputs([input, source.problems()])
         .inputs(args.exclude.iter().map(Path::new))
         .may_exist(args.output.force)
         .take()?;
-    let problems = Problems::open(problems)?;
-    let counts = match trace {
-        Some(reader) => {
-            let progress = args.common.progress(reader.stated_records().unwrap_or(0), "trajectories");
-            convert_trace(input, &problems, &options, &out, || progress.inc(1))
-        }
-        None => {
-            let progress = args.common.progress(problems.len() as u64, "problems");
-            convert_problems(&problems, &options, &out, || progress.inc(1))
-        }
-    };
-    if let Err(sr_corpus::Error::Stopped) = counts {
+    let unit = if args.mode == Mode::Direct { "problems" } else { "trajectories" };
+    let progress = args.common.progress(source.pieces()?.unwrap_or(0), unit);
+    let counts = conversion.run(&mut Monitor::new(stop, |pieces| progress.inc(pieces)))?;
+    let Some(Counts { train, val, excluded, bytes_per_example }) = counts else {
         return Ok(sr_cli::stopped(&format!("{} is as it was; the same command begins anew", out.display())));
-    }
-    let Counts { train, val, excluded, bytes_per_example } =
-        counts.with_context(|| format!("converting {}", input.display()))?;
+    };
     sr_cli::write_run_file(&out.join("corpus"), &args.common, started)?;
     let bytes_per_example = (bytes_per_example * 10.0).round() / 10.0;
     let result = json!({
+        "out": out.display().to_string(),
         "train": train,
         "val": val,
         "excluded": excluded.total(),
@@ -209,7 +205,7 @@ impl Args {
         }
     }
 
-    fn options(&self) -> anyhow::Result<Options> {
+    fn options(&self) -> anyhow::Result<Options<'static>> {
         let include_elite = self.elite == Some(Elite::Include);
         Ok(Options {
             context: match self.context {

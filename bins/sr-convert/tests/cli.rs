@@ -51,7 +51,7 @@ fn a_trace_becomes_one_step_examples() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let result: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
     let count = |field: &str| result[field].as_u64().expect("a number");
-    assert_eq!(result["command"], "sr-convert");
+    assert_eq!((&result["command"], &result["out"]), (&"sr-convert".into(), &"corpus".into()));
     assert_eq!(count("train") + count("val"), 10 * (GENERATIONS as u64 - 1) * 19);
     assert!(count("val") > 0 && result["bytes_per_example"].as_f64().expect("a number") > 0.0);
     let lines = fs::read_to_string(folder.path().join("corpus/val.jsonl")).expect("written").lines().count();
@@ -184,6 +184,10 @@ fn flags_that_do_not_go_together_are_refused() {
     assert!(refused("--traces trace.sr --mode direct --out a").contains("--traces has no meaning"));
     assert!(refused("--traces trace.sr --dagger --out a").contains("has no labels"));
     assert!(refused("--traces trace.sr --sample-fraction 2 --out a").contains("sample-fraction must be above 0"));
+    for apart in ["function", "skeleton"] {
+        let error = refused(&format!("--traces trace.sr --val-fraction 0 --apart {apart} --out a"));
+        assert!(error.contains("--apart has no effect with --val-fraction 0"), "{error}");
+    }
     assert!(refused("--traces trace.sr --context poor --out a").contains("superrich"));
 }
 
@@ -239,5 +243,102 @@ fn a_corpus_replaces_no_input_and_no_corpus() {
     for flags in ["--traces train.sr --dagger --out b/c", "--traces none.sr --out b/c"] {
         error_of(convert(folder.path(), flags));
         assert!(!at("b").exists(), "{flags}");
+    }
+}
+
+#[test]
+fn the_text_of_a_corpus_goes_with_it() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    let done = |flags: &str| {
+        let output = convert(folder.path(), flags);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let names = |of: &str| {
+        let entries = fs::read_dir(at(of)).expect("listed").map(|entry| entry.expect("an entry").file_name());
+        let mut names: Vec<String> = entries.map(|name| name.to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    done("--traces trace.sr --out a --jsonl");
+    fs::write(at("a/notes.jsonl"), "mine").expect("written");
+    // What fails leaves all of it.
+    error_of(convert(folder.path(), "--traces trace.sr --dagger --out a --force"));
+    assert_eq!(names("a"), ["corpus.run.json", "notes.jsonl", "train.jsonl", "train.sr", "val.jsonl", "val.sr"]);
+    done("--traces trace.sr --seed 1 --out a --force");
+    assert_eq!(names("a"), ["corpus.run.json", "notes.jsonl", "train.sr", "val.sr"]);
+    // Where there was no corpus, such a file is somebody's own.
+    fs::create_dir(at("b")).expect("made");
+    fs::write(at("b/train.jsonl"), "mine").expect("written");
+    done("--traces trace.sr --out b");
+    assert_eq!(fs::read(at("b/train.jsonl")).expect("it is there"), b"mine");
+    // An input that would go is an input all the same.
+    fs::rename(at("simple.sr"), at("a/val.jsonl")).expect("moved");
+    let error = error_of(convert(folder.path(), "--traces trace.sr --problems a/val.jsonl --out a --force"));
+    assert!(error.contains("a/val.jsonl too, which is the input"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn names_that_a_corpus_cannot_tell_are_refused() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let folder = folder();
+    let name = std::ffi::OsStr::from_bytes(b"n\xff.sr");
+    for (from, flags) in [("simple.sr", &["--mode", "direct", "--problems"][..]), ("trace.sr", &["--traces"])] {
+        let Ok(_) = fs::copy(folder.path().join(from), folder.path().join(name)) else {
+            return; // the file system has text only
+        };
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sr-convert"));
+        let output = command.current_dir(folder.path()).args(flags).arg(name).args(["--out", "d"]).output();
+        let error = error_of(output.expect("the binary runs"));
+        assert!(error.contains("its name is no UTF-8, and a corpus names what it is made from; rename it"), "{error}");
+        assert!(!folder.path().join("d").exists());
+    }
+}
+
+#[test]
+fn a_folder_in_the_place_of_a_corpus_is_told_before_anything_is_done() {
+    let folder = folder();
+    fs::create_dir_all(folder.path().join("a/val.sr")).expect("made");
+    let error = error_of(convert(folder.path(), "--traces trace.sr --out a --force"));
+    assert!(error.contains("--out a: a/val.sr is a folder, expected a file or nothing"), "{error}");
+    assert_eq!(fs::read_dir(folder.path().join("a")).expect("listed").count(), 1);
+}
+
+#[test]
+fn a_problem_of_one_point_is_searched_and_converted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut set = sr_problems::suite("simple", 1).expect("a suite");
+    set.problems.truncate(1);
+    let problem = &mut set.problems[0];
+    problem.x = sr_expr::Columns::new(1, 1, vec![2.0]);
+    problem.y = vec![6.0]; // x0*x0 + x0
+    set.write(folder.path().join("simple.sr")).expect("written");
+    let config = SearchConfig { generations: 3, early_stop_mse: None, ..SearchConfig::basic() };
+    let instance = Arc::new(set.problems[0].instance().expect("an instance"));
+    let header = TraceHeader::of_expert("simple.sr", instance.primitives(), &config, "basic", 1);
+    let mut writer = TraceWriter::create(folder.path().join("trace.sr"), &header).expect("created");
+    let mut search = [Search::new(instance, config, 1).expect("a search")];
+    let mut recorders = [Recorder::new(1)];
+    let outcome = run(&mut search, &mut Expert, &mut recorders).expect("the expert never fails").remove(0);
+    let [recorder] = recorders;
+    writer.append(&recorder.finish(&outcome).expect("recorded")).expect("written");
+    writer.finish().expect("finished");
+    for (flags, examples) in [
+        ("--traces trace.sr", 2 * 19),
+        ("--traces trace.sr --mode autoregressive", 2),
+        ("--problems simple.sr --mode direct", 1),
+    ] {
+        for context in ["basic", "rich", "superrich"] {
+            let flags = format!("{flags} --context {context} --out a --force --json --jsonl --val-fraction 0");
+            let output = convert(folder.path(), &flags);
+            assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+            let result: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+            assert_eq!((&result["train"], &result["val"]), (&examples.into(), &0.into()), "{flags}");
+            let text = fs::read_to_string(folder.path().join("a/train.jsonl")).expect("text");
+            assert_eq!(text.lines().count(), examples);
+            assert!(!text.contains("NaN") && !text.contains("inf"), "{}", text.lines().next().unwrap_or_default());
+        }
     }
 }

@@ -11,10 +11,10 @@ use anyhow::{Context, bail, ensure};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as _, CommandFactory, FromArgMatches, Parser, ValueEnum};
-use serde::Deserialize;
 use sr_args::{LabelArgs, SamplingArgs, SearchArgs};
 use sr_cli::Common;
-use sr_dagger::{Beta, Init, Keep, StepMultiplier};
+use sr_dagger::{Amount, Beta, Init, Keep, StepMultiplier};
+use sr_lab::tasks::{MOST_DRAWN, RoundsOptions, nearest};
 use sr_neural::Per;
 use sr_train::TrainConfig;
 
@@ -96,8 +96,7 @@ pub(crate) struct Args {
 }
 
 /// What is learned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum TaskArg {
     /// To search for formulas, from genetic programming
     Search,
@@ -105,12 +104,43 @@ pub(crate) enum TaskArg {
     PointControl,
 }
 
+impl Args {
+    /// The settings of the rounds.
+    pub(crate) fn rounds(&self) -> RoundsOptions {
+        let dagger = self.dagger.clone();
+        RoundsOptions {
+            dagger_iterations: dagger.dagger_iterations,
+            episodes_per_iter: dagger.episodes_per_iter,
+            eval_episodes: dagger.eval_episodes,
+            amount: match dagger.train_epochs_per_iter {
+                Some(epochs) => Amount::Epochs { epochs, mini_batches: dagger.mini_batches },
+                None => Amount::Steps { steps: dagger.train_steps_per_iter, batch: dagger.batch_size },
+            },
+            learning_rate: dagger.learning_rate,
+            hidden_dim: dagger.hidden_dim,
+            step_multiplier: dagger.step_multiplier,
+            min_success_rate: dagger.min_success_rate,
+            init: dagger.init.into(),
+            checkpoint: dagger.checkpoint,
+            beta: dagger.beta,
+            beta_level: dagger.beta_level,
+            max_buffer_size: dagger.max_buffer_size,
+            keep_states: dagger.keep_states,
+            use_dagger: dagger.use_dagger,
+            recency: dagger.recency,
+            patience: dagger.patience,
+            enough: dagger.enough,
+            seed: self.common.seed,
+        }
+    }
+}
+
 /// Settings of the rounds.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Rounds of DAgger")]
 pub(crate) struct DaggerArgs {
     /// Rounds of a milestone at most
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_ROUNDS)))]
     pub(crate) dagger_iterations: u32,
     /// Episodes that a round adds
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -242,8 +272,8 @@ const POINT: &str = include_str!("../../../configs/point-control.toml");
 const BUILT_IN: [(&str, &str); 4] =
     [("quick", QUICK), ("original", ORIGINAL), ("quality", QUALITY), ("point control", POINT)];
 
-/// Rows that a round draws at most: 2 GiB of their numbers.
-pub(crate) const MOST_DRAWN: u64 = 1 << 28;
+/// Rounds of a milestone at most.
+const MOST_ROUNDS: u32 = 10_000;
 
 /// The command line. Where the settings that come with the program have a value for a flag, its help tells all of them.
 pub(crate) fn command() -> clap::Command {
@@ -300,7 +330,8 @@ impl Settings {
     /// If the configuration cannot be read or has a key that nobody knows, or settings do not go together. What is wrong
     /// on the command line itself ends the program as clap does.
     pub(crate) fn parse(argv: Vec<OsString>) -> anyhow::Result<Self> {
-        let matches = command().get_matches_from(&argv);
+        let (command, argv) = sr_cli::with_negative_numbers(command(), argv);
+        let matches = command.get_matches_from(&argv);
         let given = Args::from_arg_matches(&matches).map_err(|error| setting_error(&error))?;
         let name = given.settings.as_deref();
         ensure!(
@@ -358,6 +389,17 @@ impl Settings {
             if let Some(id) = of_search.into_iter().find(|id| is_given(&merged, id)) {
                 bail!("{} says nothing with --task point-control", name(&id));
             }
+            if let Some(table) = file.model.keys().next() {
+                let what = if table == "mode" { "mode" } else { &format!("[{table}]") };
+                bail!("{what} in {} says nothing with --task point-control", path.display());
+            }
+            if args.dagger.beta_level == Per::Child {
+                bail!(
+                    "{}: with --task point-control a step is one action; take generation, who acts in each step, or search, \
+                     in each episode",
+                    name("beta_level")
+                );
+            }
         }
         if args.dagger.train_epochs_per_iter.is_none() && is_given(&merged, "mini_batches") {
             bail!("{} says nothing without --train-epochs-per-iter", name("mini_batches"));
@@ -367,6 +409,14 @@ impl Settings {
         }
         if args.dagger.recency > 0.0 && !args.dagger.use_dagger {
             bail!("{} says nothing with {}, which takes the newest round alone", name("recency"), name("use_dagger"));
+        }
+        let is_drawn = (0..MOST_ROUNDS).map(|round| args.dagger.beta.at(round)).any(|beta| beta > 0.0 && beta < 1.0);
+        if is_own("beta_level") && !is_drawn {
+            bail!(
+                "{} says nothing with --beta {}, by which expert or learner has a whole round",
+                name("beta_level"),
+                args.dagger.beta
+            );
         }
         if is_given(&merged, "extra_generations") {
             bail!("{} says nothing here: an episode ends when it is solved", name("extra_generations"));
@@ -630,54 +680,6 @@ fn setting_error(error: &clap::Error) -> anyhow::Error {
             anyhow::anyhow!(line)
         }
     }
-}
-
-/// The known name that is most like a wrong one, as the end of a message.
-fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let near = known.max_by(|a, b| strsim::jaro_winkler(wrong, a).total_cmp(&strsim::jaro_winkler(wrong, b)));
-    near.map_or(String::new(), |near| format!(", the nearest that there is: {near:?}"))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MilestoneFile<T> {
-    milestone: Vec<T>,
-}
-
-/// The milestones of a file, or of the text that comes with the program. Their names can name folders, and no two are alike.
-pub(crate) fn read_milestones<T: for<'a> Deserialize<'a>>(
-    path: Option<&Path>,
-    built_in: &str,
-    id: impl Fn(&T) -> &str,
-) -> anyhow::Result<Vec<T>> {
-    let text = path.map(std::fs::read_to_string).transpose()?;
-    let MilestoneFile { milestone } = from_toml(text.as_deref().unwrap_or(built_in))?;
-    ensure!(!milestone.is_empty(), "there is no milestone");
-    for (index, one) in milestone.iter().enumerate() {
-        let name = id(one);
-        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        let is_fine = !name.is_empty() && !name.starts_with('.') && name.chars().all(is_name);
-        ensure!(is_fine, "milestone {index}: id {name:?} cannot name a folder, expected letters, digits, - and _");
-        let is_new = milestone[..index].iter().all(|earlier| id(earlier) != name);
-        ensure!(is_new, "milestone {index}: there is one called {name:?} already");
-    }
-    Ok(milestone)
-}
-
-/// What a TOML text describes; unknown keys are errors that name the nearest one.
-fn from_toml<T: for<'a> Deserialize<'a>>(text: &str) -> anyhow::Result<T> {
-    toml::from_str(text).map_err(|error| {
-        let message = error.message();
-        // serde: unknown field `a`, expected one of `b`, `c`
-        let mut names = message.split('`').skip(1).step_by(2);
-        match names.next() {
-            Some(wrong) if message.starts_with("unknown field") => {
-                let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-                anyhow::anyhow!("line {line}: unknown key {wrong:?}{}", nearest(wrong, names))
-            }
-            _ => anyhow::anyhow!("{error}"),
-        }
-    })
 }
 
 #[cfg(test)]

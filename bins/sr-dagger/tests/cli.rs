@@ -251,7 +251,16 @@ fn what_cannot_be_run_is_told_before_anything_is_and_leaves_no_folder() {
         assert!(!folder.path().join("a").exists(), "{named} leaves a folder");
     };
     fs::create_dir(folder.path().join("empty")).expect("made");
-    let wrong: [&[&str]; 29] = [
+    let wrong: [&[&str]; 37] = [
+        // Numbers below 0 need no `=`.
+        &["--temperature", "-1"],
+        &["--learning-rate", "-1"],
+        &["--top-p", "-1e-3"],
+        &["--parsimony", "-1"],
+        &["--beta-level=child", "--beta=two-phase:2"],
+        &["--beta-level=search", "--beta=constant:1"],
+        &["--beta-level=generation", "--beta=linear:1"],
+        &["--top-p=-inf"],
         &["--temperature=-1"],
         &["--temperature=nan"],
         &["--top-k=0"],
@@ -288,6 +297,22 @@ fn what_cannot_be_run_is_told_before_anything_is_and_leaves_no_folder() {
         refused(&mut dagger(folder.path(), "a", flags), named);
     }
     // What clap itself refuses.
+    for (flag, value) in [
+        ("--recency", "-1"),
+        ("--min-success-rate", "-1"),
+        ("--step-multiplier", "-1"),
+        ("--enough", "-0.5"),
+        ("--val-fraction", "-1e-9"),
+        ("--patience", "-1"),
+        ("--hidden-dim", "-1"),
+        ("--max-buffer-size", "-1"),
+        ("--seed", "-1"),
+    ] {
+        let output = dagger(folder.path(), "a", &[flag, value]).output().expect("it runs");
+        let message = String::from_utf8(output.stderr).expect("text");
+        let named = message.contains(&format!("invalid value '{value}' for '{flag}"));
+        assert!(output.status.code() == Some(2) && named, "{flag}: {message}");
+    }
     for flag in [
         "--val-fraction=1",
         "--hidden-dim=1000000",
@@ -310,6 +335,89 @@ fn what_cannot_be_run_is_told_before_anything_is_and_leaves_no_folder() {
         refused(&mut point(folder.path(), "a", &[flag]), named);
     }
     refused(&mut point(folder.path(), "a", &["--episodes-per-iter=1000000"]), "--episodes-per-iter");
+    let level = ["--beta-level=child", "--beta=linear:3"];
+    refused(&mut point(folder.path(), "a", &level), "--beta-level: with --task point-control a step is one action");
+    refused(
+        &mut point(folder.path(), "a", &["--beta-level=search"]),
+        "--beta-level says nothing with --beta two-phase:1",
+    );
+    for (table, named) in [("[model]\npreset = \"micro\"", "[model]"), ("mode = \"one-step\"", "mode")] {
+        fs::write(folder.path().join("points.toml"), format!("task = \"point-control\"\n{table}\n")).expect("written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sr-dagger"));
+        command.current_dir(folder.path()).args(["--config", "points.toml", "--out", "a"]);
+        refused(&mut command, &format!("{named} in points.toml says nothing with --task point-control"));
+    }
+}
+
+#[test]
+fn a_wrong_folder_as_checkpoint_says_what_it_is() {
+    let folder = folder();
+    succeeds(&mut dagger(folder.path(), "run", &["--milestone", "first", "--dagger-iterations", "1", "--no-record"]));
+    succeeds(&mut point(folder.path(), "points", &["--milestone", "calm", "--dagger-iterations", "1"]));
+    let point = |checkpoint: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sr-dagger"));
+        command.current_dir(folder.path()).args([
+            "--task",
+            "point-control",
+            "--quiet",
+            "--out",
+            "a",
+            "--hidden-dim",
+            "8",
+        ]);
+        command.args(["--checkpoint", checkpoint]);
+        command
+    };
+    let is = |command: &mut Command, expected: &str| {
+        let message = fails(command);
+        assert!(message.contains(expected) && message.trim_end().lines().count() == 1, "{message}");
+        assert!(!folder.path().join("a").exists());
+    };
+    let models = "run/models/first/best and run/models/first/final";
+    let of_run = format!("run: this is the folder of a run of sr-dagger; its checkpoints are {models}");
+    for (checkpoint, expected) in [
+        ("run", &*of_run),
+        ("run/models/first", "this is no checkpoint but a folder of some"),
+        ("run/rollouts/first/round-000", "its checkpoint is run/rollouts/first/round-000/checkpoint"),
+        ("run/rollouts/first/round-000/corpus", "this is a corpus"),
+        ("points/models/calm/best", "this is a student of point control"),
+        ("points", "this is the folder of a run of sr-dagger on point control"),
+        ("run/rollouts", "this is no checkpoint but a folder of some"),
+        ("run/expert_eval", "there is no checkpoint in this folder"),
+    ] {
+        is(&mut dagger(folder.path(), "a", &["--checkpoint", checkpoint]), expected);
+    }
+    for (checkpoint, expected) in [
+        ("run/models/first/best", "this is a model that writes formulas, for --task search"),
+        ("points", "its students are in points/models/ID/best and final"),
+        ("points/models/calm", "such as points/models/calm/best and points/models/calm/final"),
+        ("points/rollouts/calm/round-000", "such as points/rollouts/calm/round-000/checkpoint"),
+        ("run/expert_eval", "there is no student; one is a folder such as models/ID/final"),
+    ] {
+        is(&mut point(checkpoint), expected);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn names_that_settings_cannot_tell_are_refused() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let folder = folder();
+    succeeds(&mut dagger(folder.path(), "run", &["--milestone", "first", "--dagger-iterations", "1", "--no-record"]));
+    let name = folder.path().join(std::ffi::OsStr::from_bytes(b"n\xff"));
+    let Ok(()) = fs::rename(folder.path().join("run/models/first/best"), &name) else { return };
+    let message = fails(dagger(folder.path(), "a", &["--checkpoint"]).arg(&name));
+    assert!(message.contains("its name is no UTF-8; rename it"), "{message}");
+    assert!(!folder.path().join("a").exists());
+    fs::create_dir(folder.path().join("m")).expect("made");
+    let other = folder.path().join(std::ffi::OsStr::from_bytes(b"m\xff"));
+    fs::rename(folder.path().join("m"), &other).expect("renamed");
+    let milestone = "[[milestone]]\nid = \"own\"\nproblems = \"own.sr\"\n";
+    fs::write(other.join("milestones.toml"), milestone).expect("written");
+    sr_problems::suite("simple", 1).expect("a suite").write(other.join("own.sr")).expect("written");
+    let message = fails(dagger(folder.path(), "a", &["--milestones"]).arg(other.join("milestones.toml")));
+    assert!(message.contains("its name is no UTF-8, and a run tells it; rename it"), "{message}");
 }
 
 #[test]

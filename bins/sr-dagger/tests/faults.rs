@@ -49,7 +49,7 @@ fn an_interrupt_ends_the_step_and_the_same_command_goes_on() {
 fn kills_change_no_byte_of_point_control() {
     let folder = folder();
     let run = folder.path().join("run");
-    let start = || point(folder.path(), "run", &["--beta", "linear:3", "--beta-level", "child"]);
+    let start = || point(folder.path(), "run", &["--beta", "linear:3", "--beta-level", "generation"]);
     Victim {
         start: &start,
         go_on: &start,

@@ -1,19 +1,15 @@
 //! `sr-relabel`: what the expert would have done in the states of a trace.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context;
 use clap::Parser;
-use serde_json::json;
+use serde_json::{Value, json};
 use sr_args::LabelArgs;
-use sr_cli::{Claim, Common, Exit, OutputArgs, Shard};
-use sr_dagger::FileOptions;
-use sr_expr::Expr;
-use sr_problems::ProblemSet;
+use sr_cli::{Claim, Common, Exit, Given, OutputArgs, Shard};
+use sr_lab::relabel::{self, Relabelled, Relabelling};
+use sr_lab::{Ended, Monitor};
 use sr_trace::TraceReader;
 
 #[global_allocator]
@@ -25,11 +21,12 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// until all is done.
 ///
 /// Ctrl-C finishes the trajectories that have begun and exits with 130; a second Ctrl-C stops at once. After either, a kill
-/// or a full disk, the same command with --resume goes on, and without it begins anew, in both cases to the same bytes.
+/// or a full disk, the same command with --resume goes on, to the bytes of an undisturbed run. Without --resume the work in
+/// place begins anew, to the same bytes, and with --out what was begun is kept and told as an error.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// The trace
+    /// The trace; of a link, the file that it leads to
     #[arg(long, value_name = "FILE")]
     traces: PathBuf,
     /// File for the labelled trace [default: replace the trace, in one step when all is done]
@@ -54,82 +51,88 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    sr_args::run(|| {
-        let started = Instant::now();
-        let (args, given) = sr_cli::parse::<Args>();
-        args.common.init()?;
-        if args.out.is_none() {
-            given.refuse(&["force"], "without --out: labels replace the trace")?;
+    let (args, given) = sr_cli::parse::<Args>();
+    sr_args::run(|| real_main(&args, &given))
+}
+
+fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
+    let started = Instant::now();
+    args.common.init()?;
+    if args.out.is_none() {
+        given.refuse(&["force"], "without --out: labels replace the trace")?;
+    }
+    let relabelling = Relabelling {
+        traces: args.traces.clone(),
+        problems: relabel::find_problems(&args.traces, args.problems.as_deref())?,
+        out: args.out.clone(),
+        labelling: args.labels.labelling()?,
+        seed: args.common.seed,
+        shard: args.shard.map(Shard::index_and_count),
+        resume: args.resume,
+    };
+    // What is labelled in place, and not the link that leads to it.
+    let target = relabel::target(&args.traces)?;
+    let out = args.out.as_deref().unwrap_or(&target);
+    let claim = match &args.out {
+        Some(out) => {
+            let may_exist = args.output.force || args.resume;
+            let inputs = [&args.traces, &relabelling.problems];
+            Claim::file(out).inputs(inputs).may_exist(may_exist).unfinished(".partial", may_exist)
         }
-        let labelling = args.labels.labelling()?;
-        let reader = TraceReader::open(&args.traces)?;
-        let problems = args.problems.clone().unwrap_or_else(|| args.traces.with_file_name(&reader.header().problems));
-        let claim = match &args.out {
-            Some(out) => {
-                let may_exist = args.output.force || args.resume;
-                let inputs = [&args.traces, &problems];
-                Claim::file(out).inputs(inputs).may_exist(may_exist).unfinished(".partial", may_exist)
-            }
-            // In place.
-            None => Claim::file(&args.traces).flag("--traces").inputs([&problems]).may_exist(true),
-        };
-        let _output = claim.take()?;
-        let set = ProblemSet::read(&problems)
-            .with_context(|| "reading the problems of the trace (--problems says where they are)")?;
-        let mut instances = HashMap::with_capacity(set.problems.len());
-        for problem in &set.problems {
-            let instance = problem.instance().with_context(|| format!("problem {}", problem.id))?;
-            instances.insert(problem.id.as_str(), Arc::new(instance));
-        }
-        let instance = |id: &str| instances.get(id).cloned();
-        let bar = args.common.progress(reader.stated_records().unwrap_or(0), "trajectories");
-        let out = args.out.as_deref();
-        let options = FileOptions {
-            out,
-            seed: args.common.seed,
-            shard: args.shard.map(Shard::index_and_count),
-            resume: args.resume,
-            stop: Some(sr_cli::on_interrupt("the current trajectories")?),
-        };
-        let begun = Instant::now();
-        let sources = set.problems.iter().filter_map(|problem| Some((&*problem.id, problem.source.as_ref()?)));
-        let sources: HashMap<&str, &Expr> = sources.collect();
-        let formula = |id: &str| sources.get(id).copied().cloned();
-        let counts = labelling.relabel_file(&args.traces, &options, instance, formula, |done| bar.inc(done))?;
-        bar.finish_and_clear();
-        if let Some(out) = out.filter(|_| counts.was_there) {
-            sr_cli::out(&format!("{} is complete, nothing is left to do", out.display()))?;
-            return Ok(Exit::Ok);
-        }
-        if counts.stopped {
-            return Ok(sr_cli::stopped(&format!(
-                "after {} trajectories, from which --resume goes on",
-                counts.trajectories
-            )));
-        }
-        let labels_per_second = (counts.labels as f64 / begun.elapsed().as_secs_f64()).round();
+        None => Claim::file(&target).flag("--traces").inputs([&relabelling.problems]).may_exist(true),
+    };
+    let _output = claim.take()?;
+    let records = TraceReader::open(&args.traces)?.stated_records();
+    let bar = args.common.progress(records.unwrap_or(0), "trajectories");
+    let stop = sr_cli::on_interrupt("the current trajectories")?;
+    let begun = Instant::now();
+    let Relabelled { ended, counts } = relabelling.run(&mut Monitor::new(stop, |done| bar.inc(done)))?;
+    bar.finish_and_clear();
+    if let Ended::Stopped { done } = ended {
+        return Ok(sr_cli::stopped(&format!("after {done} trajectories, from which --resume goes on")));
+    }
+    let rate = (!counts.was_there).then(|| (counts.labels as f64 / begun.elapsed().as_secs_f64()).round());
+    if !counts.was_there {
         // In place the trace's own run file stays: it says how the trace was made.
-        let noted = out.map_or_else(|| args.traces.with_added_extension("relabel"), Path::to_owned);
-        // What the trace was made of, its labels are too.
-        let mut settings = sr_cli::settings_of(&args.traces)?.unwrap_or_else(|| json!({}));
-        match args.shard {
-            None => {}
-            Some(shard) if settings["shard"].is_null() => settings["shard"] = json!(shard.to_string()),
-            Some(_) => settings = serde_json::Value::Null, // a part of a part has no number
-        }
-        sr_cli::write_run_file_with(&noted, &args.common, started, &settings)?;
-        let result = json!({
-            "trajectories": counts.trajectories,
-            "states": counts.states,
-            "labels": counts.labels,
-            "improving": counts.improving,
-            "labels_per_second": labels_per_second,
-        });
-        let text = format!(
-            "{} labels of {} states in {} trajectories, {} of them fitter than the best individual so far ({labels_per_second} labels/s)",
+        let noted = if args.out.is_some() { out.to_owned() } else { out.with_added_extension("relabel") };
+        sr_cli::write_run_file_with(&noted, &args.common, started, &settings(args, &target, &relabelling)?)?;
+    }
+    let result = json!({
+        "out": out.display().to_string(),
+        "trajectories": counts.trajectories,
+        "states": counts.states,
+        "labels": counts.labels,
+        "improving": counts.improving,
+        "labels_per_second": rate,
+    });
+    let text = match rate {
+        None => format!("{} is complete, nothing is left to do", out.display()),
+        Some(rate) => format!(
+            "{} labels of {} states in {} trajectories, {} of them fitter than the best individual so far ({rate} labels/s)",
             counts.labels, counts.states, counts.trajectories, counts.improving
-        );
-        args.common.report("sr-relabel", started, result, &text)?;
-        Ok(Exit::Ok)
-    })
+        ),
+    };
+    args.common.report("sr-relabel", started, result, &text)?;
+    Ok(Exit::Ok)
+}
+
+/// What decides the bytes: what the trace was made of, then what its labels were, those of before first.
+fn settings(args: &Args, target: &Path, relabelling: &Relabelling) -> anyhow::Result<Value> {
+    let of_trace = match sr_cli::settings_of(&args.traces)? {
+        None => sr_cli::settings_of(target)?,
+        found => found,
+    };
+    let mut settings = of_trace.unwrap_or_else(|| json!({}));
+    let mut labels = relabelling.labelling.settings();
+    labels["seed"] = relabelling.seed.into();
+    match &mut settings["labels"] {
+        Value::Array(before) => before.push(labels),
+        none => *none = json!([labels]),
+    }
+    match args.shard {
+        None => {}
+        Some(shard) if settings["shard"].is_null() => settings["shard"] = json!(shard.to_string()),
+        Some(_) => settings = Value::Null, // a part of a part has no number
+    }
+    Ok(settings)
 }

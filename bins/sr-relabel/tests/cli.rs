@@ -70,6 +70,7 @@ fn in_place_and_to_another_file_give_the_same_bytes_with_any_threads() {
         (&"sr-relabel".into(), &40.into(), &760.into())
     );
     assert!(result["labels_per_second"].as_f64().expect("a number") > 0.0);
+    assert_eq!(result["out"], out.display().to_string());
     assert_eq!(std::fs::read(&path).expect("read"), before, "the input is untouched");
     assert!(is_labelled(&out));
 
@@ -164,6 +165,10 @@ fn a_finished_file_is_taken_for_the_result_only_if_it_is() {
     let before = std::fs::read(&out).expect("read");
     let again = relabel(&["--seed", "3", "--resume"]);
     assert!(String::from_utf8_lossy(&again.stdout).ends_with("labelled.sr is complete, nothing is left to do\n"));
+    let again = relabel(&["--seed", "3", "--resume", "--json"]);
+    let result: Value = serde_json::from_slice(&again.stdout).expect("JSON and nothing else");
+    assert_eq!((&result["states"], &result["labels"]), (&40.into(), &760.into()));
+    assert_eq!((&result["labels_per_second"], &result["out"]), (&Value::Null, &out.display().to_string().into()));
     fails(&relabel(&["--seed", "4", "--resume"]), "made with other settings: labels all of");
     fails(&relabel(&["--seed", "3", "--labels", "top-k", "--resume"]), "asked for top-k of");
     fails(&relabel(&["--seed", "3", "--shard", "1/2", "--resume"]), "comes from another trace or other settings");
@@ -188,4 +193,67 @@ fn an_output_replaces_no_input() {
     fails(&sr_relabel(&[], &[("--traces", &path), ("--out", folder.path())]), "is a folder");
     assert_eq!(files(), before);
     assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 2, "nothing is left");
+}
+
+/// The settings in a run file.
+fn settings(out: &Path) -> Value {
+    let run = std::fs::read(out.with_added_extension("run.json")).expect("a run file");
+    serde_json::from_slice::<Value>(&run).expect("JSON")["settings"].take()
+}
+
+#[test]
+fn a_run_file_tells_all_that_decides_the_labels() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = trace(folder.path());
+    let run = r#"{"settings": {"problems": "10 problems", "runs": 1}}"#;
+    std::fs::write(folder.path().join("trace.sr.run.json"), run).expect("written");
+    let out = folder.path().join("labelled.sr");
+    let labels = |flags: &[&str]| {
+        let output = sr_relabel(&[flags, &["--force"]].concat(), &[("--traces", &path), ("--out", &out)]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        settings(&out)
+    };
+    let expected = |labels: Value| serde_json::json!({"problems": "10 problems", "runs": 1, "labels": [labels]});
+    assert_eq!(labels(&[]), expected(serde_json::json!({"labels": "all", "seed": 0})));
+    let found = labels(&["--labels", "top-k", "--samples", "50", "--keep", "2", "--weights", "gain", "--seed", "4"]);
+    let top_k = serde_json::json!({"labels": "top-k", "samples": 50, "keep": 2, "weights": "gain", "seed": 4});
+    assert_eq!(found, expected(top_k.clone()));
+    let found = labels(&["--labels", "lineage", "--horizon", "3"]);
+    assert_eq!(found, expected(serde_json::json!({"labels": "lineage", "horizon": 3, "seed": 0})));
+    assert_eq!(labels(&["--labels", "path"]), expected(serde_json::json!({"labels": "path", "seed": 0})));
+    assert_eq!(labels(&["--shard", "2/3"])["shard"], "2/3");
+
+    // Labels of labels; in place the run file of the trace stays as it is.
+    labels(&["--labels", "top-k", "--samples", "50", "--keep", "2", "--weights", "gain", "--seed", "4"]);
+    let before = std::fs::read(out.with_added_extension("run.json")).expect("a run file");
+    let output = sr_relabel(&["--labels", "target", "--json"], &[("--traces", &out)]);
+    let result: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(result["out"], out.display().to_string(), "the trace itself");
+    let all = settings(&out.with_added_extension("relabel"))["labels"].take();
+    assert_eq!(all, serde_json::json!([top_k, {"labels": "target", "seed": 0}]));
+    assert_eq!(std::fs::read(out.with_added_extension("run.json")).expect("a run file"), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn labels_in_place_go_through_a_link_to_the_trace() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("real")).expect("made");
+    let path = trace(&folder.path().join("real"));
+    let link = folder.path().join("link.sr");
+    std::os::unix::fs::symlink("real/trace.sr", &link).expect("linked");
+    let output = sr_relabel(&["--seed", "3"], &[("--traces", &link)]);
+    assert!(output.status.success(), "the problems beside the trace: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(std::fs::symlink_metadata(&link).expect("it is there").is_symlink());
+    assert!(is_labelled(&path) && is_labelled(&link));
+    let names = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).expect("listed").map(|entry| entry.expect("an entry").file_name());
+        let mut names: Vec<String> = entries.map(|name| name.to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(folder.path()), ["link.sr", "real"]);
+    assert_eq!(names(&folder.path().join("real")), ["problems.sr", "trace.sr", "trace.sr.relabel.run.json"]);
+    std::fs::remove_file(&path).expect("removed");
+    fails(&sr_relabel(&[], &[("--traces", &link)]), "link.sr");
 }

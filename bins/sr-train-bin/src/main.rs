@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Parser;
 use serde_json::json;
 use sr_cli::{Claim, Common, Exit};
-use sr_model::{DeviceKind, Precision};
-use sr_train::{Limits, Scores, Split, Start, StepStats, StopReason, Summary, TrainConfig, Trainer, load};
+use sr_lab::train::{Fitted, Training};
+use sr_lab::{Ended, Monitor};
+use sr_train::{Scores, Start, StepStats, StopReason, Summary, TrainConfig};
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -40,7 +41,8 @@ struct Args {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Begin with the weights of this checkpoint instead of random ones: one of the same mode, language and shape, or the
-    /// folder of a GPT-Neo model of the transformers library, whose blocks, last norm and positions are taken
+    /// folder of a GPT-Neo model of the transformers library, whose blocks, last norm and positions are taken. With
+    /// --resume it has to be the one that the run began with
     #[arg(long, value_name = "CKPT")]
     init: Option<PathBuf>,
     /// Go on with the run in --out; a new one if there is none
@@ -69,57 +71,35 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     args.common.init()?;
     let read = || format!("reading {}", args.config.display());
     let text = std::fs::read_to_string(&args.config).with_context(read)?;
-    let config = TrainConfig::from_toml(&text).with_context(read)?.resolve(args.common.seed);
-    let device: DeviceKind = args.device.parse()?;
+    let training = Training {
+        corpora: args.train.clone(),
+        validation: args.val.clone(),
+        problems: args.problems.clone(),
+        config: TrainConfig::from_toml(&text).with_context(read)?.resolve(args.common.seed),
+        start: args.init.clone().map_or(Start::Fresh, Start::Checkpoint),
+        out: args.out.clone(),
+        resume: args.resume,
+        device: args.device.parse()?,
+        max_steps: args.max_steps,
+        max_time: args.max_minutes,
+    };
     let inputs = args.train.iter().chain([&args.val, &args.config]).chain(&args.problems);
     let files = ["metrics.jsonl", "train.run.json"];
     let _output = Claim::folder(&args.out).also(files).inputs(inputs).may_exist(true).take()?;
-    sr_model::open(device)?; // a device that is not there is told before anything is read
+    let loaded = training.load()?;
 
-    if config.training.precision == Precision::Bf16 && device != DeviceKind::Cuda {
-        tracing::warn!("precision bf16 is slower than f32 on device {device}; it is for cuda");
-    } else if config.training.gradient_checkpointing && device == DeviceKind::Cpu {
-        tracing::warn!("gradient_checkpointing changes nothing on device {device}, which keeps few activations anyway");
-    }
-
-    for warning in config.training.warnings() {
-        tracing::warn!("{warning}");
-    }
-    let same = |path: &PathBuf| path.canonicalize().ok().zip(args.val.canonicalize().ok()).is_some_and(|(a, b)| a == b);
-    if args.train.iter().any(same) {
-        tracing::warn!("--val is among --train: the validation loss and best/ say nothing about other problems");
-    }
-
-    let (examples, language) = load(&args.train, &args.problems, &config, Split::Training)?;
-    let val = std::slice::from_ref(&args.val);
-    let (validation, of_val) = load(val, &args.problems, &config, Split::Validation)?;
-    if of_val != language {
-        let [found, expected] = [of_val, language].map(|language| language.context.name());
-        bail!("{}: prompts of context {found} do not go with those of context {expected}", args.val.display());
-    }
-    let (states, parameters) = (examples.n_states(), config.model.parameter_count());
-    tracing::info!(states, examples = examples.n_targets(), validation = validation.n_targets(), parameters, "loaded");
-    if examples.n_too_long() > 0 {
-        tracing::warn!(targets = examples.n_too_long(), "left out, for they are longer than the model's positions");
-    }
-
-    let start = args.init.clone().map_or(Start::Fresh, Start::Checkpoint);
-    let steps = args.max_steps.unwrap_or(u64::MAX).min(config.training.steps);
-    let open = if args.resume { Trainer::resume } else { Trainer::start };
-    let mut trainer = open(&args.out, config, &language, &start, &examples, &validation, device)?;
-
+    let steps = training.steps();
     let progress = args.common.progress(steps, "steps");
-    progress.set_position(trainer.step());
     let stop = sr_cli::on_interrupt("this step, and saving")?;
-    let limits = Limits { max_steps: args.max_steps, max_time: args.max_minutes, stop: Some(stop) };
-    let mut on_step = |step: u64, stats: &StepStats| {
+    let mut monitor = Monitor::new(stop, |steps| progress.inc(steps));
+    let mut on_step = |_, stats: &StepStats| {
         progress.set_message(format!("loss {:.3}, {:.0} tokens/s", stats.loss(), stats.tokens_per_second()));
-        progress.set_position(step);
     };
-    let summary = trainer.fit(limits, &mut on_step)?;
+    let Fitted { ended, summary } = loaded.fit(&mut monitor, &mut on_step)?;
+    drop(monitor);
     progress.finish_and_clear();
-    if sr_cli::interrupted() && summary.steps < steps {
-        return Ok(sr_cli::stopped(&format!("after {} of {steps} steps, from which --resume goes on", summary.steps)));
+    if let Ended::Stopped { done } = ended {
+        return Ok(sr_cli::stopped(&format!("after {done} of {steps} steps, from which --resume goes on")));
     }
     sr_cli::write_run_file(&args.out.join("train"), &args.common, started)?;
     report(args, started, &summary)?;
@@ -145,8 +125,8 @@ fn report(args: &Args, started: Instant, summary: &Summary) -> anyhow::Result<()
         "val_r2_above_99": fit.map(|fit| fit.r2_above_99),
         "tokens_per_second": tokens_per_second.map(f64::round),
         "examples_per_second": examples_per_second.map(|rate| (rate * 10.0).round() / 10.0),
-        "best": best,
-        "last": last,
+        "best": best.display().to_string(),
+        "last": last.display().to_string(),
     });
     let early = if *stop == StopReason::Patience { ", stopped early" } else { "" };
     let scores = scores.map_or(String::new(), |Scores { token_accuracy, exact_match, fit }| {

@@ -82,6 +82,23 @@ fn a_run_can_be_stopped_resumed_and_started_from() {
     assert_eq!((&whole["stop"], &stopped["stop"]), (&"steps".into(), &"limit".into()));
     assert!(whole["val_r2"].as_f64().is_some_and(|r2| (0.0..=1.0).contains(&r2)), "{whole}");
 
+    // A run goes on with what it began with.
+    let from = |init: &str| {
+        let args = [&RUN[..6], &["--out", "of-best", "--resume", "--max-steps", "1", "--init", init]].concat();
+        train(folder, &[&args[..], &["--quiet"]].concat())
+    };
+    assert_eq!(from("whole/best").status.code(), Some(0));
+    assert_eq!(from("whole/best").status.code(), Some(0), "the same command goes on");
+    for (init, expected) in
+        [("nowhere", "nowhere"), ("run/step-1", "run/step-1"), ("whole", "its checkpoints are whole/best")]
+    {
+        let output = from(init);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && said.contains(expected), "{said}");
+    }
+    let message = refused(folder, &[&RUN[..], &["--resume", "--init", "whole/best"]].concat());
+    assert!(message.contains("run: cannot resume with another --init: it was new weights, is now "), "{message}");
+
     // Another seed gives another model; --init begins with the first one's.
     let begin = |out: &str, more: &[&str]| {
         let args = [&RUN[..6], &["--out", out, "--max-steps", "1", "--seed", "9"], more].concat();
@@ -190,6 +207,15 @@ fn what_is_hardly_meant_is_told_and_a_finished_run_has_no_speed() {
     assert!(said.contains("training.warmup_steps is 100 of 2 steps"), "{said}");
     assert!(said.contains("--val is among --train"), "{said}");
 
+    assert!(!said.contains("is not used"), "{said}");
+
+    sr_problems::suite("nguyen", 1).expect("a suite").write(folder.join("other.sr")).expect("written");
+    let output = train(folder, &[&args[..], &["--resume", "--problems", "problems.sr", "other.sr"]].concat());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("other.sr is not used: no corpus names a problem set of this name"), "{said}");
+    assert!(!said.contains("problems.sr is not used"), "{said}");
+
     let again = trained(folder, &[&args[..], &["--resume"]].concat());
     assert_eq!((&again["steps"], &again["tokens_per_second"]), (&2.into(), &Value::Null));
     assert_eq!(again["examples_per_second"], Value::Null);
@@ -225,6 +251,12 @@ fn a_checkpoint_is_checked_before_anything_is_written() {
     let with = |init: &str| refused(folder, &[&RUN[..6], &["--out", "next", "--init", init]].concat());
     let message = with("run");
     assert!(message.contains("run: this is the folder of a training run; its checkpoints are run/best and run/last"));
+    assert!(with("onestep").contains("onestep: this is a corpus; `sr-train --train` makes checkpoints of it"));
+    assert!(with("problems.sr").contains("problems.sr: this is a file, and a checkpoint is a folder"));
+    assert!(with("run/last/model.bpk").contains("a checkpoint is the folder that this file is in"));
+    let message = with(".");
+    assert!(message.contains("this is no checkpoint but a folder of some; its checkpoints are "), "{message}");
+    assert!(message.trim_end().ends_with("run/best and ./run/last"), "{message}");
 
     let path = folder.join("run/best/model.bpk");
     let mut bytes = fs::read(&path).expect("weights");

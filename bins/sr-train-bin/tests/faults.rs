@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use sr_model::{Checkpoint, DeviceKind, open};
-use sr_testing::{SmallDisk, Victim, contents, fails, succeeds, with_file_limit};
+use sr_testing::{SmallDisk, Victim, contents, fails, interrupt, succeeds, with_file_limit};
 
 const CONFIG: &str = "\
 mode = \"one-step\"
@@ -31,6 +31,7 @@ eval_every = 2
 eval_batches = 1
 eval_samples = 2
 save_every = 2
+log_every = 3
 keep_every = 3
 keep_last = 1
 ";
@@ -50,11 +51,16 @@ fn train(folder: &Path, out: &str, more: &[&str]) -> Command {
     command
 }
 
-/// Weights and what else a run leaves, without times.
+/// Weights, metrics and what else a run leaves, without times and speeds.
 fn result(run: &Path) -> Vec<u8> {
     let mut bytes = contents(run, |name| name.starts_with("average-"));
     for checkpoint in ["best", "last", "step-00000006"] {
         bytes.extend(contents(&run.join(checkpoint), |_| true));
+    }
+    for line in fs::read_to_string(run.join("metrics.jsonl")).expect("metrics").lines() {
+        let mut line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        line.as_object_mut().expect("an object").retain(|key, _| !key.ends_with("_per_second"));
+        bytes.extend(line.to_string().bytes());
     }
     bytes
 }
@@ -85,6 +91,22 @@ fn kills_at_random_moments_change_no_weight() {
         check: &|| assert_whole(&run),
     }
     .survives(8, 1);
+}
+
+#[test]
+fn ctrl_c_at_any_moment_changes_no_weight_and_no_metric() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    succeeds(&mut train(folder.path(), "whole", &[]));
+    for bytes in [1, 150, 300] {
+        let run = format!("run-{bytes}");
+        let metrics = path(&run).join("metrics.jsonl");
+        let (status, said) = interrupt(&mut train(folder.path(), &run, &[]), &metrics, bytes);
+        // The last steps may be done before it comes.
+        assert!(matches!(status.code(), Some(0 | 130)), "{said}");
+        succeeds(&mut train(folder.path(), &run, &["--resume"]));
+        assert!(result(&path(&run)) == result(&path("whole")), "{bytes}");
+    }
 }
 
 #[test]

@@ -42,25 +42,36 @@ pub fn parse<P: Parser>() -> (P, Given) {
 pub fn try_parse_from<P: Parser>(
     args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<(P, Given), clap::Error> {
-    let command = with_negative_numbers(P::command());
+    let (command, args) = with_negative_numbers(P::command(), args);
     let mut given = Given { names: HashMap::new(), ids: HashSet::new(), changed: BTreeMap::new() };
     let mut defaults = HashMap::new();
     given.add_flags(&command, &mut defaults);
-    let mut singles = HashSet::new();
-    add_singles(&command, &mut singles);
     let mut built = command.clone();
-    let mut matches = built.try_get_matches_from_mut(attached(args, &singles))?;
+    let mut matches = built.try_get_matches_from_mut(args)?;
     given.add_values(&command, &matches, &defaults);
     let parsed = P::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut built))?;
     Ok((parsed, given))
 }
 
-fn with_negative_numbers(command: Command) -> Command {
-    let negative = |arg: clap::Arg| match arg.get_action().takes_values() {
+/// A command for which numbers below 0 are values and not flags, and its arguments as it reads them. It is for programs that
+/// change their command before it parses; [`parse`] does it for all others.
+pub fn with_negative_numbers(
+    command: Command,
+    args: impl IntoIterator<Item = impl Into<OsString>>,
+) -> (Command, Vec<OsString>) {
+    let command = negative(command);
+    let mut singles = HashSet::new();
+    add_singles(&command, &mut singles);
+    let args = attached(args, &singles);
+    (command, args)
+}
+
+fn negative(command: Command) -> Command {
+    let with_numbers = |arg: clap::Arg| match arg.get_action().takes_values() {
         true => arg.allow_negative_numbers(true),
         false => arg,
     };
-    command.mut_args(negative).mut_subcommands(with_negative_numbers)
+    command.mut_args(with_numbers).mut_subcommands(negative)
 }
 
 /// The flags that take one value.

@@ -17,7 +17,7 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-pub use flags::{Given, parse, try_parse_from};
+pub use flags::{Given, parse, try_parse_from, with_negative_numbers};
 pub use interrupt::{interrupted, on_interrupt};
 pub use output::{Claim, Output, OutputArgs};
 

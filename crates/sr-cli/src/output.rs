@@ -112,6 +112,7 @@ impl<'a> Claim<'a> {
         self.check_kind(found.as_ref(), &told)?;
         self.check_inputs(&told)?;
         self.check_run_file(&told)?;
+        self.check_files(&told)?;
         let existing = match self.is_folder {
             false => found.is_some().then(|| self.path.to_owned()),
             true => self.written().into_iter().find(|file| fs::symlink_metadata(file).is_ok()),
@@ -159,6 +160,15 @@ impl<'a> Claim<'a> {
                     Err(error) => return Err(error).with_context(told),
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Files that are written cannot take the place of folders; told now, and not when all is done.
+    fn check_files(&self, told: &dyn Fn() -> String) -> anyhow::Result<()> {
+        for file in self.written() {
+            let is_folder = fs::metadata(&file).is_ok_and(|found| found.is_dir());
+            ensure!(!is_folder, "{}: {} is a folder, expected a file or nothing", told(), file.display());
         }
         Ok(())
     }
@@ -487,6 +497,13 @@ mod tests {
             assert!(said.contains(expected), "{out}: {said}");
         }
         assert!(refused(Claim::file(Path::new(""))).contains("expected a name"));
+        // Of the files that are written too, none can be a folder.
+        fs::create_dir(at("d/train.sr")).expect("made");
+        let said = refused(Claim::folder(&at("d")).also(["train.sr"]).may_exist(true));
+        assert!(said.contains("d/train.sr is a folder, expected a file or nothing"), "{said}");
+        fs::create_dir(at("out.sr.partial")).expect("made");
+        assert!(refused(Claim::file(&at("out.sr"))).contains("out.sr.partial is a folder"));
+        fs::remove_dir(at("out.sr.partial")).expect("removed");
         assert!(refused(Claim::folder(&at("in.sr"))).contains("is a file, expected the name of a folder"));
         if cfg!(target_os = "linux") {
             assert!(refused(Claim::file(Path::new("/dev/null")).may_exist(true)).contains("device or pipe"));

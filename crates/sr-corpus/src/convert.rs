@@ -1,6 +1,7 @@
 //! From traces and problem sets to corpora.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -142,7 +143,7 @@ pub enum Apart {
 
 /// Settings of a conversion.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct Options<'a> {
     /// What prompts tell of a problem.
     pub context: Context,
     /// What is learned from a state; direct examples have the formula.
@@ -162,13 +163,13 @@ pub struct Options {
     pub apart: Apart,
     /// Seed of split and sampling.
     pub seed: u64,
-    /// Whether to write the text export too.
+    /// Whether to write the text export too. Without it, that of a corpus which is replaced is removed.
     pub jsonl: bool,
     /// Once this is true the conversion ends with [`Error::Stopped`].
-    pub stop: Option<&'static AtomicBool>,
+    pub stop: Option<&'a AtomicBool>,
 }
 
-impl Default for Options {
+impl Default for Options<'_> {
     /// The basic context, all children but the elite, each an example, a tenth of the formulas for validation.
     fn default() -> Self {
         Options {
@@ -187,7 +188,7 @@ impl Default for Options {
     }
 }
 
-impl Options {
+impl Options<'_> {
     fn go_on(&self) -> Result<()> {
         match self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
             true => Err(Error::Stopped),
@@ -238,10 +239,12 @@ impl Excluded {
 pub fn convert_trace(
     trace: &Path,
     problems: &Problems,
-    options: &Options,
+    options: &Options<'_>,
     out: &Path,
     mut on_trajectory: impl FnMut(),
 ) -> Result<Counts> {
+    check_name(trace)?;
+    check_name(problems.path())?;
     let mut reader = TraceReader::open(trace)?;
     let traced = reader.header().clone();
     let mode = match options.shape {
@@ -281,10 +284,11 @@ pub fn convert_trace(
 /// they were.
 pub fn convert_problems(
     problems: &Problems,
-    options: &Options,
+    options: &Options<'_>,
     out: &Path,
     mut on_problem: impl FnMut(),
 ) -> Result<Counts> {
+    check_name(problems.path())?;
     let header = header(Mode::Direct, problems, options);
     write_corpus(problems.path(), header, problems, options, out, |output| {
         for problem in problems.iter() {
@@ -300,11 +304,19 @@ pub fn convert_problems(
     })
 }
 
+/// Fails if a corpus could not name the file.
+fn check_name(path: &Path) -> Result<()> {
+    match path.file_name().unwrap_or_default().to_str() {
+        Some(_) => Ok(()),
+        None => Err(Error::Name { path: path.to_owned() }),
+    }
+}
+
 /// The states of a trajectory that have targets left.
 ///
 /// # Errors
 /// If labels are asked for and there are none, or they are those of another state.
-pub fn states(trajectory: &Trajectory, problem: &Arc<ProblemRef>, options: &Options) -> Result<Vec<OneStep>> {
+pub fn states(trajectory: &Trajectory, problem: &Arc<ProblemRef>, options: &Options<'_>) -> Result<Vec<OneStep>> {
     let key = sample_key(options.seed, &trajectory.problem_id, trajectory.seed);
     let whole = options.shape != Shape::EachChild;
     if whole && !key.draw(TRAJECTORY_DRAW).rng().chance(options.sample_fraction) {
@@ -443,7 +455,7 @@ fn problem_ref(problem: &Problem, problems: &Problems, primitives: PrimitiveSet)
 }
 
 /// The header of either mode, for the training side.
-fn header(mode: Mode, problems: &Problems, options: &Options) -> CorpusHeader {
+fn header(mode: Mode, problems: &Problems, options: &Options<'_>) -> CorpusHeader {
     let params = problems.params();
     let traced = mode != Mode::Direct;
     CorpusHeader {
@@ -568,7 +580,7 @@ fn write_corpus(
     converted: &Path,
     header: CorpusHeader,
     problems: &Problems,
-    options: &Options,
+    options: &Options<'_>,
     out: &Path,
     fill: impl FnOnce(&mut Output<'_>) -> Result<()>,
 ) -> Result<Counts> {
@@ -613,7 +625,14 @@ fn write_corpus(
             return Err(Error::NoExamples { file: converted.to_owned() });
         }
         let excluded = output.excluded;
+        let replaced = paths.iter().any(|path| path.exists());
         let ((train, train_bytes), (val, val_bytes)) = (output.train.finish()?, output.val.finish()?);
+        for export in paths.iter().map(|path| jsonl_path(path)).filter(|_| replaced && !options.jsonl) {
+            match fs::remove_file(&export) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io(&export, "remove")(error)),
+                _ => {}
+            }
+        }
         for (side, examples) in [("training", train), ("validation", val)] {
             if examples == 0 && !options.is_part {
                 tracing::warn!("no {side} examples: all problems that were converted are on the other side");

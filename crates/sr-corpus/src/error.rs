@@ -55,6 +55,12 @@ pub enum Error {
     },
 
     // Problems.
+    /// Corpora name what they are made from, and this name is no text.
+    #[error("{}: its name is no UTF-8, and a corpus names what it is made from; rename it", path.display())]
+    Name {
+        /// The trace or problem set.
+        path: PathBuf,
+    },
     /// The problem set is where neither the file nor the caller says.
     #[error("{}: made from problem set {name:?}, which is not beside it; say where it is with --problems", file.display())]
     NoProblemSet {

@@ -70,7 +70,7 @@ impl Fixture {
         TraceReader::open(self.path("trace.sr")).expect("the trace").collect::<Result<_, _>>().expect("whole")
     }
 
-    fn convert(&self, options: &Options, out: &str) -> sr_corpus::Result<sr_corpus::Counts> {
+    fn convert(&self, options: &Options<'_>, out: &str) -> sr_corpus::Result<sr_corpus::Counts> {
         convert_trace(&self.path("trace.sr"), &self.problems(), options, &self.path(out), || {})
     }
 
@@ -113,7 +113,7 @@ fn read(path: &Path) -> Vec<Example> {
     Corpus::open(path).expect("a corpus").read_all().expect("whole")
 }
 
-fn next_generation(include_elite: bool) -> Options {
+fn next_generation(include_elite: bool) -> Options<'static> {
     Options { targets: Targets::NextGeneration { include_elite }, ..Options::default() }
 }
 
@@ -209,7 +209,7 @@ fn ancestors_are_those_of_the_true_winner() {
     assert!(expected > 0);
 }
 
-fn autoregressive(fitness: bool) -> Options {
+fn autoregressive(fitness: bool) -> Options<'static> {
     Options { shape: Shape::WholeGeneration { fitness }, ..Options::default() }
 }
 

@@ -170,7 +170,7 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// The student is to act in the first round, and there is none.
+    /// The learner is to act in the first round, and there is none.
     #[error("with β {beta} the first round has β {first}, and no model to act: begin with a checkpoint, or with β 1")]
     NoModel {
         /// The schedule.

@@ -54,7 +54,7 @@ impl ExpertStats {
         }
     }
 
-    /// Steps that an episode of the student may take: the mean of the expert's successes times the multiplier, rounded
+    /// Steps that an episode of the learner may take: the mean of the expert's successes times the multiplier, rounded
     /// down, at least 1; `None` without a success.
     pub fn max_steps(&self, multiplier: StepMultiplier) -> Option<u32> {
         let factor = multiplier.factor(self.success_rate);
@@ -62,7 +62,7 @@ impl ExpertStats {
     }
 }
 
-/// How many steps the student gets for one of the expert's.
+/// How many steps the learner gets for one of the expert's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "MultiplierRepr", into = "MultiplierRepr")]
 pub enum StepMultiplier {
@@ -212,9 +212,9 @@ pub struct MilestoneResult {
     pub expert_mean_steps: Option<f64>,
     /// Their standard deviation.
     pub expert_std_steps: Option<f64>,
-    /// Steps that the student's episodes may take.
+    /// Steps that the learner's episodes may take.
     pub max_episode_steps: Option<u32>,
-    /// Share of the successes of the last round's student.
+    /// Share of the successes of the last round's learner.
     pub dagger_final_success_rate: Option<f64>,
     /// The same of the best round's.
     pub dagger_best_success_rate: Option<f64>,
@@ -231,7 +231,7 @@ pub struct MilestoneResult {
 pub struct RoundRow {
     /// Which one, from 0.
     pub round: u32,
-    /// How often the teacher acted.
+    /// How often the expert acted.
     pub beta: f64,
     /// Rows in the buffer.
     pub buffered: u64,
@@ -406,7 +406,7 @@ pub trait Curriculum {
         "lower --min-success-rate"
     }
 
-    /// Lets the expert try the episodes that the student will be judged on, and writes them into `out`, which holds what
+    /// Lets the expert try the episodes that the learner will be judged on, and writes them into `out`, which holds what
     /// an interrupted attempt has left.
     ///
     /// # Errors
@@ -430,7 +430,7 @@ pub trait Curriculum {
     /// Whether an error is one of this milestone only, such as a loss that is no number, so that the next one can be run.
     fn is_of_milestone(&self, error: &Self::Error) -> bool;
 
-    /// Whose labels the student learns from: `teacher`, or `privileged`.
+    /// Whose labels the learner learns from: `teacher`, or `privileged`.
     fn labels(&self) -> &'static str;
 }
 
@@ -450,7 +450,7 @@ pub enum Init {
 pub struct MilestonesConfig {
     /// Which milestones.
     pub selection: Selection,
-    /// Steps of the student for one of the expert's.
+    /// Steps of the learner for one of the expert's.
     pub step_multiplier: StepMultiplier,
     /// Share of successes below which the expert is not worth imitating, and the milestone fails.
     pub min_success_rate: f64,
@@ -478,7 +478,7 @@ pub enum Event<'a> {
         id: &'a str,
         /// How well it does.
         stats: &'a ExpertStats,
-        /// Steps that the student may take; `None` if the milestone fails here.
+        /// Steps that the learner may take; `None` if the milestone fails here.
         max_steps: Option<u32>,
         /// Whether it was tried in this process; otherwise its episodes were there.
         is_new: bool,

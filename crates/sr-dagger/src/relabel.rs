@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
+use serde_json::json;
 use sr_engine::{Instance, SearchConfig};
 use sr_expr::Expr;
 use sr_trace::{LabelParams, LabelSet, Packed, StateLabels, Stored, TraceHeader, TraceReader, TraceWriter, Trajectory};
 
-use crate::{Error, ExpertConfig, ExpertLabeller, FormulaLabeller, Labeller, Result, Telling, visit};
+use crate::{
+    Draws, Error, ExpertConfig, ExpertLabeller, FormulaLabeller, Labeller, Mode, Result, Telling, Weights, visit,
+};
 
 /// The labels of every state of a trajectory. The last one is among them: nobody acted in it, but it was visited, and the
 /// expert knows what to do there.
@@ -180,6 +183,30 @@ pub enum Labelling {
 }
 
 impl Labelling {
+    /// What decides the labels beside their seed, under the names of flags. What does not is left out.
+    pub fn settings(&self) -> serde_json::Value {
+        let ExpertConfig { mode, draws, keep, horizon, weights } = match self {
+            Labelling::Expert(config) => *config,
+            Labelling::Formula(telling) => return json!({ "labels": telling.name() }),
+        };
+        let mut settings = json!({ "labels": mode.name() });
+        if weights == Weights::Gain {
+            settings["weights"] = "gain".into();
+        }
+        if matches!(mode, Mode::TopK | Mode::BestOfK | Mode::Pooled) {
+            settings["samples"] = match draws {
+                Draws::UntilImproved => "auto".into(),
+                Draws::Exactly(draws) => draws.into(),
+            };
+        }
+        match mode {
+            Mode::TopK | Mode::Pooled => settings["keep"] = keep.into(),
+            Mode::Lineage => settings["horizon"] = horizon.into(),
+            Mode::All | Mode::BestOfK => {}
+        }
+        settings
+    }
+
     /// Who the labels come from, as results tell it: `teacher`, or `privileged` where the formula was known.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -25,7 +25,7 @@ use sr_engine::random::{Key, Purpose};
 
 use crate::{Beta, Buffer, BufferOptions, Error};
 
-/// What DAgger is done on: a teacher that can be asked in any state, a student that learns from the answers.
+/// What DAgger is done on: an expert that can be asked in any state, a learner that learns from the answers.
 ///
 /// A stage writes its files into the folder `out`, which holds what an interrupted attempt at the same stage has left, if
 /// anything; it may go on with that or remove it. What it writes may depend on the earlier stages, the round and its seed
@@ -34,13 +34,13 @@ pub trait Task {
     /// Why a stage failed.
     type Error: From<Error>;
 
-    /// Lets teacher and student act, the teacher with probability [`Round::beta`], and writes what they met.
+    /// Lets expert and learner act, the expert with probability [`Round::beta`], and writes what they met.
     ///
     /// # Errors
     /// Of the task.
     fn rollouts(&mut self, round: &Round, out: &Path) -> Result<(), Self::Error>;
 
-    /// Asks the teacher what it would do in each state of the rollouts.
+    /// Asks the expert what it would do in each state of the rollouts.
     ///
     /// # Errors
     /// Of the task.
@@ -58,13 +58,13 @@ pub trait Task {
     /// Of the task.
     fn rows(&mut self, round: &Round) -> Result<Vec<u8>, Self::Error>;
 
-    /// Fits the student to rows drawn from the buffer, beginning with the model of [`Round::before`] if there is one.
+    /// Fits the learner to rows drawn from the buffer, beginning with the model of [`Round::before`] if there is one.
     ///
     /// # Errors
     /// Of the task.
     fn train(&mut self, round: &Round, buffer: &Buffer, out: &Path) -> Result<(), Self::Error>;
 
-    /// How well the student of this round does by itself.
+    /// How well the learner of this round does by itself.
     ///
     /// # Errors
     /// Of the task.
@@ -74,13 +74,13 @@ pub trait Task {
 /// A stage of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// What teacher and student met.
+    /// What expert and learner met.
     Rollouts,
-    /// What the teacher would have done there.
+    /// What the expert would have done there.
     Labels,
     /// Training examples.
     Corpus,
-    /// The trained student.
+    /// The trained learner.
     Checkpoint,
     /// How well it does.
     Evaluation,
@@ -107,7 +107,7 @@ impl Stage {
 pub struct Round {
     /// Counted from 0.
     pub index: u32,
-    /// Probability with which the teacher acts.
+    /// Probability with which the expert acts.
     pub beta: f64,
     /// Seed of all of its draws; no other round has it.
     pub seed: u64,
@@ -133,7 +133,7 @@ fn round_name(index: u32) -> String {
     format!("round-{index:03}")
 }
 
-/// How well a student does.
+/// How well a learner does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Episodes that it was tried on.
@@ -167,7 +167,7 @@ impl Evaluation {
         f64::from(self.successes) / f64::from(self.episodes.max(1))
     }
 
-    /// Whether the student is better than another one.
+    /// Whether the learner is better than another one.
     fn is_better_than(&self, other: &Self) -> bool {
         // A score that is no number is the worst, not the best as `total_cmp` has it.
         let score = |of: &Self| if of.score.is_nan() { f64::NEG_INFINITY } else { of.score };
@@ -181,11 +181,11 @@ impl Evaluation {
 pub struct RoundsConfig {
     /// Rounds at most.
     pub rounds: u32,
-    /// How often the teacher acts.
+    /// How often the expert acts.
     pub beta: Beta,
     /// Of everything.
     pub seed: u64,
-    /// The model to begin with; without one the teacher has to act alone in the first round.
+    /// The model to begin with; without one the expert has to act alone in the first round.
     pub init: Option<PathBuf>,
     /// What is kept of earlier rounds.
     pub buffer: BufferOptions,

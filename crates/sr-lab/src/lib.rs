@@ -10,7 +10,11 @@
 //! - [`compare`]: says which of two reports is better, or puts two searches of one problem side by side
 //! - [`dataset`]: makes whole data sets of problems, traces and examples, checks them, and joins shards of traces
 //! - [`inspect`]: what any file or folder of ours holds
+//! - [`relabel`]: gives the states of a trace the labels of an expert
+//! - [`convert`]: makes training examples of a trace or a problem set
 //! - [`learner`] (feature `learner`): a learner from a checkpoint, checked against the problems that it is to search
+//! - [`tasks`] (feature `learner`): DAgger, milestone after milestone, on formula search or point control
+//! - [`train`] (feature `learner`): fits a model to corpora, in a folder that can be gone on with after a kill
 //!
 //! A verb that takes long is told by a [`Monitor`] when to stop, and tells it how far it is. It gives an [`Ended`], which
 //! says whether it was stopped; then its files can be gone on with.
@@ -21,16 +25,24 @@
 
 pub mod beside;
 pub mod compare;
+pub mod convert;
 pub mod dataset;
 #[cfg(feature = "learner")]
 pub mod direct;
 pub mod evaluate;
+#[cfg(feature = "learner")]
+mod files;
 pub mod inspect;
 #[cfg(feature = "learner")]
 pub mod learner;
 mod monitor;
 pub mod operator;
 pub mod record;
+pub mod relabel;
+#[cfg(feature = "learner")]
+pub mod tasks;
+#[cfg(feature = "learner")]
+pub mod train;
 pub mod tune;
 
 pub use monitor::{Ended, Monitor};

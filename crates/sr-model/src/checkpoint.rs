@@ -113,7 +113,7 @@ impl Checkpoint {
     pub fn load(dir: &Path, device: &Device) -> Result<Self, Error> {
         let old = aside(dir, ".old");
         let dir = if !dir.exists() && old.exists() { &old } else { dir };
-        check_kind(dir)?;
+        Self::check_kind(dir)?;
         check_version(dir)?;
         let config: ModelConfig = parse(&dir.join(CONFIG))?;
         let frame = Model::frame(&config, device).map_err(|e| corrupt(&dir.join(CONFIG), &e))?;
@@ -130,6 +130,66 @@ impl Checkpoint {
     }
 }
 
+impl Checkpoint {
+    /// Fails where a folder is no checkpoint but something that is taken for one.
+    ///
+    /// # Errors
+    /// [`Error::NoCheckpoint`], which says what it is and where the checkpoints are. A folder that is not there is told when
+    /// it is read.
+    pub fn check_kind(dir: &Path) -> Result<(), Error> {
+        let fail = |reason: String| Err(Error::NoCheckpoint { path: dir.to_owned(), reason });
+        let has = |name: &str| dir.join(name).exists();
+        if has(WEIGHTS) || !dir.exists() {
+            return Ok(());
+        }
+        if dir.is_file() {
+            return fail(match dir.file_name().is_some_and(|name| name == WEIGHTS) {
+                true => "a checkpoint is the folder that this file is in".to_owned(),
+                false => "this is a file, and a checkpoint is a folder".to_owned(),
+            });
+        }
+        if is_gpt_neo(dir) {
+            return fail(
+                "this is a model of the transformers library, from which `sr-train --init` can begin".to_owned(),
+            );
+        }
+        if has("student.bpk") {
+            let what = "this is a student of point control, which writes no formulas; `sr-dagger --task point-control`";
+            return fail(format!("{what} can begin with it"));
+        }
+        let json = |name: &str| parse::<serde_json::Value>(&dir.join(name)).unwrap_or_default();
+        let config = json(CONFIG);
+        if config["dagger"].is_object() && config["task"].is_string() {
+            let what = "this is the folder of a run of sr-dagger";
+            if config["task"] == "point-control" {
+                return fail(format!("{what} on point control, whose students write no formulas"));
+            }
+            // Those of all its rounds are in it too.
+            return fail(format!("{what}{}", told(&checkpoints_in(&dir.join("models"), 2))));
+        }
+        let inner: Vec<PathBuf> = ["best", "last"]
+            .map(|name| dir.join(name))
+            .into_iter()
+            .filter(|path| path.join(WEIGHTS).exists())
+            .collect();
+        let is_run = config["training"].is_object() && config["model"].is_object();
+        if is_run || inner.iter().any(|path| path.ends_with("last")) {
+            return fail(format!("this is the folder of a training run{}", told(&inner)));
+        }
+        if json("manifest.json")["format"] == "sr-dataset" {
+            return fail("this is a data set; `sr-train` makes checkpoints of its corpus".to_owned());
+        }
+        if has("train.sr") || has("val.sr") {
+            return fail("this is a corpus; `sr-train --train` makes checkpoints of it".to_owned());
+        }
+        match checkpoints_in(dir, 3) {
+            found if !found.is_empty() => fail(format!("this is no checkpoint but a folder of some{}", told(&found))),
+            _ if has(CONFIG) => Ok(()),
+            _ => fail(format!("there is no checkpoint in this folder, which would have {CONFIG} and {WEIGHTS}")),
+        }
+    }
+}
+
 /// Before anything else is read, for a later version's files may fail in other ways too.
 fn check_version(dir: &Path) -> Result<(), Error> {
     let found = parse::<serde_json::Value>(&dir.join(META)).ok().and_then(|meta| meta["format_version"].as_u64());
@@ -139,27 +199,30 @@ fn check_version(dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// Folders that are no checkpoints and are taken for ones.
-fn check_kind(dir: &Path) -> Result<(), Error> {
-    let fail = |reason: String| Err(Error::NoCheckpoint { path: dir.to_owned(), reason });
-    if dir.join(WEIGHTS).exists() {
-        return Ok(());
+/// The checkpoints in a folder, `depth` folders deep, in order.
+fn checkpoints_in(dir: &Path, depth: usize) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
+    // Hidden ones are half written.
+    folders.retain(|path| path.is_dir() && !path.file_name().unwrap_or_default().as_encoded_bytes().starts_with(b"."));
+    folders.sort();
+    let of = |folder: PathBuf| match folder.join(WEIGHTS).exists() {
+        true => vec![folder],
+        false if depth > 1 => checkpoints_in(&folder, depth - 1),
+        false => Vec::new(),
+    };
+    folders.into_iter().flat_map(of).collect()
+}
+
+/// What to give instead of a folder that is none: `; its checkpoints are a, b and c`.
+fn told(found: &[PathBuf]) -> String {
+    const MOST: usize = 6;
+    let names: Vec<String> = found.iter().take(MOST).map(|path| path.display().to_string()).collect();
+    match &names[..] {
+        [] => ", which has no checkpoint yet".to_owned(),
+        [only] => format!("; its checkpoint is {only}"),
+        _ if found.len() > MOST => format!("; of its {} checkpoints the first are {}", found.len(), names.join(", ")),
+        [first @ .., last] => format!("; its checkpoints are {} and {last}", first.join(", ")),
     }
-    let inner: Vec<String> = ["best", "last"]
-        .into_iter()
-        .filter(|name| dir.join(name).join(WEIGHTS).exists())
-        .map(|name| dir.join(name).display().to_string())
-        .collect();
-    if !inner.is_empty() {
-        return fail(format!("this is the folder of a training run; its checkpoints are {}", inner.join(" and ")));
-    }
-    if dir.is_file() && dir.file_name().is_some_and(|name| name == WEIGHTS) {
-        return fail("a checkpoint is the folder that this file is in".to_owned());
-    }
-    if is_gpt_neo(dir) {
-        return fail("this is a model of the transformers library, from which `sr-train --init` can begin".to_owned());
-    }
-    Ok(())
 }
 
 /// Compares all files with their checksums, if there are any.

@@ -14,6 +14,7 @@ use burn::{
     tensor::{DType, Device, Tensor, TensorData},
 };
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use crate::{
     Activation, Attention, Error, Model, ModelConfig, Population,
@@ -28,6 +29,18 @@ const INDEX: &str = "model.safetensors.index.json";
 pub fn is_gpt_neo(dir: &Path) -> bool {
     let config = parse::<serde_json::Value>(&dir.join(CONFIG));
     config.is_ok_and(|config| config["model_type"].is_string())
+}
+
+/// What tells a GPT-Neo model from others: a hash of its configuration and weights, in hexadecimal.
+///
+/// # Errors
+/// [`Error::Io`] naming a file that is missing or unreadable.
+pub fn gpt_neo_id(dir: &Path) -> Result<String, Error> {
+    let mut hash = Sha256::new();
+    for path in std::iter::once(dir.join(CONFIG)).chain(files(dir)?) {
+        hash.update(fs::read(&path).map_err(io(&path))?);
+    }
+    Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Reads a GPT-Neo model from a folder with `config.json` and `model.safetensors`, or several files of tensors and their

@@ -138,3 +138,61 @@ fn errors_name_the_file() {
     fs::remove_file(dir.join("model.bpk")).unwrap();
     assert!(message().ends_with("c/model.bpk: No such file or directory (os error 2)"), "{}", message());
 }
+
+#[test]
+fn folders_of_something_else_say_what_they_are_and_where_the_checkpoints_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let write = |name: &str, text: &str| {
+        fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+        fs::write(at(name), text).unwrap();
+    };
+    let message = |name: &str| Checkpoint::load(&at(name), &device()).unwrap_err().to_string();
+    let said = |name: &str, expected: &str| {
+        let (message, root) = (message(name), format!("{}/", folder.path().display()));
+        assert_eq!(message.replace(&root, ""), format!("{name}: {expected}"));
+    };
+
+    // A run of sr-dagger, from its beginning to its end.
+    write("d/config.json", r#"{"task": "search", "seed": 0, "dagger": {"beta": "two-phase:1"}, "training": {}}"#);
+    said("d", "this is the folder of a run of sr-dagger, which has no checkpoint yet");
+    for place in ["rollouts/a/round-000/checkpoint", "models/a/best", "models/a/final", "models/b/best"] {
+        checkpoint(1).save(&at("d").join(place)).unwrap();
+    }
+    let all = "its checkpoints are d/models/a/best, d/models/a/final and d/models/b/best";
+    said("d", &format!("this is the folder of a run of sr-dagger; {all}"));
+    said("d/models", &format!("this is no checkpoint but a folder of some; {all}"));
+    let of_a = "its checkpoints are d/models/a/best and d/models/a/final";
+    said("d/models/a", &format!("this is no checkpoint but a folder of some; {of_a}"));
+    let inner = "its checkpoint is d/rollouts/a/round-000/checkpoint";
+    said("d/rollouts/a/round-000", &format!("this is no checkpoint but a folder of some; {inner}"));
+    Checkpoint::load(&at("d/models/a/best"), &device()).unwrap();
+
+    write("p/config.json", r#"{"task": "point-control", "dagger": {}}"#);
+    said("p", "this is the folder of a run of sr-dagger on point control, whose students write no formulas");
+    write("p/models/calm/best/student.bpk", "");
+    write("p/models/calm/best/config.json", r#"{"hidden": 8}"#);
+    let what = "this is a student of point control, which writes no formulas; `sr-dagger --task point-control`";
+    said("p/models/calm/best", &format!("{what} can begin with it"));
+
+    write("t/config.json", r#"{"mode": "one-step", "training": {}, "model": {}}"#);
+    said("t", "this is the folder of a training run, which has no checkpoint yet");
+    for name in ["last", "best", "step-00000001"] {
+        checkpoint(1).save(&at("t").join(name)).unwrap();
+    }
+    said("t", "this is the folder of a training run; its checkpoints are t/best and t/last");
+
+    write("c/train.sr", "");
+    said("c", "this is a corpus; `sr-train --train` makes checkpoints of it");
+    write("s/manifest.json", r#"{"format": "sr-dataset"}"#);
+    said("s", "this is a data set; `sr-train` makes checkpoints of its corpus");
+    said("c/train.sr", "this is a file, and a checkpoint is a folder");
+    said("t/best/model.bpk", "a checkpoint is the folder that this file is in");
+    fs::create_dir(at("empty")).unwrap();
+    said("empty", "there is no checkpoint in this folder, which would have config.json and model.bpk");
+    for n in 0..9 {
+        checkpoint(1).save(&at(&format!("many/{n}"))).unwrap();
+    }
+    let first = (0..6).map(|n| format!("many/{n}")).collect::<Vec<_>>().join(", ");
+    said("many", &format!("this is no checkpoint but a folder of some; of its 9 checkpoints the first are {first}"));
+}

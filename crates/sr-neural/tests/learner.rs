@@ -279,6 +279,85 @@ fn with_a_grammar_every_child_is_legal() {
 }
 
 #[test]
+fn no_child_of_a_learner_nests_trigonometry_where_that_is_forbidden() {
+    use Op::{Acos, Add, Asin, Atan, Cos, Sin, Tan};
+    fn is_nested(tree: &Expr) -> bool {
+        let text = tree.to_string();
+        let mut inside = vec![false];
+        let mut word = String::new();
+        for c in text.chars() {
+            match c {
+                '(' => {
+                    let is_one = ["sin", "cos", "tan", "asin", "acos", "atan"].contains(&&*word);
+                    let within = *inside.last().expect("balanced");
+                    if is_one && within {
+                        return true;
+                    }
+                    inside.push(within || is_one);
+                    word.clear();
+                }
+                ')' => drop(inside.pop()),
+                c if c.is_alphanumeric() => word.push(c),
+                _ => word.clear(),
+            }
+        }
+        false
+    }
+    assert!(is_nested(&"sin(x0 + cos(x1))".parse().expect("a formula")));
+    assert!(is_nested(&"(x0 * atan((1.0 + acos(x1))))".parse().expect("a formula")));
+    assert!(!is_nested(&"sin(x0) + cos(x1 + 1.0)".parse().expect("a formula")));
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let checkpoint = folder.path().join("c");
+    let meta = serde_json::json!({ "mode": "one-step" });
+    Checkpoint { model: trained(0), tokenizer: sr_prompt::tokenizer_json(), meta }.save(&checkpoint).expect("saved");
+    let x = Columns::new(8, 2, (0..16).map(|i| f64::from(i) / 16.0).collect());
+    let y = (0..8).map(|i| f64::from(i) * 3.5).collect();
+    let primitives = PrimitiveSet::new(vec![Add, Sin, Cos, Tan, Asin, Acos, Atan], vec![1.0], 2).expect("primitives");
+    let instance = Arc::new(Instance::new("a", x, y, primitives).expect("an instance"));
+    let children = |no_nested_trigonometry: bool| -> Vec<Expr> {
+        let rules = Rules { no_nested_trigonometry, ..Rules::default() };
+        let sampling = Sampling { temperature: 1.0, max_child_size: 15, grammar: Some(rules), ..Sampling::default() };
+        let device = open(DeviceKind::Cpu).expect("the CPU");
+        let mut learner = Learner::load(&checkpoint, &device, sampling).expect("a learner");
+        let config = SearchConfig { generations: 32, early_stop_mse: None, ..SearchConfig::basic() };
+        let mut children = Vec::new();
+        let watch = |seen: &Generation<'_>| {
+            let made = seen.population.iter().filter(|child| child.origin == Origin::Learner);
+            children.extend(made.map(|child| child.tree.to_owned()));
+            ControlFlow::<()>::Continue(())
+        };
+        let search = Search::new(instance.clone(), config, 3).expect("a search");
+        run(&mut [search], &mut learner, &mut [watch]).expect("children");
+        children
+    };
+    let (free, ruled) = (children(false), children(true));
+    assert!(free.len() > 500 && ruled.len() > 500, "{} {}", free.len(), ruled.len());
+    let nested = |children: &[Expr]| children.iter().filter(|child| is_nested(child)).count();
+    assert!(nested(&free) > 50, "an untrained model nests them where it may: {}", nested(&free));
+    assert_eq!(nested(&ruled), 0);
+}
+
+#[test]
+fn a_problem_of_one_point_is_searched_by_a_learner() {
+    let x = Columns::new(1, 1, vec![2.0]);
+    let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul], vec![1.0], 1).expect("primitives");
+    let instance = Arc::new(Instance::new("one", x, vec![1e9], primitives).expect("an instance"));
+    let generations = [true, false].map(|errors| Mode::Autoregressive { errors });
+    for mode in [Mode::OneStep, Mode::Direct].into_iter().chain(generations) {
+        let sampling = Sampling { max_child_size: 7, ..Sampling::default() };
+        let mut learner = Learner::new(Decoder::new(&trained(0)), mode, &Language::default(), sampling);
+        let config = SearchConfig { generations: 3, ..SearchConfig::basic() };
+        let mut searches = [Search::new(instance.clone(), config, 1).expect("a search")];
+        let outcome = run(&mut searches, &mut learner, &mut [|_: &Generation<'_>| ControlFlow::Continue(())])
+            .expect("children")
+            .remove(0);
+        assert!(learner.written().texts > 0, "{mode:?}");
+        assert!(outcome.best.score.mse.is_finite(), "{mode:?}: {:?}", outcome.best.score);
+    }
+}
+
+#[test]
 fn distinct_children_are_different_and_the_expert_makes_what_is_missing() {
     let model = trained(60);
     let sampling = |distinct, max_child_size| Sampling { distinct, max_child_size, ..Sampling::default() };

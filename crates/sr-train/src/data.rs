@@ -52,6 +52,17 @@ pub fn load(
     reading.finish()
 }
 
+/// The problem sets of `problems` that [`load`] takes for none of the corpora.
+///
+/// # Errors
+/// If a corpus cannot be opened.
+pub fn unused_problems<'a>(corpora: &[PathBuf], problems: &'a [PathBuf]) -> Result<Vec<&'a Path>, Error> {
+    let names = corpora.iter().map(|path| Ok(Corpus::open(path)?.header().problems.clone()));
+    let names = names.collect::<Result<Vec<String>, Error>>()?;
+    let used: HashSet<&Path> = names.iter().filter_map(|name| choose(problems, name)).collect();
+    Ok(problems.iter().map(PathBuf::as_path).filter(|path| !used.contains(path)).collect())
+}
+
 /// Reads those states of corpora that were drawn from a buffer, and lets each epoch be the draws in their order.
 ///
 /// - corpora: each with its problem set

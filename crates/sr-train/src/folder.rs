@@ -1,5 +1,6 @@
 //! The folder of a run: settings, metrics, checkpoints and the state to resume from.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -11,14 +12,18 @@ use burn::store::{ModuleRecord, RecordError};
 use burn::tensor::{Bytes, Device};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use sr_model::{Checkpoint, Model};
 use sr_neural::Language;
 
+use crate::passes::Sums;
 use crate::tracking::Tracker;
 use crate::{Error, RunConfig};
 
-/// Resolved settings of the run.
+/// Resolved settings of the run, and under [`INIT`] what it began with.
 const CONFIG: &str = "config.json";
+/// The id of the weights that a run began with, `null` if they were new; runs of earlier versions do not tell.
+const INIT: &str = "init";
 const BEST: &str = "best";
 const LAST: &str = "last";
 /// Optimiser states are named by their step, so that one always belongs to the `last` that was renamed into place.
@@ -27,6 +32,8 @@ const OPTIMISER: &str = "optimiser-";
 const AVERAGE: &str = "average-";
 /// Checkpoints that stay.
 const KEPT: &str = "step-";
+/// Checksums of optimiser states and averages, as `sha256sum -c` reads them; runs of earlier versions have none.
+const SUMS: &str = "SHA256SUMS";
 
 /// A run's folder.
 #[derive(Debug)]
@@ -55,11 +62,14 @@ pub(crate) struct Meta {
     /// Updates made.
     pub(crate) step: u64,
     pub(crate) seed: u64,
+    /// Of `last`: what the steps since the last line of metrics came to, so that the next line tells of them too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) window: Option<Window>,
     /// [`sr_prompt::fingerprint`], in hexadecimal.
     pub(crate) vocabulary: String,
     /// Fingerprint of the training examples, in hexadecimal.
     pub(crate) examples: String,
-    /// Loss per target token in the last validation.
+    /// Loss per target token in the last validation that was due.
     pub(crate) val_loss: Option<f64>,
     /// The lowest one of the run.
     pub(crate) best_val_loss: Option<f64>,
@@ -68,6 +78,31 @@ pub(crate) struct Meta {
     pub(crate) patience: Patience,
     /// The run's settings.
     pub(crate) config: RunConfig,
+}
+
+/// [`Sums`] as a file has them. The two that are no whole numbers are told by their bits: they are added to, and the text of
+/// a number is not always read as exactly that number.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Window {
+    loss_bits: u64,
+    weight_bits: u64,
+    tokens: u64,
+    cells: u64,
+    examples: u64,
+}
+
+impl From<Sums> for Window {
+    fn from(sums: Sums) -> Self {
+        let Sums { loss, weight, tokens, cells, examples } = sums;
+        Window { loss_bits: loss.to_bits(), weight_bits: weight.to_bits(), tokens, cells, examples }
+    }
+}
+
+impl From<Window> for Sums {
+    fn from(window: Window) -> Self {
+        let Window { loss_bits, weight_bits, tokens, cells, examples } = window;
+        Sums { loss: f64::from_bits(loss_bits), weight: f64::from_bits(weight_bits), tokens, cells, examples }
+    }
 }
 
 /// What early stopping remembers.
@@ -92,8 +127,8 @@ impl Patience {
 }
 
 impl RunFolder {
-    /// Makes the folder of a new run.
-    pub(crate) fn create(dir: &Path, config: &RunConfig) -> Result<Self, Error> {
+    /// Makes the folder of a new run that begins with the weights of the id `init`, or new ones.
+    pub(crate) fn create(dir: &Path, config: &RunConfig, init: Option<&str>) -> Result<Self, Error> {
         match fs::read_dir(dir) {
             Ok(entries) => {
                 // A run that was killed while it wrote its first file has left only a part of that one.
@@ -107,7 +142,9 @@ impl RunFolder {
             Err(error) if error.kind() == ErrorKind::NotFound => fs::create_dir_all(dir).map_err(Error::io(dir))?,
             Err(error) => return Err(Error::io(dir)(error)),
         }
-        let text = serde_json::to_string_pretty(config).expect("settings are plain data") + "\n";
+        let mut settings = serde_json::to_value(config).expect("settings are plain data");
+        settings[INIT] = init.into();
+        let text = serde_json::to_string_pretty(&settings).expect("settings are plain data") + "\n";
         write_aside(&dir.join(CONFIG), text.as_bytes())?;
         Self::open(dir, config, 0)
     }
@@ -117,10 +154,12 @@ impl RunFolder {
     }
 
     /// Opens the folder of an interrupted run with its `last` checkpoint, if it got that far. The settings have to be
-    /// those of the run, the examples and the vocabulary those that `fresh` tells; metrics of later steps are cut off.
+    /// those of the run, the examples and the vocabulary those that `fresh` tells, and the weights to begin with those of
+    /// the id `init`, which need not be told once there is a `last`; metrics of later steps are cut off.
     pub(crate) fn resume(
         dir: &Path,
         config: &RunConfig,
+        init: Option<&str>,
         fresh: &Meta,
         device: &Device,
     ) -> Result<(Self, Option<(Checkpoint, Meta)>), Error> {
@@ -128,7 +167,7 @@ impl RunFolder {
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let made = Self::create(dir, config).map_err(|error| match error {
+                let made = Self::create(dir, config, init).map_err(|error| match error {
                     Error::Exists(path) => Error::Foreign { path, reason: format!("there is no {CONFIG}") },
                     other => other,
                 })?;
@@ -136,21 +175,32 @@ impl RunFolder {
             }
             Err(error) => return Err(Error::io(path)(error)),
         };
-        let was: RunConfig = serde_json::from_str(&text).map_err(|error| {
-            // One of another version has other keys, but not all of them.
-            let is_foreign = serde_json::from_str::<Value>(&text)
-                .is_ok_and(|config| config["training"].is_null() || config["model"].is_null());
-            match is_foreign {
-                true => Error::Foreign { path: dir.to_owned(), reason: format!("its {CONFIG} is of something else") },
-                false => corrupt(&path)(error),
-            }
-        })?;
+        let mut settings: Value = serde_json::from_str(&text).map_err(corrupt(&path))?;
+        let began = settings.as_object_mut().and_then(|settings| settings.remove(INIT));
+        // One of another version has other keys, but not all of them.
+        if settings["training"].is_null() || settings["model"].is_null() {
+            return Err(Error::Foreign { path: dir.to_owned(), reason: format!("its {CONFIG} is of something else") });
+        }
+        let was: RunConfig = serde_json::from_value(settings).map_err(corrupt(&path))?;
         let differs = |what, was: String, now: String| Error::Resume { path: dir.to_owned(), what, was, now };
         let json = |config: &RunConfig| serde_json::to_value(config).expect("settings are plain data");
         if let Some((what, was, now)) = difference(&json(&was), &json(config)) {
             return Err(differs(what, was, now));
         }
         let last = dir.join(LAST);
+        match began {
+            None if init.is_some() => {
+                tracing::warn!(
+                    "the run does not tell what it began with, so the weights to begin with are not compared"
+                );
+            }
+            None => {}
+            Some(began) if began.as_str() == init || init.is_none() && last.exists() => {}
+            Some(began) => {
+                let named = |id: Option<&str>| id.map_or("new weights".to_owned(), |id| format!("checkpoint {id}"));
+                return Err(differs("--init".to_owned(), named(began.as_str()), named(init)));
+            }
+        }
         let found = match Checkpoint::load(&last, device) {
             Ok(checkpoint) => {
                 let meta = Meta::of(&checkpoint, &last)?;
@@ -208,14 +258,53 @@ impl RunFolder {
         average: Option<&Model>,
         meta: &Meta,
     ) -> Result<(), Error> {
-        let write =
-            |path: PathBuf, bytes: Result<Bytes, RecordError>| write_aside(&path, &bytes.map_err(corrupt(&path))?);
-        write(self.state_path(OPTIMISER, meta.step), optimiser.into_bytes())?;
+        // Those of the one before stay until it is replaced.
+        let mut sums = self.sums()?;
+        let mut write = |kind: &str, bytes: Result<Bytes, RecordError>| {
+            let path = self.state_path(kind, meta.step);
+            let bytes = bytes.map_err(corrupt(&path))?;
+            sums.insert(state_name(kind, meta.step), sum(&bytes));
+            write_aside(&path, &bytes)
+        };
+        write(OPTIMISER, optimiser.into_bytes())?;
         if let Some(average) = average {
-            write(self.state_path(AVERAGE, meta.step), average.clone().into_record().into_bytes())?;
+            write(AVERAGE, average.clone().into_record().into_bytes())?;
         }
+        self.write_sums(&sums)?;
         checkpoint(model, meta).save(&self.last())?;
         self.remove_states_but(meta.step)
+    }
+
+    /// The checksums by the names of their files.
+    fn sums(&self) -> Result<BTreeMap<String, String>, Error> {
+        let path = self.dir.join(SUMS);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(Error::io(path)(error)),
+        };
+        let line = |line: &str| match line.split_once("  ") {
+            Some((sum, name)) => Ok((name.to_owned(), sum.to_owned())),
+            None => Err(corrupt(&path)(format!("`{line}` is no checksum of a file"))),
+        };
+        text.lines().map(line).collect()
+    }
+
+    fn write_sums(&self, sums: &BTreeMap<String, String>) -> Result<(), Error> {
+        let text: String = sums.iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect();
+        write_aside(&self.dir.join(SUMS), text.as_bytes())
+    }
+
+    /// The bytes of the state of step `step`, which are those that were saved.
+    fn read_state(&self, kind: &str, step: u64) -> Result<(PathBuf, Bytes), Error> {
+        let path = self.state_path(kind, step);
+        let bytes = fs::read(&path).map_err(Error::io(&path))?;
+        match self.sums()?.get(&state_name(kind, step)) {
+            Some(expected) if *expected != sum(&bytes) => {
+                Err(corrupt(&path)(format!("the file is not the one that was saved, by its checksum in {SUMS}")))
+            }
+            _ => Ok((path, Bytes::from_bytes_vec(bytes))),
+        }
     }
 
     /// Removes what belongs to no `last` any more.
@@ -227,27 +316,28 @@ impl RunFolder {
                 fs::remove_file(&path).map_err(Error::io(path))?;
             }
         }
-        Ok(())
+        let mut sums = self.sums()?;
+        let before = sums.len();
+        sums.retain(|name, _| kept.iter().any(|path| path.file_name().is_some_and(|file| file == name.as_str())));
+        if sums.len() < before { self.write_sums(&sums) } else { Ok(()) }
     }
 
     /// Puts the saved state of step `step` into a fresh optimiser.
     pub(crate) fn load_optimiser(&self, optimiser: ModuleOptimizer, step: u64) -> Result<ModuleOptimizer, Error> {
-        let path = self.state_path(OPTIMISER, step);
         sr_model::check_default_device()?;
-        let bytes = fs::read(&path).map_err(Error::io(&path))?;
-        optimiser.from_bytes(Bytes::from_bytes_vec(bytes)).map_err(corrupt(&path))
+        let (path, bytes) = self.read_state(OPTIMISER, step)?;
+        optimiser.from_bytes(bytes).map_err(corrupt(&path))
     }
 
     /// The saved average of step `step`, into a model of its shape.
     pub(crate) fn load_average(&self, frame: Model, step: u64) -> Result<Model, Error> {
-        let path = self.state_path(AVERAGE, step);
-        let bytes = fs::read(&path).map_err(Error::io(&path))?;
-        let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes)).map_err(corrupt(&path))?;
+        let (path, bytes) = self.read_state(AVERAGE, step)?;
+        let record = ModuleRecord::from_bytes(bytes).map_err(corrupt(&path))?;
         frame.try_load_record(record).map_err(corrupt(&path))
     }
 
     fn state_path(&self, kind: &str, step: u64) -> PathBuf {
-        self.dir.join(format!("{kind}{step:08}.bpk"))
+        self.dir.join(state_name(kind, step))
     }
 
     /// Saves a checkpoint that stays until there are more than `keep_last` newer ones.
@@ -276,6 +366,15 @@ impl RunFolder {
         let entries = entries.map_err(Error::io(&self.dir))?;
         Ok(entries.into_iter().map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path())))
     }
+}
+
+fn state_name(kind: &str, step: u64) -> String {
+    format!("{kind}{step:08}.bpk")
+}
+
+/// SHA-256 in hexadecimal.
+pub(crate) fn sum(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn corrupt<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> Error {
@@ -339,5 +438,18 @@ mod tests {
             patience.waited
         });
         assert_eq!(waited, [0, 1, 2, 0, 1, 2]);
+    }
+
+    #[test]
+    fn losses_are_read_as_exactly_what_was_written() {
+        let mut rng = sr_engine::random::Key::new(1, sr_engine::random::Purpose::Training, 0).rng();
+        for _ in 0..1000 {
+            let patience = Patience { reference: Some(rng.uniform(0.0, 7.0)), waited: 0 };
+            let text = serde_json::to_string(&patience).expect("plain data");
+            assert_eq!(serde_json::from_str::<Patience>(&text).expect("JSON"), patience, "{text}");
+            // As a checkpoint's meta.json is read.
+            let value: Value = serde_json::from_str(&text).expect("JSON");
+            assert_eq!(serde_json::from_value::<Patience>(value).expect("JSON"), patience, "{text}");
+        }
     }
 }

@@ -65,7 +65,7 @@ pub use config::{
     LanguageSection, Mode, ModelSection, OptimiserKind, Preset, RunConfig, Schedule, Tracking, TrackingKind,
     TrainConfig, Training, check_learning_rate,
 };
-pub use data::{Split, load, load_drawn};
+pub use data::{Split, load, load_drawn, unused_problems};
 pub use error::Error;
 pub use evaluate::{Fit, Scores};
 pub use examples::Examples;

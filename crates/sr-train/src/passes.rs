@@ -210,6 +210,11 @@ impl Sums {
         self.loss / self.weight
     }
 
+    /// Share of padding, in [0, 1).
+    pub(crate) fn padding(&self) -> f64 {
+        1.0 - self.tokens as f64 / self.cells as f64
+    }
+
     pub(crate) fn add(&mut self, more: Sums) {
         self.loss += more.loss;
         self.weight += more.weight;

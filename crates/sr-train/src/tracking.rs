@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::events::EventFile;
-use crate::folder::write_aside;
+use crate::folder::{sum, write_aside};
 use crate::{Error, Tracking, TrackingKind};
 
 const METRICS: &str = "metrics.jsonl";
@@ -35,7 +35,11 @@ impl Tracker {
         let metrics = (kind != TrackingKind::None).then(|| open_metrics(&path, step)).transpose()?;
         let events = (kind == TrackingKind::Tensorboard).then(|| EventFile::open(dir, step)).transpose()?;
         if kind == TrackingKind::Wandb {
-            write_aside(&dir.join(WANDB), wandb_script(dir, tracking).as_bytes())?;
+            let path = dir.join(WANDB);
+            // A run that goes on stays the same one, wherever its folder is now.
+            let before = fs::read_to_string(&path).unwrap_or_default();
+            let id = run_id(&before).map_or_else(|| new_run_id(dir), str::to_owned);
+            write_aside(&path, wandb_script(dir, tracking, &id).as_bytes())?;
         }
         Ok(Tracker { path, metrics, events })
     }
@@ -84,8 +88,22 @@ fn open_metrics(path: &Path, step: u64) -> Result<File, Error> {
     OpenOptions::new().append(true).create(true).open(path).map_err(Error::io(path))
 }
 
-/// A program that sends the metrics to Weights & Biases.
-fn wandb_script(dir: &Path, tracking: &Tracking) -> String {
+/// What the script's line with the id begins with.
+const RUN_ID: &str = "RUN_ID = \"";
+
+/// The id in an earlier script.
+fn run_id(script: &str) -> Option<&str> {
+    script.lines().find_map(|line| line.strip_prefix(RUN_ID)?.strip_suffix('"'))
+}
+
+/// An id for the run in a folder, which no other folder's run has.
+fn new_run_id(dir: &Path) -> String {
+    let whole = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    format!("sr-{}", &sum(whole.as_os_str().as_encoded_bytes())[..16])
+}
+
+/// A program that sends the metrics to Weights & Biases, to one run there however often it is started.
+fn wandb_script(dir: &Path, tracking: &Tracking, id: &str) -> String {
     // A string of JSON is one of Python too.
     let literal =
         |text: &Option<String>| text.as_ref().map_or("None".to_owned(), |text| Value::from(&**text).to_string());
@@ -98,18 +116,24 @@ fn wandb_script(dir: &Path, tracking: &Tracking) -> String {
 #     python {WANDB}
 #
 # With WANDB_MODE=offline it writes a folder `wandb`, which `wandb sync` sends from another machine.
+# Started again, it goes on with the same run and sends the steps that are new.
 import json
 from pathlib import Path
 
 import wandb
 
+{RUN_ID}{id}"
 folder = Path(__file__).resolve().parent
 config = json.loads((folder / "config.json").read_text())
-run = wandb.init(project={project}, entity={entity}, name={name}, config=config, dir=folder)
+run = wandb.init(
+    project={project}, entity={entity}, name={name}, id=RUN_ID, resume="allow", config=config, dir=folder
+)
+sent = run.step  # of an earlier start; 0 in a new run
 for line in (folder / "{METRICS}").read_text().splitlines():
     values = json.loads(line)
     step = values.pop("step")
-    run.log(values, step=step)
+    if step >= sent:
+        run.log(values, step=step)
 run.finish()
 "#,
         project = literal(&project),
@@ -151,11 +175,33 @@ mod tests {
             entity: Some("a \"team\"".to_owned()),
             run_name: None,
         };
-        let script = wandb_script(Path::new("runs/onestep"), &tracking);
-        let call = r#"wandb.init(project="sr", entity="a \"team\"", name="onestep", config=config, dir=folder)"#;
+        let script = wandb_script(Path::new("runs/onestep"), &tracking, "sr-1");
+        let call =
+            "project=\"sr\", entity=\"a \\\"team\\\"\", name=\"onestep\", id=RUN_ID, resume=\"allow\", config=config";
         assert!(script.contains(call), "{script}");
         let named =
             Tracking { project: Some("p".to_owned()), entity: None, run_name: Some("r".to_owned()), ..tracking };
-        assert!(wandb_script(Path::new("x"), &named).contains(r#"(project="p", entity=None, name="r", "#));
+        let script = wandb_script(Path::new("x"), &named, "sr-1");
+        assert!(script.contains(r#"project="p", entity=None, name="r", "#), "{script}");
+    }
+
+    #[test]
+    fn a_run_has_one_id_on_wandb_wherever_it_goes_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let tracking = Tracking { kind: TrackingKind::Wandb, ..Tracking::default() };
+        let id = |name: &str| {
+            let dir = folder.path().join(name);
+            fs::create_dir_all(&dir).expect("made");
+            drop(Tracker::open(&dir, &tracking, 0).expect("logs"));
+            let script = fs::read_to_string(dir.join(WANDB)).expect("a script");
+            run_id(&script).expect("an id").to_owned()
+        };
+        let first = id("a");
+        assert_eq!(id("a"), first, "resumed");
+        assert_ne!(id("b"), first, "another run");
+        fs::rename(folder.path().join("a"), folder.path().join("c")).expect("moved");
+        assert_eq!(id("c"), first, "moved and resumed");
+        fs::write(folder.path().join("c").join(WANDB), "import wandb\n").expect("written");
+        assert_ne!(id("c"), first, "a script of before has none");
     }
 }

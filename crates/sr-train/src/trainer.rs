@@ -33,13 +33,13 @@ pub enum Start {
 
 /// When to stop before the configured number of steps. The learning rate does not depend on it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Limits {
+pub struct Limits<'a> {
     /// Stop after this many steps of the whole run.
     pub max_steps: Option<u64>,
     /// Stop after the step at which this time has passed.
     pub max_time: Option<Duration>,
     /// Stop after the step at which this is true.
-    pub stop: Option<&'static AtomicBool>,
+    pub stop: Option<&'a AtomicBool>,
 }
 
 /// A run: a model, its optimiser and its folder.
@@ -85,7 +85,7 @@ pub enum StopReason {
 pub struct Summary {
     /// Steps of the whole run, those before a resumption included.
     pub steps: u64,
-    /// Loss per target token over the last logged steps, in nats; `None` if no step was made.
+    /// Loss per target token since the line of metrics before the last step, in nats; `None` if no step was made.
     pub train_loss: Option<f64>,
     /// The same on the validation examples, at the end.
     pub val_loss: f64,
@@ -135,7 +135,7 @@ impl StepStats {
 
     /// Share of padding in the batches, in [0, 1).
     pub fn padding(&self) -> f64 {
-        1.0 - self.sums.tokens as f64 / self.sums.cells as f64
+        self.sums.padding()
     }
 }
 
@@ -164,7 +164,7 @@ impl<'a> Trainer<'a> {
         config.training.validate()?;
         let model = initial(&config, language, start, &open(device, &config)?)?;
         let probe = probe(&config, validation)?;
-        let folder = RunFolder::create(out, &config)?;
+        let folder = RunFolder::create(out, &config, id(start)?.as_deref())?;
         let meta = Meta::new(&config, language, examples);
         Ok(Self::new(config, device, model, folder, meta, examples, validation, probe))
     }
@@ -173,7 +173,8 @@ impl<'a> Trainer<'a> {
     /// have been. A run that did not get as far as a checkpoint starts anew, and so does one whose folder is empty.
     ///
     /// # Errors
-    /// If settings or training examples differ from the run's, or the checkpoint cannot be read.
+    /// If settings, training examples or the weights to start from differ from the run's, or the checkpoint cannot be
+    /// read.
     pub fn resume(
         out: &Path,
         config: RunConfig,
@@ -187,7 +188,7 @@ impl<'a> Trainer<'a> {
         let opened = open(device, &config)?;
         let probe = probe(&config, validation)?;
         let fresh = Meta::new(&config, language, examples);
-        let (folder, found) = RunFolder::resume(out, &config, &fresh, &opened)?;
+        let (folder, found) = RunFolder::resume(out, &config, id(start)?.as_deref(), &fresh, &opened)?;
         let Some((checkpoint, meta)) = found else {
             let model = initial(&config, language, start, &opened)?;
             return Ok(Self::new(config, device, model, folder, fresh, examples, validation, probe));
@@ -247,36 +248,40 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// If the loss or a gradient is no longer finite, or a file cannot be written. `last` is then the one of before.
-    pub fn fit(&mut self, limits: Limits, on_step: &mut dyn FnMut(u64, &StepStats)) -> Result<Summary, Error> {
+    pub fn fit(&mut self, limits: Limits<'_>, on_step: &mut dyn FnMut(u64, &StepStats)) -> Result<Summary, Error> {
         let started = Instant::now();
         let training = self.config.training.clone();
         let steps = limits.max_steps.unwrap_or(u64::MAX).min(training.steps);
         let (mut window, mut total, mut train_loss) = (StepStats::default(), StepStats::default(), None);
-        let (mut scores, mut stop) = (None, self.stop_reason(steps));
-        if stop.is_some() {
-            let (loss, found) = self.validate(&self.judged())?; // nothing is left to do but to say how good it is
-            (self.meta.val_loss, scores) = (Some(loss), found);
-        }
+        // All steps since the last line of metrics; the window has those of this process, whose time is known.
+        let mut untold: Sums = self.meta.window.take().map(Sums::from).unwrap_or_default();
+        let mut stop = self.stop_reason(steps);
+        // If nothing is left to do, it is said how good the model is.
+        let mut validated = if stop.is_some() { Some(self.validate(&self.judged())?) } else { None };
         while stop.is_none() {
             let rate = training.learning_rate(self.meta.step);
             let stats = self.update(rate)?;
             let step = self.meta.step;
             window += stats;
             total += stats;
+            untold.add(stats.sums);
             on_step(step, &stats);
 
             let out_of_time = limits.max_time.is_some_and(|time| started.elapsed() >= time);
             let told_to_stop = limits.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
             let last_step = step >= steps || out_of_time || told_to_stop;
-            let due = |every: u64| last_step || step.is_multiple_of(every);
+            // What is due in an undisturbed run, whose metrics and checkpoints these have to be.
+            let due = |every: u64| step >= training.steps || step.is_multiple_of(every);
             let validate = due(training.eval_every);
+            train_loss = Some(untold.mean_loss());
             if validate || due(training.log_every) {
-                train_loss = Some(window.loss());
-                self.log(rate, &window)?;
-                window = StepStats::default();
+                self.log(rate, &untold, &window)?;
+                (untold, window) = (Sums::default(), StepStats::default());
             }
             if validate {
-                scores = self.evaluate()?;
+                validated = Some(self.evaluate()?);
+            } else if last_step {
+                validated = Some(self.evaluate_at_limit()?);
             }
             stop = self.stop_reason(steps).or(last_step.then_some(StopReason::Limit));
             // Before `last`: a run that is killed in between writes it again.
@@ -284,14 +289,15 @@ impl<'a> Trainer<'a> {
                 self.folder.save_kept(self.judged(), &self.meta, training.keep_last)?;
             }
             if stop.is_some() || due(training.save_every) {
-                let average = self.average.as_ref();
-                self.folder.save_last(self.model.valid(), &self.optimiser.0, average, &self.meta)?;
+                let meta = Meta { window: (untold.cells > 0).then(|| untold.into()), ..self.meta.clone() };
+                self.folder.save_last(self.model.valid(), &self.optimiser.0, self.average.as_ref(), &meta)?;
             }
         }
+        let (val_loss, scores) = validated.expect("the last step was validated");
         Ok(Summary {
             steps: self.meta.step,
             train_loss,
-            val_loss: self.meta.val_loss.expect("the last step was evaluated"),
+            val_loss,
             scores,
             stop: stop.expect("the loop ends when there is one"),
             tokens_per_second: (!total.time.is_zero()).then(|| total.tokens_per_second()),
@@ -366,21 +372,15 @@ impl<'a> Trainer<'a> {
         Ok((loss, scores))
     }
 
-    /// Validates the model and logs it; keeps the model if it is the best so far. A validation at a limit would not be
-    /// in an undisturbed run, so it counts neither for patience nor as the best: a model that it keeps, for want of
-    /// another one, is replaced at the next validation that is due.
-    fn evaluate(&mut self) -> Result<Option<Scores>, Error> {
+    /// Validates the model, logs it, and keeps the model if it is the best so far.
+    fn evaluate(&mut self) -> Result<(f64, Option<Scores>), Error> {
         let (model, step) = (self.judged(), self.meta.step);
         let (val_loss, scores) = self.validate(&model)?;
         self.meta.val_loss = Some(val_loss);
-        let training = &self.config.training;
-        let is_due = step.is_multiple_of(training.eval_every) || step == training.steps;
-        if is_due {
-            self.meta.patience.count(val_loss, training.min_delta);
-        }
-        let is_best = self.meta.best_val_loss.is_none_or(|best| is_due && val_loss < best);
+        self.meta.patience.count(val_loss, self.config.training.min_delta);
+        let is_best = self.meta.best_val_loss.is_none_or(|best| val_loss < best);
         if is_best {
-            self.meta.best_val_loss = is_due.then_some(val_loss);
+            self.meta.best_val_loss = Some(val_loss);
             self.folder.save_best(model, &self.meta)?;
         }
         tracing::info!(step, val_loss, is_best, exact_match = scores.map(|s| s.exact_match), "validation");
@@ -394,18 +394,32 @@ impl<'a> Trainer<'a> {
             }
         }
         self.folder.log(&line)?;
-        Ok(scores)
+        Ok((val_loss, scores))
     }
 
-    fn log(&mut self, rate: f64, window: &StepStats) -> Result<(), Error> {
+    /// Validates the model where an undisturbed run would not. It counts neither for the metrics nor for patience nor as
+    /// the best: a model that is kept, for want of another one, is replaced at the next validation that is due.
+    fn evaluate_at_limit(&self) -> Result<(f64, Option<Scores>), Error> {
+        let model = self.judged();
+        let (val_loss, scores) = self.validate(&model)?;
+        if self.meta.best_val_loss.is_none() {
+            self.folder.save_best(model, &Meta { val_loss: Some(val_loss), ..self.meta.clone() })?;
+        }
+        tracing::info!(step = self.meta.step, val_loss, exact_match = scores.map(|s| s.exact_match), "validation");
+        Ok((val_loss, scores))
+    }
+
+    /// Logs what steps came to. `told` are all since the last line; speeds are those of `made`, the ones that this process
+    /// made.
+    fn log(&mut self, rate: f64, told: &Sums, made: &StepStats) -> Result<(), Error> {
         self.folder.log(&json!({
             "step": self.meta.step,
-            "loss": window.loss(),
+            "loss": told.mean_loss(),
             "lr": rate,
-            "grad_norm": window.grad_norm,
-            "tokens_per_second": window.tokens_per_second().round(),
-            "examples_per_second": (window.examples_per_second() * 10.0).round() / 10.0,
-            "padding": (window.padding() * 1e4).round() / 1e4,
+            "grad_norm": made.grad_norm,
+            "tokens_per_second": made.tokens_per_second().round(),
+            "examples_per_second": (made.examples_per_second() * 10.0).round() / 10.0,
+            "padding": (told.padding() * 1e4).round() / 1e4,
         }))
     }
 }
@@ -445,6 +459,16 @@ fn initial(config: &RunConfig, language: &Language, start: &Start, device: &Devi
         Some((key, found, expected)) => Err(Error::Shape { path: path.clone(), key, found, expected }),
         None => Ok(checkpoint.model.with_precision(precision)),
     }
+}
+
+/// What tells the weights to begin with from others, `None` if they are new.
+fn id(start: &Start) -> Result<Option<String>, Error> {
+    let Start::Checkpoint(path) = start else { return Ok(None) };
+    if sr_model::is_gpt_neo(path) {
+        return Ok(Some(sr_model::gpt_neo_id(path)?));
+    }
+    Checkpoint::check_kind(path)?;
+    Ok(Some(sr_neural::checkpoint_id(path).map_err(Error::io(path))?))
 }
 
 fn tell_of_backbone(from: &Model, taken: &sr_model::Taken) {
@@ -489,6 +513,7 @@ impl Meta {
             conditions: examples.conditions().into_iter().map(|condition| condition.name().to_owned()).collect(),
             step: 0,
             seed: config.seed,
+            window: None,
             vocabulary: format!("{:016x}", sr_prompt::fingerprint()),
             examples: format!("{:016x}", examples.fingerprint()),
             val_loss: None,

@@ -53,10 +53,10 @@ fn fit(mut trainer: Trainer<'_>, max_steps: u64) -> Summary {
 }
 
 /// All numbers of the metrics but the speeds.
-fn metrics(out: &Path) -> Vec<[Value; 7]> {
+fn metrics(out: &Path) -> Vec<[Value; 8]> {
     let text = fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-    let keys = ["step", "loss", "lr", "grad_norm", "val_loss", "val_token_accuracy", "val_exact_match"];
+    let keys = ["step", "loss", "lr", "grad_norm", "padding", "val_loss", "val_token_accuracy", "val_exact_match"];
     lines.map(|line| keys.map(|key| line[key].clone())).collect()
 }
 
@@ -73,10 +73,10 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 /// Names and contents of all files in a folder and below, but for the metrics and events, which have times, and the
-/// optimiser's state, whose parameters come in any order.
+/// optimiser's state, whose parameters come in any order, with its checksum.
 fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
-    let left_out = ["metrics.jsonl", "events.", "optimiser-"];
+    let left_out = ["metrics.jsonl", "events.", "optimiser-", "SHA256SUMS"];
     for name in names(folder).iter().filter(|name| !left_out.iter().any(|start| name.starts_with(start))) {
         let path = folder.join(name);
         match path.is_dir() {
@@ -92,10 +92,11 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn a_killed_and_resumed_run_equals_an_undisturbed_one() {
     for (more, files) in [
-        ("", &["best", "config.json", "last", "metrics.jsonl", "optimiser-00000010.bpk"][..]),
+        ("", &["SHA256SUMS", "best", "config.json", "last", "metrics.jsonl", "optimiser-00000010.bpk"][..]),
         (
             "optimiser = \"muon\"\nema_decay = 0.9\nkeep_every = 3\nkeep_last = 2",
             &[
+                "SHA256SUMS",
                 "average-00000010.bpk",
                 "best",
                 "config.json",
@@ -176,37 +177,162 @@ fn a_run_that_is_killed_at_each_validation_ends_where_an_undisturbed_one_does() 
 }
 
 #[test]
-fn a_run_that_is_stopped_at_any_step_keeps_the_models_of_an_undisturbed_one() {
+fn a_run_that_is_stopped_or_killed_at_any_step_ends_as_an_undisturbed_one() {
     let folder = tempfile::tempdir().expect("a folder");
-    // The validation loss rises, so that a model of a step between two validations would be the best.
-    let mut config = config("one-step", "steps = 8\neval_every = 4\nsave_every = 4");
+    // The validation loss rises, so that a model of a step between two validations would be the best. Saves come between
+    // lines of metrics, and lines between validations.
+    let mut config = config(
+        "one-step",
+        "steps = 11\neval_every = 4\nsave_every = 2\nlog_every = 3\nkeep_every = 3\naccumulation = 2\nema_decay = 0.5",
+    );
     config.training.learning_rate = 0.2;
+    config.tracking.kind = TrackingKind::Tensorboard;
     let (examples, whole) = (synthetic(&config, 0.1), folder.path().join("whole"));
-    fit(start(&whole, &config, &examples).expect("a run"), 8);
-    for limit in 1..8 {
-        let out = folder.path().join(limit.to_string());
-        let stopped = fit(resume(&out, &config, &examples).expect("a run"), limit);
-        assert!(stopped.best.join("model.bpk").exists(), "a best model at {limit}");
-        fit(resume(&out, &config, &examples).expect("the rest"), 8);
-        assert!(contents(&out) == contents(&whole), "{limit}");
+    let undisturbed = fit(start(&whole, &config, &examples).expect("a run"), 11);
+    let steps = |out: &Path| metrics(out).iter().map(|line| line[0].as_u64().expect("a step")).collect::<Vec<_>>();
+    assert_eq!(steps(&whole), [3, 4, 4, 6, 8, 8, 9, 11, 11]);
+    let same = |out: &Path, told: &str| {
+        assert!(contents(out) == contents(&whole), "{told}");
+        assert_eq!(metrics(out), metrics(&whole), "{told}");
+        assert_eq!(events(out), events(&whole), "{told}");
+    };
+    for first in 1..11 {
+        for second in [first + 1, first + 3] {
+            let out = folder.path().join(format!("stopped-{first}-{second}"));
+            let stopped = fit(resume(&out, &config, &examples).expect("a run"), first);
+            assert!(stopped.best.join("model.bpk").exists() && stopped.train_loss.is_some(), "a best model at {first}");
+            assert!(steps(&out).into_iter().eq(steps(&whole).into_iter().filter(|&step| step <= first)), "{first}");
+            let stopped = fit(resume(&out, &config, &examples).expect("more of it"), second);
+            let ended = fit(resume(&out, &config, &examples).expect("the rest"), 11);
+            assert_eq!(ended.val_loss, undisturbed.val_loss);
+            same(&out, &format!("stopped at {first} and {}", stopped.steps));
+        }
+        let out = folder.path().join(format!("killed-{first}"));
+        let mut trainer = resume(&out, &config, &examples).expect("a run");
+        let fit_on =
+            AssertUnwindSafe(|| trainer.fit(Limits::default(), &mut |step, _| assert!(step < first, "killed")));
+        assert!(catch_unwind(fit_on).is_err());
+        fit(resume(&out, &config, &examples).expect("the rest"), 11);
+        same(&out, &format!("killed at {first}"));
     }
 }
 
-/// Steps of the events in the only event file of a folder: TFRecords (length, checksum, message, checksum) of messages
-/// whose first field is the time in 9 bytes and whose second one is the step, left out if 0.
+#[test]
+fn a_damaged_state_is_noticed_and_a_run_without_checksums_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (out, whole) = (folder.path().join("run"), folder.path().join("whole"));
+    let config = config("one-step", "steps = 4\nema_decay = 0.9");
+    let examples = synthetic(&config, 0.1);
+    fit(start(&whole, &config, &examples).expect("a run"), 4);
+    fit(start(&out, &config, &examples).expect("a run"), 2);
+    let sums = String::from_utf8(bytes(&out, "SHA256SUMS")).expect("text");
+    let files: Vec<&str> = sums.lines().map(|line| line.split_once("  ").expect("a sum and a name").1).collect();
+    assert_eq!(files, ["average-00000002.bpk", "optimiser-00000002.bpk"]);
+    for file in files {
+        let before = bytes(&out, file);
+        // Anywhere in it, the numbers at its end too, which can all be read.
+        for place in [before.len() / 2, before.len() - 3] {
+            let mut damaged = before.clone();
+            damaged[place] ^= 1;
+            fs::write(out.join(file), damaged).expect("written");
+            let refused = resume(&out, &config, &examples).expect_err("damaged").to_string();
+            let expected = format!("run/{file}: the file is not the one that was saved, by its checksum in SHA256SUMS");
+            assert!(refused.ends_with(&expected), "{refused}");
+        }
+        fs::write(out.join(file), before).expect("written");
+    }
+    // A run of before.
+    fs::remove_file(out.join("SHA256SUMS")).expect("removed");
+    fit(resume(&out, &config, &examples).expect("the rest"), 4);
+    assert!(contents(&out) == contents(&whole));
+    assert_eq!(String::from_utf8(bytes(&out, "SHA256SUMS")).expect("text").lines().count(), 2);
+    fs::write(out.join("SHA256SUMS"), "torn").expect("written");
+    let refused = resume(&out, &config, &examples).expect_err("torn").to_string();
+    assert!(refused.ends_with("run/SHA256SUMS: `torn` is no checksum of a file"), "{refused}");
+}
+
+#[test]
+fn a_run_goes_on_only_with_the_weights_that_it_began_with() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let config = config("one-step", "steps = 4");
+    let examples = synthetic(&config, 0.1);
+    let [a, b] = [1, 2].map(|n| fit(start(&path(&format!("{n}")), &config, &examples).expect("a run"), n).last);
+    let go_on = |out: &str, start: &Start| {
+        let (config, language) = (config.clone(), Language::default());
+        Trainer::resume(&path(out), config, &language, start, &examples, &examples, DeviceKind::Cpu)
+    };
+    let from = |path: &Path| Start::Checkpoint(path.to_owned());
+    let refused = |out: &str, start: &Start| go_on(out, start).expect_err("refused").to_string();
+
+    fit(go_on("of-a", &from(&a)).expect("a run"), 1);
+    let message = refused("of-a", &from(&b));
+    assert!(message.contains("of-a: cannot resume with another --init: it was checkpoint "), "{message}");
+    let message = refused("of-a", &from(&path("nowhere")));
+    assert!(message.contains("nowhere"), "{message}");
+    let message = refused("of-a", &from(&path("1")));
+    assert!(message.contains("this is the folder of a training run; its checkpoints are"), "{message}");
+    fit(go_on("of-a", &Start::Fresh).expect("the weights are in it"), 2);
+    assert_eq!(fit(go_on("of-a", &from(&a)).expect("the rest"), 4).steps, 4);
+
+    fit(go_on("new", &Start::Fresh).expect("a run"), 1);
+    let message = refused("new", &from(&a));
+    assert!(
+        message.contains("new: cannot resume with another --init: it was new weights, is now checkpoint "),
+        "{message}"
+    );
+
+    // Killed before it had saved anything.
+    drop(go_on("killed", &from(&a)).expect("a run"));
+    let message = refused("killed", &Start::Fresh);
+    assert!(message.contains("it was checkpoint ") && message.ends_with("is now new weights"), "{message}");
+    fit(go_on("killed", &from(&a)).expect("a run"), 4);
+    assert!(contents(&path("killed")) == contents(&path("of-a")));
+
+    // A run of before does not tell.
+    let mut settings: Value = serde_json::from_slice(&bytes(&path("new"), "config.json")).expect("JSON");
+    assert_eq!(settings.as_object_mut().expect("an object").remove("init"), Some(Value::Null));
+    fs::write(path("new/config.json"), settings.to_string()).expect("written");
+    fit(go_on("new", &from(&a)).expect("it goes on"), 4);
+}
+
+/// Steps of the events in the only event file of a folder.
 fn event_steps(out: &Path) -> Vec<u64> {
+    event_messages(out).iter().map(|message| if message[9] == 0x10 { u64::from(message[10]) } else { 0 }).collect()
+}
+
+/// Step, tag and value of all scalars in the event file but the speeds.
+fn events(out: &Path) -> Vec<(u64, String, f32)> {
+    let mut found = Vec::new();
+    for (message, step) in event_messages(out).iter().zip(event_steps(out)).skip(1) {
+        // After time and step: field 5, the length in one or two bytes, and values in it, each field 1 with a length.
+        let mut rest = &message[if message[12] < 128 { 13 } else { 14 }..];
+        while !rest.is_empty() {
+            let (value, after) = rest[2..].split_at(usize::from(rest[1]));
+            let (tag, number) = value[2..].split_at(usize::from(value[1]));
+            let tag = String::from_utf8(tag.to_vec()).expect("UTF-8");
+            if !tag.ends_with("_per_second") {
+                found.push((step, tag, f32::from_le_bytes(number[1..].try_into().expect("4 bytes"))));
+            }
+            rest = after;
+        }
+    }
+    found
+}
+
+/// The messages of the only event file of a folder: TFRecords (length, checksum, message, checksum) of messages whose first
+/// field is the time in 9 bytes and whose second one is the step, left out if 0.
+fn event_messages(out: &Path) -> Vec<Vec<u8>> {
     let files: Vec<String> = names(out).into_iter().filter(|name| name.starts_with("events.")).collect();
     assert_eq!(files.len(), 1, "{files:?}");
     let file = bytes(out, &files[0]);
-    let (mut rest, mut steps) = (&file[..], Vec::new());
+    let (mut rest, mut messages) = (&file[..], Vec::new());
     while !rest.is_empty() {
         let length = u64::from_le_bytes(rest[..8].try_into().expect("8 bytes")) as usize;
-        let message = &rest[12..12 + length];
-        // Steps below 128 take one byte.
-        steps.push(if message[9] == 0x10 { u64::from(message[10]) } else { 0 });
+        messages.push(rest[12..12 + length].to_vec());
         rest = &rest[16 + length..];
     }
-    steps
+    messages
 }
 
 #[test]
@@ -492,7 +618,7 @@ fn a_loss_that_is_no_number_stops_the_run_and_leaves_its_batch() {
     assert_eq!(meta["step"].as_u64(), Some(made));
     let diverged = path.file_name().expect("a name").to_string_lossy().into_owned();
     let optimiser = format!("optimiser-{made:08}.bpk");
-    assert_eq!(names(&out), ["config.json", &diverged, "last", "metrics.jsonl", &optimiser]);
+    assert_eq!(names(&out), ["SHA256SUMS", "config.json", &diverged, "last", "metrics.jsonl", &optimiser]);
 }
 
 #[test]

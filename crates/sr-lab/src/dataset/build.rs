@@ -44,7 +44,7 @@ pub struct Built {
 /// # Errors
 /// If the folder was built with other settings, holds files of something else or files that were changed since, or a file
 /// cannot be read or written.
-pub fn build(plan: &Plan, dir: &Path, monitor: &mut Monitor<'static>) -> anyhow::Result<Built> {
+pub fn build(plan: &Plan, dir: &Path, monitor: &mut Monitor<'_>) -> anyhow::Result<Built> {
     std::fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
     let mut manifest = begin(plan, dir)?;
     let mut kept = Vec::new();
@@ -194,7 +194,7 @@ fn traces(
 }
 
 /// None if it was stopped; then it is made anew the next time.
-fn corpus(plan: &Plan, dir: &Path, monitor: &mut Monitor<'static>) -> anyhow::Result<Option<CorpusStage>> {
+fn corpus(plan: &Plan, dir: &Path, monitor: &mut Monitor<'_>) -> anyhow::Result<Option<CorpusStage>> {
     let problems = sr_corpus::Problems::open(dir.join(PROBLEMS))?;
     let options = Options { stop: Some(monitor.stop()), ..plan.options() };
     let out = dir.join(CORPUS);

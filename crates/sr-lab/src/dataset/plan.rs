@@ -205,7 +205,7 @@ impl Plan {
         })
     }
 
-    pub(super) fn options(&self) -> Options {
+    pub(super) fn options(&self) -> Options<'static> {
         let CorpusSettings { mode, context, fitness, ancestors_only, include_elite, .. } = self.corpus;
         let CorpusSettings { sample_fraction, val_fraction, apart, jsonl, .. } = self.corpus;
         Options {

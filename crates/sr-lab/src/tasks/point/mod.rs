@@ -15,25 +15,27 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use sr_dagger::{Curriculum, RoundResult, Rounds, run_rounds};
 use sr_engine::random::Purpose;
+use sr_model::DeviceKind;
 
-use crate::Unusable;
-use crate::args::{Settings, read_milestones};
+use super::milestones::read_milestones;
+use super::{Named, RoundsOptions, Task, Unusable};
+use crate::files::write_atomically;
 use student::Student;
 use task::{Outcome, PointTask, ROW_BYTES};
-use world::World;
+pub use world::World;
 
 /// The milestones that come with the program.
-const BUILT_IN: &str = include_str!("../../../../configs/milestones-point-control.toml");
+const BUILT_IN: &str = include_str!("../../../../../configs/milestones-point-control.toml");
 /// Steps of all episodes of a round at most: with 400 bytes each for what was seen, 1.6 GB.
 const MOST_STEPS: u64 = 4_000_000;
 
-/// A world, and what it is called.
+/// A world as a file of milestones has it: what is left out is as in the calm one.
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Milestone {
+struct Entry {
     id: String,
     #[serde(default)]
     about: String,
@@ -45,7 +47,38 @@ struct Milestone {
     steps: Option<u32>,
 }
 
-impl Milestone {
+/// A world, and what it is called.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Milestone {
+    /// Its name, in folders and flags.
+    pub id: String,
+    /// What it is, for people.
+    pub about: String,
+    /// Where points have to stay near their targets.
+    pub world: World,
+}
+
+impl Named for Entry {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// The milestones of a file, or those that come with the project.
+///
+/// # Errors
+/// If the file cannot be read, has a key that nobody knows or a world that cannot be.
+pub fn milestones(path: Option<&Path>) -> anyhow::Result<Vec<Milestone>> {
+    let name = path.map_or("the built-in milestones".to_owned(), |path| path.display().to_string());
+    let of_entry = |entry: Entry| {
+        let world = entry.world()?;
+        Ok(Milestone { id: entry.id, about: entry.about, world })
+    };
+    let read = || read_milestones(path, BUILT_IN)?.into_iter().map(of_entry).collect::<anyhow::Result<Vec<_>>>();
+    read().with_context(|| format!("reading {name}"))
+}
+
+impl Entry {
     /// The world, if there can be such a one.
     fn world(&self) -> anyhow::Result<World> {
         let calm = World::default();
@@ -71,72 +104,92 @@ impl Milestone {
     }
 }
 
-/// All milestones of point control.
-pub(crate) struct PointCurriculum<'a> {
-    settings: &'a Settings,
-    milestones: Vec<(Milestone, World)>,
-    device: burn::tensor::Device,
-    stop: &'static AtomicBool,
+/// What is learned in point control, and how.
+#[derive(Debug, Clone)]
+pub struct PointOptions {
+    /// Of the rounds.
+    pub rounds: RoundsOptions,
+    /// See [`milestones`].
+    pub milestones: Vec<Milestone>,
+    /// Where the student computes.
+    pub device: DeviceKind,
 }
 
-impl<'a> PointCurriculum<'a> {
-    /// Checks the settings.
-    pub(crate) fn new(settings: &'a Settings, stop: &'static AtomicBool) -> anyhow::Result<Self> {
-        let args = &settings.args;
-        let path = args.milestones.as_deref();
-        let name = path.map_or("the built-in milestones".to_owned(), |path| path.display().to_string());
-        let read = || -> anyhow::Result<Vec<(Milestone, World)>> {
-            let milestones = read_milestones(path, BUILT_IN, |milestone: &Milestone| &milestone.id)?;
-            milestones.into_iter().map(|milestone| milestone.world().map(|world| (milestone, world))).collect()
-        };
-        let milestones = read().with_context(|| format!("reading {name}"))?;
-        let device = sr_model::open(args.device.parse()?)?;
-        let steps = milestones.iter().map(|(_, world)| world.steps).max().unwrap_or_default();
-        for (flag, n) in
-            [("--episodes-per-iter", args.dagger.episodes_per_iter), ("--eval-episodes", args.dagger.eval_episodes)]
+impl Default for PointOptions {
+    /// The milestones that come with the project.
+    fn default() -> Self {
+        let milestones = milestones(None).expect("they are tested");
+        PointOptions { rounds: RoundsOptions::default(), milestones, device: DeviceKind::Cpu }
+    }
+}
+
+/// Point control as a task. A round's model is a student, which is in `student.bpk` and no checkpoint of the learner.
+#[derive(Debug)]
+pub struct PointControl<'a> {
+    options: PointOptions,
+    device: burn::tensor::Device,
+    stop: &'a AtomicBool,
+}
+
+impl<'a> PointControl<'a> {
+    /// Checks all options; `stop` ends a run once it is true.
+    ///
+    /// # Errors
+    /// If there are more steps than fit in memory, there is no such device, or the checkpoint is no student of this width.
+    pub fn new(options: PointOptions, stop: &'a AtomicBool) -> anyhow::Result<Self> {
+        let device = sr_model::open(options.device)?;
+        let rounds = &options.rounds;
+        let steps = options.milestones.iter().map(|milestone| milestone.world.steps).max().unwrap_or_default();
+        for (flag, n) in [("--episodes-per-iter", rounds.episodes_per_iter), ("--eval-episodes", rounds.eval_episodes)]
         {
-            let most = MOST_STEPS / u64::from(steps);
+            let most = MOST_STEPS / u64::from(steps.max(1));
             ensure!(u64::from(n) <= most, "{flag} {n}: expected at most {most} for episodes of {steps} steps");
         }
-        if let Some(checkpoint) = &args.dagger.checkpoint {
-            ensure!(
-                checkpoint.join("student.bpk").exists(),
-                "--checkpoint {}: there is no student; one is a folder such as models/ID/final",
-                checkpoint.display()
-            );
+        if let Some(checkpoint) = &rounds.checkpoint {
+            Student::check_kind(checkpoint)?;
             let found = Student::load(checkpoint, &device)?.hidden();
-            let wanted = args.dagger.hidden_dim as usize;
+            let wanted = rounds.hidden_dim as usize;
             ensure!(
                 found == wanted,
                 "--checkpoint {}: its width is {found}, --hidden-dim {wanted}",
                 checkpoint.display()
             );
         }
-        Ok(PointCurriculum { settings, milestones, device, stop })
-    }
-
-    /// All that decides the bytes of the results.
-    pub(crate) fn resolved(&self) -> serde_json::Value {
-        let milestone = |(milestone, world): &(Milestone, World)| json!({ "id": milestone.id, "world": world });
-        json!({ "milestones": self.milestones.iter().map(milestone).collect::<Vec<_>>() })
-    }
-
-    /// What each milestone is, for people.
-    pub(crate) fn about(&self) -> Vec<String> {
-        self.milestones.iter().map(|(milestone, _)| milestone.about.clone()).collect()
+        Ok(PointControl { options, device, stop })
     }
 }
 
-impl Curriculum for PointCurriculum<'_> {
+impl Task for PointControl<'_> {
+    const NAME: &'static str = "point-control";
+
+    fn options(&self) -> &RoundsOptions {
+        &self.options.rounds
+    }
+
+    fn settings(&self) -> anyhow::Result<Value> {
+        let milestone = |milestone: &Milestone| json!({ "id": milestone.id, "world": milestone.world });
+        Ok(json!({ "milestones": self.options.milestones.iter().map(milestone).collect::<Vec<_>>() }))
+    }
+
+    fn about(&self) -> Vec<String> {
+        self.options.milestones.iter().map(|milestone| milestone.about.clone()).collect()
+    }
+
+    fn record(folder: &Path, n: u32, name: &dyn Fn(usize, bool, u32) -> PathBuf) -> anyhow::Result<()> {
+        record(folder, n, name)
+    }
+}
+
+impl Curriculum for PointControl<'_> {
     type Error = anyhow::Error;
 
     fn ids(&self) -> Vec<String> {
-        self.milestones.iter().map(|(milestone, _)| milestone.id.clone()).collect()
+        self.options.milestones.iter().map(|milestone| milestone.id.clone()).collect()
     }
 
     fn expert(&mut self, milestone: usize, out: &Path) -> anyhow::Result<Vec<sr_dagger::Episode>> {
-        let (args, world) = (&self.settings.args, self.milestones[milestone].1);
-        let points = (0..args.dagger.eval_episodes).map(|n| world.point(args.common.seed, Purpose::Evaluation, n));
+        let (options, world) = (&self.options.rounds, self.options.milestones[milestone].world);
+        let points = (0..options.eval_episodes).map(|n| world.point(options.seed, Purpose::Evaluation, n));
         let episodes = task::teach(&world, points.collect(), world.steps)?;
         episodes.write_outcomes(&world, out)?;
         let episode = |outcome: &Outcome| sr_dagger::Episode { success: outcome.success, steps: outcome.steps };
@@ -152,11 +205,11 @@ impl Curriculum for PointCurriculum<'_> {
         dir: &Path,
         on_round: &mut dyn FnMut(&RoundResult),
     ) -> anyhow::Result<Rounds> {
-        let args = &self.settings.args;
-        let config = crate::rounds_config(args, init, ROW_BYTES);
-        let world = self.milestones[milestone].1;
+        let options = &self.options.rounds;
+        let config = options.config(init, ROW_BYTES);
+        let world = self.options.milestones[milestone].world;
         let max_steps = max_steps.min(world.steps);
-        let mut task = PointTask { args, world, max_steps, device: self.device.clone(), stop: self.stop };
+        let mut task = PointTask { options, world, max_steps, device: self.device.clone(), stop: self.stop };
         run_rounds(&mut task, dir, &config, on_round)
     }
 
@@ -173,7 +226,7 @@ impl Curriculum for PointCurriculum<'_> {
 }
 
 /// Writes a page that plays all episodes of a folder side by side, seen from their targets, if any is to be recorded.
-pub(crate) fn record(folder: &Path, n: u32, name: &dyn Fn(usize, bool, u32) -> PathBuf) -> anyhow::Result<()> {
+fn record(folder: &Path, n: u32, name: &dyn Fn(usize, bool, u32) -> PathBuf) -> anyhow::Result<()> {
     let outcomes: Vec<Outcome> = serde_json::from_str(&fs::read_to_string(folder.join("outcomes.json"))?)?;
     let kept = outcomes.iter().filter(|outcome| outcome.success).count();
     let steps = outcomes.iter().map(|outcome| outcome.steps).sum::<u32>() / outcomes.len().max(1) as u32;
@@ -197,35 +250,42 @@ pub(crate) fn record(folder: &Path, n: u32, name: &dyn Fn(usize, bool, u32) -> P
         )],
     };
     fs::create_dir_all(path.parent().context("a page is in a folder")?)?;
-    sr_cli::write_atomically(&path, sr_report::episode(&episode).as_bytes())
+    write_atomically(&path, sr_report::episode(&episode).as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
-    use sr_dagger::Stage;
+    use sr_dagger::{Amount, Beta, Stage};
+    use sr_neural::Per;
 
     use super::*;
 
     static STOP: AtomicBool = AtomicBool::new(false);
 
-    fn settings(folder: &Path, more: &[&str]) -> Settings {
-        let out = folder.to_str().expect("a path");
-        let first = ["sr-dagger", "--task", "point-control", "--out", out];
-        let argv = first.iter().chain(more);
-        Settings::parse(argv.map(Into::into).collect()).expect("settings")
+    /// A few small rounds in the first world.
+    fn options(rounds: u32, steps: u32, beta: Beta) -> PointOptions {
+        let rounds = RoundsOptions {
+            dagger_iterations: rounds,
+            episodes_per_iter: 100,
+            eval_episodes: 100,
+            amount: Amount::Steps { steps, batch: 128 },
+            learning_rate: 1e-3,
+            hidden_dim: 128,
+            beta,
+            seed: 1,
+            ..RoundsOptions::default()
+        };
+        PointOptions { rounds, ..PointOptions::default() }
     }
 
-    fn rounds(folder: &Path, more: &[&str]) -> Rounds {
-        let settings = settings(folder, more);
-        let mut curriculum = PointCurriculum::new(&settings, &STOP).expect("a curriculum");
+    fn rounds(folder: &Path, options: PointOptions) -> Rounds {
+        let mut curriculum = PointControl::new(options, &STOP).expect("a curriculum");
         curriculum.rounds(0, 100, None, folder, &mut |_| ()).expect("rounds")
     }
 
     #[test]
     fn the_teacher_never_fails_and_stays_near() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let settings = settings(folder.path(), &[]);
-        for (Milestone { id, .. }, world) in PointCurriculum::new(&settings, &STOP).expect("a curriculum").milestones {
+        for Milestone { id, world, .. } in PointOptions::default().milestones {
             let points = (0..200).map(|n| world.point(5, Purpose::Evaluation, n)).collect();
             let outcomes = task::teach(&world, points, world.steps).expect("episodes").outcomes;
             let far = outcomes.iter().map(|outcome| outcome.error).fold(0.0, f64::max);
@@ -237,14 +297,13 @@ mod tests {
     fn cloning_drifts_and_dagger_does_not() {
         let folder = tempfile::tempdir().expect("a folder");
         // As many episodes and updates for both; labels of lost points are left out, so that DAgger has fewer.
-        let same = ["--dagger-iterations", "4", "--train-steps-per-iter", "500", "--seed", "1"];
-        let last = |name: &str, beta: &str| {
-            let rounds = rounds(&folder.path().join(name), &[&same[..], &["--beta", beta]].concat());
+        let last = |name: &str, beta: Beta| {
+            let rounds = rounds(&folder.path().join(name), options(4, 500, beta));
             let last = rounds.last();
             (last.evaluation.success_rate(), last.buffered)
         };
-        let (cloned, cloned_rows) = last("cloned", "constant:1");
-        let (dagger, dagger_rows) = last("dagger", "two-phase:1");
+        let (cloned, cloned_rows) = last("cloned", Beta::Constant(1.0));
+        let (dagger, dagger_rows) = last("dagger", Beta::TwoPhase { rounds: 1 });
         assert!(dagger_rows <= cloned_rows);
         assert!(dagger > 0.9 && cloned < 0.5, "cloning {cloned}, DAgger {dagger}");
     }
@@ -252,9 +311,9 @@ mod tests {
     #[test]
     fn labels_are_what_the_teacher_does_in_the_visited_states() {
         let folder = tempfile::tempdir().expect("a folder");
-        let few = ["--dagger-iterations", "2", "--train-steps-per-iter", "2", "--episodes-per-iter", "3"];
-        let mixed = ["--beta", "linear:2", "--beta-level", "child"];
-        let rounds = rounds(folder.path(), &[&few[..], &mixed].concat());
+        let mut mixed = options(2, 2, Beta::Linear { rounds: 2 });
+        (mixed.rounds.episodes_per_iter, mixed.rounds.beta_level) = (3, Per::Generation);
+        let rounds = rounds(folder.path(), mixed);
         for round in &rounds.rounds {
             let both = round.round.index == 1;
             let path = |stage| round.round.stage(stage);

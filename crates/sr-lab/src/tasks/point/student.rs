@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use burn::module::{Module, Param, ParamId};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::store::ModuleRecord;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sr_engine::random::{Key, Purpose};
 
 use super::world::{ACTION, OBSERVATION};
-use crate::Unusable;
+use crate::tasks::Unusable;
 
 const WEIGHTS: &str = "student.bpk";
 const CONFIG: &str = "config.json";
@@ -116,6 +116,28 @@ impl Student {
             self = optimiser.step(rate, self, gradients);
         }
         Ok((self, losses.iter().sum::<f64>() / losses.len().max(1) as f64))
+    }
+
+    /// Fails where a folder holds no student, and says what it is.
+    pub(super) fn check_kind(folder: &Path) -> anyhow::Result<()> {
+        if folder.join(WEIGHTS).exists() {
+            return Ok(());
+        }
+        let told = format!("--checkpoint {}", folder.display());
+        ensure!(
+            !folder.join("model.bpk").exists(),
+            "{told}: this is a model that writes formulas, for --task search; point control has students"
+        );
+        let found = ["best", "final", "checkpoint"].map(|name| folder.join(name));
+        let found = found.iter().filter(|path| path.join(WEIGHTS).exists()).map(|path| path.display().to_string());
+        let found = found.collect::<Vec<_>>().join(" and ");
+        ensure!(found.is_empty(), "{told}: this is no student but a folder of some, such as {found}");
+        ensure!(
+            !folder.join("models").is_dir(),
+            "{told}: this is the folder of a run; its students are in {}/models/ID/best and final",
+            folder.display()
+        );
+        bail!("{told}: there is no student; one is a folder such as models/ID/final")
     }
 
     /// Its width.

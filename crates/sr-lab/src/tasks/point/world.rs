@@ -36,19 +36,19 @@ const WIND_LEFT: f64 = 0.98;
 
 /// What makes a milestone hard.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-pub(super) struct World {
+pub struct World {
     /// k, in 1/s²: by what the point is pushed away from the target.
-    pub(super) push: f64,
+    pub push: f64,
     /// Standard deviation of the wind's acceleration.
-    pub(super) wind: f64,
+    pub wind: f64,
     /// The target's angular speed.
-    pub(super) spin: f64,
+    pub spin: f64,
     /// Standard deviations of the fine and the coarse reading of e.
-    pub(super) noise: [f64; 2],
+    pub noise: [f64; 2],
     /// Distance from the target at which an episode is lost.
-    pub(super) tolerance: f64,
+    pub tolerance: f64,
     /// Steps of an episode.
-    pub(super) steps: u32,
+    pub steps: u32,
 }
 
 impl Default for World {

@@ -1,4 +1,4 @@
-//! What is measured of a round's learner.
+//! What is measured of a round's model.
 
 use std::collections::HashSet;
 

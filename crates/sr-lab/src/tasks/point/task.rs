@@ -27,9 +27,8 @@ use sr_neural::Per;
 use super::student::Student;
 use super::teacher;
 use super::world::{ACTION, OBSERVATION, Point, STATE, World};
-use crate::Stopped;
-use crate::args::Args;
-use crate::search::metrics::{mean, share};
+use crate::tasks::metrics::{mean, share};
+use crate::tasks::{RoundsOptions, Stopped};
 
 /// Bytes of a row of the buffer.
 pub(super) const ROW_BYTES: u32 = 4 * (OBSERVATION + ACTION) as u32;
@@ -39,11 +38,11 @@ const LOST: u8 = 2;
 
 /// The rounds of a milestone.
 pub(super) struct PointTask<'a> {
-    pub(super) args: &'a Args,
+    pub(super) options: &'a RoundsOptions,
     pub(super) world: World,
     pub(super) max_steps: u32,
     pub(super) device: Device,
-    pub(super) stop: &'static AtomicBool,
+    pub(super) stop: &'a AtomicBool,
 }
 
 /// How an episode went.
@@ -131,18 +130,18 @@ impl Task for PointTask<'_> {
     type Error = anyhow::Error;
 
     fn rollouts(&mut self, round: &Round, out: &Path) -> anyhow::Result<()> {
-        let dagger = &self.args.dagger;
+        let options = self.options;
         let student = match &round.before {
             Some(before) if round.beta < 1.0 => Some(Student::load(before, &self.device)?),
             _ => None,
         };
-        let points = self.points(dagger.episodes_per_iter, round.seed, Purpose::Rows);
+        let points = self.points(options.episodes_per_iter, round.seed, Purpose::Rows);
         let coin = Key::new(round.seed, Purpose::Mixture, 0);
         let episodes = play(&self.world, points, self.max_steps, |step, points| {
             ensure!(!self.stop.load(Ordering::Relaxed), Stopped);
             let students = student.as_ref().map(|student| student.act(observations(points))).transpose()?;
             let act = |(index, point): (usize, &Point)| {
-                let per_step = if dagger.beta_level == Per::Search { 0 } else { step };
+                let per_step = if options.beta_level == Per::Search { 0 } else { step };
                 let teaches = coin.slot(index as u32).generation(per_step).rng().chance(round.beta);
                 match &students {
                     Some(actions) if !teaches => (actions[index], STUDENT),
@@ -181,13 +180,13 @@ impl Task for PointTask<'_> {
     }
 
     fn train(&mut self, round: &Round, buffer: &Buffer, out: &Path) -> anyhow::Result<()> {
-        let dagger = &self.args.dagger;
+        let options = self.options;
         let device = self.device.clone().autodiff();
         let student = match &round.before {
             Some(before) => Student::load(before, &device)?,
-            None => Student::new(dagger.hidden_dim as usize, round.seed, &device),
+            None => Student::new(options.hidden_dim as usize, round.seed, &device),
         };
-        let drawn = crate::draw(buffer, self.args, round)?;
+        let drawn = options.draw(buffer, round)?;
         let batches = drawn.batches().map(|slots| {
             ensure!(!self.stop.load(Ordering::Relaxed), Stopped);
             let (mut observations, mut actions) = (Vec::new(), Vec::new());
@@ -200,7 +199,7 @@ impl Task for PointTask<'_> {
             Ok((observations, actions))
         });
         let n_batches = drawn.batches().count();
-        let (student, loss) = student.train(batches, n_batches, dagger.learning_rate)?;
+        let (student, loss) = student.train(batches, n_batches, options.learning_rate)?;
         student.valid().save(out)?;
         let trained = serde_json::json!({ "updates": n_batches, "imitation_loss": loss });
         fs::write(out.join("training.json"), serde_json::to_string_pretty(&trained)? + "\n")?;
@@ -210,8 +209,8 @@ impl Task for PointTask<'_> {
     fn evaluate(&mut self, round: &Round, out: &Path) -> anyhow::Result<Evaluation> {
         let checkpoint = round.stage(Stage::Checkpoint);
         let student = Student::load(&checkpoint, &self.device)?;
-        let n = self.args.dagger.eval_episodes;
-        let points = self.points(n, self.args.common.seed, Purpose::Evaluation);
+        let n = self.options.eval_episodes;
+        let points = self.points(n, self.options.seed, Purpose::Evaluation);
         let episodes = play(&self.world, points, self.max_steps, |_, points| {
             ensure!(!self.stop.load(Ordering::Relaxed), Stopped);
             Ok(student.act(observations(points))?.into_iter().map(|action| (action, STUDENT)).collect())

@@ -10,42 +10,42 @@ use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{Objective, Search, SearchConfig};
 use sr_problems::{Blocklist, Generator, Problem, ProblemSet, RandomParams, parse_operators};
 
-use crate::args::read_milestones;
-use crate::{Stopped, Unusable};
+use crate::tasks::milestones::read_milestones;
+use crate::tasks::{Named, Stopped, Unusable};
 
-/// The milestones that come with the program.
-const BUILT_IN: &str = include_str!("../../../../configs/milestones.toml");
+/// The milestones that come with the project.
+const BUILT_IN: &str = include_str!("../../../../../configs/milestones.toml");
 /// Problems looked at for each that is wanted, before a milestone counts as too easy.
 const TRIES: u32 = 200;
 
 /// A kind of problems.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Milestone {
+pub struct Milestone {
     /// Its name, in folders and flags.
-    pub(crate) id: String,
+    pub id: String,
     /// What it is, for people.
     #[serde(default)]
-    pub(crate) about: String,
+    pub about: String,
     /// Operators of the formulas and of the searches.
     #[serde(default = "arith")]
-    operators: String,
+    pub operators: String,
     /// Size of the formulas, 0 to 1.
     #[serde(default = "half")]
-    complexity: f64,
+    pub complexity: f64,
     /// The constants of both.
     #[serde(default = "one")]
-    constants: Vec<f64>,
+    pub constants: Vec<f64>,
     /// Most variables of a formula.
     #[serde(default = "three")]
-    max_variables: u16,
+    pub max_variables: u16,
     /// Points of a problem.
     #[serde(default = "fifty")]
-    points: u32,
+    pub points: u32,
     /// A fixed problem set to train on instead of fresh problems.
-    pub(super) problems: Option<PathBuf>,
+    pub problems: Option<PathBuf>,
     /// A suite that is judged on instead of fresh problems.
-    eval_suite: Option<String>,
+    pub eval_suite: Option<String>,
 }
 
 fn arith() -> String {
@@ -68,11 +68,36 @@ fn fifty() -> u32 {
     50
 }
 
-/// The milestones of a file, or those that come with the program.
-pub(crate) fn milestones(path: Option<&Path>) -> anyhow::Result<Vec<Milestone>> {
+impl Named for Milestone {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Milestone {
+    /// Problems of the four operators of arithmetic, with formulas of middling size.
+    pub fn new(id: impl Into<String>) -> Self {
+        Milestone {
+            id: id.into(),
+            about: String::new(),
+            operators: arith(),
+            complexity: half(),
+            constants: one(),
+            max_variables: three(),
+            points: fifty(),
+            problems: None,
+            eval_suite: None,
+        }
+    }
+}
+
+/// The milestones of a file, or those that come with the project. Files that it names are relative to it.
+///
+/// # Errors
+/// If the file cannot be read, or has a key that nobody knows.
+pub fn milestones(path: Option<&Path>) -> anyhow::Result<Vec<Milestone>> {
     let name = path.map_or("the built-in milestones".to_owned(), |path| path.display().to_string());
-    let read = read_milestones(path, BUILT_IN, |milestone: &Milestone| &milestone.id);
-    let mut milestones = read.with_context(|| format!("reading {name}"))?;
+    let mut milestones: Vec<Milestone> = read_milestones(path, BUILT_IN).with_context(|| format!("reading {name}"))?;
     for milestone in &mut milestones {
         // Files are named relative to the file that names them.
         if let (Some(problems), Some(folder)) = (&mut milestone.problems, path.and_then(Path::parent)) {

@@ -1,9 +1,9 @@
-//! Formula search as a task: an episode is a search, a step a generation, the teacher genetic programming.
+//! Formula search as a task: an episode is a search, a step a generation, the expert genetic programming.
 
-pub(crate) mod metrics;
 mod problems;
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,29 +11,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
 use rayon::prelude::*;
-use serde_json::json;
-use sr_args::{SamplingArgs, Switch};
+use serde_json::{Value, json};
 use sr_corpus::{Corpus, Exclude, Options, Problems, Shape, Targets, convert_trace};
 use sr_dagger::{
-    Buffer, Curriculum, Draws, Evaluation, ExpertConfig, FileOptions, Labelling, Round, RoundResult, Rounds, Stage,
-    Task, Telling, Weights, run_rounds,
+    Buffer, Curriculum, Evaluation, ExpertConfig, FileOptions, Labelling, Round, RoundResult, Rounds, Stage, Telling,
+    run_rounds,
 };
 use sr_engine::{Instance, Origin, PrimitiveSet, SearchConfig, StopReason};
 use sr_eval::{FRESH_POINTS, Row, judge};
 use sr_expr::{Expr, Tree};
-use sr_lab::record::{self, Job, Recording, Searcher};
-use sr_lab::{Ended, Monitor};
 use sr_model::DeviceKind;
-use sr_neural::Share;
+use sr_neural::{Sampling, Share};
 use sr_problems::{Blocklist, ProblemSet};
 use sr_prompt::Condition;
 use sr_trace::{IndividualRecord, TraceHeader, TraceReader, Trajectory};
-use sr_train::{Limits, Mode, RunConfig, Split, Start, StepStats, Trainer, load, load_drawn};
+use sr_train::{Limits, Mode, RunConfig, Split, Start, StepStats, TrainConfig, Trainer, load, load_drawn};
 
-use crate::args::Settings;
-use crate::{Stopped, Unusable};
-use metrics::Trained;
-use problems::{Episode, Milestone};
+use super::metrics::{self, Trained};
+use super::{RoundsOptions, Stopped, Task, Unusable, check_names};
+use crate::files::write_atomically;
+use crate::record::{self, Job, Recording, Searcher};
+use crate::{Ended, Monitor};
+use problems::Episode;
+pub use problems::{Milestone, milestones};
 
 /// Searches that advance together. Results do not depend on it.
 const BATCH: usize = 64;
@@ -41,14 +41,59 @@ const TRACE: &str = "trace.sr";
 const PROBLEMS: &str = "problems.sr";
 const TRAINED: &str = "training.json";
 
-/// All milestones of formula search.
-pub(crate) struct SearchCurriculum<'a> {
-    settings: &'a Settings,
-    milestones: Vec<Milestone>,
-    /// Whether each is of somebody's own table, and how it is searched then.
+/// What is learned in formula search, and how.
+#[derive(Debug, Clone)]
+pub struct FormulaOptions {
+    /// Of the rounds.
+    pub rounds: RoundsOptions,
+    /// See [`milestones`].
+    pub milestones: Vec<Milestone>,
+    /// The searches. Results may not depend on the machine, so there is no time limit.
+    pub search: SearchConfig,
+    /// The same where a milestone brings problems of somebody's own table.
+    pub search_own_data: SearchConfig,
+    /// The name of the settings that these began with.
+    pub preset: String,
+    /// Who labels, and how.
+    pub labelling: Labelling,
+    /// How the learner is sampled.
+    pub sampling: Sampling,
+    /// The model and its training. Width, learning rate, steps and rows of a batch are those of the rounds.
+    pub train: TrainConfig,
+    /// Where the learner computes.
+    pub device: DeviceKind,
+    /// Suites and problem files whose formulas are kept out of all training.
+    pub exclude: Vec<String>,
+    /// Share of the formulas that is not learned from but validated on.
+    pub val_fraction: f64,
+}
+
+impl FormulaOptions {
+    /// The values of the original's pipeline for these milestones and this model, on the CPU.
+    pub fn new(milestones: Vec<Milestone>, train: TrainConfig) -> Self {
+        let basic = SearchConfig::basic();
+        FormulaOptions {
+            rounds: RoundsOptions::default(),
+            milestones,
+            search_own_data: SearchConfig { objective: sr_engine::Objective::Mse, ..basic.clone() },
+            search: basic,
+            preset: "basic".to_owned(),
+            labelling: Labelling::Expert(ExpertConfig::default()),
+            sampling: Sampling::default(),
+            train,
+            device: DeviceKind::Cpu,
+            exclude: Vec::new(),
+            val_fraction: 0.1,
+        }
+    }
+}
+
+/// Formula search as a task.
+pub struct Formula<'a> {
+    options: FormulaOptions,
+    /// Whether each milestone is of somebody's own table, and how it is searched then.
     own_data: Vec<bool>,
     configs: Vec<SearchConfig>,
-    labelling: Labelling,
     /// Formulas of which no problem is trained on: those that are judged on, of all milestones, and the excluded ones.
     judged: Arc<Blocklist>,
     /// The excluded ones, which nothing that is learned from may contain. With those of the easy milestones, which every
@@ -56,17 +101,33 @@ pub(crate) struct SearchCurriculum<'a> {
     excluded: Arc<Blocklist>,
     /// Why milestones cannot be run, and what tells the problems of those that bring their own.
     seen: Vec<Result<String, String>>,
-    device: DeviceKind,
-    stop: &'static AtomicBool,
+    stop: &'a AtomicBool,
+    on_step: Box<OnStep<'a>>,
 }
 
-impl<'a> SearchCurriculum<'a> {
-    /// Checks all settings.
-    pub(crate) fn new(settings: &'a Settings, stop: &'static AtomicBool) -> anyhow::Result<Self> {
-        let args = &settings.args;
-        let milestones = problems::milestones(args.milestones.as_deref())?;
-        ensure!(settings.train.mode != Mode::Direct, "mode direct learns no steps; take one-step or autoregressive");
-        let labelling = args.labels.labelling()?;
+/// Told of every step of a training: its number, of how many, and what it did.
+type OnStep<'a> = dyn FnMut(u64, u64, &StepStats) + 'a;
+
+impl fmt::Debug for Formula<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Formula").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Formula<'a> {
+    /// Checks all options, and makes the problems that are judged on; `stop` ends that and a run once it is true.
+    ///
+    /// # Errors
+    /// If options do not go together; if there is no such device; if the checkpoint is none, or of another mode, shape or
+    /// language; if an excluded file cannot be read; [`Stopped`]. A milestone that cannot be run is no error here: it fails
+    /// when it is its turn.
+    pub fn new(options: FormulaOptions, stop: &'a AtomicBool) -> anyhow::Result<Self> {
+        let mut options = options;
+        options.train.training.learning_rate = options.rounds.learning_rate;
+        options.train.model.d_model = Some(options.rounds.hidden_dim as usize);
+        check_names(&options.milestones)?;
+        ensure!(options.train.mode != Mode::Direct, "mode direct learns no steps; take one-step or autoregressive");
+        let milestones = &options.milestones;
         let sets: Vec<Option<anyhow::Result<ProblemSet>>> =
             milestones.iter().map(|milestone| milestone.problems.as_deref().map(|path| milestone.read(path))).collect();
         let is_own = |set: &Option<anyhow::Result<ProblemSet>>| {
@@ -74,15 +135,16 @@ impl<'a> SearchCurriculum<'a> {
         };
         let own_data: Vec<bool> = sets.iter().map(is_own).collect();
         // A rollout ends when it is solved; looking for a simpler form teaches nothing that is judged.
-        let config = |&is_own: &bool| Ok(SearchConfig { extra_generations: 0, ..args.search.config(is_own)? });
-        let configs = own_data.iter().map(config).collect::<anyhow::Result<Vec<SearchConfig>>>()?;
-        let device: DeviceKind = args.device.parse()?;
-        sr_model::open(device)?;
-        let excluded = Arc::new(Blocklist::of(&args.dagger.exclude)?);
-        let mut judged = Blocklist::of(&args.dagger.exclude)?;
-        args.sampling.check_mode(settings.train.mode.name())?;
-        check_condition(args.sampling.condition, labelling)?;
-        let (n, seed) = (args.dagger.eval_episodes, args.common.seed);
+        let config = |&is_own: &bool| {
+            let config = if is_own { &options.search_own_data } else { &options.search };
+            SearchConfig { extra_generations: 0, ..config.clone() }
+        };
+        let configs: Vec<SearchConfig> = own_data.iter().map(config).collect();
+        sr_model::open(options.device)?;
+        let excluded = Arc::new(Blocklist::of(&options.exclude)?);
+        let mut judged = Blocklist::of(&options.exclude)?;
+        check_condition(options.sampling.condition, options.labelling)?;
+        let (n, seed) = (options.rounds.eval_episodes, options.rounds.seed);
         let mut seen = vec![Ok(String::new()); milestones.len()];
         for ((milestone, config), seen) in milestones.iter().zip(&configs).zip(&mut seen) {
             match milestone.evaluation(n, config, seed, stop) {
@@ -97,47 +159,57 @@ impl<'a> SearchCurriculum<'a> {
             let (Some(set), Ok(inputs)) = (set, &mut *seen) else { continue };
             let tried = set.and_then(|set| {
                 *inputs = format!("{:016x}", set.fingerprint());
-                milestone.training(args.dagger.episodes_per_iter, 0, config, seed, judged.clone(), stop)
+                milestone.training(options.rounds.episodes_per_iter, 0, config, seed, judged.clone(), stop)
             });
             if let Err(error) = tried {
                 *seen = Err(unusable(error)?);
             }
         }
-        if let Some(checkpoint) = &args.dagger.checkpoint {
-            check_checkpoint(checkpoint, settings)?;
+        if let Some(checkpoint) = &options.rounds.checkpoint {
+            check_checkpoint(checkpoint, &options)?;
         }
-        Ok(SearchCurriculum {
-            settings,
-            milestones,
-            own_data,
-            configs,
-            labelling,
-            judged,
-            excluded,
-            seen,
-            device,
-            stop,
-        })
+        let on_step: Box<OnStep<'a>> = Box::new(|_, _, _| ());
+        Ok(Formula { options, own_data, configs, judged, excluded, seen, stop, on_step })
     }
 
-    /// All that decides the bytes of the results.
-    pub(crate) fn resolved(&self) -> serde_json::Value {
-        let (args, train) = (&self.settings.args, self.settings.train.clone());
+    /// Tells of every step of a training: its number, of how many, and what it did.
+    #[must_use]
+    pub fn on_step(self, on_step: impl FnMut(u64, u64, &StepStats) + 'a) -> Self {
+        Formula { on_step: Box::new(on_step), ..self }
+    }
+}
+
+impl Task for Formula<'_> {
+    const NAME: &'static str = "search";
+
+    fn options(&self) -> &RoundsOptions {
+        &self.options.rounds
+    }
+
+    fn settings(&self) -> anyhow::Result<Value> {
+        let options = &self.options;
+        for path in options.milestones.iter().filter_map(|milestone| milestone.problems.as_ref()) {
+            ensure!(path.to_str().is_some(), "{}: its name is no UTF-8, and a run tells it; rename it", path.display());
+        }
         let primitives = PrimitiveSet::new(vec![sr_expr::Op::Add], Vec::new(), 1).expect("one operator");
-        json!({
-            "milestones": self.milestones,
-            "search": TraceHeader::of_expert(PROBLEMS, &primitives, &self.configs[0], args.search.preset.name(), 0),
+        Ok(json!({
+            "milestones": options.milestones,
+            "search": TraceHeader::of_expert(PROBLEMS, &primitives, &self.configs[0], &options.preset, 0),
             "own_data": self.own_data,
-            "labels": labels_json(self.labelling),
-            "sampling": sampling_json(&args.sampling),
-            "training": train.resolve(0), // each round has a seed of its own
+            "labels": options.labelling.settings(),
+            "sampling": sampling_json(&options.sampling),
+            "training": options.train.clone().resolve(0), // each round has a seed of its own
             "excluded": self.excluded.sources(),
-        })
+            "dagger": { "val_fraction": options.val_fraction },
+        }))
     }
 
-    /// What each milestone is, for people.
-    pub(crate) fn about(&self) -> Vec<String> {
-        self.milestones.iter().map(|milestone| milestone.about.clone()).collect()
+    fn about(&self) -> Vec<String> {
+        self.options.milestones.iter().map(|milestone| milestone.about.clone()).collect()
+    }
+
+    fn record(folder: &Path, n: u32, name: &dyn Fn(usize, bool, u32) -> PathBuf) -> anyhow::Result<()> {
+        record(folder, n, name)
     }
 }
 
@@ -165,24 +237,25 @@ fn check_condition(condition: Option<Condition>, labelling: Labelling) -> anyhow
 }
 
 /// Fails if the model cannot be begun with: what training and searching with it would find, before anything is done.
-fn check_checkpoint(folder: &Path, settings: &Settings) -> anyhow::Result<()> {
-    let (args, train) = (&settings.args, &settings.train);
+fn check_checkpoint(folder: &Path, options: &FormulaOptions) -> anyhow::Result<()> {
+    let told = || format!("--checkpoint {}", folder.display());
     ensure!(
-        folder.join("config.json").exists(),
-        "--checkpoint {}: there is no checkpoint; one is a folder with config.json and model.bpk, such as best/ of a run",
-        folder.display()
+        folder.exists(),
+        "{}: there is no checkpoint; one is a folder with config.json and model.bpk, such as best/ of a run",
+        told()
     );
-    let learner = args.sampling.learner(folder, &args.device)?;
+    sr_model::Checkpoint::check_kind(folder).with_context(told)?;
+    let train = &options.train;
+    let learner = crate::learner::open(folder, &options.device.to_string(), options.sampling)?;
     let (found, expected) = (learner.mode().name(), train.mode.name());
-    ensure!(found == expected, "--checkpoint {}: it was trained for mode {found}, not {expected}", folder.display());
-    let read = |name: &str| -> anyhow::Result<serde_json::Value> {
-        Ok(serde_json::from_str(&fs::read_to_string(folder.join(name))?)?)
-    };
+    ensure!(found == expected, "{}: it was trained for mode {found}, not {expected}", told());
+    let read =
+        |name: &str| -> anyhow::Result<Value> { Ok(serde_json::from_str(&fs::read_to_string(folder.join(name))?)?) };
     let (config, meta) = (read("config.json")?, read("meta.json")?);
     let shape = serde_json::to_value(train.model_config())?;
-    let differs = |a: &serde_json::Value, b: &serde_json::Value| {
+    let differs = |a: &Value, b: &Value| {
         let fields = b.as_object().expect("settings are objects");
-        let other = |(key, expected): (&String, &serde_json::Value)| {
+        let other = |(key, expected): (&String, &Value)| {
             let found = a.get(key).filter(|found| *found != expected)?;
             Some(format!("{key} is {found}, the settings have {expected}"))
         };
@@ -191,57 +264,32 @@ fn check_checkpoint(folder: &Path, settings: &Settings) -> anyhow::Result<()> {
     let differing = differs(&config, &shape).or(differs(&meta, &serde_json::to_value(&train.language)?));
     ensure!(
         differing.is_none(),
-        "--checkpoint {}: {}; make them alike in [model] and [language] of --config, or by --hidden-dim",
-        folder.display(),
+        "{}: {}; make them alike in [model] and [language] of --config, or by --hidden-dim",
+        told(),
         differing.unwrap_or_default()
     );
     Ok(())
 }
 
-/// Who labels and how, with the names of the flags.
-fn labels_json(labelling: Labelling) -> serde_json::Value {
-    let ExpertConfig { mode, draws, keep, horizon, weights } = match labelling {
-        Labelling::Expert(config) => config,
-        Labelling::Formula(telling) => return json!({ "labels": telling.name() }),
-    };
-    let mut labels = json!({ "labels": mode.name() });
-    if weights == Weights::Gain {
-        labels["weights"] = "gain".into();
-    }
-    use sr_dagger::Mode::{All, BestOfK, Lineage, Pooled, TopK};
-    if matches!(mode, TopK | BestOfK | Pooled) {
-        labels["samples"] = match draws {
-            Draws::UntilImproved => "auto".into(),
-            Draws::Exactly(draws) => draws.into(),
-        };
-    }
-    match mode {
-        TopK | Pooled => labels["keep"] = keep.into(),
-        Lineage => labels["horizon"] = horizon.into(),
-        All | BestOfK => {}
-    }
-    labels
-}
-
 /// How the learner is sampled, with the names of the flags. What does not change results is left out.
-fn sampling_json(args: &SamplingArgs) -> serde_json::Value {
+fn sampling_json(sampling: &Sampling) -> Value {
     json!({
-        "temperature": args.temperature,
-        "top_k": args.top_k,
-        "top_p": args.top_p,
-        "distinct": args.distinct,
-        "max_child_size": args.max_child_size,
-        "grammar": args.grammar == Switch::On,
-        "rules": args.rules.iter().map(|rule| rule.name()).collect::<Vec<_>>(),
-        "condition": args.condition.map(Condition::name),
+        "temperature": sampling.temperature,
+        "top_k": sampling.top_k,
+        "top_p": sampling.top_p,
+        "distinct": sampling.distinct,
+        "max_child_size": sampling.max_child_size,
+        "grammar": sampling.grammar.is_some(),
+        "rules": sampling.grammar.iter().flat_map(|rules| rules.names()).collect::<Vec<_>>(),
+        "condition": sampling.condition.map(Condition::name),
     })
 }
 
-impl Curriculum for SearchCurriculum<'_> {
+impl Curriculum for Formula<'_> {
     type Error = anyhow::Error;
 
     fn ids(&self) -> Vec<String> {
-        self.milestones.iter().map(|milestone| milestone.id.clone()).collect()
+        self.options.milestones.iter().map(|milestone| milestone.id.clone()).collect()
     }
 
     fn unusable(&self, milestone: usize) -> Option<String> {
@@ -261,11 +309,11 @@ impl Curriculum for SearchCurriculum<'_> {
     }
 
     fn expert(&mut self, milestone: usize, out: &Path) -> anyhow::Result<Vec<sr_dagger::Episode>> {
-        let args = &self.settings.args;
-        let (milestone, config) = (&self.milestones[milestone], &self.configs[milestone]);
-        let (set, episodes) = milestone.evaluation(args.dagger.eval_episodes, config, args.common.seed, self.stop)?;
+        let (options, config) = (&self.options, &self.configs[milestone]);
+        let (n, seed) = (options.rounds.eval_episodes, options.rounds.seed);
+        let (set, episodes) = options.milestones[milestone].evaluation(n, config, seed, self.stop)?;
         set.write(out.join(PROBLEMS))?;
-        let searching = Searching::new(config.clone(), args.search.preset.name(), PROBLEMS, &set, args.common.seed)?;
+        let searching = Searching::new(config.clone(), &options.preset, PROBLEMS, &set, seed)?;
         let rows = searching.record(&mut Searcher::Expert, &episodes, &out.join(TRACE), self.stop)?;
         Ok(rows.iter().map(|row| sr_dagger::Episode { success: row.solved, steps: steps(row) }).collect())
     }
@@ -278,10 +326,12 @@ impl Curriculum for SearchCurriculum<'_> {
         dir: &Path,
         on_round: &mut dyn FnMut(&RoundResult),
     ) -> anyhow::Result<Rounds> {
-        let config = crate::rounds_config(&self.settings.args, init, ROW_BYTES);
-        let train = self.settings.train.clone().resolve(self.settings.args.common.seed);
-        let (milestone, search) = (&self.milestones[milestone], &self.configs[milestone]);
-        let mut task = SearchTask { of: self, milestone, search, max_steps, train };
+        let options = &self.options;
+        let config = options.rounds.config(init, ROW_BYTES);
+        let train = options.train.clone().resolve(options.rounds.seed);
+        let (milestone, search) = (&options.milestones[milestone], &self.configs[milestone]);
+        let (judged, excluded, stop, on_step) = (&self.judged, &self.excluded, self.stop, &mut *self.on_step);
+        let mut task = FormulaRounds { options, milestone, search, max_steps, train, judged, excluded, stop, on_step };
         run_rounds(&mut task, dir, &config, on_round).map_err(|error| {
             let is_empty = |cause: &(dyn std::error::Error + 'static)| {
                 matches!(cause.downcast_ref(), Some(sr_dagger::Error::NoRows { .. }))
@@ -306,7 +356,7 @@ impl Curriculum for SearchCurriculum<'_> {
     }
 
     fn labels(&self) -> &'static str {
-        self.labelling.kind()
+        self.options.labelling.kind()
     }
 }
 
@@ -316,35 +366,39 @@ fn steps(row: &Row) -> u32 {
 }
 
 /// A milestone's rounds.
-struct SearchTask<'a> {
-    of: &'a SearchCurriculum<'a>,
+struct FormulaRounds<'a> {
+    options: &'a FormulaOptions,
     milestone: &'a Milestone,
     search: &'a SearchConfig,
     max_steps: u32,
     train: RunConfig,
+    judged: &'a Arc<Blocklist>,
+    excluded: &'a Arc<Blocklist>,
+    stop: &'a AtomicBool,
+    on_step: &'a mut dyn FnMut(u64, u64, &StepStats),
 }
 
 /// A row of the buffer: which round, and which state of its corpus.
 const ROW_BYTES: u32 = 8;
 
-impl Task for SearchTask<'_> {
+impl sr_dagger::Task for FormulaRounds<'_> {
     type Error = anyhow::Error;
 
     fn rollouts(&mut self, round: &Round, out: &Path) -> anyhow::Result<()> {
-        let args = &self.of.settings.args;
-        let (n, config, blocklist) = (args.dagger.episodes_per_iter, self.config(), self.of.judged.clone());
-        let (set, episodes) = self.milestone.training(n, round.index, &config, round.seed, blocklist, self.of.stop)?;
+        let options = self.options;
+        let (n, config, blocklist) = (options.rounds.episodes_per_iter, self.config(), self.judged.clone());
+        let (set, episodes) = self.milestone.training(n, round.index, &config, round.seed, blocklist, self.stop)?;
         // Corpora name their problems, so sets of different rounds need different names.
         let name = problems_name(round.index);
         set.write(out.join(&name))?;
-        let searching = Searching::new(config, args.search.preset.name(), &name, &set, round.seed)?;
+        let searching = Searching::new(config, &options.preset, &name, &set, round.seed)?;
         let mut searcher = match &round.before {
             Some(checkpoint) if round.beta < 1.0 => {
-                self.searcher(checkpoint, Share::Drawn(1.0 - round.beta, args.dagger.beta_level))?
+                self.searcher(checkpoint, Share::Drawn(1.0 - round.beta, options.rounds.beta_level))?
             }
             _ => Searcher::Expert,
         };
-        searching.record(&mut searcher, &episodes, &out.join(TRACE), self.of.stop)?;
+        searching.record(&mut searcher, &episodes, &out.join(TRACE), self.stop)?;
         Ok(())
     }
 
@@ -361,8 +415,8 @@ impl Task for SearchTask<'_> {
             return Ok(());
         }
         let options =
-            FileOptions { out: Some(&to), seed: round.seed, shard: None, resume: true, stop: Some(self.of.stop) };
-        let counts = self.of.labelling.relabel_file(
+            FileOptions { out: Some(&to), seed: round.seed, shard: None, resume: true, stop: Some(self.stop) };
+        let counts = self.options.labelling.relabel_file(
             &round.stage(Stage::Rollouts).join(TRACE),
             &options,
             |id| instances.get(id).cloned(),
@@ -374,7 +428,6 @@ impl Task for SearchTask<'_> {
     }
 
     fn corpus(&mut self, round: &Round, out: &Path) -> anyhow::Result<()> {
-        let args = &self.of.settings.args;
         let problems = Problems::open(round.stage(Stage::Rollouts).join(problems_name(round.index)))?;
         let options = Options {
             targets: Targets::Labels,
@@ -382,11 +435,11 @@ impl Task for SearchTask<'_> {
                 Mode::Autoregressive => Shape::WholeGeneration { fitness: true },
                 Mode::OneStep | Mode::Direct => Shape::EachChild,
             },
-            exclude: Exclude::listed(self.of.excluded.clone()),
-            val_fraction: args.dagger.val_fraction,
+            exclude: Exclude::listed(self.excluded.clone()),
+            val_fraction: self.options.val_fraction,
             is_part: true,
             // Of the run, not of the round, so that a formula is on one side in all rounds.
-            seed: args.common.seed,
+            seed: self.options.rounds.seed,
             ..Options::default()
         };
         match convert_trace(&round.stage(Stage::Labels).join(TRACE), &problems, &options, out, || ()) {
@@ -423,10 +476,10 @@ impl Task for SearchTask<'_> {
             }
             return Ok(());
         }
-        let args = &self.of.settings.args;
+        let options = &self.options.rounds;
         let mut config = self.train.clone();
         config.seed = round.seed;
-        let drawn = crate::draw(buffer, args, round)?;
+        let drawn = options.draw(buffer, round)?;
         config.training.rows_per_batch = drawn.batch;
         config.training.steps = drawn.batches().count() as u64;
         let row = |&slot: &u64| -> sr_dagger::Result<_> {
@@ -447,7 +500,7 @@ impl Task for SearchTask<'_> {
         // The newest rounds', as many as the buffer may have, so that memory is bounded however many rounds there are.
         for path in (0..=round.index).rev().map(|index| corpus(index, "val.sr")).filter(|path| path.exists()) {
             let n = Corpus::open(&path)?.count() as u64;
-            if n > 0 && n_validated < args.dagger.max_buffer_size {
+            if n > 0 && n_validated < options.max_buffer_size {
                 validated.push(path);
                 n_validated += n;
             }
@@ -463,26 +516,19 @@ impl Task for SearchTask<'_> {
         let start = round.before.clone().map_or(Start::Fresh, Start::Checkpoint);
         let compared = config.training.eval_samples.min(validation.n_states()) as u64;
         let steps = config.training.steps;
-        let mut trainer = Trainer::resume(&run_dir, config, &language, &start, &examples, &validation, self.of.device)?;
-        let bar = args.common.progress(steps, "steps");
-        bar.set_position(trainer.step());
-        let mut on_step = |step: u64, stats: &StepStats| {
-            bar.set_message(format!("loss {:.3}, {:.0} tokens/s", stats.loss(), stats.tokens_per_second()));
-            bar.set_position(step);
-        };
-        let limits = Limits { stop: Some(self.of.stop), ..Limits::default() };
-        let summary = trainer.fit(limits, &mut on_step)?;
-        bar.finish_and_clear();
-        ensure!(summary.steps >= steps || !self.of.stop.load(Ordering::Relaxed), Stopped);
+        let mut trainer =
+            Trainer::resume(&run_dir, config, &language, &start, &examples, &validation, self.options.device)?;
+        let limits = Limits { stop: Some(self.stop), ..Limits::default() };
+        let summary = trainer.fit(limits, &mut |step, stats| (self.on_step)(step, steps, stats))?;
+        ensure!(summary.steps >= steps || !self.stop.load(Ordering::Relaxed), Stopped);
 
         for entry in fs::read_dir(&summary.best)? {
             let path = entry?.path();
             fs::copy(&path, out.join(path.file_name().context("a file has a name")?))?;
         }
-        // Beside the rounds and not in the stage: speeds differ between equal runs, and so do losses over the steps since a
-        // resumption.
+        // Beside the rounds and not in the stage: speeds differ between equal runs.
         let log = round.dir.with_file_name(format!("training-{:03}.jsonl", round.index));
-        sr_cli::write_atomically(&log, &fs::read(run_dir.join("metrics.jsonl"))?)?;
+        write_atomically(&log, &fs::read(run_dir.join("metrics.jsonl"))?)?;
         let trained = Trained {
             steps: summary.steps,
             imitation_loss: summary.val_loss,
@@ -491,22 +537,22 @@ impl Task for SearchTask<'_> {
             on_training_states,
         };
         // The last file: what is there before it may be of an attempt that was killed.
-        sr_cli::write_atomically(&out.join(TRAINED), (serde_json::to_string_pretty(&trained)? + "\n").as_bytes())?;
+        write_atomically(&out.join(TRAINED), (serde_json::to_string_pretty(&trained)? + "\n").as_bytes())?;
         fs::remove_dir_all(&run_dir)?;
         Ok(())
     }
 
     fn evaluate(&mut self, round: &Round, out: &Path) -> anyhow::Result<Evaluation> {
-        let args = &self.of.settings.args;
+        let options = self.options;
         let checkpoint = round.stage(Stage::Checkpoint);
         let text = fs::read_to_string(checkpoint.join(TRAINED))?;
         let trained: Trained = serde_json::from_str(&text)?;
-        let (set, episodes) =
-            self.milestone.evaluation(args.dagger.eval_episodes, self.search, args.common.seed, self.of.stop)?;
+        let (n, seed) = (options.rounds.eval_episodes, options.rounds.seed);
+        let (set, episodes) = self.milestone.evaluation(n, self.search, seed, self.stop)?;
         set.write(out.join(PROBLEMS))?;
-        let searching = Searching::new(self.config(), args.search.preset.name(), PROBLEMS, &set, args.common.seed)?;
+        let searching = Searching::new(self.config(), &options.preset, PROBLEMS, &set, seed)?;
         let mut searcher = self.searcher(&checkpoint, Share::EveryKth(1))?;
-        let rows = searching.record(&mut searcher, &episodes, &out.join(TRACE), self.of.stop)?;
+        let rows = searching.record(&mut searcher, &episodes, &out.join(TRACE), self.stop)?;
         let trajectories = read_trace(&out.join(TRACE))?;
         Ok(metrics::evaluation(&rows, &trajectories, &trained))
     }
@@ -520,7 +566,7 @@ fn read_trace(path: &Path) -> anyhow::Result<Vec<Trajectory>> {
     Ok(TraceReader::open(path)?.collect::<sr_trace::Result<_>>()?)
 }
 
-impl SearchTask<'_> {
+impl FormulaRounds<'_> {
     /// Searches that may take as many steps as the milestone gives them.
     fn config(&self) -> SearchConfig {
         SearchConfig { generations: self.max_steps.saturating_add(1), ..self.search.clone() }
@@ -528,8 +574,8 @@ impl SearchTask<'_> {
 
     /// A learner that makes its share of the children.
     fn searcher(&self, checkpoint: &Path, share: Share) -> anyhow::Result<Searcher> {
-        let args = &self.of.settings.args;
-        let learner = args.sampling.learner(checkpoint, &args.device)?;
+        let (device, sampling) = (self.options.device.to_string(), self.options.sampling);
+        let learner = crate::learner::open(checkpoint, &device, sampling)?;
         // A learner alone has every generation.
         Searcher::learner(learner, checkpoint, (share != Share::EveryKth(1)).then_some(share))
     }
@@ -616,7 +662,7 @@ impl Searching {
 }
 
 /// Makes pages of the first searches of a stage's trace; those that are there stay.
-pub(crate) fn record(folder: &Path, n: u32, name: &dyn Fn(usize, bool, u32) -> PathBuf) -> anyhow::Result<()> {
+fn record(folder: &Path, n: u32, name: &dyn Fn(usize, bool, u32) -> PathBuf) -> anyhow::Result<()> {
     let reader = TraceReader::open(folder.join(TRACE))?;
     let header = reader.header().clone();
     let set = ProblemSet::read(folder.join(&header.problems))?;
@@ -637,7 +683,7 @@ pub(crate) fn record(folder: &Path, n: u32, name: &dyn Fn(usize, bool, u32) -> P
         };
         let page = sr_report::recording(&trajectory, &problem.instance()?, &info);
         fs::create_dir_all(path.parent().context("a page is in a folder")?)?;
-        sr_cli::write_atomically(&path, page.as_bytes())?;
+        write_atomically(&path, page.as_bytes())?;
     }
     Ok(())
 }
