@@ -69,7 +69,7 @@ fn expert_and_learner_may_share_a_search() {
     }
     for (flags, message) in [
         (&neural[..], "needs --neural-prob or --neural-every"),
-        (&[&neural[..], &["--neural-prob", "1.5"]].concat(), "probability 1.5"),
+        (&[&neural[..], &["--neural-prob", "1.5"]].concat(), "--neural-prob is 1.5, expected"),
         (&[&EXPERT[..], &["--neural-every", "2"]].concat(), "are for --policy hybrid"),
         (&[&EXPERT[..], &["--condition", "GAIN_4"]].concat(), "--condition has no effect with --policy expert"),
     ] {

@@ -152,6 +152,14 @@ pub enum Error {
         /// The file with the batch: token ids, labels and points.
         batch: Option<PathBuf>,
     },
+    /// The loss of an [`Mlp`](crate::Mlp) is NaN or infinite.
+    #[error("the loss of update {update} is {loss}; a lower --learning-rate may help, in another folder")]
+    Update {
+        /// The update, from 0.
+        update: usize,
+        /// Mean squared error.
+        loss: f64,
+    },
     /// The validation loss is NaN or infinite, so that no model could be told from a better one.
     #[error("step {step}: validation loss {loss}; has the validation corpus values that no training example has?")]
     Validation {

@@ -5,7 +5,6 @@
 //! them copies itself, its error grows, and it is lost. Asked where the student goes, the teacher pulls back, and the
 //! student learns to.
 
-mod student;
 mod task;
 mod teacher;
 mod world;
@@ -14,16 +13,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use sr_dagger::{Curriculum, RoundResult, Rounds, run_rounds};
 use sr_engine::random::Purpose;
 use sr_model::DeviceKind;
+use sr_train::Mlp;
 
 use super::milestones::read_milestones;
-use super::{Named, RoundsOptions, Task, Unusable};
+use super::{Named, RoundsOptions, Task};
 use crate::files::write_atomically;
-use student::Student;
 use task::{Outcome, PointTask, ROW_BYTES};
 pub use world::World;
 
@@ -127,7 +126,6 @@ impl Default for PointOptions {
 #[derive(Debug)]
 pub struct PointControl<'a> {
     options: PointOptions,
-    device: burn::tensor::Device,
     stop: &'a AtomicBool,
 }
 
@@ -137,7 +135,7 @@ impl<'a> PointControl<'a> {
     /// # Errors
     /// If there are more steps than fit in memory, there is no such device, or the checkpoint is no student of this width.
     pub fn new(options: PointOptions, stop: &'a AtomicBool) -> anyhow::Result<Self> {
-        let device = sr_model::open(options.device)?;
+        sr_model::open(options.device)?;
         let rounds = &options.rounds;
         let steps = options.milestones.iter().map(|milestone| milestone.world.steps).max().unwrap_or_default();
         for (flag, n) in [("--episodes-per-iter", rounds.episodes_per_iter), ("--eval-episodes", rounds.eval_episodes)]
@@ -146,8 +144,8 @@ impl<'a> PointControl<'a> {
             ensure!(u64::from(n) <= most, "{flag} {n}: expected at most {most} for episodes of {steps} steps");
         }
         if let Some(checkpoint) = &rounds.checkpoint {
-            Student::check_kind(checkpoint)?;
-            let found = Student::load(checkpoint, &device)?.hidden();
+            check_student(checkpoint)?;
+            let found = task::load(checkpoint, options.device)?.hidden();
             let wanted = rounds.hidden_dim as usize;
             ensure!(
                 found == wanted,
@@ -155,7 +153,7 @@ impl<'a> PointControl<'a> {
                 checkpoint.display()
             );
         }
-        Ok(PointControl { options, device, stop })
+        Ok(PointControl { options, stop })
     }
 }
 
@@ -209,20 +207,43 @@ impl Curriculum for PointControl<'_> {
         let config = options.config(init, ROW_BYTES);
         let world = self.options.milestones[milestone].world;
         let max_steps = max_steps.min(world.steps);
-        let mut task = PointTask { options, world, max_steps, device: self.device.clone(), stop: self.stop };
+        let mut task = PointTask { options, world, max_steps, device: self.options.device, stop: self.stop };
         run_rounds(&mut task, dir, &config, on_round)
     }
 
     fn is_of_milestone(&self, error: &anyhow::Error) -> bool {
-        let is_empty = |cause: &(dyn std::error::Error + 'static)| {
+        let is = |cause: &(dyn std::error::Error + 'static)| {
             matches!(cause.downcast_ref(), Some(sr_dagger::Error::NoRows { .. }))
+                || matches!(cause.downcast_ref(), Some(sr_train::Error::Update { .. }))
         };
-        error.chain().any(|cause| cause.is::<Unusable>() || is_empty(cause))
+        error.chain().any(is)
     }
 
     fn labels(&self) -> &'static str {
         "privileged"
     }
+}
+
+/// Fails where a folder holds no student, and says what it is.
+fn check_student(folder: &Path) -> anyhow::Result<()> {
+    if folder.join(Mlp::WEIGHTS).exists() {
+        return Ok(());
+    }
+    let told = format!("--checkpoint {}", folder.display());
+    ensure!(
+        !folder.join("model.bpk").exists(),
+        "{told}: this is a model that writes formulas, for --task search; point control has students"
+    );
+    let found = ["best", "final", "checkpoint"].map(|name| folder.join(name));
+    let found = found.iter().filter(|path| path.join(Mlp::WEIGHTS).exists()).map(|path| path.display().to_string());
+    let found = found.collect::<Vec<_>>().join(" and ");
+    ensure!(found.is_empty(), "{told}: this is no student but a folder of some, such as {found}");
+    ensure!(
+        !folder.join("models").is_dir(),
+        "{told}: this is the folder of a run; its students are in {}/models/ID/best and final",
+        folder.display()
+    );
+    bail!("{told}: there is no student; one is a folder such as models/ID/final")
 }
 
 /// Writes a page that plays all episodes of a folder side by side, seen from their targets, if any is to be recorded.

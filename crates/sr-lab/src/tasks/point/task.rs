@@ -17,14 +17,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
-use burn::module::Module;
-use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use sr_dagger::{Buffer, Evaluation, Metric, Round, Stage, Task};
 use sr_engine::random::{Key, Purpose};
+use sr_model::DeviceKind;
 use sr_neural::Per;
+use sr_train::Mlp;
 
-use super::student::Student;
 use super::teacher;
 use super::world::{ACTION, OBSERVATION, Point, STATE, World};
 use crate::tasks::metrics::{mean, share};
@@ -41,7 +40,7 @@ pub(super) struct PointTask<'a> {
     pub(super) options: &'a RoundsOptions,
     pub(super) world: World,
     pub(super) max_steps: u32,
-    pub(super) device: Device,
+    pub(super) device: DeviceKind,
     pub(super) stop: &'a AtomicBool,
 }
 
@@ -122,8 +121,22 @@ impl PointTask<'_> {
     }
 }
 
-fn observations(points: &[Point]) -> Vec<f32> {
-    points.iter().flat_map(|point| point.observation).collect()
+/// What a student reads and writes.
+const SHAPE: [usize; 2] = [OBSERVATION, ACTION];
+
+/// A student that is to act.
+pub(super) fn load(folder: &Path, device: DeviceKind) -> anyhow::Result<Mlp> {
+    Mlp::load(folder, SHAPE, device).with_context(|| loading(folder))
+}
+
+fn loading(folder: &Path) -> String {
+    format!("loading the checkpoint {}", folder.display())
+}
+
+/// What a student does on each of the points.
+fn act(student: &Mlp, points: &[Point]) -> anyhow::Result<Vec<[f32; ACTION]>> {
+    let actions = student.act(points.iter().flat_map(|point| point.observation).collect())?;
+    Ok(actions.as_chunks().0.to_vec())
 }
 
 impl Task for PointTask<'_> {
@@ -132,14 +145,14 @@ impl Task for PointTask<'_> {
     fn rollouts(&mut self, round: &Round, out: &Path) -> anyhow::Result<()> {
         let options = self.options;
         let student = match &round.before {
-            Some(before) if round.beta < 1.0 => Some(Student::load(before, &self.device)?),
+            Some(before) if round.beta < 1.0 => Some(load(before, self.device)?),
             _ => None,
         };
         let points = self.points(options.episodes_per_iter, round.seed, Purpose::Rows);
         let coin = Key::new(round.seed, Purpose::Mixture, 0);
         let episodes = play(&self.world, points, self.max_steps, |step, points| {
             ensure!(!self.stop.load(Ordering::Relaxed), Stopped);
-            let students = student.as_ref().map(|student| student.act(observations(points))).transpose()?;
+            let students = student.as_ref().map(|student| act(student, points)).transpose()?;
             let act = |(index, point): (usize, &Point)| {
                 let per_step = if options.beta_level == Per::Search { 0 } else { step };
                 let teaches = coin.slot(index as u32).generation(per_step).rng().chance(round.beta);
@@ -181,10 +194,9 @@ impl Task for PointTask<'_> {
 
     fn train(&mut self, round: &Round, buffer: &Buffer, out: &Path) -> anyhow::Result<()> {
         let options = self.options;
-        let device = self.device.clone().autodiff();
         let student = match &round.before {
-            Some(before) => Student::load(before, &device)?,
-            None => Student::new(options.hidden_dim as usize, round.seed, &device),
+            Some(before) => Mlp::load_to_train(before, SHAPE, self.device).with_context(|| loading(before))?,
+            None => Mlp::new([OBSERVATION, options.hidden_dim as usize, ACTION], round.seed, self.device)?,
         };
         let drawn = options.draw(buffer, round)?;
         let batches = drawn.batches().map(|slots| {
@@ -200,7 +212,7 @@ impl Task for PointTask<'_> {
         });
         let n_batches = drawn.batches().count();
         let (student, loss) = student.train(batches, n_batches, options.learning_rate)?;
-        student.valid().save(out)?;
+        student.save(out)?;
         let trained = serde_json::json!({ "updates": n_batches, "imitation_loss": loss });
         fs::write(out.join("training.json"), serde_json::to_string_pretty(&trained)? + "\n")?;
         Ok(())
@@ -208,12 +220,12 @@ impl Task for PointTask<'_> {
 
     fn evaluate(&mut self, round: &Round, out: &Path) -> anyhow::Result<Evaluation> {
         let checkpoint = round.stage(Stage::Checkpoint);
-        let student = Student::load(&checkpoint, &self.device)?;
+        let student = load(&checkpoint, self.device)?;
         let n = self.options.eval_episodes;
         let points = self.points(n, self.options.seed, Purpose::Evaluation);
         let episodes = play(&self.world, points, self.max_steps, |_, points| {
             ensure!(!self.stop.load(Ordering::Relaxed), Stopped);
-            Ok(student.act(observations(points))?.into_iter().map(|action| (action, STUDENT)).collect())
+            Ok(act(&student, points)?.into_iter().map(|action| (action, STUDENT)).collect())
         })?;
         episodes.write_outcomes(&self.world, out)?;
         let successes = episodes.outcomes.iter().filter(|outcome| outcome.success).count() as u32;
