@@ -62,7 +62,8 @@ pub fn one_step_examples(model: &ModelConfig, instances: &[Arc<Instance>]) -> an
     for instance in instances {
         let mut states: Vec<Vec<(Expr, f32, f32)>> = Vec::new();
         let mut observer = |seen: &Generation<'_>| {
-            let individual = |m: sr_engine::Member<'_>| (m.tree.to_owned(), m.score.mse as f32, m.score.fitness as f32);
+            let individual =
+                |m: sr_engine::IndividualRef<'_>| (m.tree.to_owned(), m.score.mse as f32, m.score.fitness as f32);
             states.push(seen.population.iter().map(individual).collect());
             std::ops::ControlFlow::Continue(())
         };

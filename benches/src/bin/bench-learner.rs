@@ -69,7 +69,7 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     let threads = rayon::current_num_threads();
     let instances = instances(PROBLEMS, 1)?;
     let [micro, tiny] = [ModelConfig::micro, ModelConfig::tiny].map(|preset| with_features(preset(512)));
-    let apart = [&micro, &tiny].map(|config| ModelConfig { population: Population::Apart, ..config.clone() });
+    let apart = [&micro, &tiny].map(|config| ModelConfig { population: Population::Separate, ..config.clone() });
     let mut figures: Vec<(&str, Series)> = Vec::new();
     let mut add = |name: &'static str, value: f64| match figures.iter_mut().find(|(known, _)| *known == name) {
         Some((_, series)) => series.push(value),
@@ -270,7 +270,7 @@ fn illegal_children(wanted: u64) -> anyhow::Result<u64> {
         n_heads: 2,
         d_mlp: 32,
         points: None,
-        population: Population::Apart,
+        population: Population::Separate,
         ..with_features(ModelConfig::micro(512))
     };
     let model = Model::new(&config, 1, &open(DeviceKind::Cpu)?)?;

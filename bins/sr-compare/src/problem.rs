@@ -6,9 +6,9 @@ use anyhow::Context;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 use sr_cli::Exit;
-use sr_engine::{Expert, Fit};
 use sr_lab::compare::{Place, Searched, find, improvement, search, time_ratio};
-use sr_problems::Problem;
+use sr_lab::sr_engine::{Expert, Fit};
+use sr_lab::sr_problems::Problem;
 
 use crate::{Args, step};
 

@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use console::{Key, Term};
 use serde_json::{Value, json};
 use sr_lab::compare::{Searched, well_formed};
-use sr_trace::{GenerationRecord, IndividualRecord};
+use sr_lab::sr_trace::{GenerationRecord, IndividualRecord};
 
 use crate::OneArgs;
 
@@ -111,7 +111,7 @@ fn lines_of(one: &Searched, generation: usize, limit: usize) -> Vec<String> {
         let ended = format!(
             "ended after generation {} ({})",
             generations.len() - 1,
-            one.outcome.stop.map_or("stopped", sr_engine::StopReason::name)
+            one.outcome.stop.map_or("stopped", sr_lab::sr_engine::StopReason::name)
         );
         return vec![format!("{}: {ended}", one.name)];
     };

@@ -11,10 +11,10 @@ use clap::{Parser, ValueEnum};
 use serde_json::json;
 use sr_cli::output::seed_in_name;
 use sr_cli::{Claim, Common, Exit, Given, OutputArgs};
-use sr_corpus::{Counts, Exclude, Options, Shape, Targets};
 use sr_lab::Monitor;
 use sr_lab::convert::{Conversion, Source};
-use sr_problems::Blocklist;
+use sr_lab::sr_corpus::{Counts, Exclude, Options, Shape, Targets};
+use sr_lab::sr_problems::Blocklist;
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -209,9 +209,9 @@ impl Args {
         let include_elite = self.elite == Some(Elite::Include);
         Ok(Options {
             context: match self.context {
-                Context::Basic => sr_corpus::Context::Basic,
-                Context::Rich => sr_corpus::Context::Rich,
-                Context::SuperRich => sr_corpus::Context::SuperRich,
+                Context::Basic => sr_lab::sr_corpus::Context::Basic,
+                Context::Rich => sr_lab::sr_corpus::Context::Rich,
+                Context::SuperRich => sr_lab::sr_corpus::Context::SuperRich,
             },
             targets: match (self.dagger, self.ancestors_only) {
                 (true, _) => Targets::Labels,
@@ -225,9 +225,9 @@ impl Args {
             sample_fraction: self.sample_fraction,
             val_fraction: self.val_fraction,
             is_part: false,
-            apart: match self.apart {
-                Apart::Skeleton => sr_corpus::Apart::Skeleton,
-                Apart::Function => sr_corpus::Apart::Function,
+            split_by: match self.apart {
+                Apart::Skeleton => sr_lab::sr_corpus::SplitBy::Skeleton,
+                Apart::Function => sr_lab::sr_corpus::SplitBy::Function,
             },
             seed: self.common.seed,
             jsonl: self.jsonl,

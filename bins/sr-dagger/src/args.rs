@@ -13,10 +13,10 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as _, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use sr_args::{LabelArgs, SamplingArgs, SearchArgs};
 use sr_cli::Common;
-use sr_dagger::{Amount, Beta, Init, Keep, StepMultiplier};
+use sr_lab::sr_dagger::{Amount, Beta, Init, Keep, StepMultiplier};
+use sr_lab::sr_neural::Per;
+use sr_lab::sr_train::TrainConfig;
 use sr_lab::tasks::{MOST_DRAWN, RoundsOptions, nearest};
-use sr_neural::Per;
-use sr_train::TrainConfig;
 
 /// Train a learner by DAgger, milestone after milestone: roll out, relabel, aggregate, train, evaluate
 ///
@@ -463,7 +463,7 @@ fn check_together(matches: &ArgMatches, name: &dyn Fn(&str) -> String) -> anyhow
 /// Fails where the model to be trained could not be sampled as the flags say.
 fn check_sampling(args: &SamplingArgs, train: &TrainConfig, name: &dyn Fn(&str) -> String) -> anyhow::Result<()> {
     match args.sampling()?.validate(&train.model_config(), train.language.actions) {
-        Err(sr_neural::Error::Sampling { flag, found, expected }) => {
+        Err(sr_lab::sr_neural::Error::Sampling { flag, found, expected }) => {
             bail!("{} is {found}, expected {expected}", name(&flag.trim_start_matches("--").replace('-', "_")))
         }
         other => Ok(other?),
@@ -586,8 +586,8 @@ impl<'a> File<'a> {
     }
 
     /// What is wrong with the tables of the model, with the line of this file and not of the text that was checked.
-    fn located(&self, error: sr_train::Error) -> anyhow::Error {
-        let sr_train::Error::Toml(message) = &error else { return error.into() };
+    fn located(&self, error: sr_lab::sr_train::Error) -> anyhow::Error {
+        let sr_lab::sr_train::Error::Toml(message) = &error else { return error.into() };
         let message = match message.split_once(": ") {
             Some((line, rest)) if line.starts_with("line ") => rest,
             _ => message,

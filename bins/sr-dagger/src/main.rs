@@ -9,12 +9,12 @@ use std::time::Instant;
 
 use serde_json::json;
 use sr_cli::Exit;
-use sr_dagger::Selection;
 use sr_lab::Ended;
+use sr_lab::sr_dagger::Selection;
+use sr_lab::sr_train::StepStats;
 use sr_lab::tasks::formula::{self, Formula, FormulaOptions};
 use sr_lab::tasks::point::{self, PointControl, PointOptions};
 use sr_lab::tasks::{self, Ran, Run, Stopped, Task, Track};
-use sr_train::StepStats;
 
 use crate::args::{Args, Settings, TaskArg};
 use crate::watcher::{Watcher, summary};

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
-use sr_dagger::{Event, Results, RoundResult};
-use sr_lab::tasks::Told;
+use sr_lab::sr_dagger::{Event, Results, RoundResult};
+use sr_lab::tasks::Notice;
 
 use crate::args::Args;
 
@@ -20,18 +20,18 @@ impl Watcher {
         Watcher { is_quiet: args.common.quiet, about }
     }
 
-    pub(crate) fn see(&self, told: &Told<'_>) {
+    pub(crate) fn see(&self, told: &Notice<'_>) {
         if self.is_quiet {
             return;
         }
         match told {
-            Told::Changed(change) => eprintln!("{change}"),
-            Told::Event(Event::Begins { id, index, of }) => {
+            Notice::Changed(change) => eprintln!("{change}"),
+            Notice::Event(Event::Begins { id, index, of }) => {
                 let about = &self.about[*index];
                 let colon = if about.is_empty() { "" } else { ": " };
                 eprintln!("== milestone {}/{of} {id}{colon}{about}", index + 1);
             }
-            Told::Event(Event::Expert { stats, max_steps, .. }) => {
+            Notice::Event(Event::Expert { stats, max_steps, .. }) => {
                 let number = |x: Option<f64>| x.map_or("–".to_owned(), |x| format!("{x:.1}"));
                 let allowed = max_steps.map_or(String::new(), |steps| format!("; the learner may take {steps}"));
                 eprintln!(
@@ -42,8 +42,8 @@ impl Watcher {
                     number(stats.std_steps),
                 );
             }
-            Told::Event(Event::Round { result, .. }) => eprintln!("   {}", line(result)),
-            Told::Event(Event::Ends { result }) => {
+            Notice::Event(Event::Round { result, .. }) => eprintln!("   {}", line(result)),
+            Notice::Event(Event::Ends { result }) => {
                 let reason = result.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
                 eprintln!("   {}{reason}", result.status.name());
             }

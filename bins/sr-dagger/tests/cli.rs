@@ -73,8 +73,8 @@ fn a_run_leaves_results_models_and_pages() {
         let trace = run.join(format!("rollouts/second/round-00{round}/rollouts/trace.sr"));
         sr_trace::TraceReader::open(trace).expect("a trace").header().clone()
     };
-    assert_eq!((header(0).policy, header(0).checkpoint), (sr_trace::Policy::Expert, None));
-    assert_eq!(header(1).policy, sr_trace::Policy::Hybrid);
+    assert_eq!((header(0).policy, header(0).checkpoint), (sr_trace::PolicyKind::Expert, None));
+    assert_eq!(header(1).policy, sr_trace::PolicyKind::Hybrid);
     assert_eq!(header(1).sampling.expect("a learner took part").share.as_deref(), Some("search 1"));
 
     // Again, with one thread: nothing is done twice and nothing differs; anew, every byte is the same.

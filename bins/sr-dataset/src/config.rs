@@ -8,9 +8,9 @@ use clap::error::ErrorKind;
 use serde::Deserialize;
 use sr_args::SearchArgs;
 use sr_cli::output::{seed_in_name, short_number};
-use sr_corpus::Mode;
 use sr_lab::dataset::{CorpusSettings, Plan, ProblemSource, SearchSettings, Settings};
-use sr_problems::{Origin, Preset, RandomParams, parse_operators, suite_names};
+use sr_lab::sr_corpus::Mode;
+use sr_lab::sr_problems::{Preset, Provenance, RandomParams, parse_operators, suite_names};
 
 /// A configuration as it is written.
 #[derive(Debug, Deserialize)]
@@ -77,7 +77,7 @@ impl Config {
 pub(crate) fn name(plan: &Plan) -> String {
     let short = |n: u64| short_number(n);
     let problems = match &plan.params().origin {
-        Origin::Random(params) => {
+        Provenance::Random(params) => {
             let count = short(plan.problems());
             let mut name = match params.label().split_once('_') {
                 Some((operators, complexity)) => format!("{operators}_{count}_{complexity}"),
@@ -91,7 +91,7 @@ pub(crate) fn name(plan: &Plan) -> String {
             }
             name
         }
-        Origin::Suite { name, .. } => name.clone(),
+        Provenance::Suite { name, .. } => name.clone(),
         _ => "problems".into(),
     };
     let searches = plan.search().map(|search| format!("gen{}_", short(search.config.generations.into())));

@@ -7,10 +7,10 @@ use anyhow::Context;
 use serde_json::json;
 use sr_args::SamplingArgs;
 use sr_cli::{Claim, Common, Exit, OutputArgs};
-use sr_eval::{direct_tables, summarise_direct};
 use sr_lab::Monitor;
 use sr_lab::direct::{Direct, Models};
 use sr_lab::evaluate::{Source, fingerprint};
+use sr_lab::sr_eval::{direct_tables, summarise_direct};
 
 /// Formulas of a problem that can be asked for.
 const MOST_SAMPLES: u64 = 1_000_000;
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &DirectArgs, given: &sr_cli::Given) -> anyhow::Result<Ex
     progress.finish_and_clear();
 
     let summary = summarise_direct(&rows);
-    let id = sr_neural::checkpoint_id(&args.checkpoint);
+    let id = sr_lab::sr_neural::checkpoint_id(&args.checkpoint);
     let settings = json!({
         "problems": fingerprint(&set),
         "checkpoint": id.with_context(|| format!("reading {}", args.checkpoint.display()))?,

@@ -15,13 +15,13 @@ use anyhow::{bail, ensure};
 use clap::Parser;
 use sr_args::{SamplingArgs, SearchArgs};
 use sr_cli::{Claim, Common, Exit, Given, OutputArgs};
-use sr_engine::SearchConfig;
-use sr_eval::Equal;
 use sr_lab::beside::Published;
 use sr_lab::evaluate::{Evaluation, Method, Rows, Source, check_names, policies};
+use sr_lab::sr_engine::SearchConfig;
+use sr_lab::sr_eval::Equal;
+use sr_lab::sr_neural::{Per, Share};
+use sr_lab::sr_problems::ProblemSet;
 use sr_lab::{Ended, Monitor};
-use sr_neural::{Per, Share};
-use sr_problems::ProblemSet;
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -4,7 +4,7 @@ use anyhow::bail;
 use sr_args::SamplingArgs;
 use sr_cli::Given;
 use sr_lab::evaluate::{Learning, Method, MethodKind};
-use sr_neural::Share;
+use sr_lab::sr_neural::Share;
 
 /// Flags of searches that some methods have no use for.
 const OWN_SETTINGS: [&str; 5] = ["tournament_size", "crossover", "parsimony", "survival", "unique"];

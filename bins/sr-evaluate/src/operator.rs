@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_json::json;
 use sr_args::{SamplingArgs, SearchArgs};
 use sr_cli::{Claim, Common, Exit, OutputArgs};
-use sr_eval::{Summary, aligned};
 use sr_lab::evaluate::{Method, Policy, Source, check_names};
 use sr_lab::operator::{Bank, BankOptions, Calibration, Measured, build, problems_beside, problems_of};
+use sr_lab::sr_eval::{Summary, aligned};
 use sr_lab::{Ended, Monitor};
 
 use crate::methods;
@@ -126,7 +126,7 @@ pub(crate) fn run(args: &OperatorArgs, given: &sr_cli::Given) -> anyhow::Result<
 fn build_bank(args: &OperatorArgs, started: Instant) -> anyhow::Result<Exit> {
     let seed = args.common.seed;
     let set = match (&args.problems, &args.suite) {
-        (Some(path), _) => sr_problems::ProblemSet::read(path)?,
+        (Some(path), _) => sr_lab::sr_problems::ProblemSet::read(path)?,
         (None, Some(name)) => Source::suite(name, seed)?.set,
         (None, None) => bail!("--build needs --problems or --suite"),
     };

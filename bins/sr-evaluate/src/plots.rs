@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
-use sr_eval::{Equal, Progress, Row, Trial, medians, points, solved_curve};
-use sr_report::{Axis, Line, Plot};
+use sr_lab::sr_eval::{Equal, Progress, Row, Trial, medians, points, solved_curve};
+use sr_lab::sr_report::{Axis, Line, Plot};
 
 use crate::Args;
 

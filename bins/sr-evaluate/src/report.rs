@@ -2,12 +2,12 @@
 
 use anyhow::Context;
 use serde_json::{Value, json};
-use sr_engine::SearchConfig;
-use sr_eval::{Equal, Row, curves, summarise, table};
 use sr_lab::beside::{self, Published};
 use sr_lab::evaluate::{Settings, fingerprint};
-use sr_neural::Per;
-use sr_problems::ProblemSet;
+use sr_lab::sr_engine::SearchConfig;
+use sr_lab::sr_eval::{Equal, Row, curves, summarise, table};
+use sr_lab::sr_neural::Per;
+use sr_lab::sr_problems::ProblemSet;
 
 use crate::{Args, equal};
 
@@ -16,7 +16,8 @@ pub(crate) fn settings(args: &Args, set: &ProblemSet, search: &SearchConfig) -> 
     let mut checkpoints = Settings::new();
     for method in &args.methods {
         if let Some(folder) = method.checkpoint() {
-            let id = sr_neural::checkpoint_id(folder).with_context(|| format!("reading {}", folder.display()))?;
+            let id =
+                sr_lab::sr_neural::checkpoint_id(folder).with_context(|| format!("reading {}", folder.display()))?;
             checkpoints.insert(method.name.clone(), id.into());
         }
     }

@@ -7,8 +7,8 @@ use anyhow::Context;
 use serde_json::json;
 use sr_args::SearchArgs;
 use sr_cli::{Claim, Common, Exit, OutputArgs};
-use sr_eval::aligned;
 use sr_lab::Monitor;
+use sr_lab::sr_eval::aligned;
 use sr_lab::tune::{Finalist, Tuning};
 
 /// Search for settings of the expert that solve most with least evaluations
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &TuneArgs, given: &sr_cli::Given) -> anyhow::Result<Exit
     let started = Instant::now();
     args.common.init()?;
     given.refuse(&["generations"], "with tune, where --max-evaluations is the only limit")?;
-    let set = sr_problems::ProblemSet::read(&args.problems)?;
+    let set = sr_lab::sr_problems::ProblemSet::read(&args.problems)?;
     let config = args.search.config(set.is_own_data())?;
     let TuneArgs { trials, finalists, seeds, .. } = *args;
     let tuning = Tuning { set: &set, config: &config, trials, finalists, seeds, seed: args.common.seed };

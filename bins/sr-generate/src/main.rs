@@ -15,8 +15,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::json;
 use sr_cli::output::{seed_in_name, short_number};
 use sr_cli::{Claim, Common, Exit, Given, OutputArgs};
-use sr_expr::Node;
-use sr_problems::{
+use sr_lab::sr_expr::Node;
+use sr_lab::sr_problems::{
     Blocklist, Error, FormulaOptions, Generator, Problem, ProblemSet, RandomParams, TableReport, from_formulas,
     from_table, parse_constants, parse_names, parse_operators, suite, suite_names,
 };
@@ -250,7 +250,7 @@ fn make(args: &Args, stop: &AtomicBool) -> anyhow::Result<Option<Made>> {
         }
         Source::Suite { name } => Ok(Some(Made::of(suite(name, seed)?))),
         Source::Csv(table) => {
-            let sr_problems::Table { set, report } = from_table(&table.file, &table.options()?)?;
+            let sr_lab::sr_problems::Table { set, report } = from_table(&table.file, &table.options()?)?;
             Ok(Some(Made { table: Some(report), ..Made::of(set) }))
         }
         Source::Formulas { file, operators, constants, points, range, names } => {

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::ValueEnum;
 use serde_json::{Value, json};
-use sr_problems::{Decimal, Missing, Separator, TableOptions, TableReport, TextForm, parse_constants, parse_operators};
+use sr_lab::sr_problems::{
+    Decimal, Missing, Separator, TableOptions, TableReport, TextFormat, parse_constants, parse_operators,
+};
 
 /// Variables that the text result names.
 const NAMED: usize = 50;
@@ -78,7 +80,7 @@ impl TableArgs {
 pub(crate) fn in_words(report: &TableReport) -> String {
     let mut text = String::from("  ");
     match report.text {
-        Some(TextForm { separator, decimal, header, comments }) => {
+        Some(TextFormat { separator, decimal, header, comments }) => {
             text += &format!("text separated by {}, decimal sign {}", plural(separator), decimal.sign());
             text += if header { "" } else { ", no header" };
             if comments > 0 {

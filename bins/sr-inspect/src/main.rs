@@ -9,8 +9,8 @@ use std::time::Instant;
 use anyhow::ensure;
 use clap::Parser;
 use sr_cli::{Common, Exit};
-use sr_codec::Kind;
 use sr_lab::inspect::{self, Contexts, Options};
+use sr_lab::sr_codec::Kind;
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -86,7 +86,7 @@ fn main() -> ExitCode {
         if let Some((_, flag)) = of_trace.into_iter().find(|(given, _)| *given) {
             ensure!(kind == Some(Kind::Trace), "{flag} is for traces; {} is none", args.file.display());
         }
-        let context = args.context.as_deref().and_then(sr_prompt::Context::from_name);
+        let context = args.context.as_deref().and_then(sr_lab::sr_prompt::Context::from_name);
         let contexts = context.map(|kind| Contexts::open(kind, &args.file, args.problems.as_deref())).transpose()?;
         let options = Options {
             threshold: args.threshold,

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use sr_args::LabelArgs;
 use sr_cli::{Claim, Common, Exit, Given, OutputArgs, Shard};
 use sr_lab::relabel::{self, Relabelled, Relabelling};
+use sr_lab::sr_trace::TraceReader;
 use sr_lab::{Ended, Monitor};
-use sr_trace::TraceReader;
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use sr_args::{SamplingArgs, SearchArgs};
 use sr_cli::output::{seed_in_name, short_number, with_ending};
 use sr_cli::{Claim, Common, Exit, Given, OutputArgs, Shard};
-use sr_engine::{PrimitiveSet, SearchConfig};
 use sr_lab::record::{self, Job, Recorded, Recording, Searcher};
+use sr_lab::sr_engine::{PrimitiveSet, SearchConfig};
+use sr_lab::sr_neural::{Per, Share};
+use sr_lab::sr_problems::ProblemSet;
+use sr_lab::sr_trace::{TraceHeader, TraceReader};
 use sr_lab::{Ended, Monitor};
-use sr_neural::{Per, Share};
-use sr_problems::ProblemSet;
-use sr_trace::{TraceHeader, TraceReader};
 
 use crate::report::Totals;
 
@@ -176,7 +176,7 @@ fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
         && partial.exists()
         && let Some(made) = sr_cli::settings_of(&partial)?
     {
-        sr_cli::check_made_alike(&partial, &made, &settings)?;
+        sr_cli::check_same_settings(&partial, &made, &settings)?;
     }
     let batch = args.batch_size as usize;
     let recording = Recording { out: &out, header: &header, config: &config, jobs: &jobs, batch };
@@ -233,9 +233,9 @@ fn remove_settings(partial: &Path) {
 /// Fails unless a finished trace is what this command would make.
 fn check_finished(out: &Path, header: &TraceHeader, settings: &Value, jobs: &[Job]) -> anyhow::Result<()> {
     let mut reader = TraceReader::open(out)?;
-    sr_cli::check_made_alike(out, &serde_json::to_value(reader.header())?, &serde_json::to_value(header)?)?;
+    sr_cli::check_same_settings(out, &serde_json::to_value(reader.header())?, &serde_json::to_value(header)?)?;
     match sr_cli::settings_of(out)? {
-        Some(made) => sr_cli::check_made_alike(out, &made, settings)?,
+        Some(made) => sr_cli::check_same_settings(out, &made, settings)?,
         None => tracing::warn!(
             "{} has no run file: its problems, seeds and errors are compared instead, record by record",
             out.display()
@@ -246,13 +246,13 @@ fn check_finished(out: &Path, header: &TraceHeader, settings: &Value, jobs: &[Jo
     };
     record::check_records(&mut reader, out, records, jobs)?;
     let records = json!({ "searches": records });
-    sr_cli::check_made_alike(out, &records, &json!({ "searches": jobs.len() }))
+    sr_cli::check_same_settings(out, &records, &json!({ "searches": jobs.len() }))
 }
 
 /// The searches of this run, in the order of their records, and the primitives for the header.
 fn jobs(args: &Args, set: &ProblemSet) -> anyhow::Result<(Vec<Job>, PrimitiveSet)> {
-    let operators = args.operators.as_deref().map(sr_problems::parse_operators).transpose()?;
-    let constants = args.constants.as_deref().map(sr_problems::parse_constants).transpose()?;
+    let operators = args.operators.as_deref().map(sr_lab::sr_problems::parse_operators).transpose()?;
+    let constants = args.constants.as_deref().map(sr_lab::sr_problems::parse_constants).transpose()?;
     ensure!(!set.problems.is_empty(), "{} holds no problems", args.problems.display());
     let most = args.max_problems.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
     let searches = args.runs.saturating_mul(most.min(set.problems.len()) as u64);

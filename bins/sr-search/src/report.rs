@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sr_args::Switch;
 use sr_cli::Exit;
-use sr_engine::{Fit, Objective, Origin, Outcome, SearchConfig, StopReason};
-use sr_eval::{FRESH_POINTS, judge};
 use sr_lab::record::{Job, Recorded, Searcher};
-use sr_trace::Record;
+use sr_lab::sr_engine::{Fit, Objective, Origin, Outcome, SearchConfig, StopReason};
+use sr_lab::sr_eval::{FRESH_POINTS, judge};
+use sr_lab::sr_trace::Record;
 
 use crate::{Args, PolicyArg};
 

@@ -291,10 +291,7 @@ fn a_search_that_is_stopped_tells_the_best_so_far() {
     assert_eq!(status.code(), Some(130), "{said}");
     assert!(said.contains("stopped: after 0 of 1 searches, which --resume begins again"), "{said}");
     let told = fs::read_to_string(out).expect("what was printed");
-    assert!(
-        told.starts_with("mine, seed 0: ") && told.contains("speed") && told.contains("stopped by: stopped"),
-        "{told}"
-    );
+    assert!(told.starts_with("mine, seed 0: ") && told.contains("stopped by: stopped"), "{told}");
 }
 
 /// More searches than can be.

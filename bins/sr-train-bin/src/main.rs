@@ -8,9 +8,9 @@ use anyhow::Context;
 use clap::Parser;
 use serde_json::json;
 use sr_cli::{Claim, Common, Exit};
+use sr_lab::sr_train::{Scores, Start, StepStats, StopReason, Summary, TrainConfig};
 use sr_lab::train::{Fitted, Training};
 use sr_lab::{Ended, Monitor};
-use sr_train::{Scores, Start, StepStats, StopReason, Summary, TrainConfig};
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;

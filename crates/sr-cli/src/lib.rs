@@ -269,7 +269,7 @@ pub fn difference(made: &Value, asked: &Value) -> Option<String> {
 ///
 /// # Errors
 /// Naming the file and the first setting that differs.
-pub fn check_made_alike(out: &Path, made: &Value, asked: &Value) -> anyhow::Result<()> {
+pub fn check_same_settings(out: &Path, made: &Value, asked: &Value) -> anyhow::Result<()> {
     match difference(made, asked) {
         Some(difference) => anyhow::bail!(
             "{} was made with other settings: {difference}; choose another name, or --force without --resume to replace it",
@@ -371,7 +371,7 @@ mod tests {
         assert_eq!(difference(&made, &asked).as_deref(), Some("engine.generations 3, asked for 5"));
         let asked = json!({"engine": {"generations": 3, "seed": 1}, "runs": 1, "shard": "1/2"});
         assert_eq!(difference(&made, &asked).as_deref(), Some("shard none, asked for \"1/2\""));
-        let error = check_made_alike(Path::new("t.sr"), &made, &asked).unwrap_err().to_string();
+        let error = check_same_settings(Path::new("t.sr"), &made, &asked).unwrap_err().to_string();
         assert!(error.starts_with("t.sr was made with other settings: shard none"), "{error}");
     }
 

@@ -97,3 +97,94 @@ fn the_engine_brings_no_files_flags_or_tensors() {
         }
     }
 }
+
+/// Words of this project alone, for which the field has others.
+const PRIVATE_WORDS: [&str; 13] = [
+    "brood", "broods", "form", "forms", "member", "members", "heritage", "known", "taken", "made", "told", "apart",
+    "teacher",
+];
+
+/// Names of items, fields and variants that other crates see, with the lines that they stand on.
+fn public_names(source: &str) -> Vec<(usize, String)> {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let name_of = |text: &str| text.split(|c: char| !is_name(c)).next().unwrap_or_default().to_owned();
+    let (mut names, mut in_enum) = (Vec::new(), false);
+    for (number, line) in source.lines().enumerate().take_while(|(_, line)| !line.starts_with("#[cfg(test)]")) {
+        let mut words = line.split_whitespace();
+        match words.next() {
+            Some("pub") if line.starts_with("pub use") => {
+                names.extend(line.split(|c: char| !is_name(c)).map(|name| (number + 1, name.to_owned())));
+            }
+            Some("pub") => {
+                let kinds = ["fn", "struct", "enum", "trait", "type", "mod", "const", "static", "unsafe", "async"];
+                let name = words.find(|word| !kinds.contains(word)).unwrap_or_default();
+                names.push((number + 1, name_of(name)));
+            }
+            Some(variant) if in_enum && variant.starts_with(|c: char| c.is_ascii_uppercase()) => {
+                names.push((number + 1, name_of(variant)));
+            }
+            _ => {}
+        }
+        in_enum = (in_enum || line.starts_with("pub enum")) && !line.starts_with('}');
+    }
+    names
+}
+
+/// The words of a name, in small letters.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    for c in name.chars() {
+        if c == '_' || c.is_ascii_uppercase() {
+            words.push(String::new());
+        }
+        words.last_mut().expect("there is one").extend(c.to_lowercase().filter(|&c| c != '_'));
+    }
+    words
+}
+
+#[test]
+fn public_names_are_words_of_the_field() {
+    let mut files = Vec::new();
+    for name in folders("crates") {
+        sources(&root().join("crates").join(name).join("src"), &mut files);
+    }
+    let mut found = Vec::new();
+    for file in files {
+        // An expert of point control is a controller that teaches: there the field says teacher.
+        let is_point_control = file.components().any(|part| part.as_os_str() == "point");
+        let text = std::fs::read_to_string(&file).expect("a source file");
+        for (line, name) in public_names(&text) {
+            let word = words(&name).into_iter().find(|word| PRIVATE_WORDS.contains(&word.as_str()));
+            if let Some(word) = word.filter(|word| !(is_point_control && word == "teacher")) {
+                found.push(format!("{}:{line}: {name} ({word})", file.display()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+    assert_eq!(words("IndividualRef"), ["", "individual", "ref"]);
+    assert_eq!(public_names("pub(crate) fn form() {}\npub fn form() {}\npub enum A {\n    Apart,\n}\n").len(), 3);
+}
+
+#[test]
+fn binaries_are_flags_and_printing_above_the_library() {
+    // What is ours, what every command line has, and what prints or reads settings.
+    let ours = ["sr-lab", "sr-cli", "sr-args"];
+    let others =
+        ["anyhow", "clap", "serde_json", "mimalloc", "comfy-table", "console", "tracing", "serde", "toml", "strsim"];
+    for package in folders("bins") {
+        let manifest = read(format!("bins/{package}/Cargo.toml"));
+        let dependencies = manifest.split("[dependencies]").nth(1).expect("dependencies");
+        for line in dependencies.lines().skip(1).take_while(|line| !line.starts_with('[')) {
+            let name = line.split(['.', ' ']).next().unwrap_or_default();
+            let is_allowed = name.is_empty() || ours.contains(&name) || others.contains(&name);
+            assert!(is_allowed, "{package} depends on {name}: what it computes belongs into sr-lab");
+        }
+    }
+    let lab = read("crates/sr-lab/Cargo.toml");
+    for above in ["sr-cli", "sr-args", "clap", "indicatif"] {
+        assert!(!lab.contains(above), "sr-lab depends on {above}");
+    }
+    let cli = read("crates/sr-cli/Cargo.toml");
+    let dependencies = cli.split("[dependencies]").nth(1).expect("dependencies");
+    assert!(!dependencies.contains("sr-"), "sr-cli knows a crate of the project");
+}

@@ -132,7 +132,7 @@ impl fmt::Debug for Exclude {
 /// What the two sides do not share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Apart {
+pub enum SplitBy {
     /// A skeleton, see [`Split`].
     #[default]
     Skeleton,
@@ -160,7 +160,7 @@ pub struct Options<'a> {
     /// Whether this is a part of something larger, which is split by [`Split::of_part`]: a side may have no problem then.
     pub is_part: bool,
     /// What the sides do not share.
-    pub apart: Apart,
+    pub split_by: SplitBy,
     /// Seed of split and sampling.
     pub seed: u64,
     /// Whether to write the text export too. Without it, that of a corpus which is replaced is removed.
@@ -180,7 +180,7 @@ impl Default for Options<'_> {
             sample_fraction: 1.0,
             val_fraction: 0.1,
             is_part: false,
-            apart: Apart::Skeleton,
+            split_by: SplitBy::Skeleton,
             seed: 0,
             jsonl: false,
             stop: None,
@@ -216,7 +216,7 @@ pub struct Counts {
 pub struct Excluded {
     /// The problem's formula is one to [`Exclude`]; its examples are on neither side.
     pub problem: u64,
-    /// For training, and the problem's formula is the same function as one for validation; of [`Apart::Function`].
+    /// For training, and the problem's formula is the same function as one for validation; of [`SplitBy::Function`].
     pub validation: u64,
     /// For training, and an individual of the population is one to exclude.
     pub population: u64,
@@ -348,7 +348,7 @@ pub fn states(trajectory: &Trajectory, problem: &Arc<ProblemRef>, options: &Opti
             problem: problem.clone(),
             seed: trajectory.seed,
             generation: record.generation,
-            population: record.forms().zip(record.individuals()).map(individual).collect(),
+            population: record.expression_ids().zip(record.individuals()).map(individual).collect(),
             condition,
             targets: targets.into_iter().filter(kept).collect(),
         }
@@ -384,7 +384,7 @@ fn next_generations<'a>(
     let generations = trajectory.generations.iter();
     let pairs = generations.clone().zip(generations.skip(1)).enumerate();
     let targets = pairs.map(|(index, (state, next))| {
-        let children = (0..).zip(next.forms().zip(next.individuals()));
+        let children = (0..).zip(next.expression_ids().zip(next.individuals()));
         let children = children
             .filter(|(slot, (_, child))| (include_elite || child.origin != Origin::Elite) && wanted(index + 1, *slot));
         let target = |(slot, (form, child))| target(exprs[form as usize].clone(), &child, slot, 1.0);
@@ -611,7 +611,7 @@ fn write_corpus(
             return Err(error);
         }
         let mut val_formulas = Blocklist::default();
-        for problem in problems.iter().filter(|_| options.apart == Apart::Function) {
+        for problem in problems.iter().filter(|_| options.split_by == SplitBy::Function) {
             let problem = problem?;
             if let (Side::Val, Some(source)) = (split.side(&problem.id), &problem.source) {
                 val_formulas.insert(source);

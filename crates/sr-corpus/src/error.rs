@@ -47,11 +47,11 @@ pub enum Error {
     },
     /// An expression is too large to be stored.
     #[error("problem {problem:?}: {source}")]
-    Form {
+    Expression {
         /// The problem.
         problem: String,
         /// What is too large.
-        source: sr_trace::forms::FormError,
+        source: sr_trace::expressions::ExpressionError,
     },
 
     // Problems.

@@ -11,7 +11,7 @@ use sr_engine::PrimitiveSet;
 use sr_expr::{Expr, Op};
 use sr_problems::Exclusion;
 use sr_prompt::{Condition, Context};
-use sr_trace::forms::{FormTable, FormTableBuilder};
+use sr_trace::expressions::{ExpressionTable, ExpressionTableBuilder};
 
 use crate::{Direct, Error, Example, Individual, OneStep, ProblemRef, Problems, Result, Side, Target, find_problems};
 
@@ -115,7 +115,7 @@ impl CorpusWriter {
             table.state(state)
         });
         let states = states.collect::<std::result::Result<Vec<_>, _>>();
-        let states = states.map_err(|source| Error::Form { problem: first.problem.id.clone(), source })?;
+        let states = states.map_err(|source| Error::Expression { problem: first.problem.id.clone(), source })?;
         let problem = ProblemRecord::encode(&first.problem);
         let ScoredForms { forms, mse, fitness, .. } = table;
         Ok(self.writer.append(&SearchRecord {
@@ -133,9 +133,9 @@ impl CorpusWriter {
     /// # Errors
     /// As [`append_states`](Self::append_states).
     pub fn append_direct(&mut self, example: &Direct) -> Result<()> {
-        let mut forms = FormTableBuilder::new();
+        let mut forms = ExpressionTableBuilder::new();
         let id = || example.problem.id.clone();
-        forms.push(&example.target).map_err(|source| Error::Form { problem: id(), source })?;
+        forms.push(&example.target).map_err(|source| Error::Expression { problem: id(), source })?;
         Ok(self
             .writer
             .append(&DirectRecord { problem: ProblemRecord::encode(&example.problem), target: forms.build() })?)
@@ -241,7 +241,7 @@ pub(crate) struct SearchRecord {
     problem: ProblemRecord,
     seed: u64,
     /// Distinct scored expressions of all states and their children.
-    forms: FormTable,
+    forms: ExpressionTable,
     mse: Vec<f32>,
     fitness: Vec<f32>,
     states: Vec<StateRecord>,
@@ -263,7 +263,7 @@ pub(crate) struct StateRecord {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct DirectRecord {
     problem: ProblemRecord,
-    target: FormTable,
+    target: ExpressionTable,
 }
 
 /// What does not fit in a record.
@@ -285,7 +285,7 @@ fn bad(field: &'static str) -> impl Fn(String) -> Bad {
 /// The table of a [`SearchRecord`] while it grows.
 #[derive(Default)]
 struct ScoredForms {
-    forms: FormTableBuilder,
+    forms: ExpressionTableBuilder,
     mse: Vec<f32>,
     fitness: Vec<f32>,
     places: HashMap<(Arc<Expr>, u32, u32), u32>,
@@ -297,7 +297,7 @@ impl ScoredForms {
         expr: &Arc<Expr>,
         mse: f32,
         fitness: f32,
-    ) -> std::result::Result<u32, sr_trace::forms::FormError> {
+    ) -> std::result::Result<u32, sr_trace::expressions::ExpressionError> {
         let key = (expr.clone(), mse.to_bits(), fitness.to_bits());
         if let Some(&place) = self.places.get(&key) {
             return Ok(place);
@@ -309,7 +309,7 @@ impl ScoredForms {
         Ok(place)
     }
 
-    fn state(&mut self, state: &OneStep) -> std::result::Result<StateRecord, sr_trace::forms::FormError> {
+    fn state(&mut self, state: &OneStep) -> std::result::Result<StateRecord, sr_trace::expressions::ExpressionError> {
         let population = state.population.iter().map(|i| self.place(&i.expr, i.mse, i.fitness));
         let population = population.collect::<std::result::Result<_, _>>()?;
         let targets = state.targets.iter().map(|t| self.place(&t.expr, t.mse, t.fitness));
@@ -416,7 +416,7 @@ mod tests {
     fn record() -> SearchRecord {
         let primitives = PrimitiveSet::new(vec![Op::Add], vec![1.0], 1).expect("primitives");
         let problem = ProblemRef { id: "p".into(), source: "s".into(), fingerprint: 1, primitives };
-        let mut forms = FormTableBuilder::new();
+        let mut forms = ExpressionTableBuilder::new();
         forms.push(&Expr::var(0)).expect("small");
         let weights = Some(vec![0.5]);
         let (population, targets, slots) = (vec![0, 0], vec![0], vec![1]);

@@ -41,7 +41,7 @@ mod problems;
 mod split;
 
 pub use convert::{
-    Apart, Counts, Exclude, Excluded, Options, Shape, Targets, convert_problems, convert_trace, direct, states,
+    Counts, Exclude, Excluded, Options, Shape, SplitBy, Targets, convert_problems, convert_trace, direct, states,
 };
 pub use error::{Error, Result};
 pub use example::{Direct, Example, Individual, OneStep, ProblemRef, Target};

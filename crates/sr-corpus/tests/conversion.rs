@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sr_corpus::{
-    Apart, Context, Corpus, CorpusHeader, Direct, Error, Example, Exclude, Excluded, Mode, OneStep, Options,
-    ProblemRef, Problems, Shape, Side, Split, Target, Targets, convert_problems, convert_trace, find_problems, states,
+    Context, Corpus, CorpusHeader, Direct, Error, Example, Exclude, Excluded, Mode, OneStep, Options, ProblemRef,
+    Problems, Shape, Side, Split, SplitBy, Target, Targets, convert_problems, convert_trace, find_problems, states,
 };
 use sr_engine::{Expert, Origin, Policy, PolicyError, Request, State};
 use sr_expr::Expr;
@@ -386,7 +386,7 @@ fn a_validation_formula_is_not_trained_on_in_other_words() {
     let problems = Problems::open(&path).expect("the set");
     let mut twins = 0;
     for seed in 0..8 {
-        let options = Options { val_fraction: 0.4, apart: Apart::Function, seed, ..Options::default() };
+        let options = Options { val_fraction: 0.4, split_by: SplitBy::Function, seed, ..Options::default() };
         let out = folder.path().join(seed.to_string());
         let Ok(counts) = convert_problems(&problems, &options, &out, || {}) else { panic!("no examples") };
         assert_eq!((counts.train + counts.val + counts.excluded.validation) as usize, n);

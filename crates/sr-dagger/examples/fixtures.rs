@@ -102,7 +102,7 @@ fn wide(set: &ProblemSet) -> ProblemSet {
         ..set.problems[0].clone()
     };
     let mut params = set.params.clone();
-    params.origin = sr_problems::Origin::Csv { target: "y".into(), variables: vec!["Höhe".into(), "a,b".into()] };
+    params.origin = sr_problems::Provenance::Csv { target: "y".into(), variables: vec!["Höhe".into(), "a,b".into()] };
     let problems = vec![own("plain", None), own("weighted", Some(vec![0.0, 0.5, 1e300]))];
     ProblemSet { params, problems }
 }

@@ -480,7 +480,7 @@ impl FromStr for Keep {
             },
             _ => {
                 let known = "fifo, reservoir or quota:ROWS";
-                Err(Error::Unknown { what: "rows kept", found: text.to_owned(), known })
+                Err(Error::Unknown { what: "rows kept", found: text.to_owned(), supported: known })
             }
         }
     }

@@ -67,14 +67,14 @@ pub enum Error {
 
     // Settings.
     /// A setting that is a name, or a name and a number behind a colon, is neither.
-    #[error("unknown {what} {found:?}, expected {known}")]
+    #[error("unknown {what} {found:?}, expected {supported}")]
     Unknown {
         /// What is set.
         what: &'static str,
         /// What was given.
         found: String,
         /// What could be.
-        known: &'static str,
+        supported: &'static str,
     },
     /// The number behind the colon is out of range.
     #[error("{what} {found:?}: expected {expected}")]
@@ -179,12 +179,12 @@ pub enum Error {
         first: f64,
     },
     /// A milestone that is not in the curriculum.
-    #[error("there is no milestone {id:?}, only {known}")]
+    #[error("there is no milestone {id:?}, only {supported}")]
     UnknownMilestone {
         /// What was asked for.
         id: String,
         /// Those that there are.
-        known: String,
+        supported: String,
     },
 }
 

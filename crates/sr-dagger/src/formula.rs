@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use sr_engine::{Brood, Edit, Offspring, Origin, Parents, Replacement, Scorer, State};
+use sr_engine::{Child, Edit, Offspring, Origin, Parents, Replacement, Scorer, State};
 use sr_expr::{Expr, Node, Tree};
 use sr_trace::{Gain, GenerationRecord, LabelParams, Labels};
 
@@ -86,12 +86,12 @@ impl Labeller for FormulaLabeller {
         let subtrees = population.iter().flat_map(|tree| (0..tree.size()).map(|root| tree.subtree(root)));
         let known: HashSet<&Tree> = subtrees.collect();
         let edits: Vec<(usize, Edit<'_>)> = steps.iter().map(|child| shortest(child, &population, &known)).collect();
-        let mut brood = Brood::default();
+        let mut offspring = Offspring::default();
         for (child, (_, edit)) in steps.iter().zip(&edits) {
             let (parents, edit) = (Parents::One(edit.parent), Some(edit.clone()));
-            brood.push(&Offspring { tree: child, origin: Origin::Injected, parents, edit, log_prob: None });
+            offspring.push(&Child { tree: child, origin: Origin::Injected, parents, edit, log_prob: None });
         }
-        let scored = self.scorer.score(state, &brood);
+        let scored = self.scorer.score(state, &offspring);
         let improves = |&index: &usize| {
             let gain = Gain::of((scored[index].score.mse as f32, steps[index].size()), of_best(state));
             scored[index].is_new && gain.is_improvement()
@@ -99,7 +99,7 @@ impl Labeller for FormulaLabeller {
         // The formula comes last, so that of equally short steps one that leaves more to do comes first.
         let cost = |&index: &usize| edits[index].0;
         let Some(step) = (0..steps.len()).filter(improves).min_by_key(cost) else { return Labels::default() };
-        let (child, score) = (brood.get(step).expect("a step"), scored[step].score);
+        let (child, score) = (offspring.get(step).expect("a step"), scored[step].score);
         [label_of(state, child, score, 1.0)].into_iter().collect()
     }
 }

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use sr_engine::{
-    Brood, Expert, Generation, Individual, Instance, Member, Offspring, Origin, Parents, Recorded, Score, Scored,
-    Scorer, Search, SearchConfig, State, lineage, run,
+    Child, Expert, Generation, Individual, IndividualRef, Instance, Offspring, Origin, Parents, Recorded, Score,
+    Scored, Scorer, Search, SearchConfig, State, lineage, run,
 };
 use sr_trace::{Candidates, Gain, GenerationRecord, Label, LabelParams, Labels, decades};
 
@@ -122,7 +122,7 @@ pub struct ExpertLabeller {
     config: ExpertConfig,
     scorer: Scorer,
     /// The children of the state at hand.
-    brood: Brood,
+    offspring: Offspring,
     scored: Vec<Scored>,
     /// A copy of the trajectory's, for searches that go on from its states.
     instance: Option<Arc<Instance>>,
@@ -135,14 +135,14 @@ impl ExpertLabeller {
     }
 
     fn all(&mut self, state: &State<'_>, wanted: usize) -> Labels {
-        let ExpertLabeller { config, scorer, brood, scored, .. } = self;
-        brood.clear();
-        Expert::children(state, wanted, brood);
+        let ExpertLabeller { config, scorer, offspring, scored, .. } = self;
+        offspring.clear();
+        Expert::children(state, wanted, offspring);
         scored.clear();
-        scorer.begin(state, brood.len());
-        scorer.score_more(state, brood, scored);
-        let mut labels = Labels::with_capacity(brood.len(), brood.iter().map(|child| child.tree.size()).sum());
-        for (child, scored) in brood.iter().zip(scored) {
+        scorer.begin(state, offspring.len());
+        scorer.score_more(state, offspring, scored);
+        let mut labels = Labels::with_capacity(offspring.len(), offspring.iter().map(|child| child.tree.size()).sum());
+        for (child, scored) in offspring.iter().zip(scored) {
             labels.push(&label(state, child, scored.score, config.weights));
         }
         labels
@@ -150,16 +150,16 @@ impl ExpertLabeller {
 
     /// The best new forms among many.
     fn best(&mut self, state: &State<'_>, next: Option<GenerationRecord<'_>>, keep: usize) -> Labels {
-        let ExpertLabeller { config, scorer, brood, scored, .. } = self;
-        brood.clear();
+        let ExpertLabeller { config, scorer, offspring, scored, .. } = self;
+        offspring.clear();
         if let Some(next) = next {
             // What the search made of the state itself, each a child like the expert's.
             for made in next.individuals().filter(|made| made.origin != Origin::Elite) {
                 let (origin, parents, edit) = (made.origin, made.parents, made.edit.clone());
-                brood.push(&Offspring { tree: made.expr, origin, parents, edit, log_prob: made.log_prob });
+                offspring.push(&Child { tree: made.expr, origin, parents, edit, log_prob: made.log_prob });
             }
         }
-        let own = brood.len();
+        let own = offspring.len();
         let most = match config.draws {
             Draws::UntilImproved => MOST_DRAWS,
             Draws::Exactly(draws) => draws,
@@ -173,30 +173,32 @@ impl ExpertLabeller {
                 Draws::UntilImproved => PORTION.min(most - drawn),
                 Draws::Exactly(draws) => draws,
             };
-            (drawn..drawn + portion).for_each(|slot| Expert::child(state, slot as usize, brood));
+            (drawn..drawn + portion).for_each(|slot| Expert::child(state, slot as usize, offspring));
             drawn += portion;
-            debug_assert_eq!(brood.len(), own + drawn as usize);
+            debug_assert_eq!(offspring.len(), own + drawn as usize);
             let first = scored.len();
-            scorer.score_more(state, brood, scored);
-            improved.extend(improvements(state, brood, &scored[first..], first));
+            scorer.score_more(state, offspring, scored);
+            improved.extend(improvements(state, offspring, &scored[first..], first));
             if drawn >= most || improved.len() >= ENOUGH {
                 break;
             }
         }
         let mut forms = HashSet::new();
-        let mut candidates: Vec<usize> = (0..brood.len())
-            .filter(|&child| scored[child].is_new && scored[child].score.is_valid() && forms.insert(scored[child].form))
+        let mut candidates: Vec<usize> = (0..offspring.len())
+            .filter(|&child| {
+                scored[child].is_new && scored[child].score.is_valid() && forms.insert(scored[child].expression)
+            })
             .collect();
         // By error, then size; the first drawn of equals.
         candidates.sort_by(|&a, &b| {
             let error = |child: usize| scored[child].score.mse;
-            error(a).total_cmp(&error(b)).then(brood.tree(a).size().cmp(&brood.tree(b).size())).then(a.cmp(&b))
+            error(a).total_cmp(&error(b)).then(offspring.tree(a).size().cmp(&offspring.tree(b).size())).then(a.cmp(&b))
         });
         let mut gains: Vec<f32> = candidates.iter().map(|&child| gain_best(state, scored[child].score)).collect();
         gains.sort_unstable_by(|a, b| b.total_cmp(a));
-        let statistics = Candidates::new(brood.len() as u32, improved.len() as u32, &gains);
+        let statistics = Candidates::new(offspring.len() as u32, improved.len() as u32, &gains);
         candidates.truncate(keep);
-        let child = |index: usize| brood.get(index).expect("a candidate");
+        let child = |index: usize| offspring.get(index).expect("a candidate");
         let label = |index: usize| label(state, child(index), scored[index].score, config.weights);
         let mut labels: Labels = candidates.into_iter().map(label).collect();
         labels.candidates = Some(statistics).filter(|statistics| statistics.drawn > 0);
@@ -243,7 +245,7 @@ impl ExpertLabeller {
         for child in made.filter(|made| made.origin != Origin::Elite) {
             let Individual { expr, score, origin, parents, edit, log_prob } = child;
             let (origin, parents, edit, log_prob) = (*origin, *parents, edit.clone(), *log_prob);
-            let child = Offspring { tree: expr, origin, parents, edit, log_prob };
+            let child = Child { tree: expr, origin, parents, edit, log_prob };
             labels.push(&label(state, child, *score, self.config.weights));
         }
         labels
@@ -251,7 +253,7 @@ impl ExpertLabeller {
 }
 
 /// The label that a child is.
-fn label<'a>(state: &State<'_>, child: Offspring<'a>, score: Score, weights: Weights) -> Label<'a> {
+fn label<'a>(state: &State<'_>, child: Child<'a>, score: Score, weights: Weights) -> Label<'a> {
     let weight = match weights {
         Weights::Equal => 1.0,
         Weights::Gain => decades(score.mse as f32, of_best(state).0).min(1.0) as f32,
@@ -260,13 +262,13 @@ fn label<'a>(state: &State<'_>, child: Offspring<'a>, score: Score, weights: Wei
 }
 
 /// A child of a state as a label.
-pub(crate) fn label_of<'a>(state: &State<'_>, child: Offspring<'a>, score: Score, weight: f32) -> Label<'a> {
+pub(crate) fn label_of<'a>(state: &State<'_>, child: Child<'a>, score: Score, weight: f32) -> Label<'a> {
     let parent = child.parents.iter().next().map(|index| state.population.score(index as usize));
     Label {
         gain_parent: parent.map_or(0.0, |parent| gain(score, parent)),
         gain_best: gain_best(state, score),
         weight,
-        child: Member::new(child, score).into(),
+        child: IndividualRef::new(child, score).into(),
     }
 }
 
@@ -281,13 +283,18 @@ fn gain(score: Score, over: Score) -> f32 {
 }
 
 /// New forms whose error is clearly below the best one's, among the children from `first` on.
-fn improvements(state: &State<'_>, brood: &Brood, scored: &[Scored], first: usize) -> impl Iterator<Item = u32> {
+fn improvements(
+    state: &State<'_>,
+    offspring: &Offspring,
+    scored: &[Scored],
+    first: usize,
+) -> impl Iterator<Item = u32> {
     let best = of_best(state);
     let improves = move |(child, scored): &(usize, &Scored)| {
-        let gain = Gain::of((scored.score.mse as f32, brood.tree(*child).size()), best);
+        let gain = Gain::of((scored.score.mse as f32, offspring.tree(*child).size()), best);
         scored.is_new && gain.is_improvement()
     };
-    (first..).zip(scored).filter(improves).map(|(_, scored)| scored.form)
+    (first..).zip(scored).filter(improves).map(|(_, scored)| scored.expression)
 }
 
 impl Labeller for ExpertLabeller {

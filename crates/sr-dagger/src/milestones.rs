@@ -149,7 +149,7 @@ impl Selection {
     /// If a name is no milestone's; the error lists those that are.
     pub fn reasons(&self, ids: &[String]) -> Result<Vec<Option<&'static str>>, Error> {
         let find = |id: &String| {
-            let unknown = || Error::UnknownMilestone { id: id.clone(), known: ids.join(", ") };
+            let unknown = || Error::UnknownMilestone { id: id.clone(), supported: ids.join(", ") };
             ids.iter().position(|known| known == id).ok_or_else(unknown)
         };
         if let Some(only) = &self.only {

@@ -161,7 +161,7 @@ impl FromStr for Draw {
             },
             _ => {
                 let known = "uniform or recency:LAMBDA";
-                Err(Error::Unknown { what: "way to draw", found: text.to_owned(), known })
+                Err(Error::Unknown { what: "way to draw", found: text.to_owned(), supported: known })
             }
         }
     }

@@ -69,7 +69,7 @@ impl FromStr for Beta {
 
     fn from_str(text: &str) -> Result<Self> {
         let known = "constant:B, linear:ROUNDS, exponential:BASE, indicator:ROUNDS or two-phase:ROUNDS";
-        let unknown = || Error::Unknown { what: WHAT, found: text.to_owned(), known };
+        let unknown = || Error::Unknown { what: WHAT, found: text.to_owned(), supported: known };
         let (name, number) = text.split_once(':').ok_or_else(unknown)?;
         let out_of_range = |expected| Error::OutOfRange { what: WHAT, found: text.to_owned(), expected };
         let share = || match number.parse() {

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{
-    Budget, Deadline, Evaluator, Individual, Instance, Member, Origin, Population, PrimitiveSet, Score, SearchConfig,
-    State, Survival,
+    Budget, Deadline, Evaluator, Individual, IndividualRef, Instance, Origin, Population, PrimitiveSet, Score,
+    SearchConfig, State, Survival,
 };
 use sr_expr::Tree;
 use sr_trace::{GenerationRecord, IndividualRecord, OtherProblem, Trajectory};
@@ -113,13 +113,13 @@ struct Scorer<'a> {
 impl Scorer<'_> {
     fn population(&mut self, record: GenerationRecord<'_>) -> Result<Population> {
         self.scores.clear();
-        for (form, individual) in record.forms().zip(record.individuals()) {
+        for (form, individual) in record.expression_ids().zip(record.individuals()) {
             let score = self.score(form, &individual, record.generation)?;
             self.scores.push(score);
         }
         let members = record.individuals().zip(&self.scores).map(|(individual, &score)| {
             let IndividualRecord { expr: tree, origin, parents, edit, log_prob, .. } = individual;
-            Member { tree, score, origin, parents, edit, log_prob }
+            IndividualRef { tree, score, origin, parents, edit, log_prob }
         });
         Ok(Population::new(members))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sr_dagger::{Labeller, label};
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{
-    Expert, Instance, Member, Offspring, Origin, Parents, Policy, PolicyError, PrimitiveSet, Request, Search,
+    Child, Expert, IndividualRef, Instance, Origin, Parents, Policy, PolicyError, PrimitiveSet, Request, Search,
     SearchConfig, State, run,
 };
 use sr_expr::{Columns, Expr, Op};
@@ -31,7 +31,7 @@ impl Labeller for Echo {
         let mut labels = Labels::default();
         for individual in state.population.iter() {
             let parents = Parents::None;
-            let child = Member { origin: Origin::Injected, parents, edit: None, log_prob: None, ..individual };
+            let child = IndividualRef { origin: Origin::Injected, parents, edit: None, log_prob: None, ..individual };
             labels.push(&Label { child: child.into(), gain_parent: 0.0, gain_best: 0.0, weight: 1.0 });
         }
         labels
@@ -43,19 +43,19 @@ struct Stubborn;
 
 impl Policy for Stubborn {
     fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
-        for Request { state, wanted, offspring: brood } in requests {
+        for Request { state, wanted, offspring } in requests {
             let child: Expr = format!("({} + x0)", state.best.expr).parse().expect("a sum");
             let small = if child.size() <= 25 { child } else { Expr::var(0) };
             for slot in 0..*wanted {
                 match slot % 2 {
-                    0 => brood.push(&Offspring {
+                    0 => offspring.push(&Child {
                         tree: &small,
                         origin: Origin::Learner,
                         parents: Parents::None,
                         edit: None,
                         log_prob: None,
                     }),
-                    _ => Expert::child(state, slot, brood),
+                    _ => Expert::child(state, slot, offspring),
                 }
             }
         }

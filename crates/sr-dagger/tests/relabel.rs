@@ -12,7 +12,7 @@ use sr_dagger::{
 };
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{
-    Brood, Deadline, Evaluator, Expert, Instance, Origin, Parents, Policy, PolicyError, Population, PrimitiveSet,
+    Deadline, Evaluator, Expert, Instance, Offspring, Origin, Parents, Policy, PolicyError, Population, PrimitiveSet,
     Recorded, Request, Score, Search, SearchConfig, State, Survival, run,
 };
 use sr_expr::{Columns, Expr, Node, Op};
@@ -175,10 +175,10 @@ fn the_best_of_many_are_the_best_new_forms() {
     // The same draws, scored one by one.
     let mut expected: Vec<Vec<(f64, usize, Expr)>> = Vec::new();
     visit(&trajectory, &instance("p"), &search_config, 1, |state, _, _| {
-        let mut brood = Brood::default();
-        Expert::children(state, 200, &mut brood);
+        let mut offspring = Offspring::default();
+        Expert::children(state, 200, &mut offspring);
         let mut found: Vec<(f64, usize, Expr)> = Vec::new();
-        for child in brood.iter() {
+        for child in offspring.iter() {
             let score = Evaluator::default().score(child.tree, state.instance, state.config, Deadline::NEVER);
             let is_new = state.population.iter().all(|individual| individual.tree != child.tree);
             if is_new && score.expect("a score").is_valid() && found.iter().all(|(.., other)| &**other != child.tree) {

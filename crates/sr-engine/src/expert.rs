@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 use sr_expr::{Expr, Node, Op};
 
-use crate::brood::whole_tree;
+use crate::offspring::whole_tree;
 use crate::random::{Key, Rng};
 use crate::{
-    Brood, Deadline, Edit, Instance, Limits, Origin, Parents, Policy, PolicyError, Population, PrimitiveSet,
+    Deadline, Edit, Instance, Limits, Offspring, Origin, Parents, Policy, PolicyError, Population, PrimitiveSet,
     Replacement, Request, State,
 };
 
@@ -45,34 +45,34 @@ impl Policy for Expert {
 
 impl Expert {
     /// Adds the children of the first `wanted` slots.
-    pub fn children(state: &State<'_>, wanted: usize, offspring: &mut Brood) {
+    pub fn children(state: &State<'_>, wanted: usize, offspring: &mut Offspring) {
         (0..wanted).for_each(|slot| Expert::child(state, slot, offspring));
     }
 
     /// Adds the child of one slot: crossover of two tournament winners, or mutation of one.
-    pub fn child(state: &State<'_>, slot: usize, brood: &mut Brood) {
+    pub fn child(state: &State<'_>, slot: usize, offspring: &mut Offspring) {
         let mut rng = state.key.slot(slot as u32).rng();
         if rng.chance(state.config.crossover_probability) {
-            crossover(state, &mut rng, brood);
+            crossover(state, &mut rng, offspring);
         } else {
-            mutation(state, &mut rng, brood);
+            mutation(state, &mut rng, offspring);
         }
     }
 }
 
 /// Replaces a random subtree of one parent by a random subtree of another. Too large: a copy of the first parent.
-fn crossover(state: &State<'_>, rng: &mut Rng, brood: &mut Brood) {
+fn crossover(state: &State<'_>, rng: &mut Rng, offspring: &mut Offspring) {
     let (receiver, donor) = (tournament(state, rng), tournament(state, rng));
     let mut node_of = |index: usize| rng.below(state.population.tree(index).size()) as u32;
     let (node, graft) = (node_of(receiver), node_of(donor));
     let (receiver, donor) = (receiver as u32, donor as u32);
     let edit = Edit { parent: receiver, node, replacement: Replacement::Donor { parent: donor, node: graft } };
     let parents = Parents::Two(receiver, donor);
-    brood.graft(state.population, &edit, state.limits().max_size, Origin::Crossover, parents);
+    offspring.graft(state.population, &edit, state.limits().max_size, Origin::Crossover, parents);
 }
 
 /// Replaces a random subtree by a terminal or by a small random tree. Too large: a copy of the parent.
-fn mutation(state: &State<'_>, rng: &mut Rng, brood: &mut Brood) {
+fn mutation(state: &State<'_>, rng: &mut Rng, offspring: &mut Offspring) {
     let primitives = state.instance.primitives();
     let index = tournament(state, rng);
     let node = rng.below(state.population.tree(index).size()) as u32;
@@ -84,7 +84,7 @@ fn mutation(state: &State<'_>, rng: &mut Rng, brood: &mut Brood) {
     }
     let parent = index as u32;
     let edit = Edit { parent, node, replacement: Replacement::Written(Cow::Borrowed(whole_tree(&written))) };
-    brood.graft(state.population, &edit, state.limits().max_size, Origin::Mutation, Parents::One(parent));
+    offspring.graft(state.population, &edit, state.limits().max_size, Origin::Mutation, Parents::One(parent));
 }
 
 /// Index of the fittest of `tournament_size` distinct individuals; the first drawn of equals.

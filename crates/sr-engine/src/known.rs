@@ -50,7 +50,7 @@ impl Known {
 
     /// The form of a tree, remembered from now on with the score that `score` gives, if that is not `None`.
     ///
-    /// - hash: the tree's in its brood
+    /// - hash: the tree's in its offspring
     #[inline]
     pub(crate) fn form(&mut self, tree: &Tree, hash: u64, score: impl FnOnce() -> Option<Score>) -> Option<u32> {
         let mask = self.places.len() - 1;

@@ -56,14 +56,14 @@
 
 #![allow(clippy::needless_doctest_main, reason = "so that the example can be pasted into a file as it is")]
 
-mod brood;
 mod config;
 mod edit;
 mod expert;
 mod fitness;
-mod heritage;
 mod instance;
 mod known;
+mod offspring;
+mod parents;
 mod policy;
 mod population;
 pub mod random;
@@ -71,15 +71,15 @@ mod scorer;
 mod search;
 mod subtrees;
 
-pub use brood::{Brood, Offspring};
 pub use config::{ConfigError, Limits, Objective, SearchConfig, Survival};
 pub use edit::{Edit, EditRef, Replacement};
 pub use expert::{Expert, random_tree, try_random_tree};
 pub use fitness::{Deadline, Evaluator, INVALID_FITNESS, Score};
-pub use heritage::{heritage, lineage};
 pub use instance::{Fit, Instance, InstanceError, PrimitiveSet};
+pub use offspring::{Child, Offspring};
+pub use parents::{likely_parents, lineage};
 pub use policy::{Budget, Origin, Parents, Policy, PolicyError, Request, State};
-pub use population::{Individual, Member, Population};
+pub use population::{Individual, IndividualRef, Population};
 pub use scorer::{Scored, Scorer};
 pub use search::{
     BestStep, Evaluations, Generation, Observer, Outcome, Recorded, Search, StopReason, run, run_parallel,

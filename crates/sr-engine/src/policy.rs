@@ -6,7 +6,7 @@ use std::time::Duration;
 use sr_expr::{Columns, Machine, Semantics, Tree};
 
 use crate::random::Key;
-use crate::{Brood, Individual, Instance, Limits, Population, SearchConfig};
+use crate::{Individual, Instance, Limits, Offspring, Population, SearchConfig};
 
 /// Why a policy could not propose.
 pub type PolicyError = Box<dyn std::error::Error + Send + Sync>;
@@ -19,12 +19,12 @@ pub struct Request<'a> {
     /// Children to add.
     pub wanted: usize,
     /// Where they go. There may be some already.
-    pub offspring: &'a mut Brood,
+    pub offspring: &'a mut Offspring,
 }
 
 impl<'a> Request<'a> {
     /// Asks for `wanted` children of a state.
-    pub fn new(state: State<'a>, wanted: usize, offspring: &'a mut Brood) -> Self {
+    pub fn new(state: State<'a>, wanted: usize, offspring: &'a mut Offspring) -> Self {
         Request { state, wanted, offspring }
     }
 }
@@ -50,7 +50,7 @@ pub trait Policy {
     ///
     /// # Errors
     /// As [`propose`](Self::propose).
-    fn propose_one(&mut self, state: State<'_>, wanted: usize, offspring: &mut Brood) -> Result<(), PolicyError> {
+    fn propose_one(&mut self, state: State<'_>, wanted: usize, offspring: &mut Offspring) -> Result<(), PolicyError> {
         self.propose(&mut [Request::new(state, wanted, offspring)])
     }
 }

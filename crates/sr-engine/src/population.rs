@@ -3,7 +3,7 @@
 use sr_expr::{Expr, Tree};
 
 use crate::known::Known;
-use crate::{Brood, Edit, EditRef, Offspring, Origin, Parents, Score};
+use crate::{Child, Edit, EditRef, Offspring, Origin, Parents, Score};
 
 /// An expression with its score and where it came from.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,16 +29,16 @@ impl Individual {
     }
 }
 
-impl From<Member<'_>> for Individual {
-    fn from(member: Member<'_>) -> Self {
-        let Member { tree, score, origin, parents, edit, log_prob } = member;
+impl From<IndividualRef<'_>> for Individual {
+    fn from(member: IndividualRef<'_>) -> Self {
+        let IndividualRef { tree, score, origin, parents, edit, log_prob } = member;
         Individual { expr: tree.to_owned(), score, origin, parents, edit: edit.map(Edit::into_owned), log_prob }
     }
 }
 
 /// An [`Individual`] of a [`Population`], borrowed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Member<'a> {
+pub struct IndividualRef<'a> {
     /// The expression.
     pub tree: &'a Tree,
     /// Error and fitness on the instance's data.
@@ -53,18 +53,18 @@ pub struct Member<'a> {
     pub log_prob: Option<f32>,
 }
 
-impl<'a> Member<'a> {
+impl<'a> IndividualRef<'a> {
     /// A child and its score.
-    pub fn new(child: Offspring<'a>, score: Score) -> Self {
-        let Offspring { tree, origin, parents, edit, log_prob } = child;
-        Member { tree, score, origin, parents, edit, log_prob }
+    pub fn new(child: Child<'a>, score: Score) -> Self {
+        let Child { tree, origin, parents, edit, log_prob } = child;
+        IndividualRef { tree, score, origin, parents, edit, log_prob }
     }
 }
 
 /// The individuals of one generation, in slot order. Never empty.
 #[derive(Debug, Clone)]
 pub struct Population {
-    individuals: Brood,
+    individuals: Offspring,
     /// `[individuals]`
     scores: Vec<Score>,
     best_index: usize,
@@ -73,13 +73,13 @@ pub struct Population {
 impl Population {
     /// # Panics
     /// If there are no individuals.
-    pub fn new<'a>(individuals: impl IntoIterator<Item = Member<'a>>) -> Self {
-        let mut population = Population { individuals: Brood::default(), scores: Vec::new(), best_index: 0 };
+    pub fn new<'a>(individuals: impl IntoIterator<Item = IndividualRef<'a>>) -> Self {
+        let mut population = Population { individuals: Offspring::default(), scores: Vec::new(), best_index: 0 };
         let individuals = individuals.into_iter();
         population.individuals.reserve(individuals.size_hint().0);
         population.scores.reserve(individuals.size_hint().0);
-        for Member { tree, score, origin, parents, edit, log_prob } in individuals {
-            population.individuals.push(&Offspring { tree, origin, parents, edit, log_prob });
+        for IndividualRef { tree, score, origin, parents, edit, log_prob } in individuals {
+            population.individuals.push(&Child { tree, origin, parents, edit, log_prob });
             population.scores.push(score);
         }
         assert!(!population.scores.is_empty(), "a population has individuals");
@@ -94,13 +94,13 @@ impl Population {
     }
 
     /// One individual.
-    pub fn get(&self, index: usize) -> Option<Member<'_>> {
-        self.individuals.get(index).map(|individual| Member::new(individual, self.scores[index]))
+    pub fn get(&self, index: usize) -> Option<IndividualRef<'_>> {
+        self.individuals.get(index).map(|individual| IndividualRef::new(individual, self.scores[index]))
     }
 
     /// All of them, in slot order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Member<'_>> + Clone {
-        self.individuals.iter().zip(&self.scores).map(|(individual, &score)| Member::new(individual, score))
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = IndividualRef<'_>> + Clone {
+        self.individuals.iter().zip(&self.scores).map(|(individual, &score)| IndividualRef::new(individual, score))
     }
 
     /// The expression of one.
@@ -167,7 +167,7 @@ impl Population {
     /// which is some generations after it last stood in one; if it comes back later, it has a new number. `None` outside of
     /// a search.
     #[inline]
-    pub fn form(&self, index: usize) -> Option<u32> {
+    pub fn expression_id(&self, index: usize) -> Option<u32> {
         self.individuals.serial(index)
     }
 
@@ -178,7 +178,7 @@ impl Population {
     }
 
     /// The fittest individual; the first of equals.
-    pub fn best(&self) -> Member<'_> {
+    pub fn best(&self) -> IndividualRef<'_> {
         self.get(self.best_index()).expect("a population has individuals")
     }
 
@@ -189,28 +189,28 @@ impl Population {
     }
 
     /// Lets the next generation take this one's place: the survivors of both in the order given, where index `i` is an
-    /// individual of this one for `i < len()`, else child `i − len()`. What does not survive is left in the brood and
+    /// individual of this one for `i < len()`, else child `i − len()`. What does not survive is left in the offspring and
     /// scores only as memory to use again.
-    pub(crate) fn succeed(&mut self, brood: &mut Brood, scores: &mut Vec<Score>, survivors: &[u32]) {
-        let children = brood.len();
+    pub(crate) fn succeed(&mut self, offspring: &mut Offspring, scores: &mut Vec<Score>, survivors: &[u32]) {
+        let children = offspring.len();
         for &survivor in survivors {
             let survivor = survivor as usize;
             match survivor.checked_sub(self.len()) {
                 None => {
-                    brood.carry_over(&self.individuals, survivor);
+                    offspring.carry_over(&self.individuals, survivor);
                     scores.push(self.scores[survivor]);
                 }
                 Some(child) => {
-                    brood.repeat(child);
+                    offspring.repeat(child);
                     scores.push(scores[child]);
                 }
             }
         }
-        brood.drop_first(children);
+        offspring.drop_first(children);
         scores.drain(..children);
-        std::mem::swap(&mut self.individuals, brood);
+        std::mem::swap(&mut self.individuals, offspring);
         std::mem::swap(&mut self.scores, scores);
-        brood.clear();
+        offspring.clear();
         scores.clear();
         self.best_index = best_of(&self.scores);
     }

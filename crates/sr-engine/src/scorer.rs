@@ -4,7 +4,7 @@ use sr_expr::Semantics;
 
 use crate::known::Known;
 use crate::subtrees::Subtrees;
-use crate::{Brood, Deadline, Evaluator, Objective, Score, SearchConfig, State};
+use crate::{Deadline, Evaluator, Objective, Offspring, Score, SearchConfig, State};
 
 /// Scores children of states of one instance, each form once as long as it is remembered.
 #[derive(Debug, Clone, Default)]
@@ -24,20 +24,20 @@ pub struct Scorer {
 pub struct Scored {
     /// Its score.
     pub score: Score,
-    /// A number that it shares with the equal children of the brood only.
-    pub form: u32,
+    /// A number that it shares with the equal children of the offspring only.
+    pub expression: u32,
     /// Whether no individual of the population is equal to it.
     pub is_new: bool,
 }
 
 impl Scorer {
-    /// The children of a brood, in order. There is no deadline: labels do not depend on the machine.
+    /// The children of the offspring, in order. There is no deadline: labels do not depend on the machine.
     ///
     /// States of one instance and one configuration share what is remembered; with another one it begins anew.
-    pub fn score(&mut self, state: &State<'_>, brood: &Brood) -> Vec<Scored> {
-        let mut scored = Vec::with_capacity(brood.len());
-        self.begin(state, brood.len());
-        self.score_more(state, brood, &mut scored);
+    pub fn score(&mut self, state: &State<'_>, offspring: &Offspring) -> Vec<Scored> {
+        let mut scored = Vec::with_capacity(offspring.len());
+        self.begin(state, offspring.len());
+        self.score_more(state, offspring, &mut scored);
         scored
     }
 
@@ -61,22 +61,22 @@ impl Scorer {
         }
     }
 
-    /// Adds the children of the brood that `scored` does not have yet. The brood is one of the state with which it was
+    /// Adds the children of the offspring that `scored` does not have yet. The offspring is one of the state with which it was
     /// [begun](Self::begin).
-    pub fn score_more(&mut self, state: &State<'_>, brood: &Brood, scored: &mut Vec<Scored>) {
+    pub fn score_more(&mut self, state: &State<'_>, offspring: &Offspring, scored: &mut Vec<Scored>) {
         let Scorer { known, evaluator, subtrees, states, .. } = self;
         let (instance, config) = (state.instance, state.config);
         let subtrees = subtrees.get_or_insert_with(|| Subtrees::for_data(instance.x(), instance.primitives().ops()));
         let score_child = |child| {
-            let tree = brood.tree(child);
+            let tree = offspring.tree(child);
             let score = || {
                 let any = f64::NEG_INFINITY;
                 evaluator.score_above(any, subtrees.as_mut(), tree, instance, config, Deadline::NEVER)
             };
-            let form = known.form(tree, brood.hash(child), score).expect("there is no deadline");
-            Scored { score: known.score(form), form, is_new: !known.is_marked(form, *states) }
+            let form = known.form(tree, offspring.hash(child), score).expect("there is no deadline");
+            Scored { score: known.score(form), expression: form, is_new: !known.is_marked(form, *states) }
         };
-        scored.extend((scored.len()..brood.len()).map(score_child));
+        scored.extend((scored.len()..offspring.len()).map(score_child));
     }
 }
 
@@ -102,9 +102,9 @@ mod tests {
             let config = SearchConfig { objective, ..SearchConfig::basic() };
             let search = Search::new(instance.clone(), config, 1).expect("a search");
             let state = search.state();
-            let mut brood = Brood::default();
-            Expert::children(&state, 50, &mut brood);
-            for (scored, child) in scorer.score(&state, &brood).iter().zip(brood.iter()) {
+            let mut offspring = Offspring::default();
+            Expert::children(&state, 50, &mut offspring);
+            for (scored, child) in scorer.score(&state, &offspring).iter().zip(offspring.iter()) {
                 let expected = Evaluator::default().score(child.tree, &instance, state.config, Deadline::NEVER);
                 assert_eq!(Some(scored.score), expected);
             }
@@ -121,15 +121,15 @@ mod tests {
         for seed in 0..3 {
             let search = Search::new(instance.clone(), SearchConfig::basic(), seed).expect("a search");
             let state = search.state();
-            let mut brood = Brood::default();
-            Expert::children(&state, 700, &mut brood);
-            let scored = scorer.score(&state, &brood);
-            for (a, child) in scored.iter().zip(brood.iter()) {
+            let mut offspring = Offspring::default();
+            Expert::children(&state, 700, &mut offspring);
+            let scored = scorer.score(&state, &offspring);
+            for (a, child) in scored.iter().zip(offspring.iter()) {
                 let expected = Evaluator::default().score(child.tree, &instance, state.config, Deadline::NEVER);
                 assert_eq!(Some(a.score), expected);
                 assert_eq!(a.is_new, state.population.iter().all(|individual| individual.tree != child.tree));
-                for (b, other) in scored.iter().zip(brood.iter()).take(40) {
-                    assert_eq!(a.form == b.form, child.tree == other.tree);
+                for (b, other) in scored.iter().zip(offspring.iter()).take(40) {
+                    assert_eq!(a.expression == b.expression, child.tree == other.tree);
                 }
             }
             assert!(scored.iter().any(|child| child.is_new) && scored.iter().any(|child| !child.is_new));

@@ -15,8 +15,8 @@ use crate::known::Known;
 use crate::random::{Key, Purpose, problem_key};
 use crate::subtrees::Subtrees;
 use crate::{
-    Brood, Budget, ConfigError, Deadline, Evaluator, Fit, Individual, Instance, Member, Objective, Offspring, Origin,
-    Policy, PolicyError, Population, Request, Score, SearchConfig, State, Survival,
+    Budget, Child, ConfigError, Deadline, Evaluator, Fit, Individual, IndividualRef, Instance, Objective, Offspring,
+    Origin, Policy, PolicyError, Population, Request, Score, SearchConfig, State, Survival,
 };
 
 /// Times that a policy is asked again for forms not met yet, under [`SearchConfig::unique`].
@@ -63,7 +63,7 @@ pub struct Evaluations {
     pub search: u64,
     /// Those among them whose form stood in the generation before.
     pub duplicates: u64,
-    /// Offspring that policies proposed, those refused as met before included.
+    /// Child that policies proposed, those refused as met before included.
     pub proposals: u64,
 }
 
@@ -207,7 +207,7 @@ pub struct Search {
     evaluator: Evaluator,
     subtrees: Option<Subtrees>,
     /// The next generation's children, then empty until the next; so are their scores.
-    brood: Brood,
+    offspring: Offspring,
     scores: Vec<Score>,
     /// Forms whose score need not be computed again.
     known: Known,
@@ -307,7 +307,7 @@ impl Search {
             let score = search.evaluator.score(&best, &search.instance, &search.config, Deadline::NEVER);
             let score = score.expect("there is no deadline");
             if score.fitness > search.best.score.fitness {
-                search.best = Member::new(Offspring::orphan(&best, Origin::Injected), score).into();
+                search.best = IndividualRef::new(Child::orphan(&best, Origin::Injected), score).into();
             }
         }
         search.note_solved();
@@ -333,8 +333,9 @@ impl Search {
         let score = |expr: &Expr| evaluator.score(expr, &instance, &config, deadline.or_when(stop));
         let scores: Vec<Score> = std::iter::once(first).chain(exprs[1..].iter().map_while(score)).collect();
         let scored = exprs.iter().zip(&scores);
-        let mut population =
-            Population::new(scored.map(|(expr, &score)| Member::new(Offspring::orphan(expr, Origin::Random), score)));
+        let mut population = Population::new(
+            scored.map(|(expr, &score)| IndividualRef::new(Child::orphan(expr, Origin::Random), score)),
+        );
         let mut known = Known::default();
         population.mark_in(&mut known, generation, config.population_size);
         let best = Individual::from(population.best());
@@ -361,7 +362,7 @@ impl Search {
             stop: None,
             evaluator,
             subtrees,
-            brood: Brood::default(),
+            offspring: Offspring::default(),
             scores: Vec::new(),
             known,
             survivors: Vec::new(),
@@ -405,7 +406,7 @@ impl Search {
 
     /// Children of the next generation that are still to be made.
     fn n_missing(&self) -> usize {
-        self.n_children() - self.brood.len()
+        self.n_children() - self.offspring.len()
     }
 
     /// Why it ended, `None` while it runs.
@@ -468,7 +469,7 @@ impl Search {
     fn end(&mut self, reason: StopReason) {
         self.elapsed = self.started.elapsed();
         self.stop = Some(reason);
-        (self.brood, self.known, self.subtrees) = Default::default(); // no children will come
+        (self.offspring, self.known, self.subtrees) = Default::default(); // no children will come
         tracing::debug!(
             problem = self.instance.id(),
             reason = reason.name(),
@@ -477,19 +478,19 @@ impl Search {
         );
     }
 
-    /// Takes back the brood to which a policy has added `wanted` children.
-    fn accept(&mut self, brood: Brood, wanted: usize) {
+    /// Takes back the offspring to which a policy has added `wanted` children.
+    fn accept(&mut self, offspring: Offspring, wanted: usize) {
         let before = self.n_children() - wanted;
-        let proposed = brood.len().checked_sub(before).expect("a policy only adds to a brood");
+        let proposed = offspring.len().checked_sub(before).expect("a policy only adds to the offspring");
         assert!(
             proposed == wanted || self.config.unique && proposed < wanted,
             "a policy proposed {proposed} offspring where {wanted} were wanted"
         );
         self.evaluations.proposals += proposed as u64;
-        self.brood = brood;
+        self.offspring = offspring;
         self.check_proposed(before);
         if self.config.unique {
-            self.brood.retain_from(before, |tree| self.seen.insert(tree.hash64()));
+            self.offspring.retain_from(before, |tree| self.seen.insert(tree.hash64()));
         }
     }
 
@@ -502,16 +503,16 @@ impl Search {
             Node::Var(index) => index < primitives.n_variables(),
             Node::Const(_) => true,
         };
-        for index in start..self.brood.len() {
-            if self.brood.is_claimed(index) {
-                let child = self.brood.get(index).expect("a child of the brood");
+        for index in start..self.offspring.len() {
+            if self.offspring.is_claimed(index) {
+                let child = self.offspring.get(index).expect("a child of the offspring");
                 let made = child.edit.and_then(|edit| edit.apply(&self.population));
                 assert_eq!(made.as_deref(), Some(child.tree), "the edit that a policy gives makes its child");
             }
             // The rest of a child that was made by an edit is of the population, and checked.
-            let foreign = self.brood.written(index).iter().find(|node| !is_allowed(node));
+            let foreign = self.offspring.written(index).iter().find(|node| !is_allowed(node));
             assert!(foreign.is_none(), "a policy proposed {foreign:?}, which is not among the primitives");
-            let missing = self.brood.parents(index).iter().find(|&parent| parent as usize >= self.population.len());
+            let missing = self.offspring.parents(index).iter().find(|&parent| parent as usize >= self.population.len());
             assert!(missing.is_none(), "a policy names parent {missing:?} of {} individuals", self.population.len());
         }
     }
@@ -523,7 +524,7 @@ impl Search {
         let duplicates = match scored {
             Some(duplicates) => duplicates,
             None if is_stopped(stop) => {
-                self.brood.clear();
+                self.offspring.clear();
                 self.scores.clear();
                 self.elapsed = self.started.elapsed();
                 return;
@@ -531,9 +532,9 @@ impl Search {
             None => return self.end(StopReason::TimeLimit(self.config.time_limit.unwrap_or_default())),
         };
         self.evaluations.duplicates += duplicates;
-        self.evaluations.search += self.brood.len() as u64;
+        self.evaluations.search += self.offspring.len() as u64;
         self.select_survivors();
-        self.population.succeed(&mut self.brood, &mut self.scores, &self.survivors);
+        self.population.succeed(&mut self.offspring, &mut self.scores, &self.survivors);
         self.generation += 1;
         self.is_observed = false;
         self.stagnation += 1;
@@ -557,7 +558,7 @@ impl Search {
         let Search {
             known,
             population,
-            brood,
+            offspring,
             scores,
             evaluator,
             subtrees,
@@ -567,7 +568,7 @@ impl Search {
             generation,
             ..
         } = self;
-        population.mark_in(known, *generation, brood.len());
+        population.mark_in(known, *generation, offspring.len());
         // Where the fittest of parents and children live on, a child has to be better than the worst parent. That worst
         // one only gets better, so that a form given up once never returns.
         let all_parents_may_stay = config.survival == Survival::Plus && population.len() == config.population_size;
@@ -575,11 +576,11 @@ impl Search {
         let needed = if all_parents_may_stay { worst } else { f64::NEG_INFINITY };
         let deadline = deadline.or_when(stop);
         let mut duplicates = 0;
-        for child in 0..brood.len() {
-            let tree = brood.tree(child);
+        for child in 0..offspring.len() {
+            let tree = offspring.tree(child);
             let score = || evaluator.score_above(needed, subtrees.as_mut(), tree, instance, config, deadline);
-            let form = known.form(tree, brood.hash(child), score)?;
-            brood.set_form(child, form, known.serial(form));
+            let form = known.form(tree, offspring.hash(child), score)?;
+            offspring.set_form(child, form, known.serial(form));
             scores.push(known.score(form));
             duplicates += u64::from(known.is_marked(form, *generation));
         }
@@ -706,12 +707,12 @@ fn advance<O: Observer>(
         }
     }
     if let Err(error) = propose(&mut active, policy, stop) {
-        active.iter_mut().for_each(|search| search.brood.clear());
+        active.iter_mut().for_each(|search| search.offspring.clear());
         return Err(error);
     }
     let advanced = !active.is_empty();
     for search in active {
-        match search.brood.is_empty() && search.n_children() > 0 && !is_stopped(stop) {
+        match search.offspring.is_empty() && search.n_children() > 0 && !is_stopped(stop) {
             true => search.end(StopReason::Exhausted),
             false => search.replace(stop),
         }
@@ -735,9 +736,10 @@ fn propose(
             break;
         }
         let wanted: Few<usize> = asked.iter().map(|&index| searches[index].n_missing()).collect();
-        let mut broods: Few<Brood> = asked.iter().map(|&index| std::mem::take(&mut searches[index].brood)).collect();
+        let mut all_offspring: Few<Offspring> =
+            asked.iter().map(|&index| std::mem::take(&mut searches[index].offspring)).collect();
         let mut requests: Few<Request<'_>> = Few::new();
-        for ((&index, &wanted), offspring) in asked.iter().zip(&wanted).zip(&mut broods) {
+        for ((&index, &wanted), offspring) in asked.iter().zip(&wanted).zip(&mut all_offspring) {
             let state = searches[index].state();
             let state = State { key: state.key.draw(attempt), stop, ..state };
             requests.push(Request { state, wanted, offspring });
@@ -747,8 +749,8 @@ fn propose(
         if is_stopped(stop) {
             break; // a policy may have given up; there will be no generation of this
         }
-        for ((&index, brood), &wanted) in asked.iter().zip(broods).zip(&wanted) {
-            searches[index].accept(brood, wanted);
+        for ((&index, offspring), &wanted) in asked.iter().zip(all_offspring).zip(&wanted) {
+            searches[index].accept(offspring, wanted);
         }
         if !searches.iter().any(|search| search.config.unique) {
             break;

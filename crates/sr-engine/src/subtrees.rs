@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use sr_expr::{Columns, Machine, Node, Op, Semantics, Tree};
 
-use crate::brood::as_tree;
+use crate::offspring::as_tree;
 
 /// Fewest rows for which looking a subtree up is cheaper than computing it.
 const MIN_ROWS: usize = 128;

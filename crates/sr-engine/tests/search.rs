@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{
-    Deadline, Edit, Evaluator, Expert, Generation, Instance, Limits, Member, Objective, Offspring, Origin, Parents,
+    Child, Deadline, Edit, Evaluator, Expert, Generation, IndividualRef, Instance, Limits, Objective, Origin, Parents,
     Policy, PolicyError, Population, PrimitiveSet, Recorded, Request, Score, Search, SearchConfig, StopReason,
     Survival, random_tree, run, run_parallel, run_parallel_until, run_until,
 };
@@ -481,7 +481,7 @@ impl Policy for Proposes {
         let Proposes(count, formula, parents) = *self;
         let child: Expr = formula.parse().expect(formula);
         for _ in 0..count {
-            requests[0].offspring.push(&Offspring { parents, ..Offspring::orphan(&child, Origin::Random) });
+            requests[0].offspring.push(&Child { parents, ..Child::orphan(&child, Origin::Random) });
         }
         Ok(())
     }
@@ -527,7 +527,7 @@ fn an_edit_that_makes_another_child_is_refused() {
             let child = sr_expr::Expr::unary(Op::Sin, best);
             for _ in 0..*wanted {
                 let edit = Some(sr_engine::Edit::copy(0, best));
-                offspring.push(&Offspring { edit, ..Offspring::orphan(&child, Origin::Mutation) });
+                offspring.push(&Child { edit, ..Child::orphan(&child, Origin::Mutation) });
             }
             Ok(())
         }
@@ -545,7 +545,7 @@ proptest! {
         splice: bool,
     ) {
         let child = if splice { parent.replaced(at.index(parent.size()), &child) } else { child };
-        let population = Population::new([Member::new(Offspring::orphan(&parent, Origin::Random), Score::INVALID)]);
+        let population = Population::new([IndividualRef::new(Child::orphan(&parent, Origin::Random), Score::INVALID)]);
         let edit = Edit::between(0, &parent, &child);
         prop_assert_eq!(edit.apply(&population), Some(child.clone()));
         if splice {

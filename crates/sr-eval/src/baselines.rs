@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use sr_engine::{Brood, Expert, Offspring, Origin, Policy, PolicyError, Request, Scorer, random_tree};
+use sr_engine::{Child, Expert, Offspring, Origin, Policy, PolicyError, Request, Scorer, random_tree};
 
 /// Every child is a fresh random tree: what the search would find without a search.
 #[derive(Debug, Default, Clone, Copy)]
@@ -14,7 +14,7 @@ impl Policy for RandomTrees {
             let (primitives, limits) = (state.instance.primitives(), state.limits());
             for slot in 0..*wanted {
                 let tree = random_tree(primitives, limits, state.key.slot(slot as u32));
-                offspring.push(&Offspring::orphan(&tree, Origin::Random));
+                offspring.push(&Child::orphan(&tree, Origin::Random));
             }
         }
         Ok(())
@@ -56,7 +56,7 @@ impl Policy for BestOf {
             if self.of != of {
                 (self.scorer, self.of) = (Scorer::default(), of);
             }
-            let mut drawn = Brood::default();
+            let mut drawn = Offspring::default();
             (0..wanted * self.k).for_each(|slot| Expert::child(state, slot, &mut drawn));
             let scored = self.scorer.score(state, &drawn);
             self.proposals += drawn.len() as u64;
@@ -64,14 +64,16 @@ impl Policy for BestOf {
             for slot in 0..wanted {
                 let candidates = slot * self.k..(slot + 1) * self.k;
                 let new = candidates.clone().filter(|&child| {
-                    scored[child].is_new && scored[child].score.is_valid() && !proposed.contains(&scored[child].form)
+                    scored[child].is_new
+                        && scored[child].score.is_valid()
+                        && !proposed.contains(&scored[child].expression)
                 });
                 let best = new.min_by(|&a, &b| {
                     let by_error = scored[a].score.mse.total_cmp(&scored[b].score.mse);
                     by_error.then(drawn.tree(a).size().cmp(&drawn.tree(b).size())) // the first of equals
                 });
                 let chosen = best.unwrap_or(candidates.start);
-                proposed.insert(scored[chosen].form);
+                proposed.insert(scored[chosen].expression);
                 offspring.push(&drawn.get(chosen).expect("it was drawn"));
             }
         }
@@ -119,11 +121,11 @@ mod tests {
     fn more_draws_give_no_worse_children_and_are_counted() {
         let search = search(3, config());
         let best = |k: usize| {
-            let (mut policy, mut brood) = (BestOf::new(k), Brood::default());
-            policy.propose_one(search.state(), 19, &mut brood).expect("it never fails");
+            let (mut policy, mut offspring) = (BestOf::new(k), Offspring::default());
+            policy.propose_one(search.state(), 19, &mut offspring).expect("it never fails");
             assert_eq!(policy.proposals(), 19 * k as u64);
-            let scored = Scorer::default().score(&search.state(), &brood);
-            let mut forms: Vec<u32> = scored.iter().filter(|s| s.is_new).map(|s| s.form).collect();
+            let scored = Scorer::default().score(&search.state(), &offspring);
+            let mut forms: Vec<u32> = scored.iter().filter(|s| s.is_new).map(|s| s.expression).collect();
             let new = forms.len();
             forms.sort_unstable();
             forms.dedup();
@@ -139,10 +141,10 @@ mod tests {
             let mut config = config();
             config.limits.max_size = max_size;
             let search = search(4, config);
-            let mut brood = Brood::default();
-            RandomTrees.propose_one(search.state(), 200, &mut brood).expect("it never fails");
-            assert_eq!(brood.len(), 200);
-            for child in brood.iter() {
+            let mut offspring = Offspring::default();
+            RandomTrees.propose_one(search.state(), 200, &mut offspring).expect("it never fails");
+            assert_eq!(offspring.len(), 200);
+            for child in offspring.iter() {
                 assert!(child.tree.size() <= max_size && child.origin == Origin::Random && child.edit.is_none());
             }
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use sr_engine::{Brood, Instance, Origin, Policy, Request, Search, SearchConfig};
+use sr_engine::{Instance, Offspring, Origin, Policy, Request, Search, SearchConfig};
 use sr_eval::{DirectRow, FRESH_POINTS, judge, r_squared};
 use sr_expr::Expr;
 use sr_neural::{Learner, Mode, Sampling};
@@ -113,18 +113,18 @@ fn pick_formulas(
         Ok(Search::new(Arc::new(instance), config, seed)?)
     };
     let searches = problems.iter().map(search).collect::<anyhow::Result<Vec<_>>>()?;
-    let mut broods = vec![Brood::default(); searches.len()];
-    let asked = searches.iter().zip(&mut broods);
+    let mut all_offspring = vec![Offspring::default(); searches.len()];
+    let asked = searches.iter().zip(&mut all_offspring);
     let mut requests: Vec<Request<'_>> =
         asked.map(|(search, offspring)| Request::new(search.state(), samples, offspring)).collect();
     learner.propose(&mut requests).map_err(anyhow::Error::from_boxed).context("the model failed")?;
     let instances = searches.iter().map(|search| &**search.instance());
-    let answers = problems.iter().zip(instances).zip(&broods);
-    Ok(answers.map(|((problem, instance), brood)| row(pick, problem, instance, brood)).collect())
+    let answers = problems.iter().zip(instances).zip(&all_offspring);
+    Ok(answers.map(|((problem, instance), offspring)| row(pick, problem, instance, offspring)).collect())
 }
 
-fn row(pick: &str, problem: &Problem, instance: &Instance, brood: &Brood) -> DirectRow {
-    let written = brood.iter().filter(|child| child.origin == Origin::Learner);
+fn row(pick: &str, problem: &Problem, instance: &Instance, offspring: &Offspring) -> DirectRow {
+    let written = offspring.iter().filter(|child| child.origin == Origin::Learner);
     // The values of a problem are those of its formula.
     let semantics = problem.semantics;
     let mse = |formula: &Expr| instance.fit(formula, semantics).mse;
@@ -146,7 +146,7 @@ fn row(pick: &str, problem: &Problem, instance: &Instance, brood: &Brood) -> Dir
         mse_train: best.as_ref().map(|(mse, _)| *mse).filter(|mse| mse.is_finite()),
         size: best.as_ref().map_or(0, |(_, formula)| formula.size()),
         expression: best.as_ref().map_or(String::new(), |(_, formula)| formula.display(semantics).to_string()),
-        samples: brood.len() as u64,
+        samples: offspring.len() as u64,
         well_formed: written.count() as u64,
     }
 }

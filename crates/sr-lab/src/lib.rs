@@ -19,6 +19,8 @@
 //! A verb that takes long is told by a [`Monitor`] when to stop, and tells it how far it is. It gives an [`Ended`], which
 //! says whether it was stopped; then its files can be gone on with.
 //!
+//! The crates below are here under their own names (`sr_lab::sr_engine`), so that a program depends on this one alone.
+//!
 //! Errors are chains of causes for a person to read ([`anyhow::Error`], as in the libraries of cargo and wasmtime): they
 //! name the file, the record and the setting. The typed errors of the crates below stand in the chain, for a program to
 //! find by `downcast_ref`.
@@ -46,3 +48,8 @@ pub mod train;
 pub mod tune;
 
 pub use monitor::{Ended, Monitor};
+
+// The crates below, so that a program needs this one alone.
+pub use {sr_codec, sr_corpus, sr_dagger, sr_engine, sr_eval, sr_expr, sr_problems, sr_prompt, sr_trace};
+#[cfg(feature = "learner")]
+pub use {sr_model, sr_neural, sr_report, sr_train};

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{
-    Brood, Budget, Expert, Individual, Instance, Origin, Population, PrimitiveSet, Request, Scorer, Search,
+    Budget, Expert, Individual, Instance, Offspring, Origin, Population, PrimitiveSet, Request, Scorer, Search,
     SearchConfig, State,
 };
 use sr_eval::{BestOf, RandomTrees, Summary, wilson};
@@ -256,9 +256,9 @@ impl Bank {
                 break;
             }
             let begun = Instant::now();
-            let broods = propose(policy, &method.config(&self.config), &self.states)
+            let all_offspring = propose(policy, &method.config(&self.config), &self.states)
                 .with_context(|| format!("{} failed", method.name))?;
-            let mut found = measure(&method.name, &self.states, &broods);
+            let mut found = measure(&method.name, &self.states, &all_offspring);
             found.seconds = begun.elapsed().as_secs_f64();
             let ratio =
                 found.states_improved / measured.first().map_or(found.states_improved, |expert| expert.states_improved);
@@ -272,7 +272,7 @@ impl Bank {
 }
 
 /// One generation of children of each state.
-fn propose(policy: &mut Policy, config: &SearchConfig, states: &[Snapshot]) -> anyhow::Result<Vec<Brood>> {
+fn propose(policy: &mut Policy, config: &SearchConfig, states: &[Snapshot]) -> anyhow::Result<Vec<Offspring>> {
     match policy {
         Policy::Expert => each(&|| Expert, config, states),
         Policy::Random => each(&|| RandomTrees, config, states),
@@ -288,16 +288,17 @@ fn together(
     policy: &mut dyn sr_engine::Policy,
     config: &SearchConfig,
     states: &[Snapshot],
-) -> anyhow::Result<Vec<Brood>> {
+) -> anyhow::Result<Vec<Offspring>> {
     let none = HashSet::new();
     let mut all = Vec::new();
     for batch in states.chunks(BATCH) {
-        let mut broods = vec![Brood::default(); batch.len()];
-        let asked = batch.iter().zip(&mut broods);
-        let mut requests: Vec<Request<'_>> =
-            asked.map(|(state, brood)| Request::new(state.state(config, &none), n_children(state), brood)).collect();
+        let mut all_offspring = vec![Offspring::default(); batch.len()];
+        let asked = batch.iter().zip(&mut all_offspring);
+        let mut requests: Vec<Request<'_>> = asked
+            .map(|(state, offspring)| Request::new(state.state(config, &none), n_children(state), offspring))
+            .collect();
         policy.propose(&mut requests).map_err(anyhow::Error::from_boxed)?;
-        all.extend(broods);
+        all.extend(all_offspring);
     }
     Ok(all)
 }
@@ -311,12 +312,12 @@ fn each<P: sr_engine::Policy>(
     policy: &(dyn Fn() -> P + Sync),
     config: &SearchConfig,
     states: &[Snapshot],
-) -> anyhow::Result<Vec<Brood>> {
+) -> anyhow::Result<Vec<Offspring>> {
     let none = HashSet::new();
     let of_state = |snapshot: &Snapshot| {
         let (state, wanted) = (snapshot.state(config, &none), n_children(snapshot));
         let mut policy = policy();
-        let mut kept = Brood::default();
+        let mut kept = Offspring::default();
         if !config.unique {
             policy.propose_one(state, wanted, &mut kept).map_err(anyhow::Error::from_boxed)?;
             return Ok(kept);
@@ -325,7 +326,7 @@ fn each<P: sr_engine::Policy>(
         let mut met: HashSet<u64> = snapshot.population.iter().map(|individual| individual.tree.hash64()).collect();
         for attempt in 0..ATTEMPTS {
             let missing = wanted - kept.len();
-            let mut drawn = Brood::default();
+            let mut drawn = Offspring::default();
             let state = State { key: state.key.draw(attempt), ..state };
             policy.propose_one(state, missing, &mut drawn).map_err(anyhow::Error::from_boxed)?;
             drawn.iter().filter(|child| met.insert(child.tree.hash64())).for_each(|child| kept.push(&child));
@@ -369,7 +370,7 @@ pub struct Measured {
     pub seconds: f64,
 }
 
-fn measure(method: &str, states: &[Snapshot], broods: &[Brood]) -> Measured {
+fn measure(method: &str, states: &[Snapshot], all_offspring: &[Offspring]) -> Measured {
     struct OfState {
         children: usize,
         improving: usize,
@@ -380,26 +381,26 @@ fn measure(method: &str, states: &[Snapshot], broods: &[Brood]) -> Measured {
     }
     let none = HashSet::new();
     let config = SearchConfig::basic(); // the error depends on the semantics alone
-    let of_state = |(snapshot, brood): (&Snapshot, &Brood)| {
-        let scored = Scorer::default().score(&snapshot.state(&config, &none), brood);
+    let of_state = |(snapshot, offspring): (&Snapshot, &Offspring)| {
+        let scored = Scorer::default().score(&snapshot.state(&config, &none), offspring);
         let best = (snapshot.best.score.mse as f32, snapshot.best.expr.size());
         let mut of_state =
-            OfState { children: brood.len(), improving: 0, gain: 0.0, distinct: 0, learners: 0, fallback: 0 };
+            OfState { children: offspring.len(), improving: 0, gain: 0.0, distinct: 0, learners: 0, fallback: 0 };
         let mut forms = HashSet::new();
-        for (child, scored) in brood.iter().zip(&scored) {
+        for (child, scored) in offspring.iter().zip(&scored) {
             let mse = scored.score.mse as f32;
             if scored.is_new && scored.score.is_valid() {
                 of_state.improving += usize::from(Gain::of((mse, child.tree.size()), best).is_improvement());
                 of_state.gain = of_state.gain.max(decades(mse, best.0).min(MOST_DECADES));
             }
-            forms.insert(scored.form);
+            forms.insert(scored.expression);
             of_state.learners += usize::from(child.origin == Origin::Learner);
             of_state.fallback += usize::from(child.origin == Origin::Fallback);
         }
         of_state.distinct = forms.len();
         of_state
     };
-    let all: Vec<OfState> = states.par_iter().zip(broods).map(of_state).collect();
+    let all: Vec<OfState> = states.par_iter().zip(all_offspring).map(of_state).collect();
     let total = |field: &dyn Fn(&OfState) -> usize| all.iter().map(field).sum::<usize>();
     let share = |part: usize, whole: usize| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
     let (children, learners) = (total(&|s| s.children), total(&|s| s.learners));

@@ -173,8 +173,8 @@ impl Searcher {
             #[cfg(feature = "learner")]
             Searcher::Learner(learner) => TraceHeader {
                 policy: match learner.share {
-                    Some(_) => sr_trace::Policy::Hybrid,
-                    None => sr_trace::Policy::Neural,
+                    Some(_) => sr_trace::PolicyKind::Hybrid,
+                    None => sr_trace::PolicyKind::Neural,
                 },
                 checkpoint: Some(learner.checkpoint.clone()),
                 sampling: Some(crate::learner::settings(learner.hybrid.learner(), learner.share)),

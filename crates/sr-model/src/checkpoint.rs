@@ -194,7 +194,7 @@ impl Checkpoint {
 fn check_version(dir: &Path) -> Result<(), Error> {
     let found = parse::<serde_json::Value>(&dir.join(META)).ok().and_then(|meta| meta["format_version"].as_u64());
     match found.filter(|&found| found > FORMAT_VERSION) {
-        Some(found) => Err(Error::Newer { path: dir.to_owned(), found, known: FORMAT_VERSION }),
+        Some(found) => Err(Error::Newer { path: dir.to_owned(), found, supported: FORMAT_VERSION }),
         None => Ok(()),
     }
 }

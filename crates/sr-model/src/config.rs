@@ -74,7 +74,8 @@ pub enum Population {
     Text,
     /// Each sees the context and itself, and its positions begin behind the context: their order changes no logit, and
     /// a prompt takes no more positions than its longest individual.
-    Apart,
+    #[serde(rename = "apart")]
+    Separate,
 }
 
 /// Which tokens a block sees. Points have no position, so tokens see all of them either way.
@@ -238,7 +239,7 @@ impl ModelConfig {
         if self.attention_layers.contains(&Attention::Local) && self.attention_window.is_none_or(|window| window == 0) {
             return fail("attention_layers has local attention and attention_window is missing or 0".to_owned());
         }
-        if self.attention_layers.contains(&Attention::Local) && self.population == Population::Apart {
+        if self.attention_layers.contains(&Attention::Local) && self.population == Population::Separate {
             return fail("local attention counts positions, which begin anew where population is `apart`".to_owned());
         }
         if let Some(points) = &self.points {

@@ -75,14 +75,14 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A checkpoint that a later version of this program wrote.
-    #[error("{path}: the checkpoint has format {found}, this version reads formats up to {known}: update it")]
+    #[error("{path}: the checkpoint has format {found}, this version reads formats up to {supported}: update it")]
     Newer {
         /// The checkpoint.
         path: PathBuf,
         /// Its format.
         found: u64,
         /// The latest known one.
-        known: u64,
+        supported: u64,
     },
     /// A folder that is no checkpoint but something that is taken for one.
     #[error("{path}: {reason}")]

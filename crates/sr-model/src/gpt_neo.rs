@@ -94,9 +94,9 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
 
 /// What [`take_backbone`] took, and what it left as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
+pub struct Imported {
     /// Names of parameters of the model.
-    pub taken: Vec<String>,
+    pub imported: Vec<String>,
     /// Those that keep their own values: embeddings of tokens, features, marks and points, whose meaning is another one.
     pub kept: Vec<String>,
 }
@@ -106,7 +106,7 @@ pub struct Taken {
 ///
 /// # Errors
 /// [`Error::Config`] naming the first size or setting that differs, with both values.
-pub fn take_backbone(model: Model, from: &Model) -> Result<(Model, Taken), Error> {
+pub fn take_backbone(model: Model, from: &Model) -> Result<(Model, Imported), Error> {
     let (ours, theirs) = (model.config(), from.config());
     let sizes = |config: &ModelConfig| {
         [
@@ -129,7 +129,7 @@ pub fn take_backbone(model: Model, from: &Model) -> Result<(Model, Taken), Error
     }
     let mut source = Named::default();
     from.visit(&mut source);
-    let mut take = Take { from: source.values, path: Vec::new(), taken: Taken { taken: vec![], kept: vec![] } };
+    let mut take = Take { from: source.values, path: Vec::new(), taken: Imported { imported: vec![], kept: vec![] } };
     let model = model.map(&mut take);
     Ok((model, take.taken))
 }
@@ -164,7 +164,7 @@ impl ModuleVisitor for Named {
 struct Take {
     from: HashMap<String, Vec<f32>>,
     path: Vec<String>,
-    taken: Taken,
+    taken: Imported,
 }
 
 impl ModuleMapper for Take {
@@ -183,7 +183,7 @@ impl ModuleMapper for Take {
             self.taken.kept.push(name);
             return param;
         };
-        self.taken.taken.push(name);
+        self.taken.imported.push(name);
         let (shape, device) = (param.val().dims(), param.val().device());
         values.truncate(shape.iter().product());
         let mut taken = Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), &device));

@@ -48,6 +48,6 @@ pub use cpu::CpuModel;
 pub use decode::{Constraint, DecodeRequest, Decoder, Free, Prompt, Sample, Uniform};
 pub use device::{DeviceKind, check_default_device, open};
 pub use error::Error;
-pub use gpt_neo::{Taken, gpt_neo_id, is_gpt_neo, load_gpt_neo, take_backbone};
+pub use gpt_neo::{Imported, gpt_neo_id, is_gpt_neo, load_gpt_neo, take_backbone};
 pub use model::{Loss, Model, Precision};
 pub use sr_cpu::Pass;

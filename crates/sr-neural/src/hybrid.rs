@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use sr_engine::random::{Key, Purpose};
-use sr_engine::{Brood, Expert, Origin, Policy, PolicyError, Request, State};
+use sr_engine::{Expert, Offspring, Origin, Policy, PolicyError, Request, State};
 
 use crate::{Error, Learner};
 
@@ -118,7 +118,7 @@ impl Policy for Hybrid {
         };
         let slots: Vec<Vec<bool>> = requests.iter().map(slots).collect();
         let count = |slots: &Vec<bool>| slots.iter().filter(|&&is_learners| is_learners).count();
-        let mut written = vec![Brood::default(); requests.len()];
+        let mut written = vec![Offspring::default(); requests.len()];
         let of_learner = requests.iter().zip(&slots).zip(&mut written).filter_map(|((request, slots), written)| {
             let wanted = count(slots);
             (wanted > 0).then(|| Request::new(request.state, wanted, written))

@@ -64,7 +64,7 @@ pub(crate) fn room_for_child(config: &ModelConfig) -> usize {
     let longest = match config.population {
         Population::Text => PromptWriter::default().max_tokens.min(config.n_positions.saturating_sub(ROOM_FOR_CHILD)),
         // What stands before and behind the individuals is far shorter.
-        Population::Apart => ROOM_FOR_CHILD.min(config.n_positions / 2),
+        Population::Separate => ROOM_FOR_CHILD.min(config.n_positions / 2),
     };
     config.n_positions - longest
 }
@@ -75,7 +75,7 @@ impl InputWriter {
         let default = PromptWriter::default().max_tokens;
         let max_tokens = match config.population {
             Population::Text => default.min(config.n_positions.saturating_sub(ROOM_FOR_CHILD)),
-            Population::Apart => default, // positions begin anew in each individual
+            Population::Separate => default, // positions begin anew in each individual
         };
         let &Language { context, population_order, actions, .. } = language;
         let prompts = PromptWriter { max_tokens, context, population_order, actions, ..PromptWriter::default() };
@@ -106,7 +106,7 @@ impl InputWriter {
         let (tokens, slots) = self.prompts.write_with_slots(state, data.x, data.y)?;
         let individuals = match self.population {
             Population::Text => Vec::new(),
-            Population::Apart => bounds(&tokens),
+            Population::Separate => bounds(&tokens),
         };
         let marks = self.marks(&tokens, &slots, data, best);
         Ok((Prompt { tokens, individuals, marks, points: self.points(data, best)? }, slots))

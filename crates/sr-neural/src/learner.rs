@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use sr_engine::random::Purpose;
-use sr_engine::{Brood, Edit, Expert, Offspring, Origin, Parents, Policy, PolicyError, Request, State, heritage};
+use sr_engine::{Child, Edit, Expert, Offspring, Origin, Parents, Policy, PolicyError, Request, State, likely_parents};
 use sr_expr::Expr;
 use sr_model::{Channel, Checkpoint, DecodeRequest, Decoder, Free, ModelConfig, Prompt, Sample};
 use sr_prompt::{
@@ -168,7 +168,7 @@ pub fn checkpoint_id(dir: &Path) -> std::io::Result<String> {
 ///
 /// A child that is not exactly one expression of the problem's primitives, at most `max_child_size` nodes large, is
 /// replaced by the expert's child of the same slot, with [`Origin::Fallback`]. With a grammar there is none, unless
-/// children are to be distinct and there are fewer texts than children. Parents of the others are found by [`heritage`].
+/// children are to be distinct and there are fewer texts than children. Parents of the others are found by [`likely_parents`].
 #[derive(Debug, Clone)]
 pub struct Learner {
     decoder: Decoder,
@@ -382,7 +382,7 @@ impl Learner {
     }
 
     /// The children that texts of a state hold, slot by slot; `None` for what is none.
-    fn children(&self, state: &State<'_>, texts: &[Sample], slots: &Slots<'_>) -> Vec<Option<Child>> {
+    fn children(&self, state: &State<'_>, texts: &[Sample], slots: &Slots<'_>) -> Vec<Option<Proposal>> {
         let (primitives, max_size) = (state.instance.primitives(), self.sampling.max_child_size);
         match self.mode {
             Mode::OneStep | Mode::Direct => {
@@ -391,8 +391,8 @@ impl Learner {
                     let log_prob = Some(text.log_prob);
                     Some(match self.mode {
                         // It has seen no individual.
-                        Mode::Direct => Child { expr, parents: Parents::None, edit: None, log_prob },
-                        _ => Child::whole(expr, state, log_prob),
+                        Mode::Direct => Proposal { expr, parents: Parents::None, edit: None, log_prob },
+                        _ => Proposal::whole(expr, state, log_prob),
                     })
                 };
                 let edit = |text: &Sample| {
@@ -401,8 +401,8 @@ impl Learner {
                     match read.edit {
                         // Nobody fits placeholders.
                         _ if !read.child.placeholders.is_empty() => None,
-                        None => Some(Child::whole(read.child.expr, state, log_prob)),
-                        edit => Some(Child { expr: read.child.expr, parents: read.parents, edit, log_prob }),
+                        None => Some(Proposal::whole(read.child.expr, state, log_prob)),
+                        edit => Some(Proposal { expr: read.child.expr, parents: read.parents, edit, log_prob }),
                     }
                 };
                 let is_edit = self.actions == Actions::Edit;
@@ -413,7 +413,7 @@ impl Learner {
                 let decoded = texts.iter().flat_map(|t| sr_prompt::decode_generation(&t.tokens, primitives, max_size));
                 // A generation begins with the elite, which the engine keeps by itself.
                 let children = decoded.skip(state.config.elitism);
-                children.map(|child| child.ok().map(|expr| Child::whole(expr, state, None))).collect()
+                children.map(|child| child.ok().map(|expr| Proposal::whole(expr, state, None))).collect()
             }
         }
     }
@@ -455,23 +455,23 @@ fn check_distinct(mode: Mode, sampling: Sampling) -> Result<(), Error> {
 
 /// A child that a text holds.
 #[derive(Clone)]
-struct Child {
+struct Proposal {
     expr: Expr,
     parents: Parents,
     edit: Option<Edit<'static>>,
     log_prob: Option<f32>,
 }
 
-impl Child {
+impl Proposal {
     /// One that does not say where it comes from.
     fn whole(expr: Expr, state: &State<'_>, log_prob: Option<f32>) -> Self {
-        Child { parents: heritage(&expr, state.population), expr, edit: None, log_prob }
+        Proposal { parents: likely_parents(&expr, state.population), expr, edit: None, log_prob }
     }
 }
 
-fn fallback(state: &State<'_>, slot: usize, brood: &mut Brood) {
-    Expert::child(state, slot, brood);
-    brood.set_last_origin(Origin::Fallback);
+fn fallback(state: &State<'_>, slot: usize, offspring: &mut Offspring) {
+    Expert::child(state, slot, offspring);
+    offspring.set_last_origin(Origin::Fallback);
 }
 
 impl Policy for Learner {
@@ -490,8 +490,8 @@ impl Policy for Learner {
             children.resize(*wanted, None);
             for (slot, child) in children.into_iter().enumerate() {
                 match child {
-                    Some(Child { expr, parents, edit, log_prob }) => {
-                        offspring.push(&Offspring { tree: &expr, origin: Origin::Learner, parents, edit, log_prob });
+                    Some(Proposal { expr, parents, edit, log_prob }) => {
+                        offspring.push(&Child { tree: &expr, origin: Origin::Learner, parents, edit, log_prob });
                     }
                     None => fallback(state, slot, offspring),
                 }
@@ -548,7 +548,7 @@ mod tests {
             Sampling { max_child_size: 1023, ..plain }.validate(&config, Actions::Edit).is_err(),
             "an address more"
         );
-        let apart = ModelConfig { population: Population::Apart, ..config };
+        let apart = ModelConfig { population: Population::Separate, ..config };
         Sampling { max_child_size: 1500, ..plain }.validate(&apart, Actions::Expression).expect("prompts are short");
         let message = Sampling { max_child_size: 1500, distinct: true, ..plain }
             .validate(&apart, Actions::Expression)

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use burn::optim::{AdamWConfig, GradientsParams};
 use sr_engine::{
-    Brood, Edit, Expert, Generation, Instance, Member, Offspring, Origin, Parents, Policy, Population, PrimitiveSet,
-    Request, Score, Search, SearchConfig, State, run,
+    Child, Edit, Expert, Generation, IndividualRef, Instance, Offspring, Origin, Parents, Policy, Population,
+    PrimitiveSet, Request, Score, Search, SearchConfig, State, run,
 };
 use sr_expr::{Columns, Expr, Op};
 use sr_model::{Checkpoint, Decoder, DeviceKind, Model, ModelConfig, PointsConfig, TrainBatch, open};
@@ -215,14 +215,14 @@ fn a_learner_of_edits_tells_where_its_children_come_from() {
         let mut seen: Edited = Vec::new();
         let observer = |generation: &Generation<'_>| {
             let individual =
-                |i: Member<'_>| (i.tree.to_owned(), i.origin, i.parents, i.edit.clone().map(Edit::into_owned));
+                |i: IndividualRef<'_>| (i.tree.to_owned(), i.origin, i.parents, i.edit.clone().map(Edit::into_owned));
             seen.push(generation.population.iter().map(individual).collect());
             ControlFlow::<()>::Continue(())
         };
         run(&mut searches, &mut learner, &mut [observer]).expect("children");
         let mut edits = 0;
         for pair in seen.windows(2) {
-            let orphan = |tree| Member::new(Offspring::orphan(tree, Origin::Random), Score::INVALID);
+            let orphan = |tree| IndividualRef::new(Child::orphan(tree, Origin::Random), Score::INVALID);
             let before = Population::new(pair[0].iter().map(|(expr, ..)| orphan(expr)));
             for (expr, origin, parents, edit) in &pair[1][1..] {
                 let expected = if grammar { Origin::Learner } else { Origin::Fallback };
@@ -246,13 +246,14 @@ fn a_direct_learner_reads_the_data_alone() {
         Search::new(instance("a"), settings, 3).expect("a search")
     });
     let states: Vec<State<'_>> = searches.iter().map(Search::state).collect();
-    let mut broods = vec![Brood::default(); 2];
+    let mut all_offspring = vec![Offspring::default(); 2];
     let mut requests: Vec<Request<'_>> =
-        states.iter().zip(&mut broods).map(|(state, brood)| Request::new(*state, 6, brood)).collect();
+        states.iter().zip(&mut all_offspring).map(|(state, offspring)| Request::new(*state, 6, offspring)).collect();
     learner.propose(&mut requests).expect("children");
-    let [a, b] = [0, 1].map(|index| broods[index].iter().map(|child| child.tree.to_owned()).collect::<Vec<Expr>>());
+    let [a, b] =
+        [0, 1].map(|index| all_offspring[index].iter().map(|child| child.tree.to_owned()).collect::<Vec<Expr>>());
     assert_eq!((a.len(), &a), (6, &b));
-    let mut alone = Brood::default();
+    let mut alone = Offspring::default();
     learner.propose_one(states[0], 6, &mut alone).expect("children");
     assert!(alone.iter().zip(&a).all(|(child, expr)| child.tree == &**expr && child.log_prob.is_some()));
 }

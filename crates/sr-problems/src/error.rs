@@ -401,14 +401,14 @@ pub enum Error {
 
     // Problem files.
     /// The file is of a later version of this program.
-    #[error("{}: problem sets of version {found} are not known, only 1 to {known}; it was written by a newer program", path.display())]
+    #[error("{}: problem sets of version {found} are not known, only 1 to {supported}; it was written by a newer program", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
         /// Its version.
         found: u32,
         /// The newest version that is read.
-        known: u32,
+        supported: u32,
     },
     /// A problem breaks a rule of its fields, so that no reader would take it.
     #[error("{}: cannot write problem \"{id}\": {reason}", path.display())]

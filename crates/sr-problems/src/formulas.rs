@@ -8,7 +8,7 @@ use sr_expr::{Formula, Node, Op, ParseError};
 
 use crate::primitives::in_table_order;
 use crate::problem::check_points;
-use crate::{ARITH, Error, Origin, Problem, ProblemSet, Sampler, SetParams};
+use crate::{ARITH, Error, Problem, ProblemSet, Provenance, Sampler, SetParams};
 
 /// How formulas become problems.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,7 +71,7 @@ pub fn from_formulas(path: &Path, options: &FormulaOptions) -> Result<ProblemSet
         Problem::sampled(format!("{stem}_{index:06}"), source, sampler, points as usize, primitives, seed)
     };
     let problems = formulas.into_iter().enumerate().map(problem).collect::<Result<_, _>>()?;
-    let origin = Origin::Formulas { points, range };
+    let origin = Provenance::Formulas { points, range };
     Ok(ProblemSet { params: SetParams { operators, constants: constants.clone(), seed, origin }, problems })
 }
 

@@ -46,6 +46,6 @@ pub use primitives::{ARITH, parse_constants, parse_operators};
 pub use problem::Problem;
 pub use random::{Generator, Preset, RandomParams};
 pub use sampler::Sampler;
-pub use set::{FORMAT_VERSION, FORMAT_VERSION_WIDE, Origin, ProblemSet, SetParams};
+pub use set::{FORMAT_VERSION, FORMAT_VERSION_WIDE, ProblemSet, Provenance, SetParams};
 pub use suite::{suite, suite_names};
-pub use table::{Decimal, Missing, Separator, Table, TableOptions, TableReport, TableWarning, TextForm, from_table};
+pub use table::{Decimal, Missing, Separator, Table, TableOptions, TableReport, TableWarning, TextFormat, from_table};

@@ -335,7 +335,7 @@ mod tests {
     use tempfile::{TempDir, tempdir};
 
     use super::*;
-    use crate::{Origin, Table, from_table};
+    use crate::{Provenance, Table, from_table};
 
     enum Data {
         Bool(Vec<bool>),
@@ -442,7 +442,7 @@ mod tests {
             assert_eq!(problem.x.column(index), column, "column {index}");
         }
         assert_eq!((&*problem.id, &*problem.y), ("flow", &[0.1, 1e300][..]));
-        let Origin::Parquet { target, variables } = set.params.origin else { panic!("{:?}", set.params.origin) };
+        let Provenance::Parquet { target, variables } = set.params.origin else { panic!("{:?}", set.params.origin) };
         assert_eq!((&*target, &*variables[8], variables.len()), ("y", "sum", 9));
     }
 

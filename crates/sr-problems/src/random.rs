@@ -15,7 +15,7 @@ use sr_expr::{Expr, Machine, Node, Op, Semantics, Tree};
 
 use crate::primitives::{in_table_order, names};
 use crate::problem::check_points;
-use crate::{ARITH, Blocklist, Error, Exclusion, Mixture, Origin, Problem, ProblemSet, Sampler, SetParams};
+use crate::{ARITH, Blocklist, Error, Exclusion, Mixture, Problem, ProblemSet, Provenance, Sampler, SetParams};
 
 /// Probability that a leaf is a listed constant, once every variable has its leaf (preset `arith`).
 const CONSTANT_PROBABILITY: f64 = 0.2;
@@ -211,7 +211,7 @@ impl Generator {
             operators: self.params.operators.clone(),
             constants: self.params.constants.clone(),
             seed: self.params.seed,
-            origin: Origin::Random(self.params.clone()),
+            origin: Provenance::Random(self.params.clone()),
         };
         Ok(Some(ProblemSet { params, problems }))
     }

@@ -41,13 +41,13 @@ pub struct SetParams {
     /// The seed of points and formulas.
     pub seed: u64,
     /// How the problems were made.
-    pub origin: Origin,
+    pub origin: Provenance,
 }
 
 /// How a problem set was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Origin {
+pub enum Provenance {
     /// By [`Generator`](crate::Generator). Not how many: more problems begin with the same bytes.
     Random(RandomParams),
     /// By [`suite`](crate::suite).
@@ -80,17 +80,17 @@ pub enum Origin {
     },
 }
 
-impl Origin {
+impl Provenance {
     /// Whether the data are of one's own, with no formula behind them that is known.
     pub fn is_own_data(&self) -> bool {
-        matches!(self, Origin::Csv { .. } | Origin::Parquet { .. })
+        matches!(self, Provenance::Csv { .. } | Provenance::Parquet { .. })
     }
 
     /// The names of `x0`, `x1`, …, where they have any.
     pub fn variable_names(&self) -> Option<&[String]> {
         match self {
-            Origin::Csv { variables, .. } | Origin::Parquet { variables, .. } => Some(variables),
-            Origin::Random(_) | Origin::Suite { .. } | Origin::Formulas { .. } => None,
+            Provenance::Csv { variables, .. } | Provenance::Parquet { variables, .. } => Some(variables),
+            Provenance::Random(_) | Provenance::Suite { .. } | Provenance::Formulas { .. } => None,
         }
     }
 }
@@ -174,7 +174,7 @@ pub(crate) fn version_of(path: &Path) -> Result<u32, Error> {
         // What else is wrong is told where the file is opened.
         _ if header.kind != Kind::Problems => Ok(FORMAT_VERSION),
         found @ FORMAT_VERSION..=FORMAT_VERSION_WIDE => Ok(found),
-        found => Err(Error::Newer { path: path.into(), found, known: FORMAT_VERSION_WIDE }),
+        found => Err(Error::Newer { path: path.into(), found, supported: FORMAT_VERSION_WIDE }),
     }
 }
 

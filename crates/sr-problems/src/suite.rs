@@ -4,7 +4,7 @@ use serde::Deserialize;
 use sr_expr::{Op, Semantics};
 
 use crate::primitives::{in_table_order, names};
-use crate::{Error, Origin, Problem, ProblemSet, Sampler, SetParams};
+use crate::{Error, Problem, ProblemSet, Provenance, Sampler, SetParams};
 
 /// Name and text of every suite.
 const SUITES: [(&str, &str); 13] = [
@@ -72,7 +72,7 @@ impl Suite {
             operators: in_table_order(self.operators),
             constants: self.constants,
             seed,
-            origin: Origin::Suite { name: name.into(), citation: self.citation },
+            origin: Provenance::Suite { name: name.into(), citation: self.citation },
         };
         let problem = |p: SuiteProblem| {
             let source = p.formula.parse().expect("a test reads every formula");

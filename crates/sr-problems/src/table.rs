@@ -11,7 +11,7 @@ use sr_expr::{Columns, Op, Semantics};
 use crate::error::{name, short};
 use crate::formulas::stem;
 use crate::primitives::in_table_order;
-use crate::{ARITH, Error, Origin, Problem, ProblemSet, Sampler, SetParams, parquet, text};
+use crate::{ARITH, Error, Problem, ProblemSet, Provenance, Sampler, SetParams, parquet, text};
 
 /// Bytes of a text that are looked at to find out how it is written: a header and a few rows of any table.
 const SAMPLE: u64 = 1 << 20;
@@ -175,7 +175,7 @@ pub struct Table {
 #[non_exhaustive]
 pub struct TableReport {
     /// How the text is written; `None` for Parquet.
-    pub text: Option<TextForm>,
+    pub text: Option<TextFormat>,
     /// The column that is y.
     pub target: String,
     /// The columns that are `x0`, `x1`, …
@@ -194,7 +194,7 @@ pub struct TableReport {
 
 /// How a text is written.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TextForm {
+pub struct TextFormat {
     /// What fields are separated by.
     pub separator: Separator,
     /// The decimal sign.
@@ -325,7 +325,7 @@ pub(crate) struct Found {
     /// The columns of [`Roles::used`], `[rows]` each, all finite.
     pub(crate) values: Vec<Vec<f64>>,
     pub(crate) dropped_rows: usize,
-    pub(crate) text: Option<TextForm>,
+    pub(crate) text: Option<TextFormat>,
     pub(crate) warnings: Vec<TableWarning>,
 }
 
@@ -383,8 +383,8 @@ impl Found {
         };
         let target = options.target.clone();
         let origin = match text {
-            Some(_) => Origin::Csv { target, variables },
-            None => Origin::Parquet { target, variables },
+            Some(_) => Provenance::Csv { target, variables },
+            None => Provenance::Parquet { target, variables },
         };
         let params = SetParams { operators, constants: options.constants.clone(), seed: 0, origin };
         Ok(Table { set: ProblemSet { params, problems: vec![problem] }, report })
@@ -575,7 +575,7 @@ mod tests {
         assert_eq!(table.set.problems[0].id, "flow");
         assert!(table.set.is_own_data() && table.set.problems[0].is_own_data());
         assert!(table.set.problems[0].instance().is_ok());
-        let origin = Origin::Csv { target: "y".into(), variables: vec!["speed".into(), "area".into()] };
+        let origin = Provenance::Csv { target: "y".into(), variables: vec!["speed".into(), "area".into()] };
         assert_eq!(table.set.params.origin, origin);
         assert_eq!(table.report.warnings, []);
     }

@@ -8,7 +8,7 @@ use csv::ByteRecord;
 
 use crate::primitives::is_below_smallest;
 use crate::table::{Found, Roles};
-use crate::{Decimal, Error, Missing, Separator, TableOptions, TableWarning, TextForm};
+use crate::{Decimal, Error, Missing, Separator, TableOptions, TableWarning, TextFormat};
 
 /// Rows that are looked at to find the separator.
 const SAMPLE_ROWS: usize = 100;
@@ -104,7 +104,7 @@ pub(crate) fn read(path: &Path, mut start: Vec<u8>, rest: File, options: &TableO
         is_row = rows.next()?;
     }
     let Cleaned { comments, like_rows, spanning, .. } = rows.reader.into_inner();
-    let text = Some(TextForm { separator, decimal: options.decimal, header: options.header, comments });
+    let text = Some(TextFormat { separator, decimal: options.decimal, header: options.header, comments });
     let told = [
         like_rows.map(|(line, count)| TableWarning::CommentLikeRow { line, count }),
         spanning.map(|(line, to)| TableWarning::SpanningField { line, to }),

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use sr_engine::random::{Key, Purpose};
 use sr_expr::testing::{expr, expr_of};
 use sr_expr::{Columns, Expr, Node, Op, Semantics, Tree, reference};
-use sr_problems::{Blocklist, Fingerprint, Generator, Origin, ProblemSet, RandomParams, parse_operators};
+use sr_problems::{Blocklist, Fingerprint, Generator, ProblemSet, Provenance, RandomParams, parse_operators};
 use tempfile::tempdir;
 
 fn rename(formula: &Tree, names: &[u16]) -> Expr {
@@ -165,7 +165,7 @@ fn excluded_formulas_are_replaced_and_the_others_stay() {
     assert!(replaced >= 6 && blocklist.excluded() >= replaced, "{replaced} replaced, {}", blocklist.excluded());
     assert_eq!((&generate(60).0, generate(60).1.excluded()), (&set, blocklist.excluded()));
     assert_eq!(generate(20).0.problems, set.problems[..20]);
-    let Origin::Random(params) = &set.params.origin else { panic!("{:?}", set.params.origin) };
+    let Provenance::Random(params) = &set.params.origin else { panic!("{:?}", set.params.origin) };
     assert_eq!((&*params.exclude[0].name, params.exclude[0].formulas), ("test.sr", 6));
     assert_eq!(bytes(&set), bytes(&generate(60).0));
 }

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{
-    Edit, Expert, Instance, Member, Offspring, Origin, Parents, Policy, PolicyError, Population, PrimitiveSet,
+    Child, Edit, Expert, IndividualRef, Instance, Origin, Parents, Policy, PolicyError, Population, PrimitiveSet,
     Replacement, Request, Score, Search, SearchConfig,
 };
 use sr_expr::testing::expr;
@@ -68,7 +68,7 @@ fn edit<'a>(population: &[Expr], parent: Index, node: Index, put: &'a Put) -> Ed
 }
 
 fn of_engine(population: &[Expr]) -> Population {
-    let member = |tree| Member::new(Offspring::orphan(tree, Origin::Random), Score::INVALID);
+    let member = |tree| IndividualRef::new(Child::orphan(tree, Origin::Random), Score::INVALID);
     Population::new(population.iter().map(|tree| member(tree)))
 }
 
@@ -221,13 +221,13 @@ fn the_experts_children_are_edits() {
         fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
             let before: Vec<usize> = requests.iter().map(|request| request.offspring.len()).collect();
             Expert.propose(requests)?;
-            for (Request { state, offspring: brood, .. }, before) in requests.iter().zip(before) {
+            for (Request { state, offspring, .. }, before) in requests.iter().zip(before) {
                 let (primitives, writer) = (state.instance.primitives(), PromptWriter::default());
                 let (x, y) = (state.instance.x(), state.instance.y());
                 let (_, slots) = writer.write_with_slots(&PromptState::of(state), x, y).expect("a prompt");
                 let limits = GrammarLimits { max_size: state.limits().max_size, ..GrammarLimits::default() };
                 let grammar = Grammar::edits(primitives, limits, Rules::default(), &slots).expect("a grammar");
-                for child in brood.iter().skip(before) {
+                for child in offspring.iter().skip(before) {
                     let edit = child.edit.as_ref().expect("every child of the expert is an edit");
                     let constants = primitives.constants();
                     let target = encode_edit(edit, &slots, constants, ConstantStyle::Numbers).expect("a target");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::forms::FormError;
+use crate::expressions::ExpressionError;
 
 /// The result of reading or writing a trace.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -100,11 +100,11 @@ pub enum RecordError {
     Unfinished,
     /// A table of expressions cannot be read or written.
     #[error("{field}: {source}")]
-    Forms {
+    Expressions {
         /// The field.
         field: &'static str,
         /// What is wrong with it.
-        source: FormError,
+        source: ExpressionError,
     },
     /// A column has more or fewer values than there are things to describe.
     #[error("{field}: expected {expected} values, found {found}")]

@@ -25,7 +25,7 @@ pub struct TraceHeader {
     /// Name of the preset that the settings started from.
     pub preset: String,
     /// Who proposed the offspring.
-    pub policy: Policy,
+    pub policy: PolicyKind,
     /// The learner's checkpoint, if there was one, by its id.
     pub checkpoint: Option<String>,
     /// How the learner's children were sampled, if there was one.
@@ -70,7 +70,7 @@ pub struct SamplingSettings {
 /// Who proposed the offspring of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Policy {
+pub enum PolicyKind {
     /// Genetic programming.
     Expert,
     /// A learner.
@@ -79,21 +79,21 @@ pub enum Policy {
     Hybrid,
 }
 
-impl Policy {
+impl PolicyKind {
     /// The name in files and tables.
     pub fn name(self) -> &'static str {
         match self {
-            Policy::Expert => "expert",
-            Policy::Neural => "neural",
-            Policy::Hybrid => "hybrid",
+            PolicyKind::Expert => "expert",
+            PolicyKind::Neural => "neural",
+            PolicyKind::Hybrid => "hybrid",
         }
     }
 
     /// What labelled traces call it: `basic_sr`, or `neural_sr` where a learner took part.
     pub fn source_name(self) -> &'static str {
         match self {
-            Policy::Expert => "basic_sr",
-            Policy::Neural | Policy::Hybrid => "neural_sr",
+            PolicyKind::Expert => "basic_sr",
+            PolicyKind::Neural | PolicyKind::Hybrid => "neural_sr",
         }
     }
 }
@@ -122,7 +122,7 @@ impl TraceHeader {
             constants: primitives.constants().to_vec(),
             engine: engine.clone(),
             preset: preset.to_owned(),
-            policy: Policy::Expert,
+            policy: PolicyKind::Expert,
             checkpoint: None,
             sampling: None,
             seed,

@@ -42,8 +42,8 @@
 
 mod columns;
 mod error;
+pub mod expressions;
 mod file;
-pub mod forms;
 mod gain;
 mod header;
 mod interner;
@@ -57,7 +57,7 @@ mod trees;
 pub use error::{Error, RecordError, Result};
 pub use file::{Stored, TraceReader, TraceWriter, merge, merge_of};
 pub use gain::{Gain, LEAST_GAIN, decades};
-pub use header::{Policy, SamplingSettings, TRACE_VERSION, TraceHeader};
+pub use header::{PolicyKind, SamplingSettings, TRACE_VERSION, TraceHeader};
 pub use record::{Opened, Record};
 pub use recorder::Recorder;
 pub use searched::OtherProblem;

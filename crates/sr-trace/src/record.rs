@@ -16,7 +16,7 @@ use sr_expr::Op;
 
 pub(crate) use self::encoder::{Encoder, View};
 use crate::columns::{Bytes, Column};
-use crate::forms::{FormError, FormTable};
+use crate::expressions::{ExpressionError, ExpressionTable};
 use crate::trajectory::{check_label_set, check_labels, in_range, labelled_state};
 use crate::{LabelParams, LabelSet, RecordError, SamplingCounts, TargetScale, TraceHeader, Trajectory};
 
@@ -42,7 +42,7 @@ pub struct Record {
     /// 1 for a generation with a new best individual.
     improved: Bytes,
     /// Expressions that are written out, in the order in which individuals and labels need them.
-    written: FormTable,
+    written: ExpressionTable,
     /// What [`Children::kinds`] refers to.
     kinds: Vec<Kind>,
     individuals: Children,
@@ -386,8 +386,8 @@ fn rank(number: f32) -> i32 {
     bits ^ ((bits >> 31) & i32::MAX)
 }
 
-pub(crate) fn in_field(field: &'static str) -> impl FnOnce(FormError) -> RecordError {
-    move |source| RecordError::Forms { field, source }
+pub(crate) fn in_field(field: &'static str) -> impl FnOnce(ExpressionError) -> RecordError {
+    move |source| RecordError::Expressions { field, source }
 }
 
 #[cfg(test)]
@@ -598,7 +598,7 @@ mod tests {
             refused(|r| (r.primitives.constants, r.primitives.variables) = (vec![], 0)),
             "primitives: a primitive set needs at least one variable or constant"
         );
-        assert_eq!(refused(|r| r.written = FormTable::default()), "written: too short");
+        assert_eq!(refused(|r| r.written = ExpressionTable::default()), "written: too short");
     }
 
     #[test]

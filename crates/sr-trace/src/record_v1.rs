@@ -8,7 +8,7 @@ use sr_engine::{Edit, EditRef, Evaluations, Origin, Parents, Replacement, StopRe
 use sr_expr::Expr;
 
 use crate::columns::Bytes;
-use crate::forms::FormTable;
+use crate::expressions::ExpressionTable;
 use crate::record::{EvaluationsDef, FitnessRule, Primitives, StopReasonDef, in_field, stepped};
 use crate::trajectory::{check_labels, in_range, labelled_state};
 use crate::{
@@ -28,12 +28,12 @@ pub(crate) struct Record {
     evaluations: Evaluations,
     sampling: Option<SamplingCounts>,
     /// Distinct scored expressions, in order of first appearance.
-    forms: FormTable,
+    forms: ExpressionTable,
     mse: Bytes,
     /// Four bytes each, or one where they follow from the errors, see [`FitnessRule`].
     fitness: Bytes,
     /// Subtrees that edits write, in the order in which they are needed.
-    written: FormTable,
+    written: ExpressionTable,
     first_generation: u32,
     /// Individuals of each generation.
     sizes: Vec<u32>,

@@ -47,7 +47,7 @@ impl Recorder {
     ///
     /// # Errors
     /// If the search has not ended, or the recorder was shown no search, two of them or not all of one; or if a policy
-    /// proposed what no record can hold: an expression of more than [`MAX_NODES`](crate::forms::MAX_NODES) nodes, or
+    /// proposed what no record can hold: an expression of more than [`MAX_NODES`](crate::expressions::MAX_NODES) nodes, or
     /// parents that are none.
     pub fn record(self, outcome: &Outcome) -> Result<Record, RecordError> {
         if let Some(error) = self.error {
@@ -73,7 +73,7 @@ impl Recorder {
     fn add(&mut self, shown: &Generation<'_>) -> Result<(), RecordError> {
         let &Generation { generation, population, evaluations: Evaluations { search: evaluations, .. }, .. } = shown;
         // Populations that were made by hand have no numbers by which their expressions are known.
-        if population.form(0).is_none() {
+        if population.expression_id(0).is_none() {
             return Err(RecordError::OtherSearch { generation });
         }
         let best_index = population.best_index();

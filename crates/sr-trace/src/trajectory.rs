@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use sr_engine::{Edit, Evaluations, INVALID_FITNESS, Member, Origin, Parents, PrimitiveSet, Replacement, StopReason};
+use sr_engine::{
+    Edit, Evaluations, INVALID_FITNESS, IndividualRef, Origin, Parents, PrimitiveSet, Replacement, StopReason,
+};
 use sr_expr::Tree;
 
 use crate::interner::Interner;
@@ -376,7 +378,7 @@ impl<'a> GenerationRecord<'a> {
     /// The numbers of the individuals' expressions among those of all [generations](Generations::expressions): equal
     /// expressions have one number.
     #[inline]
-    pub fn forms(&self) -> impl ExactSizeIterator<Item = u32> + Clone + use<'a> {
+    pub fn expression_ids(&self) -> impl ExactSizeIterator<Item = u32> + Clone + use<'a> {
         self.individuals.rows[self.start..self.end].iter().map(|row| row.form)
     }
 
@@ -387,7 +389,7 @@ impl<'a> GenerationRecord<'a> {
 
     /// Share of distinct expressions, in (0, 1].
     pub fn diversity(&self) -> f64 {
-        let mut forms: Vec<u32> = self.forms().collect();
+        let mut forms: Vec<u32> = self.expression_ids().collect();
         forms.sort_unstable();
         forms.dedup();
         forms.len() as f64 / self.len() as f64
@@ -652,9 +654,9 @@ impl<'a> FromIterator<Label<'a>> for Labels {
     }
 }
 
-impl<'a> From<Member<'a>> for IndividualRecord<'a> {
-    fn from(individual: Member<'a>) -> Self {
-        let Member { tree, score, origin, parents, edit, log_prob } = individual;
+impl<'a> From<IndividualRef<'a>> for IndividualRecord<'a> {
+    fn from(individual: IndividualRef<'a>) -> Self {
+        let IndividualRef { tree, score, origin, parents, edit, log_prob } = individual;
         let (mse, fitness) = (score.mse as f32, score.fitness as f32);
         let log_prob = log_prob.filter(|p| !p.is_nan());
         IndividualRecord { expr: tree, mse, fitness, origin, parents, edit, log_prob }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{
-    Edit, Expert, Generation, Instance, Member, Observer, Offspring, Origin, Outcome, Parents, Population,
+    Child, Edit, Expert, Generation, IndividualRef, Instance, Observer, Origin, Outcome, Parents, Population,
     PrimitiveSet, Recorded, Search, SearchConfig, StopReason, run,
 };
 use sr_expr::{Columns, Expr, Op, Tree};
@@ -92,7 +92,8 @@ fn forms_that_the_search_forgot_are_recorded_all_the_same() {
     struct Both(Recorder, Vec<Vec<(Expr, f32, f32, Parents)>>);
     impl Observer for Both {
         fn on_generation(&mut self, seen: &Generation<'_>) -> ControlFlow<()> {
-            let plain = |i: Member<'_>| (i.tree.to_owned(), i.score.mse as f32, i.score.fitness as f32, i.parents);
+            let plain =
+                |i: IndividualRef<'_>| (i.tree.to_owned(), i.score.mse as f32, i.score.fitness as f32, i.parents);
             self.1.push(seen.population.iter().map(plain).collect());
             self.0.on_generation(seen)
         }
@@ -148,7 +149,7 @@ fn generation(change: fn(&mut Vec<IndividualRecord<'_>>)) -> Generations {
 fn diversity_is_the_share_of_distinct_expressions() {
     let generations = generation(|individuals| individuals[1].expr = individuals[0].expr);
     assert_eq!(generations.first().diversity(), 0.75);
-    assert_eq!(generations.first().forms().collect::<Vec<_>>(), [0, 0, 1, 2]);
+    assert_eq!(generations.first().expression_ids().collect::<Vec<_>>(), [0, 0, 1, 2]);
     assert_eq!(generations.expressions().len(), 3);
 }
 
@@ -236,7 +237,7 @@ fn what_no_trace_can_hold_is_an_error_and_no_panic() {
     let data = instance("p");
     let expr: Expr = "x0 + x1".parse().expect("an expression");
     let score = sr_engine::Score::INVALID;
-    let member = Member::new(Offspring::orphan(&expr, Origin::Random), score);
+    let member = IndividualRef::new(Child::orphan(&expr, Origin::Random), score);
     let (population, best) = (Population::new([member.clone()]), member.into());
     let (mut recorder, outcome) = (new(), search("p", &config(2), 1).1);
     let evaluations = outcome.evaluations;

@@ -360,7 +360,7 @@ impl TrainConfig {
 fn least_positions(model: &ModelConfig) -> usize {
     match model.population {
         Population::Text => sr_neural::ROOM_FOR_CHILD + LEAST_PROMPT,
-        Population::Apart => LEAST_PROMPT,
+        Population::Separate => LEAST_PROMPT,
     }
 }
 

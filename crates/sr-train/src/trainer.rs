@@ -471,13 +471,13 @@ fn id(start: &Start) -> Result<Option<String>, Error> {
     Ok(Some(sr_neural::checkpoint_id(path).map_err(Error::io(path))?))
 }
 
-fn tell_of_backbone(from: &Model, taken: &sr_model::Taken) {
+fn tell_of_backbone(from: &Model, taken: &sr_model::Imported) {
     let parts = |names: &[String]| {
         let mut parts: Vec<&str> = names.iter().map(|name| name.split('.').next().unwrap_or_default()).collect();
         parts.dedup();
         parts.join(", ")
     };
-    let (parameters, theirs) = (taken.taken.len(), parts(&taken.taken));
+    let (parameters, theirs) = (taken.imported.len(), parts(&taken.imported));
     tracing::info!(parameters, taken = theirs, new = parts(&taken.kept), "weights of a GPT-Neo model");
     if from.config().attention_layers.contains(&sr_model::Attention::Local) {
         tracing::warn!("its blocks with local attention become global ones, which every block of a run has");

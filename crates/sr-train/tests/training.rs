@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 use sr_corpus::{Corpus, Example};
-use sr_engine::{Brood, Origin, Policy, Search, SearchConfig};
+use sr_engine::{Offspring, Origin, Policy, Search, SearchConfig};
 use sr_model::{Channel, Checkpoint, DeviceKind, Points, Prompt, open};
 use sr_neural::{Learner, Sampling};
 use sr_prompt::{Actions, Condition, Context, Mark, PopulationOrder, Token};
@@ -838,9 +838,9 @@ fn a_direct_model_is_asked_in_search_what_it_was_taught() {
         let Example::Direct(direct) = example.expect("an example") else { panic!("a direct example") };
         let instance = set.get(&direct.problem).expect("its problem").instance().expect("an instance");
         let search = Search::new(Arc::new(instance), SearchConfig::basic(), 3).expect("a search");
-        let mut brood = Brood::default();
-        learner.propose_one(search.state(), 1, &mut brood).expect("a child");
-        let child = brood.iter().next().expect("a child");
+        let mut offspring = Offspring::default();
+        learner.propose_one(search.state(), 1, &mut offspring).expect("a child");
+        let child = offspring.iter().next().expect("a child");
         assert_eq!((child.tree, child.origin), (&**direct.target, Origin::Learner));
         log_prob += f64::from(child.log_prob.expect("a learner tells"));
     }

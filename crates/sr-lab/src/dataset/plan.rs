@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sr_corpus::{Apart, Context, Exclude, Mode, Options, Shape, Targets};
+use sr_corpus::{Context, Exclude, Mode, Options, Shape, SplitBy, Targets};
 use sr_engine::{PrimitiveSet, SearchConfig};
 use sr_problems::{Blocklist, Generator, ProblemSet, RandomParams, SetParams, suite};
 use sr_trace::TraceHeader;
@@ -75,9 +75,10 @@ pub struct CorpusSettings {
     pub sample_fraction: f64,
     /// Share of formulas for validation, 0 or more and below 1.
     pub val_fraction: f64,
-    /// What training and validation do not share. [`Apart::Function`] unless it is said; it means nothing, and is an error,
+    /// What training and validation do not share. [`SplitBy::Function`] unless it is said; it means nothing, and is an error,
     /// where nothing is for validation.
-    pub apart: Option<Apart>,
+    #[serde(rename = "apart")]
+    pub split_by: Option<SplitBy>,
     /// Whether the examples are written as text too.
     pub jsonl: bool,
 }
@@ -86,8 +87,8 @@ impl Default for CorpusSettings {
     fn default() -> Self {
         let Options { context, sample_fraction, val_fraction, jsonl, .. } = Options::default();
         let (fitness, ancestors_only, include_elite) = (true, false, false);
-        let (mode, apart) = (Mode::OneStep, None);
-        Self { mode, context, fitness, ancestors_only, include_elite, sample_fraction, val_fraction, apart, jsonl }
+        let (mode, split_by) = (Mode::OneStep, None);
+        Self { mode, context, fitness, ancestors_only, include_elite, sample_fraction, val_fraction, split_by, jsonl }
     }
 }
 
@@ -139,10 +140,10 @@ impl Plan {
             "[corpus]: val_fraction must be 0 or more and below 1, found {val_fraction}"
         );
         ensure!(
-            val_fraction > 0.0 || corpus.apart.is_none(),
+            val_fraction > 0.0 || corpus.split_by.is_none(),
             "[corpus]: apart has no effect with val_fraction 0, where nothing is for validation"
         );
-        corpus.apart.get_or_insert(Apart::Function);
+        corpus.split_by.get_or_insert(SplitBy::Function);
         ensure!(corpus.mode == Mode::OneStep || !corpus.ancestors_only, "ancestors_only is for mode one-step");
         ensure!(corpus.mode == Mode::OneStep || !corpus.include_elite, "include_elite is for mode one-step");
         ensure!(corpus.mode == Mode::Autoregressive || corpus.fitness, "fitness is for mode autoregressive");
@@ -207,7 +208,7 @@ impl Plan {
 
     pub(super) fn options(&self) -> Options<'static> {
         let CorpusSettings { mode, context, fitness, ancestors_only, include_elite, .. } = self.corpus;
-        let CorpusSettings { sample_fraction, val_fraction, apart, jsonl, .. } = self.corpus;
+        let CorpusSettings { sample_fraction, val_fraction, split_by, jsonl, .. } = self.corpus;
         Options {
             context,
             targets: match ancestors_only {
@@ -223,7 +224,7 @@ impl Plan {
             sample_fraction,
             val_fraction,
             is_part: false,
-            apart: apart.unwrap_or(Apart::Function),
+            split_by: split_by.unwrap_or(SplitBy::Function),
             seed: self.seed,
             jsonl,
         }

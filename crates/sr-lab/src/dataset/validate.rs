@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
-use sr_corpus::{Apart, CorpusHeader, Example, Side};
+use sr_corpus::{CorpusHeader, Example, Side, SplitBy};
 use sr_expr::{Expr, Machine};
 use sr_problems::{Blocklist, Exclusion, Problem, ProblemFile, suite_names};
 use sr_trace::{TraceReader, Trajectory};
@@ -259,7 +259,7 @@ impl Validation<'_, '_> {
             } else if let Some(formula) = formula(id) {
                 if let Some(other) = val_skeletons.get(&formula.skeleton()) {
                     faults.push(format!("problem {id} has the skeleton of validation problem {other}: {formula}"));
-                } else if table.apart == Some(Apart::Function) && val_formulas.contains(formula) {
+                } else if table.split_by == Some(SplitBy::Function) && val_formulas.contains(formula) {
                     faults.push(format!("problem {id} is the same function as a validation problem: {formula}"));
                 }
             }

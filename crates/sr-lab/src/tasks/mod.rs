@@ -160,7 +160,7 @@ pub struct Track {
 
 /// What is told while a task is run.
 #[derive(Debug)]
-pub enum Told<'a> {
+pub enum Notice<'a> {
     /// A setting of the folder is another one from here on.
     Changed(&'a str),
     /// Something happened.
@@ -184,7 +184,7 @@ pub struct Ran {
 /// If the folder is of other settings or of something else, or another run works in it; if the first round needs a model
 /// and there is none; of the task, unless it is one of a milestone, which fails alone. Where nothing was done, nothing is
 /// left behind.
-pub fn run<T: Task>(task: &mut T, run: &Run, told: &mut dyn FnMut(Told<'_>)) -> anyhow::Result<Ran> {
+pub fn run<T: Task>(task: &mut T, run: &Run, told: &mut dyn FnMut(Notice<'_>)) -> anyhow::Result<Ran> {
     let ids = task.ids();
     run.selection.reasons(&ids)?;
     let options = task.options().clone();
@@ -198,7 +198,7 @@ pub fn run<T: Task>(task: &mut T, run: &Run, told: &mut dyn FnMut(Told<'_>)) -> 
         );
     }
     for change in folder.keep_settings(&settings(task)?)? {
-        told(Told::Changed(&change));
+        told(Notice::Changed(&change));
     }
     let config = MilestonesConfig {
         selection: run.selection.clone(),
@@ -209,7 +209,7 @@ pub fn run<T: Task>(task: &mut T, run: &Run, told: &mut dyn FnMut(Told<'_>)) -> 
     };
     let mut extras = Extras::new(run, T::record);
     let results = run_milestones(task, &run.out, &config, &mut |event| {
-        told(Told::Event(&event));
+        told(Notice::Event(&event));
         extras.see(&event);
     });
     let worked = Duration::from_secs_f64(extras.worked);

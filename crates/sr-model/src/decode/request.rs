@@ -12,7 +12,7 @@ pub struct Prompt {
     /// Token ids; may be empty.
     pub tokens: Vec<i32>,
     /// Where the individuals among the tokens begin, and where the last one ends: they lie side by side, and see each
-    /// other as [`Population::Apart`](crate::Population::Apart) says. Empty for a prompt that is one text.
+    /// other as [`Population::Separate`](crate::Population::Separate) says. Empty for a prompt that is one text.
     pub individuals: Vec<u32>,
     /// The marks of each token, `[tokens, marks]`, as in [`TrainBatch`](crate::TrainBatch); empty for none.
     pub marks: Vec<i32>,

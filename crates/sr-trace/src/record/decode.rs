@@ -10,7 +10,7 @@ use sr_engine::{Origin, Parents};
 
 use super::{CandidateColumns, Change, Children, FitnessRule, Given, Kind, Labels, Record, Scores, in_field, stepped};
 use crate::columns::{Bytes, Column};
-use crate::forms::{FormError, Forms, MAX_NODES, Nodes, Symbol, subtree_start};
+use crate::expressions::{ExpressionError, Forms, MAX_NODES, Nodes, Symbol, subtree_start};
 use crate::interner::Interner;
 use crate::trajectory::{EditRow, Gains, Individuals, Row, Span, in_range, labelled_state};
 use crate::{Candidates, Generations, LabelSet, Labels as LabelList, RecordError, StateLabels, Trajectory, Trees};
@@ -417,8 +417,8 @@ impl<'a, S: Symbol> Decoder<'a, S> {
     #[inline]
     fn intern(&mut self) -> Result<u32, RecordError> {
         if self.expressions.size() > MAX_NODES {
-            let source = FormError::TooLarge { form: self.expressions.len() };
-            return Err(RecordError::Forms { field: "edit", source });
+            let source = ExpressionError::TooLarge { expression: self.expressions.len() };
+            return Err(RecordError::Expressions { field: "edit", source });
         }
         let (form, is_new) = self.expressions.finish();
         if is_new {
@@ -441,7 +441,7 @@ impl<'a, S: Symbol> Decoder<'a, S> {
         let mut states = Vec::new();
         for &state_hash in &labels.hashes {
             let generation = numbers.number()?;
-            let before: Vec<u32> = labelled_state(generations, generation)?.forms().collect();
+            let before: Vec<u32> = labelled_state(generations, generation)?.expression_ids().collect();
             let (mut individuals, mut forms, taken) = (Individuals::default(), Vec::new(), self.taken);
             self.children(&mut columns, sizes.number()?, &before, &mut forms, &mut individuals)?;
             individuals.trees = self.trees(forms.iter().copied());

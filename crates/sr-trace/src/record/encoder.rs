@@ -10,7 +10,7 @@ use super::{
     labelled_state,
 };
 use crate::columns::{Bytes, push_number};
-use crate::forms::{FormError, FormTableBuilder, MAX_NODES};
+use crate::expressions::{ExpressionError, ExpressionTableBuilder, MAX_NODES};
 use crate::interner::Interner;
 use crate::{Candidates, Generations, IndividualRecord, LabelSet, RecordError, Trajectory};
 
@@ -38,7 +38,7 @@ impl<'a> View<'a> {
         let score = population.score(index);
         View {
             tree: population.tree(index),
-            form: population.form(index).expect("a search numbers its forms"),
+            form: population.expression_id(index).expect("a search numbers its forms"),
             mse: score.mse as f32,
             fitness: score.fitness as f32,
             origin: population.origin(index),
@@ -71,7 +71,7 @@ pub(crate) struct Encoder {
     sizes: Bytes,
     best: Bytes,
     improved: Bytes,
-    written: FormTableBuilder,
+    written: ExpressionTableBuilder,
     kinds: Vec<Kind>,
     /// Places in `kinds`, by [`Encoder::kind`]'s number, counted from 1.
     kind_places: Vec<u32>,
@@ -132,8 +132,8 @@ impl Encoder {
     #[inline(always)]
     fn child(&mut self, child: &View<'_>, before: &[u32], out: &mut Children) -> Result<(), RecordError> {
         if child.tree.size() > MAX_NODES {
-            let source = FormError::TooLarge { form: self.written.len() };
-            return Err(RecordError::Forms { field: "written", source });
+            let source = ExpressionError::TooLarge { expression: self.written.len() };
+            return Err(RecordError::Expressions { field: "written", source });
         }
         let mut add_parent = |parent: u32| {
             in_range("parents", parent, before.len())?;
@@ -234,7 +234,7 @@ impl Encoder {
         for labelled in &set.states {
             push_number(&mut numbers, labelled.generation);
             push_number(&mut sizes, labelled.children.len() as u32);
-            let before: Vec<u32> = labelled_state(generations, labelled.generation)?.forms().collect();
+            let before: Vec<u32> = labelled_state(generations, labelled.generation)?.expression_ids().collect();
             for label in labelled.children.iter() {
                 let view = View::of_record(&label.child, form(label.child.expr));
                 self.child(&view, &before, &mut children)?;
@@ -263,8 +263,10 @@ impl Encoder {
         let generations = &trajectory.generations;
         for record in generations.iter() {
             let individuals: Vec<IndividualRecord<'_>> = record.individuals().collect();
-            let views =
-                individuals.iter().zip(record.forms()).map(|(individual, form)| View::of_record(individual, form));
+            let views = individuals
+                .iter()
+                .zip(record.expression_ids())
+                .map(|(individual, form)| View::of_record(individual, form));
             encoder.generation(record.generation, views, record.best_index, record.improved)?;
         }
         encoder.labelled(trajectory, &trajectory.labels)
@@ -300,7 +302,7 @@ impl Encoder {
             sizes,
             best,
             improved,
-            written: FormTableBuilder::reopen(written, scored.written),
+            written: ExpressionTableBuilder::reopen(written, scored.written),
             kinds,
             kind_places,
             individuals: Children { len: n_individuals, ..individuals },

@@ -14,7 +14,7 @@ pub(crate) fn corpora(folder: &Path, n_problems: u32, generations: u32) {
     let generator = Generator::new(params.clone()).expect("settings");
     let problems: Vec<_> = (0..n_problems).map(|index| generator.problem(index).expect("a problem")).collect();
     let (operators, constants) = (problems[0].operators.clone(), problems[0].constants.clone());
-    let set = SetParams { operators, constants, seed: 3, origin: sr_problems::Origin::Random(params) };
+    let set = SetParams { operators, constants, seed: 3, origin: sr_problems::Provenance::Random(params) };
     ProblemSet { params: set, problems: problems.clone() }.write(folder.join("problems.sr")).expect("written");
 
     let config = SearchConfig { generations, early_stop_mse: None, ..SearchConfig::basic() };

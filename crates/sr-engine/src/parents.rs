@@ -12,7 +12,7 @@ const MIN_SHARED_OPERATORS: usize = 2;
 /// Up to two parents of a child that was not made by an edit (a learner's): the individuals that share the largest
 /// common subtrees, of at least two operators, with it. The second one has to share another subtree than the first,
 /// not part of it. The lower index wins among equals.
-pub fn heritage(child: &Tree, population: &Population) -> Parents {
+pub fn likely_parents(child: &Tree, population: &Population) -> Parents {
     // Subtrees of the child that are large enough, largest first.
     let mut wanted: Vec<(usize, usize)> = (0..child.size())
         .filter_map(|root| {
@@ -69,17 +69,19 @@ pub fn lineage(parents: &[Vec<Parents>], winner: usize) -> Vec<Vec<u32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Member, Offspring, Origin, Score};
+    use crate::{Child, IndividualRef, Origin, Score};
 
     fn population(texts: &[&str]) -> Population {
         let exprs: Vec<sr_expr::Expr> = texts.iter().map(|text| text.parse().expect(text)).collect();
-        Population::new(exprs.iter().map(|expr| Member::new(Offspring::orphan(expr, Origin::Random), Score::INVALID)))
+        Population::new(
+            exprs.iter().map(|expr| IndividualRef::new(Child::orphan(expr, Origin::Random), Score::INVALID)),
+        )
     }
 
     #[test]
     fn heritage_finds_the_largest_shared_subtrees() {
         let parents = population(&["x0", "x0*x1 + 1", "sin(x1*x2) - x0", "x0*x1 + 1"]);
-        let of = |text: &str| heritage(&text.parse::<sr_expr::Expr>().expect(text), &parents);
+        let of = |text: &str| likely_parents(&text.parse::<sr_expr::Expr>().expect(text), &parents);
         assert_eq!(of("(x0*x1 + 1) * sin(x1*x2)"), Parents::Two(1, 2));
         assert_eq!(of("(x0*x1 + 1) * x2"), Parents::One(1));
         assert_eq!(of("x0*x1 + x2"), Parents::None, "one operator is chance");

@@ -1,12 +1,12 @@
-//! Offspring side by side in one piece of memory, so that making them allocates nothing once there was room for as many.
+//! Child side by side in one piece of memory, so that making them allocates nothing once there was room for as many.
 
 use sr_expr::{Node, Tree};
 
 use crate::{Edit, EditRef, Origin, Parents, Population, Replacement};
 
-/// A child, as it is put into a [`Brood`] and read from it.
+/// A child, as it is put into a [`Offspring`] and read from it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Offspring<'a> {
+pub struct Child<'a> {
     /// The expression.
     pub tree: &'a Tree,
     /// Which operator or policy made it.
@@ -19,16 +19,16 @@ pub struct Offspring<'a> {
     pub log_prob: Option<f32>,
 }
 
-impl<'a> Offspring<'a> {
+impl<'a> Child<'a> {
     /// A child without parents.
     pub fn orphan(tree: &'a Tree, origin: Origin) -> Self {
-        Offspring { tree, origin, parents: Parents::None, edit: None, log_prob: None }
+        Child { tree, origin, parents: Parents::None, edit: None, log_prob: None }
     }
 }
 
 /// The offspring of one generation, in slot order, without scores. The search owns it and uses it again; a policy adds.
 #[derive(Debug, Clone, Default)]
-pub struct Brood {
+pub struct Offspring {
     /// Trees one after the other, those of dropped offspring among them.
     nodes: Vec<Node>,
     slots: Vec<Slot>,
@@ -36,7 +36,7 @@ pub struct Brood {
 
 #[derive(Debug, Clone, Copy)]
 struct Slot {
-    /// Where its tree starts in `Brood::nodes`.
+    /// Where its tree starts in `Offspring::nodes`.
     start: usize,
     size: u32,
     hash: u64,
@@ -79,7 +79,7 @@ enum Change {
     },
 }
 
-impl Brood {
+impl Offspring {
     /// Makes room for so many more offspring of the usual size.
     pub(crate) fn reserve(&mut self, offspring: usize) {
         self.slots.reserve(offspring);
@@ -106,12 +106,12 @@ impl Brood {
     }
 
     /// One of the offspring.
-    pub fn get(&self, index: usize) -> Option<Offspring<'_>> {
+    pub fn get(&self, index: usize) -> Option<Child<'_>> {
         self.slots.get(index).map(|slot| self.view(slot))
     }
 
     /// All of them, in slot order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Offspring<'_>> + Clone {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Child<'_>> + Clone {
         self.slots.iter().map(|slot| self.view(slot))
     }
 
@@ -119,7 +119,7 @@ impl Brood {
     ///
     /// # Panics
     /// If a tree has 2³² nodes or more.
-    pub fn push(&mut self, child: &Offspring<'_>) {
+    pub fn push(&mut self, child: &Child<'_>) {
         let start = self.nodes.len();
         self.nodes.extend_from_slice(child.tree.nodes());
         let change = match &child.edit {
@@ -132,7 +132,7 @@ impl Brood {
                 Change::new(edit, offset)
             }
         };
-        let Offspring { tree, origin, parents, log_prob, .. } = *child;
+        let Child { tree, origin, parents, log_prob, .. } = *child;
         let is_grafted = matches!(change, Change::None);
         self.add(start, tree.size(), Made { origin, parents, change, is_grafted, log_prob });
     }
@@ -232,7 +232,7 @@ impl Brood {
     }
 
     /// Adds an individual of the generation before, which is its own parent.
-    pub(crate) fn carry_over(&mut self, from: &Brood, index: usize) {
+    pub(crate) fn carry_over(&mut self, from: &Offspring, index: usize) {
         let (start, slot) = (self.nodes.len(), from.slots[index]);
         self.nodes.extend_from_slice(from.tree_of(&slot).nodes());
         let parents = Parents::One(index as u32);
@@ -320,9 +320,9 @@ impl Brood {
         }
     }
 
-    fn view(&self, slot: &Slot) -> Offspring<'_> {
+    fn view(&self, slot: &Slot) -> Child<'_> {
         let &Slot { origin, parents, log_prob, .. } = slot;
-        Offspring { tree: self.tree_of(slot), origin, parents, edit: self.edit_of(slot).map(Edit::from), log_prob }
+        Child { tree: self.tree_of(slot), origin, parents, edit: self.edit_of(slot).map(Edit::from), log_prob }
     }
 }
 
@@ -385,7 +385,7 @@ mod tests {
     use sr_expr::Expr;
 
     use super::*;
-    use crate::{Member, Score};
+    use crate::{IndividualRef, Score};
 
     fn expr(text: &str) -> Expr {
         text.parse().expect(text)
@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn what_is_added_is_read_back() {
         let (child, part) = (expr("x0 * sin(x1)"), expr("sin(x1)"));
-        let with_edit = Offspring {
+        let with_edit = Child {
             tree: &child,
             origin: Origin::Mutation,
             parents: Parents::One(3),
@@ -407,19 +407,19 @@ mod tests {
         };
         let graft = Edit { parent: 1, node: 2, replacement: Replacement::Donor { parent: 4, node: 0 } };
         let all = [
-            Offspring::orphan(&part, Origin::Random),
-            Offspring { edit: Some(graft), parents: Parents::Two(1, 4), ..with_edit.clone() },
+            Child::orphan(&part, Origin::Random),
+            Child { edit: Some(graft), parents: Parents::Two(1, 4), ..with_edit.clone() },
             with_edit,
         ];
-        let mut brood = Brood::default();
-        all.iter().for_each(|child| brood.push(child));
-        assert!(brood.iter().eq(all.iter().cloned()));
-        brood.set_last_origin(Origin::Fallback);
+        let mut offspring = Offspring::default();
+        all.iter().for_each(|child| offspring.push(child));
+        assert!(offspring.iter().eq(all.iter().cloned()));
+        offspring.set_last_origin(Origin::Fallback);
         let mut kept = [false, true].into_iter();
-        brood.retain_from(1, |_| kept.next().expect("two are asked for"));
-        assert!(brood.iter().map(|child| child.origin).eq([Origin::Random, Origin::Fallback]));
-        brood.clear();
-        assert!(brood.is_empty() && brood.get(0).is_none());
+        offspring.retain_from(1, |_| kept.next().expect("two are asked for"));
+        assert!(offspring.iter().map(|child| child.origin).eq([Origin::Random, Origin::Fallback]));
+        offspring.clear();
+        assert!(offspring.is_empty() && offspring.get(0).is_none());
     }
 
     #[test]
@@ -432,18 +432,18 @@ mod tests {
     fn a_graft_is_its_edit_or_a_copy_of_the_parent() {
         let (parents, part) = ([expr("x0 * sin(x1)"), expr("x2 + 1.0")], expr("cos(x3)"));
         let population =
-            parents.iter().map(|tree| Member::new(Offspring::orphan(tree, Origin::Random), Score::INVALID));
+            parents.iter().map(|tree| IndividualRef::new(Child::orphan(tree, Origin::Random), Score::INVALID));
         let population = Population::new(population);
         let donor = Edit { parent: 0, node: 2, replacement: Replacement::Donor { parent: 1, node: 2 } };
         let edits = [written(0, 0, &part), written(0, 3, &part), donor];
-        let mut brood = Brood::default();
+        let mut offspring = Offspring::default();
         for edit in &edits {
-            brood.graft(&population, edit, 9, Origin::Crossover, Parents::None);
+            offspring.graft(&population, edit, 9, Origin::Crossover, Parents::None);
         }
-        brood.graft(&population, &edits[0], 4, Origin::Crossover, Parents::None);
-        let forms: Vec<String> = brood.iter().map(|child| child.tree.to_string()).collect();
+        offspring.graft(&population, &edits[0], 4, Origin::Crossover, Parents::None);
+        let forms: Vec<String> = offspring.iter().map(|child| child.tree.to_string()).collect();
         assert_eq!(forms, ["(cos(x3) * sin(x1))", "cos(x3)", "(x0 * (x2 + 1.0))", "(x0 * sin(x1))"]);
-        for (child, edit) in brood.iter().zip(edits.into_iter().chain([Edit::copy(0, &parents[0])])) {
+        for (child, edit) in offspring.iter().zip(edits.into_iter().chain([Edit::copy(0, &parents[0])])) {
             assert_eq!(edit.apply(&population).as_deref(), Some(child.tree));
             assert_eq!(child.edit, Some(edit));
         }

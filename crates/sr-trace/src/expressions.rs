@@ -23,7 +23,7 @@ use crate::columns::Bytes;
 /// Most nodes of a stored expression, the largest that an engine may be configured for.
 pub const MAX_NODES: usize = 4096;
 /// Most expressions of one table, so that a damaged file cannot claim all memory.
-pub const MAX_FORMS: usize = 1 << 24;
+pub const MAX_EXPRESSIONS: usize = 1 << 24;
 
 const FIRST_CONSTANT: u8 = 64;
 const FIRST_VARIABLE: u8 = 128;
@@ -33,68 +33,68 @@ const SMALL: usize = 16;
 /// Marks a variable in the four bytes after [`ESCAPE`].
 const VARIABLE_BIT: u32 = 1 << 31;
 
-/// Why expressions cannot be stored, or stored bytes are no expressions. Forms are counted from 0.
+/// Why expressions cannot be stored, or stored bytes are no expressions. They are counted from 0.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum FormError {
+pub enum ExpressionError {
     /// An expression has more than [`MAX_NODES`] nodes.
-    #[error("form {form} has more than {MAX_NODES} nodes")]
+    #[error("expression {expression} has more than {MAX_NODES} nodes")]
     TooLarge {
         /// Its place in the table.
-        form: usize,
+        expression: usize,
     },
-    /// A table has more than [`MAX_FORMS`] expressions.
-    #[error("more than {MAX_FORMS} forms in one table")]
+    /// A table has more than [`MAX_EXPRESSIONS`] expressions.
+    #[error("more than {MAX_EXPRESSIONS} expressions in one table")]
     TooMany,
     /// The bytes end within an expression.
-    #[error("form {form} ends too early")]
+    #[error("expression {expression} ends too early")]
     Cut {
         /// Its place in the table.
-        form: usize,
+        expression: usize,
     },
     /// A byte below 64 is no operator of this version.
-    #[error("form {form}: there is no operator {index}")]
+    #[error("expression {expression}: there is no operator {index}")]
     UnknownOperator {
         /// Its place in the table.
-        form: usize,
+        expression: usize,
         /// The byte.
         index: u8,
     },
     /// A constant's index is beyond the list of constants.
-    #[error("form {form}: constant {index} of {constants}")]
+    #[error("expression {expression}: constant {index} of {constants}")]
     UnknownConstant {
         /// Its place in the table.
-        form: usize,
+        expression: usize,
         /// The index.
         index: u32,
         /// Constants in the list.
         constants: usize,
     },
     /// A variable's index does not fit 16 bits.
-    #[error("form {form}: variable {index} is beyond 65535")]
+    #[error("expression {expression}: variable {index} is beyond 65535")]
     UnknownVariable {
         /// Its place in the table.
-        form: usize,
+        expression: usize,
         /// The index.
         index: u32,
     },
 }
 
-/// A list of expressions as it is stored. [`FormTableBuilder`] makes one, [`decode`](FormTable::decode) reads it.
+/// A list of expressions as it is stored. [`ExpressionTableBuilder`] makes one, [`decode`](ExpressionTable::decode) reads it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct FormTable {
+pub struct ExpressionTable {
     /// Every constant that occurs, once, in order of first use.
     constants: Vec<f64>,
     /// The expressions, one after the other.
     tokens: Bytes,
 }
 
-impl FormTable {
+impl ExpressionTable {
     /// The expressions, in order.
     ///
     /// # Errors
     /// If the bytes are not a list of expressions; none of them makes it panic.
-    pub fn decode(&self) -> Result<Vec<Arc<Expr>>, FormError> {
+    pub fn decode(&self) -> Result<Vec<Arc<Expr>>, ExpressionError> {
         let forms = self.symbols::<u32>()?;
         let node = |&symbol: &u32| self.node(symbol).expect("a symbol of the table");
         let mut start = 0;
@@ -114,7 +114,7 @@ impl FormTable {
     ///
     /// # Errors
     /// As [`decode`](Self::decode).
-    pub(crate) fn symbols<S: Symbol>(&self) -> Result<Forms<S>, FormError> {
+    pub(crate) fn symbols<S: Symbol>(&self) -> Result<Forms<S>, ExpressionError> {
         let mut forms = Forms { symbols: Vec::with_capacity(self.tokens.0.len()), ends: Vec::new() };
         // A table that has a constant twice still gives equal expressions equal symbols.
         let mut places = FxHashMap::default();
@@ -124,16 +124,16 @@ impl FormTable {
         let mut open: Vec<(S, usize)> = Vec::new();
         let mut rest = &self.tokens.0[..];
         while !rest.is_empty() {
-            let form = forms.ends.len();
-            if form == MAX_FORMS {
-                return Err(FormError::TooMany);
+            let expression = forms.ends.len();
+            if expression == MAX_EXPRESSIONS {
+                return Err(ExpressionError::TooMany);
             }
             let start = forms.symbols.len();
             loop {
                 if forms.symbols.len() - start + open.len() == MAX_NODES {
-                    return Err(FormError::TooLarge { form });
+                    return Err(ExpressionError::TooLarge { expression });
                 }
-                let symbol = S::of(next_symbol(&mut rest, &places, form)?);
+                let symbol = S::of(next_symbol(&mut rest, &places, expression)?);
                 match symbol.arity() {
                     0 => forms.symbols.push(symbol),
                     operands => {
@@ -173,50 +173,50 @@ impl FormTable {
 
 /// The number of the symbol that comes next; `constants` has the place of each constant.
 #[inline]
-fn next_symbol(rest: &mut &[u8], constants: &[u32], form: usize) -> Result<u32, FormError> {
-    let byte = *rest.split_off_first().ok_or(FormError::Cut { form })?;
+fn next_symbol(rest: &mut &[u8], constants: &[u32], expression: usize) -> Result<u32, ExpressionError> {
+    let byte = *rest.split_off_first().ok_or(ExpressionError::Cut { expression })?;
     let constant = |index: u32| match constants.get(index as usize) {
         Some(&place) if place < FIRST_VARIABLE_SYMBOL - FIRST_CONSTANT_SYMBOL => Ok(FIRST_CONSTANT_SYMBOL + place),
         Some(&place) => Ok(ESCAPE_SYMBOL + place),
-        None => Err(FormError::UnknownConstant { form, index, constants: constants.len() }),
+        None => Err(ExpressionError::UnknownConstant { expression, index, constants: constants.len() }),
     };
     match byte {
         0..FIRST_CONSTANT if usize::from(byte) < Op::ALL.len() => Ok(byte.into()),
-        0..FIRST_CONSTANT => Err(FormError::UnknownOperator { form, index: byte }),
+        0..FIRST_CONSTANT => Err(ExpressionError::UnknownOperator { expression, index: byte }),
         FIRST_CONSTANT..FIRST_VARIABLE => constant(u32::from(byte - FIRST_CONSTANT)),
         FIRST_VARIABLE..ESCAPE => Ok(byte.into()),
-        ESCAPE => match escaped(rest, form)? {
+        ESCAPE => match escaped(rest, expression)? {
             index @ 0..VARIABLE_BIT => constant(index),
-            variable => variable_symbol(variable - VARIABLE_BIT, form),
+            variable => variable_symbol(variable - VARIABLE_BIT, expression),
         },
     }
 }
 
 /// The four bytes after [`ESCAPE`].
 #[cold]
-fn escaped(rest: &mut &[u8], form: usize) -> Result<u32, FormError> {
-    let (bytes, after) = rest.split_first_chunk().ok_or(FormError::Cut { form })?;
+fn escaped(rest: &mut &[u8], expression: usize) -> Result<u32, ExpressionError> {
+    let (bytes, after) = rest.split_first_chunk().ok_or(ExpressionError::Cut { expression })?;
     *rest = after;
     Ok(u32::from_le_bytes(*bytes))
 }
 
 #[cold]
-fn variable_symbol(index: u32, form: usize) -> Result<u32, FormError> {
+fn variable_symbol(index: u32, expression: usize) -> Result<u32, ExpressionError> {
     match u16::try_from(index) {
         Ok(index) if index < u16::from(ESCAPE - FIRST_VARIABLE) => Ok(u32::from(FIRST_VARIABLE) + u32::from(index)),
         Ok(index) => Ok(VARIABLE_BIT | u32::from(index)),
-        Err(_) => Err(FormError::UnknownVariable { form, index }),
+        Err(_) => Err(ExpressionError::UnknownVariable { expression, index }),
     }
 }
 
 /// The nodes of a table's symbols. Which kind of node comes next cannot be foreseen, so looking up is quicker than deciding.
 pub(crate) struct Nodes<'a> {
-    table: &'a FormTable,
+    table: &'a ExpressionTable,
     narrow: [Node; 256],
 }
 
 impl<'a> Nodes<'a> {
-    pub(crate) fn new(table: &'a FormTable) -> Self {
+    pub(crate) fn new(table: &'a ExpressionTable) -> Self {
         Nodes { table, narrow: std::array::from_fn(|symbol| table.node(symbol as u32).unwrap_or(Node::Var(0))) }
     }
 }
@@ -307,10 +307,10 @@ pub(crate) fn subtree_start<S: Symbol>(symbols: &[S], root: usize) -> usize {
     start
 }
 
-/// Makes a [`FormTable`].
+/// Makes a [`ExpressionTable`].
 #[derive(Debug, Clone, Default)]
-pub struct FormTableBuilder {
-    table: FormTable,
+pub struct ExpressionTableBuilder {
+    table: ExpressionTable,
     forms: usize,
     /// Places of the forms that went through [`insert`](Self::insert).
     known: FxHashMap<Expr, u32>,
@@ -318,19 +318,19 @@ pub struct FormTableBuilder {
     constants: FxHashMap<u64, u32>,
 }
 
-impl FormTableBuilder {
+impl ExpressionTableBuilder {
     /// An empty table.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Goes on with a table that has so many expressions; none of them counts as [inserted](Self::insert).
-    pub(crate) fn reopen(table: FormTable, forms: usize) -> Self {
+    pub(crate) fn reopen(table: ExpressionTable, forms: usize) -> Self {
         let mut constants = FxHashMap::default();
         for (place, value) in (0..).zip(&table.constants) {
             constants.entry(value.to_bits()).or_insert(place);
         }
-        FormTableBuilder { table, forms, constants, ..Self::default() }
+        ExpressionTableBuilder { table, forms, constants, ..Self::default() }
     }
 
     /// Number of expressions so far.
@@ -347,7 +347,7 @@ impl FormTableBuilder {
     ///
     /// # Errors
     /// As [`push`](Self::push).
-    pub fn insert(&mut self, tree: &Tree) -> Result<u32, FormError> {
+    pub fn insert(&mut self, tree: &Tree) -> Result<u32, ExpressionError> {
         if let Some(&place) = self.known.get(tree) {
             return Ok(place);
         }
@@ -359,13 +359,13 @@ impl FormTableBuilder {
     /// Adds an expression, be it there already or not, and gives its place.
     ///
     /// # Errors
-    /// If it is larger than [`MAX_NODES`], or the table has [`MAX_FORMS`]. The table stays as it was.
-    pub fn push(&mut self, tree: &Tree) -> Result<u32, FormError> {
+    /// If it is larger than [`MAX_NODES`], or the table has [`MAX_EXPRESSIONS`]. The table stays as it was.
+    pub fn push(&mut self, tree: &Tree) -> Result<u32, ExpressionError> {
         if tree.size() > MAX_NODES {
-            return Err(FormError::TooLarge { form: self.forms });
+            return Err(ExpressionError::TooLarge { expression: self.forms });
         }
-        if self.forms == MAX_FORMS {
-            return Err(FormError::TooMany);
+        if self.forms == MAX_EXPRESSIONS {
+            return Err(ExpressionError::TooMany);
         }
         match tree.nodes() {
             &[leaf] => self.write(leaf),
@@ -377,7 +377,7 @@ impl FormTableBuilder {
     }
 
     /// The table.
-    pub fn build(self) -> FormTable {
+    pub fn build(self) -> ExpressionTable {
         self.table
     }
 
@@ -406,7 +406,7 @@ impl FormTableBuilder {
 
     #[inline]
     fn write(&mut self, node: Node) {
-        let FormTable { constants, tokens: Bytes(tokens) } = &mut self.table;
+        let ExpressionTable { constants, tokens: Bytes(tokens) } = &mut self.table;
         let escaped = match node {
             Node::Op(op) => return tokens.push(op as u8),
             Node::Var(index) if index < u16::from(ESCAPE - FIRST_VARIABLE) => {
@@ -439,16 +439,16 @@ mod tests {
 
     use super::*;
 
-    fn table(forms: &[Expr]) -> FormTable {
-        let mut builder = FormTableBuilder::new();
-        for form in forms {
-            builder.push(form).expect("small forms");
+    fn table(forms: &[Expr]) -> ExpressionTable {
+        let mut builder = ExpressionTableBuilder::new();
+        for expression in forms {
+            builder.push(expression).expect("small forms");
         }
         builder.build()
     }
 
-    fn of_bytes(constants: &[f64], tokens: &[u8]) -> FormTable {
-        FormTable { constants: constants.to_vec(), tokens: Bytes(tokens.to_vec()) }
+    fn of_bytes(constants: &[f64], tokens: &[u8]) -> ExpressionTable {
+        ExpressionTable { constants: constants.to_vec(), tokens: Bytes(tokens.to_vec()) }
     }
 
     #[test]
@@ -468,7 +468,7 @@ mod tests {
             .chain([Expr::constant(f64::NAN), Expr::constant(-0.0)])
             .collect();
         let decoded = table(&forms).decode().expect("what was written");
-        assert!(decoded.iter().map(|form| &**form).eq(&forms));
+        assert!(decoded.iter().map(|expression| &**expression).eq(&forms));
     }
 
     #[test]
@@ -481,7 +481,7 @@ mod tests {
 
     #[test]
     fn insert_finds_what_was_inserted() {
-        let mut builder = FormTableBuilder::new();
+        let mut builder = ExpressionTableBuilder::new();
         let places: Vec<u32> = ["x0", "x1 + 1", "x0", "x1 + 1", "x2"]
             .map(|text| builder.insert(&text.parse::<Expr>().expect(text)).expect("small"))
             .to_vec();
@@ -492,12 +492,15 @@ mod tests {
     #[test]
     fn errors_name_the_form() {
         let error = |constants: &[f64], tokens: &[u8]| of_bytes(constants, tokens).decode().expect_err("bad bytes");
-        assert_eq!(error(&[], &[128, 0, 128]), FormError::Cut { form: 1 });
-        assert_eq!(error(&[], &[255, 1]), FormError::Cut { form: 0 });
-        assert_eq!(error(&[], &[128, 63]), FormError::UnknownOperator { form: 1, index: 63 });
-        assert_eq!(error(&[1.0], &[65]), FormError::UnknownConstant { form: 0, index: 1, constants: 1 });
-        assert_eq!(error(&[], &[255, 0, 0, 1, 128]), FormError::UnknownVariable { form: 0, index: 1 << 16 });
-        assert_eq!(error(&[], &vec![Op::Sin as u8; 1 << 20]), FormError::TooLarge { form: 0 });
+        assert_eq!(error(&[], &[128, 0, 128]), ExpressionError::Cut { expression: 1 });
+        assert_eq!(error(&[], &[255, 1]), ExpressionError::Cut { expression: 0 });
+        assert_eq!(error(&[], &[128, 63]), ExpressionError::UnknownOperator { expression: 1, index: 63 });
+        assert_eq!(error(&[1.0], &[65]), ExpressionError::UnknownConstant { expression: 0, index: 1, constants: 1 });
+        assert_eq!(
+            error(&[], &[255, 0, 0, 1, 128]),
+            ExpressionError::UnknownVariable { expression: 0, index: 1 << 16 }
+        );
+        assert_eq!(error(&[], &vec![Op::Sin as u8; 1 << 20]), ExpressionError::TooLarge { expression: 0 });
         let deepest = [vec![Op::Sin as u8; MAX_NODES - 1], vec![128]].concat();
         assert_eq!(of_bytes(&[], &deepest).decode().expect("just small enough")[0].size(), MAX_NODES);
     }
@@ -506,7 +509,7 @@ mod tests {
         #[test]
         fn forms_round_trip(forms in proptest::collection::vec(sr_expr::testing::expr(300, 40), 0..20)) {
             let decoded = table(&forms).decode().expect("what was written");
-            prop_assert!(decoded.iter().map(|form| &**form).eq(&forms));
+            prop_assert!(decoded.iter().map(|expression| &**expression).eq(&forms));
         }
 
         #[test]
@@ -515,7 +518,7 @@ mod tests {
             tokens in proptest::collection::vec(any::<u8>(), 0..200),
         ) {
             if let Ok(forms) = of_bytes(&constants, &tokens).decode() {
-                let forms: Vec<Expr> = forms.iter().map(|form| Expr::clone(form)).collect();
+                let forms: Vec<Expr> = forms.iter().map(|expression| Expr::clone(expression)).collect();
                 prop_assert_eq!(table(&forms).decode().expect("what was written").len(), forms.len());
             }
         }
