@@ -169,6 +169,11 @@ slurm-traces *flags: build
 embed:
     cargo run --release --locked --manifest-path examples/embed/Cargo.toml
 
+# Use the whole project as a library: problems, traces, DAgger and a comparison, in runs/lab
+[group('steps')]
+lab:
+    cargo run --release --locked --manifest-path examples/lab/Cargo.toml -- runs/lab
+
 # Unit, property and command line tests (nextest if it is installed), then the examples in the documentation
 [group('check')]
 test:
