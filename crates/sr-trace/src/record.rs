@@ -6,19 +6,24 @@
 
 mod decode;
 mod encoder;
+mod fitness;
+mod opened;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sr_codec::Packed;
-use sr_engine::{Evaluations, Origin, PrimitiveSet, SearchConfig, StopReason};
+use sr_engine::{Evaluations, Origin, PrimitiveSet, StopReason};
 use sr_expr::Op;
 
 pub(crate) use self::encoder::{Encoder, View};
+use self::fitness::rank;
+pub(crate) use self::fitness::{FitnessRule, stepped};
+pub use self::opened::Opened;
 use crate::columns::{Bytes, Column};
 use crate::expressions::{ExpressionError, ExpressionTable};
-use crate::trajectory::{check_label_set, check_labels, in_range, labelled_state};
-use crate::{LabelParams, LabelSet, RecordError, SamplingCounts, TargetScale, TraceHeader, Trajectory};
+use crate::trajectory::{check_labels, in_range, labelled_state};
+use crate::{LabelParams, RecordError, SamplingCounts, TargetScale, TraceHeader, Trajectory};
 
 /// One record of a trace file: a trajectory in its compact form, as a [`Recorder`](crate::Recorder) makes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -284,53 +289,6 @@ impl Record {
     }
 }
 
-/// A record of a file with its trajectory, to which labels can be added without writing all of it again.
-#[derive(Debug)]
-pub struct Opened {
-    trajectory: Trajectory,
-    /// The encoder as it was when it had written the generations, unless they have to be written again: labels share
-    /// some of their columns, so those that may have to give way would leave gaps.
-    encoder: Option<Encoder>,
-}
-
-impl Opened {
-    pub(crate) fn new(record: Record, rule: FitnessRule) -> Result<Self, RecordError> {
-        let (trajectory, scored) = record.decode_scored(rule)?;
-        let n_individuals = trajectory.generations.n_individuals();
-        let encoder = record.labels.is_empty().then(|| Encoder::reopen(record, scored, n_individuals));
-        Ok(Opened { trajectory, encoder })
-    }
-
-    /// One whose generations will be written again.
-    pub(crate) fn of_trajectory(trajectory: Trajectory) -> Self {
-        Opened { trajectory, encoder: None }
-    }
-
-    /// The trajectory.
-    pub fn trajectory(&self) -> &Trajectory {
-        &self.trajectory
-    }
-
-    /// The record of the trajectory with more labels, see [`Trajectory::add_labels`]. What the record says of the
-    /// generations stays as it is, byte for byte, if it had no labels.
-    ///
-    /// # Errors
-    /// If the labels break a rule of [`Trajectory`], or an expression is too large.
-    pub fn with_labels(self, labels: LabelSet) -> Result<Record, RecordError> {
-        let Opened { mut trajectory, encoder } = self;
-        match encoder {
-            None => {
-                trajectory.add_labels(labels);
-                Record::encode(&trajectory)
-            }
-            Some(encoder) => {
-                check_label_set(&labels, &trajectory.generations)?;
-                encoder.labelled(&trajectory, &[labels])
-            }
-        }
-    }
-}
-
 impl Primitives {
     fn encode(primitives: &PrimitiveSet) -> Self {
         Primitives {
@@ -349,41 +307,6 @@ impl Primitives {
         PrimitiveSet::new(operators, self.constants.clone(), self.variables)
             .map_err(|error| RecordError::Primitives { reason: error.to_string() })
     }
-}
-
-/// How fitness follows from an error and a number of nodes, in f32.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct FitnessRule {
-    /// The search's penalty per node.
-    parsimony: f64,
-    /// Of an individual that is not valid.
-    invalid: f32,
-}
-
-impl FitnessRule {
-    /// For records whose fitnesses are written whole.
-    pub(crate) const NONE: FitnessRule = FitnessRule { parsimony: 0.0, invalid: f32::NEG_INFINITY };
-
-    /// The rule of a search with these settings.
-    pub(crate) fn of(config: &SearchConfig) -> Self {
-        FitnessRule { parsimony: config.parsimony_coefficient, invalid: config.objective.invalid().fitness as f32 }
-    }
-
-    pub(crate) fn fitness(self, mse: f32, size: usize) -> f32 {
-        if mse.is_finite() { (-f64::from(mse) - self.parsimony * size as f64) as f32 } else { self.invalid }
-    }
-}
-
-/// The number `steps` (an `i8`) places further in the order of all f32.
-pub(crate) fn stepped(number: f32, steps: u8) -> f32 {
-    let rank = rank(number).wrapping_add(i32::from(steps.cast_signed()));
-    f32::from_bits((rank ^ ((rank >> 31) & i32::MAX)).cast_unsigned())
-}
-
-/// The place of a number in the order of all f32; neighbours differ by 1.
-fn rank(number: f32) -> i32 {
-    let bits = number.to_bits().cast_signed();
-    bits ^ ((bits >> 31) & i32::MAX)
 }
 
 pub(crate) fn in_field(field: &'static str) -> impl FnOnce(ExpressionError) -> RecordError {
@@ -405,7 +328,7 @@ mod tests {
 
     const BASIC: FitnessRule = FitnessRule { parsimony: 0.01, invalid: INVALID_FITNESS as f32 };
     use crate::record_v1::Child;
-    use crate::{Candidates, GenerationRecord, GenerationsBuilder, Label, StateLabels};
+    use crate::{Candidates, GenerationRecord, GenerationsBuilder, Label, LabelSet, StateLabels};
 
     /// A trajectory that can be changed.
     #[derive(Debug, Clone)]
