@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput};
-use sr_dagger::{Counts, Draws, ExpertConfig, FileOptions, Labelling, Mode};
+use sr_dagger::{Counts, Draws, ExpertConfig, FileOptions, LabelMode, Labelling};
 use sr_engine::Instance;
 
 use crate::trace;
@@ -38,7 +38,8 @@ pub fn define(c: &mut Criterion) {
             assert_eq!((counts.states, counts.labels), (states(50), states(50) * 19));
         });
     });
-    let top = ExpertConfig { mode: Mode::TopK, draws: Draws::Exactly(SAMPLES), keep: 8, ..ExpertConfig::default() };
+    let top =
+        ExpertConfig { mode: LabelMode::TopK, draws: Draws::Exactly(SAMPLES), keep: 8, ..ExpertConfig::default() };
     group.throughput(Throughput::Elements(states(10) * u64::from(SAMPLES)));
     group.bench_function("top-k/samples-1000", |b| {
         b.iter(|| {

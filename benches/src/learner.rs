@@ -8,7 +8,7 @@ use anyhow::ensure;
 use sr_engine::{Expert, Generation, Instance, Recorded, Search, SearchConfig, run};
 use sr_expr::{Expr, Op};
 use sr_model::{Decoder, DeviceKind, ModelConfig};
-use sr_neural::{Data, InputWriter, Language, Learner, Mode, Sampling, fittest};
+use sr_neural::{Data, InputWriter, Language, Learner, LearnerMode, Sampling, fittest};
 use sr_problems::{Generator, RandomParams};
 use sr_prompt::{Condition, PromptState, Token, encode_target};
 use sr_train::{Examples, Limits, RunConfig, Start, TrainConfig, Trainer};
@@ -107,7 +107,7 @@ pub fn rollout(
     sampling: Sampling,
 ) -> anyhow::Result<Rollout> {
     let config = decoder.model().config().clone();
-    let mut learner = Learner::new(decoder, Mode::OneStep, &Language::default(), sampling);
+    let mut learner = Learner::new(decoder, LearnerMode::OneStep, &Language::default(), sampling);
     // States as they come up when the expert has searched for a while.
     let search = SearchConfig { generations: 30, early_stop_mse: None, ..SearchConfig::basic() };
     let warm = |instance: &Arc<Instance>| -> anyhow::Result<Vec<Expr>> {

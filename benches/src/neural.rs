@@ -7,7 +7,7 @@ use std::sync::Arc;
 use criterion::{Criterion, Throughput};
 use sr_engine::{Instance, Search, SearchConfig, run};
 use sr_model::{Decoder, DeviceKind, Model, ModelConfig, open};
-use sr_neural::{Learner, Mode, Sampling};
+use sr_neural::{Learner, LearnerMode, Sampling};
 use sr_problems::{ARITH, Generator, RandomParams};
 
 const SEARCHES: usize = 16;
@@ -22,7 +22,8 @@ pub fn define(c: &mut Criterion) {
         Model::new(&ModelConfig::micro(sr_prompt::VOCABULARY_CAPACITY), 1, &open(DeviceKind::Cpu).expect("CPU"));
     let sampling = Sampling { max_child_size: 15, ..Sampling::default() };
     let decoder = Decoder::new(&model.expect("a model"));
-    let learner = |sampling| Learner::new(decoder.clone(), Mode::OneStep, &sr_neural::Language::default(), sampling);
+    let learner =
+        |sampling| Learner::new(decoder.clone(), LearnerMode::OneStep, &sr_neural::Language::default(), sampling);
     let cases = [
         ("micro/searches-16", learner(sampling)),
         ("micro/searches-16-distinct", learner(Sampling { distinct: true, temperature: 0.2, ..sampling })),

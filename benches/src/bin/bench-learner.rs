@@ -18,7 +18,7 @@ use sr_cli::Exit;
 use sr_cpu::product::{Into, Left, Packed, product};
 use sr_engine::{Generation, Instance, Origin, Search, SearchConfig, run};
 use sr_model::{Decoder, DeviceKind, Model, ModelConfig, Population, Prompt, open};
-use sr_neural::{Language, Learner, Mode, Sampling};
+use sr_neural::{Language, Learner, LearnerMode, Sampling};
 use sr_prompt::{Condition, Token, infix};
 use sr_train::Examples;
 
@@ -275,7 +275,7 @@ fn illegal_children(wanted: u64) -> anyhow::Result<u64> {
     };
     let model = Model::new(&config, 1, &open(DeviceKind::Cpu)?)?;
     let sampling = Sampling { max_child_size: CHILD_SIZE, ..Sampling::default() };
-    let mut learner = Learner::new(Decoder::new(&model), Mode::OneStep, &Language::default(), sampling);
+    let mut learner = Learner::new(Decoder::new(&model), LearnerMode::OneStep, &Language::default(), sampling);
     let (mut children, mut fallback) = (0, 0);
     for seed in 0.. {
         let config = SearchConfig { generations: 10, early_stop_mse: None, ..SearchConfig::basic() };

@@ -728,6 +728,6 @@ mod tests {
         assert_eq!((dagger.train_steps_per_iter, dagger.batch_size, dagger.hidden_dim), (2000, 64, 256));
         assert_eq!((dagger.learning_rate, dagger.min_success_rate, dagger.init), (3e-4, 0.6, InitArg::Fresh));
         assert_eq!(dagger.step_multiplier, StepMultiplier::Fixed(2.0));
-        assert_eq!(original.args.labels.labels, sr_args::Labels::All);
+        assert_eq!(original.args.labels.labels, sr_args::LabelsArg::All);
     }
 }

@@ -10,7 +10,7 @@ use sr_args::SearchArgs;
 use sr_cli::output::{seed_in_name, short_number};
 use sr_lab::dataset::{CorpusSettings, Plan, ProblemSource, SearchSettings, Settings};
 use sr_lab::sr_corpus::Mode;
-use sr_lab::sr_problems::{Preset, Provenance, RandomParams, parse_operators, suite_names};
+use sr_lab::sr_problems::{GeneratorPreset, Provenance, RandomParams, parse_operators, suite_names};
 
 /// A configuration as it is written.
 #[derive(Debug, Deserialize)]
@@ -83,7 +83,7 @@ pub(crate) fn name(plan: &Plan) -> String {
                 Some((operators, complexity)) => format!("{operators}_{count}_{complexity}"),
                 None => format!("{}_{count}", params.label()),
             };
-            if params.preset != Preset::E2e && params.max_variables != 3 {
+            if params.preset != GeneratorPreset::E2e && params.max_variables != 3 {
                 name += &format!("_v{}", params.max_variables);
             }
             if params.constants != [1.0] {

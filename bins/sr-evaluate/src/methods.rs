@@ -61,6 +61,6 @@ pub(crate) fn learning<'a>(
     sampling: &SamplingArgs,
     share: Option<Share>,
 ) -> anyhow::Result<Learning<'a>> {
-    let mode = sampling.mode.map(sr_args::LearnerMode::name);
+    let mode = sampling.mode.map(sr_args::ModeArg::name);
     Ok(Learning { device, sampling: sampling.sampling()?, mode, share })
 }

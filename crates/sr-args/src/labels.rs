@@ -2,20 +2,20 @@
 
 use anyhow::bail;
 use clap::ValueEnum;
-use sr_dagger::{Draws, ExpertConfig, Labelling, Mode, Telling, Weights};
+use sr_dagger::{Draws, ExpertConfig, LabelMode, Labelling, Telling, Weights};
 
 /// Which labels the states of a trace get.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Labels")]
+#[command(next_help_heading = "LabelsArg")]
 pub struct LabelArgs {
     /// Which children of the expert become labels
-    #[arg(long, value_enum, default_value_t = Labels::All)]
-    pub labels: Labels,
+    #[arg(long, value_enum, default_value_t = LabelsArg::All)]
+    pub labels: LabelsArg,
     /// Children of the expert to choose from in each state; auto draws until four different ones improve on the best
     /// individual, at most 1024 [default: auto; --labels top-k, best-of-k, pooled]
     #[arg(long, value_name = "K", value_parser = samples)]
     pub samples: Option<Draws>,
-    /// Labels of a state at most [default: 4; --labels top-k, pooled]
+    /// LabelsArg of a state at most [default: 4; --labels top-k, pooled]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub keep: Option<u32>,
     /// Generations that the expert goes on from a state [default: 20; --labels lineage]
@@ -28,7 +28,7 @@ pub struct LabelArgs {
 
 /// A label mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Labels {
+pub enum LabelsArg {
     /// All children of one generation: what the expert would do
     All,
     /// The best new forms of many children
@@ -72,20 +72,20 @@ impl LabelArgs {
     /// Naming the flag that does not go with `--labels`.
     pub fn labelling(&self) -> anyhow::Result<Labelling> {
         let (mode, telling) = match self.labels {
-            Labels::All => (Mode::All, None),
-            Labels::TopK => (Mode::TopK, None),
-            Labels::BestOfK => (Mode::BestOfK, None),
-            Labels::Lineage => (Mode::Lineage, None),
-            Labels::Pooled => (Mode::Pooled, None),
-            Labels::Path => (Mode::All, Some(Telling::Path)),
-            Labels::Target => (Mode::All, Some(Telling::Target)),
+            LabelsArg::All => (LabelMode::All, None),
+            LabelsArg::TopK => (LabelMode::TopK, None),
+            LabelsArg::BestOfK => (LabelMode::BestOfK, None),
+            LabelsArg::Lineage => (LabelMode::Lineage, None),
+            LabelsArg::Pooled => (LabelMode::Pooled, None),
+            LabelsArg::Path => (LabelMode::All, Some(Telling::Path)),
+            LabelsArg::Target => (LabelMode::All, Some(Telling::Target)),
         };
         let name = telling.map_or(mode.name(), Telling::name);
-        let draws = matches!(mode, Mode::TopK | Mode::BestOfK | Mode::Pooled);
+        let draws = matches!(mode, LabelMode::TopK | LabelMode::BestOfK | LabelMode::Pooled);
         let fits = [
             ("--samples", self.samples.is_some(), draws),
-            ("--keep", self.keep.is_some(), draws && mode != Mode::BestOfK),
-            ("--horizon", self.horizon.is_some(), mode == Mode::Lineage),
+            ("--keep", self.keep.is_some(), draws && mode != LabelMode::BestOfK),
+            ("--horizon", self.horizon.is_some(), mode == LabelMode::Lineage),
             ("--weights", self.weights != WeightsArg::Equal, telling.is_none()),
         ];
         if let Some((flag, ..)) = fits.into_iter().find(|&(_, given, fits)| given && !fits) {

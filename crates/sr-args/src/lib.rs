@@ -7,9 +7,9 @@ mod labels;
 mod sampling;
 mod search;
 
-pub use labels::{LabelArgs, Labels, WeightsArg};
-pub use sampling::{LearnerMode, Rule, SamplingArgs, Switch};
-pub use search::{ObjectiveArg, Preset, SearchArgs, SemanticsArg, SurvivalArg};
+pub use labels::{LabelArgs, LabelsArg, WeightsArg};
+pub use sampling::{ModeArg, Rule, SamplingArgs, Switch};
+pub use search::{ObjectiveArg, SearchArgs, SearchPreset, SemanticsArg, SurvivalArg};
 
 /// [`sr_cli::run`], after a look at `SR_SIMD`: a level of instructions that this machine or version does not have is an
 /// error before anything is computed.

@@ -38,7 +38,7 @@ pub struct SamplingArgs {
     pub condition: Option<Condition>,
     /// What the checkpoint has to write; told by the checkpoint itself unless given, and an error if it differs
     #[arg(long, value_enum)]
-    pub mode: Option<LearnerMode>,
+    pub mode: Option<ModeArg>,
 }
 
 fn condition(text: &str) -> Result<Condition, String> {
@@ -79,7 +79,7 @@ impl Rule {
 
 /// What a learner writes at a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum LearnerMode {
+pub enum ModeArg {
     /// One child a text
     OneStep,
     /// The whole next generation
@@ -88,13 +88,13 @@ pub enum LearnerMode {
     Direct,
 }
 
-impl LearnerMode {
+impl ModeArg {
     /// The name in files and flags.
     pub fn name(self) -> &'static str {
         match self {
-            LearnerMode::OneStep => "one-step",
-            LearnerMode::Autoregressive => "autoregressive",
-            LearnerMode::Direct => "direct",
+            ModeArg::OneStep => "one-step",
+            ModeArg::Autoregressive => "autoregressive",
+            ModeArg::Direct => "direct",
         }
     }
 }
@@ -155,7 +155,7 @@ impl SamplingArgs {
     /// # Errors
     /// Naming both.
     pub fn check_mode(&self, found: &str) -> anyhow::Result<()> {
-        match self.mode.map(LearnerMode::name) {
+        match self.mode.map(ModeArg::name) {
             Some(asked) if asked != found => {
                 anyhow::bail!("--mode {asked}: the checkpoint was trained for mode {found}")
             }

@@ -8,16 +8,16 @@ use sr_expr::Semantics;
 
 /// A named set of search settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Preset {
+pub enum SearchPreset {
     /// The reference engine ("BasicSR"): tournament 3, crossover 0.7, elitism 1, parsimony 0.01, protected operators
     Basic,
 }
 
-impl Preset {
+impl SearchPreset {
     /// The name in headers and on the command line.
     pub fn name(self) -> &'static str {
         match self {
-            Preset::Basic => "basic",
+            SearchPreset::Basic => "basic",
         }
     }
 }
@@ -55,7 +55,7 @@ pub enum SurvivalArg {
 pub struct SearchArgs {
     /// Settings to start from
     #[arg(long, value_enum, default_value = "basic")]
-    pub preset: Preset,
+    pub preset: SearchPreset,
     /// What is made small [default: mse for own data (CSV, Parquet), and else the preset's: masked]
     #[arg(long, value_enum)]
     pub objective: Option<ObjectiveArg>,
@@ -120,7 +120,7 @@ impl SearchArgs {
     /// If one is out of range.
     pub fn config(&self, is_own_data: bool) -> anyhow::Result<SearchConfig> {
         let basic = match self.preset {
-            Preset::Basic => SearchConfig::basic(),
+            SearchPreset::Basic => SearchConfig::basic(),
         };
         let objective = match self.objective {
             None if is_own_data => Objective::Mse,

@@ -10,36 +10,13 @@ use sr_codec::{Header, Kind, Reader, Writer};
 use sr_engine::PrimitiveSet;
 use sr_expr::{Expr, Op};
 use sr_problems::Exclusion;
-use sr_prompt::{Condition, Context};
+use sr_prompt::{Condition, Context, Mode};
 use sr_trace::expressions::{ExpressionTable, ExpressionTableBuilder};
 
 use crate::{Direct, Error, Example, Individual, OneStep, ProblemRef, Problems, Result, Side, Target, find_problems};
 
 /// Version of the records of corpus files.
 pub const CORPUS_VERSION: u32 = 1;
-
-/// What an example is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// A state and one of its children: [`Example::OneStep`].
-    OneStep,
-    /// A state and the whole next population: [`Example::Autoregressive`].
-    Autoregressive,
-    /// A problem and its formula: [`Direct`].
-    Direct,
-}
-
-impl Mode {
-    /// The name in files and flags: `one-step`, `autoregressive` or `direct`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Mode::OneStep => "one-step",
-            Mode::Autoregressive => "autoregressive",
-            Mode::Direct => "direct",
-        }
-    }
-}
 
 /// What a corpus file says of all its examples. Equal runs have equal headers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

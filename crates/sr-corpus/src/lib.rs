@@ -45,7 +45,8 @@ pub use convert::{
 };
 pub use error::{Error, Result};
 pub use example::{Direct, Example, Individual, OneStep, ProblemRef, Target};
-pub use file::{CORPUS_VERSION, Corpus, CorpusHeader, CorpusWriter, Mode};
+pub use file::{CORPUS_VERSION, Corpus, CorpusHeader, CorpusWriter};
 pub use problems::{Problems, find_problems};
 pub use split::{Side, Split};
 pub use sr_prompt::Context;
+pub use sr_prompt::Mode;

@@ -28,7 +28,7 @@ pub trait Labeller {
 
 /// Which children of the expert become labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Mode {
+pub enum LabelMode {
     /// All children of one generation: what the expert would do.
     #[default]
     All,
@@ -40,22 +40,23 @@ pub enum Mode {
     /// The children of the expert's first generation from here that its best individual descends from some generations
     /// later.
     Lineage,
-    /// As [`TopK`](Mode::TopK), among the expert's children and those that the search itself made of the state.
+    /// As [`TopK`](LabelMode::TopK), among the expert's children and those that the search itself made of the state.
     Pooled,
 }
 
-impl Mode {
+impl LabelMode {
     /// All of them.
-    pub const ALL: [Mode; 5] = [Mode::All, Mode::TopK, Mode::BestOfK, Mode::Lineage, Mode::Pooled];
+    pub const ALL: [LabelMode; 5] =
+        [LabelMode::All, LabelMode::TopK, LabelMode::BestOfK, LabelMode::Lineage, LabelMode::Pooled];
 
     /// The name in files and flags.
     pub fn name(self) -> &'static str {
         match self {
-            Mode::All => "all",
-            Mode::TopK => "top-k",
-            Mode::BestOfK => "best-of-k",
-            Mode::Lineage => "lineage",
-            Mode::Pooled => "pooled",
+            LabelMode::All => "all",
+            LabelMode::TopK => "top-k",
+            LabelMode::BestOfK => "best-of-k",
+            LabelMode::Lineage => "lineage",
+            LabelMode::Pooled => "pooled",
         }
     }
 }
@@ -92,12 +93,12 @@ pub enum Weights {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExpertConfig {
     /// Which children become labels.
-    pub mode: Mode,
-    /// How many are drawn; modes [`TopK`](Mode::TopK), [`BestOfK`](Mode::BestOfK) and [`Pooled`](Mode::Pooled).
+    pub mode: LabelMode,
+    /// How many are drawn; modes [`TopK`](LabelMode::TopK), [`BestOfK`](LabelMode::BestOfK) and [`Pooled`](LabelMode::Pooled).
     pub draws: Draws,
-    /// Labels of a state at most; modes [`TopK`](Mode::TopK) and [`Pooled`](Mode::Pooled).
+    /// Labels of a state at most; modes [`TopK`](LabelMode::TopK) and [`Pooled`](LabelMode::Pooled).
     pub keep: u32,
-    /// Generations that the expert goes on; mode [`Lineage`](Mode::Lineage).
+    /// Generations that the expert goes on; mode [`Lineage`](LabelMode::Lineage).
     pub horizon: u32,
     /// How much labels count.
     pub weights: Weights,
@@ -107,7 +108,7 @@ impl Default for ExpertConfig {
     /// All children of a generation; where it matters, four labels a state and 20 generations.
     fn default() -> Self {
         ExpertConfig {
-            mode: Mode::All,
+            mode: LabelMode::All,
             draws: Draws::default(),
             keep: ENOUGH as u32,
             horizon: 20,
@@ -308,7 +309,7 @@ impl Labeller for ExpertLabeller {
 
     fn params(&self, seed: u64, wanted: usize) -> LabelParams {
         let ExpertConfig { mode, draws, keep, horizon, weights } = self.config;
-        let chooses = matches!(mode, Mode::TopK | Mode::BestOfK | Mode::Pooled);
+        let chooses = matches!(mode, LabelMode::TopK | LabelMode::BestOfK | LabelMode::Pooled);
         let (samples, until) = match draws {
             _ if !chooses => (wanted as u32, None),
             Draws::UntilImproved => (MOST_DRAWS, Some(ENOUGH as u32)),
@@ -319,10 +320,10 @@ impl Labeller for ExpertLabeller {
             samples,
             until,
             keep: match mode {
-                Mode::TopK | Mode::Pooled => Some(keep),
+                LabelMode::TopK | LabelMode::Pooled => Some(keep),
                 _ => None,
             },
-            horizon: (mode == Mode::Lineage).then_some(horizon),
+            horizon: (mode == LabelMode::Lineage).then_some(horizon),
             weighted: weights == Weights::Gain,
         }
     }
@@ -330,11 +331,11 @@ impl Labeller for ExpertLabeller {
     fn label(&mut self, state: &State<'_>, next: Option<GenerationRecord<'_>>, wanted: usize) -> Labels {
         let keep = self.config.keep as usize;
         match self.config.mode {
-            Mode::All => self.all(state, wanted),
-            Mode::TopK => self.best(state, None, keep),
-            Mode::BestOfK => self.best(state, None, 1),
-            Mode::Pooled => self.best(state, next, keep),
-            Mode::Lineage => self.lineage(state),
+            LabelMode::All => self.all(state, wanted),
+            LabelMode::TopK => self.best(state, None, keep),
+            LabelMode::BestOfK => self.best(state, None, 1),
+            LabelMode::Pooled => self.best(state, next, keep),
+            LabelMode::Lineage => self.lineage(state),
         }
     }
 }

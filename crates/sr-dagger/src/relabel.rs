@@ -12,7 +12,7 @@ use sr_expr::Expr;
 use sr_trace::{LabelParams, LabelSet, Packed, StateLabels, Stored, TraceHeader, TraceReader, TraceWriter, Trajectory};
 
 use crate::{
-    Draws, Error, ExpertConfig, ExpertLabeller, FormulaLabeller, Labeller, Mode, Result, Telling, Weights, visit,
+    Draws, Error, ExpertConfig, ExpertLabeller, FormulaLabeller, LabelMode, Labeller, Result, Telling, Weights, visit,
 };
 
 /// The labels of every state of a trajectory. The last one is among them: nobody acted in it, but it was visited, and the
@@ -193,16 +193,16 @@ impl Labelling {
         if weights == Weights::Gain {
             settings["weights"] = "gain".into();
         }
-        if matches!(mode, Mode::TopK | Mode::BestOfK | Mode::Pooled) {
+        if matches!(mode, LabelMode::TopK | LabelMode::BestOfK | LabelMode::Pooled) {
             settings["samples"] = match draws {
                 Draws::UntilImproved => "auto".into(),
                 Draws::Exactly(draws) => draws.into(),
             };
         }
         match mode {
-            Mode::TopK | Mode::Pooled => settings["keep"] = keep.into(),
-            Mode::Lineage => settings["horizon"] = horizon.into(),
-            Mode::All | Mode::BestOfK => {}
+            LabelMode::TopK | LabelMode::Pooled => settings["keep"] = keep.into(),
+            LabelMode::Lineage => settings["horizon"] = horizon.into(),
+            LabelMode::All | LabelMode::BestOfK => {}
         }
         settings
     }

@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
 use sr_dagger::{
-    Counts, Draws, ENOUGH, Error, ExpertConfig, ExpertLabeller, FileOptions, FormulaLabeller, Labeller, MOST_DRAWS,
-    Mode, Telling, Weights, label, relabel_file, visit,
+    Counts, Draws, ENOUGH, Error, ExpertConfig, ExpertLabeller, FileOptions, FormulaLabeller, LabelMode, Labeller,
+    MOST_DRAWS, Telling, Weights, label, relabel_file, visit,
 };
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{
@@ -170,7 +170,7 @@ fn the_best_of_many_are_the_best_new_forms() {
     let of = |mode, keep| {
         labels_of(&trajectory, &search_config, ExpertConfig { mode, draws, keep, ..ExpertConfig::default() })
     };
-    let (top, best, all) = (of(Mode::TopK, 5), of(Mode::BestOfK, 5), of(Mode::TopK, 1000));
+    let (top, best, all) = (of(LabelMode::TopK, 5), of(LabelMode::BestOfK, 5), of(LabelMode::TopK, 1000));
     assert_eq!((top.mode.as_str(), top.params.samples, top.params.keep), ("top-k", 200, Some(5)));
     // The same draws, scored one by one.
     let mut expected: Vec<Vec<(f64, usize, Expr)>> = Vec::new();
@@ -221,7 +221,7 @@ fn the_best_of_many_are_the_best_new_forms() {
 fn draws_end_with_enough_improvements_and_weights_are_gains() {
     let config = config(12);
     let trajectory = search("p", &config, 2, &mut Expert);
-    let labels = ExpertConfig { mode: Mode::TopK, keep: 30, weights: Weights::Gain, ..ExpertConfig::default() };
+    let labels = ExpertConfig { mode: LabelMode::TopK, keep: 30, weights: Weights::Gain, ..ExpertConfig::default() };
     let set = labels_of(&trajectory, &config, labels);
     assert_eq!((set.params.samples, set.params.until), (MOST_DRAWS, Some(ENOUGH as u32)));
     assert!(set.params.weighted);
@@ -242,7 +242,8 @@ fn draws_end_with_enough_improvements_and_weights_are_gains() {
 fn the_lineage_leads_to_the_experts_winner() {
     let (config, horizon) = (config(6), 9);
     let trajectory = search("p", &config, 3, &mut Expert);
-    let set = labels_of(&trajectory, &config, ExpertConfig { mode: Mode::Lineage, horizon, ..ExpertConfig::default() });
+    let set =
+        labels_of(&trajectory, &config, ExpertConfig { mode: LabelMode::Lineage, horizon, ..ExpertConfig::default() });
     assert_eq!((set.mode.as_str(), set.params.horizon, set.params.keep), ("lineage", Some(9), None));
     let mut index = 0;
     visit(&trajectory, &instance("p"), &config, 1, |state, _, _| {
@@ -280,7 +281,7 @@ fn pooled_labels_may_be_the_searchs_own_children() {
     let config = config(8);
     let trajectory = search("p", &config, 4, &mut Expert);
     // With one draw of the expert beside nineteen children of the search, the best is hardly ever the draw.
-    let labels = ExpertConfig { mode: Mode::Pooled, draws: Draws::Exactly(1), keep: 1, ..ExpertConfig::default() };
+    let labels = ExpertConfig { mode: LabelMode::Pooled, draws: Draws::Exactly(1), keep: 1, ..ExpertConfig::default() };
     let set = labels_of(&trajectory, &config, labels);
     let own = set.states.iter().filter(|state| {
         let next = trajectory.generation(state.generation + 1);
@@ -573,7 +574,7 @@ fn no_label_is_better_for_an_error_that_is_no_number() {
     let [recorder] = recorders;
     let trajectory = recorder.finish(&outcome).expect("recorded");
     let mut invalid = 0;
-    for mode in Mode::ALL {
+    for mode in LabelMode::ALL {
         let draws = Draws::Exactly(100);
         let labels = ExpertConfig { mode, draws, weights: Weights::Gain, ..ExpertConfig::default() };
         let set = label(&trajectory, &instance, &config, 1, &mut ExpertLabeller::new(labels)).expect("labels");
@@ -582,7 +583,10 @@ fn no_label_is_better_for_an_error_that_is_no_number() {
             let is_valid = label.child.mse.is_finite();
             invalid += usize::from(!is_valid);
             assert!(is_valid || (label.weight == 0.0 && label.gain_best <= 0.0), "{label:?}");
-            assert!(is_valid || matches!(mode, Mode::All | Mode::Lineage), "chosen as one of the best: {label:?}");
+            assert!(
+                is_valid || matches!(mode, LabelMode::All | LabelMode::Lineage),
+                "chosen as one of the best: {label:?}"
+            );
         }
     }
     assert!(invalid > 0, "there are such children");

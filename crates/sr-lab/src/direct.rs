@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use sr_engine::{Instance, Offspring, Origin, Policy, Request, Search, SearchConfig};
 use sr_eval::{DirectRow, FRESH_POINTS, judge, r_squared};
 use sr_expr::Expr;
-use sr_neural::{Learner, Mode, Sampling};
+use sr_neural::{Learner, LearnerMode, Sampling};
 use sr_problems::Problem;
 
 use crate::{Ended, Monitor};
@@ -49,7 +49,7 @@ impl Models {
         let sampled = crate::learner::open(checkpoint, device, sampling)?;
         let found = sampled.mode().name();
         ensure!(
-            sampled.mode() == Mode::Direct,
+            sampled.mode() == LearnerMode::Direct,
             "{}: the checkpoint was trained for mode {found}, not direct; compare it with --methods NAME=neural:{0}",
             checkpoint.display()
         );

@@ -19,7 +19,7 @@ use crate::{Data, Error, InputWriter, Language};
 
 /// What a learner writes at a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub enum LearnerMode {
     /// One child a text, all of them from one prompt.
     OneStep,
     /// The whole next generation as one text.
@@ -31,30 +31,30 @@ pub enum Mode {
     Direct,
 }
 
-impl Mode {
+impl LearnerMode {
     /// The name in files and flags.
     pub fn name(self) -> &'static str {
         match self {
-            Mode::OneStep => "one-step",
-            Mode::Autoregressive { .. } => "autoregressive",
-            Mode::Direct => "direct",
+            LearnerMode::OneStep => "one-step",
+            LearnerMode::Autoregressive { .. } => "autoregressive",
+            LearnerMode::Direct => "direct",
         }
     }
 
     /// What its texts begin with, unless something else was asked for.
     fn condition(self) -> Condition {
         match self {
-            Mode::OneStep | Mode::Autoregressive { .. } => Condition::All,
-            Mode::Direct => Condition::Target,
+            LearnerMode::OneStep | LearnerMode::Autoregressive { .. } => Condition::All,
+            LearnerMode::Direct => Condition::Target,
         }
     }
 
     /// What a checkpoint's `meta.json` says.
     fn of(meta: &serde_json::Value) -> Result<Self, Error> {
         match meta["mode"].as_str().unwrap_or("unknown") {
-            "one-step" => Ok(Mode::OneStep),
-            "autoregressive" => Ok(Mode::Autoregressive { errors: meta["fitness"].as_bool().unwrap_or(true) }),
-            "direct" => Ok(Mode::Direct),
+            "one-step" => Ok(LearnerMode::OneStep),
+            "autoregressive" => Ok(LearnerMode::Autoregressive { errors: meta["fitness"].as_bool().unwrap_or(true) }),
+            "direct" => Ok(LearnerMode::Direct),
             found => Err(Error::Mode { expected: "one-step, autoregressive or direct".into(), found: found.into() }),
         }
     }
@@ -174,7 +174,7 @@ pub struct Learner {
     decoder: Decoder,
     inputs: InputWriter,
     actions: Actions,
-    mode: Mode,
+    mode: LearnerMode,
     sampling: Sampling,
     written: Written,
 }
@@ -235,7 +235,7 @@ impl Learner {
     pub fn load(dir: &Path, device: &Device, sampling: Sampling) -> Result<Self, Error> {
         let checkpoint = Checkpoint::load(dir, device)?;
         sr_prompt::check_tokenizer(&checkpoint.tokenizer)?;
-        let mode = Mode::of(&checkpoint.meta)?;
+        let mode = LearnerMode::of(&checkpoint.meta)?;
         // Checkpoints from before there was another one do not tell.
         let found = checkpoint.meta["context"].as_str().unwrap_or("basic");
         let context = Context::from_name(found).ok_or_else(|| Error::Context { found: found.into() })?;
@@ -249,7 +249,7 @@ impl Learner {
     }
 
     /// From a model in memory, trained in this language.
-    pub fn new(decoder: Decoder, mode: Mode, language: &Language, sampling: Sampling) -> Self {
+    pub fn new(decoder: Decoder, mode: LearnerMode, language: &Language, sampling: Sampling) -> Self {
         let inputs = InputWriter::new(decoder.model().config(), language);
         let actions = language.actions;
         Learner { decoder, inputs, actions, mode, sampling, written: Written::default() }
@@ -266,7 +266,7 @@ impl Learner {
     }
 
     /// What it was trained to write.
-    pub fn mode(&self) -> Mode {
+    pub fn mode(&self) -> LearnerMode {
         self.mode
     }
 
@@ -296,12 +296,12 @@ impl Learner {
         self.written.read += prompts.iter().map(positions).sum::<usize>() as u64;
         let one_each = vec![1; states.len()];
         let (siblings, max_new_tokens) = match self.mode {
-            Mode::OneStep => {
+            LearnerMode::OneStep => {
                 // As an edit the largest child takes its address more.
                 (wanted, self.sampling.max_child_size + 1 + address(self.actions))
             }
-            Mode::Direct => (wanted, self.sampling.max_child_size + 1),
-            Mode::Autoregressive { .. } => {
+            LearnerMode::Direct => (wanted, self.sampling.max_child_size + 1),
+            LearnerMode::Autoregressive { .. } => {
                 let room = prompts.iter().map(Prompt::next_position).max().unwrap_or(0);
                 let room = self.decoder.model().config().n_positions.saturating_sub(room);
                 let individuals =
@@ -319,9 +319,9 @@ impl Learner {
             max_batch_tokens: self.sampling.max_batch_tokens,
             stop: states.iter().find_map(|state| state.stop),
             feature: match self.mode {
-                Mode::OneStep => self.actions.feature(),
-                Mode::Autoregressive { .. } => sr_prompt::generation_feature,
-                Mode::Direct => sr_prompt::target_feature,
+                LearnerMode::OneStep => self.actions.feature(),
+                LearnerMode::Autoregressive { .. } => sr_prompt::generation_feature,
+                LearnerMode::Direct => sr_prompt::target_feature,
             },
             ..DecodeRequest::new(&prompts, siblings, Token::Condition(self.condition()).id(), Token::Eos.id())
         };
@@ -348,7 +348,7 @@ impl Learner {
 
     /// What is read of a state, and what edits can point at.
     fn input<'a>(&self, state: &State<'a>) -> Result<(Prompt, Slots<'a>), Error> {
-        if self.mode != Mode::Direct {
+        if self.mode != LearnerMode::Direct {
             return self.inputs.state(state);
         }
         let instance = state.instance;
@@ -373,9 +373,9 @@ impl Learner {
         };
         let primitives = state.instance.primitives();
         Ok(match self.mode {
-            Mode::OneStep if self.actions == Actions::Edit => Grammar::edits(primitives, limits, rules, slots)?,
-            Mode::OneStep | Mode::Direct => Grammar::new(primitives, limits, rules)?,
-            Mode::Autoregressive { errors } => {
+            LearnerMode::OneStep if self.actions == Actions::Edit => Grammar::edits(primitives, limits, rules, slots)?,
+            LearnerMode::OneStep | LearnerMode::Direct => Grammar::new(primitives, limits, rules)?,
+            LearnerMode::Autoregressive { errors } => {
                 Grammar::generation(primitives, limits, rules, wanted + state.config.elitism, errors)?
             }
         })
@@ -385,13 +385,13 @@ impl Learner {
     fn children(&self, state: &State<'_>, texts: &[Sample], slots: &Slots<'_>) -> Vec<Option<Proposal>> {
         let (primitives, max_size) = (state.instance.primitives(), self.sampling.max_child_size);
         match self.mode {
-            Mode::OneStep | Mode::Direct => {
+            LearnerMode::OneStep | LearnerMode::Direct => {
                 let whole = |text: &Sample| {
                     let expr = sr_prompt::decode(&text.tokens, primitives, max_size).ok()?;
                     let log_prob = Some(text.log_prob);
                     Some(match self.mode {
                         // It has seen no individual.
-                        Mode::Direct => Proposal { expr, parents: Parents::None, edit: None, log_prob },
+                        LearnerMode::Direct => Proposal { expr, parents: Parents::None, edit: None, log_prob },
                         _ => Proposal::whole(expr, state, log_prob),
                     })
                 };
@@ -409,7 +409,7 @@ impl Learner {
                 let child = |text: &Sample| if is_edit { edit(text) } else { whole(text) };
                 texts.iter().map(|text| if text.finished { child(text) } else { None }).collect()
             }
-            Mode::Autoregressive { .. } => {
+            LearnerMode::Autoregressive { .. } => {
                 let decoded = texts.iter().flat_map(|t| sr_prompt::decode_generation(&t.tokens, primitives, max_size));
                 // A generation begins with the elite, which the engine keeps by itself.
                 let children = decoded.skip(state.config.elitism);
@@ -420,7 +420,7 @@ impl Learner {
 }
 
 /// The condition to ask for: the given one if the checkpoint has learned it.
-fn asked(meta: &serde_json::Value, mode: Mode, given: Option<Condition>) -> Result<Condition, Error> {
+fn asked(meta: &serde_json::Value, mode: LearnerMode, given: Option<Condition>) -> Result<Condition, Error> {
     let names = meta["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut learned: Vec<Condition> =
         names.iter().filter_map(|name| Condition::from_name(name.as_str().unwrap_or_default())).collect();
@@ -443,9 +443,9 @@ fn asked(meta: &serde_json::Value, mode: Mode, given: Option<Condition>) -> Resu
 const STEP_BITS: u32 = 16;
 
 /// Fails if children are to be distinct that are no texts of their own.
-fn check_distinct(mode: Mode, sampling: Sampling) -> Result<(), Error> {
+fn check_distinct(mode: LearnerMode, sampling: Sampling) -> Result<(), Error> {
     match mode {
-        Mode::Autoregressive { .. } if sampling.distinct => {
+        LearnerMode::Autoregressive { .. } if sampling.distinct => {
             let reason = "a learner of mode autoregressive writes all children of a state as one text".into();
             Err(Error::Distinct { reason })
         }
@@ -564,7 +564,7 @@ mod tests {
                 ModelConfig { d_model: 8, n_layers: 1, n_heads: 1, d_mlp: 8, points, ..ModelConfig::micro(512) };
             let device = sr_model::open(sr_model::DeviceKind::Cpu).expect("the CPU");
             let model = sr_model::Model::new(&config, 1, &device).expect("a model");
-            Learner::new(Decoder::new(&model), Mode::OneStep, &Language::default(), Sampling::default())
+            Learner::new(Decoder::new(&model), LearnerMode::OneStep, &Language::default(), Sampling::default())
         };
         let small = |points: PointsConfig| Some(PointsConfig { hidden: 4, ..points });
         for (points, max) in [(small(PointsConfig::learner(4)), 10), (small(PointsConfig::set()), 32), (None, 32)] {

@@ -12,7 +12,7 @@ pub mod testing;
 
 pub use hybrid::{Hybrid, Per, Share};
 pub use input::{Data, InputWriter, Language, ROOM_FOR_CHILD, fittest, points};
-pub use learner::{Learner, Mode, Sampling, Written, checkpoint_id};
+pub use learner::{Learner, LearnerMode, Sampling, Written, checkpoint_id};
 
 /// Why a learner cannot be used, or a problem not be shown to it.
 #[derive(Debug, thiserror::Error)]
@@ -42,9 +42,9 @@ pub enum Error {
     /// The checkpoint was trained for something else.
     #[error("the checkpoint was trained for mode {found}, not {expected}")]
     Mode {
-        /// Mode that was asked for.
+        /// LearnerMode that was asked for.
         expected: String,
-        /// Mode of the checkpoint.
+        /// LearnerMode of the checkpoint.
         found: String,
     },
     /// The checkpoint's prompts told what this version does not know.

@@ -10,7 +10,7 @@ use sr_engine::{
 };
 use sr_expr::{Columns, Expr, Op};
 use sr_model::{Checkpoint, Decoder, DeviceKind, Model, ModelConfig, PointsConfig, TrainBatch, open};
-use sr_neural::{Data, Hybrid, InputWriter, Language, Learner, Mode, Per, Sampling, Share};
+use sr_neural::{Data, Hybrid, InputWriter, Language, Learner, LearnerMode, Per, Sampling, Share};
 use sr_prompt::{Actions, Condition, Mark, PopulationOrder, PromptState, Rules, Token, encode_target, target_feature};
 
 const TARGETS: [&str; 3] = ["x0 + x1", "(x0 * x1) + x0", "x1 * 1.0"];
@@ -108,7 +108,7 @@ fn search(ids: &[&str], learner: &mut dyn Policy) -> Vec<Forms> {
 fn a_batch_gives_the_children_of_single_runs_and_bad_output_falls_back() {
     let mut learner = Learner::new(
         Decoder::new(&trained(60)),
-        Mode::OneStep,
+        LearnerMode::OneStep,
         &Language::default(),
         Sampling { max_child_size: 12, grammar: None, ..Sampling::default() },
     );
@@ -129,7 +129,7 @@ fn a_batch_gives_the_children_of_single_runs_and_bad_output_falls_back() {
 #[test]
 fn expert_and_learner_share_a_search() {
     let sampling = Sampling { max_child_size: 12, ..Sampling::default() };
-    let learner = Learner::new(Decoder::new(&trained(0)), Mode::OneStep, &Language::default(), sampling);
+    let learner = Learner::new(Decoder::new(&trained(0)), LearnerMode::OneStep, &Language::default(), sampling);
     let share = |share: Share| Hybrid::new(learner.clone(), share);
     let searched = |share: Share| search(&["a", "b", "c"], &mut Hybrid::new(learner.clone(), share));
     for none in [
@@ -179,7 +179,7 @@ fn expert_and_learner_share_a_search() {
 
     // Where the learner writes no expression, the expert's child of the same slot takes its place.
     let sampling = Sampling { max_child_size: 3, grammar: None, ..Sampling::default() };
-    let speechless = Learner::new(Decoder::new(&trained(0)), Mode::OneStep, &Language::default(), sampling);
+    let speechless = Learner::new(Decoder::new(&trained(0)), LearnerMode::OneStep, &Language::default(), sampling);
     let forms = search(&["a"], &mut Hybrid::new(speechless, Share::Drawn(0.5, Per::Child)));
     let expected = search(&["a"], &mut Expert);
     let exprs = |forms: &Forms| forms[1].iter().map(|child| child.0.clone()).collect::<Vec<_>>();
@@ -190,7 +190,7 @@ fn expert_and_learner_share_a_search() {
 #[test]
 fn an_untrained_model_falls_back_to_the_expert() {
     let sampling = Sampling { max_child_size: 3, grammar: None, ..Sampling::default() };
-    let mut learner = Learner::new(Decoder::new(&trained(0)), Mode::OneStep, &Language::default(), sampling);
+    let mut learner = Learner::new(Decoder::new(&trained(0)), LearnerMode::OneStep, &Language::default(), sampling);
     let forms = &search(&["a"], &mut learner)[0];
     assert!(forms[1..].iter().any(|population| population.iter().any(|child| child.1 == Origin::Fallback)));
     assert!(forms.iter().all(|population| population.len() == 8));
@@ -209,7 +209,7 @@ fn a_learner_of_edits_tells_where_its_children_come_from() {
         let model = Model::new(&config, 1, &open(DeviceKind::Cpu).expect("the CPU")).expect("a model");
         let rules = Rules { contains_variable: true, ..Rules::default() };
         let sampling = Sampling { max_child_size: 9, grammar: grammar.then_some(rules), ..Sampling::default() };
-        let mut learner = Learner::new(Decoder::new(&model), Mode::OneStep, &language, sampling);
+        let mut learner = Learner::new(Decoder::new(&model), LearnerMode::OneStep, &language, sampling);
         let settings = SearchConfig { population_size: 12, generations: 6, ..SearchConfig::basic() };
         let mut searches = [Search::new(instance("a"), settings, 3).expect("a search")];
         let mut seen: Edited = Vec::new();
@@ -239,7 +239,8 @@ fn a_learner_of_edits_tells_where_its_children_come_from() {
 
 #[test]
 fn a_direct_learner_reads_the_data_alone() {
-    let mut learner = Learner::new(Decoder::new(&trained(0)), Mode::Direct, &Language::default(), Sampling::default());
+    let mut learner =
+        Learner::new(Decoder::new(&trained(0)), LearnerMode::Direct, &Language::default(), Sampling::default());
     // Of one seed, and so of one stream; their populations differ.
     let searches = [8, 9].map(|population_size| {
         let settings = SearchConfig { population_size, ..SearchConfig::basic() };
@@ -260,8 +261,8 @@ fn a_direct_learner_reads_the_data_alone() {
 
 #[test]
 fn with_a_grammar_every_child_is_legal() {
-    let generations = [true, false].map(|errors| Mode::Autoregressive { errors });
-    for mode in [Mode::OneStep, Mode::Direct].into_iter().chain(generations) {
+    let generations = [true, false].map(|errors| LearnerMode::Autoregressive { errors });
+    for mode in [LearnerMode::OneStep, LearnerMode::Direct].into_iter().chain(generations) {
         let rules = Rules { contains_variable: true, no_constant_operators: true, ..Rules::default() };
         let sampling = Sampling { max_child_size: 7, grammar: Some(rules), ..Sampling::default() };
         let mut learner = Learner::new(Decoder::new(&trained(0)), mode, &Language::default(), sampling);
@@ -269,7 +270,7 @@ fn with_a_grammar_every_child_is_legal() {
             let children = forms[1..].iter().flat_map(|population| &population[1..]);
             for (expr, origin, parents) in children {
                 assert_eq!(*origin, Origin::Learner, "{mode:?}");
-                assert!(mode != Mode::Direct || *parents == Parents::None, "it has seen no individual");
+                assert!(mode != LearnerMode::Direct || *parents == Parents::None, "it has seen no individual");
                 assert!(expr.size() <= 7 && expr.n_variables() > 0, "{expr}");
             }
         }
@@ -344,8 +345,8 @@ fn a_problem_of_one_point_is_searched_by_a_learner() {
     let x = Columns::new(1, 1, vec![2.0]);
     let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul], vec![1.0], 1).expect("primitives");
     let instance = Arc::new(Instance::new("one", x, vec![1e9], primitives).expect("an instance"));
-    let generations = [true, false].map(|errors| Mode::Autoregressive { errors });
-    for mode in [Mode::OneStep, Mode::Direct].into_iter().chain(generations) {
+    let generations = [true, false].map(|errors| LearnerMode::Autoregressive { errors });
+    for mode in [LearnerMode::OneStep, LearnerMode::Direct].into_iter().chain(generations) {
         let sampling = Sampling { max_child_size: 7, ..Sampling::default() };
         let mut learner = Learner::new(Decoder::new(&trained(0)), mode, &Language::default(), sampling);
         let config = SearchConfig { generations: 3, ..SearchConfig::basic() };
@@ -370,7 +371,7 @@ fn distinct_children_are_different_and_the_expert_makes_what_is_missing() {
         };
         forms[1..].iter().map(|population| texts(population)).sum()
     };
-    for mode in [Mode::OneStep, Mode::Direct] {
+    for mode in [LearnerMode::OneStep, LearnerMode::Direct] {
         let learner = |sampling| Learner::new(Decoder::new(&model), mode, &Language::default(), sampling);
         let mut plain = learner(sampling(false, 12));
         assert!(repeats(&search(&["a"], &mut plain)[0]) > 5, "the model has learned three formulas");
@@ -398,7 +399,7 @@ fn distinct_children_are_different_and_the_expert_makes_what_is_missing() {
 fn distinct_children_that_cannot_be_are_an_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let sampling = Sampling { distinct: true, ..Sampling::default() };
-    let (mode, language) = (Mode::Autoregressive { errors: true }, Language::default());
+    let (mode, language) = (LearnerMode::Autoregressive { errors: true }, Language::default());
     let mut learner = Learner::new(Decoder::new(&trained(0)), mode, &language, sampling);
     let mut search = Search::new(instance("a"), SearchConfig::basic(), 3).expect("a search");
     let error = search.run(&mut learner).expect_err("one text").to_string();
@@ -415,7 +416,7 @@ fn distinct_children_that_cannot_be_are_an_error() {
 
     // Random numbers have addresses for texts up to this length.
     let sampling = Sampling { max_child_size: 1024, ..sampling };
-    let mut learner = Learner::new(Decoder::new(&trained(0)), Mode::OneStep, &language, sampling);
+    let mut learner = Learner::new(Decoder::new(&trained(0)), LearnerMode::OneStep, &language, sampling);
     let mut search = Search::new(instance("a"), SearchConfig::basic(), 3).expect("a search");
     let error = search.run(&mut learner).expect_err("too long").to_string();
     assert!(error.contains("texts of 1025 tokens are longer than 1024"), "{error}");

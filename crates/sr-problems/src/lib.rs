@@ -44,7 +44,7 @@ pub use formulas::{FormulaOptions, from_formulas, parse_names};
 pub use mixture::{Component, Mixture, Noise};
 pub use primitives::{ARITH, parse_constants, parse_operators};
 pub use problem::Problem;
-pub use random::{Generator, Preset, RandomParams};
+pub use random::{Generator, GeneratorPreset, RandomParams};
 pub use sampler::Sampler;
 pub use set::{FORMAT_VERSION, FORMAT_VERSION_WIDE, ProblemSet, Provenance, SetParams};
 pub use suite::{suite, suite_names};

@@ -43,11 +43,11 @@ const MAX_ATTEMPTS: u32 = 10_000;
 #[serde(deny_unknown_fields)]
 pub struct RandomParams {
     /// What expressions look like.
-    pub preset: Preset,
+    pub preset: GeneratorPreset,
     /// Operators that expressions are made of and searches may use, in table order.
     #[serde(with = "names")]
     pub operators: Vec<Op>,
-    /// Constants searches may use; with [`Preset::Arith`] the only numbers in the expressions.
+    /// Constants searches may use; with [`GeneratorPreset::Arith`] the only numbers in the expressions.
     pub constants: Vec<f64>,
     /// The number of variables is uniform in 1 to this, 1 to 100. 10 in the paper; 3 for `arith`, whose searches are
     /// short.
@@ -66,7 +66,7 @@ pub struct RandomParams {
 /// The two kinds of random expressions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Preset {
+pub enum GeneratorPreset {
     /// The paper's defaults: up to D + 3 binary and 4 unary operators, free constants in affine positions.
     E2e,
     /// Listed constants on the leaves and no others. With `n = round(4 · complexity)`: up to `b + b · D` binary
@@ -82,21 +82,21 @@ impl RandomParams {
     pub fn e2e(constants: Vec<f64>, seed: u64) -> Self {
         let operators = "+,-,*,abs,inv,sqrt,log,exp,sin,cos,tan,atan,pow2,pow3";
         let operators = crate::parse_operators(operators).expect("every name is in the table");
-        let preset = Preset::E2e;
+        let preset = GeneratorPreset::E2e;
         let exclude = Vec::new();
         Self { preset, operators, constants, max_variables: 10, points: None, max_y: MAX_Y, seed, exclude }
     }
 
     /// Expressions of these operators and constants, with up to 3 variables.
     pub fn arith(operators: Vec<Op>, constants: Vec<f64>, complexity: f64, seed: u64) -> Self {
-        let preset = Preset::Arith { complexity };
+        let preset = GeneratorPreset::Arith { complexity };
         let exclude = Vec::new();
         Self { preset, operators, constants, max_variables: 3, points: None, max_y: MAX_Y, seed, exclude }
     }
 
     /// What the problems are called: `e2e`, or operators and complexity, as in `arith_c05`.
     pub fn label(&self) -> String {
-        let Preset::Arith { complexity } = self.preset else { return "e2e".into() };
+        let GeneratorPreset::Arith { complexity } = self.preset else { return "e2e".into() };
         let operators = match &*self.operators {
             operators if operators == ARITH => "arith",
             operators if operators == Op::ALL => "full",
@@ -108,10 +108,10 @@ impl RandomParams {
     fn check(&self) -> Result<(), Error> {
         let fails = |name, value, expected| Err(Error::Setting { name, value, expected });
         match self.preset {
-            Preset::Arith { complexity } if !(0.0..=1.0).contains(&complexity) => {
+            GeneratorPreset::Arith { complexity } if !(0.0..=1.0).contains(&complexity) => {
                 return fails("complexity", complexity, "0 to 1");
             }
-            Preset::E2e if !self.operators.contains(&Op::Add) || !self.operators.contains(&Op::Mul) => {
+            GeneratorPreset::E2e if !self.operators.contains(&Op::Add) || !self.operators.contains(&Op::Mul) => {
                 return Err(Error::NoAffineOperators);
             }
             _ => {}
@@ -239,11 +239,11 @@ impl Generator {
         let n_variables = 1 + rng.below(self.params.max_variables.into());
         let n_points = match (self.params.points, preset) {
             (Some(n), _) => n as usize,
-            (None, Preset::E2e) => {
+            (None, GeneratorPreset::E2e) => {
                 let least = MAX_POINTS.min(E2E_POINTS_PER_VARIABLE * n_variables);
                 least + rng.below(MAX_POINTS - least + 1)
             }
-            (None, Preset::Arith { .. }) => MIN_POINTS + rng.below(MAX_POINTS - MIN_POINTS + 1),
+            (None, GeneratorPreset::Arith { .. }) => MIN_POINTS + rng.below(MAX_POINTS - MIN_POINTS + 1),
         };
         let (mut machine, mut y) = (Machine::new(), Vec::new());
         for attempt in 1..=MAX_ATTEMPTS {
@@ -281,8 +281,8 @@ impl Generator {
         let tree = self.binary_tree(n_binary, n_variables, rng);
         let tree = self.with_unary_operators(&tree, n_unary, rng);
         match self.params.preset {
-            Preset::E2e => with_affine_constants(&tree, rng),
-            Preset::Arith { .. } => tree,
+            GeneratorPreset::E2e => with_affine_constants(&tree, rng),
+            GeneratorPreset::Arith { .. } => tree,
         }
     }
 
@@ -315,7 +315,7 @@ impl Generator {
         let RandomParams { preset, constants, .. } = &self.params;
         if rank < n_variables {
             Node::Var(rank as u16)
-        } else if *preset != Preset::E2e && !constants.is_empty() && rng.chance(CONSTANT_PROBABILITY) {
+        } else if *preset != GeneratorPreset::E2e && !constants.is_empty() && rng.chance(CONSTANT_PROBABILITY) {
             Node::Const(*rng.choose(constants))
         } else {
             Node::Var(rng.below(n_variables) as u16)
@@ -346,10 +346,10 @@ impl Generator {
 }
 
 /// Most binary operators of an expression.
-fn max_binary(preset: Preset, n_variables: usize) -> usize {
+fn max_binary(preset: GeneratorPreset, n_variables: usize) -> usize {
     match preset {
-        Preset::E2e => n_variables + E2E_BINARY_OFFSET,
-        Preset::Arith { .. } => {
+        GeneratorPreset::E2e => n_variables + E2E_BINARY_OFFSET,
+        GeneratorPreset::Arith { .. } => {
             let b = max_unary(preset).max(1);
             b + b * n_variables
         }
@@ -357,10 +357,10 @@ fn max_binary(preset: Preset, n_variables: usize) -> usize {
 }
 
 /// Most unary operators of an expression.
-fn max_unary(preset: Preset) -> usize {
+fn max_unary(preset: GeneratorPreset) -> usize {
     match preset {
-        Preset::E2e => E2E_UNARY,
-        Preset::Arith { complexity } => (4.0 * complexity).round_ties_even() as usize,
+        GeneratorPreset::E2e => E2E_UNARY,
+        GeneratorPreset::Arith { complexity } => (4.0 * complexity).round_ties_even() as usize,
     }
 }
 
@@ -498,7 +498,7 @@ mod tests {
         let catalan = [1.0, 1.0, 2.0, 5.0, 14.0, 42.0, 132.0, 429.0];
         let counts = TreeCounts::new(7);
         assert!((1..=7).all(|n| counts.0[n][1] == catalan[n]));
-        let largest = TreeCounts::new(max_binary(Preset::Arith { complexity: 1.0 }, MAX_VARIABLES.into()));
+        let largest = TreeCounts::new(max_binary(GeneratorPreset::Arith { complexity: 1.0 }, MAX_VARIABLES.into()));
         assert!(largest.0.iter().flatten().all(|count| count.is_finite()));
     }
 
@@ -555,7 +555,7 @@ mod tests {
     fn settings_out_of_range_are_refused() {
         let message = |params: RandomParams| Generator::new(params).unwrap_err().to_string();
         let arith = RandomParams::arith(ARITH.to_vec(), vec![1.0], 0.5, 0);
-        let complexity = Preset::Arith { complexity: 1.5 };
+        let complexity = GeneratorPreset::Arith { complexity: 1.5 };
         assert!(message(RandomParams { preset: complexity, ..arith.clone() }).contains("complexity is 1.5"));
         assert!(message(RandomParams { max_variables: 0, ..arith.clone() }).contains("variables is 0"));
         assert!(message(RandomParams { points: Some(1), ..arith.clone() }).contains("points is 1"));

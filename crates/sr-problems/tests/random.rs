@@ -4,7 +4,7 @@ use std::fs;
 
 use proptest::prelude::*;
 use sr_expr::{Expr, Node, Op, Semantics, reference};
-use sr_problems::{Error, Generator, Preset, ProblemSet, RandomParams, parse_operators};
+use sr_problems::{Error, Generator, GeneratorPreset, ProblemSet, RandomParams, parse_operators};
 use tempfile::tempdir;
 
 fn params() -> impl Strategy<Value = RandomParams> {
@@ -56,7 +56,7 @@ proptest! {
             for node in source.nodes() {
                 match node {
                     Node::Op(op) => prop_assert!(params.operators.contains(op)),
-                    Node::Const(c) if params.preset != Preset::E2e => prop_assert!(params.constants.contains(c)),
+                    Node::Const(c) if params.preset != GeneratorPreset::E2e => prop_assert!(params.constants.contains(c)),
                     _ => {}
                 }
             }

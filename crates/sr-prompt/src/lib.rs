@@ -39,6 +39,7 @@ mod generation;
 mod grammar;
 pub mod infix;
 mod marks;
+mod mode;
 mod prompt;
 mod vocabulary;
 
@@ -51,6 +52,7 @@ pub use expression::{
 pub use generation::{decode_generation, encode_generation, generation_feature};
 pub use grammar::{FreeConstants, Grammar, GrammarLimits, GrammarState, MAX_DEPTH, Rules};
 pub use marks::{Mark, marks};
+pub use mode::Mode;
 pub use prompt::{Actions, Context, PopulationOrder, PromptState, PromptWriter, individuals};
 pub use vocabulary::{
     Condition, LISTED_CONSTANTS, POSITIONS, SLOTS, Token, VARIABLES, VOCABULARY_CAPACITY, VOCABULARY_SIZE,

@@ -344,7 +344,7 @@ impl Generations {
         (0..self.len()).map(|index| self.at(index))
     }
 
-    /// Every different expression once, by [`GenerationRecord::forms`].
+    /// Every different expression once, by [`GenerationRecord::expression_ids`].
     pub fn expressions(&self) -> &Trees {
         &self.individuals.trees
     }

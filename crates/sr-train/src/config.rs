@@ -6,7 +6,7 @@ use sr_model::{
 };
 
 use sr_neural::Language;
-use sr_prompt::{Actions, Context, Mark, PopulationOrder};
+use sr_prompt::{Actions, Context, Mark, Mode, PopulationOrder};
 
 use crate::Error;
 
@@ -29,29 +29,6 @@ pub struct TrainConfig {
     pub tracking: Tracking,
 }
 
-/// What a model learns to write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// Context and population → one individual of the next generation.
-    OneStep,
-    /// Context and population → the whole next population.
-    Autoregressive,
-    /// Points → the formula.
-    Direct,
-}
-
-impl Mode {
-    /// The name in files: `one-step`, `autoregressive` or `direct`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Mode::OneStep => "one-step",
-            Mode::Autoregressive => "autoregressive",
-            Mode::Direct => "direct",
-        }
-    }
-}
-
 /// How prompts and targets are written, beside the context, which the corpus tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -69,7 +46,7 @@ pub struct LanguageSection {
 #[serde(deny_unknown_fields)]
 pub struct ModelSection {
     /// The shape to start from.
-    pub preset: Preset,
+    pub preset: ModelPreset,
     /// Longest prompt plus target, in tokens.
     pub n_positions: Option<usize>,
     /// Width of the residual stream.
@@ -105,7 +82,7 @@ pub struct ModelSection {
 /// Named shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Preset {
+pub enum ModelPreset {
     /// [`ModelConfig::micro`]
     Micro,
     /// [`ModelConfig::tiny`]
@@ -319,9 +296,9 @@ impl TrainConfig {
     pub fn model_config(&self) -> ModelConfig {
         let section = &self.model;
         let mut model = match section.preset {
-            Preset::Micro => ModelConfig::micro(sr_prompt::VOCABULARY_CAPACITY),
-            Preset::Tiny => ModelConfig::tiny(sr_prompt::VOCABULARY_CAPACITY),
-            Preset::S => ModelConfig::s(sr_prompt::VOCABULARY_CAPACITY),
+            ModelPreset::Micro => ModelConfig::micro(sr_prompt::VOCABULARY_CAPACITY),
+            ModelPreset::Tiny => ModelConfig::tiny(sr_prompt::VOCABULARY_CAPACITY),
+            ModelPreset::S => ModelConfig::s(sr_prompt::VOCABULARY_CAPACITY),
         };
         fn set<T: Clone>(value: &mut T, given: &Option<T>) {
             if let Some(given) = given {

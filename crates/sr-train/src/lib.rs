@@ -63,7 +63,7 @@ mod trainer;
 mod update;
 
 pub use config::{
-    LanguageSection, Mode, ModelSection, OptimiserKind, Preset, RunConfig, Schedule, Tracking, TrackingKind,
+    LanguageSection, ModelPreset, ModelSection, OptimiserKind, RunConfig, Schedule, Tracking, TrackingKind,
     TrainConfig, Training, check_learning_rate,
 };
 pub use data::{Split, load, load_drawn, unused_problems};
@@ -72,5 +72,6 @@ pub use evaluate::{Fit, Scores};
 pub use examples::Examples;
 pub use mlp::Mlp;
 pub use sr_neural::Language;
+pub use sr_prompt::Mode;
 pub use tracking::Tracker;
 pub use trainer::{Limits, Start, StepStats, StopReason, Summary, Trainer};

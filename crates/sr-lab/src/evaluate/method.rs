@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use sr_engine::SearchConfig;
 #[cfg(feature = "learner")]
-use sr_neural::{Hybrid, Mode, Per, Sampling, Share};
+use sr_neural::{Hybrid, LearnerMode, Per, Sampling, Share};
 
 use crate::tune;
 
@@ -207,7 +207,7 @@ impl Policy {
         if let Some(asked) = learning.mode.filter(|asked| *asked != mode.name()) {
             anyhow::bail!("--mode {asked}: the checkpoint was trained for mode {}", mode.name());
         }
-        if is_direct != (mode == Mode::Direct) {
+        if is_direct != (mode == LearnerMode::Direct) {
             let (kind, path) = (if is_direct { "neural" } else { "direct" }, checkpoint.display());
             anyhow::bail!("{path}: the checkpoint was trained for mode {}; name it {name}={kind}:{path}", mode.name());
         }

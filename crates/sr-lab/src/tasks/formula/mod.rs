@@ -222,7 +222,7 @@ fn unusable(error: anyhow::Error) -> anyhow::Result<String> {
 fn check_condition(condition: Option<Condition>, labelling: Labelling) -> anyhow::Result<()> {
     let Some(condition) = condition else { return Ok(()) };
     let taught = match labelling {
-        Labelling::Expert(ExpertConfig { mode: sr_dagger::Mode::All, .. }) => vec![Condition::All],
+        Labelling::Expert(ExpertConfig { mode: sr_dagger::LabelMode::All, .. }) => vec![Condition::All],
         Labelling::Formula(Telling::Path) => vec![Condition::Path],
         Labelling::Formula(Telling::Target) => vec![Condition::Target],
         Labelling::Expert(_) => (0..=4).map(Condition::Gain).collect(),
