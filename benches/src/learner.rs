@@ -129,7 +129,7 @@ pub fn rollout(
         };
         let mut searches: Vec<Search> = instances.iter().zip(&populations).map(resume).collect::<Result<_, _>>()?;
         let mut watch = vec![(); searches.len()];
-        run(&mut searches, learner, &mut watch).map_err(anyhow::Error::from_boxed)?;
+        run(&mut searches, learner, &mut watch)?;
         Ok(())
     };
     for _ in 0..warm_up {

@@ -295,7 +295,7 @@ fn illegal_children(wanted: u64) -> anyhow::Result<u64> {
                 }
             })
             .collect();
-        run(&mut searches, &mut learner, &mut observers).map_err(anyhow::Error::from_boxed)?;
+        run(&mut searches, &mut learner, &mut observers)?;
         drop(observers);
         for [all, fallen] in counts {
             children += all;

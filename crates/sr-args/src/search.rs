@@ -130,7 +130,7 @@ impl SearchArgs {
         };
         let limit = |seconds| {
             Duration::try_from_secs_f64(seconds)
-                .map_err(|_| anyhow::anyhow!("--time-limit {seconds}: expected seconds, 0 or more"))
+                .map_err(|_| anyhow::anyhow!("--time-limit {seconds}: expected seconds, from 0 to 1e19"))
         };
         let config = SearchConfig {
             objective,

@@ -8,8 +8,17 @@ use sr_expr::{Columns, Machine, Semantics, Tree};
 use crate::random::Key;
 use crate::{Individual, Instance, Limits, Offspring, Population, SearchConfig};
 
-/// Why a policy could not propose.
-pub type PolicyError = Box<dyn std::error::Error + Send + Sync>;
+/// Why a policy could not propose: the policy's own error, whose text and cause it has.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct PolicyError(Box<dyn std::error::Error + Send + Sync>);
+
+impl PolicyError {
+    /// Takes the policy's own error, or a text.
+    pub fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        PolicyError(error.into())
+    }
+}
 
 /// What a policy is asked for: children of one state.
 #[derive(Debug)]

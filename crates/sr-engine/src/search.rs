@@ -129,7 +129,7 @@ pub struct Recorded {
     pub stagnation: u32,
 }
 
-/// What a search found.
+/// What a search found. Outcomes of equal searches are equal but for [`elapsed`](Self::elapsed), which `==` compares too.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// The fittest individual.

@@ -117,7 +117,7 @@ fn pick_formulas(
     let asked = searches.iter().zip(&mut all_offspring);
     let mut requests: Vec<Request<'_>> =
         asked.map(|(search, offspring)| Request::new(search.state(), samples, offspring)).collect();
-    learner.propose(&mut requests).map_err(anyhow::Error::from_boxed).context("the model failed")?;
+    learner.propose(&mut requests).context("the model failed")?;
     let instances = searches.iter().map(|search| &**search.instance());
     let answers = problems.iter().zip(instances).zip(&all_offspring);
     Ok(answers.map(|((problem, instance), offspring)| row(pick, problem, instance, offspring)).collect())

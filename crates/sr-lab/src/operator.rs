@@ -128,7 +128,7 @@ fn fill(
         let search = |instance: &Arc<Instance>| -> anyhow::Result<_> {
             let mut recorder = Recorder::new(run_seed);
             let mut search = Search::new(instance.clone(), config.clone(), run_seed)?;
-            let outcome = search.run_with(&mut Expert, &mut recorder).map_err(anyhow::Error::from_boxed)?;
+            let outcome = search.run_with(&mut Expert, &mut recorder)?;
             Ok((outcome.generations as usize > PHASES.len(), recorder.finish(&outcome)?))
         };
         let found = instances.par_iter().map(search).collect::<anyhow::Result<Vec<_>>>()?;
@@ -297,7 +297,7 @@ fn together(
         let mut requests: Vec<Request<'_>> = asked
             .map(|(state, offspring)| Request::new(state.state(config, &none), n_children(state), offspring))
             .collect();
-        policy.propose(&mut requests).map_err(anyhow::Error::from_boxed)?;
+        policy.propose(&mut requests)?;
         all.extend(all_offspring);
     }
     Ok(all)
@@ -319,7 +319,7 @@ fn each<P: sr_engine::Policy>(
         let mut policy = policy();
         let mut kept = Offspring::default();
         if !config.unique {
-            policy.propose_one(state, wanted, &mut kept).map_err(anyhow::Error::from_boxed)?;
+            policy.propose_one(state, wanted, &mut kept)?;
             return Ok(kept);
         }
         // As the search does: what was met before is drawn anew.
@@ -328,7 +328,7 @@ fn each<P: sr_engine::Policy>(
             let missing = wanted - kept.len();
             let mut drawn = Offspring::default();
             let state = State { key: state.key.draw(attempt), ..state };
-            policy.propose_one(state, missing, &mut drawn).map_err(anyhow::Error::from_boxed)?;
+            policy.propose_one(state, missing, &mut drawn)?;
             drawn.iter().filter(|child| met.insert(child.tree.hash64())).for_each(|child| kept.push(&child));
             if kept.len() == wanted {
                 break;

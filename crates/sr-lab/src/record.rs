@@ -205,12 +205,9 @@ impl Searcher {
         let watch = |job: &Job| Watch { recorder: Recorder::new(job.seed), tally: is_learner.then(Tally::default) };
         let mut watches: Vec<Watch> = jobs.iter().map(watch).collect();
         let mut outcomes: Vec<Outcome> = match self {
-            Searcher::Expert => {
-                run_parallel_until(&mut searches, || Expert, &mut watches, stop).map_err(anyhow::Error::from_boxed)?
-            }
+            Searcher::Expert => run_parallel_until(&mut searches, || Expert, &mut watches, stop)?,
             #[cfg(feature = "learner")]
             Searcher::Learner(learner) => sr_engine::run_until(&mut searches, &mut learner.hybrid, &mut watches, stop)
-                .map_err(anyhow::Error::from_boxed)
                 .context("the learner failed")?,
         };
         // A trace holds whole searches in their order.

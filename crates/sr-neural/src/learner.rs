@@ -481,7 +481,7 @@ impl Policy for Learner {
         let texts = match self.texts(&states, &wanted) {
             Ok(texts) => texts,
             Err(Error::Model(sr_model::Error::Stopped)) => return Ok(()), // nobody will look at the offspring
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(PolicyError::new(error)),
         };
         texts.iter().flat_map(|(texts, _)| texts).for_each(|text| self.written.add(text));
         requests.par_iter_mut().zip(&texts).for_each(|(request, (texts, slots))| {

@@ -99,7 +99,7 @@ pub fn search(
     let mut recorder = Recorder::new(seed);
     let mut search = Search::new(instance.clone(), config.clone(), seed)?;
     let outcome = search.run_with(policy, &mut recorder);
-    let outcome = outcome.map_err(anyhow::Error::from_boxed).with_context(|| format!("the {name} failed"))?;
+    let outcome = outcome.with_context(|| format!("the {name} failed"))?;
     let trajectory = recorder.finish(&outcome).with_context(|| format!("recording the search of the {name}"))?;
     let fresh = problem.fresh_points(FRESH_POINTS, 0);
     let winner = outcome.winner();

@@ -66,7 +66,7 @@ fn alone<P: sr_engine::Policy>(
         let mut watch = Watch::new(Time::Own(Instant::now()), &task.config);
         let mut search = Search::new(job.instance.clone(), task.config.clone(), job.seed)?;
         let mut policy = policy();
-        let outcome = search.run_with(&mut policy, &mut watch).map_err(anyhow::Error::from_boxed)?;
+        let outcome = search.run_with(&mut policy, &mut watch)?;
         watch.seconds = outcome.elapsed.as_secs_f64();
         Ok(watch.found(outcome, proposals(&policy)))
     };
@@ -82,7 +82,7 @@ fn together(task: &Task<'_>, jobs: &[Job], policy: &mut dyn sr_engine::Policy) -
     let mut searches = searches.collect::<Result<Vec<_>, _>>()?;
     let mut watches: Vec<_> = jobs.iter().map(|_| Watch::new(Time::Shared(&clock), &task.config)).collect();
     let outcomes = run(&mut searches, &mut Timed { policy, clock: &clock }, &mut watches);
-    let outcomes = outcomes.map_err(anyhow::Error::from_boxed)?;
+    let outcomes = outcomes?;
     Ok(watches.into_iter().zip(outcomes).map(|(watch, outcome)| watch.found(outcome, 0)).collect())
 }
 
