@@ -5,6 +5,9 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 # SR_PROFILE=dev takes the binaries that the tests have built
 profile := env("SR_PROFILE", "release")
 bin := env("CARGO_TARGET_DIR", "target") / if profile == "dev" { "debug" } else { profile }
+# With the whole workspace the features of the dependencies are the ones that the tests were built with: without it a
+# dev build compiles the tensor framework a second time.
+packages := if profile == "dev" { "--workspace" } else { "" }
 
 # List the recipes
 default:
@@ -13,7 +16,7 @@ default:
 # Build the binaries, optimised
 [group('build')]
 build:
-    cargo build --profile {{profile}} --locked --bins
+    cargo build --profile {{profile}} --locked {{packages}} --bins
 
 # The whole loop on a CPU in minutes: problems, expert traces, training, learner search, relabelling, DAgger, table
 [group('loop')]
