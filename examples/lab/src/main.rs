@@ -35,12 +35,26 @@ fn main() -> anyhow::Result<()> {
     // DAgger: the expert acts in the first round, the learner in the second, and the expert labels the states of both.
     let model = "mode = 'one-step'\n[model]\npreset = 'micro'\n[training]\nwarmup_steps = 5\neval_batches = 1\n";
     let problems = Some(out.join("problems.sr"));
-    let milestone = formula::Milestone { problems, eval_suite: Some("simple".into()), ..formula::Milestone::new("laws") };
+    let milestone =
+        formula::Milestone { problems, eval_suite: Some("simple".into()), ..formula::Milestone::new("laws") };
     let amount = sr_dagger::Amount::Steps { steps: 40, batch: 8 };
-    let rounds = RoundsOptions { dagger_iterations: 2, episodes_per_iter: 8, eval_episodes: 5, amount, hidden_dim: 64, min_success_rate: 0.0, ..Default::default() };
+    let rounds = RoundsOptions {
+        dagger_iterations: 2,
+        episodes_per_iter: 8,
+        eval_episodes: 5,
+        amount,
+        hidden_dim: 64,
+        min_success_rate: 0.0,
+        ..Default::default()
+    };
     let sampling = sr_neural::Sampling { max_child_size: 25, ..Default::default() };
     let train = sr_train::TrainConfig::from_toml(model)?;
-    let options = formula::FormulaOptions { rounds, search: config.clone(), sampling, ..formula::FormulaOptions::new(vec![milestone], train) };
+    let options = formula::FormulaOptions {
+        rounds,
+        search: config.clone(),
+        sampling,
+        ..formula::FormulaOptions::new(vec![milestone], train)
+    };
     let stop = AtomicBool::new(false);
     let run = Run::new(out.join("dagger"));
     tasks::run(&mut formula::Formula::new(options, &stop)?, &run, &mut |_| ())?;
@@ -48,12 +62,14 @@ fn main() -> anyhow::Result<()> {
     // Expert and learner on a suite that neither was trained on.
     let suite = sr_problems::suite("simple", 1)?;
     let learner = format!("learner=neural:{}", run.out.join("models/laws/best").display());
-    let methods = ["expert", &learner].map(|method| method.parse::<Method>()).into_iter().collect::<Result<Vec<_>, _>>();
+    let methods =
+        ["expert", &learner].map(|method| method.parse::<Method>()).into_iter().collect::<Result<Vec<_>, _>>();
     let methods = methods.map_err(anyhow::Error::msg)?;
     let learning = Learning { device: "cpu", sampling, mode: None, share: None };
     let mut rows = Rows::in_memory();
     let evaluation = Evaluation { seeds: 2, ..Evaluation::new(&suite, &methods, &config) };
-    evaluation.plan()?.run(&mut policies(&methods, &suite, &learning)?, &mut rows, &mut Monitor::none())?;
+    let _ended =
+        evaluation.plan()?.run(&mut policies(&methods, &suite, &learning)?, &mut rows, &mut Monitor::none())?;
     println!("{}", sr_eval::table(&sr_eval::summarise(rows.rows(), 0)));
     Ok(())
 }
