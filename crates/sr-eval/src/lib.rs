@@ -1,9 +1,23 @@
 //! Scoring methods on suites: R², solved rate with intervals, evaluations, time.
 //!
-//! [`judge`] says whether a formula solves a problem and how it fits all rows, [`Tally`] watches a search and counts what its
-//! policy proposed, [`summarise`] turns [`Row`]s into one line a method and [`table`] prints
-//! them; [`DirectRow`]s are the same for formulas that no search has found. [`expected_running_time`] and [`area`] measure the cost; [`RandomTrees`] and [`BestOf`] are
-//! policies to compare with. Nothing is plotted here.
+//! [`judge`] says whether a formula solves a problem and how it fits all rows. [`Tally`] watches a search and counts what
+//! its policy proposed. [`summarise`] turns [`Row`]s into one line a method, and [`table`] prints them. [`DirectRow`]s are
+//! the same for formulas that no search has found. [`expected_running_time`] and [`area`] measure the cost.
+//! [`RandomTrees`] and [`BestOf`] are policies to compare with.
+//!
+//! ```
+//! use sr_eval::{Trial, expected_running_time, wilson};
+//!
+//! // Three searches of a problem: two solved it, after 200 and 400 evaluations, and one gave up after 900.
+//! let trials = [(true, 200.0), (true, 400.0), (false, 900.0)].map(|(solved, spent)| Trial { solved, spent });
+//! // To solve it once takes 750 evaluations on average, since a search that fails is begun anew.
+//! assert_eq!(expected_running_time(&trials), Some(750.0));
+//! // Two of three is little evidence: the share of solved searches is between 21 % and 94 %.
+//! let (low, high) = wilson(2, 3);
+//! assert!((0.20..0.22).contains(&low) && (0.93..0.95).contains(&high));
+//! ```
+//!
+//! This crate plots nothing and runs no search.
 
 mod baselines;
 mod curve;
