@@ -7,6 +7,33 @@
 //! round, and a [`Buffer`] aggregates the rows of all rounds on disk and draws from them what a round is trained on.
 //! [`run_rounds`] is the loop over rounds of any [`Task`], and [`run_milestones`] that over a [`Curriculum`].
 //!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use sr_dagger::{Beta, ExpertLabeller, label};
+//! use sr_engine::{Expert, Instance, PrimitiveSet, Search, SearchConfig};
+//! use sr_expr::{Columns, Op};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let x = Columns::from_rows(&[[1.0], [2.0], [3.0], [4.0]]);
+//! let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul], vec![1.0], 1)?;
+//! let instance = Arc::new(Instance::new("quadratic", x, vec![3.0, 7.0, 13.0, 21.0], primitives)?);
+//! let config = SearchConfig { generations: 5, early_stop_mse: None, ..SearchConfig::basic() };
+//!
+//! // The rollout. A learner would act here; the expert does in the first round, where β is 1.
+//! assert_eq!(Beta::default().at(0), 1.0);
+//! let mut search = [Search::new(instance.clone(), config.clone(), 1)?];
+//! let mut recorder = [sr_trace::Recorder::new(1)];
+//! let outcome = sr_engine::run(&mut search, &mut Expert, &mut recorder)?.remove(0);
+//! let [recorder] = recorder;
+//! let trajectory = recorder.finish(&outcome)?;
+//!
+//! // What the expert would do in each state that was visited, the last one included.
+//! let labels = label(&trajectory, &instance, &config, 1, &mut ExpertLabeller::default())?;
+//! assert_eq!(labels.states.len(), trajectory.generations.len());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! This crate names no tensors and no problem files: instances come from the caller.
 
 mod buffer;

@@ -214,8 +214,8 @@ pub(crate) fn in_order<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str>
     once
 }
 
-/// The middle one, or the mean of the two in the middle; `None` if that is not finite, and of none. What is no number
-/// counts as infinite.
+/// The median: the value in the middle, or the mean of the two in the middle. It is `None` if that is not finite and if
+/// there are no values. A NaN counts as infinite.
 pub fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.map(|value| if value.is_nan() { f64::INFINITY } else { value }).collect();
     values.sort_by(f64::total_cmp);

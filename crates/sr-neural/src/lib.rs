@@ -42,9 +42,9 @@ pub enum Error {
     /// The checkpoint was trained for something else.
     #[error("the checkpoint was trained for mode {found}, not {expected}")]
     Mode {
-        /// LearnerMode that was asked for.
+        /// The mode that was asked for.
         expected: String,
-        /// LearnerMode of the checkpoint.
+        /// The checkpoint's mode.
         found: String,
     },
     /// The checkpoint's prompts told what this version does not know.
