@@ -3,6 +3,24 @@
 //! A binary's `main` is `sr_cli::run(real_main)`: 0 ok, 1 a negative result (a comparison that says B is worse), 2 a
 //! usage or data error, told in one line with its causes, 130 stopped by Ctrl-C with files that can be resumed. Nothing here
 //! knows what the programs are about; the flags that do are in `sr-args`.
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! /// Say how many lines a file has
+//! #[derive(clap::Parser)]
+//! struct Args {
+//!     file: std::path::PathBuf,
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     sr_cli::run(|| {
+//!         let (args, _given) = sr_cli::parse::<Args>();
+//!         println!("{}", std::fs::read_to_string(&args.file)?.lines().count());
+//!         Ok(sr_cli::Exit::Ok)
+//!     })
+//! }
+//! ```
 
 mod flags;
 mod interrupt;
