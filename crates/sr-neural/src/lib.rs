@@ -3,6 +3,33 @@
 //! [`InputWriter`] turns a state into what the model reads, in training as in search. [`Learner`] samples all children
 //! of all states in one batch; a child that does not parse is replaced by one of the expert's, and its origin says so.
 //! Nothing is trained here.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use sr_engine::{Instance, PrimitiveSet, Search, SearchConfig};
+//! use sr_expr::{Columns, Op};
+//! use sr_model::{Decoder, DeviceKind, Model, ModelConfig, PointsConfig};
+//! use sr_neural::{Language, Learner, LearnerMode, Sampling};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let x = Columns::from_rows(&[[1.0], [2.0], [3.0], [4.0]]);
+//! let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul], vec![1.0], 1)?;
+//! let instance = Arc::new(Instance::new("quadratic", x, vec![3.0, 7.0, 13.0, 21.0], primitives)?);
+//! let config = SearchConfig { population_size: 10, generations: 3, ..SearchConfig::basic() };
+//!
+//! // A model that was never trained; `Learner::load` takes a checkpoint.
+//! let points = Some(PointsConfig { hidden: 8, ..PointsConfig::learner(1) });
+//! let micro = ModelConfig::micro(sr_prompt::VOCABULARY_SIZE);
+//! let tiny = ModelConfig { d_model: 16, n_layers: 1, n_heads: 2, d_mlp: 32, points, ..micro };
+//! let model = Model::new(&tiny, 1, &sr_model::open(DeviceKind::Cpu)?)?;
+//! let sampling = Sampling { max_child_size: 7, ..Sampling::default() };
+//! let mut learner = Learner::new(Decoder::new(&model), LearnerMode::OneStep, &Language::default(), sampling);
+//!
+//! let outcome = Search::new(instance, config, 1)?.run(&mut learner)?;
+//! assert!(outcome.best.score.mse.is_finite());
+//! # Ok(())
+//! # }
+//! ```
 
 mod hybrid;
 mod input;
