@@ -57,14 +57,14 @@ pub trait Curriculum {
     /// an interrupted attempt has left.
     ///
     /// # Errors
-    /// Of the task.
+    /// The task's own error is passed on.
     fn expert(&mut self, milestone: usize, out: &Path) -> Result<Vec<Episode>, Self::Error>;
 
     /// Runs the rounds of a milestone in `dir` with [`run_rounds`](crate::run_rounds), episodes of `max_steps` steps at
     /// most, beginning with the model `init` if there is one.
     ///
     /// # Errors
-    /// Of the task.
+    /// The task's own error is passed on.
     fn rounds(
         &mut self,
         milestone: usize,
