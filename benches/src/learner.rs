@@ -11,7 +11,7 @@ use sr_model::{Decoder, DeviceKind, ModelConfig};
 use sr_neural::{Data, InputWriter, Language, Learner, LearnerMode, Sampling, fittest};
 use sr_problems::{Generator, RandomParams};
 use sr_prompt::{Condition, PromptState, Token, encode_target};
-use sr_train::{Examples, Limits, RunConfig, Start, TrainConfig, Trainer};
+use sr_train::{Examples, Limits, RunConfig, TrainConfig, Trainer};
 
 /// Most nodes of a child: with random weights children have some 12 tokens then.
 pub const CHILD_SIZE: usize = 25;
@@ -47,7 +47,7 @@ pub fn train(
 ) -> anyhow::Result<(f64, f64)> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("run");
-    let mut trainer = Trainer::start(&out, config, &Language::default(), &Start::Fresh, examples, examples, device)?;
+    let mut trainer = Trainer::builder(config, examples, examples).device(device).start(&out)?;
     trainer.fit(Limits { max_steps: Some(warm_up), ..Limits::default() }, &mut |_, _| {})?;
     let limits = Limits { max_time: Some(Duration::from_secs_f64(seconds)), ..Limits::default() };
     let summary = trainer.fit(limits, &mut |_, _| {})?;

@@ -1,5 +1,7 @@
 //! Where a record is cut into blocks.
 
+use rmp::Marker;
+
 /// The parts of a MessagePack value that are compressed as blocks of their own: each ends with a byte string of at least
 /// `column_bytes`.
 ///
@@ -26,34 +28,35 @@ pub(crate) fn blocks(value: &[u8], column_bytes: usize) -> impl Iterator<Item = 
 
 /// Length of the first item (of a map or list, its head alone), and of its content if it is a byte string.
 fn item(bytes: &[u8]) -> Option<(usize, usize)> {
+    use Marker::*;
+    // The number of `size` bytes behind the marker.
     let number = |size: usize| {
         let digits = bytes.get(1..1 + size)?;
         Some(digits.iter().fold(0, |number, &digit| number << 8 | usize::from(digit)))
     };
-    // <https://github.com/msgpack/msgpack/blob/master/spec.md>
-    let length = match *bytes.first()? {
-        0xa0..=0xbf => 1 + usize::from(bytes[0] & 31),
-        0xc4..=0xc6 => {
-            let size = 1 << (bytes[0] - 0xc4);
-            let content = number(size)?;
-            return Some((1 + size + content, content));
-        }
-        0xc7..=0xc9 => {
-            let size = 1 << (bytes[0] - 0xc7);
-            2 + size + number(size)?
-        }
-        0xca => 5,
-        0xcb => 9,
-        0xcc..=0xcf => 1 + (1 << (bytes[0] - 0xcc)),
-        0xd0..=0xd3 => 1 + (1 << (bytes[0] - 0xd0)),
-        0xd4..=0xd8 => 2 + (1 << (bytes[0] - 0xd4)),
-        0xd9..=0xdb => {
-            let size = 1 << (bytes[0] - 0xd9);
-            1 + size + number(size)?
-        }
-        0xdc | 0xde => 3,
-        0xdd | 0xdf => 5,
-        _ => 1,
+    let of_size = |size: usize, head: usize| Some(head + size + number(size)?);
+    let byte_string = |size: usize| number(size).map(|content| (1 + size + content, content));
+    let length = match Marker::from_u8(*bytes.first()?) {
+        Bin8 => return byte_string(1),
+        Bin16 => return byte_string(2),
+        Bin32 => return byte_string(4),
+        FixPos(_) | FixNeg(_) | FixMap(_) | FixArray(_) | Null | Reserved | False | True => 1,
+        FixStr(length) => 1 + usize::from(length),
+        Str8 => of_size(1, 1)?,
+        Str16 => of_size(2, 1)?,
+        Str32 => of_size(4, 1)?,
+        // Behind the length stands the type.
+        Ext8 => of_size(1, 2)?,
+        Ext16 => of_size(2, 2)?,
+        Ext32 => of_size(4, 2)?,
+        U8 | I8 => 2,
+        U16 | I16 | Array16 | Map16 | FixExt1 => 3,
+        FixExt2 => 4,
+        U32 | I32 | F32 | Array32 | Map32 => 5,
+        FixExt4 => 6,
+        U64 | I64 | F64 => 9,
+        FixExt8 => 10,
+        FixExt16 => 18,
     };
     Some((length, 0))
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strum::IntoStaticStr;
 
 use crate::{Error, Result};
 
@@ -16,8 +17,9 @@ pub const CONTAINER_VERSION: u32 = 1;
 const FORMAT: &str = "sr";
 
 /// What the records of a file are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Kind {
     /// A problem set.
     Problems,
@@ -33,11 +35,7 @@ impl Kind {
 
     /// The name in the header: `problems`, `trace` or `corpus`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Problems => "problems",
-            Self::Trace => "trace",
-            Self::Corpus => "corpus",
-        }
+        self.into()
     }
 }
 

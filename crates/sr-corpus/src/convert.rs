@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sr_codec::partial_path;
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{Origin, PrimitiveSet};
+use sr_expr::hash::GOLDEN;
 use sr_expr::{Expr, Semantics, Tree};
 use sr_problems::{Blocklist, Exclusion, Problem};
 use sr_prompt::{Condition, Context};
@@ -439,7 +440,7 @@ fn target(expr: Arc<Expr>, child: &IndividualRecord<'_>, slot: u32, weight: f32)
 /// The stream that decides which examples of a search are kept; generation and slot are still to be set.
 fn sample_key(seed: u64, problem_id: &str, search_seed: u64) -> Key {
     // Searches of one problem differ by their seed, for which a key has no other place.
-    let problem = problem_key(problem_id) ^ search_seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let problem = problem_key(problem_id) ^ search_seed.wrapping_mul(GOLDEN);
     Key::new(seed, Purpose::Split, problem).draw(SAMPLE_DRAW)
 }
 

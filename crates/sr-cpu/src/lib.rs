@@ -39,7 +39,6 @@
 
 mod attention;
 mod decode;
-mod level;
 mod math;
 mod optimiser;
 mod pass;

@@ -3,8 +3,8 @@
 //! Nothing here depends on the level: no multiplication is fused with an addition, sums have [`PARTS`], and logarithms are
 //! those of `libm` and not of the operating system.
 
-use crate::level::leveled;
 use crate::shape::Activation;
+use sr_simd::leveled;
 
 /// Sums are kept in this many parts, so that vectors can add them; the parts do not depend on the machine.
 const PARTS: usize = 16;

@@ -1,8 +1,8 @@
 //! Updates of weights, on plain slices: AdamW, and the orthogonal directions of Muon.
 
-use crate::level::leveled;
 use crate::math::sum_of_squares;
 use crate::product::{Into, Left, Packed, product};
+use sr_simd::leveled;
 
 /// The numbers of one step of AdamW (Loshchilov & Hutter, 2019).
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -9,7 +9,7 @@
 //! The scheme is that of Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), without their
 //! packing of A, except for a transposed A, whose steps would each touch another page.
 
-use sr_expr::Level;
+use sr_simd::{Level, at_level};
 
 /// Most rows of a tile, for any level.
 const MAX_ROWS: usize = 12;
@@ -167,18 +167,15 @@ pub fn product(a: Left<'_>, b: &Packed, n: usize, c: &mut [f32], stride: usize, 
 
 /// The product at a level that the machine has, of sizes that were checked and a right side that was packed for it.
 fn product_at(level: Level, a: Left<'_>, b: &Packed, n: usize, c: &mut [f32], stride: usize, into: Into) {
-    match level {
-        // SAFETY: the machine has the level, and the sizes were checked.
-        #[cfg(target_arch = "x86_64")]
-        #[allow(unsafe_code)]
-        Level::Avx512 => unsafe { x86::avx512(a, b, n, c, stride, into) },
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        #[allow(unsafe_code)]
-        Level::Avx2 => unsafe { x86::avx2(a, b, n, c, stride, into) },
-        // SAFETY: the sizes were checked.
-        #[allow(unsafe_code)]
-        _ => unsafe { multiply::<[f32; 8]>(a, b, n, c, stride, into) },
+    // SAFETY: the machine has the level, and the sizes were checked.
+    #[allow(unsafe_code)]
+    unsafe {
+        at_level!(
+            level,
+            portable => multiply::<[f32; 8]>(a, b, n, c, stride, into),
+            avx2 => x86::avx2(a, b, n, c, stride, into),
+            avx512 => x86::avx512(a, b, n, c, stride, into),
+        )
     }
 }
 
@@ -379,16 +376,20 @@ impl Tile {
 mod x86 {
     use std::arch::x86_64::*;
 
+    use sr_simd::for_level;
+
     use super::{Into, Lanes, Left, Packed, multiply};
 
-    #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn avx2(a: Left<'_>, b: &Packed, n: usize, c: &mut [f32], stride: usize, into: Into) {
-        unsafe { multiply::<__m256>(a, b, n, c, stride, into) }
+    for_level! { avx2:
+        pub(super) unsafe fn avx2(a: Left<'_>, b: &Packed, n: usize, c: &mut [f32], stride: usize, into: Into) {
+            unsafe { multiply::<__m256>(a, b, n, c, stride, into) }
+        }
     }
 
-    #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn avx512(a: Left<'_>, b: &Packed, n: usize, c: &mut [f32], stride: usize, into: Into) {
-        unsafe { multiply::<__m512>(a, b, n, c, stride, into) }
+    for_level! { avx512:
+        pub(super) unsafe fn avx512(a: Left<'_>, b: &Packed, n: usize, c: &mut [f32], stride: usize, into: Into) {
+            unsafe { multiply::<__m512>(a, b, n, c, stride, into) }
+        }
     }
 
     macro_rules! lanes {

@@ -5,11 +5,13 @@ use std::collections::HashSet;
 use sr_engine::{Child, Edit, Offspring, Origin, Parents, Replacement, Scorer, State};
 use sr_expr::{Expr, Node, Tree};
 use sr_trace::{Gain, GenerationRecord, LabelParams, Labels};
+use strum::IntoStaticStr;
 
 use crate::labeller::{Labeller, label_of, of_best};
 
 /// What is said of the formula.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Telling {
     /// The next step: of the children that lie between an individual and the formula the one that takes the least to write
     /// among those that improve on the best individual.
@@ -21,10 +23,7 @@ pub enum Telling {
 impl Telling {
     /// The mode of its label sets.
     pub fn name(self) -> &'static str {
-        match self {
-            Telling::Path => "path",
-            Telling::Target => "target",
-        }
+        self.into()
     }
 }
 

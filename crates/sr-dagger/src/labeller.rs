@@ -9,6 +9,7 @@ use sr_engine::{
     Scored, Scorer, Search, SearchConfig, State, lineage, run,
 };
 use sr_trace::{Candidates, Gain, GenerationRecord, Label, LabelParams, Labels, decades};
+use strum::IntoStaticStr;
 
 /// Answers what to do in a state.
 pub trait Labeller {
@@ -27,7 +28,8 @@ pub trait Labeller {
 }
 
 /// Which children of the expert become labels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum LabelMode {
     /// All children of one generation: what the expert would do.
     #[default]
@@ -51,13 +53,7 @@ impl LabelMode {
 
     /// The name in files and flags.
     pub fn name(self) -> &'static str {
-        match self {
-            LabelMode::All => "all",
-            LabelMode::TopK => "top-k",
-            LabelMode::BestOfK => "best-of-k",
-            LabelMode::Lineage => "lineage",
-            LabelMode::Pooled => "pooled",
-        }
+        self.into()
     }
 }
 

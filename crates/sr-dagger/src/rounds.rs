@@ -22,6 +22,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use sr_codec::sums;
 use sr_engine::random::{Key, Purpose};
+use strum::IntoStaticStr;
 
 use crate::{Beta, Buffer, BufferOptions, Error};
 
@@ -72,7 +73,8 @@ pub trait Task {
 }
 
 /// A stage of a round.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Stage {
     /// What expert and learner met.
     Rollouts,
@@ -92,13 +94,7 @@ impl Stage {
 
     /// Its folder.
     pub fn name(self) -> &'static str {
-        match self {
-            Stage::Rollouts => "rollouts",
-            Stage::Labels => "labels",
-            Stage::Corpus => "corpus",
-            Stage::Checkpoint => "checkpoint",
-            Stage::Evaluation => "evaluation",
-        }
+        self.into()
     }
 }
 

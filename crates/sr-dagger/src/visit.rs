@@ -4,16 +4,14 @@ use std::collections::HashSet;
 
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{
-    Budget, Deadline, Evaluator, Individual, IndividualRef, Instance, Origin, Population, PrimitiveSet, Score,
-    SearchConfig, State, Survival,
+    Budget, Evaluator, Individual, IndividualRef, Instance, Origin, Population, PrimitiveSet, Score, SearchConfig,
+    State, Survival,
 };
 use sr_expr::Tree;
+use sr_expr::hash::GOLDEN;
 use sr_trace::{GenerationRecord, IndividualRecord, OtherProblem, Trajectory};
 
 use crate::Result;
-
-/// Odd, so that multiplying by it maps no two seeds to one.
-const SEED_MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Shows every state of a trajectory, the last one included, as the search saw it or would have seen it: population with
 /// scores and origins, best individual, stagnation, budget of generations and evaluations. All of it is read from the
@@ -46,7 +44,7 @@ pub fn visit(
         return Err(OtherProblem::Variables { problem: instance.id().to_owned(), expected, found }.into());
     }
     let config = SearchConfig { time_limit: None, ..config.clone() };
-    let seed = seed.wrapping_add(trajectory.seed.wrapping_mul(SEED_MIX));
+    let seed = seed.wrapping_add(trajectory.seed.wrapping_mul(GOLDEN));
     let key = Key::new(seed, Purpose::Labels, problem_key(instance.id()));
     let known = vec![None; trajectory.generations.expressions().len()];
     let mut scorer = Scorer { instance, config: &config, evaluator: Evaluator::default(), known, scores: Vec::new() };
@@ -126,10 +124,8 @@ impl Scorer<'_> {
 
     fn score(&mut self, form: u32, recorded: &IndividualRecord<'_>, generation: u32) -> Result<Score> {
         let &IndividualRecord { expr: tree, mse, fitness, .. } = recorded;
-        let score = *self.known[form as usize].get_or_insert_with(|| {
-            let score = self.evaluator.score(tree, self.instance, self.config, Deadline::NEVER);
-            score.expect("there is no deadline")
-        });
+        let score =
+            *self.known[form as usize].get_or_insert_with(|| self.evaluator.score(tree, self.instance, self.config));
         if score.fitness as f32 == fitness {
             return Ok(score);
         }

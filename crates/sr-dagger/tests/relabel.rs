@@ -12,8 +12,8 @@ use sr_dagger::{
 };
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{
-    Deadline, Evaluator, Expert, Instance, Offspring, Origin, Parents, Policy, PolicyError, Population, PrimitiveSet,
-    Recorded, Request, Score, Search, SearchConfig, State, Survival, run,
+    Evaluator, Expert, Instance, Offspring, Origin, Parents, Policy, PolicyError, Population, PrimitiveSet, Recorded,
+    Request, Score, Search, SearchConfig, State, Survival, run,
 };
 use sr_expr::{Columns, Expr, Node, Op};
 use sr_trace::{
@@ -179,10 +179,10 @@ fn the_best_of_many_are_the_best_new_forms() {
         Expert::children(state, 200, &mut offspring);
         let mut found: Vec<(f64, usize, Expr)> = Vec::new();
         for child in offspring.iter() {
-            let score = Evaluator::default().score(child.tree, state.instance, state.config, Deadline::NEVER);
+            let score = Evaluator::default().score(child.tree, state.instance, state.config);
             let is_new = state.population.iter().all(|individual| individual.tree != child.tree);
-            if is_new && score.expect("a score").is_valid() && found.iter().all(|(.., other)| &**other != child.tree) {
-                found.push((score.expect("a score").mse, child.tree.size(), child.tree.to_owned()));
+            if is_new && score.is_valid() && found.iter().all(|(.., other)| &**other != child.tree) {
+                found.push((score.mse, child.tree.size(), child.tree.to_owned()));
             }
         }
         found.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))); // stable

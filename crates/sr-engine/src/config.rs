@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sr_expr::Semantics;
+use strum::IntoStaticStr;
 
 use crate::Score;
 
@@ -12,6 +13,7 @@ const MAX_DEPTH: usize = 20;
 
 /// Bounds on the trees that a search makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Limits {
     /// Most nodes of an individual. An offspring above it is replaced by its parent.
     pub max_size: usize,
@@ -20,7 +22,9 @@ pub struct Limits {
 }
 
 /// Who lives on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[strum(serialize_all = "lowercase")]
 pub enum Survival {
     /// The children replace the population; only the elite stays.
     Generational,
@@ -31,15 +35,14 @@ pub enum Survival {
 impl Survival {
     /// The name in JSON and flags.
     pub fn name(self) -> &'static str {
-        match self {
-            Survival::Generational => "generational",
-            Survival::Plus => "plus",
-        }
+        self.into()
     }
 }
 
 /// What the error of an individual is, and so what a search makes small.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[strum(serialize_all = "lowercase")]
 pub enum Objective {
     /// The reference engine's: the mean squared error over the rows whose prediction is finite and below 1e6 in
     /// magnitude, if they are at least half of the rows; an individual with fewer has a fitness of −1e10.
@@ -58,10 +61,7 @@ impl Objective {
 
     /// The name in files and flags.
     pub fn name(self) -> &'static str {
-        match self {
-            Objective::Masked => "masked",
-            Objective::Mse => "mse",
-        }
+        self.into()
     }
 
     /// The score of an individual that is not valid; no valid one's fitness is below it with [`Objective::Mse`].
@@ -74,7 +74,11 @@ impl Objective {
 }
 
 /// Settings of a search. [`SearchConfig::basic`] is the reference behaviour.
+///
+/// Write it as `SearchConfig { generations: 100, ..SearchConfig::default() }`: later versions add settings. With feature
+/// `serde` it can be written and read; an objective that is the reference's is left out, as in the first trace files.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SearchConfig {
     /// Individuals in a generation, at least 2. 20 as in recorded traces; the reference engine's own default is 100.
     pub population_size: usize,
@@ -87,6 +91,7 @@ pub struct SearchConfig {
     /// Best individuals that are copied to the front of the next generation, 0 or 1.
     pub elitism: usize,
     /// What is made small.
+    #[cfg_attr(feature = "serde", serde(default = "masked", skip_serializing_if = "is_masked"))]
     pub objective: Objective,
     /// Penalty per node, subtracted from fitness (Koza-style parsimony), on the objective's scale; 0 turns it off.
     pub parsimony_coefficient: f64,
@@ -108,6 +113,16 @@ pub struct SearchConfig {
     pub max_evaluations: Option<u64>,
     /// Wall-clock time allowed, `None` for no limit. Results then depend on the machine.
     pub time_limit: Option<Duration>,
+}
+
+#[cfg(feature = "serde")]
+fn masked() -> Objective {
+    Objective::Masked
+}
+
+#[cfg(feature = "serde")]
+fn is_masked(objective: &Objective) -> bool {
+    *objective == Objective::Masked
 }
 
 /// The settings of [`SearchConfig::basic`].

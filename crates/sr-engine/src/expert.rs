@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 
 use smallvec::SmallVec;
-use sr_expr::{Expr, Node, Op};
+use sr_expr::{Expr, Node, Op, Tree};
 
-use crate::offspring::whole_tree;
 use crate::random::{Key, Rng};
 use crate::{
     Deadline, Edit, Instance, Limits, Offspring, Origin, Parents, Policy, PolicyError, Population, PrimitiveSet,
@@ -83,7 +82,8 @@ fn mutation(state: &State<'_>, rng: &mut Rng, offspring: &mut Offspring) {
         Grower::new(primitives).grow(MUTATION_DEPTH, true, rng, &mut written);
     }
     let parent = index as u32;
-    let edit = Edit { parent, node, replacement: Replacement::Written(Cow::Borrowed(whole_tree(&written))) };
+    let written = Tree::new(&written).expect("what is grown is one tree");
+    let edit = Edit { parent, node, replacement: Replacement::Written(Cow::Borrowed(written)) };
     offspring.graft(state.population, &edit, state.limits().max_size, Origin::Mutation, Parents::One(parent));
 }
 

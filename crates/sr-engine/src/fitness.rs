@@ -95,10 +95,15 @@ pub struct Evaluator {
 }
 
 impl Evaluator {
-    /// The score of `tree` on the instance's data; `None` if the deadline passed on the way.
+    /// Returns the score of `tree` on the instance's data.
     ///
     /// No allocation once warm. O(size · rows).
-    pub fn score(
+    pub fn score(&mut self, tree: &Tree, instance: &Instance, config: &SearchConfig) -> Score {
+        self.score_until(tree, instance, config, Deadline::NEVER).expect("there is no deadline")
+    }
+
+    /// Returns the score of `tree` as [`score`](Self::score) does, or `None` if the deadline passed on the way.
+    pub fn score_until(
         &mut self,
         tree: &Tree,
         instance: &Instance,
@@ -108,7 +113,7 @@ impl Evaluator {
         self.score_above(f64::NEG_INFINITY, None, tree, instance, config, deadline)
     }
 
-    /// As [`Evaluator::score`], with the values of subtrees of the same instance; and an individual whose fitness is at
+    /// As [`Evaluator::score_until`], with the values of subtrees of the same instance; and an individual whose fitness is at
     /// most `needed` may be given up on the way, as [`Score::ABANDONED`].
     pub(crate) fn score_above(
         &mut self,
@@ -186,9 +191,7 @@ mod tests {
         let instance =
             Instance::new("t", Columns::new(x.len(), 1, x.to_vec()), y.to_vec(), primitives).expect("instance");
         let expr: Expr = text.parse().expect(text);
-        Evaluator::default()
-            .score(&expr, &instance, &SearchConfig { objective, ..SearchConfig::basic() }, Deadline::NEVER)
-            .expect("there is no deadline")
+        Evaluator::default().score(&expr, &instance, &SearchConfig { objective, ..SearchConfig::basic() })
     }
 
     #[test]
@@ -245,7 +248,7 @@ mod tests {
         let instance =
             Instance::new("t", Columns::new(n, 1, vec![1.0; n]), vec![1.0; n], primitives).expect("instance");
         let config = SearchConfig::basic();
-        let score = |deadline| Evaluator::default().score(&Expr::var(0), &instance, &config, deadline);
+        let score = |deadline| Evaluator::default().score_until(&Expr::var(0), &instance, &config, deadline);
         assert_eq!(score(Deadline::after(Some(Duration::ZERO))), None);
         let stop = AtomicBool::new(false);
         assert!(score(Deadline::NEVER.or_when(Some(&stop))).is_some());
@@ -259,7 +262,8 @@ mod tests {
         let instance =
             Instance::new("t", Columns::new(8, 1, vec![1.0; 8]), vec![1.0; 8], primitives).expect("an instance");
         let (config, stop, mut evaluator) = (SearchConfig::basic(), AtomicBool::new(true), Evaluator::default());
-        let mut score = || evaluator.score(&Expr::var(0), &instance, &config, Deadline::NEVER.or_when(Some(&stop)));
+        let mut score =
+            || evaluator.score_until(&Expr::var(0), &instance, &config, Deadline::NEVER.or_when(Some(&stop)));
         assert!((0..VALUES_PER_CLOCK / 8).any(|_| score().is_none()));
     }
 }

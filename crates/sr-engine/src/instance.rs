@@ -292,10 +292,27 @@ impl Instance {
             let least = if mean > 0.0 { SMALLEST } else { 0.0 };
             (mse.max(least), rmse, self.target.relative(sum.squares()))
         } else {
-            (f64::INFINITY, f64::INFINITY, f64::INFINITY)
+            let rmse = self.large_rmse(tree, semantics);
+            let relative = rmse / self.target.scale;
+            (rmse * rmse, rmse, relative * relative)
         };
         let is_solved = relative <= self.target.tolerance && !self.hides_errors(tree, semantics);
         Fit { mse, rmse, relative, masked_rows: self.y.len() - valid, varies: self.target.varies, is_solved }
+    }
+
+    /// The root of the mean squared error where squares of errors are beyond the numbers there are; infinite where a
+    /// prediction is no number.
+    fn large_rmse(&self, tree: &Tree, semantics: Semantics) -> f64 {
+        let mut predicted = Vec::new();
+        Machine::new().predict(tree, &self.x, semantics, &mut predicted);
+        let weight = |row: usize| self.weights().map_or(1.0, |weights| weights[row]);
+        let errors = || predicted.iter().zip(&self.y).map(|(predicted, y)| predicted - y);
+        if !errors().all(f64::is_finite) {
+            return f64::INFINITY;
+        }
+        let largest = errors().map(f64::abs).fold(0.0, f64::max);
+        let squares = errors().enumerate().map(|(row, error)| weight(row) * (error / largest).powi(2));
+        largest * (squares.sum::<f64>() / self.target.weight).sqrt()
     }
 
     /// Whether a tree whose error over all rows is within the tolerance is wrong on many rows that this says nothing about,
@@ -466,6 +483,10 @@ mod tests {
         assert!(!found.is_solved && found.r2().is_some_and(|r2| (r2 + 0.2048).abs() < 1e-3), "{found:?}");
         let found = fit("x0", &[1e300, -1e300], &[-1e300, 1e300]);
         assert_eq!((found.mse, found.rmse), (f64::INFINITY, 2e300));
+        let found = fit("x0", &[1e200, -1e200], &[1.0, 2.0]);
+        assert_eq!((found.mse, found.rmse, found.r2()), (f64::INFINITY, 1e200, None));
+        let found = fit("x0", &[f64::NAN, 1e200], &[1.0, 2.0]);
+        assert_eq!((found.mse, found.rmse), (f64::INFINITY, f64::INFINITY));
         let found = fit("x0 * x0", &[1e3, 2e3, 3e3], &[5e6; 3]);
         assert!(!found.varies && found.r2().is_none() && found.is_finite() && found.relative > 0.4, "{found:?}");
         assert_eq!(fit("x0 - x0 + 5", &x, &[5.0; 4]).mse, 0.0);

@@ -56,12 +56,12 @@
 
 #![allow(clippy::needless_doctest_main, reason = "so that the example can be pasted into a file as it is")]
 
+mod cache;
 mod config;
 mod edit;
 mod expert;
 mod fitness;
 mod instance;
-mod known;
 mod offspring;
 mod parents;
 mod policy;

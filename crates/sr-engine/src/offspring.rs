@@ -1,6 +1,7 @@
-//! Child side by side in one piece of memory, so that making them allocates nothing once there was room for as many.
+//! Children side by side in one piece of memory, so that making them allocates nothing once there was room for as many.
 
-use sr_expr::{Node, Tree};
+use sr_expr::hash::quick;
+use sr_expr::{Forest, Node, Tree};
 
 use crate::{Edit, EditRef, Origin, Parents, Population, Replacement};
 
@@ -29,16 +30,15 @@ impl<'a> Child<'a> {
 /// The offspring of one generation, in slot order, without scores. The search owns it and uses it again; a policy adds.
 #[derive(Debug, Clone, Default)]
 pub struct Offspring {
-    /// Trees one after the other, those of dropped offspring among them.
-    nodes: Vec<Node>,
+    /// The trees, those of dropped offspring and what was written for a child among them.
+    trees: Forest,
     slots: Vec<Slot>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Slot {
-    /// Where its tree starts in `Offspring::nodes`.
-    start: usize,
-    size: u32,
+    /// Its number in `Offspring::trees`.
+    tree: u32,
     hash: u64,
     /// Its form among those that the search knows, once it is scored, and that one's serial number.
     form: u32,
@@ -70,12 +70,11 @@ enum Change {
         donor: u32,
         from: u32,
     },
-    /// What was written stands `offset` nodes after the start of the child: most often it is a part of the child.
     Written {
         parent: u32,
         node: u32,
-        offset: u32,
-        size: u32,
+        /// The number in `Offspring::trees` of what was written.
+        tree: u32,
     },
 }
 
@@ -83,7 +82,7 @@ impl Offspring {
     /// Makes room for so many more offspring of the usual size.
     pub(crate) fn reserve(&mut self, offspring: usize) {
         self.slots.reserve(offspring);
-        self.nodes.reserve(8 * offspring);
+        self.trees.reserve(2 * offspring, 8 * offspring);
     }
 
     /// Number of offspring.
@@ -120,30 +119,22 @@ impl Offspring {
     /// # Panics
     /// If a tree has 2³² nodes or more.
     pub fn push(&mut self, child: &Child<'_>) {
-        let start = self.nodes.len();
-        self.nodes.extend_from_slice(child.tree.nodes());
+        let number = self.trees.push(child.tree);
         let change = match &child.edit {
             None => Change::None,
-            Some(edit) => {
-                let offset = child.tree.size();
-                if let Replacement::Written(tree) = &edit.replacement {
-                    self.nodes.extend_from_slice(tree.nodes());
-                }
-                Change::new(edit, offset)
-            }
+            Some(edit) => Change::new(edit, |tree| self.trees.push(tree)),
         };
-        let Child { tree, origin, parents, log_prob, .. } = *child;
+        let Child { origin, parents, log_prob, .. } = *child;
         let is_grafted = matches!(change, Change::None);
-        self.add(start, tree.size(), Made { origin, parents, change, is_grafted, log_prob });
+        self.add(number, Made { origin, parents, change, is_grafted, log_prob });
     }
 
-    fn add(&mut self, start: usize, size: usize, made: Made) {
-        let hash = quick_hash(&self.nodes[start..start + size]);
+    fn add(&mut self, tree: usize, made: Made) {
+        let hash = quick_hash(self.trees.get(tree));
         let Made { origin, parents, change, is_grafted, log_prob } = made;
-        let size = length(size);
+        let tree = tree as u32;
         self.slots.push(Slot {
-            start,
-            size,
+            tree,
             hash,
             form: u32::MAX,
             serial: None,
@@ -167,7 +158,7 @@ impl Offspring {
             _ if !slot.is_grafted => self.tree_of(slot).nodes(),
             Change::None => self.tree_of(slot).nodes(),
             Change::Donor { .. } => &[],
-            Change::Written { offset, size, .. } => &self.nodes[slot.start + offset as usize..][..size as usize],
+            Change::Written { tree, .. } => self.trees.get(tree as usize).nodes(),
         }
     }
 
@@ -184,25 +175,22 @@ impl Offspring {
         origin: Origin,
         parents: Parents,
     ) {
-        let parent = population.tree(edit.parent as usize);
-        let cut = parent.subtree_start(edit.node as usize)..edit.node as usize + 1;
+        let (parent, node) = (population.tree(edit.parent as usize), edit.node as usize);
+        let start = parent.subtree_start(node);
         let graft = match &edit.replacement {
             Replacement::Donor { parent, node } => population.tree(*parent as usize).subtree(*node as usize),
             Replacement::Written(tree) => tree,
         };
-        let size = parent.size() - cut.len() + graft.size();
-        let start = self.nodes.len();
-        if size > max_size {
-            self.nodes.extend_from_slice(parent.nodes());
-            let change = Change::new(&Edit::copy(edit.parent, parent), 0);
-            return self.add(start, parent.size(), Made { origin, parents, change, is_grafted: true, log_prob: None });
-        }
-        self.nodes.reserve(size);
-        self.nodes.extend_from_slice(&parent.nodes()[..cut.start]);
-        self.nodes.extend_from_slice(graft.nodes());
-        self.nodes.extend_from_slice(&parent.nodes()[cut.end..]);
-        let change = Change::new(edit, cut.start);
-        self.add(start, size, Made { origin, parents, change, is_grafted: true, log_prob: None });
+        let size = parent.size() - (node + 1 - start) + graft.size();
+        let (tree, change) = if size > max_size {
+            let copy = Edit::copy(edit.parent, parent);
+            (self.trees.push(parent), Change::new(&copy, |_| unreachable!("a copy writes nothing")))
+        } else {
+            let tree = self.trees.splice(parent, node, graft);
+            let root = start + graft.size() - 1;
+            (tree, Change::new(edit, |_| self.trees.push_subtree(tree, root)))
+        };
+        self.add(tree, Made { origin, parents, change, is_grafted: true, log_prob: None });
     }
 
     /// Sets who made the child that was added last.
@@ -227,17 +215,17 @@ impl Offspring {
 
     /// Drops all of them and keeps the memory.
     pub fn clear(&mut self) {
-        self.nodes.clear();
+        self.trees.clear();
         self.slots.clear();
     }
 
     /// Adds an individual of the generation before, which is its own parent.
     pub(crate) fn carry_over(&mut self, from: &Offspring, index: usize) {
-        let (start, slot) = (self.nodes.len(), from.slots[index]);
-        self.nodes.extend_from_slice(from.tree_of(&slot).nodes());
+        let slot = from.slots[index];
+        let tree = self.trees.push(from.tree_of(&slot)) as u32;
         let parents = Parents::One(index as u32);
         let (origin, change) = (Origin::Elite, Change::None);
-        self.slots.push(Slot { start, origin, parents, change, is_grafted: true, log_prob: None, ..slot });
+        self.slots.push(Slot { tree, origin, parents, change, is_grafted: true, log_prob: None, ..slot });
     }
 
     /// Adds child `index` once more; both share their nodes.
@@ -298,24 +286,17 @@ impl Offspring {
     }
 
     #[inline]
-    #[allow(unsafe_code)]
     fn tree_of(&self, slot: &Slot) -> &Tree {
-        // SAFETY: a slot is added with the nodes of a whole tree, or of one with a whole tree in the place of a subtree,
-        // and nodes are only added until there are no slots.
-        unsafe { as_tree(&self.nodes[slot.start..slot.start + slot.size as usize]) }
+        self.trees.get(slot.tree as usize)
     }
 
     #[inline]
-    #[allow(unsafe_code)]
     fn edit_of(&self, slot: &Slot) -> Option<EditRef<'_>> {
         match slot.change {
             Change::None => None,
             Change::Donor { parent, node, donor, from } => Some(EditRef::Donor { parent, node, donor, from }),
-            Change::Written { parent, node, offset, size } => {
-                let start = slot.start + offset as usize;
-                // SAFETY: what was written is a whole tree, which stands there by itself or as a subtree of the child.
-                let tree = unsafe { as_tree(&self.nodes[start..start + size as usize]) };
-                Some(EditRef::Written { parent, node, tree })
+            Change::Written { parent, node, tree } => {
+                Some(EditRef::Written { parent, node, tree: self.trees.get(tree as usize) })
             }
         }
     }
@@ -327,55 +308,19 @@ impl Offspring {
 }
 
 impl Change {
-    fn new(edit: &Edit<'_>, offset: usize) -> Self {
+    /// `number` gives what was written its number.
+    fn new(edit: &Edit<'_>, number: impl FnOnce(&Tree) -> usize) -> Self {
         let (parent, node) = (edit.parent, edit.node);
         match &edit.replacement {
             &Replacement::Donor { parent: donor, node: from } => Change::Donor { parent, node, donor, from },
-            Replacement::Written(tree) => {
-                Change::Written { parent, node, offset: length(offset), size: length(tree.size()) }
-            }
+            Replacement::Written(tree) => Change::Written { parent, node, tree: number(tree) as u32 },
         }
     }
 }
 
-/// Numbers of nodes are kept in 32 bits. One that was cut to them would make a part of a tree look like a tree.
-#[inline]
-fn length(nodes: usize) -> u32 {
-    u32::try_from(nodes).expect("a tree of less than 2^32 nodes")
-}
-
-/// Nodes that are one whole tree, as one, unchecked.
-///
-/// # Safety
-/// As for [`Tree::from_nodes_unchecked`].
-#[allow(unsafe_code)]
-#[inline]
-pub(crate) unsafe fn as_tree(nodes: &[Node]) -> &Tree {
-    debug_assert!(is_one_tree(nodes));
-    // SAFETY: the caller's promise.
-    unsafe { Tree::from_nodes_unchecked(nodes) }
-}
-
-/// Nodes that are one whole tree, as one.
-///
-/// # Panics
-/// If they are not.
-#[allow(unsafe_code)]
-pub(crate) fn whole_tree(nodes: &[Node]) -> &Tree {
-    assert!(is_one_tree(nodes), "nodes of one whole tree");
-    // SAFETY: that was checked.
-    unsafe { as_tree(nodes) }
-}
-
-fn is_one_tree(nodes: &[Node]) -> bool {
-    let roots = nodes.iter().try_fold(0_usize, |roots, node| roots.checked_sub(node.arity()).map(|left| left + 1));
-    roots == Some(1)
-}
-
-/// A hash for looking up, where trees are compared too: a word at a time, and no care for its low bits.
-pub(crate) fn quick_hash(nodes: &[Node]) -> u64 {
-    let mix = |hash: u64, node: &Node| (hash.rotate_left(23) ^ node.bits()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    nodes.iter().fold(0, mix)
+/// A hash for looking up, where trees are compared too.
+fn quick_hash(tree: &Tree) -> u64 {
+    tree.nodes().iter().fold(0, |hash, node| quick(hash, node.bits()))
 }
 
 #[cfg(test)]
@@ -420,12 +365,6 @@ mod tests {
         assert!(offspring.iter().map(|child| child.origin).eq([Origin::Random, Origin::Fallback]));
         offspring.clear();
         assert!(offspring.is_empty() && offspring.get(0).is_none());
-    }
-
-    #[test]
-    #[should_panic(expected = "nodes of one whole tree")]
-    fn nodes_that_are_no_tree_are_refused() {
-        whole_tree(&expr("x0 * sin(x1)").nodes()[1..]);
     }
 
     #[test]

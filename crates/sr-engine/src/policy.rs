@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use sr_expr::{Columns, Machine, Semantics, Tree};
+use strum::IntoStaticStr;
 
 use crate::random::Key;
 use crate::{Individual, Instance, Limits, Offspring, Population, SearchConfig};
@@ -124,8 +125,9 @@ impl State<'_> {
 }
 
 /// Where an individual came from. The discriminant is part of the file formats: append, never reorder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
 #[repr(u8)]
+#[strum(serialize_all = "lowercase")]
 pub enum Origin {
     /// Carried over: the elite, or a survivor under [`Survival::Plus`](crate::Survival::Plus).
     Elite,
@@ -157,15 +159,7 @@ impl Origin {
 
     /// The name in JSON and tables.
     pub fn name(self) -> &'static str {
-        match self {
-            Origin::Elite => "elite",
-            Origin::Crossover => "crossover",
-            Origin::Mutation => "mutation",
-            Origin::Random => "random",
-            Origin::Learner => "learner",
-            Origin::Fallback => "fallback",
-            Origin::Injected => "injected",
-        }
+        self.into()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use sr_expr::{Expr, Tree};
 
-use crate::known::Known;
+use crate::cache::ScoreCache;
 use crate::{Child, Edit, EditRef, Offspring, Origin, Parents, Score};
 
 /// An expression with its score and where it came from.
@@ -215,21 +215,21 @@ impl Population {
         self.best_index = best_of(&self.scores);
     }
 
-    /// Marks its forms in `known` as those of this generation, and sees to it that there is room for the children's.
-    pub(crate) fn mark_in(&mut self, known: &mut Known, generation: u32, children: usize) {
+    /// Marks its forms in `cache` as those of this generation, and sees to it that there is room for the children's.
+    pub(crate) fn mark_in(&mut self, cache: &mut ScoreCache, generation: u32, children: usize) {
         let Population { individuals, scores, .. } = self;
-        if !known.has_room(children) {
-            known.clear(scores.len() + children);
+        if !cache.has_room(children) {
+            cache.clear(scores.len() + children);
             for (index, &score) in scores.iter().enumerate() {
-                let form = known.form(individuals.tree(index), individuals.hash(index), || Some(score));
+                let form = cache.find_or_score(individuals.tree(index), individuals.hash(index), || Some(score));
                 let form = form.expect("there is a score");
                 if let Some(serial) = individuals.serial(index) {
-                    known.set_serial(form, serial);
+                    cache.set_serial(form, serial);
                 }
-                individuals.set_form(index, form, known.serial(form));
+                individuals.set_form(index, form, cache.serial(form));
             }
         }
-        (0..scores.len()).for_each(|index| known.mark(individuals.form(index), generation));
+        (0..scores.len()).for_each(|index| cache.mark(individuals.form(index), generation));
     }
 }
 

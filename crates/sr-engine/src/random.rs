@@ -4,6 +4,8 @@
 //! a keyed bijection of a 256-bit counter. Distinct [`Key`]s are distinct (key, counter) pairs, so streams cannot
 //! overlap. The distributions are written here because their bytes must never change with a library's version.
 
+use sr_expr::hash::{GOLDEN, fnv1a};
+
 /// What a stream is for. Streams of different purposes are never shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -88,7 +90,7 @@ impl Key {
 
 /// The number that stands for a problem's name in a [`Key`]: FNV-1a of its bytes.
 pub fn problem_key(id: &str) -> u64 {
-    id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    fnv1a(id.bytes())
 }
 
 /// One stream of random numbers.
@@ -203,7 +205,7 @@ impl Rng {
 fn philox4x64(mut counter: [u64; 4], mut key: [u64; 2]) -> [u64; 4] {
     for round in 0..10 {
         if round > 0 {
-            key[0] = key[0].wrapping_add(0x9e37_79b9_7f4a_7c15);
+            key[0] = key[0].wrapping_add(GOLDEN);
             key[1] = key[1].wrapping_add(0xbb67_ae85_84ca_a73b);
         }
         let a = u128::from(counter[0]) * 0xd2e7_470e_e14c_6c93;

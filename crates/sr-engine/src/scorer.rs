@@ -2,14 +2,14 @@
 
 use sr_expr::Semantics;
 
-use crate::known::Known;
+use crate::cache::ScoreCache;
 use crate::subtrees::Subtrees;
 use crate::{Deadline, Evaluator, Objective, Offspring, Score, SearchConfig, State};
 
 /// Scores children of states of one instance, each form once as long as it is remembered.
 #[derive(Debug, Clone, Default)]
 pub struct Scorer {
-    known: Known,
+    cache: ScoreCache,
     evaluator: Evaluator,
     /// Made for the first state.
     subtrees: Option<Option<Subtrees>>,
@@ -48,23 +48,24 @@ impl Scorer {
         if self.of != of {
             *self = Scorer { of, ..Scorer::default() };
         }
-        let Scorer { known, states, .. } = self;
+        let Scorer { cache, states, .. } = self;
         *states += 1;
         let population = state.population;
         let room = population.len() + children;
-        if !known.has_room(room) {
-            known.clear(room);
+        if !cache.has_room(room) {
+            cache.clear(room);
         }
         for index in 0..population.len() {
-            let form = known.form(population.tree(index), population.hash(index), || Some(population.score(index)));
-            known.mark(form.expect("there is a score"), *states);
+            let form =
+                cache.find_or_score(population.tree(index), population.hash(index), || Some(population.score(index)));
+            cache.mark(form.expect("there is a score"), *states);
         }
     }
 
     /// Adds the children of the offspring that `scored` does not have yet. The offspring is one of the state with which it was
     /// [begun](Self::begin).
     pub fn score_more(&mut self, state: &State<'_>, offspring: &Offspring, scored: &mut Vec<Scored>) {
-        let Scorer { known, evaluator, subtrees, states, .. } = self;
+        let Scorer { cache, evaluator, subtrees, states, .. } = self;
         let (instance, config) = (state.instance, state.config);
         let subtrees = subtrees.get_or_insert_with(|| Subtrees::for_data(instance.x(), instance.primitives().ops()));
         let score_child = |child| {
@@ -73,8 +74,8 @@ impl Scorer {
                 let any = f64::NEG_INFINITY;
                 evaluator.score_above(any, subtrees.as_mut(), tree, instance, config, Deadline::NEVER)
             };
-            let form = known.form(tree, offspring.hash(child), score).expect("there is no deadline");
-            Scored { score: known.score(form), expression: form, is_new: !known.is_marked(form, *states) }
+            let form = cache.find_or_score(tree, offspring.hash(child), score).expect("there is no deadline");
+            Scored { score: cache.score(form), expression: form, is_new: !cache.is_marked(form, *states) }
         };
         scored.extend((scored.len()..offspring.len()).map(score_child));
     }
@@ -105,8 +106,8 @@ mod tests {
             let mut offspring = Offspring::default();
             Expert::children(&state, 50, &mut offspring);
             for (scored, child) in scorer.score(&state, &offspring).iter().zip(offspring.iter()) {
-                let expected = Evaluator::default().score(child.tree, &instance, state.config, Deadline::NEVER);
-                assert_eq!(Some(scored.score), expected);
+                let expected = Evaluator::default().score(child.tree, &instance, state.config);
+                assert_eq!(scored.score, expected);
             }
         }
     }
@@ -125,8 +126,8 @@ mod tests {
             Expert::children(&state, 700, &mut offspring);
             let scored = scorer.score(&state, &offspring);
             for (a, child) in scored.iter().zip(offspring.iter()) {
-                let expected = Evaluator::default().score(child.tree, &instance, state.config, Deadline::NEVER);
-                assert_eq!(Some(a.score), expected);
+                let expected = Evaluator::default().score(child.tree, &instance, state.config);
+                assert_eq!(a.score, expected);
                 assert_eq!(a.is_new, state.population.iter().all(|individual| individual.tree != child.tree));
                 for (b, other) in scored.iter().zip(offspring.iter()).take(40) {
                     assert_eq!(a.expression == b.expression, child.tree == other.tree);

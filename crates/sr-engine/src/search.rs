@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 use smallvec::SmallVec;
 use sr_expr::{Columns, Expr, Node};
+use strum::IntoStaticStr;
 
+use crate::cache::ScoreCache;
 use crate::expert::initial_population;
-use crate::known::Known;
 use crate::random::{Key, Purpose, problem_key};
 use crate::subtrees::Subtrees;
 use crate::{
@@ -23,7 +24,9 @@ use crate::{
 const UNIQUE_ATTEMPTS: u32 = 20;
 
 /// Why a search ended.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, IntoStaticStr)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[strum(serialize_all = "kebab-case")]
 pub enum StopReason {
     /// An individual reached the early-stop error, and the extra generations are over.
     Solved {
@@ -45,19 +48,13 @@ pub enum StopReason {
 impl StopReason {
     /// The name in JSON and tables.
     pub fn name(self) -> &'static str {
-        match self {
-            StopReason::Solved { .. } => "solved",
-            StopReason::Generations(_) => "generations",
-            StopReason::Evaluations(_) => "evaluations",
-            StopReason::TimeLimit(_) => "time-limit",
-            StopReason::Exhausted => "exhausted",
-            StopReason::Observer => "observer",
-        }
+        self.into()
     }
 }
 
 /// What a search has spent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Evaluations {
     /// Individuals whose fitness was needed, computed or looked up.
     pub search: u64,
@@ -210,7 +207,7 @@ pub struct Search {
     offspring: Offspring,
     scores: Vec<Score>,
     /// Forms whose score need not be computed again.
-    known: Known,
+    cache: ScoreCache,
     /// Who lives on, see [`Population::succeed`].
     survivors: Vec<u32>,
 }
@@ -304,8 +301,7 @@ impl Search {
             (Instant::now(), None),
         );
         if let Some(best) = recorded.best {
-            let score = search.evaluator.score(&best, &search.instance, &search.config, Deadline::NEVER);
-            let score = score.expect("there is no deadline");
+            let score = search.evaluator.score(&best, &search.instance, &search.config);
             if score.fitness > search.best.score.fitness {
                 search.best = IndividualRef::new(Child::orphan(&best, Origin::Injected), score).into();
             }
@@ -329,15 +325,15 @@ impl Search {
         let subtrees = Subtrees::for_data(instance.x(), instance.primitives().ops());
         // Past the deadline the population stays as small as it is, so that every individual has its true score. There
         // has to be one.
-        let first = evaluator.score(&exprs[0], &instance, &config, Deadline::NEVER).expect("there is no deadline");
-        let score = |expr: &Expr| evaluator.score(expr, &instance, &config, deadline.or_when(stop));
+        let first = evaluator.score(&exprs[0], &instance, &config);
+        let score = |expr: &Expr| evaluator.score_until(expr, &instance, &config, deadline.or_when(stop));
         let scores: Vec<Score> = std::iter::once(first).chain(exprs[1..].iter().map_while(score)).collect();
         let scored = exprs.iter().zip(&scores);
         let mut population = Population::new(
             scored.map(|(expr, &score)| IndividualRef::new(Child::orphan(expr, Origin::Random), score)),
         );
-        let mut known = Known::default();
-        population.mark_in(&mut known, generation, config.population_size);
+        let mut cache = ScoreCache::default();
+        population.mark_in(&mut cache, generation, config.population_size);
         let best = Individual::from(population.best());
         let seen = if config.unique { population.iter().map(|i| i.tree.hash64()).collect() } else { HashSet::new() };
         let first = BestStep { generation, expr: best.expr.clone(), score: best.score };
@@ -364,7 +360,7 @@ impl Search {
             subtrees,
             offspring: Offspring::default(),
             scores: Vec::new(),
-            known,
+            cache,
             survivors: Vec::new(),
         }
     }
@@ -469,7 +465,7 @@ impl Search {
     fn end(&mut self, reason: StopReason) {
         self.elapsed = self.started.elapsed();
         self.stop = Some(reason);
-        (self.offspring, self.known, self.subtrees) = Default::default(); // no children will come
+        (self.offspring, self.cache, self.subtrees) = Default::default(); // no children will come
         tracing::debug!(
             problem = self.instance.id(),
             reason = reason.name(),
@@ -556,7 +552,7 @@ impl Search {
     /// Scores the children and counts those whose form stands in the population. `None` if the time is over.
     fn score_children(&mut self, stop: Option<&AtomicBool>) -> Option<u64> {
         let Search {
-            known,
+            cache,
             population,
             offspring,
             scores,
@@ -568,7 +564,7 @@ impl Search {
             generation,
             ..
         } = self;
-        population.mark_in(known, *generation, offspring.len());
+        population.mark_in(cache, *generation, offspring.len());
         // Where the fittest of parents and children live on, a child has to be better than the worst parent. That worst
         // one only gets better, so that a form given up once never returns.
         let all_parents_may_stay = config.survival == Survival::Plus && population.len() == config.population_size;
@@ -579,10 +575,10 @@ impl Search {
         for child in 0..offspring.len() {
             let tree = offspring.tree(child);
             let score = || evaluator.score_above(needed, subtrees.as_mut(), tree, instance, config, deadline);
-            let form = known.form(tree, offspring.hash(child), score)?;
-            offspring.set_form(child, form, known.serial(form));
-            scores.push(known.score(form));
-            duplicates += u64::from(known.is_marked(form, *generation));
+            let form = cache.find_or_score(tree, offspring.hash(child), score)?;
+            offspring.set_form(child, form, cache.serial(form));
+            scores.push(cache.score(form));
+            duplicates += u64::from(cache.is_marked(form, *generation));
         }
         Some(duplicates)
     }

@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use sr_expr::{Columns, Machine, Node, Op, Semantics, Tree};
-
-use crate::offspring::as_tree;
+use sr_expr::hash::GOLDEN;
+use sr_expr::{Columns, Machine, Node, Op, Semantics, Tree, TreeBuilder};
 
 /// Fewest rows for which looking a subtree up is cheaper than computing it.
 const MIN_ROWS: usize = 128;
@@ -37,7 +36,7 @@ pub(crate) struct Subtrees {
     /// By hash.
     met: Vec<Met>,
     /// The tree being rewritten.
-    nodes: Vec<Node>,
+    rewritten: TreeBuilder,
     /// Its subtrees that wait for their operator.
     waiting: Vec<Waiting>,
     values: Vec<f64>,
@@ -63,8 +62,6 @@ struct Waiting {
     hash: u64,
     /// In the tree as it was.
     start: usize,
-    /// In the tree as it is rewritten.
-    rewritten: usize,
 }
 
 impl Subtrees {
@@ -88,59 +85,52 @@ impl Subtrees {
             next: 0,
             tree: 0,
             met: vec![Met::default(); PLACES],
-            nodes: Vec::new(),
+            rewritten: TreeBuilder::default(),
             waiting: Vec::new(),
             values: Vec::new(),
         }
     }
 
     /// A tree and columns that give the values of `tree` on the data.
-    #[allow(unsafe_code)]
     pub(crate) fn rewrite(
         &mut self,
         tree: &Tree,
         semantics: Semantics,
         machine: &mut Machine<f64>,
     ) -> (&Tree, &Columns) {
-        self.nodes.clear();
+        self.rewritten.clear();
         self.waiting.clear();
         self.tree += 1;
         for (at, &node) in tree.nodes().iter().enumerate() {
             let b = if node.arity() > 0 { self.waiting.pop() } else { None };
             let a = if node.arity() > 1 { self.waiting.pop() } else { None };
-            let first = a.as_ref().or(b.as_ref());
-            let (start, rewritten) = first.map_or((at, self.nodes.len()), |first| (first.start, first.rewritten));
+            let start = a.as_ref().or(b.as_ref()).map_or(at, |first| first.start);
             let hash =
                 [&a, &b].into_iter().flatten().fold(mix(0, node.bits()), |hash, operand| mix(hash, operand.hash));
-            self.nodes.push(node);
+            self.rewritten.push(node);
             match node {
                 Node::Var(index) if usize::from(index) >= self.n_variables => {
                     // Columns that the data does not have are NaN, and here they are something else.
-                    self.nodes[rewritten] = Node::Const(f64::NAN);
+                    self.rewritten.replace_last(Node::Const(f64::NAN));
                 }
                 Node::Op(op) if is_slow(op) => {
                     let original = start..at + 1;
-                    if let Some(index) = self.find_or_keep(tree, original, rewritten, hash, semantics, machine) {
-                        self.nodes.truncate(rewritten);
-                        self.nodes.push(Node::Var((self.n_variables + index) as u16));
+                    if let Some(index) = self.find_or_keep(tree, original, hash, semantics, machine) {
+                        self.rewritten.replace_last(Node::Var((self.n_variables + index) as u16));
                     }
                 }
                 _ => {}
             }
-            self.waiting.push(Waiting { hash, start, rewritten });
+            self.waiting.push(Waiting { hash, start });
         }
-        // SAFETY: they are the nodes of `tree`, each in the place of what it was, but for whole subtrees and variables that
-        // became leaves.
-        (unsafe { as_tree(&self.nodes) }, &self.columns)
+        (self.rewritten.last(), &self.columns)
     }
 
     /// The place of a subtree that is kept from now on, `None` for one that was not met before.
-    #[allow(unsafe_code)]
     fn find_or_keep(
         &mut self,
         tree: &Tree,
         original: Range<usize>,
-        rewritten: usize,
         hash: u64,
         semantics: Semantics,
         machine: &mut Machine<f64>,
@@ -166,9 +156,7 @@ impl Subtrees {
         })?;
         self.next = (index + 1) % n_kept;
         met.index = index as u32;
-        // SAFETY: from there on stands the subtree at hand, whose root was pushed last.
-        let subtree = unsafe { as_tree(&self.nodes[rewritten..]) };
-        machine.predict(subtree, &self.columns, semantics, &mut self.values);
+        machine.predict(self.rewritten.last(), &self.columns, semantics, &mut self.values);
         self.columns.set_column(self.n_variables + index, &self.values);
         self.kept[index] = Kept { hash, size, tree: self.tree };
         self.forms[index * MAX_SIZE..][..size].copy_from_slice(original);
@@ -182,8 +170,8 @@ fn is_slow(op: Op) -> bool {
 }
 
 fn mix(hash: u64, value: u64) -> u64 {
-    // The multiplier of SplitMix64; the upper bits, which are the best mixed ones, go back to the lower ones.
-    let product = (hash ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    // The upper bits, which are the best mixed ones, go back to the lower ones.
+    let product = (hash ^ value).wrapping_mul(GOLDEN);
     product ^ product >> 29
 }
 

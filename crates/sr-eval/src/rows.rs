@@ -2,13 +2,15 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::measures::{Resampled, resample};
 use crate::{Difference, Trial, area, expected_running_time};
 
 /// What all searches of a comparison may spend alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Equal {
     /// Evaluations.
     Evaluations,
@@ -19,10 +21,7 @@ pub enum Equal {
 impl Equal {
     /// The name in files and flags.
     pub fn name(self) -> &'static str {
-        match self {
-            Equal::Evaluations => "evaluations",
-            Equal::Seconds => "seconds",
-        }
+        self.into()
     }
 }
 

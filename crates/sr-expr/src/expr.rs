@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
 use crate::Op;
+use crate::hash::{GOLDEN, mix};
 
 /// One node of an expression.
 ///
@@ -86,6 +87,25 @@ pub enum ExprError {
     },
 }
 
+/// Checks that nodes are one expression in post-order.
+pub(crate) fn check(nodes: &[Node]) -> Result<(), ExprError> {
+    let mut roots = 0;
+    for (node, &kind) in nodes.iter().enumerate() {
+        if let Node::Op(op) = kind {
+            if roots < op.arity() {
+                return Err(ExprError::MissingOperand { node, op, found: roots });
+            }
+            roots -= op.arity();
+        }
+        roots += 1;
+    }
+    match roots {
+        0 => Err(ExprError::Empty),
+        1 => Ok(()),
+        roots => Err(ExprError::ManyRoots { roots }),
+    }
+}
+
 /// An owned expression: nodes in post-order, the root last, every subtree a contiguous slice.
 ///
 /// `(x0 + 1.0)` is `[x0, 1.0, +]`. It dereferences to [`Tree`], which has the methods that read.
@@ -100,21 +120,7 @@ impl Expr {
     /// # Errors
     /// [`ExprError`] says which node breaks the order.
     pub fn new(nodes: Vec<Node>) -> Result<Self, ExprError> {
-        let mut roots = 0;
-        for (node, &kind) in nodes.iter().enumerate() {
-            if let Node::Op(op) = kind {
-                if roots < op.arity() {
-                    return Err(ExprError::MissingOperand { node, op, found: roots });
-                }
-                roots -= op.arity();
-            }
-            roots += 1;
-        }
-        match roots {
-            0 => Err(ExprError::Empty),
-            1 => Ok(Expr { nodes }),
-            roots => Err(ExprError::ManyRoots { roots }),
-        }
+        check(&nodes).map(|()| Expr { nodes })
     }
 
     /// From nodes in prefix order (the root first), the order that the model writes.
@@ -241,21 +247,21 @@ impl Hash for Tree {
 }
 
 impl Tree {
+    /// Borrows nodes as the expression that they are in post-order. O(nodes).
+    ///
+    /// # Errors
+    /// As [`Expr::new`].
+    pub fn new(nodes: &[Node]) -> Result<&Tree, ExprError> {
+        check(nodes).map(|()| Tree::from_valid(nodes))
+    }
+
+    /// Borrows nodes that are known to be one expression: evaluation relies on it and would read outside of its memory.
     #[allow(unsafe_code)]
-    fn from_valid(nodes: &[Node]) -> &Tree {
+    #[inline]
+    pub(crate) fn from_valid(nodes: &[Node]) -> &Tree {
         debug_assert!(!nodes.is_empty());
         // SAFETY: `Tree` is a transparent wrapper of `[Node]`, so both have the same layout and metadata.
         unsafe { &*(std::ptr::from_ref(nodes) as *const Tree) }
-    }
-
-    /// Nodes that are known to be one expression, unchecked: for `sr-engine` and `sr-trace`, which keep many trees in one
-    /// piece of memory and would spend more on checking than on searching. Everyone else wants [`Expr::new`].
-    ///
-    /// # Safety
-    /// [`Expr::new`] has to accept the nodes. Evaluation relies on it and would read outside of its memory otherwise.
-    #[allow(unsafe_code)]
-    pub unsafe fn from_nodes_unchecked(nodes: &[Node]) -> &Tree {
-        Tree::from_valid(nodes)
     }
 
     /// The nodes, in post-order.
@@ -372,13 +378,7 @@ impl Tree {
 
     /// 64 bits that are equal for equal trees and, but for collisions, for those only. The same on every machine.
     pub fn hash64(&self) -> u64 {
-        self.0.iter().fold(0x9e37_79b9_7f4a_7c15_u64 ^ self.size() as u64, |hash, node| {
-            // The finaliser of SplitMix64 (Steele, Lea & Flood, 2014) as a mixing step.
-            let mut z = (hash ^ node.bits()).wrapping_add(0x9e37_79b9_7f4a_7c15);
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^ (z >> 31)
-        })
+        self.0.iter().fold(GOLDEN ^ self.size() as u64, |hash, node| mix(hash, node.bits()))
     }
 }
 

@@ -7,9 +7,12 @@
 
 #![allow(unsafe_code)]
 
+use sr_simd::{at_level, for_level};
+
+use crate::Level;
 use crate::operators::operator;
 use crate::program::{Code, Instruction, Program};
-use crate::simd::{self, Level, Mask, Vector};
+use crate::simd::{self, Mask, Vector};
 use crate::{Loss, Op, Real, Semantics, Sums};
 
 /// Largest tile of any level, in vectors.
@@ -472,30 +475,57 @@ unsafe fn operator_block<V: Vector>(
 
 /// Compiles the kernels for one level and implements [`Kernel`] for its vectors.
 macro_rules! level {
-    ($tiles:ident $block:ident $(#[$feature:meta])* $double:ty, $single:ty: $($size:literal)*) => {
-        $(#[$feature])*
-                unsafe fn $tiles<V: Kernel, const T: usize>(job: &Job<'_, V::Element>, row: usize, n: usize, sink: &mut Sink<'_, V::Element>) {
-            // SAFETY: the caller's promise.
-            unsafe { tiles::<V, T>(job, row, n, sink) }
+    ($level:ident $tiles:ident $block:ident $double:ty, $single:ty: $($size:literal)*) => {
+        for_level! { $level:
+            unsafe fn $tiles<V: Kernel, const T: usize>(
+                job: &Job<'_, V::Element>,
+                row: usize,
+                n: usize,
+                sink: &mut Sink<'_, V::Element>,
+            ) {
+                // SAFETY: the caller's promise.
+                unsafe { tiles::<V, T>(job, row, n, sink) }
+            }
         }
-        $(#[$feature])*
-                unsafe fn $block<V: Vector>(op: Op, semantics: Semantics, a: *const V::Element, b: *const V::Element, out: *mut V::Element, n: usize) {
-            // SAFETY: the caller's promise.
-            unsafe { operator_block::<V>(op, semantics, a, b, out, n) }
+        for_level! { $level:
+            unsafe fn $block<V: Vector>(
+                op: Op,
+                semantics: Semantics,
+                a: *const V::Element,
+                b: *const V::Element,
+                out: *mut V::Element,
+                n: usize,
+            ) {
+                // SAFETY: the caller's promise.
+                unsafe { operator_block::<V>(op, semantics, a, b, out, n) }
+            }
         }
         level!(@ $tiles $block $double: $($size)*);
         level!(@ $tiles $block $single: $($size)*);
     };
     (@ $tiles:ident $block:ident $vector:ty: $($size:literal)*) => {
-                impl Kernel for $vector {
-            unsafe fn tiles(size: usize, job: &Job<'_, Self::Element>, row: usize, n: usize, sink: &mut Sink<'_, Self::Element>) {
+        impl Kernel for $vector {
+            unsafe fn tiles(
+                size: usize,
+                job: &Job<'_, Self::Element>,
+                row: usize,
+                n: usize,
+                sink: &mut Sink<'_, Self::Element>,
+            ) {
                 match size {
                     // SAFETY: the caller's promise.
                     $($size => unsafe { $tiles::<Self, $size>(job, row, n, sink) },)*
                     _ => unreachable!("tiles of {size} vectors"),
                 }
             }
-            unsafe fn block(op: Op, semantics: Semantics, a: *const Self::Element, b: *const Self::Element, out: *mut Self::Element, n: usize) {
+            unsafe fn block(
+                op: Op,
+                semantics: Semantics,
+                a: *const Self::Element,
+                b: *const Self::Element,
+                out: *mut Self::Element,
+                n: usize,
+            ) {
                 // SAFETY: the caller's promise.
                 unsafe { $block::<Self>(op, semantics, a, b, out, n) }
             }
@@ -503,12 +533,11 @@ macro_rules! level {
     };
 }
 
-level!(portable_tiles portable_block simd::PortableF64, simd::PortableF32: 1 2);
+level!(portable portable_tiles portable_block simd::PortableF64, simd::PortableF32: 1 2);
 #[cfg(target_arch = "x86_64")]
-level!(avx2_tiles avx2_block #[target_feature(enable = "avx2,fma,popcnt")] simd::Avx2F64, simd::Avx2F32: 1 2 3 4 5 6 7);
+level!(avx2 avx2_tiles avx2_block simd::Avx2F64, simd::Avx2F32: 1 2 3 4 5 6 7);
 #[cfg(target_arch = "x86_64")]
-level!(avx512_tiles avx512_block #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,popcnt")]
-    simd::Avx512F64, simd::Avx512F32: 1 2 3 4 5 6 7 8 10 12 14 16);
+level!(avx512 avx512_tiles avx512_block simd::Avx512F64, simd::Avx512F32: 1 2 3 4 5 6 7 8 10 12 14 16);
 
 /// Numbers that there are kernels for.
 pub trait Run: Sized {
@@ -534,35 +563,20 @@ pub trait Run: Sized {
     );
 }
 
-/// The one place where a level is chosen.
-macro_rules! at_level {
-    ($level:expr, $portable:ty, $avx2:ty, $avx512:ty, |$vector:ident| $call:expr) => {
-        match $level {
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => {
-                type $vector = $avx512;
-                $call
-            }
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => {
-                type $vector = $avx2;
-                $call
-            }
-            _ => {
-                type $vector = $portable;
-                $call
-            }
-        }
-    };
-}
-
 macro_rules! runs {
     ($element:ty, $double:literal: $portable:ty, $avx2:ty, $avx512:ty) => {
         impl Run for $element {
             const IS_DOUBLE: bool = $double;
             unsafe fn run(level: Level, job: &Job<'_, Self>, from: usize, sink: &mut Sink<'_, Self>) {
                 // SAFETY: the caller's promise.
-                unsafe { at_level!(level, $portable, $avx2, $avx512, |V| rows::<V>(job, from, sink)) }
+                unsafe {
+                    at_level!(
+                        level,
+                        portable => rows::<$portable>(job, from, sink),
+                        avx2 => rows::<$avx2>(job, from, sink),
+                        avx512 => rows::<$avx512>(job, from, sink),
+                    )
+                }
             }
             unsafe fn block(
                 level: Level,
@@ -573,16 +587,15 @@ macro_rules! runs {
                 out: *mut Self,
                 n: usize,
             ) {
+                let n = n * 16 / <$portable as Vector>::LANES;
                 // SAFETY: the caller's promise.
                 unsafe {
-                    at_level!(level, $portable, $avx2, $avx512, |V| V::block(
-                        op,
-                        semantics,
-                        a,
-                        b,
-                        out,
-                        n * 16 / V::LANES
-                    ))
+                    at_level!(
+                        level,
+                        portable => <$portable>::block(op, semantics, a, b, out, n),
+                        avx2 => <$avx2>::block(op, semantics, a, b, out, n),
+                        avx512 => <$avx512>::block(op, semantics, a, b, out, n),
+                    )
                 }
             }
         }

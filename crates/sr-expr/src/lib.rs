@@ -2,6 +2,7 @@
 //!
 //! An [`Expr`] is a flat post-order array of [`Node`]s, a [`Tree`] a borrowed slice of one (as `str` is to `String`):
 //! every subtree is a contiguous slice, so crossover is a splice and evaluation a walk from left to right.
+//! A [`Forest`] keeps many trees in one piece of memory.
 //! [`Op`] is the operator table; [`Columns`] holds data; a [`Machine`] evaluates, on the vectors of the processor at hand;
 //! a [`Gradient`] differentiates with respect to the constants.
 //!
@@ -32,7 +33,9 @@
 
 mod columns;
 mod expr;
+mod forest;
 mod gradient;
+pub mod hash;
 mod kernel;
 mod machine;
 pub mod map;
@@ -50,6 +53,7 @@ pub mod testing;
 
 pub use columns::Columns;
 pub use expr::{Expr, ExprError, Node, Tree};
+pub use forest::{Forest, TreeBuilder};
 pub use gradient::{Gradient, NormalEquations};
 pub use machine::{Loss, Machine, Sums, predict};
 pub use op::{Op, Semantics};
@@ -57,4 +61,4 @@ pub use parse::{Formula, ParseError};
 pub use print::{Printed, python_float};
 pub use program::Program;
 pub use real::Real;
-pub use simd::Level;
+pub use sr_simd::Level;

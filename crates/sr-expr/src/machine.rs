@@ -1,7 +1,8 @@
 //! Evaluation: predictions and losses of trees over columns of data.
 
+use crate::Level;
 use crate::kernel::{Job, MAX_TILE, Sink};
-use crate::simd::{Level, Vector};
+use crate::simd::Vector;
 use crate::{Columns, Program, Real, Semantics, Tree};
 
 /// Rows after which the lanes of single precision are emptied: 256 additions a lane, an error of 256 · 2⁻²⁴ at most.

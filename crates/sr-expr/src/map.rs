@@ -1,6 +1,6 @@
 //! One operator over slices, at a level of one's choice: for tests and tools. Expressions are evaluated elsewhere.
 
-use crate::simd::Level;
+use crate::Level;
 use crate::{Op, Real, Semantics};
 
 /// `out[i] = op(a[i], b[i])`. Unary operators ignore `b`, which may then be empty.

@@ -1,6 +1,7 @@
 //! The operator table: one row an operator.
 
 /// What an operator does outside its mathematical domain.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Semantics {
     /// IEEE 754: `1/0` is infinite, `log(-1)` is NaN.

@@ -119,8 +119,9 @@ impl Loaded<'_> {
     /// no number; if a file cannot be read or written.
     pub fn fit(&self, monitor: &mut Monitor<'_>, on_step: &mut dyn FnMut(u64, &StepStats)) -> anyhow::Result<Fitted> {
         let Training { config, start, out, device, max_steps, max_time, .. } = self.training;
-        let open = if self.training.resume { Trainer::resume } else { Trainer::start };
-        let mut trainer = open(out, config.clone(), &self.language, start, &self.examples, &self.validation, *device)?;
+        let run = Trainer::builder(config.clone(), &self.examples, &self.validation);
+        let run = run.language(&self.language).init(start).device(*device);
+        let mut trainer = if self.training.resume { run.resume(out)? } else { run.start(out)? };
         monitor.advance(trainer.step());
         let limits = Limits { max_steps: *max_steps, max_time: *max_time, stop: Some(monitor.stop()) };
         let summary = trainer.fit(limits, &mut |step, stats| {

@@ -6,13 +6,12 @@ use std::sync::Once;
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
-use sr_cpu::{Embedder, EmbedderShape, Label, Pass, Row, Rows, Run, Shape, Transposes, Weights};
+use sr_cpu::{Embedder, EmbedderShape, Label, Pass, Row, Rows, Shape, Transposes, Weights};
 
 use crate::device::{is_flex, is_gpu};
 use crate::points::float_features;
-use crate::{
-    Activation, Error, Model, ModelConfig, PointBatch, PointEmbedding, Precision, PrefixAttention, TrainBatch,
-};
+use crate::visibility::runs;
+use crate::{Activation, Error, Model, ModelConfig, PointBatch, PointEmbedding, Precision, TrainBatch};
 
 /// A snapshot of a model's weights for passes on a CPU.
 #[derive(Debug)]
@@ -269,32 +268,6 @@ fn rows(
     Ok((rows, weight))
 }
 
-/// Who sees whom in a row, as `mask.rs` says it: points, then tokens of these segments and individuals (empty for none).
-pub(crate) fn runs(points: usize, segments: &[i32], individuals: &[i32], attention: PrefixAttention) -> Vec<Run> {
-    let mut runs = Vec::new();
-    if points > 0 {
-        runs.push(Run { start: 0, len: points, sees: 0, causal: attention == PrefixAttention::Causal });
-    }
-    let part = |token: usize| (segments[token], individuals.get(token).copied().unwrap_or(0));
-    let prompt = points + segments.iter().take_while(|&&segment| segment == 0).count();
-    let context = (0..segments.len()).take_while(|&token| part(token) == (0, 0)).count();
-    let mut token = 0;
-    while token < segments.len() {
-        let (segment, individual) = part(token);
-        let len = (token..segments.len()).take_while(|&next| part(next) == (segment, individual)).count();
-        let start = points + token;
-        let sees = match (segment, individual) {
-            (0, 0) if token == 0 => points,
-            (0, 0) => start,
-            (0, _) => points + context,
-            _ => prompt,
-        };
-        runs.push(Run { start, len, sees, causal: true });
-        token += len;
-    }
-    runs
-}
-
 /// Collects weights in the order of the module's fields, which is that of [`Shape::n_weights`] and
 /// [`EmbedderShape::n_weights`].
 #[derive(Default)]
@@ -344,40 +317,6 @@ impl ModuleVisitor for Register<'_> {
             self.rest = rest;
             let data = TensorData::new(values.to_vec(), shape);
             self.into.register(param.id, Tensor::<D>::from_data(data, self.device));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_say_what_the_mask_says() {
-        let cases: [(usize, &[i32], &[i32]); 5] = [
-            (2, &[0, 0, 1, 1, 2], &[]),
-            (0, &[0, 0, 0], &[]),
-            (3, &[0, 0, 0, 0, 0, 0, 1, 1, 2], &[0, 1, 1, 2, 3, 0, 0, 0, 0]),
-            (0, &[0, 0, 0], &[1, 1, 2]),
-            (1, &[1, 2, 2], &[]),
-        ];
-        for (points, segments, individuals) in cases {
-            for prefix_attention in [PrefixAttention::Causal, PrefixAttention::Bidirectional] {
-                let mask = vec![true; points];
-                let positions = &vec![0; segments.len()];
-                let layout =
-                    crate::mask::Layout { rows: 1, points: &mask, segments, individuals, positions, prefix_attention };
-                let expected: Vec<bool> = layout.bias(None).iter().map(|&bias| bias == 0.0).collect();
-                let len = points + segments.len();
-                let mut found = vec![false; len * len];
-                for run in runs(points, segments, individuals, prefix_attention) {
-                    for i in run.start..run.start + run.len {
-                        let last = if run.causal { i + 1 } else { run.start + run.len };
-                        (0..run.sees).chain(run.start..last).for_each(|j| found[i * len + j] = true);
-                    }
-                }
-                assert_eq!(found, expected, "{points} {segments:?} {individuals:?} {prefix_attention:?}");
-            }
         }
     }
 }

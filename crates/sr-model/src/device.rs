@@ -3,11 +3,13 @@
 use std::{fmt, str::FromStr};
 
 use burn::tensor::Device;
+use strum::IntoStaticStr;
 
 use crate::Error;
 
 /// A kind of device, as named on command lines: `cpu`, `ndarray` or `cuda`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum DeviceKind {
     /// The pure Rust CPU backend (`flex`), in every build.
     #[default]
@@ -43,11 +45,7 @@ pub(crate) fn is_gpu(device: &Device) -> bool {
 
 impl DeviceKind {
     fn name(self) -> &'static str {
-        match self {
-            DeviceKind::Cpu => "cpu",
-            DeviceKind::Ndarray => "ndarray",
-            DeviceKind::Cuda => "cuda",
-        }
+        self.into()
     }
 }
 

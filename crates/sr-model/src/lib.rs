@@ -33,11 +33,11 @@ mod device;
 mod error;
 mod gpt_neo;
 mod init;
-mod mask;
 mod model;
 mod points;
 mod sample;
 mod taken;
+mod visibility;
 
 pub use batch::{IGNORE, PointBatch, Points, TrainBatch};
 pub use checkpoint::{Checkpoint, FORMAT_VERSION};

@@ -14,8 +14,8 @@ use crate::{
     Activation, Error, ModelConfig, PointBatch, TrainBatch,
     device::is_gpu,
     init::Initialiser,
-    mask::{Bias, Layout},
     points::PointEmbedder,
+    visibility::{Bias, Visibility},
 };
 
 /// A GPT-Neo-style causal decoder with an optional prefix of embedded points.
@@ -261,11 +261,11 @@ impl Model {
         let [rows, length, _] = tokens.dims();
         let prefix = self.prefix(points);
         let prefix_attention = self.config.prefix_attention;
-        let layout = Layout { rows, points: &prefix, segments, individuals, positions, prefix_attention };
+        let visibility = Visibility { rows, points: &prefix, segments, individuals, positions, prefix_attention };
         let l = length + prefix.len() / rows;
         let bias = |window| match self.is_for_gpu {
-            true => layout.bias_on(window, &device),
-            false => Tensor::from_data(TensorData::new(layout.bias(window), [rows, 1, l, l]), &device),
+            true => visibility.bias_on(window, &device),
+            false => Tensor::from_data(TensorData::new(visibility.bias(window), [rows, 1, l, l]), &device),
         };
         let bias = Bias { global: bias(None), local: self.config.local_window().map(|window| bias(Some(window))) };
         let x = match self.point_embedder.as_ref().zip(points) {

@@ -8,8 +8,8 @@ use burn::{
 use crate::{
     Model, ModelConfig, PointBatch, PointEmbedding, PointsConfig,
     init::Initialiser,
-    mask::HIDDEN,
     model::{Block, Norm, Projection},
+    visibility::HIDDEN,
 };
 
 /// Numbers by which [`PointEmbedding::Set`] tells the model of one number: its sign, its exponent (as a number and as

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{Expert, Offspring, Origin, Policy, PolicyError, Request, State};
+use strum::IntoStaticStr;
 
 use crate::{Error, Learner};
 
@@ -18,7 +19,8 @@ pub enum Share {
 }
 
 /// What a coin is tossed for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Per {
     /// Each child.
     #[default]
@@ -35,11 +37,7 @@ impl Per {
 
     /// The name in files and flags.
     pub fn name(self) -> &'static str {
-        match self {
-            Per::Child => "child",
-            Per::Generation => "generation",
-            Per::Search => "search",
-        }
+        self.into()
     }
 }
 

@@ -4,21 +4,20 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use rayon::prelude::*;
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use sr_engine::random::Purpose;
 use sr_engine::{Child, Edit, Expert, Offspring, Origin, Parents, Policy, PolicyError, Request, State, likely_parents};
 use sr_expr::Expr;
 use sr_model::{Channel, Checkpoint, DecodeRequest, Decoder, Free, ModelConfig, Prompt, Sample};
-use sr_prompt::{
-    Actions, Condition, Context, FreeConstants, Grammar, GrammarLimits, GrammarState, Rules, Slots, Token,
-};
+use sr_prompt::{Actions, Condition, FreeConstants, Grammar, GrammarLimits, GrammarState, Rules, Slots, Token};
+use strum::IntoStaticStr;
 
 use crate::input::room_for_child;
-use crate::{Data, Error, InputWriter, Language};
+use crate::{CheckpointMeta, Data, Error, InputWriter, Language};
 
 /// What a learner writes at a state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum LearnerMode {
     /// One child a text, all of them from one prompt.
     OneStep,
@@ -34,28 +33,14 @@ pub enum LearnerMode {
 impl LearnerMode {
     /// The name in files and flags.
     pub fn name(self) -> &'static str {
-        match self {
-            LearnerMode::OneStep => "one-step",
-            LearnerMode::Autoregressive { .. } => "autoregressive",
-            LearnerMode::Direct => "direct",
-        }
+        self.into()
     }
 
     /// What its texts begin with, unless something else was asked for.
-    fn condition(self) -> Condition {
+    pub(crate) fn condition(self) -> Condition {
         match self {
             LearnerMode::OneStep | LearnerMode::Autoregressive { .. } => Condition::All,
             LearnerMode::Direct => Condition::Target,
-        }
-    }
-
-    /// What a checkpoint's `meta.json` says.
-    fn of(meta: &serde_json::Value) -> Result<Self, Error> {
-        match meta["mode"].as_str().unwrap_or("unknown") {
-            "one-step" => Ok(LearnerMode::OneStep),
-            "autoregressive" => Ok(LearnerMode::Autoregressive { errors: meta["fitness"].as_bool().unwrap_or(true) }),
-            "direct" => Ok(LearnerMode::Direct),
-            found => Err(Error::Mode { expected: "one-step, autoregressive or direct".into(), found: found.into() }),
         }
     }
 }
@@ -235,17 +220,12 @@ impl Learner {
     pub fn load(dir: &Path, device: &Device, sampling: Sampling) -> Result<Self, Error> {
         let checkpoint = Checkpoint::load(dir, device)?;
         sr_prompt::check_tokenizer(&checkpoint.tokenizer)?;
-        let mode = LearnerMode::of(&checkpoint.meta)?;
-        // Checkpoints from before there was another one do not tell.
-        let found = checkpoint.meta["context"].as_str().unwrap_or("basic");
-        let context = Context::from_name(found).ok_or_else(|| Error::Context { found: found.into() })?;
-        let language =
-            Language::deserialize(&checkpoint.meta).map_err(|e| Error::Language { reason: e.to_string() })?;
-        let language = Language { context, ..language };
+        let meta = CheckpointMeta::from_json(&checkpoint.meta)?;
+        let (mode, language) = (meta.learner_mode(), &meta.language);
         check_distinct(mode, sampling)?;
         sampling.validate(checkpoint.model.config(), language.actions)?;
-        let sampling = Sampling { condition: Some(asked(&checkpoint.meta, mode, sampling.condition)?), ..sampling };
-        Ok(Learner::new(Decoder::new(&checkpoint.model), mode, &language, sampling))
+        let sampling = Sampling { condition: Some(meta.condition(sampling.condition)?), ..sampling };
+        Ok(Learner::new(Decoder::new(&checkpoint.model), mode, language, sampling))
     }
 
     /// From a model in memory, trained in this language.
@@ -416,26 +396,6 @@ impl Learner {
                 children.map(|child| child.ok().map(|expr| Proposal::whole(expr, state, None))).collect()
             }
         }
-    }
-}
-
-/// The condition to ask for: the given one if the checkpoint has learned it.
-fn asked(meta: &serde_json::Value, mode: LearnerMode, given: Option<Condition>) -> Result<Condition, Error> {
-    let names = meta["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let mut learned: Vec<Condition> =
-        names.iter().filter_map(|name| Condition::from_name(name.as_str().unwrap_or_default())).collect();
-    if learned.is_empty() {
-        learned.push(mode.condition()); // checkpoints from before there were others do not tell
-    }
-    let best = learned.iter().copied().max_by_key(|condition| condition.id()).expect("there is one");
-    match given {
-        None if learned.contains(&mode.condition()) => Ok(mode.condition()),
-        None => Ok(best),
-        Some(given) if learned.contains(&given) => Ok(given),
-        Some(given) => Err(Error::Condition {
-            asked: given.name(),
-            learned: learned.iter().map(|condition| condition.name()).collect::<Vec<_>>().join(", "),
-        }),
     }
 }
 

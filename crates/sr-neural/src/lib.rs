@@ -34,12 +34,14 @@
 mod hybrid;
 mod input;
 mod learner;
+mod meta;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use hybrid::{Hybrid, Per, Share};
 pub use input::{Data, InputWriter, Language, ROOM_FOR_CHILD, fittest, points};
 pub use learner::{Learner, LearnerMode, Sampling, Written, checkpoint_id};
+pub use meta::CheckpointMeta;
 
 /// Why a learner cannot be used, or a problem not be shown to it.
 #[derive(Debug, thiserror::Error)]
@@ -74,16 +76,10 @@ pub enum Error {
         /// The checkpoint's mode.
         found: String,
     },
-    /// The checkpoint's prompts told what this version does not know.
-    #[error("the checkpoint was trained on prompts of context {found}, which is none of basic, rich and superrich")]
-    Context {
-        /// Context of the checkpoint.
-        found: String,
-    },
-    /// The checkpoint's language is of another version.
-    #[error("the checkpoint's prompts are not known to this version: {reason}")]
-    Language {
-        /// What is not known.
+    /// The checkpoint tells of its model what this version does not know.
+    #[error("meta.json of the checkpoint: {reason}")]
+    Meta {
+        /// What is missing or not known.
         reason: String,
     },
     /// The checkpoint has not learned what is asked for.

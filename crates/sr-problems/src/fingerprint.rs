@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use sr_engine::random::problem_key;
+use sr_expr::hash::mix;
 use sr_expr::{Columns, Expr, Machine, Node, Semantics, Tree};
 
-use crate::problem::mix;
 use crate::{Error, ProblemSet, suite, suite_names};
 
 /// The rows `[r, a, b, c]`, without a pattern that a formula could share. Below 1 for `asin` and the like, of both signs

@@ -2,6 +2,7 @@
 
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{Instance, InstanceError, PrimitiveSet};
+use sr_expr::hash::mix;
 use sr_expr::{Columns, Expr, Formula, Op, Semantics, Tree, reference};
 
 use crate::error::short;
@@ -170,14 +171,6 @@ impl Problem {
         let data = self.x.values().chain(&self.y).chain(weights).map(|value| value.to_bits());
         data.fold(problem_key(&self.id) ^ self.x.n_columns() as u64, mix)
     }
-}
-
-/// One step of a fingerprint: the finaliser of SplitMix64 (Steele, Lea & Flood, 2014).
-pub(crate) fn mix(hash: u64, word: u64) -> u64 {
-    let mut z = (hash ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 /// `n` points where `source` is finite; each row has a stream of its own, a new draw of it for every try.

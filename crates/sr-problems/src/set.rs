@@ -7,11 +7,11 @@ use std::path::Path;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use sr_codec::{Header, Kind, Reader, Writer, peek};
+use sr_expr::hash::mix;
 use sr_expr::{Columns, Formula, Op, ParseError, Semantics};
 
 use crate::error::short;
 use crate::primitives::names;
-use crate::problem::mix;
 use crate::sampler::to_f32;
 use crate::{Error, Problem, RandomParams, Sampler};
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use sr_expr::{Columns, Op, Semantics};
+use strum::IntoStaticStr;
 
 use crate::error::{name, short};
 use crate::formulas::stem;
@@ -62,7 +63,8 @@ impl TableOptions {
 }
 
 /// What the fields of a text are separated by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Separator {
     /// `,`
     Comma,
@@ -82,13 +84,7 @@ impl Separator {
 
     /// The name: `comma`, `semicolon`, `tab`, `pipe` or `blanks`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Comma => "comma",
-            Self::Semicolon => "semicolon",
-            Self::Tab => "tab",
-            Self::Pipe => "pipe",
-            Self::Blanks => "blanks",
-        }
+        self.into()
     }
 
     pub(crate) fn byte(self) -> u8 {

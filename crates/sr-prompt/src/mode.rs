@@ -1,10 +1,12 @@
 //! What a model writes.
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 /// What a model learns to write, and with it what an example of a corpus is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Mode {
     /// One child of a state: context and population → one individual of the next generation.
     OneStep,
@@ -17,10 +19,6 @@ pub enum Mode {
 impl Mode {
     /// The name in files and flags: `one-step`, `autoregressive` or `direct`.
     pub fn name(self) -> &'static str {
-        match self {
-            Mode::OneStep => "one-step",
-            Mode::Autoregressive => "autoregressive",
-            Mode::Direct => "direct",
-        }
+        self.into()
     }
 }

@@ -7,14 +7,16 @@ use serde::{Deserialize, Serialize};
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{PrimitiveSet, State};
 use sr_expr::{Columns, Tree};
+use strum::IntoStaticStr;
 
 use crate::data::{Plot, Statistics};
 use crate::expression::push_expression;
 use crate::{ConstantStyle, Error, LISTED_CONSTANTS, Result, SLOTS, Slots, Token, VARIABLES};
 
 /// What a prompt tells of the problem, beside the generation and the points that reach a model through its embedder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Context {
     /// Number of variables, operators and constants.
     #[default]
@@ -31,11 +33,7 @@ impl Context {
 
     /// The name in files and flags: `basic`, `rich` or `superrich`.
     pub fn name(self) -> &'static str {
-        match self {
-            Context::Basic => "basic",
-            Context::Rich => "rich",
-            Context::SuperRich => "superrich",
-        }
+        self.into()
     }
 
     /// The context of a name, if there is one.

@@ -6,11 +6,10 @@
 use std::fmt;
 use std::sync::LazyLock;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sr_expr::Op;
-use tokenizers::models::wordlevel::WordLevel;
-use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
-use tokenizers::{AddedToken, Tokenizer};
+use sr_expr::hash::fnv1a;
 
 use crate::{Error, Result};
 
@@ -56,7 +55,8 @@ const GENERATIONS: i32 = COUNTS + (MAX_COUNT - MIN_COUNT) as i32 + 1;
 const VARIABLE_COUNTS: i32 = GENERATIONS + GENERATION_BUCKETS as i32;
 
 /// What the model is asked for: the first token after the prompt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "&'static str", try_from = "String")]
 pub enum Condition {
     /// Any child that the expert might make.
     All,
@@ -99,6 +99,21 @@ impl Condition {
     /// The id of its token.
     pub fn id(self) -> i32 {
         Token::Condition(self).id()
+    }
+}
+
+impl From<Condition> for &'static str {
+    fn from(condition: Condition) -> Self {
+        condition.name()
+    }
+}
+
+impl TryFrom<String> for Condition {
+    type Error = String;
+
+    fn try_from(name: String) -> std::result::Result<Self, String> {
+        let names = || Condition::ALL.map(Condition::name).join(", ");
+        Condition::from_name(&name).ok_or_else(|| format!("condition {name} is none of {}", names()))
     }
 }
 
@@ -342,24 +357,83 @@ pub fn to_text(ids: &[i32]) -> String {
 /// A number that changes with any change of the vocabulary: FNV-1a of its tokens, one a line.
 pub fn fingerprint() -> u64 {
     let list: String = Token::all().map(|token| format!("{token}\n")).collect();
-    list.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    fnv1a(list.bytes())
 }
 
 /// The vocabulary as a `tokenizer.json` of the `tokenizers` library (word level, split at white space), for a
 /// checkpoint's folder. Always the same bytes.
+///
+/// They are those that the library itself would write (tested). It is not asked to, because it brings forty crates and
+/// a C++ compiler with it.
 pub fn tokenizer_json() -> String {
-    tokenizer().to_string(true).expect("a word-level tokenizer is JSON")
+    let added = Token::all().map(|token| (token.id(), token.to_string())).filter(|(_, text)| text.starts_with('<'));
+    let tokenizer = TokenizerJson {
+        version: "1.0",
+        truncation: (),
+        padding: (),
+        added_tokens: added.map(|(id, content)| AddedToken::special(id, content)).collect(),
+        normalizer: (),
+        pre_tokenizer: PreTokenizer { kind: "WhitespaceSplit" },
+        post_processor: (),
+        decoder: (),
+        model: WordLevel { kind: "WordLevel", vocab: Vocabulary, unk_token: Token::Unk.to_string() },
+    };
+    serde_json::to_string_pretty(&tokenizer).expect("plain data")
 }
 
-fn tokenizer() -> Tokenizer {
-    let vocabulary = Token::all().map(|token| (token.to_string(), token.id() as u32)).collect();
-    let model = WordLevel::builder().vocab(vocabulary).unk_token(Token::Unk.to_string()).build();
-    let mut tokenizer = Tokenizer::new(model.expect("a vocabulary in memory reads no file"));
-    tokenizer.with_pre_tokenizer(Some(WhitespaceSplit));
-    let special = Token::all().map(|token| token.to_string()).filter(|text| text.starts_with('<'));
-    let special = special.map(|text| AddedToken::from(text, true));
-    tokenizer.add_special_tokens(special).expect("special tokens are in the vocabulary");
-    tokenizer
+/// The file of the `tokenizers` library, its fields in the library's order.
+#[derive(Serialize)]
+struct TokenizerJson {
+    version: &'static str,
+    truncation: (),
+    padding: (),
+    added_tokens: Vec<AddedToken>,
+    normalizer: (),
+    pre_tokenizer: PreTokenizer,
+    post_processor: (),
+    decoder: (),
+    model: WordLevel,
+}
+
+/// A token that is looked for before the text is split.
+#[derive(Serialize)]
+struct AddedToken {
+    id: i32,
+    content: String,
+    single_word: bool,
+    lstrip: bool,
+    rstrip: bool,
+    normalized: bool,
+    special: bool,
+}
+
+impl AddedToken {
+    fn special(id: i32, content: String) -> Self {
+        AddedToken { id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true }
+    }
+}
+
+#[derive(Serialize)]
+struct PreTokenizer {
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+#[derive(Serialize)]
+struct WordLevel {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    vocab: Vocabulary,
+    unk_token: String,
+}
+
+/// All tokens with their ids, in the order of these.
+struct Vocabulary;
+
+impl Serialize for Vocabulary {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_map(Token::all().map(|token| (token.to_string(), token.id())))
+    }
 }
 
 /// Checks that a checkpoint's `tokenizer.json` means by its ids what we mean by them. It may lack tokens that were
@@ -414,8 +488,21 @@ mod tests {
     }
 
     #[test]
+    fn the_tokenizers_library_writes_the_same_bytes() {
+        let vocabulary = Token::all().map(|token| (token.to_string(), token.id() as u32)).collect();
+        let model = tokenizers::models::wordlevel::WordLevel::builder().vocab(vocabulary);
+        let model = model.unk_token(Token::Unk.to_string()).build().expect("a vocabulary in memory reads no file");
+        let mut tokenizer = tokenizers::Tokenizer::new(model);
+        tokenizer.with_pre_tokenizer(Some(tokenizers::pre_tokenizers::whitespace::WhitespaceSplit));
+        let special = Token::all().map(|token| token.to_string()).filter(|text| text.starts_with('<'));
+        let special = special.map(|text| tokenizers::AddedToken::from(text, true));
+        tokenizer.add_special_tokens(special).expect("special tokens are in the vocabulary");
+        assert_eq!(tokenizer_json(), tokenizer.to_string(true).expect("a word-level tokenizer is JSON"));
+    }
+
+    #[test]
     fn the_tokenizers_library_agrees_on_every_id() {
-        let tokenizer = Tokenizer::from_bytes(tokenizer_json()).expect("our own tokenizer");
+        let tokenizer = tokenizers::Tokenizer::from_bytes(tokenizer_json()).expect("our own tokenizer");
         let ids: Vec<i32> = (0..VOCABULARY_SIZE as i32).rev().collect();
         let theirs = tokenizer.encode_fast(to_text(&ids), false).expect("plain text");
         let theirs: Vec<i32> = theirs.get_ids().iter().map(|&id| id as i32).collect();

@@ -1,10 +1,8 @@
 //! What holds for every trajectory of a file.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
-use sr_engine::{Limits, Objective, PrimitiveSet, SearchConfig, Survival};
-use sr_expr::Semantics;
+use sr_engine::{Objective, PrimitiveSet, SearchConfig};
+use strum::IntoStaticStr;
 
 /// The latest version of trace files. Files of searches with [`Objective::Masked`] are of version 2 still, byte for byte.
 pub const TRACE_VERSION: u32 = 3;
@@ -20,7 +18,6 @@ pub struct TraceHeader {
     /// The run's constants, likewise.
     pub constants: Vec<f64>,
     /// The search's settings.
-    #[serde(with = "SearchConfigDef")]
     pub engine: SearchConfig,
     /// Name of the preset that the settings started from.
     pub preset: String,
@@ -68,8 +65,9 @@ pub struct SamplingSettings {
 }
 
 /// Who proposed the offspring of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum PolicyKind {
     /// Genetic programming.
     Expert,
@@ -82,11 +80,7 @@ pub enum PolicyKind {
 impl PolicyKind {
     /// The name in files and tables.
     pub fn name(self) -> &'static str {
-        match self {
-            PolicyKind::Expert => "expert",
-            PolicyKind::Neural => "neural",
-            PolicyKind::Hybrid => "hybrid",
-        }
+        self.into()
     }
 
     /// What labelled traces call it: `basic_sr`, or `neural_sr` where a learner took part.
@@ -130,68 +124,4 @@ impl TraceHeader {
             original_source: None,
         }
     }
-}
-
-// Mirrors of the engine's types: a setting added there does not compile here until it has a place in the file.
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "SearchConfig")]
-struct SearchConfigDef {
-    population_size: usize,
-    generations: u32,
-    tournament_size: usize,
-    crossover_probability: f64,
-    elitism: usize,
-    #[serde(default = "masked", skip_serializing_if = "is_masked", with = "ObjectiveDef")]
-    objective: Objective,
-    parsimony_coefficient: f64,
-    #[serde(with = "LimitsDef")]
-    limits: Limits,
-    #[serde(with = "SemanticsDef")]
-    semantics: Semantics,
-    early_stop_mse: Option<f64>,
-    extra_generations: u32,
-    #[serde(with = "SurvivalDef")]
-    survival: Survival,
-    unique: bool,
-    max_evaluations: Option<u64>,
-    time_limit: Option<Duration>,
-}
-
-// The objective of the first files was never written, and is not now, so that equal searches have equal bytes.
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Objective", rename_all = "lowercase")]
-enum ObjectiveDef {
-    Masked,
-    Mse,
-}
-
-fn masked() -> Objective {
-    Objective::Masked
-}
-
-fn is_masked(objective: &Objective) -> bool {
-    *objective == Objective::Masked
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Limits")]
-struct LimitsDef {
-    max_size: usize,
-    max_depth: usize,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Semantics", rename_all = "lowercase")]
-enum SemanticsDef {
-    Ieee,
-    Protected,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Survival", rename_all = "lowercase")]
-enum SurvivalDef {
-    Generational,
-    Plus,
 }

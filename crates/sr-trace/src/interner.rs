@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
+use hashbrown::HashTable;
 use sr_expr::Node;
+use sr_expr::hash::quick;
 
 /// What trees are made of here.
 pub(crate) trait Symbol: Copy + Eq {
@@ -21,7 +23,7 @@ impl Symbol for Node {
 
     #[inline]
     fn hash(tree: &[Node], len: usize) -> u64 {
-        tree[..len].iter().fold(0, |hash, node| mix(hash, node.bits()))
+        tree[..len].iter().fold(0, |hash, node| quick(hash, node.bits()))
     }
 }
 
@@ -30,7 +32,7 @@ impl Symbol for u32 {
 
     #[inline]
     fn hash(tree: &[u32], len: usize) -> u64 {
-        tree[..len].iter().fold(0, |hash, &symbol| mix(hash, symbol.into()))
+        tree[..len].iter().fold(0, |hash, &symbol| quick(hash, symbol.into()))
     }
 }
 
@@ -41,14 +43,8 @@ impl Symbol for u8 {
     #[inline]
     fn hash(tree: &[u8], len: usize) -> u64 {
         let (words, _) = tree[..len.next_multiple_of(8)].as_chunks();
-        words.iter().fold(len as u64, |hash, &word| mix(hash, u64::from_le_bytes(word)))
+        words.iter().fold(len as u64, |hash, &word| quick(hash, u64::from_le_bytes(word)))
     }
-}
-
-/// Trees are compared too, so it only has to be quick: no care for low bits.
-#[inline]
-fn mix(hash: u64, word: u64) -> u64 {
-    (hash.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// Numbers equal trees alike, from 0 in the order in which they come. It keeps their symbols.
@@ -61,8 +57,8 @@ pub(crate) struct Interner<S> {
     end: usize,
     /// Where each tree lies in `symbols`.
     spans: Vec<Span>,
-    /// By hash, one place in two free at least. Its length is a power of two.
-    places: Vec<Place>,
+    /// By hash.
+    places: HashTable<Place>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -71,16 +67,20 @@ struct Span {
     end: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 struct Place {
     /// The upper half of a tree's hash, which is the better one of a product.
     hash: u32,
-    /// Its number, [`FREE`] if there is none here.
     number: u32,
 }
 
-const FREE: u32 = u32::MAX;
-const FREE_PLACE: Place = Place { hash: 0, number: FREE };
+impl Place {
+    /// The table looks at both ends of a hash.
+    #[inline]
+    fn spread(hash: u32) -> u64 {
+        u64::from(hash) << 32 | u64::from(hash)
+    }
+}
 
 /// Symbols that are copied at a time, most trees at once: it is quicker to copy too many than to count.
 const CHUNK: usize = 16;
@@ -100,7 +100,7 @@ impl<S: Symbol> Interner<S> {
         let trees = trees.min(1 << 16);
         let start = symbols.len();
         symbols.resize(start + 16 * trees + SLACK, S::ANY);
-        let places = vec![FREE_PLACE; (2 * (trees + 1)).next_power_of_two()];
+        let places = HashTable::with_capacity(trees);
         Interner { symbols, start, end: start, spans: Vec::with_capacity(trees), places }
     }
 
@@ -149,24 +149,20 @@ impl<S: Symbol> Interner<S> {
     /// The number of the tree that was written, and whether it is new.
     #[inline]
     pub(crate) fn finish(&mut self) -> (u32, bool) {
-        if 2 * (self.len() + 1) > self.places.len() {
-            self.grow();
-        }
         let (start, end) = (self.start, self.end);
         self.symbols[end..][..PADDING].fill(S::ANY);
         let hash = (S::hash(&self.symbols[start..], end - start) >> 32) as u32;
-        let mask = self.places.len() - 1;
-        let mut place = hash as usize & mask;
-        while self.places[place].number != FREE {
-            let found = self.places[place];
-            if found.hash == hash && self.symbols[self.range(found.number)] == self.symbols[start..end] {
-                self.end = start;
-                return (found.number, false);
-            }
-            place = (place + 1) & mask;
+        let Interner { symbols, spans, places, .. } = self;
+        let is_equal = |place: &Place| {
+            let Span { start: from, end: to } = spans[place.number as usize];
+            place.hash == hash && symbols[from..to] == symbols[start..end]
+        };
+        if let Some(place) = places.find(Place::spread(hash), is_equal) {
+            self.end = start;
+            return (place.number, false);
         }
-        let number = self.len() as u32;
-        self.places[place] = Place { hash, number };
+        let number = spans.len() as u32;
+        places.insert_unique(Place::spread(hash), Place { hash, number }, |place| Place::spread(place.hash));
         self.spans.push(Span { start, end });
         self.start = end;
         (number, true)
@@ -183,19 +179,6 @@ impl<S: Symbol> Interner<S> {
     #[inline]
     pub(crate) fn symbols(&self) -> &[S] {
         &self.symbols[..self.start]
-    }
-
-    #[cold]
-    fn grow(&mut self) {
-        let places = (2 * self.places.len()).max(256);
-        let old = std::mem::replace(&mut self.places, vec![FREE_PLACE; places]);
-        for found in old.into_iter().filter(|place| place.number != FREE) {
-            let mut place = found.hash as usize & (places - 1);
-            while self.places[place].number != FREE {
-                place = (place + 1) & (places - 1);
-            }
-            self.places[place] = found;
-        }
     }
 }
 

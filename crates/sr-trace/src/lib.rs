@@ -52,7 +52,6 @@ mod record_v1;
 mod recorder;
 mod searched;
 mod trajectory;
-mod trees;
 
 pub use error::{Error, RecordError, Result};
 pub use file::{Stored, TraceReader, TraceWriter, merge, merge_of};
@@ -66,4 +65,3 @@ pub use trajectory::{
     Candidates, GenerationRecord, Generations, GenerationsBuilder, IndividualRecord, Label, LabelParams, LabelSet,
     Labels, Progress, SamplingCounts, StateLabels, TargetScale, Trajectory, state_hash,
 };
-pub use trees::Trees;

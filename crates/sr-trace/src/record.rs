@@ -9,8 +9,6 @@ mod encoder;
 mod fitness;
 mod opened;
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use sr_codec::Packed;
 use sr_engine::{Evaluations, Origin, PrimitiveSet, StopReason};
@@ -31,9 +29,7 @@ pub struct Record {
     problem_id: String,
     primitives: Primitives,
     seed: u64,
-    #[serde(with = "StopReasonDef")]
     stop: StopReason,
-    #[serde(with = "EvaluationsDef")]
     evaluations: Evaluations,
     sampling: Option<SamplingCounts>,
     /// What errors are relative to, where the objective is relative.
@@ -186,25 +182,6 @@ impl Change {
         Change::Carried,
         Change::Repeat,
     ];
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "StopReason", rename_all = "kebab-case")]
-pub(crate) enum StopReasonDef {
-    Solved { mse: f64 },
-    Generations(u32),
-    Evaluations(u64),
-    TimeLimit(Duration),
-    Exhausted,
-    Observer,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Evaluations")]
-pub(crate) struct EvaluationsDef {
-    search: u64,
-    duplicates: u64,
-    proposals: u64,
 }
 
 impl Record {
@@ -612,7 +589,7 @@ mod tests {
                     problem_id: format!("p{seed}"),
                     primitives: PrimitiveSet::new(Op::ALL.to_vec(), vec![f64::from(first)], 3).expect("terminals"),
                     seed,
-                    stop: StopReason::TimeLimit(Duration::from_micros(seed >> 20)),
+                    stop: StopReason::TimeLimit(std::time::Duration::from_micros(seed >> 20)),
                     evaluations: Evaluations { search: seed, duplicates: 1, proposals: 2 },
                     sampling: None,
                     target: None,

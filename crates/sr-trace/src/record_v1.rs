@@ -9,7 +9,7 @@ use sr_expr::Expr;
 
 use crate::columns::Bytes;
 use crate::expressions::ExpressionTable;
-use crate::record::{EvaluationsDef, FitnessRule, Primitives, StopReasonDef, in_field, stepped};
+use crate::record::{FitnessRule, Primitives, in_field, stepped};
 use crate::trajectory::{check_labels, in_range, labelled_state};
 use crate::{
     Generations, GenerationsBuilder, IndividualRecord, Label, LabelParams, LabelSet, Labels as LabelList, RecordError,
@@ -22,9 +22,7 @@ pub(crate) struct Record {
     problem_id: String,
     primitives: Primitives,
     seed: u64,
-    #[serde(with = "StopReasonDef")]
     stop: StopReason,
-    #[serde(with = "EvaluationsDef")]
     evaluations: Evaluations,
     sampling: Option<SamplingCounts>,
     /// Distinct scored expressions, in order of first appearance.

@@ -1,6 +1,6 @@
 //! Whether a problem is the one that was searched.
 
-use sr_engine::{Deadline, Evaluator, Instance, SearchConfig};
+use sr_engine::{Evaluator, Instance, SearchConfig};
 
 use crate::Trajectory;
 
@@ -56,8 +56,8 @@ impl Trajectory {
         let mut evaluator = Evaluator::default();
         for record in [self.generations.first(), self.generations.last()] {
             for individual in record.individuals().filter(|individual| individual.mse.is_finite()) {
-                let score = evaluator.score(individual.expr, instance, config, Deadline::NEVER);
-                let found = score.expect("there is no deadline").fitness as f32;
+                let score = evaluator.score(individual.expr, instance, config);
+                let found = score.fitness as f32;
                 if found != individual.fitness {
                     return Err(OtherProblem::Fitness {
                         problem: problem(),

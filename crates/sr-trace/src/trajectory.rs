@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use sr_engine::{
     Edit, Evaluations, INVALID_FITNESS, IndividualRef, Origin, Parents, PrimitiveSet, Replacement, StopReason,
 };
-use sr_expr::Tree;
+use sr_expr::hash::{FNV_OFFSET, fnv1a_step};
+use sr_expr::{Forest, Tree};
 
+use crate::RecordError;
 use crate::interner::Interner;
-use crate::{RecordError, Trees};
 
 /// Everything one search did.
 ///
@@ -98,9 +99,9 @@ pub(crate) struct Individuals {
     /// NaN for those that have none; shorter than `rows` if the last ones have none.
     pub(crate) log_probs: Vec<f32>,
     /// Their expressions, by [`Row::form`].
-    pub(crate) trees: Trees,
+    pub(crate) trees: Forest,
     /// What edits wrote, by [`EditRow::Written::tree`].
-    pub(crate) written: Trees,
+    pub(crate) written: Forest,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -345,7 +346,7 @@ impl Generations {
     }
 
     /// Every different expression once, by [`GenerationRecord::expression_ids`].
-    pub fn expressions(&self) -> &Trees {
+    pub fn expressions(&self) -> &Forest {
         &self.individuals.trees
     }
 }
@@ -403,10 +404,8 @@ impl<'a> GenerationRecord<'a> {
 
 /// A number for a list of expressions, the same on every machine.
 pub fn state_hash<'a>(exprs: impl Iterator<Item = &'a Tree>) -> u64 {
-    exprs.fold(0xcbf2_9ce4_8422_2325, |hash: u64, expr| {
-        // FNV-1a with a 64-bit number in the place of a byte; the rotation lets high bits reach low ones.
-        (hash ^ expr.hash64()).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29)
-    })
+    // The rotation lets high bits reach low ones.
+    exprs.fold(FNV_OFFSET, |hash, expr| fnv1a_step(hash, expr.hash64()).rotate_left(29))
 }
 
 impl Individuals {
@@ -419,12 +418,12 @@ impl Individuals {
                 Some(Edit { parent, node, replacement: Replacement::Donor { parent: donor, node: graft } })
             }
             EditRow::Written { parent, node, tree } => {
-                let tree = Cow::Borrowed(self.written.tree(tree as usize));
+                let tree = Cow::Borrowed(self.written.get(tree as usize));
                 Some(Edit { parent, node, replacement: Replacement::Written(tree) })
             }
         };
         let log_prob = self.log_probs.get(index).copied().filter(|p| !p.is_nan());
-        IndividualRecord { expr: self.trees.tree(form as usize), mse, fitness, origin, parents, edit, log_prob }
+        IndividualRecord { expr: self.trees.get(form as usize), mse, fitness, origin, parents, edit, log_prob }
     }
 
     /// Adds an individual whose expression is among `trees` already.
@@ -510,7 +509,7 @@ impl GenerationsBuilder {
         let end = |spans: &[Span]| spans.last().map_or(0, |span| span.end);
         let (before, start) = (end(&self.spans[..self.spans.len().saturating_sub(1)]), end(&self.spans));
         for individual in individuals {
-            let tree = |index: usize| self.individuals.trees.tree(self.individuals.rows[before + index].form as usize);
+            let tree = |index: usize| self.individuals.trees.get(self.individuals.rows[before + index].form as usize);
             check_child(&individual, start - before, tree)?;
             let (form, is_new) = self.forms.intern(individual.expr.nodes());
             if is_new {
@@ -623,7 +622,7 @@ impl Labels {
 
     /// No labels, and room for as many, of the nodes of all.
     pub fn with_capacity(labels: usize, nodes: usize) -> Self {
-        let trees = Trees::with_capacity(labels, nodes);
+        let trees = Forest::with_capacity(labels, nodes);
         let individuals = Individuals { rows: Vec::with_capacity(labels), trees, ..Individuals::default() };
         Labels { individuals, gains: Vec::with_capacity(labels), candidates: None }
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sr_corpus::{ProblemRef, Problems};
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_expr::Semantics;
+use sr_expr::hash::GOLDEN;
 use sr_model::{IGNORE, ModelConfig, PointBatch, Points, Prompt, TrainBatch};
 use sr_prompt::{Actions, Condition, Token};
 
@@ -300,7 +301,7 @@ impl Examples {
     /// A number for everything in it, by which a resumed run recognises its examples.
     pub fn fingerprint(&self) -> u64 {
         fn mix(hash: u64, word: u64) -> u64 {
-            (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+            (hash ^ word).wrapping_mul(GOLDEN).rotate_left(29)
         }
         let tokens = self.tokens.iter().map(|&id| u64::from(id));
         let points = self.points.iter().map(|value| u64::from(value.to_bits()));

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sr_model::{Checkpoint, Model};
-use sr_neural::Language;
+use sr_neural::CheckpointMeta;
 
 use crate::passes::Sums;
 use crate::tracking::Tracker;
@@ -48,17 +48,8 @@ pub(crate) struct Meta {
     /// [`sr_model::FORMAT_VERSION`]; checkpoints from before there were several do not tell.
     #[serde(default)]
     pub(crate) format_version: u64,
-    /// `one-step`, `autoregressive` or `direct`.
-    pub(crate) mode: String,
-    /// Of mode `autoregressive`: whether errors follow the expressions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) fitness: Option<bool>,
-    /// How prompts and targets are written.
     #[serde(flatten)]
-    pub(crate) language: Language,
-    /// Names of the conditions under which children were learned.
-    #[serde(default)]
-    pub(crate) conditions: Vec<String>,
+    pub(crate) checkpoint: CheckpointMeta,
     /// Updates made.
     pub(crate) step: u64,
     pub(crate) seed: u64,

@@ -18,9 +18,9 @@
 //! and step, so a run that was killed and resumed has the weights of an undisturbed one.
 //!
 //! ```
-//! use sr_model::{DeviceKind, Prompt};
+//! use sr_model::Prompt;
 //! use sr_prompt::{Condition, Token};
-//! use sr_train::{Language, Examples, Limits, Start, TrainConfig, Trainer};
+//! use sr_train::{Examples, Limits, TrainConfig, Trainer};
 //!
 //! let text = r#"
 //!     mode = "one-step"
@@ -41,7 +41,7 @@
 //!
 //! let folder = tempfile::tempdir()?;
 //! let out = folder.path().join("run");
-//! let mut trainer = Trainer::start(&out, config, &Language::default(), &Start::Fresh, &examples, &examples, DeviceKind::Cpu)?;
+//! let mut trainer = Trainer::builder(config, &examples, &examples).start(&out)?;
 //! let summary = trainer.fit(Limits::default(), &mut |_, _| {})?;
 //! assert!(summary.val_loss < 1.0 && summary.best.join("model.bpk").exists());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -74,4 +74,4 @@ pub use mlp::Mlp;
 pub use sr_neural::Language;
 pub use sr_prompt::Mode;
 pub use tracking::Tracker;
-pub use trainer::{Limits, Start, StepStats, StopReason, Summary, Trainer};
+pub use trainer::{Limits, Start, StepStats, StopReason, Summary, Trainer, TrainerBuilder};

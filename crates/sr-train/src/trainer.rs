@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use sr_model::{Checkpoint, DeviceKind, Model};
-use sr_neural::Language;
+use sr_neural::{CheckpointMeta, Language};
 
 use crate::evaluate::Probe;
 use crate::examples::{Order, Selection};
@@ -147,26 +146,48 @@ impl AddAssign for StepStats {
     }
 }
 
-impl<'a> Trainer<'a> {
+/// A run that is still to be begun, see [`Trainer::builder`].
+#[derive(Debug, Clone)]
+pub struct TrainerBuilder<'a> {
+    config: RunConfig,
+    language: Language,
+    init: Start,
+    examples: &'a Examples,
+    validation: &'a Examples,
+    device: DeviceKind,
+}
+
+impl<'a> TrainerBuilder<'a> {
+    /// Sets how prompts and targets are written. It has to be the language of the examples; that of [`Language::default`]
+    /// unless set.
+    #[must_use]
+    pub fn language(self, language: &Language) -> Self {
+        TrainerBuilder { language: language.clone(), ..self }
+    }
+
+    /// Sets where the weights come from: [`Start::Fresh`] unless set.
+    #[must_use]
+    pub fn init(self, init: &Start) -> Self {
+        TrainerBuilder { init: init.clone(), ..self }
+    }
+
+    /// Sets the device that trains: the CPU unless set.
+    #[must_use]
+    pub fn device(self, device: DeviceKind) -> Self {
+        TrainerBuilder { device, ..self }
+    }
+
     /// Starts a run in a new or empty folder.
     ///
     /// # Errors
     /// If the folder is in use, or the checkpoint to start from has another shape or vocabulary.
-    pub fn start(
-        out: &Path,
-        config: RunConfig,
-        language: &Language,
-        start: &Start,
-        examples: &'a Examples,
-        validation: &'a Examples,
-        device: DeviceKind,
-    ) -> Result<Self, Error> {
-        config.training.validate()?;
-        let model = initial(&config, language, start, &open(device, &config)?)?;
-        let probe = probe(&config, validation)?;
-        let folder = RunFolder::create(out, &config, id(start)?.as_deref())?;
-        let meta = Meta::new(&config, language, examples);
-        Ok(Self::new(config, device, model, folder, meta, examples, validation, probe))
+    pub fn start(self, out: &Path) -> Result<Trainer<'a>, Error> {
+        self.config.training.validate()?;
+        let model = initial(&self.config, &self.language, &self.init, &open(self.device, &self.config)?)?;
+        let probe = probe(&self.config, self.validation)?;
+        let folder = RunFolder::create(out, &self.config, id(&self.init)?.as_deref())?;
+        let meta = Meta::new(&self.config, &self.language, self.examples);
+        Ok(self.build(model, folder, meta, probe))
     }
 
     /// Goes on with an interrupted run where its `last` checkpoint stands: from there on every weight is what it would
@@ -175,43 +196,26 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// If settings, training examples or the weights to start from differ from the run's, or the checkpoint cannot be
     /// read.
-    pub fn resume(
-        out: &Path,
-        config: RunConfig,
-        language: &Language,
-        start: &Start,
-        examples: &'a Examples,
-        validation: &'a Examples,
-        device: DeviceKind,
-    ) -> Result<Self, Error> {
-        config.training.validate()?;
-        let opened = open(device, &config)?;
-        let probe = probe(&config, validation)?;
-        let fresh = Meta::new(&config, language, examples);
-        let (folder, found) = RunFolder::resume(out, &config, id(start)?.as_deref(), &fresh, &opened)?;
+    pub fn resume(self, out: &Path) -> Result<Trainer<'a>, Error> {
+        self.config.training.validate()?;
+        let device = open(self.device, &self.config)?;
+        let probe = probe(&self.config, self.validation)?;
+        let fresh = Meta::new(&self.config, &self.language, self.examples);
+        let (folder, found) = RunFolder::resume(out, &self.config, id(&self.init)?.as_deref(), &fresh, &device)?;
         let Some((checkpoint, meta)) = found else {
-            let model = initial(&config, language, start, &opened)?;
-            return Ok(Self::new(config, device, model, folder, fresh, examples, validation, probe));
+            let model = initial(&self.config, &self.language, &self.init, &device)?;
+            return Ok(self.build(model, folder, fresh, probe));
         };
-        let model = checkpoint.model.with_precision(config.training.precision);
-        let mut trainer = Self::new(config, device, model, folder, meta, examples, validation, probe);
+        let model = checkpoint.model.with_precision(self.config.training.precision);
+        let mut trainer = self.build(model, folder, meta, probe);
         let step = trainer.meta.step;
         trainer.optimiser.0 = trainer.folder.load_optimiser(trainer.optimiser.0, step)?;
         trainer.average = trainer.average.map(|frame| trainer.folder.load_average(frame, step)).transpose()?;
         Ok(trainer)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all of them are different things, and only two callers have them")]
-    fn new(
-        config: RunConfig,
-        device: DeviceKind,
-        model: Model,
-        folder: RunFolder,
-        meta: Meta,
-        examples: &'a Examples,
-        validation_examples: &'a Examples,
-        probe: Option<Probe>,
-    ) -> Self {
+    fn build(self, model: Model, folder: RunFolder, meta: Meta, probe: Option<Probe>) -> Trainer<'a> {
+        let TrainerBuilder { config, examples, validation: validation_examples, device, .. } = self;
         let t = &config.training;
         let order = Order::new(config.seed, t.rows_per_batch, t.max_targets);
         let validation = validation_examples.sample(config.seed, t.eval_batches, t.rows_per_batch, t.max_targets);
@@ -232,6 +236,14 @@ impl<'a> Trainer<'a> {
             folder,
             meta,
         }
+    }
+}
+
+impl<'a> Trainer<'a> {
+    /// Prepares a run with these settings, training examples and validation examples.
+    pub fn builder(config: RunConfig, examples: &'a Examples, validation: &'a Examples) -> TrainerBuilder<'a> {
+        let (language, init, device) = (Language::default(), Start::Fresh, DeviceKind::Cpu);
+        TrainerBuilder { config, language, init, examples, validation, device }
     }
 
     /// Steps made so far.
@@ -490,14 +502,13 @@ fn check_language(path: &Path, meta: &Value, config: &RunConfig, language: &Lang
     let fail = |what: String, found: String, expected: String| {
         Err(Error::Start { path: path.to_owned(), what, found, expected })
     };
-    let (found, expected) = (meta["mode"].as_str().unwrap_or("unknown"), config.mode.name());
-    if found != expected {
-        return fail("mode".to_owned(), found.to_owned(), expected.to_owned());
-    }
-    let found = Language::deserialize(meta)
+    let found = CheckpointMeta::from_json(meta)
         .map_err(|error| Error::Corrupt { path: path.join("meta.json"), reason: error.to_string() })?;
+    if found.mode != config.mode {
+        return fail("mode".to_owned(), found.mode.name().to_owned(), config.mode.name().to_owned());
+    }
     let json = |language: &Language| serde_json::to_value(language).expect("plain data");
-    match difference(&json(&found), &json(language)) {
+    match difference(&json(&found.language), &json(language)) {
         Some((key, found, expected)) => fail(key, found, expected),
         None => Ok(()),
     }
@@ -507,10 +518,12 @@ impl Meta {
     fn new(config: &RunConfig, language: &Language, examples: &Examples) -> Self {
         Meta {
             format_version: sr_model::FORMAT_VERSION,
-            mode: config.mode.name().to_owned(),
-            fitness: examples.target_fitness(),
-            language: language.clone(),
-            conditions: examples.conditions().into_iter().map(|condition| condition.name().to_owned()).collect(),
+            checkpoint: CheckpointMeta {
+                mode: config.mode,
+                fitness: examples.target_fitness(),
+                language: language.clone(),
+                conditions: examples.conditions(),
+            },
             step: 0,
             seed: config.seed,
             window: None,

@@ -19,7 +19,7 @@ use sr_engine::{Generation, Origin, Search, SearchConfig, run};
 use sr_expr::Level;
 use sr_model::{Checkpoint, DeviceKind, Model, open};
 use sr_neural::{Learner, Sampling};
-use sr_train::{Limits, Split, Start, TrainConfig, Trainer, load};
+use sr_train::{Limits, Split, TrainConfig, Trainer, load};
 
 /// Both point embedders, both optimisers, both action languages, with the most that prompts can say.
 const RUNS: [(&str, &str); 2] = [
@@ -84,8 +84,7 @@ fn hashes(folder: &Path, name: &str, text: &str) -> Value {
     let read = |file: &str, split: Split| load(&[folder.join("onestep").join(file)], &[], &config, split).expect(file);
     let ((train, language), (val, _)) = (read("train.sr", Split::Training), read("val.sr", Split::Validation));
     let out = folder.join("runs").join(name);
-    let mut trainer =
-        Trainer::start(&out, config, &language, &Start::Fresh, &train, &val, DeviceKind::Cpu).expect("a run");
+    let mut trainer = Trainer::builder(config, &train, &val).language(&language).start(&out).expect("a run");
     let summary = trainer.fit(Limits::default(), &mut |_, _| {}).expect("a run");
 
     let device = open(DeviceKind::Cpu).expect("the CPU");

@@ -41,11 +41,11 @@ fn synthetic(config: &RunConfig, value: f32) -> Examples {
 }
 
 fn start<'a>(out: &Path, config: &RunConfig, examples: &'a Examples) -> Result<Trainer<'a>, Error> {
-    Trainer::start(out, config.clone(), &Language::default(), &Start::Fresh, examples, examples, DeviceKind::Cpu)
+    Trainer::builder(config.clone(), examples, examples).start(out)
 }
 
 fn resume<'a>(out: &Path, config: &RunConfig, examples: &'a Examples) -> Result<Trainer<'a>, Error> {
-    Trainer::resume(out, config.clone(), &Language::default(), &Start::Fresh, examples, examples, DeviceKind::Cpu)
+    Trainer::builder(config.clone(), examples, examples).resume(out)
 }
 
 fn fit(mut trainer: Trainer<'_>, max_steps: u64) -> Summary {
@@ -260,7 +260,7 @@ fn a_run_goes_on_only_with_the_weights_that_it_began_with() {
     let [a, b] = [1, 2].map(|n| fit(start(&path(&format!("{n}")), &config, &examples).expect("a run"), n).last);
     let go_on = |out: &str, start: &Start| {
         let (config, language) = (config.clone(), Language::default());
-        Trainer::resume(&path(out), config, &language, start, &examples, &examples, DeviceKind::Cpu)
+        Trainer::builder(config, &examples, &examples).language(&language).init(start).resume(&path(out))
     };
     let from = |path: &Path| Start::Checkpoint(path.to_owned());
     let refused = |out: &str, start: &Start| go_on(out, start).expect_err("refused").to_string();
@@ -531,15 +531,7 @@ fn a_run_can_begin_with_another_one_s_weights() {
     let first = fit(start(&folder.path().join("a"), &config, &examples).expect("a run"), 40);
     let from = |name: &str, config: &RunConfig| {
         let start = Start::Checkpoint(first.last.clone());
-        Trainer::start(
-            &folder.path().join(name),
-            config.clone(),
-            &Language::default(),
-            &start,
-            &examples,
-            &examples,
-            DeviceKind::Cpu,
-        )
+        Trainer::builder(config.clone(), &examples, &examples).init(&start).start(&folder.path().join(name))
     };
     let second = fit(from("b", &config).expect("a run"), 1);
     assert!(second.train_loss < first.train_loss.map(|loss| loss + 0.3), "{second:?} {first:?}");
@@ -551,16 +543,20 @@ fn a_run_can_begin_with_another_one_s_weights() {
     let rich = Language::of(Context::Rich);
     let start = Start::Checkpoint(first.last.clone());
     let out = folder.path().join("language");
-    let message = Trainer::start(&out, config.clone(), &rich, &start, &examples, &examples, DeviceKind::Cpu)
+    let message = Trainer::builder(config.clone(), &examples, &examples)
+        .language(&rich)
+        .init(&start)
+        .start(&out)
         .expect_err("another language")
         .to_string();
     assert!(message.contains("a/last: the checkpoint's context is \"basic\", the run's \"rich\""), "{message}");
     assert!(!out.exists());
     let run = Start::Checkpoint(folder.path().join("a"));
-    let message =
-        Trainer::start(&out, config.clone(), &Language::default(), &run, &examples, &examples, DeviceKind::Cpu)
-            .expect_err("a run, no checkpoint")
-            .to_string();
+    let message = Trainer::builder(config.clone(), &examples, &examples)
+        .init(&run)
+        .start(&out)
+        .expect_err("a run, no checkpoint")
+        .to_string();
     assert!(message.contains("a training run; its checkpoints are") && message.contains("a/best and"), "{message}");
 
     let mut wider = config.clone();
@@ -587,9 +583,7 @@ fn a_loss_that_is_no_number_stops_the_run_and_leaves_its_batch() {
     let points = Some(Points { values: vec![f32::INFINITY; width] });
     let prompt = Prompt { tokens: vec![4, 99], points, ..Prompt::default() };
     examples.push(&prompt, Token::Condition(Condition::All), [(&[160, 2][..], 1.0)]).expect("it fits");
-    let mut trainer =
-        Trainer::start(&out, config, &Language::default(), &Start::Fresh, &examples, &validation, DeviceKind::Cpu)
-            .expect("a run");
+    let mut trainer = Trainer::builder(config, &examples, &validation).start(&out).expect("a run");
     let mut made = 0;
     let error = trainer.fit(Limits::default(), &mut |step, _| made = step).expect_err("no number");
     let Error::Diverged { step, batch: Some(path), .. } = &error else { panic!("{error}") };
@@ -635,9 +629,7 @@ fn a_run_that_breaks_leaves_finite_checkpoints_of_every_kind() {
     let points = Some(Points { values: vec![f32::INFINITY; width] });
     let prompt = Prompt { tokens: vec![4, 99], points, ..Prompt::default() };
     examples.push(&prompt, Token::Condition(Condition::All), [(&[160, 2][..], 1.0)]).expect("it fits");
-    let mut trainer =
-        Trainer::start(&out, config, &Language::default(), &Start::Fresh, &examples, &validation, DeviceKind::Cpu)
-            .expect("a run");
+    let mut trainer = Trainer::builder(config, &examples, &validation).start(&out).expect("a run");
     let mut made = 0;
     let error = trainer.fit(Limits::default(), &mut |step, _| made = step).expect_err("no number");
     let Error::Diverged { step, norm, .. } = error else { panic!("{error}") };
@@ -665,8 +657,7 @@ fn activations_at_the_edge_of_the_numbers_never_reach_a_checkpoint() {
         examples.push(&prompt, Token::Condition(Condition::All), [(&[160, 2][..], 1.0)]).expect("it fits");
         let (config, language) = (config.clone(), Language::default());
         let mut trainer =
-            Trainer::start(&out, config, &language, &Start::Fresh, &examples, &validation, DeviceKind::Cpu)
-                .expect("a run");
+            Trainer::builder(config, &examples, &validation).language(&language).start(&out).expect("a run");
         match trainer.fit(Limits::default(), &mut |_, _| {}) {
             Ok(summary) => assert!(summary.val_loss.is_finite(), "{value}"),
             Err(Error::Diverged { loss, norm, .. }) => {
@@ -725,9 +716,7 @@ fn a_validation_that_is_no_number_is_told_from_a_run_that_diverged() {
     let config = config("one-step", "steps = 4\neval_every = 1");
     let (examples, validation) = (synthetic(&config, 0.1), synthetic(&config, f32::MAX));
     let out = folder.path().join("run");
-    let mut trainer =
-        Trainer::start(&out, config, &Language::default(), &Start::Fresh, &examples, &validation, DeviceKind::Cpu)
-            .expect("a run");
+    let mut trainer = Trainer::builder(config, &examples, &validation).start(&out).expect("a run");
     let error = trainer.fit(Limits::default(), &mut |_, _| {}).expect_err("no number");
     assert!(matches!(error, Error::Validation { step: 1, .. }), "{error}");
 }
@@ -784,8 +773,7 @@ fn real_corpora_are_learned() {
         assert_eq!((n as u32, train.n_too_long()), (expected, 0));
         let is_edit = config.language.actions == Actions::Edit;
         let out = folder.path().join("runs").join(format!("{name}-{is_edit}"));
-        let mut trainer =
-            Trainer::start(&out, config, &found, &Start::Fresh, &train, &val, DeviceKind::Cpu).expect("a run");
+        let mut trainer = Trainer::builder(config, &train, &val).language(&found).start(&out).expect("a run");
         let mut losses = Vec::new();
         let summary = trainer.fit(Limits::default(), &mut |_, stats| losses.push(stats.loss())).expect("a run");
         // 512 tokens: a model that knows nothing loses ln 512 = 6.2.
@@ -822,8 +810,7 @@ fn a_direct_model_is_asked_in_search_what_it_was_taught() {
     let path = folder.path().join("direct/train.sr");
     let (train, language) = load(std::slice::from_ref(&path), &[], &config, Split::Training).expect("examples");
     let out = folder.path().join("run");
-    let mut trainer =
-        Trainer::start(&out, config, &language, &Start::Fresh, &train, &train, DeviceKind::Cpu).expect("a run");
+    let mut trainer = Trainer::builder(config, &train, &train).language(&language).start(&out).expect("a run");
     let summary = trainer.fit(Limits::default(), &mut |_, _| {}).expect("a run");
     assert_eq!(summary.scores.expect("scores").exact_match, 1.0, "it knows the formulas by heart");
 

@@ -8,11 +8,14 @@
 
 #![allow(unsafe_code)]
 
+use sr_simd::{at_level, for_level};
+
 use super::tape::{Place, Rule, Tape};
+use crate::Level;
 use crate::Real;
 use crate::kernel::{Kernel, Sink, finish};
 use crate::op::{MAX_EXPONENT, MAX_TAN, MIN_DIVISOR, MIN_INVERSE, MIN_LOG};
-use crate::simd::{self, Level, Mask, Vector};
+use crate::simd::{self, Mask, Vector};
 
 /// Most vectors of a block.
 pub(crate) const MAX_TILE: usize = 16;
@@ -380,19 +383,18 @@ pub trait Differentiate: Sized {
 }
 
 macro_rules! level {
-    ($name:ident $(#[$feature:meta])*) => {
-        $(#[$feature])*
-        unsafe fn $name<V: Kernel>(job: &Job<'_, V::Element>, output: &mut Output<'_, V::Element>) {
-            // SAFETY: the caller's promise.
-            unsafe { sweep::<V>(job, output) }
+    ($level:ident $name:ident) => {
+        for_level! { $level:
+            unsafe fn $name<V: Kernel>(job: &Job<'_, V::Element>, output: &mut Output<'_, V::Element>) {
+                // SAFETY: the caller's promise.
+                unsafe { sweep::<V>(job, output) }
+            }
         }
     };
 }
-level!(portable_sweep);
-#[cfg(target_arch = "x86_64")]
-level!(avx2_sweep #[target_feature(enable = "avx2,fma,popcnt")]);
-#[cfg(target_arch = "x86_64")]
-level!(avx512_sweep #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,popcnt")]);
+level!(portable portable_sweep);
+level!(avx2 avx2_sweep);
+level!(avx512 avx512_sweep);
 
 macro_rules! differentiate {
     ($element:ty: $portable:ty, $avx2:ty, $avx512:ty) => {
@@ -400,13 +402,12 @@ macro_rules! differentiate {
             unsafe fn sweep(level: Level, job: &Job<'_, Self>, output: &mut Output<'_, Self>) {
                 // SAFETY: the caller's promise.
                 unsafe {
-                    match level {
-                        #[cfg(target_arch = "x86_64")]
-                        Level::Avx512 => avx512_sweep::<$avx512>(job, output),
-                        #[cfg(target_arch = "x86_64")]
-                        Level::Avx2 => avx2_sweep::<$avx2>(job, output),
-                        _ => portable_sweep::<$portable>(job, output),
-                    }
+                    at_level!(
+                        level,
+                        portable => portable_sweep::<$portable>(job, output),
+                        avx2 => avx2_sweep::<$avx2>(job, output),
+                        avx512 => avx512_sweep::<$avx512>(job, output),
+                    )
                 }
             }
         }

@@ -6,10 +6,8 @@
 //! [`Vector::mul_add`] fuses where the level can.
 //!
 //! How calls stay inside the right instruction set: every method is `#[inline(always)]`, so is all generic code built
-//! on them, and the outermost function of each level ([`dispatch!`]) carries the `target_feature` attribute. Nothing
+//! on them, and the outermost function of each level ([`sr_simd::for_level!`]) carries the `target_feature` attribute. Nothing
 //! in between may be a call of its own, or it would be compiled for the baseline and pass vectors through memory.
-
-use std::sync::OnceLock;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -22,101 +20,6 @@ pub(crate) use avx2::{F32x16 as Avx2F32, F64x8 as Avx2F64};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::{F32x16 as Avx512F32, F64x8 as Avx512F64};
 pub(crate) use portable::{F32x16 as PortableF32, F64x8 as PortableF64};
-
-/// An instruction set that the kernels are compiled for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// What every machine of the target has: SSE2 on x86-64.
-    Portable,
-    /// AVX2 and FMA: x86-64-v3.
-    Avx2,
-    /// AVX-512 F, BW, DQ and VL: x86-64-v4.
-    Avx512,
-}
-
-impl Level {
-    /// All levels, the lowest first.
-    pub const ALL: [Level; 3] = [Level::Portable, Level::Avx2, Level::Avx512];
-
-    /// The environment variable by which a process is kept to a lower level than its machine has.
-    pub const VARIABLE: &str = "SR_SIMD";
-
-    /// The highest level that this machine has, or the one that [`Level::VARIABLE`] names.
-    ///
-    /// The variable is read once. What it names has to be available, so anything else in it counts as nothing here; a
-    /// program refuses it by [`Level::of_environment`].
-    pub fn detect() -> Level {
-        static LEVEL: OnceLock<Level> = OnceLock::new();
-        *LEVEL.get_or_init(|| {
-            let highest = || Level::ALL.into_iter().rfind(|level| level.is_available());
-            Level::of_environment().ok().flatten().or_else(highest).expect("the portable level is always there")
-        })
-    }
-
-    /// The level that [`Level::VARIABLE`] names, if it is set.
-    ///
-    /// # Errors
-    /// One line that says what the variable may be, if it is no level or one that this machine lacks.
-    pub fn of_environment() -> Result<Option<Level>, String> {
-        let Some(name) = std::env::var_os(Level::VARIABLE) else { return Ok(None) };
-        let available = Level::ALL.into_iter().filter(|level| level.is_available());
-        match available.clone().find(|level| name == level.name()) {
-            Some(level) => Ok(Some(level)),
-            None => {
-                let names: Vec<&str> = available.map(Level::name).collect();
-                let (variable, name) = (Level::VARIABLE, name.to_string_lossy());
-                Err(format!("{variable} is \"{name}\", this machine has {}", names.join(", ")))
-            }
-        }
-    }
-
-    /// Whether this machine has it. Asking is cheap: the answer is cached.
-    pub fn is_available(self) -> bool {
-        match self {
-            Level::Portable => true,
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => features::has_avx2(),
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => features::has_avx2() && features::has_avx512(),
-            #[cfg(not(target_arch = "x86_64"))]
-            Level::Avx2 | Level::Avx512 => false,
-        }
-    }
-
-    /// The name in tables and JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            Level::Portable => "portable",
-            Level::Avx2 => "avx2",
-            Level::Avx512 => "avx512",
-        }
-    }
-}
-
-/// What the kernels of a level may be compiled with. A function with `target_feature` may be called only where the
-/// machine has all that it enables, so what is enabled anywhere has to stand here; a test compares.
-#[cfg(target_arch = "x86_64")]
-mod features {
-    macro_rules! features {
-        ($list:ident $detected:ident: $($feature:tt)*) => {
-            #[cfg(test)]
-            pub(super) const $list: &[&str] = &[$($feature),*];
-            #[inline]
-            pub(super) fn $detected() -> bool {
-                $(is_x86_feature_detected!($feature))&&*
-            }
-        };
-    }
-    features!(AVX2 has_avx2: "avx2" "fma" "popcnt");
-    // The compiler takes `f16c` to be a part of `avx512f`.
-    features!(AVX512 has_avx512: "avx512f" "avx512bw" "avx512dq" "avx512vl" "f16c");
-}
-
-impl Default for Level {
-    fn default() -> Self {
-        Level::detect()
-    }
-}
 
 /// A vector of `LANES` numbers.
 ///
@@ -351,43 +254,4 @@ pub trait Bits: Copy {
     fn gt(self, other: Self) -> Self::Mask;
     fn eq(self, other: Self) -> Self::Mask;
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
-}
-
-#[cfg(all(test, target_arch = "x86_64"))]
-mod tests {
-    use std::fs;
-    use std::path::Path;
-
-    use super::features::{AVX2, AVX512};
-
-    fn sources(folder: &Path, out: &mut Vec<(String, String)>) {
-        for entry in fs::read_dir(folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                sources(&path, out);
-            } else {
-                out.push((path.display().to_string(), fs::read_to_string(&path).expect("text")));
-            }
-        }
-    }
-
-    #[test]
-    fn levels_check_every_feature_that_is_enabled() {
-        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let mut all = Vec::new();
-        ["sr-expr", "sr-cpu"].into_iter().for_each(|name| sources(&crates.join(name).join("src"), &mut all));
-        let mut n_features = 0;
-        for (path, text) in &all {
-            for list in text.split("target_feature(enable = \"").skip(1).filter_map(|rest| rest.split('"').next()) {
-                let features: Vec<&str> = list.split(',').collect();
-                let is_avx512 = features.iter().any(|feature| feature.starts_with("avx512"));
-                for feature in features {
-                    let is_checked = AVX2.contains(&feature) || is_avx512 && AVX512.contains(&feature);
-                    assert!(is_checked, "{path}: {feature} is enabled, and no level checks it");
-                    n_features += 1;
-                }
-            }
-        }
-        assert!(n_features >= 20, "{n_features} features in {} files", all.len());
-    }
 }

@@ -26,7 +26,8 @@ pub use request::{Constraint, DecodeRequest, Free, Prompt, Sample, Uniform};
 use sampler::Sampler;
 use wave::{STEP_TILE, Shape, Wave};
 
-use crate::cpu::{self, Snapshot};
+use crate::cpu::Snapshot;
+use crate::visibility::runs;
 use crate::{Error, Model, PointBatch};
 
 /// Positions held at once, unless the request says how many. On a GPU a `tiny` model keeps two gigabytes of them.
@@ -188,7 +189,7 @@ impl Decoder {
         let prefix = snapshot.prefix(points.as_ref());
         let n_points = prefix.len() / config.d_model;
         let (segments, individuals) = (vec![0; prompt.tokens.len()], prompt.individual_numbers().collect::<Vec<_>>());
-        let runs = cpu::runs(n_points, &segments, &individuals, config.prefix_attention);
+        let runs = runs(n_points, &segments, &individuals, config.prefix_attention);
         let rows = Rows {
             rows: vec![Row { prefix: n_points, tokens: prompt.tokens.len(), runs }],
             tokens: prompt.tokens.clone(),

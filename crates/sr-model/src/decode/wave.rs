@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use super::sampler::{Growing, Sampler};
 use super::{Constraint, DecodeRequest, Decoder, Prompt};
 use crate::batch::check_ids;
-use crate::mask::{Bias, HIDDEN};
 use crate::sample::Candidate;
+use crate::visibility::{Bias, HIDDEN};
 use crate::{Error, PointBatch, Points};
 
 /// Prompts are padded to multiples of this many tokens.

@@ -7,13 +7,14 @@
 use std::ops::Range;
 
 use sr_engine::{Origin, Parents};
+use sr_expr::Forest;
 
 use super::{CandidateColumns, Change, Children, FitnessRule, Given, Kind, Labels, Record, Scores, in_field, stepped};
 use crate::columns::{Bytes, Column};
 use crate::expressions::{ExpressionError, Forms, MAX_NODES, Nodes, Symbol, subtree_start};
 use crate::interner::Interner;
 use crate::trajectory::{EditRow, Gains, Individuals, Row, Span, in_range, labelled_state};
-use crate::{Candidates, Generations, LabelSet, Labels as LabelList, RecordError, StateLabels, Trajectory, Trees};
+use crate::{Candidates, Generations, LabelSet, Labels as LabelList, RecordError, StateLabels, Trajectory};
 
 impl Record {
     /// The trajectory. `rule` is that of [`shorten_fitness`](Self::shorten_fitness).
@@ -251,26 +252,23 @@ impl<'a, S: Symbol> Decoder<'a, S> {
     }
 
     /// Expressions by number.
-    fn trees(&self, numbers: impl ExactSizeIterator<Item = u32> + Clone) -> Trees {
-        self.to_trees(numbers.map(|number| self.expressions.range(number)))
+    fn trees(&self, numbers: impl ExactSizeIterator<Item = u32> + Clone) -> Forest {
+        self.to_forest(numbers.map(|number| self.expressions.range(number)))
     }
 
     /// What was written out from place `from` on, as far as it was taken.
-    fn written(&self, from: usize) -> Trees {
-        self.to_trees((from..self.taken).map(|place| self.written_start(place)..self.ends[place]))
+    fn written(&self, from: usize) -> Forest {
+        self.to_forest((from..self.taken).map(|place| self.written_start(place)..self.ends[place]))
     }
 
     /// Expressions by where they lie among the symbols.
-    #[allow(unsafe_code)]
-    fn to_trees(&self, ranges: impl ExactSizeIterator<Item = Range<usize>> + Clone) -> Trees {
-        let mut ends = Vec::with_capacity(ranges.len());
-        let mut nodes = Vec::with_capacity(ranges.clone().map(|range| range.len()).sum());
+    fn to_forest(&self, ranges: impl ExactSizeIterator<Item = Range<usize>> + Clone) -> Forest {
+        let mut forest = Forest::with_capacity(ranges.len(), ranges.clone().map(|range| range.len()).sum());
         for range in ranges {
-            nodes.extend(self.expressions.symbols()[range].iter().map(|symbol| symbol.node(&self.nodes)));
-            ends.push(nodes.len());
+            let nodes = self.expressions.symbols()[range].iter().map(|symbol| symbol.node(&self.nodes));
+            forest.push_nodes(nodes).expect("it was written out, or is one with a tree in the place of a subtree");
         }
-        // SAFETY: each is a tree that is written out, or one with a tree in the place of a subtree.
-        unsafe { Trees::from_parts(nodes, ends) }
+        forest
     }
 
     /// Where what is written out at a place starts, or at the last place ends.
@@ -329,7 +327,7 @@ impl<'a, S: Symbol> Decoder<'a, S> {
 
     #[cold]
     fn unscored(&self, form: u32) -> RecordError {
-        RecordError::Unscored { expression: self.trees([form].into_iter()).tree(0).to_string() }
+        RecordError::Unscored { expression: self.trees([form].into_iter()).get(0).to_string() }
     }
 
     /// The number of an individual's expression, and the edit that made it.

@@ -1,8 +1,10 @@
 //! Writing the columns of a record, for a [`Recorder`](crate::Recorder) while a search runs and for a [`Trajectory`]
 //! in memory alike.
 
+use hashbrown::HashTable;
 use sr_engine::{EditRef, Evaluations, Origin, Parents, Population, PrimitiveSet, StopReason};
 use sr_expr::Tree;
+use sr_expr::hash::{quick, spread};
 
 use super::decode::Scored;
 use super::{
@@ -375,11 +377,11 @@ impl Children {
     }
 }
 
-/// Finds errors in the column of different ones: a hash table with open addressing (linear probing).
+/// Finds errors in the column of different ones.
 #[derive(Debug, Clone, Default)]
 struct ErrorPlaces {
-    /// Places in the column, counted from 1; a power of two of them, at least half of them free (0).
-    slots: Vec<u32>,
+    /// Indices in the column, by the errors there.
+    places: HashTable<u32>,
 }
 
 impl ErrorPlaces {
@@ -387,41 +389,29 @@ impl ErrorPlaces {
     #[inline]
     fn back(&mut self, error: f32, column: &mut Bytes) -> u32 {
         let count = column.0.len() / 4;
-        if 2 * (count + 1) > self.slots.len() {
-            self.grow(column);
+        if self.places.is_empty() {
+            // The column of a record that goes on.
+            (0..count).for_each(|index| self.insert(index, column));
         }
-        let place = self.slot(error.to_le_bytes(), column);
-        match self.slots[place] {
-            0 => {
-                column.0.extend_from_slice(&error.to_le_bytes());
-                self.slots[place] = count as u32 + 1;
-                0
-            }
-            at => count as u32 + 1 - at,
+        let (errors, error) = (column.0.as_chunks::<4>().0, error.to_le_bytes());
+        if let Some(&index) = self.places.find(Self::hash(error), |&index| errors[index as usize] == error) {
+            return count as u32 - index;
         }
+        column.0.extend_from_slice(&error);
+        self.insert(count, column);
+        0
     }
 
-    /// The slot that an error has, or would have.
+    /// Adds the error at an index of the column.
     #[inline]
-    fn slot(&self, error: [u8; 4], column: &Bytes) -> usize {
-        let mask = self.slots.len() - 1;
+    fn insert(&mut self, index: usize, column: &Bytes) {
         let errors = column.0.as_chunks::<4>().0;
-        let hash = u64::from(u32::from_le_bytes(error)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut slot = (hash >> 32) as usize & mask; // the upper half is the better one of a product
-        while self.slots[slot] > 0 && errors[self.slots[slot] as usize - 1] != error {
-            slot = (slot + 1) & mask;
-        }
-        slot
+        let hash = |&index: &u32| Self::hash(errors[index as usize]);
+        self.places.insert_unique(Self::hash(errors[index]), index as u32, hash);
     }
 
-    #[cold]
-    fn grow(&mut self, column: &Bytes) {
-        let len = (2 * (column.0.len() / 4 + 1)).next_power_of_two().max(1024);
-        self.slots.clear();
-        self.slots.resize(len, 0);
-        for (index, &error) in column.0.as_chunks().0.iter().enumerate() {
-            let slot = self.slot(error, column);
-            self.slots[slot] = index as u32 + 1;
-        }
+    #[inline]
+    fn hash(error: [u8; 4]) -> u64 {
+        spread(quick(0, u32::from_le_bytes(error).into()))
     }
 }

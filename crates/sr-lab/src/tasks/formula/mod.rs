@@ -21,7 +21,7 @@ use sr_engine::{Instance, Origin, PrimitiveSet, SearchConfig, StopReason};
 use sr_eval::{FRESH_POINTS, Row, judge};
 use sr_expr::{Expr, Tree};
 use sr_model::DeviceKind;
-use sr_neural::{Sampling, Share};
+use sr_neural::{CheckpointMeta, Sampling, Share};
 use sr_problems::{Blocklist, ProblemSet};
 use sr_prompt::Condition;
 use sr_trace::{IndividualRecord, TraceHeader, TraceReader, Trajectory};
@@ -251,7 +251,8 @@ fn check_checkpoint(folder: &Path, options: &FormulaOptions) -> anyhow::Result<(
     ensure!(found == expected, "{}: it was trained for mode {found}, not {expected}", told());
     let read =
         |name: &str| -> anyhow::Result<Value> { Ok(serde_json::from_str(&fs::read_to_string(folder.join(name))?)?) };
-    let (config, meta) = (read("config.json")?, read("meta.json")?);
+    let config = read("config.json")?;
+    let meta = CheckpointMeta::from_json(&read("meta.json")?).with_context(told)?;
     let shape = serde_json::to_value(train.model_config())?;
     let differs = |a: &Value, b: &Value| {
         let fields = b.as_object().expect("settings are objects");
@@ -261,7 +262,8 @@ fn check_checkpoint(folder: &Path, options: &FormulaOptions) -> anyhow::Result<(
         };
         fields.iter().find_map(other)
     };
-    let differing = differs(&config, &shape).or(differs(&meta, &serde_json::to_value(&train.language)?));
+    let differing = differs(&config, &shape)
+        .or(differs(&serde_json::to_value(&meta.language)?, &serde_json::to_value(&train.language)?));
     ensure!(
         differing.is_none(),
         "{}: {}; make them alike in [model] and [language] of --config, or by --hidden-dim",
@@ -516,8 +518,11 @@ impl sr_dagger::Task for FormulaRounds<'_> {
         let start = round.before.clone().map_or(Start::Fresh, Start::Checkpoint);
         let compared = config.training.eval_samples.min(validation.n_states()) as u64;
         let steps = config.training.steps;
-        let mut trainer =
-            Trainer::resume(&run_dir, config, &language, &start, &examples, &validation, self.options.device)?;
+        let mut trainer = Trainer::builder(config, &examples, &validation)
+            .language(&language)
+            .init(&start)
+            .device(self.options.device)
+            .resume(&run_dir)?;
         let limits = Limits { stop: Some(self.stop), ..Limits::default() };
         let summary = trainer.fit(limits, &mut |step, stats| (self.on_step)(step, steps, stats))?;
         ensure!(summary.steps >= steps || !self.stop.load(Ordering::Relaxed), Stopped);
