@@ -1,24 +1,26 @@
-//! Scores of forms met before.
+//! Scores of expressions that the search has met before.
 
 use sr_expr::{Node, Tree};
 
 use crate::Score;
 
-/// Marks a place of the table that is free.
+/// The mark of a free place of the table.
 const FREE: u32 = u32::MAX;
-/// Forms that are remembered, or twice what one generation needs.
+/// The number of expressions that are remembered, or twice what one generation needs if that is more.
 const CAPACITY: usize = 1024;
 
-/// Remembers the score of every form met since it was last full: a search makes the same small forms again and again.
+/// The scores of all expressions met since the table was last full. A search makes the same small expressions again and
+/// again.
 ///
-/// A hash table with open addressing (linear probing) over forms in one piece of memory, all of which is used again.
+/// It is a hash table with open addressing (linear probing). The nodes of all expressions lie in one vector, whose
+/// memory is reused.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Known {
     nodes: Vec<Node>,
     forms: Vec<Form>,
-    /// Indices of forms, a power of two of places, at least half of them free.
+    /// Indices into `forms`. The length is a power of two, and at least half of the places are free.
     places: Vec<u32>,
-    /// Forms that were ever new.
+    /// The number of expressions that were new when met, since the search began.
     met: u32,
 }
 
@@ -28,19 +30,19 @@ struct Form {
     start: usize,
     size: usize,
     score: Score,
-    /// The last generation that it stood in.
+    /// The last generation that the expression was part of.
     generation: Option<u32>,
-    /// Counts forms that were new.
+    /// The value of `met` when the expression was new.
     serial: u32,
 }
 
 impl Known {
-    /// Whether as many more forms may be remembered.
+    /// Returns whether `count` more expressions can be remembered.
     pub(crate) fn has_room(&self, count: usize) -> bool {
         2 * (self.forms.len() + count) <= self.places.len()
     }
 
-    /// Forgets everything and makes room for twice as many forms at least.
+    /// Forgets everything and makes room for at least twice as many expressions.
     pub(crate) fn clear(&mut self, count: usize) {
         self.nodes.clear();
         self.forms.clear();
@@ -48,9 +50,10 @@ impl Known {
         self.places.resize((2 * CAPACITY.max(2 * count)).next_power_of_two(), FREE);
     }
 
-    /// The form of a tree, remembered from now on with the score that `score` gives, if that is not `None`.
+    /// Returns the index of a tree's expression. If it is new, remembers it with the score that `score` returns;
+    /// returns `None` if `score` does.
     ///
-    /// - hash: the tree's in its offspring
+    /// - hash: the hash of the tree in its offspring
     #[inline]
     pub(crate) fn form(&mut self, tree: &Tree, hash: u64, score: impl FnOnce() -> Option<Score>) -> Option<u32> {
         let mask = self.places.len() - 1;
@@ -71,30 +74,31 @@ impl Known {
         Some(form)
     }
 
-    /// The score of a form.
+    /// Returns the score of an expression.
     #[inline]
     pub(crate) fn score(&self, form: u32) -> Score {
         self.forms[form as usize].score
     }
 
-    /// A number that no other form of the search has. A form that was forgotten gets another one when it comes back.
+    /// Returns a number that no other expression of the search has. An expression that was forgotten gets another one
+    /// when it comes back.
     #[inline]
     pub(crate) fn serial(&self, form: u32) -> u32 {
         self.forms[form as usize].serial
     }
 
-    /// Gives a form that stayed in the population the number back that it had before everything was forgotten.
+    /// Gives an expression that stayed in the population the number that it had before everything was forgotten.
     pub(crate) fn set_serial(&mut self, form: u32, serial: u32) {
         self.forms[form as usize].serial = serial;
     }
 
-    /// Notes that a form stands in a generation.
+    /// Notes that an expression is part of a generation.
     #[inline]
     pub(crate) fn mark(&mut self, form: u32, generation: u32) {
         self.forms[form as usize].generation = Some(generation);
     }
 
-    /// Whether a form was last marked as one of this generation.
+    /// Returns whether an expression was last marked as part of this generation.
     #[inline]
     pub(crate) fn is_marked(&self, form: u32, generation: u32) -> bool {
         self.forms[form as usize].generation == Some(generation)
