@@ -5,9 +5,10 @@
 //! no operation fuses there, unless its product is exact anyway ([`Vector::mul_add_any`]). In `f32`,
 //! [`Vector::mul_add`] fuses where the level can.
 //!
-//! How calls stay inside the right instruction set: every method is `#[inline(always)]`, so is all generic code built
-//! on them, and the outermost function of each level ([`dispatch!`]) carries the `target_feature` attribute. Nothing
-//! in between may be a call of its own, or it would be compiled for the baseline and pass vectors through memory.
+//! Calls stay inside the right instruction set as follows. Every method is `#[inline(always)]`, so is all generic code
+//! built on them, and the outermost function of each level (`level!` in `kernel.rs`) carries the `target_feature`
+//! attribute. Nothing in between may be a call of its own, or it would be compiled for the baseline and pass vectors
+//! through memory.
 
 use std::sync::OnceLock;
 
@@ -26,7 +27,7 @@ pub(crate) use portable::{F32x16 as PortableF32, F64x8 as PortableF64};
 /// An instruction set that the kernels are compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// What every machine of the target has: SSE2 on x86-64.
+    /// The baseline of the target: SSE2 on x86-64.
     Portable,
     /// AVX2 and FMA: x86-64-v3.
     Avx2,
@@ -38,13 +39,13 @@ impl Level {
     /// All levels, the lowest first.
     pub const ALL: [Level; 3] = [Level::Portable, Level::Avx2, Level::Avx512];
 
-    /// The environment variable by which a process is kept to a lower level than its machine has.
+    /// The environment variable that limits a process to a lower level than its machine has.
     pub const VARIABLE: &str = "SR_SIMD";
 
-    /// The highest level that this machine has, or the one that [`Level::VARIABLE`] names.
+    /// Returns the highest level that this machine has, or the one that [`Level::VARIABLE`] names.
     ///
-    /// The variable is read once. What it names has to be available, so anything else in it counts as nothing here; a
-    /// program refuses it by [`Level::of_environment`].
+    /// The variable is read once. A value that is not an available level is ignored here; programs report it by
+    /// [`Level::of_environment`].
     pub fn detect() -> Level {
         static LEVEL: OnceLock<Level> = OnceLock::new();
         *LEVEL.get_or_init(|| {
@@ -53,10 +54,10 @@ impl Level {
         })
     }
 
-    /// The level that [`Level::VARIABLE`] names, if it is set.
+    /// Returns the level that [`Level::VARIABLE`] names, if it is set.
     ///
     /// # Errors
-    /// One line that says what the variable may be, if it is no level or one that this machine lacks.
+    /// Returns one line that says what the variable may be, if its value is no level or one that this machine lacks.
     pub fn of_environment() -> Result<Option<Level>, String> {
         let Some(name) = std::env::var_os(Level::VARIABLE) else { return Ok(None) };
         let available = Level::ALL.into_iter().filter(|level| level.is_available());
@@ -70,7 +71,7 @@ impl Level {
         }
     }
 
-    /// Whether this machine has it. Asking is cheap: the answer is cached.
+    /// Returns whether this machine has the level. The answer is cached, so the call is cheap.
     pub fn is_available(self) -> bool {
         match self {
             Level::Portable => true,
@@ -83,7 +84,7 @@ impl Level {
         }
     }
 
-    /// The name in tables and JSON.
+    /// Returns the name that tables and JSON use.
     pub fn name(self) -> &'static str {
         match self {
             Level::Portable => "portable",
@@ -93,8 +94,8 @@ impl Level {
     }
 }
 
-/// What the kernels of a level may be compiled with. A function with `target_feature` may be called only where the
-/// machine has all that it enables, so what is enabled anywhere has to stand here; a test compares.
+/// The features that the kernels of a level may be compiled with. A function with `target_feature` may be called only
+/// where the machine has all that it enables, so every feature enabled anywhere has to be listed here; a test compares.
 #[cfg(target_arch = "x86_64")]
 mod features {
     macro_rules! features {
@@ -108,7 +109,7 @@ mod features {
         };
     }
     features!(AVX2 has_avx2: "avx2" "fma" "popcnt");
-    // The compiler takes `f16c` to be a part of `avx512f`.
+    // The compiler regards `f16c` as a part of `avx512f`.
     features!(AVX512 has_avx512: "avx512f" "avx512bw" "avx512dq" "avx512vl" "f16c");
 }
 
@@ -126,32 +127,37 @@ impl Default for Level {
 pub trait Vector: Copy {
     /// `f32` or `f64`.
     type Element: crate::Real;
-    /// One truth value a lane.
+    /// One truth value for each lane.
     type Mask: Mask;
-    /// Integers of the element's width, one a lane, wrapping.
+    /// Integers of the element's width, one for each lane, wrapping.
     type Bits: Bits<Mask = Self::Mask>;
 
-    /// 8 for `f64`, 16 for `f32`: 64 bytes.
+    /// The number of lanes, 8 for `f64`, 16 for `f32`: 64 bytes.
     const LANES: usize;
-    /// Most vectors of this kind that are worth keeping in registers at once: each tile of a tree has its own wrong
-    /// guesses of branches, so that few rows want one tile, be some of its values in memory.
+    /// The largest number of vectors of this type that are worth keeping in registers at once. Each tile of a tree has
+    /// its own mispredicted branches, so few rows want one tile, even if some of its values are in memory.
     const MAX_TILE: usize;
-    /// The best tile for many rows, whose branches are guessed by the tiles before: the registers hold all of it.
+    /// The best tile for many rows, whose branches are predicted from earlier tiles: the registers hold all of it.
     const LONG_TILE: usize;
     /// Whether [`Vector::mul_add`] fuses in `f32`, and [`Vector::mul_add_any`] in both.
     const FUSES: bool;
-    /// The `f64` vector of the same level: two of them hold the lanes of an `f32` vector. `f64` is wide already.
+    /// The `f64` vector of the same level, two of which hold the lanes of an `f32` vector. For `f64` it is the vector
+    /// itself.
     type Wide: Vector<Element = f64>;
 
     fn splat(value: Self::Element) -> Self;
+    /// Loads `LANES` elements.
+    ///
     /// # Safety
-    /// `from` is valid for reading `LANES` elements, of any alignment.
+    /// `from` has to be valid for reading `LANES` elements, of any alignment.
     unsafe fn load(from: *const Self::Element) -> Self;
+    /// Stores `LANES` elements.
+    ///
     /// # Safety
-    /// `to` is valid for writing `LANES` elements, of any alignment.
+    /// `to` has to be valid for writing `LANES` elements, of any alignment.
     unsafe fn store(self, to: *mut Self::Element);
 
-    /// The first lanes from a slice that is shorter than a vector, zero in the others.
+    /// Loads the first lanes from a slice that is shorter than a vector; the others are zero.
     #[inline(always)]
     fn load_first(from: &[Self::Element]) -> Self {
         let mut lanes = [<Self::Element as crate::Real>::ZERO; 16];
@@ -160,7 +166,7 @@ pub trait Vector: Copy {
         // SAFETY: 16 elements hold the lanes of every kind.
         unsafe { Self::load(lanes.as_ptr()) }
     }
-    /// The first lanes to a slice that is shorter than a vector.
+    /// Stores the first lanes to a slice that is shorter than a vector.
     #[inline(always)]
     fn store_first(self, to: &mut [Self::Element]) {
         let mut lanes = [<Self::Element as crate::Real>::ZERO; 16];
@@ -177,42 +183,43 @@ pub trait Vector: Copy {
     fn sqrt(self) -> Self;
     fn neg(self) -> Self;
     fn abs(self) -> Self;
-    /// `self * by + plus`; fused in `f32` where the level can, never in `f64`.
+    /// Returns `self * by + plus`; fused in `f32` where the level can, never in `f64`.
     fn mul_add(self, by: Self, plus: Self) -> Self;
 
-    /// `self * by + plus`, fused or not as the level likes; in `f64` only for values that are then rounded to `f32`.
+    /// Returns `self * by + plus`, fused or not as the level likes. In `f64` it may be used only for values that are
+    /// then rounded to `f32`.
     fn mul_add_any(self, by: Self, plus: Self) -> Self;
-    /// The lesser; `other` if either is NaN.
+    /// Returns the lesser number, or `other` if either is NaN.
     fn min(self, other: Self) -> Self;
-    /// The greater; `other` if either is NaN.
+    /// Returns the greater number, or `other` if either is NaN.
     fn max(self, other: Self) -> Self;
-    /// Rounded to an integer towards zero.
+    /// Rounds to an integer, towards zero.
     fn trunc(self) -> Self;
-    /// `self * 2^n`, rounded once. `n` is integral, at most 252 in magnitude in `f32` and 2044 in `f64`; it may be NaN
-    /// if `self` is.
+    /// Returns `self * 2^n`, rounded once. `n` has to be integral, at most 252 in magnitude in `f32` and 2044 in `f64`;
+    /// it may be NaN if `self` is.
     fn scale(self, n: Self) -> Self;
-    /// `(m, e)` with `self = m * 2^e`, `e` integral and `m` in `[√½, √2)`, where √½ is cut after 20 bits in `f64` (as
-    /// fdlibm does) and after 23 in `f32`. Of infinity and zero `(1, ±∞)`, so that `log m + e log 2` is right, but for
-    /// the negative zero `m` may be -1. Of negative numbers and NaN, one of them is NaN.
+    /// Returns `(m, e)` with `self = m * 2^e`, `e` integral and `m` in `[√½, √2)`, where √½ is cut after 20 bits in
+    /// `f64` (as fdlibm does) and after 23 in `f32`. For infinity and zero it returns `(1, ±∞)`, so that `log m + e log
+    /// 2` is right, but for the negative zero `m` may be -1. For negative numbers and NaN, one of them is NaN.
     fn split(self) -> (Self, Self);
-    /// Every lane as `f64`, the first half of them and the second. `f64` is there twice.
+    /// Returns every lane as `f64`, the first half of them and the second. An `f64` vector is returned twice.
     fn widen(self) -> [Self::Wide; 2];
-    /// The inverse of [`Vector::widen`], each lane rounded. Of `f64`, the first.
+    /// Returns the inverse of [`Vector::widen`], each lane rounded. An `f64` vector is the first half.
     fn narrow(halves: [Self::Wide; 2]) -> Self;
 
-    /// `self < other`, false for NaN.
+    /// Returns `self < other`, false for NaN.
     fn lt(self, other: Self) -> Self::Mask;
-    /// `self <= other`, false for NaN.
+    /// Returns `self <= other`, false for NaN.
     fn le(self, other: Self) -> Self::Mask;
-    /// `self == other`, false for NaN.
+    /// Returns `self == other`, false for NaN.
     fn eq(self, other: Self) -> Self::Mask;
-    /// `yes` where the mask is set, `no` elsewhere.
+    /// Returns `yes` where the mask is set, `no` elsewhere.
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
 
     fn to_bits(self) -> Self::Bits;
     fn from_bits(bits: Self::Bits) -> Self;
 
-    /// The lanes that `mask` names go through `f` one by one; for the rare ones that a fast path cannot do.
+    /// Computes the lanes in `lanes` one by one with `f`. It is for the rare ones that a fast path cannot do.
     #[cold]
     #[inline(never)]
     fn patch(result: &mut Self, x: &Self, lanes: u16, f: fn(Self::Element) -> Self::Element) {
@@ -229,7 +236,7 @@ pub trait Vector: Copy {
         }
     }
 
-    /// [`Vector::patch`] of a function of two numbers.
+    /// Does what [`Vector::patch`] does, for a function of two numbers.
     #[cold]
     #[inline(never)]
     fn patch_pairs(
@@ -253,8 +260,8 @@ pub trait Vector: Copy {
         }
     }
 
-    /// [`Vector::trunc`] for levels without an instruction for it. `integral` is the least number of this kind from
-    /// which on all are integral: adding it rounds.
+    /// Computes [`Vector::trunc`] for levels without an instruction for it. `integral` is the least number of this type
+    /// from which on all are integral: adding it rounds.
     #[inline(always)]
     fn trunc_by_addition(self, integral: Self::Element) -> Self {
         let (size, integral) = (self.abs(), Self::splat(integral));
@@ -264,11 +271,12 @@ pub trait Vector: Copy {
         Self::from_bits(below.to_bits().or(self.to_bits().xor(size.to_bits())))
     }
 
-    /// [`Vector::scale`] for levels without an instruction for it: two factors `2^(n/2)`, as one may not be a number
-    /// where the product is. `bias` is that of exponents, `MANTISSA` the bits of a mantissa without the leading one.
+    /// Computes [`Vector::scale`] for levels without an instruction for it. It multiplies by `2^(n/2)` twice, because
+    /// `2^n` may overflow where the product does not. `bias` is that of exponents, `MANTISSA` the bits of a mantissa
+    /// without the leading one.
     #[inline(always)]
     fn scale_by_bits<const MANTISSA: u32>(self, n: Self, bias: i64) -> Self {
-        // In this number's last bits is 0; adding an integer puts that there.
+        // The last bits of this number are 0; adding an integer puts that integer there.
         let aligned: Self = number(1.5 * (1_u64 << MANTISSA) as f64);
         let sum = n.add(aligned).to_bits().sub(aligned.to_bits()).add(Self::Bits::splat(2 * bias));
         let first = sum.shr::<1>();
@@ -276,10 +284,10 @@ pub trait Vector: Copy {
         self.mul(Self::from_bits(first.shl::<MANTISSA>())).mul(Self::from_bits(second.shl::<MANTISSA>()))
     }
 
-    /// [`Vector::split`] for levels without instructions for it. `lowest` are the bits of √½.
+    /// Computes [`Vector::split`] for levels without instructions for it. `lowest` are the bits of √½.
     #[inline(always)]
     fn split_by_bits<const MANTISSA: u32>(self, bias: i64, lowest: i64) -> (Self, Self) {
-        // Also 0 and negative numbers, which are seen to below.
+        // These include 0 and negative numbers, which are handled below.
         let small = self.lt(number(f64::from_bits(((1024 - bias) as u64) << 52)));
         let up = f64::from(MANTISSA + 1);
         let x = Self::select(small, self.mul(number((1_u64 << (MANTISSA + 1)) as f64)), self);
@@ -287,7 +295,7 @@ pub trait Vector: Copy {
         let bits = Self::Bits::splat;
         let offset = x.to_bits().add(bits(((2 * bias) << MANTISSA) - lowest));
         let m = offset.and(bits((1 << MANTISSA) - 1)).add(bits(lowest));
-        // An integer in the last bits of 2^MANTISSA is added to it.
+        // The last bits of 2^MANTISSA plus an integer are that integer.
         let base = (1_u64 << MANTISSA) as f64;
         let e = Self::from_bits(offset.shr::<MANTISSA>().or(number::<Self>(base).to_bits()));
         let zero = base + 2.0 * bias as f64;
@@ -308,21 +316,21 @@ pub trait Vector: Copy {
     }
 }
 
-/// `value` in every lane, of either kind.
+/// Returns a vector with `value` in every lane.
 #[inline(always)]
 pub(crate) fn number<V: Vector>(value: f64) -> V {
     V::splat(crate::Real::from_f64(value))
 }
 
-/// One truth value a lane.
+/// A vector of one truth value for each lane.
 #[allow(missing_docs)]
 pub trait Mask: Copy {
-    /// Set in the first `n` lanes; all of them if there are fewer.
+    /// Returns a mask of the first `n` lanes, or of all if there are fewer.
     fn first(n: usize) -> Self;
     fn and(self, other: Self) -> Self;
     fn or(self, other: Self) -> Self;
     fn not(self) -> Self;
-    /// Lane `i` as bit `i`.
+    /// Returns lane `i` as bit `i`.
     fn to_u16(self) -> u16;
     #[inline(always)]
     fn any(self) -> bool {
@@ -334,7 +342,8 @@ pub trait Mask: Copy {
     }
 }
 
-/// Integers of an element's width, one a lane, wrapping. Constants are given as `i64` and cut to the width.
+/// A vector of wrapping integers of an element's width, one for each lane. Constants are given as `i64` and cut to the
+/// width.
 #[allow(missing_docs)]
 pub trait Bits: Copy {
     type Mask: Mask;
@@ -345,9 +354,9 @@ pub trait Bits: Copy {
     fn or(self, other: Self) -> Self;
     fn xor(self, other: Self) -> Self;
     fn shl<const N: u32>(self) -> Self;
-    /// Shifts zeros in.
+    /// Shifts right, zeros in.
     fn shr<const N: u32>(self) -> Self;
-    /// Signed `self > other`.
+    /// Returns signed `self > other`.
     fn gt(self, other: Self) -> Self::Mask;
     fn eq(self, other: Self) -> Self::Mask;
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
