@@ -1,22 +1,22 @@
-//! Many expressions in one piece of memory.
+//! A list of expressions in one piece of memory.
 
 use std::fmt;
 
 use sr_expr::{Node, Tree};
 
-/// Expressions side by side, numbered from 0 in the order in which they were added.
+/// A list of expressions, numbered from 0 in the order in which they were added.
 #[derive(Clone, Default)]
 pub struct Trees {
     nodes: Vec<Node>,
-    /// Where each tree ends in `nodes`; it starts where the one before ends.
+    /// The end of each tree in `nodes`; it starts where the previous one ends.
     ends: Vec<usize>,
 }
 
 impl Trees {
-    /// Trees of these nodes, each up to its place in `ends`.
+    /// Makes a list of trees, each up to its place in `ends`.
     ///
     /// # Safety
-    /// Each of them is one tree in post-order, and they are all nodes.
+    /// Each of them has to be one tree in post-order, and together they have to be all nodes.
     #[allow(unsafe_code)]
     pub(crate) unsafe fn from_parts(nodes: Vec<Node>, ends: Vec<usize>) -> Self {
         let trees = Trees { nodes, ends };
@@ -24,32 +24,32 @@ impl Trees {
         trees
     }
 
-    /// No trees, and room for as many, of the nodes of all.
+    /// Makes an empty list with room for `trees` trees that have `nodes` nodes together.
     pub(crate) fn with_capacity(trees: usize, nodes: usize) -> Self {
         Trees { nodes: Vec::with_capacity(nodes), ends: Vec::with_capacity(trees) }
     }
 
-    /// Number of trees.
+    /// Returns the number of trees.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no trees.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// Adds a tree and gives its number.
+    /// Adds a tree and returns its number.
     pub fn push(&mut self, tree: &Tree) -> usize {
         self.nodes.extend_from_slice(tree.nodes());
         self.ends.push(self.nodes.len());
         self.len() - 1
     }
 
-    /// The tree with a number.
+    /// Returns the tree with a number.
     ///
     /// # Panics
-    /// If there is none.
+    /// Panics if there is no such tree.
     #[inline]
     #[allow(unsafe_code)]
     pub fn tree(&self, number: usize) -> &Tree {
@@ -57,7 +57,7 @@ impl Trees {
         unsafe { Tree::from_nodes_unchecked(&self.nodes[self.range(number)]) }
     }
 
-    /// All of them, in order.
+    /// Returns an iterator over all trees, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Tree> + DoubleEndedIterator + Clone {
         (0..self.len()).map(|number| self.tree(number))
     }
