@@ -91,12 +91,12 @@ impl<R: Read> Frames<R> {
         self.input.source
     }
 
-    /// The next frame. After a footer or a fault there is nothing more to be had.
+    /// Returns the next frame. After a footer or a fault there is nothing more to be had.
     pub(crate) fn advance(&mut self) -> Result<Frame, Fault> {
         self.advance_by(Self::value)
     }
 
-    /// The next frame; if it is a value, `payload` is the frame itself, whose content [`unpack`] gives.
+    /// Returns the next frame; if it is a value, `payload` is the frame itself, whose content [`unpack`] gives.
     pub(crate) fn advance_packed(&mut self) -> Result<Frame, Fault> {
         self.advance_by(Self::packed_value)
     }
@@ -136,8 +136,8 @@ impl<R: Read> Frames<R> {
         Ok(Frame::Value)
     }
 
-    /// Length of the zstd frame that starts here, by the heads of its blocks (RFC 8878 §3.1.1); `None` if it is cut or
-    /// damaged.
+    /// Returns the length of the zstd frame that starts here, by the heads of its blocks (RFC 8878 §3.1.1); `None` if
+    /// it is cut or damaged.
     fn frame_len(&mut self) -> io::Result<Option<usize>> {
         let Some(&descriptor) = self.input.peek(5)?.get(4) else { return Ok(None) };
         let is_single = descriptor & 0x20 != 0;
@@ -183,7 +183,7 @@ impl<R: Read> Frames<R> {
     }
 }
 
-/// The content, of at most `limit` bytes, of a frame that is all of `bytes`.
+/// Returns the content, of at most `limit` bytes, of a frame that is all of `bytes`.
 pub(crate) fn unpack(decoder: &mut Decoder<'static>, mut bytes: &[u8], limit: usize) -> Result<Vec<u8>, Fault> {
     decoder.reinit()?; // the frame before may have been cut
     let mut payload = Vec::new();
@@ -199,7 +199,7 @@ pub(crate) fn unpack(decoder: &mut Decoder<'static>, mut bytes: &[u8], limit: us
     }
 }
 
-/// A decoder for [`unpack`].
+/// Returns a decoder for [`unpack`].
 pub(crate) fn decoder() -> io::Result<Decoder<'static>> {
     let mut decoder = Decoder::new()?;
     decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))?;
@@ -229,7 +229,7 @@ fn step(
     Ok((consumed, hint == 0))
 }
 
-/// The footer of a file of `records` records whose bytes so far are those `crc` has seen.
+/// Returns the footer of a file of `records` records whose bytes so far are those `crc` has seen.
 /// Its checksum covers every byte of the file but its own four.
 pub(crate) fn footer(records: u64, mut crc: crc32fast::Hasher) -> [u8; FOOTER_LEN] {
     let mut bytes = [0; FOOTER_LEN];

@@ -31,7 +31,7 @@ impl Kind {
     /// All kinds.
     pub const ALL: [Self; 3] = [Self::Problems, Self::Trace, Self::Corpus];
 
-    /// The name in the header: `problems`, `trace` or `corpus`.
+    /// Returns the name in the header: `problems`, `trace` or `corpus`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Problems => "problems",
@@ -85,7 +85,7 @@ struct Params<P> {
 }
 
 impl<P: Serialize> Header<P> {
-    /// The header as MessagePack.
+    /// Returns the header as MessagePack.
     pub(crate) fn encode(&self, path: &Path) -> Result<Vec<u8>> {
         let Self { kind, version, ref params } = *self;
         rmp_serde::to_vec_named(&Written { format: FORMAT, container: CONTAINER_VERSION, kind, version, params })
@@ -125,7 +125,7 @@ impl<P: DeserializeOwned> Header<P> {
     }
 }
 
-/// The first field in which two encoded headers differ, with both values, in words.
+/// Returns the first field in which two encoded headers differ, with both values, in words.
 pub(crate) fn difference(old: &[u8], new: &[u8]) -> String {
     fn find(at: &str, old: &Value, new: &Value) -> Option<String> {
         match (old, new) {

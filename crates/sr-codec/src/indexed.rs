@@ -42,7 +42,8 @@ impl<P: DeserializeOwned> Indexed<P> {
     /// Opens a file of this kind and version.
     ///
     /// # Errors
-    /// As [`Reader::open`]; and if the file is cut, was not finished, or does not have its checksum.
+    /// Returns an error where [`Reader::open`] does, and if the file is cut, was not finished, or does not have its
+    /// checksum.
     pub fn open(path: impl AsRef<Path>, kind: Kind, version: u32) -> Result<Self> {
         let path = path.as_ref();
         let mut reader = Reader::open(path, kind, version)?;
@@ -76,12 +77,12 @@ impl<P> Indexed<P> {
         &self.header
     }
 
-    /// Number of records.
+    /// Returns the number of records.
     pub fn len(&self) -> usize {
         self.starts.len() - 1
     }
 
-    /// Whether there is no record.
+    /// Returns whether there is no record.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -89,10 +90,10 @@ impl<P> Indexed<P> {
     /// Record `index`, counted from 0; the type is the caller's to know.
     ///
     /// # Errors
-    /// If the record is damaged, or not a `T`.
+    /// Returns an error if the record is damaged, or not a `T`.
     ///
     /// # Panics
-    /// If there are not so many records.
+    /// Panics if there are not so many records.
     pub fn record<T: DeserializeOwned>(&mut self, index: usize) -> Result<T> {
         assert!(index < self.len(), "record {index} of {}", self.len());
         let (start, end) = (self.starts[index], self.starts[index + 1]);
@@ -139,7 +140,7 @@ fn new_decompressor() -> Decompressor<'static> {
 /// Fills `bytes` from a place in a file, whatever other threads read of it meanwhile.
 ///
 /// # Errors
-/// If reading fails, or the file ends before.
+/// Returns an error if reading fails, or the file ends before.
 pub fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset);

@@ -34,10 +34,10 @@ impl<P> std::fmt::Debug for Reader<P> {
     }
 }
 
-/// The header of a file of any kind and version.
+/// Returns the header of a file of any kind and version.
 ///
 /// # Errors
-/// As [`Reader::open_any`].
+/// Returns an error where [`Reader::open_any`] does.
 pub fn peek(path: impl AsRef<Path>) -> Result<Header> {
     Reader::open_any(path).map(|reader| reader.header)
 }
@@ -57,7 +57,8 @@ impl<P: DeserializeOwned> Reader<P> {
     /// To read several versions, ask [`peek`] first.
     ///
     /// # Errors
-    /// If the file cannot be opened, does not begin with a whole header, or is of another kind or version.
+    /// Returns an error if the file cannot be opened, does not begin with a whole header, or is of another kind or
+    /// version.
     pub fn open(path: impl AsRef<Path>, kind: Kind, version: u32) -> Result<Self> {
         Self::open_expecting(path.as_ref(), Some((kind, version)))
     }
@@ -87,27 +88,27 @@ impl<P> Reader<P> {
         &self.header
     }
 
-    /// The header, the file, and where the frame starts that was found last.
+    /// Returns the header, the file, and where the frame starts that was found last.
     pub(crate) fn into_parts(self) -> (Header<P>, File, u64) {
         let start = self.frames.start;
         (self.header, self.frames.into_source(), start)
     }
 
-    /// The number of records by the footer, known before they are read; `None` if the file was not finished.
+    /// Returns the number of records by the footer, known before they are read; `None` if the file was not finished.
     /// It is checked only when reading reaches the end.
     pub fn stated_records(&self) -> Option<u64> {
         self.stated_records
     }
 
-    /// The records from here on; the type is the caller's to know.
+    /// Returns the records from here on; the type is the caller's to know.
     pub fn records<T: DeserializeOwned>(&mut self) -> Records<'_, P, T> {
         Records { reader: self, record_type: PhantomData }
     }
 
-    /// The next record, `None` at the end of a whole file and after an error.
+    /// Returns the next record, `None` at the end of a whole file and after an error.
     ///
     /// # Errors
-    /// If the file is cut or damaged here, or the record is not a `T`.
+    /// Returns an error if the file is cut or damaged here, or the record is not a `T`.
     pub fn next_record<T: DeserializeOwned>(&mut self) -> Result<Option<T>> {
         let record = self.record;
         let Some(bytes) = self.next_raw()? else {
@@ -119,19 +120,20 @@ impl<P> Reader<P> {
         })
     }
 
-    /// The next record as MessagePack, for [`Writer::append_raw`](crate::Writer::append_raw).
+    /// Returns the next record as MessagePack, for [`Writer::append_raw`](crate::Writer::append_raw).
     ///
     /// # Errors
-    /// If the file is cut or damaged here.
+    /// Returns an error if the file is cut or damaged here.
     pub fn next_raw(&mut self) -> Result<Option<&[u8]>> {
         let is_record = self.advance(Frames::advance)?;
         Ok(is_record.then_some(&self.frames.payload))
     }
 
-    /// The next record as it lies in the file, so that another thread can [unpack](PackedRecord::unpack) it.
+    /// Returns the next record as it lies in the file, so that another thread can [unpack](PackedRecord::unpack) it.
     ///
     /// # Errors
-    /// If the file is cut or damaged here. Damage within the record may be seen only when it is unpacked.
+    /// Returns an error if the file is cut or damaged here. Damage within the record may be seen only when it is
+    /// unpacked.
     pub fn next_packed(&mut self) -> Result<Option<PackedRecord>> {
         let record = self.record;
         let is_record = self.advance(Frames::advance_packed)?;
@@ -139,7 +141,7 @@ impl<P> Reader<P> {
         Ok(is_record.then(|| PackedRecord { frame: std::mem::take(payload), record, offset }))
     }
 
-    /// Whether there is another record.
+    /// Returns whether there is another record.
     fn advance(&mut self, frame: fn(&mut Frames<File>) -> std::result::Result<Frame, Fault>) -> Result<bool> {
         if self.ended {
             return Ok(false);
@@ -191,18 +193,18 @@ impl PackedRecord {
         self.offset
     }
 
-    /// Bytes that it takes in the file.
+    /// Returns the bytes that it takes in the file.
     pub fn packed_len(&self) -> usize {
         self.frame.len()
     }
 
-    /// The record as MessagePack, as [`Reader::next_raw`] gives it. `path` is the file's, for errors.
+    /// Returns the record as MessagePack, as [`Reader::next_raw`] gives it. `path` is the file's, for errors.
     ///
     /// # Errors
-    /// If the record is damaged.
+    /// Returns an error if the record is damaged.
     ///
     /// # Panics
-    /// If there is no memory for a decompressor.
+    /// Panics if there is no memory for a decompressor.
     pub fn unpack(&self, path: &Path) -> Result<Vec<u8>> {
         thread_local! {
             static DECODER: RefCell<Decoder<'static>> = RefCell::new(decoder().expect("memory for a decompressor"));
@@ -235,10 +237,10 @@ impl<P, T: DeserializeOwned> Iterator for Records<'_, P, T> {
 
 impl<P, T: DeserializeOwned> std::iter::FusedIterator for Records<'_, P, T> {}
 
-/// A record of [`Reader::next_raw`]: one value, and nothing after it.
+/// Returns a record of [`Reader::next_raw`]: one value, and nothing after it.
 ///
 /// # Errors
-/// If it is not a `T`.
+/// Returns an error if it is not a `T`.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, rmp_serde::decode::Error> {
     let mut decoder = rmp_serde::Deserializer::new(bytes);
     let value = T::deserialize(&mut decoder)?;
@@ -248,7 +250,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, rmp_s
     }
 }
 
-/// The footer's count, if the file ends with a footer. Leaves the file at its start.
+/// Returns the footer's count, if the file ends with a footer. Leaves the file at its start.
 fn stated_records(file: &mut File) -> io::Result<Option<u64>> {
     if file.metadata()?.len() < FOOTER_LEN as u64 {
         return Ok(None); // a pipe too has length 0, and cannot be read from its end

@@ -40,22 +40,22 @@ pub enum SumsError {
     },
 }
 
-/// The SHA-256 of some bytes, in 64 hexadecimal digits.
+/// Returns the SHA-256 of some bytes, in 64 hexadecimal digits.
 pub fn of_bytes(bytes: &[u8]) -> String {
     digits(Sha256::new_with_prefix(bytes))
 }
 
-/// The number of bytes of a file and their SHA-256.
+/// Returns the number of bytes of a file and their SHA-256.
 ///
 /// # Errors
-/// If it cannot be read.
+/// Returns an error if it cannot be read.
 pub fn of_file(path: &Path) -> io::Result<(u64, String)> {
     let mut sha = Sha256::new();
     let bytes = io::copy(&mut File::open(path)?, &mut sha)?;
     Ok((bytes, digits(sha)))
 }
 
-/// The contents of a file of checksums: a line for each name with its bytes.
+/// Returns the contents of a file of checksums: a line for each name with its bytes.
 pub fn list<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> String {
     files.into_iter().map(|(name, bytes)| format!("{}  {name}\n", of_bytes(bytes))).collect()
 }
@@ -63,7 +63,8 @@ pub fn list<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> String 
 /// Checks the files of a folder against its checksums; gives whether it has any.
 ///
 /// # Errors
-/// If a file is missing, cannot be read or has another checksum, or a line is no checksum of a file of the folder.
+/// Returns an error if a file is missing, cannot be read or has another checksum, or a line is no checksum of a file of
+/// the folder.
 pub fn check(folder: &Path) -> Result<bool, SumsError> {
     let path = folder.join(SUMS);
     let text = match fs::read_to_string(&path) {

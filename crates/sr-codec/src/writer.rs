@@ -64,7 +64,8 @@ impl Writer {
     /// [`finish`](Self::finish) replaces it.
     ///
     /// # Errors
-    /// If the folder cannot be written, another writer is at work, or `header` cannot be written as MessagePack.
+    /// Returns an error if the folder cannot be written, another writer is at work, or `header` cannot be written as
+    /// MessagePack.
     pub fn create<P: Serialize>(path: impl AsRef<Path>, header: &Header<P>) -> Result<Self> {
         let (kind, header) = (header.kind, header.encode(path.as_ref())?);
         let mut writer = Self::open(path.as_ref(), kind)?;
@@ -77,7 +78,8 @@ impl Writer {
     /// The result has the bytes that an undisturbed run would have written.
     ///
     /// # Errors
-    /// As [`create`](Self::create), and if the unfinished file has another header or none that can be read.
+    /// Returns an error where [`create`](Self::create) does, and if the unfinished file has another header or none that
+    /// can be read.
     pub fn resume<P: Serialize>(path: impl AsRef<Path>, header: &Header<P>) -> Result<(Self, u64)> {
         let (kind, header) = (header.kind, header.encode(path.as_ref())?);
         let mut writer = Self::open(path.as_ref(), kind)?;
@@ -91,7 +93,8 @@ impl Writer {
     /// Adds a record, as a MessagePack map with named fields if it is a struct.
     ///
     /// # Errors
-    /// If the record cannot be written as MessagePack, is larger than [`MAX_RECORD_BYTES`], or writing fails.
+    /// Returns an error if the record cannot be written as MessagePack, is larger than [`MAX_RECORD_BYTES`], or writing
+    /// fails.
     pub fn append<T: Serialize + ?Sized>(&mut self, record: &T) -> Result<()> {
         let mut payload = std::mem::take(&mut self.payload);
         payload.clear();
@@ -106,7 +109,7 @@ impl Writer {
     /// It must be one whole value; this is not checked.
     ///
     /// # Errors
-    /// If the record is larger than [`MAX_RECORD_BYTES`], or writing fails.
+    /// Returns an error if the record is larger than [`MAX_RECORD_BYTES`], or writing fails.
     pub fn append_raw(&mut self, record: &[u8]) -> Result<()> {
         self.check_size(record.len())?;
         self.write_frame(record)?;
@@ -117,7 +120,7 @@ impl Writer {
     /// Adds a record that was packed before, perhaps on another thread.
     ///
     /// # Errors
-    /// If the record is larger than [`MAX_RECORD_BYTES`], or writing fails.
+    /// Returns an error if the record is larger than [`MAX_RECORD_BYTES`], or writing fails.
     pub fn append_packed(&mut self, record: &Packed) -> Result<()> {
         self.check_size(record.bytes)?;
         self.write(&record.frame)?;
@@ -133,7 +136,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The number of records so far, those before a resumption included.
+    /// Returns the number of records so far, those before a resumption included.
     pub fn records(&self) -> u64 {
         self.records
     }
@@ -142,7 +145,7 @@ impl Writer {
     /// Worth a call after each record that took long to make.
     ///
     /// # Errors
-    /// If writing fails.
+    /// Returns an error if writing fails.
     pub fn flush(&mut self) -> Result<()> {
         self.out.flush().map_err(Error::io(&self.partial, "write"))
     }
@@ -150,7 +153,7 @@ impl Writer {
     /// Completes the file, brings it safely to the disk and puts it under its name; gives the number of records.
     ///
     /// # Errors
-    /// If writing or renaming fails; the `.partial` file is then still there.
+    /// Returns an error if writing or renaming fails; the `.partial` file is then still there.
     pub fn finish(mut self) -> Result<u64> {
         self.write(&footer(self.records, self.crc.clone()))?;
         self.flush()?;
@@ -265,10 +268,10 @@ impl Packed {
     /// Packs a record, as [`Writer::append`] does in a file of this kind.
     ///
     /// # Errors
-    /// If the record cannot be written as MessagePack.
+    /// Returns an error if the record cannot be written as MessagePack.
     ///
     /// # Panics
-    /// If there is no memory for a compressor.
+    /// Panics if there is no memory for a compressor.
     pub fn new<T: Serialize + ?Sized>(kind: Kind, record: &T) -> std::result::Result<Self, rmp_serde::encode::Error> {
         thread_local! {
             static LAST: RefCell<Option<(Kind, Compressor)>> = const { RefCell::new(None) };
@@ -286,7 +289,7 @@ impl Packed {
     }
 }
 
-/// Whether the open file is the one under this name.
+/// Returns whether the open file is the one under this name.
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     #[cfg(unix)]
     {
@@ -332,7 +335,7 @@ impl Compressor {
         Ok(Compressor { encoder, column_bytes })
     }
 
-    /// One frame, with a Huffman code for each of its [`blocks`].
+    /// Returns one frame, with a Huffman code for each of its [`blocks`].
     fn compress(&mut self, payload: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
         let Compressor { encoder, column_bytes } = self;
         encoder.reinit()?;
@@ -352,7 +355,7 @@ impl Compressor {
     }
 }
 
-/// One call that adds to `frame`, with room for some of it at least; gives what the call does.
+/// Returns one call that adds to `frame`, with room for some of it at least; gives what the call does.
 fn step(
     frame: &mut Vec<u8>,
     mut call: impl FnMut(&mut OutBuffer<'_, Vec<u8>>) -> io::Result<usize>,

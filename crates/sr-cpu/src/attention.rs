@@ -40,8 +40,8 @@ fn shared(row: &Row) -> usize {
 /// Positions of a causal run that are worked on together; whole panels and whole tiles, whatever the machine.
 const BLOCK: usize = 96;
 
-/// A run in blocks, each with the end of what its positions see of the run: half of a long causal run's products would be
-/// with what is not seen.
+/// Returns a run in blocks, each with the end of what its positions see of the run: half of a long causal run's
+/// products would be with what is not seen.
 fn blocks(run: &Run) -> impl Iterator<Item = (std::ops::Range<usize>, usize)> {
     let (len, size) = (run.len, if run.causal { BLOCK } else { run.len });
     (0..len).step_by(size).map(move |start| start..len.min(start + size)).map(|block| (block.clone(), block.end))

@@ -20,7 +20,7 @@ impl PromptCache {
     /// Reads a prompt: rows of one row, whose every position its siblings will see.
     ///
     /// # Panics
-    /// If there is not exactly one row, or it breaks a rule of [`Rows`].
+    /// Panics if there is not exactly one row, or it breaks a rule of [`Rows`].
     pub fn read(weights: &Weights, prompt: &Rows, pass: &mut Pass) -> Self {
         let mut cache = PromptCache::default();
         cache.refill(weights, prompt, pass);
@@ -30,7 +30,7 @@ impl PromptCache {
     /// As [`read`](Self::read), in the memory of a prompt that is needed no more.
     ///
     /// # Panics
-    /// As [`read`](Self::read).
+    /// Panics where [`read`](Self::read) does.
     pub fn refill(&mut self, weights: &Weights, prompt: &Rows, pass: &mut Pass) {
         assert_eq!(prompt.rows.len(), 1, "one prompt");
         let (len, shape) = (prompt.len(), &weights.shape);
@@ -116,7 +116,7 @@ impl<'a> Siblings<'a> {
     /// Feeds a token to each sibling and gives the logits of what follows, `[siblings, V]`.
     ///
     /// # Panics
-    /// If there is not one token a sibling, or one is beyond the tables.
+    /// Panics if there is not one token a sibling, or one is beyond the tables.
     pub fn advance(&mut self, next: &[Next]) -> &[f32] {
         let Weights { shape, layout, flat, blocks, head } = self.weights;
         let (c, hidden, v, n) = (shape.width, shape.hidden, shape.vocabulary, self.rows.len());

@@ -30,7 +30,7 @@ fn exp(x: f32) -> f32 {
     f32::from_bits(p.to_bits().wrapping_add(bits))
 }
 
-/// The distribution function of a standard normal number at x, and its density there.
+/// Returns the distribution function of a standard normal number at x, and its density there.
 ///
 /// Abramowitz & Stegun 7.1.26, off by at most 1.5·10⁻⁷.
 #[inline(always)]
@@ -51,7 +51,7 @@ fn normal(x: f32) -> (f32, f32) {
 const SLOPE: f32 = 0.797_884_6;
 const CUBE: f32 = 0.044_715;
 
-/// The tanh within `gelu_new`.
+/// Returns the tanh within `gelu_new`.
 #[inline(always)]
 fn inner_tanh(x: f32) -> f32 {
     1.0 - 2.0 / (exp(2.0 * SLOPE * (x + CUBE * x * x * x)) + 1.0)
@@ -290,7 +290,7 @@ leveled! {
 mod tests {
     use super::*;
 
-    /// Every 97th f32 in a range.
+    /// Returns every 97th f32 in a range.
     fn floats(from: f32, to: f32) -> impl Iterator<Item = f32> {
         (0..200_000).map(move |i| from + (to - from) * i as f32 / 200_000.0)
     }

@@ -40,11 +40,11 @@ const ITERATIONS: usize = 5;
 /// The least norm to divide by.
 const LEAST_NORM: f32 = 1e-7;
 
-/// A matrix of about the same row and column spaces whose singular values are near 1, by Newton–Schulz iteration: the
-/// direction in which Muon moves a matrix of `columns` columns.
+/// Returns a matrix of about the same row and column spaces whose singular values are near 1, by Newton–Schulz
+/// iteration: the direction in which Muon moves a matrix of `columns` columns.
 ///
 /// # Panics
-/// If the numbers are no whole rows.
+/// Panics if the numbers are no whole rows.
 pub fn orthogonalised(matrix: &[f32], columns: usize) -> Vec<f32> {
     assert!(columns > 0 && matrix.len().is_multiple_of(columns), "whole rows");
     let rows = matrix.len() / columns;

@@ -51,10 +51,10 @@ struct Saved {
 }
 
 impl Pass {
-    /// The weighted sum of the labels' negative log-likelihoods, in nats.
+    /// Returns the weighted sum of the labels' negative log-likelihoods, in nats.
     ///
     /// # Panics
-    /// If the rows break a rule of theirs, or an id is beyond its table.
+    /// Panics if the rows break a rule of theirs, or an id is beyond its table.
     pub fn loss(&mut self, weights: &Weights, rows: &Rows) -> f64 {
         self.forward(weights, rows, Until::End);
         let (logits, _) = self.logits(weights, rows);
@@ -63,10 +63,10 @@ impl Pass {
         losses.map(|(label, x)| f64::from(label.weight) * f64::from(log_sum_exp(x) - x[label.label])).sum()
     }
 
-    /// The likeliest token at each label, the lower id among equals.
+    /// Returns the likeliest token at each label, the lower id among equals.
     ///
     /// # Panics
-    /// As [`loss`](Self::loss).
+    /// Panics where [`loss`](Self::loss) does.
     pub fn likeliest(&mut self, weights: &Weights, rows: &Rows) -> Vec<usize> {
         self.forward(weights, rows, Until::End);
         let (logits, _) = self.logits(weights, rows);
@@ -77,17 +77,18 @@ impl Pass {
     /// Logits after every token, `[tokens, V]`.
     ///
     /// # Panics
-    /// As [`loss`](Self::loss).
+    /// Panics where [`loss`](Self::loss) does.
     pub fn all_logits(&mut self, weights: &Weights, rows: &Rows) -> Vec<f32> {
         self.forward(weights, rows, Until::End);
         let every: Vec<usize> = token_places(rows).collect();
         self.logits_at(weights, &every).0
     }
 
-    /// The loss and its gradients: those at the weights are added to `into`, those at the embedded points given back.
+    /// Returns the loss and its gradients: those at the weights are added to `into`, those at the embedded points given
+    /// back.
     ///
     /// # Panics
-    /// As [`loss`](Self::loss), or if `into` has another number of weights.
+    /// Panics where [`loss`](Self::loss) does, and if `into` has another number of weights.
     pub fn gradients(
         &mut self,
         weights: &Weights,
@@ -154,7 +155,7 @@ impl Pass {
         (loss, dprefix)
     }
 
-    /// The queries, keys and values `[L, 3C]` of a block, after a forward pass.
+    /// Returns the queries, keys and values `[L, 3C]` of a block, after a forward pass.
     pub(crate) fn heads(&self, layer: usize) -> &[f32] {
         &self.saved[layer].qkv
     }
@@ -323,7 +324,7 @@ fn norm_back(shape: &Shape, flat: &[f32], at: &NormLayout, x: &[f32], dy: &[f32]
     layer_norm_back(x, &flat[at.gamma.clone()], shape.epsilon, dy, dx, dgamma, dbeta);
 }
 
-/// Two ranges of one slice, the first of which ends where the second begins.
+/// Returns two ranges of one slice, the first of which ends where the second begins.
 fn both<'a>(all: &'a mut [f32], a: &std::ops::Range<usize>, b: &std::ops::Range<usize>) -> [&'a mut [f32]; 2] {
     let (first, second) = all[a.start..b.end].split_at_mut(a.len());
     [first, second]

@@ -144,7 +144,7 @@ impl Embedder {
     /// From all weights in the order of [`EmbedderShape::n_weights`].
     ///
     /// # Panics
-    /// If there are more or fewer.
+    /// Panics if there are more or fewer.
     pub fn new(shape: EmbedderShape, flat: Vec<f32>) -> Self {
         let layout = shape.layout();
         assert_eq!(flat.len(), layout.len, "as many weights as the shape has");
@@ -168,7 +168,7 @@ impl Embedder {
         Embedder { shape, layout, flat, up, down, pooling }
     }
 
-    /// The shape.
+    /// Returns the shape.
     pub fn shape(&self) -> &EmbedderShape {
         &self.shape
     }
@@ -176,7 +176,7 @@ impl Embedder {
     /// Embeds points: `inputs` `[points, inputs]` has those of all rows, of which `counts` says how many are whose.
     ///
     /// # Panics
-    /// If there are more or fewer.
+    /// Panics if there are more or fewer.
     pub fn forward(&self, inputs: &[f32], counts: &[usize]) -> Embedded {
         let Embedder { shape, layout, flat, .. } = self;
         let (c, n) = (shape.model.width, counts.iter().sum::<usize>());
@@ -239,7 +239,7 @@ impl Embedder {
     /// Adds the gradients at the weights to `into`, from that at the prefix of a forward pass of the same `inputs`.
     ///
     /// # Panics
-    /// If the sizes are not those of that pass.
+    /// Panics if the sizes are not those of that pass.
     pub fn backward(&self, inputs: &[f32], embedded: &Embedded, dprefix: &[f32], into: &mut [f32]) {
         let Embedder { shape, layout, flat, .. } = self;
         assert_eq!(into.len(), layout.len, "a gradient for each weight");
@@ -269,7 +269,7 @@ impl Embedder {
         add_rows(&mut into[layout.up_bias.clone()], &dhidden);
     }
 
-    /// The gradient at what the points' MLP gave, `[points, C]`.
+    /// Returns the gradient at what the points' MLP gave, `[points, C]`.
     fn read_back(
         &self,
         pooling: &Pooling,

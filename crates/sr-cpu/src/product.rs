@@ -36,33 +36,33 @@ pub struct Left<'a> {
 }
 
 impl<'a> Left<'a> {
-    /// Rows that begin `stride` apart.
+    /// Returns the rows that begin `stride` apart.
     ///
     /// # Panics
-    /// If they go beyond the values.
+    /// Panics if they go beyond the values.
     pub fn rows(values: &'a [f32], m: usize, k: usize, stride: usize) -> Self {
         assert!(m == 0 || k == 0 || is_within(values, m, k, stride), "a matrix within its memory");
         Left { values, m, k, row: stride, step: 1 }
     }
 
-    /// The transpose of a matrix of `k` rows of `m` numbers that begin `stride` apart.
+    /// Returns the transpose of a matrix of `k` rows of `m` numbers that begin `stride` apart.
     ///
     /// # Panics
-    /// If they go beyond the values.
+    /// Panics if they go beyond the values.
     pub fn transposed(values: &'a [f32], m: usize, k: usize, stride: usize) -> Self {
         assert!(m == 0 || k == 0 || is_within(values, k, m, stride), "a matrix within its memory");
         Left { values, m, k, row: 1, step: stride }
     }
 }
 
-/// Whether `rows` rows, at least one, of `width` numbers that begin `stride` apart lie in `values`. Products go without
-/// bounds checks by these sizes, so none of them may wrap.
+/// Returns whether `rows` rows, at least one, of `width` numbers that begin `stride` apart lie in `values`. Products go
+/// without bounds checks by these sizes, so none of them may wrap.
 fn is_within(values: &[f32], rows: usize, width: usize, stride: usize) -> bool {
     let end = (rows - 1).checked_mul(stride).and_then(|start| start.checked_add(width));
     end.is_some_and(|end| end <= values.len())
 }
 
-/// Columns of a panel at a level.
+/// Returns the columns of a panel at a level.
 fn panel(level: Level) -> usize {
     if level == Level::Avx512 { 32 } else { 16 }
 }
@@ -136,7 +136,7 @@ impl Packed {
 }
 
 /// # Panics
-/// If the panels of such a matrix do not fit memory, whatever their width.
+/// Panics if the panels of such a matrix do not fit memory, whatever their width.
 fn assert_fits(k: usize, n: usize) {
     let padded = n.checked_next_multiple_of(32).and_then(|n| n.checked_mul(k));
     let fits = padded.is_some_and(|numbers| numbers <= isize::MAX as usize / size_of::<f32>());
@@ -155,7 +155,7 @@ pub enum Into {
 /// Multiplies `a` with the first `a.k` rows and `n` columns of `b` into rows of `c` that begin `stride` apart.
 ///
 /// # Panics
-/// If the sizes do not fit.
+/// Panics if the sizes do not fit.
 pub fn product(a: Left<'_>, b: &Packed, n: usize, c: &mut [f32], stride: usize, into: Into) {
     if a.m == 0 || n == 0 {
         return;

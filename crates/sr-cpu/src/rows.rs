@@ -61,7 +61,7 @@ impl Row {
         self.prefix + self.tokens
     }
 
-    /// Whether it has none.
+    /// Returns whether it has none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -73,13 +73,13 @@ impl Rows {
         self.rows.iter().map(Row::len).sum()
     }
 
-    /// The rows of the embedding of marks that a token has.
+    /// Returns the rows of the embedding of marks that a token has.
     pub(crate) fn marks(&self, token: usize) -> impl Iterator<Item = usize> + '_ {
         let each = self.marks.len() / self.tokens.len().max(1);
         self.marks[token * each..(token + 1) * each].iter().filter(|&&mark| mark > 0).map(|&mark| mark as usize - 1)
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }

@@ -36,7 +36,7 @@ impl Weights {
     /// From all weights in the order of [`Shape::n_weights`].
     ///
     /// # Panics
-    /// If there are more or fewer, or the width is no multiple of the number of heads.
+    /// Panics if there are more or fewer, or the width is no multiple of the number of heads.
     pub fn new(shape: Shape, flat: Vec<f32>) -> Self {
         let layout = shape.layout();
         assert_eq!(flat.len(), layout.len, "as many weights as the shape has");
@@ -53,7 +53,7 @@ impl Weights {
         Weights { shape, layout, flat, blocks, head }
     }
 
-    /// The shape.
+    /// Returns the shape.
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
