@@ -1,4 +1,4 @@
-//! Reading records in any order.
+//! A reader of records in any order.
 
 use std::fs::File;
 use std::io;
@@ -14,15 +14,15 @@ use crate::{Error, Header, Kind, MAX_RECORD_BYTES, Reader, Result};
 
 /// The records of a finished file, each found without reading the others.
 ///
-/// Opening reads the file once, without decompressing it, to check its length, number of records and checksum and to
-/// learn where the records start: eight bytes of memory a record. Every record is checked again when it is read, so a
-/// file that another process changes meanwhile gives errors. The file is read and not mapped into memory, where a change
-/// of it would be undefined behaviour, and a cut would end the process. Clones share file and index.
+/// Opening reads the file once, without decompressing it. It checks the length, number of records and checksum, and
+/// finds where the records start, which takes eight bytes of memory a record. Every record is checked again when it is
+/// read, so a file that another process changes meanwhile gives errors. The file is read and not mapped into memory,
+/// because changing a mapped file is undefined behaviour, and cutting it ends the process. Clones share file and index.
 pub struct Indexed<P> {
     path: Arc<Path>,
     header: Arc<Header<P>>,
     file: Arc<File>,
-    /// Where each record starts, and where the last one ends.
+    /// The offset of each record, and of the end of the last one.
     starts: Arc<[u64]>,
     decompressor: Decompressor<'static>,
     frame: Vec<u8>,
@@ -56,7 +56,7 @@ impl<P: DeserializeOwned> Indexed<P> {
                 Err(error) => return Err(error),
             }
         }
-        // Of the same file whose header was read, whatever has its name by now.
+        // This is the file whose header was read, even if another one has its name by now.
         let (header, file, end) = reader.into_parts();
         starts.push(end);
         Ok(Indexed {
@@ -72,7 +72,7 @@ impl<P: DeserializeOwned> Indexed<P> {
 }
 
 impl<P> Indexed<P> {
-    /// What the file says about itself.
+    /// Returns the header.
     pub fn header(&self) -> &Header<P> {
         &self.header
     }
@@ -87,7 +87,7 @@ impl<P> Indexed<P> {
         self.len() == 0
     }
 
-    /// Record `index`, counted from 0; the type is the caller's to know.
+    /// Reads record `index`, counted from 0. The caller chooses the type.
     ///
     /// # Errors
     /// Returns an error if the record is damaged, or not a `T`.
@@ -123,7 +123,8 @@ impl<P> Clone for Indexed<P> {
     }
 }
 
-/// Which record of a file without its checksum is damaged, as decompressing all of them tells; else the error given.
+/// Returns an error for the damaged record of a file without its checksum, found by decompressing all of them; if none
+/// is damaged, returns `error`.
 fn damage<P: DeserializeOwned>(path: &Path, kind: Kind, version: u32, error: Error) -> Error {
     let read = || {
         let mut reader = Reader::<P>::open(path, kind, version)?;
@@ -137,7 +138,7 @@ fn new_decompressor() -> Decompressor<'static> {
     Decompressor::new().expect("memory for a decoder")
 }
 
-/// Fills `bytes` from a place in a file, whatever other threads read of it meanwhile.
+/// Fills `bytes` from an offset of a file. Other threads may read it at the same time.
 ///
 /// # Errors
 /// Returns an error if reading fails, or the file ends before.

@@ -1,4 +1,4 @@
-//! Whole, cut, damaged, resumed and foreign files.
+//! Tests of whole, cut, damaged, resumed and foreign files.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
