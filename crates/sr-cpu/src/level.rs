@@ -1,7 +1,7 @@
 //! Loops compiled for each instruction set.
 
-/// Compiles a function for every level, and calls the copy of the highest that the machine has. The compiler turns its
-/// loops into that level's vectors.
+/// Compiles a function for every level, and calls the copy for the highest level that the machine has. The compiler
+/// turns its loops into that level's vectors.
 macro_rules! leveled {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$doc])*
