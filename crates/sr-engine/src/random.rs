@@ -4,7 +4,7 @@
 //! a keyed bijection of a 256-bit counter. Distinct [`Key`]s are distinct (key, counter) pairs, so streams cannot
 //! overlap. The distributions are written here because their bytes must never change with a library's version.
 
-/// What a stream is for. Streams of different purposes are never shared.
+/// The purpose of a stream. Streams of different purposes are never shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Purpose {
@@ -37,7 +37,7 @@ pub enum Purpose {
 pub struct Key {
     /// The user's seed.
     pub seed: u64,
-    /// What the stream is for.
+    /// The purpose of the stream.
     pub purpose: Purpose,
     /// The problem, see [`problem_key`].
     pub problem: u64,
@@ -86,7 +86,7 @@ impl Key {
     }
 }
 
-/// Returns the number that stands for a problem's name in a [`Key`]: FNV-1a of its bytes.
+/// Returns the number of a problem's name in a [`Key`]: FNV-1a of its bytes.
 pub fn problem_key(id: &str) -> u64 {
     id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
@@ -100,7 +100,7 @@ pub struct Rng {
     used: usize,
 }
 
-/// Blocks that are computed at once: they do not depend on each other, so a processor works on all of them at a time.
+/// The number of blocks that are computed at once. They are independent, so a processor works on them in parallel.
 const BLOCKS: usize = 3;
 
 impl Rng {
