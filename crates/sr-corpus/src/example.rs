@@ -56,7 +56,7 @@ pub struct OneStep {
 pub struct Individual {
     /// The expression.
     pub expr: Arc<Expr>,
-    /// The mean squared error, infinite if it is invalid.
+    /// The error as in the trace, infinite if it is invalid.
     pub mse: f32,
     /// The fitness; higher is better.
     pub fitness: f32,
@@ -67,9 +67,9 @@ pub struct Individual {
 pub struct Target {
     /// The expression.
     pub expr: Arc<Expr>,
-    /// Its mean squared error, infinite if it is invalid.
+    /// The error as in the trace, infinite if it is invalid.
     pub mse: f32,
-    /// Its fitness.
+    /// The fitness; higher is better.
     pub fitness: f32,
     /// The weight in the loss, finite and not negative; 1 unless a labeller says otherwise.
     pub weight: f32,

@@ -27,7 +27,7 @@ const UNIQUE_ATTEMPTS: u32 = 20;
 pub enum StopReason {
     /// An individual reached the early-stop error, and the extra generations are over.
     Solved {
-        /// The mean squared error of the fittest such individual.
+        /// The error of the fittest such individual, on the objective's scale.
         mse: f64,
     },
     /// The generation limit, given here, was reached.
