@@ -11,8 +11,8 @@ use crate::data::{Statistics, fixed, plot_text};
 /// Returns the context of a state. `rich` and `superrich` continue the basic one, see [`basic_context`]:
 ///
 /// ```text
-/// | STATS: range=[-1.000,8.000] | mean=2.500 | var=9.250 | skew=0.612 | monotonic=False | zeros=2 | complexity=0.31
-/// | PLOT: 2D(n=50,yr=[-1.00,8.00])
+///  | STATS: range=[-1.000,8.000] | mean=2.500 | var=9.250 | skew=0.612 | monotonic=False | zeros=2 | complexity=0.31
+///  | PLOT: 2D(n=50,yr=[-1.00,8.00])
 /// ```
 ///
 /// The plot of a single variable is ten lines of characters and one with the range of y.

@@ -119,8 +119,7 @@ impl<'a> PromptState<'a> {
 /// A writer of prompts, which depend on state and data alone.
 ///
 /// ```text
-/// <bos> <context> generation variables operators… (slot number)… statistics <population> (error [count] expression)…
-/// <target>
+/// <bos> <context> generation variables operators… (slot number)… statistics <population> (error [count] expression)… <target>
 /// ```
 ///
 /// The [`Context`] decides on the statistics: none, eight numbers, or those and a plot.
