@@ -1,12 +1,12 @@
-//! Where a record is cut into blocks.
+//! The division of a record into blocks.
 
 use rmp::Marker;
 
-/// The parts of a MessagePack value that are compressed as blocks of their own: each ends with a byte string of at least
-/// `column_bytes`.
+/// Returns the parts of a MessagePack value that are compressed as separate blocks. Each ends with a byte string of at
+/// least `column_bytes`.
 ///
 /// Such a string is a column, whose bytes are distributed unlike those of the next one; in one block they would share a
-/// code. What is no MessagePack is one block.
+/// code. A value that is no MessagePack is one block.
 pub(crate) fn blocks(value: &[u8], column_bytes: usize) -> impl Iterator<Item = &[u8]> {
     let mut start = 0;
     let mut at = 0;
@@ -26,7 +26,7 @@ pub(crate) fn blocks(value: &[u8], column_bytes: usize) -> impl Iterator<Item = 
     })
 }
 
-/// Length of the first item (of a map or list, its head alone), and of its content if it is a byte string.
+/// Returns the length of the first item (of a map or list, its head alone), and of its content if it is a byte string.
 fn item(bytes: &[u8]) -> Option<(usize, usize)> {
     use Marker::*;
     // The number of `size` bytes behind the marker.

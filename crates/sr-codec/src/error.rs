@@ -1,4 +1,4 @@
-//! What can go wrong with a record file.
+//! The errors of record files.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,20 +8,20 @@ use crate::Kind;
 /// The result of reading or writing a record file.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a record file could not be read or written.
-/// Each message is one line and names the file; records are counted from 0, offsets in bytes from the start of the file.
+/// The reason why a record file could not be read or written. Each message is one line and names the file; records are
+/// counted from 0, offsets in bytes from the start of the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     // The file system.
-    /// The operating system refused.
+    /// The operating system returned an error.
     #[error("{}: cannot {doing}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What was being done, such as `open`.
+        /// The operation, such as `open`.
         doing: &'static str,
-        /// What the operating system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Another writer has this `.partial` file open.
@@ -37,7 +37,7 @@ pub enum Error {
     BadHeader {
         /// The file.
         path: PathBuf,
-        /// What was found instead.
+        /// The reason.
         reason: String,
     },
     /// The file comes from another version of the container itself.
@@ -45,7 +45,7 @@ pub enum Error {
     WrongContainer {
         /// The file.
         path: PathBuf,
-        /// [`CONTAINER_VERSION`](crate::CONTAINER_VERSION).
+        /// The expected version, [`CONTAINER_VERSION`](crate::CONTAINER_VERSION).
         expected: u32,
         /// The file's container version.
         found: u32,
@@ -58,24 +58,24 @@ pub enum Error {
         /// The kind in its header.
         found: String,
     },
-    /// For example, a trace was given where a problem set is needed.
+    /// The file is of another kind, for example a trace where a problem set is needed.
     #[error("{}: expected a file of kind {expected}, found {found}", path.display())]
     WrongKind {
         /// The file.
         path: PathBuf,
-        /// What the caller asked for.
+        /// The kind that the caller asked for.
         expected: Kind,
         /// The kind in its header.
         found: Kind,
     },
-    /// The records are of a format version the caller does not read.
+    /// The records are of a format version that the caller does not read.
     #[error("{}: expected {kind} version {expected}, found {found}", path.display())]
     WrongVersion {
         /// The file.
         path: PathBuf,
-        /// The kind, as expected.
+        /// The kind of the file.
         kind: Kind,
-        /// The version the caller asked for.
+        /// The version that the caller asked for.
         expected: u32,
         /// The version in its header.
         found: u32,
@@ -93,7 +93,7 @@ pub enum Error {
     EncodeHeader {
         /// The file.
         path: PathBuf,
-        /// What MessagePack cannot hold.
+        /// The value that MessagePack cannot hold.
         source: rmp_serde::encode::Error,
     },
     /// A run is to be resumed with other settings than it was started with.
@@ -111,9 +111,9 @@ pub enum Error {
     Truncated {
         /// The file.
         path: PathBuf,
-        /// The first record that is not whole, which is the number of whole ones.
+        /// The number of the first record that is not whole, which is also the number of whole ones.
         record: u64,
-        /// Where the last whole record ends.
+        /// The offset at which the last whole record ends.
         offset: u64,
     },
     /// The bytes of a record, or of the footer behind the last one, are damaged. All earlier records are whole.
@@ -121,11 +121,11 @@ pub enum Error {
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// The record.
+        /// The number of the record.
         record: u64,
-        /// Where it starts.
+        /// The offset at which it starts.
         offset: u64,
-        /// What does not fit.
+        /// The reason.
         reason: String,
     },
     /// The record is undamaged, but not of the type the caller expects.
@@ -133,7 +133,7 @@ pub enum Error {
     Decode {
         /// The file.
         path: PathBuf,
-        /// The record.
+        /// The number of the record.
         record: u64,
         /// The field or type at fault.
         source: rmp_serde::decode::Error,
@@ -143,9 +143,9 @@ pub enum Error {
     Encode {
         /// The file.
         path: PathBuf,
-        /// The record.
+        /// The number of the record.
         record: u64,
-        /// What MessagePack cannot hold.
+        /// The value that MessagePack cannot hold.
         source: rmp_serde::encode::Error,
     },
     /// A record is larger than readers accept.
@@ -153,38 +153,38 @@ pub enum Error {
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// The record.
+        /// The number of the record.
         record: u64,
-        /// Its size as MessagePack, before compression.
+        /// The size as MessagePack, before compression.
         bytes: usize,
-        /// [`MAX_RECORD_BYTES`](crate::MAX_RECORD_BYTES).
+        /// The limit, [`MAX_RECORD_BYTES`](crate::MAX_RECORD_BYTES).
         limit: usize,
     },
 
     // The footer.
-    /// The footer counts other records than the file has.
+    /// The footer states another number of records than the file has.
     #[error("{}: expected {expected} records by the footer, found {found}", path.display())]
     CountMismatch {
         /// The file.
         path: PathBuf,
-        /// The footer's count.
+        /// The number in the footer.
         expected: u64,
-        /// The records read.
+        /// The number of records read.
         found: u64,
     },
-    /// The file's bytes do not have the checksum its footer gives, though each record agrees with its own.
-    /// This is caused by damage in a byte zstd ignores, or by records removed, repeated or reordered.
+    /// The file's bytes do not have the checksum in its footer, though each record agrees with its own. The cause is
+    /// damage in a byte that zstd ignores, or records that were removed, repeated or reordered.
     #[error("{}: the file does not match its checksum (all {records} records match theirs)", path.display())]
     ChecksumMismatch {
         /// The file.
         path: PathBuf,
-        /// The records read.
+        /// The number of records read.
         records: u64,
     },
 }
 
 impl Error {
-    /// For `map_err`: an [`Error::Io`] that says what was being done to which file.
+    /// Returns a function for `map_err` that makes an [`Error::Io`] with the file and the operation.
     pub(crate) fn io(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_owned(), doing, source }
     }

@@ -1,4 +1,4 @@
-//! The frames a file is made of: one zstd frame per value, and the footer.
+//! The frames of a file: one zstd frame per value, and the footer.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -11,46 +11,46 @@ pub(crate) const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 /// Length of the footer, in bytes.
 pub(crate) const FOOTER_LEN: usize = 28;
 
-/// The fixed first half of the footer: a skippable zstd frame (RFC 8878 §3.1.2, little-endian 0x184D2A53) of 20 bytes,
-/// whose content opens with this format's own name, so that another tool's skippable frame is not taken for it.
+/// The fixed first part of the footer: a skippable zstd frame (RFC 8878 §3.1.2, little-endian 0x184D2A53) of 20 bytes.
+/// Its content begins with this format's name, so that another tool's skippable frame is not mistaken for it.
 const FOOTER_START: [u8; 16] = *b"\x53\x2A\x4D\x18\x14\0\0\0srfooter";
 
-/// Windows of more than 2^23 bytes are refused: level 3 needs 2^21, and a damaged frame header
-/// could otherwise ask for 2^27.
+/// The logarithm of the largest window. Level 3 needs 2^21 bytes, and a damaged frame header could otherwise ask for
+/// 2^27.
 const WINDOW_LOG_MAX: u32 = 23;
 
-/// Most bytes of a block, compressed or not (RFC 8878 §3.1.1.2.4).
+/// The largest number of bytes of a block, compressed or not (RFC 8878 §3.1.1.2.4).
 const BLOCK_BYTES: usize = 1 << 17;
 
-/// Bytes read from the file at a time.
+/// The number of bytes read from the file at a time.
 const INPUT_BYTES: usize = 1 << 17;
 
-/// Room for output offered to the decoder at a time, so that memory follows what was really decoded
-/// and not the size a damaged frame claims.
+/// The bytes of output offered to the decoder at a time, so that memory follows what was really decoded and not the
+/// size that a damaged frame claims.
 const OUTPUT_BYTES: usize = 1 << 16;
 
-/// What stands at a frame boundary.
+/// The frame at a frame boundary.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
-    /// A value, whole and in accordance with its checksum; its MessagePack is in [`Frames::payload`].
+    /// A value, whole and with the right checksum; its MessagePack is in [`Frames::payload`].
     Value,
     /// The footer, after which the file ends.
     Footer {
-        /// Number of records it states.
+        /// The number of records that it states.
         records: u64,
-        /// Whether the file has the checksum it states.
+        /// Whether the file has the checksum that it states.
         intact: bool,
     },
 }
 
-/// Why there is neither a value nor a footer.
+/// The reason why there is neither a value nor a footer.
 #[derive(Debug)]
 pub(crate) enum Fault {
     /// The file ends here or in the middle of the frame.
     Cut,
-    /// These bytes are no frame of ours.
+    /// The bytes are no frame of this format.
     Corrupt(String),
-    /// They could not be read.
+    /// The bytes could not be read.
     Io(io::Error),
 }
 
@@ -60,21 +60,21 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// Reads a file frame by frame, with one decoded frame in memory.
+/// A reader of a file frame by frame, with one decoded frame in memory.
 pub(crate) struct Frames<R> {
     input: Input<R>,
     decoder: Decoder<'static>,
     limit: usize,
     /// The value found last, decompressed.
     pub(crate) payload: Vec<u8>,
-    /// Where the frame found last starts; after a fault, where the whole frames end.
+    /// The offset of the frame found last; after a fault, the end of the whole frames.
     pub(crate) start: u64,
     /// CRC-32 of all bytes before `start`.
     pub(crate) crc_at_start: crc32fast::Hasher,
 }
 
 impl<R: Read> Frames<R> {
-    /// Reads frames of at most `limit` bytes each, decompressed.
+    /// Makes a reader of frames of at most `limit` bytes each, decompressed.
     pub(crate) fn new(source: R, limit: usize) -> io::Result<Self> {
         Ok(Self {
             input: Input::new(source),
@@ -86,17 +86,18 @@ impl<R: Read> Frames<R> {
         })
     }
 
-    /// What the frames are read from.
+    /// Returns the source of the frames.
     pub(crate) fn into_source(self) -> R {
         self.input.source
     }
 
-    /// The next frame. After a footer or a fault there is nothing more to be had.
+    /// Reads the next frame. Nothing follows a footer or a fault.
     pub(crate) fn advance(&mut self) -> Result<Frame, Fault> {
         self.advance_by(Self::value)
     }
 
-    /// The next frame; if it is a value, `payload` is the frame itself, whose content [`unpack`] gives.
+    /// Reads the next frame without decoding it. For a value, `payload` is the frame itself, whose content [`unpack`]
+    /// returns.
     pub(crate) fn advance_packed(&mut self) -> Result<Frame, Fault> {
         self.advance_by(Self::packed_value)
     }
@@ -127,7 +128,7 @@ impl<R: Read> Frames<R> {
 
     fn packed_value(&mut self) -> Result<Frame, Fault> {
         let Some(len) = self.frame_len()? else {
-            // Decoding it tells what is wrong.
+            // Decoding finds the fault.
             return self.value().and_then(|_| Err(Fault::Corrupt("its blocks are damaged".to_owned())));
         };
         self.payload.clear();
@@ -136,8 +137,8 @@ impl<R: Read> Frames<R> {
         Ok(Frame::Value)
     }
 
-    /// Length of the zstd frame that starts here, by the heads of its blocks (RFC 8878 §3.1.1); `None` if it is cut or
-    /// damaged.
+    /// Returns the length of the zstd frame that starts here, by the heads of its blocks (RFC 8878 §3.1.1), or `None`
+    /// if it is cut or damaged.
     fn frame_len(&mut self) -> io::Result<Option<usize>> {
         let Some(&descriptor) = self.input.peek(5)?.get(4) else { return Ok(None) };
         let is_single = descriptor & 0x20 != 0;
@@ -183,7 +184,7 @@ impl<R: Read> Frames<R> {
     }
 }
 
-/// The content, of at most `limit` bytes, of a frame that is all of `bytes`.
+/// Decodes a frame that takes all of `bytes`, to at most `limit` bytes.
 pub(crate) fn unpack(decoder: &mut Decoder<'static>, mut bytes: &[u8], limit: usize) -> Result<Vec<u8>, Fault> {
     decoder.reinit()?; // the frame before may have been cut
     let mut payload = Vec::new();
@@ -199,14 +200,15 @@ pub(crate) fn unpack(decoder: &mut Decoder<'static>, mut bytes: &[u8], limit: us
     }
 }
 
-/// A decoder for [`unpack`].
+/// Makes a decoder for [`unpack`].
 pub(crate) fn decoder() -> io::Result<Decoder<'static>> {
     let mut decoder = Decoder::new()?;
     decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))?;
     Ok(decoder)
 }
 
-/// Decodes some of a frame behind what is in `payload`; gives how many bytes were consumed, and whether it is whole.
+/// Decodes some of a frame and appends it to `payload`. Returns how many bytes were consumed, and whether the frame is
+/// whole.
 fn step(
     decoder: &mut Decoder<'static>,
     bytes: &[u8],
@@ -222,15 +224,15 @@ fn step(
     if payload.len() > limit {
         return Err(Fault::Corrupt(format!("it is longer than {limit} bytes")));
     }
-    // Not only "no input": the decoder may still hold output that did not fit.
+    // No input is not enough: the decoder may still hold output that did not fit.
     if hint != 0 && consumed == 0 && payload.len() == before {
         return Err(Fault::Cut);
     }
     Ok((consumed, hint == 0))
 }
 
-/// The footer of a file of `records` records whose bytes so far are those `crc` has seen.
-/// Its checksum covers every byte of the file but its own four.
+/// Returns the footer of a file of `records` records whose bytes so far `crc` has processed. Its checksum covers every
+/// byte of the file except its own four.
 pub(crate) fn footer(records: u64, mut crc: crc32fast::Hasher) -> [u8; FOOTER_LEN] {
     let mut bytes = [0; FOOTER_LEN];
     bytes[..16].copy_from_slice(&FOOTER_START);
@@ -240,7 +242,7 @@ pub(crate) fn footer(records: u64, mut crc: crc32fast::Hasher) -> [u8; FOOTER_LE
     bytes
 }
 
-/// Record count and checksum, or `None` if this is no footer.
+/// Returns record count and checksum, or `None` if this is no footer.
 pub(crate) fn parse_footer(bytes: &[u8; FOOTER_LEN]) -> Option<(u64, u32)> {
     let (start, rest) = bytes.split_first_chunk()?;
     let (records, rest) = rest.split_first_chunk()?;
@@ -248,7 +250,7 @@ pub(crate) fn parse_footer(bytes: &[u8; FOOTER_LEN]) -> Option<(u64, u32)> {
     (*start == FOOTER_START).then(|| (u64::from_le_bytes(*records), u32::from_le_bytes(*crc)))
 }
 
-/// Buffered input that can look several bytes ahead (`BufReader` promises one) and keeps offset and checksum.
+/// A buffered input that can look several bytes ahead (`BufReader` promises one) and keeps offset and checksum.
 struct Input<R> {
     source: R,
     buffer: Vec<u8>,
@@ -262,7 +264,7 @@ impl<R: Read> Input<R> {
         Self { source, buffer: vec![0; INPUT_BYTES], filled: 0..0, offset: 0, crc: crc32fast::Hasher::new() }
     }
 
-    /// What is buffered: at least `wanted` bytes, fewer only at the end of the file.
+    /// Returns the buffered bytes, at least `wanted` of them, or fewer at the end of the file.
     fn peek(&mut self, wanted: usize) -> io::Result<&[u8]> {
         if self.filled.len() < wanted {
             self.buffer.copy_within(self.filled.clone(), 0);

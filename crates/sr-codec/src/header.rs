@@ -1,4 +1,4 @@
-//! What the first value of a file says about the rest.
+//! The header, which is the first value of a file.
 
 use std::fmt;
 use std::path::Path;
@@ -10,13 +10,13 @@ use strum::IntoStaticStr;
 
 use crate::{Error, Result};
 
-/// Version of the container: header, frames and footer. Record formats have versions of their own.
+/// The version of the container: header, frames and footer. Record formats have their own versions.
 pub const CONTAINER_VERSION: u32 = 1;
 
 /// The `format` field of every header.
 const FORMAT: &str = "sr";
 
-/// What the records of a file are.
+/// The kind of a file's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
@@ -33,7 +33,7 @@ impl Kind {
     /// All kinds.
     pub const ALL: [Self; 3] = [Self::Problems, Self::Trace, Self::Corpus];
 
-    /// The name in the header: `problems`, `trace` or `corpus`.
+    /// Returns the name that the header uses: `problems`, `trace` or `corpus`.
     pub fn name(self) -> &'static str {
         self.into()
     }
@@ -45,21 +45,21 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What a file says about itself.
+/// The header of a file.
 ///
-/// `params` belong to the record format. They must be the same for equal runs, so a time, path or `HashMap` has no
-/// place in them; and byte strings should be kept out, because JSON has none and [`peek`](crate::peek) reads JSON.
+/// `params` belong to the record format. They must be the same for equal runs, so they may hold no time, path or
+/// `HashMap`. They should hold no byte strings either, because JSON has none and [`peek`](crate::peek) reads JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header<P = Value> {
-    /// What the records are.
+    /// The kind of the records.
     pub kind: Kind,
-    /// Version of the record format, counted per kind from 1.
+    /// The version of the record format, counted per kind from 1.
     pub version: u32,
-    /// Everything else, usually a struct or map.
+    /// The parameters of the record format, usually a struct or map.
     pub params: P,
 }
 
-/// The fields every container version shares, so that an unknown one can be named.
+/// The fields that every container version shares, so that an unknown version can be named.
 #[derive(Deserialize)]
 struct Preamble {
     format: String,
@@ -83,7 +83,7 @@ struct Params<P> {
 }
 
 impl<P: Serialize> Header<P> {
-    /// The header as MessagePack.
+    /// Returns the header as MessagePack.
     pub(crate) fn encode(&self, path: &Path) -> Result<Vec<u8>> {
         let Self { kind, version, ref params } = *self;
         rmp_serde::to_vec_named(&Written { format: FORMAT, container: CONTAINER_VERSION, kind, version, params })
@@ -92,7 +92,7 @@ impl<P: Serialize> Header<P> {
 }
 
 impl<P: DeserializeOwned> Header<P> {
-    /// Reads a header; `expected` are the kind and version the caller can use, `None` for any.
+    /// Reads a header. `expected` is the kind and version that the caller can use, `None` for any.
     pub(crate) fn decode(path: &Path, bytes: &[u8], expected: Option<(Kind, u32)>) -> Result<Self> {
         let bad = |reason: String| Error::BadHeader { path: path.to_owned(), reason };
         let preamble: Preamble = rmp_serde::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
@@ -123,7 +123,7 @@ impl<P: DeserializeOwned> Header<P> {
     }
 }
 
-/// The first field in which two encoded headers differ, with both values, in words.
+/// Returns the first field in which two encoded headers differ, with both values, in words.
 pub(crate) fn difference(old: &[u8], new: &[u8]) -> String {
     fn find(at: &str, old: &Value, new: &Value) -> Option<String> {
         match (old, new) {

@@ -1,4 +1,4 @@
-//! Reading records in any order.
+//! A reader of records in any order.
 
 use std::fs::File;
 use std::io;
@@ -14,15 +14,15 @@ use crate::{Error, Header, Kind, MAX_RECORD_BYTES, Reader, Result};
 
 /// The records of a finished file, each found without reading the others.
 ///
-/// Opening reads the file once, without decompressing it, to check its length, number of records and checksum and to
-/// learn where the records start: eight bytes of memory a record. Every record is checked again when it is read, so a
-/// file that another process changes meanwhile gives errors. The file is read and not mapped into memory, where a change
-/// of it would be undefined behaviour, and a cut would end the process. Clones share file and index.
+/// Opening reads the file once, without decompressing it. It checks the length, number of records and checksum, and
+/// finds where the records start, which takes eight bytes of memory a record. Every record is checked again when it is
+/// read, so a file that another process changes meanwhile gives errors. The file is read and not mapped into memory,
+/// because changing a mapped file is undefined behaviour, and cutting it ends the process. Clones share file and index.
 pub struct Indexed<P> {
     path: Arc<Path>,
     header: Arc<Header<P>>,
     file: Arc<File>,
-    /// Where each record starts, and where the last one ends.
+    /// The offset of each record, and of the end of the last one.
     starts: Arc<[u64]>,
     decompressor: Decompressor<'static>,
     frame: Vec<u8>,
@@ -42,7 +42,8 @@ impl<P: DeserializeOwned> Indexed<P> {
     /// Opens a file of this kind and version.
     ///
     /// # Errors
-    /// As [`Reader::open`]; and if the file is cut, was not finished, or does not have its checksum.
+    /// Returns an error where [`Reader::open`] does, and if the file is cut, was not finished, or does not have its
+    /// checksum.
     pub fn open(path: impl AsRef<Path>, kind: Kind, version: u32) -> Result<Self> {
         let path = path.as_ref();
         let mut reader = Reader::open(path, kind, version)?;
@@ -55,7 +56,7 @@ impl<P: DeserializeOwned> Indexed<P> {
                 Err(error) => return Err(error),
             }
         }
-        // Of the same file whose header was read, whatever has its name by now.
+        // This is the file whose header was read, even if another one has its name by now.
         let (header, file, end) = reader.into_parts();
         starts.push(end);
         Ok(Indexed {
@@ -71,28 +72,28 @@ impl<P: DeserializeOwned> Indexed<P> {
 }
 
 impl<P> Indexed<P> {
-    /// What the file says about itself.
+    /// Returns the header.
     pub fn header(&self) -> &Header<P> {
         &self.header
     }
 
-    /// Number of records.
+    /// Returns the number of records.
     pub fn len(&self) -> usize {
         self.starts.len() - 1
     }
 
-    /// Whether there is no record.
+    /// Returns whether there is no record.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Record `index`, counted from 0; the type is the caller's to know.
+    /// Reads record `index`, counted from 0. The caller chooses the type.
     ///
     /// # Errors
-    /// If the record is damaged, or not a `T`.
+    /// Returns an error if the record is damaged, or not a `T`.
     ///
     /// # Panics
-    /// If there are not so many records.
+    /// Panics if there are not so many records.
     pub fn record<T: DeserializeOwned>(&mut self, index: usize) -> Result<T> {
         assert!(index < self.len(), "record {index} of {}", self.len());
         let (start, end) = (self.starts[index], self.starts[index + 1]);
@@ -122,7 +123,8 @@ impl<P> Clone for Indexed<P> {
     }
 }
 
-/// Which record of a file without its checksum is damaged, as decompressing all of them tells; else the error given.
+/// Returns an error for the damaged record of a file without its checksum, found by decompressing all of them; if none
+/// is damaged, returns `error`.
 fn damage<P: DeserializeOwned>(path: &Path, kind: Kind, version: u32, error: Error) -> Error {
     let read = || {
         let mut reader = Reader::<P>::open(path, kind, version)?;
@@ -136,10 +138,10 @@ fn new_decompressor() -> Decompressor<'static> {
     Decompressor::new().expect("memory for a decoder")
 }
 
-/// Fills `bytes` from a place in a file, whatever other threads read of it meanwhile.
+/// Fills `bytes` from an offset of a file. Other threads may read it at the same time.
 ///
 /// # Errors
-/// If reading fails, or the file ends before.
+/// Returns an error if reading fails, or the file ends before.
 pub fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset);

@@ -1,11 +1,10 @@
 //! Versioned record files: a header and then MessagePack values in one zstd stream.
 //!
-//! A [`Writer`] makes a file: it is created with a [`Header`], takes records one by one and puts the file under its
-//! name only when it is [finished](Writer::finish); what a killed process leaves behind is [resumed](Writer::resume)
-//! after its last whole record.
-//! A [`Reader`] gives the records back with one of them in memory, and tells a whole file from a cut or damaged one.
-//! [`Indexed`] gives those of a finished file in any order.
-//! The same records written under the same header give the same bytes, resumed or not.
+//! A [`Writer`] makes a file. It is created with a [`Header`], takes records one by one, and gives the file its name
+//! only when it is [finished](Writer::finish). The file of a killed process is [resumed](Writer::resume) after its last
+//! whole record. A [`Reader`] reads the records with one of them in memory, and distinguishes a whole file from a cut
+//! or damaged one. [`Indexed`] reads the records of a finished file in any order. The same records written under the
+//! same header give the same bytes, resumed or not.
 //!
 //! ```
 //! use sr_codec::{Header, Kind, Reader, Writer};
@@ -28,10 +27,10 @@
 //! # }
 //! ```
 //!
-//! [`sums`] are the checksums by which folders and manifests tell that a file is the one that was written.
+//! [`sums`] are checksums of files and folders, which show whether a file is the one that was written.
 //!
-//! The layout is written down in `docs/formats.md`; any stock zstd and MessagePack reader can open it.
-//! This crate knows no record type: what is in a problem set, a trace or a corpus is for their crates to say.
+//! `docs/formats.md` describes the layout; any stock zstd and MessagePack reader can open it. This crate knows no
+//! record type: the crates of problem sets, traces and corpora define them.
 
 mod blocks;
 mod error;

@@ -1,4 +1,4 @@
-//! Reading a file, one record in memory.
+//! The reader of a file, with one record in memory.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -13,17 +13,16 @@ use zstd::stream::raw::Decoder;
 use crate::frame::{FOOTER_LEN, Fault, Frame, Frames, decoder, parse_footer, unpack};
 use crate::{Error, Header, Kind, MAX_RECORD_BYTES, Result};
 
-/// Reads the records of a file in order.
+/// A reader of the records of a file, in order.
 ///
-/// A file that was cut or damaged gives all records before that place and then an error; after the error it gives
-/// nothing more. The end without an error means that the file is whole: every record, their number and every byte
-/// were checked.
+/// From a cut or damaged file it returns all records before that place, then an error, and then nothing more. If it
+/// ends without an error, the file is whole: every record, their number and every byte were checked.
 pub struct Reader<P = Value> {
     path: PathBuf,
     header: Header<P>,
     stated_records: Option<u64>,
     frames: Frames<File>,
-    /// Number of the next record.
+    /// The number of the next record.
     record: u64,
     ended: bool,
 }
@@ -34,10 +33,10 @@ impl<P> std::fmt::Debug for Reader<P> {
     }
 }
 
-/// The header of a file of any kind and version.
+/// Returns the header of a file of any kind and version.
 ///
 /// # Errors
-/// As [`Reader::open_any`].
+/// Returns an error where [`Reader::open_any`] does.
 pub fn peek(path: impl AsRef<Path>) -> Result<Header> {
     Reader::open_any(path).map(|reader| reader.header)
 }
@@ -46,18 +45,18 @@ impl Reader {
     /// Opens a file of any kind and version and leaves its parameters as JSON.
     ///
     /// # Errors
-    /// As [`Reader::open`], less the wrong kind and version.
+    /// Returns an error where [`Reader::open`] does, except for a wrong kind or version.
     pub fn open_any(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_expecting(path.as_ref(), None)
     }
 }
 
 impl<P: DeserializeOwned> Reader<P> {
-    /// Opens a file of this kind and version and reads its header.
-    /// To read several versions, ask [`peek`] first.
+    /// Opens a file of this kind and version and reads its header. To read several versions, call [`peek`] first.
     ///
     /// # Errors
-    /// If the file cannot be opened, does not begin with a whole header, or is of another kind or version.
+    /// Returns an error if the file cannot be opened, does not begin with a whole header, or is of another kind or
+    /// version.
     pub fn open(path: impl AsRef<Path>, kind: Kind, version: u32) -> Result<Self> {
         Self::open_expecting(path.as_ref(), Some((kind, version)))
     }
@@ -82,32 +81,32 @@ impl<P: DeserializeOwned> Reader<P> {
 }
 
 impl<P> Reader<P> {
-    /// What the file says about itself.
+    /// Returns the header.
     pub fn header(&self) -> &Header<P> {
         &self.header
     }
 
-    /// The header, the file, and where the frame starts that was found last.
+    /// Returns the header, the file, and the offset of the frame found last.
     pub(crate) fn into_parts(self) -> (Header<P>, File, u64) {
         let start = self.frames.start;
         (self.header, self.frames.into_source(), start)
     }
 
-    /// The number of records by the footer, known before they are read; `None` if the file was not finished.
-    /// It is checked only when reading reaches the end.
+    /// Returns the number of records that the footer states, before they are read, or `None` if the file was not
+    /// finished. It is checked only when reading reaches the end.
     pub fn stated_records(&self) -> Option<u64> {
         self.stated_records
     }
 
-    /// The records from here on; the type is the caller's to know.
+    /// Returns an iterator over the records from here on. The caller chooses the type.
     pub fn records<T: DeserializeOwned>(&mut self) -> Records<'_, P, T> {
         Records { reader: self, record_type: PhantomData }
     }
 
-    /// The next record, `None` at the end of a whole file and after an error.
+    /// Returns the next record, `None` at the end of a whole file and after an error.
     ///
     /// # Errors
-    /// If the file is cut or damaged here, or the record is not a `T`.
+    /// Returns an error if the file is cut or damaged here, or the record is not a `T`.
     pub fn next_record<T: DeserializeOwned>(&mut self) -> Result<Option<T>> {
         let record = self.record;
         let Some(bytes) = self.next_raw()? else {
@@ -119,19 +118,20 @@ impl<P> Reader<P> {
         })
     }
 
-    /// The next record as MessagePack, for [`Writer::append_raw`](crate::Writer::append_raw).
+    /// Returns the next record as MessagePack, for [`Writer::append_raw`](crate::Writer::append_raw).
     ///
     /// # Errors
-    /// If the file is cut or damaged here.
+    /// Returns an error if the file is cut or damaged here.
     pub fn next_raw(&mut self) -> Result<Option<&[u8]>> {
         let is_record = self.advance(Frames::advance)?;
         Ok(is_record.then_some(&self.frames.payload))
     }
 
-    /// The next record as it lies in the file, so that another thread can [unpack](PackedRecord::unpack) it.
+    /// Returns the next record as it is in the file, so that another thread can [unpack](PackedRecord::unpack) it.
     ///
     /// # Errors
-    /// If the file is cut or damaged here. Damage within the record may be seen only when it is unpacked.
+    /// Returns an error if the file is cut or damaged here. Damage within the record may be noticed only by unpacking
+    /// it.
     pub fn next_packed(&mut self) -> Result<Option<PackedRecord>> {
         let record = self.record;
         let is_record = self.advance(Frames::advance_packed)?;
@@ -139,7 +139,7 @@ impl<P> Reader<P> {
         Ok(is_record.then(|| PackedRecord { frame: std::mem::take(payload), record, offset }))
     }
 
-    /// Whether there is another record.
+    /// Reads the next frame and returns whether it is a record.
     fn advance(&mut self, frame: fn(&mut Frames<File>) -> std::result::Result<Frame, Fault>) -> Result<bool> {
         if self.ended {
             return Ok(false);
@@ -172,7 +172,7 @@ fn fault_error(fault: Fault, path: &Path, record: u64, offset: u64) -> Error {
     }
 }
 
-/// A record of [`Reader::next_packed`], not yet decompressed.
+/// A record of [`Reader::next_packed`], which is not decompressed yet.
 #[derive(Debug, Clone)]
 pub struct PackedRecord {
     frame: Vec<u8>,
@@ -181,28 +181,28 @@ pub struct PackedRecord {
 }
 
 impl PackedRecord {
-    /// Its number in the file, counted from 0.
+    /// Returns the number of the record in the file, counted from 0.
     pub fn record(&self) -> u64 {
         self.record
     }
 
-    /// Where it starts in the file.
+    /// Returns the offset at which it starts in the file.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Bytes that it takes in the file.
+    /// Returns the number of bytes that it takes in the file.
     pub fn packed_len(&self) -> usize {
         self.frame.len()
     }
 
-    /// The record as MessagePack, as [`Reader::next_raw`] gives it. `path` is the file's, for errors.
+    /// Returns the record as MessagePack, like [`Reader::next_raw`]. `path` is the file's, for errors.
     ///
     /// # Errors
-    /// If the record is damaged.
+    /// Returns an error if the record is damaged.
     ///
     /// # Panics
-    /// If there is no memory for a decompressor.
+    /// Panics if there is no memory for a decompressor.
     pub fn unpack(&self, path: &Path) -> Result<Vec<u8>> {
         thread_local! {
             static DECODER: RefCell<Decoder<'static>> = RefCell::new(decoder().expect("memory for a decompressor"));
@@ -213,7 +213,7 @@ impl PackedRecord {
     }
 }
 
-/// Iterator over the records of a file, of [`Reader::records`]. It ends after the first error.
+/// The iterator over the records of a file that [`Reader::records`] returns. It ends after the first error.
 pub struct Records<'a, P, T> {
     reader: &'a mut Reader<P>,
     record_type: PhantomData<fn() -> T>,
@@ -235,10 +235,10 @@ impl<P, T: DeserializeOwned> Iterator for Records<'_, P, T> {
 
 impl<P, T: DeserializeOwned> std::iter::FusedIterator for Records<'_, P, T> {}
 
-/// A record of [`Reader::next_raw`]: one value, and nothing after it.
+/// Decodes a record of [`Reader::next_raw`]: one value, and nothing after it.
 ///
 /// # Errors
-/// If it is not a `T`.
+/// Returns an error if it is not a `T`.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, rmp_serde::decode::Error> {
     let mut decoder = rmp_serde::Deserializer::new(bytes);
     let value = T::deserialize(&mut decoder)?;
@@ -248,7 +248,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, rmp_s
     }
 }
 
-/// The footer's count, if the file ends with a footer. Leaves the file at its start.
+/// Returns the number in the footer, if the file ends with a footer. It leaves the file at its start.
 fn stated_records(file: &mut File) -> io::Result<Option<u64>> {
     if file.metadata()?.len() < FOOTER_LEN as u64 {
         return Ok(None); // a pipe too has length 0, and cannot be read from its end

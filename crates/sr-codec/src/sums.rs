@@ -1,4 +1,4 @@
-//! SHA-256 checksums: of files, and of folders that say in a file `SHA256SUMS` what they are to be.
+//! SHA-256 checksums of files, and of folders that list the checksums of their files in `SHA256SUMS`.
 //!
 //! A folder such as a checkpoint is written once. Its `SHA256SUMS` has a line for each file, `<digits>  <name>`, as the
 //! program `sha256sum` writes and checks them.
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 /// The name of the file of checksums in a folder.
 pub const SUMS: &str = "SHA256SUMS";
 
-/// Why a folder is not the one that was saved.
+/// The reason why a folder is not the one that was saved.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SumsError {
@@ -21,10 +21,10 @@ pub enum SumsError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A line of the file of checksums is none.
+    /// A line of the file of checksums is no checksum of a file of the folder.
     #[error("{}: `{line}` is no checksum of a file of this folder", path.display())]
     NoChecksum {
         /// The file of checksums.
@@ -40,30 +40,31 @@ pub enum SumsError {
     },
 }
 
-/// The SHA-256 of some bytes, in 64 hexadecimal digits.
+/// Returns the SHA-256 of some bytes, in 64 hexadecimal digits.
 pub fn of_bytes(bytes: &[u8]) -> String {
     digits(Sha256::new_with_prefix(bytes))
 }
 
-/// The number of bytes of a file and their SHA-256.
+/// Returns the number of bytes of a file and their SHA-256.
 ///
 /// # Errors
-/// If it cannot be read.
+/// Returns an error if it cannot be read.
 pub fn of_file(path: &Path) -> io::Result<(u64, String)> {
     let mut sha = Sha256::new();
     let bytes = io::copy(&mut File::open(path)?, &mut sha)?;
     Ok((bytes, digits(sha)))
 }
 
-/// The contents of a file of checksums: a line for each name with its bytes.
+/// Returns the contents of a file of checksums, with a line for each name and its bytes.
 pub fn list<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> String {
     files.into_iter().map(|(name, bytes)| format!("{}  {name}\n", of_bytes(bytes))).collect()
 }
 
-/// Checks the files of a folder against its checksums; gives whether it has any.
+/// Checks the files of a folder against its checksums. Returns whether it has a file of checksums.
 ///
 /// # Errors
-/// If a file is missing, cannot be read or has another checksum, or a line is no checksum of a file of the folder.
+/// Returns an error if a file is missing, cannot be read or has another checksum, or a line is no checksum of a file of
+/// the folder.
 pub fn check(folder: &Path) -> Result<bool, SumsError> {
     let path = folder.join(SUMS);
     let text = match fs::read_to_string(&path) {
@@ -72,7 +73,7 @@ pub fn check(folder: &Path) -> Result<bool, SumsError> {
         Err(source) => return Err(SumsError::Io { path, source }),
     };
     for line in text.lines() {
-        // A name with folders in it would lead out of this one.
+        // A name with folders in it would lead out of this folder.
         let is_name = |name: &str| Path::new(name).file_name().is_some_and(|only| only == name);
         let Some((expected, name)) = line.split_once("  ").filter(|(_, name)| is_name(name)) else {
             return Err(SumsError::NoChecksum { path, line: line.to_owned() });
@@ -95,7 +96,7 @@ fn digits(sha: Sha256) -> String {
 mod tests {
     use super::*;
 
-    /// Of FIPS 180-4's test "abc".
+    /// The checksum of FIPS 180-4's test "abc".
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
     #[test]

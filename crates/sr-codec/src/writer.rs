@@ -1,4 +1,4 @@
-//! Writing a file so that it is either whole under its name or resumable beside it.
+//! The writer of a file, which is either whole under its name or resumable beside it.
 
 use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -14,34 +14,36 @@ use crate::frame::{Fault, Frame, Frames, footer};
 use crate::header::difference;
 use crate::{Error, Header, Kind, Result};
 
-/// The zstd level of every frame: records are columns of small numbers, in which longer searches for repetitions find
-/// little, and searches wait while they are written. With matches of seven bytes or more it makes traces smaller than
-/// level 3 does. Equal bytes from equal runs need all settings to be the same everywhere, so they cannot be chosen.
+/// The zstd level of every frame. Records are columns of small numbers, in which longer searches for repetitions find
+/// little, and searches wait while they are written. With matches of seven bytes or more, level 1 makes traces smaller
+/// than level 3. Equal runs give equal bytes only if all settings are the same everywhere, so they cannot be chosen.
 pub const COMPRESSION_LEVEL: i32 = 1;
-/// Bytes that a repetition has at least. Shorter ones are chance in a column, and cost more than its Huffman code.
+/// The smallest number of bytes of a repetition. Shorter ones are chance in a column, and cost more than its Huffman
+/// code.
 const SHORTEST_MATCH: u32 = 7;
-/// Level 1 looks for repetitions this many bytes apart, zstd's maximum and that of a block: it finds none.
+/// The distance at which level 1 looks for repetitions. This is zstd's maximum and the length of a block, so it finds
+/// none.
 const NO_MATCHES: u32 = 1 << 17;
 
-/// The largest record, as MessagePack before compression: 1 GiB.
-/// Readers refuse more, so that a damaged file cannot claim all memory.
+/// The largest record, as MessagePack before compression: 1 GiB. Readers refuse larger ones, so that a damaged file
+/// cannot claim all memory.
 pub const MAX_RECORD_BYTES: usize = 1 << 30;
 
-/// Writes `PATH.partial`, which [`finish`](Writer::finish) renames to `PATH`.
+/// A writer of `PATH.partial`, which [`finish`](Writer::finish) renames to `PATH`.
 ///
-/// A writer that is dropped leaves the `.partial` file with the records so far, and so does a killed process,
-/// less those still buffered (see [`flush`](Writer::flush)); [`resume`](Writer::resume) continues it.
-/// The file is locked meanwhile where the file system can, so two processes never write the same one.
+/// A writer that is dropped leaves the `.partial` file with the records so far. So does a killed process, except for
+/// records that are still buffered (see [`flush`](Writer::flush)). [`resume`](Writer::resume) continues the file. The
+/// file is locked meanwhile where the file system can, so two processes never write the same one.
 pub struct Writer {
     path: PathBuf,
     partial: PathBuf,
     out: BufWriter<File>,
     compressor: Compressor,
-    /// CRC-32 of all bytes written.
+    /// The CRC-32 of all bytes written.
     crc: crc32fast::Hasher,
     records: u64,
     limit: usize,
-    // Reused from record to record.
+    // These are reused from record to record.
     payload: Vec<u8>,
     frame: Vec<u8>,
 }
@@ -52,7 +54,8 @@ impl std::fmt::Debug for Writer {
     }
 }
 
-/// Where the file for `path` is written until it is finished: beside it, with `.partial` added to the name.
+/// Returns the path at which the file for `path` is written until it is finished: beside it, with `.partial` added to
+/// the name.
 pub fn partial_path(path: impl AsRef<Path>) -> PathBuf {
     let mut name = path.as_ref().as_os_str().to_owned();
     name.push(".partial");
@@ -60,11 +63,12 @@ pub fn partial_path(path: impl AsRef<Path>) -> PathBuf {
 }
 
 impl Writer {
-    /// Starts a new file. An unfinished one of the same name is discarded; a finished one stays until
+    /// Starts a new file. It discards an unfinished file of the same name; a finished one stays until
     /// [`finish`](Self::finish) replaces it.
     ///
     /// # Errors
-    /// If the folder cannot be written, another writer is at work, or `header` cannot be written as MessagePack.
+    /// Returns an error if the folder cannot be written, another writer has the file, or `header` cannot be written as
+    /// MessagePack.
     pub fn create<P: Serialize>(path: impl AsRef<Path>, header: &Header<P>) -> Result<Self> {
         let (kind, header) = (header.kind, header.encode(path.as_ref())?);
         let mut writer = Self::open(path.as_ref(), kind)?;
@@ -72,12 +76,13 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Continues an unfinished file after its last whole record, and says how many records that are.
-    /// What follows them is cut off; where there is no unfinished file, a new one is started with 0 records.
-    /// The result has the bytes that an undisturbed run would have written.
+    /// Continues an unfinished file after its last whole record, and returns how many records it has. It cuts off what
+    /// follows them. If there is no unfinished file, it starts a new one with 0 records. The result has the bytes that
+    /// an undisturbed run would have written.
     ///
     /// # Errors
-    /// As [`create`](Self::create), and if the unfinished file has another header or none that can be read.
+    /// Returns an error where [`create`](Self::create) does, and if the unfinished file has another header or none that
+    /// can be read.
     pub fn resume<P: Serialize>(path: impl AsRef<Path>, header: &Header<P>) -> Result<(Self, u64)> {
         let (kind, header) = (header.kind, header.encode(path.as_ref())?);
         let mut writer = Self::open(path.as_ref(), kind)?;
@@ -91,7 +96,8 @@ impl Writer {
     /// Adds a record, as a MessagePack map with named fields if it is a struct.
     ///
     /// # Errors
-    /// If the record cannot be written as MessagePack, is larger than [`MAX_RECORD_BYTES`], or writing fails.
+    /// Returns an error if the record cannot be written as MessagePack, is larger than [`MAX_RECORD_BYTES`], or writing
+    /// fails.
     pub fn append<T: Serialize + ?Sized>(&mut self, record: &T) -> Result<()> {
         let mut payload = std::mem::take(&mut self.payload);
         payload.clear();
@@ -102,11 +108,11 @@ impl Writer {
         result
     }
 
-    /// Adds a record that is MessagePack already, from [`Reader::next_raw`](crate::Reader::next_raw).
-    /// It must be one whole value; this is not checked.
+    /// Adds a record that is MessagePack already, from [`Reader::next_raw`](crate::Reader::next_raw). It must be one
+    /// whole value, which is not checked.
     ///
     /// # Errors
-    /// If the record is larger than [`MAX_RECORD_BYTES`], or writing fails.
+    /// Returns an error if the record is larger than [`MAX_RECORD_BYTES`], or writing fails.
     pub fn append_raw(&mut self, record: &[u8]) -> Result<()> {
         self.check_size(record.len())?;
         self.write_frame(record)?;
@@ -117,7 +123,7 @@ impl Writer {
     /// Adds a record that was packed before, perhaps on another thread.
     ///
     /// # Errors
-    /// If the record is larger than [`MAX_RECORD_BYTES`], or writing fails.
+    /// Returns an error if the record is larger than [`MAX_RECORD_BYTES`], or writing fails.
     pub fn append_packed(&mut self, record: &Packed) -> Result<()> {
         self.check_size(record.bytes)?;
         self.write(&record.frame)?;
@@ -133,24 +139,24 @@ impl Writer {
         Ok(())
     }
 
-    /// The number of records so far, those before a resumption included.
+    /// Returns the number of records so far, including those before a resumption.
     pub fn records(&self) -> u64 {
         self.records
     }
 
-    /// Hands buffered records to the operating system, so that a killed process does not lose them.
-    /// Worth a call after each record that took long to make.
+    /// Writes buffered records to the operating system, so that a killed process does not lose them. It is worth a call
+    /// after each record that took long to make.
     ///
     /// # Errors
-    /// If writing fails.
+    /// Returns an error if writing fails.
     pub fn flush(&mut self) -> Result<()> {
         self.out.flush().map_err(Error::io(&self.partial, "write"))
     }
 
-    /// Completes the file, brings it safely to the disk and puts it under its name; gives the number of records.
+    /// Completes the file, syncs it to the disk, gives it its final name, and returns the number of records.
     ///
     /// # Errors
-    /// If writing or renaming fails; the `.partial` file is then still there.
+    /// Returns an error if writing or renaming fails; the `.partial` file then still exists.
     pub fn finish(mut self) -> Result<u64> {
         self.write(&footer(self.records, self.crc.clone()))?;
         self.flush()?;
@@ -160,7 +166,7 @@ impl Writer {
         Ok(self.records)
     }
 
-    /// Opens and locks the `.partial` file and leaves its content alone.
+    /// Opens and locks the `.partial` file without changing its content.
     fn open(path: &Path, kind: Kind) -> Result<Self> {
         let partial = partial_path(path);
         let file = loop {
@@ -170,7 +176,7 @@ impl Writer {
             if let Err(TryLockError::WouldBlock) = file.try_lock() {
                 return Err(Error::Locked { path: partial }); // any other error: this file system has no locks
             }
-            // Between opening and locking another writer may have finished this very file and given it its name.
+            // Between opening and locking, another writer may have finished this very file and given it its name.
             if is_at(&file, &partial).map_err(Error::io(&partial, "look at"))? {
                 break file;
             }
@@ -194,7 +200,7 @@ impl Writer {
         self.write_frame(header)
     }
 
-    /// Goes to the end of the last whole record; false if not even a header was there.
+    /// Goes to the end of the last whole record. Returns false if there is no whole header.
     fn skip_whole_records(&mut self, header: &[u8]) -> Result<bool> {
         let path = || self.partial.clone();
         let io = |error| Error::io(&self.partial, "read")(error);
@@ -206,7 +212,7 @@ impl Writer {
             }
             Err(Fault::Cut) => return Ok(false),
             Err(Fault::Io(error)) => return Err(io(error)),
-            // Not cleared away like a damaged record: this may be somebody's file and none of ours.
+            // It is not cleared away like a damaged record, because it may be a foreign file.
             Ok(Frame::Footer { .. }) => {
                 return Err(Error::BadHeader { path: path(), reason: "it has a footer only".to_owned() });
             }
@@ -217,7 +223,7 @@ impl Writer {
             match frames.advance() {
                 Ok(Frame::Value) => records += 1,
                 Err(Fault::Io(error)) => return Err(io(error)),
-                // A footer stands here if the process died between writing it and renaming the file.
+                // There is a footer if the process died between writing it and renaming the file.
                 Ok(Frame::Footer { .. }) | Err(Fault::Cut | Fault::Corrupt(_)) => break,
             }
         }
@@ -253,11 +259,11 @@ impl Writer {
     }
 }
 
-/// A record as it goes into a file, so that threads that make records compress them too.
+/// A record as it goes into a file, so that threads that make records can compress them too.
 #[derive(Debug, Clone)]
 pub struct Packed {
     frame: Vec<u8>,
-    /// Before compression.
+    /// The number of bytes before compression.
     bytes: usize,
 }
 
@@ -265,10 +271,10 @@ impl Packed {
     /// Packs a record, as [`Writer::append`] does in a file of this kind.
     ///
     /// # Errors
-    /// If the record cannot be written as MessagePack.
+    /// Returns an error if the record cannot be written as MessagePack.
     ///
     /// # Panics
-    /// If there is no memory for a compressor.
+    /// Panics if there is no memory for a compressor.
     pub fn new<T: Serialize + ?Sized>(kind: Kind, record: &T) -> std::result::Result<Self, rmp_serde::encode::Error> {
         thread_local! {
             static LAST: RefCell<Option<(Kind, Compressor)>> = const { RefCell::new(None) };
@@ -286,7 +292,7 @@ impl Packed {
     }
 }
 
-/// Whether the open file is the one under this name.
+/// Returns whether the open file is the one with this name.
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     #[cfg(unix)]
     {
@@ -305,10 +311,10 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Compresses the records of one kind.
+/// A compressor of the records of one kind.
 struct Compressor {
     encoder: Encoder<'static>,
-    /// Bytes of a column that are worth a Huffman code of its own.
+    /// The number of bytes from which a column is worth its own Huffman code.
     column_bytes: usize,
 }
 
@@ -325,20 +331,20 @@ impl Compressor {
                 encoder.set_parameter(CParameter::HashLog(6))?; // the least, cleared for each record
                 // Steps of more than one byte would turn Huffman codes off.
                 encoder.set_parameter(CParameter::LiteralCompressionMode(ParamSwitch::Enable))?;
-                // zstd prefers the code of the block before to making one for less.
+                // zstd prefers the code of the previous block to making one for less.
                 1024
             }
         };
         Ok(Compressor { encoder, column_bytes })
     }
 
-    /// One frame, with a Huffman code for each of its [`blocks`].
+    /// Compresses a payload to one frame, with a Huffman code for each of its [`blocks`].
     fn compress(&mut self, payload: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
         let Compressor { encoder, column_bytes } = self;
         encoder.reinit()?;
         encoder.set_pledged_src_size(Some(payload.len() as u64))?;
         frame.clear();
-        // More blocks than zstd's bound allows for come with their headers.
+        // More blocks than zstd's bound assumes need room for their headers.
         frame.reserve(compress_bound(payload.len()) + 64);
         for block in blocks(payload, *column_bytes) {
             let mut input = InBuffer::around(block);
@@ -352,7 +358,7 @@ impl Compressor {
     }
 }
 
-/// One call that adds to `frame`, with room for some of it at least; gives what the call does.
+/// Makes one call that appends to `frame`, with room for at least some output. Returns the call's result.
 fn step(
     frame: &mut Vec<u8>,
     mut call: impl FnMut(&mut OutBuffer<'_, Vec<u8>>) -> io::Result<usize>,
@@ -364,7 +370,7 @@ fn step(
 
 /// Makes a renaming in the folder of `path` durable.
 fn sync_folder(path: &Path) -> Result<()> {
-    // Elsewhere a folder cannot be opened as a file, and renaming needs no help.
+    // Other systems cannot open a folder as a file, and renaming needs no help there.
     if cfg!(unix) {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder, "sync"))?;

@@ -1,4 +1,4 @@
-//! Whole, cut, damaged, resumed and foreign files.
+//! Tests of whole, cut, damaged, resumed and foreign files.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -71,7 +71,7 @@ fn finished() -> (TempDir, std::path::PathBuf, Vec<u8>) {
     (folder, path, bytes)
 }
 
-/// All whole records and the error after them, if any.
+/// Returns all whole records and the error after them, if any.
 fn read(path: &Path) -> (Vec<Point>, Option<Error>) {
     let mut reader = match Reader::<Params>::open(path, Kind::Trace, 3) {
         Ok(reader) => reader,
@@ -91,7 +91,7 @@ fn read(path: &Path) -> (Vec<Point>, Option<Error>) {
     (points, error)
 }
 
-/// Where each frame of the file ends, by zstd's own reckoning: header, records, footer.
+/// Returns the end of each frame of the file, as zstd finds it: header, records, footer.
 fn frame_ends(bytes: &[u8]) -> Vec<usize> {
     let mut ends = vec![];
     let mut at = 0;

@@ -1,4 +1,4 @@
-//! From traces and problem sets to corpora.
+//! The conversion of traces and problem sets to corpora.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::ErrorKind;
@@ -23,47 +23,47 @@ use crate::{
     Target,
 };
 
-/// The draw of a [`Key`] that samples individuals or problems; the split has draw 0.
+/// The draw of a [`Key`] that samples individuals or problems. The split has draw 0.
 const SAMPLE_DRAW: u32 = 1;
 /// The draw that samples whole trajectories.
 const TRAJECTORY_DRAW: u32 = 2;
 
-/// Mode of the label sets that say what the expert would do.
+/// The mode of label sets that hold what the expert would do.
 const ALL: &str = "all";
 
-/// What is learned from a state.
+/// The targets that are learned from a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Targets {
-    /// The individuals of the next generation: `(G − 1)·(P − 1)` of a trajectory of `G` generations.
+    /// The individuals of the next generation: `(G − 1)·(P − 1)` for a trajectory of `G` generations.
     NextGeneration {
-        /// Whether those that were carried over count too: then `(G − 1)·P`.
+        /// Whether copied individuals (the elite) count too; then there are `(G − 1)·P`.
         include_elite: bool,
     },
-    /// Those among them that the best individual of the last generation descends from.
+    /// The individuals of the next generation that the best individual of the last generation descends from.
     Ancestors {
-        /// Whether those that were carried over count too.
+        /// Whether copied individuals (the elite) count too.
         include_elite: bool,
     },
     /// The labels that an expert gave the state (DAgger).
     Labels,
 }
 
-/// How the targets of a state are learned.
+/// The way in which the targets of a state become examples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// Each is an example: one-step.
+    /// Each target is an example: one-step.
     EachChild,
-    /// All of them, the elite included, are one text: autoregressive.
+    /// All targets, the elite included, are one text: autoregressive.
     WholeGeneration {
-        /// Whether individuals have their fitness with them.
+        /// Whether individuals come with their fitness.
         fitness: bool,
     },
 }
 
-/// Formulas that nothing may be learned of, such as those of a test set.
+/// The formulas that nothing may be learned of, such as those of a test set.
 ///
-/// A problem with such a formula is on neither side. On the training side no expression is one either: a child that is
-/// one is no target, and a state that has one in its population is not shown.
+/// A problem with such a formula is on neither side. On the training side no expression may be one either: a child that
+/// is one is no target, and a state that has one in its population is dropped.
 #[derive(Clone, Default)]
 pub struct Exclude {
     contains: Option<Arc<Contains>>,
@@ -73,19 +73,19 @@ pub struct Exclude {
 type Contains = dyn Fn(&Expr) -> bool + Send + Sync;
 
 impl Exclude {
-    /// Those of which `contains` says so.
+    /// Excludes the formulas for which `contains` returns true.
     pub fn new(contains: impl Fn(&Expr) -> bool + Send + Sync + 'static) -> Self {
         Exclude { contains: Some(Arc::new(contains)), sources: Vec::new() }
     }
 
-    /// Those of a list, whose sources headers will tell.
+    /// Excludes the formulas of a list, whose sources are written into headers.
     pub fn listed(list: Arc<Blocklist>) -> Self {
         let sources = list.sources().to_vec();
         let contains = (!list.is_empty()).then(|| Arc::new(move |expr: &Expr| list.contains(expr)) as Arc<Contains>);
         Exclude { contains, sources }
     }
 
-    /// Whether nothing may be learned of a problem.
+    /// Returns whether the problem's formula is excluded.
     fn has_formula_of(&self, problem: &Problem) -> bool {
         match (&self.contains, &problem.source) {
             (Some(contains), Some(source)) => contains(source),
@@ -93,11 +93,12 @@ impl Exclude {
         }
     }
 
-    /// Takes out of the states of one search what holds an excluded expression. If their targets are one text (`whole`),
-    /// a state goes with any of them.
+    /// Removes excluded expressions from the states of one search. If the targets of a state are one text (`whole`),
+    /// one such target drops the state.
     fn retain(&self, states: &mut Vec<OneStep>, whole: bool, excluded: &mut Excluded) {
         let Some(contains) = &self.contains else { return };
-        // An expression costs microseconds and occurs in many states; a trajectory's equal ones share their memory.
+        // A check takes microseconds, and an expression occurs in many states. Equal expressions of a trajectory share
+        // their memory, so each is checked once.
         let exprs = states.iter().flat_map(|state| {
             let population = state.population.iter().map(|individual| &individual.expr);
             population.chain(state.targets.iter().map(|target| &target.expr))
@@ -130,48 +131,51 @@ impl fmt::Debug for Exclude {
     }
 }
 
-/// What the two sides do not share.
+/// The property that training and validation formulas do not share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SplitBy {
-    /// A skeleton, see [`Split`].
+    /// They share no skeleton, see [`Split`].
     #[default]
     Skeleton,
-    /// Nor a function: a training problem whose formula is that of a validation problem in other words, as `x1 + x0` is
-    /// `x0 + x1`, is left out. It cannot go to the other side, for others of its skeleton would have to follow.
+    /// They share no function either. A training problem is left out if its formula is that of a validation problem in
+    /// another form, as `x1 + x0` is `x0 + x1`. It cannot go to the other side, because others with its skeleton would
+    /// have to follow.
     Function,
 }
 
-/// Settings of a conversion.
+/// The settings of a conversion.
 #[derive(Debug, Clone)]
 pub struct Options<'a> {
-    /// What prompts tell of a problem.
+    /// The context of prompts.
     pub context: Context,
-    /// What is learned from a state; direct examples have the formula.
+    /// The targets that are learned from a state. Direct examples have the formula.
     pub targets: Targets,
-    /// How.
+    /// The way in which targets become examples.
     pub shape: Shape,
-    /// Formulas that nothing is learned of.
+    /// The formulas that nothing is learned of.
     pub exclude: Exclude,
-    /// Share to keep, in `(0, 1]`: of individuals, of trajectories if whole generations are learned, of problems in direct
+    /// The share to keep, in `(0, 1]`: of individuals, of trajectories for whole generations, of problems in direct
     /// mode.
     pub sample_fraction: f64,
-    /// Share of formulas for validation, in `[0, 1)`.
+    /// The share of formulas for validation, in `[0, 1)`.
     pub val_fraction: f64,
-    /// Whether this is a part of something larger, which is split by [`Split::of_part`]: a side may have no problem then.
+    /// Whether this is a part of something larger, which is split by [`Split::of_part`], so that a side may have no
+    /// problem.
     pub is_part: bool,
-    /// What the sides do not share.
+    /// The property that the two sides do not share.
     pub split_by: SplitBy,
-    /// Seed of split and sampling.
+    /// The seed of split and sampling.
     pub seed: u64,
-    /// Whether to write the text export too. Without it, that of a corpus which is replaced is removed.
+    /// Whether to write the text export too. If not, the export of a corpus that is replaced is removed.
     pub jsonl: bool,
-    /// Once this is true the conversion ends with [`Error::Stopped`].
+    /// A flag that ends the conversion with [`Error::Stopped`] once it is true.
     pub stop: Option<&'a AtomicBool>,
 }
 
 impl Default for Options<'_> {
-    /// The basic context, all children but the elite, each an example, a tenth of the formulas for validation.
+    /// Uses the basic context, makes each child but the elite an example, and takes a tenth of the formulas for
+    /// validation.
     fn default() -> Self {
         Options {
             context: Context::Basic,
@@ -198,45 +202,48 @@ impl Options<'_> {
     }
 }
 
-/// What a conversion made.
+/// The numbers of examples of a conversion.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Counts {
-    /// Examples, pairs of a prompt and a target, for training.
+    /// The number of training examples, which are pairs of a prompt and a target.
     pub train: u64,
-    /// And for validation.
+    /// The number of validation examples.
     pub val: u64,
-    /// Examples left out.
+    /// The numbers of examples left out.
     pub excluded: Excluded,
-    /// Bytes of both corpora over the number of examples.
+    /// The bytes of both corpora, divided by the number of examples.
     pub bytes_per_example: f64,
 }
 
-/// Examples that were left out, by the first reason that holds.
+/// The numbers of examples that were left out, by the first reason that holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Excluded {
-    /// The problem's formula is one to [`Exclude`]; its examples are on neither side.
+    /// Examples whose problem's formula is excluded. They are on neither side.
     pub problem: u64,
-    /// For training, and the problem's formula is the same function as one for validation; of [`SplitBy::Function`].
+    /// Training examples whose problem's formula is the same function as a validation formula, with
+    /// [`SplitBy::Function`].
     pub validation: u64,
-    /// For training, and an individual of the population is one to exclude.
+    /// Training examples with an excluded individual in the population.
     pub population: u64,
-    /// For training, and the target is one to exclude.
+    /// Training examples with an excluded target.
     pub target: u64,
 }
 
 impl Excluded {
-    /// All of them.
+    /// Returns the number of all of them.
     pub fn total(&self) -> u64 {
         self.problem + self.validation + self.population + self.target
     }
 }
 
-/// Converts a trace into `OUT/train.sr` and `OUT/val.sr` of one-step or autoregressive examples. `on_trajectory` is called after each.
+/// Converts a trace into `OUT/train.sr` and `OUT/val.sr` of one-step or autoregressive examples. It calls
+/// `on_trajectory` after each trajectory.
 ///
 /// # Errors
-/// If the trace or a problem of it is missing, cut or damaged, or a problem is not the one that was searched, labels are asked for that it does not have, or nothing
-/// was left. Files of these names in `out` are then as they were.
+/// Returns an error if the trace or a problem of it is missing, cut or damaged, a problem is not the one that was
+/// searched, the trace lacks the labels that were asked for, or there are no examples. Files of these names in `out`
+/// are then unchanged.
 pub fn convert_trace(
     trace: &Path,
     problems: &Problems,
@@ -264,7 +271,7 @@ pub fn convert_trace(
         while let Some(trajectory) = reader.next_trajectory()? {
             options.go_on()?;
             let problem = problems.by_id(&trajectory.problem_id)?;
-            // Problems of one id are different ones in different sets.
+            // Problems with the same id are different ones in different sets.
             let instance =
                 problem.instance().map_err(|source| Error::Unsearchable { id: problem.id.clone(), source })?;
             trajectory
@@ -278,11 +285,12 @@ pub fn convert_trace(
     })
 }
 
-/// Converts a problem set into `OUT/train.sr` and `OUT/val.sr` of direct examples. `on_problem` is called after each.
+/// Converts a problem set into `OUT/train.sr` and `OUT/val.sr` of direct examples. It calls `on_problem` after each
+/// problem.
 ///
 /// # Errors
-/// If a problem has no formula or cannot be searched, or nothing was left. Files of these names in `out` are then as
-/// they were.
+/// Returns an error if a problem has no formula or cannot be searched, or there are no examples. Files of these names
+/// in `out` are then unchanged.
 pub fn convert_problems(
     problems: &Problems,
     options: &Options<'_>,
@@ -305,7 +313,7 @@ pub fn convert_problems(
     })
 }
 
-/// Fails if a corpus could not name the file.
+/// Returns an error if the file's name is not UTF-8, so that a corpus could not name it.
 fn check_name(path: &Path) -> Result<()> {
     match path.file_name().unwrap_or_default().to_str() {
         Some(_) => Ok(()),
@@ -313,17 +321,17 @@ fn check_name(path: &Path) -> Result<()> {
     }
 }
 
-/// The states of a trajectory that have targets left.
+/// Returns the states of a trajectory that have targets, after sampling.
 ///
 /// # Errors
-/// If labels are asked for and there are none, or they are those of another state.
+/// Returns an error if labels are asked for and there are none, or they are those of another state.
 pub fn states(trajectory: &Trajectory, problem: &Arc<ProblemRef>, options: &Options<'_>) -> Result<Vec<OneStep>> {
     let key = sample_key(options.seed, &trajectory.problem_id, trajectory.seed);
     let whole = options.shape != Shape::EachChild;
     if whole && !key.draw(TRAJECTORY_DRAW).rng().chance(options.sample_fraction) {
         return Ok(Vec::new());
     }
-    // Each different expression lies in memory once, however many populations have it.
+    // Each different expression is in memory once, however many populations have it.
     let exprs: Exprs = trajectory.generations.expressions().iter().map(owned).collect();
     let candidates = match options.targets {
         Targets::NextGeneration { include_elite } => {
@@ -357,25 +365,25 @@ pub fn states(trajectory: &Trajectory, problem: &Arc<ProblemRef>, options: &Opti
     Ok(examples.filter(|example| !example.targets.is_empty()).collect())
 }
 
-/// By [`GenerationRecord::forms`].
+/// The expressions, by [`GenerationRecord::expression_ids`].
 type Exprs = Vec<Arc<Expr>>;
 
 fn owned(tree: &Tree) -> Arc<Expr> {
     Arc::new(tree.to_owned())
 }
 
-/// A problem's direct example.
+/// Returns a problem's direct example.
 ///
 /// # Errors
-/// If it has no formula, or cannot be searched.
+/// Returns an error if the problem has no formula, or cannot be searched.
 pub fn direct(problem: &Problem, problems: &Problems) -> Result<Direct> {
     let target = problem.source.clone().ok_or_else(|| Error::NoFormula { id: problem.id.clone() })?;
     let primitives = own_primitives(problem)?;
     Ok(Direct { problem: Arc::new(problem_ref(problem, problems, primitives)), target: Arc::new(target) })
 }
 
-/// For each state but the last the individuals of the next generation that `wanted(index of that generation, slot)`
-/// wants.
+/// Returns for each state but the last the individuals of the next generation for which `wanted(index of that
+/// generation, slot)` is true.
 fn next_generations<'a>(
     trajectory: &'a Trajectory,
     exprs: &Exprs,
@@ -394,15 +402,15 @@ fn next_generations<'a>(
     targets.collect()
 }
 
-/// A state and what may be learned of it under one condition.
+/// A state and its targets under one condition.
 struct Candidate<'a> {
     record: GenerationRecord<'a>,
     condition: Condition,
     targets: Vec<Target>,
 }
 
-/// The labels of each labelled state. Those of mode `all` are what the expert does; others were chosen for what they
-/// gain over the best individual, so each class of gain is a condition of its own.
+/// Returns the labels of each labelled state. Labels of mode `all` are what the expert does. Others were chosen for
+/// their gain over the best individual, so each class of gain is its own condition.
 fn labels(trajectory: &Trajectory) -> Result<Vec<Candidate<'_>>> {
     let (id, seed) = (|| trajectory.problem_id.clone(), trajectory.seed);
     let Some(set) = trajectory.labels.last() else {
@@ -437,7 +445,7 @@ fn target(expr: Arc<Expr>, child: &IndividualRecord<'_>, slot: u32, weight: f32)
     Target { expr, mse: child.mse, fitness: child.fitness, weight, slot }
 }
 
-/// The stream that decides which examples of a search are kept; generation and slot are still to be set.
+/// Returns the key that decides which examples of a search are kept. The caller sets generation and slot.
 fn sample_key(seed: u64, problem_id: &str, search_seed: u64) -> Key {
     // Searches of one problem differ by their seed, for which a key has no other place.
     let problem = problem_key(problem_id) ^ search_seed.wrapping_mul(GOLDEN);
@@ -455,7 +463,7 @@ fn problem_ref(problem: &Problem, problems: &Problems, primitives: PrimitiveSet)
     ProblemRef { id, source, fingerprint, primitives }
 }
 
-/// The header of either mode, for the training side.
+/// Returns the header of a corpus of this mode, for the training side.
 fn header(mode: Mode, problems: &Problems, options: &Options<'_>) -> CorpusHeader {
     let params = problems.params();
     let traced = mode != Mode::Direct;
@@ -488,7 +496,7 @@ fn header(mode: Mode, problems: &Problems, options: &Options<'_>) -> CorpusHeade
     }
 }
 
-/// One side's files.
+/// The files of one side.
 struct SideOutput {
     path: PathBuf,
     header: CorpusHeader,
@@ -497,12 +505,12 @@ struct SideOutput {
     examples: u64,
 }
 
-/// Both sides.
+/// The files of both sides.
 struct Output<'a> {
     exclude: &'a Exclude,
     excluded: Excluded,
     split: Split,
-    /// The formulas for validation, by their values; empty if functions may be shared.
+    /// The validation formulas, by their values; empty if functions may be shared.
     val_formulas: Blocklist,
     train: SideOutput,
     val: SideOutput,
@@ -515,7 +523,7 @@ impl SideOutput {
         Ok(SideOutput { path, header, corpus, jsonl, examples: 0 })
     }
 
-    /// Gives the examples and bytes of the corpus.
+    /// Completes the files. Returns the number of examples and the bytes of the corpus.
     fn finish(self) -> Result<(u64, u64)> {
         self.corpus.finish()?;
         self.jsonl.map_or(Ok(()), JsonlWriter::finish)?;
@@ -525,7 +533,7 @@ impl SideOutput {
 }
 
 impl Output<'_> {
-    /// The side that a problem's examples go to; `None`, and they are counted as excluded, if they go nowhere.
+    /// Returns the side that a problem's examples go to. If they are excluded, counts them and returns `None`.
     fn side(&mut self, problem: &Problem, examples: u64) -> Option<Side> {
         if self.exclude.has_formula_of(problem) {
             self.excluded.problem += examples;
@@ -547,7 +555,7 @@ impl Output<'_> {
         }
     }
 
-    /// The states of one search.
+    /// Adds the states of one search.
     fn states(&mut self, problem: &Problem, mut states: Vec<OneStep>) -> Result<()> {
         let whole = self.train.header.mode == Mode::Autoregressive;
         let examples = |states: &[OneStep]| match whole {
@@ -576,7 +584,7 @@ impl Output<'_> {
     }
 }
 
-/// Makes both files with what `fill` puts into them; after an error nothing of them is left.
+/// Makes both files with what `fill` adds to them. After an error nothing of them is left.
 fn write_corpus(
     converted: &Path,
     header: CorpusHeader,
@@ -644,7 +652,7 @@ fn write_corpus(
     let result = write();
     if !matches!(result, Ok(_) | Err(Error::File(sr_codec::Error::Locked { .. }))) {
         for path in &paths {
-            // What was not begun cannot be removed; the error to report is the one above.
+            // A file that was not begun cannot be removed; the error to report is the one above.
             fs::remove_file(partial_path(path)).ok();
             fs::remove_file(partial_path(jsonl_path(path))).ok();
         }

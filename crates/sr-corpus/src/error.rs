@@ -1,4 +1,4 @@
-//! What can go wrong with corpora.
+//! The errors of corpora.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The result of making or reading a corpus.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why there is no corpus. Each message is one line; records are counted from 0.
+/// The reason why there is no corpus. Each message is one line; records are counted from 0.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -20,53 +20,53 @@ pub enum Error {
     /// A problem set cannot be read.
     #[error(transparent)]
     Problems(#[from] sr_problems::Error),
-    /// The operating system refused.
+    /// The operating system returned an error.
     #[error("{}: cannot {doing}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What was being done, such as `create`.
+        /// The operation, such as `create`.
         doing: &'static str,
-        /// What the operating system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The caller wanted no more; see [`Options::stop`](crate::Options::stop).
+    /// The caller stopped the conversion; see [`Options::stop`](crate::Options::stop).
     #[error("stopped")]
     Stopped,
-    /// A record is undamaged and yet no examples.
+    /// A record is undamaged, but it holds no examples.
     #[error("{}: record {record} (counted from 0): {field}: {reason}", path.display())]
     BadRecord {
         /// The file.
         path: PathBuf,
-        /// The record.
+        /// The number of the record.
         record: u64,
         /// The field at fault.
         field: &'static str,
-        /// What does not fit.
+        /// The reason.
         reason: String,
     },
     /// An expression is too large to be stored.
     #[error("problem {problem:?}: {source}")]
     Expression {
-        /// The problem.
+        /// The problem's id.
         problem: String,
-        /// What is too large.
+        /// The reason.
         source: sr_trace::expressions::ExpressionError,
     },
 
     // Problems.
-    /// Corpora name what they are made from, and this name is no text.
+    /// A file's name is not UTF-8, so a corpus cannot name what it is made from.
     #[error("{}: its name is no UTF-8, and a corpus names what it is made from; rename it", path.display())]
     Name {
         /// The trace or problem set.
         path: PathBuf,
     },
-    /// The problem set is where neither the file nor the caller says.
+    /// The problem set is neither where the file nor where the caller says.
     #[error("{}: made from problem set {name:?}, which is not beside it; say where it is with --problems", file.display())]
     NoProblemSet {
         /// The trace or corpus.
         file: PathBuf,
-        /// Name of the problem set's file.
+        /// The name of the problem set's file.
         name: String,
     },
     /// The problem set lacks a problem.
@@ -74,31 +74,31 @@ pub enum Error {
     NoSuchProblem {
         /// The problem set's file.
         problems: PathBuf,
-        /// The problem.
+        /// The problem's id.
         id: String,
     },
-    /// The problem has other points than when the corpus was made.
+    /// The problem's points are not those of when the corpus was made.
     #[error("{}: problem {id:?} is not the one that the examples were made from", problems.display())]
     OtherProblem {
         /// The problem set's file.
         problems: PathBuf,
-        /// The problem.
+        /// The problem's id.
         id: String,
     },
-    /// The problem has other points than those that the trace's search saw.
+    /// The problem's points are not those that the trace's search saw.
     #[error("{}: {source}", problems.display())]
     OtherSearched {
         /// The problem set's file.
         problems: PathBuf,
-        /// What does not fit.
+        /// The reason.
         source: sr_trace::OtherProblem,
     },
     /// The problem cannot be searched.
     #[error("problem {id:?}: {source}")]
     Unsearchable {
-        /// The problem.
+        /// The problem's id.
         id: String,
-        /// Why.
+        /// The reason.
         source: sr_engine::InstanceError,
     },
 
@@ -106,17 +106,17 @@ pub enum Error {
     /// A fraction is out of its range.
     #[error("{name} must be {expected}, found {value}")]
     Fraction {
-        /// The setting.
+        /// The name of the setting.
         name: &'static str,
-        /// Its range.
+        /// The range of allowed values.
         expected: &'static str,
-        /// What was given.
+        /// The value of the setting.
         value: f64,
     },
     /// Labels were asked for, and the trace has none.
     #[error("the trajectory of problem {id:?} with seed {seed} has no labels; relabel the trace first")]
     NotRelabelled {
-        /// The problem.
+        /// The problem's id.
         id: String,
         /// The trajectory's seed.
         seed: u64,
@@ -124,7 +124,7 @@ pub enum Error {
     /// Labels belong to another state than the recorded one.
     #[error("the labels of generation {generation} of problem {id:?} were made for another population")]
     OtherState {
-        /// The problem.
+        /// The problem's id.
         id: String,
         /// The generation.
         generation: u32,
@@ -132,19 +132,19 @@ pub enum Error {
     /// A problem without a formula has no direct example.
     #[error("problem {id:?} has no formula to learn")]
     NoFormula {
-        /// The problem.
+        /// The problem's id.
         id: String,
     },
-    /// Nothing was left to learn from.
+    /// There are no examples.
     #[error("{}: no examples were made", file.display())]
     NoExamples {
-        /// What was converted.
+        /// The file that was converted.
         file: PathBuf,
     },
 }
 
 impl Error {
-    /// For `map_err`: an [`Error::Io`] that says what was being done to which file.
+    /// Returns a function for `map_err` that makes an [`Error::Io`] with the file and the operation.
     pub(crate) fn io(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Error::Io { path: path.to_owned(), doing, source }
     }

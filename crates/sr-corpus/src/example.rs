@@ -1,4 +1,4 @@
-//! Examples in memory.
+//! Training examples in memory.
 
 use std::sync::Arc;
 
@@ -7,44 +7,45 @@ use sr_engine::random::problem_key;
 use sr_expr::Expr;
 use sr_prompt::{Condition, PromptState, encode_generation};
 
-/// What a model is trained on.
+/// A training example.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Example {
-    /// A state and its children, each of which is to be written.
+    /// A state and its children. The model learns to write each of them.
     OneStep(OneStep),
-    /// A state whose targets, in the order of their slots, are to be written as one text: the whole next population.
+    /// A state and its targets, in the order of their slots. The model learns to write them as one text, the whole next
+    /// population.
     Autoregressive(OneStep),
     /// A problem and its formula.
     Direct(Direct),
 }
 
-/// The problem of an example: enough to write the prompt, and to find the points.
+/// A reference to the problem of an example. It is enough to write the prompt, and to find the points.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProblemRef {
-    /// Its id.
+    /// The problem's id.
     pub id: String,
-    /// Name of the problem set's file, without folders.
+    /// The name of the problem set's file, without folders.
     pub source: String,
-    /// [`Problem::fingerprint`](sr_problems::Problem::fingerprint): its points, so that another set of the same name is
-    /// noticed.
+    /// The [`Problem::fingerprint`](sr_problems::Problem::fingerprint) of its points, which shows that another set of
+    /// the same name is another one.
     pub fingerprint: u64,
-    /// What it was searched with.
+    /// The primitives that it was searched with.
     pub primitives: PrimitiveSet,
 }
 
-/// A state of a search and the children to learn from it. They share the prompt; in counts each is an example, unless
-/// they are written together.
+/// A state of a search and the children to learn from it, which share the prompt. In counts each child is an example,
+/// unless they are written together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OneStep {
     /// The problem.
     pub problem: Arc<ProblemRef>,
-    /// Seed of the search.
+    /// The seed of the search.
     pub seed: u64,
-    /// Index of the state's generation.
+    /// The index of the state's generation.
     pub generation: u32,
     /// The population, in slot order.
     pub population: Vec<Individual>,
-    /// Which kind of children these are.
+    /// The kind of these children.
     pub condition: Condition,
     /// The children; at least one.
     pub targets: Vec<Target>,
@@ -55,9 +56,9 @@ pub struct OneStep {
 pub struct Individual {
     /// The expression.
     pub expr: Arc<Expr>,
-    /// Mean squared error, infinite if it is invalid.
+    /// The error as in the trace, infinite if it is invalid.
     pub mse: f32,
-    /// Fitness; higher is better.
+    /// The fitness; higher is better.
     pub fitness: f32,
 }
 
@@ -66,13 +67,13 @@ pub struct Individual {
 pub struct Target {
     /// The expression.
     pub expr: Arc<Expr>,
-    /// Its mean squared error, infinite if it is invalid.
+    /// The error as in the trace, infinite if it is invalid.
     pub mse: f32,
-    /// Its fitness.
+    /// The fitness; higher is better.
     pub fitness: f32,
-    /// Weight in the loss, finite and not negative; 1 unless a labeller says otherwise.
+    /// The weight in the loss, finite and not negative; 1 unless a labeller says otherwise.
     pub weight: f32,
-    /// Its place in the next generation, or among the labels.
+    /// The slot in the next generation, or the index among the labels.
     pub slot: u32,
 }
 
@@ -86,7 +87,7 @@ pub struct Direct {
 }
 
 impl Example {
-    /// The problem.
+    /// Returns the problem.
     pub fn problem(&self) -> &Arc<ProblemRef> {
         match self {
             Example::OneStep(example) | Example::Autoregressive(example) => &example.problem,
@@ -94,7 +95,7 @@ impl Example {
         }
     }
 
-    /// Number of (prompt, target) pairs.
+    /// Returns the number of (prompt, target) pairs.
     pub fn n_targets(&self) -> usize {
         match self {
             Example::OneStep(example) => example.targets.len(),
@@ -104,17 +105,17 @@ impl Example {
 }
 
 impl OneStep {
-    /// What the prompt says of the state: the same as the search that recorded it would have said.
+    /// Returns the prompt state of this example, which equals that of the recorded search.
     pub fn prompt_state(&self) -> PromptState<'_> {
         let population = self.population.iter().map(|individual| (&**individual.expr, individual.mse));
         let key = problem_key(&self.problem.id) ^ self.seed;
         PromptState::new(self.generation, &self.problem.primitives, population).shuffled_by(key)
     }
 
-    /// The ids of all targets as one text, with their errors if `errors` is set.
+    /// Encodes all targets as one text, with their errors if `errors` is set.
     ///
     /// # Errors
-    /// As [`encode_generation`].
+    /// Returns an error where [`encode_generation`] does.
     pub fn encode_generation(&self, errors: bool) -> sr_prompt::Result<Vec<i32>> {
         let targets = self.targets.iter().map(|target| (&**target.expr, target.mse));
         encode_generation(targets, self.problem.primitives.constants(), errors)

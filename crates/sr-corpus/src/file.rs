@@ -1,4 +1,4 @@
-//! Corpus files: record files of kind `corpus`, see `docs/formats.md`.
+//! Corpus files, which are record files of kind `corpus`, see `docs/formats.md`.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -15,53 +15,53 @@ use sr_trace::expressions::{ExpressionTable, ExpressionTableBuilder};
 
 use crate::{Direct, Error, Example, Individual, OneStep, ProblemRef, Problems, Result, Side, Target, find_problems};
 
-/// Version of the records of corpus files.
+/// The version of the records of corpus files.
 pub const CORPUS_VERSION: u32 = 1;
 
-/// What a corpus file says of all its examples. Equal runs have equal headers.
+/// The properties that all examples of a corpus file have in common. Equal runs have equal headers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CorpusHeader {
-    /// What the examples are.
+    /// The kind of the examples.
     pub mode: Mode,
-    /// What their prompts tell.
+    /// The context of their prompts.
     pub context: Context,
-    /// Whether the individuals of an autoregressive target have their fitness with them; nil in other modes.
+    /// Whether the individuals of an autoregressive target come with their fitness; nil in other modes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_fitness: Option<bool>,
-    /// Which side of the split this is.
+    /// The side of the split.
     pub split: Side,
-    /// Name of the problem set's file, without folders.
+    /// The name of the problem set's file, without folders.
     pub problems: String,
-    /// Name of the trace, without folders, if they were made from one.
+    /// The name of the trace, without folders, if the examples were made from one.
     pub traces: Option<String>,
-    /// Names of the trace's operators, or the problem set's; a problem may have its own.
+    /// The names of the operators of the trace, or of the problem set. A problem may have its own.
     pub operators: Vec<String>,
-    /// Constants, likewise.
+    /// The constants of the trace, or of the problem set. A problem may have its own.
     pub constants: Vec<f64>,
     /// Whether the targets are an expert's labels of the states.
     pub dagger: bool,
-    /// Whose states these are: `basic_sr` for the expert's, `neural_sr` for a learner's.
+    /// The origin of the states: `basic_sr` for the expert's, `neural_sr` for a learner's.
     pub original_source: Option<String>,
     /// Whether the targets are ancestors of the best individual only.
     pub ancestors_only: bool,
-    /// Whether individuals that were carried over are targets too.
+    /// Whether copied individuals (the elite) are targets too.
     pub include_elite: bool,
-    /// Share of the examples that was kept.
+    /// The share of the examples that was kept.
     pub sample_fraction: f64,
-    /// Share of formulas that is for validation.
+    /// The share of formulas that is for validation.
     pub val_fraction: f64,
-    /// Seed of the split and the sampling.
+    /// The seed of the split and the sampling.
     pub seed: u64,
-    /// Whose formulas were kept out.
+    /// The sources of excluded formulas.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<Exclusion>,
-    /// Whether the searches had plain operators ([`Semantics::Ieee`](sr_expr::Semantics)), and not guarded ones as those of
-    /// all corpora that do not say.
+    /// Whether the searches had plain operators ([`Semantics::Ieee`](sr_expr::Semantics)). Corpora without this field
+    /// are of searches with guarded ones.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ieee: bool,
 }
 
-/// Writes a corpus file, which appears under its name when it is finished.
+/// A writer of a corpus file, which gets its name when it is finished.
 #[derive(Debug)]
 pub struct CorpusWriter {
     writer: Writer,
@@ -71,19 +71,20 @@ impl CorpusWriter {
     /// Starts a new file.
     ///
     /// # Errors
-    /// As [`Writer::create`].
+    /// Returns an error where [`Writer::create`] does.
     pub fn create(path: impl AsRef<Path>, header: &CorpusHeader) -> Result<Self> {
         let header = Header { kind: Kind::Corpus, version: CORPUS_VERSION, params: header };
         Ok(CorpusWriter { writer: Writer::create(path, &header)? })
     }
 
-    /// Adds states of one search as one record, for they share most of their expressions; nothing if there are none.
+    /// Adds states of one search as one record, because they share most of their expressions. It adds nothing if there
+    /// are none.
     ///
     /// # Errors
-    /// If an expression is too large to be stored, or writing fails.
+    /// Returns an error if an expression is too large to be stored, or writing fails.
     ///
     /// # Panics
-    /// If they are of different searches.
+    /// Panics if they are of different searches.
     pub fn append_states(&mut self, states: &[OneStep]) -> Result<()> {
         let Some(first) = states.first() else { return Ok(()) };
         let mut table = ScoredForms::default();
@@ -108,7 +109,7 @@ impl CorpusWriter {
     /// Adds a problem with its formula.
     ///
     /// # Errors
-    /// As [`append_states`](Self::append_states).
+    /// Returns an error where [`append_states`](Self::append_states) does.
     pub fn append_direct(&mut self, example: &Direct) -> Result<()> {
         let mut forms = ExpressionTableBuilder::new();
         let id = || example.problem.id.clone();
@@ -118,17 +119,17 @@ impl CorpusWriter {
             .append(&DirectRecord { problem: ProblemRecord::encode(&example.problem), target: forms.build() })?)
     }
 
-    /// Completes the file and puts it under its name; gives the number of records.
+    /// Completes the file, gives it its final name, and returns the number of records.
     ///
     /// # Errors
-    /// As [`Writer::finish`].
+    /// Returns an error where [`Writer::finish`] does.
     pub fn finish(self) -> Result<u64> {
         Ok(self.writer.finish()?)
     }
 }
 
-/// Reads a corpus file: an iterator over its examples, with one record in memory. A cut or damaged file gives all that
-/// comes before the damage, then an error that names the record.
+/// A reader of a corpus file: an iterator over its examples, with one record in memory. From a cut or damaged file it
+/// returns everything before the damage, then an error that names the record.
 #[derive(Debug)]
 pub struct Corpus {
     path: PathBuf,
@@ -142,35 +143,35 @@ impl Corpus {
     /// Opens a file and reads its header.
     ///
     /// # Errors
-    /// As [`Reader::open`].
+    /// Returns an error where [`Reader::open`] does.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_owned();
         let reader = Reader::open(&path, Kind::Corpus, CORPUS_VERSION)?;
         Ok(Corpus { path, reader, record: 0, examples: VecDeque::new(), failed: false })
     }
 
-    /// What holds for all examples.
+    /// Returns the header, which is common to all examples.
     pub fn header(&self) -> &CorpusHeader {
         &self.reader.header().params
     }
 
-    /// All remaining examples.
+    /// Returns all remaining examples.
     ///
     /// # Errors
-    /// If the file is cut or damaged.
+    /// Returns an error if the file is cut or damaged.
     pub fn read_all(self) -> Result<Vec<Example>> {
         self.collect()
     }
 
-    /// The problem set the examples refer to: the given file, or the one that [`find_problems`] finds.
+    /// Opens the problem set that the examples refer to: the given file, or the one that [`find_problems`] finds.
     ///
     /// # Errors
-    /// If it is not found or cannot be read.
+    /// Returns an error if it is not found or cannot be read.
     pub fn problems(&self, given: Option<&Path>) -> Result<Problems> {
         Problems::open(find_problems(&self.path, &self.header().problems, given)?)
     }
 
-    /// Reads one more record; false at the end.
+    /// Reads one more record. Returns false at the end.
     fn read_record(&mut self) -> Result<bool> {
         let mode = self.header().mode;
         let examples = match mode {
@@ -212,12 +213,12 @@ struct ProblemRecord {
     constants: Vec<f64>,
 }
 
-/// States of one search.
+/// The states of one search.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct SearchRecord {
     problem: ProblemRecord,
     seed: u64,
-    /// Distinct scored expressions of all states and their children.
+    /// The distinct scored expressions of all states and their children.
     forms: ExpressionTable,
     mse: Vec<f32>,
     fitness: Vec<f32>,
@@ -228,12 +229,12 @@ pub(crate) struct SearchRecord {
 pub(crate) struct StateRecord {
     generation: u32,
     condition: String,
-    /// The individuals, as places in the table.
+    /// The individuals, as indices into the table.
     population: Vec<u32>,
-    /// The children, likewise.
+    /// The children, as indices into the table.
     targets: Vec<u32>,
     slots: Vec<u32>,
-    /// Absent if all are 1.
+    /// The weights, absent if all are 1.
     weights: Option<Vec<f32>>,
 }
 
@@ -243,7 +244,7 @@ pub(crate) struct DirectRecord {
     target: ExpressionTable,
 }
 
-/// What does not fit in a record.
+/// The field at fault in a record, and the reason.
 pub(crate) struct Bad {
     field: &'static str,
     reason: String,
@@ -326,7 +327,7 @@ impl ProblemRecord {
 }
 
 impl SearchRecord {
-    /// The examples of these states.
+    /// Returns the examples of the `wanted` states.
     pub(crate) fn decode(
         self,
         mode: Mode,

@@ -1,4 +1,4 @@
-//! The export for other tools: a JSON object a line for each example, in the original system's text.
+//! The export for other tools: one JSON object a line for each example, in the original system's text.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -11,14 +11,14 @@ use sr_prompt::infix;
 
 use crate::{CorpusHeader, Direct, Error, Mode, OneStep, Result};
 
-/// Writes `PATH.partial`, which [`finish`](Self::finish) renames to `PATH`.
+/// A writer of `PATH.partial`, which [`finish`](Self::finish) renames to `PATH`.
 pub(crate) struct JsonlWriter {
     path: PathBuf,
     partial: PathBuf,
     out: BufWriter<File>,
 }
 
-/// One line of a one-step or autoregressive export. Fields in the original's order.
+/// One line of a one-step or autoregressive export. The fields are in the original's order.
 #[derive(Serialize)]
 struct StateLine<'a> {
     context: &'a str,
@@ -65,7 +65,7 @@ impl JsonlWriter {
         Ok(JsonlWriter { path, partial, out: BufWriter::new(file) })
     }
 
-    /// A line for each target, or one for all of them.
+    /// Writes a line for each target, or one for all of them.
     pub(crate) fn state(&mut self, header: &CorpusHeader, example: &OneStep, problem: &Problem) -> Result<()> {
         let primitives = &example.problem.primitives;
         let context = infix::context(header.context, example.generation, primitives, &problem.x, &problem.y);
@@ -126,7 +126,7 @@ impl JsonlWriter {
     }
 }
 
-/// Where the export of `corpus` (`train.sr`) goes: `train.jsonl`.
+/// Returns the path of the export of `corpus` (`train.sr`): `train.jsonl`.
 pub(crate) fn jsonl_path(corpus: &Path) -> PathBuf {
     corpus.with_extension("jsonl")
 }

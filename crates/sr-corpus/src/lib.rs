@@ -1,9 +1,10 @@
 //! Training examples made from trajectories (one-step, autoregressive) or problems (direct).
 //!
-//! A [`OneStep`] is a state of a search with the children to learn from it, each by itself or all in one text; a
-//! [`Direct`] example is a problem with its formula. [`convert_trace`] and [`convert_problems`] write a folder of them, [`Corpus`] reads a file of it.
-//! Training and validation examples never share a problem, nor the skeleton of a formula: that is [`Split`]'s to say.
-//! What the training side must not hold, such as the formulas of a test, is [`Exclude`]'s.
+//! A [`OneStep`] is a state of a search with the children to learn from it, each by itself or all in one text. A
+//! [`Direct`] example is a problem with its formula. [`convert_trace`] and [`convert_problems`] write a folder of
+//! examples, [`Corpus`] reads a file of it. Training and validation examples never share a problem, nor the skeleton of
+//! a formula: [`Split`] decides on the sides. [`Exclude`] keeps formulas, such as those of a test, out of the training
+//! side.
 //!
 //! ```text
 //! OUT/train.sr  OUT/val.sr          corpora
@@ -30,7 +31,7 @@
 //! # }
 //! ```
 //!
-//! No tokens and no tensors: the text of an example is written by `sr-prompt` when it is trained on.
+//! This crate makes no tokens and no tensors: `sr-prompt` writes the text of an example when it is trained on.
 
 mod convert;
 mod error;

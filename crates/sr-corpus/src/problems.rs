@@ -1,4 +1,4 @@
-//! Problem sets, found from the files made of them.
+//! The problem set of a trace or corpus.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use sr_problems::{Problem, ProblemFile, SetParams};
 
 use crate::{Error, ProblemRef, Result};
 
-/// A problem set whose problems are found by their id. Its ids are in memory, and the problem that was asked for last.
+/// A problem set that finds problems by their id. It holds all ids in memory, and the problem that was asked for last.
 #[derive(Debug)]
 pub struct Problems {
     path: PathBuf,
@@ -20,7 +20,7 @@ pub struct Problems {
 #[derive(Debug)]
 struct Source {
     file: ProblemFile,
-    /// Searches of a problem and the states of a search come one after the other.
+    /// The last problem. Searches of a problem, and the states of a search, come one after the other.
     last: Option<(usize, Arc<Problem>)>,
 }
 
@@ -28,7 +28,7 @@ impl Problems {
     /// Reads a problem set and keeps its ids.
     ///
     /// # Errors
-    /// As [`ProblemFile::open`], and if a problem is damaged or two have one id.
+    /// Returns an error where [`ProblemFile::open`] does, and if a problem is damaged or two have one id.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_owned();
         let mut file = ProblemFile::open(&path)?;
@@ -43,40 +43,40 @@ impl Problems {
         Ok(Problems { params: file.params().clone(), path, by_id, source: Mutex::new(Source { file, last: None }) })
     }
 
-    /// What the problems have in common.
+    /// Returns the header, which is common to all problems.
     pub fn params(&self) -> &SetParams {
         &self.params
     }
 
-    /// The file.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Name of the file, without folders.
+    /// Returns the name of the file, without folders.
     pub fn name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Number of problems.
+    /// Returns the number of problems.
     pub fn len(&self) -> usize {
         self.by_id.len()
     }
 
-    /// Whether there is no problem.
+    /// Returns whether there is no problem.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All problems in the order of the file.
+    /// Returns an iterator over all problems, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = Result<Arc<Problem>>> {
         (0..self.len()).map(|index| self.read(index))
     }
 
-    /// The problem of an id.
+    /// Returns the problem with an id.
     ///
     /// # Errors
-    /// If there is none, or it is damaged.
+    /// Returns an error if there is none, or it is damaged.
     pub fn by_id(&self, id: &str) -> Result<Arc<Problem>> {
         match self.by_id.get(id) {
             Some(&index) => self.read(index),
@@ -84,10 +84,10 @@ impl Problems {
         }
     }
 
-    /// The problem of an example, with its points.
+    /// Returns the problem of an example, with its points.
     ///
     /// # Errors
-    /// As [`by_id`](Self::by_id), and if it has other points.
+    /// Returns an error where [`by_id`](Self::by_id) does, and if its points are not those of the example.
     pub fn get(&self, problem: &ProblemRef) -> Result<Arc<Problem>> {
         let found = self.by_id(&problem.id)?;
         if found.fingerprint() != problem.fingerprint {
@@ -110,16 +110,16 @@ impl Problems {
     }
 }
 
-/// Where the problem set is that a trace or corpus was made from: where the caller says, else under its `name` beside
+/// Finds the problem set that a trace or corpus was made from: where the caller says, else under its `name` beside
 /// `file`, else one folder up.
 ///
 /// # Errors
-/// If it is in neither place.
+/// Returns an error if it is in neither of the last two places.
 pub fn find_problems(file: &Path, name: &str, given: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = given {
         return Ok(path.to_owned());
     }
-    // The name comes from a file: of a damaged or strange one, only the last component counts.
+    // The name comes from a file that may be damaged or foreign, so only its last component is used.
     let base = Path::new(name).file_name().unwrap_or_default();
     let beside = file.with_file_name(base);
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -1,4 +1,4 @@
-//! Training and validation problems.
+//! The split into training and validation problems.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashSet};
@@ -11,18 +11,19 @@ use sr_problems::Problem;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
-    /// For fitting.
+    /// The training side.
     Train,
-    /// For judging what was fitted.
+    /// The validation side.
     Val,
 }
 
-/// Which problems are for validation.
+/// The split of problems into training and validation.
 ///
-/// Problems whose formulas share a skeleton (the form without its numbers) are one group; a problem without a formula is
-/// one by itself. A group is for validation if its random number in `[0, 1)`, keyed by seed and skeleton, is below
-/// `val_fraction`. So a formula stays on its side in every problem set and every trace of it, and what is aggregated over
-/// rounds does not leak. Where one side of two or more groups would be empty, the group nearest to the border crosses it.
+/// Problems whose formulas share a skeleton (the expression without its numbers) are one group; a problem without a
+/// formula is its own group. A group is for validation if its random number in `[0, 1)`, keyed by seed and skeleton, is
+/// below `val_fraction`. So a formula is on the same side in every problem set and every trace of it, and data
+/// aggregated over rounds do not leak. If one side would be empty although there are two or more groups, the group
+/// nearest to the border changes sides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
     val: HashSet<String>,
@@ -36,8 +37,8 @@ impl Split {
         Self::draw(problems, val_fraction, seed, true)
     }
 
-    /// The same, but no group crosses the border, so a side may be empty: for parts of what is aggregated, where a formula
-    /// that crosses in one part would be on the other side in the next.
+    /// Splits like [`new`](Self::new), but no group changes sides, so a side may be empty. It is for parts of an
+    /// aggregate, in which a formula that changed sides in one part would be on the other side in the next.
     pub fn of_part<P: Borrow<Problem>>(problems: impl IntoIterator<Item = P>, val_fraction: f64, seed: u64) -> Self {
         Self::draw(problems, val_fraction, seed, false)
     }
@@ -72,7 +73,7 @@ impl Split {
         Split { val: groups.into_iter().flat_map(|(_, ids)| ids).collect() }
     }
 
-    /// The side of a problem.
+    /// Returns the side of a problem.
     pub fn side(&self, id: &str) -> Side {
         if self.val.contains(id) { Side::Val } else { Side::Train }
     }

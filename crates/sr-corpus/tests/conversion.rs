@@ -1,4 +1,4 @@
-//! From searches to corpora and back.
+//! Tests of the conversion of searches to corpora and back.
 
 mod support;
 
@@ -30,7 +30,7 @@ struct Fixture {
     live_prompts: Vec<Vec<Vec<i32>>>,
 }
 
-/// One that tells all there is to tell.
+/// Returns a writer of the richest context.
 fn writer() -> PromptWriter {
     PromptWriter { context: Context::SuperRich, ..PromptWriter::default() }
 }

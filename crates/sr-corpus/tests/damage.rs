@@ -1,6 +1,6 @@
-//! Every cut and every changed byte of a small file of each kind and version: readers give the records that are whole and
-//! then an error, nothing else. Then records that are damaged in themselves, under right checksums: readers may believe
-//! what they say, and never panic or ask for absurd memory.
+//! Every cut and every changed byte of a small file of each kind and version: readers return the records that are whole
+//! and then an error, nothing else. Then records that are damaged in themselves, under right checksums: readers may
+//! believe them, but never panic or ask for absurd memory.
 
 use std::fmt::Display;
 use std::fs;
@@ -15,10 +15,10 @@ use sr_trace::{TraceReader, Trajectory};
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-/// No piece of memory for a file of a few kilobytes is larger than this.
+/// The largest piece of memory that reading a file of a few kilobytes may allocate.
 const MOST_BYTES: usize = 4 << 20;
 
-/// What a reader gives: whole records, and the error behind them if there is one.
+/// The result of a reader: whole records, and the error behind them if there is one.
 type Read<T> = (Vec<T>, Option<String>);
 
 fn until_error<T, E: Display>(records: impl Iterator<Item = Result<T, E>>) -> Read<T> {

@@ -1,4 +1,4 @@
-//! How much space examples take.
+//! The space that examples take.
 
 mod support;
 

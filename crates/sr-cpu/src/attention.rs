@@ -5,7 +5,7 @@ use crate::product::{Into, Left, Packed, product};
 use crate::rows::{Row, Run};
 use crate::shape::Shape;
 
-/// Packed keys and values of a stretch of a row, of one head: `[D, len]` and `[len, D]`.
+/// The packed keys and values of a stretch of a row, for one head: `[D, len]` and `[len, D]`.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) keys: Packed,
@@ -13,7 +13,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// `qkv`: rows `[3C]` from the stretch's first on.
+    /// Packs a stretch; `qkv` are the rows `[3C]` from its first position on.
     pub(crate) fn set(&mut self, qkv: &[f32], len: usize, head: usize, shape: &Shape) {
         let (c, d) = (shape.width, shape.head());
         self.keys.set_transposed(&qkv[c + head * d..], d, len, 3 * c);
@@ -21,10 +21,10 @@ impl Seen {
     }
 }
 
-/// Memory that passes use again and again.
+/// Memory that passes reuse.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    /// What several runs see, and what one run sees of itself.
+    /// The keys and values that several runs see; `own` are those of the run itself.
     shared: Seen,
     own: Seen,
     weights: Vec<f32>,
@@ -32,22 +32,23 @@ pub(crate) struct Scratch {
     pack: Packed,
 }
 
-/// Most positions that runs of the row see before them.
+/// Returns the largest number of positions that a run of the row sees before it.
 fn shared(row: &Row) -> usize {
     row.runs.iter().map(|run| run.sees).max().unwrap_or(0)
 }
 
-/// Positions of a causal run that are worked on together; whole panels and whole tiles, whatever the machine.
+/// The number of positions of a causal run that are processed together. It fills whole panels and whole tiles on any
+/// machine.
 const BLOCK: usize = 96;
 
-/// A run in blocks, each with the end of what its positions see of the run: half of a long causal run's products would be
-/// with what is not seen.
+/// Returns the blocks of a run, each with the end of the positions that it sees. Without blocks, half of a long causal
+/// run's products would be with positions that are not seen.
 fn blocks(run: &Run) -> impl Iterator<Item = (std::ops::Range<usize>, usize)> {
     let (len, size) = (run.len, if run.causal { BLOCK } else { run.len });
     (0..len).step_by(size).map(move |start| start..len.min(start + size)).map(|block| (block.clone(), block.end))
 }
 
-/// Attention weights `[len, sees + len]` of a run, in `weights`.
+/// Computes the attention weights `[len, sees + len]` of a run.
 fn weigh(run: &Run, head: usize, qkv: &[f32], shape: &Shape, shared: &Seen, own: &Seen, weights: &mut Vec<f32>) {
     let (c, d) = (shape.width, shape.head());
     let (len, all) = (run.len, run.sees + run.len);
@@ -64,7 +65,7 @@ fn weigh(run: &Run, head: usize, qkv: &[f32], shape: &Shape, shared: &Seen, own:
     softmax(weights, len, all, all, if run.causal { run.sees + 1 } else { all });
 }
 
-/// From `qkv` `[len, 3C]` of a row, what each position gathers, `[len, C]`.
+/// Computes the attention output of each position, `[len, C]`, from `qkv` `[len, 3C]` of a row.
 pub(crate) fn forward(row: &Row, shape: &Shape, qkv: &[f32], context: &mut [f32], scratch: &mut Scratch) {
     let (c, d) = (shape.width, shape.head());
     let Scratch { shared: common, own, weights, .. } = scratch;
@@ -89,7 +90,8 @@ pub(crate) fn forward(row: &Row, shape: &Shape, qkv: &[f32], context: &mut [f32]
     }
 }
 
-/// From the gradient `[len, C]` at what each position gathers, that at `qkv`, which is added to `dqkv` `[len, 3C]`.
+/// Computes the gradient at `qkv` from the gradient `[len, C]` at the attention output, and adds it to `dqkv` `[len,
+/// 3C]`.
 pub(crate) fn backward(
     row: &Row,
     shape: &Shape,
@@ -115,7 +117,7 @@ pub(crate) fn backward(
             own.set(&qkv[start..], len, head, shape);
             weigh(run, head, qkv, shape, common, own, weights);
 
-            // Values: each gets what weighed it.
+            // Values: each gets the gradients of the positions that weighed it.
             let dout = &dcontext[run.start * c + head * d..];
             pack.set_rows(dout, len, d, c);
             product(Left::transposed(weights, sees, len, all), pack, d, &mut dqkv[value..], 3 * c, Into::Add);
@@ -132,7 +134,8 @@ pub(crate) fn backward(
             for (block, end) in blocks(run) {
                 let dout = Left::rows(&dout[block.start * c..], block.len(), d, c);
                 product(dout, pack, end, &mut gradient[block.start * all + sees..], all, Into::Set);
-                // What is not seen has no weight, and so no gradient, unless something that is no number lay there.
+                // Positions that are not seen have no weight, and so no gradient. They are cleared, because a NaN may
+                // have been there.
                 block.for_each(|row| gradient[row * all + sees + end..(row + 1) * all].fill(0.0));
             }
             softmax_back(weights, gradient, all);

@@ -7,30 +7,30 @@ use crate::product::{Into, Left, product};
 use crate::rows::Rows;
 use crate::weights::Weights;
 
-/// A prompt that was read: the keys and values that its siblings attend to.
+/// A prompt that was read, as the keys and values that its siblings attend to.
 #[derive(Debug, Default)]
 pub struct PromptCache {
-    /// Points and tokens.
+    /// The number of points and tokens.
     len: usize,
-    /// `[layers][heads]`
+    /// The keys and values, `[layers][heads]`.
     blocks: Vec<Vec<Seen>>,
 }
 
 impl PromptCache {
-    /// Reads a prompt: rows of one row, whose every position its siblings will see.
+    /// Reads a prompt, which has to be one row. Its siblings will see all its positions.
     ///
     /// # Panics
-    /// If there is not exactly one row, or it breaks a rule of [`Rows`].
+    /// Panics if there is not exactly one row, or it breaks a rule of [`Rows`].
     pub fn read(weights: &Weights, prompt: &Rows, pass: &mut Pass) -> Self {
         let mut cache = PromptCache::default();
         cache.refill(weights, prompt, pass);
         cache
     }
 
-    /// As [`read`](Self::read), in the memory of a prompt that is needed no more.
+    /// Reads a prompt like [`read`](Self::read), and reuses the memory of one that is no longer needed.
     ///
     /// # Panics
-    /// As [`read`](Self::read).
+    /// Panics where [`read`](Self::read) does.
     pub fn refill(&mut self, weights: &Weights, prompt: &Rows, pass: &mut Pass) {
         assert_eq!(prompt.rows.len(), 1, "one prompt");
         let (len, shape) = (prompt.len(), &weights.shape);
@@ -50,7 +50,7 @@ impl PromptCache {
     }
 }
 
-/// What a sibling reads next.
+/// The next token of a sibling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Next {
     /// The token.
@@ -61,7 +61,7 @@ pub struct Next {
     pub feature: i32,
 }
 
-/// Siblings in the making. Those of one prompt lie side by side.
+/// Siblings that are being decoded. Those of one prompt are next to each other.
 #[derive(Debug)]
 pub struct Siblings<'a> {
     weights: &'a Weights,
@@ -78,12 +78,12 @@ pub struct Siblings<'a> {
 #[derive(Debug)]
 struct Sibling<'a> {
     prompt: &'a PromptCache,
-    /// Of each block the keys and values of its own tokens, `[tokens, 2C]`.
+    /// The keys and values of its own tokens for each block, `[tokens, 2C]`.
     own: Vec<Vec<f32>>,
 }
 
 impl<'a> Siblings<'a> {
-    /// No siblings yet.
+    /// Makes an empty list of siblings.
     pub fn new(weights: &'a Weights) -> Self {
         Siblings {
             weights,
@@ -98,7 +98,7 @@ impl<'a> Siblings<'a> {
         }
     }
 
-    /// Adds siblings of a prompt, behind those that are there.
+    /// Adds siblings of a prompt at the end.
     pub fn add(&mut self, prompt: &'a PromptCache, siblings: usize) {
         let sibling = || Sibling { prompt, own: vec![Vec::new(); self.weights.shape.layers] };
         self.rows.extend(std::iter::repeat_with(sibling).take(siblings));
@@ -113,10 +113,10 @@ impl<'a> Siblings<'a> {
         });
     }
 
-    /// Feeds a token to each sibling and gives the logits of what follows, `[siblings, V]`.
+    /// Feeds a token to each sibling and returns the logits of the token after it, `[siblings, V]`.
     ///
     /// # Panics
-    /// If there is not one token a sibling, or one is beyond the tables.
+    /// Panics if there is not one token a sibling, or one is beyond the tables.
     pub fn advance(&mut self, next: &[Next]) -> &[f32] {
         let Weights { shape, layout, flat, blocks, head } = self.weights;
         let (c, hidden, v, n) = (shape.width, shape.hidden, shape.vocabulary, self.rows.len());
@@ -151,7 +151,7 @@ impl<'a> Siblings<'a> {
         &self.logits
     }
 
-    /// Attention of all siblings over their prompts and their own tokens.
+    /// Computes the attention of all siblings over their prompts and their own tokens.
     fn attend(&mut self, layer: usize) {
         let shape = &self.weights.shape;
         let (c, d) = (shape.width, shape.head());
@@ -163,7 +163,7 @@ impl<'a> Siblings<'a> {
             let stride = prompt.len + most;
             self.scores.resize(n * stride, 0.0);
             for head in 0..shape.heads {
-                // None for an empty prompt.
+                // An empty prompt has no keys.
                 let seen = prompt.blocks.get(layer).map(|heads| &heads[head]);
                 let queries = &self.qkv[start * 3 * c + head * d..];
                 let context = &mut self.context[start * c + head * d..];

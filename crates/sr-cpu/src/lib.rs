@@ -1,13 +1,13 @@
 //! A GPT-Neo-style transformer on a CPU: losses, gradients, updates and decoding on plain slices of f32.
 //!
-//! The tensor framework computes operation by operation, each a pass over memory of its own, on rows that are padded to
-//! one length. Here a pass goes through [`Rows`] without padding, in which [`Run`]s say who sees whom, so that nothing is
-//! computed to be masked away; matrix products take weights that were packed once ([`product`]), and the backward pass
-//! is written out. `sr-model` has the same model on the framework, which is the reference for this one in tests and what
-//! runs on a GPU.
+//! A tensor framework makes a separate pass over memory for each operation, on rows that are padded to one length. Here
+//! a pass goes through [`Rows`] without padding. [`Run`]s say which positions see each other, so that nothing is
+//! computed only to be masked. Matrix products take weights that were packed once ([`product`]), and the backward pass
+//! is written by hand. `sr-model` has the same model on the framework, which is the reference in tests and runs on a
+//! GPU.
 //!
-//! A pass is one thread's: whoever has several cores gives each rows of its own. No bit of a row's result depends on the
-//! rows beside it, and none on the machine: with AVX-512, AVX2 and neither the same operations are done in the same order.
+//! A pass runs on one thread; to use several cores, give each its own rows. No bit of a row's result depends on the
+//! rows beside it, nor on the machine: AVX-512, AVX2 and plain code do the same operations in the same order.
 //!
 //! ```
 //! use sr_cpu::{Activation, Label, Pass, Row, Rows, Run, Shape, Weights};

@@ -1,15 +1,15 @@
-//! What happens to numbers one by one: activations, softmax, layer norms. Loops that the compiler turns into vectors.
+//! Elementwise functions: activations, softmax, layer norms. They are loops that the compiler turns into vectors.
 //!
-//! Nothing here depends on the level: no multiplication is fused with an addition, sums have [`PARTS`], and logarithms are
-//! those of `libm` and not of the operating system.
+//! Nothing here depends on the level: no multiplication is fused with an addition, sums have [`PARTS`], and logarithms
+//! are those of `libm`, not of the operating system.
 
 use crate::shape::Activation;
 use sr_simd::leveled;
 
-/// Sums are kept in this many parts, so that vectors can add them; the parts do not depend on the machine.
+/// The number of parts of a sum, so that vectors can add them. It does not depend on the machine.
 const PARTS: usize = 16;
 
-/// eˣ to about 2 ULP for x up to 88; 0 far below.
+/// Returns eˣ to about 2 ULP, with x clipped to −87 to 88.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     const SHIFT: f32 = 12_582_912.0; // 1.5 · 2²³: adding it rounds to a whole number
@@ -30,9 +30,9 @@ fn exp(x: f32) -> f32 {
     f32::from_bits(p.to_bits().wrapping_add(bits))
 }
 
-/// The distribution function of a standard normal number at x, and its density there.
+/// Returns the distribution function of a standard normal number at x, and its density there.
 ///
-/// Abramowitz & Stegun 7.1.26, off by at most 1.5·10⁻⁷.
+/// It uses Abramowitz & Stegun 7.1.26, whose error is at most 1.5·10⁻⁷.
 #[inline(always)]
 fn normal(x: f32) -> (f32, f32) {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
@@ -51,13 +51,13 @@ fn normal(x: f32) -> (f32, f32) {
 const SLOPE: f32 = 0.797_884_6;
 const CUBE: f32 = 0.044_715;
 
-/// The tanh within `gelu_new`.
+/// Returns the tanh within `gelu_new`.
 #[inline(always)]
 fn inner_tanh(x: f32) -> f32 {
     1.0 - 2.0 / (exp(2.0 * SLOPE * (x + CUBE * x * x * x)) + 1.0)
 }
 
-/// Activations of `before`, into `after`.
+/// Writes the activations of `before` to `after`.
 pub(crate) fn activate(activation: Activation, before: &[f32], after: &mut [f32]) {
     leveled! {
         fn gelu(before: &[f32], after: &mut [f32]) {
@@ -122,7 +122,7 @@ fn parted(len: usize, term: impl Fn(usize) -> f32) -> f32 {
 }
 
 leveled! {
-    /// The products of `a` with rows `stride` apart.
+    /// Computes the products of `a` with rows that are `stride` apart.
     pub(crate) fn dots(a: &[f32], rows: &[f32], stride: usize, out: &mut [f32]) {
         for (row, out) in rows.chunks(stride).zip(out) {
             let row = &row[..a.len()];
@@ -132,7 +132,7 @@ leveled! {
 }
 
 leveled! {
-    /// `to += Σ weightᵢ · rowᵢ`, of rows `stride` apart.
+    /// Adds Σ weightᵢ · rowᵢ to `to`, for rows that are `stride` apart.
     pub(crate) fn add_weighted(to: &mut [f32], weights: &[f32], rows: &[f32], stride: usize) {
         for (row, weight) in rows.chunks(stride).zip(weights) {
             to.iter_mut().zip(row).for_each(|(to, from)| *to += weight * from);
@@ -141,7 +141,7 @@ leveled! {
 }
 
 leveled! {
-    /// `to += factor · from`
+    /// Adds `factor · from` to `to`.
     pub(crate) fn add_scaled(to: &mut [f32], from: &[f32], factor: f32) {
         to.iter_mut().zip(from).for_each(|(to, from)| *to += factor * from);
     }
@@ -158,8 +158,8 @@ fn highest(x: &[f32]) -> f32 {
 }
 
 leveled! {
-    /// Softmax of each of `rows` rows of `length` numbers `stride` apart, of which the first `first + i` count in row i;
-    /// the others become 0. A row that is cut has `first + i < length`.
+    /// Computes the softmax of each of `rows` rows of `length` numbers that are `stride` apart. In row i the first
+    /// `first + i` numbers count and the others become 0; all count if there are no more.
     pub(crate) fn softmax(scores: &mut [f32], rows: usize, length: usize, stride: usize, first: usize) {
         for i in 0..rows {
             let row = &mut scores[i * stride..][..length];
@@ -174,7 +174,7 @@ leveled! {
 }
 
 leveled! {
-    /// The gradient at the scores of a softmax from that at its weights: `w (g − Σ w g)`, row by row, in place of `gradient`.
+    /// Replaces the gradient at the weights of a softmax by that at its scores: `w (g − Σ w g)`, row by row.
     pub(crate) fn softmax_back(weights: &[f32], gradient: &mut [f32], length: usize) {
         for (weights, gradient) in weights.chunks_exact(length).zip(gradient.chunks_exact_mut(length)) {
             let mean = parted(length, |i| weights[i] * gradient[i]);
@@ -192,7 +192,7 @@ fn moments(x: &[f32], epsilon: f32) -> (f32, f32) {
 }
 
 leveled! {
-    /// Layer norm of each row (Ba, Kiros & Hinton, 2016).
+    /// Computes the layer norm of each row (Ba, Kiros & Hinton, 2016).
     pub(crate) fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, out: &mut [f32]) {
         let width = gamma.len();
         for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
@@ -205,7 +205,8 @@ leveled! {
 }
 
 leveled! {
-    /// Adds the gradient at `x` to `dx`, and those of gamma and beta to theirs, from the gradient `dy` at the norm's result.
+    /// Computes the gradients of a layer norm from the gradient `dy` at its result. It adds them to `dx`, `dgamma` and
+    /// `dbeta`.
     pub(crate) fn layer_norm_back(
         x: &[f32], gamma: &[f32], epsilon: f32, dy: &[f32], dx: &mut [f32], dgamma: &mut [f32], dbeta: &mut [f32],
     ) {
@@ -244,7 +245,7 @@ leveled! {
 }
 
 leveled! {
-    /// ln Σ eˣ
+    /// Returns ln Σ eˣ.
     pub fn log_sum_exp(x: &[f32]) -> f32 {
         let highest = highest(x);
         highest + libm::logf(parted(x.len(), |i| exp(x[i] - highest)))
@@ -252,7 +253,7 @@ leveled! {
 }
 
 leveled! {
-    /// Σ x², in double precision.
+    /// Returns Σ x², in double precision.
     pub fn sum_of_squares(x: &[f32]) -> f64 {
         let mut parts = [0.0f64; PARTS];
         let mut chunks = x.chunks_exact(PARTS);
@@ -265,21 +266,21 @@ leveled! {
 }
 
 leveled! {
-    /// max(x, 0) in place of x; NaN stays.
+    /// Replaces x by max(x, 0); NaN stays.
     pub(crate) fn relu(x: &mut [f32]) {
         x.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x });
     }
 }
 
 leveled! {
-    /// Clears the gradient wherever `after`, what [`relu`] gave, is zero.
+    /// Clears the gradient wherever `after`, the result of [`relu`], is zero.
     pub(crate) fn relu_back(after: &[f32], gradient: &mut [f32]) {
         after.iter().zip(gradient).for_each(|(&y, g)| *g = if y == 0.0 { 0.0 } else { *g });
     }
 }
 
 leveled! {
-    /// In place of logits, the gradient of `weight · (ln Σ eˣ − x[label])`.
+    /// Replaces logits by the gradient of `weight · (ln Σ eˣ − x[label])`.
     pub(crate) fn cross_entropy_back(x: &mut [f32], log_total: f32, label: usize, weight: f32) {
         x.iter_mut().for_each(|x| *x = weight * exp(*x - log_total));
         x[label] -= weight;
@@ -290,7 +291,7 @@ leveled! {
 mod tests {
     use super::*;
 
-    /// Every 97th f32 in a range.
+    /// Returns every 97th f32 in a range.
     fn floats(from: f32, to: f32) -> impl Iterator<Item = f32> {
         (0..200_000).map(move |i| from + (to - from) * i as f32 / 200_000.0)
     }

@@ -4,23 +4,23 @@ use crate::math::sum_of_squares;
 use crate::product::{Into, Left, Packed, product};
 use sr_simd::leveled;
 
-/// The numbers of one step of AdamW (Loshchilov & Hutter, 2019).
+/// The parameters of one step of AdamW (Loshchilov & Hutter, 2019).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamStep {
-    /// What is kept of the first and of the second moment.
+    /// The decay rates β of the first and of the second moment.
     pub beta: [f32; 2],
-    /// 1 − βᵗ of both, after t steps, this one included.
+    /// The bias corrections 1 − βᵗ of both, after t steps, this one included.
     pub correction: [f32; 2],
-    /// Added to the root of the second moment.
+    /// The number added to the root of the second moment.
     pub epsilon: f32,
-    /// Learning rate.
+    /// The learning rate.
     pub rate: f32,
-    /// What is kept of a weight: 1 − rate · decay.
+    /// The factor on the weights, 1 − rate · decay.
     pub kept: f32,
 }
 
 leveled! {
-    /// One step of AdamW, which moves weights and both moments.
+    /// Does one step of AdamW, which updates weights and both moments.
     pub fn adamw(weights: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32], step: &AdamStep) {
         let AdamStep { beta: [beta_1, beta_2], correction: [by_1, by_2], epsilon, rate, kept } = *step;
         let (new_1, new_2) = (1.0 - beta_1, 1.0 - beta_2);
@@ -34,17 +34,17 @@ leveled! {
     }
 }
 
-/// Coefficients of the quintic iteration (Jordan et al., 2024).
+/// The coefficients of the quintic iteration (Jordan et al., 2024).
 const QUINTIC: [f32; 3] = [3.4445, -4.775, 2.0315];
 const ITERATIONS: usize = 5;
-/// The least norm to divide by.
+/// The smallest norm to divide by.
 const LEAST_NORM: f32 = 1e-7;
 
-/// A matrix of about the same row and column spaces whose singular values are near 1, by Newton–Schulz iteration: the
-/// direction in which Muon moves a matrix of `columns` columns.
+/// Returns the direction in which Muon moves a matrix of `columns` columns. It has about the same row and column
+/// spaces, and singular values near 1, by Newton–Schulz iteration.
 ///
 /// # Panics
-/// If the numbers are no whole rows.
+/// Panics if `matrix` does not consist of whole rows.
 pub fn orthogonalised(matrix: &[f32], columns: usize) -> Vec<f32> {
     assert!(columns > 0 && matrix.len().is_multiple_of(columns), "whole rows");
     let rows = matrix.len() / columns;
@@ -75,13 +75,13 @@ leveled! {
 }
 
 leveled! {
-    /// `x ← x · of_x + y · of_y`
+    /// Computes `x ← x · of_x + y · of_y`.
     fn combine(x: &mut [f32], of_x: f32, y: &[f32], of_y: f32) {
         x.iter_mut().zip(y).for_each(|(x, y)| *x = *x * of_x + y * of_y);
     }
 }
 
-/// `[rows, columns]` to `[columns, rows]`.
+/// Transposes `[rows, columns]` to `[columns, rows]`.
 fn transposed(values: &[f32], columns: usize) -> Vec<f32> {
     (0..columns).flat_map(|column| values[column..].iter().step_by(columns)).copied().collect()
 }

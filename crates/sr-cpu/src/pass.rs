@@ -10,10 +10,10 @@ use crate::rows::Rows;
 use crate::shape::{NormLayout, Shape};
 use crate::weights::{Transposes, Weights};
 
-/// What a pass computes. Its memory is used again by the next one.
+/// A forward or backward pass and its memory, which the next one reuses.
 #[derive(Debug, Default)]
 pub struct Pass {
-    /// Of each block what its backward pass needs.
+    /// The values of each block that its backward pass needs.
     saved: Vec<Saved>,
     /// The residual stream after the last block, `[L, C]`.
     x: Vec<f32>,
@@ -28,33 +28,33 @@ pub struct Pass {
     scratch: Scratch,
 }
 
-/// How far a forward pass goes.
+/// The end of a forward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
-    /// To keys and values of the last block.
+    /// The keys and values of the last block.
     LastKeys,
-    /// To the end.
+    /// The end of the last block.
     End,
 }
 
 #[derive(Debug, Default)]
 struct Saved {
-    /// The residual stream before the block, and between attention and MLP, `[L, C]`.
+    /// The residual stream before the block; `between` is that between attention and MLP, `[L, C]`.
     before: Vec<f32>,
     between: Vec<f32>,
-    /// `[L, 3C]`
+    /// The queries, keys and values, `[L, 3C]`.
     qkv: Vec<f32>,
-    /// What attention gathered, `[L, C]`.
+    /// The attention output, `[L, C]`.
     context: Vec<f32>,
-    /// Before the activation, `[L, M]`.
+    /// The MLP before the activation, `[L, M]`.
     hidden: Vec<f32>,
 }
 
 impl Pass {
-    /// The weighted sum of the labels' negative log-likelihoods, in nats.
+    /// Returns the weighted sum of the labels' negative log-likelihoods, in nats.
     ///
     /// # Panics
-    /// If the rows break a rule of theirs, or an id is beyond its table.
+    /// Panics if the rows break a rule of [`Rows`], or an id is beyond its table.
     pub fn loss(&mut self, weights: &Weights, rows: &Rows) -> f64 {
         self.forward(weights, rows, Until::End);
         let (logits, _) = self.logits(weights, rows);
@@ -63,10 +63,10 @@ impl Pass {
         losses.map(|(label, x)| f64::from(label.weight) * f64::from(log_sum_exp(x) - x[label.label])).sum()
     }
 
-    /// The likeliest token at each label, the lower id among equals.
+    /// Returns the likeliest token at each label, the lower id among equals.
     ///
     /// # Panics
-    /// As [`loss`](Self::loss).
+    /// Panics where [`loss`](Self::loss) does.
     pub fn likeliest(&mut self, weights: &Weights, rows: &Rows) -> Vec<usize> {
         self.forward(weights, rows, Until::End);
         let (logits, _) = self.logits(weights, rows);
@@ -74,20 +74,21 @@ impl Pass {
         logits.chunks_exact(weights.shape.vocabulary).map(likeliest).collect()
     }
 
-    /// Logits after every token, `[tokens, V]`.
+    /// Returns the logits after every token, `[tokens, V]`.
     ///
     /// # Panics
-    /// As [`loss`](Self::loss).
+    /// Panics where [`loss`](Self::loss) does.
     pub fn all_logits(&mut self, weights: &Weights, rows: &Rows) -> Vec<f32> {
         self.forward(weights, rows, Until::End);
         let every: Vec<usize> = token_places(rows).collect();
         self.logits_at(weights, &every).0
     }
 
-    /// The loss and its gradients: those at the weights are added to `into`, those at the embedded points given back.
+    /// Computes the loss and its gradients. It adds those at the weights to `into`, and returns the loss and the
+    /// gradient at the embedded points.
     ///
     /// # Panics
-    /// As [`loss`](Self::loss), or if `into` has another number of weights.
+    /// Panics where [`loss`](Self::loss) does, and if `into` has another number of weights.
     pub fn gradients(
         &mut self,
         weights: &Weights,
@@ -100,7 +101,7 @@ impl Pass {
         let (c, v, n) = (shape.width, shape.vocabulary, rows.len());
         self.forward(weights, rows, Until::End);
 
-        // Head and loss, on labelled positions only.
+        // The head and the loss are computed on labelled positions only.
         let places: Vec<usize> = token_places(rows).collect();
         let (mut logits, last) = self.logits(weights, rows);
         let mut loss = 0.0;
@@ -154,7 +155,7 @@ impl Pass {
         (loss, dprefix)
     }
 
-    /// The queries, keys and values `[L, 3C]` of a block, after a forward pass.
+    /// Returns the queries, keys and values `[L, 3C]` of a block, after a forward pass.
     pub(crate) fn heads(&self, layer: usize) -> &[f32] {
         &self.saved[layer].qkv
     }
@@ -204,7 +205,7 @@ impl Pass {
         }
     }
 
-    /// From the gradient after a block in `dx` that before it.
+    /// Replaces the gradient after a block in `dx` by that before it.
     fn block_back(&mut self, weights: &Weights, transposes: &Transposes, layer: usize, rows: &Rows, into: &mut [f32]) {
         let Weights { shape, layout, flat, .. } = weights;
         let (block, turned, saved) = (&layout.blocks[layer], &transposes.blocks[layer], &self.saved[layer]);
@@ -252,7 +253,7 @@ impl Pass {
         norm_back(shape, flat, &block.attention_norm, &saved.before, &self.dnormed, &mut self.dx, into);
     }
 
-    /// Logits at the labels, `[labels, V]`, and the normed residual stream there, `[labels, C]`.
+    /// Returns the logits at the labels, `[labels, V]`, and the normed residual stream there, `[labels, C]`.
     fn logits(&mut self, weights: &Weights, rows: &Rows) -> (Vec<f32>, Vec<f32>) {
         let places: Vec<usize> = token_places(rows).collect();
         let at: Vec<usize> = rows.labels.iter().map(|label| places[label.token]).collect();
@@ -271,7 +272,7 @@ impl Pass {
     }
 }
 
-/// Where each token stands among all positions.
+/// Returns the index of each token among all positions.
 fn token_places(rows: &Rows) -> impl Iterator<Item = usize> {
     let mut start = 0;
     rows.rows.iter().flat_map(move |row| {
@@ -280,7 +281,7 @@ fn token_places(rows: &Rows) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The residual stream before the first block.
+/// Appends the residual stream before the first block.
 pub(crate) fn embed(weights: &Weights, rows: &Rows, x: &mut Vec<f32>) {
     let c = weights.shape.width;
     let (mut prefix, mut token) = (&rows.prefix[..], 0);
@@ -323,7 +324,7 @@ fn norm_back(shape: &Shape, flat: &[f32], at: &NormLayout, x: &[f32], dy: &[f32]
     layer_norm_back(x, &flat[at.gamma.clone()], shape.epsilon, dy, dx, dgamma, dbeta);
 }
 
-/// Two ranges of one slice, the first of which ends where the second begins.
+/// Returns two ranges of one slice, the first of which ends where the second begins.
 fn both<'a>(all: &'a mut [f32], a: &std::ops::Range<usize>, b: &std::ops::Range<usize>) -> [&'a mut [f32]; 2] {
     let (first, second) = all[a.start..b.end].split_at_mut(a.len());
     [first, second]

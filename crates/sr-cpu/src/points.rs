@@ -1,7 +1,7 @@
-//! The point embedder: numbers of points in, vectors before the tokens out, forward and backward.
+//! The point embedder, which turns the numbers of points into vectors before the tokens, forward and backward.
 //!
-//! Each point goes through a two-layer MLP with ReLU. Without queries what that gives is the prefix; with queries they
-//! read it by one layer of cross-attention with an MLP behind it (PMA: Lee et al., 2019), and they are the prefix.
+//! Each point goes through a two-layer MLP with ReLU. Without queries its outputs are the prefix. With queries, these
+//! read the outputs by one layer of cross-attention with an MLP behind it (PMA: Lee et al., 2019), and are the prefix.
 
 use std::ops::Range;
 
@@ -15,17 +15,17 @@ use crate::shape::{NormLayout, Shape};
 /// The shape of a point embedder.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EmbedderShape {
-    /// The model that it stands before, of which it has width, heads, MLP, scale, activation and epsilon.
+    /// The shape of the model that it stands before. Width, heads, MLP, scale, activation and epsilon are the model's.
     pub model: Shape,
-    /// Numbers of a point.
+    /// The number of inputs of a point.
     pub inputs: usize,
-    /// Hidden width of the MLP on each point.
+    /// The hidden width of the MLP on each point.
     pub hidden: usize,
-    /// Queries that read the points; 0 if the points are the prefix themselves.
+    /// The number of queries that read the points; 0 if the points are the prefix themselves.
     pub queries: usize,
 }
 
-/// Where each weight lies.
+/// The range of each weight in the vector of all weights.
 #[derive(Debug, Clone)]
 struct Layout {
     up: Range<usize>,
@@ -41,7 +41,7 @@ struct PoolingLayout {
     queries: Range<usize>,
     point_norm: NormLayout,
     query_norm: NormLayout,
-    /// Query, key, value.
+    /// The matrices of query, key and value.
     heads: [Range<usize>; 3],
     out: Range<usize>,
     out_bias: Range<usize>,
@@ -53,9 +53,9 @@ struct PoolingLayout {
 }
 
 impl EmbedderShape {
-    /// Numbers in all weights together, in this order: the MLP's first matrix and bias, its second matrix and bias; with
-    /// queries those, the norm of the points (gamma, beta), that of the queries, query, key, value, output and its bias,
-    /// the norm before the second MLP, its first matrix and bias, its second matrix and bias.
+    /// Returns the number of all weights, which are in this order: the MLP's first matrix and bias, its second matrix
+    /// and bias; with queries those, the norm of the points (gamma, beta), that of the queries, query, key, value,
+    /// output and its bias, the norm before the second MLP, its first matrix and bias, its second matrix and bias.
     pub fn n_weights(&self) -> usize {
         self.layout().len
     }
@@ -88,7 +88,7 @@ impl EmbedderShape {
     }
 }
 
-/// A point embedder. Made anew whenever its weights change.
+/// A point embedder. It is made again whenever its weights change.
 #[derive(Debug)]
 pub struct Embedder {
     shape: EmbedderShape,
@@ -99,10 +99,10 @@ pub struct Embedder {
     pooling: Option<Pooling>,
 }
 
-/// What does not depend on the points.
+/// The values that do not depend on the points.
 #[derive(Debug)]
 struct Pooling {
-    /// The normed queries, and what they ask, `[Q, C]` each.
+    /// The normed queries; `asked` are they after the query matrix, `[Q, C]` each.
     normed: Vec<f32>,
     asked: Vec<f32>,
     key: Packed,
@@ -112,39 +112,41 @@ struct Pooling {
     mlp_down: Packed,
 }
 
-/// What a forward pass leaves for the backward one. All rows' points lie one after the other, and so do their queries.
+/// The values of a forward pass that the backward pass needs. The points of all rows are one after the other, and so
+/// are their queries.
 #[derive(Debug)]
 pub struct Embedded {
     /// The prefix of all rows, `[points or R · Q, C]`; a row without points has none.
     pub prefix: Vec<f32>,
-    /// Points of each row.
+    /// The number of points of each row.
     counts: Vec<usize>,
-    /// `[points, hidden]`, after ReLU.
+    /// The hidden layer after ReLU, `[points, hidden]`.
     hidden: Vec<f32>,
     read: Option<Read>,
 }
 
 #[derive(Debug)]
 struct Read {
-    /// What the MLP gave, and the same normed, `[points, C]` each.
+    /// The outputs of the MLP; `normed` are they after the norm, `[points, C]` each.
     embedded: Vec<f32>,
     normed: Vec<f32>,
     keys: Vec<f32>,
     values: Vec<f32>,
-    /// Attention weights of each row and head, `[Q, points]`.
+    /// The attention weights of each row and head, `[Q, points]`.
     weights: Vec<Vec<f32>>,
-    /// Of the queries of all rows, `[R · Q, C]`: what they gathered, and the stream between attention and MLP.
+    /// The attention output of the queries of all rows, `[R · Q, C]`; `between` is the stream between attention and
+    /// MLP.
     context: Vec<f32>,
     between: Vec<f32>,
-    /// Before the activation, `[R · Q, M]`.
+    /// The second MLP before the activation, `[R · Q, M]`.
     mlp_hidden: Vec<f32>,
 }
 
 impl Embedder {
-    /// From all weights in the order of [`EmbedderShape::n_weights`].
+    /// Makes an embedder from all weights, in the order of [`EmbedderShape::n_weights`].
     ///
     /// # Panics
-    /// If there are more or fewer.
+    /// Panics if there are more or fewer weights.
     pub fn new(shape: EmbedderShape, flat: Vec<f32>) -> Self {
         let layout = shape.layout();
         assert_eq!(flat.len(), layout.len, "as many weights as the shape has");
@@ -168,15 +170,16 @@ impl Embedder {
         Embedder { shape, layout, flat, up, down, pooling }
     }
 
-    /// The shape.
+    /// Returns the shape.
     pub fn shape(&self) -> &EmbedderShape {
         &self.shape
     }
 
-    /// Embeds points: `inputs` `[points, inputs]` has those of all rows, of which `counts` says how many are whose.
+    /// Embeds the points of all rows. `inputs` is `[points, inputs]`, and `counts` gives the number of points of each
+    /// row.
     ///
     /// # Panics
-    /// If there are more or fewer.
+    /// Panics if there are more or fewer points.
     pub fn forward(&self, inputs: &[f32], counts: &[usize]) -> Embedded {
         let Embedder { shape, layout, flat, .. } = self;
         let (c, n) = (shape.model.width, counts.iter().sum::<usize>());
@@ -199,7 +202,7 @@ impl Embedder {
         }
     }
 
-    /// What the queries read of embedded points.
+    /// Computes the prefix that the queries read from embedded points.
     fn read(&self, pooling: &Pooling, at: &PoolingLayout, embedded: Vec<f32>, counts: &[usize]) -> (Vec<f32>, Read) {
         let Embedder { shape, flat, .. } = self;
         let (c, m, d, q) = (shape.model.width, shape.model.hidden, shape.model.head(), shape.queries);
@@ -236,10 +239,11 @@ impl Embedder {
         (prefix, Read { embedded, normed, keys, values, weights, context, between, mlp_hidden })
     }
 
-    /// Adds the gradients at the weights to `into`, from that at the prefix of a forward pass of the same `inputs`.
+    /// Computes the gradients at the weights from that at the prefix of a forward pass of the same `inputs`, and adds
+    /// them to `into`.
     ///
     /// # Panics
-    /// If the sizes are not those of that pass.
+    /// Panics if the sizes are not those of that pass.
     pub fn backward(&self, inputs: &[f32], embedded: &Embedded, dprefix: &[f32], into: &mut [f32]) {
         let Embedder { shape, layout, flat, .. } = self;
         assert_eq!(into.len(), layout.len, "a gradient for each weight");
@@ -269,7 +273,7 @@ impl Embedder {
         add_rows(&mut into[layout.up_bias.clone()], &dhidden);
     }
 
-    /// The gradient at what the points' MLP gave, `[points, C]`.
+    /// Returns the gradient at the outputs of the points' MLP, `[points, C]`.
     fn read_back(
         &self,
         pooling: &Pooling,
@@ -301,7 +305,7 @@ impl Embedder {
         let mut dbetween = dprefix.to_vec();
         self.norm_back(&at.mlp_norm, &read.between, &dnormed, &mut dbetween, into);
 
-        // What attention gathered.
+        // The attention output.
         pack.set_rows(&dbetween, rows, c, c);
         product(Left::transposed(&read.context, c, rows, c), &pack, c, &mut into[at.out.clone()], c, Into::Add);
         add_rows(&mut into[at.out_bias.clone()], &dbetween);
@@ -362,7 +366,7 @@ impl Embedder {
     }
 }
 
-/// `x` `[.., k]` times a matrix `[k, n]`.
+/// Multiplies `x` `[.., k]` by a matrix `[k, n]`.
 fn times(x: &[f32], matrix: &Packed, k: usize, n: usize) -> Vec<f32> {
     let rows = x.len() / k;
     let mut out = vec![0.0; rows * n];

@@ -1,31 +1,31 @@
-//! Matrix products with a right side that was packed before.
+//! Matrix products with a right side that is packed beforehand.
 //!
-//! `C[m, n] = A[m, k] · B[k, n]`. B lies in panels as wide as two vectors, so that a step of the innermost loop reads two
-//! vectors of it in sequence; A is read where it lies, by any two strides. Every number of C is one chain of
-//! fused multiplications and additions in the order of k, whatever the numbers of rows and columns: a row's result does
-//! not depend on the rows beside it, and no bit of it on the level. What lacks an instruction for that computes the same
-//! number in a few others (`fused`), some ten times as slowly.
+//! `C[m, n] = A[m, k] · B[k, n]`. B is in panels as wide as two vectors, so that a step of the innermost loop reads two
+//! vectors of it in sequence. A is read in place, by any two strides. Every number of C is one chain of fused
+//! multiplications and additions in the order of k, whatever the numbers of rows and columns. So a row's result does
+//! not depend on the rows beside it, and no bit of it on the level. Levels without such an instruction compute the same
+//! number with a few others (`fused`), about ten times as slowly.
 //!
 //! The scheme is that of Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), without their
 //! packing of A, except for a transposed A, whose steps would each touch another page.
 
 use sr_simd::{Level, at_level};
 
-/// Most rows of a tile, for any level.
+/// The largest number of rows of a tile, for any level.
 const MAX_ROWS: usize = 12;
-/// Numbers of A that are worked on together: half of a small L2 cache.
+/// The numbers of A that are processed together: half of a small L2 cache.
 const BLOCK: usize = 1 << 16;
 
-/// A matrix to multiply with from the right.
+/// A packed matrix, the right side of a product.
 #[derive(Debug, Clone, Default)]
 pub struct Packed {
     k: usize,
     n: usize,
-    /// `[n / panel, k, panel]`, padded with zeros.
+    /// The panels, `[n / panel, k, panel]`, padded with zeros.
     panels: Vec<f32>,
 }
 
-/// A matrix to multiply with from the left: `m` rows of `k` numbers, entry (i, p) at `i * row + p * step`.
+/// The left side of a product: `m` rows of `k` numbers, with entry (i, p) at `i * row + p * step`.
 #[derive(Debug, Clone, Copy)]
 pub struct Left<'a> {
     values: &'a [f32],
@@ -36,33 +36,33 @@ pub struct Left<'a> {
 }
 
 impl<'a> Left<'a> {
-    /// Rows that begin `stride` apart.
+    /// Views rows that begin `stride` apart.
     ///
     /// # Panics
-    /// If they go beyond the values.
+    /// Panics if they go beyond the values.
     pub fn rows(values: &'a [f32], m: usize, k: usize, stride: usize) -> Self {
         assert!(m == 0 || k == 0 || is_within(values, m, k, stride), "a matrix within its memory");
         Left { values, m, k, row: stride, step: 1 }
     }
 
-    /// The transpose of a matrix of `k` rows of `m` numbers that begin `stride` apart.
+    /// Views the transpose of a matrix of `k` rows of `m` numbers that begin `stride` apart.
     ///
     /// # Panics
-    /// If they go beyond the values.
+    /// Panics if they go beyond the values.
     pub fn transposed(values: &'a [f32], m: usize, k: usize, stride: usize) -> Self {
         assert!(m == 0 || k == 0 || is_within(values, k, m, stride), "a matrix within its memory");
         Left { values, m, k, row: 1, step: stride }
     }
 }
 
-/// Whether `rows` rows, at least one, of `width` numbers that begin `stride` apart lie in `values`. Products go without
-/// bounds checks by these sizes, so none of them may wrap.
+/// Returns whether `values` contains `rows` rows, at least one, of `width` numbers that begin `stride` apart. Products
+/// use these sizes without bounds checks, so none of them may wrap.
 fn is_within(values: &[f32], rows: usize, width: usize, stride: usize) -> bool {
     let end = (rows - 1).checked_mul(stride).and_then(|start| start.checked_add(width));
     end.is_some_and(|end| end <= values.len())
 }
 
-/// Columns of a panel at a level.
+/// Returns the number of columns of a panel at a level.
 fn panel(level: Level) -> usize {
     if level == Level::Avx512 { 32 } else { 16 }
 }
@@ -82,7 +82,7 @@ impl Packed {
         packed
     }
 
-    /// As [`rows`](Self::rows), in the same memory.
+    /// Packs like [`rows`](Self::rows), in the same memory.
     pub fn set_rows(&mut self, values: &[f32], k: usize, n: usize, stride: usize) {
         assert_fits(k, n);
         let panel = self.reset(k, n);
@@ -94,7 +94,7 @@ impl Packed {
         }
     }
 
-    /// As [`transposed`](Self::transposed), in the same memory.
+    /// Packs like [`transposed`](Self::transposed), in the same memory.
     pub fn set_transposed(&mut self, values: &[f32], k: usize, n: usize, stride: usize) {
         assert_fits(k, n);
         let panel = self.reset(k, n);
@@ -123,27 +123,29 @@ impl Packed {
         let panel = panel(Level::detect());
         (self.k, self.n) = (k, n);
         self.panels.resize(n.div_ceil(panel) * panel * k, 0.0);
-        // All else is overwritten.
+        // All other numbers are overwritten.
         let padded = n - n % panel;
         self.panels[padded * k..].fill(0.0);
         panel
     }
 
-    /// Columns.
+    /// Returns the number of columns.
     pub fn n(&self) -> usize {
         self.n
     }
 }
 
+/// Checks that the panels of such a matrix fit memory, whatever their width.
+///
 /// # Panics
-/// If the panels of such a matrix do not fit memory, whatever their width.
+/// Panics if they do not.
 fn assert_fits(k: usize, n: usize) {
     let padded = n.checked_next_multiple_of(32).and_then(|n| n.checked_mul(k));
     let fits = padded.is_some_and(|numbers| numbers <= isize::MAX as usize / size_of::<f32>());
     assert!(fits, "a matrix of {k} rows and {n} columns fits memory");
 }
 
-/// What becomes of C's old contents.
+/// The treatment of C's old contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Into {
     /// They are overwritten.
@@ -152,10 +154,11 @@ pub enum Into {
     Add,
 }
 
-/// Multiplies `a` with the first `a.k` rows and `n` columns of `b` into rows of `c` that begin `stride` apart.
+/// Multiplies `a` by the first `a.k` rows and `n` columns of `b`, and writes or adds the product to rows of `c` that
+/// begin `stride` apart.
 ///
 /// # Panics
-/// If the sizes do not fit.
+/// Panics if the sizes do not fit.
 pub fn product(a: Left<'_>, b: &Packed, n: usize, c: &mut [f32], stride: usize, into: Into) {
     if a.m == 0 || n == 0 {
         return;
@@ -165,7 +168,8 @@ pub fn product(a: Left<'_>, b: &Packed, n: usize, c: &mut [f32], stride: usize, 
     product_at(Level::detect(), a, b, n, c, stride, into);
 }
 
-/// The product at a level that the machine has, of sizes that were checked and a right side that was packed for it.
+/// Computes the product at a level that the machine has. The sizes have to be checked, and the right side packed for
+/// the level.
 fn product_at(level: Level, a: Left<'_>, b: &Packed, n: usize, c: &mut [f32], stride: usize, into: Into) {
     // SAFETY: the machine has the level, and the sizes were checked.
     #[allow(unsafe_code)]
@@ -181,9 +185,9 @@ fn product_at(level: Level, a: Left<'_>, b: &Packed, n: usize, c: &mut [f32], st
 
 /// A vector.
 trait Lanes: Copy {
-    /// Numbers.
+    /// The number of lanes.
     const N: usize;
-    /// Rows of a tile: with two vectors a row, as many as the registers hold.
+    /// The number of rows of a tile. With two vectors a row, the registers hold as many.
     const ROWS: usize;
     fn splat(value: f32) -> Self;
     #[allow(unsafe_code)]
@@ -191,7 +195,7 @@ trait Lanes: Copy {
     #[allow(unsafe_code)]
     unsafe fn store(self, to: *mut f32);
     fn add(self, other: Self) -> Self;
-    /// `self · factor + term`
+    /// Returns `self · factor + term`, fused.
     fn mul_add(self, factor: Self, term: Self) -> Self;
 }
 
@@ -221,20 +225,20 @@ impl Lanes for [f32; 8] {
     }
 }
 
-/// `a · b + c`, rounded once.
+/// Returns `a · b + c`, rounded once.
 ///
-/// The instructions that every x86-64 has do not fuse, and a call of the C library for each number is slower than this:
-/// in double precision the product is exact, and a sum that is rounded to odd (Boldo & Melquiond, 2008) can be rounded
-/// again without harm, for it has two bits more than twice those of the result.
+/// The baseline of x86-64 has no fused instruction, and a call of the C library for each number is slower than this. In
+/// double precision the product is exact. A sum that is rounded to odd (Boldo & Melquiond, 2008) can be rounded again
+/// without harm, because it has two bits more than twice those of the result.
 #[inline(always)]
 #[cfg(any(target_arch = "x86_64", test))]
 fn fused(a: f32, b: f32, c: f32) -> f32 {
     let (product, c) = (f64::from(a) * f64::from(b), f64::from(c));
     let sum = product + c;
-    // What the sum misses (Knuth's two-sum); NaN beside infinities.
+    // This is the rounding error of the sum (Knuth's two-sum); it is NaN beside infinities.
     let of_c = sum - product;
     let missed = (product - (sum - of_c)) + (c - of_c);
-    // Towards what is missed if the sum ends in 0; away from zero is one bit up.
+    // If the sum ends in 0 it is moved towards the error; away from zero is one bit up.
     let bits = sum.to_bits();
     let is_even_and_inexact = bits & 1 == 0 && missed.abs() > 0.0;
     let is_away = (missed > 0.0) == (sum > 0.0);
@@ -248,8 +252,10 @@ fn fused(a: f32, b: f32, c: f32) -> f32 {
     a.mul_add(b, c)
 }
 
+/// Computes a product by tiles.
+///
 /// # Safety
-/// Sizes as [`product`] checks them; the level of `L` is there.
+/// The sizes have to be as [`product`] checks them, and the machine has to have the level of `L`.
 #[inline(always)]
 #[allow(unsafe_code)]
 unsafe fn multiply<L: Lanes>(a: Left<'_>, b: &Packed, n: usize, c: &mut [f32], stride: usize, into: Into) {
@@ -259,7 +265,7 @@ unsafe fn multiply<L: Lanes>(a: Left<'_>, b: &Packed, n: usize, c: &mut [f32], s
     let mut turned = Vec::new();
     for start in (0..a.m).step_by(block) {
         let end = a.m.min(start + block);
-        // Where row `start` of A is, how far its next row, and how far the tile after it.
+        // These are the place of row `start` of A, and the distances to the next row, the next step and the next tile.
         let (left, row, step, next) = if a.step == 1 {
             (a.values[start * a.row..].as_ptr(), a.row, 1, L::ROWS * a.row)
         } else {
@@ -327,8 +333,10 @@ struct Tile {
 }
 
 impl Tile {
+    /// Computes the rows of the tile.
+    ///
     /// # Safety
-    /// `ROWS` rows of A and C are there, and `width` columns of C.
+    /// `ROWS` rows of A and C have to exist, and `width` columns of C.
     #[inline(always)]
     #[allow(unsafe_code)]
     unsafe fn run<L: Lanes, const ROWS: usize>(self) {

@@ -1,37 +1,37 @@
-//! What a pass works on: rows of positions without any padding, and who sees whom in them.
+//! The input of a pass: rows of positions without padding, and which positions see each other.
 
-/// A stretch of a row whose positions see alike: all positions before `sees`, and then one another.
+/// A stretch of a row whose positions see all positions before `sees`, and each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
-    /// Its first position in the row.
+    /// The index of its first position in the row.
     pub start: usize,
-    /// Its positions, at least one.
+    /// The number of its positions, at least one.
     pub len: usize,
-    /// Positions of the row that all of them see, from the first one on; at most `start`.
+    /// The number of positions of the row that all of them see, from the first one on; at most `start`.
     pub sees: usize,
-    /// Whether a position sees itself and those of the run before it, or the whole run.
+    /// Whether a position sees only itself and the earlier positions of the run, and not the whole run.
     pub causal: bool,
 }
 
-/// A position to predict a token after.
+/// A token to be predicted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Label {
-    /// Among the tokens of all rows.
+    /// The index, among the tokens of all rows, of the token that it follows.
     pub token: usize,
-    /// What follows it.
+    /// The id of the token to be predicted.
     pub label: usize,
-    /// Weight of its loss.
+    /// The weight of its loss.
     pub weight: f32,
 }
 
-/// A row: embedded points, then tokens.
+/// A row of embedded points and then tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Row {
-    /// Points before the tokens.
+    /// The number of points before the tokens.
     pub prefix: usize,
-    /// Tokens.
+    /// The number of tokens.
     pub tokens: usize,
-    /// Its runs in order; they cover prefix and tokens.
+    /// The runs in order, which have to cover prefix and tokens without gaps.
     pub runs: Vec<Run>,
 }
 
@@ -40,51 +40,54 @@ pub struct Row {
 pub struct Rows {
     /// The rows.
     pub rows: Vec<Row>,
-    /// Token ids of all rows.
+    /// The token ids of all rows.
     pub tokens: Vec<i32>,
     /// The position of each token.
     pub positions: Vec<i32>,
-    /// The feature of each token; empty for 0 everywhere.
+    /// The feature of each token. If it is empty, all features are 0.
     pub features: Vec<i32>,
-    /// The marks of each token, any number of them but the same for all, `[tokens, marks]`: 0 for none, k ≥ 1 for row k − 1
-    /// of their embedding. Empty for none everywhere.
+    /// The marks of each token, `[tokens, marks]`, the same number for all tokens: 0 for none, k ≥ 1 for row k − 1 of
+    /// their embedding. If it is empty, there are none.
     pub marks: Vec<i32>,
-    /// Embedded points of all rows, `[points, C]`.
+    /// The embedded points of all rows, `[points, C]`.
     pub prefix: Vec<f32>,
-    /// What is to be predicted.
+    /// The tokens to be predicted.
     pub labels: Vec<Label>,
 }
 
 impl Row {
-    /// Points and tokens.
+    /// Returns the number of points and tokens.
     pub fn len(&self) -> usize {
         self.prefix + self.tokens
     }
 
-    /// Whether it has none.
+    /// Returns whether the row has no points and no tokens.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 impl Rows {
-    /// Points and tokens of all rows.
+    /// Returns the number of points and tokens of all rows.
     pub fn len(&self) -> usize {
         self.rows.iter().map(Row::len).sum()
     }
 
-    /// The rows of the embedding of marks that a token has.
+    /// Returns the rows of the embedding of marks that a token has.
     pub(crate) fn marks(&self, token: usize) -> impl Iterator<Item = usize> + '_ {
         let each = self.marks.len() / self.tokens.len().max(1);
         self.marks[token * each..(token + 1) * each].iter().filter(|&&mark| mark > 0).map(|&mark| mark as usize - 1)
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Asserts what the passes rely on.
+    /// Checks the rules that the passes rely on.
+    ///
+    /// # Panics
+    /// Panics if one of them is broken.
     pub(crate) fn check(&self, width: usize) {
         let tokens: usize = self.rows.iter().map(|row| row.tokens).sum();
         let points: usize = self.rows.iter().map(|row| row.prefix).sum();

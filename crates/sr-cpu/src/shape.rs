@@ -1,44 +1,44 @@
-//! The shape of a transformer and where its weights lie.
+//! The shape of a transformer and the layout of its weights.
 
 use std::ops::Range;
 
-/// Non-linearity of the MLPs.
+/// The non-linearity of the MLPs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
     /// Exact GELU (Hendrycks & Gimpel, 2016).
     Gelu,
-    /// Its tanh approximation.
+    /// The tanh approximation of GELU.
     GeluNew,
 }
 
 /// A GPT-Neo-style decoder: learned positions, pre-LayerNorm, no bias on queries, keys and values, tied head.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Shape {
-    /// Rows of the token embedding, and logits.
+    /// The number of rows of the token embedding, and of logits.
     pub vocabulary: usize,
-    /// Rows of the position embedding.
+    /// The number of rows of the position embedding.
     pub positions: usize,
-    /// Rows of the feature embedding; 0 for none.
+    /// The number of rows of the feature embedding; 0 for none.
     pub features: usize,
-    /// Rows of the embedding of marks; 0 for none.
+    /// The number of rows of the embedding of marks; 0 for none.
     pub marks: usize,
-    /// Width of the residual stream.
+    /// The width of the residual stream.
     pub width: usize,
-    /// Blocks.
+    /// The number of blocks.
     pub layers: usize,
-    /// Attention heads.
+    /// The number of attention heads.
     pub heads: usize,
-    /// Hidden width of the MLPs.
+    /// The hidden width of the MLPs.
     pub hidden: usize,
-    /// Factor on attention scores.
+    /// The factor on attention scores.
     pub scale: f32,
-    /// Non-linearity of the MLPs.
+    /// The non-linearity of the MLPs.
     pub activation: Activation,
-    /// Added to variances in layer norms.
+    /// The number added to variances in layer norms.
     pub epsilon: f32,
 }
 
-/// Where each weight lies in one long vector. Matrices are `[in, out]`, row-major.
+/// The range of each weight in one long vector. Matrices are `[in, out]`, row-major.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     pub(crate) token: Range<usize>,
@@ -59,7 +59,7 @@ pub(crate) struct NormLayout {
 #[derive(Debug, Clone)]
 pub(crate) struct BlockLayout {
     pub(crate) attention_norm: NormLayout,
-    /// Query, key, value.
+    /// The matrices of query, key and value.
     pub(crate) heads: [Range<usize>; 3],
     pub(crate) out: Range<usize>,
     pub(crate) out_bias: Range<usize>,
@@ -71,14 +71,14 @@ pub(crate) struct BlockLayout {
 }
 
 impl Shape {
-    /// Numbers in all weights together, in this order: token, position, feature and mark embedding; of each block the
-    /// attention's norm (gamma, beta), query, key, value, output and its bias, the MLP's norm, its first matrix and bias,
-    /// its second matrix and bias; the final norm.
+    /// Returns the number of all weights, which are in this order: token, position, feature and mark embedding; of each
+    /// block the attention's norm (gamma, beta), query, key, value, output and its bias, the MLP's norm, its first
+    /// matrix and bias, its second matrix and bias; the final norm.
     pub fn n_weights(&self) -> usize {
         self.layout().len
     }
 
-    /// Width of a head.
+    /// Returns the width of a head.
     pub(crate) fn head(&self) -> usize {
         self.width / self.heads
     }

@@ -3,14 +3,14 @@
 use crate::product::Packed;
 use crate::shape::{Layout, Shape};
 
-/// The weights of a transformer, ready for forward passes. Made anew whenever they change.
+/// The weights of a transformer, ready for forward passes. They are packed again whenever they change.
 #[derive(Debug)]
 pub struct Weights {
     pub(crate) shape: Shape,
     pub(crate) layout: Layout,
     pub(crate) flat: Vec<f32>,
     pub(crate) blocks: Vec<Block>,
-    /// `[C, V]`
+    /// The head, `[C, V]`.
     pub(crate) head: Packed,
 }
 
@@ -24,7 +24,7 @@ pub(crate) struct Block {
     pub(crate) down: Packed,
 }
 
-/// Their transposes, for backward passes.
+/// The transposed matrices, for backward passes.
 #[derive(Debug)]
 pub struct Transposes {
     pub(crate) blocks: Vec<Block>,
@@ -33,10 +33,10 @@ pub struct Transposes {
 }
 
 impl Weights {
-    /// From all weights in the order of [`Shape::n_weights`].
+    /// Packs all weights, given in the order of [`Shape::n_weights`].
     ///
     /// # Panics
-    /// If there are more or fewer, or the width is no multiple of the number of heads.
+    /// Panics if there are more or fewer weights, or the width is no multiple of the number of heads.
     pub fn new(shape: Shape, flat: Vec<f32>) -> Self {
         let layout = shape.layout();
         assert_eq!(flat.len(), layout.len, "as many weights as the shape has");
@@ -53,12 +53,12 @@ impl Weights {
         Weights { shape, layout, flat, blocks, head }
     }
 
-    /// The shape.
+    /// Returns the shape.
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
 
-    /// What a backward pass needs beside them.
+    /// Makes the transposed matrices, which a backward pass needs too.
     pub fn transposes(&self) -> Transposes {
         let Weights { shape, layout, flat, .. } = self;
         let (c, m) = (shape.width, shape.hidden);
@@ -72,7 +72,7 @@ impl Weights {
     }
 }
 
-/// Query, key and value as one matrix of three times the width.
+/// Returns query, key and value as one matrix of three times the width.
 fn side_by_side(flat: &[f32], block: &crate::shape::BlockLayout, c: usize) -> Vec<f32> {
     let mut all = Vec::with_capacity(3 * c * c);
     for row in 0..c {

@@ -30,8 +30,8 @@ fn weights(seed: u64) -> Weights {
     Weights::new(SHAPE, values)
 }
 
-/// A row of 3 points, a context of 4 tokens, individuals of 5 and 3 tokens that do not see each other, a token that sees
-/// all of them, and targets of 4 and 2 tokens.
+/// A row of 3 points, a context of 4 tokens, individuals of 5 and 3 tokens that do not see each other, a token that
+/// sees all of them, and targets of 4 and 2 tokens.
 fn row() -> Row {
     let run = |start, len, sees, causal| Run { start, len, sees, causal };
     Row {
@@ -94,7 +94,7 @@ fn gradients_are_the_slopes_of_the_loss() {
     }
 }
 
-/// A run that is worked on in blocks, and a second row whose target sees such a run.
+/// Tests a run that is processed in blocks, and a second row whose target sees such a run.
 #[test]
 fn gradients_of_long_runs_are_the_slopes_of_the_loss() {
     let run = |start, len, sees| Run { start, len, sees, causal: true };

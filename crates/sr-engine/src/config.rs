@@ -7,64 +7,68 @@ use strum::IntoStaticStr;
 
 use crate::Score;
 
-/// Deepest random tree. The reference grows a tree whole before it looks at its size, and a tree has 1.2 to 1.4 times as
-/// many nodes a level down: at depth 20 some hundreds on average, at depth 60 more than there is time for.
+/// The greatest depth of a random tree. The reference engine grows a whole tree before it looks at its size, and a tree
+/// has 1.2 to 1.4 times as many nodes with each level: some hundreds on average at depth 20, too many to grow at depth
+/// 60.
 const MAX_DEPTH: usize = 20;
 
 /// Bounds on the trees that a search makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Limits {
-    /// Most nodes of an individual. An offspring above it is replaced by its parent.
+    /// The largest number of nodes of an individual. A larger offspring is replaced by its parent.
     pub max_size: usize,
-    /// Deepest new random tree, in edges, 20 at most. Crossover and mutation check the size alone, as the reference engine does.
+    /// The greatest depth of a new random tree, in edges; at most 20. Crossover and mutation check the size alone, as
+    /// the reference engine does.
     pub max_depth: usize,
 }
 
-/// Who lives on.
+/// The rule by which the individuals of the next generation are selected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 #[strum(serialize_all = "lowercase")]
 pub enum Survival {
-    /// The children replace the population; only the elite stays.
+    /// The children replace the population, except for the elite.
     Generational,
-    /// The best of parents and children together ((μ + λ) selection); survivors keep the origin "elite".
+    /// The best of parents and children together live on ((μ + λ) selection). Surviving parents have the origin
+    /// "elite".
     Plus,
 }
 
 impl Survival {
-    /// The name in JSON and flags.
+    /// Returns the name that JSON and flags use.
     pub fn name(self) -> &'static str {
         self.into()
     }
 }
 
-/// What the error of an individual is, and so what a search makes small.
+/// The error of an individual, which a search minimises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 #[strum(serialize_all = "lowercase")]
 pub enum Objective {
-    /// The reference engine's: the mean squared error over the rows whose prediction is finite and below 1e6 in
-    /// magnitude, if they are at least half of the rows; an individual with fewer has a fitness of −1e10.
-    /// Errors, parsimony and early stop are in the target's own units.
+    /// The reference engine's error: the mean squared error over the rows whose prediction is finite and below 1e6 in
+    /// magnitude. An individual with fewer such rows than half of all has a fitness of −1e10. Errors, parsimony and
+    /// early stop are in the target's own units.
     Masked,
     /// The mean squared error over *all* rows, weighted where the instance has weights and divided by the square of
-    /// [`Instance::scale`](crate::Instance::scale): 0 is exact, 1 is no better than the mean of y, and a change of
-    /// units changes nothing. For a target that varies it is 1 − R². One prediction that is NaN or infinite makes an
-    /// individual the worst there is. Parsimony and early stop are on this scale too.
+    /// [`Instance::scale`](crate::Instance::scale). 0 is exact, 1 is no better than the mean of y, and a change of
+    /// units changes nothing. It is 1 − R² if the target varies. An individual with one prediction that is NaN or
+    /// infinite is the worst there is. Parsimony and early stop are on this scale too.
     Mse,
 }
 
 impl Objective {
-    /// All of them.
+    /// All objectives.
     pub const ALL: [Objective; 2] = [Objective::Masked, Objective::Mse];
 
-    /// The name in files and flags.
+    /// Returns the name that files and flags use.
     pub fn name(self) -> &'static str {
         self.into()
     }
 
-    /// The score of an individual that is not valid; no valid one's fitness is below it with [`Objective::Mse`].
+    /// Returns the score of an individual that is not valid. With [`Objective::Mse`] no valid individual has a lower
+    /// fitness.
     pub fn invalid(self) -> Score {
         match self {
             Objective::Masked => Score::INVALID,
@@ -73,45 +77,48 @@ impl Objective {
     }
 }
 
-/// Settings of a search. [`SearchConfig::basic`] is the reference behaviour.
+/// The settings of a search. [`SearchConfig::basic`] has those of the reference engine.
 ///
 /// Write it as `SearchConfig { generations: 100, ..SearchConfig::default() }`: later versions add settings. With feature
 /// `serde` it can be written and read; an objective that is the reference's is left out, as in the first trace files.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SearchConfig {
-    /// Individuals in a generation, at least 2. 20 as in recorded traces; the reference engine's own default is 100.
+    /// The number of individuals in a generation, at least 2. The default is 20, as in recorded traces; the reference
+    /// engine's is 100.
     pub population_size: usize,
-    /// Populations in the trajectory, the initial one included: `g` records generations 0 to `g − 1`.
+    /// The number of populations in the trajectory, the initial one included: `g` gives generations 0 to `g − 1`.
     pub generations: u32,
-    /// Individuals drawn, without replacement, for one tournament; no more than the population has.
+    /// The number of individuals drawn, without replacement, for one tournament; at most `population_size`.
     pub tournament_size: usize,
-    /// Probability of crossover; otherwise mutation.
+    /// The probability that a child is made by crossover and not by mutation.
     pub crossover_probability: f64,
-    /// Best individuals that are copied to the front of the next generation, 0 or 1.
+    /// The number of best individuals that are copied to the front of the next generation, 0 or 1.
     pub elitism: usize,
-    /// What is made small.
+    /// The error that the search minimises.
     #[cfg_attr(feature = "serde", serde(default = "masked", skip_serializing_if = "is_masked"))]
     pub objective: Objective,
-    /// Penalty per node, subtracted from fitness (Koza-style parsimony), on the objective's scale; 0 turns it off.
+    /// The penalty per node, on the objective's scale, which is subtracted from fitness (Koza-style parsimony); 0 turns
+    /// it off.
     pub parsimony_coefficient: f64,
-    /// Size and depth limits.
+    /// The limits on size and depth.
     pub limits: Limits,
-    /// Guarded or plain operators.
+    /// The semantics of the operators, protected or plain.
     pub semantics: Semantics,
-    /// Error, on the objective's scale, at which a search counts as solved; `None` never stops early. With
-    /// [`Objective::Mse`] an error counts that the digits of the target do not allow to tell from zero
-    /// ([`Instance::tolerance`](crate::Instance::tolerance)), whatever is said here.
+    /// The error, on the objective's scale, at or below which a search counts as solved; `None` never stops early. With
+    /// [`Objective::Mse`] the search also counts as solved at an error up to
+    /// [`Instance::tolerance`](crate::Instance::tolerance), which the digits of the target cannot tell from zero.
     pub early_stop_mse: Option<f64>,
-    /// Generations to go on after solving, looking for a simpler form; starts anew at each improvement.
+    /// The number of generations to go on after solving, in search of a simpler expression. The count starts again at
+    /// each improvement.
     pub extra_generations: u32,
-    /// Who lives on.
+    /// The rule by which the next generation is selected.
     pub survival: Survival,
-    /// Whether a form may be met only once in a search.
+    /// Whether the search takes each expression only once.
     pub unique: bool,
-    /// Evaluations allowed, `None` for no limit. An evaluation is one individual whose fitness is needed.
+    /// The number of evaluations allowed, `None` for no limit. An evaluation is one individual whose fitness is needed.
     pub max_evaluations: Option<u64>,
-    /// Wall-clock time allowed, `None` for no limit. Results then depend on the machine.
+    /// The wall-clock time allowed, `None` for no limit. With a limit, results depend on the machine.
     pub time_limit: Option<Duration>,
 }
 
@@ -125,7 +132,7 @@ fn is_masked(objective: &Objective) -> bool {
     *objective == Objective::Masked
 }
 
-/// The settings of [`SearchConfig::basic`].
+/// Has the settings of [`SearchConfig::basic`].
 impl Default for SearchConfig {
     fn default() -> Self {
         SearchConfig::basic()
@@ -133,8 +140,8 @@ impl Default for SearchConfig {
 }
 
 impl SearchConfig {
-    /// The reference engine ("BasicSR"): tournament 3, crossover 0.7, elitism 1, parsimony 0.01 per node, protected
-    /// operators.
+    /// Returns the settings of the reference engine ("BasicSR"): tournament 3, crossover 0.7, elitism 1, parsimony 0.01
+    /// per node, protected operators.
     pub fn basic() -> Self {
         SearchConfig {
             population_size: 20,
@@ -155,10 +162,10 @@ impl SearchConfig {
         }
     }
 
-    /// Checks ranges.
+    /// Checks that every field is in its range.
     ///
     /// # Errors
-    /// Names the first field that is out of range.
+    /// Returns an error that names the first field out of range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let rules: [(&'static str, bool, &'static str); 9] = [
             ("population_size", (2..=1 << 20).contains(&self.population_size), "2 to 1048576"),
@@ -182,8 +189,8 @@ impl SearchConfig {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field} must be {expected}")]
 pub struct ConfigError {
-    /// The setting.
+    /// The name of the setting.
     pub field: &'static str,
-    /// What it may be.
+    /// The range of allowed values, as text.
     pub expected: &'static str,
 }

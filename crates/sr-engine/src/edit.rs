@@ -1,4 +1,4 @@
-//! A child as one change of its parent.
+//! The edit that makes a child from its parent.
 
 use std::borrow::Cow;
 
@@ -6,19 +6,19 @@ use sr_expr::{Expr, Node, Tree};
 
 use crate::Population;
 
-/// Replaces one subtree of a parent. Every child of crossover and mutation is exactly one edit. Where that child would be
-/// too large the parent is copied instead, and the edit of the copy replaces the parent's root by itself.
+/// The replacement of one subtree of a parent. Every child of crossover and mutation is exactly one edit. A child that
+/// would be too large is a copy of the parent instead, whose edit replaces the parent's root by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edit<'a> {
     /// Index of the parent in the previous generation.
     pub parent: u32,
     /// Root of the replaced subtree, a post-order index into the parent.
     pub node: u32,
-    /// What comes in its place.
+    /// The nodes that replace the subtree.
     pub replacement: Replacement<'a>,
 }
 
-/// What an [`Edit`] puts in.
+/// The nodes that an [`Edit`] puts in the place of a subtree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Replacement<'a> {
     /// A copy of a subtree of the previous generation.
@@ -32,10 +32,10 @@ pub enum Replacement<'a> {
     Written(Cow<'a, Tree>),
 }
 
-/// An [`Edit`] without memory of its own, for those who look at every individual.
+/// An [`Edit`] that is `Copy` and borrows its nodes, so that looking at every individual allocates nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EditRef<'a> {
-    /// As [`Replacement::Donor`].
+    /// The borrowed [`Replacement::Donor`].
     Donor {
         /// [`Edit::parent`]
         parent: u32,
@@ -46,7 +46,7 @@ pub enum EditRef<'a> {
         /// Root of the copied subtree, a post-order index into the donor.
         from: u32,
     },
-    /// As [`Replacement::Written`].
+    /// The borrowed [`Replacement::Written`].
     Written {
         /// [`Edit::parent`]
         parent: u32,
@@ -82,13 +82,13 @@ impl<'a> From<EditRef<'a>> for Edit<'a> {
 }
 
 impl<'a> Edit<'a> {
-    /// The edit that copies an individual unchanged.
+    /// Returns the edit that copies an individual unchanged.
     pub fn copy(parent: u32, tree: &Tree) -> Self {
         let node = tree.size() as u32 - 1;
         Edit { parent, node, replacement: Replacement::Donor { parent, node } }
     }
 
-    /// The same edit with memory of its own.
+    /// Returns the same edit, which owns its nodes.
     pub fn into_owned(self) -> Edit<'static> {
         let Edit { parent, node, replacement } = self;
         let replacement = match replacement {
@@ -98,7 +98,7 @@ impl<'a> Edit<'a> {
         Edit { parent, node, replacement }
     }
 
-    /// The child that the edit makes of `population`; `None` if it points outside of it.
+    /// Returns the child that the edit makes from `population`, or `None` if it points outside of it.
     pub fn apply(&self, population: &Population) -> Option<Expr> {
         let parent = subject(population, self.parent, self.node)?;
         Some(match &self.replacement {
@@ -110,8 +110,8 @@ impl<'a> Edit<'a> {
         })
     }
 
-    /// The edit of `parent` (individual `index`) to `child` that writes the fewest nodes:
-    /// the deepest subtree outside of which both agree.
+    /// Returns the edit of `parent` (individual `index`) to `child` that writes the fewest nodes. It replaces the
+    /// deepest subtree outside of which both agree.
     pub fn between(index: u32, parent: &Tree, child: &'a Tree) -> Self {
         let mut from = parent.size() - 1;
         let mut to = child.size() - 1;

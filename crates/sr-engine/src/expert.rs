@@ -21,10 +21,10 @@ const UNARY_PROBABILITY: f64 = 0.35;
 const POINT_MUTATION_PROBABILITY: f64 = 0.5;
 /// Depth of the random subtree that mutation writes, in edges.
 const MUTATION_DEPTH: usize = 2;
-/// Random trees drawn for a place of the initial population before a terminal takes it.
+/// Random trees drawn for a slot of the initial population before a terminal fills it.
 const INITIAL_ATTEMPTS: u32 = 100;
 
-/// A random tree in the making: what mutation writes has 7 nodes at most, and so needs no memory of its own.
+/// The nodes of a random tree that is being grown. Mutation writes 7 nodes at most, so it allocates nothing.
 type Nodes = SmallVec<[Node; 8]>;
 /// Operators of one arity.
 type Ops = SmallVec<[Op; 20]>;
@@ -59,7 +59,8 @@ impl Expert {
     }
 }
 
-/// Replaces a random subtree of one parent by a random subtree of another. Too large: a copy of the first parent.
+/// Replaces a random subtree of one parent by a random subtree of another. If the child is too large, it is a copy of
+/// the first parent.
 fn crossover(state: &State<'_>, rng: &mut Rng, offspring: &mut Offspring) {
     let (receiver, donor) = (tournament(state, rng), tournament(state, rng));
     let mut node_of = |index: usize| rng.below(state.population.tree(index).size()) as u32;
@@ -70,7 +71,8 @@ fn crossover(state: &State<'_>, rng: &mut Rng, offspring: &mut Offspring) {
     offspring.graft(state.population, &edit, state.limits().max_size, Origin::Crossover, parents);
 }
 
-/// Replaces a random subtree by a terminal or by a small random tree. Too large: a copy of the parent.
+/// Replaces a random subtree by a terminal or by a small random tree. If the child is too large, it is a copy of the
+/// parent.
 fn mutation(state: &State<'_>, rng: &mut Rng, offspring: &mut Offspring) {
     let primitives = state.instance.primitives();
     let index = tournament(state, rng);
@@ -87,7 +89,7 @@ fn mutation(state: &State<'_>, rng: &mut Rng, offspring: &mut Offspring) {
     offspring.graft(state.population, &edit, state.limits().max_size, Origin::Mutation, Parents::One(parent));
 }
 
-/// Index of the fittest of `tournament_size` distinct individuals; the first drawn of equals.
+/// Returns the index of the fittest of `tournament_size` distinct individuals. Among equals the first drawn wins.
 fn tournament(state: &State<'_>, rng: &mut Rng) -> usize {
     let population: &Population = state.population;
     let size = state.config.tournament_size.min(population.len());
@@ -114,7 +116,8 @@ fn tournament(state: &State<'_>, rng: &mut Rng) -> usize {
     winner.0
 }
 
-/// A variable with probability 0.7, else a listed constant; always a variable without constants, and the reverse.
+/// Returns a variable with probability 0.7, else a listed constant. If there are only variables or only constants, it
+/// returns one of those.
 #[inline]
 fn terminal(primitives: &PrimitiveSet, rng: &mut Rng) -> Node {
     let constants = primitives.constants();
@@ -124,11 +127,11 @@ fn terminal(primitives: &PrimitiveSet, rng: &mut Rng) -> Node {
     if is_variable { Node::Var(index as u16) } else { Node::Const(constants[index]) }
 }
 
-/// A random tree within limits: up to 100 draws of [`try_random_tree`], each from a draw of `key` of its own, and then a
-/// terminal. O(100 · `max_size`) at most, whatever the depth.
+/// Returns a random tree within limits. It calls [`try_random_tree`] up to 100 times, each time with another draw of
+/// `key`, and then returns a terminal. O(100 · `max_size`) at most, whatever the depth.
 ///
 /// # Panics
-/// If `max_size` is 0.
+/// Panics if `max_size` is 0.
 pub fn random_tree(primitives: &PrimitiveSet, limits: Limits, key: Key) -> Expr {
     assert!(limits.max_size > 0, "a tree has a node");
     let mut draws = (0..INITIAL_ATTEMPTS).map(|attempt| key.draw(attempt).rng());
@@ -136,9 +139,11 @@ pub fn random_tree(primitives: &PrimitiveSet, limits: Limits, key: Key) -> Expr 
     tree.unwrap_or_else(|| Expr::leaf(terminal(primitives, &mut key.draw(INITIAL_ATTEMPTS).rng())))
 }
 
-/// One draw of a random tree: a terminal at the greatest depth, or below the root with probability 0.3; else a unary
-/// operator with probability 0.35, else a binary one. `None` as soon as the tree is sure to outgrow `limits.max_size`:
-/// each level of an unlimited tree has 1.2 to 1.4 times the nodes of the one above. O(`max_size`).
+/// Draws a random tree once; returns `None` as soon as the tree is sure to outgrow `limits.max_size`. O(`max_size`).
+///
+/// A node is a terminal at the greatest depth, or below the root with probability 0.3; else a unary operator with
+/// probability 0.35, else a binary one. Each level of an unlimited tree has 1.2 to 1.4 times the nodes of the one
+/// above.
 pub fn try_random_tree(primitives: &PrimitiveSet, limits: Limits, rng: &mut Rng) -> Option<Expr> {
     let mut nodes = Nodes::new();
     let fits = Grower::new(primitives).grow_within(limits, rng, &mut nodes);
@@ -168,9 +173,9 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// Writes a tree, without recursion; `false` as soon as it is sure to have more nodes than the limit.
+    /// Writes a tree, without recursion. Returns `false` as soon as the tree is sure to have more nodes than the limit.
     fn grow_within(&self, limits: Limits, rng: &mut Rng, nodes: &mut Nodes) -> bool {
-        /// What is still to be written: a subtree of this depth at most, or the operator over subtrees written before.
+        /// A part still to be written: a subtree of this depth at most, or the operator over subtrees written before.
         enum Open {
             Subtree(usize),
             Operator(Op),
@@ -197,7 +202,8 @@ impl<'a> Grower<'a> {
         true
     }
 
-    /// The size of the tree that [`grow`](Self::grow) would write, which may be large. It draws the same numbers.
+    /// Returns the size of the tree that [`grow`](Self::grow) would write, which may be large. It draws the same
+    /// numbers.
     fn size(&self, depth: usize, rng: &mut Rng) -> usize {
         let mut size = 0;
         let mut open = SmallVec::<[usize; 32]>::from_slice(&[depth]);
@@ -211,7 +217,7 @@ impl<'a> Grower<'a> {
         size
     }
 
-    /// The operator of the next node, which is a terminal if there is none.
+    /// Returns the operator of the next node, or `None` if the node is a terminal.
     #[inline(always)]
     fn operator(&self, depth: usize, is_root: bool, rng: &mut Rng) -> Option<Op> {
         let Grower { unary, binary, .. } = self;
@@ -224,11 +230,12 @@ impl<'a> Grower<'a> {
     }
 }
 
-/// The initial population of the reference engine, in this order and then cut to size: every variable; every constant;
-/// `x + c` and `x * c` for every pair; `x * x`; `u(x)` for every unary operator; then random trees within the limits.
+/// Returns the initial population of the reference engine, in this order and then cut to size: every variable; every
+/// constant; `x + c` and `x * c` for every pair; `x * x`; `u(x)` for every unary operator; then random trees within the
+/// limits.
 ///
-/// Forms that need an operator outside of the primitive set, or are larger than the limit, are left out. Past the deadline
-/// no more random trees are grown.
+/// Expressions that need an operator outside of the primitive set, or are larger than the limit, are left out. Past the
+/// deadline no more random trees are grown.
 pub(crate) fn initial_population(
     instance: &Instance,
     config: &crate::SearchConfig,

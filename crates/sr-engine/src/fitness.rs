@@ -1,4 +1,4 @@
-//! Scoring: the error of an individual under an [`Objective`], and its fitness with parsimony.
+//! The error of an individual under an [`Objective`], and its fitness with parsimony.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,47 +8,48 @@ use sr_expr::{Loss, Machine, Sums, Tree};
 use crate::subtrees::Subtrees;
 use crate::{Instance, Objective, SearchConfig};
 
-/// Predictions of this magnitude and beyond count as invalid points, as in the reference engine.
+/// Predictions of this magnitude or more count as invalid points, as in the reference engine.
 pub(crate) const MAX_PREDICTION: f64 = 1e6;
-/// At least this many points have to be valid, whatever their share, or all if there are fewer.
+/// The number of points that have to be valid whatever their share, or all points if there are fewer.
 const MIN_VALID_POINTS: usize = 3;
-/// At least this share of the points has to be valid.
+/// The share of the points that has to be valid.
 const MIN_VALID_SHARE: f64 = 0.5;
-/// Fitness of an individual that has too few valid points, as in the reference engine: finite in JSON, and below every
-/// valid fitness unless errors exceed 1e10. [`Objective::Mse`] has no such number.
+/// The fitness of an individual that has too few valid points, as in the reference engine. It is finite, as JSON needs,
+/// and below every valid fitness unless errors exceed 1e10. [`Objective::Mse`] has no such number.
 pub const INVALID_FITNESS: f64 = -1e10;
-/// Rows between two looks at the clock: well under a millisecond a node.
+/// Rows between two checks of the clock: well under a millisecond a node.
 const ROWS_PER_CLOCK: usize = 1 << 14;
-/// Rows between two looks at whether an individual can still be good enough.
+/// Rows between two checks of whether an individual can still be good enough.
 const ROWS_PER_BOUND: usize = 1 << 9;
-/// Values computed, rows times nodes, between two looks at the clock by trees of few rows: some tenths of a millisecond.
+/// Values (rows times nodes) computed between two checks of the clock by trees of few rows: some tenths of a
+/// millisecond.
 const VALUES_PER_CLOCK: usize = 1 << 18;
 
 /// Error and fitness of an individual.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Score {
-    /// Error on the scale of the [`Objective`], infinite if the individual is not valid. Lower is better. Under
-    /// [`Objective::Masked`] this is a mean squared error in the target's units; under [`Objective::Mse`] it is
+    /// The error on the scale of the [`Objective`]; lower is better. It is infinite if the individual is not valid.
+    /// Under [`Objective::Masked`] it is a mean squared error in the target's units. Under [`Objective::Mse`] it is
     /// relative to the target's variance, and [`Instance::fit`] gives it in the target's units.
     pub mse: f64,
-    /// `−mse − parsimony_coefficient · size`. Higher is better.
+    /// The fitness, `−mse − parsimony_coefficient · size`; higher is better.
     pub fitness: f64,
 }
 
 impl Score {
-    /// Not valid under [`Objective::Masked`]: too few valid points, or an error that is no number.
+    /// The score under [`Objective::Masked`] of an individual with too few valid points or an error that is not finite.
     pub const INVALID: Score = Score { mse: f64::INFINITY, fitness: INVALID_FITNESS };
 
-    /// Given up: worse than any other.
+    /// The score of an individual that was given up, which is the lowest of all.
     pub(crate) const ABANDONED: Score = Score { mse: f64::INFINITY, fitness: f64::NEG_INFINITY };
 
-    /// Whether the error is a number.
+    /// Returns whether the error is finite.
     pub fn is_valid(self) -> bool {
         self.mse.is_finite()
     }
 }
 
-/// When a search has to end: at a time, or when somebody asks for it.
+/// The end of a search, which comes at a time or when a flag is set.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Deadline<'a> {
     at: Option<Instant>,
@@ -56,48 +57,48 @@ pub struct Deadline<'a> {
 }
 
 impl<'a> Deadline<'a> {
-    /// Never.
+    /// The deadline that never passes.
     pub const NEVER: Deadline<'static> = Deadline { at: None, stop: None };
 
-    /// After this time from now; `None` is never.
+    /// Returns the deadline that passes this time from now; for `None` it never passes.
     pub fn after(limit: Option<Duration>) -> Self {
         Deadline { at: limit.and_then(|limit| Instant::now().checked_add(limit)), stop: None }
     }
 
-    /// The same, and as soon as `stop` is true.
+    /// Returns a deadline at the same time that also passes once `stop` is true. It replaces an earlier flag.
     pub fn or_when(self, stop: Option<&'a AtomicBool>) -> Self {
         Deadline { stop, ..self }
     }
 
-    /// Whether it has passed.
+    /// Returns whether the deadline has passed.
     pub fn has_passed(self) -> bool {
         self.is_stopped() || self.at.is_some_and(|at| Instant::now() >= at)
     }
 
-    /// Whether somebody asked for the end.
+    /// Returns whether the stop flag is set.
     #[inline]
     pub fn is_stopped(self) -> bool {
         self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
-    /// Time left, `None` without a limit.
+    /// Returns the time left, or `None` without a time limit.
     pub fn left(self) -> Option<Duration> {
         self.at.map(|at| at.saturating_duration_since(Instant::now()))
     }
 }
 
-/// Scores expressions; owns the memory that this needs.
+/// Scores expressions and owns the memory that this needs.
 #[derive(Debug, Default, Clone)]
 pub struct Evaluator {
     machine: Machine<f64>,
-    /// Values computed since the last look at the clock.
+    /// Values computed since the last check of the clock.
     values: usize,
 }
 
 impl Evaluator {
     /// Returns the score of `tree` on the instance's data.
     ///
-    /// No allocation once warm. O(size · rows).
+    /// It is O(size · rows), and it allocates nothing once its memory has grown.
     pub fn score(&mut self, tree: &Tree, instance: &Instance, config: &SearchConfig) -> Score {
         self.score_until(tree, instance, config, Deadline::NEVER).expect("there is no deadline")
     }
@@ -138,7 +139,7 @@ impl Evaluator {
         };
         let penalty = config.parsimony_coefficient * tree.size() as f64;
         let invalid = config.objective.invalid();
-        // The error that a sum of squares over so many rows comes to.
+        // The error that corresponds to a sum of squares over so many rows.
         let error = |sums: &Sums<f64>, rows: usize| match config.objective {
             Objective::Masked => sums.squares() / rows as f64,
             Objective::Mse => instance.target().relative(sums.squares()),
@@ -148,7 +149,7 @@ impl Evaluator {
         let rows_per_look = if may_abandon { ROWS_PER_BOUND } else { ROWS_PER_CLOCK };
         let (mut looks, mut abandoned) = (0, false);
         let go_on = |sums: &Sums<f64>| {
-            // All that is still to come makes the sum larger and leaves rows out.
+            // The rows that follow can only make the sum larger or be left out.
             let least_error = error(sums, n_rows);
             abandoned = may_abandon && least_error.is_finite() && -least_error - penalty <= needed;
             looks += 1;

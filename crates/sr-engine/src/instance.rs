@@ -1,4 +1,4 @@
-//! What a search is given: data and primitives, and never the formula behind them.
+//! The input of a search: data and primitives, but never the formula behind them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,11 +13,11 @@ pub struct PrimitiveSet {
     n_variables: u16,
 }
 
-/// Why an instance cannot be searched.
+/// The reason why an instance cannot be searched.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstanceError {
-    /// Neither a variable nor a constant: no expression exists.
+    /// There is neither a variable nor a constant, so no expression exists.
     #[error("a primitive set needs at least one variable or constant")]
     NoTerminals,
     /// A listed constant is NaN or infinite.
@@ -26,7 +26,7 @@ pub enum InstanceError {
         /// The constant.
         value: f64,
     },
-    /// No rows of data.
+    /// There are no rows of data.
     #[error("there are no rows of data")]
     NoRows,
     /// A target is NaN or infinite.
@@ -34,15 +34,15 @@ pub enum InstanceError {
     TargetNotFinite {
         /// The row, from 0.
         row: usize,
-        /// Its target.
+        /// The row's target.
         value: f64,
     },
-    /// Weights are not one for each row.
+    /// The number of weights is not the number of rows.
     #[error("y has {rows} rows, there are {weights} weights")]
     WeightRows {
-        /// Rows of y.
+        /// The number of rows of y.
         rows: usize,
-        /// Weights.
+        /// The number of weights.
         weights: usize,
     },
     /// A weight is negative, NaN or infinite.
@@ -50,35 +50,35 @@ pub enum InstanceError {
     Weight {
         /// The row, from 0.
         row: usize,
-        /// Its weight.
+        /// The row's weight.
         value: f64,
     },
     /// All weights are zero.
     #[error("all weights are zero, so no row counts")]
     NoWeight,
-    /// X and y disagree.
+    /// X and y differ in their number of rows.
     #[error("X has {x_rows} rows, y has {y_rows}")]
     Rows {
-        /// Rows of X.
+        /// The number of rows of X.
         x_rows: usize,
-        /// Rows of y.
+        /// The number of rows of y.
         y_rows: usize,
     },
-    /// X lacks columns.
+    /// X has fewer columns than the primitive set has variables.
     #[error("X has {columns} columns, the primitive set {n_variables} variables")]
     Variables {
-        /// Columns of X.
+        /// The number of columns of X.
         columns: usize,
-        /// Variables of the primitive set.
+        /// The number of variables of the primitive set.
         n_variables: u16,
     },
 }
 
 impl PrimitiveSet {
-    /// Operators are put into table order and repeats dropped, so that equal sets are equal.
+    /// Makes a primitive set. It sorts the operators into table order and drops repeats, so that equal sets are equal.
     ///
     /// # Errors
-    /// If there is no terminal, or a constant is not finite.
+    /// Returns an error if there is no terminal, or a constant is not finite.
     pub fn new(mut ops: Vec<Op>, constants: Vec<f64>, n_variables: u16) -> Result<Self, InstanceError> {
         if n_variables == 0 && constants.is_empty() {
             return Err(InstanceError::NoTerminals);
@@ -91,28 +91,28 @@ impl PrimitiveSet {
         Ok(PrimitiveSet { ops, constants, n_variables })
     }
 
-    /// All operators, in table order.
+    /// Returns all operators, in table order.
     pub fn ops(&self) -> &[Op] {
         &self.ops
     }
 
-    /// Operators with `arity` operands, in table order.
+    /// Returns the operators with `arity` operands, in table order.
     pub fn ops_of(&self, arity: usize) -> impl Iterator<Item = Op> + Clone + '_ {
         self.ops.iter().copied().filter(move |op| op.arity() == arity)
     }
 
-    /// Listed constants.
+    /// Returns the listed constants.
     pub fn constants(&self) -> &[f64] {
         &self.constants
     }
 
-    /// Number of variables.
+    /// Returns the number of variables.
     pub fn n_variables(&self) -> u16 {
         self.n_variables
     }
 }
 
-/// One problem as a search sees it.
+/// The data and primitives of one problem.
 #[derive(Debug, Clone)]
 pub struct Instance {
     id: Arc<str>,
@@ -124,13 +124,13 @@ pub struct Instance {
     serial: u64,
 }
 
-/// What [`Objective::Mse`](crate::Objective::Mse) has to know of y and its weights.
+/// Properties of y and its weights that [`Objective::Mse`](crate::Objective::Mse) needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target {
-    /// Errors are multiplied by this power of two before they are squared, so that the squares of targets of any
-    /// magnitude are numbers.
+    /// A power of two by which errors are multiplied before they are squared, so that the squares are finite for
+    /// targets of any magnitude.
     pub(crate) unit: f64,
-    /// Σ w, or the number of rows.
+    /// The sum of the weights, or the number of rows.
     weight: f64,
     /// The square of `scale · unit`.
     variance: f64,
@@ -138,57 +138,60 @@ pub(crate) struct Target {
     tolerance: f64,
     /// Whether y varies at all.
     varies: bool,
-    /// Rows that the mean squared error says nothing about, if they are many: those whose target is no larger than this.
+    /// The magnitude up to which targets are too small for the mean squared error to say anything about them; `None` if
+    /// few rows have such targets.
     hidden_below: Option<f64>,
-    /// Errors of a row that are rounding, of 64-bit numbers or of the digits that y is written with.
+    /// The largest error of a row that is rounding, of 64-bit numbers or of the digits that y is written with.
     rounding: f64,
 }
 
-/// How well an expression fits all rows of an instance, computed in f64.
+/// The quality with which an expression fits all rows of an instance, computed in f64.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fit {
-    /// Weighted mean squared error over all rows in the square of the target's units. Infinite if a prediction is NaN
-    /// or infinite, or where the square is beyond the numbers there are; never 0 unless every error is 0, so where the
-    /// square is below the numbers there are, it is the smallest of them.
+    /// The weighted mean squared error over all rows, in the square of the target's units. It is infinite if a
+    /// prediction is NaN or infinite, or if the square overflows. It is 0 only if every error is 0: a square that
+    /// underflows is the smallest positive number.
     pub mse: f64,
-    /// Its root, in the target's units, which is a number wherever the predictions are: 1e-200 for errors of 1e-200, whose
-    /// squares are none.
+    /// The root of `mse`, in the target's units. It is exact also where `mse` overflows or underflows: 1e-200 for errors
+    /// of 1e-200.
     pub rmse: f64,
-    /// `mse` over the square of [`Instance::scale`]: 1 − R² of a target that varies.
+    /// The quotient of `mse` and the square of [`Instance::scale`]; 1 − R² if the target varies.
     pub relative: f64,
-    /// Rows whose prediction is NaN, infinite, or 1e6 or more in magnitude: those that
-    /// [`Objective::Masked`](crate::Objective::Masked) leaves out of its error.
+    /// The number of rows whose prediction is NaN, infinite, or 1e6 or more in magnitude.
+    /// [`Objective::Masked`](crate::Objective::Masked) leaves these rows out of its error.
     pub masked_rows: usize,
     /// Whether the target varies. If not, `relative` compares with the target's magnitude.
     pub varies: bool,
-    /// Whether `relative` is within [`Instance::tolerance`] and no rows are wrong that it says nothing about: where more
-    /// than one row in twenty, and at least two, have targets so small beside the others that predicting 0 there would be
-    /// within the tolerance, their own errors have to be below a thousandth of them too.
+    /// Whether `relative` is at most [`Instance::tolerance`], and rows with small targets are right too. Such rows
+    /// count where they are more than one in twenty, and at least two: those with targets so small beside the others
+    /// that predicting 0 would be within the tolerance. Their own errors then have to be below a thousandth of their
+    /// targets.
     pub is_solved: bool,
 }
 
 impl Fit {
-    /// The coefficient of determination, 1 − `relative`; `None` if a prediction is NaN or infinite, and for a target that
-    /// does not vary, where there is nothing to be explained.
+    /// Returns the coefficient of determination, 1 − `relative`. It is `None` if a prediction is NaN or infinite, or if
+    /// the target does not vary, so that there is nothing to explain.
     pub fn r2(&self) -> Option<f64> {
         (self.varies && self.is_finite()).then_some(1.0 - self.relative)
     }
 
-    /// Whether every prediction is a number.
+    /// Returns whether `relative` is finite, which needs every prediction to be.
     pub fn is_finite(&self) -> bool {
         self.relative.is_finite()
     }
 }
 
 impl Instance {
-    /// Takes data and primitives.
+    /// Makes an instance from data and primitives.
     ///
-    /// - id: names the problem; random streams are keyed by it
+    /// - id: the problem's name, which is part of the key of its random streams
     /// - x: `[rows, variables]`; y: `[rows]`
     ///
     /// # Errors
-    /// If there are no rows, the rows of x and y differ in number, a target is not finite, or x lacks a variable. Bad
-    /// numbers in x are no error: predictions that they make NaN or infinite count as such.
+    /// Returns an error if there are no rows, the rows of x and y differ in number, a target is not finite, or x has
+    /// fewer columns than there are variables. Numbers in x that are not finite are no error; predictions that they
+    /// make NaN or infinite count as such.
     pub fn new(id: &str, x: Columns, y: Vec<f64>, primitives: PrimitiveSet) -> Result<Self, InstanceError> {
         if x.n_rows() != y.len() {
             return Err(InstanceError::Rows { x_rows: x.n_rows(), y_rows: y.len() });
@@ -206,11 +209,13 @@ impl Instance {
         Ok(Instance { id: id.into(), x, y, weights: None, target, primitives, serial })
     }
 
-    /// The same problem where the squared error of row `i` counts `weights[i]` times. A row of weight 0 does not count
-    /// at all, and only ratios of weights matter. [`Objective::Masked`](crate::Objective::Masked) knows no weights.
+    /// Returns the same problem with the squared error of row `i` counted `weights[i]` times. A row of weight 0 does
+    /// not count at all, and only ratios of weights matter. [`Objective::Masked`](crate::Objective::Masked) ignores
+    /// weights.
     ///
     /// # Errors
-    /// If there is not one for each row, one is negative or not finite, or all are zero.
+    /// Returns an error if the number of weights is not the number of rows, a weight is negative or not finite, or all
+    /// are zero.
     pub fn with_weights(mut self, weights: Vec<f64>) -> Result<Self, InstanceError> {
         if weights.len() != self.y.len() {
             return Err(InstanceError::WeightRows { rows: self.y.len(), weights: weights.len() });
@@ -222,7 +227,7 @@ impl Instance {
         if largest == 0.0 {
             return Err(InstanceError::NoWeight);
         }
-        // A power of two changes no ratio, and keeps sums of weights within the numbers there are.
+        // A power of two changes no ratio, and keeps sums of weights finite.
         let shrink = power_of_two_near(largest).recip();
         let weights: Vec<f64> = weights.into_iter().map(|weight| weight * shrink).collect();
         self.target = Target::of(&self.y, Some(&weights));
@@ -231,10 +236,10 @@ impl Instance {
         Ok(self)
     }
 
-    /// The same problem to be built from other primitives.
+    /// Returns the same data with other primitives.
     ///
     /// # Errors
-    /// If x lacks a variable.
+    /// Returns an error if x has fewer columns than the primitives have variables.
     pub fn with_primitives(&self, primitives: PrimitiveSet) -> Result<Self, InstanceError> {
         if self.x.n_columns() < usize::from(primitives.n_variables) {
             return Err(InstanceError::Variables { columns: self.x.n_columns(), n_variables: primitives.n_variables });
@@ -242,45 +247,45 @@ impl Instance {
         Ok(Instance { primitives, serial: next_serial(), ..self.clone() })
     }
 
-    /// The problem's name.
+    /// Returns the problem's name.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The inputs, `[rows, variables]`.
+    /// Returns the inputs, `[rows, variables]`.
     pub fn x(&self) -> &Columns {
         &self.x
     }
 
-    /// The target, `[rows]`.
+    /// Returns the target, `[rows]`.
     pub fn y(&self) -> &[f64] {
         &self.y
     }
 
-    /// How much the rows count, `[rows]`, up to a common factor; `None` if all count the same.
+    /// Returns the weights of the rows, `[rows]`, up to a common factor; `None` if all rows count the same.
     pub fn weights(&self) -> Option<&[f64]> {
         self.weights.as_deref()
     }
 
-    /// Terminals and operators.
+    /// Returns the terminals and operators.
     pub fn primitives(&self) -> &PrimitiveSet {
         &self.primitives
     }
 
-    /// The weighted standard deviation of y; of a y that does not vary its magnitude, and of zero 1. Errors are judged
-    /// by it under [`Objective::Mse`](crate::Objective::Mse).
+    /// Returns the weighted standard deviation of y. For a y that does not vary it returns its magnitude, and 1 if y is
+    /// zero. [`Objective::Mse`](crate::Objective::Mse) measures errors by it.
     pub fn scale(&self) -> f64 {
         self.target.scale
     }
 
-    /// The largest value of [`Fit::relative`] that cannot be told from an exact fit: 1e-12, or what the digits of y
-    /// allow if that is more. Those are the rounding of 64-bit numbers (large offsets with little variation), and, where
-    /// y has decimals, half a unit of the last decimal that any target has, up to 1e-6.
+    /// Returns the largest value of [`Fit::relative`] that cannot be told from an exact fit. It is 1e-12, or more if
+    /// the digits of y need it: for the rounding of 64-bit numbers (large offsets with little variation), and, where y
+    /// has decimals, for half a unit of the last decimal that any target has, up to 1e-6.
     pub fn tolerance(&self) -> f64 {
         self.target.tolerance
     }
 
-    /// How well a tree fits all rows. O(size · rows).
+    /// Computes how well a tree fits all rows. O(size · rows).
     pub fn fit(&self, tree: &Tree, semantics: Semantics) -> Fit {
         let mut machine = Machine::new();
         let mut sums = |loss| machine.sum(tree, &self.x, semantics, loss).clone();
@@ -315,8 +320,8 @@ impl Instance {
         largest * (squares.sum::<f64>() / self.target.weight).sqrt()
     }
 
-    /// Whether a tree whose error over all rows is within the tolerance is wrong on many rows that this says nothing about,
-    /// see [`Fit::is_solved`]. Most instances have no such rows, and are done in O(1).
+    /// Returns whether a tree whose error over all rows is within the tolerance is wrong on many rows with small
+    /// targets, see [`Fit::is_solved`]. Most instances have no such rows, for which it takes O(1).
     pub(crate) fn hides_errors(&self, tree: &Tree, semantics: Semantics) -> bool {
         let Some(below) = self.target.hidden_below else { return false };
         let mut predicted = Vec::new();
@@ -332,7 +337,7 @@ impl Instance {
         errors > HIDDEN_TOLERANCE * targets && worst * below > self.target.rounding
     }
 
-    /// The sum of scaled squares that the objective is made of.
+    /// Returns the sum of scaled squares that the objective consists of.
     pub(crate) fn loss(&self) -> Loss<'_, f64> {
         Loss::ScaledSquares { y: &self.y, w: self.weights(), scale: self.target.unit }
     }
@@ -341,7 +346,7 @@ impl Instance {
         &self.target
     }
 
-    /// A number that no other instance of the process has but copies of this one.
+    /// Returns a number that only this instance and its copies have in this process.
     pub(crate) fn serial(&self) -> u64 {
         self.serial
     }
@@ -353,7 +358,7 @@ fn next_serial() -> u64 {
 }
 
 impl Target {
-    /// The objective, of Σ w ((p − y) · unit)².
+    /// Returns the objective for a sum Σ w ((p − y) · unit)².
     #[inline]
     pub(crate) fn relative(&self, squares: f64) -> f64 {
         squares / self.weight / self.variance
@@ -402,24 +407,26 @@ impl Target {
     }
 }
 
-/// Below this an error relative to the target's variance is one of rounding.
+/// An error relative to the target's variance that is below this is rounding.
 const LEAST_TOLERANCE: f64 = 1e-12;
-/// Square of the share of targets that errors may have where the error over all rows says nothing about them.
+/// The square of the share of small targets that their errors may have, see [`Fit::is_solved`].
 const HIDDEN_TOLERANCE: f64 = 1e-6;
-/// The smallest number above 0.
+/// The smallest positive number.
 const SMALLEST: f64 = 5e-324;
-/// Targets of few decimals do not make more than this an exact fit.
+/// The largest tolerance that targets of few decimals can give.
 const MOST_BY_DECIMALS: f64 = 1e-6;
 /// Targets with more decimals than this were computed, not written down.
 const MOST_DECIMALS: i32 = 12;
 
-/// The power of two below a number, within the range in which its reciprocal is one too; 1 for zero.
+/// Returns the power of two at or below a number, or 1 for zero. Its exponent is limited so that its reciprocal is a
+/// power of two as well.
 fn power_of_two_near(value: f64) -> f64 {
     if value == 0.0 { 1.0 } else { 2.0_f64.powi((value.log2().floor() as i32).clamp(-1000, 1000)) }
 }
 
-/// The unit of the last decimal that any of the numbers has in its shortest decimal form: 0.01 for 2.5 and 3.25.
-/// `None` if all are whole numbers, which may be exact, or one has so many decimals that it was not rounded to them.
+/// Returns the unit of the last decimal that any of the numbers has in its shortest decimal form: 0.01 for 2.5 and
+/// 3.25. It is `None` if all are whole numbers, which may be exact, or one has so many decimals that it was not rounded
+/// to them.
 fn last_decimal(numbers: impl Iterator<Item = f64>) -> Option<f64> {
     let mut most = 0;
     for number in numbers {

@@ -39,20 +39,20 @@
 //!
 //! **The settings that matter most** are [`population_size`](SearchConfig::population_size),
 //! [`generations`](SearchConfig::generations), [`limits`](SearchConfig::limits) (the size that a formula may have) and
-//! [`parsimony_coefficient`](SearchConfig::parsimony_coefficient), the price of a node. **The id** of an [`Instance`] is a
-//! part of the random streams: the same data under another name are searched in another way.
+//! [`parsimony_coefficient`](SearchConfig::parsimony_coefficient), the price of a node. **The id** of an [`Instance`]
+//! is part of the key of its random streams: the same data under another name are searched differently.
 //!
-//! **A result** says two things that are not the same. [`solved`](Outcome::solved) is there if an individual reached the
-//! early-stop error at any time; [`stop`](Outcome::stop) says why the search ended, which may well be the limit on
-//! generations, for after solving it goes on for [`extra_generations`](SearchConfig::extra_generations) in search of a
-//! smaller formula. It is `None` of a search that was stopped within a generation ([`run_until`]) and can be run on.
-//! [`winner`](Outcome::winner) is the individual to report.
+//! **A result** answers two different questions. [`solved`](Outcome::solved) is set if an individual reached the
+//! early-stop error at any time. [`stop`](Outcome::stop) is the reason why the search ended. That may well be the limit
+//! on generations, because after solving the search goes on for [`extra_generations`](SearchConfig::extra_generations)
+//! to find a smaller formula. `stop` is `None` if the search was stopped within a generation ([`run_until`]) and can be
+//! run on. [`winner`](Outcome::winner) is the individual to report.
 //!
 //! This crate knows no files, tokens or tensors. To run experiments use the project's recipes; use this crate to embed
 //! the search in your own program.
 //!
-//! Same seed, same result: every random draw is keyed by what it is for ([`random::Key`]), never by the order in which
-//! threads come by.
+//! The same seed gives the same result: every random draw is keyed by its purpose ([`random::Key`]), never by the order
+//! in which threads run.
 
 #![allow(clippy::needless_doctest_main, reason = "so that the example can be pasted into a file as it is")]
 

@@ -5,14 +5,14 @@ use sr_expr::{Forest, Node, Tree};
 
 use crate::{Edit, EditRef, Origin, Parents, Population, Replacement};
 
-/// A child, as it is put into a [`Offspring`] and read from it.
+/// A child, as it is added to an [`Offspring`] and read from it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Child<'a> {
     /// The expression.
     pub tree: &'a Tree,
-    /// Which operator or policy made it.
+    /// The operator or policy that made it.
     pub origin: Origin,
-    /// Its parents.
+    /// The indices of its parents in the previous generation.
     pub parents: Parents,
     /// The change that made it from its first parent, where there is one.
     pub edit: Option<Edit<'a>>,
@@ -21,13 +21,13 @@ pub struct Child<'a> {
 }
 
 impl<'a> Child<'a> {
-    /// A child without parents.
+    /// Returns a child without parents.
     pub fn orphan(tree: &'a Tree, origin: Origin) -> Self {
         Child { tree, origin, parents: Parents::None, edit: None, log_prob: None }
     }
 }
 
-/// The offspring of one generation, in slot order, without scores. The search owns it and uses it again; a policy adds.
+/// The offspring of one generation, in slot order, without scores. The search owns and reuses it; a policy adds to it.
 #[derive(Debug, Clone, Default)]
 pub struct Offspring {
     /// The trees, those of dropped offspring and what was written for a child among them.
@@ -40,18 +40,19 @@ struct Slot {
     /// Its number in `Offspring::trees`.
     tree: u32,
     hash: u64,
-    /// Its form among those that the search knows, once it is scored, and that one's serial number.
+    /// The index of its expression among those that the search remembers, once it is scored; `serial` is that
+    /// expression's serial number.
     form: u32,
     serial: Option<u32>,
     origin: Origin,
     parents: Parents,
     change: Change,
-    /// Whether `change` was carried out here, and is not a policy's word.
+    /// Whether `change` was carried out here, so that the search need not check it.
     is_grafted: bool,
     log_prob: Option<f32>,
 }
 
-/// What a [`Slot`] holds beside the tree.
+/// The contents of a [`Slot`] beside the tree.
 struct Made {
     origin: Origin,
     parents: Parents,
@@ -60,7 +61,7 @@ struct Made {
     log_prob: Option<f32>,
 }
 
-/// An [`Edit`] in the arena.
+/// An [`Edit`] whose written nodes are in `Offspring::nodes`.
 #[derive(Debug, Clone, Copy)]
 enum Change {
     None,
@@ -79,37 +80,37 @@ enum Change {
 }
 
 impl Offspring {
-    /// Makes room for so many more offspring of the usual size.
+    /// Reserves memory for so many more offspring of the usual size.
     pub(crate) fn reserve(&mut self, offspring: usize) {
         self.slots.reserve(offspring);
         self.trees.reserve(2 * offspring, 8 * offspring);
     }
 
-    /// Number of offspring.
+    /// Returns the number of offspring.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no offspring.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
-    /// The expression of one.
+    /// Returns the expression of child `index`.
     ///
     /// # Panics
-    /// If there are not as many.
+    /// Panics if there is no such child.
     #[inline]
     pub fn tree(&self, index: usize) -> &Tree {
         self.tree_of(&self.slots[index])
     }
 
-    /// One of the offspring.
+    /// Returns child `index`, or `None` if there are not as many.
     pub fn get(&self, index: usize) -> Option<Child<'_>> {
         self.slots.get(index).map(|slot| self.view(slot))
     }
 
-    /// All of them, in slot order.
+    /// Returns an iterator over all children, in slot order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Child<'_>> + Clone {
         self.slots.iter().map(|slot| self.view(slot))
     }
@@ -117,7 +118,7 @@ impl Offspring {
     /// Adds a child.
     ///
     /// # Panics
-    /// If a tree has 2³² nodes or more.
+    /// Panics if a tree has 2³² nodes or more.
     pub fn push(&mut self, child: &Child<'_>) {
         let number = self.trees.push(child.tree);
         let change = match &child.edit {
@@ -146,12 +147,12 @@ impl Offspring {
         });
     }
 
-    /// Whether child `index` has an edit that only its policy knows to make it.
+    /// Returns whether child `index` was pushed with an edit, which has to be checked.
     pub(crate) fn is_claimed(&self, index: usize) -> bool {
         !self.slots[index].is_grafted
     }
 
-    /// The nodes of child `index` that were written for it, and not taken from the population.
+    /// Returns the nodes of child `index` that were written for it, and not copied from the population.
     pub(crate) fn written(&self, index: usize) -> &[Node] {
         let slot = &self.slots[index];
         match slot.change {
@@ -162,11 +163,11 @@ impl Offspring {
         }
     }
 
-    /// Adds the child that `edit` makes of `population`, or a copy of the edit's parent if the child has more than
-    /// `max_size` nodes.
+    /// Adds the child that `edit` makes from `population`, or a copy of the edit's parent if the child would have more
+    /// than `max_size` nodes.
     ///
     /// # Panics
-    /// If the edit points outside of the population.
+    /// Panics if the edit points outside of the population.
     pub fn graft(
         &mut self,
         population: &Population,
@@ -193,10 +194,10 @@ impl Offspring {
         self.add(tree, Made { origin, parents, change, is_grafted: true, log_prob: None });
     }
 
-    /// Sets who made the child that was added last.
+    /// Sets the origin of the child that was added last.
     ///
     /// # Panics
-    /// If there are no offspring.
+    /// Panics if there are no offspring.
     pub fn set_last_origin(&mut self, origin: Origin) {
         self.slots.last_mut().expect("a child was added").origin = origin;
     }
@@ -213,7 +214,7 @@ impl Offspring {
         self.slots.truncate(kept);
     }
 
-    /// Drops all of them and keeps the memory.
+    /// Drops all children and keeps the memory.
     pub fn clear(&mut self) {
         self.trees.clear();
         self.slots.clear();
@@ -233,24 +234,24 @@ impl Offspring {
         self.slots.push(self.slots[index]);
     }
 
-    /// Drops the first `count`.
+    /// Drops the first `count` children.
     pub(crate) fn drop_first(&mut self, count: usize) {
         self.slots.drain(..count);
     }
 
-    /// A number that is equal for equal trees, and seldom for others.
+    /// Returns a number that is equal for equal trees, and seldom for others.
     #[inline]
     pub(crate) fn hash(&self, index: usize) -> u64 {
         self.slots[index].hash
     }
 
-    /// The number that the search gave to the form of one.
+    /// Returns the index of a child's expression among those that the search remembers.
     #[inline]
     pub(crate) fn form(&self, index: usize) -> u32 {
         self.slots[index].form
     }
 
-    /// That form's serial number.
+    /// Returns the serial number of that expression, or `None` before the child is scored.
     #[inline]
     pub(crate) fn serial(&self, index: usize) -> Option<u32> {
         self.slots[index].serial
@@ -261,25 +262,25 @@ impl Offspring {
         (self.slots[index].form, self.slots[index].serial) = (form, Some(serial));
     }
 
-    /// Which operator or policy made one.
+    /// Returns the origin of child `index`.
     #[inline]
     pub(crate) fn origin(&self, index: usize) -> Origin {
         self.slots[index].origin
     }
 
-    /// The parents of one.
+    /// Returns the parents of child `index`.
     #[inline]
     pub(crate) fn parents(&self, index: usize) -> Parents {
         self.slots[index].parents
     }
 
-    /// The edit that made one.
+    /// Returns the edit of child `index`, if it has one.
     #[inline]
     pub(crate) fn edit(&self, index: usize) -> Option<EditRef<'_>> {
         self.edit_of(&self.slots[index])
     }
 
-    /// The log-probability of one.
+    /// Returns the log-probability of child `index`, if it has one.
     #[inline]
     pub(crate) fn log_prob(&self, index: usize) -> Option<f32> {
         self.slots[index].log_prob

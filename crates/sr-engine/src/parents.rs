@@ -1,4 +1,4 @@
-//! Ancestry: parents of those who have none written down, and the line that led to the winner.
+//! Ancestry: likely parents of individuals without recorded ones, and the lineage of the winner.
 
 use std::collections::HashMap;
 
@@ -6,12 +6,12 @@ use sr_expr::{Node, Tree};
 
 use crate::{Parents, Population};
 
-/// Operators that a shared subtree needs to count as inherited; smaller ones are shared by chance.
+/// Operators that a shared subtree needs to count as inherited; smaller subtrees are shared by chance.
 const MIN_SHARED_OPERATORS: usize = 2;
 
-/// Up to two parents of a child that was not made by an edit (a learner's): the individuals that share the largest
-/// common subtrees, of at least two operators, with it. The second one has to share another subtree than the first,
-/// not part of it. The lower index wins among equals.
+/// Returns up to two likely parents of a child that was not made by an edit (a learner's). They are the individuals
+/// that share the largest subtrees, of at least two operators, with the child. The second one has to share another
+/// subtree than the first, not a part of it. The lower index wins among equals.
 pub fn likely_parents(child: &Tree, population: &Population) -> Parents {
     // Subtrees of the child that are large enough, largest first.
     let mut wanted: Vec<(usize, usize)> = (0..child.size())
@@ -48,8 +48,8 @@ pub fn likely_parents(child: &Tree, population: &Population) -> Parents {
     first.map_or(Parents::None, |(index, ..)| Parents::One(index))
 }
 
-/// Ancestors of individual `winner` of the last generation: per generation the sorted indices of those it descends
-/// from, itself in the last one.
+/// Returns the ancestors of individual `winner` of the last generation: for each generation the sorted indices of those
+/// it descends from, in the last one its own.
 ///
 /// - `parents`: `[generations][individuals]`, parents as indices into the generation before
 pub fn lineage(parents: &[Vec<Parents>], winner: usize) -> Vec<Vec<u32>> {

@@ -1,4 +1,4 @@
-//! The seam: who proposes the next generation.
+//! The interface of policies, which propose the next generation.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -9,26 +9,26 @@ use strum::IntoStaticStr;
 use crate::random::Key;
 use crate::{Individual, Instance, Limits, Offspring, Population, SearchConfig};
 
-/// Why a policy could not propose: the policy's own error, whose text and cause it has.
+/// The error of a policy that could not propose. It has the text and the cause of the policy's own error.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct PolicyError(Box<dyn std::error::Error + Send + Sync>);
 
 impl PolicyError {
-    /// Takes the policy's own error, or a text.
+    /// Wraps the policy's own error, or a text.
     pub fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         PolicyError(error.into())
     }
 }
 
-/// What a policy is asked for: children of one state.
+/// A request to a policy for children of one state.
 #[derive(Debug)]
 pub struct Request<'a> {
     /// The state.
     pub state: State<'a>,
-    /// Children to add.
+    /// The number of children to add.
     pub wanted: usize,
-    /// Where they go. There may be some already.
+    /// The collection that the children are added to. It may hold some already.
     pub offspring: &'a mut Offspring,
 }
 
@@ -39,114 +39,116 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Proposes offspring. GP, a learner and a mixture of both implement it; the search loop knows no other way.
+/// Proposes offspring. GP, a learner and a mixture of both implement it; the search loop uses nothing else.
 pub trait Policy {
-    /// Adds as many children as are wanted to each request, for all of them at once, so that a learner can batch.
+    /// Adds the wanted number of children to each request. It gets all requests at once, so that a learner can batch.
     ///
-    /// Fewer than wanted is allowed only with [`SearchConfig::unique`], when no new form was found. What is proposed
-    /// for a state must depend on that state (its key included) alone, never on the others: then results are the same
-    /// for any batch.
+    /// It may add fewer children only with [`SearchConfig::unique`], if it found no new expression. What it proposes
+    /// for a state must depend on that state (its key included) alone and never on the others, so that results are the
+    /// same for any batch.
     ///
-    /// Children are made of the instance's operators and variables, and name parents that are in the population. Limits on
-    /// size are the policy's duty: the search takes children of any size. An edit that a child is pushed with has to make
-    /// that child of the state's population: records hold the edit in the place of the child. The search panics where
-    /// one of these does not hold, the size excepted.
+    /// Children consist of the instance's operators and variables, and name parents that are in the population. The
+    /// policy has to keep the limits on size: the search takes children of any size. An edit that a child is pushed
+    /// with has to make that child from the state's population, because records hold the edit in the place of the
+    /// child. The search panics where a policy breaks one of these rules, the size excepted.
     ///
     /// # Errors
-    /// If it cannot propose. The searches then stand at their last whole generation, and nobody looks at the offspring.
+    /// Returns an error if the policy cannot propose. The searches then stand at their last whole generation, and the
+    /// offspring are not used.
     fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError>;
 
     /// Proposes for one state.
     ///
     /// # Errors
-    /// As [`propose`](Self::propose).
+    /// Returns an error where [`propose`](Self::propose) does.
     fn propose_one(&mut self, state: State<'_>, wanted: usize, offspring: &mut Offspring) -> Result<(), PolicyError> {
         self.propose(&mut [Request::new(state, wanted, offspring)])
     }
 }
 
-/// What a policy may look at. Nothing reachable from here holds the source formula.
+/// All that a policy may look at. Nothing reachable from here holds the source formula.
 #[derive(Debug, Clone, Copy)]
 pub struct State<'a> {
-    /// Data and primitives.
+    /// The data and primitives.
     pub instance: &'a Instance,
     /// The search's settings.
     pub config: &'a SearchConfig,
-    /// Index of this generation; its offspring make the next one.
+    /// The index of this generation; its offspring make the next one.
     pub generation: u32,
     /// The population with its scores.
     pub population: &'a Population,
     /// The fittest individual seen so far.
     pub best: &'a Individual,
-    /// Generations since `best` last improved.
+    /// The number of generations since `best` last improved.
     pub stagnation: u32,
-    /// What is left to spend.
+    /// The budget that is left.
     pub budget: Budget,
-    /// Forms met so far, by [`Tree::hash64`]; kept up only under [`SearchConfig::unique`].
+    /// The expressions met so far, by [`Tree::hash64`]; filled only under [`SearchConfig::unique`].
     pub seen: &'a std::collections::HashSet<u64>,
-    /// The random stream of this generation; offspring `i` draws from slot `i`.
+    /// The key of this generation's random stream; child `i` draws from slot `i`.
     pub key: Key,
-    /// Once this is true the search is being stopped, and nobody will look at the offspring: a policy that takes long may
-    /// return.
+    /// A flag that is true once the search is being stopped. The offspring are then not used, so a policy that takes
+    /// long may return.
     pub stop: Option<&'a AtomicBool>,
 }
 
-/// What a search has left.
+/// The budget that a search has left.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Budget {
-    /// Generations after this one.
+    /// The number of generations after this one.
     pub generations: u32,
-    /// Evaluations, `None` without a limit.
+    /// The number of evaluations, `None` without a limit.
     pub evaluations: Option<u64>,
-    /// Wall-clock time, `None` without a limit.
+    /// The wall-clock time, `None` without a limit.
     pub time: Option<Duration>,
 }
 
 impl State<'_> {
-    /// Size and depth limits.
+    /// Returns the limits on size and depth.
     pub fn limits(&self) -> Limits {
         self.config.limits
     }
 
-    /// Guarded or plain operators.
+    /// Returns the semantics of the operators, protected or plain.
     pub fn semantics(&self) -> Semantics {
         self.config.semantics
     }
 
-    /// Predictions of an individual, or of any subtree of one, on the instance's own rows, `[rows]`.
+    /// Writes the predictions of an individual, or of any subtree of one, on the instance's own rows to `out`,
+    /// `[rows]`.
     pub fn predict(&self, tree: &Tree, machine: &mut Machine<f64>, out: &mut Vec<f64>) {
         self.predict_on(tree, self.instance.x(), machine, out);
     }
 
-    /// Predictions on any other rows, `[rows]`.
+    /// Writes the predictions on any other rows to `out`, `[rows]`.
     pub fn predict_on(&self, tree: &Tree, rows: &Columns, machine: &mut Machine<f64>, out: &mut Vec<f64>) {
         machine.predict(tree, rows, self.config.semantics, out);
     }
 }
 
-/// Where an individual came from. The discriminant is part of the file formats: append, never reorder.
+/// The way in which an individual was made. The discriminant is part of the file formats: append, never reorder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
 #[repr(u8)]
 #[strum(serialize_all = "lowercase")]
 pub enum Origin {
-    /// Carried over: the elite, or a survivor under [`Survival::Plus`](crate::Survival::Plus).
+    /// A copy of an individual: the elite, or a survivor under [`Survival::Plus`](crate::Survival::Plus).
     Elite,
-    /// A subtree of one parent in another (Koza, 1992).
+    /// The crossover of two parents: a subtree of one replaces a subtree of the other (Koza, 1992).
     Crossover,
-    /// A new subtree in one parent.
+    /// The mutation of one parent, which gets a new subtree.
     Mutation,
-    /// Made without parents, as the initial population is.
+    /// A new expression without parents, as in the initial population.
     Random,
-    /// Written by a learner.
+    /// An expression that a learner wrote.
     Learner,
-    /// Made by the expert because the learner's output was no expression.
+    /// A child of the expert, made because the learner's output was no expression.
     Fallback,
-    /// Given from outside.
+    /// An expression that was given from outside of the search.
     Injected,
 }
 
 impl Origin {
-    /// All of them, in order of their number.
+    /// All origins, in the order of their discriminants.
     pub const ALL: [Origin; 7] = [
         Origin::Elite,
         Origin::Crossover,
@@ -157,25 +159,25 @@ impl Origin {
         Origin::Injected,
     ];
 
-    /// The name in JSON and tables.
+    /// Returns the name that JSON and tables use.
     pub fn name(self) -> &'static str {
         self.into()
     }
 }
 
-/// Indices of up to two parents in the previous generation.
+/// The indices of up to two parents in the previous generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Parents {
-    /// Made from nothing.
+    /// No parents.
     None,
-    /// Mutation, and the elite, whose parent is itself.
+    /// The parent of a mutation, or the elite itself.
     One(u32),
-    /// Crossover: the parent that received and the one that gave.
+    /// The parents of a crossover: the one that received a subtree and the one that gave it.
     Two(u32, u32),
 }
 
 impl Parents {
-    /// The indices, first parent first.
+    /// Returns the indices, the first parent's first.
     pub fn iter(self) -> impl Iterator<Item = u32> {
         let (first, second) = match self {
             Parents::None => (None, None),

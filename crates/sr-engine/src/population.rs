@@ -23,7 +23,7 @@ pub struct Individual {
 }
 
 impl Individual {
-    /// The expression, borrowed.
+    /// Returns the expression, borrowed.
     pub fn tree(&self) -> &Tree {
         &self.expr
     }
@@ -54,7 +54,7 @@ pub struct IndividualRef<'a> {
 }
 
 impl<'a> IndividualRef<'a> {
-    /// A child and its score.
+    /// Makes an individual from a child and its score.
     pub fn new(child: Child<'a>, score: Score) -> Self {
         let Child { tree, origin, parents, edit, log_prob } = child;
         IndividualRef { tree, score, origin, parents, edit, log_prob }
@@ -65,14 +65,16 @@ impl<'a> IndividualRef<'a> {
 #[derive(Debug, Clone)]
 pub struct Population {
     individuals: Offspring,
-    /// `[individuals]`
+    /// The scores, `[individuals]`.
     scores: Vec<Score>,
     best_index: usize,
 }
 
 impl Population {
+    /// Makes a population of the individuals, in slot order.
+    ///
     /// # Panics
-    /// If there are no individuals.
+    /// Panics if there are no individuals.
     pub fn new<'a>(individuals: impl IntoIterator<Item = IndividualRef<'a>>) -> Self {
         let mut population = Population { individuals: Offspring::default(), scores: Vec::new(), best_index: 0 };
         let individuals = individuals.into_iter();
@@ -87,110 +89,110 @@ impl Population {
         population
     }
 
-    /// Number of individuals.
+    /// Returns the number of individuals.
     #[allow(clippy::len_without_is_empty)] // never empty
     pub fn len(&self) -> usize {
         self.scores.len()
     }
 
-    /// One individual.
+    /// Returns individual `index`, or `None` if there are not as many.
     pub fn get(&self, index: usize) -> Option<IndividualRef<'_>> {
         self.individuals.get(index).map(|individual| IndividualRef::new(individual, self.scores[index]))
     }
 
-    /// All of them, in slot order.
+    /// Returns an iterator over all individuals, in slot order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = IndividualRef<'_>> + Clone {
         self.individuals.iter().zip(&self.scores).map(|(individual, &score)| IndividualRef::new(individual, score))
     }
 
-    /// The expression of one.
+    /// Returns the expression of individual `index`.
     ///
     /// # Panics
-    /// If there are not as many.
+    /// Panics if there is no such individual.
     #[inline]
     pub fn tree(&self, index: usize) -> &Tree {
         self.individuals.tree(index)
     }
 
-    /// The score of one.
+    /// Returns the score of individual `index`.
     ///
     /// # Panics
-    /// If there are not as many.
+    /// Panics if there is no such individual.
     #[inline]
     pub fn score(&self, index: usize) -> Score {
         self.scores[index]
     }
 
-    /// Which operator or policy made one.
+    /// Returns which operator or policy made individual `index`.
     ///
     /// # Panics
-    /// If there are not as many.
+    /// Panics if there is no such individual.
     #[inline]
     pub fn origin(&self, index: usize) -> Origin {
         self.individuals.origin(index)
     }
 
-    /// The parents of one, as indices into the generation before.
+    /// Returns the parents of individual `index`, as indices into the previous generation.
     ///
     /// # Panics
-    /// If there are not as many.
+    /// Panics if there is no such individual.
     #[inline]
     pub fn parents(&self, index: usize) -> Parents {
         self.individuals.parents(index)
     }
 
-    /// The change that made one of its first parent, where there is one.
+    /// Returns the change that made individual `index` from its first parent, if there is one.
     ///
     /// # Panics
-    /// If there are not as many.
+    /// Panics if there is no such individual.
     #[inline]
     pub fn edit(&self, index: usize) -> Option<EditRef<'_>> {
         self.individuals.edit(index)
     }
 
-    /// The log-probability of one under the policy that proposed it, where it has one.
+    /// Returns the log-probability of individual `index` under the policy that proposed it, if it has one.
     ///
     /// # Panics
-    /// If there are not as many.
+    /// Panics if there is no such individual.
     #[inline]
     pub fn log_prob(&self, index: usize) -> Option<f32> {
         self.individuals.log_prob(index)
     }
 
-    /// A number that is equal for equal expressions, and seldom for others.
+    /// Returns a number that is equal for equal expressions, and seldom for others.
     #[inline]
     pub(crate) fn hash(&self, index: usize) -> u64 {
         self.individuals.hash(index)
     }
 
-    /// A number that no other expression of the search has. An expression keeps it for as long as the search remembers it,
-    /// which is some generations after it last stood in one; if it comes back later, it has a new number. `None` outside of
-    /// a search.
+    /// Returns a number that no other expression of the search has, or `None` outside of a search. An expression keeps
+    /// it for as long as the search remembers it, which is some generations after it was last in one. If it comes back
+    /// later, it has a new number.
     #[inline]
     pub fn expression_id(&self, index: usize) -> Option<u32> {
         self.individuals.serial(index)
     }
 
-    /// Index of the fittest individual; the first of equals.
+    /// Returns the index of the fittest individual, the first among equals.
     #[inline]
     pub fn best_index(&self) -> usize {
         self.best_index
     }
 
-    /// The fittest individual; the first of equals.
+    /// Returns the fittest individual, the first among equals.
     pub fn best(&self) -> IndividualRef<'_> {
         self.get(self.best_index()).expect("a population has individuals")
     }
 
-    /// Share of distinct expressions, in (0, 1].
+    /// Returns the share of distinct expressions, in (0, 1].
     pub fn diversity(&self) -> f64 {
         let distinct: std::collections::HashSet<&Tree> = self.iter().map(|individual| individual.tree).collect();
         distinct.len() as f64 / self.len() as f64
     }
 
-    /// Lets the next generation take this one's place: the survivors of both in the order given, where index `i` is an
-    /// individual of this one for `i < len()`, else child `i − len()`. What does not survive is left in the offspring and
-    /// scores only as memory to use again.
+    /// Replaces this generation by the next one, which has the survivors in the order given. Index `i` is an individual
+    /// of this generation if `i < len()`, else child `i − len()`. `offspring` and `scores` are empty afterwards and
+    /// keep their memory for reuse.
     pub(crate) fn succeed(&mut self, offspring: &mut Offspring, scores: &mut Vec<Score>, survivors: &[u32]) {
         let children = offspring.len();
         for &survivor in survivors {
@@ -233,7 +235,7 @@ impl Population {
     }
 }
 
-/// Index of the fittest; the first of equals.
+/// Returns the index of the highest fitness, the first among equals.
 fn best_of(scores: &[Score]) -> usize {
     let mut best = 0;
     for (index, score) in scores.iter().enumerate() {
@@ -244,7 +246,7 @@ fn best_of(scores: &[Score]) -> usize {
     best
 }
 
-/// By what the individuals are, not by where they stand in memory.
+/// Compares the individuals, not how they lie in memory.
 impl PartialEq for Population {
     fn eq(&self, other: &Self) -> bool {
         self.iter().eq(other.iter())

@@ -6,7 +6,7 @@
 
 use sr_expr::hash::{GOLDEN, fnv1a};
 
-/// What a stream is for. Streams of different purposes are never shared.
+/// The purpose of a stream. Streams of different purposes are never shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Purpose {
@@ -26,9 +26,9 @@ pub enum Purpose {
     Split = 7,
     /// Fresh points that a result is judged on.
     Evaluation = 8,
-    /// Who makes a child where expert and learner share a search.
+    /// Whether expert or learner makes a child where they share a search.
     Mixture = 9,
-    /// Which rows a buffer over rounds keeps, and which of them are drawn.
+    /// The rows that a buffer over rounds keeps, and the rows that are drawn from it.
     Buffer = 10,
     /// The seeds of rounds.
     Rounds = 11,
@@ -39,7 +39,7 @@ pub enum Purpose {
 pub struct Key {
     /// The user's seed.
     pub seed: u64,
-    /// What the stream is for.
+    /// The purpose of the stream.
     pub purpose: Purpose,
     /// The problem, see [`problem_key`].
     pub problem: u64,
@@ -52,27 +52,27 @@ pub struct Key {
 }
 
 impl Key {
-    /// The stream of generation 0, slot 0, draw 0.
+    /// Returns the key of generation 0, slot 0, draw 0.
     pub fn new(seed: u64, purpose: Purpose, problem: u64) -> Self {
         Key { seed, purpose, problem, generation: 0, slot: 0, draw: 0 }
     }
 
-    /// The same stream in another generation.
+    /// Returns the same key with another generation.
     pub fn generation(self, generation: u32) -> Self {
         Key { generation, ..self }
     }
 
-    /// The same stream of another slot.
+    /// Returns the same key with another slot.
     pub fn slot(self, slot: u32) -> Self {
         Key { slot, ..self }
     }
 
-    /// The same stream, another attempt.
+    /// Returns the same key with another draw.
     pub fn draw(self, draw: u32) -> Self {
         Key { draw, ..self }
     }
 
-    /// The stream itself, from its start.
+    /// Returns the stream of this key, from its start.
     pub fn rng(self) -> Rng {
         Rng {
             key: [self.seed, self.problem],
@@ -88,7 +88,7 @@ impl Key {
     }
 }
 
-/// The number that stands for a problem's name in a [`Key`]: FNV-1a of its bytes.
+/// Returns the number of a problem's name in a [`Key`]: FNV-1a of its bytes.
 pub fn problem_key(id: &str) -> u64 {
     fnv1a(id.bytes())
 }
@@ -102,11 +102,11 @@ pub struct Rng {
     used: usize,
 }
 
-/// Blocks that are computed at once: they do not depend on each other, so a processor works on all of them at a time.
+/// The number of blocks that are computed at once. They are independent, so a processor works on them in parallel.
 const BLOCKS: usize = 3;
 
 impl Rng {
-    /// 64 uniform bits.
+    /// Returns 64 uniform bits.
     #[inline]
     pub fn next_u64(&mut self) -> u64 {
         if self.used == 4 * BLOCKS {
@@ -125,27 +125,27 @@ impl Rng {
         self.used = 0;
     }
 
-    /// Uniform in `[0, 1)`, a multiple of 2⁻⁵³.
+    /// Returns a uniform number in `[0, 1)`, a multiple of 2⁻⁵³.
     #[inline]
     pub fn unit(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
     }
 
-    /// True with probability `p`.
+    /// Returns true with probability `p`.
     #[inline]
     pub fn chance(&mut self, p: f64) -> bool {
         self.unit() < p
     }
 
-    /// Uniform in `[low, high)`.
+    /// Returns a uniform number in `[low, high)`.
     pub fn uniform(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
 
-    /// Uniform in `0..n`, without bias (Lemire, 2019).
+    /// Returns a uniform number in `0..n`, without bias (Lemire, 2019).
     ///
     /// # Panics
-    /// If `n` is 0.
+    /// Panics if `n` is 0.
     #[inline]
     pub fn below(&mut self, n: usize) -> usize {
         assert!(n > 0, "a draw from nothing");
@@ -160,24 +160,24 @@ impl Rng {
         }
     }
 
-    /// Standard normal (Box & Muller, 1958), with functions that give the same bits on every machine.
+    /// Returns a standard normal number (Box & Muller, 1958). Its functions give the same bits on every machine.
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * libm::log(1.0 - self.unit())).sqrt();
         radius * libm::cos(std::f64::consts::TAU * self.unit())
     }
 
-    /// An element of a slice.
+    /// Returns an element of a slice, each with the same probability.
     ///
     /// # Panics
-    /// If the slice is empty.
+    /// Panics if the slice is empty.
     pub fn choose<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len())]
     }
 
-    /// Index drawn in proportion to `weights`.
+    /// Returns an index drawn in proportion to `weights`.
     ///
     /// # Panics
-    /// If a weight is negative, infinite or NaN, or all of them are zero.
+    /// Panics if a weight is negative, infinite or NaN, all of them are zero, or their sum is infinite.
     pub fn weighted(&mut self, weights: &[f64]) -> usize {
         let sum = weights.iter().sum::<f64>();
         let are_weights = sum > 0.0 && sum.is_finite() && weights.iter().all(|&weight| weight >= 0.0);
@@ -192,7 +192,7 @@ impl Rng {
         weights.iter().rposition(|&w| w > 0.0).expect("a positive weight")
     }
 
-    /// A uniform permutation in place (Fisher & Yates).
+    /// Permutes a slice uniformly, in place (Fisher & Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
@@ -200,7 +200,7 @@ impl Rng {
     }
 }
 
-/// Ten rounds of the Philox4x64 bijection.
+/// Applies ten rounds of the Philox4x64 bijection.
 #[inline]
 fn philox4x64(mut counter: [u64; 4], mut key: [u64; 2]) -> [u64; 4] {
     for round in 0..10 {

@@ -1,4 +1,4 @@
-//! Scores of children that no search has asked for, such as a labeller's.
+//! Scores of children outside of a search, such as a labeller's.
 
 use sr_expr::Semantics;
 
@@ -6,34 +6,35 @@ use crate::cache::ScoreCache;
 use crate::subtrees::Subtrees;
 use crate::{Deadline, Evaluator, Objective, Offspring, Score, SearchConfig, State};
 
-/// Scores children of states of one instance, each form once as long as it is remembered.
+/// Scores children of states of one instance. It computes the score of an expression once for as long as it remembers
+/// it.
 #[derive(Debug, Clone, Default)]
 pub struct Scorer {
     cache: ScoreCache,
     evaluator: Evaluator,
-    /// Made for the first state.
+    /// The subtrees of the instance, `None` until the first state.
     subtrees: Option<Option<Subtrees>>,
-    /// States so far.
+    /// The number of states so far.
     states: u32,
-    /// Whose scores are remembered: the instance's serial number and the settings that scores depend on.
+    /// The origin of the remembered scores: the instance's serial number and the settings that scores depend on.
     of: Option<(u64, Objective, Semantics, u64)>,
 }
 
-/// What a [`Scorer`] knows of a child.
+/// A child's score and identity.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scored {
-    /// Its score.
+    /// The child's score.
     pub score: Score,
-    /// A number that it shares with the equal children of the offspring only.
+    /// A number that only equal children of the offspring share.
     pub expression: u32,
-    /// Whether no individual of the population is equal to it.
+    /// Whether no individual of the population has the same expression.
     pub is_new: bool,
 }
 
 impl Scorer {
-    /// The children of the offspring, in order. There is no deadline: labels do not depend on the machine.
+    /// Scores the children of the offspring, in order. There is no deadline: labels do not depend on the machine.
     ///
-    /// States of one instance and one configuration share what is remembered; with another one it begins anew.
+    /// States of one instance and one configuration share the remembered scores; another one clears them.
     pub fn score(&mut self, state: &State<'_>, offspring: &Offspring) -> Vec<Scored> {
         let mut scored = Vec::with_capacity(offspring.len());
         self.begin(state, offspring.len());
@@ -41,7 +42,7 @@ impl Scorer {
         scored
     }
 
-    /// Begins with a state, of which no more than `children` children will be [scored](Self::score_more).
+    /// Begins with a state, of which at most `children` children will be [scored](Self::score_more).
     pub fn begin(&mut self, state: &State<'_>, children: usize) {
         let SearchConfig { objective, semantics, parsimony_coefficient, .. } = *state.config;
         let of = Some((state.instance.serial(), objective, semantics, parsimony_coefficient.to_bits()));
@@ -62,8 +63,8 @@ impl Scorer {
         }
     }
 
-    /// Adds the children of the offspring that `scored` does not have yet. The offspring is one of the state with which it was
-    /// [begun](Self::begin).
+    /// Scores the children of the offspring that `scored` does not have yet and adds the scores to it. The offspring
+    /// has to belong to the state of the last call of [`begin`](Self::begin).
     pub fn score_more(&mut self, state: &State<'_>, offspring: &Offspring, scored: &mut Vec<Scored>) {
         let Scorer { cache, evaluator, subtrees, states, .. } = self;
         let (instance, config) = (state.instance, state.config);

@@ -1,4 +1,4 @@
-//! The search and its one loop.
+//! The search and the one search loop.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -20,58 +20,58 @@ use crate::{
     Origin, Policy, PolicyError, Population, Request, Score, SearchConfig, State, Survival,
 };
 
-/// Times that a policy is asked again for forms not met yet, under [`SearchConfig::unique`].
+/// The number of times that a policy is asked for new expressions, under [`SearchConfig::unique`].
 const UNIQUE_ATTEMPTS: u32 = 20;
 
-/// Why a search ended.
+/// The reason why a search ended.
 #[derive(Debug, Clone, Copy, PartialEq, IntoStaticStr)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[strum(serialize_all = "kebab-case")]
 pub enum StopReason {
     /// An individual reached the early-stop error, and the extra generations are over.
     Solved {
-        /// Its mean squared error.
+        /// The error of the fittest such individual, on the objective's scale.
         mse: f64,
     },
-    /// The generation limit was reached. The data is the limit.
+    /// The generation limit, given here, was reached.
     Generations(u32),
-    /// One more generation would exceed the evaluation limit. The data is the limit.
+    /// One more generation would exceed the evaluation limit, given here.
     Evaluations(u64),
-    /// The time limit was reached. The data is the limit.
+    /// The time limit, given here, was reached.
     TimeLimit(Duration),
-    /// The policy proposed no child: under [`SearchConfig::unique`], because none was left that had not been met.
+    /// The policy proposed no child that is new, under [`SearchConfig::unique`].
     Exhausted,
     /// An observer stopped it.
     Observer,
 }
 
 impl StopReason {
-    /// The name in JSON and tables.
+    /// Returns the name that JSON and tables use.
     pub fn name(self) -> &'static str {
         self.into()
     }
 }
 
-/// What a search has spent.
+/// The evaluations that a search has spent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Evaluations {
-    /// Individuals whose fitness was needed, computed or looked up.
+    /// The number of individuals whose fitness was needed, computed or looked up.
     pub search: u64,
-    /// Those among them whose form stood in the generation before.
+    /// The number of those individuals whose expression was part of the previous generation.
     pub duplicates: u64,
-    /// Child that policies proposed, those refused as met before included.
+    /// The number of children that policies proposed, including those refused because they had been met before.
     pub proposals: u64,
 }
 
-/// A point of the best progression: the best individual changed.
+/// A change of the best individual, one point of the best progression.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BestStep {
-    /// In this generation.
+    /// The generation of the change.
     pub generation: u32,
-    /// To this expression.
+    /// The new best expression.
     pub expr: Expr,
-    /// With this score.
+    /// The score of that expression.
     pub score: Score,
 }
 
@@ -82,30 +82,30 @@ pub struct Generation<'a> {
     pub instance: &'a Instance,
     /// The search's settings.
     pub config: &'a SearchConfig,
-    /// Index, 0 for the initial population.
+    /// The index, 0 for the initial population.
     pub generation: u32,
     /// The individuals with scores, origins and parents.
     pub population: &'a Population,
     /// The fittest individual so far.
     pub best: &'a Individual,
-    /// What was spent so far.
+    /// The evaluations spent so far.
     pub evaluations: Evaluations,
 }
 
 /// Watches a search.
 pub trait Observer {
-    /// Called for every generation, the initial one included; `Break` ends the search after it.
+    /// Sees every generation, the initial one included; `Break` ends the search after it.
     fn on_generation(&mut self, generation: &Generation<'_>) -> ControlFlow<()>;
 }
 
-/// Watches nothing.
+/// Ignores every generation.
 impl Observer for () {
     fn on_generation(&mut self, _: &Generation<'_>) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 }
 
-/// Any closure watches.
+/// Calls the closure with every generation.
 impl<F: FnMut(&Generation<'_>) -> ControlFlow<()>> Observer for F {
     fn on_generation(&mut self, generation: &Generation<'_>) -> ControlFlow<()> {
         self(generation)
@@ -116,63 +116,64 @@ impl<F: FnMut(&Generation<'_>) -> ControlFlow<()>> Observer for F {
 /// f64.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded {
-    /// Index of the generation.
+    /// The index of the generation.
     pub generation: u32,
-    /// Its expressions, in slot order; at least one.
+    /// The expressions of the population, in slot order; at least one.
     pub population: Vec<Expr>,
-    /// The best individual so far if it is fitter than the population's best.
+    /// The best individual so far, if it is fitter than the population's best.
     pub best: Option<Expr>,
-    /// Generations since the best one last improved.
+    /// The number of generations since the best individual last improved.
     pub stagnation: u32,
 }
 
-/// What a search found. Outcomes of equal searches are equal but for [`elapsed`](Self::elapsed), which `==` compares too.
+/// The result of a search. Outcomes of equal searches are equal except for [`elapsed`](Self::elapsed), which `==`
+/// compares too.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// The fittest individual.
     pub best: Individual,
-    /// The fittest of those that reached the early-stop error, and so the answer, whatever ended the search.
+    /// The fittest individual that reached the early-stop error, and so the answer, whatever ended the search.
     pub solved: Option<Individual>,
-    /// Generation in which the early-stop error was first reached.
+    /// The generation in which the early-stop error was first reached.
     pub generations_to_solve: Option<u32>,
-    /// Evaluations spent up to and including that generation.
+    /// The evaluations spent up to and including that generation.
     pub evaluations_to_solve: Option<u64>,
-    /// Why it ended; `None` of a search that has not, because it was stopped within a generation or never run.
+    /// The reason why the search ended. It is `None` if the search was stopped within a generation or never run.
     pub stop: Option<StopReason>,
-    /// Populations made, the initial one included.
+    /// The number of populations, the initial one included.
     pub generations: u32,
-    /// What was spent.
+    /// The evaluations spent.
     pub evaluations: Evaluations,
     /// Every change of the best individual.
     pub progression: Vec<BestStep>,
-    /// Wall-clock time spent making and running the search.
+    /// The wall-clock time spent making and running the search.
     pub elapsed: Duration,
     semantics: sr_expr::Semantics,
 }
 
 impl Outcome {
-    /// The individual to report: the fittest that solves the problem, else the fittest.
+    /// Returns the individual to report: the fittest that solves the problem, else the fittest.
     pub fn winner(&self) -> &Individual {
         self.solved.as_ref().unwrap_or(&self.best)
     }
 
-    /// Predictions of the winner, `[rows]`.
+    /// Returns the predictions of the winner, `[rows]`.
     pub fn predict(&self, x: &Columns) -> Vec<f64> {
         sr_expr::predict(self.winner().tree(), x, self.semantics)
     }
 
-    /// Guarded or plain operators, which the predictions of the winner need.
+    /// Returns the semantics, protected or plain, with which the winner has to be evaluated.
     pub fn semantics(&self) -> sr_expr::Semantics {
         self.semantics
     }
 
-    /// How well the winner fits all rows of the search's instance, computed anew in f64.
+    /// Computes how well the winner fits all rows of the search's instance, in f64.
     pub fn fit(&self, instance: &Instance) -> Fit {
         instance.fit(self.winner().tree(), self.semantics)
     }
 
-    /// First generation whose best individual has at most this error, on the objective's scale; the original calls it
-    /// convergence at 1e-6.
+    /// Returns the first generation whose best individual has at most this error, on the objective's scale. The
+    /// reference engine calls it convergence at 1e-6.
     pub fn generations_to(&self, mse: f64) -> Option<u32> {
         self.progression.iter().find(|step| step.score.mse <= mse).map(|step| step.generation)
     }
@@ -196,28 +197,28 @@ pub struct Search {
     progression: Vec<BestStep>,
     started: Instant,
     deadline: Deadline<'static>,
-    /// Time spent so far while the clock is not running: making the search, and all of it once it has ended.
+    /// The time spent while the clock was not running: making the search, and all of it once it has ended.
     elapsed: Duration,
-    /// Whether the observer has seen the generation at hand, after a stop within the next one.
+    /// Whether the observer has seen the current generation, as after a stop within the next one.
     is_observed: bool,
     stop: Option<StopReason>,
     evaluator: Evaluator,
     subtrees: Option<Subtrees>,
-    /// The next generation's children, then empty until the next; so are their scores.
+    /// The children of the next generation, empty between generations, as `scores` is.
     offspring: Offspring,
     scores: Vec<Score>,
-    /// Forms whose score need not be computed again.
+    /// The scores of expressions met before.
     cache: ScoreCache,
-    /// Who lives on, see [`Population::succeed`].
+    /// The survivors, see [`Population::succeed`].
     survivors: Vec<u32>,
 }
 
 impl Search {
-    /// Makes and scores the initial population. All random draws hang on `seed` and on the id of the instance: the same data
-    /// under another id are another search.
+    /// Makes and scores the initial population. All random draws depend on `seed` and on the id of the instance: the
+    /// same data under another id are searched differently.
     ///
     /// # Errors
-    /// If the configuration is out of range.
+    /// Returns an error if the configuration is out of range.
     pub fn new(instance: impl Into<Arc<Instance>>, config: SearchConfig, seed: u64) -> Result<Self, ConfigError> {
         Self::new_until(instance, config, seed, None)
     }
@@ -225,10 +226,10 @@ impl Search {
     /// Runs the search to its end.
     ///
     /// # Errors
-    /// If the policy fails. The search then stands at its last whole generation and can be run on.
+    /// Returns an error if the policy fails. The search then stands at its last whole generation and can be run on.
     ///
     /// # Panics
-    /// If the policy breaks a promise of [`Policy::propose`].
+    /// Panics if the policy breaks a promise of [`Policy::propose`].
     pub fn run(&mut self, policy: &mut dyn Policy) -> Result<Outcome, PolicyError> {
         self.run_with(policy, &mut ())
     }
@@ -236,19 +237,19 @@ impl Search {
     /// Runs the search to its end. The observer sees every generation, the first included, and can end it.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// Returns an error where [`run`](Self::run) does.
     ///
     /// # Panics
-    /// As [`run`](Self::run).
+    /// Panics where [`run`](Self::run) does.
     pub fn run_with<O: Observer>(&mut self, policy: &mut dyn Policy, observer: &mut O) -> Result<Outcome, PolicyError> {
         Ok(run(std::slice::from_mut(self), policy, std::slice::from_mut(observer))?.remove(0))
     }
 
-    /// As [`Search::new`], and makes no more of the population once `stop` is true. What is made then is of no use but
-    /// to be dropped: [`run_until`] with the same `stop` leaves it alone.
+    /// Makes a search like [`Search::new`], but stops making the population once `stop` is true. Such a search can only
+    /// be dropped; [`run_until`] with the same `stop` does not advance it.
     ///
     /// # Errors
-    /// If the configuration is out of range.
+    /// Returns an error if the configuration is out of range.
     pub fn new_until(
         instance: impl Into<Arc<Instance>>,
         config: SearchConfig,
@@ -267,12 +268,13 @@ impl Search {
         Ok(search)
     }
 
-    /// Continues from a recorded state. The continuation depends on the state, the configuration and the seed alone:
-    /// it is the search that recorded it if all three are that search's. Evaluations, and the limits on them and on
-    /// time, count from here.
+    /// Continues from a recorded state. The continuation depends on the state, the configuration and the seed alone; it
+    /// equals the recorded search if all three are that search's. Evaluations, and the limits on them and on time,
+    /// count from here.
     ///
     /// # Errors
-    /// If the configuration is out of range, the recorded population empty or its generation the last there can be.
+    /// Returns an error if the configuration is out of range, the recorded population is empty, or its generation is
+    /// the last that a `u32` can hold.
     pub fn resume_from(
         instance: impl Into<Arc<Instance>>,
         config: SearchConfig,
@@ -323,8 +325,8 @@ impl Search {
         let deadline = Deadline::after(left);
         let mut evaluator = Evaluator::default();
         let subtrees = Subtrees::for_data(instance.x(), instance.primitives().ops());
-        // Past the deadline the population stays as small as it is, so that every individual has its true score. There
-        // has to be one.
+        // Past the deadline the population stays as small as it is, so that every individual has its true score. At
+        // least one individual is scored.
         let first = evaluator.score(&exprs[0], &instance, &config);
         let score = |expr: &Expr| evaluator.score_until(expr, &instance, &config, deadline.or_when(stop));
         let scores: Vec<Score> = std::iter::once(first).chain(exprs[1..].iter().map_while(score)).collect();
@@ -365,7 +367,7 @@ impl Search {
         }
     }
 
-    /// The state that a policy proposes from.
+    /// Returns the state that a policy proposes from.
     pub fn state(&self) -> State<'_> {
         State {
             instance: &self.instance,
@@ -385,32 +387,32 @@ impl Search {
         }
     }
 
-    /// The problem.
+    /// Returns the problem.
     pub fn instance(&self) -> &Arc<Instance> {
         &self.instance
     }
 
-    /// The settings.
+    /// Returns the settings.
     pub fn config(&self) -> &SearchConfig {
         &self.config
     }
 
-    /// Children of one generation: all but the elite.
+    /// Returns the number of children of one generation: all individuals but the elite.
     pub fn n_children(&self) -> usize {
         self.config.population_size - self.config.elitism
     }
 
-    /// Children of the next generation that are still to be made.
+    /// Returns the number of children of the next generation that are still to be made.
     fn n_missing(&self) -> usize {
         self.n_children() - self.offspring.len()
     }
 
-    /// Why it ended, `None` while it runs.
+    /// Returns why the search ended, or `None` if it has not.
     pub fn stopped(&self) -> Option<StopReason> {
         self.stop
     }
 
-    /// What it found so far.
+    /// Returns what the search has found so far.
     pub fn outcome(&self) -> Outcome {
         Outcome {
             best: self.best.clone(),
@@ -426,7 +428,7 @@ impl Search {
         }
     }
 
-    /// Sets the clock going, the time that making the search took included.
+    /// Starts the clock. The time that making the search took counts too.
     fn start_clock(&mut self) {
         let now = Instant::now();
         self.started = now.checked_sub(self.elapsed).unwrap_or(now);
@@ -444,7 +446,7 @@ impl Search {
         })
     }
 
-    /// Whether another generation may be made; the first rule that says no is the reason.
+    /// Returns why no other generation may be made, or `None` if one may. The first rule that applies is the reason.
     fn check_stop(&self) -> Option<StopReason> {
         if let Some(solved) = &self.solved
             && self.extra_left == 0
@@ -474,7 +476,7 @@ impl Search {
         );
     }
 
-    /// Takes back the offspring to which a policy has added `wanted` children.
+    /// Takes back the offspring to which a policy has added up to `wanted` children.
     fn accept(&mut self, offspring: Offspring, wanted: usize) {
         let before = self.n_children() - wanted;
         let proposed = offspring.len().checked_sub(before).expect("a policy only adds to the offspring");
@@ -490,7 +492,7 @@ impl Search {
         }
     }
 
-    /// Checks what a policy promises, see [`Policy::propose`], of the children from `start` on.
+    /// Checks the promises of a policy, see [`Policy::propose`], for the children from `start` on.
     fn check_proposed(&self, start: usize) {
         let primitives = self.instance.primitives();
         let allowed = primitives.ops().iter().fold(0_u64, |set, &op| set | 1 << op as u64);
@@ -505,7 +507,7 @@ impl Search {
                 let made = child.edit.and_then(|edit| edit.apply(&self.population));
                 assert_eq!(made.as_deref(), Some(child.tree), "the edit that a policy gives makes its child");
             }
-            // The rest of a child that was made by an edit is of the population, and checked.
+            // The other nodes of a child that was made by an edit come from the population, and are checked.
             let foreign = self.offspring.written(index).iter().find(|node| !is_allowed(node));
             assert!(foreign.is_none(), "a policy proposed {foreign:?}, which is not among the primitives");
             let missing = self.offspring.parents(index).iter().find(|&parent| parent as usize >= self.population.len());
@@ -513,8 +515,8 @@ impl Search {
         }
     }
 
-    /// Scores the children and puts them in the population's place. If the time is over on the way, or `stop` is true,
-    /// the generation is dropped whole. Without time the search ends; stopped, it stays as it was before.
+    /// Scores the children and replaces the population. If the time is over meanwhile, or `stop` is true, the whole
+    /// generation is dropped. Without time the search ends; stopped, it stays as it was before.
     fn replace(&mut self, stop: Option<&AtomicBool>) {
         let scored = if is_stopped(stop) { None } else { self.score_children(stop) };
         let duplicates = match scored {
@@ -549,7 +551,7 @@ impl Search {
         self.note_solved();
     }
 
-    /// Scores the children and counts those whose form stands in the population. `None` if the time is over.
+    /// Scores the children and counts those whose expression is in the population. Returns `None` if the time is over.
     fn score_children(&mut self, stop: Option<&AtomicBool>) -> Option<u64> {
         let Search {
             cache,
@@ -565,8 +567,8 @@ impl Search {
             ..
         } = self;
         population.mark_in(cache, *generation, offspring.len());
-        // Where the fittest of parents and children live on, a child has to be better than the worst parent. That worst
-        // one only gets better, so that a form given up once never returns.
+        // Under [`Survival::Plus`] a child has to be better than the worst parent. The worst parent only gets better,
+        // so an expression that was given up never returns.
         let all_parents_may_stay = config.survival == Survival::Plus && population.len() == config.population_size;
         let worst = (0..population.len()).map(|index| population.score(index).fitness).fold(f64::INFINITY, f64::min);
         let needed = if all_parents_may_stay { worst } else { f64::NEG_INFINITY };
@@ -583,7 +585,7 @@ impl Search {
         Some(duplicates)
     }
 
-    /// Who lives on: first individuals of the population, then children, see [`Population::succeed`].
+    /// Selects the survivors: first individuals of the population, then children, see [`Population::succeed`].
     fn select_survivors(&mut self) {
         let Search { survivors, population, scores, config, .. } = self;
         let (parents, all) = (population.len(), (population.len() + scores.len()) as u32);
@@ -599,7 +601,7 @@ impl Search {
                     Some(child) => scores[child].fitness,
                 };
                 survivors.extend(0..all);
-                // Among equals in order of their indices, so parents first.
+                // Equals are in the order of their indices, so parents come first.
                 survivors.sort_unstable_by(|&a, &b| fitness(b).total_cmp(&fitness(a)).then(a.cmp(&b)));
                 survivors.truncate(config.population_size);
             }
@@ -614,7 +616,7 @@ impl Search {
     /// Notes the fittest individual of the population at or below the early-stop error.
     fn note_solved(&mut self) {
         let Some(threshold) = self.config.early_stop_mse else { return };
-        // Who asks for a larger error than data can tell from an exact fit gets it.
+        // A larger threshold than the tolerance is used as it is.
         let (threshold, is_strict) = match self.config.objective {
             Objective::Masked => (threshold, false),
             Objective::Mse => (threshold.max(self.instance.tolerance()), threshold <= self.instance.tolerance()),
@@ -633,15 +635,15 @@ impl Search {
     }
 }
 
-/// Runs searches to their end with one policy: the only search loop there is. `observers[i]` watches `searches[i]`.
+/// Runs searches to their end with one policy. `observers[i]` watches `searches[i]`. This is the only search loop.
 ///
 /// A search's result depends on its instance, configuration, seed and policy, not on the others in the batch.
 ///
 /// # Errors
-/// If the policy fails. The searches then stand at their last whole generation and can be run on.
+/// Returns an error if the policy fails. The searches then stand at their last whole generation and can be run on.
 ///
 /// # Panics
-/// If there are not as many observers as searches, or the policy breaks a promise of [`Policy::propose`].
+/// Panics if there are not as many observers as searches, or the policy breaks a promise of [`Policy::propose`].
 pub fn run<O: Observer>(
     searches: &mut [Search],
     policy: &mut dyn Policy,
@@ -650,14 +652,14 @@ pub fn run<O: Observer>(
     run_while(searches, policy, observers, None)
 }
 
-/// As [`run`], until `stop` is true. Searches that have not ended by then stand at their last whole generation, and
-/// [`Outcome::stop`] is `None`; they can be run on.
+/// Runs searches like [`run`], until `stop` is true. Searches that have not ended by then stand at their last whole
+/// generation and can be run on; their [`Outcome::stop`] is `None`.
 ///
 /// # Errors
-/// As [`run`].
+/// Returns an error where [`run`] does.
 ///
 /// # Panics
-/// As [`run`].
+/// Panics where [`run`] does.
 pub fn run_until<O: Observer>(
     searches: &mut [Search],
     policy: &mut dyn Policy,
@@ -683,7 +685,7 @@ fn is_stopped(stop: Option<&AtomicBool>) -> bool {
     stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
 }
 
-/// Advances every search that has not ended by one generation; whether there was one.
+/// Advances every search that has not ended by one generation. Returns whether there was one.
 fn advance<O: Observer>(
     searches: &mut [Search],
     policy: &mut dyn Policy,
@@ -716,11 +718,11 @@ fn advance<O: Observer>(
     Ok(advanced)
 }
 
-/// What there is of each search of a batch; a batch of one needs no memory for it.
+/// A collection with one item for each search of a batch; a batch of one allocates nothing.
 type Few<T> = SmallVec<[T; 1]>;
 
-/// Asks the policy for the next generation of every search; under [`SearchConfig::unique`] again for what was met
-/// before.
+/// Asks the policy for the next generation of every search. Under [`SearchConfig::unique`] it asks again for children
+/// that were refused because they had been met before.
 fn propose(
     searches: &mut [&mut Search],
     policy: &mut dyn Policy,
@@ -755,14 +757,14 @@ fn propose(
     Ok(())
 }
 
-/// Runs searches in parallel over problems, each with a policy of its own from `policy`, on the current rayon pool.
-/// The outcomes are those of [`run`], whatever the number of threads.
+/// Runs searches in parallel over problems, on the current rayon pool. `policy` makes a policy for each. The outcomes
+/// are those of [`run`], whatever the number of threads.
 ///
 /// # Errors
-/// As [`run`].
+/// Returns an error where [`run`] does.
 ///
 /// # Panics
-/// If there are not as many observers as searches.
+/// Panics if there are not as many observers as searches.
 pub fn run_parallel<P: Policy, O: Observer + Send>(
     searches: &mut [Search],
     policy: impl Fn() -> P + Sync,
@@ -773,14 +775,14 @@ pub fn run_parallel<P: Policy, O: Observer + Send>(
     pairs.map(|(search, observer)| search.run_with(&mut policy(), observer)).collect()
 }
 
-/// As [`run_parallel`], until `stop` is true: only the first searches, up to the first that had not ended by then, have
-/// an outcome.
+/// Runs searches like [`run_parallel`], until `stop` is true. It returns only the outcomes of the first searches, up to
+/// the first that had not ended by then.
 ///
 /// # Errors
-/// As [`run`].
+/// Returns an error where [`run`] does.
 ///
 /// # Panics
-/// If there are not as many observers as searches.
+/// Panics if there are not as many observers as searches.
 pub fn run_parallel_until<P: Policy, O: Observer + Send>(
     searches: &mut [Search],
     policy: impl Fn() -> P + Sync,
@@ -788,7 +790,7 @@ pub fn run_parallel_until<P: Policy, O: Observer + Send>(
     stop: &AtomicBool,
 ) -> Result<Vec<Outcome>, PolicyError> {
     assert_eq!(searches.len(), observers.len(), "one observer a search");
-    // Taken one by one in their order; splitting the slice would leave gaps.
+    // The searches are taken one by one in their order; splitting the slice would leave gaps.
     let pairs = searches.iter_mut().zip(observers).enumerate().take_while(|_| !stop.load(Ordering::Relaxed));
     let outcome = |(index, (search, observer)): (usize, (&mut Search, &mut O))| {
         let (search, observer) = (std::slice::from_mut(search), std::slice::from_mut(observer));

@@ -1,19 +1,19 @@
-//! Values of subtrees met before.
+//! Values of subtrees that were met before.
 
 use std::ops::Range;
 
 use sr_expr::hash::GOLDEN;
 use sr_expr::{Columns, Machine, Node, Op, Semantics, Tree, TreeBuilder};
 
-/// Fewest rows for which looking a subtree up is cheaper than computing it.
+/// The fewest rows for which looking a subtree up is cheaper than computing it.
 const MIN_ROWS: usize = 128;
-/// Memory for values: a part of the second-level cache, from where they come quicker than they are computed.
+/// The bytes for values: a part of the second-level cache, from which reading is faster than computing.
 const BYTES: usize = 1 << 20;
-/// Most subtrees that are kept.
+/// The largest number of subtrees that are kept.
 const MAX_KEPT: usize = 256;
-/// Nodes of the largest subtree that is kept.
+/// The number of nodes of the largest subtree that is kept.
 const MAX_SIZE: usize = 32;
-/// Places for subtrees that were met; a later one takes the place of an earlier one.
+/// The number of places for subtrees that were met; a later subtree overwrites an earlier one.
 const PLACES: usize = 1 << 12;
 
 /// Keeps the values of subtrees whose root is a slow function (`sin`, `exp`, `pow`, …), so that children that inherit
@@ -27,17 +27,17 @@ pub(crate) struct Subtrees {
     columns: Columns,
     n_variables: usize,
     kept: Vec<Kept>,
-    /// Their nodes, `[kept][MAX_SIZE]`.
+    /// The nodes of the kept subtrees, `[kept][MAX_SIZE]`.
     forms: Vec<Node>,
-    /// Where the next one goes.
+    /// The index of the next subtree to be replaced.
     next: usize,
-    /// Counts the trees.
+    /// The number of trees so far.
     tree: u64,
-    /// By hash.
+    /// The subtrees that were met, by hash.
     met: Vec<Met>,
-    /// The tree being rewritten.
+    /// The nodes of the rewritten tree.
     rewritten: TreeBuilder,
-    /// Its subtrees that wait for their operator.
+    /// The subtrees of that tree that wait for their operator.
     waiting: Vec<Waiting>,
     values: Vec<f64>,
 }
@@ -45,7 +45,7 @@ pub(crate) struct Subtrees {
 #[derive(Debug, Clone, Copy, Default)]
 struct Met {
     hash: u64,
-    /// Where it is kept, if it still is.
+    /// The index in `kept`, if it is still kept.
     index: u32,
 }
 
@@ -53,19 +53,19 @@ struct Met {
 struct Kept {
     hash: u64,
     size: usize,
-    /// The tree that last used it, which may use it again and needs it until it is evaluated.
+    /// The number of the tree that last used it. That tree may use it again, and needs it until it is evaluated.
     tree: u64,
 }
 
 #[derive(Debug, Clone)]
 struct Waiting {
     hash: u64,
-    /// In the tree as it was.
+    /// The index of its first node in the original tree.
     start: usize,
 }
 
 impl Subtrees {
-    /// For data with many rows and slow functions; `None` for others, for which it does not pay.
+    /// Returns `None` for data with few rows or without slow functions, for which keeping subtrees does not pay.
     pub(crate) fn for_data(x: &Columns, ops: &[Op]) -> Option<Self> {
         if x.n_rows() < MIN_ROWS || !ops.iter().any(|&op| is_slow(op)) {
             return None;
@@ -91,7 +91,7 @@ impl Subtrees {
         }
     }
 
-    /// A tree and columns that give the values of `tree` on the data.
+    /// Returns a tree and columns that give the values of `tree` on the data.
     pub(crate) fn rewrite(
         &mut self,
         tree: &Tree,
@@ -110,7 +110,7 @@ impl Subtrees {
             self.rewritten.push(node);
             match node {
                 Node::Var(index) if usize::from(index) >= self.n_variables => {
-                    // Columns that the data does not have are NaN, and here they are something else.
+                    // Columns that the data does not have are NaN, but here they hold kept values.
                     self.rewritten.replace_last(Node::Const(f64::NAN));
                 }
                 Node::Op(op) if is_slow(op) => {
@@ -126,7 +126,7 @@ impl Subtrees {
         (self.rewritten.last(), &self.columns)
     }
 
-    /// The place of a subtree that is kept from now on, `None` for one that was not met before.
+    /// Returns the place of a subtree that is kept, `None` for one that was not met before.
     fn find_or_keep(
         &mut self,
         tree: &Tree,
@@ -164,7 +164,7 @@ impl Subtrees {
     }
 }
 
-/// Whether reading a value takes less time than computing it.
+/// Returns whether reading a value takes less time than computing it.
 fn is_slow(op: Op) -> bool {
     matches!(op, Op::Pow | Op::Exp | Op::Log | Op::Sin | Op::Cos | Op::Tan | Op::Tanh | Op::Asin | Op::Acos | Op::Atan)
 }

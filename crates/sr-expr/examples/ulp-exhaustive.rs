@@ -16,7 +16,7 @@ use sr_expr::{Level, Op, Semantics};
 /// Arguments a thread takes at a time.
 const CHUNK: u64 = 1 << 14;
 
-/// What one function did at one level.
+/// The largest error of one function at one level.
 #[derive(Clone, Copy, Default)]
 struct Worst {
     ulp: f32,

@@ -1,8 +1,8 @@
-//! Data by column.
+//! A table of data, stored column by column.
 
 use crate::Real;
 
-/// Rows that a column is padded to a multiple of: whole vectors of either kind.
+/// Every column is padded to a multiple of this number of rows, which fills whole vectors of `f64` and of `f32`.
 const PADDING: usize = 16;
 
 /// Sixteen rows of a column. Aligned to cache lines, so that no vector of a column straddles two.
@@ -22,28 +22,28 @@ pub struct Columns<T = f64> {
 }
 
 impl<T: Real> Columns<T> {
-    /// From column-major values; `values.len()` has to be `n_rows * n_columns`.
+    /// Makes a table from column-major values; `values.len()` has to be `n_rows * n_columns`.
     ///
     /// # Panics
-    /// If the length does not fit, or memory cannot hold the table.
+    /// Panics if the length does not fit, or memory cannot hold the table.
     pub fn new(n_rows: usize, n_columns: usize, values: Vec<T>) -> Self {
         let expected = n_rows.checked_mul(n_columns).unwrap_or_else(|| too_large(n_rows, n_columns));
         assert_eq!(values.len(), expected, "values for {n_rows} rows of {n_columns} columns");
         Columns::from_fn(n_rows, n_columns, |row, column| values[column * n_rows + row])
     }
 
-    /// From rows.
+    /// Makes a table from rows.
     pub fn from_rows<const N: usize>(rows: &[[T; N]]) -> Self {
         Columns::from_fn(rows.len(), N, |row, column| rows[row][column])
     }
 
-    /// From a function of row and column.
+    /// Makes a table from a function of row and column.
     ///
     /// # Panics
-    /// If memory cannot hold the table.
+    /// Panics if memory cannot hold the table.
     pub fn from_fn(n_rows: usize, n_columns: usize, value: impl Fn(usize, usize) -> T) -> Self {
         let per_column = n_rows.div_ceil(PADDING);
-        // Kernels read without bounds checks by these numbers, so none of them may wrap.
+        // Kernels use these numbers without bounds checks, so none of them may wrap.
         let room = per_column.checked_mul(PADDING).and_then(|_| per_column.checked_mul(n_columns)?.checked_add(1));
         let mut chunks = Vec::new();
         if room.is_none_or(|room| chunks.try_reserve_exact(room).is_err()) {
@@ -53,31 +53,31 @@ impl<T: Real> Columns<T> {
             let (column, first) = (index / per_column, index % per_column * PADDING);
             Chunk(std::array::from_fn(|i| value((first + i).min(n_rows - 1), column)))
         };
-        // One more at the end, as tiles may reach a vector further than the last column does.
+        // One more chunk at the end, as tiles may read a vector beyond the last column.
         let end = (n_columns > 0 && n_rows > 0).then(|| chunk(per_column * n_columns - 1));
         chunks.extend((0..per_column * n_columns).map(chunk).chain(end));
         Columns { n_rows, n_columns, chunks }
     }
 
-    /// The same table in another kind of number, every value rounded to nearest.
+    /// Returns the same table in another kind of number, every value rounded to nearest.
     pub fn convert<U: Real>(&self) -> Columns<U> {
         Columns::from_fn(self.n_rows, self.n_columns, |row, column| U::from_f64(self.column(column)[row].to_f64()))
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn n_rows(&self) -> usize {
         self.n_rows
     }
 
-    /// Number of columns (variables).
+    /// Returns the number of columns (variables).
     pub fn n_columns(&self) -> usize {
         self.n_columns
     }
 
-    /// One column, `[rows]`.
+    /// Returns one column, `[rows]`.
     ///
     /// # Panics
-    /// If there is no such column.
+    /// Panics if there is no such column.
     pub fn column(&self, index: usize) -> &[T] {
         assert!(index < self.n_columns, "column {index} of {}", self.n_columns);
         &self.padded()[index * self.stride()..][..self.n_rows]
@@ -86,7 +86,7 @@ impl<T: Real> Columns<T> {
     /// Replaces a column, `[rows]`.
     ///
     /// # Panics
-    /// If there is no such column, or it has another number of rows.
+    /// Panics if there is no such column, or it has another number of rows.
     #[allow(unsafe_code)]
     pub fn set_column(&mut self, index: usize, values: &[T]) {
         assert!(index < self.n_columns && values.len() == self.n_rows, "column {index} of {}", self.n_columns);
@@ -102,28 +102,28 @@ impl<T: Real> Columns<T> {
         }
     }
 
-    /// One row, copied to `row`, `[variables]`.
+    /// Overwrites `row` with one row, `[variables]`.
     ///
     /// # Panics
-    /// If there is no such row.
+    /// Panics if there is no such row.
     pub fn copy_row(&self, index: usize, row: &mut Vec<T>) {
         assert!(index < self.n_rows, "row {index} of {}", self.n_rows);
         row.clear();
         row.extend((0..self.n_columns).map(|column| self.column(column)[index]));
     }
 
-    /// All values, column-major, without the padding.
+    /// Returns all values, column-major, without the padding.
     pub fn values(&self) -> impl Iterator<Item = &T> {
         (0..self.n_columns).flat_map(|column| self.column(column))
     }
 
-    /// Elements from the start of a column to that of the next one.
+    /// Returns the number of elements from the start of a column to that of the next one.
     pub(crate) fn stride(&self) -> usize {
         self.n_rows.div_ceil(PADDING) * PADDING
     }
 
-    /// All columns with their padding; column `c` starts at `c * stride`. After the last one there is padding for one more
-    /// vector.
+    /// Returns all columns with their padding; column `c` starts at `c * stride`. After the last one there is padding
+    /// for one more vector.
     #[allow(unsafe_code)]
     pub(crate) fn padded(&self) -> &[T] {
         // SAFETY: a chunk is an array of `PADDING` elements and nothing else (its size is a multiple of its alignment

@@ -23,7 +23,7 @@ pub enum Node {
 }
 
 impl Node {
-    /// Number of operands: 0, 1 or 2.
+    /// Returns the number of operands: 0, 1 or 2.
     #[inline]
     pub fn arity(self) -> usize {
         match self {
@@ -32,7 +32,7 @@ impl Node {
         }
     }
 
-    /// A number that is equal for equal nodes only, up to collisions of 64 bits with constants.
+    /// Returns a number that is equal for equal nodes only, up to collisions of 64 bits with constants.
     #[inline]
     pub fn bits(self) -> u64 {
         match self {
@@ -62,7 +62,7 @@ impl Hash for Node {
     }
 }
 
-/// Why an array of nodes is no expression.
+/// The reason why an array of nodes is no expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExprError {
@@ -76,13 +76,13 @@ pub enum ExprError {
         node: usize,
         /// The operator.
         op: Op,
-        /// Complete subtrees before it.
+        /// The number of complete subtrees before it.
         found: usize,
     },
     /// More than one subtree is left at the end.
     #[error("{roots} roots, expected one")]
     ManyRoots {
-        /// Subtrees left.
+        /// The number of subtrees left.
         roots: usize,
     },
 }
@@ -108,25 +108,25 @@ pub(crate) fn check(nodes: &[Node]) -> Result<(), ExprError> {
 
 /// An owned expression: nodes in post-order, the root last, every subtree a contiguous slice.
 ///
-/// `(x0 + 1.0)` is `[x0, 1.0, +]`. It dereferences to [`Tree`], which has the methods that read.
+/// `(x0 + 1.0)` is `[x0, 1.0, +]`. It dereferences to [`Tree`], which has the reading methods.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Expr {
     nodes: Vec<Node>,
 }
 
 impl Expr {
-    /// Checks that the nodes are one expression in post-order.
+    /// Makes an expression of nodes that are in post-order.
     ///
     /// # Errors
-    /// [`ExprError`] says which node breaks the order.
+    /// Returns an error that says which node breaks the order.
     pub fn new(nodes: Vec<Node>) -> Result<Self, ExprError> {
         check(&nodes).map(|()| Expr { nodes })
     }
 
-    /// From nodes in prefix order (the root first), the order that the model writes.
+    /// Makes an expression of nodes in prefix order (the root first), the order that the model writes.
     ///
     /// # Errors
-    /// As [`Expr::new`], and the same for nodes left over after the root's subtree.
+    /// Returns an error where [`Expr::new`] does, and if nodes are left over after the root's subtree.
     pub fn from_prefix(prefix: &[Node]) -> Result<Self, ExprError> {
         // Reading prefix order backwards meets every operand before its operator, first operand on top.
         let mut stack: Vec<Vec<Node>> = Vec::new();
@@ -150,29 +150,29 @@ impl Expr {
         }
     }
 
-    /// A single node, which has to be a leaf.
+    /// Makes an expression of a single node, which has to be a leaf.
     ///
     /// # Panics
-    /// If it is an operator.
+    /// Panics if it is an operator.
     pub fn leaf(node: Node) -> Self {
         assert_eq!(node.arity(), 0, "{node:?} is no leaf");
         Expr { nodes: vec![node] }
     }
 
-    /// Variable `x{index}`.
+    /// Makes the variable `x{index}`.
     pub fn var(index: u16) -> Self {
         Expr::leaf(Node::Var(index))
     }
 
-    /// A constant.
+    /// Makes a constant.
     pub fn constant(value: f64) -> Self {
         Expr::leaf(Node::Const(value))
     }
 
-    /// `op` over a copy of one operand.
+    /// Applies `op` to a copy of one operand.
     ///
     /// # Panics
-    /// If the operator is not unary.
+    /// Panics if the operator is not unary.
     pub fn unary(op: Op, a: &Tree) -> Self {
         assert_eq!(op.arity(), 1, "{op} is not unary");
         let mut nodes = Vec::with_capacity(a.size() + 1);
@@ -181,10 +181,10 @@ impl Expr {
         Expr { nodes }
     }
 
-    /// `op` over copies of two operands.
+    /// Applies `op` to copies of two operands.
     ///
     /// # Panics
-    /// If the operator is not binary.
+    /// Panics if the operator is not binary.
     pub fn binary(op: Op, a: &Tree, b: &Tree) -> Self {
         assert_eq!(op.arity(), 2, "{op} is not binary");
         let mut nodes = Vec::with_capacity(a.size() + b.size() + 1);
@@ -194,7 +194,7 @@ impl Expr {
         Expr { nodes }
     }
 
-    /// The nodes, in post-order.
+    /// Returns the nodes, in post-order.
     pub fn into_nodes(self) -> Vec<Node> {
         self.nodes
     }
@@ -239,7 +239,7 @@ impl ToOwned for Tree {
     }
 }
 
-// By slice, so that `Expr` and `Tree` hash alike, as `Borrow` demands (a `Vec` hashes as its slice).
+// Hashes as a slice, so that `Expr` and `Tree` hash alike, as `Borrow` demands (a `Vec` hashes as its slice).
 impl Hash for Tree {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.hash(state);
@@ -264,17 +264,17 @@ impl Tree {
         unsafe { &*(std::ptr::from_ref(nodes) as *const Tree) }
     }
 
-    /// The nodes, in post-order.
+    /// Returns the nodes, in post-order.
     pub fn nodes(&self) -> &[Node] {
         &self.0
     }
 
-    /// Number of nodes, at least 1.
+    /// Returns the number of nodes, at least 1.
     pub fn size(&self) -> usize {
         self.0.len()
     }
 
-    /// Edges on the longest way from the root to a leaf; a leaf has depth 0.
+    /// Returns the number of edges on the longest path from the root to a leaf; a leaf has depth 0.
     pub fn depth(&self) -> usize {
         // Depths of the subtrees that wait for their operator.
         let mut stack: Vec<usize> = Vec::new();
@@ -286,10 +286,10 @@ impl Tree {
         stack[0]
     }
 
-    /// Index of the first node of the subtree whose root is `node`. O(size of the subtree).
+    /// Returns the index of the first node of the subtree whose root is `node`. O(size of the subtree).
     ///
     /// # Panics
-    /// If there is no such node.
+    /// Panics if there is no such node.
     #[inline]
     pub fn subtree_start(&self, node: usize) -> usize {
         let mut open = 1;
@@ -301,19 +301,19 @@ impl Tree {
         at
     }
 
-    /// The subtree whose root is `node`.
+    /// Returns the subtree whose root is `node`.
     ///
     /// # Panics
-    /// If there is no such node.
+    /// Panics if there is no such node.
     #[inline]
     pub fn subtree(&self, node: usize) -> &Tree {
         Tree::from_valid(&self.0[self.subtree_start(node)..=node])
     }
 
-    /// A copy in which the subtree rooted at `node` is replaced.
+    /// Returns a copy in which the subtree rooted at `node` is replaced.
     ///
     /// # Panics
-    /// If there is no such node.
+    /// Panics if there is no such node.
     pub fn replaced(&self, node: usize, replacement: &Tree) -> Expr {
         let start = self.subtree_start(node);
         let mut nodes = Vec::with_capacity(start + replacement.size() + self.size() - node - 1);
@@ -323,7 +323,7 @@ impl Tree {
         Expr { nodes }
     }
 
-    /// The nodes in prefix order: the root first, then its operands from left to right.
+    /// Returns the nodes in prefix order: the root first, then its operands from left to right.
     pub fn to_prefix(&self) -> Vec<Node> {
         let starts = self.subtree_starts();
         let mut out = Vec::with_capacity(self.size());
@@ -339,7 +339,7 @@ impl Tree {
         out
     }
 
-    /// Of each node, the first node of its subtree. O(size).
+    /// Returns for each node the index of the first node of its subtree. O(size).
     pub(crate) fn subtree_starts(&self) -> Vec<usize> {
         let mut starts: Vec<usize> = Vec::with_capacity(self.size());
         for (index, node) in self.0.iter().enumerate() {
@@ -352,31 +352,32 @@ impl Tree {
         starts
     }
 
-    /// The constants, in post-order: from left to right in the printed form.
+    /// Returns the constants, in post-order: from left to right in the printed text.
     pub fn constants(&self) -> impl Iterator<Item = f64> {
         self.0.iter().filter_map(|node| if let Node::Const(value) = *node { Some(value) } else { None })
     }
 
-    /// Number of variables that an input needs: one more than the highest index, 0 without variables.
+    /// Returns the number of variables that an input needs: one more than the highest index, 0 without variables.
     pub fn n_variables(&self) -> usize {
         self.0.iter().map(|n| if let Node::Var(i) = n { usize::from(*i) + 1 } else { 0 }).max().unwrap_or(0)
     }
 
-    /// Whether variable `index` occurs.
+    /// Returns whether variable `index` occurs.
     pub fn uses_variable(&self, index: u16) -> bool {
         self.0.contains(&Node::Var(index))
     }
 
-    /// The form without its numbers: printed, every constant written `C`.
+    /// Returns the printed expression with every constant written `C`.
     ///
-    /// Two problems with one skeleton differ in constants only, so they may not lie on both sides of a split.
+    /// Two problems with the same skeleton differ in constants only, so they may not lie on both sides of a split.
     pub fn skeleton(&self) -> String {
         let mut text = String::new();
         write!(text, "{}", self.display_skeleton()).expect("writing to a string");
         text
     }
 
-    /// 64 bits that are equal for equal trees and, but for collisions, for those only. The same on every machine.
+    /// Returns a 64-bit hash: equal for equal trees and, except for collisions, for no others. It is the same on every
+    /// machine.
     pub fn hash64(&self) -> u64 {
         self.0.iter().fold(GOLDEN ^ self.size() as u64, |hash, node| mix(hash, node.bits()))
     }

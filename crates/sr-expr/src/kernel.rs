@@ -1,9 +1,9 @@
-//! The kernels: programs run over tiles of rows, compiled for every instruction set.
+//! The kernels, which run programs over tiles of rows. They are compiled for every instruction set.
 //!
-//! A tile is `T` vectors of rows, 1 to 16 of them. It goes through the whole program before the next one, its
-//! accumulator in registers from instruction to instruction, so that what is stored in between stays in the first-level
-//! cache and the interpreter's cost is paid once for T vectors. At the end the tile's predictions are still in registers
-//! and go straight into the loss.
+//! A tile is `T` vectors of rows, 1 to 16 of them. It goes through the whole program before the next one. Its
+//! accumulator stays in registers from instruction to instruction, stored values stay in the first-level cache, and the
+//! interpreter's cost is paid once for T vectors. At the end the tile's predictions are still in registers and go
+//! straight into the loss.
 
 #![allow(unsafe_code)]
 
@@ -15,39 +15,39 @@ use crate::program::{Code, Instruction, Program};
 use crate::simd::{self, Mask, Vector};
 use crate::{Loss, Op, Real, Semantics, Sums};
 
-/// Largest tile of any level, in vectors.
+/// The largest tile of any level, in vectors.
 pub(crate) const MAX_TILE: usize = 16;
 
-/// What is run over which rows.
+/// A program and the rows that it runs over.
 #[derive(Debug)]
 pub struct Job<'a, T> {
     pub(crate) program: &'a Program<T>,
-    /// All columns with their padding, which reaches a vector beyond the last row's.
+    /// All columns with their padding, which extends one vector beyond the last row.
     pub(crate) columns: &'a [T],
-    /// Elements from column to column.
+    /// The number of elements from the start of a column to that of the next one.
     pub(crate) stride: usize,
-    /// `[slots][MAX_TILE][64 bytes]`: those that the program needs, and two for functions out of line.
+    /// `[slots][MAX_TILE][64 bytes]`: the slots that the program needs, and two for functions out of line.
     pub(crate) slots: *mut T,
-    /// End of the rows.
+    /// The end of the rows.
     pub(crate) to: usize,
 }
 
-/// What becomes of the predictions.
+/// The destination of the predictions.
 #[derive(Debug)]
 pub enum Sink<'a, T> {
-    /// Stored, `[rows]`.
+    /// The predictions are stored, `[rows]`.
     Store(&'a mut [T]),
-    /// Added up.
+    /// The loss of the predictions is added up.
     Sum(Loss<'a, T>, &'a mut Sums<T>),
 }
 
-/// The levels' compiled forms of [`tiles`] and [`operator_block`]. Implemented for the vectors of every level.
+/// The compiled versions of [`tiles`] and [`operator_block`]. It is implemented for the vectors of every level.
 #[allow(unreachable_pub)] // in the signature of a public trait that is sealed
 pub trait Kernel: Vector {
-    /// [`tiles`] for a tile size known at run time.
+    /// Runs [`tiles`] for a tile size known at run time.
     ///
     /// # Safety
-    /// As for [`rows`].
+    /// The conditions are those of [`rows`].
     unsafe fn tiles(
         size: usize,
         job: &Job<'_, Self::Element>,
@@ -56,10 +56,10 @@ pub trait Kernel: Vector {
         sink: &mut Sink<'_, Self::Element>,
     );
 
-    /// [`operator_block`] out of line.
+    /// Runs [`operator_block`] out of line.
     ///
     /// # Safety
-    /// The level is available, and as for [`operator_block`].
+    /// The level has to be available; the other conditions are those of [`operator_block`].
     unsafe fn block(
         op: Op,
         semantics: Semantics,
@@ -73,14 +73,14 @@ pub trait Kernel: Vector {
 /// Runs rows `from..job.to`.
 ///
 /// # Safety
-/// The level of `V` is available. The job's slots and columns are as long as it says and the program needs; targets,
-/// weights and places for predictions reach to `job.to`.
+/// The level of `V` has to be available. The job's slots and columns have to be as long as it says and the program
+/// needs. Targets, weights and the places for predictions have to reach to `job.to`.
 unsafe fn rows<V: Kernel>(job: &Job<'_, V::Element>, from: usize, sink: &mut Sink<'_, V::Element>) {
     let vectors = (job.to - from).div_ceil(V::LANES);
     if vectors == 0 {
         return;
     }
-    // As few tiles as can be, of equal size but for the last; the larger sizes are even.
+    // As few tiles as possible, of equal size except for the last; the larger sizes are even.
     let even = |size: usize| if size > 8 { size.next_multiple_of(2) } else { size };
     let most = if vectors > 4 * V::MAX_TILE { V::LONG_TILE } else { V::MAX_TILE };
     let size = even(vectors.div_ceil(vectors.div_ceil(most)));
@@ -99,7 +99,7 @@ unsafe fn rows<V: Kernel>(job: &Job<'_, V::Element>, from: usize, sink: &mut Sin
 /// Runs `n` tiles of `T` vectors from `row` on.
 ///
 /// # Safety
-/// As for [`rows`]; and inlined into code compiled for the level of `V`.
+/// The conditions are those of [`rows`]. It has to be inlined into code compiled for the level of `V`.
 #[inline(always)]
 unsafe fn tiles<V: Kernel, const T: usize>(
     job: &Job<'_, V::Element>,
@@ -120,10 +120,10 @@ unsafe fn tiles<V: Kernel, const T: usize>(
     }
 }
 
-/// One instruction over one tile.
+/// Runs one instruction over one tile.
 ///
 /// # Safety
-/// As for [`tiles`].
+/// The conditions are those of [`tiles`].
 #[inline(always)]
 #[allow(clippy::undocumented_unsafe_blocks)] // one reason for all of them, given once
 unsafe fn execute<V: Kernel, const T: usize>(
@@ -169,7 +169,8 @@ unsafe fn execute<V: Kernel, const T: usize>(
             }
         };
     }
-    // An instruction that starts anew keeps what was in the accumulator, wanted or not: that is less than a branch.
+    // An instruction without the accumulator as operand stores the accumulator, needed or not: that is cheaper than a
+    // branch.
     macro_rules! spill {
         () => {
             store!(slot_at(usize::from(instruction.spill)))
@@ -293,7 +294,7 @@ unsafe fn execute<V: Kernel, const T: usize>(
         | Code::PowColumnColumn
         | Code::PowColumnConstant
         | Code::PowConstantColumn => {
-            // `pow` is so slow that it may take the long way: all operands in memory.
+            // `pow` is so slow that all its operands may go through memory.
             let (spare, constant) = (slot_at(job.program.n_slots()), slot_at(job.program.n_slots() + 1));
             for i in 0..T {
                 unsafe { V::splat(instruction.constant).store(constant.add(i * V::LANES)) };
@@ -309,7 +310,7 @@ unsafe fn execute<V: Kernel, const T: usize>(
                 Code::PowAccSlot => (spare.cast_const(), slot_at(a).cast_const()),
                 _ => (slot_at(a).cast_const(), spare.cast_const()),
             };
-            // Keeps the accumulator where the next line would overwrite it, and is its operand otherwise.
+            // Stores the accumulator if the next line would overwrite it.
             spill!();
             store!(spare);
             unsafe { V::block(Op::Pow, job.program.semantics(), x, y, spare, T) };
@@ -318,10 +319,10 @@ unsafe fn execute<V: Kernel, const T: usize>(
     }
 }
 
-/// Hands a tile's predictions, those of the rows before `to`, to the sink.
+/// Passes a tile's predictions, those of the rows before `to`, to the sink.
 ///
 /// # Safety
-/// As for [`tiles`].
+/// The conditions are those of [`tiles`].
 #[inline(always)]
 pub(crate) unsafe fn finish<V: Vector, const T: usize>(
     acc: [V; T],
@@ -331,7 +332,7 @@ pub(crate) unsafe fn finish<V: Vector, const T: usize>(
 ) {
     // Whether all rows of vector `i` are there.
     let whole = |i: usize| row + (i + 1) * V::LANES <= to;
-    // Macros, as a closure over vectors may become a function of its own, compiled for the baseline.
+    // These are macros, because a closure over vectors may become a function of its own, compiled for the baseline.
     macro_rules! load {
         ($from:expr, $i:expr) => {{
             let first = row + $i * V::LANES;
@@ -401,7 +402,7 @@ pub(crate) unsafe fn finish<V: Vector, const T: usize>(
                     let mut squares = sums.load::<V>(0);
                     for i in 0..T {
                         let (target, w) = (load!(y, i), load!(w, i));
-                        // A row of weight 0 counts as one that is met.
+                        // A row of weight 0 counts as predicted exactly.
                         let prediction = V::select(zero.lt(w), acc[i], target);
                         let valid = prediction.abs().lt(V::splat(V::Element::INFINITY));
                         let rows = to.saturating_sub(row + i * V::LANES);
@@ -436,10 +437,11 @@ pub(crate) unsafe fn finish<V: Vector, const T: usize>(
     }
 }
 
-/// One operator over `n` vectors: `out[i] = op(a[i], b[i])`. `out` may be `a` or `b`.
+/// Computes one operator over `n` vectors: `out[i] = op(a[i], b[i])`. `out` may be `a` or `b`.
 ///
 /// # Safety
-/// Inlined into code compiled for the level of `V`, on a machine that has it; `a`, `b` and `out` hold `n` vectors.
+/// It has to be inlined into code compiled for the level of `V`, on a machine that has it. `a`, `b` and `out` have to
+/// hold `n` vectors.
 #[inline(always)]
 unsafe fn operator_block<V: Vector>(
     op: Op,
@@ -539,19 +541,19 @@ level!(avx2 avx2_tiles avx2_block simd::Avx2F64, simd::Avx2F32: 1 2 3 4 5 6 7);
 #[cfg(target_arch = "x86_64")]
 level!(avx512 avx512_tiles avx512_block simd::Avx512F64, simd::Avx512F32: 1 2 3 4 5 6 7 8 10 12 14 16);
 
-/// Numbers that there are kernels for.
+/// Types of numbers that have kernels.
 pub trait Run: Sized {
     /// Whether this is `f64`.
     const IS_DOUBLE: bool;
     /// Runs a job's rows at a level.
     ///
     /// # Safety
-    /// The level is available, and as for [`tiles`].
+    /// The level has to be available; the other conditions are those of [`tiles`].
     unsafe fn run(level: Level, job: &Job<'_, Self>, from: usize, sink: &mut Sink<'_, Self>);
-    /// One operator over `n` times sixteen elements at a level.
+    /// Computes one operator over `n` times sixteen elements at a level.
     ///
     /// # Safety
-    /// The level is available, and as for [`operator_block`].
+    /// The level has to be available; the other conditions are those of [`operator_block`].
     unsafe fn block(
         level: Level,
         op: Op,

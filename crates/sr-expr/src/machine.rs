@@ -1,11 +1,12 @@
-//! Evaluation: predictions and losses of trees over columns of data.
+//! Evaluation of trees over columns of data: predictions and losses.
 
 use crate::Level;
 use crate::kernel::{Job, MAX_TILE, Sink};
 use crate::simd::Vector;
 use crate::{Columns, Program, Real, Semantics, Tree};
 
-/// Rows after which the lanes of single precision are emptied: 256 additions a lane, an error of 256 · 2⁻²⁴ at most.
+/// The number of rows after which the lanes of single precision are emptied. That is 256 additions a lane, an error of
+/// 256 · 2⁻²⁴ at most.
 pub(crate) const SPILL_ROWS: usize = 4096;
 
 /// Sixty-four bytes of a slot, aligned for every vector.
@@ -14,7 +15,7 @@ pub(crate) const SPILL_ROWS: usize = 4096;
 pub(crate) struct Line([f64; 8]);
 
 impl Line {
-    /// The numbers in them, 8 of `f64` or 16 of `f32` a line.
+    /// Views lines as numbers, 8 of `f64` or 16 of `f32` a line.
     #[allow(unsafe_code)]
     pub(crate) fn elements<T: Real>(lines: &mut [Line]) -> &mut [T] {
         let n = size_of_val(lines) / size_of::<T>();
@@ -23,7 +24,8 @@ impl Line {
     }
 }
 
-/// Runs programs at one [`Level`] and owns the memory for it. One per worker: nothing is allocated once it is warm.
+/// An evaluator that runs programs at one [`Level`] and owns the memory for it. Keep one per worker: once its memory
+/// has grown, it allocates nothing.
 #[derive(Debug, Clone)]
 pub struct Machine<T> {
     level: Level,
@@ -32,51 +34,55 @@ pub struct Machine<T> {
     sums: Sums<T>,
 }
 
-/// What is summed over the rows.
+/// The sums over the rows that a [`Machine`] can compute.
 #[derive(Debug, Clone, Copy)]
 pub enum Loss<'a, T> {
-    /// `count`: valid rows; `squares`: Σ (p − y)² over them. A row is valid if |p| is below `limit`; NaN never is.
+    /// Sums `count`, the valid rows, and `squares`, Σ (p − y)² over them. A row is valid if |p| is below `limit`; NaN
+    /// never is.
     Squares {
-        /// Target, `[rows]`.
+        /// The target, `[rows]`.
         y: &'a [T],
-        /// Predictions of this magnitude and beyond are left out; infinity leaves out what is not finite.
+        /// The magnitude at and beyond which predictions are left out; infinity leaves out those that are not finite.
         limit: T,
     },
-    /// As [`Loss::Squares`], with `squares`: Σ w (p − y)² and `weights`: Σ w.
+    /// Sums like [`Loss::Squares`], but `squares` is Σ w (p − y)², and `weights` is Σ w.
     WeightedSquares {
-        /// Target, `[rows]`.
+        /// The target, `[rows]`.
         y: &'a [T],
-        /// Weights, `[rows]`.
+        /// The weights, `[rows]`.
         w: &'a [T],
-        /// As in [`Loss::Squares`].
+        /// The limit, as in [`Loss::Squares`].
         limit: T,
     },
-    /// `count`: rows whose prediction is finite, or whose weight is 0; `squares`: Σ w ((p − y) · scale)² over them.
-    /// Errors are scaled before they are squared, so that large and small targets neither overflow nor vanish.
+    /// Sums `count`, the rows whose prediction is finite or whose weight is 0, and `squares`, Σ w ((p − y) · scale)²
+    /// over them. Errors are scaled before they are squared, so that large and small targets neither overflow nor
+    /// underflow.
     ScaledSquares {
-        /// Target, `[rows]`.
+        /// The target, `[rows]`.
         y: &'a [T],
-        /// Weights, `[rows]`; without them every weight is 1.
+        /// The weights, `[rows]`; without them every weight is 1.
         w: Option<&'a [T]>,
-        /// What errors are multiplied by. A power of two changes no digit of them.
+        /// The factor that errors are multiplied by. A power of two does not round them.
         scale: T,
     },
-    /// Moments for linear scaling (Keijzer, 2003): of p and y, less the pivots, over the valid rows.
+    /// Sums the moments for linear scaling (Keijzer, 2003), of p and y less the pivots, over the valid rows.
     Moments {
-        /// Target, `[rows]`.
+        /// The target, `[rows]`.
         y: &'a [T],
-        /// As in [`Loss::Squares`].
+        /// The limit, as in [`Loss::Squares`].
         limit: T,
-        /// Subtracted from every prediction; near their mean, so that nothing cancels.
+        /// The number subtracted from every prediction; it should be near their mean, to avoid cancellation.
         p_pivot: T,
-        /// Subtracted from the target.
+        /// The number subtracted from the target.
         y_pivot: T,
     },
 }
 
 impl<T> Loss<'_, T> {
+    /// Checks that there is a target, and a weight where there are weights, for each row.
+    ///
     /// # Panics
-    /// If targets or weights are not as many as rows.
+    /// Panics if there is not.
     pub(crate) fn check(&self, n_rows: usize) {
         let fits = match self {
             Loss::Squares { y, .. } | Loss::Moments { y, .. } => y.len() == n_rows,
@@ -87,15 +93,15 @@ impl<T> Loss<'_, T> {
     }
 }
 
-/// Sums by lane. Every row belongs to lane (row mod 8) in `f64`, (row mod 16) in `f32`, and every lane adds its rows in
-/// order, so that a result depends neither on the level nor on how the rows were cut.
+/// Sums by lane. Row i belongs to lane i mod 8 in `f64` and i mod 16 in `f32`. Every lane adds its rows in order, so
+/// that a result depends neither on the level nor on how the rows were cut.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sums<T> {
-    /// Valid rows.
+    /// The number of valid rows.
     pub count: usize,
     /// Σ(p−y)² | Σw(p−y)², Σw | Σp, Σy, Σp², Σpy, Σy²
     lanes: [[T; 16]; N_SUMS],
-    /// What full lanes of `f32` were moved to.
+    /// The sums that full lanes of `f32` were moved to.
     spilled: [f64; N_SUMS],
 }
 
@@ -113,7 +119,7 @@ impl<T: Real> Sums<T> {
         if T::IS_DOUBLE {
             return lanes[..8].iter().map(|lane| lane.to_f64()).sum();
         }
-        // In pairs: nothing prescribes the order here, and a chain of sixteen additions is slower.
+        // The lanes are added in pairs: nothing prescribes the order here, and a chain of sixteen additions is slower.
         let mut pairs: [f64; 8] = std::array::from_fn(|i| lanes[i].to_f64() + lanes[i + 8].to_f64());
         for width in [4, 2, 1] {
             for i in 0..width {
@@ -123,7 +129,7 @@ impl<T: Real> Sums<T> {
         self.spilled[index] + pairs[0]
     }
 
-    /// Empties what `loss` uses; that is quicker than all.
+    /// Empties the sums that `loss` uses, which is quicker than emptying all.
     fn clear(&mut self, loss: Loss<'_, T>) {
         let used = match loss {
             Loss::Squares { .. } | Loss::ScaledSquares { .. } => 1,
@@ -135,7 +141,7 @@ impl<T: Real> Sums<T> {
         self.spilled[..used].fill(0.0);
     }
 
-    /// Empties the lanes of single precision.
+    /// Moves the lanes of single precision to `spilled`.
     pub(crate) fn spill(&mut self) {
         self.spilled = std::array::from_fn(|index| self.get(index));
         self.lanes = [[T::ZERO; 16]; N_SUMS];
@@ -155,17 +161,17 @@ impl<T: Real> Sums<T> {
         unsafe { lanes.store(self.lanes[index].as_mut_ptr()) }
     }
 
-    /// Σ (p − y)² or Σ w (p − y)².
+    /// Returns Σ (p − y)² or Σ w (p − y)².
     pub fn squares(&self) -> f64 {
         self.get(0)
     }
 
-    /// Σ w.
+    /// Returns Σ w.
     pub fn weights(&self) -> f64 {
         self.get(1)
     }
 
-    /// Σp, Σy, Σp², Σpy, Σy², of p and y less their pivots.
+    /// Returns Σp, Σy, Σp², Σpy, Σy², of p and y less their pivots.
     pub fn moments(&self) -> [f64; N_SUMS] {
         std::array::from_fn(|index| self.get(index))
     }
@@ -178,26 +184,26 @@ impl<T: Real> Default for Machine<T> {
 }
 
 impl<T: Real> Machine<T> {
-    /// A machine of the best level there is.
+    /// Makes a machine of the highest available level.
     pub fn new() -> Self {
         Machine::default()
     }
 
-    /// A machine of one level, to compare levels.
+    /// Makes a machine of one level, to compare levels.
     ///
     /// # Panics
-    /// If this computer does not have it.
+    /// Panics if this computer does not have it.
     pub fn with_level(level: Level) -> Self {
         assert!(level.is_available(), "this computer has no {}", level.name());
         Machine { level, ..Machine::default() }
     }
 
-    /// The level that it runs at.
+    /// Returns the level that it runs at.
     pub fn level(&self) -> Level {
         self.level
     }
 
-    /// The value of `tree` for every row of `data`, `[rows]`; `out` is overwritten. A variable that the data does not
+    /// Overwrites `out` with the value of `tree` for every row of `data`, `[rows]`. A variable that the data does not
     /// have is NaN. O(size · rows).
     pub fn predict(&mut self, tree: &Tree, data: &Columns<T>, semantics: Semantics, out: &mut Vec<T>) {
         out.resize(data.n_rows(), T::ZERO);
@@ -205,10 +211,10 @@ impl<T: Real> Machine<T> {
         run(self.level, &self.program, &mut self.slots, data, 0, data.n_rows(), &mut Sink::Store(out));
     }
 
-    /// The same of a compiled program.
+    /// Overwrites `out` with the values of a compiled program, `[rows]`.
     ///
     /// # Panics
-    /// If nothing was compiled (a [`Program`] of its `default`), or the data has fewer columns than the program was
+    /// Panics if nothing was compiled (the program is a `default`), or the data has fewer columns than the program was
     /// compiled for.
     pub fn predict_compiled(&mut self, program: &Program<T>, data: &Columns<T>, out: &mut Vec<T>) {
         out.resize(data.n_rows(), T::ZERO);
@@ -218,16 +224,16 @@ impl<T: Real> Machine<T> {
     /// Sums a loss over all rows.
     ///
     /// # Panics
-    /// If targets or weights are not as many as rows.
+    /// Panics if there is not one target (and weight) for each row.
     pub fn sum(&mut self, tree: &Tree, data: &Columns<T>, semantics: Semantics, loss: Loss<'_, T>) -> &Sums<T> {
         self.sum_while(tree, data, semantics, loss, usize::MAX, |_| true).expect("nobody stops it")
     }
 
-    /// Sums a loss over all rows, and asks after every `every` of them (rounded up to whole vectors) whether to go on;
-    /// `None` if not. The sums so far are handed over: a partial sum of squares is a lower bound.
+    /// Sums a loss over all rows. After every `every` rows (rounded up to whole vectors) it asks `go_on` whether to
+    /// continue, and returns `None` if not. `go_on` gets the sums so far: a partial sum of squares is a lower bound.
     ///
     /// # Panics
-    /// If targets or weights are not as many as rows.
+    /// Panics if there is not one target (and weight) for each row.
     pub fn sum_while(
         &mut self,
         tree: &Tree,
@@ -278,7 +284,7 @@ fn run<T: Real>(
     let (needed, found) = (program.n_columns(), data.n_columns());
     assert!(needed <= found, "a program for this data: it has {found} columns of {needed}");
     assert!(from <= to && to <= data.n_rows());
-    // Two for functions that are out of line.
+    // Two more slots for functions that are out of line.
     let lines = (program.n_slots() + 2) * MAX_TILE;
     if slots.len() < lines {
         slots.resize(lines, Line::default());
@@ -289,7 +295,7 @@ fn run<T: Real>(
     unsafe { T::run(level, &job, from, sink) }
 }
 
-/// The value of `tree` for every row of `data`, `[rows]`. For many trees, keep a [`Machine`].
+/// Returns the value of `tree` for every row of `data`, `[rows]`. For many trees, keep a [`Machine`].
 pub fn predict(tree: &Tree, data: &Columns, semantics: Semantics) -> Vec<f64> {
     let mut out = Vec::new();
     Machine::new().predict(tree, data, semantics, &mut out);

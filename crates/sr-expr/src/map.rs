@@ -1,11 +1,13 @@
-//! One operator over slices, at a level of one's choice: for tests and tools. Expressions are evaluated elsewhere.
+//! One operator over slices at a given level, for tests and tools. Expressions are evaluated by a
+//! [`Machine`](crate::Machine).
 
 use crate::Level;
 use crate::{Op, Real, Semantics};
 
-/// `out[i] = op(a[i], b[i])`. Unary operators ignore `b`, which may then be empty.
+/// Computes `out[i] = op(a[i], b[i])`. Unary operators ignore `b`, which may then be empty.
 ///
-/// In `f64` the bits are those of [`Op::apply`], NaN being as good as NaN; in `f32` [`max_ulp`] is kept.
+/// In `f64` the bits are those of [`Op::apply`], except that any NaN may stand for another; in `f32` the error is at
+/// most [`max_ulp`].
 ///
 /// ```
 /// use sr_expr::{Level, Op, Semantics, map::map};
@@ -17,7 +19,7 @@ use crate::{Op, Real, Semantics};
 /// ```
 ///
 /// # Panics
-/// If this machine does not have the level, or the slices differ in length.
+/// Panics if this machine does not have the level, or the slices differ in length.
 #[allow(unsafe_code)]
 pub fn map<T: Real>(level: Level, op: Op, semantics: Semantics, a: &[T], b: &[T], out: &mut [T]) {
     assert!(level.is_available(), "{} is not available", level.name());
@@ -39,12 +41,12 @@ pub fn map<T: Real>(level: Level, op: Op, semantics: Semantics, a: &[T], b: &[T]
     out[whole..].copy_from_slice(&last_out[..tail]);
 }
 
-/// Whole vectors of either kind.
+/// The number of elements that fill whole vectors of `f64` and of `f32`.
 const PADDED: usize = 16;
 
-/// Largest error of `op` in `f32`, in units in the last place of the exact value of the operator, protected or not, at
-/// its (clipped) operands. The transcendental functions were measured for every `f32` (`just ulp-exhaustive`), powers
-/// for a sample.
+/// Returns the largest error of `op` in `f32`, in units in the last place of the exact value. That is the value of the
+/// operator, protected or not, at its (clipped) operands. The transcendental functions were measured for every `f32`
+/// (`just ulp-exhaustive`), powers for a sample.
 pub const fn max_ulp(op: Op) -> f32 {
     match op {
         Op::Add | Op::Sub | Op::Mul | Op::Div | Op::Neg | Op::Abs | Op::Sqrt | Op::Inv | Op::Pow2 => 0.5,
@@ -58,10 +60,11 @@ pub const fn max_ulp(op: Op) -> f32 {
     }
 }
 
-/// How far `got` is from the value `exact`, in units in the last place of an `f32` of that size. None if only
-/// one is NaN, if an exact zero or infinity is missed, or a zero has the wrong sign.
+/// Returns how far `got` is from the value `exact`, in units in the last place of an `f32` of that size. Returns `None`
+/// if only one is NaN, if an exact zero or infinity is missed, or a zero has the wrong sign.
 ///
-/// An infinity in `got` is taken for 2^128, and so are larger `exact` ones: that is where `f32` rounds to it.
+/// An infinity in `got` counts as 2^128, and so do larger values of `exact`, because `f32` rounds to infinity from
+/// there on.
 #[inline]
 pub fn error_in_ulp(got: f32, exact: f64) -> Option<f32> {
     const OVERFLOW: f64 = (1_u128 << 127) as f64 * 2.0;

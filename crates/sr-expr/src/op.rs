@@ -1,6 +1,6 @@
-//! The operator table: one row an operator.
+//! The table of operators, one operator a row.
 
-/// What an operator does outside its mathematical domain.
+/// The value of an operator outside of its mathematical domain.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Semantics {
@@ -14,7 +14,7 @@ pub enum Semantics {
 }
 
 impl Semantics {
-    /// The name in JSON and flags.
+    /// Returns the name that JSON and flags use.
     pub fn name(self) -> &'static str {
         match self {
             Semantics::Ieee => "ieee",
@@ -23,15 +23,15 @@ impl Semantics {
     }
 }
 
-/// Smallest divisor that [`Semantics::Protected`] divides by.
+/// The smallest divisor that [`Semantics::Protected`] divides by.
 pub(crate) const MIN_DIVISOR: f64 = 1e-10;
-/// Largest argument of a protected `exp`.
+/// The largest argument of a protected `exp`.
 pub(crate) const MAX_EXPONENT: f64 = 14.0;
-/// Smallest argument of a protected `log`.
+/// The smallest argument of a protected `log`.
 pub(crate) const MIN_LOG: f64 = 1e-12;
-/// Largest value of a protected `tan`.
+/// The largest value of a protected `tan`.
 pub(crate) const MAX_TAN: f64 = 1e6;
-/// Smallest argument of a protected `inv`.
+/// The smallest argument of a protected `inv`.
 pub(crate) const MIN_INVERSE: f64 = 1e-6;
 
 macro_rules! operators {
@@ -42,15 +42,15 @@ macro_rules! operators {
         pub enum Op { $($(#[$doc])* $variant,)* }
 
         impl Op {
-            /// Every operator, in table order.
+            /// All operators, in table order.
             pub const ALL: &'static [Op] = &[$(Op::$variant,)*];
 
-            /// The name used in text, files and on the command line: `+`, `sin`, `pow2`.
+            /// Returns the name used in text, files and on the command line: `+`, `sin`, `pow2`.
             pub const fn name(self) -> &'static str {
                 match self { $(Op::$variant => $name,)* }
             }
 
-            /// Number of operands, 1 or 2.
+            /// Returns the number of operands, 1 or 2.
             pub const fn arity(self) -> usize {
                 match self { $(Op::$variant => $arity,)* }
             }
@@ -102,12 +102,12 @@ operators! {
 }
 
 impl Op {
-    /// The operator of a table index (its discriminant), if there is one.
+    /// Returns the operator with a table index (its discriminant), if there is one.
     pub fn from_index(index: u8) -> Option<Op> {
         Op::ALL.get(usize::from(index)).copied()
     }
 
-    /// The operator of a name or of one of the usual aliases (`add`, `**`, `ln`, `square`, `arctan`, …).
+    /// Returns the operator with this name or usual alias (`add`, `**`, `ln`, `square`, `arctan`, …).
     pub fn from_name(name: &str) -> Option<Op> {
         let alias = match name {
             "add" => Op::Add,
@@ -126,13 +126,13 @@ impl Op {
         Some(alias)
     }
 
-    /// Whether [`Semantics::Protected`] gives other values than [`Semantics::Ieee`]: `/ exp log sqrt tan inv`.
+    /// Returns whether [`Semantics::Protected`] gives other values than [`Semantics::Ieee`]: `/ exp log sqrt tan inv`.
     pub const fn is_guarded(self) -> bool {
         matches!(self, Op::Div | Op::Exp | Op::Log | Op::Sqrt | Op::Tan | Op::Inv)
     }
 
-    /// The name that tells the meaning too: the guarded operators of [`Semantics::Protected`] are `pdiv pexp plog psqrt
-    /// ptan pinv`; every other name is [`Op::name`].
+    /// Returns the name that also tells the semantics: the guarded operators of [`Semantics::Protected`] are `pdiv pexp
+    /// plog psqrt ptan pinv`; every other name is [`Op::name`].
     pub const fn name_in(self, semantics: Semantics) -> &'static str {
         match (semantics, self) {
             (Semantics::Protected, Op::Div) => "pdiv",
@@ -145,12 +145,13 @@ impl Op {
         }
     }
 
-    /// The guarded operator that [`Op::name_in`] calls so under [`Semantics::Protected`], and by no other name.
+    /// Returns the guarded operator whose name is this in [`Op::name_in`] under [`Semantics::Protected`]; it knows no
+    /// other names.
     pub(crate) fn from_guarded_name(name: &str) -> Option<Op> {
         Op::ALL.iter().copied().find(|op| op.is_guarded() && op.name_in(Semantics::Protected) == name)
     }
 
-    /// The operator's value. `b` is ignored by unary operators.
+    /// Computes the operator's value. Unary operators ignore `b`.
     ///
     /// Transcendental functions come from the `libm` crate, not from the system's library, so that every machine
     /// computes the same bits.

@@ -1,10 +1,10 @@
-//! One operator over vectors: [`Op::apply`] lane by lane.
+//! Operators over vectors: [`Op::apply`] lane by lane.
 
 use crate::op::{MAX_EXPONENT, MAX_TAN, MIN_DIVISOR, MIN_INVERSE, MIN_LOG};
 use crate::simd::{Vector, number};
 use crate::{Op, Semantics};
 
-/// `op` applied to every lane; `b` is ignored by unary operators.
+/// Applies `op` to every lane; unary operators ignore `b`.
 ///
 /// In loops, call it with a constant operator and constant semantics, so that only one arm is left.
 #[inline(always)]
@@ -47,7 +47,7 @@ pub(crate) fn operator<V: Vector>(op: Op, semantics: Semantics, a: V, b: V) -> V
     }
 }
 
-/// Clipped to ±`limit`. The order of the operands keeps NaN, as `f64::clamp` does.
+/// Clips to ±`limit`. The order of the operands keeps NaN, as `f64::clamp` does.
 #[inline(always)]
 fn within<V: Vector>(x: V, limit: f64) -> V {
     number::<V>(-limit).max(number::<V>(limit).min(x))

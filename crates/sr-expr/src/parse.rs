@@ -1,26 +1,26 @@
-//! Parsing: ordinary infix with precedence, of which the printed form is a special case.
+//! The parser of ordinary infix with precedence. The printed text is a special case of it.
 
 use std::str::FromStr;
 
 use crate::print::variable_name;
 use crate::{Expr, Node, Op, Semantics};
 
-/// Bytes of a text that an error shows whole.
+/// Texts of at most so many bytes are shown whole in an error.
 const SHOWN: usize = 120;
 
-/// Why a text is no expression, with the byte where it shows.
+/// The reason why a text is no expression, with its position in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message} at byte {position} of {}", excerpt(text, *position))]
 pub struct ParseError {
-    /// What was expected and what was found.
+    /// The message, which says what was expected and what was found.
     pub message: String,
-    /// Byte offset into the text.
+    /// The byte offset into the text.
     pub position: usize,
     /// The whole text.
     pub text: String,
 }
 
-/// The text, or of a long one what is around the byte.
+/// Returns the text, or the part around the position of a long one.
 fn excerpt(text: &str, position: usize) -> String {
     if text.len() <= SHOWN {
         return format!("{text:?}");
@@ -32,25 +32,25 @@ fn excerpt(text: &str, position: usize) -> String {
     format!("{before}{:?}{after}", &text[start..end])
 }
 
-/// A formula as people write it: an expression, and what its operators do outside their mathematical domain.
+/// A formula as people write it: an expression, and the semantics of its operators.
 ///
 /// It reads what [`Tree::display`](crate::Tree::display) prints: `plog(x0)`, `pdiv(x0, x1)` and so on are the guarded
-/// operators of [`Semantics::Protected`], `log(x0)` and `x0 / x1` the plain ones. A text has the one kind or the other:
-/// both in one formula are an error.
+/// operators of [`Semantics::Protected`], `log(x0)` and `x0 / x1` the plain ones. A formula with operators of both
+/// kinds is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Formula {
     /// The expression.
     pub expr: Expr,
-    /// `None` if no operator of it has guards, so that both semantics give the same values.
+    /// The semantics; `None` if no operator has guards, so that both semantics give the same values.
     pub semantics: Option<Semantics>,
 }
 
 impl Formula {
-    /// Reads a formula whose variables may also be called by these names of `x0`, `x1`, …, as
+    /// Reads a formula in which `names[i]` may stand for the variable `xi`, as
     /// [`Printed::with_names`](crate::Printed::with_names) writes them.
     ///
     /// # Errors
-    /// As for texts without names, and for a quoted name that is none of them.
+    /// Returns an error if the text is no formula, or has a quoted name that is not one of `names`.
     pub fn parse(text: &str, names: &[String]) -> Result<Self, ParseError> {
         let parser = Parser { text, at: 0, names, nodes: Vec::new(), pending: Vec::new(), semantics: None };
         parser.formula()
@@ -66,12 +66,12 @@ impl FromStr for Formula {
 }
 
 /// Reads `x0*x0 + sin(x1)`, `(x0 + (x1 * 1.0))`, `x0^2`, `x0**2`, `pow(x0, 2)`, `-x0`, `pi`, and the words of the E2E
-/// generator's infix, `((x_1 mul x_4) mul 3.14)`, nested as deeply as memory goes.
+/// generator's infix, `((x_1 mul x_4) mul 3.14)`. Nesting is limited by memory alone.
 ///
-/// Precedence is that of Python: `^` and `**` (from the right), a sign, `* /`, `+ -`; so `-x0^2` is `-(x0^2)` and `2^-x0`
-/// needs no brackets. A minus before a number makes a negative constant. A number that 64 bits cannot hold (`1e400`) is an
-/// error; `inf` and `nan` are read, because they are printed. Guarded operators (`plog`) are an error, because an
-/// expression does not say what its operators do: [`Formula`] does.
+/// Precedence is that of Python: `^` and `**` (from the right), a sign, `* /`, `+ -`; so `-x0^2` is `-(x0^2)` and
+/// `2^-x0` needs no brackets. A minus before a number makes a negative constant. A number that 64 bits cannot hold
+/// (`1e400`) is an error; `inf` and `nan` are read, because they are printed. Guarded operators (`plog`) are an error,
+/// because an expression has no semantics: [`Formula`] has.
 impl FromStr for Expr {
     type Err = ParseError;
 
@@ -91,12 +91,12 @@ impl FromStr for Expr {
     }
 }
 
-/// What waits for the operand that is being read.
+/// An open bracket or operator that waits for the operand that is being read.
 #[derive(Debug, Clone, Copy)]
 enum Pending {
-    /// `(`
+    /// A `(`.
     Bracket,
-    /// A function's `(`, after so many whole operands.
+    /// The `(` of a function, after so many whole operands.
     Call { op: Op, operands: usize },
     /// An operator between two operands.
     Binary(Op),
@@ -104,7 +104,7 @@ enum Pending {
     Minus { first: usize, is_literal: bool },
 }
 
-/// How tight a sign binds, between `*` and `**`.
+/// The precedence of a sign, between `*` and `**`.
 const SIGN: u8 = 3;
 
 fn precedence(op: Op) -> u8 {
@@ -115,15 +115,15 @@ fn precedence(op: Op) -> u8 {
     }
 }
 
-/// Dijkstra's shunting yard: the output is the post-order array itself, and the stack is a vector, so that no depth is too
-/// deep.
+/// A parser by Dijkstra's shunting yard. The output is the post-order array itself. The stack is a vector, so that
+/// depth is limited by memory alone.
 struct Parser<'a> {
     text: &'a str,
     at: usize,
     names: &'a [String],
     nodes: Vec<Node>,
     pending: Vec<Pending>,
-    /// What the first operator that has guards said.
+    /// The semantics of the guarded or plain operators so far.
     semantics: Option<Semantics>,
 }
 
@@ -143,7 +143,7 @@ impl Parser<'_> {
         self.at += self.text[self.at..].len() - self.text[self.at..].trim_start().len();
     }
 
-    /// The next character that is no space.
+    /// Returns the next character that is no space.
     fn next(&mut self) -> Option<char> {
         self.skip_space();
         self.text[self.at..].chars().next()
@@ -159,7 +159,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Reads up to the end of a number or variable, with all that opens before it.
+    /// Reads up to the end of a number or variable, with all brackets, functions and signs before it.
     fn operand(&mut self) -> Result<(), ParseError> {
         loop {
             match self.next() {
@@ -187,7 +187,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Reads from the end of an operand to the start of the next; false at the end of the text.
+    /// Reads from the end of an operand to the start of the next one. Returns false at the end of the text.
     fn operator(&mut self) -> Result<bool, ParseError> {
         loop {
             let start = self.at;
@@ -205,7 +205,8 @@ impl Parser<'_> {
                     self.mean(op, Semantics::Ieee)?;
                     self.at = end;
                 }
-                // What binds as tight is done first, but for powers, which are done from the right.
+                // Operators of the same precedence are applied first, except for powers, which are applied from the
+                // right.
                 self.reduce(precedence(op) + u8::from(op == Op::Pow));
                 self.pending.push(Pending::Binary(op));
                 return Ok(true);
@@ -240,13 +241,13 @@ impl Parser<'_> {
         }
     }
 
-    /// The bracket or function that is open.
+    /// Returns the innermost open bracket or function.
     fn opened(&self) -> Option<Pending> {
         let is_open = |pending: &&Pending| matches!(pending, Pending::Bracket | Pending::Call { .. });
         self.pending.iter().rev().find(is_open).copied()
     }
 
-    /// What the open bracket or function waits for.
+    /// Returns the character that the open bracket or function waits for, in quotes.
     fn closing(&self) -> &'static str {
         match self.opened() {
             Some(Pending::Call { op, operands }) if operands + 1 < op.arity() => "','",
@@ -254,13 +255,13 @@ impl Parser<'_> {
         }
     }
 
-    /// Writes the operators that wait and bind at least as tight as `least`, down to the bracket that is open.
+    /// Writes the waiting operators of precedence `least` or more, down to the open bracket.
     fn reduce(&mut self, least: u8) {
         while let Some(&pending) = self.pending.last() {
             match pending {
                 Pending::Binary(op) if precedence(op) >= least => self.nodes.push(Node::Op(op)),
                 Pending::Minus { first, is_literal } if SIGN >= least => match &mut self.nodes[first..] {
-                    // `-2` is a constant; `-2^2` is minus the power, `-(2)` the negation that was written.
+                    // `-2` is a constant, `-2^2` the negative of the power, `-(2)` a negation.
                     [Node::Const(value)] if is_literal => *value = -*value,
                     _ => self.nodes.push(Node::Op(Op::Neg)),
                 },
@@ -270,7 +271,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Takes the operator between two operands, if one is next.
+    /// Reads the operator between two operands, if one is next.
     fn binary(&mut self) -> Option<Op> {
         const SYMBOLS: [(&str, Op); 6] =
             [("**", Op::Pow), ("^", Op::Pow), ("*", Op::Mul), ("/", Op::Div), ("+", Op::Add), ("-", Op::Sub)];
@@ -283,12 +284,12 @@ impl Parser<'_> {
         Some(op)
     }
 
-    /// Whether this word is next and ends there.
+    /// Returns whether this word is next and ends there.
     fn is_word(&self, word: &str) -> bool {
         self.text[self.at..].strip_prefix(word).is_some_and(|after| !after.starts_with(is_name_char))
     }
 
-    /// Notes what an operator that has guards means here.
+    /// Notes the semantics that an operator with guards implies. It fails if an earlier operator implies the other.
     fn mean(&mut self, op: Op, semantics: Semantics) -> Result<(), ParseError> {
         match self.semantics.replace(semantics) {
             Some(before) if before != semantics => {
@@ -316,7 +317,7 @@ impl Parser<'_> {
         match text.parse::<f64>() {
             Err(_) => self.fail(format!("'{text}' is no number")),
             Ok(value) if value.is_infinite() => self.fail(format!("'{text}' is beyond the largest number")),
-            // A zero that was written is one.
+            // Only a zero that was written as one is read as 0.
             Ok(0.0) if bytes[..mantissa].iter().any(|b| matches!(b, b'1'..=b'9')) => {
                 self.fail(format!("'{text}' is below the smallest number"))
             }
@@ -328,7 +329,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Reads a name: true after a variable or constant, false after a function and its bracket.
+    /// Reads a name. Returns true after a variable or constant, false after a function and its bracket.
     fn name(&mut self) -> Result<bool, ParseError> {
         let rest = &self.text[self.at..];
         let name = &rest[..rest.find(|c| !is_name_char(c)).unwrap_or(rest.len())];
@@ -361,7 +362,7 @@ impl Parser<'_> {
         Ok(false)
     }
 
-    /// What may have been meant by an unknown name.
+    /// Returns a hint at what an unknown name may have meant.
     fn hint(&self, name: &str) -> String {
         let lower = name.to_lowercase();
         let is_known = |name: &str| {
@@ -377,7 +378,7 @@ impl Parser<'_> {
     /// Reads a column's name in backticks.
     fn quoted_name(&mut self) -> Result<(), ParseError> {
         let rest = &self.text[self.at..];
-        // Two backticks within are one of the name.
+        // Two backticks within stand for one of the name.
         let mut end = 1;
         loop {
             let Some(at) = rest[end..].find('`') else { return self.fail("a name in backticks does not end".into()) };
@@ -402,7 +403,7 @@ impl Parser<'_> {
     }
 }
 
-/// The index of a variable's name, `x3` or `x_3`; an error if there is none so high.
+/// Returns the index of a variable's name, `x3` or `x_3`; an error if the index is too large.
 fn variable(name: &str) -> Option<Result<u16, ()>> {
     let index = name.strip_prefix("x_").or(name.strip_prefix('x'))?;
     let is_index = !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit());
@@ -419,7 +420,7 @@ fn constant(name: &str) -> Option<f64> {
     }
 }
 
-/// Whether a column's name is read as that and as nothing else, so that it needs no backticks.
+/// Returns whether a column's name needs no backticks, because it cannot be read as anything else.
 pub(crate) fn is_bare_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_alphabetic() || c == '_')
         && name.chars().all(is_name_char)

@@ -1,4 +1,4 @@
-//! Printing: the fully parenthesised infix text of the original system.
+//! The printer, which writes the fully parenthesised infix text of the original system.
 
 use std::fmt::{Display, Formatter, Result};
 
@@ -6,7 +6,7 @@ use crate::{Expr, Node, Op, Semantics, Tree};
 
 /// Prints `(x0 + (x1 * 1.0))`, `sin(x0)`, `(x0 ** 2.0)`; constants as Python's `repr` does.
 ///
-/// Guarded operators have their plain names here, as in record files; for people there is [`Tree::display`].
+/// Guarded operators have their plain names here, as in record files. [`Tree::display`] prints the text for people.
 impl Display for Tree {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         self.display(Semantics::Ieee).fmt(f)
@@ -20,13 +20,14 @@ impl Display for Expr {
 }
 
 impl Tree {
-    /// The text that says what the operators do: under [`Semantics::Protected`] the guarded ones are `pdiv(x0, x1)`,
-    /// `plog(x0)`, …, see [`Op::name_in`]. [`Formula`](crate::Formula) reads it back as the same expression and semantics.
+    /// Returns the expression as text that shows its semantics. Under [`Semantics::Protected`] the guarded operators
+    /// are `pdiv(x0, x1)`, `plog(x0)`, …, see [`Op::name_in`]. [`Formula`](crate::Formula) reads it back as the same
+    /// expression and semantics.
     pub fn display(&self, semantics: Semantics) -> Printed<'_> {
         Printed { tree: self, semantics, names: &[], hide_constants: false }
     }
 
-    /// Every constant as `C`.
+    /// Returns the expression as text in which every constant is `C`.
     pub(crate) fn display_skeleton(&self) -> Printed<'_> {
         Printed { hide_constants: true, ..self.display(Semantics::Ieee) }
     }
@@ -42,15 +43,15 @@ pub struct Printed<'a> {
 }
 
 impl<'a> Printed<'a> {
-    /// With these names in place of `x0`, `x1`, …; a variable beyond them keeps its own.
+    /// Prints these names in place of `x0`, `x1`, …; a variable beyond them keeps its own.
     ///
-    /// A name that could be read as anything else, `a+b` or the `x0` of another column, stands in backticks.
+    /// A name that could be read as anything else, such as `a+b` or the `x0` of another column, is put in backticks.
     pub fn with_names(self, names: &'a [String]) -> Self {
         Printed { names, ..self }
     }
 }
 
-/// A column's name as formulas have it.
+/// Returns a column's name as it is written in formulas.
 pub(crate) fn variable_name(name: &str) -> String {
     if crate::parse::is_bare_name(name) {
         return name.to_owned();
@@ -59,7 +60,7 @@ pub(crate) fn variable_name(name: &str) -> String {
     for c in name.chars() {
         match c {
             '`' => quoted.push_str("``"),
-            // One line, whatever the name is.
+            // Control characters are escaped, so that a name is one line.
             c if c.is_control() => quoted.extend(c.escape_default()),
             c => quoted.push(c),
         }
@@ -69,7 +70,7 @@ pub(crate) fn variable_name(name: &str) -> String {
 }
 
 impl Display for Printed<'_> {
-    /// O(size), without recursion: a chain may be as deep as memory goes.
+    /// Writes the text in O(size), without recursion: depth is limited by memory alone.
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         enum Part {
             Subtree(usize),
@@ -125,9 +126,9 @@ impl Display for Printed<'_> {
     }
 }
 
-/// A float as Python's `repr` writes it: `1.0`, `0.0001`, `1e-05`, `1e+16`, `nan`, `inf`.
+/// Formats a float as Python's `repr` does: `1.0`, `0.0001`, `1e-05`, `1e+16`, `nan`, `inf`.
 ///
-/// Both languages print the shortest digits that read back the same; they differ in the exponent's form.
+/// Both languages print the shortest digits that read back the same; they differ in how they write exponents.
 pub fn python_float(value: f64) -> String {
     if value.is_nan() {
         return "nan".into();

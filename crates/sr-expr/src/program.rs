@@ -1,30 +1,31 @@
-//! The compiled form of an expression: instructions of an accumulator machine.
+//! The compiled expression: a program of an accumulator machine.
 //!
-//! A tree of n nodes becomes about n/2 instructions. One value, the accumulator, stays in registers; leaves are
-//! operands of the instruction that uses them (a column is read in place, a constant sits in the instruction); a value
-//! is stored to a slot only where both operands of an operator have to be computed. Constant subtrees are folded. Where
-//! that takes many slots, the operand that takes more of them is computed first, as by Sethi & Ullman ("The generation
-//! of optimal code for arithmetic expressions", 1970), and a tree of n nodes needs no more than log₂ n.
+//! A tree of n nodes becomes about n/2 instructions. One value, the accumulator, stays in registers. Leaves are
+//! operands of the instruction that uses them: a column is read in place, a constant is part of the instruction. A
+//! value is stored to a slot only where both operands of an operator have to be computed. Constant subtrees are folded.
+//! Where the program needs many slots, the operand that needs more of them is computed first, after Sethi & Ullman
+//! ("The generation of optimal code for arithmetic expressions", 1970); then a tree of n nodes needs no more than log₂
+//! n.
 
 use std::hint;
 use std::mem::MaybeUninit;
 
 use crate::{Node, Op, Real, Semantics, Tree};
 
-/// One instruction. `a` and `b` are columns or slots, as the code says.
+/// One instruction. `a` and `b` are indices of columns or slots, according to `code`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Instruction<T> {
     pub(crate) code: Code,
-    /// Of [`Code::Math`] and [`Code::MathColumn`].
+    /// The operator of [`Code::Math`] and [`Code::MathColumn`].
     pub(crate) op: Op,
     pub(crate) a: u16,
     pub(crate) b: u16,
-    /// Where an instruction that starts anew, so whose operands are leaves, first puts the accumulator.
+    /// The slot in which an instruction whose operands are leaves first stores the accumulator.
     pub(crate) spill: u16,
     pub(crate) constant: T,
 }
 
-/// What an instruction does. Operands are written in order: `SubColumnAcc` is `column − accumulator`.
+/// The operation of an instruction. Operands are written in order: `SubColumnAcc` is `column − accumulator`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[rustfmt::skip]
 pub(crate) enum Code {
@@ -41,7 +42,7 @@ pub(crate) enum Code {
     GuardedDivAccColumn, GuardedDivColumnAcc, GuardedDivAccConstant, GuardedDivConstantAcc, GuardedDivAccSlot,
     GuardedDivSlotAcc, GuardedDivColumnColumn, GuardedDivColumnConstant, GuardedDivConstantColumn,
     Neg, Abs, Square, Cube, Sqrt, GuardedSqrt, Inverse, GuardedInverse,
-    /// accumulator = op(accumulator), for the functions that are too long to stand in the interpreter
+    /// accumulator = op(accumulator), for the functions that are out of line
     Math,
     /// accumulator = op(column)
     MathColumn,
@@ -49,7 +50,7 @@ pub(crate) enum Code {
     PowColumnColumn, PowColumnConstant, PowConstantColumn,
 }
 
-/// Where an operand is.
+/// The place of an operand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Place {
@@ -63,14 +64,14 @@ enum Place {
 #[derive(Debug, Clone, Copy)]
 struct Operand {
     place: Place,
-    /// Column or slot.
+    /// The index of the column or slot.
     index: u32,
-    /// Constant.
+    /// The value of a constant.
     value: f64,
 }
 
-/// `BINARY[operator][4 * first operand's place + second operand's place]`. An operand waits in a slot only for the other
-/// one in the accumulator; two constants are folded. `Load` stands for what cannot be.
+/// `BINARY[operator][4 * first operand's place + second operand's place]`. An operand is in a slot only if the other
+/// one is in the accumulator; two constants are folded. `Load` fills the combinations that do not occur.
 #[rustfmt::skip]
 const BINARY: [[Code; 16]; 6] = {
     use Code::*;
@@ -91,7 +92,8 @@ const BINARY: [[Code; 16]; 6] = {
     ]
 };
 
-/// An expression compiled for kernels over `T`. It belongs to no data; the number of columns is all that it knows.
+/// An expression compiled for kernels over `T`. It depends on the number of columns of the data, and on nothing else of
+/// it.
 ///
 /// Reuse one for many trees: compiling allocates only when a tree is larger than all before it.
 #[derive(Debug, Clone, Default)]
@@ -104,30 +106,30 @@ pub struct Program<T> {
 }
 
 impl<T: Real> Program<T> {
-    /// A program for one tree, see [`Program::compile`].
+    /// Compiles one tree, see [`Program::compile`].
     pub fn new(tree: &Tree, semantics: Semantics, n_columns: usize) -> Self {
         let mut program = Program::default();
         program.compile(tree, semantics, n_columns);
         program
     }
 
-    /// Instructions in order of execution.
+    /// Returns the instructions in order of execution.
     pub(crate) fn instructions(&self) -> &[Instruction<T>] {
         &self.code
     }
 
-    /// Number of instructions, at least 1.
+    /// Returns the number of instructions, at least 1.
     #[allow(clippy::len_without_is_empty)] // never empty once compiled
     pub fn len(&self) -> usize {
         self.code.len()
     }
 
-    /// Slots that it needs at once.
+    /// Returns the number of slots that the program needs at once.
     pub fn n_slots(&self) -> usize {
         self.n_slots
     }
 
-    /// Columns that the data has to have at least.
+    /// Returns the number of columns that the data has to have at least.
     pub fn n_columns(&self) -> usize {
         self.n_columns
     }
@@ -136,14 +138,14 @@ impl<T: Real> Program<T> {
         self.semantics
     }
 
-    /// Compiles `tree` for data of `n_columns` columns, in place of what was compiled before. A variable beyond them is
-    /// NaN. O(size), no recursion. Allocates only for a tree larger than all before, and for one that is so deep on its
-    /// right that its operands have to be put into another order.
+    /// Compiles `tree` for data of `n_columns` columns and replaces the program compiled before. A variable beyond the
+    /// columns is NaN. O(size), no recursion. It allocates only for a tree larger than all before, and for one whose
+    /// operands have to be reordered because it needs many slots.
     ///
     /// # Panics
-    /// If the tree has 2³² nodes or more: slots are counted in 32 bits.
+    /// Panics if the tree has 2³² nodes or more: slots are counted in 32 bits.
     pub fn compile(&mut self, tree: &Tree, semantics: Semantics, n_columns: usize) {
-        /// Slots beyond which it is worth looking for a better order: eight kilobytes.
+        /// The number of slots beyond which a better order is tried: eight kilobytes.
         const MANY_SLOTS: usize = 8;
         assert!(u32::try_from(tree.size()).is_ok(), "a tree of {} nodes", tree.size());
         self.semantics = semantics;
@@ -154,11 +156,11 @@ impl<T: Real> Program<T> {
         }
     }
 
-    /// Writes the instructions of a tree in post-order, each node with whether its operands stand in reverse.
+    /// Writes the instructions of a tree in post-order. Each node comes with whether its operands are in reverse order.
     ///
-    /// Random trees are random branches, and one that the processor guesses wrong costs as much as five nodes. So the
-    /// only ones left are that between leaf and operator and rare cases; what else depends on a node is looked up or
-    /// selected. Pointers take the place of bounds checks, which were a third of the time.
+    /// A random tree gives random branches, and one mispredicted branch costs as much as five nodes. So only the branch
+    /// between leaf and operator and those of rare cases are left; everything else that depends on a node is looked up
+    /// or selected. Pointers replace bounds checks, which took a third of the time.
     #[allow(unsafe_code)]
     fn write<'a>(&mut self, nodes: impl ExactSizeIterator<Item = (&'a Node, bool)>) {
         let Program { code, operands, semantics, n_columns, .. } = self;
@@ -193,7 +195,7 @@ impl<T: Real> Program<T> {
                     (*top).value = op.apply(semantics, (*a).value, (*b).value);
                     continue;
                 }
-                // An instruction that starts anew puts what is in the accumulator, if anything, into a slot.
+                // An instruction whose operands are leaves stores the accumulator, if it holds a value, in a slot.
                 let starts = STARTS >> places & 1 == 1;
                 (*accumulator).place = hint::select_unpredictable(starts, Place::Slot, (*accumulator).place);
                 (*accumulator).index = slots;
@@ -229,8 +231,8 @@ impl<T: Real> Program<T> {
     }
 }
 
-/// The nodes of a tree in an order that needs log₂ n slots at most, and of every operator whether its operands stand in
-/// reverse: of two that have to be computed, the one that takes more slots comes first.
+/// Returns the nodes of a tree in an order that needs log₂ n slots at most, each with whether the operands of an
+/// operator are in reverse order. Of two operands that have to be computed, the one that needs more slots comes first.
 fn sethi_ullman(nodes: &[Node]) -> Vec<(Node, bool)> {
     let mut start = vec![0; nodes.len()];
     let mut slots = vec![0; nodes.len()];
@@ -247,7 +249,7 @@ fn sethi_ullman(nodes: &[Node]) -> Vec<(Node, bool)> {
             }
         };
     }
-    // From the root down, which is backwards.
+    // The order is built from the root down, which is backwards.
     let mut order = Vec::with_capacity(nodes.len());
     let mut todo = vec![nodes.len() - 1];
     while let Some(at) = todo.pop() {
@@ -269,14 +271,14 @@ fn sethi_ullman(nodes: &[Node]) -> Vec<(Node, bool)> {
     order
 }
 
-/// Places of operands (as [`BINARY`] is indexed) for which an instruction starts anew.
+/// The places of operands (as [`BINARY`] is indexed) for which both operands are leaves.
 const STARTS: usize = 0b11_0011;
 const BOTH_CONSTANT: usize = 5;
-/// Places for which the first operand is a column or a slot.
+/// The places of operands for which the first one is a column or a slot.
 const A_HAS_INDEX: usize = 0b1111_0000_0000_1111;
 
 impl Operand {
-    /// A variable or constant, without a branch between the two.
+    /// Makes an operand from a variable or constant, without a branch between the two.
     #[inline(always)]
     #[allow(unsafe_code)]
     fn leaf(node: &Node, n_columns: usize) -> Self {
@@ -296,16 +298,16 @@ impl Operand {
     }
 }
 
-/// What the compiler of programs has to know of an operator.
+/// The properties of an operator that compiling needs.
 #[derive(Clone, Copy)]
 struct Entry {
-    /// Operands below the last one.
+    /// The number of operands below the last one.
     below: usize,
-    /// By places, the first operand's counting fourfold; of a unary operator both are its one operand's.
+    /// The codes by the operands' places, as [`BINARY`] is indexed. A unary operator counts its one operand as both.
     codes: [Code; 16],
 }
 
-/// By semantics (IEEE, protected) and operator.
+/// The entries by semantics (IEEE, protected) and operator.
 const TABLE: [[Entry; Op::ALL.len()]; 2] = {
     let mut table = [[Entry { below: 0, codes: [Code::Load; 16] }; Op::ALL.len()]; 2];
     let mut index = 0;
@@ -338,7 +340,7 @@ const TABLE: [[Entry; Op::ALL.len()]; 2] = {
     table
 };
 
-/// The unary operators that stand in the interpreter itself.
+/// Returns the code of a unary operator that is inlined in the interpreter.
 const fn inline_unary(op: Op, semantics: Semantics) -> Option<Code> {
     let guarded = matches!(semantics, Semantics::Protected);
     Some(match op {

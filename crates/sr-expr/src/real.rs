@@ -1,23 +1,23 @@
-//! The two kinds of number that kernels are compiled for.
+//! The two types of number that kernels are compiled for.
 
 use crate::gradient::Differentiate;
 use crate::kernel::Run;
 use crate::math::Functions;
 
-/// The two kinds of number: `f64`, which searches use for every score that they act on, and `f32`, which is about twice as
-/// fast to compute with.
+/// The two types of number: `f64`, which searches use for every score that they act on, and `f32`, which is about twice
+/// as fast to compute with.
 pub trait Real: Functions + Run + Differentiate {
     /// The name in tables and JSON.
     const NAME: &'static str;
-    /// 0.
+    /// The number 0.
     const ZERO: Self;
     /// Positive infinity.
     const INFINITY: Self;
-    /// Not a number.
+    /// A NaN.
     const NAN: Self;
-    /// The nearest number of this kind.
+    /// Rounds a number to the nearest one of this type.
     fn from_f64(value: f64) -> Self;
-    /// The same number.
+    /// Converts a number exactly.
     fn to_f64(self) -> f64;
 }
 

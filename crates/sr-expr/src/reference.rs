@@ -4,7 +4,7 @@
 use crate::op::{MAX_EXPONENT, MAX_TAN, MIN_DIVISOR, MIN_INVERSE, MIN_LOG};
 use crate::{Columns, Node, Op, Semantics, Tree};
 
-/// The value of `tree` for one row, `[variables]`. A variable that the row does not have is NaN.
+/// Returns the value of `tree` for one row, `[variables]`. A variable that the row does not have is NaN.
 pub fn eval_row(tree: &Tree, row: &[f64], semantics: Semantics) -> f64 {
     let mut stack = Vec::new();
     for &node in tree.nodes() {
@@ -24,7 +24,7 @@ pub fn eval_row(tree: &Tree, row: &[f64], semantics: Semantics) -> f64 {
     stack[0]
 }
 
-/// The values of `tree` for every row, `[rows]`.
+/// Returns the values of `tree` for every row, `[rows]`.
 pub fn predict(tree: &Tree, data: &Columns, semantics: Semantics) -> Vec<f64> {
     let mut row = Vec::new();
     (0..data.n_rows())
@@ -35,10 +35,9 @@ pub fn predict(tree: &Tree, data: &Columns, semantics: Semantics) -> Vec<f64> {
         .collect()
 }
 
-/// The derivatives of `op` with respect to its operands, at `a` and `b`; the second is 0 for unary operators.
+/// Returns the derivatives of `op` with respect to its operands, at `a` and `b`; the second is 0 for unary operators.
 ///
-/// Where a guard replaces an operand or a value, they are 0. What else is a matter of choice stands at
-/// [`Gradient`](crate::Gradient).
+/// Where a guard replaces an operand or a value, they are 0. [`Gradient`](crate::Gradient) lists the other conventions.
 pub fn derivatives(op: Op, semantics: Semantics, a: f64, b: f64) -> [f64; 2] {
     let protected = semantics == Semantics::Protected;
     let v = op.apply(semantics, a, b);
@@ -82,8 +81,8 @@ pub fn derivatives(op: Op, semantics: Semantics, a: f64, b: f64) -> [f64; 2] {
     [of_a, 0.0]
 }
 
-/// The value of `tree` for one row, `[variables]`, and its derivative with respect to constant `index` (in post-order):
-/// the tree over dual numbers (forward mode; Wengert, 1964).
+/// Returns the value of `tree` for one row, `[variables]`, and its derivative with respect to constant `index` (in
+/// post-order): the tree over dual numbers (forward mode; Wengert, 1964).
 pub fn eval_row_dual(tree: &Tree, row: &[f64], semantics: Semantics, index: usize) -> (f64, f64) {
     let mut constants = 0;
     let mut stack: Vec<(f64, f64)> = Vec::new();
@@ -99,7 +98,8 @@ pub fn eval_row_dual(tree: &Tree, row: &[f64], semantics: Semantics, index: usiz
                 let (b, of_b) = if op.arity() == 2 { operand() } else { (f64::NAN, 0.0) };
                 let (a, of_a) = operand();
                 let [by_a, by_b] = derivatives(op, semantics, a, b);
-                // The constant is in one operand at most: what is 0 of the other may not meet an infinity.
+                // The constant is in one operand at most. The other's derivative is 0, and 0 times infinity would be
+                // NaN.
                 let derivative = match (of_a, of_b) {
                     (0.0, 0.0) => 0.0,
                     (_, 0.0) => by_a * of_a,

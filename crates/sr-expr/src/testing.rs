@@ -4,12 +4,12 @@ use proptest::prelude::*;
 
 use crate::{Columns, Expr, Node, Op};
 
-/// An expression over `n_variables` variables with at most `max_size` nodes and any operator.
+/// Returns an expression over `n_variables` variables with at most `max_size` nodes and any operator.
 pub fn expr(n_variables: u16, max_size: usize) -> impl Strategy<Value = Expr> {
     expr_of(Op::ALL.to_vec(), n_variables, max_size)
 }
 
-/// As [`expr`], with these operators only.
+/// Returns an expression like [`expr`], with these operators only.
 pub fn expr_of(ops: Vec<Op>, n_variables: u16, max_size: usize) -> impl Strategy<Value = Expr> {
     let leaf = prop_oneof![
         3 => (0..n_variables.max(1)).prop_map(Expr::var),
@@ -25,7 +25,7 @@ pub fn expr_of(ops: Vec<Op>, n_variables: u16, max_size: usize) -> impl Strategy
     .prop_filter("size", move |e| e.size() <= max_size)
 }
 
-/// A finite constant of either sign, small ones often, extreme ones sometimes.
+/// Returns a finite constant of either sign, small ones often, extreme ones sometimes.
 pub fn constant() -> impl Strategy<Value = f64> {
     prop_oneof![
         4 => (-100..=100i32).prop_map(|n| f64::from(n) / 8.0),
@@ -33,7 +33,7 @@ pub fn constant() -> impl Strategy<Value = f64> {
     ]
 }
 
-/// A table of `n_variables` columns and 1 to `max_rows` rows, with infinities and NaN now and then.
+/// Returns a table of `n_variables` columns and 1 to `max_rows` rows, with infinities and NaN now and then.
 pub fn columns(n_variables: usize, max_rows: usize) -> impl Strategy<Value = Columns> {
     let value = prop_oneof![8 => -10.0..10.0f64, 1 => proptest::num::f64::ANY];
     (1..=max_rows).prop_flat_map(move |rows| {
@@ -42,7 +42,7 @@ pub fn columns(n_variables: usize, max_rows: usize) -> impl Strategy<Value = Col
     })
 }
 
-/// Any node array, valid or not.
+/// Returns any array of nodes, valid or not.
 pub fn nodes(max_len: usize) -> impl Strategy<Value = Vec<Node>> {
     let node = prop_oneof![
         (0..4u16).prop_map(Node::Var),

@@ -235,7 +235,7 @@ proptest! {
 struct Expected {
     count: usize,
     singular: usize,
-    /// Of (J r), `[constants + 1, constants + 1]`: sums, and sums of magnitudes.
+    /// The products of (J r), `[constants + 1, constants + 1]`: sums, and sums of magnitudes.
     products: Vec<(f64, f64)>,
 }
 

@@ -19,7 +19,7 @@ fn bits(seed: u64, index: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// In 0..1.
+/// Returns a number in `[0, 1)`.
 fn uniform(seed: u64, index: u64) -> f64 {
     (bits(seed, index) >> 11) as f64 / (1_u64 << 53) as f64
 }
@@ -31,7 +31,7 @@ fn specials() -> Vec<f64> {
     all.iter().flat_map(|&x| [x, -x]).collect()
 }
 
-/// Where branches of the functions part, and their neighbours.
+/// Returns the points at which the functions change branches, and their neighbours.
 fn corners() -> Vec<f64> {
     let high_words = [
         0x0010_0000_u64,
@@ -385,7 +385,7 @@ fn f64_has_known_values_where_vector_functions_go_wrong() {
     }
 }
 
-/// What the protected operators are defined to give, signs that are lost included.
+/// Checks the defined values of the protected operators, including lost signs.
 #[test]
 fn protected_operators_have_their_defined_values() {
     let known = [

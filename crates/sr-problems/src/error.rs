@@ -1,28 +1,28 @@
-//! What can go wrong with problem sets.
+//! The errors of problem sets.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use sr_expr::{Op, ParseError};
 
-/// Why a problem set could not be made, read or written. Each message is one line.
+/// The reason why a problem set could not be made, read or written. Each message is one line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     // Operators and constants.
-    /// An operator that the table does not have.
+    /// There is no such operator.
     #[error("unknown operator \"{name}\"; expected arith, full or a list of {}", known_operators())]
     UnknownOperator {
-        /// What was written.
+        /// The name that was written.
         name: String,
     },
     /// The list of operators is empty.
     #[error("no operators; expected arith, full or a list of {}", known_operators())]
     NoOperators,
-    /// A constant that is no finite number, or so small that it would be 0.
+    /// A constant is no finite number, or so small that it would be 0.
     #[error("constant \"{text}\" is not a finite number that 64-bit floats have")]
     BadConstant {
-        /// What was written.
+        /// The text that was written.
         text: String,
     },
 
@@ -30,57 +30,57 @@ pub enum Error {
     /// A setting is out of its range.
     #[error("{name} is {value}, expected {expected}")]
     Setting {
-        /// The setting.
+        /// The name of the setting.
         name: &'static str,
-        /// Its value.
+        /// The value of the setting.
         value: f64,
-        /// The range.
+        /// The range of allowed values.
         expected: &'static str,
     },
-    /// A range without numbers in it, or beyond those that there are.
+    /// A range has no numbers in it, or is beyond the numbers that there are.
     #[error("range is {low} to {high}, expected two finite numbers, the lower one first")]
     Range {
-        /// Its lower end.
+        /// The lower end.
         low: f64,
-        /// Its upper end.
+        /// The upper end.
         high: f64,
     },
-    /// More points than a record of a file can hold.
+    /// A problem has more points than a record of a file can hold.
     #[error("points is {points}, expected at most {most} with {variables} variables: a problem has to fit 1 GiB")]
     TooManyPoints {
-        /// Points of a problem.
+        /// The number of points of a problem.
         points: u32,
-        /// Its variables, or the most that it may have.
+        /// The number of variables of the problem, or the most that it may have.
         variables: usize,
-        /// Points at most.
+        /// The largest number of points.
         most: u64,
     },
-    /// More problems of so many points than are made at once.
+    /// The set has more problems of so many points than are made at once.
     #[error("{problems} problems of {points} points: expected less than {} GiB in all", crate::problem::MAX_SET_BYTES >> 30)]
     TooLarge {
-        /// Problems of the set.
+        /// The number of problems of the set.
         problems: usize,
-        /// Points of each.
+        /// The number of points of each.
         points: u32,
     },
-    /// Random trees are binary trees with unary operators put into them.
+    /// There is no binary operator, which every random tree starts from.
     #[error("random expressions need a binary operator among the operators")]
     NoBinaryOperator,
-    /// The `e2e` preset writes `a + b * u`, which has to be expressible.
+    /// Addition or multiplication is missing. The `e2e` preset needs both to write `a + b * u`.
     #[error("the e2e preset writes affine constants and needs + and * among the operators")]
     NoAffineOperators,
-    /// Nothing valid was found: the operators hardly ever give finite values or use all variables, or nearly all that
-    /// can be made of them is excluded.
+    /// No valid expression was found. The operators hardly ever give finite values or use all variables, or nearly all
+    /// expressions are excluded.
     #[error(
         "problem {index}: none of {attempts} expressions is finite everywhere, uses all {n_variables} variables and is \
          not excluded"
     )]
     NoExpression {
-        /// The problem's number.
+        /// The index of the problem.
         index: u32,
-        /// Expressions tried.
+        /// The number of expressions tried.
         attempts: u32,
-        /// Its number of variables.
+        /// The number of variables of the problem.
         n_variables: u16,
     },
 
@@ -88,47 +88,47 @@ pub enum Error {
     /// There is no such suite.
     #[error("unknown suite \"{name}\"; expected one of {}", crate::suite_names().collect::<Vec<_>>().join(", "))]
     UnknownSuite {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
     },
-    /// What was to be excluded is neither a suite nor a file.
+    /// A source of formulas to exclude is neither a suite nor a file.
     #[error("\"{name}\" is neither a file nor a suite; the suites are {}", crate::suite_names().collect::<Vec<_>>().join(", "))]
     NoSuchSource {
-        /// What was asked for.
+        /// The name that was given.
         name: String,
     },
-    /// A problem set whose formulas were to be excluded has none.
+    /// A problem set whose formulas are to be excluded has no formulas.
     #[error("{name}: no formulas to exclude")]
     NothingToExclude {
-        /// The set.
+        /// The name of the set.
         name: String,
     },
     /// A formula has no finite value where it is sampled.
     #[error("{id}: no finite value of {formula} for row {row} in {tries} draws")]
     NoFiniteRow {
-        /// The problem.
+        /// The problem's id.
         id: String,
-        /// Its formula.
+        /// The problem's formula.
         formula: String,
         /// The row, counted from 1.
         row: usize,
-        /// Points tried.
+        /// The number of points tried.
         tries: u32,
     },
-    /// A line of a list of formulas, or an element of its JSON form, is no expression.
+    /// A line of a list of formulas, or an element of its JSON form, is no formula.
     #[error("{}: {place}: {source}", path.display())]
     Formula {
         /// The file.
         path: PathBuf,
-        /// `line 3` or `expression 3`, counted from 1.
+        /// The place, `line 3` or `expression 3`, counted from 1.
         place: String,
-        /// What was expected.
+        /// The parse error.
         source: ParseError,
     },
-    /// Names of variables that cannot be told apart, or are none.
+    /// Names of variables are invalid or cannot be told apart.
     #[error("names of variables: {reason}")]
     Names {
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// The file begins like JSON but is not `{"expressions": ["x0 + 1", …]}`.
@@ -136,10 +136,10 @@ pub enum Error {
     Json {
         /// The file.
         path: PathBuf,
-        /// What was found.
+        /// The JSON error.
         source: serde_json::Error,
     },
-    /// A list of formulas without one.
+    /// A list has no formulas.
     #[error("{}: no formulas", path.display())]
     NoFormulas {
         /// The file.
@@ -147,34 +147,34 @@ pub enum Error {
     },
 
     // Data of one's own.
-    /// The operating system refused.
+    /// The operating system returned an error.
     #[error("{}: cannot read: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What it said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Problems are called like their file, which for a name that is no UTF-8 would not be kept as it is.
+    /// The file's name is not UTF-8, so it cannot be the name of a problem.
     #[error("{}: the file's name is not UTF-8, and problems are called like their file; rename it", path.display())]
     FileName {
         /// The file.
         path: PathBuf,
     },
-    /// The file has no byte, or nothing but blank lines and comments.
+    /// The file is empty, or has nothing but blank lines and comments.
     #[error("{}: {found}, expected a header and rows of numbers", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
-        /// What there is.
+        /// The content of the file, as text.
         found: &'static str,
     },
-    /// The file is neither text nor Parquet, or text in a form that is not read.
+    /// The file is neither text nor Parquet, or it is text in a form that is not read.
     #[error("{}: {found}", path.display())]
     NotText {
         /// The file.
         path: PathBuf,
-        /// What it looks like, and what to do.
+        /// The format that it seems to have, and what to do.
         found: &'static str,
     },
     /// A name or a number is not UTF-8.
@@ -196,7 +196,7 @@ pub enum Error {
     Text {
         /// The file.
         path: PathBuf,
-        /// What was found.
+        /// The reason.
         reason: String,
     },
     /// The file is no CSV.
@@ -204,7 +204,7 @@ pub enum Error {
     Csv {
         /// The file.
         path: PathBuf,
-        /// What was found.
+        /// The CSV error.
         source: csv::Error,
     },
     /// The file is no Parquet file or is damaged.
@@ -212,7 +212,7 @@ pub enum Error {
     Parquet {
         /// The file.
         path: PathBuf,
-        /// What was found.
+        /// The Parquet error.
         source: parquet::errors::ParquetError,
     },
     /// A Parquet file is compressed in a way that is not read.
@@ -228,7 +228,7 @@ pub enum Error {
         /// The compression.
         codec: &'static str,
     },
-    /// A column of a Parquet file holds something else than numbers.
+    /// A column of a Parquet file holds something other than numbers.
     #[error(
         "{}: column {} holds {found}, expected numbers; leave it out with --drop {}",
         path.display(), name(column), flag(column)
@@ -238,7 +238,7 @@ pub enum Error {
         path: PathBuf,
         /// The column's name.
         column: String,
-        /// What it holds.
+        /// The type of its values.
         found: &'static str,
     },
     /// An option is for text, and the file is Parquet.
@@ -249,18 +249,18 @@ pub enum Error {
         /// The option.
         option: &'static str,
     },
-    /// The comma cannot be both.
+    /// The separator and the decimal sign are both commas.
     #[error("the comma cannot be the decimal sign and the separator at once")]
     TwoCommas,
-    /// There is nothing below the header, or nothing is left.
+    /// The table has no rows, or none that is left.
     #[error("{}: no rows of data{}", path.display(), all_dropped(*dropped))]
     NoRows {
         /// The file.
         path: PathBuf,
-        /// Rows that were left out because a value is missing.
+        /// The number of rows that were left out because a value is missing.
         dropped: usize,
     },
-    /// The first row holds nothing but numbers, so that it is no header.
+    /// The first row holds nothing but numbers, so it is no header.
     #[error(
         "{}: the first row holds only numbers ({}); if the file has no header, say --no-header, and the columns are \
          column1, column2, …",
@@ -269,7 +269,7 @@ pub enum Error {
     NumericHeader {
         /// The file.
         path: PathBuf,
-        /// The row.
+        /// The fields of the row.
         columns: Vec<String>,
     },
     /// A column that was asked for does not exist.
@@ -282,7 +282,7 @@ pub enum Error {
         path: PathBuf,
         /// The name.
         asked: String,
-        /// What it was to be.
+        /// The role that the column was to have.
         role: &'static str,
         /// All columns.
         columns: Vec<String>,
@@ -297,22 +297,22 @@ pub enum Error {
         path: PathBuf,
         /// The name.
         column: String,
-        /// Where they are, counted from 1.
+        /// The positions of the columns, counted from 1.
         positions: Vec<usize>,
     },
-    /// A column is to be two things at once.
+    /// A column was given two roles.
     #[error("{}: column {} cannot be {first} and {second} at once", path.display(), name(column))]
     TwoRoles {
         /// The file.
         path: PathBuf,
         /// The column's name.
         column: String,
-        /// The one.
+        /// The first role.
         first: &'static str,
-        /// The other.
+        /// The second role.
         second: &'static str,
     },
-    /// A column is the row index of pandas or R, which is written along unless one says otherwise.
+    /// A column is the row index of pandas or R, which they write unless told otherwise.
     #[error(
         "{}: column {position}, called {column:?}, looks like a row index and not like a variable; leave it out with \
          --drop {}, or choose variables with --features",
@@ -323,7 +323,7 @@ pub enum Error {
         path: PathBuf,
         /// The name.
         column: String,
-        /// Where it is, counted from 1.
+        /// The position of the column, counted from 1.
         position: usize,
     },
     /// There are no variables beside the target, or more than an expression can name.
@@ -331,7 +331,7 @@ pub enum Error {
     Variables {
         /// The file.
         path: PathBuf,
-        /// Columns that would be variables.
+        /// The number of columns that would be variables.
         found: usize,
     },
     /// A row has more or fewer fields than the header.
@@ -346,11 +346,11 @@ pub enum Error {
         row: usize,
         /// The line of the file, counted from 1.
         line: u64,
-        /// Columns of the header.
+        /// The number of columns of the header.
         expected: usize,
-        /// Fields of the row.
+        /// The number of fields of the row.
         found: usize,
-        /// What fields are separated by.
+        /// The separator of the fields.
         separator: crate::Separator,
     },
     /// A value is empty, null, NaN, or a word such as `NA`.
@@ -387,7 +387,7 @@ pub enum Error {
         column: String,
         /// The field.
         text: String,
-        /// Why it will not do, such as `is not a finite number`.
+        /// The reason, such as `is not a finite number`.
         reason: &'static str,
     },
     /// Every weight is 0, so that no row counts.
@@ -400,50 +400,50 @@ pub enum Error {
     },
 
     // Problem files.
-    /// The file is of a later version of this program.
+    /// The file was written by a later version of this program.
     #[error("{}: problem sets of version {found} are not known, only 1 to {supported}; it was written by a newer program", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
-        /// Its version.
+        /// The version of the file.
         found: u32,
         /// The newest version that is read.
         supported: u32,
     },
-    /// A problem breaks a rule of its fields, so that no reader would take it.
+    /// A problem breaks a rule of its fields, so that it could not be read again.
     #[error("{}: cannot write problem \"{id}\": {reason}", path.display())]
     BadProblem {
         /// The file that was to be written.
         path: PathBuf,
         /// The problem's id.
         id: String,
-        /// The rule.
+        /// The reason.
         reason: String,
     },
     /// The file cannot be read or written, or is no problem set.
     #[error(transparent)]
     File(#[from] sr_codec::Error),
-    /// The record is whole, but what it says does not fit together.
+    /// The record is whole, but its parts do not fit together.
     #[error("{}: record {record} (counted from 0), problem \"{id}\": {reason}", path.display())]
     BadRecord {
         /// The file.
         path: PathBuf,
-        /// The record.
+        /// The index of the record.
         record: usize,
         /// The problem's id.
         id: String,
-        /// What does not fit.
+        /// The reason.
         reason: String,
     },
 }
 
 impl Error {
-    /// For `map_err`: an [`Error::Io`] of this file.
+    /// Returns a function that makes an [`Error::Io`] of this file, for `map_err`.
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Error::Io { path: path.to_owned(), source }
     }
 
-    /// For `map_err`: an [`Error::Parquet`] of this file.
+    /// Returns a function that makes an [`Error::Parquet`] of this file, for `map_err`.
     pub(crate) fn parquet(path: &Path) -> impl Fn(parquet::errors::ParquetError) -> Self {
         move |source| Error::Parquet { path: path.to_owned(), source }
     }
@@ -461,10 +461,10 @@ fn all_dropped(dropped: usize) -> String {
     }
 }
 
-/// Names that a message lists.
+/// The largest number of names that a message lists.
 const LISTED: usize = 20;
 
-/// The first columns, and how many more there are.
+/// Lists the first columns, and says how many more there are.
 fn list(columns: &[String]) -> String {
     let mut text = columns.iter().take(LISTED).map(|column| name(column)).collect::<Vec<_>>().join(", ");
     if columns.len() > LISTED {
@@ -473,13 +473,13 @@ fn list(columns: &[String]) -> String {
     text
 }
 
-/// A column's name, in quotes where it could be taken for something else.
+/// Returns a column's name, in quotes where it could be read as something else.
 pub(crate) fn name(column: &str) -> String {
     let is_plain = !column.is_empty() && !column.contains(|c: char| c.is_control() || c.is_whitespace() || c == ',');
     if is_plain { short(column) } else { format!("{:?}", short(column)) }
 }
 
-/// The same as a word of a shell.
+/// Returns a column's name as a word of a shell.
 fn flag(column: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "_.:+-/%".contains(c);
     if !column.is_empty() && column.chars().all(is_plain) {
@@ -489,7 +489,7 @@ fn flag(column: &str) -> String {
     }
 }
 
-/// Enough of a text to know it by.
+/// Returns the first 60 characters of a text.
 pub(crate) fn short(text: &str) -> String {
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -505,7 +505,7 @@ fn numbers(positions: &[usize]) -> String {
     text.join(", ")
 }
 
-/// What a header of one name too few may mean.
+/// Returns a hint for a header that is one name short.
 fn nameless(expected: usize, found: usize) -> &'static str {
     if found == expected + 1 {
         ", and a name may be missing in the header, as R leaves out that of row names"
@@ -514,13 +514,13 @@ fn nameless(expected: usize, found: usize) -> &'static str {
     }
 }
 
-/// What to try where a column was not found and a name is a number, as in a file without a header.
+/// Returns a hint for a missing column if a name is a number, as in a file without a header.
 fn headless(columns: &[String]) -> &'static str {
     let is_number = |column: &String| column.trim().parse::<f64>().is_ok_and(f64::is_finite);
     if columns.iter().any(is_number) { "; if the file has no header, say --no-header" } else { "" }
 }
 
-/// What to do about a field that is no number.
+/// Returns a hint for a field that is no number.
 fn advice(text: &str, column: &str) -> String {
     if text.matches(',').count() == 1 && text.replace(',', ".").trim().parse::<f64>().is_ok() {
         "; if the comma is the decimal sign, say --decimal ,".into()

@@ -1,4 +1,4 @@
-//! Problem files of which one problem is in memory.
+//! A reader of problem files that holds one problem in memory at a time.
 
 use std::path::{Path, PathBuf};
 
@@ -7,8 +7,8 @@ use sr_codec::{Indexed, Kind};
 use crate::set::{Record, version_of};
 use crate::{Error, Problem, SetParams};
 
-/// A finished problem file whose problems are read one by one, in any order. [`ProblemSet`](crate::ProblemSet) has all of
-/// them in memory.
+/// A finished problem file whose problems are read one by one, in any order. A [`ProblemSet`](crate::ProblemSet) has
+/// all of them in memory.
 #[derive(Debug, Clone)]
 pub struct ProblemFile {
     path: PathBuf,
@@ -19,35 +19,35 @@ impl ProblemFile {
     /// Opens a file.
     ///
     /// # Errors
-    /// As [`Indexed::open`].
+    /// Returns an error where [`Indexed::open`] does.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref().to_owned();
         let records = Indexed::open(&path, Kind::Problems, version_of(&path)?)?;
         Ok(ProblemFile { path, records })
     }
 
-    /// What the problems have in common.
+    /// Returns the header, which is common to all problems.
     pub fn params(&self) -> &SetParams {
         &self.records.header().params
     }
 
-    /// Number of problems.
+    /// Returns the number of problems.
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Whether there is no problem.
+    /// Returns whether there is no problem.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// Problem `index`, counted from 0.
+    /// Reads problem `index`, counted from 0.
     ///
     /// # Errors
-    /// If its record is damaged.
+    /// Returns an error if its record is damaged.
     ///
     /// # Panics
-    /// If there are not so many problems.
+    /// Panics if there are not so many problems.
     pub fn problem(&mut self, index: usize) -> Result<Problem, Error> {
         let record = self.records.record::<Record>(index)?;
         let id = record.id.clone();

@@ -1,13 +1,14 @@
-//! Which formulas are the same function, told by their values: up to the names of variables and the way of writing.
+//! Fingerprints, which tell by values whether two formulas are the same function, whatever their form or variable
+//! names.
 //!
-//! A fingerprint has to be the same for `x0*x0 + x1` and `x0 + pow2(x2)`, and still cheap enough for every expression of
-//! a large set. Values at fixed points take care of the writing. For the names, the points are closed under renaming:
-//! from a row of numbers `(r, a, b, c)` come the points that have `a`, `b` and `c` at three variables, in every choice
-//! and order, and `r` at all others. Renaming permutes these points, so the *sorted* values stay what they are. With up
-//! to four variables these are all permutations of the row.
+//! A fingerprint has to be the same for `x0*x0 + x1` and `x0 + pow2(x2)`, and still cheap enough for every expression
+//! of a large set. Values at fixed points do not depend on the form. To make them independent of the names, the points
+//! are closed under renaming. A row of numbers `(r, a, b, c)` gives the points that have `a`, `b` and `c` at three
+//! variables, in every choice and order, and `r` at all others. Renaming permutes these points, so the *sorted* values
+//! do not change. With up to four variables these are all permutations of the row.
 //!
-//! Two ways of writing differ in rounding. Sorted values differ no more than the values did, so fingerprints are
-//! compared with a tolerance; nothing is rounded and hashed, where two sides of a rounding border would never meet.
+//! Two forms differ in rounding. Sorted values differ no more than the values did, so fingerprints are compared with a
+//! tolerance. They are not rounded and hashed, because equal values could then fall on two sides of a rounding border.
 
 use std::fs;
 use std::path::Path;
@@ -20,8 +21,8 @@ use sr_expr::{Columns, Expr, Machine, Node, Semantics, Tree};
 
 use crate::{Error, ProblemSet, suite, suite_names};
 
-/// The rows `[r, a, b, c]`, without a pattern that a formula could share. Below 1 for `asin` and the like, of both signs
-/// to tell `abs(x0)` from `x0`, above 1 for `sqrt(x0 - 1)`, and further out.
+/// The rows `[r, a, b, c]`, without a pattern that a formula could share. Some are below 1 for `asin` and the like,
+/// some of both signs to tell `abs(x0)` from `x0`, some above 1 for `sqrt(x0 - 1)`, and some further out.
 const ROWS: [[f64; 4]; 8] = [
     [0.3347, 0.6712, 0.1247, 0.9391],
     [0.8419, 0.2276, 0.5533, 0.4028],
@@ -32,31 +33,31 @@ const ROWS: [[f64; 4]; 8] = [
     [1.2869, -2.3514, 0.6478, -1.7325],
     [-3.1873, -0.5492, 2.4617, 1.0936],
 ];
-/// How far a variable is moved from `r` to see whether the formula depends on it.
+/// The distance by which a variable is moved from `r` to see whether the formula depends on it.
 const CHANGE: f64 = 0.0937;
-/// Values that differ by less than this part of them are equal: nine digits.
+/// The relative difference up to which values are equal: nine digits.
 const TOLERANCE: f64 = 1e-9;
-/// Nor do differences count that are less than this part of the largest value of the row: they are what is left of a
-/// sum that ought to be 0.
+/// The share of the largest value of a row up to which differences do not count, because they are what remains of a sum
+/// that ought to be 0.
 const ZERO_TOLERANCE: f64 = 1e-13;
-/// Most points of a row: with more than 11 variables only `a` and `b` are placed, with more than 32 only `a`, with more
-/// than 1000 none. Then formulas that differ in what several variables do together can count as the same: a blocklist
-/// keeps one too many out.
+/// The largest number of points of a row. With more than 11 variables only `a` and `b` are placed, with more than 32
+/// only `a`, with more than 1000 none. Then formulas that differ in what several variables do together can count as the
+/// same, and a blocklist excludes some formulas too many.
 const MAX_POINTS: usize = 1000;
-/// More variables than these are all taken to count.
+/// Formulas of more variables than these are taken to depend on all of them.
 const MAX_CHANGED: usize = 100;
 
-/// What a formula is as a function, see [`Fingerprint::same`].
+/// The values of a formula that identify it as a function, see [`Fingerprint::same`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fingerprint {
-    /// Variables that its value depends on.
+    /// The number of variables that its value depends on.
     n_variables: usize,
-    /// For each of the rows, the values at its points, sorted.
+    /// The values at the points of each row, sorted.
     values: [Vec<f64>; ROWS.len()],
 }
 
 impl Fingerprint {
-    /// The fingerprint of a formula, by its IEEE values in 64 bits. Variables that change nothing, as `x1` in
+    /// Returns the fingerprint of a formula, by its IEEE values in 64 bits. Variables without effect, such as `x1` in
     /// `x0 + x1 - x1`, do not count.
     pub fn of(formula: &Tree) -> Self {
         let (mut machine, mut y) = (Machine::new(), Vec::new());
@@ -68,7 +69,7 @@ impl Fingerprint {
                 coordinate(&row, &selections[point], variable)
             });
             machine.predict(&formula, &points, Semantics::Ieee, &mut y);
-            // One NaN for all: its sign differs from machine to machine.
+            // All NaNs become the same one, because their sign differs from machine to machine.
             let mut values: Vec<f64> = y.iter().map(|&y| if y.is_nan() { f64::NAN } else { y }).collect();
             values.sort_by(f64::total_cmp);
             values
@@ -76,10 +77,11 @@ impl Fingerprint {
         Fingerprint { n_variables, values }
     }
 
-    /// Whether two formulas are the same function of as many variables, whatever the variables are called: their values
-    /// agree to nine digits wherever both have one. `sqrt(x0)*sqrt(x0)` is the same as `x0`, `abs(x0)` is not.
+    /// Returns whether two formulas are the same function of the same number of variables, whatever the variables are
+    /// called. Their values have to agree to nine digits on every row where both are finite. `sqrt(x0)*sqrt(x0)` is the
+    /// same as `x0`, `abs(x0)` is not.
     ///
-    /// Where they never have a value both, neither must have one anywhere.
+    /// If there is no such row, the values have to agree on all rows, those without a value included.
     pub fn same(&self, other: &Self) -> bool {
         if self.n_variables != other.n_variables {
             return false;
@@ -108,12 +110,12 @@ fn agree(a: &[f64], b: &[f64]) -> bool {
         .all(|(&a, &b)| (a.is_nan() && b.is_nan()) || a == b || (a.is_finite() && b.is_finite() && close(a, b)))
 }
 
-/// The value of a variable at the point of a row that belongs to a selection.
+/// Returns the value of a variable at the point of a row that a selection gives.
 fn coordinate(row: &[f64; 4], selection: &[usize], variable: usize) -> f64 {
     selection.iter().position(|&chosen| chosen == variable).map_or(row[0], |place| row[1 + place])
 }
 
-/// The choices of up to three variables, in every order.
+/// Returns all choices of up to three variables, in every order.
 fn selections(n_variables: usize) -> Vec<Vec<usize>> {
     let mut selections = vec![vec![]];
     for chosen in 0..n_variables.min(3) {
@@ -131,7 +133,7 @@ fn selections(n_variables: usize) -> Vec<Vec<usize>> {
     selections
 }
 
-/// The formula with the variables that its value depends on as `x0`, `x1`, …, and a number for the others.
+/// Renames the variables that the formula's value depends on to `x0`, `x1`, …, and replaces the others by a number.
 fn with_needed_variables(formula: &Tree, machine: &mut Machine<f64>, y: &mut Vec<f64>) -> Expr {
     let mut used: Vec<u16> = formula.nodes().iter().filter_map(variable).collect();
     used.sort_unstable();
@@ -141,7 +143,7 @@ fn with_needed_variables(formula: &Tree, machine: &mut Machine<f64>, y: &mut Vec
         return renamed;
     }
 
-    // The points of the rows again, and each with one variable changed in turn: renaming permutes these, too.
+    // The points are those of the rows, and each with one variable changed in turn: renaming permutes these, too.
     let selections = selections(used.len());
     let n_points = used.len() + 1;
     let mut needed = vec![false; used.len()];
@@ -162,7 +164,7 @@ fn with_needed_variables(formula: &Tree, machine: &mut Machine<f64>, y: &mut Vec
             }
         }
     }
-    // What has no value anywhere depends on all of them, for all that is known.
+    // A formula without a value anywhere is taken to depend on all its variables.
     let index = |old: u16| usize::from(old);
     let place = |old| needed[..index(old)].iter().filter(|&&needed| needed).count();
     rename(&renamed, |old| if !has_values { Some(index(old)) } else { needed[index(old)].then(|| place(old)) })
@@ -172,7 +174,7 @@ fn variable(node: &Node) -> Option<u16> {
     if let Node::Var(index) = node { Some(*index) } else { None }
 }
 
-/// Variables by their new indices, and a number where there is none.
+/// Gives variables their new indices, and replaces those without by a number.
 fn rename(formula: &Tree, index: impl Fn(u16) -> Option<usize>) -> Expr {
     let renamed = |&node: &Node| match node {
         Node::Var(old) => index(old).map_or(Node::Const(ROWS[2][2]), |new| Node::Var(new as u16)),
@@ -197,30 +199,31 @@ fn rename(formula: &Tree, index: impl Fn(u16) -> Option<usize>) -> Expr {
 pub struct Blocklist {
     sources: Vec<Exclusion>,
     formulas: Vec<Fingerprint>,
-    /// For each of the rows, the formulas with finite values there: the smallest of these values, and which formula.
+    /// For each of the rows, the formulas with finite values there: the smallest of the values, and the index of the
+    /// formula.
     by_value: [Vec<(f64, usize)>; ROWS.len()],
-    /// Formulas without a row of finite values.
+    /// The formulas without a row of finite values.
     nowhere: Vec<usize>,
     excluded: AtomicU64,
 }
 
-/// Where formulas of a [`Blocklist`] came from; headers of files tell it.
+/// A source of the formulas of a [`Blocklist`]. Headers of files list them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exclusion {
-    /// The suite, or the file's name without folders.
+    /// The name of the suite, or of the file without folders.
     pub name: String,
-    /// Its formulas, those included that are the same function.
+    /// The number of its formulas. Several may be the same function.
     pub formulas: u32,
-    /// 64 bits of their text.
+    /// A 64-bit hash of their text.
     pub fingerprint: u64,
 }
 
 impl Blocklist {
-    /// The formulas of suites and problem files. A name that is a suite's is the suite.
+    /// Makes a blocklist of the formulas of suites and problem files. A name that is a suite's stands for the suite.
     ///
     /// # Errors
-    /// If a name is neither, a file cannot be read, or no formula is known in it.
+    /// Returns an error if a name is neither, a file cannot be read, or a source has no known formula.
     pub fn of<S: AsRef<str>>(sources: impl IntoIterator<Item = S>) -> Result<Self, Error> {
         let mut blocklist = Blocklist::default();
         for source in sources {
@@ -242,7 +245,7 @@ impl Blocklist {
     /// Adds the formulas of a set.
     ///
     /// # Errors
-    /// If it has none.
+    /// Returns an error if it has none.
     pub fn add(&mut self, name: &str, set: &ProblemSet) -> Result<(), Error> {
         let formulas = || set.problems.iter().filter_map(|problem| problem.source.as_ref());
         let Ok(n @ 1..) = u32::try_from(formulas().count()) else {
@@ -273,34 +276,34 @@ impl Blocklist {
         self.formulas.push(fingerprint);
     }
 
-    /// Whether a formula is the same function as one of the list.
+    /// Returns whether a formula is the same function as one of the list.
     pub fn contains(&self, formula: &Tree) -> bool {
         self.find(&Fingerprint::of(formula))
     }
 
-    /// As [`contains`](Self::contains), and counts it if so.
+    /// Returns what [`contains`](Self::contains) does, and counts the formula if it is true.
     pub fn excludes(&self, formula: &Tree) -> bool {
         let excluded = self.contains(formula);
         self.excluded.fetch_add(excluded.into(), Ordering::Relaxed);
         excluded
     }
 
-    /// How often [`excludes`](Self::excludes) was true.
+    /// Returns how often [`excludes`](Self::excludes) was true.
     pub fn excluded(&self) -> u64 {
         self.excluded.load(Ordering::Relaxed)
     }
 
-    /// Where the formulas came from.
+    /// Returns the sources of the formulas.
     pub fn sources(&self) -> &[Exclusion] {
         &self.sources
     }
 
-    /// The number of different functions.
+    /// Returns the number of different functions.
     pub fn len(&self) -> usize {
         self.formulas.len()
     }
 
-    /// Whether nothing is excluded.
+    /// Returns whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.formulas.is_empty()
     }
@@ -311,7 +314,7 @@ impl Blocklist {
         for (sorted, values) in self.by_value.iter().zip(&fingerprint.values) {
             if is_finite(values) {
                 nowhere = false;
-                // Twice the tolerance, because the scale here is that of one of the two.
+                // The margin is twice the tolerance, because the scale here is that of one of the two.
                 let margin = 2.0 * (TOLERANCE * values[0].abs() + ZERO_TOLERANCE * scale(values));
                 let start = sorted.partition_point(|(value, _)| *value < values[0] - margin);
                 let near = sorted[start..].iter().take_while(|(value, _)| *value <= values[0] + margin);

@@ -1,4 +1,4 @@
-//! Problems from a list of formulas, to be sampled.
+//! Problems that are sampled from a list of formulas.
 
 use std::fs;
 use std::path::Path;
@@ -10,21 +10,21 @@ use crate::primitives::in_table_order;
 use crate::problem::check_points;
 use crate::{ARITH, Error, Problem, ProblemSet, Provenance, Sampler, SetParams};
 
-/// How formulas become problems.
+/// The settings by which formulas become problems.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FormulaOptions {
-    /// Operators searches may use; `None`: `+ - *` and whatever occurs in any of the formulas.
+    /// The operators that searches may use. `None` means `+ - *` and all that occur in any of the formulas.
     pub operators: Option<Vec<Op>>,
-    /// Constants searches may use.
+    /// The constants that searches may use.
     pub constants: Vec<f64>,
-    /// Points of each problem, at least 1. Default 100.
+    /// The number of points of each problem, at least 1. Default 100.
     pub points: u32,
-    /// Every variable is uniform in `[low, high]`. Default −5 to 5.
+    /// The range `[low, high]` in which every variable is uniform. Default −5 to 5.
     pub range: [f64; 2],
     /// The seed of the points.
     pub seed: u64,
-    /// Names that formulas may have for `x0`, `x1`, …, as those of columns in what a search of a table prints. None by
-    /// default; `x0`, `x1`, … are read in any case.
+    /// The names that formulas may use for `x0`, `x1`, …, such as the columns' names in what a search of a table
+    /// prints. It is empty by default; `x0`, `x1`, … are read in any case.
     pub names: Vec<String>,
 }
 
@@ -35,14 +35,14 @@ impl Default for FormulaOptions {
     }
 }
 
-/// A problem for each formula of a file: text with one a line (`#` starts a comment line), or
-/// `{"expressions": ["x0 + 1", …]}`. Both the usual infix and the E2E generator's (`x_0 mul x_1`) are read, and
-/// formulas as searches with guarded operators print them (`plog(x0)`), whose values are the guarded ones.
-/// Problems are called like the file with a number, from 0: `formulas_000000`.
+/// Makes a problem of each formula of a file. The file is text with one formula a line (`#` starts a comment line), or
+/// `{"expressions": ["x0 + 1", …]}`. Formulas may have the usual infix, the E2E generator's (`x_0 mul x_1`), or guarded
+/// operators as searches print them (`plog(x0)`), whose values are the guarded ones. A problem's id is the file's name
+/// with a number, from 0: `formulas_000000`.
 ///
 /// # Errors
-/// If the file cannot be read or has no formula, a formula cannot be parsed or has no finite value in the range, or the
-/// options are out of their ranges.
+/// Returns an error if the file cannot be read or has no formula, a formula cannot be parsed or has no finite value in
+/// the range, or the options are out of their ranges.
 pub fn from_formulas(path: &Path, options: &FormulaOptions) -> Result<ProblemSet, Error> {
     let &FormulaOptions { points, range, seed, ref constants, ref names, .. } = options;
     if points == 0 {
@@ -65,7 +65,7 @@ pub fn from_formulas(path: &Path, options: &FormulaOptions) -> Result<ProblemSet
     let stem = stem(path)?;
     let problem = |(index, Formula { expr, semantics }): (usize, Formula)| {
         let source = (expr, semantics.unwrap_or_default());
-        // A constant formula has a variable too, which a search may find to be of no use.
+        // A constant formula gets a variable too, which a search may find to be of no use.
         let sampler = Sampler::Uniform { ranges: vec![range; source.0.n_variables().max(1)] };
         let primitives = (operators.clone(), constants.clone());
         Problem::sampled(format!("{stem}_{index:06}"), source, sampler, points as usize, primitives, seed)
@@ -75,11 +75,11 @@ pub fn from_formulas(path: &Path, options: &FormulaOptions) -> Result<ProblemSet
     Ok(ProblemSet { params: SetParams { operators, constants: constants.clone(), seed, origin }, problems })
 }
 
-/// Reads names of variables, `height,width`, separated by commas. A name that has a comma stands in backticks, two of which
-/// are one of the name: as formulas print it.
+/// Reads names of variables, `height,width`, separated by commas. A name with a comma has to be in backticks, as
+/// formulas print it; two backticks within stand for one of the name.
 ///
 /// # Errors
-/// If one is empty, does not end, or stands there twice.
+/// Returns an error if a name is empty, does not end, or occurs twice.
 pub fn parse_names(text: &str) -> Result<Vec<String>, Error> {
     let bad = |reason: String| Err(Error::Names { reason });
     let (mut names, mut rest) = (Vec::new(), text.trim_start());
@@ -170,10 +170,10 @@ fn read_formulas(path: &Path, names: &[String]) -> Result<Vec<Formula>, Error> {
     places.into_iter().map(parse).collect()
 }
 
-/// The file's name without folder and extension.
+/// Returns the file's name without folder and extension.
 ///
 /// # Errors
-/// If it is no UTF-8: problems are called like the file, and their names are text.
+/// Returns an error if it is not UTF-8, because it becomes the name of problems.
 pub(crate) fn stem(path: &Path) -> Result<String, Error> {
     match path.file_stem().map(|stem| stem.to_str()) {
         Some(Some(stem)) => Ok(stem.to_owned()),

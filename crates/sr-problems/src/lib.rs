@@ -1,8 +1,9 @@
 //! Problem sets: named suites and random problems, each an expression with sampled points.
 //!
-//! A [`Problem`] is what a search is asked: points, operators and constants, and the formula behind them where it is
-//! known. [`suite`] gives the published ones, a [`Generator`] random ones, [`from_table`] and [`from_formulas`] one's
-//! own; a [`ProblemSet`] is the file of any of them. A [`Blocklist`] keeps formulas that will be a test out of the others.
+//! A [`Problem`] is the input of a search: points, operators and constants, and the formula behind them where it is
+//! known. [`suite`] gives published problems, a [`Generator`] random ones, [`from_table`] and [`from_formulas`] those
+//! of a user; a [`ProblemSet`] is a file of any of them. A [`Blocklist`] excludes formulas that are kept for a test
+//! from the others.
 //!
 //! ```
 //! use sr_problems::{Generator, RandomParams, parse_constants, parse_operators};
@@ -17,8 +18,8 @@
 //! # Ok::<(), sr_problems::Error>(())
 //! ```
 //!
-//! Same seed, same problems: each has random streams of its own, so the first hundred of two hundred problems are the
-//! hundred, and threads change nothing.
+//! Problems depend on the seed alone: each has its own random streams, so the first hundred of two hundred problems are
+//! the same as a hundred, and the number of threads changes nothing.
 //!
 //! This crate does not solve problems and does not split them into training and validation sets.
 

@@ -6,7 +6,7 @@ use sr_expr::Columns;
 
 use crate::sampler::to_f32;
 
-/// Most components of a mixture (Kamienny et al., 2022: 1 to 9 centroids).
+/// The largest number of components of a mixture (Kamienny et al., 2022: 1 to 9 centroids).
 const MAX_COMPONENTS: usize = 9;
 
 /// A mixture of Gaussians or of rotated boxes, already standardised (Kamienny et al., "End-to-end symbolic regression
@@ -14,9 +14,9 @@ const MAX_COMPONENTS: usize = 9;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mixture {
-    /// What is drawn for every axis.
+    /// The distribution along every axis.
     pub noise: Noise,
-    /// One component or more, of equal dimension.
+    /// The components, at least one, of equal dimension.
     pub components: Vec<Component>,
 }
 
@@ -34,17 +34,17 @@ pub enum Noise {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Component {
-    /// Share of the points, up to a common factor; not negative.
+    /// The share of the points, up to a common factor; not negative.
     pub weight: f64,
-    /// `[V]`
+    /// The centre, `[V]`.
     pub centre: Vec<f64>,
-    /// `[V, V]`, a row an axis: direction times spread, axes at right angles before standardisation.
+    /// The axes, `[V, V]`, one a row: direction times spread. They were at right angles before standardisation.
     pub axes: Vec<Vec<f64>>,
 }
 
 impl Mixture {
-    /// A random mixture and `n_points` points of it, `[points, V]`, in 32-bit precision. The points have mean 0 and
-    /// variance 1 in every dimension, and the mixture is scaled and shifted with them.
+    /// Draws a random mixture and `n_points` points of it, `[points, V]`, in 32-bit precision. The points have mean 0
+    /// and variance 1 in every dimension, and the mixture is scaled and shifted with them.
     pub(crate) fn sample(n_variables: usize, n_points: usize, rng: &mut Rng) -> (Mixture, Columns) {
         let mut mixture = Mixture::random(n_variables, rng);
         let rows: Vec<Vec<f64>> = (0..n_points).map(|_| mixture.draw(rng)).collect();
@@ -80,7 +80,7 @@ impl Mixture {
         Mixture { noise, components: (0..n_components).map(|_| component(rng)).collect() }
     }
 
-    /// One point, `[V]`, in full precision.
+    /// Draws one point, `[V]`, in full precision.
     pub(crate) fn draw(&self, rng: &mut Rng) -> Vec<f64> {
         let weights: Vec<f64> = self.components.iter().map(|component| component.weight).collect();
         let component = &self.components[rng.weighted(&weights)];
@@ -95,7 +95,7 @@ impl Mixture {
         point
     }
 
-    /// Whether every component is a cluster in `n_variables` dimensions that can be drawn from.
+    /// Checks that every component is a cluster in `n_variables` dimensions that can be drawn from.
     pub(crate) fn check(&self, n_variables: usize) -> Result<(), String> {
         let shape = |c: &Component| {
             c.centre.len() == n_variables
@@ -114,10 +114,10 @@ impl Mixture {
     }
 }
 
-/// Uniform among the orthogonal matrices `[n, n]`: Gram & Schmidt on normal vectors (Stewart, 1980).
+/// Draws a uniform orthogonal matrix `[n, n]`: Gram & Schmidt on normal vectors (Stewart, 1980).
 ///
-/// Reflections are not sorted out: noise and centre are symmetric, so with and without them the points are
-/// distributed alike.
+/// Reflections are not removed: noise and centre are symmetric, so the points have the same distribution with and
+/// without them.
 fn random_orthogonal(n: usize, rng: &mut Rng) -> Vec<Vec<f64>> {
     let mut rows: Vec<Vec<f64>> = Vec::with_capacity(n);
     while rows.len() < n {
@@ -127,7 +127,7 @@ fn random_orthogonal(n: usize, rng: &mut Rng) -> Vec<Vec<f64>> {
             row.iter_mut().zip(known).for_each(|(x, k)| *x -= along * k);
         }
         let length = row.iter().map(|x| x * x).sum::<f64>().sqrt();
-        // A row that lay almost in the plane of the others would be rounding error after scaling.
+        // A row that is almost in the plane of the others would be rounding error after scaling.
         if length > 1e-6 {
             row.iter_mut().for_each(|x| *x /= length);
             rows.push(row);

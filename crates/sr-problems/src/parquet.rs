@@ -1,4 +1,4 @@
-//! Tables as Parquet files.
+//! The reader of tables in Parquet files.
 
 use std::fs::File;
 use std::path::Path;
@@ -17,10 +17,10 @@ use crate::{Decimal, Error, Missing, TableOptions, TableWarning};
 /// The first bytes of every Parquet file.
 pub(crate) const MAGIC: &[u8; 4] = b"PAR1";
 
-/// Values of a column that are in memory beside those that they become.
+/// The number of values of a column that are in memory beside the numbers that they become.
 const BATCH: usize = 1 << 16;
 
-/// Reads the columns that `options` make use of.
+/// Reads the columns that `options` uses.
 pub(crate) fn read(path: &Path, file: File, options: &TableOptions) -> Result<Found, Error> {
     let text_option = match options {
         TableOptions { header: false, .. } => Some("--no-header"),
@@ -55,7 +55,7 @@ pub(crate) fn read(path: &Path, file: File, options: &TableOptions) -> Result<Fo
             warnings.push(TableWarning::Duration { column: column(), unit: (*unit).into() });
         }
     }
-    // Leaves are counted through nested columns, which may stand between those that are used.
+    // Leaves are counted through nested columns, which may come between those that are used.
     let mut leaf_of = vec![0; names.len()];
     (0..schema.num_columns()).for_each(|leaf| leaf_of[schema.get_column_root_idx(leaf)] = leaf);
     for group in 0..reader.num_row_groups() {
@@ -108,7 +108,7 @@ pub(crate) fn read(path: &Path, file: File, options: &TableOptions) -> Result<Fo
     Ok(Found { names, roles, values, dropped_rows, text: None, warnings })
 }
 
-/// What pandas says about a file that it wrote.
+/// The metadata that pandas writes into a file.
 #[derive(Default, Deserialize)]
 struct Pandas {
     #[serde(default)]
@@ -125,12 +125,13 @@ struct PandasColumn {
 }
 
 impl Pandas {
-    /// Whether the column was no column of the data frame but its index. One that only counts is in no column at all.
+    /// Returns whether the column is the index of the data frame, not one of its columns. An index that only counts is
+    /// not stored as a column.
     fn is_index(&self, name: &str) -> bool {
         self.index_columns.iter().any(|index| index.as_str() == Some(name))
     }
 
-    /// The columns of durations and their units. In the file they are whole numbers and nothing else.
+    /// Returns the columns of durations and their units. The file stores them as plain whole numbers.
     fn durations(&self) -> Vec<(&str, &str)> {
         let durations = self.columns.iter().filter_map(|column| {
             let unit = column.numpy_type.as_deref()?.strip_prefix("timedelta64[")?.strip_suffix(']')?;
@@ -140,7 +141,7 @@ impl Pandas {
     }
 }
 
-/// What a column holds if that is neither numbers nor booleans.
+/// Returns what a column holds, or `None` if that is numbers or booleans.
 fn not_numbers(field: &Type) -> Option<&'static str> {
     use ConvertedType as C;
     if !field.is_primitive() || field.get_basic_info().repetition() == Repetition::REPEATED {
@@ -150,7 +151,7 @@ fn not_numbers(field: &Type) -> Option<&'static str> {
     match field.get_physical_type() {
         Physical::BOOLEAN | Physical::FLOAT | Physical::DOUBLE => None,
         Physical::INT32 | Physical::INT64 => match (converted, logical) {
-            // In nanoseconds they have no converted type.
+            // Timestamps in nanoseconds have no converted type.
             (_, Some(LogicalType::Timestamp(_))) | (C::TIMESTAMP_MILLIS | C::TIMESTAMP_MICROS, _) => {
                 Some("dates with times (timestamps)")
             }
@@ -166,7 +167,7 @@ fn not_numbers(field: &Type) -> Option<&'static str> {
     }
 }
 
-/// The name of a compression that is not read.
+/// Returns the name of a compression that is not read, or `None` for one that is.
 fn not_compressed_so(compression: Compression) -> Option<&'static str> {
     match compression {
         Compression::BROTLI(_) => Some("brotli"),
@@ -175,18 +176,18 @@ fn not_compressed_so(compression: Compression) -> Option<&'static str> {
     }
 }
 
-/// A column as far as it was read.
+/// The part of a column that was read.
 #[derive(Default, Clone)]
 struct Column {
-    /// NaN where there is no value.
+    /// The values, NaN where there is none.
     values: Vec<f64>,
-    /// The first row, counted from 0, that has none.
+    /// The first row, counted from 0, that has no value.
     first_null: Option<usize>,
-    /// The first row whose number 64-bit floats do not have, the number, and what it became.
+    /// The first row whose number is no 64-bit float, the digits of that number, and the float that it became.
     lost: Option<(usize, String, f64)>,
 }
 
-/// A number of a file: its nearest float, and its digits where that is another number.
+/// A number of a file as its nearest float, and its digits if the float differs from it.
 type Number = (f64, Option<String>);
 
 /// Appends a column of a row group.
@@ -246,7 +247,7 @@ fn append<T: DataType>(
         let mut values = values.iter();
         for row in 0..rows {
             let at = out.values.len();
-            // A level below the highest says that there is no value; a column that cannot be null has no levels.
+            // A level below the highest means that there is no value; a column that cannot be null has no levels.
             if levels.get(row).is_some_and(|&level| level < column.max_def_level()) {
                 out.first_null.get_or_insert(at);
                 out.values.push(f64::NAN);
@@ -271,8 +272,8 @@ fn whole(value: i128) -> Number {
     (kept, (kept as i128 != value).then(|| value.to_string()))
 }
 
-/// A decimal, `unscaled · 10^−scale`, correctly rounded as text is. `unscaled` is two's complement of any length, the
-/// highest byte first.
+/// Returns the decimal `unscaled · 10^−scale`, rounded as correctly as text is. `unscaled` is in two's complement of
+/// any length, the highest byte first.
 fn scaled(unscaled: &[u8], scale: i32) -> ParquetResult<Number> {
     let digits = digits(unscaled);
     let kept = format!("{digits}e{}", -i64::from(scale)).parse().expect("digits and an exponent are a number");
@@ -280,7 +281,7 @@ fn scaled(unscaled: &[u8], scale: i32) -> ParquetResult<Number> {
     Ok((kept, lost.then_some(digits)))
 }
 
-/// The decimal digits of a number in two's complement, the highest byte first.
+/// Returns the decimal digits of a number in two's complement, the highest byte first.
 fn digits(bytes: &[u8]) -> String {
     let is_negative = bytes.first().is_some_and(|byte| byte & 0x80 != 0);
     let mut magnitude = bytes.to_vec();
@@ -290,7 +291,7 @@ fn digits(bytes: &[u8]) -> String {
             (*byte, carry) = (!*byte).overflowing_add(u8::from(carry));
         }
     }
-    // Nine digits at a time, the lowest first: what is left of a division by 10⁹.
+    // Each step takes nine digits, the lowest first: the remainder of a division by 10⁹.
     let mut groups = Vec::new();
     while magnitude.iter().any(|&byte| byte != 0) {
         let mut rest = 0_u64;
@@ -307,7 +308,7 @@ fn digits(bytes: &[u8]) -> String {
     text
 }
 
-/// IEEE half precision: 1 bit sign, 5 bits exponent, 10 bits fraction.
+/// Converts an IEEE half-precision number: 1 bit sign, 5 bits exponent, 10 bits fraction.
 fn half(bits: u16) -> f64 {
     let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
     let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f64::from(bits & 0x3ff));

@@ -1,16 +1,17 @@
-//! Operators and constants as they are written on the command line and in files.
+//! The text form of operators and constants, on the command line and in files.
 
 use sr_expr::Op;
 
 use crate::Error;
 
-/// The operators of the name `arith`: `+ - *`.
+/// The operators that the name `arith` stands for: `+ - *`.
 pub const ARITH: [Op; 3] = [Op::Add, Op::Sub, Op::Mul];
 
-/// Reads `arith` (`+ - *`), `full` (all operators) or a list such as `+,-,sin`; gives table order without repeats.
+/// Reads `arith` (`+ - *`), `full` (all operators) or a list such as `+,-,sin`. Returns the operators in table order
+/// without repeats.
 ///
 /// # Errors
-/// For a name that is no operator, and for an empty list.
+/// Returns an error for a name that is no operator, and for an empty list.
 pub fn parse_operators(text: &str) -> Result<Vec<Op>, Error> {
     match text.trim() {
         "" => Err(Error::NoOperators),
@@ -24,17 +25,17 @@ pub fn parse_operators(text: &str) -> Result<Vec<Op>, Error> {
     }
 }
 
-/// Sorted and without repeats, so that equal sets are equal.
+/// Sorts the operators and drops repeats, so that equal sets are equal.
 pub(crate) fn in_table_order(mut operators: Vec<Op>) -> Vec<Op> {
     operators.sort_unstable();
     operators.dedup();
     operators
 }
 
-/// Reads a list such as `1.0,2.5,3.14`; empty means none. Order and repeats stay as written.
+/// Reads a list such as `1.0,2.5,3.14`; an empty text gives none. Order and repeats stay as written.
 ///
 /// # Errors
-/// For an element that is no finite number.
+/// Returns an error for an element that is no finite number, or is too small for a 64-bit float.
 pub fn parse_constants(text: &str) -> Result<Vec<f64>, Error> {
     if text.trim().is_empty() {
         return Ok(Vec::new());
@@ -46,13 +47,13 @@ pub fn parse_constants(text: &str) -> Result<Vec<f64>, Error> {
     text.split(',').map(|element| parse(element.trim())).collect()
 }
 
-/// Whether a number that reads as 0 was written as another one, which 64-bit floats do not have.
+/// Returns whether a number that reads as 0 was written with another digit, so that it is too small for a 64-bit float.
 pub(crate) fn is_below_smallest(text: &str) -> bool {
     let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
     mantissa.contains(|c: char| matches!(c, '1'..='9'))
 }
 
-/// Operators in files: a list of names.
+/// Operators in files, as a list of names.
 pub(crate) mod names {
     use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
     use sr_expr::Op;

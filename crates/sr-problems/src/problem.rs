@@ -1,4 +1,4 @@
-//! One problem: data, what may be used to fit them, and the formula behind them.
+//! The problem: data, the primitives to fit them with, and the formula behind them.
 
 use sr_engine::random::{Key, Purpose, problem_key};
 use sr_engine::{Instance, InstanceError, PrimitiveSet};
@@ -8,13 +8,13 @@ use sr_expr::{Columns, Expr, Formula, Op, Semantics, Tree, reference};
 use crate::error::short;
 use crate::{Error, Sampler};
 
-/// Points drawn for one row before the formula counts as nowhere finite.
+/// The number of points drawn for one row before the formula counts as nowhere finite.
 const MAX_TRIES: u32 = 1000;
 
-/// Bytes that a set of problems with a stated number of points may have: it is made in memory.
+/// The bytes that a set of problems with a stated number of points may have, because it is made in memory.
 pub(crate) const MAX_SET_BYTES: u64 = 16 << 30;
 
-/// Fails for more points than can be made and written: of one problem, or of all.
+/// Returns an error for more points than can be made and written, of one problem or of all.
 pub(crate) fn check_points(points: u32, variables: usize, problems: usize) -> Result<(), Error> {
     let row = 8 * (variables as u64 + 1);
     let most = sr_codec::MAX_RECORD_BYTES as u64 / row;
@@ -30,31 +30,32 @@ pub(crate) fn check_points(points: u32, variables: usize, problems: usize) -> Re
 /// A regression problem.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
-    /// Its name, unique in its set; random streams are keyed by it.
+    /// The name, unique in its set, which is part of the key of its random streams.
     pub id: String,
     /// The formula, where it is known.
     pub source: Option<Expr>,
-    /// What the formula's operators do outside their domain. Only formulas that were written with guarded operators
-    /// (`plog(x0)`) are [`Semantics::Protected`]; a search has semantics of its own.
+    /// The semantics of the formula's operators. Only formulas that were written with guarded operators (`plog(x0)`)
+    /// are [`Semantics::Protected`]; a search has its own semantics.
     pub semantics: Semantics,
-    /// Inputs, `[rows, variables]`. Those that were drawn are exact in 32 bits, unless their range is too narrow for that.
+    /// The inputs, `[rows, variables]`. Inputs that were drawn are exact in 32 bits, unless their range is too narrow
+    /// for that.
     pub x: Columns,
-    /// Target, `[rows]`, finite; where the formula is known, its value for each row of `x`.
+    /// The target, `[rows]`, finite. Where the formula is known, it is its value for each row of `x`.
     pub y: Vec<f64>,
-    /// How much each row counts, `[rows]`: finite, not negative, not all 0. `None`: all alike.
+    /// The weights of the rows, `[rows]`: finite, not negative, not all 0. `None` counts all rows the same.
     pub weights: Option<Vec<f64>>,
-    /// Operators a search may use, in table order.
+    /// The operators that a search may use, in table order.
     pub operators: Vec<Op>,
-    /// Constants a search may use; none means variables are the only terminals.
+    /// The constants that a search may use. If there are none, variables are the only terminals.
     pub constants: Vec<f64>,
-    /// Where `x` came from, and where fresh points do.
+    /// The distribution of `x`, and of fresh points.
     pub sampler: Sampler,
-    /// The seed `x` was drawn with, and fresh points are.
+    /// The seed of `x`, and of fresh points.
     pub seed: u64,
 }
 
 impl Problem {
-    /// A problem with points drawn for a formula: `n_rows` of them, or the whole grid of a [`Sampler::Even`].
+    /// Makes a problem with points drawn for a formula: `n_rows` of them, or the whole grid of a [`Sampler::Even`].
     pub(crate) fn sampled(
         id: String,
         (source, semantics): (Expr, Semantics),
@@ -81,16 +82,17 @@ impl Problem {
         }
     }
 
-    /// Whether the data were given and no formula behind them is known, as those of [`from_table`](crate::from_table).
+    /// Returns whether the data were given and no formula behind them is known, as with
+    /// [`from_table`](crate::from_table).
     pub fn is_own_data(&self) -> bool {
         self.source.is_none() && self.sampler == Sampler::Fixed
     }
 
-    /// Whether every field keeps its rule and a file can hold the problem; if not, why.
+    /// Checks that every field keeps its rule and a file can hold the problem. The error says why not.
     pub(crate) fn check(&self) -> Result<(), String> {
         self.check_fields()?;
         let Some(source) = &self.source else { return Ok(()) };
-        // Expressions of any depth can be printed, and not all of them read.
+        // Every expression can be printed, but not every text is read as the same one.
         match source.display(self.semantics).to_string().parse::<Formula>() {
             Ok(read) if read.expr == *source => Ok(()),
             Ok(read) => Err(format!("the formula would be read as another one, {}", short(&read.expr.to_string()))),
@@ -98,7 +100,7 @@ impl Problem {
         }
     }
 
-    /// Whether every field keeps its rule; if not, why.
+    /// Checks that every field keeps its rule. The error says which does not.
     pub(crate) fn check_fields(&self) -> Result<(), String> {
         let (rows, variables) = (self.x.n_rows(), self.x.n_columns());
         if self.y.len() != rows {
@@ -130,12 +132,12 @@ impl Problem {
         }
     }
 
-    /// The problem as a search sees it, without the formula.
+    /// Returns the problem as a search sees it, without the formula.
     ///
     /// # Errors
-    /// If a search could build no expression, or a field breaks its rule.
+    /// Returns an error if a search could build no expression, or a field breaks its rule.
     pub fn instance(&self) -> Result<Instance, InstanceError> {
-        // More columns than indices cannot be named; the variables that can be are searched.
+        // Columns beyond the last index of a variable cannot be searched.
         let n_variables = u16::try_from(self.x.n_columns()).unwrap_or(u16::MAX);
         let primitives = PrimitiveSet::new(self.operators.clone(), self.constants.clone(), n_variables)?;
         let instance = Instance::new(&self.id, self.x.clone(), self.y.clone(), primitives)?;
@@ -145,14 +147,14 @@ impl Problem {
         }
     }
 
-    /// `n` new points `[n, variables]` of the problem's distribution and the formula's values `[n]` there, all finite,
-    /// for judging results. Streams differ from each other and from the data; a stream always gives the same points,
-    /// and its first ones whatever `n` is.
+    /// Draws `n` new points `[n, variables]` of the problem's distribution and returns them with the formula's values
+    /// `[n]`, all finite, for judging results. Streams differ from each other and from the data. A stream always gives
+    /// the same points, and the first ones do not depend on `n`.
     ///
-    /// `None` if the formula or the distribution is not known, or no finite value was found.
+    /// Returns `None` if the formula or the distribution is not known, or no finite value was found.
     pub fn fresh_points(&self, n: usize, stream: u32) -> Option<(Columns, Vec<f64>)> {
         let (source, n_variables) = (self.source.as_ref()?, self.x.n_columns());
-        // Fields are public, so that the distribution may be none, or of another number of variables.
+        // Fields are public, so the sampler may be invalid or of another number of variables.
         if self.sampler.check(n_variables).is_err() || source.n_variables() > n_variables {
             return None;
         }
@@ -160,12 +162,13 @@ impl Problem {
         draw_points(source, self.semantics, &self.sampler, n, key).ok()
     }
 
-    /// The formula as people read it, `pdiv(x0, x1)` where it is guarded.
+    /// Returns the formula as people read it, with `pdiv(x0, x1)` where it is guarded.
     pub fn formula(&self) -> Option<String> {
         self.source.as_ref().map(|source| source.display(self.semantics).to_string())
     }
 
-    /// 64 bits of id and data, the same on every machine: two files that agree in it hold the same problem.
+    /// Returns a 64-bit hash of id and data, the same on every machine. Two files with equal hashes hold the same
+    /// problem.
     pub fn fingerprint(&self) -> u64 {
         let weights = self.weights.iter().flatten();
         let data = self.x.values().chain(&self.y).chain(weights).map(|value| value.to_bits());
@@ -173,8 +176,8 @@ impl Problem {
     }
 }
 
-/// `n` points where `source` is finite; each row has a stream of its own, a new draw of it for every try.
-/// The error is the row (from 0) for which none was found.
+/// Draws `n` points where `source` is finite. Each row has its own stream, and each try a new draw of it. The error is
+/// the row (from 0) for which no point was found.
 fn draw_points(
     source: &Tree,
     semantics: Semantics,
@@ -191,7 +194,7 @@ fn draw_points(
     finite_points(source, semantics, rows).ok_or(0)
 }
 
-/// Those of the rows where `source` is finite, with its values; `None` if there are none.
+/// Returns the rows where `source` is finite, with its values, or `None` if there are none.
 fn finite_points(source: &Tree, semantics: Semantics, rows: Vec<Vec<f64>>) -> Option<(Columns, Vec<f64>)> {
     let valued = rows.into_iter().map(|row| (reference::eval_row(source, &row, semantics), row));
     let (y, rows): (Vec<f64>, Vec<Vec<f64>>) = valued.filter(|(y, _)| y.is_finite()).unzip();

@@ -17,48 +17,51 @@ use crate::primitives::{in_table_order, names};
 use crate::problem::check_points;
 use crate::{ARITH, Blocklist, Error, Exclusion, Mixture, Problem, ProblemSet, Provenance, Sampler, SetParams};
 
-/// Probability that a leaf is a listed constant, once every variable has its leaf (preset `arith`).
+/// The probability that a leaf is a listed constant, once every variable has its leaf (preset `arith`).
 const CONSTANT_PROBABILITY: f64 = 0.2;
 /// A unary operator is put above subtrees of fewer nodes than this (the paper's maximal unary depth).
 const UNARY_BELOW_SIZE: usize = 6;
-/// Most unary operators of an expression, preset `e2e`.
+/// The largest number of unary operators of an expression, preset `e2e`.
 const E2E_UNARY: usize = 4;
-/// Binary operators of an expression, preset `e2e`: up to its number of variables and this many.
+/// An expression of the preset `e2e` has at most its number of variables plus this many binary operators.
 const E2E_BINARY_OFFSET: usize = 3;
-/// Points a problem has if no number is asked for: at most this many …
+/// The largest number of points of a problem, if no number is asked for.
 const MAX_POINTS: usize = 200;
-/// … and at least this many with the preset `arith`, …
+/// The smallest number of points with the preset `arith`.
 const MIN_POINTS: usize = 50;
-/// … or this many a variable with the preset `e2e`.
+/// The smallest number of points for each variable with the preset `e2e`.
 const E2E_POINTS_PER_VARIABLE: usize = 5;
-/// Bound on |y|: its square still fits 32 bits, so that an MSE does.
+/// The bound on |y|. Its square still fits 32 bits, so that an MSE does.
 const MAX_Y: f64 = 1e18;
-/// Most variables: the tree counts grow like 4 to the number of operators and have to stay finite.
+/// The largest number of variables. The tree counts grow like 4 to the number of operators and have to stay finite.
 const MAX_VARIABLES: u16 = 100;
-/// Expressions drawn for one problem before giving up.
+/// The number of expressions drawn for one problem before giving up.
 const MAX_ATTEMPTS: u32 = 10_000;
 
-/// Settings of the random generator; the header of its files has them.
+/// The settings of the random generator, which the header of its files holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RandomParams {
-    /// What expressions look like.
+    /// The kind of expressions.
     pub preset: GeneratorPreset,
-    /// Operators that expressions are made of and searches may use, in table order.
+    /// The operators that expressions consist of and searches may use, in table order.
     #[serde(with = "names")]
     pub operators: Vec<Op>,
-    /// Constants searches may use; with [`GeneratorPreset::Arith`] the only numbers in the expressions.
+    /// The constants that searches may use. With [`GeneratorPreset::Arith`] they are the only numbers in the
+    /// expressions.
     pub constants: Vec<f64>,
-    /// The number of variables is uniform in 1 to this, 1 to 100. 10 in the paper; 3 for `arith`, whose searches are
-    /// short.
+    /// The largest number of variables, 1 to 100; the number is uniform from 1 to this. It is 10 in the paper, and 3
+    /// for `arith`, whose searches are short.
     pub max_variables: u16,
-    /// Points of every problem, at least 2; `None`: uniform in 50 to 200 for `arith`, 5 a variable to 200 for `e2e`.
+    /// The number of points of every problem, at least 2. With `None` it is uniform in 50 to 200 for `arith`, and from
+    /// 5 a variable to 200 for `e2e`.
     pub points: Option<u32>,
-    /// |y| stays below it, else the expression is dropped. 1e18 lets an MSE fit 32 bits; the paper has 1e103.
+    /// The bound that |y| has to stay below, else the expression is dropped. 1e18 lets an MSE fit 32 bits; the paper
+    /// has 1e103.
     pub max_y: f64,
     /// The seed of every problem.
     pub seed: u64,
-    /// Whose formulas were kept out, see [`Generator::excluding`], which sets it.
+    /// The sources of excluded formulas. [`Generator::excluding`] sets it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<Exclusion>,
 }
@@ -69,16 +72,16 @@ pub struct RandomParams {
 pub enum GeneratorPreset {
     /// The paper's defaults: up to D + 3 binary and 4 unary operators, free constants in affine positions.
     E2e,
-    /// Listed constants on the leaves and no others. With `n = round(4 · complexity)`: up to `b + b · D` binary
-    /// operators, where `b = max(1, n)`, and up to `n` unary ones.
+    /// Listed constants on the leaves and no others. With `n = round(4 · complexity)` there are up to `b + b · D`
+    /// binary operators, where `b = max(1, n)`, and up to `n` unary ones.
     Arith {
-        /// 0 to 1.
+        /// The complexity, 0 to 1.
         complexity: f64,
     },
 }
 
 impl RandomParams {
-    /// The paper's distribution over the paper's operators (those it draws at all).
+    /// Returns the settings of the paper's distribution over the paper's operators (those that it draws at all).
     pub fn e2e(constants: Vec<f64>, seed: u64) -> Self {
         let operators = "+,-,*,abs,inv,sqrt,log,exp,sin,cos,tan,atan,pow2,pow3";
         let operators = crate::parse_operators(operators).expect("every name is in the table");
@@ -87,14 +90,14 @@ impl RandomParams {
         Self { preset, operators, constants, max_variables: 10, points: None, max_y: MAX_Y, seed, exclude }
     }
 
-    /// Expressions of these operators and constants, with up to 3 variables.
+    /// Returns settings for expressions of these operators and constants, with up to 3 variables.
     pub fn arith(operators: Vec<Op>, constants: Vec<f64>, complexity: f64, seed: u64) -> Self {
         let preset = GeneratorPreset::Arith { complexity };
         let exclude = Vec::new();
         Self { preset, operators, constants, max_variables: 3, points: None, max_y: MAX_Y, seed, exclude }
     }
 
-    /// What the problems are called: `e2e`, or operators and complexity, as in `arith_c05`.
+    /// Returns the first part of the problems' names: `e2e`, or operators and complexity, as in `arith_c05`.
     pub fn label(&self) -> String {
         let GeneratorPreset::Arith { complexity } = self.preset else { return "e2e".into() };
         let operators = match &*self.operators {
@@ -133,10 +136,10 @@ impl RandomParams {
     }
 }
 
-/// How often the generator draws an operator, relative to the others of its arity: the paper's weights.
+/// Returns how often the generator draws an operator, relative to the others of its arity: the paper's weights.
 ///
-/// It gives `div`, `arcsin` and `arccos` the weight 0 and does not know the rest; here they have 1, because who lists
-/// an operator wants to see it.
+/// The paper gives `div`, `arcsin` and `arccos` the weight 0 and does not have the rest. Here they have 1, because an
+/// operator that is listed should occur.
 fn weight(op: Op) -> f64 {
     match op {
         Op::Sqrt => 5.0,
@@ -146,7 +149,7 @@ fn weight(op: Op) -> f64 {
     }
 }
 
-/// Makes random problems by number.
+/// A generator that makes random problems by number.
 #[derive(Debug, Clone)]
 pub struct Generator {
     params: RandomParams,
@@ -158,10 +161,10 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Checks the settings.
+    /// Checks the settings and makes a generator.
     ///
     /// # Errors
-    /// If a setting is out of its range or the operators do not suffice.
+    /// Returns an error if a setting is out of its range or the operators do not suffice.
     pub fn new(mut params: RandomParams) -> Result<Self, Error> {
         params.operators = in_table_order(params.operators);
         params.check()?;
@@ -171,27 +174,28 @@ impl Generator {
         Ok(Generator { label: params.label(), params, counts, unary, binary, blocklist: None })
     }
 
-    /// Drops expressions that are on the list and draws others in their place, as it does with invalid ones; the list
-    /// counts them. The problems that were not on it stay as they are.
+    /// Drops expressions that are on the list and draws others in their place, as with invalid ones. The list counts
+    /// them. All other problems stay as they are.
     pub fn excluding(mut self, blocklist: Arc<Blocklist>) -> Self {
         self.params.exclude = blocklist.sources().to_vec();
         self.blocklist = Some(blocklist);
         self
     }
 
-    /// The first `count` problems, made in parallel on the current rayon pool; `done` is called after each.
+    /// Makes the first `count` problems, in parallel on the current rayon pool. It calls `done` after each.
     ///
     /// # Errors
-    /// As [`Generator::problem`], and if all of them would have more than 16 GiB of points.
+    /// Returns an error where [`Generator::problem`] does, and if all of them would have more than 16 GiB of points.
     pub fn generate(&self, count: u32, done: impl Fn() + Sync) -> Result<ProblemSet, Error> {
         let made = self.generate_until(count, &AtomicBool::new(false), done)?;
         Ok(made.expect("nobody stops it"))
     }
 
-    /// The same until `stop` is true; `None` if that came before the last of them was made.
+    /// Makes problems like [`generate`](Self::generate), until `stop` is true. Returns `None` if it was stopped before
+    /// the last problem.
     ///
     /// # Errors
-    /// As [`Generator::generate`].
+    /// Returns an error where [`Generator::generate`] does.
     pub fn generate_until(
         &self,
         count: u32,
@@ -216,10 +220,10 @@ impl Generator {
         Ok(Some(ProblemSet { params, problems }))
     }
 
-    /// Fails if so many problems of a stated number of points would have more than 16 GiB.
+    /// Checks that `count` problems of a stated number of points do not have more than 16 GiB.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], naming both numbers.
+    /// Returns an [`Error::TooLarge`] that names both numbers, or an [`Error::TooManyPoints`].
     pub fn check_size(&self, count: u32) -> Result<(), Error> {
         match self.params.points {
             Some(points) => check_points(points, self.params.max_variables.into(), count as usize),
@@ -227,11 +231,11 @@ impl Generator {
         }
     }
 
-    /// Problem number `index`, the same whichever others are made. All of an expression's points come in one draw, and
-    /// one bad value drops the expression; the number of variables and of points is kept.
+    /// Makes problem number `index`, which does not depend on the others. All of an expression's points are drawn
+    /// together, and one bad value drops the expression; the number of variables and of points is kept.
     ///
     /// # Errors
-    /// If 10,000 expressions in a row are not valid, as with `log` and little else, or excluded.
+    /// Returns an error if 10,000 expressions in a row are not valid, as with `log` and little else, or excluded.
     pub fn problem(&self, index: u32) -> Result<Problem, Error> {
         let RandomParams { preset, seed, .. } = self.params;
         let key = Key::new(seed, Purpose::Generator, problem_key("random")).slot(index);
@@ -274,7 +278,7 @@ impl Generator {
         Err(Error::NoExpression { index, attempts: MAX_ATTEMPTS, n_variables: n_variables as u16 })
     }
 
-    /// A random expression, which may not use all variables.
+    /// Draws a random expression, which may not use all variables.
     fn expression(&self, n_variables: usize, rng: &mut Rng) -> Expr {
         let n_binary = rng.below(max_binary(self.params.preset, n_variables) + 1);
         let n_unary = rng.below(max_unary(self.params.preset) + 1);
@@ -286,9 +290,9 @@ impl Generator {
         }
     }
 
-    /// A uniformly drawn binary tree (Lample & Charton, 2020, appendix C) with operators and leaves.
+    /// Draws a uniform binary tree (Lample & Charton, 2020, appendix C) with operators and leaves.
     fn binary_tree(&self, n_binary: usize, n_variables: usize, rng: &mut Rng) -> Expr {
-        // Nodes in the order in which they came up; one without operator and operands is empty, in the end a leaf.
+        // The nodes in order of creation. A node without operator and operands is empty, and a leaf in the end.
         let mut nodes: Vec<Option<(Op, [usize; 2])>> = vec![None];
         let (mut next, mut empty) = (0, 1);
         for left in (1..=n_binary).rev() {
@@ -310,7 +314,7 @@ impl Generator {
         Expr::new(out).expect("operands are written before their operator")
     }
 
-    /// The leaf filled as number `rank`: first every variable in turn, then a listed constant or any variable.
+    /// Draws leaf number `rank`: first every variable in turn, then a listed constant or any variable.
     fn leaf(&self, rank: usize, n_variables: usize, rng: &mut Rng) -> Node {
         let RandomParams { preset, constants, .. } = &self.params;
         if rank < n_variables {
@@ -322,9 +326,9 @@ impl Generator {
         }
     }
 
-    /// Puts up to `n` unary operators above small subtrees, one at most above each and none above the root.
+    /// Puts up to `n` unary operators above small subtrees, at most one above each and none above the root.
     ///
-    /// The paper puts one above each and takes a random choice of them away again; which ones stay is the same draw.
+    /// The paper puts one above each and removes a random choice of them, which gives the same distribution.
     fn with_unary_operators(&self, tree: &Tree, n: usize, rng: &mut Rng) -> Expr {
         if self.unary.ops.is_empty() {
             return tree.to_owned();
@@ -336,7 +340,7 @@ impl Generator {
         let mut out = Vec::with_capacity(tree.size() + n);
         for (index, &node) in tree.nodes().iter().enumerate() {
             out.push(node);
-            // In post-order what follows a subtree's root is applied to it.
+            // In post-order, an operator behind a subtree's root is applied to that subtree.
             if places.contains(&index) {
                 out.push(Node::Op(self.unary.draw(rng)));
             }
@@ -345,7 +349,7 @@ impl Generator {
     }
 }
 
-/// Most binary operators of an expression.
+/// Returns the largest number of binary operators of an expression.
 fn max_binary(preset: GeneratorPreset, n_variables: usize) -> usize {
     match preset {
         GeneratorPreset::E2e => n_variables + E2E_BINARY_OFFSET,
@@ -356,7 +360,7 @@ fn max_binary(preset: GeneratorPreset, n_variables: usize) -> usize {
     }
 }
 
-/// Most unary operators of an expression.
+/// Returns the largest number of unary operators of an expression.
 fn max_unary(preset: GeneratorPreset) -> usize {
     match preset {
         GeneratorPreset::E2e => E2E_UNARY,
@@ -427,7 +431,7 @@ fn write_affine(tree: &Tree, rng: &mut Rng, out: &mut Vec<Node>) {
     out.push(tree.nodes()[root]);
 }
 
-/// ± a number of three digits, 0.001 to 99.9 in size: sign, mantissa 1 to 999 and exponent −3 to −1 are uniform.
+/// Draws ± a number of three digits, 0.001 to 99.9 in size: sign, mantissa 1 to 999 and exponent −3 to −1 are uniform.
 fn random_constant(rng: &mut Rng) -> Node {
     let sign = if rng.chance(0.5) { 1.0 } else { -1.0 };
     let mantissa = (1 + rng.below(999)) as f64;
@@ -435,7 +439,7 @@ fn random_constant(rng: &mut Rng) -> Node {
     Node::Const(sign * mantissa / rng.choose(&[1000.0, 100.0, 10.0]))
 }
 
-/// Operators with the weights they are drawn by.
+/// Operators and the weights by which they are drawn.
 #[derive(Debug, Clone)]
 struct Weighted {
     ops: Vec<Op>,
@@ -453,17 +457,17 @@ impl Weighted {
     }
 }
 
-/// `counts[n][e]`: binary trees with `n` operators that `e` empty nodes can grow into.
+/// `counts[n][e]`: the number of binary trees with `n` operators that `e` empty nodes can grow into.
 ///
 /// `D(0, e) = 1`, `D(n, 0) = 0`, `D(n, e) = D(n, e − 1) + D(n − 1, e + 1)`: the first empty node stays a leaf, or
-/// becomes an operator with two empty nodes. As floats, because 4^n outgrows every integer type; they are exact up to
-/// some 26 operators and good to 15 digits above.
+/// becomes an operator with two empty nodes. They are floats, because 4^n outgrows every integer type. They are exact
+/// up to about 26 operators and good to 15 digits above.
 #[derive(Debug, Clone)]
 struct TreeCounts(Vec<Vec<f64>>);
 
 impl TreeCounts {
     fn new(max_ops: usize) -> Self {
-        // A row is one shorter than the one before: growing from one empty node never asks for more.
+        // Each row is one shorter than the previous one: growing from one empty node never needs more.
         let mut counts: Vec<Vec<f64>> = vec![vec![1.0; max_ops + 2]];
         for n in 1..=max_ops {
             let mut row = vec![0.0];
@@ -475,7 +479,7 @@ impl TreeCounts {
         TreeCounts(counts)
     }
 
-    /// How many of `empty` nodes stay leaves before the one that gets the next of `ops` operators.
+    /// Draws how many of `empty` nodes stay leaves before the one that gets the next of `ops` operators.
     fn position(&self, empty: usize, ops: usize, rng: &mut Rng) -> usize {
         let ways: Vec<f64> = (0..empty).map(|skipped| self.0[ops - 1][empty - skipped + 1]).collect();
         rng.weighted(&ways)

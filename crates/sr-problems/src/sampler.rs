@@ -1,34 +1,36 @@
-//! Where the points of a problem come from.
+//! The sampler of a problem's points.
 
 use serde::{Deserialize, Serialize};
 use sr_engine::random::Rng;
 
 use crate::Mixture;
 
-/// How points are drawn, for the data of a problem and again for judging its results.
+/// The distribution of points, for the data of a problem and again for judging its results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Sampler {
-    /// Every variable uniform in a range of its own.
+    /// Every variable is uniform in its own range.
     Uniform {
-        /// `[low, high]` of each variable.
+        /// The range `[low, high]` of each variable.
         ranges: Vec<[f64; 2]>,
     },
-    /// A grid: the data are all its points, the first variable running slowest. Fresh points are uniform in the ranges.
+    /// The data are all points of a grid, with the first variable running slowest. Fresh points are uniform in the
+    /// ranges.
     Even {
-        /// `[low, high]` of each variable, both ends on the grid.
+        /// The range `[low, high]` of each variable, both ends on the grid.
         ranges: Vec<[f64; 2]>,
-        /// Points along each variable, at least 2.
+        /// The number of points along each variable, at least 2.
         points: Vec<u32>,
     },
     /// The input mixture of the E2E generator.
     E2eMixture(Mixture),
-    /// The data were given; there is nothing to draw from.
+    /// The data were given, so there is nothing to draw from.
     Fixed,
 }
 
 impl Sampler {
-    /// One fresh point, in 32-bit precision unless a range is too narrow for that, within the ranges; `None` if the data were given.
+    /// Draws one fresh point within the ranges, in 32-bit precision unless a range is too narrow for that. Returns
+    /// `None` if the data were given.
     pub(crate) fn draw(&self, rng: &mut Rng) -> Option<Vec<f64>> {
         match self {
             Sampler::Uniform { ranges } | Sampler::Even { ranges, .. } => {
@@ -39,7 +41,8 @@ impl Sampler {
         }
     }
 
-    /// The rows of the grid, in 32-bit precision unless a range is too narrow for that, if it is one.
+    /// Returns the rows of the grid, in 32-bit precision unless a range is too narrow for that, or `None` if there is
+    /// no grid.
     pub(crate) fn grid(&self) -> Option<Vec<Vec<f64>>> {
         let Sampler::Even { ranges, points } = self else { return None };
         let mut rows = vec![Vec::new()];
@@ -53,7 +56,7 @@ impl Sampler {
         Some(rows)
     }
 
-    /// Whether it draws points of `n_variables` variables; if not, why.
+    /// Checks that the sampler draws points of `n_variables` variables. The error says why not.
     pub(crate) fn check(&self, n_variables: usize) -> Result<(), String> {
         match self {
             Sampler::Uniform { ranges } | Sampler::Even { ranges, .. } if ranges.len() != n_variables => {
@@ -73,12 +76,12 @@ impl Sampler {
     }
 }
 
-/// The nearest number of 32-bit precision.
+/// Rounds to the nearest number of 32-bit precision.
 pub(crate) fn to_f32(value: f64) -> f64 {
     f64::from(value as f32)
 }
 
-/// As [`to_f32`], but rounding does not leave `[low, high]`: 0.3 would become 0.30000001, outside of a range that ends
+/// Rounds like [`to_f32`], but not out of `[low, high]`: 0.3 would become 0.30000001, outside of a range that ends
 /// there, and `log` or `asin` may end there too. In a range that 32 bits hardly resolve, such as seconds since 1970 or
 /// anything beyond 1e38, the number stays as it is.
 fn to_f32_within(value: f64, low: f64, high: f64) -> f64 {
@@ -95,7 +98,7 @@ fn to_f32_within(value: f64, low: f64, high: f64) -> f64 {
     f64::from(if fits { inside } else { nearest })
 }
 
-/// Whether there are at least 1024 numbers of 32 bits in a range.
+/// Returns whether there are at least 1024 numbers of 32 bits in a range.
 fn resolves(low: f64, high: f64) -> bool {
     let (low, high) = (low as f32, high as f32);
     // Bit patterns count floats away from 0.

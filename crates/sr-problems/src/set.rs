@@ -1,4 +1,4 @@
-//! Problem files: a record file of kind `problems`, see `docs/formats.md`.
+//! Problem files, which are record files of kind `problems`, see `docs/formats.md`.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -15,78 +15,79 @@ use crate::primitives::names;
 use crate::sampler::to_f32;
 use crate::{Error, Problem, RandomParams, Sampler};
 
-/// Version of the records of problem files whose inputs are exact in 32 bits, as all are that were drawn.
+/// The version of problem files whose inputs are exact in 32 bits, as drawn inputs usually are.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// Version of the records of problem files with inputs of 64 bits or weights, the newest that is read.
+/// The version of problem files with inputs of 64 bits or weights. It is the newest that is read.
 pub const FORMAT_VERSION_WIDE: u32 = 2;
 
-/// Problems and what they have in common.
+/// Problems and the header of their file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProblemSet {
     /// The header of the file.
     pub params: SetParams,
-    /// Ids differ.
+    /// The problems, whose ids differ.
     pub problems: Vec<Problem>,
 }
 
-/// What the header of a problem file says. There is no time and no path in it: equal runs give equal bytes.
+/// The header of a problem file. It holds no time and no path, so that equal runs give equal bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SetParams {
-    /// Operators that later stages use unless they are told otherwise; a problem may have its own.
+    /// The operators that later stages use by default; a problem may have its own.
     #[serde(with = "names")]
     pub operators: Vec<Op>,
-    /// Constants, likewise; none means that later stages use no constants.
+    /// The constants that later stages use by default; a problem may have its own.
     pub constants: Vec<f64>,
     /// The seed of points and formulas.
     pub seed: u64,
-    /// How the problems were made.
+    /// The way in which the problems were made.
     pub origin: Provenance,
 }
 
-/// How a problem set was made.
+/// The way in which a problem set was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Provenance {
-    /// By [`Generator`](crate::Generator). Not how many: more problems begin with the same bytes.
+    /// Random problems of a [`Generator`](crate::Generator). Their number is not stored: a larger set begins with the
+    /// same bytes.
     Random(RandomParams),
-    /// By [`suite`](crate::suite).
+    /// A [`suite`](crate::suite).
     Suite {
-        /// Its name.
+        /// The name of the suite.
         name: String,
-        /// Where it was published.
+        /// The publication.
         citation: String,
     },
-    /// By [`from_table`](crate::from_table), of a text such as CSV.
+    /// A text such as CSV, read by [`from_table`](crate::from_table).
     Csv {
         /// The column that is y.
         target: String,
         /// The columns that are `x0`, `x1`, …
         variables: Vec<String>,
     },
-    /// By [`from_table`](crate::from_table), of a Parquet file.
+    /// A Parquet file, read by [`from_table`](crate::from_table).
     Parquet {
         /// The column that is y.
         target: String,
         /// The columns that are `x0`, `x1`, …
         variables: Vec<String>,
     },
-    /// By [`from_formulas`](crate::from_formulas).
+    /// Formulas, sampled by [`from_formulas`](crate::from_formulas).
     Formulas {
-        /// Points of each problem.
+        /// The number of points of each problem.
         points: u32,
-        /// `[low, high]` of every variable.
+        /// The range `[low, high]` of every variable.
         range: [f64; 2],
     },
 }
 
 impl Provenance {
-    /// Whether the data are of one's own, with no formula behind them that is known.
+    /// Returns whether the data are a user's table, so that no formula behind them is known.
     pub fn is_own_data(&self) -> bool {
         matches!(self, Provenance::Csv { .. } | Provenance::Parquet { .. })
     }
 
-    /// The names of `x0`, `x1`, …, where they have any.
+    /// Returns the names of `x0`, `x1`, …, if they have names.
     pub fn variable_names(&self) -> Option<&[String]> {
         match self {
             Provenance::Csv { variables, .. } | Provenance::Parquet { variables, .. } => Some(variables),
@@ -99,7 +100,7 @@ impl ProblemSet {
     /// Reads a problem file.
     ///
     /// # Errors
-    /// If it cannot be read, is no problem file, or is damaged or cut; the message names the record.
+    /// Returns an error if it cannot be read, is no problem file, or is damaged or cut; the message names the record.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let version = version_of(path)?;
@@ -119,10 +120,11 @@ impl ProblemSet {
 
     /// Writes a problem file. A file of that name stays as it is until the new one is complete.
     ///
-    /// Inputs are kept in 32 bits if all are exact so, and in 64 otherwise.
+    /// Inputs are stored in 32 bits if all are exact so, and in 64 otherwise.
     ///
     /// # Errors
-    /// If a problem breaks a rule of its fields or two have one id, in which case nothing is written, or if writing fails.
+    /// Returns an error if writing fails, or if a problem breaks a rule of its fields or two have the same id. In the
+    /// latter cases nothing is written.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         let mut ids = HashSet::new();
@@ -141,56 +143,56 @@ impl ProblemSet {
         Ok(())
     }
 
-    /// The version of its file: [`FORMAT_VERSION`] or [`FORMAT_VERSION_WIDE`].
+    /// Returns the version of its file, [`FORMAT_VERSION`] or [`FORMAT_VERSION_WIDE`].
     pub fn format_version(&self) -> u32 {
         let is_exact = |&x: &f64| x.is_nan() || to_f32(x) == x;
         let is_narrow = |problem: &Problem| problem.weights.is_none() && problem.x.values().all(is_exact);
         if self.problems.iter().all(is_narrow) { FORMAT_VERSION } else { FORMAT_VERSION_WIDE }
     }
 
-    /// Whether the problems are of a table of one's own, with no formula behind them that is known.
+    /// Returns whether the problems are a user's table, so that no formula behind them is known.
     pub fn is_own_data(&self) -> bool {
         self.params.origin.is_own_data()
     }
 
-    /// The names of `x0`, `x1`, … in a set of one's own data.
+    /// Returns the names of `x0`, `x1`, … in a set of a user's data, otherwise `None`.
     pub fn variable_names(&self) -> Option<&[String]> {
         self.params.origin.variable_names()
     }
 
-    /// 64 bits of all ids and data, in order.
+    /// Returns a 64-bit hash of all ids and data, in order.
     pub fn fingerprint(&self) -> u64 {
         self.problems.iter().map(Problem::fingerprint).fold(self.problems.len() as u64, mix)
     }
 }
 
-/// What is wrong with the second of two problems that cannot be told apart.
+/// The fault of the second of two problems with the same id.
 pub(crate) const SAME_ID: &str = "another problem before it has the same id";
 
-/// The version by which a problem file is to be read.
+/// Returns the version with which a problem file has to be opened.
 pub(crate) fn version_of(path: &Path) -> Result<u32, Error> {
     let header = peek(path)?;
     match header.version {
-        // What else is wrong is told where the file is opened.
+        // Other faults are reported when the file is opened.
         _ if header.kind != Kind::Problems => Ok(FORMAT_VERSION),
         found @ FORMAT_VERSION..=FORMAT_VERSION_WIDE => Ok(found),
         found => Err(Error::Newer { path: path.into(), found, supported: FORMAT_VERSION_WIDE }),
     }
 }
 
-/// A problem on disk.
+/// The stored form of a problem.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) id: String,
-    /// With guarded operators by their own names, `plog(x0)`.
+    /// The formula, with guarded operators by their own names, `plog(x0)`.
     source: Option<String>,
     rows: u64,
     variables: u64,
-    /// Floats, little-endian, column by column: of 32 bits in version 1, of 64 in version 2.
+    /// Little-endian floats, column by column: of 32 bits in version 1, of 64 in version 2.
     x: Bytes,
-    /// 64-bit floats, little-endian.
+    /// Little-endian 64-bit floats.
     y: Bytes,
-    /// 64-bit floats, little-endian. In version 2 only.
+    /// Little-endian 64-bit floats, in version 2 only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     weights: Option<Bytes>,
     #[serde(with = "names")]
@@ -254,11 +256,11 @@ impl Record {
     }
 }
 
-/// MessagePack's byte string; a plain `Vec<u8>` would be a list of numbers.
+/// MessagePack's byte string; serde would write a plain `Vec<u8>` as a list of numbers.
 struct Bytes(Vec<u8>);
 
 impl Bytes {
-    /// 64-bit floats, little-endian.
+    /// Stores 64-bit floats, little-endian.
     fn of<'a>(values: impl IntoIterator<Item = &'a f64>) -> Self {
         Bytes(values.into_iter().flat_map(|value| value.to_le_bytes()).collect())
     }
@@ -328,7 +330,7 @@ mod tests {
         set
     }
 
-    /// What is read of what was written, and the file's version.
+    /// Writes a set and reads it again. Returns what was read, and the version of the file.
     fn written(set: &ProblemSet) -> Result<(ProblemSet, u32), String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("own.sr");

@@ -1,4 +1,4 @@
-//! The named suites, written down in `fixtures/suites/*.toml`.
+//! The named suites, which are defined in `fixtures/suites/*.toml`.
 
 use serde::Deserialize;
 use sr_expr::{Op, Semantics};
@@ -6,7 +6,7 @@ use sr_expr::{Op, Semantics};
 use crate::primitives::{in_table_order, names};
 use crate::{Error, Problem, ProblemSet, Provenance, Sampler, SetParams};
 
-/// Name and text of every suite.
+/// The name and text of every suite.
 const SUITES: [(&str, &str); 13] = [
     ("ultra-simple", include_str!("../../../fixtures/suites/ultra-simple.toml")),
     ("simple", include_str!("../../../fixtures/suites/simple.toml")),
@@ -23,7 +23,7 @@ const SUITES: [(&str, &str); 13] = [
     ("feynman-bonus", include_str!("../../../fixtures/suites/feynman-bonus.toml")),
 ];
 
-/// A suite as it is written down. What stands at its head holds for each problem that does not say otherwise.
+/// The definition of a suite. Its settings hold for each problem that does not have its own.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Suite {
@@ -31,7 +31,7 @@ struct Suite {
     #[serde(with = "names")]
     operators: Vec<Op>,
     constants: Vec<f64>,
-    /// Points of a problem that is not sampled on a grid.
+    /// The number of points of a problem that is not sampled on a grid.
     rows: usize,
     problem: Vec<SuiteProblem>,
 }
@@ -50,15 +50,15 @@ struct SuiteProblem {
 #[derive(Deserialize)]
 struct Names(#[serde(with = "names")] Vec<Op>);
 
-/// The names that [`suite`] knows.
+/// Returns the names that [`suite`] accepts.
 pub fn suite_names() -> impl Iterator<Item = &'static str> {
     SUITES.iter().map(|(name, _)| *name)
 }
 
-/// A named suite with points drawn by `seed`. A problem's points depend on its name and the seed only.
+/// Returns a named suite with points drawn by `seed`. A problem's points depend on its name and the seed only.
 ///
 /// # Errors
-/// For a name that is none of [`suite_names`].
+/// Returns an error for a name that is none of [`suite_names`].
 pub fn suite(name: &str, seed: u64) -> Result<ProblemSet, Error> {
     let (name, text) =
         SUITES.iter().find(|(known, _)| *known == name).ok_or_else(|| Error::UnknownSuite { name: name.into() })?;

@@ -1,4 +1,4 @@
-//! Problems from a table of one's own: text of any usual form, or Parquet.
+//! Problems from a user's table: text of any usual form, or Parquet.
 
 use std::fmt;
 use std::fs::File;
@@ -14,38 +14,38 @@ use crate::formulas::stem;
 use crate::primitives::in_table_order;
 use crate::{ARITH, Error, Problem, ProblemSet, Provenance, Sampler, SetParams, parquet, text};
 
-/// Bytes of a text that are looked at to find out how it is written: a header and a few rows of any table.
+/// The number of bytes of a text that are read to detect its format. They hold a header and a few rows of any table.
 const SAMPLE: u64 = 1 << 20;
 
-/// How a table becomes a problem.
+/// The settings by which a table becomes a problem.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableOptions {
     /// The column that is y.
     pub target: String,
-    /// The columns that are variables, in this order; `None`: every other one, in the order of the file. An element is a
-    /// name, or several separated by commas.
+    /// The columns that are variables, in this order. `None` means all others, in the order of the file. An element is
+    /// a name, or several names separated by commas.
     pub features: Option<Vec<String>>,
-    /// Columns that are no variables, written like `features`.
+    /// The columns that are no variables, written like `features`.
     pub drop: Vec<String>,
-    /// The column of weights: how much each row counts, not negative. It is no variable.
+    /// The column of the rows' weights, which may not be negative. It is no variable.
     pub weights: Option<String>,
-    /// Whether the first row names the columns. Without one they are `column1`, `column2`, … Text only.
+    /// Whether the first row names the columns. Without a header they are `column1`, `column2`, … It is for text only.
     pub header: bool,
-    /// What fields are separated by; `None`: what header and first rows agree in. Text only.
+    /// The separator of fields. With `None` it is detected from header and first rows. It is for text only.
     pub separator: Option<Separator>,
-    /// The sign before the fraction of a number. Text only.
+    /// The decimal sign of numbers. It is for text only.
     pub decimal: Decimal,
-    /// What becomes of rows of which a value is missing.
+    /// The treatment of rows with a missing value.
     pub missing: Missing,
-    /// Operators searches may use.
+    /// The operators that searches may use.
     pub operators: Vec<Op>,
-    /// Constants searches may use.
+    /// The constants that searches may use.
     pub constants: Vec<f64>,
 }
 
 impl TableOptions {
-    /// A table with a header of which every column but the target is a variable; a missing value is an error. Searches may
-    /// use `+ - *` and the constant 1.
+    /// Returns options for a table with a header in which every column but the target is a variable and a missing value
+    /// is an error. Searches may use `+ - *` and the constant 1.
     pub fn new(target: impl Into<String>) -> Self {
         TableOptions {
             target: target.into(),
@@ -62,7 +62,7 @@ impl TableOptions {
     }
 }
 
-/// What the fields of a text are separated by.
+/// The separator of the fields of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub enum Separator {
@@ -70,7 +70,7 @@ pub enum Separator {
     Comma,
     /// `;`
     Semicolon,
-    /// A tab; two of them have an empty field between them.
+    /// A tab; two tabs have an empty field between them.
     Tab,
     /// `|`
     Pipe,
@@ -79,10 +79,10 @@ pub enum Separator {
 }
 
 impl Separator {
-    /// All of them; the first ones are preferred where a text can be read in several ways.
+    /// All separators. The first ones are preferred where a text can be read in several ways.
     pub const ALL: [Self; 5] = [Self::Comma, Self::Semicolon, Self::Tab, Self::Pipe, Self::Blanks];
 
-    /// The name: `comma`, `semicolon`, `tab`, `pipe` or `blanks`.
+    /// Returns the name: `comma`, `semicolon`, `tab`, `pipe` or `blanks`.
     pub fn name(self) -> &'static str {
         self.into()
     }
@@ -127,7 +127,7 @@ pub enum Decimal {
 }
 
 impl Decimal {
-    /// The sign.
+    /// Returns the character.
     pub fn sign(self) -> char {
         match self {
             Self::Point => '.',
@@ -148,29 +148,29 @@ impl FromStr for Decimal {
     }
 }
 
-/// What becomes of a row of which a value is missing: an empty field, a null, NaN, or a word such as `NA`.
+/// The treatment of a row with a missing value: an empty field, a null, NaN, or a word such as `NA`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
-    /// An error that names the first one.
+    /// It is an error, which names the first such row.
     Refuse,
     /// The row is left out and counted.
     Drop,
 }
 
-/// A problem set of one, and how the file was read.
+/// A problem set of one problem, and a report on the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    /// The problem.
+    /// The problem set.
     pub set: ProblemSet,
-    /// What was found in the file and what became of it.
+    /// The report on the file.
     pub report: TableReport,
 }
 
-/// What was found in a table and what became of it, for whoever has to see that it was read as it was meant.
+/// The report on a table, for checking that it was read as intended.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TableReport {
-    /// How the text is written; `None` for Parquet.
+    /// The format of the text; `None` for Parquet.
     pub text: Option<TextFormat>,
     /// The column that is y.
     pub target: String,
@@ -180,32 +180,32 @@ pub struct TableReport {
     pub weights: Option<String>,
     /// The other columns.
     pub unused: Vec<String>,
-    /// Rows of the problem.
+    /// The number of rows of the problem.
     pub rows: usize,
-    /// Rows that were left out because a value is missing.
+    /// The number of rows that were left out because a value is missing.
     pub dropped_rows: usize,
-    /// What is probably not as it was meant.
+    /// The warnings.
     pub warnings: Vec<TableWarning>,
 }
 
-/// How a text is written.
+/// The format of a text.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TextFormat {
-    /// What fields are separated by.
+    /// The separator of fields.
     pub separator: Separator,
     /// The decimal sign.
     pub decimal: Decimal,
     /// Whether the first row named the columns.
     pub header: bool,
-    /// Lines that begin with `#`, which were left out.
+    /// The number of lines that begin with `#`, which were left out.
     pub comments: u64,
 }
 
-/// What is probably not as it was meant.
+/// A warning that something is probably not as intended.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TableWarning {
-    /// A number that 64-bit floats do not have.
+    /// A number is no 64-bit float.
     #[error(
         "column {}, row {row}: {} has more digits than a 64-bit float and becomes {kept:?}",
         name(column),
@@ -218,10 +218,10 @@ pub enum TableWarning {
         row: usize,
         /// The number as it is in the file.
         text: String,
-        /// What it became.
+        /// The float that it became.
         kept: f64,
     },
-    /// Lines that begin with `#` are comments, and these look like rows.
+    /// Lines that look like rows begin with `#`, so they are left out as comments.
     #[error(
         "line {line} begins with # and is left out as a comment, but it has as many fields as a row ({count} such lines); \
          if it is one, put quotes around its first field"
@@ -229,18 +229,18 @@ pub enum TableWarning {
     CommentLikeRow {
         /// The first such line, counted from 1.
         line: u64,
-        /// Such lines in all.
+        /// The number of such lines.
         count: u64,
     },
-    /// Quotes around line ends.
+    /// A quoted field spans several lines.
     #[error("a quoted field goes from line {line} to line {to}; if that is no text of several lines, a quote is stray")]
     SpanningField {
-        /// The line that it begins on, counted from 1.
+        /// The line on which it begins, counted from 1.
         line: u64,
-        /// The line that it ends on.
+        /// The line on which it ends.
         to: u64,
     },
-    /// A column has one value only.
+    /// A column has only one value.
     #[error("column {} is {value:?} in every row", name(column))]
     Constant {
         /// The column's name.
@@ -248,7 +248,7 @@ pub enum TableWarning {
         /// The value.
         value: f64,
     },
-    /// A column is called like another one is in formulas.
+    /// A column has the name that another variable has in formulas.
     #[error(
         "column {} is the variable x{index}: formulas with the names of columns have it in backticks, `{}`, those without as \
          x{index}",
@@ -258,10 +258,10 @@ pub enum TableWarning {
     OtherVariable {
         /// The column's name.
         column: String,
-        /// Its number among the variables.
+        /// The index of the column among the variables.
         index: usize,
     },
-    /// A variable is called like the error of y.
+    /// A variable has a name that suggests the error of y or a weight.
     #[error(
         "column {} is a variable, but its name is that of an error or weight; leave it out with --drop, or use weights \
          with --weights",
@@ -271,35 +271,36 @@ pub enum TableWarning {
         /// The column's name.
         column: String,
     },
-    /// A variable counts the rows and is called like an index.
+    /// A variable counts the rows and has the name of an index.
     #[error("column {} is a variable, but it only counts the rows; leave it out with --drop", name(column))]
     RowNumber {
         /// The column's name.
         column: String,
     },
-    /// A column of durations.
+    /// A column holds durations.
     #[error("column {} holds durations, which are counted in {unit}", name(column))]
     Duration {
         /// The column's name.
         column: String,
-        /// Their unit.
+        /// The unit of the durations.
         unit: String,
     },
 }
 
-/// A set of one problem: the numbers of a table of one's own, Parquet if it begins like one and text otherwise.
+/// Reads a user's table as a set of one problem. The file is Parquet if it begins like Parquet, and text otherwise.
 ///
-/// y is the target; every other column is a variable, `x0`, `x1`, … in file order (the set's header keeps their names),
-/// unless `options` says otherwise. All numbers are 64-bit floats. Fields may be separated by commas, semicolons, tabs,
-/// pipes or blanks, quoted, and have blanks around them; lines that begin with `#` are comments; `true` and `false` are
+/// y is the target. Every other column is a variable, `x0`, `x1`, … in file order, unless `options` says otherwise; the
+/// set's header keeps their names. All numbers are 64-bit floats. Fields may be separated by commas, semicolons, tabs,
+/// pipes or blanks, quoted, and have blanks around them. Lines that begin with `#` are comments; `true` and `false` are
 /// 1 and 0.
 ///
-/// The problem is called like the file; no seed touches its data, but the random streams of searches are keyed by the
-/// name, so that a search of a renamed file takes another path.
+/// The problem has the file's name. No seed affects its data, but the name is part of the key of a search's random
+/// streams, so a search of a renamed file takes another path.
 ///
 /// # Errors
-/// If the file cannot be read, has no rows or ragged ones, two columns of one name or a row index among the variables,
-/// if a column that was asked for does not exist, or a field is not a finite number; the message says what to do.
+/// Returns an error if the file cannot be read, has no rows or ragged ones, two columns of one name or a row index
+/// among the variables, if a column that was asked for does not exist, or a field is not a finite number. The message
+/// says what to do.
 pub fn from_table(path: &Path, options: &TableOptions) -> Result<Table, Error> {
     let id = stem(path)?;
     // The file is opened once and read forwards, so that it may be a pipe.
@@ -314,7 +315,7 @@ pub fn from_table(path: &Path, options: &TableOptions) -> Result<Table, Error> {
     found.into_table(path, id, options)
 }
 
-/// What either kind of file gives.
+/// The content of a table of either format.
 pub(crate) struct Found {
     pub(crate) names: Vec<String>,
     pub(crate) roles: Roles,
@@ -387,7 +388,7 @@ impl Found {
     }
 }
 
-/// What is odd about a variable's name.
+/// Returns a warning if a variable's name is suspicious.
 fn suspicion(index: usize, column: &str, values: &[f64], target: &str) -> Option<TableWarning> {
     let own = column.trim().strip_prefix('x').map(|rest| rest.strip_prefix('_').unwrap_or(rest));
     if own.is_some_and(|rest| rest.parse::<usize>().is_ok_and(|number| number != index)) {
@@ -410,7 +411,7 @@ fn suspicion(index: usize, column: &str, values: &[f64], target: &str) -> Option
     (INDEX.contains(&&*word) && values.len() > 1 && counts()).then(|| TableWarning::RowNumber { column: column.into() })
 }
 
-/// What the columns of a table are for, as their indices.
+/// The roles of a table's columns, as their indices.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Roles {
     pub(crate) target: usize,
@@ -419,7 +420,7 @@ pub(crate) struct Roles {
 }
 
 impl Roles {
-    /// `is_index` says that a file calls a column its row index.
+    /// Finds the columns' roles. `is_index` returns whether the file marks a column as its row index.
     pub(crate) fn of(
         path: &Path,
         names: &[String],
@@ -441,7 +442,7 @@ impl Roles {
             &[index] => Ok(index),
             several => Err(equal(several.to_vec())),
         };
-        // A name may have commas of its own.
+        // A whole element is tried first, because a name may contain commas.
         let split = |element: &str, role| -> Result<Vec<Vec<usize>>, Error> {
             let found = |asked: &str| match at(asked) {
                 found if found.is_empty() => Err(missing(asked, role)),
@@ -515,13 +516,13 @@ impl Roles {
         Ok(Roles { target, variables, weights })
     }
 
-    /// Target, variables, weights: the columns whose numbers matter.
+    /// Returns the columns whose numbers are needed: target, variables, weights.
     pub(crate) fn used(&self) -> Vec<usize> {
         std::iter::once(self.target).chain(self.variables.iter().copied()).chain(self.weights).collect()
     }
 }
 
-/// Whether pandas or R calls the row index so, in a file or when it reads that file again.
+/// Returns whether pandas or R gives the row index this name, in a file or on reading that file again.
 fn looks_like_index(name: &str) -> bool {
     let numbered = |prefix: &str, suffix: &str| {
         let number = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));

@@ -1,4 +1,4 @@
-//! Tables as text: comma-separated values and their relatives.
+//! The reader of tables as text: comma-separated values and their relatives.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -10,14 +10,14 @@ use crate::primitives::is_below_smallest;
 use crate::table::{Found, Roles};
 use crate::{Decimal, Error, Missing, Separator, TableOptions, TableWarning, TextFormat};
 
-/// Rows that are looked at to find the separator.
+/// The number of rows that are used to detect the separator.
 const SAMPLE_ROWS: usize = 100;
-/// A line of more bytes is no line of a table. Readers keep one line in memory.
+/// The largest number of bytes of a line. Readers keep one line in memory.
 const MAX_LINE: usize = 1 << 26;
-/// From here on not every whole number is a 64-bit float.
+/// The smallest number from which on not every whole number is a 64-bit float.
 const FIRST_GAP: f64 = 9_007_199_254_740_992.0;
 
-/// Reads a text that begins with `start` and goes on in `rest`.
+/// Reads a text whose first bytes are `start` and whose others are in `rest`.
 pub(crate) fn read(path: &Path, mut start: Vec<u8>, rest: File, options: &TableOptions) -> Result<Found, Error> {
     if let Some(found) = unreadable(&start) {
         return Err(Error::NotText { path: path.into(), found });
@@ -48,7 +48,7 @@ pub(crate) fn read(path: &Path, mut start: Vec<u8>, rest: File, options: &TableO
     let roles = Roles::of(path, &names, options, |_| false)?;
     let used = roles.used();
     let weights = roles.weights.map(|_| used.len() - 1);
-    // Faults are told in the order of the file.
+    // Faults are reported in the order of the file.
     let mut in_order: Vec<(usize, usize)> = used.iter().copied().enumerate().collect();
     in_order.sort_by_key(|&(_, index)| index);
     let mut values: Vec<Vec<f64>> = vec![Vec::new(); used.len()];
@@ -83,7 +83,7 @@ pub(crate) fn read(path: &Path, mut start: Vec<u8>, rest: File, options: &TableO
                     values[slot].push(value);
                 }
                 Field::Missing => {
-                    // The row keeps its length until it is known whether the rest of it can be read.
+                    // All columns stay equally long until the rest of the row has been read.
                     values[slot].push(f64::NAN);
                     missing.get_or_insert((column(), text));
                 }
@@ -113,7 +113,7 @@ pub(crate) fn read(path: &Path, mut start: Vec<u8>, rest: File, options: &TableO
     Ok(Found { names, roles, values, dropped_rows, text, warnings })
 }
 
-/// What a file is that is no text, by its first bytes.
+/// Returns a description of a file that is no text, by its first bytes.
 fn unreadable(start: &[u8]) -> Option<&'static str> {
     const SIGNATURES: [(&[u8], &str); 11] = [
         (b"PK\x03\x04", "the file is an Excel workbook or a ZIP archive; save the sheet as CSV, or unpack it"),
@@ -132,7 +132,7 @@ fn unreadable(start: &[u8]) -> Option<&'static str> {
     known.or(start.contains(&0).then_some("the file has NUL bytes: it is binary, or UTF-16; save it as UTF-8 text"))
 }
 
-/// The separator by which the header has several fields, most rows have as many and most of those are numbers.
+/// Returns the separator that gives the header several fields, most rows as many fields, and most of those numbers.
 fn detect(sample: &[u8], line_end: u8, decimal: Decimal) -> Separator {
     // A line that the sample cuts off has too few fields, unless it is all there is.
     let whole = sample.iter().rposition(|&byte| byte == line_end).map_or(sample.len(), |end| end + 1);
@@ -142,7 +142,8 @@ fn detect(sample: &[u8], line_end: u8, decimal: Decimal) -> Separator {
         let mut record = ByteRecord::new();
         let mut next = |record: &mut ByteRecord| matches!(reader.read_byte_record(record), Ok(true));
         let n_fields = if next(&mut record) { record.len() } else { 0 };
-        // A header without a name for the first column, as R writes it, is an error, which should not name a wrong separator.
+        // A header without a name for the first column, as R writes it, is an error. It should not make another
+        // separator win.
         let (mut alike, mut nearly, mut numbers) = (0, 0, 0);
         for _ in 0..SAMPLE_ROWS {
             if !next(&mut record) {
@@ -152,7 +153,7 @@ fn detect(sample: &[u8], line_end: u8, decimal: Decimal) -> Separator {
                 nearly += 1;
             } else if record.len() == n_fields {
                 alike += 1;
-                // Decimal commas are not read unasked, but say that the comma separates nothing.
+                // Decimal commas are not read unless asked for, but they show that the comma separates nothing.
                 let is_number = |field: &&[u8]| {
                     let reads = |text, decimal| !matches!(number(text, decimal), Field::Bad(_));
                     std::str::from_utf8(field).is_ok_and(|text| reads(text, decimal) || reads(text, Decimal::Comma))
@@ -163,7 +164,7 @@ fn detect(sample: &[u8], line_end: u8, decimal: Decimal) -> Separator {
         (n_fields > 1, alike, nearly, numbers)
     };
     let candidates = Separator::ALL.into_iter().filter(|&it| it != Separator::Comma || decimal == Decimal::Point);
-    // `max_by_key` gives the last of equals.
+    // `max_by_key` returns the last of equals.
     let mut scored: Vec<_> = candidates.map(|separator| (score(separator), separator)).collect();
     if decimal == Decimal::Comma && !scored.iter().any(|((has_several, ..), _)| *has_several) {
         // Numbers within quotes may have decimal commas between commas.
@@ -171,7 +172,7 @@ fn detect(sample: &[u8], line_end: u8, decimal: Decimal) -> Separator {
     }
     let best = scored.iter().rev().max_by_key(|(score, _)| score);
     match best {
-        // Where no row is like the header, blanks may be those of a name.
+        // Where no row is like the header, blanks may be part of a name.
         Some(&((true, 0, 0, _), Separator::Blanks)) | None => scored[0].1,
         Some(&(_, separator)) => separator,
     }
@@ -201,7 +202,7 @@ fn reader<R: BufRead>(input: R, separator: Separator, line_end: u8) -> csv::Read
         .from_reader(cleaned)
 }
 
-/// The rows of a table one by one.
+/// A reader of the rows of a table.
 struct Rows<'a, R> {
     path: &'a Path,
     reader: csv::Reader<Cleaned<R>>,
@@ -209,7 +210,7 @@ struct Rows<'a, R> {
 }
 
 impl<R: BufRead> Rows<'_, R> {
-    /// Goes on to the next row, if there is one.
+    /// Reads the next row and returns whether there was one.
     fn next(&mut self) -> Result<bool, Error> {
         self.reader.read_byte_record(&mut self.record).map_err(|source| match source.into_kind() {
             csv::ErrorKind::Io(fault) if fault.kind() == io::ErrorKind::InvalidData => {
@@ -220,9 +221,9 @@ impl<R: BufRead> Rows<'_, R> {
         })
     }
 
-    /// The line on which the row begins, counted from 1.
+    /// Returns the line on which the row begins, counted from 1.
     fn line(&self) -> u64 {
-        // The reader stands behind the line end, and the row may have line ends within quotes.
+        // The reader is behind the line end, and the row may have line ends within quotes.
         let within = self.record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
         self.reader.position().line() - 1 - within
     }
@@ -236,7 +237,7 @@ impl<R: BufRead> Rows<'_, R> {
         Error::Encoding { path: self.path.into(), line: self.line(), byte }
     }
 
-    /// The names of the columns.
+    /// Returns the names of the columns.
     fn header(&self) -> Result<Vec<String>, Error> {
         let names = (0..self.record.len()).map(|index| Ok(self.field(index)?.trim().to_owned()));
         let names = names.collect::<Result<Vec<String>, Error>>()?;
@@ -262,7 +263,7 @@ enum Field {
     Bad(&'static str),
 }
 
-/// Reads a field; all numbers are finite.
+/// Reads a field. A number is always finite.
 fn number(text: &str, decimal: Decimal) -> Field {
     const MISSING: [&str; 18] = [
         "", "na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "#n/a", "#nv", "#n/d", "#nd", "#Н/Д",
@@ -287,8 +288,8 @@ fn number(text: &str, decimal: Decimal) -> Field {
     }
 }
 
-/// Whether the number is one that 64-bit floats do not have: a whole number between them, or one too small to be told
-/// from 0. That other fractions are rounded to the nearest float is what everyone expects.
+/// Returns whether the number is a whole number that 64-bit floats do not have, or one too small to be told from 0.
+/// Other fractions do not count, because everyone expects them to be rounded.
 fn loses_digits(text: &str, value: f64) -> bool {
     let digits = text.trim().trim_start_matches(['+', '-']);
     if value == 0.0 {
@@ -299,8 +300,9 @@ fn loses_digits(text: &str, value: f64) -> bool {
         && format!("{:.0}", value.abs()) != digits.trim_start_matches('0')
 }
 
-/// A text as the CSV reader wants it: no blanks around fields, so that a quote behind a blank is one; one separator where
-/// several blanks are one; no comments; the same line ends everywhere, each kept, so that lines can be counted.
+/// A reader that cleans a text for the CSV reader. It removes blanks around fields, so that a quote after a blank opens
+/// a field; makes several blanks one separator; removes comments; and makes all line ends equal, keeping each, so that
+/// lines can be counted.
 struct Cleaned<R> {
     input: R,
     separator: Separator,
@@ -308,37 +310,37 @@ struct Cleaned<R> {
     /// The line that was read last, counted from 1.
     line: u64,
     place: Place,
-    /// Comment lines so far.
+    /// The number of comment lines so far.
     comments: u64,
-    /// Whether it is read to find the separator, and faults are told later.
+    /// Whether the text is read to detect the separator, so that faults are reported later.
     is_sample: bool,
-    /// Fields of a row, once that is known.
+    /// The number of fields of a row, once that is known.
     n_fields: usize,
-    /// The first comment that has as many fields as a row, and how many have.
+    /// The line of the first comment with as many fields as a row, and the number of such comments.
     like_rows: Option<(u64, u64)>,
-    /// The lines that the first quoted field of several begins and ends on.
+    /// The first and the last line of the first quoted field that spans several lines.
     spanning: Option<(u64, u64)>,
     raw: Vec<u8>,
     clean: Vec<u8>,
-    /// Bytes of `clean` that were handed on.
+    /// The number of bytes of `clean` that were returned.
     at: usize,
 }
 
-/// Where in a field a byte is.
+/// The place of a byte relative to a field.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Place {
-    /// Before it.
+    /// Before the field.
     Start,
-    /// In one without quotes, where quotes are ordinary.
+    /// In a field without quotes, where quotes are ordinary.
     Plain,
-    /// In quotes that this line opened.
+    /// In quotes, which the given line opened.
     Quoted(u64),
-    /// Behind a quote that closed it, unless another one follows.
+    /// After a quote that closed those of the given line, unless another quote follows.
     Closed(u64),
 }
 
 impl<R: BufRead> Cleaned<R> {
-    /// Cleans the next line, if there is one.
+    /// Cleans the next line and returns whether there was one.
     fn next_line(&mut self) -> io::Result<bool> {
         self.raw.clear();
         self.clean.clear();
@@ -393,7 +395,7 @@ impl<R: BufRead> Cleaned<R> {
                     continue;
                 }
                 _ if byte == separator.byte() => (*place, blanks) = (Place::Start, 0),
-                // A quote that closes nothing has been taken for one that does, and lines may be missing.
+                // A quote that closes nothing was read as one that does, and lines may be missing.
                 (_, Place::Closed(from)) if !is_sample && (held.is_empty() || separator != Separator::Blanks) => {
                     let opened = if from < line { format!(" that line {from} opens") } else { String::new() };
                     return Err(format!("line {line}: there is text behind the closing quote of a field{opened}"));
@@ -424,7 +426,7 @@ impl<R: BufRead> Cleaned<R> {
     }
 }
 
-/// Fields of a line, whatever quotes it has.
+/// Returns the number of fields of a line, ignoring quotes.
 fn count_fields(line: &[u8], separator: Separator) -> usize {
     match separator {
         Separator::Blanks => line.split(|&byte| is_blank(byte, separator)).filter(|field| !field.is_empty()).count(),
@@ -432,14 +434,14 @@ fn count_fields(line: &[u8], separator: Separator) -> usize {
     }
 }
 
-/// Whether a byte is no part of a field at its ends.
+/// Returns whether a byte is a blank at the ends of a field.
 fn is_blank(byte: u8, separator: Separator) -> bool {
     matches!(byte, b' ' | b'\r' | b'\x0b' | b'\x0c') || byte == b'\t' && separator != Separator::Tab
 }
 
-/// A line whose first sign is `#`, unless it begins with an error value of a spreadsheet. In all languages these are one
-/// word in capitals with a `!` or `?` at its end (`#REF!`, `#¡DIV/0!`, `#BEZUG!`, `#ИМЯ?`), but for those of a value that is
-/// not there.
+/// Returns whether a line is a comment: its first character is `#`, and it does not begin with an error value of a
+/// spreadsheet. In all languages these are one word in capitals with a `!` or `?` at its end (`#REF!`, `#¡DIV/0!`,
+/// `#BEZUG!`, `#ИМЯ?`), except those of a missing value.
 fn is_comment(line: &[u8]) -> bool {
     const NOT_THERE: [&str; 8] = ["N/A", "NV", "N/D", "NA", "N.D.", "I/T", "Н/Д", "CALC"];
     let Some(text) = line.trim_ascii_start().strip_prefix(b"#") else { return false };

@@ -1,4 +1,4 @@
-//! Fingerprints: the same for a function however it is written, another for another one.
+//! Tests of fingerprints: they are the same however a function is written, and differ between functions.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ fn rename(formula: &Tree, names: &[u16]) -> Expr {
     Expr::new(formula.nodes().iter().map(node).collect()).unwrap()
 }
 
-/// The same with the operands of every sum and product exchanged.
+/// Returns the formula with the operands of every sum and product exchanged.
 fn commuted(formula: &Tree) -> Expr {
     let root = formula.size() - 1;
     match formula.nodes()[root] {
@@ -29,7 +29,7 @@ fn commuted(formula: &Tree) -> Expr {
     }
 }
 
-/// The same with squares, quotients and products of sums written otherwise.
+/// Returns the formula with squares, quotients and products of sums written otherwise.
 fn rewritten(formula: &Tree) -> Expr {
     let root = formula.size() - 1;
     match formula.nodes()[root] {
@@ -103,7 +103,7 @@ fn generator(complexity: f64) -> Generator {
     Generator::new(RandomParams::arith(operators, vec![1.0], complexity, 11)).unwrap()
 }
 
-/// Whether some exchange of three variables makes the values equal at points that no fingerprint knows of.
+/// Returns whether some exchange of three variables makes the values equal at points that no fingerprint uses.
 fn equal_somehow(a: &Tree, b: &Tree, x: &Columns) -> bool {
     let values = |formula: &Tree| reference::predict(formula, x, Semantics::Ieee);
     let expected = values(a);

@@ -1,33 +1,33 @@
-//! What the contexts `rich` and `superrich` tell of the data.
+//! Statistics and a plot of the data, for the contexts `rich` and `superrich`.
 
 use sr_expr::Columns;
 
-/// Columns of the plot.
+/// The number of columns of the plot.
 pub(crate) const WIDTH: usize = 40;
-/// Rows of the plot.
+/// The number of rows of the plot.
 const HEIGHT: usize = 10;
 
-/// Ranges of y below this count as none, as in the original.
+/// A range of y below this counts as none, as in the original.
 const NO_RANGE: f64 = 1e-10;
-/// Likewise for the plot.
+/// The same bound for the plot.
 const NO_PLOT_RANGE: f64 = 1e-12;
-/// A spread this small beside the mean is rounding, and has no skewness.
+/// A standard deviation this small beside the mean is rounding, and gives no skewness.
 const RESOLUTION: f64 = 1e-15;
 
-/// Statistics of y. All are 0 without points; moments are those of the population, not estimates from a sample.
+/// Statistics of y. All are 0 without points. Moments are those of the population, not estimates from a sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Statistics {
     pub(crate) min: f64,
     pub(crate) max: f64,
     pub(crate) mean: f64,
     pub(crate) variance: f64,
-    /// 0 for a constant y.
+    /// The skewness; 0 for a constant y.
     pub(crate) skewness: f64,
     /// Whether y never falls or never rises with x; false with more than one variable.
     pub(crate) monotonic: bool,
-    /// Changes of sign from row to row; 0 is a sign of its own.
+    /// The number of changes of sign from row to row; 0 is a sign of its own.
     pub(crate) sign_changes: usize,
-    /// Total variation from row to row over range times rows.
+    /// The total variation from row to row, divided by the range times the number of rows.
     pub(crate) complexity: f64,
 }
 
@@ -71,7 +71,7 @@ fn is_monotonic(x: &[f64], y: &[f64]) -> bool {
     steps().all(|step| step >= 0.0) || steps().all(|step| step <= 0.0)
 }
 
-/// y over the only variable: the median of each of [`WIDTH`] equal ranges of x, those without points interpolated.
+/// y over the only variable: the median in each of [`WIDTH`] equal ranges of x, interpolated in ranges without points.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Plot {
     low: f64,
@@ -80,7 +80,7 @@ pub(crate) struct Plot {
 }
 
 impl Plot {
-    /// `None` if there are no points, or other than one variable.
+    /// Makes a plot, or returns `None` if there are no points or not exactly one variable.
     pub(crate) fn new(x: &Columns, y: &[f64]) -> Option<Self> {
         if x.n_columns() != 1 || y.is_empty() {
             return None;
@@ -94,12 +94,13 @@ impl Plot {
         let step = (last - first) / WIDTH as f64;
         let mut bins = [const { Vec::new() }; WIDTH];
         for (&x, &y) in x.iter().zip(y) {
-            // Compared with the borders and not divided, which would round otherwise; the last range has its end too.
+            // x is compared with the borders and not divided, which would round differently. The last range includes
+            // its end.
             let bin = (1..WIDTH).take_while(|&border| x >= border as f64 * step + first).count();
             bins[bin].push(y);
         }
         let medians = bins.map(median);
-        // The first and the last range hold the ends of x, so a gap has neighbours on both sides.
+        // The first and the last range contain the ends of x, so a gap has neighbours on both sides.
         let known: Vec<usize> = (0..WIDTH).filter(|&column| medians[column].is_some()).collect();
         let columns = std::array::from_fn(|column| {
             medians[column].unwrap_or_else(|| {
@@ -118,7 +119,7 @@ impl Plot {
         Some(Plot { low, high, columns })
     }
 
-    /// Each column's place between the least y, 0, and the greatest, 1.
+    /// Returns each column's height between the least y, 0, and the greatest, 1.
     pub(crate) fn heights(&self) -> [f64; WIDTH] {
         self.columns.map(|value| self.height(value))
     }
@@ -127,12 +128,12 @@ impl Plot {
         ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
     }
 
-    /// The row of a value, counted from the top.
+    /// Returns the row of a value, counted from the top.
     fn row(&self, value: f64) -> usize {
         ((1.0 - self.height(value)) * (HEIGHT - 1) as f64).round_ties_even() as usize
     }
 
-    /// The original's drawing: lines of characters and the range below them.
+    /// Returns the original's drawing: lines of characters, then a line with the range of y.
     pub(crate) fn text(&self) -> String {
         let mut grid = [[b' '; WIDTH]; HEIGHT];
         if self.low <= 0.0 && self.high >= 0.0 {
@@ -140,7 +141,7 @@ impl Plot {
         }
         let rows = self.columns.map(|value| self.row(value));
         for (column, &row) in rows.iter().enumerate() {
-            // Upright strokes join a point to the one before, whose own row is left out.
+            // A vertical line joins a point to the previous one, without that point's own row.
             let joined = match column.checked_sub(1).map(|before| rows[before]) {
                 Some(before) if before < row => before + 1..row,
                 Some(before) if before > row => row + 1..before,
@@ -154,7 +155,7 @@ impl Plot {
     }
 }
 
-/// The middle value, or the mean of the middle two; `None` of nothing.
+/// Returns the middle value, or the mean of the middle two; `None` if there are no values.
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -165,7 +166,7 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     }
 }
 
-/// The text after ` | PLOT: `.
+/// Returns the text that follows ` | PLOT: `.
 pub(crate) fn plot_text(x: &Columns, y: &[f64]) -> String {
     match Plot::new(x, y) {
         Some(plot) => plot.text(),
@@ -176,12 +177,12 @@ pub(crate) fn plot_text(x: &Columns, y: &[f64]) -> String {
     }
 }
 
-/// Python's `%.Nf`.
+/// Formats like Python's `%.Nf`.
 pub(crate) fn fixed(value: f64, digits: usize) -> String {
     if value.is_nan() { "nan".into() } else { format!("{value:.digits$}") }
 }
 
-/// Data sets of golden files.
+/// The data sets of golden files.
 #[cfg(test)]
 pub(crate) mod testing {
     use super::*;
@@ -192,35 +193,35 @@ pub(crate) mod testing {
         (x, y)
     }
 
-    /// Rising, with points of unequal distance in no order.
+    /// Returns a rising function of one variable at points with unequal distances, in no order.
     pub(crate) fn cubic() -> (Columns, Vec<f64>) {
         set(Columns::from_fn(50, 1, |row, _| f64::from((row * 37 % 50) as u32).powi(2) / 625.0 - 1.5), |x| {
             0.5 * x[0] * x[0] * x[0]
         })
     }
 
-    /// Crosses zero five times, with gaps in x and rows in order.
+    /// Returns a function that crosses zero five times, with gaps in x and rows in order.
     pub(crate) fn wave() -> (Columns, Vec<f64>) {
         set(Columns::from_fn(23, 1, |row, _| f64::from(row as u32) / 4.0 - 2.75), |x| {
             x[0] * (x[0] - 1.0) * (x[0] + 1.0) * (x[0] - 2.25) * (x[0] + 2.25) + 1.0
         })
     }
 
-    /// Two variables.
+    /// Returns a function of two variables.
     pub(crate) fn two_variables() -> (Columns, Vec<f64>) {
         set(Columns::from_fn(30, 2, |row, column| f64::from((row * (7 + 4 * column) % 30) as u32) / 10.0 - 1.0), |x| {
             x[0] * x[1] + 0.125
         })
     }
 
-    /// Three variables, and values beyond those of most problems.
+    /// Returns a function of three variables, with values beyond those of most problems.
     pub(crate) fn three_variables() -> (Columns, Vec<f64>) {
         set(Columns::from_fn(41, 3, |row, column| f64::from((row * (5 + 3 * column) % 41) as u32) / 8.0 - 2.0), |x| {
             1e5 * (x[0] * x[0] + x[1] * x[2])
         })
     }
 
-    /// The same value everywhere.
+    /// Returns a constant function.
     pub(crate) fn constant() -> (Columns, Vec<f64>) {
         set(Columns::from_fn(10, 1, |row, _| f64::from(row as u32) / 3.0), |_| -0.1)
     }

@@ -1,13 +1,14 @@
-//! Children as edits of the prompt's individuals: the action language of models that do not write whole expressions.
+//! The language of edits, for models that do not write whole expressions: a child is an edit of one of the prompt's
+//! individuals.
 //!
 //! ```text
 //! edit         EDIT S P replacement <eos> | FULL expression <eos>
 //! replacement  operator replacement… | variable | slot | number | COPY S P
 //! ```
 //!
-//! `S P` is a node of an individual: its slot in the prompt and its index in prefix order. The node's subtree is replaced,
-//! or copied. Crossover is a replacement that is one `COPY`, mutation one that is written, and an individual that is
-//! carried over is a copy of its root in place of its root.
+//! `S P` is a node of an individual: its slot in the prompt and its index in prefix order. The node's subtree is
+//! replaced, or copied. Crossover is a replacement that is a single `COPY`, mutation one that is written. An unchanged
+//! individual is a copy of its root in place of its root.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -18,34 +19,34 @@ use sr_expr::{Node, Tree};
 use crate::expression::{Reading, Template, check, feature_of, opened_by, prefix_order, push_expression, token_at};
 use crate::{ConstantStyle, DecodeError, Error, POSITIONS, Result, SLOTS, Token};
 
-/// What edits can point at: the first 32 individuals of a prompt, and of each the first 64 nodes in prefix order.
+/// The individuals that edits can refer to: the first 32 of a prompt, and of each the first 64 nodes in prefix order.
 ///
-/// [`PromptWriter::write_with_slots`](crate::PromptWriter::write_with_slots) makes them beside the prompt. Indices of
-/// individuals are those of the state's population, in the order in which the prompt's state was given them.
-/// None by default, as for a prompt without individuals.
+/// [`PromptWriter::write_with_slots`](crate::PromptWriter::write_with_slots) makes them together with the prompt.
+/// Indices of individuals are those of the population that the [`PromptState`](crate::PromptState) was made from. By
+/// default there are no slots, as for a prompt without individuals.
 #[derive(Debug, Clone, Default)]
 pub struct Slots<'a> {
     population: Vec<&'a Tree>,
     slots: Vec<Slot<'a>>,
-    /// The individuals that the prompt shows, those without a slot too.
+    /// The indices of the individuals that the prompt shows, including those without a slot.
     shown: Vec<u32>,
-    /// Of each of them.
+    /// The rank of each of them.
     ranks: Vec<usize>,
 }
 
-/// One of them.
+/// An individual with a slot.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot<'a> {
     pub(crate) tree: &'a Tree,
-    /// The first individual of its form.
+    /// The index of the first individual with this expression.
     pub(crate) individual: u32,
-    /// Post-order indices of its nodes, in prefix order.
+    /// The post-order indices of its nodes, in prefix order.
     pub(crate) order: Vec<u32>,
 }
 
 impl<'a> Slots<'a> {
-    /// Of the population, the individuals that a prompt shows, in its order; those beyond the last slot have none.
-    /// Each comes with its rank.
+    /// Makes the slots. `shown` gives the individuals of the population that a prompt shows, in its order, each with
+    /// its rank. Those beyond the last slot have none.
     pub(crate) fn new(population: Vec<&'a Tree>, shown: impl Iterator<Item = (u32, usize)>) -> Self {
         let (shown, ranks): (Vec<u32>, Vec<usize>) = shown.unzip();
         let slot = |individual: u32| {
@@ -56,17 +57,18 @@ impl<'a> Slots<'a> {
         Slots { population, slots, shown, ranks }
     }
 
-    /// The individuals, in slot order.
+    /// Returns the individuals' expressions, in slot order.
     pub fn trees(&self) -> impl ExactSizeIterator<Item = &'a Tree> {
         self.slots.iter().map(|slot| slot.tree)
     }
 
-    /// The place that each individual of the prompt, those without a slot too, has if they are sorted; 0 for the best.
+    /// Returns the rank of each individual of the prompt, including those without a slot; 0 is the best.
     pub fn ranks(&self) -> &[usize] {
         &self.ranks
     }
 
-    /// An individual of the prompt, with a slot or without, and its nodes in prefix order as post-order indices.
+    /// Returns individual `index` of the prompt, which need not have a slot, and its nodes in prefix order as
+    /// post-order indices.
     pub(crate) fn shown(&self, index: usize) -> (&'a Tree, Vec<u32>) {
         let tree = self.population[self.shown[index] as usize];
         (tree, prefix_order(tree))
@@ -81,7 +83,7 @@ impl<'a> Slots<'a> {
         tree.copied().ok_or(Error::OutsideOfPopulation { parent, node })
     }
 
-    /// The tokens `S P` of a node, `None` if there are none for it.
+    /// Returns the tokens `S P` of a node, or `None` if it has no slot or position.
     fn address(&self, parent: u32, node: u32) -> Option<[Token; 2]> {
         let tree = self.population[parent as usize];
         let slot = self.slots.iter().position(|slot| slot.tree == tree)?;
@@ -89,7 +91,7 @@ impl<'a> Slots<'a> {
         Some([Token::Slot(slot as u8), Token::Position(position as u8)])
     }
 
-    /// The slot and the post-order node that `S P` at `position` name.
+    /// Reads `S P` at `position` and returns the slot and the node, as a post-order index.
     pub(crate) fn node_at(
         &self,
         ids: &[i32],
@@ -115,7 +117,7 @@ impl<'a> Slots<'a> {
     }
 }
 
-/// The ids of a target that is an edit, `<eos>` included: `EDIT S P replacement <eos>`.
+/// Encodes a child as an edit, `<eos>` included: `EDIT S P replacement <eos>`.
 ///
 /// ```
 /// use sr_engine::{Edit, PrimitiveSet, Replacement};
@@ -136,12 +138,12 @@ impl<'a> Slots<'a> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// The child is written as `FULL` if the edited node has no slot or position. A donor's subtree without one is written.
-/// `constants` are the listed ones; others are written as `style` says.
+/// The child is written as `FULL` if the edited node has no slot or position. A donor's subtree without one is written
+/// out. `constants` are the listed ones; other constants are written as `style` says.
 ///
 /// # Errors
-/// If the edit points outside of the population, or what is written has a variable beyond `x31` or a constant that is
-/// not finite.
+/// Returns an error if the edit points outside of the population, or the written part has a variable beyond `x31` or a
+/// constant that is not finite.
 pub fn encode_edit(edit: &Edit<'_>, slots: &Slots<'_>, constants: &[f64], style: ConstantStyle) -> Result<Vec<i32>> {
     let parent = slots.tree(edit.parent, edit.node)?;
     let (written, donor) = match &edit.replacement {
@@ -165,24 +167,25 @@ pub fn encode_edit(edit: &Edit<'_>, slots: &Slots<'_>, constants: &[f64], style:
     Ok(ids)
 }
 
-/// Writes children as the shortest edits of a state's individuals, wherever the children come from: what a model learns.
+/// A writer that encodes children as the shortest edits of a state's individuals, whatever made them. Models learn
+/// these.
 ///
-/// How a child was made is not the only way to make it, nor the shortest. Of all edits this takes the one with the fewest
-/// tokens (of equally short ones that of the first individual, then the one nearest to the root), so equal children of a
-/// state read alike: a model has less to guess, and labels need not know their edits. A child that is an individual is a
-/// copy of it. `FULL` is written only where it is shorter than every edit.
+/// The edit that made a child is not the only one that makes it, nor the shortest. The writer chooses the edit with the
+/// fewest tokens; among equally short ones that of the first individual, then the one nearest to the root. So equal
+/// children of a state read alike: a model has less to guess, and labels need not store their edits. A child that is an
+/// individual is a copy of it. `FULL` is written only where it is shorter than every edit.
 #[derive(Debug, Clone)]
 pub struct EditWriter<'s, 'a> {
     slots: &'s Slots<'a>,
-    /// Where each subtree of an individual stands first: slot and prefix index.
+    /// The first place of each subtree of an individual: slot and prefix index.
     copies: HashMap<&'a Tree, (u8, u8)>,
 }
 
-/// Tokens of `EDIT S P`, and of `COPY S P`.
+/// The number of tokens of `EDIT S P`, and of `COPY S P`.
 const ADDRESSED: usize = 3;
 
 impl<'s, 'a> EditWriter<'s, 'a> {
-    /// The writer for the individuals of a prompt. O(nodes of all of them × their depth).
+    /// Makes a writer for the individuals of a prompt. O(nodes of all of them × their depth).
     pub fn new(slots: &'s Slots<'a>) -> Self {
         let mut copies = HashMap::new();
         for (slot, index) in slots.slots.iter().zip(0..) {
@@ -193,10 +196,11 @@ impl<'s, 'a> EditWriter<'s, 'a> {
         EditWriter { slots, copies }
     }
 
-    /// The ids of the shortest edit that makes `child`, `<eos>` included. O(individuals × size of the child).
+    /// Encodes `child` as the shortest edit, `<eos>` included. O(individuals × size of the child).
     ///
     /// # Errors
-    /// As [`encode_edit`], for what is written.
+    /// Returns an error if the child has a variable beyond `x31` or a constant that is not finite, and is no
+    /// individual.
     pub fn encode(&self, child: &Tree, constants: &[f64], style: ConstantStyle) -> Result<Vec<i32>> {
         if let Some(slot) = self.slots.trees().position(|tree| tree == child) {
             let root = [Token::Slot(slot as u8), Token::Position(0)];
@@ -241,7 +245,7 @@ impl<'s, 'a> EditWriter<'s, 'a> {
     }
 }
 
-/// The roots of a node's operands, the left one first.
+/// Returns the roots of a node's operands, the left one first.
 fn operands(tree: &Tree, root: usize) -> [Option<usize>; 2] {
     match tree.nodes()[root].arity() {
         0 => [None, None],
@@ -250,8 +254,8 @@ fn operands(tree: &Tree, root: usize) -> [Option<usize>; 2] {
     }
 }
 
-/// Nodes of `parent`, and of `child` what would have to take the place of their subtrees, from the roots down: outside of
-/// them both trees are the same. Nothing below what differs in several places.
+/// Returns pairs of nodes of `parent` and `child`, from the roots down, such that the trees are the same outside of
+/// their subtrees. It stops above a node where several operands differ.
 fn differing(parent: &Tree, child: &Tree) -> Vec<(usize, usize)> {
     let mut pairs = vec![(parent.size() - 1, child.size() - 1)];
     while let Some(&(from, to)) = pairs.last()
@@ -267,10 +271,10 @@ fn differing(parent: &Tree, child: &Tree) -> Vec<(usize, usize)> {
     pairs
 }
 
-/// The ids of a target that is no edit in the language of edits, `<eos>` included: `FULL expression <eos>`.
+/// Encodes a child as a whole expression in the language of edits, `<eos>` included: `FULL expression <eos>`.
 ///
 /// # Errors
-/// As [`encode_target`](crate::encode_target).
+/// Returns an error where [`encode_target`](crate::encode_target) does.
 pub fn encode_full(tree: &Tree, constants: &[f64], style: ConstantStyle) -> Result<Vec<i32>> {
     check(tree)?;
     let mut ids = vec![Token::Full.id()];
@@ -279,8 +283,9 @@ pub fn encode_full(tree: &Tree, constants: &[f64], style: ConstantStyle) -> Resu
     Ok(ids)
 }
 
-/// As [`target_feature`](crate::target_feature), for such a target: 1 plus the operands that the replacement, or the whole
-/// expression, leaves open so far. A `COPY` is closed by its position.
+/// Returns the feature of a target in the language of edits, like [`target_feature`](crate::target_feature): 1 plus the
+/// number of operands that the replacement, or the whole expression, leaves open so far. The position of a `COPY`
+/// closes it.
 pub fn edit_feature(so_far: &[i32]) -> i32 {
     let is_copied = |at: usize| at >= 2 && so_far[at - 2] == Token::Copy.id();
     let opened = |(at, &id): (usize, &i32)| opened_by(id) - i32::from(is_copied(at));
@@ -290,23 +295,24 @@ pub fn edit_feature(so_far: &[i32]) -> i32 {
 /// A child that a model wrote as an edit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecodedEdit {
-    /// The child and its constants that are to be fitted, among those that were written.
+    /// The child, and the written constants that are to be fitted.
     pub child: Template,
-    /// What makes the child, placeholders not fitted, of the population; `None` for a whole expression. A replacement
-    /// that is one `COPY` has a donor; others, those with a `COPY` within them too, are written nodes.
+    /// The edit that makes the child from the population, before placeholders are fitted; `None` for a whole
+    /// expression. A replacement that is a single `COPY` has a donor. All others are written nodes, also those that
+    /// contain a `COPY`.
     pub edit: Option<Edit<'static>>,
-    /// The edited individual and the first other one that something was copied from. Of equal individuals it is the one
-    /// with the lowest index.
+    /// The edited individual and the first other one that something was copied from. Among equal individuals it is the
+    /// one with the lowest index.
     pub parents: Parents,
 }
 
-/// Reads what a model wrote in the language of edits: the ids between the condition token and `<eos>`, both left out.
+/// Decodes the ids that a model wrote in the language of edits, without the condition token and `<eos>`.
 ///
-/// The child may have at most `max_size` nodes. What is copied is accepted as it is; what is written has to be of the
+/// The child may have at most `max_size` nodes. Copied nodes are accepted as they are. Written ones have to be of the
 /// primitive set, as for [`decode`](crate::decode), and may have `<constant>`.
 ///
 /// # Errors
-/// [`DecodeError`] names the first fault; such an output is not well-formed.
+/// Returns a [`DecodeError`] that names the first fault; such an output is not well-formed.
 pub fn decode_edit(
     ids: &[i32],
     slots: &Slots<'_>,
@@ -345,22 +351,22 @@ pub fn decode_edit(
     Ok(DecodedEdit { child: Template { expr, placeholders }, edit: Some(Edit { parent, node, replacement }), parents })
 }
 
-/// What a grammar has to know of a node.
+/// The properties of a node that a grammar needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts {
-    /// Prefix index of the operator above it; its own for the root.
+    /// The prefix index of the operator above it; its own for the root.
     pub(crate) parent: usize,
-    /// Edges from the root.
+    /// The number of edges from the root.
     pub(crate) depth: usize,
-    /// Nodes of its subtree.
+    /// The number of nodes of its subtree.
     pub(crate) size: usize,
-    /// Depth of its subtree.
+    /// The depth of its subtree.
     pub(crate) height: usize,
-    /// Variables in its subtree.
+    /// The number of variables in its subtree.
     pub(crate) variables: usize,
 }
 
-/// Those of all nodes of a tree, in prefix order. O(size).
+/// Returns the properties of all nodes of a tree, in prefix order. O(size).
 pub(crate) fn facts(prefix: &[Node]) -> Vec<Facts> {
     let mut facts: Vec<Facts> = Vec::with_capacity(prefix.len());
     let mut open: Vec<(usize, usize)> = Vec::new(); // operators and the operands that they wait for
@@ -376,7 +382,7 @@ pub(crate) fn facts(prefix: &[Node]) -> Vec<Facts> {
             open.pop();
         }
     }
-    // Operands stand behind their operators.
+    // Operands come after their operators.
     for index in (1..facts.len()).rev() {
         let Facts { parent, size, height, variables, .. } = facts[index];
         let above = &mut facts[parent];

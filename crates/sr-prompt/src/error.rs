@@ -1,4 +1,4 @@
-//! What can go wrong with the model's text.
+//! The errors of the model's text.
 
 use sr_expr::Op;
 
@@ -7,7 +7,7 @@ use crate::{Token, VARIABLES};
 /// The result of writing model text.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a text cannot be written for the model, or by it.
+/// The reason why a text cannot be written for the model, or by it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -15,13 +15,13 @@ pub enum Error {
     /// The language has no names for so many variables.
     #[error("expected at most {VARIABLES} variables, found {found}")]
     TooManyVariables {
-        /// Variables of the problem, or one more than the highest index in the target.
+        /// The number of variables of the problem, or one more than the highest index in the target.
         found: usize,
     },
     /// The context alone is longer than the prompt may be.
     #[error("the context needs {needed} tokens, a prompt may have {max}")]
     PromptTooLong {
-        /// Tokens of a prompt without any individual.
+        /// The number of tokens of a prompt without any individual.
         needed: usize,
         /// The limit.
         max: usize,
@@ -33,12 +33,12 @@ pub enum Error {
         value: f64,
     },
 
-    /// An edit points at what its population does not have.
+    /// An edit refers to an individual or node that its population does not have.
     #[error("node {node} of individual {parent} is outside of the population")]
     OutsideOfPopulation {
-        /// The individual.
+        /// The index of the individual.
         parent: u32,
-        /// Its node, a post-order index.
+        /// The node, a post-order index.
         node: u32,
     },
 
@@ -46,7 +46,7 @@ pub enum Error {
     /// No text keeps to the limits and rules of a grammar.
     #[error("no expression keeps to the limits and rules: {reason}")]
     NoExpression {
-        /// Which of them leaves none.
+        /// The limit or rule that leaves no text.
         reason: &'static str,
     },
 
@@ -54,7 +54,7 @@ pub enum Error {
     /// The text is no `tokenizer.json` of a word-level model.
     #[error("not the tokenizer of a checkpoint: {reason}")]
     NotATokenizer {
-        /// What is missing or malformed.
+        /// The fault.
         reason: String,
     },
     /// The checkpoint was trained with other tokens or another order of them.
@@ -62,29 +62,30 @@ pub enum Error {
     OtherVocabulary {
         /// The first id with another meaning.
         id: usize,
-        /// Our token, empty beyond our last one.
+        /// The token of this vocabulary, empty beyond its last one.
         expected: String,
-        /// The checkpoint's token, empty if it has none of this id.
+        /// The checkpoint's token, empty if it has none with this id.
         found: String,
     },
 }
 
-/// Why ids are not one well-formed expression over the primitive set. Positions are counted from 0.
+/// The reason why ids are not one well-formed expression over the primitive set. Positions are counted from 0.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The vocabulary has no such id.
     #[error("id {id} at position {position} is not in the vocabulary")]
     UnknownId {
-        /// Where.
+        /// The position of the token.
         position: usize,
         /// The id.
         id: i32,
     },
-    /// A token that no expression contains here: of the prompt, reserved, or a part of a number out of place.
+    /// A token has no place in an expression here: it belongs to prompts, is reserved, or is a misplaced part of a
+    /// number.
     #[error("token {token} at position {position} has no place there")]
     Misplaced {
-        /// Where.
+        /// The position of the token.
         position: usize,
         /// The token.
         token: Token,
@@ -92,27 +93,27 @@ pub enum DecodeError {
     /// The problem lacks this variable.
     #[error("x{index} at position {position}, but the problem has {n_variables} variables")]
     NoSuchVariable {
-        /// Where.
+        /// The position of the token.
         position: usize,
         /// The variable.
         index: u8,
-        /// Variables of the problem.
+        /// The number of variables of the problem.
         n_variables: u16,
     },
     /// The list of constants is shorter.
     #[error("c{index} at position {position}, but {listed} constants are listed")]
     NoSuchConstant {
-        /// Where.
+        /// The position of the token.
         position: usize,
         /// The slot.
         index: u8,
-        /// Constants listed.
+        /// The number of listed constants.
         listed: usize,
     },
     /// The operator is not in the primitive set.
     #[error("operator {op} at position {position} is not in the primitive set")]
     NoSuchOperator {
-        /// Where.
+        /// The position of the token.
         position: usize,
         /// The operator.
         op: Op,
@@ -120,35 +121,35 @@ pub enum DecodeError {
     /// The prompt has fewer individuals.
     #[error("S{index} at position {position}, but the prompt has {slots} slots")]
     NoSuchSlot {
-        /// Where.
+        /// The position of the token.
         position: usize,
         /// The slot.
         index: u8,
-        /// Slots of the prompt.
+        /// The number of slots of the prompt.
         slots: usize,
     },
     /// The individual has fewer nodes.
     #[error("P{index} at position {position}, but the individual has {size} nodes")]
     NoSuchNode {
-        /// Where.
+        /// The position of the token.
         position: usize,
         /// The node.
         index: u8,
-        /// Nodes of the individual.
+        /// The number of nodes of the individual.
         size: usize,
     },
     /// The text goes on after the expression is complete.
     #[error("the expression ends before position {position}, {more} tokens are left over")]
     Leftover {
-        /// The first token too many.
+        /// The position of the first token too many.
         position: usize,
-        /// Tokens from there on.
+        /// The number of tokens from there on.
         more: usize,
     },
     /// The text ends before the expression is complete.
     #[error("the expression is incomplete: {missing} operands are missing")]
     Incomplete {
-        /// Operands that are still open.
+        /// The number of operands that are still open.
         missing: usize,
     },
     /// There are more nodes than allowed.

@@ -1,34 +1,35 @@
-//! Expressions in prefix order, one token a node (numbers four): what populations consist of and models write.
+//! Expressions in prefix order, one token a node (four for a number). Populations consist of them, and models write
+//! them.
 
 use sr_engine::PrimitiveSet;
 use sr_expr::{Expr, Node, Tree};
 
 use crate::{DecodeError, Error, LISTED_CONSTANTS, Result, Slots, Token, VARIABLES};
 
-/// How constants that are not listed are written.
+/// The style of constants that are not listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ConstantStyle {
-    /// As numbers, which keep four digits.
+    /// They are numbers, which keep four digits.
     #[default]
     Numbers,
-    /// As `<constant>`: the form alone, whose constants are fitted later.
+    /// They are `<constant>`, whose values are fitted later.
     Placeholders,
 }
 
-/// The ids of a target: the expression and `<eos>`.
+/// Encodes a target: the expression and `<eos>`.
 ///
-/// Constants that are listed, bit for bit, are slots; others are numbers, which keep four digits.
+/// Constants that equal a listed one, bit for bit, are slots. Others are numbers, which keep four digits.
 ///
 /// # Errors
-/// If it has a variable beyond `x31` or a constant that is not finite.
+/// Returns an error if it has a variable beyond `x31` or a constant that is not finite.
 pub fn encode_target(tree: &Tree, constants: &[f64]) -> Result<Vec<i32>> {
     encode(tree, constants, ConstantStyle::Numbers)
 }
 
-/// As [`encode_target`], with `<constant>` in place of every constant that is not listed.
+/// Encodes a target like [`encode_target`], with `<constant>` in place of every constant that is not listed.
 ///
 /// # Errors
-/// As [`encode_target`].
+/// Returns an error where [`encode_target`] does.
 pub fn encode_template(tree: &Tree, constants: &[f64]) -> Result<Vec<i32>> {
     encode(tree, constants, ConstantStyle::Placeholders)
 }
@@ -41,7 +42,7 @@ fn encode(tree: &Tree, constants: &[f64], style: ConstantStyle) -> Result<Vec<i3
     Ok(ids)
 }
 
-/// Refuses what the language cannot say.
+/// Returns an error if the expression cannot be written in the language.
 pub(crate) fn check(tree: &Tree) -> Result<()> {
     if tree.n_variables() > VARIABLES {
         return Err(Error::TooManyVariables { found: tree.n_variables() });
@@ -56,18 +57,19 @@ pub(crate) fn check(tree: &Tree) -> Result<()> {
     Ok(())
 }
 
-/// Number of values of [`target_feature`], and of 0, the feature of every token of a prompt.
+/// The number of values of [`target_feature`], plus one for 0, the feature of every token of a prompt.
 pub const FEATURES: usize = 32;
 
-/// What the model is told with each token of a target: 1 plus the operands that the text so far leaves open, at most
-/// `FEATURES − 1`. So it is 2 with the condition token, before anything is written, and 1 once the expression is
-/// complete. A small model that has to count for itself writes many texts that stop too early or too late.
+/// Returns the feature that the model gets with each token of a target: 1 plus the number of operands that the text so
+/// far leaves open, at most `FEATURES − 1`. So it is 2 with the condition token, before anything is written, and 1 once
+/// the expression is complete. A small model that has to count by itself writes many texts that stop too early or too
+/// late.
 pub fn target_feature(so_far: &[i32]) -> i32 {
     let open = so_far.iter().fold(1, |open, &id| (open + opened_by(id)).max(0));
     feature_of(open)
 }
 
-/// By how much a token changes the number of operands that are still to come.
+/// Returns the change that a token makes to the number of open operands: its arity − 1, or 0 if it completes no node.
 pub(crate) fn opened_by(id: i32) -> i32 {
     match Token::from_id(id) {
         Some(Token::Op(op)) => op.arity() as i32 - 1,
@@ -81,7 +83,7 @@ pub(crate) fn feature_of(open: i32) -> i32 {
     1 + open.min(FEATURES as i32 - 2)
 }
 
-/// Appends the ids of an expression. What the language cannot say becomes `<unk>`.
+/// Appends the ids of an expression. Nodes that the language cannot express become `<unk>`.
 pub(crate) fn push_expression(tree: &Tree, constants: &[f64], style: ConstantStyle, ids: &mut Vec<i32>) {
     for node in tree.to_prefix() {
         match node {
@@ -100,13 +102,13 @@ pub(crate) fn push_expression(tree: &Tree, constants: &[f64], style: ConstantSty
     }
 }
 
-/// Reads what a model wrote: the ids between the condition token and `<eos>`, both left out.
+/// Decodes the ids that a model wrote, without the condition token and `<eos>`.
 ///
-/// They have to be exactly one complete expression of at most `max_size` nodes over the primitive set. Numbers are
-/// accepted as constants whether listed or not.
+/// They have to be exactly one complete expression of at most `max_size` nodes over the primitive set. Any number is
+/// accepted as a constant, listed or not.
 ///
 /// # Errors
-/// [`DecodeError`] names the first fault; such an output is not well-formed.
+/// Returns a [`DecodeError`] that names the first fault; such an output is not well-formed.
 pub fn decode(ids: &[i32], primitives: &PrimitiveSet, max_size: usize) -> std::result::Result<Expr, DecodeError> {
     let reading = Reading { primitives, max_nodes: max_size, max_size, placeholders: false, slots: None };
     reading.read(ids, 0).map(|text| text.expr())
@@ -117,17 +119,17 @@ pub fn decode(ids: &[i32], primitives: &PrimitiveSet, max_size: usize) -> std::r
 pub struct Template {
     /// The expression, with [`PLACEHOLDER`] for every `<constant>`.
     pub expr: Expr,
-    /// Where they stand, as post-order indices in text order. There are as many values to fit.
+    /// The post-order indices of the placeholders, in text order. There are as many values to fit.
     pub placeholders: Vec<u32>,
 }
 
 /// The value of a constant before it is fitted.
 pub const PLACEHOLDER: f64 = 1.0;
 
-/// As [`decode`], for texts that may have `<constant>`, which [`decode`] refuses because it has no value.
+/// Decodes texts like [`decode`], which may also have `<constant>`. [`decode`] refuses it because it has no value.
 ///
 /// # Errors
-/// As [`decode`].
+/// Returns an error where [`decode`] does.
 pub fn decode_template(
     ids: &[i32],
     primitives: &PrimitiveSet,
@@ -137,30 +139,30 @@ pub fn decode_template(
     reading.read(ids, 0).map(|text| text.template())
 }
 
-/// What the reader of an expression accepts.
+/// The reader of an expression and its limits.
 pub(crate) struct Reading<'a> {
     pub(crate) primitives: &'a PrimitiveSet,
-    /// Most nodes of what is read.
+    /// The largest number of nodes that may be read.
     pub(crate) max_nodes: usize,
-    /// The limit that this follows from.
+    /// The limit that `max_nodes` follows from, for the error.
     pub(crate) max_size: usize,
     /// Whether there may be placeholders.
     pub(crate) placeholders: bool,
-    /// What `COPY` refers to, where it is allowed.
+    /// The slots that `COPY` refers to, where it is allowed.
     pub(crate) slots: Option<&'a Slots<'a>>,
 }
 
 /// An expression that was read.
 pub(crate) struct Text {
     prefix: Vec<Node>,
-    /// Indices of placeholders in `prefix`.
+    /// The indices of placeholders in `prefix`.
     placeholders: Vec<usize>,
-    /// Individual and post-order node of every `COPY`.
+    /// The individual and post-order node of every `COPY`.
     pub(crate) copies: Vec<(u32, u32)>,
 }
 
 impl Reading<'_> {
-    /// The one expression that `ids` are from `position` on.
+    /// Reads the ids from `position` on, which have to be one expression.
     pub(crate) fn read(&self, ids: &[i32], mut position: usize) -> std::result::Result<Text, DecodeError> {
         let mut text = Text {
             prefix: Vec::with_capacity(ids.len().min(self.max_nodes)),
@@ -213,7 +215,7 @@ impl Text {
     }
 }
 
-/// The post-order indices of a tree's nodes in prefix order.
+/// Returns the post-order indices of a tree's nodes in prefix order.
 pub(crate) fn prefix_order(tree: &Tree) -> Vec<u32> {
     let mut order = Vec::with_capacity(tree.size());
     let mut stack = vec![tree.size() - 1];
@@ -229,7 +231,7 @@ pub(crate) fn prefix_order(tree: &Tree) -> Vec<u32> {
     order
 }
 
-/// The node that begins at `position`, which moves behind it.
+/// Reads the node that begins at `position`, which moves behind it.
 fn node_at(ids: &[i32], position: &mut usize, primitives: &PrimitiveSet) -> std::result::Result<Node, DecodeError> {
     let at = *position;
     let token = token_at(ids, position)?;
@@ -275,7 +277,7 @@ fn mantissa_at(ids: &[i32], position: &mut usize) -> std::result::Result<u8, Dec
 pub(crate) fn token_at(ids: &[i32], position: &mut usize) -> std::result::Result<Token, DecodeError> {
     let at = *position;
     *position += 1;
-    // Only a number, `EDIT` and `COPY` can be cut: elsewhere the caller has looked that there is a token.
+    // Only numbers, `EDIT` and `COPY` can be cut: elsewhere the caller has checked that there is a token.
     let &id = ids.get(at).ok_or(DecodeError::Incomplete { missing: 1 })?;
     Token::from_id(id).ok_or(DecodeError::UnknownId { position: at, id })
 }

@@ -1,4 +1,4 @@
-//! Whole populations as targets: what an autoregressive model writes.
+//! Whole populations as targets, which an autoregressive model writes.
 
 use sr_engine::PrimitiveSet;
 use sr_expr::{Expr, Tree};
@@ -6,13 +6,13 @@ use sr_expr::{Expr, Tree};
 use crate::expression::{check, feature_of, opened_by, push_expression};
 use crate::{ConstantStyle, DecodeError, Result, Token, decode};
 
-/// The ids of a target that is a whole population: its expressions in slot order, each followed by its error if
-/// `errors` is set, and `<eos>`.
+/// Encodes a whole population as a target: its expressions in slot order, each followed by its error if `errors` is
+/// set, and `<eos>`.
 ///
-/// Nothing is merged or sorted, other than in a prompt: what is read back has a slot for each individual.
+/// Unlike in a prompt, nothing is merged or sorted, so the decoded population has a slot for each individual.
 ///
 /// # Errors
-/// As [`encode_target`](crate::encode_target).
+/// Returns an error where [`encode_target`](crate::encode_target) does.
 pub fn encode_generation<'a>(
     population: impl IntoIterator<Item = (&'a Tree, f32)>,
     constants: &[f64],
@@ -30,14 +30,14 @@ pub fn encode_generation<'a>(
     Ok(ids)
 }
 
-/// As [`target_feature`](crate::target_feature), for such a target: 1 plus the operands that the expression being
-/// written leaves open. It is 1 where an expression is complete, so an error, another expression or the end follows,
-/// and 2 before the first one.
+/// Returns the feature of a target that is a population, like [`target_feature`](crate::target_feature): 1 plus the
+/// number of operands that the current expression leaves open. It is 1 where an expression is complete, so that an
+/// error, another expression or the end follows, and 2 before the first one.
 pub fn generation_feature(so_far: &[i32]) -> i32 {
     feature_of(so_far.iter().fold(1, open_after))
 }
 
-/// Operands missing after a token; an expression begins by itself after a complete one.
+/// Returns the number of open operands after a token. A token after a complete expression begins a new one.
 fn open_after(open: i32, &id: &i32) -> i32 {
     let starts = matches!(
         Token::from_id(id),
@@ -49,11 +49,11 @@ fn open_after(open: i32, &id: &i32) -> i32 {
     (open + opened_by(id)).max(0)
 }
 
-/// Reads what a model wrote: the ids between the condition token and `<eos>`, both left out. Errors are passed over,
-/// for whoever searches computes them.
+/// Decodes the ids that a model wrote, without the condition token and `<eos>`. Errors are ignored, because a search
+/// computes them.
 ///
-/// An expression ends where it is complete, or at an error if it is not; then it alone is not well-formed. One that no
-/// error ends, and that cannot be continued, takes what follows it with it.
+/// An expression ends where it is complete, or at an error token if it is not; then only that one is not well-formed.
+/// An expression that cannot be continued, and that no error token ends, also spoils the tokens after it.
 pub fn decode_generation(
     ids: &[i32],
     primitives: &PrimitiveSet,
@@ -62,7 +62,7 @@ pub fn decode_generation(
     let is_error =
         |id: &i32| matches!(Token::from_id(*id), Some(Token::Fitness(_) | Token::FitnessZero | Token::FitnessInvalid));
     let mut expressions = Vec::new();
-    // Between two errors, or all of it without errors, stand complete expressions one after the other.
+    // Between two errors, or in the whole text without errors, complete expressions follow each other.
     for part in ids.split(is_error) {
         let mut rest = part;
         while !rest.is_empty() {

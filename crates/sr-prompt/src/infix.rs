@@ -1,6 +1,6 @@
-//! The original system's text: contexts, populations and prompts in infix. Used by the JSONL export.
+//! The original system's text: contexts, populations and prompts in infix. The JSONL export uses it.
 //!
-//! The bytes are pinned by `fixtures/prompt/infix-*.txt`.
+//! `fixtures/prompt/infix-*.txt` pin the bytes.
 
 use sr_engine::PrimitiveSet;
 use sr_expr::{Columns, Op, Tree, python_float};
@@ -8,7 +8,7 @@ use sr_expr::{Columns, Op, Tree, python_float};
 use crate::Context;
 use crate::data::{Statistics, fixed, plot_text};
 
-/// The context of a state. `rich` and `superrich` go on after the basic one, see [`basic_context`]:
+/// Returns the context of a state. `rich` and `superrich` continue the basic one, see [`basic_context`]:
 ///
 /// ```text
 ///  | STATS: range=[-1.000,8.000] | mean=2.500 | var=9.250 | skew=0.612 | monotonic=False | zeros=2 | complexity=0.31
@@ -35,7 +35,8 @@ fn statistics(x: &Columns, y: &[f64]) -> String {
     )
 }
 
-/// `generation: 7 | 2 variables | ops: *,+,-,sin | constants: 1.0,2.5`: binary operators by name, then unary ones.
+/// Returns the basic context: `generation: 7 | 2 variables | ops: *,+,-,sin | constants: 1.0,2.5`. The names of binary
+/// operators come first, then those of unary ones, each in alphabetical order.
 pub fn basic_context(generation: u32, primitives: &PrimitiveSet) -> String {
     let names = |arity| {
         let mut names: Vec<&str> = primitives.ops_of(arity).map(Op::name).collect();
@@ -48,14 +49,14 @@ pub fn basic_context(generation: u32, primitives: &PrimitiveSet) -> String {
     format!("generation: {generation} | {n_variables} variables | ops: {ops} | constants: {constants}")
 }
 
-/// `expr <FITNESS>%.5f` for each individual in slot order, joined by single spaces.
+/// Returns `expr <FITNESS>%.5f` for each individual in slot order, joined by single spaces.
 pub fn population<'a>(individuals: impl IntoIterator<Item = (&'a Tree, f64)>) -> String {
     let texts: Vec<String> =
         individuals.into_iter().map(|(tree, fitness)| format!("{tree} <FITNESS>{}", fixed(fitness, 5))).collect();
     texts.join(" ")
 }
 
-/// The prompt, to be followed by the target.
+/// Returns the prompt, which the target follows.
 pub fn prompt(context: &str, population: &str) -> String {
     format!("<CONTEXT>{context}<POPULATION>{population}<TARGET>")
 }

@@ -1,12 +1,12 @@
-//! The text the model reads and writes. Training and inference share this code.
+//! The text that the model reads and writes. Training and inference share this code.
 //!
-//! A [`PromptState`] is what a model may know of a search: generation, primitives and the population with its errors.
-//! [`PromptWriter`] writes it, and what a [`Context`] tells of the data, as ids of [`Token`]s, the compact domain
-//! language of `docs/prompt.md`; [`encode_target`] writes the expression to learn, [`decode`] reads the one a model
-//! wrote. [`encode_generation`] and [`decode_generation`] do so for a whole population.
-//! [`encode_edit`] and [`decode_edit`] write a child as a change of an individual of the prompt.
-//! A [`Grammar`] tells which token may come next, so that whatever is written is well-formed.
-//! [`infix`] is the original system's text, which is an export format and not what the model reads.
+//! A [`PromptState`] holds what a model may know of a search: generation, primitives and the population with its
+//! errors. [`PromptWriter`] writes it, and what a [`Context`] adds about the data, as ids of [`Token`]s, the compact
+//! domain language of `docs/prompt.md`. [`encode_target`] writes the expression to learn, [`decode`] reads the one that
+//! a model wrote. [`encode_generation`] and [`decode_generation`] do so for a whole population. [`encode_edit`] and
+//! [`decode_edit`] do so for a child as an edit of an individual of the prompt. A [`Grammar`] decides which token may
+//! come next, so that every text is well-formed. [`infix`] is the original system's text, which is an export format and
+//! not what the model reads.
 //!
 //! ```
 //! use sr_engine::PrimitiveSet;
@@ -29,7 +29,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! This crate makes ids, no tensors; points reach the model through an embedder and are not text.
+//! This crate makes ids, no tensors. Points are not text; they reach the model through an embedder.
 
 mod data;
 mod edit;

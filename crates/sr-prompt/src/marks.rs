@@ -1,40 +1,41 @@
-//! What a model can be told with each token of a prompt's individuals, beside the token itself.
+//! Marks, which the model gets with each token of a prompt's individuals, beside the token itself.
 
 use serde::{Deserialize, Serialize};
 use sr_expr::Tree;
 
 use crate::{Slots, Token, individuals};
 
-/// Something that is known of an individual, or of one of its subtrees.
+/// A property of an individual, or of one of its subtrees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mark {
-    /// Bucket of the individual's error, as its own token has it: 1 to 64 from the least to the greatest, 65 for none at all,
-    /// 66 for no valid error.
+    /// The bucket of the individual's error, as in its own token: 1 to 64 from the least to the greatest, 65 for an
+    /// error of 0, 66 for no valid error.
     Error,
-    /// 1 for the individual with the least error (then the smallest), 2 for the next, at most 32. Errors are compared as
-    /// they are, not by their bucket.
+    /// The rank of the individual: 1 for the least error (then the smallest size), 2 for the next, at most 32. It
+    /// compares the errors themselves, not their buckets.
     Rank,
-    /// Bucket of the individual's number of nodes, two an octave: 1 to 15, from 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64,
-    /// 96, 128, 192 nodes on.
+    /// The bucket of the individual's number of nodes, two an octave: 1 to 15, from 1, 2, 3, 4, 6, 8, 12, 16, 24, 32,
+    /// 48, 64, 96, 128, 192 nodes on.
     Size,
-    /// Individuals of this form, 1 to 20; 20 is 20 and more.
+    /// The number of individuals with this expression, 1 to 20; 20 is 20 and more.
     Multiplicity,
-    /// Correlation of the values of the subtree that begins with the token, with y; see [`Mark::of_correlation`].
+    /// The class of the correlation with y of the values of the subtree that begins with the token; see
+    /// [`Mark::of_correlation`].
     CorrelationY,
-    /// The same with what the best individual misses, y minus its prediction.
+    /// The class of the correlation with the residual of the best individual, y minus its prediction.
     CorrelationResidual,
 }
 
-/// Bounds of |r| between the classes of a correlation: finer where it is nearly perfect.
+/// The bounds of |r| between the classes of a correlation, which are finer where it is nearly perfect.
 const CORRELATIONS: [f64; 7] = [0.25, 0.5, 0.75, 0.9, 0.97, 0.99, 0.999];
 
 impl Mark {
-    /// All of them.
+    /// All marks.
     pub const ALL: [Mark; 6] =
         [Mark::Error, Mark::Rank, Mark::Size, Mark::Multiplicity, Mark::CorrelationY, Mark::CorrelationResidual];
 
-    /// Its values are 1 to this, and 0 where it does not apply.
+    /// Returns the number of values, which are 1 to this; 0 means that the mark does not apply.
     pub fn values(self) -> usize {
         match self {
             Mark::Error => 66,
@@ -45,13 +46,13 @@ impl Mark {
         }
     }
 
-    /// Whether it is a correlation, which takes the problem's data to know.
+    /// Returns whether it is a correlation, which needs the problem's data.
     pub fn is_correlation(self) -> bool {
         matches!(self, Mark::CorrelationY | Mark::CorrelationResidual)
     }
 
-    /// The value for a coefficient of correlation: 1 to 8 for positive ones by size, 9 to 16 for negative ones, 17 for
-    /// NaN, which is that of a constant or of values that are not finite.
+    /// Returns the value for a coefficient of correlation: 1 to 8 for positive ones by size, 9 to 16 for negative ones,
+    /// 17 for NaN. It is NaN for values that are constant or not finite.
     pub fn of_correlation(r: f64) -> u8 {
         let classes = CORRELATIONS.len() as u8 + 1;
         if r.is_nan() {
@@ -62,14 +63,15 @@ impl Mark {
     }
 }
 
-/// The marks of every token of a prompt, `[tokens, marks]`: 0 where there is none, else what tells both mark and value:
-/// the value plus [`Mark::values`] of all marks before it in the list. `slots` are what was made beside the prompt.
+/// Returns the marks of every token of a prompt, `[tokens, marks]`. An entry is 0 where there is no mark, else the
+/// value plus [`Mark::values`] of all marks before it in the list, so that it identifies both mark and value. `slots`
+/// have to be those that were made with the prompt.
 ///
-/// - correlation: of a mark that is one, the value of each node of an individual, in post-order; it is asked once an
-///   individual
+/// - correlation: returns the value of each node of an individual, in post-order, for a mark that is a correlation; it
+///   is called once for each such mark and individual
 ///
 /// # Panics
-/// If the slots are those of a prompt with fewer individuals, or there are fewer correlations than nodes.
+/// Panics if the slots are those of a prompt with fewer individuals, or there are fewer correlations than nodes.
 pub fn marks<'a>(
     prompt: &[i32],
     slots: &Slots<'a>,
@@ -92,7 +94,7 @@ pub fn marks<'a>(
         });
         let mut before = 0;
         for (place, &mark) in marks.iter().enumerate() {
-            // By node in prefix order, or one for all.
+            // There is one value for each node in prefix order, or one for all.
             let values: Vec<u8> = match mark {
                 Mark::Error => vec![error.expect("an individual has an error token")],
                 Mark::Rank => vec![(slots.ranks()[index] + 1).min(mark.values()) as u8],
@@ -115,7 +117,7 @@ pub fn marks<'a>(
     all
 }
 
-/// Whether a token is the last one of a node. A number's is its exponent.
+/// Returns whether a token is the last one of a node, which is the exponent for a number.
 fn ends_node(id: i32) -> bool {
     matches!(
         Token::from_id(id),

@@ -1,9 +1,9 @@
-//! What a model writes.
+//! The modes of models.
 
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-/// What a model learns to write, and with it what an example of a corpus is.
+/// The kind of target that a model learns to write, and with it the kind of a corpus's examples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
@@ -17,7 +17,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// The name in files and flags: `one-step`, `autoregressive` or `direct`.
+    /// Returns the name that files and flags use: `one-step`, `autoregressive` or `direct`.
     pub fn name(self) -> &'static str {
         self.into()
     }

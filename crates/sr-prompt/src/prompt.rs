@@ -1,4 +1,4 @@
-//! The one writer of prompts. Whoever needs a prompt, in training, search or evaluation, gets it here.
+//! The writer of prompts, the only one for training, search and evaluation.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -13,62 +13,63 @@ use crate::data::{Plot, Statistics};
 use crate::expression::push_expression;
 use crate::{ConstantStyle, Error, LISTED_CONSTANTS, Result, SLOTS, Slots, Token, VARIABLES};
 
-/// What a prompt tells of the problem, beside the generation and the points that reach a model through its embedder.
+/// The information on the problem in a prompt, beside the generation and the points, which reach a model through its
+/// embedder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Context {
-    /// Number of variables, operators and constants.
+    /// The number of variables, operators and constants.
     #[default]
     Basic,
-    /// And statistics of y.
+    /// The basic context and statistics of y.
     Rich,
-    /// And a plot of y, if there is one variable.
+    /// The rich context and, if there is one variable, a plot of y.
     SuperRich,
 }
 
 impl Context {
-    /// All of them, each telling more than the one before.
+    /// All contexts. Each includes the one before.
     pub const ALL: [Context; 3] = [Context::Basic, Context::Rich, Context::SuperRich];
 
-    /// The name in files and flags: `basic`, `rich` or `superrich`.
+    /// Returns the name that files and flags use: `basic`, `rich` or `superrich`.
     pub fn name(self) -> &'static str {
         self.into()
     }
 
-    /// The context of a name, if there is one.
+    /// Returns the context with a name, if there is one.
     pub fn from_name(name: &str) -> Option<Context> {
         Context::ALL.into_iter().find(|context| context.name() == name)
     }
 }
 
-/// The order of a prompt's individuals. Which of them are left out for want of room does not depend on it.
+/// The order of a prompt's individuals. It does not affect which of them are left out for lack of room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PopulationOrder {
-    /// Best first: by error, then size, then ids.
+    /// The best is first: by error, then size, then ids.
     #[default]
     Sorted,
-    /// At random. Equal [keys](PromptState::shuffled_by) give equal orders.
+    /// The order is random. Equal [keys](PromptState::shuffled_by) give equal orders.
     Shuffled,
-    /// As in the population, a form where it first stands.
+    /// The order is the population's, with each expression at its first occurrence.
     AsIs,
 }
 
-/// What a model writes, and so what its prompts have to show.
+/// The language that a model writes, and so what its prompts have to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Actions {
-    /// Whole expressions.
+    /// The model writes whole expressions.
     #[default]
     Expression,
-    /// Edits of individuals ([`encode_edit`](crate::encode_edit)): the first 32 have their slot, `S0` to `S31`, before
-    /// their error.
+    /// The model writes edits of individuals ([`encode_edit`](crate::encode_edit)). In its prompts the first 32
+    /// individuals have their slot, `S0` to `S31`, before their error.
     Edit,
 }
 
 impl Actions {
-    /// What comes with each token of a target, by the tokens so far.
+    /// Returns the function that computes the feature of each token of a target from the tokens so far.
     pub fn feature(self) -> fn(&[i32]) -> i32 {
         match self {
             Actions::Expression => crate::target_feature,
@@ -77,18 +78,19 @@ impl Actions {
     }
 }
 
-/// What a prompt says of a search. Errors are f32, as in traces, so that a live state and its record read alike.
+/// The information on a search in a prompt. Errors are f32, as in traces, so that a live state and its record give the
+/// same prompt.
 #[derive(Debug, Clone)]
 pub struct PromptState<'a> {
     generation: u32,
     primitives: &'a PrimitiveSet,
     population: Vec<(&'a Tree, f32)>,
-    /// Of [`PopulationOrder::Shuffled`].
+    /// The key of [`PopulationOrder::Shuffled`].
     key: u64,
 }
 
 impl<'a> PromptState<'a> {
-    /// From a record: individuals with their mean squared errors, in any order.
+    /// Makes the state of a record: individuals with their mean squared errors, in any order.
     pub fn new(
         generation: u32,
         primitives: &'a PrimitiveSet,
@@ -97,48 +99,48 @@ impl<'a> PromptState<'a> {
         PromptState { generation, primitives, population: population.into_iter().collect(), key: 0 }
     }
 
-    /// From a search in progress.
+    /// Makes the state of a search in progress.
     pub fn of(state: &State<'a>) -> Self {
         let population = state.population.iter().map(|i| (i.tree, i.score.mse as f32));
         PromptState::new(state.generation, state.instance.primitives(), population)
             .shuffled_by(state.key.problem ^ state.key.seed)
     }
 
-    /// With the key by which its individuals are shuffled where they are; states of one key and one generation with equal
-    /// populations have one order.
+    /// Sets the key by which individuals are shuffled. States with the same key and generation and equal populations
+    /// have the same order.
     #[must_use]
     pub fn shuffled_by(self, key: u64) -> Self {
         PromptState { key, ..self }
     }
 }
 
-/// Writes prompts: a pure function of state and data.
+/// A writer of prompts, which depend on state and data alone.
 ///
 /// ```text
 /// <bos> <context> generation variables operators… (slot number)… statistics <population> (error [count] expression)… <target>
 /// ```
 ///
-/// Statistics are what [`Context`] asks for: none, eight numbers, or those and a plot.
+/// The [`Context`] decides on the statistics: none, eight numbers, or those and a plot.
 ///
-/// Equal forms are merged with a count; by default the best comes first, by error, then size, then ids, so that the
-/// order of the population does not matter. The error token also separates individuals.
+/// Equal expressions are merged with a count. By default the best comes first, by error, then size, then ids, so that
+/// the order of the population does not matter. The error token also separates individuals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PromptWriter {
-    /// Most tokens of a prompt. The worst individuals are left out to keep to it.
+    /// The largest number of tokens of a prompt. The worst individuals are left out to keep to it.
     pub max_tokens: usize,
-    /// What prompts tell of the problem.
+    /// The information on the problem.
     pub context: Context,
     /// The order of individuals.
     pub population_order: PopulationOrder,
-    /// Whether individuals have slots.
+    /// The language that the model writes, which decides whether individuals have slots.
     pub actions: Actions,
-    /// How individuals' constants that are not listed are written.
+    /// The style of individuals' constants that are not listed.
     pub constants: ConstantStyle,
 }
 
 impl Default for PromptWriter {
-    /// The basic context, the best individual first and without slots, constants as numbers, and 1,024 tokens: room for
-    /// 40 individuals of 25 nodes, the size limit of recorded searches.
+    /// Writes the basic context, the best individual first and without slots, constants as numbers, and at most 1,024
+    /// tokens, which is room for 40 individuals of 25 nodes, the size limit of recorded searches.
     fn default() -> Self {
         PromptWriter {
             max_tokens: 1024,
@@ -151,19 +153,20 @@ impl Default for PromptWriter {
 }
 
 impl PromptWriter {
-    /// The ids of a state's prompt, `x` and `y` being the problem's data. The condition token, and then the target,
-    /// follow it.
+    /// Returns the ids of a state's prompt; `x` and `y` are the problem's data. The condition token, and then the
+    /// target, follow it.
     ///
     /// # Errors
-    /// If there are more than 32 variables, or the context alone has more than `max_tokens` tokens.
+    /// Returns an error if there are more than 32 variables, or the context alone has more than `max_tokens` tokens.
     pub fn write(&self, state: &PromptState<'_>, x: &Columns, y: &[f64]) -> Result<Vec<i32>> {
         self.write_with_slots(state, x, y).map(|(ids, _)| ids)
     }
 
-    /// As [`write`](Self::write), with the individuals that edits can point at, whether their slots are written or not.
+    /// Returns the prompt of [`write`](Self::write) and the individuals that edits can refer to, whether their slots
+    /// are written or not.
     ///
     /// # Errors
-    /// As [`write`](Self::write).
+    /// Returns an error where [`write`](Self::write) does.
     pub fn write_with_slots<'a>(
         &self,
         state: &PromptState<'a>,
@@ -185,12 +188,12 @@ impl PromptWriter {
         Ok((ids, Slots::new(trees, forms.iter().map(|form| (form.individual, form.rank)))))
     }
 
-    /// The token before an individual, by its place in the prompt.
+    /// Returns the slot token of an individual, by its place in the prompt, if it has one.
     fn slot(&self, index: usize) -> Option<Token> {
         (self.actions == Actions::Edit && index < SLOTS).then_some(Token::Slot(index as u8))
     }
 
-    /// The best forms for which there is room, in the prompt's order.
+    /// Returns the best expressions for which there is room, in the prompt's order.
     fn ordered<'a>(&self, mut forms: Vec<Form<'a>>, room: usize, state: &PromptState<'_>) -> Vec<Form<'a>> {
         let mut used = 0;
         let fitting = forms.iter().enumerate().take_while(|(index, form)| {
@@ -209,11 +212,11 @@ impl PromptWriter {
         forms
     }
 
-    /// The ids of a prompt without a population, for models that write the formula from the points alone:
+    /// Returns the ids of a prompt without a population, for models that write the formula from the points alone:
     /// `<bos> <context> variables operators… (slot number)… statistics <target>`.
     ///
     /// # Errors
-    /// As [`write`](Self::write).
+    /// Returns an error where [`write`](Self::write) does.
     pub fn write_direct(&self, primitives: &PrimitiveSet, x: &Columns, y: &[f64]) -> Result<Vec<i32>> {
         let mut ids = vec![Token::Bos.id(), Token::Context.id()];
         push_primitives(primitives, &mut ids)?;
@@ -223,7 +226,7 @@ impl PromptWriter {
         Ok(ids)
     }
 
-    /// What the context tells of y. A number is four tokens, so each has its place.
+    /// Writes the statistics of y that the context has. Every number is four tokens, so each has a fixed place.
     fn push_statistics(&self, x: &Columns, y: &[f64], ids: &mut Vec<i32>) {
         if self.context == Context::Basic {
             return;
@@ -237,19 +240,19 @@ impl PromptWriter {
         }
         match Plot::new(x, y) {
             Some(plot) => ids.extend(plot.heights().map(|height| Token::Mantissa((99.0 * height).round() as u8).id())),
-            // As in the original's text, whose other words on several variables are in the context already.
+            // The original's text has more on several variables, but that is in the context already.
             None => ids.extend(Token::number(y.len() as f64).map(Token::id)),
         }
     }
 
-    /// Tokens left for individuals, `<target>` taken off.
+    /// Returns the number of tokens left for individuals, without `<target>`.
     fn room_after(&self, ids: &[i32]) -> Result<usize> {
         let needed = ids.len() + 1;
         self.max_tokens.checked_sub(needed).ok_or(Error::PromptTooLong { needed, max: self.max_tokens })
     }
 }
 
-/// The number of variables, the operators and the values of the listed constants.
+/// Writes the number of variables, the operators and the values of the listed constants.
 fn push_primitives(primitives: &PrimitiveSet, ids: &mut Vec<i32>) -> Result<()> {
     let n_variables = usize::from(primitives.n_variables());
     if n_variables > VARIABLES {
@@ -264,20 +267,20 @@ fn push_primitives(primitives: &PrimitiveSet, ids: &mut Vec<i32>) -> Result<()> 
     Ok(())
 }
 
-/// A distinct form of the population.
+/// A distinct expression of the population.
 struct Form<'a> {
     tree: &'a Tree,
     mse: f32,
     count: usize,
-    /// The first individual that has it.
+    /// The index of the first individual that has it.
     individual: u32,
-    /// Its place among all, 0 for the best.
+    /// The rank among all, 0 for the best.
     rank: usize,
-    /// Its error, its count if it is not alone, and its expression.
+    /// The ids of its error, of its count if there are several, and of its expression.
     ids: Vec<i32>,
 }
 
-/// The distinct forms of the population, best first.
+/// Returns the distinct expressions of the population, best first.
 fn ranked_forms<'a>(state: &PromptState<'a>, style: ConstantStyle) -> Vec<Form<'a>> {
     let mut places: HashMap<&Tree, usize> = HashMap::with_capacity(state.population.len());
     let mut forms: Vec<Form<'a>> = Vec::with_capacity(state.population.len());
@@ -296,15 +299,16 @@ fn ranked_forms<'a>(state: &PromptState<'a>, style: ConstantStyle) -> Vec<Form<'
         form.ids.extend(Token::count(form.count).map(Token::id));
         push_expression(form.tree, state.primitives.constants(), style, &mut form.ids);
     }
-    // Forms that read the same, up to rounded constants, stay in the order of the population.
+    // Expressions that read the same, up to rounded constants, stay in the order of the population.
     forms.sort_by(|a, b| a.mse.total_cmp(&b.mse).then_with(|| (a.tree.size(), &a.ids).cmp(&(b.tree.size(), &b.ids))));
     forms.iter_mut().enumerate().for_each(|(rank, form)| form.rank = rank);
     forms
 }
 
-/// Where each individual of a prompt lies: from its slot, or its error if it has none, to the next individual.
+/// Returns the range of each individual of a prompt: from its slot, or its error if it has none, to the next
+/// individual.
 ///
-/// Nothing for a prompt without a population. O(prompt), nothing is allocated.
+/// It returns nothing for a prompt without a population. O(prompt), without allocation.
 pub fn individuals(prompt: &[i32]) -> impl Iterator<Item = Range<usize>> {
     let position = |token: Token| prompt.iter().position(|&id| id == token.id());
     let start = position(Token::Population).map_or(prompt.len(), |population| population + 1);

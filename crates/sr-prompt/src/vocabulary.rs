@@ -1,7 +1,8 @@
 //! The vocabulary: one token per symbol, in an order that is part of the checkpoint format.
 //!
-//! **Append-only.** An id never changes its meaning and a token is never removed; new ones, those of operators appended
-//! to [`Op::ALL`] included, go to the end of [`Token::all`]. The list is pinned by `fixtures/prompt/vocabulary-v1.txt`.
+//! **Append-only.** An id never changes its meaning and a token is never removed. New tokens, those of operators
+//! appended to [`Op::ALL`] included, go to the end of [`Token::all`]. `fixtures/prompt/vocabulary-v1.txt` pins the
+//! list.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -13,24 +14,25 @@ use sr_expr::hash::fnv1a;
 
 use crate::{Error, Result};
 
-/// Variables that have a name, `x0` to `x31`.
+/// The number of variables that have a name, `x0` to `x31`.
 pub const VARIABLES: usize = 32;
-/// Listed constants that have a slot, `c0` to `c15`; further ones are written as numbers.
+/// The number of listed constants that have a slot, `c0` to `c15`; further ones are written as numbers.
 pub const LISTED_CONSTANTS: usize = 16;
-/// Individuals of a prompt that edits can point at, `S0` to `S31`.
+/// The number of individuals of a prompt that edits can refer to, `S0` to `S31`.
 pub const SLOTS: usize = 32;
-/// Nodes of an individual that edits can point at, `P0` to `P63`.
+/// The number of nodes of an individual that edits can refer to, `P0` to `P63`.
 pub const POSITIONS: usize = 64;
-/// Rows of a model's embedding. More than [`VOCABULARY_SIZE`], so that tokens can be appended without a new shape.
+/// The number of rows of a model's embedding. It exceeds [`VOCABULARY_SIZE`], so that tokens can be appended without a
+/// new shape.
 pub const VOCABULARY_CAPACITY: usize = 512;
-/// Tokens in use.
+/// The number of tokens in use.
 pub const VOCABULARY_SIZE: usize = (VARIABLE_COUNTS + VARIABLES as i32 + 1) as usize;
 
 const N_OPERATORS: usize = 20;
 const MANTISSAS: u8 = 100;
 /// Exponents of ten go from minus this to plus this.
 const MAX_EXPONENT: i8 = 20;
-/// Half decades of the error from 10⁻¹⁶ to 10¹⁶.
+/// The number of half decades of the error from 10⁻¹⁶ to 10¹⁶.
 const FITNESS_BUCKETS: u8 = 64;
 const MIN_COUNT: u8 = 2;
 const MAX_COUNT: u8 = 20;
@@ -39,7 +41,7 @@ const GENERATION_BUCKETS: u8 = 16;
 const _: () = assert!(Op::ALL.len() == N_OPERATORS, "give appended operators tokens at the end of the vocabulary");
 const _: () = assert!(VOCABULARY_SIZE <= VOCABULARY_CAPACITY);
 
-// The first id of each group.
+// These are the first ids of each group.
 const CONDITIONS: i32 = 7;
 const FIRST_SLOT: i32 = CONDITIONS + Condition::ALL.len() as i32 + 5;
 const FIRST_POSITION: i32 = FIRST_SLOT + SLOTS as i32;
@@ -54,13 +56,13 @@ const COUNTS: i32 = FITNESS + FITNESS_BUCKETS as i32 + 2;
 const GENERATIONS: i32 = COUNTS + (MAX_COUNT - MIN_COUNT) as i32 + 1;
 const VARIABLE_COUNTS: i32 = GENERATIONS + GENERATION_BUCKETS as i32;
 
-/// What the model is asked for: the first token after the prompt.
+/// The condition that the model writes under: the first token after the prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "&'static str", try_from = "String")]
 pub enum Condition {
     /// Any child that the expert might make.
     All,
-    /// A child whose fitness gain lies in this class, 0 to 4, the higher the better.
+    /// A child whose gain lies in this class, 0 to 4, the higher the better.
     Gain(u8),
     /// The next step of a path to the source formula.
     Path,
@@ -69,7 +71,7 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// All of them, in the order of their ids.
+    /// All conditions, in the order of their ids.
     pub const ALL: [Condition; 8] = [
         Condition::All,
         Condition::Gain(0),
@@ -81,7 +83,7 @@ impl Condition {
         Condition::Target,
     ];
 
-    /// The text of its token, also its name in files: `ALL`, `GAIN_0` to `GAIN_4`, `PATH`, `TARGET`.
+    /// Returns the text of its token, also its name in files: `ALL`, `GAIN_0` to `GAIN_4`, `PATH`, `TARGET`.
     pub fn name(self) -> &'static str {
         match self {
             Condition::All => "ALL",
@@ -91,12 +93,12 @@ impl Condition {
         }
     }
 
-    /// The condition of a name, if there is one.
+    /// Returns the condition with a name, if there is one.
     pub fn from_name(name: &str) -> Option<Condition> {
         Condition::ALL.into_iter().find(|condition| condition.name() == name)
     }
 
-    /// The id of its token.
+    /// Returns the id of its token.
     pub fn id(self) -> i32 {
         Token::Condition(self).id()
     }
@@ -117,18 +119,18 @@ impl TryFrom<String> for Condition {
     }
 }
 
-/// One symbol of the language. [`Display`](fmt::Display) gives its text, which has no white space.
+/// One symbol of the language. Its [`Display`](fmt::Display) text has no white space.
 ///
-/// Fields are at most what the variant's doc says; the id of a token beyond would be that of another one.
+/// Fields must not exceed the range in the variant's doc: the id of a token beyond it would be that of another token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Token {
-    /// `<pad>`, id 0: fills rows, is never attended to.
+    /// `<pad>`, id 0: fills rows and is never attended to.
     Pad,
     /// `<bos>` starts a prompt.
     Bos,
     /// `<eos>` ends a target.
     Eos,
-    /// `<unk>`: what the language cannot say.
+    /// `<unk>`: a node that the language cannot express.
     Unk,
     /// `<context>`
     Context,
@@ -168,11 +170,11 @@ pub enum Token {
     Exponent(i8),
     /// `F0` to `F63`: the error of the individual that follows, see [`Token::fitness`].
     Fitness(u8),
-    /// `FZERO`: no error at all.
+    /// `FZERO`: an error of 0.
     FitnessZero,
     /// `FINVALID`: no valid error.
     FitnessInvalid,
-    /// `n2` to `n20`: so many individuals have this form, `n20` and more.
+    /// `n2` to `n20`: the number of individuals with this expression; `n20` is 20 and more.
     Count(u8),
     /// `G0` to `G15`: the generation, see [`Token::generation`].
     Generation(u8),
@@ -183,7 +185,7 @@ pub enum Token {
 static TABLE: LazyLock<Vec<Token>> = LazyLock::new(|| Token::all().collect());
 
 impl Token {
-    /// Every token in the order of its id, from 0. This is the vocabulary.
+    /// Returns all tokens in the order of their ids, from 0. This is the vocabulary.
     pub fn all() -> impl Iterator<Item = Token> {
         use Token::*;
         [Pad, Bos, Eos, Unk, Context, Population, Target]
@@ -205,7 +207,7 @@ impl Token {
             .chain((0..=VARIABLES as u8).map(Variables))
     }
 
-    /// The id, computed without a table or a string.
+    /// Returns the id, which is computed without a table or a string.
     pub fn id(self) -> i32 {
         match self {
             Token::Pad => 0,
@@ -242,20 +244,21 @@ impl Token {
         }
     }
 
-    /// The token of an id, `None` if there is none.
+    /// Returns the token with an id, or `None` if there is none.
     pub fn from_id(id: i32) -> Option<Token> {
         TABLE.get(usize::try_from(id).ok()?).copied()
     }
 
-    /// The bucket of a mean squared error, half a decade each: `F32` begins at 1, `F30` at 0.1. Errors below 10⁻¹⁶ are
-    /// in `F0`, from 10¹⁶ on in `F63`.
+    /// Returns the token for the bucket of a mean squared error, half a decade each: `F32` begins at 1, `F30` at 0.1.
+    /// Errors below 10⁻¹⁶ are in `F0`, from 10¹⁶ on in `F63`. It returns `FZERO` for 0 and `FINVALID` for numbers that
+    /// are no errors.
     ///
-    /// Takes the f32 that traces and corpora hold, so that a live search and its record fall into one bucket.
+    /// The argument is the f32 that traces and corpora hold, so that a live search and its record have the same bucket.
     pub fn fitness(mse: f32) -> Token {
         if mse == 0.0 {
             return Token::FitnessZero;
         }
-        // NaN and negative numbers are no errors.
+        // NaN, infinite and negative numbers are no errors.
         if !mse.is_finite() || mse < 0.0 {
             return Token::FitnessInvalid;
         }
@@ -263,12 +266,13 @@ impl Token {
         Token::Fitness(half_decades.clamp(0.0, f64::from(FITNESS_BUCKETS - 1)) as u8)
     }
 
-    /// The bucket of a generation: 0 to 4 and then two an octave; 192 and more in the last.
+    /// Returns the token for the bucket of a generation: 0 to 4 each have one, then there are two an octave; 192 and
+    /// more are in the last.
     pub fn generation(generation: u32) -> Token {
         Token::Generation(Token::half_octave(generation))
     }
 
-    /// The bucket of a number, 0 to 15: 0 to 4 have their own, then two an octave.
+    /// Returns the bucket of a number, 0 to 15: 0 to 4 each have one, then there are two an octave.
     pub(crate) fn half_octave(number: u32) -> u8 {
         let bucket = match number.checked_ilog2() {
             None => 0,
@@ -278,15 +282,16 @@ impl Token {
         bucket.min(u32::from(GENERATION_BUCKETS) - 1) as u8
     }
 
-    /// How many individuals share a form; none for a single one.
+    /// Returns the token for the number of individuals that share an expression, or `None` for a single one.
     pub(crate) fn count(individuals: usize) -> Option<Token> {
         let count = individuals.min(usize::from(MAX_COUNT)) as u8;
         (count >= MIN_COUNT).then_some(Token::Count(count))
     }
 
-    /// A number with four significant digits: sign, twice two digits, exponent. 3.14 is `N+ M31 M40 E0`.
+    /// Returns the tokens of a number with four significant digits: sign, twice two digits, exponent. 3.14 is `N+ M31
+    /// M40 E0`.
     ///
-    /// Magnitudes beyond 9.999·10²⁰ become that number, those below 10⁻²⁰ zero, which is `N+ M00 M00 E0`; NaN is
+    /// Magnitudes beyond 9.999·10²⁰ become that number. Those below 10⁻²⁰ become zero, which is `N+ M00 M00 E0`. NaN is
     /// four times `<unk>`.
     pub(crate) fn number(value: f64) -> [Token; 4] {
         if value.is_nan() {
@@ -304,7 +309,7 @@ impl Token {
         [sign, halves[0], halves[1], Token::Exponent(exponent as i8)]
     }
 
-    /// The value of a number's parts: the nearest double to what the digits say.
+    /// Returns the value of a number's parts: the double nearest to the digits.
     pub(crate) fn number_value(negative: bool, high: u8, low: u8, exponent: i8) -> f64 {
         let (digits, exponent) = (u32::from(high) * 100 + u32::from(low), i32::from(exponent) - 3);
         let magnitude: f64 = format!("{digits}e{exponent}").parse().expect("digits and an exponent are a number");
@@ -347,21 +352,21 @@ impl fmt::Display for Token {
     }
 }
 
-/// The texts of ids joined by single spaces, which the tokenizer of [`tokenizer_json`] reads back; `<unk>` for an id
-/// that is none.
+/// Returns the texts of ids, joined by single spaces; the tokenizer of [`tokenizer_json`] reads them back. An id
+/// without a token becomes `<unk>`.
 pub fn to_text(ids: &[i32]) -> String {
     let texts: Vec<String> = ids.iter().map(|&id| Token::from_id(id).unwrap_or(Token::Unk).to_string()).collect();
     texts.join(" ")
 }
 
-/// A number that changes with any change of the vocabulary: FNV-1a of its tokens, one a line.
+/// Returns a hash that changes with any change of the vocabulary: FNV-1a of its tokens, one a line.
 pub fn fingerprint() -> u64 {
     let list: String = Token::all().map(|token| format!("{token}\n")).collect();
     fnv1a(list.bytes())
 }
 
-/// The vocabulary as a `tokenizer.json` of the `tokenizers` library (word level, split at white space), for a
-/// checkpoint's folder. Always the same bytes.
+/// Returns the vocabulary as a `tokenizer.json` of the `tokenizers` library (word level, split at white space), for a
+/// checkpoint's folder. It always has the same bytes.
 ///
 /// They are those that the library itself would write (tested). It is not asked to, because it brings forty crates and
 /// a C++ compiler with it.
@@ -436,12 +441,12 @@ impl Serialize for Vocabulary {
     }
 }
 
-/// Checks that a checkpoint's `tokenizer.json` means by its ids what we mean by them. It may lack tokens that were
-/// appended since.
+/// Checks that the ids of a checkpoint's `tokenizer.json` have the same meaning as in this vocabulary. It may lack
+/// tokens that were appended since.
 ///
 /// # Errors
-/// [`Error::OtherVocabulary`] names the first token that differs; [`Error::NotATokenizer`] if the text is something
-/// else.
+/// Returns [`Error::OtherVocabulary`], which names the first token that differs, or [`Error::NotATokenizer`] if the
+/// text is something else.
 pub fn check_tokenizer(json: &str) -> Result<()> {
     let not = |reason: &str| Error::NotATokenizer { reason: reason.to_owned() };
     let tokenizer: Value = serde_json::from_str(json).map_err(|error| not(&error.to_string()))?;

@@ -16,7 +16,7 @@ use sr_prompt::{
     tokenizer_json,
 };
 
-/// One that tells all there is to tell.
+/// Returns a writer of the richest context.
 fn writer() -> PromptWriter {
     PromptWriter { context: Context::SuperRich, ..PromptWriter::default() }
 }

@@ -1,4 +1,4 @@
-//! Columns of numbers as byte strings.
+//! Columns of numbers, stored as byte strings.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,13 +10,14 @@ use crate::RecordError;
 pub(crate) struct Bytes(#[serde(with = "serde_bytes")] pub(crate) Vec<u8>);
 
 impl Bytes {
-    /// Numbers, four bytes each, little-endian.
+    /// Makes a column of numbers of four bytes each, little-endian.
     pub(crate) fn of_floats(values: impl IntoIterator<Item = f32>) -> Self {
         let bytes: Vec<[u8; 4]> = values.into_iter().map(f32::to_le_bytes).collect();
         Bytes(bytes.into_flattened())
     }
 
-    /// The numbers of column `field`, `count` of them.
+    /// Returns the numbers of a column that [`of_floats`](Self::of_floats) made. There have to be `count`; `field`
+    /// names the column in errors.
     pub(crate) fn floats(&self, field: &'static str, count: usize) -> Result<Vec<f32>, RecordError> {
         let (numbers, rest) = self.0.as_chunks();
         if numbers.len() != count || !rest.is_empty() {
@@ -26,10 +27,11 @@ impl Bytes {
     }
 }
 
-/// Adds a number to a column of numbers: seven bits a byte, the lowest first; a byte of 128 or more is not the last one.
+/// Adds a number to a column of numbers. A byte holds seven bits, the lowest first; a byte of 128 or more is not the
+/// last of its number.
 #[inline]
 pub(crate) fn push_number(column: &mut Bytes, number: u32) {
-    // Nearly all are small.
+    // Nearly all numbers are small.
     match number {
         0..128 => column.0.push(number as u8),
         _ => push_large_number(column, number),
@@ -45,7 +47,7 @@ fn push_large_number(column: &mut Bytes, mut number: u32) {
     column.0.push(number as u8);
 }
 
-/// Takes the values of a column one after the other.
+/// A reader of the values of a column, one after the other.
 #[derive(Debug)]
 pub(crate) struct Column<'a> {
     field: &'static str,
@@ -57,15 +59,15 @@ impl<'a> Column<'a> {
         Column { field, rest: &bytes.0 }
     }
 
-    /// Bytes left.
+    /// Returns the number of bytes left.
     pub(crate) fn len(&self) -> usize {
         self.rest.len()
     }
 
-    /// The next of a column of numbers.
+    /// Reads the next number of a column that [`push_number`] wrote.
     #[inline]
     pub(crate) fn number(&mut self) -> Result<u32, RecordError> {
-        // Nearly all are small.
+        // Nearly all numbers are small.
         match *self.rest {
             [byte @ 0..128, ref rest @ ..] => {
                 self.rest = rest;
@@ -92,13 +94,13 @@ impl<'a> Column<'a> {
         Err(RecordError::Number { field: self.field })
     }
 
-    /// The next byte.
+    /// Reads the next byte.
     #[inline]
     pub(crate) fn byte(&mut self) -> Result<u8, RecordError> {
         self.rest.split_off_first().copied().ok_or(RecordError::Column { field: self.field, short: true })
     }
 
-    /// The next 32-bit float.
+    /// Reads the next 32-bit float.
     #[inline]
     pub(crate) fn float(&mut self) -> Result<f32, RecordError> {
         let (bytes, rest) =
@@ -107,7 +109,7 @@ impl<'a> Column<'a> {
         Ok(f32::from_le_bytes(*bytes))
     }
 
-    /// Asserts that nothing is left.
+    /// Checks that nothing is left.
     pub(crate) fn finish(&self) -> Result<(), RecordError> {
         if self.rest.is_empty() { Ok(()) } else { Err(RecordError::Column { field: self.field, short: false }) }
     }

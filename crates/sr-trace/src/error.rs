@@ -1,4 +1,4 @@
-//! What can go wrong with a trace.
+//! The errors of reading, writing and merging traces.
 
 use std::path::PathBuf;
 
@@ -7,37 +7,37 @@ use crate::expressions::ExpressionError;
 /// The result of reading or writing a trace.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a trace could not be read, written or merged. Records are counted from 0.
+/// The reason why a trace could not be read, written or merged. Records are counted from 0.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The file itself: missing, cut, damaged, of another kind or version.
+    /// The file is missing, cut, damaged, or of another kind or version.
     #[error(transparent)]
     File(#[from] sr_codec::Error),
-    /// A record of the file is undamaged and yet no trajectory.
+    /// A record is undamaged, but it is no trajectory.
     #[error("{}: record {record} (counted from 0): {source}", path.display())]
     BadRecord {
         /// The file.
         path: PathBuf,
-        /// The record.
+        /// The number of the record.
         record: u64,
-        /// What does not fit.
+        /// The reason.
         source: RecordError,
     },
     /// A trajectory breaks the rules that [`Trajectory`](crate::Trajectory) states, or is too large to be stored.
     #[error("the trajectory of problem {problem:?} cannot be written: {source}")]
     BadTrajectory {
-        /// Its problem.
+        /// The problem's id.
         problem: String,
-        /// What does not fit.
+        /// The reason.
         source: RecordError,
     },
 
     // Merging.
-    /// Nothing to merge.
+    /// There are no shards to merge.
     #[error("no shards to merge")]
     NoShards,
-    /// Shards of different runs.
+    /// Two shards are of different runs.
     #[error("{}: its header is not that of {}: these are shards of different runs", path.display(), first.display())]
     ShardHeader {
         /// The shard.
@@ -53,9 +53,9 @@ pub enum Error {
     ProblemTwice {
         /// The shard.
         path: PathBuf,
-        /// The shard that has it too, which may be the same.
+        /// The shard that has the problem too, which may be the same.
         first: PathBuf,
-        /// The problem.
+        /// The problem's id.
         problem: String,
     },
     /// A search is in a shard twice.
@@ -63,7 +63,7 @@ pub enum Error {
     SearchTwice {
         /// The shard.
         path: PathBuf,
-        /// The problem.
+        /// The problem's id.
         problem: String,
         /// The seed.
         seed: u64,
@@ -78,20 +78,20 @@ pub enum Error {
         path: PathBuf,
         /// The next problem of the set; `None` at its end.
         expected: Option<String>,
-        /// The problem that the shard has.
+        /// The id of the problem in the shard.
         found: String,
     },
-    /// The number of problems in the shards is not that of a run dealt out in this order.
+    /// The numbers of problems in the shards are not those of a run dealt out in this order.
     #[error("{}: problem {problem} (counted from 0) was expected here: a shard is missing, or they are out of order", path.display())]
     ShardOrder {
         /// The shard.
         path: PathBuf,
-        /// Index of the problem in the whole run.
+        /// The index of the problem in the whole run.
         problem: u64,
     },
 }
 
-/// What makes a record no trajectory; each message names the field.
+/// The reason why a record is no trajectory. Each message names the field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
@@ -103,17 +103,17 @@ pub enum RecordError {
     Expressions {
         /// The field.
         field: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         source: ExpressionError,
     },
-    /// A column has more or fewer values than there are things to describe.
+    /// A column has the wrong number of values.
     #[error("{field}: expected {expected} values, found {found}")]
     Length {
         /// The field.
         field: &'static str,
-        /// Values that are needed.
+        /// The length that is needed.
         expected: usize,
-        /// Values that are there.
+        /// The length that was found.
         found: usize,
     },
     /// A column ends although a value is needed, or goes on although none is.
@@ -124,17 +124,17 @@ pub enum RecordError {
         /// Whether values are missing; else there are too many.
         short: bool,
     },
-    /// A value points to something that does not exist.
+    /// A value refers to something that does not exist.
     #[error("{field}: {index} is out of range, there are {len}")]
     Index {
         /// The field.
         field: &'static str,
         /// The value.
         index: u64,
-        /// Things that exist, counted from 0.
+        /// The number of things that exist.
         len: usize,
     },
-    /// A value that this version gives no meaning.
+    /// A value has no meaning in this version.
     #[error("{field}: unknown code {code}")]
     Code {
         /// The field.
@@ -148,13 +148,13 @@ pub enum RecordError {
         /// The field.
         field: &'static str,
     },
-    /// An edit that is recorded for an individual makes another expression than it has.
+    /// An individual's recorded edit makes another expression than the individual has.
     #[error("edit: it does not make {expression}")]
     Edit {
         /// The individual's expression.
         expression: String,
     },
-    /// An expression stands where its score should be known, and is not.
+    /// An expression has no score where its score should be known.
     #[error("scores: there is none of {expression}")]
     Unscored {
         /// The expression.
@@ -163,7 +163,7 @@ pub enum RecordError {
     /// The operators, constants and variables are no primitive set.
     #[error("primitives: {reason}")]
     Primitives {
-        /// What is wrong with them.
+        /// The reason.
         reason: String,
     },
     /// There are no generations, or a generation has no individuals.
@@ -179,7 +179,7 @@ pub enum RecordError {
     Gap {
         /// The generation that it saw last.
         last: u32,
-        /// The one that came.
+        /// The generation that came next.
         found: u32,
     },
     /// A [`Recorder`](crate::Recorder) was shown a generation of another search, or one that is of no search.
@@ -190,7 +190,7 @@ pub enum RecordError {
         /// The generation.
         generation: u32,
     },
-    /// There are more generations than numbers for them.
+    /// The numbers of generations do not fit 32 bits.
     #[error("generations: numbers go beyond {}", u32::MAX)]
     NumberTooLarge,
 }

@@ -1,4 +1,4 @@
-//! Expressions as bytes: the table in which a record keeps its expressions. Corpora store theirs in it too.
+//! The table in which records keep their expressions as bytes. Corpora use it too.
 //!
 //! An expression is its nodes in prefix order, one byte a node; since arities are known it needs no length.
 //!
@@ -9,8 +9,8 @@
 //! | 128 to 254 | variable 0 to 126 |
 //! | 255 | any other leaf; four bytes follow, little-endian: the constant's index, or 2³¹ + the variable's |
 //!
-//! `(x0 + 1.0)` with the constants `[1.0]` is `0, 128, 64`.
-//! The bytes are part of the file formats: they can be added to and never change their meaning.
+//! `(x0 + 1.0)` with the constants `[1.0]` is `0, 128, 64`. The bytes are part of the file formats: new ones can be
+//! added, but none may change its meaning.
 
 use std::sync::Arc;
 
@@ -20,20 +20,20 @@ use sr_expr::{Expr, Node, Op, Tree};
 
 use crate::columns::Bytes;
 
-/// Most nodes of a stored expression, the largest that an engine may be configured for.
+/// The largest number of nodes of a stored expression, which is the largest that an engine may be configured for.
 pub const MAX_NODES: usize = 4096;
-/// Most expressions of one table, so that a damaged file cannot claim all memory.
+/// The largest number of expressions of one table, so that a damaged file cannot claim all memory.
 pub const MAX_EXPRESSIONS: usize = 1 << 24;
 
 const FIRST_CONSTANT: u8 = 64;
 const FIRST_VARIABLE: u8 = 128;
 const ESCAPE: u8 = 255;
-/// Nodes of an expression that is written without memory of its own.
+/// Expressions of at most so many nodes are written without allocating.
 const SMALL: usize = 16;
-/// Marks a variable in the four bytes after [`ESCAPE`].
+/// The bit that marks a variable in the four bytes after [`ESCAPE`].
 const VARIABLE_BIT: u32 = 1 << 31;
 
-/// Why expressions cannot be stored, or stored bytes are no expressions. They are counted from 0.
+/// The reason why expressions cannot be stored, or why stored bytes are no expressions. Expressions are counted from 0.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExpressionError {
@@ -67,7 +67,7 @@ pub enum ExpressionError {
         expression: usize,
         /// The index.
         index: u32,
-        /// Constants in the list.
+        /// The number of constants in the list.
         constants: usize,
     },
     /// A variable's index does not fit 16 bits.
@@ -80,7 +80,8 @@ pub enum ExpressionError {
     },
 }
 
-/// A list of expressions as it is stored. [`ExpressionTableBuilder`] makes one, [`decode`](ExpressionTable::decode) reads it.
+/// A list of expressions as it is stored. [`ExpressionTableBuilder`] makes one, [`decode`](ExpressionTable::decode)
+/// reads it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ExpressionTable {
     /// Every constant that occurs, once, in order of first use.
@@ -90,10 +91,10 @@ pub struct ExpressionTable {
 }
 
 impl ExpressionTable {
-    /// The expressions, in order.
+    /// Returns the expressions, in order. It never panics, whatever the bytes.
     ///
     /// # Errors
-    /// If the bytes are not a list of expressions; none of them makes it panic.
+    /// Returns an error if the bytes are not a list of expressions.
     pub fn decode(&self) -> Result<Vec<Arc<Expr>>, ExpressionError> {
         let forms = self.symbols::<u32>()?;
         let node = |&symbol: &u32| self.node(symbol).expect("a symbol of the table");
@@ -105,15 +106,15 @@ impl ExpressionTable {
         Ok(forms.ends.iter().map(expr).collect())
     }
 
-    /// Whether symbols of this table fit in 8 bits.
+    /// Returns whether symbols of this table fit in 8 bits.
     pub(crate) fn is_narrow(&self) -> bool {
         !self.tokens.0.contains(&ESCAPE)
     }
 
-    /// The expressions as symbols, which have to fit.
+    /// Returns the expressions as symbols, which have to fit.
     ///
     /// # Errors
-    /// As [`decode`](Self::decode).
+    /// Returns an error where [`decode`](Self::decode) does.
     pub(crate) fn symbols<S: Symbol>(&self) -> Result<Forms<S>, ExpressionError> {
         let mut forms = Forms { symbols: Vec::with_capacity(self.tokens.0.len()), ends: Vec::new() };
         // A table that has a constant twice still gives equal expressions equal symbols.
@@ -158,7 +159,7 @@ impl ExpressionTable {
         Ok(forms)
     }
 
-    /// The node of a symbol; `None` if the table has none.
+    /// Returns the node of a symbol; `None` if the table has none.
     fn node(&self, symbol: u32) -> Option<Node> {
         let constant = |index: u32| self.constants.get(index as usize).map(|&value| Node::Const(value));
         match symbol {
@@ -171,7 +172,7 @@ impl ExpressionTable {
     }
 }
 
-/// The number of the symbol that comes next; `constants` has the place of each constant.
+/// Reads the next symbol; `constants` holds the place of each constant.
 #[inline]
 fn next_symbol(rest: &mut &[u8], constants: &[u32], expression: usize) -> Result<u32, ExpressionError> {
     let byte = *rest.split_off_first().ok_or(ExpressionError::Cut { expression })?;
@@ -192,7 +193,7 @@ fn next_symbol(rest: &mut &[u8], constants: &[u32], expression: usize) -> Result
     }
 }
 
-/// The four bytes after [`ESCAPE`].
+/// Reads the four bytes after [`ESCAPE`].
 #[cold]
 fn escaped(rest: &mut &[u8], expression: usize) -> Result<u32, ExpressionError> {
     let (bytes, after) = rest.split_first_chunk().ok_or(ExpressionError::Cut { expression })?;
@@ -209,7 +210,8 @@ fn variable_symbol(index: u32, expression: usize) -> Result<u32, ExpressionError
     }
 }
 
-/// The nodes of a table's symbols. Which kind of node comes next cannot be foreseen, so looking up is quicker than deciding.
+/// The nodes of a table's symbols, for looking up. The type of the next node cannot be predicted, so looking up is
+/// quicker than branching.
 pub(crate) struct Nodes<'a> {
     table: &'a ExpressionTable,
     narrow: [Node; 256],
@@ -221,18 +223,18 @@ impl<'a> Nodes<'a> {
     }
 }
 
-/// A node as a small number: what stands for it in a table (see the [module](self)), or if that is more than a byte,
-/// 255 + the number of a constant or [`VARIABLE_BIT`] + that of a variable. Nodes are equal if their symbols are.
+/// A node as a small number. It is the byte of the node in a table (see the [module](self)) or, if that is more than a
+/// byte, 255 + the number of a constant or [`VARIABLE_BIT`] + that of a variable. Nodes are equal if their symbols are.
 pub(crate) trait Symbol: crate::interner::Symbol {
-    /// Of a number, which has to fit.
+    /// Makes a symbol of a number, which has to fit.
     fn of(number: u32) -> Self;
 
     fn number(self) -> u32;
 
-    /// The node; any one if the table has no such symbol.
+    /// Returns the node, or an arbitrary one if the table has no such symbol.
     fn node(self, nodes: &Nodes<'_>) -> Node;
 
-    /// Operands of the node.
+    /// Returns the number of operands of the node.
     #[inline]
     fn arity(self) -> usize {
         ARITY[self.number().min(u32::from(u8::MAX)) as usize].into()
@@ -277,7 +279,7 @@ const FIRST_CONSTANT_SYMBOL: u32 = FIRST_CONSTANT as u32;
 const FIRST_VARIABLE_SYMBOL: u32 = FIRST_VARIABLE as u32;
 const ESCAPE_SYMBOL: u32 = ESCAPE as u32;
 
-/// Operands by symbol; leaves from the number of operators on.
+/// The number of operands by symbol. Symbols from the number of operators on are leaves.
 const ARITY: [u8; 256] = {
     let mut table = [0; 256];
     let mut op = 0;
@@ -288,15 +290,15 @@ const ARITY: [u8; 256] = {
     table
 };
 
-/// Expressions in post-order as symbols.
+/// A list of expressions as symbols, each in post-order.
 #[derive(Debug)]
 pub(crate) struct Forms<S> {
     pub(crate) symbols: Vec<S>,
-    /// Where each ends.
+    /// The end of each expression in `symbols`.
     pub(crate) ends: Vec<usize>,
 }
 
-/// Where the subtree with this root starts in a list of trees.
+/// Returns the start of the subtree with this root in a list of trees.
 #[inline]
 pub(crate) fn subtree_start<S: Symbol>(symbols: &[S], root: usize) -> usize {
     let (mut start, mut open) = (root, symbols[root].arity());
@@ -307,24 +309,24 @@ pub(crate) fn subtree_start<S: Symbol>(symbols: &[S], root: usize) -> usize {
     start
 }
 
-/// Makes a [`ExpressionTable`].
+/// A builder of an [`ExpressionTable`].
 #[derive(Debug, Clone, Default)]
 pub struct ExpressionTableBuilder {
     table: ExpressionTable,
     forms: usize,
-    /// Places of the forms that went through [`insert`](Self::insert).
+    /// The places of the expressions that were [inserted](Self::insert).
     known: FxHashMap<Expr, u32>,
-    /// Places of constants, by their bits.
+    /// The places of the constants, by their bits.
     constants: FxHashMap<u64, u32>,
 }
 
 impl ExpressionTableBuilder {
-    /// An empty table.
+    /// Makes an empty table.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Goes on with a table that has so many expressions; none of them counts as [inserted](Self::insert).
+    /// Continues a table that has `forms` expressions; none of them counts as [inserted](Self::insert).
     pub(crate) fn reopen(table: ExpressionTable, forms: usize) -> Self {
         let mut constants = FxHashMap::default();
         for (place, value) in (0..).zip(&table.constants) {
@@ -333,20 +335,20 @@ impl ExpressionTableBuilder {
         ExpressionTableBuilder { table, forms, constants, ..Self::default() }
     }
 
-    /// Number of expressions so far.
+    /// Returns the number of expressions so far.
     pub fn len(&self) -> usize {
         self.forms
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no expressions.
     pub fn is_empty(&self) -> bool {
         self.forms == 0
     }
 
-    /// The place of an expression, which is added if it was not inserted before.
+    /// Returns the place of an expression. It adds the expression unless it was inserted before.
     ///
     /// # Errors
-    /// As [`push`](Self::push).
+    /// Returns an error where [`push`](Self::push) does.
     pub fn insert(&mut self, tree: &Tree) -> Result<u32, ExpressionError> {
         if let Some(&place) = self.known.get(tree) {
             return Ok(place);
@@ -356,10 +358,11 @@ impl ExpressionTableBuilder {
         Ok(place)
     }
 
-    /// Adds an expression, be it there already or not, and gives its place.
+    /// Adds an expression, even if it is there already, and returns its place.
     ///
     /// # Errors
-    /// If it is larger than [`MAX_NODES`], or the table has [`MAX_EXPRESSIONS`]. The table stays as it was.
+    /// Returns an error if it has more than [`MAX_NODES`] nodes, or the table is full ([`MAX_EXPRESSIONS`]). The table
+    /// is then unchanged.
     pub fn push(&mut self, tree: &Tree) -> Result<u32, ExpressionError> {
         if tree.size() > MAX_NODES {
             return Err(ExpressionError::TooLarge { expression: self.forms });
@@ -376,12 +379,12 @@ impl ExpressionTableBuilder {
         Ok(self.forms as u32 - 1)
     }
 
-    /// The table.
+    /// Returns the table.
     pub fn build(self) -> ExpressionTable {
         self.table
     }
 
-    /// Writes a tree that needs no memory to be turned round, as those that mutation writes.
+    /// Writes a tree of at most [`SMALL`] nodes without allocating.
     fn write_small(&mut self, nodes: &[Node]) {
         let mut sizes = [1_u8; SMALL]; // of the subtrees
         for (root, node) in nodes.iter().enumerate() {
@@ -413,7 +416,7 @@ impl ExpressionTableBuilder {
                 return tokens.push(FIRST_VARIABLE + index as u8);
             }
             Node::Var(index) => VARIABLE_BIT + u32::from(index),
-            // Most sets have one constant.
+            // Most primitive sets have one constant.
             Node::Const(value) if constants.first().is_some_and(|first| first.to_bits() == value.to_bits()) => {
                 return tokens.push(FIRST_CONSTANT);
             }

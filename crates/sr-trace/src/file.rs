@@ -1,4 +1,4 @@
-//! Trace files.
+//! Writing, reading and merging of trace files.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -13,15 +13,15 @@ use sr_codec::{Header, Kind, Packed, PackedRecord, Reader, Writer};
 use crate::record::{FitnessRule, Opened};
 use crate::{Error, Record, RecordError, Result, TRACE_VERSION, TraceHeader, Trajectory, record_v1};
 
-/// Writes a trace file; see [`Writer`] for what a killed process leaves and how it is resumed.
+/// A writer of a trace file; see [`Writer`] for what a killed process leaves behind and how it is resumed.
 ///
-/// Recorded searches are packed on the threads of rayon while the next ones run. An error that they meet comes with a
-/// later call, [`flush`](Self::flush) and [`finish`](Self::finish) at the latest.
+/// Recorded searches are packed on the threads of rayon while the next ones run. An error in packing or writing them is
+/// returned by a later call, at the latest by [`flush`](Self::flush) or [`finish`](Self::finish).
 pub struct TraceWriter {
     path: PathBuf,
     writer: Writer,
     rule: FitnessRule,
-    /// What other threads are packing, in order.
+    /// The records that other threads are packing, in order.
     packing: VecDeque<Receiver<Packed>>,
 }
 
@@ -38,15 +38,15 @@ impl TraceWriter {
     /// Starts a new file.
     ///
     /// # Errors
-    /// As [`Writer::create`].
+    /// Returns an error where [`Writer::create`] does.
     pub fn create(path: impl AsRef<Path>, header: &TraceHeader) -> Result<Self> {
         Ok(TraceWriter::new(path.as_ref(), Writer::create(&path, &file_header(header))?, header))
     }
 
-    /// Continues an unfinished file and says how many trajectories it has; starts a new one if there is none.
+    /// Continues an unfinished file and returns how many trajectories it has. Starts a new file if there is none.
     ///
     /// # Errors
-    /// As [`Writer::resume`].
+    /// Returns an error where [`Writer::resume`] does.
     pub fn resume(path: impl AsRef<Path>, header: &TraceHeader) -> Result<(Self, u64)> {
         let (writer, records) = Writer::resume(&path, &file_header(header))?;
         Ok((TraceWriter::new(path.as_ref(), writer, header), records))
@@ -60,7 +60,7 @@ impl TraceWriter {
     /// Adds a trajectory.
     ///
     /// # Errors
-    /// If it breaks a rule that [`Trajectory`] states, or writing fails.
+    /// Returns an error if the trajectory breaks a rule that [`Trajectory`] states, or writing fails.
     pub fn append(&mut self, trajectory: &Trajectory) -> Result<()> {
         let mut record = Record::encode(trajectory)
             .map_err(|source| Error::BadTrajectory { problem: trajectory.problem_id.clone(), source })?;
@@ -69,12 +69,12 @@ impl TraceWriter {
         Ok(self.writer.append(&record)?)
     }
 
-    /// Writes records that are packed until no more than `left` are not.
+    /// Writes packed records until at most `left` are still being packed.
     fn write_packed(&mut self, left: usize) -> Result<()> {
         while let Some(packing) = self.packing.front() {
             let packed = match packing.try_recv() {
                 Err(TryRecvError::Empty) if self.packing.len() <= left => break,
-                // On a thread of the pool this may be the one that has to do it.
+                // On a thread of the pool, this thread may be the one that has to pack it.
                 Err(TryRecvError::Empty) if rayon::yield_now() == Some(rayon::Yield::Executed) => continue,
                 Err(TryRecvError::Empty) => packing.recv().ok(),
                 received => received.ok(),
@@ -85,16 +85,16 @@ impl TraceWriter {
         Ok(())
     }
 
-    /// Adds what a [`Recorder`](crate::Recorder) made.
+    /// Adds a record that a [`Recorder`](crate::Recorder) made.
     ///
     /// # Errors
-    /// If writing fails.
+    /// Returns an error if writing fails.
     pub fn append_record(&mut self, record: Record) -> Result<()> {
         self.write_packed(2 * rayon::current_num_threads())?;
         let (sender, receiver) = sync_channel(1);
         let rule = self.rule;
         rayon::spawn(move || {
-            // A writer that was given up wants no record.
+            // Nobody receives the record if the writer was dropped.
             let _ = sender.send(record.pack_with(rule));
         });
         self.packing.push_back(receiver);
@@ -104,36 +104,36 @@ impl TraceWriter {
     /// Adds a record that was packed on another thread.
     ///
     /// # Errors
-    /// If writing fails.
+    /// Returns an error if writing fails.
     pub fn append_packed(&mut self, record: &Packed) -> Result<()> {
         self.write_packed(0)?;
         Ok(self.writer.append_packed(record)?)
     }
 
-    /// Number of trajectories so far, those before a resumption included.
+    /// Returns the number of trajectories so far, including those before a resumption.
     pub fn records(&self) -> u64 {
         self.writer.records() + self.packing.len() as u64
     }
 
-    /// Hands what is buffered to the operating system, so that a killed process does not lose it.
+    /// Writes all buffered data to the operating system, so that a killed process does not lose it.
     ///
     /// # Errors
-    /// If writing fails.
+    /// Returns an error if writing fails.
     pub fn flush(&mut self) -> Result<()> {
         self.write_packed(0)?;
         Ok(self.writer.flush()?)
     }
 
-    /// Completes the file and puts it under its name; gives the number of trajectories.
+    /// Completes the file, gives it its final name, and returns the number of trajectories.
     ///
     /// # Errors
-    /// As [`Writer::finish`].
+    /// Returns an error where [`Writer::finish`] does.
     pub fn finish(mut self) -> Result<u64> {
         self.write_packed(0)?;
         Ok(self.writer.finish()?)
     }
 
-    /// Gives the file up: what was written is deleted, and a finished file of that name stays as it is.
+    /// Deletes the unfinished file. A finished file of that name stays as it is.
     pub fn discard(self) {
         drop(self.writer);
         discard(&self.path);
@@ -144,12 +144,12 @@ fn file_header(header: &TraceHeader) -> Header<&TraceHeader> {
     Header { kind: Kind::Trace, version: header.version(), params: header }
 }
 
-/// Reads a trace file, a few trajectories in memory for each thread that decodes them. A cut or damaged file gives all that
-/// comes before the damage, then an error that names the record.
+/// A reader of a trace file. It holds a few trajectories in memory for each thread that decodes them. From a cut or
+/// damaged file it returns everything before the damage, then an error that names the record.
 pub struct TraceReader {
     path: Arc<Path>,
     reader: Reader<TraceHeader>,
-    /// What was decoded ahead, in order; after an error nothing.
+    /// The trajectories decoded ahead, in order. An error is the last one.
     ahead: VecDeque<Result<Trajectory>>,
     ended: bool,
 }
@@ -164,27 +164,27 @@ impl TraceReader {
     /// Opens a file and reads its header.
     ///
     /// # Errors
-    /// As [`Reader::open`].
+    /// Returns an error where [`Reader::open`] does.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let reader = open_version(path)?;
         Ok(TraceReader { path: path.into(), reader, ahead: VecDeque::new(), ended: false })
     }
 
-    /// What all trajectories have in common.
+    /// Returns the header, which is common to all trajectories.
     pub fn header(&self) -> &TraceHeader {
         &self.reader.header().params
     }
 
-    /// Number of trajectories by the file's footer; `None` if the file was not finished.
+    /// Returns the number of trajectories that the file's footer states, or `None` if the file was not finished.
     pub fn stated_records(&self) -> Option<u64> {
         self.reader.stated_records()
     }
 
-    /// The next trajectory; `None` at the end of a whole file and after an error.
+    /// Returns the next trajectory, or `None` at the end of a whole file and after an error.
     ///
     /// # Errors
-    /// If the file is cut or damaged here, or the record is no trajectory.
+    /// Returns an error if the file is cut or damaged here, or the record is no trajectory.
     pub fn next_trajectory(&mut self) -> Result<Option<Trajectory>> {
         if self.ahead.is_empty() && !self.ended {
             self.read_ahead();
@@ -197,7 +197,7 @@ impl TraceReader {
         next
     }
 
-    /// Reads some records for each thread and decodes them side by side.
+    /// Reads some records for each thread and decodes them in parallel.
     fn read_ahead(&mut self) {
         let threads = rayon::current_num_threads();
         let mut stored = Vec::new();
@@ -217,11 +217,11 @@ impl TraceReader {
         self.ahead.extend(error.map(Err));
     }
 
-    /// The next record, not decoded; `None` at the end of a whole file and after an error. A reader that was asked for
-    /// [trajectories](Self::next_trajectory) before has read ahead.
+    /// Returns the next record, undecoded, or `None` at the end of a whole file and after an error. Records that
+    /// [`next_trajectory`](Self::next_trajectory) has read ahead are skipped.
     ///
     /// # Errors
-    /// If the file is cut or damaged here.
+    /// Returns an error if the file is cut or damaged here.
     pub fn next_stored(&mut self) -> Result<Option<Stored>> {
         if self.ended {
             return Ok(None);
@@ -234,12 +234,13 @@ impl TraceReader {
     }
 }
 
-/// Most records that a thread decodes before any of them is asked for: waking the threads takes as long as decoding one.
+/// The largest number of records that each thread decodes ahead: waking the threads takes as long as decoding one.
 const AHEAD: usize = 4;
-/// And no more once they have these bytes, compressed; decoded they take some thirty times as many.
+/// The compressed bytes for each thread after which no more records are read ahead. Decoded they take about thirty
+/// times as many.
 const AHEAD_BYTES: usize = 1 << 16;
 
-/// A record of a file, not decoded yet, so that any thread can do it.
+/// A record of a file that is not decoded yet, so that any thread can decode it.
 #[derive(Debug, Clone)]
 pub struct Stored {
     packed: PackedRecord,
@@ -249,19 +250,19 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// The problem that was searched. As slow as unpacking the record.
+    /// Returns the id of the problem that was searched. It is as slow as unpacking the record.
     ///
     /// # Errors
-    /// If the record is damaged.
+    /// Returns an error if the record is damaged.
     pub fn problem_id(&self) -> Result<String> {
         let place: Place = rmp_serde::from_slice(&self.packed.unpack(&self.path)?).map_err(|e| self.unreadable(e))?;
         Ok(place.problem_id)
     }
 
-    /// The trajectory.
+    /// Decodes the trajectory.
     ///
     /// # Errors
-    /// If the record is damaged or no trajectory.
+    /// Returns an error if the record is damaged or no trajectory.
     pub fn decode(&self) -> Result<Trajectory> {
         let bytes = self.packed.unpack(&self.path)?;
         let decoded = match self.version {
@@ -271,10 +272,10 @@ impl Stored {
         decoded.map_err(|source| self.bad(source))
     }
 
-    /// The trajectory, ready for more labels.
+    /// Decodes the trajectory, ready for more labels.
     ///
     /// # Errors
-    /// If the record is damaged or no trajectory.
+    /// Returns an error if the record is damaged or no trajectory.
     pub fn open(&self) -> Result<Opened> {
         if self.version == 1 {
             return self.decode().map(Opened::of_trajectory);
@@ -304,13 +305,13 @@ impl Iterator for TraceReader {
     }
 }
 
-/// Opens a file of this version or of one that it took the place of.
+/// Opens a file of this version or an earlier one.
 fn open_version(path: &Path) -> Result<Reader<TraceHeader>> {
     let version = sr_codec::peek(path)?.version.clamp(1, TRACE_VERSION);
     Ok(Reader::open(path, Kind::Trace, version)?)
 }
 
-/// Deletes what an unfinished writer left. Should that fail, the next writer of this name does it.
+/// Deletes what an unfinished writer left. If that fails, the next writer of this name does it.
 fn discard(path: &Path) {
     let _ = std::fs::remove_file(sr_codec::partial_path(path));
 }
@@ -326,9 +327,9 @@ struct Place {
 struct Shard<'a> {
     path: &'a Path,
     reader: Reader<TraceHeader>,
-    /// Records read.
+    /// The number of records read.
     records: u64,
-    /// The next record with its place.
+    /// The next record with its problem and seed.
     next: Option<(Place, Vec<u8>)>,
 }
 
@@ -349,23 +350,24 @@ impl Shard<'_> {
     }
 }
 
-/// Joins the shards of a run into the bytes of one run; gives the number of trajectories.
+/// Joins the shards of a run into the bytes of one run and returns the number of trajectories.
 ///
 /// Shard `i` of `n` (counted from 0) holds problems `i`, `i + n`, `i + 2n`, … of the run, each with all of its
-/// trajectories; `shards` are in order of `i`. Records are copied as they are.
+/// trajectories. `shards` are in order of `i`. Records are copied as they are.
 ///
 /// # Errors
-/// If a shard is cut or damaged, comes from another run, holds a problem of another one, or their numbers of problems are
-/// not those of a run dealt out in this order. `out` is then not touched. A missing shard is noticed by
-/// [`merge_of`] only.
+/// Returns an error if a shard is cut or damaged, is of another run, has a problem that another shard has too, or their
+/// numbers of problems are not those of a run dealt out in this order. `out` is then unchanged. Only [`merge_of`]
+/// notices a missing shard.
 pub fn merge(shards: &[PathBuf], out: impl AsRef<Path>) -> Result<u64> {
     merge_of(shards, out, None)
 }
 
-/// The same for a run of these problems, in this order: the first problems of its problem set.
+/// Does what [`merge`] does, for a run of these problems, in this order. They are the first problems of its problem
+/// set.
 ///
 /// # Errors
-/// As [`merge`], and if the problems are others or in another order.
+/// Returns an error where [`merge`] does, and if the problems are others or in another order.
 pub fn merge_of(shards: &[PathBuf], out: impl AsRef<Path>, problems: Option<&[String]>) -> Result<u64> {
     let mut open = Vec::with_capacity(shards.len());
     for path in shards {

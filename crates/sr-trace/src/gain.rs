@@ -1,25 +1,26 @@
-//! By how much a child is better than the best individual of its state.
+//! Gains: how much better a child is than the best individual of its state.
 
-/// Classes of gain, the higher the better. They compare mean squared errors: parsimony says nothing about progress.
+/// The classes of gain, in rising order. They compare mean squared errors: parsimony is no measure of progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Gain {
-    /// No better.
+    /// The child is no better.
     None,
-    /// Smaller at an error that is no greater.
+    /// The child is smaller and has no greater error.
     Shorter,
     /// The error falls by 0.02 to 0.1 decades.
     Small,
-    /// By 0.1 to 0.5 decades.
+    /// The error falls by 0.1 to 0.5 decades.
     Medium,
-    /// By more, or to 0.
+    /// The error falls by more, or to 0.
     Large,
 }
 
-/// Decades from which on an error is smaller, so that rounding and luck in the last digit are no progress.
+/// The decades by which an error has to fall to count as smaller, so that rounding and luck in the last digit do not.
 pub const LEAST_GAIN: f64 = 0.02;
 
 impl Gain {
-    /// Of a child over the best individual, each as its mean squared error (infinite if it is invalid) and its size.
+    /// Returns the gain of a child over the best individual. Each is its mean squared error (infinite if it is invalid)
+    /// and its size.
     pub fn of(child: (f32, usize), best: (f32, usize)) -> Self {
         let decades = decades(child.0, best.0);
         match decades {
@@ -31,21 +32,22 @@ impl Gain {
         }
     }
 
-    /// Whether the error falls.
+    /// Returns whether the error falls by [`LEAST_GAIN`] or more.
     pub fn is_improvement(self) -> bool {
         self >= Gain::Small
     }
 
-    /// 0 to 4.
+    /// Returns the number of the class, 0 to 4.
     pub fn class(self) -> u8 {
         self as u8
     }
 }
 
-/// By how many decades the mean squared error of a child is below that of the best individual, at least 0; infinite for an
-/// error of 0, and for the first valid individual. An error that is infinite or no number is above all others.
+/// Returns by how many decades the mean squared error of a child is below that of the best individual, at least 0. It
+/// is infinite for an error of 0, and for the first valid individual. An error that is infinite or NaN is above all
+/// others.
 ///
-/// Errors relative to the variance of y fall by the same.
+/// Errors relative to the variance of y give the same number.
 pub fn decades(child: f32, best: f32) -> f64 {
     if !child.is_finite() || child >= best {
         return 0.0;

@@ -1,70 +1,72 @@
-//! What holds for every trajectory of a file.
+//! The header of a trace file.
 
 use serde::{Deserialize, Serialize};
 use sr_engine::{Objective, PrimitiveSet, SearchConfig};
 use strum::IntoStaticStr;
 
-/// The latest version of trace files. Files of searches with [`Objective::Masked`] are of version 2 still, byte for byte.
+/// The latest version of trace files. Files of searches with [`Objective::Masked`] are still version 2, byte for byte.
 pub const TRACE_VERSION: u32 = 3;
 
-/// What every trajectory of a file has in common. Equal runs have equal headers: no times, paths, hosts or threads.
+/// The properties that every trajectory of a file has in common. Equal runs have equal headers, which hold no times,
+/// paths, hosts or threads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TraceHeader {
-    /// Name of the problem set's file, without folders.
+    /// The name of the problem set's file, without folders.
     pub problems: String,
-    /// Names of the run's operators, in table order; a trajectory's own count, see
+    /// The names of the run's operators, in table order. Those of a trajectory may differ, see
     /// [`Trajectory::primitives`](crate::Trajectory::primitives).
     pub operators: Vec<String>,
-    /// The run's constants, likewise.
+    /// The run's constants. Those of a trajectory may differ too.
     pub constants: Vec<f64>,
     /// The search's settings.
     pub engine: SearchConfig,
-    /// Name of the preset that the settings started from.
+    /// The name of the preset that the settings started from.
     pub preset: String,
-    /// Who proposed the offspring.
+    /// The kind of policy that proposed the offspring.
     pub policy: PolicyKind,
-    /// The learner's checkpoint, if there was one, by its id.
+    /// The id of the learner's checkpoint, if there was a learner.
     pub checkpoint: Option<String>,
-    /// How the learner's children were sampled, if there was one.
+    /// The settings for sampling the learner's children, if there was a learner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampling: Option<SamplingSettings>,
     /// The run's seed; each trajectory has its own.
     pub seed: u64,
     /// Whether the trajectories carry labels.
     pub dagger: bool,
-    /// Whose states were labelled: `basic_sr` for the expert's own, `neural_sr` for a learner's.
+    /// The origin of the labelled states: `basic_sr` for the expert's, `neural_sr` for a learner's.
     pub original_source: Option<String>,
 }
 
-/// How a learner's children were sampled.
+/// The settings for sampling a learner's children.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SamplingSettings {
-    /// Divides the logits; 0 takes the likeliest token.
+    /// The divisor of the logits; 0 takes the likeliest token.
     pub temperature: f64,
-    /// Only this many likeliest tokens.
+    /// The number of likeliest tokens that are sampled from.
     pub top_k: Option<usize>,
-    /// Only the fewest tokens that hold this much probability.
+    /// The probability that the sampled tokens hold: only the fewest tokens that hold this much are sampled from.
     pub top_p: Option<f64>,
     /// Whether the texts of a state's children all differ.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub distinct: bool,
-    /// Most nodes of a child.
+    /// The largest number of nodes of a child.
     pub max_child_size: usize,
-    /// Whether a grammar left nothing illegal to be written.
+    /// Whether a grammar ruled out everything that is no expression.
     #[serde(default)]
     pub grammar: bool,
-    /// What it forbade beside the illegal.
+    /// The rules that forbade more than that.
     #[serde(default)]
     pub rules: Vec<String>,
-    /// What children were asked to be, such as `ALL` or `GAIN_4`; older files do not tell.
+    /// The condition that children were sampled under, such as `ALL` or `GAIN_4`; `None` in older files.
     #[serde(default)]
     pub condition: Option<String>,
-    /// Which children were the learner's in a search shared with the expert, such as `child 0.5` or `every 3`.
+    /// The rule for which children were the learner's in a search shared with the expert, such as `child 0.5` or `every
+    /// 3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<String>,
 }
 
-/// Who proposed the offspring of a run.
+/// The kind of policy that proposed the offspring of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
@@ -73,17 +75,17 @@ pub enum PolicyKind {
     Expert,
     /// A learner.
     Neural,
-    /// Both.
+    /// An expert and a learner.
     Hybrid,
 }
 
 impl PolicyKind {
-    /// The name in files and tables.
+    /// Returns the name that files and tables use.
     pub fn name(self) -> &'static str {
         self.into()
     }
 
-    /// What labelled traces call it: `basic_sr`, or `neural_sr` where a learner took part.
+    /// Returns the name that labelled traces use: `basic_sr`, or `neural_sr` where a learner took part.
     pub fn source_name(self) -> &'static str {
         match self {
             PolicyKind::Expert => "basic_sr",
@@ -93,8 +95,8 @@ impl PolicyKind {
 }
 
 impl TraceHeader {
-    /// The version of a file with this header: 2, and 3 where errors are relative to the target, which earlier programs
-    /// would take for errors in its units.
+    /// Returns the version of a file with this header. It is 2, and 3 where errors are relative to the target, because
+    /// earlier programs would read them as errors in the target's units.
     pub fn version(&self) -> u32 {
         match self.engine.objective {
             Objective::Masked => 2,
@@ -102,7 +104,7 @@ impl TraceHeader {
         }
     }
 
-    /// The header of a run of the expert.
+    /// Makes the header of a run of the expert.
     pub fn of_expert(
         problems: &str,
         primitives: &PrimitiveSet,

@@ -1,4 +1,4 @@
-//! Trees by number.
+//! A table that numbers trees.
 
 use std::ops::Range;
 
@@ -6,16 +6,17 @@ use hashbrown::HashTable;
 use sr_expr::Node;
 use sr_expr::hash::quick;
 
-/// What trees are made of here.
+/// The elements of the trees.
 pub(crate) trait Symbol: Copy + Eq {
-    /// Any of them.
+    /// An arbitrary symbol.
     const ANY: Self;
 
-    /// A number that equal trees have in common, and others seldom. `tree` goes on for [`PADDING`] symbols at least.
+    /// Returns a number that equal trees share, and others seldom. `tree` has at least [`PADDING`] symbols beyond its
+    /// `len`.
     fn hash(tree: &[Self], len: usize) -> u64;
 }
 
-/// Symbols behind a tree that [`Symbol::hash`] may read.
+/// The number of symbols behind a tree that [`Symbol::hash`] may read.
 const PADDING: usize = 8;
 
 impl Symbol for Node {
@@ -39,7 +40,7 @@ impl Symbol for u32 {
 impl Symbol for u8 {
     const ANY: u8 = 0;
 
-    /// Eight symbols at a time, the last ones with [`Symbol::ANY`] behind them.
+    /// Hashes eight symbols at a time. The last ones are filled up with [`Symbol::ANY`].
     #[inline]
     fn hash(tree: &[u8], len: usize) -> u64 {
         let (words, _) = tree[..len.next_multiple_of(8)].as_chunks();
@@ -47,15 +48,16 @@ impl Symbol for u8 {
     }
 }
 
-/// Numbers equal trees alike, from 0 in the order in which they come. It keeps their symbols.
+/// A table that gives equal trees the same number, counting from 0 in the order in which they come. It keeps their
+/// symbols.
 #[derive(Debug, Clone)]
 pub(crate) struct Interner<S> {
-    /// Trees one after the other, then the one that is being written, then [`SLACK`] at least.
+    /// The trees one after the other, then the one that is being written, then at least [`SLACK`] symbols.
     symbols: Vec<S>,
-    /// Where the tree that is being written starts and ends.
+    /// The start of the tree that is being written; `end` is its end.
     start: usize,
     end: usize,
-    /// Where each tree lies in `symbols`.
+    /// The place of each tree in `symbols`.
     spans: Vec<Span>,
     /// By hash.
     places: HashTable<Place>,
@@ -69,7 +71,7 @@ struct Span {
 
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    /// The upper half of a tree's hash, which is the better one of a product.
+    /// The upper half of the tree's hash, which is the better one of a product.
     hash: u32,
     number: u32,
 }
@@ -82,9 +84,9 @@ impl Place {
     }
 }
 
-/// Symbols that are copied at a time, most trees at once: it is quicker to copy too many than to count.
+/// Symbols copied at a time, which is most trees at once: copying too many is quicker than counting.
 const CHUNK: usize = 16;
-/// So copies and [`PADDING`] go beyond the end.
+/// The symbols that copies and [`PADDING`] may need beyond the end.
 const SLACK: usize = 2 * CHUNK;
 
 impl<S: Symbol> Default for Interner<S> {
@@ -94,8 +96,8 @@ impl<S: Symbol> Default for Interner<S> {
 }
 
 impl<S: Symbol> Interner<S> {
-    /// With room for as many trees, or if they are very many, for some. `symbols` is what parts can be copied from beside
-    /// the trees.
+    /// Makes a table with room for `trees` trees, or for some if they are very many. Parts can be copied from `symbols`
+    /// as well as from the trees.
     pub(crate) fn new(mut symbols: Vec<S>, trees: usize) -> Self {
         let trees = trees.min(1 << 16);
         let start = symbols.len();
@@ -104,12 +106,12 @@ impl<S: Symbol> Interner<S> {
         Interner { symbols, start, end: start, spans: Vec::with_capacity(trees), places }
     }
 
-    /// Trees so far.
+    /// Returns the number of trees so far.
     pub(crate) fn len(&self) -> usize {
         self.spans.len()
     }
 
-    /// The number of a tree, given as its symbols, and whether it is new.
+    /// Returns the number of a tree, given as its symbols, and whether it is new.
     pub(crate) fn intern(&mut self, tree: &[S]) -> (u32, bool) {
         self.make_room(tree.len());
         self.symbols[self.start..][..tree.len()].copy_from_slice(tree);
@@ -117,7 +119,7 @@ impl<S: Symbol> Interner<S> {
         self.finish()
     }
 
-    /// Makes room for parts of the next tree, which together have no more symbols than this.
+    /// Makes room for the next tree, whose parts have at most `symbols` symbols together.
     #[inline]
     pub(crate) fn make_room(&mut self, symbols: usize) {
         if self.start + symbols + SLACK > self.symbols.len() {
@@ -125,10 +127,10 @@ impl<S: Symbol> Interner<S> {
         }
     }
 
-    /// Writes a part of the next tree that is a part of [`symbols`](Self::symbols).
+    /// Appends a part of [`symbols`](Self::symbols) to the next tree.
     ///
     /// # Panics
-    /// If there is [no room](Self::make_room).
+    /// Panics if there is [no room](Self::make_room).
     #[inline]
     pub(crate) fn copy(&mut self, part: Range<usize>) {
         let (mut from, mut to) = (part.start, self.end);
@@ -140,13 +142,13 @@ impl<S: Symbol> Interner<S> {
         }
     }
 
-    /// Symbols of the tree that is being written.
+    /// Returns the number of symbols of the tree that is being written.
     #[inline]
     pub(crate) fn size(&self) -> usize {
         self.end - self.start
     }
 
-    /// The number of the tree that was written, and whether it is new.
+    /// Completes the tree that is being written. Returns its number and whether it is new.
     #[inline]
     pub(crate) fn finish(&mut self) -> (u32, bool) {
         let (start, end) = (self.start, self.end);
@@ -168,14 +170,14 @@ impl<S: Symbol> Interner<S> {
         (number, true)
     }
 
-    /// Where a tree lies in [`symbols`](Self::symbols).
+    /// Returns the place of a tree in [`symbols`](Self::symbols).
     #[inline]
     pub(crate) fn range(&self, number: u32) -> Range<usize> {
         let Span { start, end } = self.spans[number as usize];
         start..end
     }
 
-    /// What parts can be copied from, then all trees, one after the other.
+    /// Returns the symbols given to [`new`](Self::new), then all trees, one after the other.
     #[inline]
     pub(crate) fn symbols(&self) -> &[S] {
         &self.symbols[..self.start]

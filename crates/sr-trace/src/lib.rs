@@ -1,10 +1,10 @@
 //! Trajectories: what a search did, generation by generation, in memory and on disk.
 //!
 //! A [`Recorder`] watches a search and makes its [`Trajectory`]: every individual with its score, origin, parents and
-//! edit. A [`TraceWriter`] puts trajectories into a file under a [`TraceHeader`], a [`TraceReader`] gives them back one
-//! by one, [`merge`] joins the shards of a run. The individuals of a trajectory lie flat in memory and are seen through
-//! [`GenerationRecord`] and [`IndividualRecord`]; [`GenerationsBuilder`] makes others of them. [`LabelSet`]s say what an expert would have done in the same states;
-//! they stand beside what the search did and never replace it.
+//! edit. A [`TraceWriter`] writes trajectories to a file under a [`TraceHeader`], a [`TraceReader`] reads them one by
+//! one, [`merge`] joins the shards of a run. The individuals of a trajectory lie flat in memory and are read through
+//! [`GenerationRecord`] and [`IndividualRecord`]; [`GenerationsBuilder`] makes new ones. [`LabelSet`]s hold what an
+//! expert would have done in the same states. They are kept beside what the search did and never replace it.
 //!
 //! ```
 //! use std::sync::Arc;

@@ -1,8 +1,9 @@
-//! A trajectory as it lies in a file: columns over all of its generations.
+//! The stored trajectory: columns over all of its generations.
 //!
-//! Fields are described in `docs/formats.md`; they can be added to and never change their meaning. An individual is the
-//! edit that made it of the generation before, and its score stands where its expression occurs for the first time:
-//! most individuals of a search repeat one. What has neither edit nor predecessor is written out.
+//! `docs/formats.md` describes the fields. New ones can be added, but none may change its meaning. An individual is
+//! stored as the edit that made it from the previous generation. Its score is stored where its expression first occurs,
+//! because most individuals of a search repeat an expression. An individual with neither edit nor parent is written
+//! out.
 
 mod decode;
 mod encoder;
@@ -32,19 +33,19 @@ pub struct Record {
     stop: StopReason,
     evaluations: Evaluations,
     sampling: Option<SamplingCounts>,
-    /// What errors are relative to, where the objective is relative.
+    /// The scale of the errors, where the objective is relative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     target: Option<TargetScale>,
     first_generation: u32,
-    /// Individuals of each generation.
+    /// The number of individuals of each generation.
     sizes: Bytes,
-    /// Index of the fittest individual of each generation.
+    /// The index of the fittest individual of each generation.
     best: Bytes,
     /// 1 for a generation with a new best individual.
     improved: Bytes,
-    /// Expressions that are written out, in the order in which individuals and labels need them.
+    /// The expressions that are written out, in the order in which individuals and labels need them.
     written: ExpressionTable,
-    /// What [`Children::kinds`] refers to.
+    /// The kinds that [`Children::kinds`] refers to.
     kinds: Vec<Kind>,
     individuals: Children,
     scores: Scores,
@@ -63,7 +64,7 @@ struct Labels {
     mode: String,
     params: LabelParams,
     source: String,
-    /// The labelled generations, their hashes and numbers of labels.
+    /// The labelled generations; `hashes` and `sizes` are their hashes and numbers of labels.
     generations: Bytes,
     hashes: Vec<u64>,
     sizes: Bytes,
@@ -71,12 +72,12 @@ struct Labels {
     gain_parent: Bytes,
     gain_best: Bytes,
     weight: Bytes,
-    /// Missing where labels were not chosen among others.
+    /// The candidates, or `None` where labels were not chosen among others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     candidates: Option<CandidateColumns>,
 }
 
-/// [`Candidates`](crate::Candidates) of each labelled state; `drawn` is 0 for one that has none.
+/// The [`Candidates`](crate::Candidates) of each labelled state; `drawn` is 0 for a state without.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct CandidateColumns {
     drawn: Bytes,
@@ -93,25 +94,26 @@ struct Children {
     parents: Bytes,
     nodes: Bytes,
     grafts: Bytes,
-    /// Indices of individuals that an edit refers to, where they are not the parents.
+    /// The indices of individuals that an edit refers to, where they are not the parents.
     others: Bytes,
-    /// k: the expression of the k-th last score.
+    /// Repeated expressions: k is the expression of the k-th last score.
     repeats: Bytes,
     log_probs: Option<Bytes>,
-    /// Individuals so far, as long as the record is written.
+    /// The number of individuals so far, while the record is being written.
     #[serde(skip)]
     len: usize,
 }
 
-/// What is often the same of individuals: origin, number of parents, [`Change`], and 1 where a score stands.
+/// The properties that are often the same for individuals: origin, number of parents, [`Change`], and 1 where there is
+/// a score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Kind(u8, u8, u8, u8);
 
 impl Kind {
-    /// Numbers that [`index`](Self::index) gives.
+    /// The number of values that [`index`](Self::index) can return.
     const COUNT: usize = Origin::ALL.len() * 3 * Change::ALL.len() * 2;
 
-    /// A number of its own, of a kind whose codes are known.
+    /// Returns a number that no other kind has. The codes of the kind have to be valid.
     #[inline(always)]
     fn index(self) -> usize {
         let Kind(origin, parents, change, score) = self;
@@ -120,20 +122,20 @@ impl Kind {
     }
 }
 
-/// The scores of individuals whose expression has not had that score before, in order.
+/// The scores, in order, of individuals whose expression did not have that score before.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Scores {
-    /// Numbers: 0 for the next of `mse`; k for that which stands k places before that.
+    /// Numbers: 0 is the next error of `mse`; k is the one k places before that.
     errors: Bytes,
     mse: Bytes,
     /// Four bytes each, or one where they follow from the errors, see [`Record::shorten_fitness`].
     fitness: Bytes,
-    /// What the columns are of, as long as the record is in memory.
+    /// The scores themselves, while the record is in memory.
     #[serde(skip)]
     given: Vec<Given>,
 }
 
-/// A score, and the nodes of its expression.
+/// A score, and the number of nodes of its expression.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Given {
     mse: f32,
@@ -142,32 +144,32 @@ struct Given {
 }
 
 impl Given {
-    /// Whether both are the same bits.
+    /// Returns whether both have the same bits.
     #[inline]
     fn is(&self, other: &Given) -> bool {
         [self.mse, self.fitness].map(f32::to_bits) == [other.mse, other.fitness].map(f32::to_bits)
     }
 }
 
-/// How an individual came to its expression. The numbers are part of the format.
+/// The origin of an individual's expression. The numbers are part of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Change {
-    /// It is the next of those written out; no edit.
+    /// The next expression of those written out; no edit.
     Written,
-    /// A subtree of the second parent in the first.
+    /// The first parent with a subtree of the second.
     Graft,
-    /// A written subtree in the first parent.
+    /// The first parent with a written subtree.
     Write,
-    /// The first parent's root in place of itself.
+    /// A copy of the first parent, as an edit that replaces the root by itself.
     Copy,
-    /// As `Graft`, but the parent and the donor are in `others`.
+    /// The same as `Graft`, but the parent and the donor are in `others`.
     GraftOthers,
-    /// As `Write`, but the parent is in `others`.
+    /// The same as `Write`, but the parent is in `others`.
     WriteOther,
-    /// It is the first parent's; no edit.
+    /// The first parent's expression; no edit.
     Carried,
-    /// It is one met before; no edit.
+    /// An expression met before; no edit.
     Repeat,
 }
 
@@ -185,31 +187,31 @@ impl Change {
 }
 
 impl Record {
-    /// The compact form of a trajectory.
+    /// Returns the compact form of a trajectory.
     ///
     /// # Errors
-    /// If the trajectory breaks a rule of [`Trajectory`], or an expression is too large.
+    /// Returns an error if the trajectory breaks a rule of [`Trajectory`], or an expression is too large.
     pub fn encode(trajectory: &Trajectory) -> Result<Record, RecordError> {
         check_labels(trajectory)?;
         Encoder::encode(trajectory)
     }
 
-    /// The problem.
+    /// Returns the problem's id.
     pub fn problem_id(&self) -> &str {
         &self.problem_id
     }
 
-    /// Why the search ended.
+    /// Returns why the search ended.
     pub fn stop(&self) -> StopReason {
         self.stop
     }
 
-    /// What the search spent.
+    /// Returns the evaluations that the search spent.
     pub fn evaluations(&self) -> Evaluations {
         self.evaluations
     }
 
-    /// Individuals by [`Origin`], those of the first generation left out.
+    /// Returns the number of individuals by [`Origin`], without those of the first generation.
     pub fn children(&self) -> [u64; Origin::ALL.len()] {
         let mut kinds = Column::new("kinds", &self.individuals.kinds);
         let first = Column::new("sizes", &self.sizes).number().unwrap_or(0);
@@ -219,28 +221,28 @@ impl Record {
         counts
     }
 
-    /// What a learner wrote, if there was one.
+    /// Returns the counts of what a learner wrote, if there was one.
     pub fn sampling(&self) -> Option<SamplingCounts> {
         self.sampling
     }
 
-    /// What the errors are relative to, if they are relative.
+    /// Returns the scale of the errors, if they are relative.
     pub fn target(&self) -> Option<TargetScale> {
         self.target
     }
 
-    /// Notes what errors are relative to.
+    /// Sets the scale of the errors.
     pub(crate) fn set_target(&mut self, target: Option<TargetScale>) {
         self.target = target;
     }
 
-    /// Notes what a learner wrote.
+    /// Sets the counts of what a learner wrote.
     pub fn set_sampling(&mut self, counts: SamplingCounts) {
         self.sampling = Some(counts);
     }
 
-    /// Fitnesses as what an error and a size make them, corrected for the rounding of the error to f32: one byte in
-    /// the place of four, if all of them are that function. `rule` is the search's.
+    /// Stores each fitness in one byte instead of four, if all of them follow from error and size: as a correction for
+    /// the rounding of the error to f32. `rule` is the search's.
     pub(crate) fn shorten_fitness(&mut self, rule: FitnessRule) {
         let steps = |given: &Given| {
             let expected = rule.fitness(given.mse, usize::from(given.size));
@@ -252,10 +254,10 @@ impl Record {
         }
     }
 
-    /// The record as it goes into a file with this header; compressing is most of the work, and threads can do it.
+    /// Packs the record for a file with this header. Compressing is most of the work, and any thread can do it.
     ///
     /// # Panics
-    /// If memory runs out.
+    /// Panics if memory runs out.
     pub fn pack(self, header: &TraceHeader) -> Packed {
         self.pack_with(FitnessRule::of(&header.engine))
     }
@@ -357,7 +359,7 @@ mod tests {
         }
     }
 
-    /// As it goes into a file.
+    /// Returns the record as it goes into a file.
     fn encode(trajectory: &Trajectory) -> Result<Record, RecordError> {
         let mut record = Record::encode(trajectory)?;
         record.shorten_fitness(BASIC);
@@ -368,7 +370,7 @@ mod tests {
         rmp_serde::to_vec_named(record).expect("a record is MessagePack")
     }
 
-    /// Two generations and a label: the second individual of the last one is the best.
+    /// Returns two generations and a label: the second individual of the last one is the best.
     fn example() -> Draft {
         let individual = |text: &str, origin, parents, edit| Child {
             expr: Arc::new(text.parse().expect(text)),
@@ -554,7 +556,7 @@ mod tests {
         assert_eq!(record.decode(BASIC).expect("what was written"), trajectory);
     }
 
-    /// A trajectory that keeps the rules, with every value drawn.
+    /// Returns a trajectory that keeps the rules, with every value drawn.
     fn trajectory() -> impl Strategy<Value = Trajectory> {
         let expr = || sr_expr::testing::expr(3, 12);
         let child = (expr(), any::<(f32, f32)>(), 0..Origin::ALL.len(), any::<[u16; 6]>(), expr(), any::<i16>());
@@ -648,7 +650,7 @@ mod tests {
         Child { expr, mse, fitness, origin, parents, edit, log_prob }
     }
 
-    /// The same by the builder, which checks the rules.
+    /// Returns the same by the builder, which checks the rules.
     fn rebuilt(generations: &Generations) -> Result<Generations, RecordError> {
         let mut builder = GenerationsBuilder::new(generations.first().generation);
         for record in generations.iter() {

@@ -1,4 +1,4 @@
-//! Records of version 1, read only. Fields are described in `docs/formats.md`.
+//! Records of version 1, which are only read. `docs/formats.md` describes the fields.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -25,17 +25,17 @@ pub(crate) struct Record {
     stop: StopReason,
     evaluations: Evaluations,
     sampling: Option<SamplingCounts>,
-    /// Distinct scored expressions, in order of first appearance.
+    /// The distinct scored expressions, in order of first appearance.
     forms: ExpressionTable,
     mse: Bytes,
     /// Four bytes each, or one where they follow from the errors, see [`FitnessRule`].
     fitness: Bytes,
-    /// Subtrees that edits write, in the order in which they are needed.
+    /// The subtrees that edits write, in the order in which they are needed.
     written: ExpressionTable,
     first_generation: u32,
-    /// Individuals of each generation.
+    /// The number of individuals of each generation.
     sizes: Vec<u32>,
-    /// Index of the fittest individual of each generation.
+    /// The index of the fittest individual of each generation.
     best: Vec<u32>,
     /// 1 for a generation with a new best individual.
     improved: Bytes,
@@ -48,7 +48,7 @@ struct Labels {
     mode: String,
     params: LabelParams,
     source: String,
-    /// The labelled generations, their hashes and numbers of labels.
+    /// The labelled generations; `hashes` and `sizes` are their hashes and numbers of labels.
     generations: Vec<u32>,
     hashes: Vec<u64>,
     sizes: Vec<u32>,
@@ -61,37 +61,37 @@ struct Labels {
 /// Individuals or labels, one after the other.
 #[derive(Debug, Deserialize)]
 struct Children {
-    /// 0: the next scored expression that has not occurred yet; k: the one k places before that.
+    /// Expressions: 0 is the next scored expression that has not occurred yet; k is the one k places before that.
     forms: Vec<u32>,
     origins: Bytes,
-    /// Number of parents + 4 · code of the edit.
+    /// The number of parents + 4 · the code of the edit.
     links: Bytes,
     parents: Vec<u32>,
     nodes: Vec<u32>,
     grafts: Vec<u32>,
-    /// Indices of individuals that an edit refers to, where they are not the parents.
+    /// The indices of individuals that an edit refers to, where they are not the parents.
     others: Vec<u32>,
     log_probs: Option<Bytes>,
 }
 
 // Codes of edits.
 const NO_EDIT: u8 = 0;
-/// A subtree of the second parent in the first.
+/// The first parent with a subtree of the second.
 const GRAFT: u8 = 1;
-/// A written subtree in the first parent.
+/// The first parent with a written subtree.
 const WRITE: u8 = 2;
-/// The first parent's root in place of itself.
+/// A copy of the first parent, as an edit that replaces the root by itself.
 const COPY: u8 = 3;
-/// As `GRAFT`, but the parent and the donor are in `others`.
+/// The same as [`GRAFT`], but the parent and the donor are in `others`.
 const GRAFT_OTHERS: u8 = 4;
-/// As `WRITE`, but the parent is in `others`.
+/// The same as [`WRITE`], but the parent is in `others`.
 const WRITE_OTHER: u8 = 5;
 
 impl Record {
-    /// `rule` is what it was written with.
+    /// Decodes the trajectory; `rule` is the one that the record was written with. It never panics, whatever was read.
     ///
     /// # Errors
-    /// If the columns do not describe a trajectory. Nothing that can be read makes it panic.
+    /// Returns an error if the columns do not describe a trajectory.
     pub(crate) fn decode(self, rule: FitnessRule) -> Result<Trajectory, RecordError> {
         let forms = self.forms.decode().map_err(in_field("forms"))?;
         let mse = self.mse.floats("mse", forms.len())?;
@@ -140,7 +140,7 @@ impl Record {
     }
 }
 
-/// An individual with memory of its own.
+/// An individual that owns its expression.
 #[derive(Debug, Clone)]
 pub(crate) struct Child {
     pub(crate) expr: Arc<Expr>,
@@ -167,7 +167,7 @@ impl Child {
     }
 }
 
-/// Walks through the columns of [`Children`].
+/// A cursor over the columns of [`Children`].
 struct Cursor {
     forms: Column<u32>,
     origins: Column<u8>,
@@ -236,7 +236,7 @@ struct Decoder {
     forms: Vec<Arc<Expr>>,
     mse: Vec<f32>,
     fitness: Vec<f32>,
-    /// Scored expressions met so far.
+    /// The number of scored expressions met so far.
     seen: usize,
     written: std::vec::IntoIter<Arc<Expr>>,
 }

@@ -1,4 +1,4 @@
-//! Making records of searches.
+//! The recorder of searches.
 
 use std::ops::ControlFlow;
 
@@ -7,48 +7,48 @@ use sr_engine::{Evaluations, Generation, Objective, Observer, Outcome, Primitive
 use crate::record::{Encoder, FitnessRule, View};
 use crate::{Record, RecordError, TargetScale, Trajectory};
 
-/// Watches one search and records it.
+/// An observer that records one search.
 ///
-/// It has to be shown every generation of that search, in order: a generation is written as what changed since the one
-/// before. Where that does not hold, [`record`](Self::record) says so.
+/// It has to see every generation of that search, in order, because a generation is written as its difference to the
+/// one before. If it does not, [`record`](Self::record) returns an error.
 ///
-/// It writes the compact form at once, so that memory grows by some seven bytes for each individual.
+/// It writes the compact form at once, so that memory grows by about seven bytes for each individual.
 #[derive(Debug, Clone)]
 pub struct Recorder {
     seed: u64,
     encoder: Encoder,
-    /// Once a generation was seen.
+    /// The state of the search, once a generation was seen.
     seen: Option<Seen>,
-    /// What could not be recorded; nothing is from there on.
+    /// The first error, after which nothing is recorded.
     error: Option<RecordError>,
 }
 
-/// What a recorder knows of the search that it watches.
+/// The state of the search that a recorder watches.
 #[derive(Debug, Clone)]
 struct Seen {
     problem_id: String,
     primitives: PrimitiveSet,
-    /// What its errors are relative to, if they are relative.
+    /// The scale of its errors, if they are relative.
     target: Option<TargetScale>,
-    /// The newest generation, and evaluations up to it.
+    /// The newest generation; `evaluations` are those up to it.
     generation: u32,
     evaluations: u64,
-    /// Fitness of the best individual so far, in f64.
+    /// The fitness of the best individual so far, in f64.
     best: f64,
 }
 
 impl Recorder {
-    /// `seed` is the search's.
+    /// Makes a recorder for a search with this seed.
     pub fn new(seed: u64) -> Self {
         Recorder { seed, encoder: Encoder::default(), seen: None, error: None }
     }
 
-    /// The record of a search that has ended. Sampling counts are the policy's to add.
+    /// Returns the record of a search that has ended. The caller adds the policy's sampling counts.
     ///
     /// # Errors
-    /// If the search has not ended, or the recorder was shown no search, two of them or not all of one; or if a policy
-    /// proposed what no record can hold: an expression of more than [`MAX_NODES`](crate::expressions::MAX_NODES) nodes, or
-    /// parents that are none.
+    /// Returns an error if the search has not ended, or the recorder saw no search, two of them or not all of one. It
+    /// also returns one if a policy proposed an expression of more than [`MAX_NODES`](crate::expressions::MAX_NODES)
+    /// nodes, or parents that do not exist.
     pub fn record(self, outcome: &Outcome) -> Result<Record, RecordError> {
         if let Some(error) = self.error {
             return Err(error);
@@ -62,17 +62,17 @@ impl Recorder {
         Ok(record)
     }
 
-    /// The trajectory of a search that has ended.
+    /// Returns the trajectory of a search that has ended.
     ///
     /// # Errors
-    /// As for [`record`](Self::record).
+    /// Returns an error where [`record`](Self::record) does.
     pub fn finish(self, outcome: &Outcome) -> Result<Trajectory, RecordError> {
         self.record(outcome)?.decode(FitnessRule::NONE)
     }
 
     fn add(&mut self, shown: &Generation<'_>) -> Result<(), RecordError> {
         let &Generation { generation, population, evaluations: Evaluations { search: evaluations, .. }, .. } = shown;
-        // Populations that were made by hand have no numbers by which their expressions are known.
+        // A population that no search made has no numbers for its expressions.
         if population.expression_id(0).is_none() {
             return Err(RecordError::OtherSearch { generation });
         }
@@ -81,7 +81,7 @@ impl Recorder {
         let is_first = self.seen.is_none();
         let improved = match &mut self.seen {
             None => {
-                // A search that is continued knows a best individual from before, which may be fitter.
+                // A search that is continued has a best individual from before, which may be fitter.
                 let best = shown.best.score.fitness.max(fitness);
                 let instance = shown.instance;
                 let (problem_id, primitives) = (instance.id().to_owned(), instance.primitives().clone());
@@ -95,7 +95,8 @@ impl Recorder {
                 if last.checked_add(1) != Some(generation) {
                     return Err(RecordError::Gap { last, found: generation });
                 }
-                // Every generation costs evaluations, and a search counts its own: two that look alike differ in that.
+                // Every generation costs evaluations, and each search counts its own, so two similar searches differ in
+                // that.
                 if evaluations <= seen.evaluations || seen.problem_id != shown.instance.id() {
                     return Err(RecordError::OtherSearch { generation });
                 }

@@ -1,10 +1,10 @@
-//! Whether a problem is the one that was searched.
+//! The check whether a problem is the one that was searched.
 
 use sr_engine::{Evaluator, Instance, SearchConfig};
 
 use crate::Trajectory;
 
-/// Why a problem is not the one that a trajectory is of.
+/// The reason why a problem is not the one of a trajectory.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OtherProblem {
@@ -13,12 +13,12 @@ pub enum OtherProblem {
     Variables {
         /// The problem's id.
         problem: String,
-        /// Variables that the trace uses.
+        /// The number of variables that the trace uses.
         expected: usize,
-        /// Variables of the problem.
+        /// The number of variables of the problem.
         found: usize,
     },
-    /// An expression has another fitness on the problem's points than the trajectory says.
+    /// An expression's fitness on the problem's points is not the one in the trajectory.
     #[error(
         "problem {problem:?}, generation {generation}: {expr} has fitness {found}, in the trace {expected}: \
          this is another problem set"
@@ -38,13 +38,13 @@ pub enum OtherProblem {
 }
 
 impl Trajectory {
-    /// Fails if the points of `instance` are not those that were searched: the first and the last generation are scored
-    /// again, with `config`, the settings in the trace's header. Problems of one id are different problems in different
-    /// problem sets, so whoever joins a trace with a problem set has to ask.
+    /// Checks that the points of `instance` are those that were searched. It scores the first and the last generation
+    /// again, with `config`, the settings in the trace's header. Problems with the same id are different problems in
+    /// different problem sets, so whoever joins a trace with a problem set has to call this.
     ///
     /// # Errors
-    /// Naming the first expression that does not fit. Individuals without an error tell nothing: a search whose time is
-    /// over does not score them.
+    /// Returns an error that names the first expression that does not fit. Individuals without a finite error are not
+    /// compared.
     pub fn check_searched(&self, instance: &Instance, config: &SearchConfig) -> Result<(), OtherProblem> {
         let problem = || self.problem_id.clone();
         let expressions = self.generations.expressions();

@@ -1,4 +1,4 @@
-//! A trajectory in memory.
+//! The trajectory in memory.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,92 +15,95 @@ use crate::interner::Interner;
 
 /// Everything one search did.
 ///
-/// What [`TraceReader`](crate::TraceReader) gives has labels of generations that exist, whose parents and edits point to
-/// individuals of their generation; [`TraceWriter`](crate::TraceWriter) checks that. [`Generations`] cannot break their
-/// rules.
+/// Labels have to be of generations that exist, and the parents and edits of labels have to point to individuals of
+/// their generation. A [`TraceReader`](crate::TraceReader) returns only such trajectories, and a
+/// [`TraceWriter`](crate::TraceWriter) checks it. The rules of [`Generations`] always hold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trajectory {
-    /// The problem that was searched.
+    /// The id of the problem that was searched.
     pub problem_id: String,
-    /// What its expressions were built from. Problems of one file can differ in it.
+    /// The primitives of its expressions. Problems of one file can differ in them.
     pub primitives: PrimitiveSet,
     /// The search's seed.
     pub seed: u64,
-    /// Why it ended.
+    /// The reason why the search ended.
     pub stop: StopReason,
-    /// What it spent.
+    /// The evaluations that it spent.
     pub evaluations: Evaluations,
-    /// What the learner wrote, if one took part.
+    /// The counts of what the learner wrote, if one took part.
     pub sampling: Option<SamplingCounts>,
-    /// What its errors are relative to; `None` if they are in the square of the target's units
+    /// The scale of its errors; `None` if they are in the square of the target's units
     /// ([`Objective::Masked`](sr_engine::Objective::Masked)).
     pub target: Option<TargetScale>,
-    /// Its generations, the initial one first.
+    /// The generations, the initial one first.
     pub generations: Generations,
-    /// Labels of its states, the newest set last.
+    /// The labels of its states, the newest set last.
     pub labels: Vec<LabelSet>,
 }
 
-/// How much of what a learner wrote could be used.
+/// The counts of how much of a learner's writing could be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SamplingCounts {
-    /// Texts that were expressions.
+    /// The number of texts that were expressions.
     pub well_formed: u64,
-    /// Children that the expert made in place of the others.
+    /// The number of children that the expert made in place of the others.
     pub fallback: u64,
-    /// Children that the learner was asked for.
+    /// The number of children that the learner was asked for.
     pub children: u64,
 }
 
-/// What the errors of a search with [`Objective::Mse`](sr_engine::Objective::Mse) are relative to.
+/// The scale of the errors of a search with [`Objective::Mse`](sr_engine::Objective::Mse).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TargetScale {
-    /// [`Instance::scale`](sr_engine::Instance::scale): an error times its square is in the square of the target's units.
+    /// The value of [`Instance::scale`](sr_engine::Instance::scale): an error times its square is in the square of the
+    /// target's units.
     pub scale: f64,
-    /// [`Instance::tolerance`](sr_engine::Instance::tolerance): errors up to this cannot be told from zero.
+    /// The value of [`Instance::tolerance`](sr_engine::Instance::tolerance): errors up to this cannot be told from
+    /// zero.
     pub tolerance: f64,
 }
 
 impl Trajectory {
-    /// A recorded error as a mean squared error in the square of the target's units. Records keep 32 bits of it.
+    /// Converts a recorded error to a mean squared error in the square of the target's units. Records keep 32 bits of
+    /// it.
     pub fn mse(&self, recorded: f32) -> f64 {
         let scale = self.target.map_or(1.0, |target| target.scale);
         f64::from(recorded) * scale * scale
     }
 }
 
-/// The generations of a search, side by side in a few pieces of memory, which [`GenerationsBuilder`] or a
-/// [`TraceReader`](crate::TraceReader) makes.
+/// The generations of a search, in a few pieces of memory. [`GenerationsBuilder`] or a
+/// [`TraceReader`](crate::TraceReader) makes it.
 ///
-/// There is at least one, and in each at least one individual; they are numbered without gaps; parents, edits and
-/// [`best_index`](GenerationRecord::best_index) point to individuals that exist, an edit makes its individual, and those of
-/// the first generation have no parents.
+/// There is at least one generation, and in each at least one individual. Generations are numbered without gaps.
+/// Parents, edits and [`best_index`](GenerationRecord::best_index) point to individuals that exist, and an edit makes
+/// its individual. Individuals of the first generation have no parents.
 #[derive(Clone)]
 pub struct Generations {
-    /// Number of the first.
+    /// The number of the first generation.
     first: u32,
     spans: Vec<Span>,
     individuals: Individuals,
 }
 
-/// A generation among the others.
+/// The place of a generation among the others.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Span {
-    /// Where its individuals end; they start where those of the one before end.
+    /// The end of its individuals; they start where those of the previous generation end.
     pub(crate) end: usize,
     pub(crate) best_index: u32,
     pub(crate) improved: bool,
 }
 
-/// Individuals side by side, without pointers.
+/// Individuals in arrays, without pointers.
 #[derive(Clone, Default)]
 pub(crate) struct Individuals {
     pub(crate) rows: Vec<Row>,
-    /// NaN for those that have none; shorter than `rows` if the last ones have none.
+    /// The log-probabilities, NaN for individuals without. It is shorter than `rows` if the last individuals have none.
     pub(crate) log_probs: Vec<f32>,
-    /// Their expressions, by [`Row::form`].
+    /// The expressions, by [`Row::form`].
     pub(crate) trees: Forest,
-    /// What edits wrote, by [`EditRow::Written::tree`].
+    /// The subtrees that edits wrote, by [`EditRow::Written::tree`].
     pub(crate) written: Forest,
 }
 
@@ -125,14 +128,14 @@ pub(crate) enum EditRow {
 /// One generation of [`Generations`].
 #[derive(Clone, Copy)]
 pub struct GenerationRecord<'a> {
-    /// Its number; 0 is the initial population.
+    /// The number of the generation; 0 is the initial population.
     pub generation: u32,
-    /// The fittest of its individuals, decided in f64: fitnesses that are equal here need not have been.
+    /// The index of the fittest individual. It was decided in f64: fitnesses that are equal here need not have been.
     pub best_index: u32,
-    /// Whether that one is fitter than any before it.
+    /// Whether that individual is fitter than any before it.
     pub improved: bool,
     individuals: &'a Individuals,
-    /// Which of them are its own.
+    /// The start of its individuals; `end` is their end.
     start: usize,
     end: usize,
 }
@@ -142,50 +145,50 @@ pub struct GenerationRecord<'a> {
 pub struct IndividualRecord<'a> {
     /// The expression.
     pub expr: &'a Tree,
-    /// Mean squared error, infinite if it is invalid.
+    /// The error on the scale of the search's objective, infinite if the individual is invalid.
     pub mse: f32,
-    /// Fitness; higher is better.
+    /// The fitness; higher is better.
     pub fitness: f32,
-    /// Who made it.
+    /// The operator or policy that made it.
     pub origin: Origin,
-    /// Indices of its parents in the generation before.
+    /// The indices of its parents in the previous generation.
     pub parents: Parents,
-    /// The change that made it from its first parent, where there is one.
+    /// The change that made it from its first parent, if there is one.
     pub edit: Option<Edit<'a>>,
-    /// Log-probability under the policy that proposed it, where it has one; not NaN.
+    /// The log-probability under the policy that proposed it, if it has one; not NaN.
     pub log_prob: Option<f32>,
 }
 
-/// What a labeller would have done in the states of a trajectory.
+/// The labels of the states of a trajectory: what a labeller would have done in them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelSet {
-    /// How the labels were chosen: `all` for every child of one expert generation.
+    /// The way in which the labels were chosen: `all` for every child of one expert generation.
     pub mode: String,
     /// The labeller's settings.
     pub params: LabelParams,
-    /// Who labelled: `basic_sr` for the expert.
+    /// The name of the labeller: `basic_sr` for the expert.
     pub source: String,
-    /// Labelled states, in order of generation.
+    /// The labelled states, in order of generation.
     pub states: Vec<StateLabels>,
 }
 
-/// Settings of a labeller.
+/// The settings of a labeller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LabelParams {
     /// Seed of its random streams.
     pub seed: u64,
-    /// Children that it made of each state, at most.
+    /// The largest number of children made for each state.
     pub samples: u32,
-    /// Different improvements after which it made no more.
+    /// The number of different improvements after which no more children were made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<u32>,
-    /// Labels of a state at most.
+    /// The largest number of labels of a state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<u32>,
-    /// Generations that it went on from each state.
+    /// The number of generations that the labeller searched on from each state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub horizon: Option<u32>,
-    /// Whether labels weigh what they gain.
+    /// Whether labels are weighted by their gain.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub weighted: bool,
 }
@@ -193,9 +196,9 @@ pub struct LabelParams {
 /// The labels of one state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StateLabels {
-    /// The state: this generation of the trajectory.
+    /// The generation of the trajectory that is the state.
     pub generation: u32,
-    /// [`GenerationRecord::state_hash`] of the state that the labeller saw.
+    /// The [`GenerationRecord::state_hash`] of the state that the labeller saw.
     pub state_hash: u64,
     /// The labels.
     pub children: Labels,
@@ -206,25 +209,27 @@ pub struct StateLabels {
 pub struct Labels {
     pub(crate) individuals: Individuals,
     pub(crate) gains: Vec<Gains>,
-    /// What they were chosen from, where they were.
+    /// The candidates that the labels were chosen from, if they were chosen.
     pub candidates: Option<Candidates>,
 }
 
-/// The children of a state among which a labeller chose.
+/// Statistics of the children of a state among which a labeller chose.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidates {
-    /// All of them, at least 1.
+    /// The number of children, at least 1.
     pub drawn: u32,
-    /// Different valid expressions that are not in the state.
+    /// The number of different valid expressions that are not in the state.
     pub distinct: u32,
-    /// Those whose error is [clearly](crate::Gain::is_improvement) below that of the best individual seen so far.
+    /// The number of those whose error is [clearly](crate::Gain::is_improvement) below that of the best individual seen
+    /// so far.
     pub improving: u32,
-    /// Median, ninth decile and maximum over the different ones of [`Label::gain_best`]; −∞ if there are none.
+    /// Median, ninth decile and maximum of [`Label::gain_best`] over the different expressions; −∞ if there are none.
     pub gains: [f32; 3],
 }
 
 impl Candidates {
-    /// Of so many children, `improving` of which improve; `gains` are those of the different ones, the largest first.
+    /// Makes the statistics of `drawn` children, `improving` of which improve. `gains` has to hold the gains of the
+    /// different ones, the largest first.
     pub fn new(drawn: u32, improving: u32, gains: &[f32]) -> Self {
         let above = |share: usize| gains.get(gains.len() / share).copied().unwrap_or(f32::NEG_INFINITY);
         let best = gains.first().copied().unwrap_or(f32::NEG_INFINITY);
@@ -232,7 +237,7 @@ impl Candidates {
     }
 }
 
-/// What a [`Label`] has beside the child.
+/// The numbers that a [`Label`] has beside the child.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gains {
     pub(crate) parent: f32,
@@ -243,58 +248,59 @@ pub(crate) struct Gains {
 /// A child that a labeller proposes for a state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Label<'a> {
-    /// The child; its parents and its edit refer to the individuals of the state.
+    /// The child; its parents and its edit refer to individuals of the state.
     pub child: IndividualRecord<'a>,
-    /// Its fitness less that of its first parent; 0 without parents.
+    /// The child's fitness less that of its first parent; 0 without parents.
     pub gain_parent: f32,
-    /// Its fitness less that of the fittest individual seen so far.
+    /// The child's fitness less that of the fittest individual seen so far.
     pub gain_best: f32,
-    /// Its weight in training.
+    /// The weight in training.
     pub weight: f32,
 }
 
-/// A point of the best progression.
+/// A change of the best individual, one point of the best progression.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress<'a> {
-    /// In this generation the best individual changed,
+    /// The generation of the change.
     pub generation: u32,
-    /// to this expression,
+    /// The new best expression.
     pub expr: &'a Tree,
-    /// with this error.
+    /// The error of that expression.
     pub mse: f32,
 }
 
 impl Trajectory {
-    /// Ancestors of the best individual of the last generation: for each generation their sorted indices.
+    /// Returns the ancestors of the best individual of the last generation: for each generation their sorted indices.
     pub fn lineage(&self) -> Vec<Vec<u32>> {
         let parents = |record: GenerationRecord<'_>| record.individuals().map(|i| i.parents).collect();
         let parents: Vec<Vec<Parents>> = self.generations.iter().map(parents).collect();
         sr_engine::lineage(&parents, self.generations.last().best_index as usize)
     }
 
-    /// Every change of the best individual.
+    /// Returns every change of the best individual.
     pub fn best_progression(&self) -> Vec<Progress<'_>> {
         let best =
             self.generations.iter().filter(|record| record.improved).map(|record| (record.generation, record.best()));
         best.map(|(generation, best)| Progress { generation, expr: best.expr, mse: best.mse }).collect()
     }
 
-    /// The record of a generation by its number.
+    /// Returns the record of a generation by its number, or `None` if there is none.
     pub fn generation(&self, generation: u32) -> Option<GenerationRecord<'_>> {
         self.generations.get(generation.checked_sub(self.generations.first)? as usize)
     }
 
-    /// The labels that count for a state: those of the newest label set; `None` if that has none for it.
+    /// Returns the labels of a state in the newest label set, or `None` if that has none.
     pub fn dagger_labels(&self, generation: u32) -> Option<&StateLabels> {
         self.labels.last()?.states.iter().find(|state| state.generation == generation)
     }
 
-    /// What the expert would have produced from generation `generation`; `None` if that state is not labelled.
+    /// Returns the expressions of [`dagger_labels`](Self::dagger_labels): what the expert would have produced from that
+    /// state.
     pub fn dagger_expressions(&self, generation: u32) -> Option<impl ExactSizeIterator<Item = &Tree>> {
         self.dagger_labels(generation).map(|state| state.children.iter().map(|label| label.child.expr))
     }
 
-    /// Adds a label set as the one that counts. An older one with the same mode, parameters and source gives way.
+    /// Adds a label set, which becomes the newest. It replaces an older one with the same mode, parameters and source.
     pub fn add_labels(&mut self, labels: LabelSet) {
         self.labels.retain(|old| (&old.mode, old.params, &old.source) != (&labels.mode, labels.params, &labels.source));
         self.labels.push(labels);
@@ -302,23 +308,23 @@ impl Trajectory {
 }
 
 impl Generations {
-    /// The parts have to keep the rules.
+    /// Makes generations from their parts, which have to keep the rules.
     pub(crate) fn new(first: u32, spans: Vec<Span>, individuals: Individuals) -> Self {
         Generations { first, spans, individuals }
     }
 
-    /// Number of generations, at least 1.
+    /// Returns the number of generations, at least 1.
     #[expect(clippy::len_without_is_empty, reason = "they are never empty")]
     pub fn len(&self) -> usize {
         self.spans.len()
     }
 
-    /// Individuals in all of them.
+    /// Returns the number of individuals in all generations.
     pub fn n_individuals(&self) -> usize {
         self.individuals.rows.len()
     }
 
-    /// A generation by its place, not its number; see [`Trajectory::generation`].
+    /// Returns a generation by its index. [`Trajectory::generation`] finds one by its number.
     pub fn get(&self, index: usize) -> Option<GenerationRecord<'_>> {
         (index < self.len()).then(|| self.at(index))
     }
@@ -330,35 +336,35 @@ impl Generations {
         GenerationRecord { generation, best_index, improved, individuals, start, end }
     }
 
-    /// The initial one, or that with which a search was continued.
+    /// Returns the initial generation, or the one with which a search was continued.
     pub fn first(&self) -> GenerationRecord<'_> {
         self.at(0)
     }
 
-    /// The newest.
+    /// Returns the newest generation.
     pub fn last(&self) -> GenerationRecord<'_> {
         self.at(self.len() - 1)
     }
 
-    /// All of them, in order.
+    /// Returns an iterator over all generations, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = GenerationRecord<'_>> + DoubleEndedIterator + Clone {
         (0..self.len()).map(|index| self.at(index))
     }
 
-    /// Every different expression once, by [`GenerationRecord::expression_ids`].
+    /// Returns all different expressions, by [`GenerationRecord::expression_ids`].
     pub fn expressions(&self) -> &Forest {
         &self.individuals.trees
     }
 }
 
 impl<'a> GenerationRecord<'a> {
-    /// Number of individuals, at least 1.
+    /// Returns the number of individuals, at least 1.
     #[expect(clippy::len_without_is_empty, reason = "a generation is never empty")]
     pub fn len(&self) -> usize {
         self.end - self.start
     }
 
-    /// The population, in slot order.
+    /// Returns the population, in slot order.
     #[inline]
     pub fn individuals(
         &self,
@@ -367,28 +373,28 @@ impl<'a> GenerationRecord<'a> {
         (self.start..self.end).map(|index| individuals.get(index))
     }
 
-    /// The individual in a slot.
+    /// Returns the individual in a slot.
     ///
     /// # Panics
-    /// If there is none.
+    /// Panics if there is no such slot.
     pub fn individual(&self, slot: usize) -> IndividualRecord<'a> {
         assert!(slot < self.len(), "slot {slot} of {}", self.len());
         self.individuals.get(self.start + slot)
     }
 
-    /// The numbers of the individuals' expressions among those of all [generations](Generations::expressions): equal
-    /// expressions have one number.
+    /// Returns the indices of the individuals' expressions in [`Generations::expressions`]. Equal expressions have the
+    /// same index.
     #[inline]
     pub fn expression_ids(&self) -> impl ExactSizeIterator<Item = u32> + Clone + use<'a> {
         self.individuals.rows[self.start..self.end].iter().map(|row| row.form)
     }
 
-    /// The fittest individual.
+    /// Returns the fittest individual.
     pub fn best(&self) -> IndividualRecord<'a> {
         self.individual(self.best_index as usize)
     }
 
-    /// Share of distinct expressions, in (0, 1].
+    /// Returns the share of distinct expressions, in (0, 1].
     pub fn diversity(&self) -> f64 {
         let mut forms: Vec<u32> = self.expression_ids().collect();
         forms.sort_unstable();
@@ -396,13 +402,13 @@ impl<'a> GenerationRecord<'a> {
         forms.len() as f64 / self.len() as f64
     }
 
-    /// A number for the expressions and their order, by which labels recognise their state.
+    /// Returns a hash of the expressions and their order, by which labels recognise their state.
     pub fn state_hash(&self) -> u64 {
         state_hash(self.individuals().map(|i| i.expr))
     }
 }
 
-/// A number for a list of expressions, the same on every machine.
+/// Returns a hash of a list of expressions, which is the same on every machine.
 pub fn state_hash<'a>(exprs: impl Iterator<Item = &'a Tree>) -> u64 {
     // The rotation lets high bits reach low ones.
     exprs.fold(FNV_OFFSET, |hash, expr| fnv1a_step(hash, expr.hash64()).rotate_left(29))
@@ -426,7 +432,7 @@ impl Individuals {
         IndividualRecord { expr: self.trees.get(form as usize), mse, fitness, origin, parents, edit, log_prob }
     }
 
-    /// Adds an individual whose expression is among `trees` already.
+    /// Adds an individual whose expression is in `trees` already.
     fn push(&mut self, individual: &IndividualRecord<'_>, form: u32) {
         let IndividualRecord { mse, fitness, origin, parents, ref edit, log_prob, .. } = *individual;
         let edit = match edit {
@@ -454,7 +460,7 @@ impl Individuals {
     }
 }
 
-/// Makes [`Generations`] of individuals, and checks that they keep the rules.
+/// A builder that makes [`Generations`] of individuals and checks that they keep the rules.
 #[derive(Default)]
 pub struct GenerationsBuilder {
     first: u32,
@@ -473,17 +479,17 @@ impl std::fmt::Debug for GenerationsBuilder {
 }
 
 impl GenerationsBuilder {
-    /// `first` is the number of the first generation: 0, unless a search was continued.
+    /// Makes a builder. `first` is the number of the first generation: 0, unless a search was continued.
     pub fn new(first: u32) -> Self {
         GenerationsBuilder { first, ..GenerationsBuilder::default() }
     }
 
-    /// Adds the next generation; for its other parameters see [`GenerationRecord`].
+    /// Adds the next generation; [`GenerationRecord`] explains the other parameters.
     ///
     /// # Errors
-    /// If it has no individuals, one of them has parents or an edit that point to nothing in the generation before, an
-    /// edit makes another expression, `best_index` is none of theirs, or numbers of generations end. The builder is then
-    /// as it was before.
+    /// Returns an error if there are no individuals, parents or an edit point to nothing in the previous generation, an
+    /// edit makes another expression, `best_index` is out of range, or there are no more numbers for generations. The
+    /// builder then has the generations that it had before.
     pub fn push<'a>(
         &mut self,
         individuals: impl IntoIterator<Item = IndividualRecord<'a>>,
@@ -526,10 +532,10 @@ impl GenerationsBuilder {
         Ok(())
     }
 
-    /// The generations.
+    /// Returns the generations.
     ///
     /// # Errors
-    /// If there are none.
+    /// Returns an error if there are none.
     pub fn build(self) -> Result<Generations, RecordError> {
         match self.spans.is_empty() {
             true => Err(RecordError::Empty { field: "generations" }),
@@ -538,8 +544,8 @@ impl GenerationsBuilder {
     }
 }
 
-/// Whether parents and edit of an individual are what they claim, `tree` giving the expressions of the `len` individuals
-/// of the state that it was made of.
+/// Checks the parents and the edit of an individual. `tree` returns the expressions of the `len` individuals of its
+/// state.
 fn check_child<'a>(
     child: &IndividualRecord<'_>,
     len: usize,
@@ -562,12 +568,12 @@ fn check_child<'a>(
     if makes { Ok(()) } else { Err(RecordError::Edit { expression: child.expr.to_string() }) }
 }
 
-/// The rules of [`Trajectory`].
+/// Checks the labels of a trajectory by the rules of [`Trajectory`].
 pub(crate) fn check_labels(trajectory: &Trajectory) -> Result<(), RecordError> {
     trajectory.labels.iter().try_for_each(|set| check_label_set(set, &trajectory.generations))
 }
 
-/// Those rules for one set of labels.
+/// Checks one set of labels by those rules.
 pub(crate) fn check_label_set(labels: &LabelSet, generations: &Generations) -> Result<(), RecordError> {
     for state in &labels.states {
         let record = labelled_state(generations, state.generation)?;
@@ -577,7 +583,7 @@ pub(crate) fn check_label_set(labels: &LabelSet, generations: &Generations) -> R
     Ok(())
 }
 
-/// The generation with this number, which a label set claims to label.
+/// Returns the generation with this number, or an error that the label set labels no generation.
 pub(crate) fn labelled_state(generations: &Generations, number: u32) -> Result<GenerationRecord<'_>, RecordError> {
     let index = number.checked_sub(generations.first).map(|index| index as usize);
     index.and_then(|index| generations.get(index)).ok_or_else(|| RecordError::Index {
@@ -587,7 +593,7 @@ pub(crate) fn labelled_state(generations: &Generations, number: u32) -> Result<G
     })
 }
 
-/// Whether `child` is `parent` with `graft` in the place of the subtree whose root is `node`.
+/// Returns whether `child` is `parent` with `graft` in the place of the subtree rooted at `node`.
 fn is_made(parent: &Tree, node: u32, graft: &Tree, child: &Tree) -> bool {
     let (parent, start, graft, child) =
         (parent.nodes(), parent.subtree_start(node as usize), graft.nodes(), child.nodes());
@@ -604,23 +610,23 @@ pub(crate) fn in_range(field: &'static str, index: u32, len: usize) -> Result<()
 }
 
 impl Labels {
-    /// Number of labels.
+    /// Returns the number of labels.
     pub fn len(&self) -> usize {
         self.gains.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no labels.
     pub fn is_empty(&self) -> bool {
         self.gains.is_empty()
     }
 
-    /// Labels that are valid and fitter than the fittest individual seen until then.
+    /// Returns the number of labels that are valid and fitter than the fittest individual seen so far.
     pub fn improving(&self) -> usize {
         let is_valid = |row: &Row| row.mse.is_finite() || row.fitness > INVALID_FITNESS as f32;
         self.gains.iter().zip(&self.individuals.rows).filter(|(gains, row)| gains.best > 0.0 && is_valid(row)).count()
     }
 
-    /// No labels, and room for as many, of the nodes of all.
+    /// Makes an empty list with room for `labels` labels that have `nodes` nodes together.
     pub fn with_capacity(labels: usize, nodes: usize) -> Self {
         let trees = Forest::with_capacity(labels, nodes);
         let individuals = Individuals { rows: Vec::with_capacity(labels), trees, ..Individuals::default() };
@@ -634,7 +640,7 @@ impl Labels {
         self.gains.push(Gains { parent: label.gain_parent, best: label.gain_best, weight: label.weight });
     }
 
-    /// All of them, in the order in which they were added.
+    /// Returns an iterator over all labels, in the order in which they were added.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Label<'_>> + DoubleEndedIterator + Clone {
         self.gains.iter().enumerate().map(|(index, gains)| Label {
             child: self.individuals.get(index),
@@ -662,7 +668,7 @@ impl<'a> From<IndividualRef<'a>> for IndividualRecord<'a> {
     }
 }
 
-// What is equal or printed is the content, not where in memory it lies.
+// The content is compared and printed, not how it lies in memory.
 
 impl PartialEq for Generations {
     fn eq(&self, other: &Self) -> bool {

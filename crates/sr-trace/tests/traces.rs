@@ -88,7 +88,7 @@ fn a_trajectory_records_what_the_search_did() {
 
 #[test]
 fn forms_that_the_search_forgot_are_recorded_all_the_same() {
-    /// What there was, beside the recorder.
+    /// A recorder, and every generation that it saw.
     struct Both(Recorder, Vec<Vec<(Expr, f32, f32, Parents)>>);
     impl Observer for Both {
         fn on_generation(&mut self, seen: &Generation<'_>) -> ControlFlow<()> {

@@ -1,10 +1,10 @@
 //! The sweeps over tiles of rows, compiled for every instruction set.
 //!
-//! A tile goes through the forward sweep, the reverse sweep and into the sums before the next one, so that what the
-//! sweeps keep stays in the cache. Instructions read and write memory, not registers as those of a
-//! [`Machine`](crate::Machine): most values have to be kept anyway.
+//! A tile goes through the forward sweep, the reverse sweep and into the sums before the next one, so that the values
+//! that the sweeps keep stay in the cache. Instructions read and write memory, not registers as those of a
+//! [`Machine`](crate::Machine) do, because most values have to be kept anyway.
 //!
-//! No closure touches a vector: it would be a function compiled for the baseline wherever it is not inlined.
+//! No closure may take a vector: it would be a function compiled for the baseline wherever it is not inlined.
 
 #![allow(unsafe_code)]
 
@@ -17,74 +17,75 @@ use crate::kernel::{Kernel, Sink, finish};
 use crate::op::{MAX_EXPONENT, MAX_TAN, MIN_DIVISOR, MIN_INVERSE, MIN_LOG};
 use crate::simd::{self, Mask, Vector};
 
-/// Most vectors of a block.
+/// The largest number of vectors of a block.
 pub(crate) const MAX_TILE: usize = 16;
 
-/// Blocks that [`Output::Products`] needs besides the tape's: one a constant, and for residuals, weights and a factor.
+/// Returns the number of blocks that [`Output::Products`] needs besides the tape's: one a constant, and three for
+/// residuals, weights and a factor.
 pub(crate) fn spare_blocks(n_constants: usize) -> usize {
     n_constants + 3
 }
 
-/// Products of pairs that [`Output::Products`] adds up.
+/// Returns the number of products of pairs that [`Output::Products`] adds up.
 pub(crate) fn n_products(n_constants: usize) -> usize {
-    // The kernels write without bounds checks by this number.
+    // The kernels use this number without bounds checks.
     (n_constants + 1).checked_mul(n_constants + 2).expect("as many products of constants as fit memory") / 2
 }
 
-/// What is run over which rows.
+/// A tape and the rows that it runs over.
 #[derive(Debug)]
 pub struct Job<'a, T> {
     pub(crate) tape: &'a Tape,
-    /// One for each of the tape.
+    /// The values of the tape's constants.
     pub(crate) constants: &'a [T],
     /// All columns with their padding.
     pub(crate) columns: &'a [T],
-    /// Elements from column to column.
+    /// The number of elements from the start of a column to that of the next one.
     pub(crate) stride: usize,
     /// `[blocks][tile]` vectors.
     pub(crate) blocks: *mut T,
-    /// Vectors of a block, at most [`MAX_TILE`].
+    /// The number of vectors of a block, at most [`MAX_TILE`].
     pub(crate) tile: usize,
-    /// First row, a multiple of 16.
+    /// The first row, a multiple of 16.
     pub(crate) from: usize,
-    /// End of the rows.
+    /// The end of the rows.
     pub(crate) to: usize,
 }
 
-/// What becomes of the predictions and their derivatives.
+/// The destination of the predictions and their derivatives.
 #[derive(Debug)]
 pub enum Output<'a, T> {
-    /// Predictions only.
+    /// Only the predictions are used.
     Predictions(Sink<'a, T>),
-    /// Stored: `[rows]` and `[constants][rows]`.
+    /// Predictions and derivatives are stored, `[rows]` and `[constants][rows]`.
     Jacobian(&'a mut [T], &'a mut [T]),
-    /// Added up.
+    /// The products of pairs are added up.
     Products(Products<'a, T>),
 }
 
 /// Sums of the products of all pairs of columns of (J r), r being p − y.
 #[derive(Debug)]
 pub struct Products<'a, T> {
-    /// Target, `[rows]`.
+    /// The target, `[rows]`.
     pub(crate) y: &'a [T],
-    /// `[rows]`
+    /// The weights, `[rows]`.
     pub(crate) weights: Option<&'a [T]>,
-    /// Predictions of this magnitude and beyond are left out.
+    /// The magnitude at and beyond which predictions are left out.
     pub(crate) limit: T,
     /// `[pairs]` vectors: the upper triangle by rows.
     pub(crate) lanes: *mut T,
-    /// Rows in the sums.
+    /// The number of rows in the sums.
     pub(crate) count: usize,
-    /// Rows left out for a derivative that is not finite.
+    /// The number of rows left out because a derivative is not finite.
     pub(crate) singular: usize,
 }
 
-/// Pointers to the places of one tile.
+/// Pointers to the data and blocks of one tile.
 struct Tile<'a, T> {
     job: &'a Job<'a, T>,
-    /// First row.
+    /// The first row.
     row: usize,
-    /// Numbers in a block.
+    /// The number of elements of a block.
     length: usize,
 }
 
@@ -104,8 +105,8 @@ impl<T> Tile<'_, T> {
 /// Runs a job's rows.
 ///
 /// # Safety
-/// Inlined into code compiled for the level of `V`, on a machine that has it. The tape is compiled; columns, constants,
-/// blocks and the places of the output are as many and as long as the tape and the job say.
+/// It has to be inlined into code compiled for the level of `V`, on a machine that has it. The tape has to be compiled.
+/// Columns, constants, blocks and the places of the output have to be as many and as long as the tape and the job say.
 #[inline(always)]
 unsafe fn sweep<V: Kernel>(job: &Job<'_, V::Element>, output: &mut Output<'_, V::Element>) {
     let tape = job.tape;
@@ -160,10 +161,11 @@ unsafe fn sweep<V: Kernel>(job: &Job<'_, V::Element>, output: &mut Output<'_, V:
     }
 }
 
-/// One instruction of the reverse sweep over `n` vectors.
+/// Runs one instruction of the reverse sweep over `n` vectors.
 ///
 /// # Safety
-/// As for [`sweep`]; the operands that the rule reads and `out` hold `n` vectors. `out` may be any of them.
+/// The conditions are those of [`sweep`]. The operands that the rule reads and `out` have to hold `n` vectors. `out`
+/// may be any of the operands.
 #[inline(always)]
 unsafe fn reverse<V: Vector>(
     rule: Rule,
@@ -177,7 +179,7 @@ unsafe fn reverse<V: Vector>(
     use crate::math::Functions;
     let constant = |value: f64| V::splat(V::Element::from_f64(value));
     let (zero, one) = (constant(0.0), constant(1.0));
-    // Loads the operands named, computes, stores.
+    // Loads the operands named, computes and stores.
     macro_rules! each {
         ($($operand:ident)*: $value:expr) => {
             for i in 0..n {
@@ -204,12 +206,12 @@ unsafe fn reverse<V: Vector>(
         Rule::Divisor => each!(g v: g.mul(v).neg()),
         Rule::GuardedDivisor => each!(g b v: V::select(b.abs().lt(constant(MIN_DIVISOR)), zero, g.mul(v).neg())),
         Rule::Base => each!(g a b v: {
-            // v / a spares a second power; at a = 0 it would be 0 / 0.
+            // v / a saves a second power; at a = 0 it would be 0 / 0.
             let flat = one.lt(b).or(b.eq(zero));
             let at_zero = V::select(b.eq(one), one, V::select(flat, zero, b.mul(constant(f64::INFINITY))));
             g.mul(V::select(a.eq(zero), at_zero, b.mul(v.div(a))))
         }),
-        // Below 0 the power exists at whole b only and has no derivative; at 0 its limit is 0.
+        // For a below 0 the power exists at whole b only and has no derivative; at 0 its limit is 0.
         Rule::Exponent => each!(g a v: g.mul(V::select(zero.lt(a), v.mul(V::Element::log(a)), v.mul(zero)))),
         Rule::Abs => each!(g a: g.mul(V::select(zero.lt(a), one, V::select(a.lt(zero), one.neg(), a)))),
         Rule::GuardedExp => each!(g a v: V::select(constant(MAX_EXPONENT).lt(a.abs()), zero, g.mul(v))),
@@ -241,7 +243,7 @@ unsafe fn reverse<V: Vector>(
 /// Adds a tile's products to the sums.
 ///
 /// # Safety
-/// As for [`sweep`].
+/// The conditions are those of [`sweep`].
 #[inline(always)]
 unsafe fn multiply<V: Kernel>(tile: &Tile<'_, V::Element>, products: &mut Products<'_, V::Element>, n: usize) {
     let &Tile { job, row, .. } = tile;
@@ -281,7 +283,7 @@ unsafe fn multiply<V: Kernel>(tile: &Tile<'_, V::Element>, products: &mut Produc
                 V::select(masks[i], rows_at(w, row + at, job.to), zero).store(weights.add(at));
             }
         }
-        // Zeros in the place of what is left out; only a tile that leaves something out has to be copied for it.
+        // Rows that are left out become zeros. Only a tile with such rows has to be copied for it.
         let whole = count == n * V::LANES;
         if !whole {
             for (index, &place) in tape.derivatives.iter().enumerate() {
@@ -305,7 +307,7 @@ unsafe fn multiply<V: Kernel>(tile: &Tile<'_, V::Element>, products: &mut Produc
                 }
                 left = factor;
             }
-            // Several sums at once, as each is a chain of additions that wait for each other.
+            // Several sums are computed at once, because each is a chain of dependent additions.
             let mut second = first;
             while second <= n_constants {
                 let pairs = match n_constants + 1 - second {
@@ -329,10 +331,10 @@ unsafe fn multiply<V: Kernel>(tile: &Tile<'_, V::Element>, products: &mut Produc
     }
 }
 
-/// A vector of the numbers of the rows from `row` on, zero beyond `to`.
+/// Returns a vector of the numbers of the rows from `row` on, zero beyond `to`.
 ///
 /// # Safety
-/// Inlined into code compiled for the level of `V`, on a machine that has it.
+/// It has to be inlined into code compiled for the level of `V`, on a machine that has it.
 #[inline(always)]
 unsafe fn rows_at<V: Vector>(from: &[V::Element], row: usize, to: usize) -> V {
     let rows = &from[row..to];
@@ -344,10 +346,11 @@ unsafe fn rows_at<V: Vector>(from: &[V::Element], row: usize, to: usize) -> V {
     }
 }
 
-/// `lanes[i] += left * right[i]` for every vector of a tile, in order.
+/// Adds `left * right[i]` to `lanes[i]` for every vector of a tile, in order.
 ///
 /// # Safety
-/// As for [`sweep`]: `left` and all of `right` hold `n` vectors, `lanes` one a pair.
+/// The conditions are those of [`sweep`]. `left` and all of `right` have to hold `n` vectors, and `lanes` one vector a
+/// pair.
 #[inline(always)]
 unsafe fn add_products<V: Vector, const PAIRS: usize>(
     left: *const V::Element,
@@ -373,12 +376,12 @@ unsafe fn add_products<V: Vector, const PAIRS: usize>(
     }
 }
 
-/// Numbers that there are sweeps for.
+/// Types of numbers that have sweeps.
 pub trait Differentiate: Sized {
-    /// [`sweep`] at a level.
+    /// Runs [`sweep`] at a level.
     ///
     /// # Safety
-    /// The level is available, and as for [`sweep`].
+    /// The level has to be available; the other conditions are those of [`sweep`].
     unsafe fn sweep(level: Level, job: &Job<'_, Self>, output: &mut Output<'_, Self>);
 }
 

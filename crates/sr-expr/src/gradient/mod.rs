@@ -11,15 +11,16 @@ use crate::{Columns, Level, Loss, Real, Semantics, Sums, Tree};
 use kernel::{Job, MAX_TILE, Output, Products};
 use tape::Tape;
 
-/// What the blocks of a tree should take: it stays in a second-level cache and leaves room for the data.
+/// The number of bytes that the blocks of a tree should take at most. They fit a second-level cache and leave room for
+/// the data.
 const WORKSPACE: usize = 512 << 10;
 
 /// Derivatives of one tree's predictions with respect to its constants, by reverse-mode differentiation over blocks of
 /// rows (Griewank & Walther, "Evaluating Derivatives", 2008), at one [`Level`].
 ///
 /// A tree is compiled once; its constants can then be changed as often as a fit needs. Constants are numbered in
-/// post-order, from left to right in the printed form. All of them count, also those in a subtree of constants only.
-/// One per worker: nothing is allocated once it is warm.
+/// post-order, from left to right in the printed text. All of them count, also those in a subtree of constants only.
+/// Keep one per worker: once its memory has grown, it allocates nothing.
 ///
 /// In `f64` all levels give the same bits.
 ///
@@ -27,10 +28,10 @@ const WORKSPACE: usize = 512 << 10;
 ///
 /// * Where [`Semantics::Protected`] replaces an operand or cuts off a value, the derivative is 0.
 /// * `abs` has the derivative 0 at 0. `sqrt` has an infinite one there, `asin` and `acos` at ±1.
-/// * `pow(a, b)` with respect to b is 0 at a = 0, b ≥ 0 (the limit from the right) and where a is negative, so b a whole
-///   number: there is no derivative, and with 0 a fit of `x0 ** 2` leaves the exponent alone on such rows but may use
-///   them for everything else.
-/// * Elsewhere a derivative is what the chain rule makes of it in floating point: it may be NaN or infinite where the
+/// * `pow(a, b)` has the derivative 0 with respect to b at a = 0, b ≥ 0 (the limit from the right). It also has 0 where
+///   a is negative, so that b is a whole number: there is no derivative, and with 0 a fit of `x0 ** 2` leaves the
+///   exponent alone on such rows but may use them for everything else.
+/// * Elsewhere a derivative is the result of the chain rule in floating point. It may be NaN or infinite where the
 ///   prediction is finite, for instance 0 · ∞.
 ///
 /// # Example
@@ -65,15 +66,15 @@ pub struct Gradient<T> {
     tape: Tape,
     constants: Vec<T>,
     workspace: Vec<Line>,
-    /// Sums of products by lane, as in [`Sums`].
+    /// The sums of products by lane, as in [`Sums`].
     lanes: Vec<Line>,
     normal: NormalEquations,
 }
 
-/// Sums over rows that a step of least squares solves: with the Jacobian J, `[rows, constants]`, the residuals
-/// r = prediction − y and the weights W (else 1), the step δ of Gauss and Newton is (JᵀWJ) δ = −JᵀWr.
+/// The sums over rows that a step of least squares needs. With the Jacobian J, `[rows, constants]`, the residuals r =
+/// prediction − y and the weights W (1 if there are none), the step δ of Gauss and Newton is (JᵀWJ) δ = −JᵀWr.
 ///
-/// In `f64` whatever the numbers are that were summed.
+/// The sums are `f64`, whatever the type of the numbers summed.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct NormalEquations {
     matrix: Vec<f64>,
@@ -81,38 +82,38 @@ pub struct NormalEquations {
     squares: f64,
     count: usize,
     singular: usize,
-    /// Sums of products, the upper triangle of (J r)ᵀ(J r) by rows.
+    /// The sums of products, the upper triangle of (J r)ᵀ(J r) by rows.
     products: Vec<f64>,
 }
 
 impl NormalEquations {
-    /// Number of constants.
+    /// Returns the number of constants.
     pub fn n_constants(&self) -> usize {
         self.vector.len()
     }
 
-    /// JᵀWJ, `[constants, constants]`, symmetric.
+    /// Returns JᵀWJ, `[constants, constants]`, symmetric.
     pub fn matrix(&self) -> &[f64] {
         &self.matrix
     }
 
-    /// JᵀWr, `[constants]`: the gradient of Σ w r² / 2.
+    /// Returns JᵀWr, `[constants]`: the gradient of Σ w r² / 2.
     pub fn vector(&self) -> &[f64] {
         &self.vector
     }
 
-    /// Σ w r² over the rows that are in the sums.
+    /// Returns Σ w r² over the rows that are in the sums.
     pub fn squares(&self) -> f64 {
         self.squares
     }
 
-    /// Rows in the sums: those with a valid prediction and finite derivatives.
+    /// Returns the number of rows in the sums: those with a valid prediction and finite derivatives.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Rows left out although their prediction is valid, for a derivative that is not finite. If there are some, then
-    /// [`NormalEquations::squares`] is over fewer rows than the same sum of [`Gradient::sum`].
+    /// Returns the number of rows left out because a derivative is not finite, although the prediction is valid. If
+    /// there are some, [`NormalEquations::squares`] is over fewer rows than the same sum of [`Gradient::sum`].
     pub fn singular(&self) -> usize {
         self.singular
     }
@@ -123,7 +124,7 @@ impl NormalEquations {
         self.products.resize(kernel::n_products(n_constants), 0.0);
     }
 
-    /// Adds lanes to the products and empties them.
+    /// Adds the lanes to the products and empties them.
     fn collect<T: Real>(&mut self, lanes: &mut [T]) {
         let n_lanes = if T::IS_DOUBLE { 8 } else { 16 };
         for (product, lanes) in self.products.iter_mut().zip(lanes.chunks_exact_mut(n_lanes)) {
@@ -151,42 +152,42 @@ impl NormalEquations {
 }
 
 impl<T: Real> Gradient<T> {
-    /// Of the best level there is. A tree has to be compiled first.
+    /// Makes a gradient of the highest available level. A tree has to be compiled before it is used.
     pub fn new() -> Self {
         Gradient::default()
     }
 
-    /// Of one level, to compare levels.
+    /// Makes a gradient of one level, to compare levels.
     ///
     /// # Panics
-    /// If this computer does not have it.
+    /// Panics if this computer does not have it.
     pub fn with_level(level: Level) -> Self {
         assert!(level.is_available(), "this computer has no {}", level.name());
         Gradient { level, ..Gradient::default() }
     }
 
-    /// The level that it runs at.
+    /// Returns the level that it runs at.
     pub fn level(&self) -> Level {
         self.level
     }
 
-    /// Compiles `tree` for data of `n_columns` columns, in place of what was compiled before, and takes its constants.
-    /// A variable beyond the columns is NaN. O(size), no recursion.
+    /// Compiles `tree` for data of `n_columns` columns, replaces the tree compiled before, and sets the constants to
+    /// the tree's. A variable beyond the columns is NaN. O(size), no recursion.
     ///
     /// # Panics
-    /// If the tree has 2²⁹ nodes or more.
+    /// Panics if the tree has 2²⁹ nodes or more.
     pub fn compile(&mut self, tree: &Tree, semantics: Semantics, n_columns: usize) {
         self.tape.compile(tree, semantics, n_columns);
         self.constants.clear();
         self.constants.extend(tree.constants().map(T::from_f64));
     }
 
-    /// Number of constants of the compiled tree.
+    /// Returns the number of constants of the compiled tree.
     pub fn n_constants(&self) -> usize {
         self.constants.len()
     }
 
-    /// The constants' present values, in post-order.
+    /// Returns the constants' current values, in post-order.
     pub fn constants(&self) -> &[T] {
         &self.constants
     }
@@ -194,29 +195,27 @@ impl<T: Real> Gradient<T> {
     /// Changes the constants' values.
     ///
     /// # Panics
-    /// If they are not as many as there are.
+    /// Panics if `constants` does not have [`n_constants`](Self::n_constants) values.
     pub fn set_constants(&mut self, constants: &[T]) {
         self.constants.copy_from_slice(constants);
     }
 
-    /// The predictions for every row of `data`, `[rows]`; `out` is overwritten. As [`Machine::predict`], at the present
-    /// constants. O(size · rows).
-    ///
-    /// [`Machine::predict`]: crate::Machine::predict
+    /// Overwrites `out` with the predictions for every row of `data`, `[rows]`, at the current constants. O(size ·
+    /// rows).
     ///
     /// # Panics
-    /// If no tree is compiled or the data has fewer columns than it was compiled for; so do the other methods.
+    /// Panics if no tree is compiled or the data has fewer columns than it was compiled for; so do the other methods.
     pub fn predict(&mut self, data: &Columns<T>, out: &mut Vec<T>) {
         out.resize(data.n_rows(), T::ZERO);
         self.run(data, 0, data.n_rows(), 0, &mut Output::Predictions(Sink::Store(out)));
     }
 
-    /// Sums a loss over all rows at the present constants, as [`Machine::sum`]: what the trial steps of a fit need.
+    /// Sums a loss over all rows at the current constants, as [`Machine::sum`] does, for the trial steps of a fit.
     ///
     /// [`Machine::sum`]: crate::Machine::sum
     ///
     /// # Panics
-    /// If targets or weights are not as many as rows.
+    /// Panics if there is not one target (and weight) for each row.
     pub fn sum(&mut self, data: &Columns<T>, loss: Loss<'_, T>) -> Sums<T> {
         loss.check(data.n_rows());
         let mut sums = Sums::default();
@@ -229,8 +228,9 @@ impl<T: Real> Gradient<T> {
         sums
     }
 
-    /// The predictions, `[rows]`, and their derivatives with respect to the constants, `[constants, rows]`; both are
-    /// overwritten. Nothing is left out: see [`Gradient`] for derivatives that are not finite.
+    /// Overwrites `out_values` with the predictions, `[rows]`, and `out_jacobian` with their derivatives with respect
+    /// to the constants, `[constants, rows]`. Nothing is left out: see [`Gradient`] for derivatives that are not
+    /// finite.
     ///
     /// O((size + constants) · rows).
     pub fn jacobian(&mut self, data: &Columns<T>, out_values: &mut Vec<T>, out_jacobian: &mut Vec<T>) {
@@ -239,16 +239,17 @@ impl<T: Real> Gradient<T> {
         self.run(data, 0, data.n_rows(), 0, &mut Output::Jacobian(out_values, out_jacobian));
     }
 
-    /// Sums over the rows what a step of least squares solves, without the Jacobian ever being stored.
+    /// Computes the sums over the rows that a step of least squares needs. The Jacobian is never stored.
     ///
-    /// A row whose prediction is not below `limit` in magnitude is left out, as in [`Loss::Squares`], and so is one with
-    /// a derivative that is not finite: wholly, for a row without its worst derivative would pull the step elsewhere.
-    /// [`NormalEquations::singular`] counts the latter. Targets and weights are used as they are.
+    /// A row whose prediction is not below `limit` in magnitude is left out, as in [`Loss::Squares`]. A row with a
+    /// derivative that is not finite is left out too, and counted by [`NormalEquations::singular`]. It is left out
+    /// wholly, because without its worst derivative it would distort the step. Targets and weights are used as they
+    /// are.
     ///
     /// O((size + constants²) · rows), and memory for constants² sums.
     ///
     /// # Panics
-    /// If targets or weights are not as many as rows.
+    /// Panics if there is not one target (and weight) for each row.
     pub fn normal_equations(
         &mut self,
         data: &Columns<T>,
@@ -297,7 +298,7 @@ impl<T: Real> Gradient<T> {
         }
         let n_blocks = tape.n_blocks + spare;
         let most = (WORKSPACE / (n_blocks * size_of::<Line>())).clamp(1, MAX_TILE);
-        // As few tiles as can be, of equal size but for the last.
+        // As few tiles as possible, of equal size except for the last.
         let tile = vectors.div_ceil(vectors.div_ceil(most));
         if self.workspace.len() < n_blocks * tile {
             self.workspace.resize(n_blocks * tile, Line::default());
@@ -318,7 +319,7 @@ impl<T: Real> Gradient<T> {
     }
 }
 
-/// The rows in pieces after which sums are moved from `f32` to `f64`; of `f64` there is only one.
+/// Returns the spans of rows after which sums are moved from `f32` to `f64`; in `f64` there is only one.
 fn spans<T: Real>(n_rows: usize) -> impl Iterator<Item = (usize, usize)> {
     let length = if T::IS_DOUBLE { n_rows.max(1) } else { SPILL_ROWS };
     (0..n_rows).step_by(length).map(move |from| (from, n_rows.min(from + length)))

@@ -1,17 +1,17 @@
-//! The compiled form of a tree for differentiation: the operators in both directions, and a plan of the memory.
+//! The compiled tree for differentiation: the operators of both sweeps, and a plan of the memory.
 //!
 //! Every value of a tree is used once, so that its adjoint (the derivative of the prediction with respect to it) is one
-//! product and never a sum. What the plan makes of that:
+//! product and never a sum. The plan uses this:
 //!
 //! * A subtree without a constant gets no adjoint.
-//! * A block (some vectors of rows, the unit of memory) is given back as soon as nothing reads it again: a value that no
-//!   derivative needs already in the forward sweep.
-//! * `+` hands its adjoint on as it is, and so does `*` the other factor where the adjoint is 1: no instruction, the same
-//!   block, or the column of the data itself. Blocks therefore count their readers.
+//! * A block (some vectors of rows, the unit of memory) is freed as soon as nothing reads it again. For a value that no
+//!   derivative needs, that is in the forward sweep.
+//! * `+` passes its adjoint on unchanged, and so does `*` the other factor where the adjoint is 1. That takes no
+//!   instruction, only the same block or the column of the data itself. Blocks therefore count their readers.
 
 use crate::{Node, Op, Semantics, Tree};
 
-/// Where the numbers of a block of rows are: a column of the data, or a block of the workspace.
+/// The place of the numbers of a tile: a column of the data, or a block of the workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place(u32);
 
@@ -31,13 +31,13 @@ impl Place {
         self.0 & Place::COLUMN != 0
     }
 
-    /// Of the column or block.
+    /// Returns the index of the column or block.
     pub(crate) fn index(self) -> usize {
         (self.0 & !Place::COLUMN) as usize
     }
 }
 
-/// `out = op(a, b)`. `out` may be `a` or `b`; of a unary operator `b` is `a`.
+/// The instruction `out = op(a, b)`. `out` may be `a` or `b`; for a unary operator `b` is `a`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Forward {
     pub(crate) op: Op,
@@ -46,7 +46,8 @@ pub(crate) struct Forward {
     pub(crate) out: Place,
 }
 
-/// The adjoint of an operand from that of its operator, by the operator's operands and value. `out` may be any of them.
+/// The instruction that computes the adjoint of an operand from that of its operator and the operator's operands and
+/// value. `out` may be any of them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reverse {
     pub(crate) rule: Rule,
@@ -57,7 +58,7 @@ pub(crate) struct Reverse {
     pub(crate) out: Place,
 }
 
-/// How an operand's adjoint follows from its operator's, g; a and b are the operands, v is the value.
+/// The formula of an operand's adjoint. g is the operator's adjoint, a and b are the operands, v is the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
     /// g, so no instruction.
@@ -74,11 +75,11 @@ pub(crate) enum Rule {
     OverA,
     /// g / b
     OverB,
-    /// g / b, or over the least divisor.
+    /// g / b, or g over the least divisor.
     OverGuardedB,
-    /// −g v, where g is what [`Rule::OverB`] gave: with respect to a divisor.
+    /// −g v, where g is the result of [`Rule::OverB`]: the adjoint of a divisor.
     Divisor,
-    /// The same after [`Rule::OverGuardedB`]: 0 where b was replaced.
+    /// −g v after [`Rule::OverGuardedB`]: 0 where b was replaced.
     GuardedDivisor,
     /// g b v / a
     Base,
@@ -103,13 +104,13 @@ pub(crate) enum Rule {
     Atan,
 }
 
-/// Bits of [`Rule::reads`].
+/// The bits of [`Rule::reads`].
 const A: u8 = 1;
 const B: u8 = 2;
 const VALUE: u8 = 4;
 
 impl Rule {
-    /// For the first (0) or second (1) operand of an operator.
+    /// Returns the rule for the first (0) or second (1) operand of an operator.
     fn of(op: Op, semantics: Semantics, operand: usize) -> Rule {
         let guarded = semantics == Semantics::Protected;
         match (op, operand) {
@@ -145,7 +146,7 @@ impl Rule {
         }
     }
 
-    /// What it reads besides g; for a divisor also what the division before it reads.
+    /// Returns what the rule reads besides g. For a divisor it includes what the division before it reads.
     fn reads(self) -> u8 {
         match self {
             Rule::Same | Rule::Negate => 0,
@@ -169,14 +170,14 @@ impl Rule {
     }
 }
 
-/// What is known of a node while its tree is compiled.
+/// The state of a node while its tree is compiled.
 #[derive(Debug, Clone, Copy)]
 struct Info {
-    /// Operands, by node; of a unary operator both are its one.
+    /// The indices of the operand's nodes. For a unary operator both are its one operand.
     a: u32,
     b: u32,
     place: Place,
-    /// Meaningful for active nodes, once their parents are done.
+    /// The place of its adjoint. It is valid for active nodes once their parents are done.
     adjoint: Place,
     /// Whether there is a constant in the subtree.
     active: bool,
@@ -184,7 +185,7 @@ struct Info {
     kept: bool,
 }
 
-/// Blocks, each with the number of those who still read it. Blocks below `first` are not managed.
+/// Blocks, each with the number of its readers. Blocks below `first` are not managed.
 #[derive(Debug, Clone, Default)]
 struct Pool {
     first: usize,
@@ -200,7 +201,7 @@ impl Pool {
     }
 
     fn take(&mut self) -> Place {
-        // The block given back last is the likeliest to be in the cache.
+        // The block freed last is the likeliest to be in the cache.
         let place = self.free.pop().unwrap_or_else(|| {
             self.readers.push(0);
             Place::block(self.first + self.readers.len() - 1)
@@ -245,9 +246,9 @@ pub(crate) struct Tape {
     pub(crate) n_blocks: usize,
     pub(crate) forward: Vec<Forward>,
     pub(crate) reverse: Vec<Reverse>,
-    /// The prediction; it outlives the reverse sweep.
+    /// The place of the prediction, which is kept through the reverse sweep.
     pub(crate) root: Place,
-    /// The derivatives, by constant, after the reverse sweep.
+    /// The places of the derivatives, by constant, after the reverse sweep.
     pub(crate) derivatives: Vec<Place>,
     nodes: Vec<Info>,
     /// Subtrees that wait for their operator.
@@ -274,17 +275,17 @@ impl Default for Tape {
 }
 
 impl Tape {
-    /// The block of ones.
+    /// Returns the block of ones.
     pub(crate) fn one(&self) -> Place {
         Place::block(self.n_constants)
     }
 
-    /// The block that is NaN, for variables that the data does not have.
+    /// Returns the block that is NaN, for variables that the data does not have.
     pub(crate) fn nan(&self) -> Place {
         Place::block(self.n_constants + 1)
     }
 
-    /// The block of constant `index`.
+    /// Returns the block of constant `index`.
     pub(crate) fn constant(index: usize) -> Place {
         Place::block(index)
     }
@@ -292,7 +293,7 @@ impl Tape {
     /// Compiles a tree in place of what was compiled before. O(size), no recursion.
     ///
     /// # Panics
-    /// If the tree has 2²⁹ nodes or more: places are numbers of 31 bits, and a node takes three of them at most.
+    /// Panics if the tree has 2²⁹ nodes or more: places are numbers of 31 bits, and a node takes three of them at most.
     pub(crate) fn compile(&mut self, tree: &Tree, semantics: Semantics, n_columns: usize) {
         assert!(tree.size() < Place::COLUMN as usize / 4, "a tree of {} nodes", tree.size());
         self.semantics = semantics;
@@ -325,7 +326,7 @@ impl Tape {
             self.stack.push(index as u32);
         }
         let root = self.nodes.last_mut().expect("a tree has a node");
-        // The reverse sweep gives back what is kept, and the prediction is read after it.
+        // The reverse sweep frees kept values, and the prediction is read after it.
         root.kept = false;
         self.root = root.place;
     }
@@ -377,13 +378,13 @@ impl Tape {
         let mut adjoint = node.adjoint;
         let wanted: [bool; 2] = std::array::from_fn(|operand| operand < op.arity() && operands[operand].active);
         if op == Op::Div && wanted[1] {
-            // Both derivatives are made of the quotient of adjoint and divisor: one division for the two.
+            // Both derivatives are multiples of adjoint over divisor, so one division does for the two.
             self.pool.release(adjoint);
             let quotient = self.pool.take();
             self.push(Rule::of(op, self.semantics, 0), adjoint, place, node.place, quotient);
             adjoint = quotient;
         }
-        // The last instruction may write where it reads.
+        // The last instruction may write to a place that it reads.
         let mut dead = [Some(adjoint), node.kept.then_some(node.place), None, None];
         for operand in 0..op.arity() {
             dead[2 + operand] = (!operands[operand].active && operands[operand].kept).then_some(place[operand]);

@@ -5,7 +5,7 @@
 //! defines, never fused: so the bits are equal on every level. Branches that end in the same bits are left out, and the
 //! comments say why they do. `libm` compares the upper halves of numbers; [`high`] makes them whole ones.
 
-// Constants are spelt as in the original.
+// Constants are written as in the original.
 #![allow(clippy::excessive_precision, clippy::approx_constant)]
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -77,23 +77,23 @@ impl<V: Vector<Element = f64>> Lanes<V> {
     fn choose(mask: V::Mask, yes: f64, no: f64) -> Self {
         Lanes(V::select(mask, V::splat(yes), V::splat(no)))
     }
-    /// `self * factor + sum` where the product is exact, so that it is the same if fused.
+    /// Returns `self * factor + sum` where the product is exact, so that fusing changes nothing.
     #[inline(always)]
     fn times_exact(self, factor: f64, sum: Self) -> Self {
         Lanes(self.0.mul_add_any(V::splat(factor), sum.0))
     }
-    /// With the sign bit of `sign` turned into this one's.
+    /// Returns this number with its sign flipped where the sign bit of `sign` is set.
     #[inline(always)]
     fn flip(self, sign: V::Bits) -> V {
         V::from_bits(self.0.to_bits().xor(sign.and(V::Bits::splat(SIGN))))
     }
-    /// Whether the exponent is greater than `other`'s by more than `bits`.
+    /// Returns whether the exponent is greater than `other`'s by more than `bits`.
     #[inline(always)]
     fn exceeds(self, other: Self, bits: i64) -> V::Mask {
         let (a, b) = (self.0.to_bits().and(V::Bits::splat(EXPONENT)), other.0.to_bits().and(V::Bits::splat(EXPONENT)));
         a.sub(b).gt(V::Bits::splat(bits << 52))
     }
-    /// `with_set_low_word(self, 0)`
+    /// Returns `with_set_low_word(self, 0)` of the original.
     #[inline(always)]
     fn zero_low_word(self) -> Self {
         Lanes(V::from_bits(self.0.to_bits().and(V::Bits::splat(!0xffff_ffff))))
@@ -103,19 +103,20 @@ impl<V: Vector<Element = f64>> Lanes<V> {
 const SIGN: i64 = i64::MIN;
 const EXPONENT: i64 = 0x7ff << 52;
 
-/// The least number whose upper half is `word`.
+/// Returns the least number whose upper half is `word`.
 const fn high(word: u32) -> f64 {
     f64::from_bits((word as u64) << 32)
 }
 
-/// Added and taken away again, it rounds to an integer, which is in the last bits of the sum (`TO_INT` of `rem_pio2`).
+/// A number that, added and subtracted again, rounds to an integer; the last bits of the sum are that integer (`TO_INT`
+/// of `rem_pio2`).
 const ROUND: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
 
 const LN2_HI: f64 = 6.93147180369123816490e-01;
 const LN2_LO: f64 = 1.90821492927058770002e-10;
 const INV_LN2: f64 = 1.44269504088896338700e+00;
 
-/// `k` of `exp` and `expm1`: `x / ln 2` rounded half away from zero.
+/// Returns the `k` of `exp` and `expm1`: `x / ln 2` rounded half away from zero.
 #[inline(always)]
 fn power_of_two<V: Vector<Element = f64>>(x: Lanes<V>) -> Lanes<V> {
     let half = V::from_bits(x.0.to_bits().and(V::Bits::splat(SIGN)).or(V::splat(0.5).to_bits()));
@@ -124,8 +125,8 @@ fn power_of_two<V: Vector<Element = f64>>(x: Lanes<V>) -> Lanes<V> {
     Lanes::select(x.abs().lt(high(0x3fd6_2e43)), Lanes::splat(0.0), k)
 }
 
-/// `x - n pi/2` in two parts, bits whose last two are those of `n`, whether `n` is 0, and lanes that have to be redone:
-/// `rem_pio2`, for `x` that are not negative.
+/// The result of `rem_pio2`, for `x` that are not negative: `x - n pi/2` in two parts, bits whose last two are those of
+/// `n`, whether `n` is 0, and lanes that have to be redone.
 struct Remainder<V: Vector> {
     y: [Lanes<V>; 2],
     n: V::Bits,
@@ -153,7 +154,7 @@ fn rem_pio2<V: Vector<Element = f64>>(x: Lanes<V>) -> Remainder<V> {
     // More rounds follow if the exponents of `x` and `y0` differ by more than 16; here a bit too often.
     let size = y0.abs();
     let cancelled = (size * 65536.0).0.lt(x.0);
-    // None of it for NaN, which should not cost more than numbers.
+    // NaN is excluded, so that it costs no more than numbers.
     let doubtful = cancelled.or(V::splat(CLOSE).lt(size.0)).or(x.ge(HUGE));
     let mut redo = Mask::first(0);
     if doubtful.any() {
@@ -174,7 +175,7 @@ fn rem_pio2<V: Vector<Element = f64>>(x: Lanes<V>) -> Remainder<V> {
     Remainder { y: [y0, y1], n: sum.0.to_bits(), first: f_n.0.eq(V::splat(0.0)), redo }
 }
 
-/// `k_sin(x, y, 1)`, or `k_sin(x, 0.0, 0)` where `first` is set.
+/// Computes `k_sin(x, y, 1)`, or `k_sin(x, 0.0, 0)` where `first` is set.
 #[inline(always)]
 fn k_sin<V: Vector<Element = f64>>([x, y]: [Lanes<V>; 2], first: Option<V::Mask>) -> Lanes<V> {
     const S1: f64 = -1.66666666666666324348e-01;
@@ -254,7 +255,7 @@ fn k_tan<V: Vector<Element = f64>>([x, y]: [Lanes<V>; 2], odd: V::Mask) -> Lanes
     Lanes::select(big, big_result, Lanes::select(odd, inverse, w))
 }
 
-/// `expm1` for `x` in -0.52..=44, where `k` is in -1..=63.
+/// Computes `expm1` for `x` in -0.52..=44, where `k` is in -1..=63.
 #[inline(always)]
 fn expm1<V: Vector<Element = f64>>(x: Lanes<V>) -> Lanes<V> {
     const Q1: f64 = -3.33333333333331316428e-02;
@@ -265,7 +266,7 @@ fn expm1<V: Vector<Element = f64>>(x: Lanes<V>) -> Lanes<V> {
     let k = power_of_two(x);
     let hi = k.times_exact(-LN2_HI, x);
     let lo = k * LN2_LO;
-    // If `k` is 0, `x` is what it was and `c` is 0. So is `e` to a tiny `x`, which the original returns at once.
+    // If `k` is 0, `x` is unchanged and `c` is 0. So is `e` for a tiny `x`, which the original returns at once.
     let x = hi - lo;
     let c = (hi - x) - lo;
     let hfx = 0.5 * x;
@@ -295,7 +296,7 @@ fn expm1<V: Vector<Element = f64>>(x: Lanes<V>) -> Lanes<V> {
 const PIO2_HI: f64 = 1.57079632679489655800e+00;
 const PIO2_LO: f64 = 6.12323399573676603587e-17;
 
-/// `comp_r` of `asin`, `r` of `acos`.
+/// Computes the `comp_r` of `asin`, which is the `r` of `acos`.
 #[inline(always)]
 fn asin_ratio<V: Vector<Element = f64>>(z: Lanes<V>) -> Lanes<V> {
     const P_S0: f64 = 1.66666666666666657415e-01;
@@ -364,8 +365,8 @@ impl Functions for f64 {
         dk.times_exact(LN2_HI, s * (hfsq + r) + dk * LN2_LO - hfsq + f).0
     }
 
-    /// Odd, and so are the steps of the original: computed of `|x|`. Its branch for tiny `x` returns `x`, to which the
-    /// formula rounds too.
+    /// Computes the sine of `|x|`, because the function is odd and so are the steps of the original. Its branch for
+    /// tiny `x` returns `x`, to which the formula rounds too.
     #[inline(always)]
     fn sin<V: Vector<Element = Self>>(x: V) -> V {
         let Remainder { y, n, first, redo: lanes } = rem_pio2(Lanes(x.abs()));
@@ -374,7 +375,8 @@ impl Functions for f64 {
         redo(result.flip(n.shl::<62>().xor(x.to_bits())), x, lanes, libm::sin)
     }
 
-    /// Even. For tiny `x` the formula rounds to the 1 that the original returns.
+    /// Computes the cosine of `|x|`, because it is even. For tiny `x` the formula rounds to the 1 that the original
+    /// returns.
     #[inline(always)]
     fn cos<V: Vector<Element = Self>>(x: V) -> V {
         let Remainder { y, n, redo: lanes, .. } = rem_pio2(Lanes(x.abs()));
@@ -383,7 +385,7 @@ impl Functions for f64 {
         redo(result.flip(n.add(V::Bits::splat(1)).shl::<62>()), x, lanes, libm::cos)
     }
 
-    /// Odd; for tiny `x` the formula rounds to `x`.
+    /// Computes the tangent of `|x|`, because it is odd. For tiny `x` the formula rounds to `x`.
     #[inline(always)]
     fn tan<V: Vector<Element = Self>>(x: V) -> V {
         let Remainder { y, n, redo: lanes, .. } = rem_pio2(Lanes(x.abs()));
@@ -404,7 +406,8 @@ impl Functions for f64 {
         Lanes::select(large, 1.0 - quotient, quotient).flip(x.to_bits())
     }
 
-    /// Odd; for tiny `x` the formula rounds to `x`, and for 1 to pi/2. Beyond, the root is NaN.
+    /// Computes the arc sine of `|x|`, because it is odd. For tiny `x` the formula rounds to `x`, and for 1 to pi/2.
+    /// Above 1 the root is NaN.
     #[inline(always)]
     fn asin<V: Vector<Element = Self>>(x: V) -> V {
         let size = Lanes(x.abs());
@@ -420,7 +423,8 @@ impl Functions for f64 {
         Lanes::select(small, size + size * r, result).flip(x.to_bits())
     }
 
-    /// For tiny `x` the formula rounds to pi/2, for -1 to pi; 1 would be 0/0. Beyond, the root is NaN.
+    /// Computes the arc cosine. For tiny `x` the formula rounds to pi/2, for -1 to pi; 1 would be 0/0. Beyond ±1 the
+    /// root is NaN.
     #[inline(always)]
     fn acos<V: Vector<Element = Self>>(x: V) -> V {
         let (x, size) = (Lanes(x), Lanes(x.abs()));
@@ -437,7 +441,8 @@ impl Functions for f64 {
         Lanes::select(small, middle, Lanes::select(x.lt(0.0), negative, positive)).0
     }
 
-    /// Odd; for tiny `x` the formula rounds to `x`, for huge ones and infinity to pi/2.
+    /// Computes the arc tangent of `|x|`, because it is odd. For tiny `x` the formula rounds to `x`, for huge ones and
+    /// infinity to pi/2.
     #[inline(always)]
     fn atan<V: Vector<Element = Self>>(x: V) -> V {
         const AT: [f64; 11] = [
@@ -484,7 +489,7 @@ impl Functions for f64 {
     fn pow<V: Vector<Element = Self>>(x: V, y: V) -> V {
         let (one, size) = (V::splat(1.0), Lanes(x.abs()));
         let mut result = pow_of_size(size, Lanes(y)).0;
-        // Of -1 and 1, and of NaN.
+        // The results for -1 and 1, and for NaN.
         result = V::select(size.0.eq(V::splat(1.0)), one, result);
         let unknown = x.eq(x).and(y.eq(y)).not();
         result = V::select(unknown, V::splat(f64::NAN), result);
@@ -505,7 +510,7 @@ impl Functions for f64 {
             result = V::select(root, x.sqrt(), result);
         }
         result = V::select(zero.or(x.eq(one)), one, result);
-        // Of 0, subnormal numbers and infinity, and with exponents that are infinite or nearly so.
+        // Bases that are 0, subnormal or infinite, and exponents that are infinite or nearly so, are redone.
         let known = size.ge(f64::MIN_POSITIVE).and(size.lt(f64::INFINITY)).and(Lanes(y.abs()).lt(high(0x41e0_0001)));
         let done = known.or(zero).or(identity).or(square).or(inverse).or(unknown);
         let others = done.not().to_u16();
@@ -518,7 +523,7 @@ impl Functions for f64 {
     }
 }
 
-/// The main path of `pow` for normal numbers `x` and finite `y` up to 2^31.
+/// Returns the main path of `pow` for normal numbers `x` and finite `y` up to 2^31.
 #[inline(always)]
 fn pow_of_size<V: Vector<Element = f64>>(x: Lanes<V>, y: Lanes<V>) -> Lanes<V> {
     const DP_H: f64 = 5.84962487220764160156e-01;

@@ -8,7 +8,7 @@ mod single;
 
 use crate::simd::{Bits, Mask, Vector, number};
 
-/// The functions of one kind of number, over any vector of it.
+/// The functions of one type of number, over any vector of it.
 #[allow(missing_docs)] // named after what they compute
 pub trait Functions: Copy + Default + PartialOrd + std::fmt::Debug + Send + Sync + 'static {
     fn exp<V: Vector<Element = Self>>(x: V) -> V;
@@ -20,11 +20,11 @@ pub trait Functions: Copy + Default + PartialOrd + std::fmt::Debug + Send + Sync
     fn asin<V: Vector<Element = Self>>(x: V) -> V;
     fn acos<V: Vector<Element = Self>>(x: V) -> V;
     fn atan<V: Vector<Element = Self>>(x: V) -> V;
-    /// `x` to the power of `y`.
+    /// Raises `x` to the power of `y`.
     fn pow<V: Vector<Element = Self>>(x: V, y: V) -> V;
 }
 
-/// `c[0] + x c[1] + x^2 c[2] + …` by Horner's rule.
+/// Computes `c[0] + x c[1] + x^2 c[2] + …` by Horner's rule.
 #[inline(always)]
 fn polynomial<V: Vector, const N: usize>(x: V, c: [V::Element; N]) -> V {
     let mut sum = V::splat(c[N - 1]);
@@ -34,8 +34,8 @@ fn polynomial<V: Vector, const N: usize>(x: V, c: [V::Element; N]) -> V {
     sum
 }
 
-/// `x * 2^n` for `x` in `[0.5, 1.5)`, rounded once: [`Vector::scale`] for lanes of which some are subnormal. A product
-/// that underflows takes a hundred cycles; the last bits of a sum are the same number.
+/// Computes `x * 2^n` for `x` in `[0.5, 1.5)`, rounded once, like [`Vector::scale`]. It is for lanes of which some are
+/// subnormal: a product that underflows takes a hundred cycles, while the last bits of a sum are the same number.
 #[inline(always)]
 fn scale_below_normal<V: Vector>(x: V, n: V, lowest_exponent: f64) -> V {
     let one: V = number(1.0);
@@ -45,7 +45,7 @@ fn scale_below_normal<V: Vector>(x: V, n: V, lowest_exponent: f64) -> V {
     V::select(subnormal, V::from_bits(bits), scaled)
 }
 
-/// Lanes that a fast path cannot do go through `f` one by one.
+/// Computes lanes that a fast path cannot do one by one with `f`.
 #[inline(always)]
 fn redo<V: Vector>(result: V, x: V, lanes: V::Mask, f: fn(V::Element) -> V::Element) -> V {
     let lanes = lanes.to_u16();

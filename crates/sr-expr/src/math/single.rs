@@ -60,10 +60,10 @@ const EXP2: [f64; 7] = [
     1.534_580_407_137_049_8e-4,
 ];
 
-/// Added and taken away again, it rounds `f32` up to 2^22 in magnitude to integers; the last bits of the sum are the
-/// integer's.
+/// A number that, added and subtracted again, rounds `f32` up to 2^22 in magnitude to integers. The last bits of the
+/// sum are the integer's.
 const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
-/// The same of `f64`, up to 2^51.
+/// The same for `f64`, up to 2^51.
 const ROUND_WIDE: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
 const SIGN: i64 = 1 << 31;
 
@@ -71,26 +71,26 @@ const SIGN: i64 = 1 << 31;
 const LN_2_PARTS: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
 /// ln 2 in two parts of one sign, so that an infinite exponent stays infinite; the first has 17 bits (fdlibm, `e_logf.c`).
 const LN_2_POSITIVE_PARTS: [f32; 2] = [6.931_381e-1, 9.058_001e-6];
-/// pi/2 in two parts: the nearest `f32` and what it misses.
+/// pi/2 in two parts: the nearest `f32` and its error.
 const FRAC_PI_2_PARTS: [f32; 2] = [std::f32::consts::FRAC_PI_2, -4.371_139e-8];
 
-/// Largest argument that [`quadrant`] reduces in `f32`, if products fuse.
+/// The largest argument that [`quadrant`] reduces in `f32`, if products fuse.
 const MAX_NARROW: f32 = 65_536.0;
-/// pi/2 in three parts, each the nearest `f32` to what the parts before it miss.
+/// pi/2 in three parts, each the nearest `f32` to the error of the parts before it.
 const FRAC_PI_2_NARROW: [f32; 3] = [std::f32::consts::FRAC_PI_2, -4.371_139e-8, -1.715_124_5e-15];
 /// pi/2 in three parts, of 23, 23 and 53 bits, so that products of the first two with integers below 2^30 are exact.
 const FRAC_PI_2_WIDE: [f64; 3] = [1.570796251296997, 7.549789415861596e-08, 5.390302858158119e-15];
 
-/// Largest argument that is reduced in vectors: up to there the integer multiple of pi/2 is the right one, and its
-/// products with the parts are exact.
+/// Returns the largest argument that is reduced in vectors. Up to there the integer multiple of pi/2 is the right one,
+/// and its products with the parts are exact.
 #[inline(always)]
 fn max_wide<V: Vector<Element = f32>>() -> f32 {
     if V::FUSES { (1_u64 << 44) as f32 } else { (1_u64 << 30) as f32 }
 }
 
-/// `x = r + n pi/2` for `x` of any size that is not negative, `r` in about ±pi/4.
+/// The decomposition `x = r + n pi/2` of any `x` that is not negative, with `r` in about ±pi/4.
 struct Quadrant<V: Vector> {
-    /// `r` with an error of about one unit in the last place. What is not used costs nothing.
+    /// `r` with an error of about one unit in the last place. The compiler drops it where it is not used.
     r: V,
     /// `r` in two parts.
     parts: [V; 2],
@@ -98,10 +98,10 @@ struct Quadrant<V: Vector> {
     n: V::Bits,
 }
 
-/// NaN for infinity and NaN; wrong for other `x` above [`max_wide`].
+/// Computes the quadrant of `x`. It is NaN for infinity and NaN, and wrong for other `x` above [`max_wide`].
 #[inline(always)]
 fn quadrant<V: Vector<Element = f32>>(x: V) -> Quadrant<V> {
-    // NaN is not far: it comes out of either path, and this one is the quicker.
+    // NaN does not count as far: both paths return it, and the narrow one is quicker.
     let far = V::splat(MAX_NARROW).lt(x);
     if V::FUSES && !far.any() {
         let [a, b, c] = FRAC_PI_2_NARROW.map(|part| V::splat(-part));
@@ -110,7 +110,7 @@ fn quadrant<V: Vector<Element = f32>>(x: V) -> Quadrant<V> {
         // Fused, the first difference is exact: a multiple of the last bit of pi/2 and less than 1.
         let first = n.mul_add(a, x);
         let r = n.mul_add(c, n.mul_add(b, first));
-        // In two parts: the product with what rounding takes from it, and the sum likewise (Knuth's TwoSum).
+        // The product and the sum are each computed in two parts, with their rounding errors (Knuth's TwoSum).
         let product = n.mul(b);
         let missed = n.mul_add(b, product.neg());
         let head = first.add(product);
@@ -126,7 +126,7 @@ fn quadrant<V: Vector<Element = f32>>(x: V) -> Quadrant<V> {
     Quadrant { r, parts: [r, rest], n: V::narrow([n0, n1]).add(V::splat(ROUND)).to_bits() }
 }
 
-/// [`quadrant`] in double precision, with no rest; `n` is one of -2..=2.
+/// Computes [`quadrant`] in double precision, without the second part; `n` is one of -2..=2.
 #[inline(always)]
 fn wide_quadrant<W: Vector<Element = f64>>(x: W) -> (W, W) {
     let round = W::splat(ROUND_WIDE);
@@ -135,7 +135,7 @@ fn wide_quadrant<W: Vector<Element = f64>>(x: W) -> (W, W) {
     (minus_multiple(x, n, FRAC_PI_2_WIDE), n.sub(turns.mul(W::splat(4.0))))
 }
 
-/// `x` above 2^28 in magnitude as `r + n pi/2`, `r` within ±pi/4, of `|x|` (Payne & Hanek, 1983).
+/// Decomposes `|x|`, above 2^28, as `r + n pi/2` with `r` within ±pi/4 (Payne & Hanek, 1983).
 fn huge_quadrant(x: f32) -> (f64, u128) {
     /// The first 256 bits of 2/pi.
     const FRAC_2_PI: [u128; 2] = [0xa2f9_836e_4e44_1529_fc27_57d1_f534_ddc0, 0xdb62_9599_3c43_9041_fe51_63ab_debb_c561];
@@ -168,7 +168,7 @@ fn huge_tan(x: f32) -> f32 {
     (if n & 1 == 0 { tan } else { -1.0 / tan }) as f32 * 1.0_f32.copysign(x)
 }
 
-/// sin (r + n pi/2)
+/// Computes sin (r + n pi/2).
 fn shifted_sin(r: f64, n: u128) -> f64 {
     match n & 3 {
         0 => libm::sin(r),
@@ -188,40 +188,40 @@ fn redo_huge<V: Vector<Element = f32>>(result: V, x: V, size: V, f: fn(f32) -> f
     redo(result, x, huge.and(size.lt(V::splat(f32::INFINITY))), f)
 }
 
-/// The sine and the cosine of `r` in about ±pi/4.
+/// Returns the sine and the cosine of `r` in about ±pi/4.
 #[inline(always)]
 fn sin_and_cos<V: Vector<Element = f32>>(r: V) -> (V, V) {
     let z = r.mul(r);
     (r.mul(z).mul_add(polynomial(z, SIN), r), polynomial(z, COS))
 }
 
-/// `sign ^ x` in the sign bit, the rest of `x`.
+/// Returns `x` with its sign flipped where the sign bit of `sign` is set.
 #[inline(always)]
 fn flip<V: Vector<Element = f32>>(x: V, sign: V::Bits) -> V {
     V::from_bits(x.to_bits().xor(sign.and(V::Bits::splat(SIGN))))
 }
 
-/// `e^x` as `p * 2^n`, for `x` up to 89. Where `e^x` rounds to 0, neither means anything.
+/// Computes `e^x` as `p * 2^n`, for `x` up to 89. Where `e^x` rounds to 0, `p` and `n` are meaningless.
 #[inline(always)]
 fn exp_in_range<V: Vector<Element = f32>>(x: V) -> (V, V) {
     let n = x.mul_add(V::splat(std::f32::consts::LOG2_E), V::splat(ROUND)).sub(V::splat(ROUND));
     (polynomial(minus_multiple(x, n, LN_2_PARTS), EXP), n)
 }
 
-/// `|x|^y` in double precision; NaN where it is not the limit of numbers near.
+/// Computes `|x|^y` in double precision. It is NaN where the value is not the limit of its neighbours.
 #[inline(always)]
 fn power<W: Vector<Element = f64>>(x: W, y: W) -> W {
     let (m, e) = x.split();
     let f = m.sub(W::splat(1.0));
     let exponent = wide_polynomial(f, LOG2_1P).mul_add_any(f, e).mul(y);
-    // Beyond, `f32` has 0, which is set here because rounding to it takes long, and infinity. The order keeps NaN.
+    // Beyond ±200 the `f32` result is 0 or infinite. Clipping is quicker than rounding to 0. The order keeps NaN.
     let exponent = W::splat(-200.0).max(W::splat(200.0).min(exponent));
     let n = exponent.add(W::splat(ROUND_WIDE)).sub(W::splat(ROUND_WIDE));
     let result = wide_polynomial(exponent.sub(n), EXP2).scale(n);
     W::select(exponent.lt(W::splat(-151.0)), W::splat(0.0), result)
 }
 
-/// [`polynomial`] for values that are then rounded to `f32`.
+/// Computes a [`polynomial`] for values that are then rounded to `f32`.
 #[inline(always)]
 fn wide_polynomial<W: Vector<Element = f64>, const N: usize>(x: W, c: [f64; N]) -> W {
     let mut sum = W::splat(c[N - 1]);
@@ -231,7 +231,7 @@ fn wide_polynomial<W: Vector<Element = f64>, const N: usize>(x: W, c: [f64; N]) 
     sum
 }
 
-/// What is left of `x` after `n` times each of the parts.
+/// Subtracts `n` times each of the parts from `x`.
 #[inline(always)]
 fn minus_multiple<V: Vector, const N: usize>(x: V, n: V, parts: [V::Element; N]) -> V {
     let mut rest = x;
@@ -353,7 +353,7 @@ impl Functions for f32 {
         flip(V::select(one.lt(size), hi.sub(p.sub(lo)), p), x.to_bits())
     }
 
-    /// C99: `x^0` and `1^y` are 1 even of NaN; a negative number has integral powers only.
+    /// Follows C99: `x^0` and `1^y` are 1 even for NaN; a negative number has integral powers only.
     #[inline(always)]
     fn pow<V: Vector<Element = Self>>(x: V, y: V) -> V {
         let (zero, one, infinity) = (V::splat(0.0), V::splat(1.0), V::splat(f32::INFINITY));
@@ -371,8 +371,8 @@ impl Functions for f32 {
     }
 }
 
-/// Of `x` above 1/2: asin √((1 - x)/2), half of acos x. Of others: asin x. The mask tells which. In two parts to be
-/// added, the first much the greater. NaN above 1.
+/// Returns asin √((1 - x)/2), half of acos x, for `x` above 1/2, and asin x for others; the mask tells which. The
+/// result is in two parts to be added, the first much the greater. It is NaN above 1.
 #[inline(always)]
 fn asin_or_half<V: Vector<Element = f32>>(x: V) -> (V::Mask, V, V) {
     let half = V::splat(0.5);

@@ -12,7 +12,7 @@ macro_rules! avx2 {
      $fmadd:ident $min:ident $max:ident $round:ident $mantissa:literal $sqrt_half:literal) => {
         #[derive(Clone, Copy)]
         pub(crate) struct $vector([$raw; 2]);
-        /// All bits of a lane are set, or none.
+        /// A mask: all bits of a lane are set, or none.
         #[derive(Clone, Copy)]
         pub(crate) struct $mask([$raw; 2]);
         #[derive(Clone, Copy)]

@@ -275,8 +275,7 @@ impl F32x16 {
     }
 }
 
-// What the mask leaves out is not touched, so that it may lie outside of the slice.
-// SAFETY (of every block): the level is available wherever this type is used.
+// Lanes that the mask leaves out are not accessed, so they may lie outside of the slice.
 #[allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 impl F64x8 {
     #[inline(always)]

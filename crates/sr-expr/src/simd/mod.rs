@@ -29,32 +29,37 @@ pub(crate) use portable::{F32x16 as PortableF32, F64x8 as PortableF64};
 pub trait Vector: Copy {
     /// `f32` or `f64`.
     type Element: crate::Real;
-    /// One truth value a lane.
+    /// One truth value for each lane.
     type Mask: Mask;
-    /// Integers of the element's width, one a lane, wrapping.
+    /// Integers of the element's width, one for each lane, wrapping.
     type Bits: Bits<Mask = Self::Mask>;
 
-    /// 8 for `f64`, 16 for `f32`: 64 bytes.
+    /// The number of lanes, 8 for `f64`, 16 for `f32`: 64 bytes.
     const LANES: usize;
-    /// Most vectors of this kind that are worth keeping in registers at once: each tile of a tree has its own wrong
-    /// guesses of branches, so that few rows want one tile, be some of its values in memory.
+    /// The largest number of vectors of this type that are worth keeping in registers at once. Each tile of a tree has
+    /// its own mispredicted branches, so few rows want one tile, even if some of its values are in memory.
     const MAX_TILE: usize;
-    /// The best tile for many rows, whose branches are guessed by the tiles before: the registers hold all of it.
+    /// The best tile for many rows, whose branches are predicted from earlier tiles: the registers hold all of it.
     const LONG_TILE: usize;
     /// Whether [`Vector::mul_add`] fuses in `f32`, and [`Vector::mul_add_any`] in both.
     const FUSES: bool;
-    /// The `f64` vector of the same level: two of them hold the lanes of an `f32` vector. `f64` is wide already.
+    /// The `f64` vector of the same level, two of which hold the lanes of an `f32` vector. For `f64` it is the vector
+    /// itself.
     type Wide: Vector<Element = f64>;
 
     fn splat(value: Self::Element) -> Self;
+    /// Loads `LANES` elements.
+    ///
     /// # Safety
-    /// `from` is valid for reading `LANES` elements, of any alignment.
+    /// `from` has to be valid for reading `LANES` elements, of any alignment.
     unsafe fn load(from: *const Self::Element) -> Self;
+    /// Stores `LANES` elements.
+    ///
     /// # Safety
-    /// `to` is valid for writing `LANES` elements, of any alignment.
+    /// `to` has to be valid for writing `LANES` elements, of any alignment.
     unsafe fn store(self, to: *mut Self::Element);
 
-    /// The first lanes from a slice that is shorter than a vector, zero in the others.
+    /// Loads the first lanes from a slice that is shorter than a vector; the others are zero.
     #[inline(always)]
     fn load_first(from: &[Self::Element]) -> Self {
         let mut lanes = [<Self::Element as crate::Real>::ZERO; 16];
@@ -63,7 +68,7 @@ pub trait Vector: Copy {
         // SAFETY: 16 elements hold the lanes of every kind.
         unsafe { Self::load(lanes.as_ptr()) }
     }
-    /// The first lanes to a slice that is shorter than a vector.
+    /// Stores the first lanes to a slice that is shorter than a vector.
     #[inline(always)]
     fn store_first(self, to: &mut [Self::Element]) {
         let mut lanes = [<Self::Element as crate::Real>::ZERO; 16];
@@ -80,42 +85,43 @@ pub trait Vector: Copy {
     fn sqrt(self) -> Self;
     fn neg(self) -> Self;
     fn abs(self) -> Self;
-    /// `self * by + plus`; fused in `f32` where the level can, never in `f64`.
+    /// Returns `self * by + plus`; fused in `f32` where the level can, never in `f64`.
     fn mul_add(self, by: Self, plus: Self) -> Self;
 
-    /// `self * by + plus`, fused or not as the level likes; in `f64` only for values that are then rounded to `f32`.
+    /// Returns `self * by + plus`, fused or not as the level likes. In `f64` it may be used only for values that are
+    /// then rounded to `f32`.
     fn mul_add_any(self, by: Self, plus: Self) -> Self;
-    /// The lesser; `other` if either is NaN.
+    /// Returns the lesser number, or `other` if either is NaN.
     fn min(self, other: Self) -> Self;
-    /// The greater; `other` if either is NaN.
+    /// Returns the greater number, or `other` if either is NaN.
     fn max(self, other: Self) -> Self;
-    /// Rounded to an integer towards zero.
+    /// Rounds to an integer, towards zero.
     fn trunc(self) -> Self;
-    /// `self * 2^n`, rounded once. `n` is integral, at most 252 in magnitude in `f32` and 2044 in `f64`; it may be NaN
-    /// if `self` is.
+    /// Returns `self * 2^n`, rounded once. `n` has to be integral, at most 252 in magnitude in `f32` and 2044 in `f64`;
+    /// it may be NaN if `self` is.
     fn scale(self, n: Self) -> Self;
-    /// `(m, e)` with `self = m * 2^e`, `e` integral and `m` in `[√½, √2)`, where √½ is cut after 20 bits in `f64` (as
-    /// fdlibm does) and after 23 in `f32`. Of infinity and zero `(1, ±∞)`, so that `log m + e log 2` is right, but for
-    /// the negative zero `m` may be -1. Of negative numbers and NaN, one of them is NaN.
+    /// Returns `(m, e)` with `self = m * 2^e`, `e` integral and `m` in `[√½, √2)`, where √½ is cut after 20 bits in
+    /// `f64` (as fdlibm does) and after 23 in `f32`. For infinity and zero it returns `(1, ±∞)`, so that `log m + e log
+    /// 2` is right, but for the negative zero `m` may be -1. For negative numbers and NaN, one of them is NaN.
     fn split(self) -> (Self, Self);
-    /// Every lane as `f64`, the first half of them and the second. `f64` is there twice.
+    /// Returns every lane as `f64`, the first half of them and the second. An `f64` vector is returned twice.
     fn widen(self) -> [Self::Wide; 2];
-    /// The inverse of [`Vector::widen`], each lane rounded. Of `f64`, the first.
+    /// Returns the inverse of [`Vector::widen`], each lane rounded. An `f64` vector is the first half.
     fn narrow(halves: [Self::Wide; 2]) -> Self;
 
-    /// `self < other`, false for NaN.
+    /// Returns `self < other`, false for NaN.
     fn lt(self, other: Self) -> Self::Mask;
-    /// `self <= other`, false for NaN.
+    /// Returns `self <= other`, false for NaN.
     fn le(self, other: Self) -> Self::Mask;
-    /// `self == other`, false for NaN.
+    /// Returns `self == other`, false for NaN.
     fn eq(self, other: Self) -> Self::Mask;
-    /// `yes` where the mask is set, `no` elsewhere.
+    /// Returns `yes` where the mask is set, `no` elsewhere.
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
 
     fn to_bits(self) -> Self::Bits;
     fn from_bits(bits: Self::Bits) -> Self;
 
-    /// The lanes that `mask` names go through `f` one by one; for the rare ones that a fast path cannot do.
+    /// Computes the lanes in `lanes` one by one with `f`. It is for the rare ones that a fast path cannot do.
     #[cold]
     #[inline(never)]
     fn patch(result: &mut Self, x: &Self, lanes: u16, f: fn(Self::Element) -> Self::Element) {
@@ -132,7 +138,7 @@ pub trait Vector: Copy {
         }
     }
 
-    /// [`Vector::patch`] of a function of two numbers.
+    /// Does what [`Vector::patch`] does, for a function of two numbers.
     #[cold]
     #[inline(never)]
     fn patch_pairs(
@@ -156,8 +162,8 @@ pub trait Vector: Copy {
         }
     }
 
-    /// [`Vector::trunc`] for levels without an instruction for it. `integral` is the least number of this kind from
-    /// which on all are integral: adding it rounds.
+    /// Computes [`Vector::trunc`] for levels without an instruction for it. `integral` is the least number of this type
+    /// from which on all are integral: adding it rounds.
     #[inline(always)]
     fn trunc_by_addition(self, integral: Self::Element) -> Self {
         let (size, integral) = (self.abs(), Self::splat(integral));
@@ -167,11 +173,12 @@ pub trait Vector: Copy {
         Self::from_bits(below.to_bits().or(self.to_bits().xor(size.to_bits())))
     }
 
-    /// [`Vector::scale`] for levels without an instruction for it: two factors `2^(n/2)`, as one may not be a number
-    /// where the product is. `bias` is that of exponents, `MANTISSA` the bits of a mantissa without the leading one.
+    /// Computes [`Vector::scale`] for levels without an instruction for it. It multiplies by `2^(n/2)` twice, because
+    /// `2^n` may overflow where the product does not. `bias` is that of exponents, `MANTISSA` the bits of a mantissa
+    /// without the leading one.
     #[inline(always)]
     fn scale_by_bits<const MANTISSA: u32>(self, n: Self, bias: i64) -> Self {
-        // In this number's last bits is 0; adding an integer puts that there.
+        // The last bits of this number are 0; adding an integer puts that integer there.
         let aligned: Self = number(1.5 * (1_u64 << MANTISSA) as f64);
         let sum = n.add(aligned).to_bits().sub(aligned.to_bits()).add(Self::Bits::splat(2 * bias));
         let first = sum.shr::<1>();
@@ -179,10 +186,10 @@ pub trait Vector: Copy {
         self.mul(Self::from_bits(first.shl::<MANTISSA>())).mul(Self::from_bits(second.shl::<MANTISSA>()))
     }
 
-    /// [`Vector::split`] for levels without instructions for it. `lowest` are the bits of √½.
+    /// Computes [`Vector::split`] for levels without instructions for it. `lowest` are the bits of √½.
     #[inline(always)]
     fn split_by_bits<const MANTISSA: u32>(self, bias: i64, lowest: i64) -> (Self, Self) {
-        // Also 0 and negative numbers, which are seen to below.
+        // These include 0 and negative numbers, which are handled below.
         let small = self.lt(number(f64::from_bits(((1024 - bias) as u64) << 52)));
         let up = f64::from(MANTISSA + 1);
         let x = Self::select(small, self.mul(number((1_u64 << (MANTISSA + 1)) as f64)), self);
@@ -190,7 +197,7 @@ pub trait Vector: Copy {
         let bits = Self::Bits::splat;
         let offset = x.to_bits().add(bits(((2 * bias) << MANTISSA) - lowest));
         let m = offset.and(bits((1 << MANTISSA) - 1)).add(bits(lowest));
-        // An integer in the last bits of 2^MANTISSA is added to it.
+        // The last bits of 2^MANTISSA plus an integer are that integer.
         let base = (1_u64 << MANTISSA) as f64;
         let e = Self::from_bits(offset.shr::<MANTISSA>().or(number::<Self>(base).to_bits()));
         let zero = base + 2.0 * bias as f64;
@@ -211,21 +218,21 @@ pub trait Vector: Copy {
     }
 }
 
-/// `value` in every lane, of either kind.
+/// Returns a vector with `value` in every lane.
 #[inline(always)]
 pub(crate) fn number<V: Vector>(value: f64) -> V {
     V::splat(crate::Real::from_f64(value))
 }
 
-/// One truth value a lane.
+/// A vector of one truth value for each lane.
 #[allow(missing_docs)]
 pub trait Mask: Copy {
-    /// Set in the first `n` lanes; all of them if there are fewer.
+    /// Returns a mask of the first `n` lanes, or of all if there are fewer.
     fn first(n: usize) -> Self;
     fn and(self, other: Self) -> Self;
     fn or(self, other: Self) -> Self;
     fn not(self) -> Self;
-    /// Lane `i` as bit `i`.
+    /// Returns lane `i` as bit `i`.
     fn to_u16(self) -> u16;
     #[inline(always)]
     fn any(self) -> bool {
@@ -237,7 +244,8 @@ pub trait Mask: Copy {
     }
 }
 
-/// Integers of an element's width, one a lane, wrapping. Constants are given as `i64` and cut to the width.
+/// A vector of wrapping integers of an element's width, one for each lane. Constants are given as `i64` and cut to the
+/// width.
 #[allow(missing_docs)]
 pub trait Bits: Copy {
     type Mask: Mask;
@@ -248,9 +256,9 @@ pub trait Bits: Copy {
     fn or(self, other: Self) -> Self;
     fn xor(self, other: Self) -> Self;
     fn shl<const N: u32>(self) -> Self;
-    /// Shifts zeros in.
+    /// Shifts right, zeros in.
     fn shr<const N: u32>(self) -> Self;
-    /// Signed `self > other`.
+    /// Returns signed `self > other`.
     fn gt(self, other: Self) -> Self::Mask;
     fn eq(self, other: Self) -> Self::Mask;
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;

@@ -1,12 +1,12 @@
-//! Which token may come next: the grammar of targets, by counting.
+//! The grammar of targets, which decides by counting which token may come next.
 //!
-//! In prefix order a text that is being written is a path from the root to the operand that comes next. Everything that
-//! decides about its token is a handful of numbers: nodes and tokens left, the depth of that operand, which of the
-//! operators above it still wait for a second operand (a set of depths, hence a bit mask), and what the rules remember.
-//! Each open operand can be closed with a single token, so there is a dead end only where fewer nodes or tokens are
-//! left than operands are open, and the grammar never lets that happen.
+//! In prefix order an unfinished text is a path from the root to the operand that comes next. Its token depends on a
+//! few numbers: nodes and tokens left, the depth of that operand, which of the operators above it still wait for a
+//! second operand (a set of depths, hence a bit mask), and the state of the rules. Each open operand can be closed with
+//! a single token, so there is a dead end only where fewer nodes or tokens are left than operands are open, and the
+//! grammar never lets that happen.
 //!
-//! What is allowed is a row of a table that is made once a problem: [`Grammar::mask`] selects one and copies it.
+//! The allowed tokens are a row of a table that is made once a problem: [`Grammar::mask`] selects one and copies it.
 
 mod rules;
 
@@ -20,22 +20,23 @@ use crate::{
 
 pub use rules::{FreeConstants, GrammarLimits, Rules};
 
-/// Deepest expression that a grammar can write, in edges. It is the number of bits that hold the path.
+/// The greatest depth of an expression that a grammar can write, in edges. It follows from the number of bits that hold
+/// the path.
 pub const MAX_DEPTH: usize = u128::BITS as usize - 1;
-/// Tokens of a number: sign, twice two digits, exponent.
+/// The number of tokens of a number: sign, twice two digits, exponent.
 const NUMBER_TOKENS: usize = 4;
-/// `COPY S P`
+/// The number of tokens of `COPY S P`.
 const COPY_TOKENS: usize = 3;
 
-/// Tokens allowed, by id.
+/// For each id, whether the token is allowed.
 type Row = [bool; VOCABULARY_CAPACITY];
 
-/// Tells token by token what may come next in a target, so that every text which keeps to it is well-formed.
+/// The rules that decide token by token what may come next in a target, so that every text is well-formed.
 ///
-/// It begins behind the condition token and ends with `<eos>`, which is allowed exactly when the text is complete.
-/// At every state at least one token is allowed, and every expression within limits and rules can be written, as
-/// [`encode_target`](crate::encode_target) writes it. A number has one text only: it begins with a digit other than 0,
-/// or is `N+ M00 M00 E0`.
+/// A grammar begins behind the condition token and ends with `<eos>`, which is allowed exactly when the text is
+/// complete. At every state at least one token is allowed, and every expression within limits and rules can be written,
+/// as [`encode_target`](crate::encode_target) writes it. A number has one text only: it begins with a digit other than
+/// 0, or is `N+ M00 M00 E0`.
 ///
 /// ```
 /// use sr_engine::PrimitiveSet;
@@ -59,41 +60,41 @@ type Row = [bool; VOCABULARY_CAPACITY];
 pub struct Grammar {
     limits: GrammarLimits,
     rules: Rules,
-    /// Expressions of a text.
+    /// The number of expressions of a text.
     individuals: usize,
-    /// Whether an error follows each of them.
+    /// Whether an error follows each expression.
     errors: bool,
     has_binary: bool,
     has_variables: bool,
-    /// In the language of edits, what there is to edit and to copy.
+    /// The nodes to edit and to copy, in the language of edits.
     edits: Option<Vec<SlotTable>>,
-    /// One row for each sum of what is [`given`], then those of [`Expects::WITH_ROW`].
+    /// One row for each sum of [`given`], then those of [`Expects::WITH_ROW`].
     rows: Vec<Row>,
 }
 
-/// What the nodes of a slot are good for, `[positions]` in prefix order.
+/// The uses of the nodes of a slot, `[positions]` in prefix order.
 #[derive(Debug, Clone)]
 struct SlotTable {
     targets: Vec<Target>,
     sources: Vec<Source>,
 }
 
-/// Where a replacement of a node stands in the child.
+/// The place of a replacement in the child.
 #[derive(Debug, Clone, Copy)]
 struct Target {
-    /// Nodes that it may have; 0 where no replacement gives a child within limits and rules.
+    /// The number of nodes that it may have; 0 where no replacement gives a child within limits and rules.
     nodes: usize,
-    /// Of the node, in edges; at most `MAX_DEPTH` where a replacement is possible.
+    /// The depth of the node, in edges; at most `MAX_DEPTH` where a replacement is possible.
     depth: usize,
-    /// Whether a trigonometric function stands above it.
+    /// Whether a trigonometric function is above it.
     in_trigonometry: bool,
-    /// Whether a variable stands outside of it.
+    /// Whether a variable is outside of it.
     has_variable: bool,
-    /// Whether it has to have a variable, for otherwise an operator above it would be constant.
+    /// Whether it has to contain a variable, because otherwise an operator above it would be constant.
     needs_variable: bool,
 }
 
-/// A subtree to copy.
+/// A subtree that may be copied.
 #[derive(Debug, Clone, Copy)]
 struct Source {
     size: usize,
@@ -104,28 +105,29 @@ struct Source {
     is_broken: bool,
 }
 
-/// Where a text stands: what the next token has to be. Small and copied, not shared: one a child that is being written.
+/// The state of a text, which decides what the next token may be. It is small and `Copy`; each text that is being
+/// written has its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GrammarState {
     expects: Expects,
-    /// Expressions to come behind this one.
+    /// The number of expressions after this one.
     individuals_left: usize,
-    /// For the operands of this expression; what has to follow it is taken off.
+    /// The number of tokens left for the operands of this expression. Tokens that have to follow it are subtracted.
     tokens_left: usize,
     nodes_left: usize,
-    /// Of the operand to come, in edges.
+    /// The depth of the next operand, in edges.
     depth: u8,
-    /// Bit `d` is set where the operator above at depth `d` waits for its second operand.
+    /// Bit `d` is set if the operator above at depth `d` waits for its second operand.
     waiting: u128,
-    /// Depth of the trigonometric function above the operand to come, kept up where they may not be nested.
+    /// The depth of the trigonometric function above the next operand. It is kept only where they may not be nested.
     trigonometry: Option<u8>,
-    /// Whether a variable stands in this expression.
+    /// Whether this expression has a variable so far.
     has_variable: bool,
-    /// Whether the operand to come has to have a variable, kept up where no operator may be constant.
+    /// Whether the next operand has to contain a variable. It is kept only where no operator may be constant.
     needs_variable: bool,
-    /// Whether operands may be copied: in the replacement of an edit.
+    /// Whether operands may be copied, as in the replacement of an edit.
     copies: bool,
-    /// The slot that was named last.
+    /// The slot that was written last.
     slot: u8,
 }
 
@@ -136,10 +138,10 @@ enum Expects {
     Operand,
     /// The first two digits of a number that is not negative.
     HighOfPositive,
-    /// Of a negative one, which is not 0.
+    /// The first two digits of a negative number, which is not 0.
     HighOfNegative,
     Low,
-    /// Further parts of 0.
+    /// The second two digits of 0.
     LowOfZero,
     Exponent,
     ExponentOfZero,
@@ -156,8 +158,8 @@ enum Expects {
     CopyNode,
 }
 
-/// What an operand may be, one bit each. Together they are the index of a row, and a token is allowed there if all that
-/// it needs is given.
+/// The conditions for an operand's token, one bit each. Their sum is the index of a row. A token is allowed there if
+/// all conditions that it needs are given.
 mod given {
     pub(super) const UNARY: usize = 1;
     pub(super) const BINARY: usize = 1 << 1;
@@ -168,20 +170,20 @@ mod given {
 }
 
 impl Grammar {
-    /// The grammar of a single expression: `expression <eos>`.
+    /// Makes the grammar of a single expression: `expression <eos>`.
     ///
     /// # Errors
-    /// If there are more than 32 variables, or no expression keeps to limits and rules.
+    /// Returns an error if there are more than 32 variables, or no expression keeps to limits and rules.
     pub fn new(primitives: &PrimitiveSet, limits: GrammarLimits, rules: Rules) -> Result<Self> {
         Grammar::generation(primitives, limits, rules, 1, false)
     }
 
-    /// The grammar of a whole generation, see [`encode_generation`](crate::encode_generation): `individuals`
+    /// Makes the grammar of a whole generation, see [`encode_generation`](crate::encode_generation): `individuals`
     /// expressions, each followed by its error if `errors` is set, and `<eos>`. Limits of size and depth and the rules
     /// hold for each expression, `max_tokens` for the text.
     ///
     /// # Errors
-    /// As [`Grammar::new`].
+    /// Returns an error where [`Grammar::new`] does.
     pub fn generation(
         primitives: &PrimitiveSet,
         limits: GrammarLimits,
@@ -207,7 +209,7 @@ impl Grammar {
         let limits = GrammarLimits { max_depth: limits.max_depth.min(MAX_DEPTH), ..limits };
         // Without variables every operator is constant.
         let ops = if rules.no_constant_operators && n_variables == 0 { &[] } else { primitives.ops() };
-        // What must be given for each token, `None` for those that are no operand or not of this problem.
+        // The conditions that each token needs, `None` for tokens that are no operand or not of this problem.
         let needed = Token::all().map(|token| match token {
             Token::Op(op) if !ops.contains(&op) => None,
             Token::Op(op) if op.arity() == 2 => Some(given::BINARY),
@@ -238,14 +240,15 @@ impl Grammar {
         Ok(Grammar { limits, rules, individuals, errors, has_binary, has_variables, edits: None, rows })
     }
 
-    /// The grammar of the language of edits, see [`encode_edit`](crate::encode_edit), for the individuals of a prompt.
+    /// Makes the grammar of the language of edits, see [`encode_edit`](crate::encode_edit), for the individuals of a
+    /// prompt.
     ///
-    /// Limits and rules hold for the child: nodes are offered for replacement where the rest of the individual leaves
+    /// Limits and rules hold for the child. Nodes are offered for replacement where the rest of the individual leaves
     /// room and breaks no rule by itself, and subtrees for copying where they fit. The root of every individual is
-    /// offered. Whether what is copied has free constants does not matter. `max_tokens` holds for the text.
+    /// offered. Free constants in a copied subtree do not matter. `max_tokens` holds for the text.
     ///
     /// # Errors
-    /// As [`Grammar::new`].
+    /// Returns an error where [`Grammar::new`] does.
     pub fn edits(primitives: &PrimitiveSet, limits: GrammarLimits, rules: Rules, slots: &Slots<'_>) -> Result<Self> {
         let grammar = Grammar::new(primitives, limits, rules)?;
         if limits.max_tokens < 3 {
@@ -261,7 +264,7 @@ impl Grammar {
         let is_trigonometric = |index: usize| matches!(prefix[index], Node::Op(op) if is_trigonometric(op));
         let is_constant = |index: usize| prefix[index].arity() > 0 && facts[index].variables == 0;
         let n_nodes = prefix.len();
-        // Of each node: trigonometric functions and constant operators above it.
+        // These count, for each node, the trigonometric functions and the constant operators above it.
         let (mut trigonometry_above, mut constant_above) = (vec![0; n_nodes], vec![0; n_nodes]);
         for index in 1..n_nodes {
             let parent = facts[index].parent;
@@ -270,7 +273,8 @@ impl Grammar {
         }
         let forbids_nesting = self.rules.no_nested_trigonometry;
         let forbids_constants = self.rules.no_constant_operators;
-        // Nodes that no edit elsewhere makes right, before each node; constant operators above an edit are left for it.
+        // For each node, the number of earlier nodes that break a rule whatever is edited elsewhere. Constant operators
+        // above an edit do not count, because the edit may give them a variable.
         let counts = |counted: &dyn Fn(usize) -> bool| -> Vec<usize> {
             let mut counts = vec![0; n_nodes + 1];
             (0..n_nodes).for_each(|index| counts[index + 1] = counts[index] + usize::from(counted(index)));
@@ -281,7 +285,7 @@ impl Grammar {
         let nested = counts(&|index| forbids_nesting && is_nested(index));
         let constant = counts(&|index| forbids_constants && is_constant(index));
         let trigonometry = counts(&is_trigonometric);
-        // Those inside of a subtree, which is a range in prefix order.
+        // The number of counted nodes inside of a subtree, which is a range in prefix order.
         let inside = |counts: &[usize], index: usize| counts[index + facts[index].size] - counts[index];
         let outside = |counts: &[usize], index: usize| counts[n_nodes] - inside(counts, index);
         let target = |index: usize| {
@@ -304,7 +308,7 @@ impl Grammar {
         };
         let source = |index: usize| {
             let fact = facts[index];
-            // Functions nested within the subtree, whatever stands above it: all of them but the outermost ones.
+            // The functions that are nested within the subtree, whatever is above it, are all but the outermost ones.
             let mut end = 0;
             let mut is_outermost = |node: usize| {
                 let outermost = node >= end && is_trigonometric(node);
@@ -326,7 +330,7 @@ impl Grammar {
         SlotTable { targets: positions.clone().map(target).collect(), sources: positions.map(source).collect() }
     }
 
-    /// The state before the first token.
+    /// Returns the state before the first token.
     pub fn start(&self) -> GrammarState {
         let tokens_after = self.individuals * (1 + usize::from(self.errors)) + 1;
         let mut state = GrammarState {
@@ -350,7 +354,8 @@ impl Grammar {
         state
     }
 
-    /// Most tokens that a text can have, `<eos>` included. Limits of depth and rules can make it less.
+    /// Returns a bound on the number of tokens of a text, `<eos>` included. Limits of depth and rules may keep texts
+    /// shorter.
     pub fn longest(&self) -> usize {
         let leaves = if self.has_binary { self.limits.max_size.div_ceil(2) } else { 1 };
         let leaf_tokens = match &self.edits {
@@ -364,11 +369,11 @@ impl Grammar {
         text.min(self.limits.max_tokens)
     }
 
-    /// Writes what may come next: `allowed[id]` for every id of the vocabulary, false beyond it. O(vocabulary): one row
-    /// of the table is copied. Slots and positions of edits are looked up one by one.
+    /// Writes the tokens that may come next: `allowed[id]` for every id of the vocabulary, false beyond it.
+    /// O(vocabulary): one row of the table is copied. Slots and positions of edits are looked up one by one.
     ///
     /// # Panics
-    /// If `allowed` is shorter than the vocabulary.
+    /// Panics if `allowed` is shorter than the vocabulary.
     pub fn mask(&self, state: &GrammarState, allowed: &mut [bool]) {
         assert!(allowed.len() >= VOCABULARY_SIZE, "a mask of {} tokens", allowed.len());
         let row = self.row(state);
@@ -388,15 +393,15 @@ impl Grammar {
         }
     }
 
-    /// Whether this token may come next. O(1), but for `COPY` and a slot after it, for which a subtree that fits is
-    /// looked for.
+    /// Returns whether this token may come next. It takes O(1), except for `COPY` and the slot after it, for which it
+    /// searches a subtree that fits.
     pub fn allows(&self, state: &GrammarState, id: i32) -> bool {
         let in_row = usize::try_from(id).ok().and_then(|id| self.row(state).get(id)).is_some_and(|&allowed| allowed);
         let refers = |edits: &Vec<SlotTable>| Token::from_id(id).is_some_and(|token| self.refers(edits, state, token));
         in_row || self.edits.as_ref().is_some_and(refers)
     }
 
-    /// Whether a token that points at individuals may come next.
+    /// Returns whether a token that refers to individuals may come next.
     fn refers(&self, edits: &[SlotTable], state: &GrammarState, token: Token) -> bool {
         let fits = |source: &Source| self.fits(state, source);
         let any_fits = |slot: &SlotTable| slot.sources.iter().any(fits);
@@ -418,7 +423,7 @@ impl Grammar {
         }
     }
 
-    /// Whether the operand to come may be this subtree.
+    /// Returns whether the next operand may be this subtree.
     fn fits(&self, state: &GrammarState, source: &Source) -> bool {
         source.size + state.waiting.count_ones() as usize <= state.nodes_left
             && usize::from(state.depth) + source.height <= self.limits.max_depth
@@ -427,15 +432,15 @@ impl Grammar {
             && !source.is_broken
     }
 
-    /// Whether the text is complete, so that only `<eos>` may come next.
+    /// Returns whether the text is complete, so that only `<eos>` may come next.
     pub fn is_complete(&self, state: &GrammarState) -> bool {
         state.expects == Expects::End
     }
 
-    /// The state after one more token. O(1).
+    /// Advances the state by one token. O(1).
     ///
     /// # Panics
-    /// If the token may not come next.
+    /// Panics if the token may not come next.
     pub fn advance(&self, state: &mut GrammarState, id: i32) {
         assert!(self.allows(state, id), "id {id} may not come next");
         match Token::from_id(id).expect("what is allowed is in the vocabulary") {
@@ -489,9 +494,9 @@ impl Grammar {
         &self.rows[index]
     }
 
-    /// What the operand to come may be.
+    /// Returns the conditions that the next operand gives, see [`given`].
     fn given(&self, state: &GrammarState) -> usize {
-        // The operands behind this one take at least one node each; their tokens, one each, are taken off already.
+        // The operands after this one take at least one node each; their tokens, one each, are subtracted already.
         let nodes = state.nodes_left - state.waiting.count_ones() as usize;
         let is_deepest = usize::from(state.depth) >= self.limits.max_depth;
         [
@@ -506,20 +511,21 @@ impl Grammar {
         .sum()
     }
 
-    /// Whether the operand to come has to have a variable.
+    /// Returns whether the next operand has to contain a variable.
     fn needs_variable(&self, state: &GrammarState) -> bool {
         if self.rules.no_constant_operators {
             return state.needs_variable;
         }
-        // Where the last open operand has one, the expression has.
+        // If the last open operand contains a variable, the expression does.
         self.rules.contains_variable && !state.has_variable && state.waiting == 0
     }
 
-    /// An operator: its operands are one deeper.
+    /// Opens an operator, whose operands are one deeper.
     fn open(&self, state: &mut GrammarState, op: Op) {
         let is_binary = op.arity() == 2;
         state.nodes_left -= 1;
-        // This token was taken off for the operand whose place it takes; its own operands are taken off now.
+        // The token of the operand that this operator is was subtracted already; those of its own operands are
+        // subtracted now.
         state.tokens_left -= op.arity();
         if is_binary {
             state.waiting |= 1 << state.depth;
@@ -527,13 +533,13 @@ impl Grammar {
         if self.rules.no_nested_trigonometry && is_trigonometric(op) {
             state.trigonometry = Some(state.depth);
         }
-        // The first of two operands may be a constant, for the second need not be one.
+        // The first of two operands may be a constant, because the second need not be one.
         state.needs_variable = !is_binary;
         state.depth += 1;
     }
 
-    /// A leaf, or a copied subtree, of so many nodes and tokens: the operand to come is now the second one of the lowest
-    /// operator that waits for it.
+    /// Closes an operand by a leaf or a copied subtree of so many nodes and tokens. The next operand is the second one
+    /// of the lowest operator that waits for it.
     fn close(&self, state: &mut GrammarState, has_variable: bool, nodes: usize, tokens: usize) {
         state.nodes_left -= nodes;
         state.tokens_left -= tokens - 1;
@@ -544,13 +550,14 @@ impl Grammar {
         };
         let depth = operator as u8 + 1;
         state.waiting &= !(1 << operator);
-        // Below an operator there is a variable, if constant ones are forbidden; so the leaf has to be its first operand.
+        // If constant operators are forbidden, there is a variable below each operator; so the leaf has to be its first
+        // operand.
         state.needs_variable = !has_variable && state.depth == depth;
         state.depth = depth;
         state.trigonometry = state.trigonometry.filter(|&above| above < depth);
     }
 
-    /// What is written from now on replaces a node.
+    /// Begins the replacement of a node.
     fn replace(&self, state: &mut GrammarState, target: Target) {
         let Target { nodes, depth, in_trigonometry, has_variable, needs_variable } = target;
         *state = GrammarState {
@@ -558,7 +565,7 @@ impl Grammar {
             individuals_left: 0,
             nodes_left: nodes,
             depth: depth as u8,
-            // Above all that is written; which of them does not matter.
+            // The function is above all that is written; which one it is does not matter.
             trigonometry: (self.rules.no_nested_trigonometry && in_trigonometry).then_some(0),
             has_variable,
             needs_variable,
@@ -596,11 +603,11 @@ impl Grammar {
     }
 }
 
-/// For states whose tokens are looked up.
+/// The row of states whose tokens are looked up.
 static NO_TOKEN: Row = [false; VOCABULARY_CAPACITY];
 
 impl Expects {
-    /// Those for which the same tokens are allowed in every problem, in order.
+    /// The states in which the same tokens are allowed in every problem, in order.
     const WITH_ROW: [Expects; 9] = [
         Expects::HighOfPositive,
         Expects::HighOfNegative,
@@ -613,7 +620,7 @@ impl Expects {
         Expects::Action,
     ];
 
-    /// Whether such a token is meant.
+    /// Returns whether the token is of the expected kind.
     fn has(self, token: Token) -> bool {
         match (self, token) {
             (Expects::HighOfPositive, Token::Mantissa(digits)) => digits == 0 || digits >= 10,
@@ -630,7 +637,7 @@ impl Expects {
     }
 }
 
-/// Those that [`Rules::no_nested_trigonometry`] keeps apart. All are unary.
+/// Returns whether [`Rules::no_nested_trigonometry`] applies to the operator. All of these are unary.
 fn is_trigonometric(op: Op) -> bool {
     matches!(op, Op::Sin | Op::Cos | Op::Tan | Op::Asin | Op::Acos | Op::Atan)
 }
@@ -648,7 +655,7 @@ mod tests {
         GrammarLimits { max_size, free_constants: FreeConstants::Forbidden, ..GrammarLimits::default() }
     }
 
-    /// Every text of a grammar, `<eos>` left out.
+    /// Returns every text of a grammar, `<eos>` left out.
     fn texts(grammar: &Grammar) -> Vec<String> {
         fn go_on(grammar: &Grammar, state: GrammarState, ids: &mut Vec<i32>, texts: &mut Vec<String>) {
             if grammar.is_complete(&state) {

@@ -1,18 +1,18 @@
-//! How large an expression may be, and what it may not be.
+//! Limits and rules for expressions.
 
 use super::MAX_DEPTH;
 
-/// Constants that are not listed, in what a grammar allows.
+/// The constants that are not listed, in texts of a grammar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum FreeConstants {
-    /// None.
+    /// They are forbidden.
     Forbidden,
-    /// As numbers of four digits.
+    /// They are numbers of four digits.
     #[default]
     Numbers,
-    /// As `<constant>`, to be fitted.
+    /// They are `<constant>`, to be fitted.
     Placeholders,
-    /// Both.
+    /// They may be either.
     NumbersAndPlaceholders,
 }
 
@@ -26,16 +26,17 @@ impl FreeConstants {
     }
 }
 
-/// How large an expression may be.
+/// The limits on the size of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GrammarLimits {
-    /// Most nodes of an expression, at least 1. 63 by default, as for a learner's children.
+    /// The largest number of nodes of an expression, at least 1. 63 by default, as for a learner's children.
     pub max_size: usize,
-    /// Most edges from the root to a leaf. [`MAX_DEPTH`] by default; more counts as that.
+    /// The largest number of edges from the root to a leaf. It is [`MAX_DEPTH`] by default and at most.
     pub max_depth: usize,
-    /// Most tokens of a text, `<eos>` included, `usize::MAX` (the default) for no limit. A number is four tokens.
+    /// The largest number of tokens of a text, `<eos>` included. A number is four tokens. The default `usize::MAX` is
+    /// no limit.
     pub max_tokens: usize,
-    /// Constants that are not listed. Numbers by default.
+    /// The style of constants that are not listed. Numbers by default.
     pub free_constants: FreeConstants,
 }
 
@@ -50,19 +51,20 @@ impl Default for GrammarLimits {
     }
 }
 
-/// What an expression may not be. By default anything goes.
+/// The rules that an expression has to keep. By default there are none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Rules {
-    /// `sin`, `cos`, `tan`, `asin`, `acos` and `atan` do not stand within one another, however far apart.
+    /// `sin`, `cos`, `tan`, `asin`, `acos` and `atan` are not nested in each other, however far apart.
     pub no_nested_trigonometry: bool,
     /// The expression contains a variable.
     pub contains_variable: bool,
-    /// Every operator has a variable somewhere below it: `2 * 3` and `sin(1)` are constants, and there are shorter ones.
+    /// Every operator has a variable somewhere below it. `2 * 3` and `sin(1)` are constants, which a single node can
+    /// express.
     pub no_constant_operators: bool,
 }
 
 impl Rules {
-    /// The names of those that hold, as flags and files have them.
+    /// Returns the names of the rules that hold, as flags and files use them.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
         let named = [
             (self.no_nested_trigonometry, "no-nested-trigonometry"),

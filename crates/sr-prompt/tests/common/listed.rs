@@ -2,7 +2,7 @@
 
 use sr_expr::{Expr, Node};
 
-/// With every constant replaced by a listed one.
+/// Returns the expression with every constant replaced by a listed one.
 pub(crate) fn listed(tree: &Expr, constants: &[f64]) -> Expr {
     let mut next = 0;
     let node = |node: &Node| match node {

@@ -1,4 +1,4 @@
-//! What properties of grammars and edits share.
+//! Functions that the tests of grammars and edits share.
 
 use proptest::prelude::*;
 use sr_engine::PrimitiveSet;
@@ -8,7 +8,7 @@ use sr_prompt::{FreeConstants, Grammar, GrammarLimits, Rules, Token, VOCABULARY_
 
 const TRIGONOMETRY: [Op; 6] = [Op::Sin, Op::Cos, Op::Tan, Op::Asin, Op::Acos, Op::Atan];
 
-/// The rules as they read, without any counting.
+/// Returns whether a tree keeps the rules, checked by their wording and without any counting.
 pub(crate) fn keeps_to(rules: Rules, tree: &Tree) -> bool {
     let is_trigonometric = |node: &Node| matches!(node, Node::Op(op) if TRIGONOMETRY.contains(op));
     let has_variable = |tree: &Tree| tree.nodes().iter().any(|node| matches!(node, Node::Var(_)));
@@ -22,7 +22,7 @@ pub(crate) fn keeps_to(rules: Rules, tree: &Tree) -> bool {
     subtrees.all(fine) && (has_variable(tree) || !rules.contains_variable)
 }
 
-/// Those of the rules that a tree keeps to.
+/// Returns those of the rules that a tree keeps.
 pub(crate) fn kept(rules: Rules, tree: &Tree) -> Rules {
     let Rules { no_nested_trigonometry, contains_variable, no_constant_operators } = rules;
     let keeps = |rule: Rules| keeps_to(rule, tree);

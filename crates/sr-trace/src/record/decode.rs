@@ -1,8 +1,8 @@
-//! Columns back to a trajectory.
+//! The decoder of a record's columns.
 //!
-//! Each individual's expression is made again, which is most of the work. So expressions are symbols here, one byte each
-//! unless a record has more than 64 constants or 127 variables, and are looked up where they were written; nodes are
-//! made at the end, of every different expression once.
+//! Most of the work is to make each individual's expression again. So expressions are symbols here, one byte each
+//! unless a record has more than 64 constants or 127 variables. They are looked up where they were written. Nodes are
+//! made at the end, once for every different expression.
 
 use std::ops::Range;
 
@@ -17,15 +17,16 @@ use crate::trajectory::{EditRow, Gains, Individuals, Row, Span, in_range, labell
 use crate::{Candidates, Generations, LabelSet, Labels as LabelList, RecordError, StateLabels, Trajectory};
 
 impl Record {
-    /// The trajectory. `rule` is that of [`shorten_fitness`](Self::shorten_fitness).
+    /// Decodes the trajectory. `rule` is that of [`shorten_fitness`](Self::shorten_fitness). It never panics, whatever
+    /// was read.
     ///
     /// # Errors
-    /// If the columns do not describe a trajectory. Nothing that can be read makes it panic.
+    /// Returns an error if the columns do not describe a trajectory.
     pub(crate) fn decode(&self, rule: FitnessRule) -> Result<Trajectory, RecordError> {
         self.decode_scored(rule).map(|(trajectory, _)| trajectory)
     }
 
-    /// The trajectory, and what an encoder has to know of it to go on from here.
+    /// Decodes the trajectory, and the scores that an encoder needs to continue it.
     pub(super) fn decode_scored(&self, rule: FitnessRule) -> Result<(Trajectory, Scored), RecordError> {
         match self.written.is_narrow() {
             true => self.decode_as::<u8>(rule),
@@ -55,18 +56,18 @@ impl Record {
 
 /// The scores of a record in memory.
 pub(super) struct Scored {
-    /// The expressions that they are of, by their numbers among those of the trajectory's generations; labels have
-    /// others.
+    /// The expression of each score, by its number among those of the trajectory's generations. Expressions of labels
+    /// have other numbers.
     pub(super) forms: Vec<u32>,
     pub(super) given: Vec<Given>,
-    /// Expressions that are written out.
+    /// The number of expressions that are written out.
     pub(super) written: usize,
 }
 
-/// Errors by how far back they stand.
+/// A reader of errors, which are stored as how far back they are.
 pub(super) struct Errors<'a> {
     mse: &'a [[u8; 4]],
-    /// Those met so far.
+    /// The number of errors met so far.
     seen: usize,
 }
 
@@ -89,7 +90,7 @@ impl<'a> Errors<'a> {
     }
 }
 
-/// Walks through the columns of [`Children`].
+/// A cursor over the columns of [`Children`].
 struct Cursor<'a> {
     kinds: Column<'a>,
     parents: Column<'a>,
@@ -118,14 +119,14 @@ impl<'a> Cursor<'a> {
         [kinds, parents, nodes, grafts, others, repeats].iter().chain(&log_probs).try_for_each(Column::finish)
     }
 
-    /// An index of `parents`.
+    /// Reads an index of `parents`.
     #[inline]
     fn parent(&mut self, len: usize) -> Result<u32, RecordError> {
         let parent = self.parents.number()?;
         in_range("parents", parent, len).map(|()| parent)
     }
 
-    /// An index of `others`.
+    /// Reads an index of `others`.
     #[inline]
     fn other(&mut self, len: usize) -> Result<u32, RecordError> {
         let other = self.others.number()?;
@@ -133,7 +134,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Walks through the columns of [`CandidateColumns`].
+/// A cursor over the columns of [`CandidateColumns`].
 struct CandidateCursor<'a> {
     drawn: Column<'a>,
     distinct: Column<'a>,
@@ -167,21 +168,21 @@ impl<'a> CandidateCursor<'a> {
 struct Decoder<'a, S> {
     kinds: Vec<(Origin, u8, Change, bool)>,
     nodes: Nodes<'a>,
-    /// Where each expression that is written out ends among the symbols.
+    /// The end of each expression that is written out, among the symbols.
     ends: Vec<usize>,
-    /// How many of them were taken.
+    /// The number of those that were read.
     taken: usize,
-    /// All that occurred; before them lie those that are written out.
+    /// All expressions that occurred, after those that are written out.
     expressions: Interner<S>,
-    /// `[expressions]` with error and fitness that each had last.
+    /// The error and fitness that each expression had last, `[expressions]`.
     scores: Vec<Option<(f32, f32)>>,
-    /// Expressions of the scores so far.
+    /// The expression of each score so far.
     scored: Vec<u32>,
     given: Vec<Given>,
     places: Column<'a>,
     errors: Errors<'a>,
     fitness: Column<'a>,
-    /// Whether fitness has one byte.
+    /// Whether a fitness has one byte.
     is_short: bool,
     rule: FitnessRule,
 }
@@ -251,17 +252,17 @@ impl<'a, S: Symbol> Decoder<'a, S> {
         Ok(Generations::new(record.first_generation, spans, individuals))
     }
 
-    /// Expressions by number.
+    /// Returns expressions by their numbers.
     fn trees(&self, numbers: impl ExactSizeIterator<Item = u32> + Clone) -> Forest {
         self.to_forest(numbers.map(|number| self.expressions.range(number)))
     }
 
-    /// What was written out from place `from` on, as far as it was taken.
+    /// Returns the expressions written out from place `from` on, as far as they were read.
     fn written(&self, from: usize) -> Forest {
         self.to_forest((from..self.taken).map(|place| self.written_start(place)..self.ends[place]))
     }
 
-    /// Expressions by where they lie among the symbols.
+    /// Returns expressions by their places among the symbols.
     fn to_forest(&self, ranges: impl ExactSizeIterator<Item = Range<usize>> + Clone) -> Forest {
         let mut forest = Forest::with_capacity(ranges.len(), ranges.clone().map(|range| range.len()).sum());
         for range in ranges {
@@ -271,13 +272,13 @@ impl<'a, S: Symbol> Decoder<'a, S> {
         forest
     }
 
-    /// Where what is written out at a place starts, or at the last place ends.
+    /// Returns the start of the expression written out at a place; after the last place, the end.
     #[inline]
     fn written_start(&self, place: usize) -> usize {
         if place == 0 { 0 } else { self.ends[place - 1] }
     }
 
-    /// Adds `size` individuals whose parents have the expressions `before`; theirs are added to `forms`.
+    /// Adds `size` individuals whose parents have the expressions `before`, and their own expressions to `forms`.
     fn children(
         &mut self,
         columns: &mut Cursor<'_>,
@@ -295,7 +296,7 @@ impl<'a, S: Symbol> Decoder<'a, S> {
         Ok(())
     }
 
-    /// Adds an individual whose parents have the expressions `before`, and gives its own.
+    /// Adds an individual whose parents have the expressions `before`, and returns its own expression.
     #[inline]
     fn child(&mut self, columns: &mut Cursor<'_>, before: &[u32], out: &mut Vec<Row>) -> Result<u32, RecordError> {
         let kind = columns.kinds.number()?;
@@ -330,7 +331,7 @@ impl<'a, S: Symbol> Decoder<'a, S> {
         RecordError::Unscored { expression: self.trees([form].into_iter()).get(0).to_string() }
     }
 
-    /// The number of an individual's expression, and the edit that made it.
+    /// Returns the number of an individual's expression, and the edit that made it.
     #[inline]
     fn change(
         &mut self,
@@ -388,7 +389,7 @@ impl<'a, S: Symbol> Decoder<'a, S> {
                 (written, EditRow::Written { parent, node, tree: place as u32 })
             }
         };
-        // A quarter of all edits put in what was there.
+        // A quarter of all edits replace a subtree by an equal one.
         let symbols = self.expressions.symbols();
         if graft.len() == root + 1 - start && symbols[graft.clone()] == symbols[start..=root] {
             return Ok((before[parent as usize], edit));
@@ -400,7 +401,7 @@ impl<'a, S: Symbol> Decoder<'a, S> {
         Ok((self.intern()?, edit))
     }
 
-    /// The place of the next expression that is written out, and where it lies among the symbols.
+    /// Reads the next expression that is written out. Returns its number among them and its place among the symbols.
     #[inline]
     fn take_written(&mut self) -> Result<(usize, Range<usize>), RecordError> {
         let place = self.taken;
@@ -411,7 +412,7 @@ impl<'a, S: Symbol> Decoder<'a, S> {
         Ok((place, self.written_start(place)..end))
     }
 
-    /// The number of the expression that was written, which is a whole tree.
+    /// Completes the expression that was written, a whole tree, and returns its number.
     #[inline]
     fn intern(&mut self) -> Result<u32, RecordError> {
         if self.expressions.size() > MAX_NODES {
@@ -444,7 +445,7 @@ impl<'a, S: Symbol> Decoder<'a, S> {
             self.children(&mut columns, sizes.number()?, &before, &mut forms, &mut individuals)?;
             individuals.trees = self.trees(forms.iter().copied());
             individuals.written = self.written(taken);
-            // From numbers in the record to those among these labels.
+            // The numbers in the record become those among these labels.
             for (number, row) in (0..).zip(&mut individuals.rows) {
                 row.form = number;
                 if let EditRow::Written { tree, .. } = &mut row.edit {

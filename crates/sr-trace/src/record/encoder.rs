@@ -1,5 +1,5 @@
-//! Writing the columns of a record, for a [`Recorder`](crate::Recorder) while a search runs and for a [`Trajectory`]
-//! in memory alike.
+//! The encoder of a record's columns, for a [`Recorder`](crate::Recorder) while a search runs and for a [`Trajectory`]
+//! in memory.
 
 use hashbrown::HashTable;
 use sr_engine::{EditRef, Evaluations, Origin, Parents, Population, PrimitiveSet, StopReason};
@@ -16,10 +16,10 @@ use crate::expressions::{ExpressionError, ExpressionTableBuilder, MAX_NODES};
 use crate::interner::Interner;
 use crate::{Candidates, Generations, IndividualRecord, LabelSet, RecordError, Trajectory};
 
-/// Generations that there is room for from the start: growing from nothing took as long as writing.
+/// The number of generations that there is room for from the start: growing from nothing took as long as writing.
 const ROOM: usize = 32;
 
-/// What the encoder has to know of an individual.
+/// The properties of an individual that the encoder needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View<'a> {
     tree: &'a Tree,
@@ -34,7 +34,7 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// An individual of a search.
+    /// Returns the view of an individual of a search.
     #[inline]
     pub(crate) fn of(population: &'a Population, index: usize) -> Self {
         let score = population.score(index);
@@ -50,7 +50,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The same without its past, for a search that is continued: its parents were not recorded.
+    /// Returns the view without parents and edit, for a search that is continued: its parents were not recorded.
     pub(crate) fn orphaned(self) -> Self {
         View { parents: Parents::None, edit: None, ..self }
     }
@@ -61,12 +61,12 @@ impl<'a> View<'a> {
     }
 }
 
-/// Writes the columns of a record. Constant time for each individual, but for what is written out.
+/// A writer of the columns of a record. It takes constant time for each individual whose expression is not written out.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Encoder {
-    /// By form, where its score last stood, counted from 1.
+    /// The place of each expression's last score, counted from 1.
     places: Vec<u32>,
-    /// Forms of the generation before.
+    /// The expressions of the previous generation.
     before: Vec<u32>,
     current: Vec<u32>,
     first_generation: u32,
@@ -75,7 +75,7 @@ pub(crate) struct Encoder {
     improved: Bytes,
     written: ExpressionTableBuilder,
     kinds: Vec<Kind>,
-    /// Places in `kinds`, by [`Encoder::kind`]'s number, counted from 1.
+    /// The places in `kinds`, by [`Kind::index`], counted from 1.
     kind_places: Vec<u32>,
     individuals: Children,
     scores: Scores,
@@ -84,10 +84,10 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// Adds a generation. That edits make their individuals is the caller's promise.
+    /// Adds a generation. The caller has to ensure that edits make their individuals.
     ///
     /// # Errors
-    /// If an individual's parents point to nothing, or it is too large.
+    /// Returns an error if an individual's parents do not exist, or it is too large.
     #[inline]
     pub(crate) fn generation<'a>(
         &mut self,
@@ -118,7 +118,7 @@ impl Encoder {
         added
     }
 
-    /// Makes room for individuals, of which a third bring a score that is new.
+    /// Makes room for individuals, a third of which have a new score.
     fn reserve(&mut self, individuals: usize) {
         let Children { kinds, parents, nodes, grafts, .. } = &mut self.individuals;
         [kinds, nodes, grafts].into_iter().for_each(|column| column.0.reserve(individuals));
@@ -130,7 +130,7 @@ impl Encoder {
         self.scores.given.reserve(scores);
     }
 
-    /// Adds an individual; `before` are the forms of the state that it was made of.
+    /// Adds an individual; `before` are the expressions of its state.
     #[inline(always)]
     fn child(&mut self, child: &View<'_>, before: &[u32], out: &mut Children) -> Result<(), RecordError> {
         if child.tree.size() > MAX_NODES {
@@ -155,7 +155,7 @@ impl Encoder {
         let change = match child.edit {
             Some(EditRef::Donor { parent, node, donor, from }) => {
                 let is_usual = first == Some(parent);
-                // A subtree in place of itself makes a copy, whose root is the parent's.
+                // A root that replaces itself makes a copy of the parent.
                 if is_usual && (donor, from) == (parent, node) && from as usize + 1 == child.tree.size() {
                     Change::Copy
                 } else {
@@ -207,7 +207,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// The place of a kind in their list.
+    /// Returns the index of a kind in `kinds`, to which it is added if it is new.
     #[inline(always)]
     fn kind(&mut self, kind: Kind) -> u32 {
         let index = kind.index();
@@ -259,7 +259,7 @@ impl Encoder {
         })
     }
 
-    /// The record of a trajectory that keeps the rules.
+    /// Encodes a trajectory, which has to keep the rules.
     pub(super) fn encode(trajectory: &Trajectory) -> Result<Record, RecordError> {
         let mut encoder = Encoder::default();
         let generations = &trajectory.generations;
@@ -274,7 +274,7 @@ impl Encoder {
         encoder.labelled(trajectory, &trajectory.labels)
     }
 
-    /// The record of a trajectory of whose generations this is the encoder, with these labels.
+    /// Encodes labels and returns the record. The encoder has to hold the generations of this trajectory.
     pub(super) fn labelled(mut self, trajectory: &Trajectory, labels: &[LabelSet]) -> Result<Record, RecordError> {
         if !labels.is_empty() {
             let expressions = trajectory.generations.expressions();
@@ -290,7 +290,7 @@ impl Encoder {
         Ok(Record { sampling: *sampling, target: *target, ..record })
     }
 
-    /// The encoder that wrote a record of `n_individuals`, which has no labels, as it was at the end.
+    /// Returns the encoder in the state in which it had written a record of `n_individuals` without labels.
     pub(super) fn reopen(record: Record, scored: Scored, n_individuals: usize) -> Self {
         let Record { first_generation, sizes, best, improved, written, kinds, individuals, scores, .. } = record;
         let n_forms = scored.forms.iter().max().map_or(0, |&form| form as usize + 1);
@@ -313,7 +313,7 @@ impl Encoder {
         }
     }
 
-    /// The record of what was added.
+    /// Returns the record of everything added.
     pub(crate) fn finish(
         self,
         problem_id: String,
@@ -362,14 +362,14 @@ fn candidates(set: &LabelSet) -> Option<CandidateColumns> {
 }
 
 impl Children {
-    /// Fills the column up to the individual that comes next, if there is one or one is about to be.
+    /// Fills the column with NaN up to the next individual.
     fn fill_log_probs(&mut self) {
         let column = self.log_probs.get_or_insert_default();
         let missing = self.len - column.0.len() / 4;
         column.0.extend(std::iter::repeat_n(f32::NAN.to_le_bytes(), missing).flatten());
     }
 
-    /// A column in which nobody has a log-probability is left out.
+    /// Completes the columns. The column of log-probabilities is left out if no individual has one.
     fn finish(&mut self) {
         if self.log_probs.is_some() {
             self.fill_log_probs();
@@ -385,7 +385,7 @@ struct ErrorPlaces {
 }
 
 impl ErrorPlaces {
-    /// How far back from the end of the column the error stands; 0 if it is new, and then it is added.
+    /// Returns how far an error is from the end of the column; 0 if it is new, and then it is added.
     #[inline]
     fn back(&mut self, error: f32, column: &mut Bytes) -> u32 {
         let count = column.0.len() / 4;

@@ -1,21 +1,21 @@
-//! Fitnesses as what errors and sizes make them.
+//! The rule by which fitnesses follow from errors and sizes.
 
 use sr_engine::SearchConfig;
 
-/// How fitness follows from an error and a number of nodes, in f32.
+/// The rule by which fitness follows from an error and a number of nodes, in f32.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FitnessRule {
     /// The search's penalty per node.
     pub(super) parsimony: f64,
-    /// Of an individual that is not valid.
+    /// The fitness of an individual that is not valid.
     pub(super) invalid: f32,
 }
 
 impl FitnessRule {
-    /// For records whose fitnesses are written whole.
+    /// The rule for records whose fitnesses are written whole.
     pub(crate) const NONE: FitnessRule = FitnessRule { parsimony: 0.0, invalid: f32::NEG_INFINITY };
 
-    /// The rule of a search with these settings.
+    /// Returns the rule of a search with these settings.
     pub(crate) fn of(config: &SearchConfig) -> Self {
         FitnessRule { parsimony: config.parsimony_coefficient, invalid: config.objective.invalid().fitness as f32 }
     }
@@ -25,13 +25,13 @@ impl FitnessRule {
     }
 }
 
-/// The number `steps` (an `i8`) places further in the order of all f32.
+/// Returns the number that is `steps` (an `i8`) places further in the order of all f32.
 pub(crate) fn stepped(number: f32, steps: u8) -> f32 {
     let rank = rank(number).wrapping_add(i32::from(steps.cast_signed()));
     f32::from_bits((rank ^ ((rank >> 31) & i32::MAX)).cast_unsigned())
 }
 
-/// The place of a number in the order of all f32; neighbours differ by 1.
+/// Returns the rank of a number in the order of all f32; neighbours differ by 1.
 pub(super) fn rank(number: f32) -> i32 {
     let bits = number.to_bits().cast_signed();
     bits ^ ((bits >> 31) & i32::MAX)

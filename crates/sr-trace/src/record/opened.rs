@@ -4,12 +4,12 @@ use super::{Encoder, FitnessRule, Record};
 use crate::trajectory::check_label_set;
 use crate::{LabelSet, RecordError, Trajectory};
 
-/// A record of a file with its trajectory, to which labels can be added without writing all of it again.
+/// A stored record and its trajectory, to which labels can be added without writing all of it again.
 #[derive(Debug)]
 pub struct Opened {
     trajectory: Trajectory,
-    /// The encoder as it was when it had written the generations, unless they have to be written again: labels share
-    /// some of their columns, so those that may have to give way would leave gaps.
+    /// The encoder in the state in which it had written the generations. It is `None` if the record has labels, because
+    /// labels share some of its columns, and replaced ones would leave gaps.
     encoder: Option<Encoder>,
 }
 
@@ -21,21 +21,21 @@ impl Opened {
         Ok(Opened { trajectory, encoder })
     }
 
-    /// One whose generations will be written again.
+    /// Makes one whose generations will be written again.
     pub(crate) fn of_trajectory(trajectory: Trajectory) -> Self {
         Opened { trajectory, encoder: None }
     }
 
-    /// The trajectory.
+    /// Returns the trajectory.
     pub fn trajectory(&self) -> &Trajectory {
         &self.trajectory
     }
 
-    /// The record of the trajectory with more labels, see [`Trajectory::add_labels`]. What the record says of the
-    /// generations stays as it is, byte for byte, if it had no labels.
+    /// Adds labels, as [`Trajectory::add_labels`] does, and returns the record. If it had no labels, its bytes for the
+    /// generations are unchanged.
     ///
     /// # Errors
-    /// If the labels break a rule of [`Trajectory`], or an expression is too large.
+    /// Returns an error if the labels break a rule of [`Trajectory`], or an expression is too large.
     pub fn with_labels(self, labels: LabelSet) -> Result<Record, RecordError> {
         let Opened { mut trajectory, encoder } = self;
         match encoder {
