@@ -1,23 +1,23 @@
-//! Who may attend to whom, as numbers added to attention scores.
+//! Attention masks, as numbers added to attention scores.
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::{Attention, PrefixAttention};
 
-/// Added to the score of a key that must not be seen. Softmax is safe with −∞ because every query sees at least itself, and
+/// The number added to the score of a hidden key. Softmax is safe with −∞ because every query sees at least itself, and
 /// `exp` is faster on it than on a large negative number, which takes libm's underflow path.
 pub(crate) const HIDDEN: f32 = f32::NEG_INFINITY;
 
-/// What is added to the scores of the blocks, `[B, 1, Q, K]` each.
+/// The numbers added to the scores of the blocks, `[B, 1, Q, K]` each.
 #[derive(Debug, Clone)]
 pub(crate) struct Bias {
     pub(crate) global: Tensor<4>,
-    /// There if the model has blocks with local attention.
+    /// The bias of blocks with local attention, if the model has any.
     pub(crate) local: Option<Tensor<4>>,
 }
 
 impl Bias {
-    /// For a block with this kind of attention.
+    /// Returns the bias for a block with this kind of attention.
     pub(crate) fn of(&self, attention: Attention) -> Tensor<4> {
         match (attention, &self.local) {
             (Attention::Local, Some(local)) => local.clone(),
@@ -29,11 +29,11 @@ impl Bias {
 /// The layout of rows `[B, N + T]`.
 pub(crate) struct Layout<'a> {
     pub(crate) rows: usize,
-    /// `[B, N]`, true for real points.
+    /// `[B, N]`: true for real points.
     pub(crate) points: &'a [bool],
     /// `[B, T]` as in [`TrainBatch`](crate::TrainBatch).
     pub(crate) segments: &'a [i32],
-    /// `[B, T]` as there, or empty.
+    /// `[B, T]` as in [`TrainBatch`](crate::TrainBatch), or empty.
     pub(crate) individuals: &'a [i32],
     /// `[B, T]` as in [`TrainBatch`](crate::TrainBatch).
     pub(crate) positions: &'a [i32],
@@ -41,11 +41,11 @@ pub(crate) struct Layout<'a> {
 }
 
 impl Layout<'_> {
-    /// `[B, 1, L, L]` row-major, entry (i, j) for query i and key j: 0 or [`HIDDEN`].
+    /// Returns `[B, 1, L, L]` row-major; entry (i, j) for query i and key j is 0 or [`HIDDEN`].
     ///
     /// A point sees real points (those before it and itself, if causal). A token sees real points, and the tokens up to
-    /// itself that belong to the prompt or to its own target, of which one of an individual sees no other individual's;
-    /// with a window, those of the last `window` positions only. Padding sees itself, so that every query has a live key.
+    /// itself that belong to the prompt or to its own target; a token of an individual sees no other individual. With a
+    /// window, it sees the last `window` positions only. Padding sees itself, so that every query has a key.
     pub(crate) fn bias(&self, window: Option<usize>) -> Vec<f32> {
         let near = |distance: i32| window.is_none_or(|window| (distance as usize) < window);
         let n = self.points.len() / self.rows;
@@ -85,8 +85,8 @@ impl Layout<'_> {
         bias
     }
 
-    /// [`bias`](Self::bias) made on the device, `[B, 1, L, L]`, from a few numbers a position: on a GPU, writing and
-    /// copying the cells takes longer than what is computed with them.
+    /// Computes [`bias`](Self::bias) on the device, `[B, 1, L, L]`, from a few numbers per position: on a GPU, writing
+    /// and copying the cells would take longer than the pass itself.
     pub(crate) fn bias_on(&self, window: Option<usize>, device: &Device) -> Tensor<4> {
         let n = self.points.len() / self.rows;
         let t = self.segments.len() / self.rows;
@@ -98,8 +98,8 @@ impl Layout<'_> {
             let as_query = values.clone().reshape([self.rows, 1, l, 1]).expand([self.rows, 1, l, l]);
             (as_query, values.reshape([self.rows, 1, 1, l]).expand([self.rows, 1, l, l]))
         };
-        // Who a position belongs to. Queries see their own group, everybody the context; what comes after the
-        // individuals sees those too.
+        // The group of each position. Queries see their own group and the context; positions after the individuals see
+        // those too.
         let individual = |i: usize| self.individuals.get(i).copied().unwrap_or(0);
         let group = |i: usize| match (self.segments[i], individual(i)) {
             (..0, _) => PADDING,
@@ -142,7 +142,7 @@ impl Layout<'_> {
     }
 }
 
-/// Groups of positions; targets have their segment, individuals [`INDIVIDUALS`] and their number.
+/// Groups of positions; targets have their segment, individuals [`INDIVIDUALS`] plus their number.
 const PADDING: i32 = -2;
 const POINT: i32 = -1;
 const CONTEXT: i32 = 0;
