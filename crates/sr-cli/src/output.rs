@@ -17,7 +17,7 @@ pub struct OutputArgs {
 
 /// An output that this run may write until the value is dropped.
 ///
-/// [`Claim::take`] returns one before any work is done. Until then and until the drop, `OUT.lock` is locked and
+/// [`Claim::take`] returns one before any work is done. From then until the drop, `OUT.lock` is locked and
 /// contains the process id, so that a second run on the same output fails; it is deleted at the end. If a run is
 /// killed, its lock file remains but locks nothing. It shows that the output was not finished, so the next run may
 /// replace it. On a file system without locks, two runs are not detected.

@@ -61,7 +61,7 @@ pub enum Error {
     Sampling {
         /// The flag of the setting.
         flag: &'static str,
-        /// Its value.
+        /// The value that was given.
         found: String,
         /// The values that are accepted.
         expected: String,
@@ -105,7 +105,7 @@ pub enum Error {
     Share {
         /// The flag of the setting.
         flag: &'static str,
-        /// Its value.
+        /// The value that was given.
         found: String,
         /// The values that are accepted.
         expected: &'static str,

@@ -15,7 +15,7 @@ pub enum Error {
     Setting {
         /// The key in the file.
         key: &'static str,
-        /// Its value.
+        /// The value that was given.
         found: String,
         /// The values that are accepted.
         expected: String,
