@@ -250,8 +250,8 @@ impl Output {
 impl Drop for Output {
     fn drop(&mut self) {
         if let Some((path, file)) = self.lock.take() {
-            // The file is deleted while it is locked: a run that opened it before then finds another file, or none, under
-            // its name.
+            // The file is deleted while it is locked: a run that opened it before then finds another file, or none,
+            // under its name.
             fs::remove_file(path).ok();
             drop(file);
         }

@@ -17,8 +17,8 @@ pub struct DirectRow {
     pub exact: Option<bool>,
     /// Whether it solves the problem, see [`judge`](crate::judge).
     pub solved: bool,
-    /// R² on fresh points, −∞ if a prediction is not finite or there is no formula. `None` without fresh points, and for
-    /// a constant target. Both are `null` in JSON.
+    /// R² on fresh points, −∞ if a prediction is not finite or there is no formula. `None` without fresh points, and
+    /// for a constant target. Both are `null` in JSON.
     pub r2_test: Option<f64>,
     /// Mean squared error on the training points; `None` if it is not finite or there is no formula.
     pub mse_train: Option<f64>,

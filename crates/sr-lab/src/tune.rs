@@ -121,8 +121,8 @@ pub struct Finalist {
 }
 
 impl Tuning<'_> {
-    /// Returns the number of times that settings are scored: the trials, the initial settings and the finalists. It is one
-    /// more if the initial settings are no finalist, and fewer if drawn settings are invalid.
+    /// Returns the number of times that settings are scored: the trials, the initial settings and the finalists. It is
+    /// one more if the initial settings are no finalist, and fewer if drawn settings are invalid.
     pub fn scores(&self) -> u64 {
         u64::from(self.trials) + 1 + u64::from(self.finalists)
     }
