@@ -136,9 +136,8 @@ impl Sample {
     }
 }
 
-/// A function from `(state, sibling, step)` to a uniform number in
-/// [0, 1). It depends on these alone, so samples do not depend on batching. Steps are below
-/// [`DecodeRequest::max_steps`].
+/// A function from `(state, sibling, step)` to a uniform number in [0, 1). It depends on these alone, so samples do not
+/// depend on batching. Steps are below [`DecodeRequest::max_steps`].
 pub type Uniform<'a> = dyn Fn(usize, usize, usize) -> f64 + Sync + 'a;
 
 /// A grammar: the tokens that may come next in the children of a state.
