@@ -1,12 +1,12 @@
-//! Corpora: the one-step examples of 50 searches of 50 generations × 20 individuals. Throughput counts states, each with
-//! its 19 targets.
+//! Benches of corpora: the one-step examples of 50 searches of 50 generations × 20 individuals. Throughput counts
+//! states, each with its 19 targets.
 
 use std::path::{Path, PathBuf};
 
 use criterion::{Criterion, Throughput};
 use sr_corpus::{Corpus, Example, Options, Problems, convert_trace};
 
-/// A folder's `corpus/train.sr`.
+/// Converts searches to a corpus and returns the path of its `train.sr`.
 fn convert(folder: &Path) -> PathBuf {
     let (set, trajectories) = crate::trace::searches(50);
     let (problems, trace, out) = (folder.join("p.sr"), folder.join("t.sr"), folder.join("corpus"));

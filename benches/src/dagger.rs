@@ -1,5 +1,5 @@
-//! Relabelling of a file: 50 trajectories of 50 generations × 20 individuals × 50 rows. Throughput counts labels of mode
-//! `all` on one thread, and children that are drawn of mode `top-k` on all.
+//! Benches of relabelling a file: 50 trajectories of 50 generations × 20 individuals × 50 rows. Throughput counts
+//! labels in mode `all` on one thread, and children drawn in mode `top-k` on all threads.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use sr_engine::Instance;
 
 use crate::trace;
 
-/// Children drawn of each state in mode `top-k`.
+/// The number of children drawn for each state in mode `top-k`.
 const SAMPLES: u32 = 1_000;
 
 pub fn define(c: &mut Criterion) {

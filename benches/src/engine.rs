@@ -1,4 +1,4 @@
-//! Searches on one core. Throughput counts children.
+//! Benches of searches on one core. Throughput counts offspring.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use sr_expr::{Columns, Op};
 const ARITH: &[Op] = &[Op::Add, Op::Sub, Op::Mul];
 const MATH: &[Op] = &[Op::Add, Op::Sub, Op::Mul, Op::Div, Op::Sin, Op::Cos, Op::Exp, Op::Log, Op::Sqrt];
 
-/// A target that arithmetic cannot reach, so that no search stops early.
+/// Returns an instance whose target arithmetic cannot reach, so that no search stops early.
 fn instance(ops: &[Op], rows: usize) -> Arc<Instance> {
     let mut rng = Key::new(1, Purpose::Rows, 0).rng();
     let x: Vec<f64> = (0..2 * rows).map(|_| rng.uniform(-2.0, 2.0)).collect();
@@ -19,7 +19,7 @@ fn instance(ops: &[Op], rows: usize) -> Arc<Instance> {
     Arc::new(Instance::new("bench", Columns::new(rows, 2, x), y, primitives).expect("instance"))
 }
 
-/// `engine/GROUP/CASE/pop-N-rows-M`.
+/// Benches a search as `engine/GROUP/CASE/pop-N-rows-M`.
 fn search(c: &mut Criterion, group: &str, case: &str, ops: &[Op], rows: usize, config: SearchConfig) {
     let instance = instance(ops, rows);
     let config = SearchConfig { early_stop_mse: None, ..config };

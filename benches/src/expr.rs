@@ -1,4 +1,4 @@
-//! Expression evaluation: 100 random trees, three variables. Throughput counts node·rows.
+//! Benches of expression evaluation: 100 random trees, three variables. Throughput counts node·rows.
 
 use std::hint::black_box;
 
@@ -11,7 +11,7 @@ use sr_expr::{Columns, Expr, Gradient, Level, Loss, Machine, Op, Program, Real, 
 const ARITH: &[Op] = &[Op::Add, Op::Sub, Op::Mul, Op::Div];
 const MATH: &[Op] = &[Op::Add, Op::Sub, Op::Mul, Op::Div, Op::Sin, Op::Cos, Op::Exp, Op::Log, Op::Sqrt];
 
-/// Random trees of 15 to 30 nodes.
+/// Returns random trees of 15 to 30 nodes.
 fn trees(ops: &[Op]) -> Vec<Expr> {
     let primitives = PrimitiveSet::new(ops.to_vec(), vec![1.0, 2.5], 3).expect("primitives");
     let mut rng = Key::new(1, Purpose::Generator, 0).rng();
@@ -25,7 +25,8 @@ fn data<T: Real>(rows: usize) -> Columns<T> {
     Columns::new(rows, 3, (0..rows * 3).map(|_| T::from_f64(rng.uniform(0.5, 3.0))).collect())
 }
 
-/// In `f64` every value has the bits of the reference; in `f32` nearly all are close to it (trees that cancel are not).
+/// Checks that in `f64` every value has the bits of the reference, and that in `f32` nearly all are close to it (trees
+/// that cancel are not).
 fn check<T: Real>(machine: &mut Machine<T>, trees: &[Expr], data: &Columns<T>) {
     let (mut out, mut close, mut all) = (Vec::new(), 0, 0);
     for tree in trees {
@@ -40,7 +41,7 @@ fn check<T: Real>(machine: &mut Machine<T>, trees: &[Expr], data: &Columns<T>) {
     assert!(close as f64 > 0.99 * all as f64, "{close} of {all} values are close");
 }
 
-/// Each tree once, from its nodes, with the loss: `expr/eval-CASE/KIND/ROWS`.
+/// Benches the loss of each tree once, from its nodes, as `expr/eval-CASE/KIND/ROWS`.
 fn evaluate<T: Real>(c: &mut Criterion, case: &str, ops: &[Op], level: Level, sizes: &[usize]) {
     let trees = trees(ops);
     let nodes: usize = trees.iter().map(|tree| tree.size()).sum();
@@ -64,7 +65,7 @@ fn evaluate<T: Real>(c: &mut Criterion, case: &str, ops: &[Op], level: Level, si
     group.finish();
 }
 
-/// Compiling alone. Throughput counts nodes.
+/// Benches compilation alone. Throughput counts nodes.
 fn compile(c: &mut Criterion) {
     let trees = trees(ARITH);
     let nodes: usize = trees.iter().map(|tree| tree.size()).sum();
@@ -82,7 +83,7 @@ fn compile(c: &mut Criterion) {
     group.finish();
 }
 
-/// Single operators over 1,024 rows in the first-level cache: the machine's roofline. Throughput counts values.
+/// Benches single operators over 1,024 rows in the first-level cache, the machine's roofline. Throughput counts values.
 fn operators<T: Real>(c: &mut Criterion) {
     let data = data::<T>(1_024);
     let (a, b, mut out) = (data.column(0), data.column(1), data.column(2).to_vec());
@@ -91,7 +92,7 @@ fn operators<T: Real>(c: &mut Criterion) {
     for op in
         [Op::Add, Op::Mul, Op::Div, Op::Sqrt, Op::Exp, Op::Log, Op::Sin, Op::Cos, Op::Tan, Op::Tanh, Op::Atan, Op::Pow]
     {
-        // Once outside of the bench, which a filter may leave out.
+        // This check also runs if a filter leaves the bench out.
         map(Level::detect(), op, Semantics::Ieee, a, b, &mut out);
         let expected = op.apply(Semantics::Ieee, a[7].to_f64(), b[7].to_f64());
         assert!((out[7].to_f64() - expected).abs() <= 1e-6 * expected.abs(), "{op}");
@@ -102,7 +103,7 @@ fn operators<T: Real>(c: &mut Criterion) {
     group.finish();
 }
 
-/// Normal equations with respect to all constants, of trees compiled before.
+/// Benches normal equations with respect to all constants, of trees compiled before.
 fn gradient(c: &mut Criterion) {
     let trees = trees(ARITH);
     let nodes: usize = trees.iter().map(|tree| tree.size()).sum();

@@ -1,5 +1,5 @@
-//! What `bench-learner` and `bench-gpu` measure on the device they are given: training on states of expert searches,
-//! and searches with a learner.
+//! Measurements that `bench-learner` and `bench-gpu` share: training on states of expert searches, and searches with a
+//! learner, on any device.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use sr_problems::{Generator, RandomParams};
 use sr_prompt::{Condition, PromptState, Token, encode_target};
 use sr_train::{Examples, Limits, RunConfig, TrainConfig, Trainer};
 
-/// Most nodes of a child: with random weights children have some 12 tokens then.
+/// The most nodes of a child; with random weights, children then have some 12 tokens.
 pub const CHILD_SIZE: usize = 25;
 const CHILDREN: u64 = 19;
 
@@ -21,14 +21,14 @@ pub fn with_features(config: ModelConfig) -> ModelConfig {
     ModelConfig { n_features: sr_prompt::FEATURES, ..config }
 }
 
-/// Arithmetic problems.
+/// Returns arithmetic problems.
 pub fn instances(count: u32, seed: u64) -> anyhow::Result<Vec<Arc<Instance>>> {
     let params = RandomParams::arith(vec![Op::Add, Op::Sub, Op::Mul, Op::Div], vec![1.0], 0.5, seed);
     let set = Generator::new(params)?.generate(count, || ())?;
     set.problems.iter().map(|problem| Ok(Arc::new(problem.instance()?))).collect()
 }
 
-/// Settings of a run that is long enough to be measured; `model` and `training` are lines of TOML.
+/// Returns settings of a run that is long enough to be measured; `model` and `training` are lines of TOML.
 pub fn settings(model: &str, training: &str) -> anyhow::Result<RunConfig> {
     let text = format!(
         "mode = \"one-step\"\n[model]\n{model}\n[training]\nsteps = 100000\neval_batches = 1\nlog_every = 100000\n\
@@ -37,7 +37,7 @@ pub fn settings(model: &str, training: &str) -> anyhow::Result<RunConfig> {
     Ok(TrainConfig::from_toml(&text)?.resolve(1))
 }
 
-/// Trains for some seconds after `warm_up` steps; tokens and examples a second.
+/// Trains for some seconds after `warm_up` steps, and returns tokens and examples per second.
 pub fn train(
     seconds: f64,
     warm_up: u64,
@@ -55,7 +55,7 @@ pub fn train(
     Ok((summary.tokens_per_second.unwrap_or(0.0), summary.examples_per_second.unwrap_or(0.0)))
 }
 
-/// 41 states of an expert search of each instance, 19 children each.
+/// Returns examples of 41 states of an expert search of each instance, with 19 children each.
 pub fn one_step_examples(model: &ModelConfig, instances: &[Arc<Instance>]) -> anyhow::Result<Examples> {
     let inputs = InputWriter::new(model, &Language::default());
     let mut examples = Examples::new(model);
@@ -88,17 +88,17 @@ pub fn one_step_examples(model: &ModelConfig, instances: &[Arc<Instance>]) -> an
     Ok(examples)
 }
 
-/// Searches with a learner, measured.
+/// The measurements of searches with a learner.
 #[derive(Debug)]
 pub struct Rollout {
     pub children_per_second: f64,
-    /// Of products with weights: attention and everything else is left out.
+    /// The FLOP/s of products with weights, without attention and everything else.
     pub flops_per_second: f64,
     pub child_tokens: f64,
     pub prompt_positions: f64,
 }
 
-/// Generation 31 of all instances at once, again and again, after `warm_up` of them.
+/// Runs generation 31 of all instances at once, repeatedly, after `warm_up` runs.
 pub fn rollout(
     seconds: f64,
     warm_up: u64,
@@ -108,7 +108,7 @@ pub fn rollout(
 ) -> anyhow::Result<Rollout> {
     let config = decoder.model().config().clone();
     let mut learner = Learner::new(decoder, LearnerMode::OneStep, &Language::default(), sampling);
-    // States as they come up when the expert has searched for a while.
+    // The states are those that the expert reaches after a while.
     let search = SearchConfig { generations: 30, early_stop_mse: None, ..SearchConfig::basic() };
     let warm = |instance: &Arc<Instance>| -> anyhow::Result<Vec<Expr>> {
         let mut last = Vec::new();
@@ -149,7 +149,7 @@ pub fn rollout(
     ensure!(after.texts - before.texts == generations * CHILDREN * instances.len() as u64, "every child is written");
     let block = (4 * config.d_model * config.d_model + 2 * config.d_model * config.d_mlp) as f64;
     let (layers, head) = (config.n_layers as f64, (config.d_model * config.vocab_size) as f64);
-    // Of a prompt's last block only keys and values are computed.
+    // The last block of a prompt only needs keys and values.
     let last = (2 * config.d_model * config.d_model) as f64;
     let flops = 2.0 * (read * (block * (layers - 1.0) + last) + written * (block * layers + head));
     Ok(Rollout {

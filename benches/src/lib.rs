@@ -1,5 +1,5 @@
-//! Criterion benches, one module a crate. Ids read what/case/size; every bench asserts that its answer is right.
-//! `learner` is shared by the binaries that measure the learner instead.
+//! Criterion benches, one module a crate. Ids have the form what/case/size, and every bench checks its result. The
+//! module `learner` is for the binaries that measure the learner.
 
 #![allow(missing_docs)] // a bench is described by its id
 

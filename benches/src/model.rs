@@ -1,11 +1,11 @@
-//! One training step: forward, backward, AdamW. Throughput counts tokens, padding left out.
+//! Benches of one training step: forward, backward, AdamW. Throughput counts tokens without padding.
 
 use burn::optim::{AdamWConfig, GradientsParams};
 use criterion::{Criterion, Throughput};
 use sr_model::{DeviceKind, Model, ModelConfig, TrainBatch, open};
 use sr_prompt::VOCABULARY_CAPACITY;
 
-/// Rows of a prompt and targets that share it, all of one length.
+/// Returns rows of a prompt with targets that share it, all of the same length.
 fn batch(rows: usize, prompt: usize, targets: usize, target: usize) -> TrainBatch {
     let length = prompt + targets * target;
     let mut batch = TrainBatch { rows, length, ..TrainBatch::default() };

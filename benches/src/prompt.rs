@@ -1,4 +1,4 @@
-//! Encoding prompts, the states of one trajectory, and grammars. Throughput counts tokens.
+//! Benches of prompts, of the states of one trajectory, and of grammars. Throughput counts tokens.
 
 use std::borrow::Cow;
 
@@ -38,8 +38,8 @@ fn encoding(c: &mut Criterion) {
     group.finish();
 }
 
-/// A mask for every token of the last population's expressions, written whole or each in place of the root of the next;
-/// and the tables that a problem, or a state, needs for it.
+/// Benches the masks for every token of the last population's expressions, each written as a whole or in place of the
+/// root of the next one, and the tables that a problem or a state needs for them.
 fn grammar(c: &mut Criterion) {
     let trajectory = crate::trace::trajectories(1).remove(0);
     let (primitives, constants) = (&trajectory.primitives, trajectory.primitives.constants());

@@ -1,4 +1,4 @@
-//! Traces: 50 trajectories of 50 generations × 20 individuals. Throughput counts bytes of the file.
+//! Benches of traces: 50 trajectories of 50 generations × 20 individuals. Throughput counts bytes of the file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use sr_trace::{Recorder, TraceHeader, TraceReader, TraceWriter, Trajectory};
 
 const GENERATIONS: u32 = 50;
 
-/// Trajectories of the expert on random problems.
+/// Returns trajectories of the expert on random problems.
 pub(crate) fn trajectories(count: u32) -> Vec<Trajectory> {
     searches(count).1
 }
 
-/// Those with their problems.
+/// Returns trajectories with their problems.
 pub(crate) fn searches(count: u32) -> (ProblemSet, Vec<Trajectory>) {
     let params = RandomParams::arith(ARITH.to_vec(), vec![1.0], 0.5, 1);
     let set = Generator::new(params).expect("parameters").generate(count, || ()).expect("problems");

@@ -1,33 +1,35 @@
-//! Whether results are right: a bench of wrong results measures nothing.
+//! Checks results: a bench of wrong results measures nothing.
 //!
-//! In `f64` results have to be those of [`sr_expr::reference`], bit for bit up to which NaN it is.
+//! In `f64`, results must be those of [`sr_expr::reference`], bit for bit, except for the kind of NaN.
 //!
-//! In `f32` there is no one right result: every operation rounds, and a tree may magnify that without bound. So the
-//! reference is carried as an interval: what the tree's value can be if every operation rounds to nearest and every
-//! function is within two units in the last place. That is running error analysis (Higham, "Accuracy and Stability of
-//! Numerical Algorithms", 2002, § 3.3) by interval arithmetic in `f64`. A result outside of its interval is wrong. Where
-//! the interval is wide nothing is learnt; [`Checked::sharp`] tells for how many values it was narrow.
+//! In `f32` there is no single right result: every operation rounds, and a tree may magnify that without bound. So the
+//! reference is computed as an interval of all values that the tree can have if every operation rounds to nearest and
+//! every function is within two units in the last place. That is running error analysis (Higham, "Accuracy and
+//! Stability of Numerical Algorithms", 2002, § 3.3) by interval arithmetic in `f64`. A result outside of its interval
+//! is wrong. A wide interval says little; [`Checked::sharp`] counts the values whose interval was narrow.
 
 use rayon::prelude::*;
 use sr_expr::{Columns, Expr, Loss, Machine, Node, Op, Program, Real, Semantics, Tree, reference};
 
-/// Rounding to nearest, half a unit in the last place, and a thousandth for the interval's own rounding.
+/// The relative error of rounding to nearest, half a unit in the last place, and a thousandth for the interval's own
+/// rounding.
 const ARITHMETIC: f64 = 1.001 * f32::EPSILON as f64 / 2.0;
-/// Two units in the last place.
+/// The relative error of a function, two units in the last place.
 const FUNCTION: f64 = 2.001 * f32::EPSILON as f64;
-/// Relative width of an interval that still tells right from wrong.
+/// The relative width up to which an interval tells right from wrong.
 const SHARP: f64 = 1e-3;
-/// A lane of `f32` adds 256 squares of three roundings each before it is emptied into `f64`.
+/// The relative error of a sum: a lane of `f32` adds 256 squares of three roundings each before it is emptied into
+/// `f64`.
 const SUM: f64 = 264.0 * f32::EPSILON as f64 / 2.0;
 
-/// What a check saw.
+/// The result of a check.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Checked {
-    /// Values compared.
+    /// The number of values compared.
     pub values: usize,
-    /// Those of them whose interval was narrower than 10⁻³ of the value, or NaN for sure.
+    /// The number of values whose interval was narrower than 10⁻³ of the value, or that must be NaN.
     pub sharp: usize,
-    /// What was wrong, one line a tree.
+    /// The faults, one line a tree.
     pub wrong: Vec<String>,
 }
 
@@ -40,7 +42,7 @@ impl Checked {
     }
 }
 
-/// Checks every tree's predictions and sum of squares, from its stored form and compiled, with `machine`.
+/// Checks every tree's predictions and sum of squares, both stored and compiled, with `machine`.
 pub fn check<T: Real>(trees: &[Expr], x: &Columns<T>, y: &[T], machine: &Machine<T>) -> Checked {
     let exact = x.convert::<f64>();
     let checked = trees.par_iter().enumerate().map_init(
@@ -91,20 +93,20 @@ fn predictions<T: Real>(tree: &Tree, data: &Columns, found: &[T]) -> Checked {
     checked
 }
 
-/// What is wrong with a count and sum of squares over predictions that are known to be right, if anything.
+/// Describes the fault of a count and sum of squares over correct predictions, if there is one.
 fn sum_of_squares<T: Real>(p: &[f64], y: &[T], count: usize, squares: f64, single: bool) -> Option<String> {
     let terms = p.iter().zip(y).filter(|(p, _)| p.is_finite()).map(|(p, y)| (p - y.to_f64()).powi(2));
     let valid = terms.clone().count();
     let expected: f64 = terms.clone().sum();
     let tolerance = if single { SUM } else { p.len() as f64 * f64::EPSILON };
-    // A lane that grew beyond single precision is infinite.
+    // A lane that exceeds single precision is infinite.
     let overflows = single && squares == f64::INFINITY && expected > 0.99 * f64::from(f32::MAX);
     let right =
         count == valid && (overflows || (squares - expected).abs() <= tolerance * expected || squares == expected);
     (!right).then(|| format!("squares of {count} rows sum to {squares}, expected {valid} and {expected}"))
 }
 
-/// Every value that a rounded evaluation may give: between the bounds, or NaN. With `low > high`, NaN for sure.
+/// The values that a rounded evaluation may have: those between the bounds, or NaN. If `low > high`, only NaN.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Interval {
     low: f64,
@@ -155,7 +157,7 @@ impl Interval {
         self.has(f64::INFINITY) || self.has(f64::NEG_INFINITY)
     }
 
-    /// The smallest interval around some of its values, the NaN among which tell nothing.
+    /// Returns the smallest interval around some of its values; NaN among them is ignored.
     fn around(values: [f64; 4], may_be_nan: bool) -> Interval {
         let fold = |bound: fn(f64, f64) -> f64, from| values.into_iter().fold(from, bound); // min and max pass over NaN
         Interval { low: fold(f64::min, f64::INFINITY), high: fold(f64::max, f64::NEG_INFINITY), may_be_nan }
@@ -213,10 +215,10 @@ impl Interval {
                 Interval { low: value.low.max(0.0), ..value }
             }
             Op::Sin | Op::Cos => {
-                // Neither is steeper than 1.
+                // The slope of both functions is at most 1.
                 let (middle, radius) = (low + (high - low) / 2.0, (high - low) / 2.0);
                 let value = if op == Op::Sin { middle.sin() } else { middle.cos() };
-                // NaN, of an infinite bound, passes over to the bounds of the function.
+                // An infinite bound gives NaN, which becomes the bound of the function.
                 let (low, high) = ((value - radius).max(-1.0), (value + radius).min(1.0));
                 Interval { low, high, may_be_nan: may_be_nan || self.has_infinity() }.rounded(FUNCTION)
             }
@@ -224,14 +226,14 @@ impl Interval {
         }
     }
 
-    /// Moves the bounds out by what rounding to single precision within this relative error may do.
+    /// Widens the bounds by what rounding to single precision within this relative error may do.
     fn rounded(self, error: f64) -> Interval {
         const MAX: f64 = f32::MAX as f64;
         const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
         if self.is_nan() {
             return Interval::NAN;
         }
-        // Numbers that are too small to be normal have fewer digits, or are flushed to zero.
+        // Subnormal numbers have fewer digits, or are flushed to zero.
         let slack = |bound: f64| {
             if bound == 0.0 { 0.0 } else { error * bound.abs() + if bound.abs() < SMALLEST { SMALLEST } else { 0.0 } }
         };
@@ -264,7 +266,7 @@ mod tests {
         assert!(sum.contains(f64::from(1.0_f32 + 0.1)) && sum.is_sharp());
         assert!(!sum.contains(f64::from(1.0_f32 + 0.100_001)));
         assert_eq!(interval("x0 - x0", &[1.5]), Interval { low: 0.0, high: 0.0, may_be_nan: false });
-        // 10⁸ is lost in 1: nothing is known of the difference but its size.
+        // 10⁸ absorbs 1: only the size of the difference is known.
         assert!(!interval("(x0 + 1e8) - 1e8", &[1.0]).is_sharp());
         assert!(interval("log(0 - x0)", &[1.0]).is_nan());
         assert_eq!(interval("x0 / (x0 - x0)", &[1.0]).high, f64::INFINITY);

@@ -1,7 +1,7 @@
-//! Speed side by side: the same trees and the same searches in `sr` and in other systems, in one run.
+//! Side-by-side benches: the same trees and the same searches in `sr` and in other systems, in one run.
 //!
-//! `bench-eval` measures evaluation here alone; `bench-peers` measures all sides in turns and compares. Peers are
-//! programs of their own ([`Peer`]), so that none is linked to the other.
+//! `bench-eval` measures evaluation in `sr` alone; `bench-peers` measures all sides in turns and compares them. Peers
+//! are separate programs ([`Peer`]), so that no system is linked to another.
 
 pub mod check;
 pub mod data;

@@ -1,8 +1,8 @@
-//! What figures were measured with.
+//! The machine, compiler and commit of a measurement.
 
 use std::process::Command;
 
-/// The processor's name and the number of its cores.
+/// Returns the processor's name and the number of its cores.
 pub fn processor() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':'));
@@ -10,12 +10,12 @@ pub fn processor() -> String {
     format!("{}, {cores} cores", model.map_or("unknown processor", |(_, name)| name.trim()))
 }
 
-/// The compiler on the path, which `rust-toolchain.toml` decides.
+/// Returns the version of the compiler on the path, which `rust-toolchain.toml` selects.
 pub fn rustc() -> String {
     output("rustc", &["--version"])
 }
 
-/// The commit of the folder that this runs in, and whether files differ from it.
+/// Returns the commit of the current folder, and whether files differ from it.
 pub fn commit() -> String {
     output("git", &["describe", "--always", "--dirty"])
 }

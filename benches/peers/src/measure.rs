@@ -1,4 +1,4 @@
-//! Evaluation of trees, timed.
+//! Timing of the evaluation of trees.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -8,13 +8,13 @@ use sr_expr::{Columns, Expr, Level, Loss, Machine, Program, Real, Semantics};
 use crate::check::{Checked, check};
 use crate::data;
 
-/// Time that a sample takes at least.
+/// The least time of a sample.
 const SAMPLE: Duration = Duration::from_millis(100);
 
-/// What is timed.
+/// A timed case of evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Case {
-    /// Every tree once from its stored form, with the sum of squares.
+    /// Every tree is evaluated once from its stored nodes, with the sum of squares.
     Stored,
     /// Programs compiled before, without a loss.
     Compiled,
@@ -28,7 +28,7 @@ impl Case {
     /// All cases.
     pub const ALL: [Case; 4] = [Case::Stored, Case::Compiled, Case::StoredF64, Case::CompiledF64];
 
-    /// The name in JSON and tables.
+    /// Returns the name in JSON and tables.
     pub fn name(self) -> &'static str {
         match self {
             Case::Stored => "stored",
@@ -38,19 +38,19 @@ impl Case {
         }
     }
 
-    /// The kind of number.
+    /// Returns the name of the kind of number.
     pub fn kind(self) -> &'static str {
         if self.is_double() { f64::NAME } else { f32::NAME }
     }
 
-    /// Whether it is in double precision.
+    /// Returns whether the case is in double precision.
     pub fn is_double(self) -> bool {
         matches!(self, Case::StoredF64 | Case::CompiledF64)
     }
 }
 
-/// One sample: node·rows, children or what else a pass does, per second. A pass that is not timed comes before, to
-/// find out how many make a sample and to warm up. The drivers of the peers do the same.
+/// Takes one sample and returns work per second: node·rows, children or whatever `work` counts for a pass. An untimed
+/// pass comes first, to warm up and to find how many passes make a sample. The drivers of the peers do the same.
 pub fn sample(work: f64, mut pass: impl FnMut()) -> f64 {
     let started = Instant::now();
     pass();
@@ -60,7 +60,7 @@ pub fn sample(work: f64, mut pass: impl FnMut()) -> f64 {
     work * f64::from(passes) / started.elapsed().as_secs_f64()
 }
 
-/// Trees on data of some number of rows, in both kinds of number.
+/// Trees with data of some number of rows, in both kinds of number.
 #[derive(Debug)]
 pub struct Workload<'a> {
     trees: &'a [Expr],
@@ -78,21 +78,21 @@ struct Typed<T> {
 }
 
 impl<'a> Workload<'a> {
-    /// Makes the data and compiles the trees.
+    /// Generates the data and compiles the trees.
     ///
     /// # Panics
-    /// If this computer does not have the level.
+    /// If this computer does not support the level.
     pub fn new(trees: &'a [Expr], rows: usize, level: Level) -> Self {
         let (x, y) = data::evaluation(rows);
         Workload { trees, single: Typed::new(trees, &x, &y, level), double: Typed::new(trees, &x, &y, level) }
     }
 
-    /// Checks every result of the cases in single, or in double precision.
+    /// Checks every result of the cases in single or in double precision.
     pub fn check(&self, double: bool) -> Checked {
         if double { self.double.check(self.trees) } else { self.single.check(self.trees) }
     }
 
-    /// Node·rows per second, one sample.
+    /// Takes one sample and returns node·rows per second.
     pub fn sample(&mut self, case: Case) -> f64 {
         match case {
             Case::Stored => self.single.stored(self.trees),

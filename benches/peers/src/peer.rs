@@ -1,7 +1,7 @@
-//! The other systems: programs that measure one at a time and in turns with us.
+//! The other systems: programs that measure one at a time, in turns with us.
 //!
 //! A driver reads one JSON request a line from its input and answers it by one line. Its first line says which systems
-//! it speaks for, `{"peers": {NAME: VERSION}, "missing": {NAME: WHY}}`. Requests (`trees` is a file's path):
+//! it runs, `{"peers": {NAME: VERSION}, "missing": {NAME: WHY}}`. The requests are (`trees` is a file's path):
 //!
 //! | task | fields | answer |
 //! |---|---|---|
@@ -10,7 +10,8 @@
 //!
 //! Any answer may be `{"error": WHY}` instead.
 //!
-//! What was timed is checked on this side too, by `last`: each tree's value at the last row, `null` if it is not finite.
+//! The timed results are also checked on this side, by `last`: each tree's value at the last row, `null` if it is not
+//! finite.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -26,17 +27,17 @@ use crate::Case;
 /// A measurement of a peer, as drivers print it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Figure {
-    /// The system, which may be written with its version.
+    /// The system, possibly with its version.
     pub peer: String,
-    /// What was measured.
+    /// The name of the task.
     pub task: String,
-    /// How.
+    /// The parameters of the measurement.
     pub params: Params,
-    /// Per second.
+    /// The measured value, per second.
     pub value: f64,
-    /// Mean nodes of an individual at the end of a search, where the system tells.
+    /// Mean nodes of an individual at the end of a search, if the system reports it.
     pub mean_size: Option<f64>,
-    /// Values of the trees at the last row, in the order of the file.
+    /// The values of the trees at the last row, in the order of the file.
     pub last: Option<Vec<Option<f64>>>,
 }
 
@@ -51,24 +52,24 @@ pub struct Params {
     /// Kind of number: `f32` or `f64`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// How the system was asked to evaluate.
+    /// The mode of evaluation.
     pub mode: String,
-    /// Which of its functions was called, where there are several.
+    /// The function of the system that was called, if it has several.
     pub route: Option<String>,
 }
 
 impl Figure {
-    /// The figures of a file of JSON values, one a line or otherwise.
+    /// Reads the figures of a file of JSON values, one a line or otherwise.
     ///
     /// # Errors
-    /// If the file cannot be read, or holds anything but figures.
+    /// If the file cannot be read, or contains anything but figures.
     pub fn read(path: &Path) -> anyhow::Result<Vec<Figure>> {
         let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
         let figures: Result<_, _> = serde_json::Deserializer::from_str(&text).into_iter().collect();
         figures.with_context(|| format!("reading {}: expected measurements, as the drivers print them", path.display()))
     }
 
-    /// Whether this is what `case` is compared with.
+    /// Returns whether `case` is compared with this figure.
     pub fn is_for(&self, set: &str, case: Case, rows: usize) -> bool {
         let Params { rows: measured, set: of, kind, mode, route } = &self.params;
         let one_by_one = route.as_ref().is_some_and(|route| route != "EvaluateTrees");
@@ -84,11 +85,11 @@ pub struct Mode {
     pub peer: &'static str,
     /// The name in requests and answers.
     pub mode: &'static str,
-    /// Kind of number.
+    /// The kind of number.
     pub kind: &'static str,
-    /// The cases that it stands beside.
+    /// The cases that it is shown beside.
     pub cases: &'static [Case],
-    /// Whether the case is compared with it; else it is shown for what it tells.
+    /// Whether the case is compared with it; otherwise it is only shown.
     pub compared: bool,
 }
 
@@ -96,7 +97,7 @@ const fn mode(peer: &'static str, mode: &'static str, kind: &'static str, cases:
     Mode { peer, mode, kind, cases, compared: true }
 }
 
-/// Every way in which peers are measured.
+/// All ways in which peers are measured.
 pub const MODES: [Mode; 7] = [
     mode("dynamic_expressions", "finite_check_compile_each", "f32", &[Case::Stored]),
     mode("dynamic_expressions", "no_check_precompiled", "f32", &[Case::Compiled]),
@@ -107,23 +108,23 @@ pub const MODES: [Mode; 7] = [
     mode("gplearn", "execute", "f64", &[Case::StoredF64]),
 ];
 
-/// A driver that runs.
+/// A running driver.
 #[derive(Debug)]
 pub struct Peer {
     child: Child,
     requests: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
-    /// The systems that it speaks for, with their versions.
+    /// The systems that it runs, with their versions.
     pub versions: BTreeMap<String, String>,
-    /// The systems that it should speak for and why it cannot.
+    /// The systems that it should run but cannot, with the reasons.
     pub missing: BTreeMap<String, String>,
 }
 
 impl Peer {
-    /// Starts a driver. On one thread, whatever it brings.
+    /// Starts a driver, limited to one thread.
     ///
     /// # Errors
-    /// If it cannot be started or does not introduce itself.
+    /// If it cannot be started, or its first line is not the introduction.
     pub fn start(command: &mut Command) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
         struct Introduction {
@@ -163,12 +164,12 @@ impl Peer {
         self.answer()
     }
 
-    /// One sample of evaluation, node·rows per second.
+    /// Takes one sample of evaluation and returns node·rows per second.
     ///
-    /// - last: values of the trees at the last row
+    /// - last: the expected values of the trees at the last row
     ///
     /// # Errors
-    /// If the driver ended or says so, or what it timed gave other values.
+    /// If the driver has ended, answers with an error, or its last values differ.
     pub fn evaluate(&mut self, mode: &Mode, trees: &Path, rows: usize, last: &[f64]) -> anyhow::Result<f64> {
         let answer = self.ask(&json!({
             "task": "eval_throughput", "peer": mode.peer, "trees": trees, "rows": rows, "type": mode.kind,
@@ -177,21 +178,21 @@ impl Peer {
         let figure: Figure = serde_json::from_value(answer)?;
         let found = figure.last.context("an answer without the values of the last row")?;
         let differing = differing(last, &found);
-        // Single precision makes a few differ, protected operators a few more.
+        // Single precision makes a few values differ, and protected operators a few more.
         ensure!(25 * differing <= last.len(), "{differing} of {} trees have other values at {rows} rows", last.len());
         Ok(figure.value)
     }
 
-    /// One search, individuals per second.
+    /// Runs one search; the figure is in individuals per second.
     ///
     /// # Errors
-    /// If the driver ended or says so.
+    /// If the driver has ended or answers with an error.
     pub fn search(&mut self, request: &Value) -> anyhow::Result<Figure> {
         Ok(serde_json::from_value(self.ask(request)?)?)
     }
 }
 
-/// Trees whose value is finite and not huge, and more than 1 % off.
+/// Counts trees whose expected value is finite and not huge, and whose found value is more than 1 % off.
 fn differing(expected: &[f64], found: &[Option<f64>]) -> usize {
     let differs = |(index, expected): (usize, &f64)| {
         let found = found.get(index).copied().flatten().unwrap_or(f64::NAN);
@@ -201,7 +202,7 @@ fn differing(expected: &[f64], found: &[Option<f64>]) -> usize {
     expected.iter().enumerate().filter(|&pair| differs(pair)).count()
 }
 
-/// Closes its input, at which a driver ends, and waits for that.
+/// Closes the driver's input, which ends the driver, and waits for its end.
 impl Drop for Peer {
     fn drop(&mut self) {
         self.requests = None;

@@ -1,4 +1,4 @@
-//! Tables of what was measured, ratios, and the bars that they have to reach.
+//! Tables of measurements, their ratios, and the bars that they have to reach.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use crate::{Case, search};
 /// The name of our own side.
 pub const OURS: &str = "sr";
 
-/// One figure, sampled once a round.
+/// The samples of one figure, one for each round.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Series(Vec<f64>);
 
@@ -22,7 +22,7 @@ impl Series {
         self.0.push(sample);
     }
 
-    /// The middle sample, or the mean of the two in the middle. NaN if there is none.
+    /// Returns the middle sample, or the mean of the two middle ones; NaN if there are none.
     pub fn median(&self) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -30,17 +30,17 @@ impl Series {
         if n == 0 { f64::NAN } else { (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0 }
     }
 
-    /// The smallest sample.
+    /// Returns the smallest sample.
     pub fn min(&self) -> f64 {
         self.0.iter().copied().fold(f64::INFINITY, f64::min)
     }
 
-    /// The largest sample.
+    /// Returns the largest sample.
     pub fn max(&self) -> f64 {
         self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max)
     }
 
-    /// The ratio to another figure, round by round: what slows both sides of a round down cancels.
+    /// Returns the ratio to another figure, round by round, so that what slows both sides of a round cancels.
     pub fn over(&self, other: &Series) -> Series {
         Series(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect())
     }
@@ -53,14 +53,14 @@ impl Serialize for Series {
     }
 }
 
-/// A ratio, or a rate, that has to be reached.
+/// A ratio or a rate with the bar that it has to reach.
 #[derive(Debug, Clone, Serialize)]
 pub struct Bar {
-    /// What is compared with what.
+    /// A description of the comparison.
     pub what: String,
-    /// The least that passes.
+    /// The least value that passes.
     pub at_least: f64,
-    /// What was measured: a median.
+    /// The measured median.
     pub value: f64,
     /// Whether it passes.
     pub passes: bool,
@@ -72,17 +72,17 @@ impl Bar {
     }
 }
 
-/// Evaluation of one file of trees in one case, one number of rows.
+/// The evaluation of one file of trees in one case, with one number of rows.
 #[derive(Debug, Clone, Serialize)]
 pub struct Evaluation {
-    /// Name of the file of trees.
+    /// The name of the file of trees.
     pub trees: String,
-    /// Whether functions occur in it, beside + − * /.
+    /// Whether the trees have functions beside + − * /.
     pub functions: bool,
-    /// See [`Case::name`].
+    /// The case, see [`Case::name`].
     #[serde(serialize_with = "case_name")]
     pub case: Case,
-    /// Rows of the data.
+    /// The number of rows of the data.
     pub rows: usize,
     /// Node·rows per second by side.
     pub sides: BTreeMap<String, Series>,
@@ -93,9 +93,9 @@ fn case_name<S: Serializer>(case: &Case, serializer: S) -> Result<S::Ok, S::Erro
 }
 
 impl Evaluation {
-    /// The ratio to a peer that has to be reached.
+    /// Returns the ratio to a peer that has to be reached.
     fn at_least(&self, peer: &str) -> Option<f64> {
-        // With functions, the better of the two peers counts: the ratio has to be reached to both.
+        // With functions, the ratio must be reached for both peers, so the better one counts.
         match (self.case, self.functions, peer) {
             (Case::Stored, false, "dynamic_expressions") => Some(if self.rows < 1000 { 3.0 } else { 1.5 }),
             (Case::Stored, false, "pyoperon") => Some(if self.rows < 1000 { 10.0 } else { 8.0 }),
@@ -118,16 +118,16 @@ impl Evaluation {
     }
 }
 
-/// Searches of one number of rows.
+/// Searches on one number of rows.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Searches {
-    /// Rows of the data.
+    /// The number of rows of the data.
     pub rows: usize,
     /// Individuals per second by side.
     pub sides: BTreeMap<String, Series>,
-    /// Our individuals per second less those whose form stood in the generation before.
+    /// Our individuals per second without those whose expression was in the generation before.
     pub fresh: Series,
-    /// Mean nodes of an individual at the end, by side where it tells.
+    /// Mean nodes of an individual at the end, for sides that report it.
     pub mean_size: BTreeMap<String, Series>,
 }
 
@@ -151,25 +151,25 @@ impl Searches {
     }
 }
 
-/// All that a run of `bench-peers` measured.
+/// All measurements of a run of `bench-peers`.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Record {
     /// Processor, compiler, versions and settings, in order.
     pub about: Vec<(String, String)>,
     /// Systems that were left out, and why.
     pub missing: BTreeMap<String, String>,
-    /// Evaluation.
+    /// The measurements of evaluation.
     pub evaluation: Vec<Evaluation>,
-    /// Searches beside peers.
+    /// The measurements of searches beside peers.
     pub searches: Vec<Searches>,
-    /// Children per second of preset `basic` by [`search::Recording::name`].
+    /// Children per second of preset `basic`, by [`search::Recording::name`].
     pub basic: BTreeMap<String, Series>,
     /// Children per second by number of threads.
     pub threads: BTreeMap<usize, Series>,
 }
 
 impl Record {
-    /// All bars that could be measured.
+    /// Returns all bars that could be measured.
     pub fn bars(&self) -> Vec<Bar> {
         let mut bars: Vec<Bar> = self.evaluation.iter().flat_map(Evaluation::bars).collect();
         bars.extend(self.searches.iter().flat_map(Searches::bars));
@@ -182,7 +182,7 @@ impl Record {
         bars
     }
 
-    /// As one JSON object.
+    /// Returns the record as one JSON object.
     pub fn to_json(&self) -> serde_json::Value {
         let mut object = json!(self);
         object["about"] = self.about.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
@@ -190,7 +190,7 @@ impl Record {
         object
     }
 
-    /// As a document.
+    /// Returns the record as a Markdown document.
     pub fn to_markdown(&self) -> String {
         let mut text = String::from(
             "# Side by side\n\nWritten by `just bench-peers`; what is measured how is told in `benches/peers/README.md`.\n\
@@ -216,7 +216,7 @@ impl Record {
             let is_same = |e: &Evaluation| (&e.trees, e.case) == (&first.trees, first.case);
             let (group, others) = rest.split_at(rest.iter().take_while(|e| is_same(e)).count());
             rest = others;
-            // A peer that failed on the way may be in some rows only.
+            // A peer that failed during the run may be in some rows only.
             let mut peers: Vec<&String> =
                 group.iter().flat_map(|e| e.sides.keys()).filter(|side| *side != OURS).collect();
             peers.sort();
@@ -305,13 +305,13 @@ fn section(text: &mut String, title: Option<&str>, table: &Table, note: Option<&
     write!(text, "{title}{table}\n\n{note}").expect("writing to a string");
 }
 
-/// `3.42 (3.30–3.60)`
+/// Formats a figure as `3.42 (3.30–3.60)`.
 fn figure(series: &Series, unit: f64) -> String {
     let [median, min, max] = [series.median(), series.min(), series.max()].map(|value| digits(value / unit));
     format!("{median} ({min}–{max})")
 }
 
-/// A ratio and whether it is enough.
+/// Formats a ratio, with whether it is enough.
 fn judged(ratio: &Series, at_least: Option<f64>) -> String {
     let verdict = at_least.map(|bar| {
         let verdict = if ratio.median() >= bar { "pass" } else { "MISS" };
@@ -320,7 +320,7 @@ fn judged(ratio: &Series, at_least: Option<f64>) -> String {
     figure(ratio, 1.0) + &verdict.unwrap_or_default()
 }
 
-/// Three digits.
+/// Formats a value with three digits.
 fn digits(value: f64) -> String {
     let decimals = (2 - value.abs().log10().floor() as i32).clamp(0, 6) as usize;
     if value == 0.0 { "0".into() } else { format!("{value:.decimals$}") }
@@ -338,7 +338,7 @@ mod tests {
     fn medians_and_ratios_are_by_round() {
         assert_eq!(series(&[3.0, 1.0, 2.0]).median(), 2.0);
         assert_eq!(series(&[3.0, 1.0]).median(), 2.0);
-        // The machine was slow in the second round: the ratio does not see it.
+        // The machine was slow in the second round, which the ratio does not show.
         assert_eq!(series(&[4.0, 2.0]).over(&series(&[2.0, 1.0])), series(&[2.0, 2.0]));
         assert_eq!([digits(1234.5), digits(3.456), digits(0.01234)], ["1234", "3.46", "0.0123"]);
     }

@@ -1,4 +1,4 @@
-//! Whole searches, timed. One sample each; children are individuals whose fitness was needed.
+//! Timing of whole searches, one sample each. Children are individuals whose fitness was needed.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,30 +10,30 @@ use sr_trace::{Recorder, TraceHeader, TraceWriter};
 
 use crate::data;
 
-/// Time that a sample takes at least.
+/// The least time of a sample.
 const SAMPLE: Duration = Duration::from_millis(500);
-/// Problems of [`basic`] and [`on_threads`].
+/// The number of problems of [`basic`] and [`on_threads`].
 pub const PROBLEMS: u64 = 100;
-/// Generations of [`basic`].
+/// The number of generations of [`basic`].
 pub const BASIC_GENERATIONS: u32 = 101;
-/// Generations of [`on_threads`].
+/// The number of generations of [`on_threads`].
 pub const THREADS_GENERATIONS: u32 = 501;
 
-/// What searches of one target did.
+/// The measurements of searches on one target.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
     /// Children per second.
     pub children: f64,
-    /// Children per second less those whose form stood in the generation before.
+    /// Children per second without those whose expression was in the generation before.
     pub fresh: f64,
     /// Mean nodes of an individual of the last generation.
     pub mean_size: f64,
 }
 
-/// Searches with population 1,000, no fitting of constants, all operators of the files of trees.
+/// Measures searches with population 1,000, without fitting of constants, with all operators of the files of trees.
 ///
 /// # Panics
-/// If there are no generations.
+/// If `generations` is 0.
 pub fn large(rows: usize, generations: u32, seed: u64) -> Sample {
     let ops = vec![Op::Add, Op::Sub, Op::Mul, Op::Div, Op::Sin, Op::Cos, Op::Exp, Op::Log, Op::Sqrt];
     let primitives = PrimitiveSet::new(ops, vec![1.0], data::N_COLUMNS as u16).expect("primitives");
@@ -64,22 +64,22 @@ pub fn large(rows: usize, generations: u32, seed: u64) -> Sample {
     }
 }
 
-/// How the searches of [`basic`] are watched.
+/// The way in which the searches of [`basic`] are recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recording {
-    /// Not at all.
+    /// Searches are not recorded.
     Off,
-    /// Trajectories are made and dropped.
+    /// Trajectories are recorded and dropped.
     Memory,
-    /// Trajectories are made and written to a file.
+    /// Trajectories are recorded and written to a file.
     File,
 }
 
 impl Recording {
-    /// All of them.
+    /// All ways.
     pub const ALL: [Recording; 3] = [Recording::Off, Recording::Memory, Recording::File];
 
-    /// The name in JSON and tables.
+    /// Returns the name in JSON and tables.
     pub fn name(self) -> &'static str {
         match self {
             Recording::Off => "not recorded",
@@ -89,18 +89,18 @@ impl Recording {
     }
 }
 
-/// Preset `basic` on + − *: population 20, 50 rows, over all problems one after the other on one thread. Children per
-/// second.
+/// Measures preset `basic` on + − *: population 20, 50 rows, all problems one after the other on one thread. Returns
+/// children per second.
 ///
 /// # Errors
-/// If the file cannot be written, to the folder for temporary files.
+/// If the trace cannot be written to the folder for temporary files.
 pub fn basic(recording: Recording) -> anyhow::Result<f64> {
     let config = arithmetic(BASIC_GENERATIONS);
     let instances = problems();
     let folder = tempfile::tempdir()?;
     let mut children = 0;
     let started = Instant::now();
-    // One file, as a run writes it: making it safe on the disk takes milliseconds, once.
+    // All searches go to one file, as in a real run: syncing it takes milliseconds, once.
     let mut writer = match recording {
         Recording::File => Some(writer(&folder.path().join("trace.sr"), &instances[0], &config)?),
         Recording::Off | Recording::Memory => None,
@@ -132,10 +132,11 @@ pub fn basic(recording: Recording) -> anyhow::Result<f64> {
     Ok(children as f64 / started.elapsed().as_secs_f64())
 }
 
-/// The searches of [`basic`], longer and not recorded, on a pool of some number of threads. Children per second.
+/// Measures the searches of [`basic`], longer and not recorded, on a pool of this many threads. Returns children per
+/// second.
 ///
 /// # Panics
-/// If there cannot be as many threads.
+/// If the threads cannot be started.
 pub fn on_threads(threads: usize) -> f64 {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
     let config = arithmetic(THREADS_GENERATIONS);
@@ -153,7 +154,7 @@ fn arithmetic(generations: u32) -> SearchConfig {
     SearchConfig { generations, early_stop_mse: None, ..SearchConfig::basic() }
 }
 
-/// Problems that arithmetic cannot solve, so that no search is shorter than another; each has other data.
+/// Returns problems that arithmetic cannot solve, so that all searches have the same length; each has other data.
 fn problems() -> Vec<Arc<Instance>> {
     const ROWS: usize = 50;
     let primitives = PrimitiveSet::new(vec![Op::Add, Op::Sub, Op::Mul], vec![1.0], 2).expect("primitives");

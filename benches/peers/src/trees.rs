@@ -12,7 +12,7 @@ use crate::data::N_COLUMNS;
 pub struct TreeSet {
     /// The file's name without folder and extension.
     pub name: String,
-    /// At least one.
+    /// The trees, at least one.
     pub trees: Vec<Expr>,
 }
 
@@ -20,7 +20,7 @@ impl TreeSet {
     /// Reads a file. Tokens are separated by spaces: `x0 x1 x2`, `c` and a number, `+ - * / sin cos exp log sqrt`.
     ///
     /// # Errors
-    /// If the file cannot be read or holds no trees; what is wrong in it is named by file, line and token.
+    /// If the file cannot be read or has no trees; the error names file, line and token.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
         let tree = |(index, line)| parse(line).with_context(|| format!("{}, line {}", path.display(), index + 1));
@@ -30,12 +30,12 @@ impl TreeSet {
         Ok(TreeSet { name, trees })
     }
 
-    /// Nodes of all trees together.
+    /// Returns the number of nodes of all trees together.
     pub fn nodes(&self) -> usize {
         self.trees.iter().map(|tree| tree.size()).sum()
     }
 
-    /// Whether there is any operator but `+ - * /`.
+    /// Returns whether a tree has any operator but `+ - * /`.
     pub fn has_functions(&self) -> bool {
         let is_function = |node: &Node| matches!(node, Node::Op(op) if op.arity() == 1);
         self.trees.iter().any(|tree| tree.nodes().iter().any(is_function))

@@ -1,4 +1,4 @@
-//! The binaries on few rows: what they print, and what they say to bad input. Nothing here depends on how fast they are.
+//! Tests of the binaries on few rows: their output, and their errors for bad input. Nothing depends on their speed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,7 +1,7 @@
 //! Collects the results of the tracked benches and compares them with the recorded baseline of this kind of machine.
 //!
-//! Exit code 0: no bench is more than 15 % slower, or there is no baseline for this kind of machine yet; 1: some are;
-//! 2: an error.
+//! The exit code is 0 if no bench is more than 15 % slower or there is no baseline for this kind of machine yet, 1 if a
+//! bench is slower or was not run, and 2 for an error.
 
 #![allow(clippy::print_stdout)]
 
@@ -13,7 +13,7 @@ use anyhow::Context;
 use clap::Parser;
 use serde_json::{Value, json};
 
-/// A bench this much slower than its baseline is a regression.
+/// The ratio to its baseline above which a bench counts as a regression.
 const TOLERANCE: f64 = 1.15;
 
 /// Compares the last criterion run with the recorded baseline of this kind of machine
@@ -84,7 +84,7 @@ fn real_main(args: &Args) -> anyhow::Result<bool> {
     Ok(compare(&medians, &baseline["medians"]))
 }
 
-/// Prints the table; true if no bench is slower than tolerated.
+/// Prints the table; returns whether no bench is slower than tolerated or missing.
 fn compare(medians: &BTreeMap<String, f64>, baseline: &Value) -> bool {
     let mut fine = true;
     println!("{:<44} {:>14} {:>14} {:>7}", "bench", "baseline ns", "now ns", "ratio");
@@ -104,14 +104,14 @@ fn compare(medians: &BTreeMap<String, f64>, baseline: &Value) -> bool {
     fine
 }
 
-/// One bench: median in nanoseconds, and how much of what unit that time was for.
+/// The result of one bench: the median in nanoseconds, and the amount and unit of work done in that time.
 struct Measured {
     median: f64,
     work: f64,
     unit: String,
 }
 
-/// Results by bench id, from `**/new/{benchmark,estimates}.json`.
+/// Collects results by bench id from `**/new/{benchmark,estimates}.json`.
 fn collect(folder: &Path, results: &mut BTreeMap<String, Measured>) -> anyhow::Result<()> {
     let read =
         |name: &str| -> anyhow::Result<Value> { Ok(serde_json::from_slice(&std::fs::read(folder.join(name))?)?) };
@@ -133,7 +133,7 @@ fn collect(folder: &Path, results: &mut BTreeMap<String, Measured>) -> anyhow::R
     Ok(())
 }
 
-/// The processor's name, its widest vectors and the number of cores: what decides how fast a bench is.
+/// Returns the processor's name, its widest vectors and the number of cores, which determine the speed of a bench.
 fn machine_kind() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |name: &str| {

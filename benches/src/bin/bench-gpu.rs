@@ -1,7 +1,7 @@
-//! The learner on a GPU: whether it computes what the CPU computes, and training and children a second beside the
-//! device's own matrix products.
+//! Measures the learner on a GPU: whether it computes the same as the CPU, and the speed of training and of offspring
+//! relative to the device's own matrix products.
 //!
-//! Exit code 0: every bar is reached; 1: some are not; 2: an error.
+//! The exit code is 0 if every bar is reached, 1 if one is not, and 2 for an error.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -77,7 +77,7 @@ enum Products {
     Bf16,
 }
 
-/// A figure and what it has to reach at least.
+/// A figure and the least that it has to reach.
 struct Row {
     what: &'static str,
     value: f64,
@@ -197,7 +197,7 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     Ok(if rows.iter().all(passes) { Exit::Ok } else { Exit::Negative })
 }
 
-/// FLOP/s of square products.
+/// Returns the FLOP/s of square matrix products.
 fn product_rate(seconds: f64, dtype: FloatDType, device: &Device) -> anyhow::Result<f64> {
     let n = 4096;
     let random = || Tensor::<2>::random([n, n], Distribution::Default, device).cast(dtype);
@@ -223,7 +223,7 @@ fn product_rate(seconds: f64, dtype: FloatDType, device: &Device) -> anyhow::Res
     Ok(2.0 * (n as f64).powi(3) * f64::from(count) / started.elapsed().as_secs_f64())
 }
 
-/// All gradients of a model, one after the other, before them the loss.
+/// Collects the loss and then all gradients of a model, concatenated.
 struct Flat<'a>(&'a Gradients, Vec<f32>);
 
 impl ModuleVisitor for Flat<'_> {
@@ -233,8 +233,8 @@ impl ModuleVisitor for Flat<'_> {
     }
 }
 
-/// How far loss and gradients of a few states are from those of the same weights on the CPU: relative differences, of the
-/// gradients' norms.
+/// Returns how far the loss and the gradients of a few states are from those of the same weights on the CPU: relative
+/// differences, for the gradients of their norms.
 fn differences(
     config: &ModelConfig,
     batch: &TrainBatch,
@@ -255,7 +255,8 @@ fn differences(
     Ok([(found - expected).abs() / expected, apart / norm(&mut gradients.iter().copied())])
 }
 
-/// Milliseconds of a forward and backward pass: until the host has told the device everything, and until it is done.
+/// Returns the milliseconds of a forward and backward pass: until the host has submitted everything, and until it is
+/// done.
 fn pass_times(model: &Model, batch: &TrainBatch) -> anyhow::Result<[f64; 2]> {
     let mut times = [0.0; 2];
     for _ in 0..4 {

@@ -1,6 +1,6 @@
-//! The learner's speed: training and children, beside PyTorch and the original system's layout on it.
+//! Measures the learner's speed in training and decoding, beside PyTorch and the original system's layout on PyTorch.
 //!
-//! Exit code 0: every bar that could be measured is reached; 1: some are not; 2: an error.
+//! The exit code is 0 if every bar that could be measured is reached, 1 if one is not, and 2 for an error.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -49,7 +49,7 @@ struct Args {
     out: Option<PathBuf>,
 }
 
-/// A figure and what it has to reach at least.
+/// A figure and the least that it has to reach.
 struct Row {
     what: String,
     value: f64,
@@ -57,7 +57,7 @@ struct Row {
     bar: Option<f64>,
 }
 
-/// Searches that advance together.
+/// The number of searches that advance together.
 const PROBLEMS: u32 = 8;
 
 fn main() -> ExitCode {
@@ -174,14 +174,14 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     Ok(if rows.iter().all(passes) { Exit::Ok } else { Exit::Negative })
 }
 
-/// PyTorch maps and unmaps large buffers at every operation unless glibc is told to keep them.
+/// Settings for glibc: by default PyTorch maps and unmaps large buffers at every operation.
 const TUNED: [(&str, &str); 3] = [
     ("MALLOC_MMAP_THRESHOLD_", "17179869184"),
     ("MALLOC_TRIM_THRESHOLD_", "17179869184"),
     ("MALLOC_TOP_PAD_", "268435456"),
 ];
 
-/// A figure of the peer, or none if it cannot be started.
+/// Measures a figure of the peer; returns `None` if its Python does not exist.
 fn peer(args: &Args, what: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Option<f64>> {
     if !args.python.exists() {
         return Ok(None);
@@ -198,7 +198,7 @@ fn peer(args: &Args, what: &[&str], environment: &[(&str, &str)]) -> anyhow::Res
     answer["per_second"].as_f64().context("per_second is a number").map(Some)
 }
 
-/// FLOP/s of products of 512 × 256 with 256 × 1024, a thread each.
+/// Returns the FLOP/s of products of 512 × 256 with 256 × 1024, one thread each.
 fn product_rate(seconds: f64) -> f64 {
     let (m, k, n) = (512, 256, 1024);
     let right = Packed::rows(&vec![0.5; k * n], k, n, n);
@@ -220,7 +220,7 @@ fn product_rate(seconds: f64) -> f64 {
     (2 * m * k * n) as f64 * counts.iter().sum::<u64>() as f64 / started.elapsed().as_secs_f64()
 }
 
-/// Tokens/s of the model that PyTorch trains too: 4 × 256, 16 heads, vocabulary 128, rows of 512 tokens.
+/// Returns the tokens/s of the model that PyTorch trains too: 4 × 256, 16 heads, vocabulary 128, rows of 512 tokens.
 fn train_rate(args: &Args) -> anyhow::Result<f64> {
     let model = "preset = \"tiny\"\nn_heads = 16\nn_points = 0\nn_positions = 512\nactivation = \"gelu_new\"";
     let mut config = settings(model, "rows_per_batch = 8")?;
@@ -234,14 +234,14 @@ fn train_rate(args: &Args) -> anyhow::Result<f64> {
     Ok(train(args.seconds, 1, config, &examples, DeviceKind::Cpu)?.0)
 }
 
-/// Examples/s on states of expert searches.
+/// Returns the examples/s on states of expert searches.
 fn one_step_rate(args: &Args, instances: &[Arc<Instance>]) -> anyhow::Result<f64> {
     let config = settings("preset = \"tiny\"", "rows_per_batch = 16")?;
     let examples = one_step_examples(&config.model, instances)?;
     Ok(train(args.seconds, 1, config, &examples, DeviceKind::Cpu)?.1)
 }
 
-/// What the original system shows its model at generation 30, a prompt a line.
+/// Returns the original system's prompts at generation 30, one a line.
 fn original_prompts(instances: &[Arc<Instance>]) -> anyhow::Result<String> {
     let mut text = String::new();
     for instance in instances {
@@ -262,7 +262,7 @@ fn original_prompts(instances: &[Arc<Instance>]) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Children of a small model with random weights that are no expressions of their problems.
+/// Returns the number of children of a small model with random weights that are not expressions of their problems.
 fn illegal_children(wanted: u64) -> anyhow::Result<u64> {
     let config = ModelConfig {
         d_model: 16,

@@ -1,4 +1,4 @@
-//! Which flags were given, so that one without effect is an error and names of files tell settings apart.
+//! The flags that were given, so that a flag without effect is an error and file names reflect settings.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
@@ -8,7 +8,7 @@ use anyhow::bail;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, Parser};
 
-/// The flags that stood on the command line; those with their default did not.
+/// The flags that were given on the command line, without those that only have their default.
 ///
 /// A flag that is accepted and does nothing misleads, so each program refuses what has no effect with the other flags:
 ///
@@ -21,24 +21,24 @@ use clap::{ArgMatches, Args, Command, Parser};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Given {
-    /// All flags of the program: names by ids, which are the names of the fields.
+    /// The names of all flags of the program, by their ids, which are the names of the fields.
     names: HashMap<String, String>,
     ids: HashSet<String>,
-    /// Values that are not the default's.
+    /// Values that differ from the default.
     changed: BTreeMap<String, Vec<OsString>>,
 }
 
-/// The flags of the command line. Numbers below 0 are values, not flags: `--temperature -1` needs no `=`.
+/// Parses the command line. Negative numbers are values, not flags: `--temperature -1` needs no `=`.
 ///
-/// As [`Parser::parse`], this ends the program with a usage message where they cannot be read.
+/// If the flags cannot be parsed, this ends the program with a usage message, as [`Parser::parse`] does.
 pub fn parse<P: Parser>() -> (P, Given) {
     try_parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
 }
 
-/// The same for the flags of `args`, the first of which is the program's name.
+/// Parses the flags of `args`, the first of which is the program's name.
 ///
 /// # Errors
-/// If they cannot be read, or ask for `--help` or `--version`.
+/// If the flags cannot be parsed, or ask for `--help` or `--version`.
 pub fn try_parse_from<P: Parser>(
     args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<(P, Given), clap::Error> {
@@ -53,8 +53,8 @@ pub fn try_parse_from<P: Parser>(
     Ok((parsed, given))
 }
 
-/// A command for which numbers below 0 are values and not flags, and its arguments as it reads them. It is for programs that
-/// change their command before it parses; [`parse`] does it for all others.
+/// Returns a command for which negative numbers are values, not flags, and its arguments in a form that it can read. It
+/// is for programs that change their command before they parse; [`parse`] does this for all others.
 pub fn with_negative_numbers(
     command: Command,
     args: impl IntoIterator<Item = impl Into<OsString>>,
@@ -74,7 +74,7 @@ fn negative(command: Command) -> Command {
     command.mut_args(with_numbers).mut_subcommands(negative)
 }
 
-/// The flags that take one value.
+/// Collects the flags that take one value.
 fn add_singles(command: &Command, singles: &mut HashSet<String>) {
     for arg in command.get_arguments() {
         let is_single = arg.get_action().takes_values() && arg.get_num_args().is_none_or(|n| n.max_values() == 1);
@@ -83,7 +83,8 @@ fn add_singles(command: &Command, singles: &mut HashSet<String>) {
     command.get_subcommands().for_each(|command| add_singles(command, singles));
 }
 
-/// `--flag -1e-3` as `--flag=-1e-3`: clap knows negative numbers, but not those with a negative exponent, nor `-inf`.
+/// Writes `--flag -1e-3` as `--flag=-1e-3`: clap accepts negative numbers, but not those with a negative exponent, nor
+/// `-inf`.
 fn attached(args: impl IntoIterator<Item = impl Into<OsString>>, singles: &HashSet<String>) -> Vec<OsString> {
     let mut attached: Vec<OsString> = Vec::new();
     for arg in args {
@@ -112,7 +113,7 @@ impl Given {
     }
 
     fn add_values(&mut self, command: &Command, matches: &ArgMatches, defaults: &HashMap<String, Vec<OsString>>) {
-        // A flag that all subcommands know is seen where it was defined, wherever it stood.
+        // A global flag is found where it was defined, wherever it stood.
         for id in command.get_arguments().map(|arg| arg.get_id().as_str()) {
             if matches.value_source(id) != Some(ValueSource::CommandLine) {
                 continue;
@@ -131,13 +132,13 @@ impl Given {
         }
     }
 
-    /// What a default name ends with, so that runs of other settings have other names: `""` where every flag has its
-    /// default, else `_` and six digits that the flags and their values give. Left out are those of `told`, which the
-    /// name tells otherwise, and what changes no result: `--out`, `--force`, `--resume` and the flags of
-    /// [`Common`](crate::Common).
+    /// Returns the end of a default file name, so that runs with other settings have other names: `""` if every flag
+    /// has its default, otherwise `_` and six hexadecimal digits of a hash of the flags and values. The flags of
+    /// `told`, which the name shows in another way, do not count, nor do flags that change no result: `--out`,
+    /// `--force`, `--resume` and those of [`Common`](crate::Common).
     ///
     /// # Panics
-    /// If the program has no such flag.
+    /// If the program does not have one of these flags.
     pub fn digits(&self, told: &[&str]) -> String {
         assert!(told.iter().all(|id| self.names.contains_key(*id)), "there is no flag of these: {told:?}");
         let no_setting = ["out", "force", "resume", "seed", "threads", "json", "verbose", "quiet"];
@@ -154,22 +155,23 @@ impl Given {
         if text.is_empty() { String::new() } else { format!("_{:06x}", crc32fast::hash(&text) >> 8) }
     }
 
-    /// Whether the flag stood on the command line; its id is the name of its field.
+    /// Returns whether the flag was given on the command line; its id is the name of its field.
     ///
     /// # Panics
-    /// If the program has no such flag.
+    /// If the program does not have this flag.
     pub fn has(&self, id: &str) -> bool {
         assert!(self.names.contains_key(id), "there is no flag {id}");
         self.ids.contains(id)
     }
 
-    /// Fails if one of the flags was given; `why` follows "has no effect", such as `with --policy expert`.
+    /// Fails if one of the flags was given. `why` follows "has no effect" in the message, such as
+    /// `with --policy expert`.
     ///
     /// # Errors
-    /// Naming the first one.
+    /// If one of the flags was given; the error names the first one.
     ///
     /// # Panics
-    /// If the program has no such flag.
+    /// If the program does not have one of these flags.
     pub fn refuse(&self, ids: &[&str], why: impl Display) -> anyhow::Result<()> {
         match ids.iter().find(|id| self.has(id)) {
             Some(id) => bail!("{} has no effect {why}", self.names[*id]),
@@ -177,10 +179,10 @@ impl Given {
         }
     }
 
-    /// The same for all flags of a group.
+    /// Fails if a flag of a group was given, see [`refuse`](Self::refuse).
     ///
     /// # Errors
-    /// Naming the first one.
+    /// If a flag of the group was given; the error names the first one.
     ///
     /// # Panics
     /// If the program does not have the group.
@@ -188,10 +190,10 @@ impl Given {
         self.refuse_all_but::<A>(&[], why)
     }
 
-    /// The same for all flags of a group but some.
+    /// Fails if a flag of a group was given, except those of `but`, see [`refuse`](Self::refuse).
     ///
     /// # Errors
-    /// Naming the first one.
+    /// If such a flag was given; the error names the first one.
     ///
     /// # Panics
     /// If the program does not have the group.

@@ -1,14 +1,15 @@
-//! Ctrl-C.
+//! Handling of Ctrl-C.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether the program was asked to stop.
+/// Whether a signal has asked the program to stop.
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// From here on the first Ctrl-C (SIGINT) or SIGTERM only sets the flag that is given back and says so on stderr; loops
-/// look at it, finish what they are at and leave files that can be resumed. The second one ends the program at once.
+/// Catches Ctrl-C (SIGINT) and SIGTERM. The first signal sets the returned flag and prints a message to stderr; loops
+/// check the flag, finish their current work and leave files that can be resumed. The second signal ends the program at
+/// once.
 ///
-/// `finishing` names what is being finished, such as "the current searches".
+/// `finishing` names the work that is being finished, such as "the current searches".
 ///
 /// # Errors
 /// If the signals cannot be caught.
@@ -20,7 +21,7 @@ pub fn on_interrupt(finishing: &'static str) -> anyhow::Result<&'static AtomicBo
     Ok(&REQUESTED)
 }
 
-/// Whether a signal came since [`on_interrupt`].
+/// Returns whether a signal came since [`on_interrupt`].
 pub fn interrupted() -> bool {
     REQUESTED.load(Ordering::Relaxed)
 }
@@ -34,13 +35,13 @@ fn watch(finishing: &'static str) -> anyhow::Result<()> {
     let wait = move || {
         for signal in signals.forever() {
             if REQUESTED.swap(true, Ordering::Relaxed) {
-                // Ends the program as if the signal had not been caught; files survive that as they do a kill.
+                // This ends the program as if the signal had not been caught; files survive that like a kill.
                 signal_hook::low_level::emulate_default_handler(signal).ok();
             }
             eprintln!("stopping after {finishing}; once more stops at once");
         }
     };
-    // It lives as long as the program.
+    // The thread lives as long as the program.
     std::thread::Builder::new().name("signals".into()).spawn(wait).context("catching Ctrl-C")?;
     Ok(())
 }

@@ -1,8 +1,9 @@
-//! What every binary shares: logging, seeds, threads, progress, run files, exit codes.
+//! The parts that every binary shares: logging, seeds, threads, progress, run files, exit codes.
 //!
-//! A binary's `main` is `sr_cli::run(real_main)`: 0 ok, 1 a negative result (a comparison that says B is worse), 2 a
-//! usage or data error, told in one line with its causes, 130 stopped by Ctrl-C with files that can be resumed. Nothing here
-//! knows what the programs are about; the flags that do are in `sr-args`.
+//! A binary's `main` is `sr_cli::run(real_main)`. The exit code is 0 for success, 1 for a negative result (a comparison
+//! that says B is worse), 2 for a usage or data error, printed in one line with its causes, and 130 if Ctrl-C stopped
+//! the program and its files can be resumed. This crate knows nothing of what the programs do; their flags are in
+//! `sr-args`.
 //!
 //! ```no_run
 //! use std::process::ExitCode;
@@ -39,18 +40,19 @@ pub use flags::{Given, parse, try_parse_from, with_negative_numbers};
 pub use interrupt::{interrupted, on_interrupt};
 pub use output::{Claim, Output, OutputArgs};
 
-/// How a run that made no error ended.
+/// The way in which a run without an error has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Exit code 0.
     Ok,
     /// Exit code 1: the result is negative, such as a comparison that says B is worse.
     Negative,
-    /// Exit code 130, as shells have it for Ctrl-C: stopped by a signal before the work was done, and nothing is lost.
+    /// Exit code 130, as shells use it for Ctrl-C: a signal stopped the run before the work was done, and nothing is
+    /// lost.
     Interrupted,
 }
 
-/// Runs a binary's body and turns its result into an exit code; errors go to stderr as one line with their causes.
+/// Runs a binary's body and converts its result to an exit code; errors go to stderr as one line with their causes.
 ///
 /// A broken pipe on stdout (`sr-inspect … | head`) ends the program quietly.
 pub fn run(main: impl FnOnce() -> anyhow::Result<Exit>) -> ExitCode {
@@ -67,7 +69,7 @@ pub fn run(main: impl FnOnce() -> anyhow::Result<Exit>) -> ExitCode {
     }
 }
 
-/// The chain of causes in one line; a cause that its parent's text already holds is not said again.
+/// Joins a chain of causes to one line; a cause whose text is in that of its parent is left out.
 fn one_line(causes: &[String]) -> String {
     let mut line = String::new();
     for cause in causes {
@@ -112,15 +114,16 @@ impl Common {
     /// Sets up logging to stderr and the global thread pool.
     ///
     /// # Errors
-    /// If the thread pool cannot be made.
+    /// If the thread pool cannot be created.
     pub fn init(&self) -> anyhow::Result<()> {
         self.init_with_quiet(&[])
     }
 
-    /// The same, where some of our crates tell no more than warnings unless more is asked for.
+    /// Sets up logging and the thread pool as [`init`](Self::init) does, but these crates log only warnings, unless the
+    /// user asks for more.
     ///
     /// # Errors
-    /// If the thread pool cannot be made.
+    /// If the thread pool cannot be created.
     pub fn init_with_quiet(&self, quiet: &[&str]) -> anyhow::Result<()> {
         let level = match (self.quiet, self.verbose) {
             (true, _) => "error",
@@ -128,7 +131,7 @@ impl Common {
             (_, 1) => "debug",
             _ => "trace",
         };
-        // Only our own crates: those of the tensor framework log every kernel.
+        // Only the crates of this project: those of the tensor framework log every kernel.
         let default = || {
             let base = if self.quiet { "error" } else { "warn" };
             let quiet = quiet.iter().filter(|_| level == "info").map(|name| format!(",{name}=warn"));
@@ -146,8 +149,8 @@ impl Common {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("making the thread pool")
     }
 
-    /// A progress bar with rate and time left on stderr; hidden when that is no terminal or a dumb one, and with `--quiet` and
-    /// `--json`.
+    /// Returns a progress bar on stderr with the rate and the time left. It is hidden if stderr is not a terminal or a
+    /// dumb one, and with `--quiet` and `--json`.
     pub fn progress(&self, length: u64, unit: &str) -> ProgressBar {
         let hidden = self.quiet || self.json || !std::io::stderr().is_terminal() || is_dumb();
         let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
@@ -156,13 +159,14 @@ impl Common {
             .with_style(ProgressStyle::with_template(&style).expect("the template is fixed").progress_chars("=> "))
     }
 
-    /// Prints the JSON result (`version`, `command`, `seconds` and the fields of `result`) with `--json`, else `text`.
+    /// Prints the JSON result (`version`, `command`, `seconds` and the fields of `result`) with `--json`, otherwise
+    /// `text`.
     ///
     /// # Errors
     /// If stdout cannot be written.
     ///
     /// # Panics
-    /// If `result` is no object.
+    /// If `result` is not an object.
     pub fn report(&self, command: &str, started: Instant, result: Value, text: &str) -> anyhow::Result<()> {
         if !self.json {
             return out(text);
@@ -178,26 +182,26 @@ impl Common {
     }
 }
 
-/// Whether escape codes may go to stderr: it is a terminal that knows them, and `NO_COLOR` is not set.
+/// Returns whether escape codes may go to stderr: it is a terminal that supports them, and `NO_COLOR` is not set.
 fn has_colours() -> bool {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::stderr().is_terminal() && !no_color && !is_dumb()
 }
 
-/// Whether the terminal cannot move its cursor.
+/// Returns whether the terminal cannot move its cursor.
 fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
-/// Seconds with millisecond resolution, for JSON.
+/// Returns seconds with millisecond resolution, for JSON.
 pub fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e3).round() / 1e3
 }
 
-/// Prints to stdout, with a line end if the text has none.
+/// Prints to stdout, with a final line break if the text has none.
 ///
 /// # Errors
-/// If stdout cannot be written; [`run`] takes a broken pipe for a quiet end.
+/// If stdout cannot be written; [`run`] ends quietly on a broken pipe.
 pub fn out(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
@@ -208,14 +212,15 @@ pub fn out(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says on stderr that the program stops before its work is done, and how to go on; gives what `main` returns then.
+/// Prints to stderr that the program stops before its work is done, and how to resume; returns what `main` then
+/// returns.
 pub fn stopped(text: &str) -> Exit {
     eprintln!("stopped: {text}");
     Exit::Interrupted
 }
 
-/// Writes `OUT.run.json` beside an output: what differs between equal runs — time, host, threads, command line — and
-/// so must not stand in the output itself.
+/// Writes `OUT.run.json` beside an output, with everything that differs between equal runs (time, host, threads,
+/// command line) and so must not be in the output itself.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -223,7 +228,7 @@ pub fn write_run_file(out: &Path, common: &Common, started: Instant) -> anyhow::
     write_run_file_with(out, common, started, &Value::Null)
 }
 
-/// The same with `settings`: what an output was made of that does not stand in itself, see [`settings_of`].
+/// Writes the run file with `settings`, the settings of an output that it does not contain itself, see [`settings_of`].
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -247,13 +252,14 @@ pub fn write_run_file_with(out: &Path, common: &Common, started: Instant, settin
     write_atomically(&output::with_ending(out, RUN_FILE), serde_json::to_string_pretty(&run)?.as_bytes())
 }
 
-/// Added to the name of an output.
+/// The ending that is added to the name of an output.
 const RUN_FILE: &str = ".run.json";
 
-/// The settings in the run file of an output; `None` if there is no such file, or it is of a version that had none.
+/// Reads the settings in the run file of an output; `None` if there is no such file, or it is of a version without
+/// settings.
 ///
 /// # Errors
-/// If it cannot be read.
+/// If the file cannot be read.
 pub fn settings_of(out: &Path) -> anyhow::Result<Option<Value>> {
     let path = output::with_ending(out, RUN_FILE);
     let text = match std::fs::read_to_string(&path) {
@@ -265,7 +271,7 @@ pub fn settings_of(out: &Path) -> anyhow::Result<Option<Value>> {
     Ok(Some(run["settings"].take()).filter(|settings| !settings.is_null()))
 }
 
-/// The first setting in which two differ, in words: `engine.generations 3, asked for 5`.
+/// Describes the first setting in which two values differ: `engine.generations 3, asked for 5`.
 pub fn difference(made: &Value, asked: &Value) -> Option<String> {
     fn find(at: &str, made: &Value, asked: &Value) -> Option<String> {
         match (made, asked) {
@@ -283,10 +289,10 @@ pub fn difference(made: &Value, asked: &Value) -> Option<String> {
     find("", made, asked)
 }
 
-/// Fails if an output was made with other settings than are asked for now, whatever its name says.
+/// Checks that an output was made with the settings that are asked for now, whatever its name is.
 ///
 /// # Errors
-/// Naming the file and the first setting that differs.
+/// If a setting differs; the error names the file and the first such setting.
 pub fn check_same_settings(out: &Path, made: &Value, asked: &Value) -> anyhow::Result<()> {
     match difference(made, asked) {
         Some(difference) => anyhow::bail!(
@@ -297,10 +303,10 @@ pub fn check_same_settings(out: &Path, made: &Value, asked: &Value) -> anyhow::R
     }
 }
 
-/// Writes a small file aside, syncs it and renames it into place.
+/// Writes a temporary file, syncs it and renames it into place.
 ///
 /// # Errors
-/// If any of it fails; the old file is then untouched.
+/// If any step fails; the old file is then untouched.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let aside = output::with_ending(path, ".partial");
     let write = |mut file: std::fs::File| -> std::io::Result<()> {
@@ -309,27 +315,27 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         std::fs::rename(&aside, path)
     };
     let written = std::fs::File::create(&aside).and_then(|file| {
-        // What was begun is small enough to be made again.
+        // A partial file is deleted: it is small enough to be written again.
         write(file).inspect_err(|_| drop(std::fs::remove_file(&aside)))
     });
     written.with_context(|| format!("writing {}", path.display()))
 }
 
-/// `I/N` of `--shard`: this run does the items whose index has remainder `I − 1` when divided by `N`.
+/// The value `I/N` of `--shard`: this run handles the items whose index has remainder `I − 1` when divided by `N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
-    /// 0-based.
+    /// The 0-based index.
     index: usize,
     count: usize,
 }
 
 impl Shard {
-    /// The index of the first item of this shard, and how many shards there are.
+    /// Returns the index of the first item of this shard, and the number of shards.
     pub fn index_and_count(self) -> (usize, usize) {
         (self.index, self.count)
     }
 
-    /// Whether the shard has item `index`.
+    /// Returns whether the shard has item `index`.
     pub fn holds(self, index: usize) -> bool {
         index % self.count == self.index
     }
@@ -342,7 +348,7 @@ impl std::fmt::Display for Shard {
 }
 
 impl Shard {
-    /// What a default name ends with: `_i2of3`.
+    /// Returns the end of a default file name: `_i2of3`.
     pub fn in_name(self) -> String {
         format!("_i{}of{}", self.index + 1, self.count)
     }

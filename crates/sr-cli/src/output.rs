@@ -1,4 +1,4 @@
-//! Where results go: nothing is overwritten by mistake, and no two runs write one output.
+//! Output files and folders: nothing is overwritten by mistake, and no two runs write the same output.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -15,78 +15,79 @@ pub struct OutputArgs {
     pub force: bool,
 }
 
-/// An output that this run may write, until this is dropped.
+/// An output that this run may write until the value is dropped.
 ///
-/// [`Claim::take`] makes one before any work is done. `OUT.lock`, which holds the process's number, is locked meanwhile, so
-/// that a second run on the same output is told; it is deleted in the end. What a kill leaves of it locks nothing: it says
-/// that the output was not finished, so the next run may replace it. Where the file system has no locks, two runs are not
-/// told.
+/// [`Claim::take`] returns one before any work is done. From then until the drop, `OUT.lock` is locked and
+/// contains the process id, so that a second run on the same output fails; it is deleted at the end. If a run is
+/// killed, its lock file remains but locks nothing. It shows that the output was not finished, so the next run may
+/// replace it. On a file system without locks, two runs are not detected.
 #[derive(Debug)]
 pub struct Output {
     path: PathBuf,
     existed: bool,
     lock: Option<(PathBuf, File)>,
-    /// Folders that were made for the output, outermost first; those that stay empty are removed again.
+    /// Folders that were created for the output, outermost first; empty ones are removed at the end.
     made: Vec<PathBuf>,
 }
 
-/// What is to become an [`Output`].
+/// A request for an [`Output`].
 #[derive(Debug)]
 pub struct Claim<'a> {
     flag: &'a str,
     path: &'a Path,
     is_folder: bool,
-    /// What is written too, added to the path's name or, in a folder, names in it.
+    /// Other files that are written: endings added to the path's name or, in a folder, names in it.
     also: Vec<&'a str>,
     inputs: Vec<&'a Path>,
     may_exist: bool,
-    /// What an interrupted run left, if it is not to be replaced: what is added to the path's name.
+    /// The ending of the file that an interrupted run leaves, if it must not be replaced.
     unfinished: Option<&'a str>,
 }
 
 impl<'a> Claim<'a> {
-    /// A file, beside which `PATH.partial` and `PATH.run.json` may be written. Its folder has to exist.
+    /// Returns a claim of a file, beside which `PATH.partial` and `PATH.run.json` may be written. Its folder must
+    /// exist.
     pub fn file(path: &'a Path) -> Self {
         let also = vec![".partial", ".run.json"];
         Claim { flag: "--out", path, is_folder: false, also, inputs: Vec::new(), may_exist: false, unfinished: None }
     }
 
-    /// A folder; it need not exist, nor the folders that it is in. If it does, it may hold anything but the files that are
-    /// named by [`also`](Self::also).
+    /// Returns a claim of a folder. Neither it nor its parent folders need to exist. If it exists, it may contain
+    /// anything but the files named by [`also`](Self::also).
     pub fn folder(path: &'a Path) -> Self {
         Claim { is_folder: true, also: Vec::new(), ..Claim::file(path) }
     }
 
-    /// The flag that messages name, `--out` unless this is called.
+    /// Sets the flag that messages name; the default is `--out`.
     #[must_use]
     pub fn flag(mut self, flag: &'a str) -> Self {
         self.flag = flag;
         self
     }
 
-    /// More files that are written: of a file what is added to its name, such as `.rows`; of a folder names in it.
+    /// Adds files that are written: for a file, endings added to its name, such as `.rows`; for a folder, names in it.
     #[must_use]
     pub fn also(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.also.extend(names);
         self
     }
 
-    /// Files and folders that are read, none of which may be replaced.
+    /// Adds files and folders that are read, none of which may be replaced.
     #[must_use]
     pub fn inputs<P: AsRef<Path> + ?Sized + 'a>(mut self, inputs: impl IntoIterator<Item = &'a P>) -> Self {
         self.inputs.extend(inputs.into_iter().map(AsRef::as_ref));
         self
     }
 
-    /// Whether an output that exists is accepted: because of `--force`, or because `--resume` looks at it.
+    /// Sets whether the output may exist: because of `--force`, or because `--resume` checks it.
     #[must_use]
     pub fn may_exist(mut self, may_exist: bool) -> Self {
         self.may_exist = may_exist;
         self
     }
 
-    /// Keeps what an interrupted run left under the path's name with `ending`, hours of work maybe, unless `may_go`: because
-    /// of `--force`, or because `--resume` goes on with it.
+    /// Protects the file that an interrupted run left under the path's name with `ending`, which may be hours of work.
+    /// Set `may_go` if it may be replaced: because of `--force`, or because `--resume` continues it.
     #[must_use]
     pub fn unfinished(mut self, ending: &'a str, may_go: bool) -> Self {
         self.unfinished = (!may_go).then_some(ending);
@@ -96,8 +97,8 @@ impl<'a> Claim<'a> {
     /// Checks and locks the output.
     ///
     /// # Errors
-    /// If the output is an input, exists and may not, is a folder where a file is to be or a file where a folder is, has
-    /// no folder to be in or one that cannot be written, or another run or another output of this one has it.
+    /// If the output is an input, exists and may not, is a folder instead of a file or a file instead of a folder, has
+    /// no parent folder or one that cannot be written, or is in use by another run or by another output of this run.
     pub fn take(self) -> anyhow::Result<Output> {
         let told = || format!("{} {}", self.flag, self.path.display());
         ensure!(!self.path.as_os_str().is_empty(), "{}: expected a name, found none", self.flag);
@@ -118,7 +119,7 @@ impl<'a> Claim<'a> {
             true => self.written().into_iter().find(|file| fs::symlink_metadata(file).is_ok()),
         };
         let made = if self.is_folder { make_folders(parent(self.path)).with_context(told)? } else { Vec::new() };
-        // From here on a failure removes what was made.
+        // From here on a failure removes what was created.
         let mut output = Output { path: self.path.to_owned(), existed: existing.is_some(), lock: None, made };
         let name = name_of_lock(self.path).with_context(told)?;
         let (lock, was_killed) = lock(&name, found.is_some() && self.is_folder).with_context(told)?;
@@ -164,7 +165,7 @@ impl<'a> Claim<'a> {
         Ok(())
     }
 
-    /// Files that are written cannot take the place of folders; told now, and not when all is done.
+    /// Checks that no written file is a folder, so that the error comes before any work is done.
     fn check_files(&self, told: &dyn Fn() -> String) -> anyhow::Result<()> {
         for file in self.written() {
             let is_folder = fs::metadata(&file).is_ok_and(|found| found.is_dir());
@@ -187,7 +188,7 @@ impl<'a> Claim<'a> {
                     file.display(),
                     input.display()
                 );
-                // Such as a file of a checkpoint.
+                // An example is a file of a checkpoint.
                 let is_in_input = fs::metadata(input).is_ok_and(|input| input.is_dir()) && is_same(parent(file), input);
                 ensure!(
                     !is_in_input || fs::symlink_metadata(file).is_err(),
@@ -201,7 +202,7 @@ impl<'a> Claim<'a> {
         Ok(())
     }
 
-    /// A run file is replaced with its output, but nothing else of that name is.
+    /// Checks that a file with the name of the run file is one: only run files are replaced with their outputs.
     fn check_run_file(&self, told: &dyn Fn() -> String) -> anyhow::Result<()> {
         if self.may_exist && !self.is_folder {
             return Ok(());
@@ -222,7 +223,7 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// The files that are written.
+    /// Returns the files that are written.
     fn written(&self) -> Vec<PathBuf> {
         match self.is_folder {
             true => self.also.iter().map(|name| self.path.join(name)).collect(),
@@ -235,12 +236,12 @@ impl<'a> Claim<'a> {
 }
 
 impl Output {
-    /// Where it is written.
+    /// Returns the path of the output.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether it was there when it was claimed: of a folder, one of the files that are to be written.
+    /// Returns whether the output existed when it was claimed; for a folder, whether one of the written files did.
     pub fn existed(&self) -> bool {
         self.existed
     }
@@ -249,28 +250,29 @@ impl Output {
 impl Drop for Output {
     fn drop(&mut self) {
         if let Some((path, file)) = self.lock.take() {
-            // Deleted while it is locked: who opens it before finds another file, or none, under the name after.
+            // The file is deleted while it is locked: a run that opened it before then finds another file, or none,
+            // under its name.
             fs::remove_file(path).ok();
             drop(file);
         }
-        // Fails where there is something in it.
+        // This fails for a folder that is not empty.
         self.made.iter().rev().for_each(|folder| drop(fs::remove_dir(folder)));
     }
 }
 
-/// The path with `ending` added to its name.
+/// Returns the path with `ending` added to its name.
 pub fn with_ending(path: &Path, ending: impl AsRef<OsStr>) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(ending);
     name.into()
 }
 
-/// A number in a name: `1000` as `1k`.
+/// Returns a number for a file name: `1000` as `1k`.
 pub fn short_number(n: u64) -> String {
     if n >= 1000 && n.is_multiple_of(1000) { format!("{}k", n / 1000) } else { n.to_string() }
 }
 
-/// What a default name ends with where the seed is not the default: `_s5`.
+/// Returns the end of a default file name for a seed other than the default: `_s5`.
 pub fn seed_in_name(seed: u64) -> String {
     if seed == 0 { String::new() } else { format!("_s{seed}") }
 }
@@ -279,7 +281,7 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Whether two paths lead to one file; false if either leads to none.
+/// Returns whether two paths lead to the same file; false if either leads to none.
 fn is_same(a: &Path, b: &Path) -> bool {
     #[cfg(unix)]
     {
@@ -295,7 +297,7 @@ fn is_same(a: &Path, b: &Path) -> bool {
     }
 }
 
-/// Makes a folder and those it is in; gives those that were not there.
+/// Creates a folder and its parents; returns those that did not exist.
 fn make_folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let missing = folder.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
     let mut missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
@@ -304,7 +306,7 @@ fn make_folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(missing)
 }
 
-/// Beside the output, whatever name of it is used.
+/// Returns the path of the lock file, which lies beside the output, whatever name of the output is used.
 fn name_of_lock(path: &Path) -> io::Result<PathBuf> {
     let whole = match path.canonicalize() {
         Ok(whole) => whole,
@@ -313,8 +315,8 @@ fn name_of_lock(path: &Path) -> io::Result<PathBuf> {
     Ok(with_ending(&whole, ".lock"))
 }
 
-/// Locks, and says whether the run that had the lock before was killed. There is no lock where the file system has none,
-/// and beside a folder that is there where nothing can be written.
+/// Locks the file, and returns whether the run that had the lock before was killed. There is no lock if the file system
+/// has none, or if an existing folder is in one where nothing can be written.
 fn lock(path: &Path, may_be_refused: bool) -> anyhow::Result<(Option<(PathBuf, File)>, bool)> {
     loop {
         let mut file = match OpenOptions::new().write(true).create(true).truncate(false).open(path) {
@@ -340,9 +342,9 @@ fn lock(path: &Path, may_be_refused: bool) -> anyhow::Result<(Option<(PathBuf, F
                 return Ok((None, false));
             }
         }
-        // Between opening and locking the run before may have ended and deleted the file.
+        // Between opening and locking, the earlier run may have ended and deleted the file.
         if is_open_at(&file, path) {
-            // Empty is the file of a run that was about to lock it, which now is told.
+            // An empty file is that of a run that was about to lock it; that run now fails.
             let was_killed = file.metadata().is_ok_and(|found| found.len() > 0);
             writeln!(file, "{}", std::process::id()).ok(); // the disk may be full
             return Ok((Some((path.to_owned(), file)), was_killed));
@@ -350,7 +352,7 @@ fn lock(path: &Path, may_be_refused: bool) -> anyhow::Result<(Option<(PathBuf, F
     }
 }
 
-/// Whether the open file is the one under this name.
+/// Returns whether the open file is the one under this name.
 fn is_open_at(file: &File, path: &Path) -> bool {
     #[cfg(unix)]
     {
@@ -404,7 +406,7 @@ mod tests {
         }
         drop(output);
         assert_eq!(names(folder.path()), ["d", "in.sr"]);
-        // What a kill leaves locks nothing, and what it left under the name may be replaced.
+        // The lock file of a killed run locks nothing, and its partial output may be replaced.
         fs::write(folder.path().join("out.sr.lock"), "123\n").expect("written");
         fs::write(&path, "").expect("written");
         drop(Claim::file(&path).take().expect("free"));
@@ -442,7 +444,7 @@ mod tests {
             refused(Claim::folder(folder.path()).also(["out.sr.run.json"]).may_exist(true)).contains("no run file")
         );
         assert!(Claim::file(&out).may_exist(true).take().is_ok(), "--force replaces it");
-        // One of a run whose output was deleted.
+        // The lock file of a run whose output was deleted.
         fs::write(&run, "{\"generation_command\": \"sr-search\"}").expect("written");
         assert!(Claim::file(&out).take().is_ok());
     }
@@ -497,7 +499,7 @@ mod tests {
             assert!(said.contains(expected), "{out}: {said}");
         }
         assert!(refused(Claim::file(Path::new(""))).contains("expected a name"));
-        // Of the files that are written too, none can be a folder.
+        // None of the other written files may be a folder.
         fs::create_dir(at("d/train.sr")).expect("made");
         let said = refused(Claim::folder(&at("d")).also(["train.sr"]).may_exist(true));
         assert!(said.contains("d/train.sr is a folder, expected a file or nothing"), "{said}");

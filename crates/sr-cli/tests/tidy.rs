@@ -1,4 +1,4 @@
-//! House rules: what the documents name exists, and dependencies go the way that ARCHITECTURE.md says.
+//! Tests of house rules: paths in the documents exist, and dependencies follow ARCHITECTURE.md.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ fn read(path: impl AsRef<Path>) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Names of the folders in a folder of the project.
+/// Returns the names of the folders in a folder of the project.
 fn folders(of: &str) -> Vec<String> {
     let entries = std::fs::read_dir(root().join(of)).expect(of);
     let mut names: Vec<String> =
@@ -20,7 +20,7 @@ fn folders(of: &str) -> Vec<String> {
     names
 }
 
-/// Every Rust file below a folder.
+/// Collects every Rust file below a folder.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
@@ -102,13 +102,13 @@ fn the_engine_brings_no_files_flags_or_tensors() {
     }
 }
 
-/// Words of this project alone, for which the field has others.
+/// Words that only this project uses, where the field has others.
 const PRIVATE_WORDS: [&str; 13] = [
     "brood", "broods", "form", "forms", "member", "members", "heritage", "known", "taken", "made", "told", "apart",
     "teacher",
 ];
 
-/// Names of items, fields and variants that other crates see, with the lines that they stand on.
+/// Returns the names of items, fields and variants that other crates see, with their line numbers.
 fn public_names(source: &str) -> Vec<(usize, String)> {
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
     let name_of = |text: &str| text.split(|c: char| !is_name(c)).next().unwrap_or_default().to_owned();
@@ -134,7 +134,7 @@ fn public_names(source: &str) -> Vec<(usize, String)> {
     names
 }
 
-/// The words of a name, in small letters.
+/// Returns the words of a name, in lower case.
 fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     for c in name.chars() {
@@ -154,7 +154,7 @@ fn public_names_are_words_of_the_field() {
     }
     let mut found = Vec::new();
     for file in files {
-        // An expert of point control is a controller that teaches: there the field says teacher.
+        // The expert of point control is a controller that teaches, for which the field says teacher.
         let is_point_control = file.components().any(|part| part.as_os_str() == "point");
         let text = std::fs::read_to_string(&file).expect("a source file");
         for (line, name) in public_names(&text) {
@@ -171,7 +171,7 @@ fn public_names_are_words_of_the_field() {
 
 #[test]
 fn binaries_are_flags_and_printing_above_the_library() {
-    // What is ours, what every command line has, and what prints or reads settings.
+    // Crates of this project, those of every command line, and those that print or read settings.
     let ours = ["sr-lab", "sr-cli", "sr-args"];
     let others =
         ["anyhow", "clap", "serde_json", "mimalloc", "comfy-table", "console", "tracing", "serde", "toml", "strsim"];

@@ -1,9 +1,10 @@
-//! Writes one small file of each kind in its present version, as those in `fixtures/` were written that have to stay
-//! readable for ever: `cargo run -p sr-dagger --example fixtures -- FOLDER`.
+//! Writes one small file of each kind in the current format versions. The files in `fixtures/`, which must stay
+//! readable, were written this way: `cargo run -p sr-dagger --example fixtures -- FOLDER`.
 //!
-//! What is in `fixtures/` is never written again. When a version changes, add the new version's files beside the old ones:
-//! `problems.sr` as `fixtures/problems/v1.sr`, `wide.sr` as `fixtures/problems/v2.sr` (both versions are written), `trace.sr` as `fixtures/traces/vN-labelled.sr`, and the `train.sr` of the
-//! three corpora as `fixtures/corpora/vN-MODE.sr`.
+//! Files in `fixtures/` are never overwritten. When a version changes, add the new version's files beside the old ones:
+//! `problems.sr` as `fixtures/problems/v1.sr`, `wide.sr` as `fixtures/problems/v2.sr` (both versions are written),
+//! `trace.sr` as `fixtures/traces/vN-labelled.sr`, and the `train.sr` of the three corpora as
+//! `fixtures/corpora/vN-MODE.sr`.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -54,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Few points, each kind of sampler, and values at the ends of what there is.
+/// Returns problems with few points, each kind of sampler, and extreme values.
 fn problems() -> Result<ProblemSet, Box<dyn Error>> {
     let mut set = suite("simple", 3)?;
     set.problems.truncate(2);
@@ -88,7 +89,7 @@ fn problems() -> Result<ProblemSet, Box<dyn Error>> {
     Ok(set)
 }
 
-/// Inputs that 32 bits do not hold, with weights and without.
+/// Returns problems whose inputs do not fit in 32 bits, with weights and without.
 fn wide(set: &ProblemSet) -> ProblemSet {
     let x = vec![0.1, 1e300, 1e-50, 1_700_000_001.0, -5e-324, f64::MAX];
     let own = |id: &str, weights| Problem {
@@ -107,7 +108,8 @@ fn wide(set: &ProblemSet) -> ProblemSet {
     ProblemSet { params, problems }
 }
 
-/// What the expert alone does not do: a learner's children, fallbacks, scores that are no numbers, a large variable.
+/// Returns a trajectory with what the expert alone never produces: a learner's offspring, fallbacks, infinite scores, a
+/// large variable index.
 fn unusual(problem: &Problem, config: &SearchConfig) -> Result<Trajectory, Box<dyn Error>> {
     let instance = Arc::new(problem.instance()?);
     let mut search = [Search::new(instance, SearchConfig { generations: 2, ..config.clone() }, 8)?];

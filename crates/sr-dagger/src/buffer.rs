@@ -4,13 +4,13 @@
 //! header A │ header B │ tags, one u32 a slot │ rows, row_bytes a slot
 //! ```
 //!
-//! A row lies in a slot. The slot's tag is its validity mask and the round it came from; a slot that was never filled
-//! has tag 0. There is room for the tags of `max_rows` slots from the start, a hole in the file until they are used, and
-//! for the rows of `capacity` slots, which doubles when it is too small.
+//! Each slot holds a row. The slot's tag has a validity bit and the round that the row came from; a slot that was never
+//! filled has tag 0. The file has room for the tags of `max_rows` slots from the start (a hole until they are used),
+//! and for the rows of `capacity` slots, which doubles when it is too small.
 //!
-//! Rows and tags are written and synced before the header that counts them, and where a row goes depends on its running
-//! number alone. So a round whose append was cut is appended again and writes the same bytes to the same places. Headers
-//! of even and odd rounds lie apart, so that one of the two is always whole.
+//! Rows and tags are written and synced before the header that counts them, and a row's slot depends on its running
+//! number alone. So a round whose append was interrupted can be appended again, and writes the same bytes to the same
+//! places. The headers of even and odd rounds lie in different places, so that one of the two is always intact.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -28,87 +28,87 @@ use crate::{Error, Result};
 const MAGIC: [u8; 8] = *b"srbuffer";
 const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 128;
-/// Where the two headers lie and the tags begin.
+/// Offsets of the two headers and of the tags.
 const HEADERS: [u64; 2] = [0, 2048];
 const TAGS: u64 = 4096;
-/// Rows begin at a multiple of this, a page.
+/// Rows begin at a multiple of this, the size of a page.
 const ALIGN: u64 = 4096;
-/// The bit of a tag that says that the slot is filled; the others are the round.
+/// The bit of a tag that marks a filled slot; the other bits are the round.
 const VALID: u32 = 1 << 31;
-/// The first capacity in rounds like the first one.
+/// The number of rounds of the first one's size that the first capacity holds.
 const FIRST_CAPACITY_ROUNDS: u64 = 10;
-/// Attempts within the keys of [`Purpose::Buffer`], so that a buffer's streams are apart.
+/// Attempt numbers within the keys of [`Purpose::Buffer`], so that a buffer's random streams differ.
 const RESERVOIR: u32 = 0;
 const QUOTA: u32 = 1;
 pub(crate) const DRAW: u32 = 2;
 
-/// Which rows are kept when there are more than a buffer may hold.
+/// The rule for which rows stay when a buffer is full.
 ///
-/// Written as `fifo`, `reservoir` or `quota:N`.
+/// Its text is `fifo`, `reservoir` or `quota:N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Keep {
-    /// The newest: the oldest row gives way.
+    /// The newest rows stay; a new row replaces the oldest.
     #[default]
     Fifo,
-    /// A uniform sample of all rows there ever were (algorithm R of Vitter, 1985): row n, counted from 0, takes the place
-    /// j that is uniform in 0..=n, if there is such a place.
+    /// A uniform sample of all rows ever appended stays (algorithm R of Vitter, 1985): row n, counted from 0, takes the
+    /// slot j drawn uniformly from 0..=n, if there is such a slot.
     Reservoir,
-    /// Of each round a uniform sample of at most so many rows; of these the newest.
+    /// A uniform sample of at most this many rows of each round is appended; of these the newest stay.
     Quota(u64),
 }
 
-/// What a buffer is made with and must be opened with.
+/// The options that a buffer is created with and must be opened with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BufferOptions {
-    /// Bytes of a row; at least 1.
+    /// The bytes of a row, at least 1.
     pub row_bytes: u32,
-    /// Rows at most, from 1 to 2³² − 1.
+    /// The most rows, from 1 to 2³² − 1.
     pub max_rows: u64, // 1,000,000
-    /// Which rows are kept beyond that.
+    /// The rule for which rows stay when the buffer is full.
     pub keep: Keep,
-    /// Seed of what is kept by chance.
+    /// The seed of random choices of rows.
     pub seed: u64,
 }
 
 impl BufferOptions {
-    /// At most a million rows, the newest, of this width.
+    /// Returns options for rows of this width, of which the newest million stay.
     pub fn new(row_bytes: u32) -> Self {
         BufferOptions { row_bytes, max_rows: 1_000_000, keep: Keep::Fifo, seed: 0 }
     }
 }
 
-/// Rows of all rounds so far, at most `max_rows`, in a file; see the top of this file.
+/// The rows of all rounds so far, at most `max_rows`, in a file; the top of this file has the format.
 #[derive(Debug)]
 pub struct Buffer {
     path: PathBuf,
     file: File,
     options: BufferOptions,
     header: Header,
-    /// Tags of the slots up to the capacity; those of a round that was cut count as empty.
+    /// Tags of the slots up to the capacity; those of an interrupted round count as empty.
     tags: Vec<u32>,
 }
 
-/// What the last append has left.
+/// The state of the buffer after the last append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Header {
     rounds: u32,
-    /// Slots that there is room for.
+    /// The number of slots that the file has room for.
     capacity: u64,
-    /// Rows that were to be kept when they came, which is the running number of the next one.
+    /// The running number of the next row; rows that a quota left out have none.
     rows: u64,
-    /// Rows that were appended.
+    /// The number of rows that were appended.
     appended: u64,
 }
 
 impl Buffer {
-    /// Opens a buffer, or makes an empty one if there is no such file.
+    /// Opens a buffer, or creates an empty one if there is no such file.
     ///
     /// # Errors
-    /// If the file cannot be read or made, is no buffer, was made with other options, or is open elsewhere.
+    /// If the file cannot be read or created, is not a buffer, has other options, or is open elsewhere.
     ///
     /// # Panics
-    /// If the options are out of their ranges.
+    /// If an option is out of range.
     pub fn open(path: impl Into<PathBuf>, options: BufferOptions) -> Result<Self> {
         assert!(options.row_bytes > 0 && (1..=u64::from(u32::MAX)).contains(&options.max_rows), "{options:?}");
         let path = path.into();
@@ -123,7 +123,7 @@ impl Buffer {
         let n_read = len.min(TAGS) as usize;
         file.read_exact(&mut start[..n_read]).map_err(io(&path, "read"))?;
         let header = match start.iter().all(|&byte| byte == 0) {
-            // Nothing was appended before its header was written, so that a file without one holds nothing.
+            // The first header is written before anything is appended, so a file without one is empty.
             true => {
                 file.set_len(rows_at(&options)).map_err(io(&path, "write"))?;
                 write_header(&mut file, &options, &Header::default()).map_err(io(&path, "write"))?;
@@ -143,14 +143,14 @@ impl Buffer {
         Ok(Buffer { path, file, options, header, tags })
     }
 
-    /// Adds the rows of a round, one after the other, and says whether they were new: rounds that the buffer has already
-    /// change nothing.
+    /// Appends the rows of a round, concatenated, and returns whether they were new. A round that the buffer already
+    /// has changes nothing.
     ///
-    /// An append that is cut leaves a buffer to which the same rows can be appended again, to the bytes of an undisturbed
-    /// one. Between the two it has no row of the round, and lacks the old ones that were to give way.
+    /// An interrupted append leaves a buffer to which the same rows can be appended again, with the same bytes as an
+    /// undisturbed one. Until then it has no row of the round, and lacks the old rows that were being replaced.
     ///
     /// # Errors
-    /// If the rows are no multiple of a row's bytes, if rounds between are missing, or if writing fails.
+    /// If the length of `rows` is not a multiple of a row's bytes, an earlier round is missing, or writing fails.
     pub fn append(&mut self, round: u32, rows: &[u8]) -> Result<bool> {
         if round < self.header.rounds {
             return Ok(false);
@@ -165,48 +165,48 @@ impl Buffer {
         Ok(true)
     }
 
-    /// Rows that there are to draw from, never more than the maximum.
+    /// Returns the number of rows, at most `max_rows`.
     pub fn size(&self) -> u64 {
         self.slots().count() as u64
     }
 
-    /// Rows that there is room for before the file grows.
+    /// Returns the number of rows that fit before the file grows.
     pub fn capacity(&self) -> u64 {
         self.header.capacity
     }
 
-    /// Rows that were appended, those included that are gone.
+    /// Returns the number of rows ever appended, including those that were replaced.
     pub fn appended(&self) -> u64 {
         self.header.appended
     }
 
-    /// Rounds that were appended whole.
+    /// Returns the number of complete rounds.
     pub fn rounds(&self) -> u32 {
         self.header.rounds
     }
 
-    /// What the buffer was made with.
+    /// Returns the options of the buffer.
     pub fn options(&self) -> &BufferOptions {
         &self.options
     }
 
-    /// Where it lies.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The filled slots and the rounds of their rows, in order of slots.
+    /// Returns the filled slots and the rounds of their rows, in the order of slots.
     pub fn slots(&self) -> impl Iterator<Item = (u64, u32)> {
         let tags = self.tags.iter().enumerate();
         tags.filter(|(_, tag)| *tag & VALID != 0).map(|(slot, tag)| (slot as u64, tag & !VALID))
     }
 
-    /// The round that the row of a slot came from; none if the slot is empty.
+    /// Returns the round that the row of a slot came from; `None` if the slot is empty.
     pub fn round_of(&self, slot: u64) -> Option<u32> {
         self.tags.get(slot as usize).filter(|&&tag| tag & VALID != 0).map(|tag| tag & !VALID)
     }
 
-    /// The row of a slot, read from the file.
+    /// Reads the row of a slot from the file.
     ///
     /// # Errors
     /// If the file cannot be read, or was cut by another program.
@@ -224,7 +224,7 @@ impl Buffer {
         self.options.row_bytes as usize
     }
 
-    /// Writes the rows of the next round and their tags, and gives the header that will count them.
+    /// Writes the rows of the next round and their tags, and returns the header that will count them.
     fn write_rows(&mut self, rows: &[u8]) -> Result<Header> {
         let (row_bytes, max_rows) = (self.row_bytes(), self.options.max_rows);
         if !rows.len().is_multiple_of(row_bytes) {
@@ -250,7 +250,7 @@ impl Buffer {
             }
             self.file.set_len(end(&self.options, header.capacity)).map_err(io(&self.path, "grow"))?;
         }
-        // Of rows that take the same slot the last one stays.
+        // If several rows take the same slot, the last one stays.
         let places: BTreeMap<u64, u64> =
             (self.header.rows..).zip(kept).filter_map(|(n, row)| Some((self.options.slot(n)?, row))).collect();
         let tag = (VALID | self.header.rounds).to_le_bytes();
@@ -271,7 +271,7 @@ impl Buffer {
         Ok(header)
     }
 
-    /// Makes the rows count that were written.
+    /// Writes the header, which makes the new rows count.
     fn write_header(&mut self, header: Header) -> Result<()> {
         write_header(&mut self.file, &self.options, &header).map_err(io(&self.path, "write"))?;
         self.header = header;
@@ -281,14 +281,14 @@ impl Buffer {
 }
 
 impl BufferOptions {
-    /// Those of a round's rows that are to be kept, in order.
+    /// Returns the indices of a round's rows that are appended, in order.
     fn thinned(&self, round: u32, n_rows: u64) -> Vec<u64> {
         let mut rows: Vec<u64> = (0..n_rows).collect();
         if let Keep::Quota(quota) = self.keep
             && n_rows > quota
         {
             let mut rng = Key::new(self.seed, Purpose::Buffer, 0).generation(round).draw(QUOTA).rng();
-            // The first places of a shuffle (Fisher & Yates).
+            // The first places of a shuffle are a sample (Fisher & Yates).
             for place in 0..quota as usize {
                 let other = place + rng.below(rows.len() - place);
                 rows.swap(place, other);
@@ -299,7 +299,7 @@ impl BufferOptions {
         rows
     }
 
-    /// Where row `n`, by its running number, is put, if anywhere.
+    /// Returns the slot of row `n`, by its running number, or `None` if it is dropped.
     fn slot(&self, n: u64) -> Option<u64> {
         match self.keep {
             Keep::Reservoir if n >= self.max_rows => {
@@ -319,7 +319,7 @@ impl BufferOptions {
     }
 }
 
-/// The capacity that takes so many rows more.
+/// Returns the capacity for this many more rows.
 fn grown(header: Header, n_rows: u64, max_rows: u64) -> u64 {
     let needed = header.rows.saturating_add(n_rows).min(max_rows);
     let mut capacity = match header.capacity {
@@ -332,17 +332,17 @@ fn grown(header: Header, n_rows: u64, max_rows: u64) -> u64 {
     capacity
 }
 
-/// Where rows begin.
+/// Returns the offset of the rows.
 fn rows_at(options: &BufferOptions) -> u64 {
     (TAGS + 4 * options.max_rows).next_multiple_of(ALIGN)
 }
 
-/// Where the rows of so many slots end.
+/// Returns the offset after the rows of this many slots.
 fn end(options: &BufferOptions, slots: u64) -> u64 {
     rows_at(options) + slots * u64::from(options.row_bytes)
 }
 
-/// The tags of the first `slots` slots.
+/// Reads the tags of the first `slots` slots.
 fn read_tags(file: &File, slots: u64) -> std::io::Result<Vec<u32>> {
     let mut bytes = vec![0; 4 * slots as usize];
     read_exact_at(file, &mut bytes, TAGS)?;
@@ -371,7 +371,7 @@ fn write_header(file: &mut File, options: &BufferOptions, header: &Header) -> st
     file.sync_data()
 }
 
-/// The later of the two headers that is whole, made with these options.
+/// Returns the later intact header; fails if it has other options.
 fn newest_header(path: &Path, start: &[u8; TAGS as usize], options: &BufferOptions) -> Result<Header> {
     let (found, header) = newest_whole_header(path, start)?;
     let others = [
@@ -386,7 +386,7 @@ fn newest_header(path: &Path, start: &[u8; TAGS as usize], options: &BufferOptio
     Ok(header)
 }
 
-/// The later of the two headers that is whole, and what the buffer was made with.
+/// Returns the later intact header, and the options of the buffer.
 fn newest_whole_header(path: &Path, start: &[u8; TAGS as usize]) -> Result<(BufferOptions, Header)> {
     let wholes = HEADERS.iter().filter_map(|&at| {
         let bytes = &start[at as usize..][..HEADER_BYTES];
@@ -413,28 +413,28 @@ fn newest_whole_header(path: &Path, start: &[u8; TAGS as usize]) -> Result<(Buff
     Ok((options, header))
 }
 
-/// What the header of a buffer says, read without opening it for use.
+/// The header of a buffer, read without opening the buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BufferSummary {
     /// Version of the format.
     pub version: u32,
-    /// What it was made with.
+    /// The options of the buffer.
     pub options: BufferOptions,
-    /// Rounds that were appended whole.
+    /// The number of complete rounds.
     pub rounds: u32,
-    /// Rows that there are.
+    /// The number of rows.
     pub rows: u64,
-    /// Rows that were appended, those included that are gone.
+    /// The number of rows ever appended, including those that were replaced.
     pub appended: u64,
-    /// Rows that there is room for before the file grows.
+    /// The number of rows that fit before the file grows.
     pub capacity: u64,
 }
 
 impl BufferSummary {
-    /// Whether a file begins like a buffer.
+    /// Returns whether a file begins like a buffer.
     pub fn is_buffer(path: &Path) -> bool {
         let mut magic = [0; MAGIC.len()];
-        // A buffer has two headers, of which the first one may not be written yet.
+        // Of the two headers the first one may not be written yet.
         let begins = |at: u64, magic: &mut [u8]| {
             let mut file = File::open(path)?;
             file.seek(SeekFrom::Start(at))?;
@@ -443,10 +443,10 @@ impl BufferSummary {
         HEADERS.iter().any(|&at| begins(at, &mut magic).is_ok() && magic == MAGIC)
     }
 
-    /// Reads the newest header. The file is neither locked nor changed, so another program may be using it.
+    /// Reads the newest header. The file is neither locked nor changed, so another program may use it meanwhile.
     ///
     /// # Errors
-    /// If the file cannot be read, or is no buffer of this version.
+    /// If the file cannot be read, or is not a buffer of this version.
     pub fn read(path: &Path) -> Result<Self> {
         let mut start = [0; TAGS as usize];
         let mut file = File::open(path).map_err(io(path, "open"))?;
@@ -533,7 +533,7 @@ mod tests {
             for (round, rows) in ROUNDS.into_iter().enumerate() {
                 let (round, rows) = (round as u32, numbers(rows));
                 let before: Vec<_> = whole.slots().map(|(slot, _)| slot).collect();
-                // The rows are written, then nothing more.
+                // The rows are written, but not the header.
                 std::fs::copy(path("whole"), path("cut")).expect("a copy");
                 let mut cut = Buffer::open(path("cut"), options(40, keep)).expect("a buffer");
                 cut.write_rows(&rows).expect("rows");
@@ -545,7 +545,7 @@ mod tests {
                 assert!(whole.append(round, &rows).expect("the rows"));
                 let read = |name: &str| std::fs::read(path(name)).expect("bytes");
                 assert!(read("cut") == read("whole"), "{keep} {round}");
-                // Appended twice is appended once.
+                // Appending a round twice appends it once.
                 assert!(!cut.append(round, &rows).expect("a known round"));
                 assert!(read("cut") == read("whole"));
             }
@@ -636,7 +636,7 @@ mod tests {
             let mut bytes = whole.clone();
             bytes[at] ^= 0x10;
             std::fs::write(&path, bytes).expect("bytes");
-            // The header before says that there are no rows yet.
+            // The earlier header says that there are no rows yet.
             assert_eq!(Buffer::open(&path, good.clone()).expect("a buffer").size(), 0, "byte {at}");
         }
     }
@@ -652,7 +652,7 @@ mod tests {
             });
             places.iter().for_each(|&n| kept[n] += 1);
         }
-        // 2000 · 6 / 30 each, with a standard deviation of 18.
+        // The expected count is 2000 · 6 / 30 each, with a standard deviation of 18.
         assert!(kept.iter().all(|&count| (320..480).contains(&count)), "{kept:?}");
     }
 

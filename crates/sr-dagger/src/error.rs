@@ -1,18 +1,18 @@
-//! What can go wrong in a round of DAgger.
+//! The errors of this crate.
 
 use std::path::{Path, PathBuf};
 
-/// The result of a step of DAgger.
+/// The result of a function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a trace could not be relabelled, or a buffer not be used.
+/// The reason why a trace could not be relabelled, a buffer not used, or rounds not run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The trace cannot be read or written.
     #[error(transparent)]
     Trace(#[from] sr_trace::Error),
-    /// A run is to be resumed that labelled another trace, or in another way.
+    /// The run to be resumed labelled another trace, or has other settings.
     #[error(
         "{}: record {record} (counted from 0) comes from another trace or other settings; \
          use the same ones or delete the file", path.display()
@@ -20,16 +20,16 @@ pub enum Error {
     OtherRun {
         /// The `.partial` file, or the finished one.
         path: PathBuf,
-        /// The record.
+        /// The number of the record, counted from 0.
         record: u64,
     },
-    /// A run is to be resumed with another trace than it was started with.
+    /// The run to be resumed was started with another trace.
     #[error("{}: made with other settings: its header is not that of this trace with labels", path.display())]
     OtherHeader {
         /// The finished file.
         path: PathBuf,
     },
-    /// A run is to be resumed with other labels than it was started with.
+    /// The run to be resumed was started with other labels.
     #[error(
         "{}: record {record} (counted from 0) was made with other settings: labels {found}, asked for {asked}; \
          use the same ones or delete the file", path.display()
@@ -37,25 +37,25 @@ pub enum Error {
     OtherLabels {
         /// The `.partial` file, or the finished one.
         path: PathBuf,
-        /// The record.
+        /// The number of the record, counted from 0.
         record: u64,
-        /// How its labels were made.
+        /// The mode and settings of its labels.
         found: String,
-        /// How they are to be made.
+        /// The mode and settings that were asked for.
         asked: String,
     },
     /// The trace's search settings are out of range.
     #[error("the trace's settings: {0}")]
     Config(#[from] sr_engine::ConfigError),
 
-    // The problems are not those of the trace.
-    /// There is no such problem.
+    // Errors of problems that do not belong to the trace.
+    /// The problem is not in the problem set.
     #[error("problem {problem:?} of the trace is not in the problem set")]
     UnknownProblem {
-        /// Its id.
+        /// The problem's id.
         problem: String,
     },
-    /// The formula is to be told, and nobody knows it.
+    /// The labels need the problem's formula, which is unknown.
     #[error("problem {problem:?} has no formula, which labels of this mode take")]
     NoFormula {
         /// The problem's id.
@@ -65,131 +65,131 @@ pub enum Error {
     #[error(transparent)]
     OtherProblem(#[from] sr_trace::OtherProblem),
 
-    // Settings.
-    /// A setting that is a name, or a name and a number behind a colon, is neither.
+    // Errors of settings.
+    /// The text of a setting is not one of its names, or lacks the number after the colon.
     #[error("unknown {what} {found:?}, expected {supported}")]
     Unknown {
-        /// What is set.
+        /// The name of the setting.
         what: &'static str,
-        /// What was given.
+        /// The text that was given.
         found: String,
-        /// What could be.
+        /// The texts that are accepted.
         supported: &'static str,
     },
-    /// The number behind the colon is out of range.
+    /// The number after the colon is out of range.
     #[error("{what} {found:?}: expected {expected}")]
     OutOfRange {
-        /// What is set.
+        /// The name of the setting.
         what: &'static str,
-        /// What was given.
+        /// The text that was given.
         found: String,
-        /// Which numbers there may be.
+        /// The numbers that are accepted.
         expected: &'static str,
     },
 
-    // Buffers.
+    // Errors of buffers.
     /// A buffer cannot be read or written.
     #[error("cannot {action} the buffer {}: {source}", path.display())]
     BufferIo {
-        /// The file.
+        /// The buffer's file.
         path: PathBuf,
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The file is no buffer, or is damaged; what it held can be appended anew to a new one.
+    /// The file is not a buffer, or is damaged; delete it and append all rounds to a new one.
     #[error("{}: {reason}", path.display())]
     NotABuffer {
-        /// The file.
+        /// The buffer's file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
-    /// The buffer was made with other settings.
+    /// The buffer was created with other options.
     #[error("{}: the buffer was made with {what} {found}, not {expected}", path.display())]
     OtherBuffer {
-        /// The file.
+        /// The buffer's file.
         path: PathBuf,
-        /// The setting.
+        /// The option.
         what: &'static str,
-        /// Its value in the file.
+        /// The option's value in the file.
         found: String,
-        /// The value asked for.
+        /// The value that was asked for.
         expected: String,
     },
-    /// Somebody else has the buffer open.
+    /// Another process has the buffer open.
     #[error("{}: the buffer is in use by another run", path.display())]
     BufferInUse {
-        /// The file.
+        /// The buffer's file.
         path: PathBuf,
     },
-    /// A round was appended before those that come before it.
+    /// A round was appended before an earlier one.
     #[error("{}: round {round} cannot be appended, the buffer has {rounds} rounds", path.display())]
     RoundOrder {
-        /// The file.
+        /// The buffer's file.
         path: PathBuf,
-        /// The round.
+        /// The round that was appended.
         round: u32,
-        /// Rounds that the buffer holds.
+        /// The number of rounds in the buffer.
         rounds: u32,
     },
-    /// Rows of another width.
+    /// The bytes are not a whole number of rows.
     #[error("{}: {bytes} bytes are no rows of {row_bytes} bytes each", path.display())]
     Width {
-        /// The file.
+        /// The buffer's file.
         path: PathBuf,
-        /// Bytes given.
+        /// The number of bytes given.
         bytes: usize,
-        /// Bytes of a row.
+        /// The bytes of a row.
         row_bytes: u32,
     },
-    /// There is nothing to draw from.
+    /// There are no rows to draw from.
     #[error("{}: no row to draw{}", path.display(), if *newest { " of the newest round" } else { "" })]
     NoRows {
-        /// The file.
+        /// The buffer's file.
         path: PathBuf,
-        /// Whether only the newest round counts.
+        /// Whether only the newest round was drawn from.
         newest: bool,
     },
 
-    // Rounds and milestones.
+    // Errors of rounds and milestones.
     /// A file or folder cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
-        /// Which one.
+        /// The file or folder.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A file of an earlier run is not what it was.
+    /// A file of an earlier run is missing or has changed.
     #[error("{}: {reason}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
-    /// The learner is to act in the first round, and there is none.
+    /// The learner must act in the first round, and there is no model.
     #[error("with β {beta} the first round has β {first}, and no model to act: begin with a checkpoint, or with β 1")]
     NoModel {
-        /// The schedule.
+        /// The schedule of β.
         beta: String,
-        /// Its first value.
+        /// The schedule's first value.
         first: f64,
     },
-    /// A milestone that is not in the curriculum.
+    /// The curriculum has no such milestone.
     #[error("there is no milestone {id:?}, only {supported}")]
     UnknownMilestone {
-        /// What was asked for.
+        /// The id that was asked for.
         id: String,
-        /// Those that there are.
+        /// The ids of the curriculum.
         supported: String,
     },
 }
 
 impl Error {
-    /// What went wrong with a file or folder.
+    /// Returns a function that adds the path to an I/O error.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
         move |source| Error::Io { path: path.to_owned(), source }
     }

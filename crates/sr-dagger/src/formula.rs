@@ -1,4 +1,4 @@
-//! Labels of those who know the formula. Nothing else in the system does: a state that a policy sees leads to no formula.
+//! Labels from the known formula. Only these labels use it: a policy cannot reach the formula through a state.
 
 use std::collections::HashSet;
 
@@ -9,26 +9,26 @@ use strum::IntoStaticStr;
 
 use crate::labeller::{Labeller, label_of, of_best};
 
-/// What is said of the formula.
+/// The part of the formula that a label reveals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub enum Telling {
-    /// The next step: of the children that lie between an individual and the formula the one that takes the least to write
-    /// among those that improve on the best individual.
+    /// The next step towards the formula: of the expressions between an individual and the formula that improve on the
+    /// best individual, the one with the fewest nodes to write.
     Path,
-    /// The formula itself.
+    /// The whole formula.
     Target,
 }
 
 impl Telling {
-    /// The mode of its label sets.
+    /// Returns the mode's name in label sets.
     pub fn name(self) -> &'static str {
         self.into()
     }
 }
 
-/// Labels the states of a problem whose formula is known, one label each. A state that is solved, and one whose limits or
-/// primitives the formula does not keep to, gets none.
+/// A labeller that knows the problem's formula and gives each state one label. A solved state gets none, and neither
+/// does a state whose limits or primitives do not allow the formula.
 #[derive(Debug, Clone)]
 pub struct FormulaLabeller {
     telling: Telling,
@@ -36,16 +36,16 @@ pub struct FormulaLabeller {
     scorer: Scorer,
 }
 
-/// Error up to which a state counts as solved where its search has no such bound.
+/// The error at or below which a state counts as solved, if its search has no such threshold.
 const SOLVED: f64 = 3e-16;
 
 impl FormulaLabeller {
-    /// One that knows this formula.
+    /// Returns a labeller for this formula.
     pub fn new(telling: Telling, formula: Expr) -> Self {
         FormulaLabeller { telling, formula, scorer: Scorer::default() }
     }
 
-    /// Whether a search with these limits and primitives could make the formula.
+    /// Returns whether a search with these limits and primitives could produce the formula.
     fn is_allowed(&self, state: &State<'_>) -> bool {
         let primitives = state.instance.primitives();
         let is_listed =
@@ -95,7 +95,7 @@ impl Labeller for FormulaLabeller {
             let gain = Gain::of((scored[index].score.mse as f32, steps[index].size()), of_best(state));
             scored[index].is_new && gain.is_improvement()
         };
-        // The formula comes last, so that of equally short steps one that leaves more to do comes first.
+        // The formula comes last, so that among equally short steps an intermediate one wins.
         let cost = |&index: &usize| edits[index].0;
         let Some(step) = (0..steps.len()).filter(improves).min_by_key(cost) else { return Labels::default() };
         let (child, score) = (offspring.get(step).expect("a step"), scored[step].score);
@@ -103,8 +103,8 @@ impl Labeller for FormulaLabeller {
     }
 }
 
-/// Children between the population and the formula, the formula last: parts of it by themselves, and individuals in which
-/// a part that is not as in the formula is put right.
+/// Returns the expressions between the population and the formula: the formula's subtrees by themselves, and
+/// individuals in which one wrong subtree is replaced by the formula's. The formula itself is not among them.
 fn steps(formula: &Expr, population: &[&Tree], max_size: usize) -> Vec<Expr> {
     let mut seen: HashSet<Expr> = population.iter().map(|tree| (*tree).to_owned()).collect();
     let mut steps = Vec::new();
@@ -125,7 +125,8 @@ fn steps(formula: &Expr, population: &[&Tree], max_size: usize) -> Vec<Expr> {
     steps
 }
 
-/// Where an individual, from the root down, is not as the formula, and what stands there in the formula.
+/// Returns the places, from the root down, at which an individual differs from the formula, and the formula's subtrees
+/// there.
 fn wrong(individual: &Tree, formula: &Tree) -> Vec<(usize, usize)> {
     let mut open = vec![(individual.size() - 1, formula.size() - 1)];
     let mut wrong = Vec::new();
@@ -143,8 +144,8 @@ fn wrong(individual: &Tree, formula: &Tree) -> Vec<(usize, usize)> {
     wrong
 }
 
-/// The edit of an individual that makes the child and writes the fewest nodes, and how many: a subtree that stands in the
-/// population counts as one, for it can be copied.
+/// Returns the edit that turns an individual into the child with the fewest nodes to write, and that number. A subtree
+/// that occurs in the population counts as one node, because it can be copied.
 fn shortest<'c>(child: &'c Tree, population: &[&Tree], known: &HashSet<&Tree>) -> (usize, Edit<'c>) {
     let edits = (0..).zip(population).map(|(index, parent)| Edit::between(index, parent, child));
     let costed = edits.map(|edit| match &edit.replacement {
@@ -154,13 +155,13 @@ fn shortest<'c>(child: &'c Tree, population: &[&Tree], known: &HashSet<&Tree>) -
     costed.min_by_key(|(cost, edit)| (*cost, edit.parent)).expect("a population has individuals")
 }
 
-/// Nodes to write, a known subtree counting as one.
+/// Returns the number of nodes to write; a known subtree counts as one.
 fn written(tree: &Tree, known: &HashSet<&Tree>) -> usize {
     let (mut nodes, mut root) = (0, tree.size());
     while root > 0 {
         nodes += 1;
         let subtree = tree.subtree(root - 1);
-        // Over the operands of what has to be written, and past what is copied.
+        // A written node is followed by its operands; a copied subtree is skipped.
         root -= if known.contains(subtree) { subtree.size() } else { 1 };
     }
     nodes

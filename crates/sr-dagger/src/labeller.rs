@@ -1,4 +1,4 @@
-//! Who answers what to do in a state, and which of the answers become labels.
+//! Labellers: they propose children for a state, and choose which of them become labels.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -11,97 +11,101 @@ use sr_engine::{
 use sr_trace::{Candidates, Gain, GenerationRecord, Label, LabelParams, Labels, decades};
 use strum::IntoStaticStr;
 
-/// Answers what to do in a state.
+/// An expert that proposes children for a state.
 pub trait Labeller {
-    /// How labels are chosen, as label sets name it.
+    /// Returns the name, for label sets, of the way in which labels are chosen.
     fn mode(&self) -> &'static str;
 
-    /// Who answers, as label sets name it.
+    /// Returns the name of the expert for label sets.
     fn source(&self) -> &'static str;
 
-    /// The settings that label sets tell. `wanted` is the number of children that a generation has.
+    /// Returns the settings for label sets. `wanted` is the number of offspring of a generation.
     fn params(&self, seed: u64, wanted: usize) -> LabelParams;
 
-    /// Children for one state, drawn from its key alone. `wanted` is the number of children that a generation has, `next`
-    /// the generation that the search made of the state; it made none of the last one.
+    /// Returns the labels of a state. They may depend on the state's key, but on no other randomness. `wanted` is the
+    /// number of offspring of a generation. `next` is the generation that the search produced from the state; `None`
+    /// for the last state.
     fn label(&mut self, state: &State<'_>, next: Option<GenerationRecord<'_>>, wanted: usize) -> Labels;
 }
 
-/// Which children of the expert become labels.
+/// The rule for which children of the expert become labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum LabelMode {
-    /// All children of one generation: what the expert would do.
+    /// All children of one generation: the expert's own action.
     #[default]
     All,
-    /// The best new forms among many children: better than what the expert would do. It is cheap, and the learner's
-    /// proposals are not, so a learner may be taught what takes the expert many draws.
+    /// The best new expressions among many children, which are better than the expert's own action. Drawing them is
+    /// cheap, and the learner's proposals are not, so the learner is taught what takes the expert many draws.
     TopK,
-    /// The best new form among many children.
+    /// The best new expression among many children.
     BestOfK,
-    /// The children of the expert's first generation from here that its best individual descends from some generations
-    /// later.
+    /// The children of the expert's first generation that are ancestors of its best individual
+    /// [`horizon`](ExpertConfig::horizon) generations later.
     Lineage,
-    /// As [`TopK`](LabelMode::TopK), among the expert's children and those that the search itself made of the state.
+    /// Like [`TopK`](LabelMode::TopK), but among the expert's children and those that the search itself produced from
+    /// the state.
     Pooled,
 }
 
 impl LabelMode {
-    /// All of them.
+    /// All modes.
     pub const ALL: [LabelMode; 5] =
         [LabelMode::All, LabelMode::TopK, LabelMode::BestOfK, LabelMode::Lineage, LabelMode::Pooled];
 
-    /// The name in files and flags.
+    /// Returns the mode's name in files and flags.
     pub fn name(self) -> &'static str {
         self.into()
     }
 }
 
-/// How many children are drawn for the labels of a state.
+/// The number of children that are drawn for the labels of a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Draws {
-    /// Until [`ENOUGH`] of them are different improvements, at most [`MOST_DRAWS`].
+    /// Draws until [`ENOUGH`] different children are improvements, at most [`MOST_DRAWS`].
     #[default]
     UntilImproved,
-    /// So many.
+    /// Draws this many children.
     Exactly(u32),
 }
 
-/// Different improvements after which no more children are drawn.
+/// The number of different improvements at which drawing ends.
 pub const ENOUGH: usize = 4;
-/// Children drawn at most where improvements are rare.
+/// The most children drawn for a state where improvements are rare.
 pub const MOST_DRAWS: u32 = 1024;
-/// Children drawn before it is looked whether there are enough improvements.
+/// The number of children that are drawn before improvements are counted again.
 const PORTION: u32 = 64;
 
-/// How much a label counts in training.
+/// The weight of a label in training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Weights {
-    /// All alike.
+    /// All labels have the same weight.
     #[default]
     Equal,
-    /// By the decades that the error falls, at most 1; labels that improve nothing have no weight. What an action costs
-    /// later weighs the loss in AggreVaTe (Ross & Bagnell, 2014); here it is what it gains at once.
+    /// The weight is the number of decades by which the error falls, at most 1; labels that do not improve have weight
+    /// 0. AggreVaTe (Ross & Bagnell, 2014) weighs the loss by an action's later cost; this weight is the immediate
+    /// gain.
     Gain,
 }
 
-/// What an [`ExpertLabeller`] does.
+/// The settings of an [`ExpertLabeller`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExpertConfig {
-    /// Which children become labels.
+    /// The rule for which children become labels.
     pub mode: LabelMode,
-    /// How many are drawn; modes [`TopK`](LabelMode::TopK), [`BestOfK`](LabelMode::BestOfK) and [`Pooled`](LabelMode::Pooled).
+    /// The number of children to draw, for modes [`TopK`](LabelMode::TopK), [`BestOfK`](LabelMode::BestOfK) and
+    /// [`Pooled`](LabelMode::Pooled).
     pub draws: Draws,
-    /// Labels of a state at most; modes [`TopK`](LabelMode::TopK) and [`Pooled`](LabelMode::Pooled).
+    /// The most labels of a state, for modes [`TopK`](LabelMode::TopK) and [`Pooled`](LabelMode::Pooled).
     pub keep: u32,
-    /// Generations that the expert goes on; mode [`Lineage`](LabelMode::Lineage).
+    /// The number of generations that the expert searches on, for mode [`Lineage`](LabelMode::Lineage).
     pub horizon: u32,
-    /// How much labels count.
+    /// The weight of labels in training.
     pub weights: Weights,
 }
 
 impl Default for ExpertConfig {
-    /// All children of a generation; where it matters, four labels a state and 20 generations.
+    /// Returns mode [`All`](LabelMode::All); for the other modes, four labels a state and 20 generations.
     fn default() -> Self {
         ExpertConfig {
             mode: LabelMode::All,
@@ -113,20 +117,21 @@ impl Default for ExpertConfig {
     }
 }
 
-/// Labels states with children of the expert. Of one trajectory each, because it remembers scores and data.
+/// A labeller that labels states with children of the expert. Use a new one for each trajectory, because it remembers
+/// scores and data.
 #[derive(Debug, Default, Clone)]
 pub struct ExpertLabeller {
     config: ExpertConfig,
     scorer: Scorer,
-    /// The children of the state at hand.
+    /// The children of the current state.
     offspring: Offspring,
     scored: Vec<Scored>,
-    /// A copy of the trajectory's, for searches that go on from its states.
+    /// A copy of the trajectory's instance, for searches that continue from its states.
     instance: Option<Arc<Instance>>,
 }
 
 impl ExpertLabeller {
-    /// One that chooses so.
+    /// Returns a labeller with these settings.
     pub fn new(config: ExpertConfig) -> Self {
         ExpertLabeller { config, ..ExpertLabeller::default() }
     }
@@ -145,12 +150,12 @@ impl ExpertLabeller {
         labels
     }
 
-    /// The best new forms among many.
+    /// Returns the best new expressions among many children.
     fn best(&mut self, state: &State<'_>, next: Option<GenerationRecord<'_>>, keep: usize) -> Labels {
         let ExpertLabeller { config, scorer, offspring, scored, .. } = self;
         offspring.clear();
         if let Some(next) = next {
-            // What the search made of the state itself, each a child like the expert's.
+            // The offspring that the search itself produced from the state count as children too.
             for made in next.individuals().filter(|made| made.origin != Origin::Elite) {
                 let (origin, parents, edit) = (made.origin, made.parents, made.edit.clone());
                 offspring.push(&Child { tree: made.expr, origin, parents, edit, log_prob: made.log_prob });
@@ -186,7 +191,7 @@ impl ExpertLabeller {
                 scored[child].is_new && scored[child].score.is_valid() && forms.insert(scored[child].expression)
             })
             .collect();
-        // By error, then size; the first drawn of equals.
+        // Sorted by error, then size, then order of drawing.
         candidates.sort_by(|&a, &b| {
             let error = |child: usize| scored[child].score.mse;
             error(a).total_cmp(&error(b)).then(offspring.tree(a).size().cmp(&offspring.tree(b).size())).then(a.cmp(&b))
@@ -202,7 +207,7 @@ impl ExpertLabeller {
         labels
     }
 
-    /// Ancestors of the expert's winner in its first generation from here.
+    /// Returns the ancestors of the expert's winner in its first generation from here.
     fn lineage(&mut self, state: &State<'_>) -> Labels {
         let instance = self.instance.get_or_insert_with(|| Arc::new(state.instance.clone())).clone();
         let config = SearchConfig {
@@ -217,7 +222,7 @@ impl ExpertLabeller {
             best: Some(state.best.expr.clone()),
             stagnation: state.stagnation,
         };
-        // A stream of its own for each state.
+        // Each state has its own random stream.
         let seed = state.key.rng().next_u64();
         let search = Search::resume_from(instance, config, seed, recorded);
         let mut searches = [search.expect("a visited state can be searched")];
@@ -249,7 +254,7 @@ impl ExpertLabeller {
     }
 }
 
-/// The label that a child is.
+/// Returns the label of a child, weighted as configured.
 fn label<'a>(state: &State<'_>, child: Child<'a>, score: Score, weights: Weights) -> Label<'a> {
     let weight = match weights {
         Weights::Equal => 1.0,
@@ -258,7 +263,7 @@ fn label<'a>(state: &State<'_>, child: Child<'a>, score: Score, weights: Weights
     label_of(state, child, score, weight)
 }
 
-/// A child of a state as a label.
+/// Returns the label of a child with this weight.
 pub(crate) fn label_of<'a>(state: &State<'_>, child: Child<'a>, score: Score, weight: f32) -> Label<'a> {
     let parent = child.parents.iter().next().map(|index| state.population.score(index as usize));
     Label {
@@ -269,17 +274,17 @@ pub(crate) fn label_of<'a>(state: &State<'_>, child: Child<'a>, score: Score, we
     }
 }
 
-/// By how much fitter a child is than the fittest individual seen so far.
+/// Returns how much fitter a child is than the fittest individual seen so far.
 fn gain_best(state: &State<'_>, score: Score) -> f32 {
     gain(score, state.best.score)
 }
 
-/// The difference of two fitnesses; 0 for two that are equally infinite, whose difference is no number.
+/// Returns the difference of two fitnesses; 0 if they are equal, because two equal infinities differ by NaN.
 fn gain(score: Score, over: Score) -> f32 {
     if score.fitness == over.fitness { 0.0 } else { (score.fitness - over.fitness) as f32 }
 }
 
-/// New forms whose error is clearly below the best one's, among the children from `first` on.
+/// Returns the new expressions whose error is clearly below the best one's, among the children from `first` on.
 fn improvements(
     state: &State<'_>,
     offspring: &Offspring,
@@ -336,7 +341,7 @@ impl Labeller for ExpertLabeller {
     }
 }
 
-/// Error and size of the best individual so far.
+/// Returns the error and the size of the best individual so far.
 pub(crate) fn of_best(state: &State<'_>) -> (f32, usize) {
     (state.best.score.mse as f32, state.best.expr.size())
 }

@@ -1,10 +1,10 @@
 //! DAgger (Ross, Gordon & Bagnell, 2011): roll out the learner, relabel with the expert, aggregate, refit.
 //!
-//! A learner that imitates an expert meets states that the expert never met, and errs more the longer it runs.
-//! DAgger asks the expert what it would do in the states *that the learner visited*, and trains on that too.
-//! [`visit()`] rebuilds those states from a trajectory, a [`Labeller`] answers in each of them, [`label`] gathers the
-//! answers of a trajectory and [`relabel_file`] those of a trace. [`Beta`] says how often the expert still acts in a
-//! round, and a [`Buffer`] aggregates the rows of all rounds on disk and draws from them what a round is trained on.
+//! A learner that imitates an expert reaches states that the expert never reached, and errs more the longer it runs.
+//! DAgger asks the expert what it would do in the states *that the learner visited*, and trains on these answers too.
+//! [`visit()`] rebuilds those states from a trajectory, a [`Labeller`] labels each of them, [`label`] collects the
+//! labels of a trajectory and [`relabel_file`] those of a trace. [`Beta`] is the schedule by which the expert still
+//! acts, and a [`Buffer`] aggregates the rows of all rounds on disk and draws the rows that a round is trained on.
 //! [`run_rounds`] is the loop over rounds of any [`Task`], and [`run_milestones`] that over a [`Curriculum`].
 //!
 //! ```
@@ -34,7 +34,7 @@
 //! # }
 //! ```
 //!
-//! This crate names no tensors and no problem files: instances come from the caller.
+//! This crate uses neither tensors nor problem files: the caller provides the instances.
 
 mod buffer;
 mod error;

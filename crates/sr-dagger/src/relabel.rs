@@ -1,4 +1,4 @@
-//! Labels: what an expert would have done in the states of a trace.
+//! Labels of the states of a trace: the actions that an expert would have taken there.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use crate::{
     Draws, Error, ExpertConfig, ExpertLabeller, FormulaLabeller, LabelMode, Labeller, Result, Telling, Weights, visit,
 };
 
-/// The labels of every state of a trajectory. The last one is among them: nobody acted in it, but it was visited, and the
-/// expert knows what to do there.
+/// Labels every state of a trajectory, including the last one: no policy acted in it, but it was visited, and the
+/// expert can act there.
 ///
-/// - config: the trace's, see [`TraceHeader::engine`](sr_trace::TraceHeader::engine)
-/// - seed: of the labels; the states come from the trajectory whatever it is
+/// - config: the settings of the trace, see [`TraceHeader::engine`](sr_trace::TraceHeader::engine)
+/// - seed: the seed of the labels; the states do not depend on it
 ///
 /// # Errors
 /// If the instance is not the one that was searched.
@@ -44,59 +44,59 @@ pub fn label(
     })
 }
 
-/// Children that a generation has.
+/// Returns the number of offspring of a generation.
 fn wanted(config: &SearchConfig) -> usize {
     config.population_size.saturating_sub(config.elitism)
 }
 
-/// How a file is relabelled.
+/// The options for relabelling a file.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FileOptions<'a> {
-    /// Where the result is put; it replaces the trace if there is none.
+    /// The path of the result; if `None`, it replaces the trace.
     pub out: Option<&'a Path>,
     /// Seed of the labels.
     pub seed: u64,
-    /// `(i, n)`: only problems `i`, `i + n`, `i + 2n`, … of the trace, in the order in which it has them. The results of
-    /// all `i < n` [merge](sr_trace::merge) to the bytes of one. All problems if there is none.
+    /// A pair `(i, n)` selects only the problems `i`, `i + n`, `i + 2n`, … of the trace, in its order. The results of
+    /// all `i < n` [merge](sr_trace::merge) to the bytes of a single run. `None` selects all problems.
     pub shard: Option<(usize, usize)>,
-    /// Go on with what an interrupted run of the same options left, if it left anything; where the result is there
-    /// already, make sure that it is the one asked for, and do nothing.
+    /// Whether to continue an interrupted run of the same options, if there is one. If the result exists already, it is
+    /// only checked to be the requested one.
     pub resume: bool,
-    /// Stop after the trajectories that have begun once this is true.
+    /// A flag; once it is true, no further trajectories are begun.
     pub stop: Option<&'a AtomicBool>,
 }
 
-/// What was relabelled.
+/// The counts of a relabelling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Trajectories.
+    /// The number of trajectories.
     pub trajectories: u64,
-    /// States.
+    /// The number of states.
     pub states: u64,
-    /// Labels.
+    /// The number of labels.
     pub labels: u64,
-    /// Labels that are fitter than the best individual seen until then.
+    /// The number of labels that are fitter than the best individual until then.
     pub improving: u64,
-    /// Whether [`FileOptions::stop`] ended it before the work was done. Nothing is under the result's name then.
+    /// Whether [`FileOptions::stop`] ended the run early. The result's file then does not exist yet.
     pub stopped: bool,
-    /// Whether the result was there already, see [`FileOptions::resume`].
+    /// Whether the result existed already, see [`FileOptions::resume`].
     pub was_there: bool,
 }
 
-/// Relabels a trace in parallel, a few trajectories in memory at a time; the result does not depend on the number of
-/// threads. Labels that a trajectory has already stay, and the new ones come last; see [`Trajectory::add_labels`].
+/// Relabels a trace in parallel, with a few trajectories in memory at a time; the result does not depend on the number
+/// of threads. A trajectory keeps its earlier labels, and the new ones come last; see [`Trajectory::add_labels`].
 ///
-/// The result appears under its name in one step at the end; until then, and after an error, the trace and a file of that
-/// name are as they were. A run that was killed, stopped or found the disk full is resumed with
-/// [`resume`](FileOptions::resume) or begun anew, in either case to the same bytes. `progress` is told how many more
-/// trajectories are done.
+/// The result appears under its name in one step at the end. Until then, and after an error, the trace and a file of
+/// that name are unchanged. A run that was killed, stopped or found the disk full can be resumed with
+/// [`resume`](FileOptions::resume) or started anew, with the same bytes. `progress` receives the number of further
+/// trajectories that are done.
 ///
-/// - instances: the problem with an id; it is asked from several threads
-/// - labeller: makes one for a trajectory of the problem with an id
+/// - instances: returns the problem with an id; it is called from several threads
+/// - labeller: returns a new labeller for a trajectory of the problem with an id
 ///
 /// # Errors
-/// If the trace cannot be read to its end or the result not written; if a problem is missing or not the one that was
-/// searched; if a run is to be resumed that had other options or another trace.
+/// If the trace cannot be read to its end or the result cannot be written, a problem is missing or not the one that was
+/// searched, or the run to be resumed has other options or another trace.
 pub fn relabel_file<L: Labeller>(
     traces: &Path,
     options: &FileOptions<'_>,
@@ -108,7 +108,7 @@ pub fn relabel_file<L: Labeller>(
     let mut header = reader.header().clone();
     header.dagger = true;
     header.original_source.get_or_insert_with(|| header.policy.source_name().to_owned());
-    // All that a record takes, on one thread, while it is in that one's cache.
+    // One thread does all the work on a record, while the record is in its cache.
     let relabel = |stored: Stored| {
         let opened = stored.open()?;
         let trajectory = opened.trajectory();
@@ -166,24 +166,24 @@ pub fn relabel_file<L: Labeller>(
         Ok(Counts { stopped: false, .. }) => {
             writer.finish()?;
         }
-        // What took time to make is kept where the same command can go on with it.
+        // Partial work is kept if the same command can resume it.
         Err(error) if !options.resume && !is_io(error) => writer.discard(),
         Ok(_) | Err(_) => {}
     }
     result
 }
 
-/// Who labels.
+/// The source of labels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Labelling {
     /// The expert.
     Expert(ExpertConfig),
-    /// Somebody who knows the formula.
+    /// The known formula of the problem.
     Formula(Telling),
 }
 
 impl Labelling {
-    /// What decides the labels beside their seed, under the names of flags. What does not is left out.
+    /// Returns the settings that determine the labels beside their seed, under the names of flags; others are left out.
     pub fn settings(&self) -> serde_json::Value {
         let ExpertConfig { mode, draws, keep, horizon, weights } = match self {
             Labelling::Expert(config) => *config,
@@ -207,7 +207,7 @@ impl Labelling {
         settings
     }
 
-    /// Who the labels come from, as results tell it: `teacher`, or `privileged` where the formula was known.
+    /// Returns the kind of the labels in results: `teacher`, or `privileged` if they use the known formula.
     pub fn kind(&self) -> &'static str {
         match self {
             Labelling::Expert(_) => "teacher",
@@ -217,10 +217,10 @@ impl Labelling {
 
     /// Relabels a trace, see [`relabel_file`].
     ///
-    /// - formula: of the problem with an id, where it is known; asked of labels of those who know it only
+    /// - formula: returns the formula of the problem with an id, if it is known; only called for [`Labelling::Formula`]
     ///
     /// # Errors
-    /// As [`relabel_file`]; if a formula that has to be known is not.
+    /// Those of [`relabel_file`], and if a formula that is needed is unknown.
     pub fn relabel_file(
         self,
         traces: &Path,
@@ -244,19 +244,19 @@ impl Labelling {
     }
 }
 
-/// Whether a disk is at fault, and not what is in the files.
+/// Returns whether an error comes from the disk, and not from the content of the files.
 fn is_io(error: &Error) -> bool {
     matches!(error, Error::Trace(sr_trace::Error::File(sr_codec::Error::Io { .. })))
 }
 
-/// A kill loses the labels of this time at most, and those being made.
+/// The interval at which labels are flushed. A kill loses the labels since then, and those in progress.
 const FLUSH_EVERY: Duration = Duration::from_millis(50);
 
 /// The records of a shard.
 struct Share<'a> {
     reader: &'a mut TraceReader,
     shard: Option<(usize, usize)>,
-    /// Problems seen.
+    /// The number of problems seen so far.
     problem: usize,
     last: Option<String>,
 }
@@ -286,7 +286,7 @@ impl Share<'_> {
     }
 }
 
-/// Makes sure that a finished file is what this run would make, and gives its counts.
+/// Checks that a finished file is the one that this run would write, and returns its counts.
 fn check_finished(
     reader: &mut TraceReader,
     out: &Path,
@@ -308,8 +308,8 @@ fn check_finished(
     }
 }
 
-/// Passes over the first trajectories of a file with labels, whose counts it gives, and makes sure that they are those of
-/// `input` with the labels that this run would give them; of the labels it looks at how they were `made`.
+/// Skips the first trajectories of a labelled file and returns their counts. Fails unless they are those of `input`
+/// with this run's labels; of the labels, only mode, settings and source are compared.
 fn check(
     input: &mut Share<'_>,
     file: &Path,
@@ -326,7 +326,7 @@ fn check(
         let mut expected = input.next_stored()?.ok_or_else(differs)?.decode()?;
         let mut found = written.next_trajectory()?.ok_or_else(differs)?;
         let labels = found.labels.pop().ok_or_else(differs)?;
-        // Earlier versions left the last state out.
+        // Earlier versions did not label the last state.
         let is_whole = labels.states.len() == expected.generations.len();
         let (mode, params, source) = made(&expected.problem_id)?;
         let told = |mode: &str, params: LabelParams, source: &str| {

@@ -9,9 +9,9 @@
 //!     rollouts/  labels/  corpus/  checkpoint/  evaluation/
 //! ```
 //!
-//! Each stage is made in a folder `STAGE.partial`, synced and renamed when it is whole. Whatever moment a run is killed at,
-//! the same call goes on after the last whole stage, and inside of a stage where the task can do that. The files of a stage
-//! that is there are compared with the manifest, once in a run, before anything is made of them; the buffer is made again
+//! Each stage is written to a folder `STAGE.partial`, synced, and renamed when it is complete. Whenever a run is
+//! killed, the same call continues after the last complete stage, or within a stage if the task supports that. Before
+//! the files of a finished stage are used, they are compared with the manifest, once in a run. The buffer is rebuilt
 //! from the corpora.
 
 use std::fs::{self, File};
@@ -26,49 +26,50 @@ use strum::IntoStaticStr;
 
 use crate::{Beta, Buffer, BufferOptions, Error};
 
-/// What DAgger is done on: an expert that can be asked in any state, a learner that learns from the answers.
+/// A task for DAgger: an expert that can be asked in any state, and a learner that learns from the answers.
 ///
-/// A stage writes its files into the folder `out`, which holds what an interrupted attempt at the same stage has left, if
-/// anything; it may go on with that or remove it. What it writes may depend on the earlier stages, the round and its seed
-/// only, so that equal runs give equal files.
+/// A stage writes its files to the folder `out`. The folder may contain the files of an interrupted attempt at the same
+/// stage, which the stage may continue or remove. Files may depend only on the earlier stages, the round and its seed,
+/// so that equal runs give equal files.
 pub trait Task {
-    /// Why a stage failed.
+    /// The error type of the stages.
     type Error: From<Error>;
 
-    /// Lets expert and learner act, the expert with probability [`Round::beta`], and writes what they met.
+    /// Runs episodes in which the expert acts with probability [`Round::beta`], otherwise the learner, and writes the
+    /// visited states.
     ///
     /// # Errors
-    /// Of the task.
+    /// Any error of the task.
     fn rollouts(&mut self, round: &Round, out: &Path) -> Result<(), Self::Error>;
 
-    /// Asks the expert what it would do in each state of the rollouts.
+    /// Writes the expert's actions in each state of the rollouts.
     ///
     /// # Errors
-    /// Of the task.
+    /// Any error of the task.
     fn labels(&mut self, round: &Round, out: &Path) -> Result<(), Self::Error>;
 
-    /// Makes training examples of states and labels.
+    /// Converts states and labels to training examples.
     ///
     /// # Errors
-    /// Of the task.
+    /// Any error of the task.
     fn corpus(&mut self, round: &Round, out: &Path) -> Result<(), Self::Error>;
 
-    /// The rows of a round's corpus, one after the other.
+    /// Returns the rows of a round's corpus, concatenated.
     ///
     /// # Errors
-    /// Of the task.
+    /// Any error of the task.
     fn rows(&mut self, round: &Round) -> Result<Vec<u8>, Self::Error>;
 
-    /// Fits the learner to rows drawn from the buffer, beginning with the model of [`Round::before`] if there is one.
+    /// Trains the learner on rows drawn from the buffer, beginning with the model of [`Round::before`] if there is one.
     ///
     /// # Errors
-    /// Of the task.
+    /// Any error of the task.
     fn train(&mut self, round: &Round, buffer: &Buffer, out: &Path) -> Result<(), Self::Error>;
 
-    /// How well the learner of this round does by itself.
+    /// Evaluates the learner of this round without the expert.
     ///
     /// # Errors
-    /// Of the task.
+    /// Any error of the task.
     fn evaluate(&mut self, round: &Round, out: &Path) -> Result<Evaluation, Self::Error>;
 }
 
@@ -76,50 +77,50 @@ pub trait Task {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub enum Stage {
-    /// What expert and learner met.
+    /// The episodes with the states that expert and learner visited.
     Rollouts,
-    /// What the expert would have done there.
+    /// The expert's actions in these states.
     Labels,
-    /// Training examples.
+    /// The training examples.
     Corpus,
     /// The trained learner.
     Checkpoint,
-    /// How well it does.
+    /// The evaluation of the learner.
     Evaluation,
 }
 
 impl Stage {
-    /// All of them, in order.
+    /// All stages, in order.
     pub const ALL: [Stage; 5] = [Stage::Rollouts, Stage::Labels, Stage::Corpus, Stage::Checkpoint, Stage::Evaluation];
 
-    /// Its folder.
+    /// Returns the name of the stage's folder.
     pub fn name(self) -> &'static str {
         self.into()
     }
 }
 
-/// A round and where its files are.
+/// A round, and the paths of its files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Round {
-    /// Counted from 0.
+    /// The index, counted from 0.
     pub index: u32,
-    /// Probability with which the expert acts.
+    /// The probability with which the expert acts.
     pub beta: f64,
-    /// Seed of all of its draws; no other round has it.
+    /// The seed of the round; no other round has the same.
     pub seed: u64,
-    /// Its folder.
+    /// The folder of the round.
     pub dir: PathBuf,
-    /// The model that acts in it and is trained further: that of the round before, or the one to begin with.
+    /// The model that acts in the round and is trained further: that of the round before, or the initial one.
     pub before: Option<PathBuf>,
 }
 
 impl Round {
-    /// The folder of a finished stage.
+    /// Returns the folder of a finished stage.
     pub fn stage(&self, stage: Stage) -> PathBuf {
         self.dir.join(stage.name())
     }
 
-    /// An earlier round's folder of a stage.
+    /// Returns the folder of a stage of an earlier round.
     pub fn earlier(&self, index: u32, stage: Stage) -> PathBuf {
         self.dir.with_file_name(round_name(index)).join(stage.name())
     }
@@ -129,114 +130,115 @@ fn round_name(index: u32) -> String {
     format!("round-{index:03}")
 }
 
-/// How well a learner does.
+/// The evaluation of a learner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// Episodes that it was tried on.
+    /// The number of episodes.
     pub episodes: u32,
-    /// Those that it succeeded in.
+    /// The number of successful episodes.
     pub successes: u32,
-    /// Decides between rounds with as many successes: more is better.
+    /// A score that decides between rounds with equal success rates; higher is better.
     pub score: f64,
-    /// Everything that was measured.
+    /// All metrics.
     pub metrics: Vec<Metric>,
 }
 
-/// A number with its 95 % interval.
+/// A value with its 95 % interval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
-    /// What it is.
+    /// The name of the metric.
     pub name: String,
-    /// `null` where there was nothing to measure.
+    /// The value; `None` if there was nothing to measure.
     pub value: Option<f64>,
-    /// Lower end of its interval, where it has one.
+    /// Lower end of the interval, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lo: Option<f64>,
-    /// Upper end.
+    /// Upper end of the interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hi: Option<f64>,
 }
 
 impl Evaluation {
-    /// Share of successes, in [0, 1].
+    /// Returns the share of successful episodes, in [0, 1].
     pub fn success_rate(&self) -> f64 {
         f64::from(self.successes) / f64::from(self.episodes.max(1))
     }
 
-    /// Whether the learner is better than another one.
+    /// Returns whether the learner is better than another one.
     fn is_better_than(&self, other: &Self) -> bool {
-        // A score that is no number is the worst, not the best as `total_cmp` has it.
+        // A NaN score is the worst; for `total_cmp` it would be the best.
         let score = |of: &Self| if of.score.is_nan() { f64::NEG_INFINITY } else { of.score };
         let rates = self.success_rate().total_cmp(&other.success_rate());
         rates.then(score(self).total_cmp(&score(other))).is_gt()
     }
 }
 
-/// How many rounds there are, and how they follow each other.
+/// The settings of the rounds.
 #[derive(Debug, Clone)]
 pub struct RoundsConfig {
-    /// Rounds at most.
+    /// The most rounds, at least 1.
     pub rounds: u32,
-    /// How often the expert acts.
+    /// The schedule by which the expert acts.
     pub beta: Beta,
-    /// Of everything.
+    /// The seed of all rounds.
     pub seed: u64,
-    /// The model to begin with; without one the expert has to act alone in the first round.
+    /// The initial model; without one the expert must act alone in the first round.
     pub init: Option<PathBuf>,
-    /// What is kept of earlier rounds.
+    /// The options of the buffer.
     pub buffer: BufferOptions,
-    /// Stop after this many rounds without a better model; never if 0.
+    /// The number of rounds without a better model after which the rounds end; 0 for no limit.
     pub patience: u32,
-    /// Stop once a model has this share of successes.
+    /// The success rate at which the rounds end.
     pub enough: Option<f64>,
 }
 
 /// A finished round.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoundResult {
-    /// Which one.
+    /// The round.
     pub round: Round,
-    /// Its evaluation.
+    /// The evaluation of its model.
     pub evaluation: Evaluation,
     /// Whether its model is better than those of all earlier rounds.
     pub is_best: bool,
     /// Rows in the buffer when its model was trained.
     pub buffered: u64,
-    /// Seconds of each stage in this process: 0 for those that were there already.
+    /// Seconds of each stage in this process; 0 for stages of an earlier run.
     pub seconds: [f64; 5],
 }
 
-/// What the rounds came to.
+/// The results of all rounds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rounds {
-    /// All of them.
+    /// The results, in order.
     pub rounds: Vec<RoundResult>,
-    /// The place of the best among them, the first of equals.
+    /// The index of the best one; the first among equals.
     pub best: usize,
 }
 
 impl Rounds {
-    /// The round with the best model.
+    /// Returns the round with the best model.
     pub fn best(&self) -> &RoundResult {
         &self.rounds[self.best]
     }
 
-    /// The newest round.
+    /// Returns the newest round.
     pub fn last(&self) -> &RoundResult {
         self.rounds.last().expect("there is a first round")
     }
 }
 
-/// Runs the rounds in `dir`, or goes on with them; `on_round` is told of every round, those included that were there.
+/// Runs the rounds in `dir`, or continues them. `on_round` is called for every round, including those of an earlier
+/// run.
 ///
 /// # Errors
-/// Of the task; if files cannot be read or written; if a finished stage's files are not what the manifest says; if the first
-/// round needs a model and there is none.
+/// An error of the task, files that cannot be read or written or differ from the manifest, or a first round that needs
+/// a model when there is none.
 ///
-/// Rounds that are finished count, even if fewer were wanted or another ending would have left them out.
+/// Finished rounds count, even if `config` now asks for fewer or would have ended earlier.
 ///
 /// # Panics
-/// If no rounds are wanted.
+/// If `config.rounds` is 0.
 pub fn run_rounds<T: Task>(
     task: &mut T,
     dir: &Path,
@@ -275,7 +277,7 @@ pub fn run_rounds<T: Task>(
     Ok(Rounds { rounds, best })
 }
 
-/// How many rounds of a folder, from the first one on, have all of their stages.
+/// Returns the number of rounds of a folder, from the first one on, that have all stages.
 pub(crate) fn finished_rounds(dir: &Path) -> Result<u32, Error> {
     for index in 0.. {
         let manifest = Manifest::read(&dir.join(round_name(index)))?;
@@ -286,7 +288,7 @@ pub(crate) fn finished_rounds(dir: &Path) -> Result<u32, Error> {
     unreachable!("some round is not there")
 }
 
-/// Whether the first round of a folder has trained its model, so that the one that it began with is not needed any more.
+/// Returns whether the first round of a folder has trained its model, so that the initial model is not needed any more.
 pub(crate) fn has_first_model(dir: &Path) -> Result<bool, Error> {
     let manifest = Manifest::read(&dir.join(round_name(0)))?;
     let is_model = |noted: &StageFiles| noted.stage == Stage::Checkpoint.name();
@@ -305,7 +307,7 @@ fn run_round<T: Task>(
     stages.make(Stage::Rollouts, |out| task.rollouts(round, out))?;
     stages.make(Stage::Labels, |out| task.labels(round, out))?;
     stages.make(Stage::Corpus, |out| task.corpus(round, out))?;
-    // Of a finished round the number of rows is known, and the buffer is not needed.
+    // A finished round has its number of rows in the manifest and does not need the buffer.
     if !stages.is_done(Stage::Checkpoint)? {
         let buffer = aggregate(task, dir, config, round, is_aggregated)?;
         stages.manifest.buffered = buffer.size();
@@ -328,9 +330,9 @@ pub(crate) const MANIFEST: &str = "manifest.json";
 const BUFFER: &str = "buffer.bin";
 const TIMING: &str = "timing.jsonl";
 
-/// The buffer with the rows of all rounds up to this one. Rows of rounds that it does not have are added, all of them if
-/// there is no buffer or it cannot be used, since they follow from the corpora. So do those of a buffer that an earlier run
-/// has left: nothing says whether it is as that run left it, and the corpora, which were compared with their hashes, do.
+/// Returns the buffer with the rows of all rounds up to this one. Missing rounds are appended from the corpora. A
+/// buffer that an earlier run has left is rebuilt: its content has no hash, but the corpora have been compared with
+/// theirs.
 fn aggregate<T: Task>(
     task: &mut T,
     dir: &Path,
@@ -340,7 +342,7 @@ fn aggregate<T: Task>(
 ) -> Result<Buffer, T::Error> {
     let path = dir.join(BUFFER);
     if !*is_aggregated && path.exists() {
-        // Not one that somebody else has open.
+        // A buffer that another process has open is an error.
         if let Err(error @ Error::BufferInUse { .. }) = Buffer::open(&path, config.buffer.clone()) {
             return Err(error.into());
         }
@@ -371,17 +373,17 @@ struct Stages<'a> {
     round: &'a Round,
     timing: PathBuf,
     manifest: Manifest,
-    /// Stages that were made or compared with the manifest in this run.
+    /// Whether each stage was run, or compared with the manifest, in this process.
     is_known: [bool; 5],
     seconds: [f64; 5],
 }
 
-/// Which stages are finished, and what they made.
+/// The finished stages of a round and their files.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Manifest {
     round: u32,
     beta: f64,
-    /// Rows in the buffer when the model was trained.
+    /// The number of rows in the buffer when the model was trained.
     buffered: u64,
     stages: Vec<StageFiles>,
 }
@@ -392,7 +394,7 @@ struct StageFiles {
     files: Vec<FileEntry>,
 }
 
-/// A file of a folder, as a manifest lists it.
+/// An entry of a manifest: a file of a folder.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct FileEntry {
     pub(crate) path: String,
@@ -401,13 +403,13 @@ pub(crate) struct FileEntry {
 }
 
 impl Manifest {
-    /// That of a round's folder, if there is one.
+    /// Reads the manifest of a round's folder; `None` if there is none.
     fn read(round_dir: &Path) -> Result<Option<Self>, Error> {
         read_json(&round_dir.join(MANIFEST))
     }
 }
 
-/// What a JSON file says, if there is one.
+/// Reads a JSON file; returns `None` if there is no such file.
 pub(crate) fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>, Error> {
     match fs::read_to_string(path) {
         Ok(text) => {
@@ -433,7 +435,7 @@ impl<'a> Stages<'a> {
         Ok(Stages { round, timing: dir.join(TIMING), manifest, is_known: [false; 5], seconds: [0.0; 5] })
     }
 
-    /// Whether a stage is finished; its files have to be there then, with the hashes that they had.
+    /// Returns whether a stage is finished. Fails if one of its files is missing or has another hash.
     fn is_done(&mut self, stage: Stage) -> Result<bool, Error> {
         let Some(noted) = self.manifest.stages.iter().find(|noted| noted.stage == stage.name()) else {
             return Ok(false);
@@ -447,7 +449,7 @@ impl<'a> Stages<'a> {
         Ok(true)
     }
 
-    /// Makes a stage unless it is there.
+    /// Runs a stage unless it is finished.
     fn make<E: From<Error>>(&mut self, stage: Stage, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
         if self.is_done(stage)? {
             return Ok(());
@@ -473,8 +475,8 @@ impl<'a> Stages<'a> {
     }
 }
 
-/// Makes a folder that appears under its name in one step when `fill` has filled it; one that is there stays. `fill` finds
-/// what an interrupted attempt has left.
+/// Creates a folder that appears under its name in one step, once `fill` has filled it; an existing folder stays.
+/// `fill` may find files of an interrupted attempt.
 pub(crate) fn make_folder<E: From<Error>>(whole: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
     if whole.exists() {
         return Ok(());
@@ -487,7 +489,7 @@ pub(crate) fn make_folder<E: From<Error>>(whole: &Path, fill: impl FnOnce(&Path)
     Ok(sync_folder(whole.parent().expect("it is in a folder"))?)
 }
 
-/// Files of a folder and its subfolders with their hashes, in order of names.
+/// Returns the files of a folder and its subfolders with their hashes, sorted by name.
 pub(crate) fn files_of(folder: &Path) -> Result<Vec<FileEntry>, Error> {
     let mut files = Vec::new();
     list(folder, folder, &mut files)?;
@@ -495,7 +497,7 @@ pub(crate) fn files_of(folder: &Path) -> Result<Vec<FileEntry>, Error> {
     Ok(files)
 }
 
-/// Makes sure that the files of a folder are those that are listed; `way_out` says what else is to be done.
+/// Checks that the files of a folder match a list; `way_out` ends the error message with what to do.
 pub(crate) fn compare(folder: &Path, listed: &[FileEntry], way_out: &str) -> Result<(), Error> {
     for file in listed {
         let path = folder.join(&file.path);
@@ -517,12 +519,12 @@ pub(crate) fn compare(folder: &Path, listed: &[FileEntry], way_out: &str) -> Res
     Ok(())
 }
 
-/// Length and SHA-256 of a file.
+/// Returns the length and the SHA-256 of a file.
 fn hash(path: &Path) -> Result<(u64, String), Error> {
     sums::of_file(path).map_err(Error::io(path))
 }
 
-/// What tells the files of a folder from all others.
+/// Returns a digest of the files of a folder.
 pub(crate) fn digest(folder: &Path) -> Result<String, Error> {
     let files: String = files_of(folder)?.iter().map(|file| format!("{} {}\n", file.sha256, file.path)).collect();
     Ok(sums::of_bytes(files.as_bytes()))
@@ -535,7 +537,7 @@ fn list(folder: &Path, root: &Path, files: &mut Vec<FileEntry>) -> Result<(), Er
             list(&path, root, files)?;
             continue;
         }
-        // What a killed run had begun to write: whoever writes the file makes it anew.
+        // A killed run leaves partial files; the code that writes the file starts over.
         if path.extension().is_some_and(|extension| extension == "partial") {
             continue;
         }
@@ -546,7 +548,7 @@ fn list(folder: &Path, root: &Path, files: &mut Vec<FileEntry>) -> Result<(), Er
     Ok(())
 }
 
-/// Brings a folder with all that is in it to the disk.
+/// Syncs a folder and everything in it to the disk.
 fn sync(folder: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
@@ -562,7 +564,7 @@ fn sync_folder(folder: &Path) -> Result<(), Error> {
     File::open(folder).and_then(|file| file.sync_all()).map_err(Error::io(folder))
 }
 
-/// Writes a small file aside, syncs it and renames it into place.
+/// Writes a temporary file, syncs it and renames it into place.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let aside = path.with_added_extension("partial");
     let write = || -> std::io::Result<()> {

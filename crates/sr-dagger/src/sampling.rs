@@ -1,4 +1,4 @@
-//! Which rows of a [`Buffer`] a round is trained on.
+//! Draws the rows of a [`Buffer`] that a round is trained on.
 
 use std::collections::BTreeMap;
 use std::{fmt, str::FromStr};
@@ -9,26 +9,27 @@ use sr_engine::random::{Key, Purpose, Rng};
 use crate::buffer::DRAW;
 use crate::{Buffer, Error, Result};
 
-/// How likely a row is drawn. Written as `uniform` or `recency:λ`.
+/// The distribution of draws. Its text is `uniform` or `recency:λ`.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Draw {
-    /// All alike, each once before any comes again: one random permutation after the other.
+    /// All rows are drawn equally often: one random permutation of all rows after the other.
     #[default]
     Uniform,
-    /// In proportion to exp(−λ·age), with replacement; a row's age is counted in rounds, that of the newest is 0.
+    /// A row is drawn with replacement, in proportion to exp(−λ·age). The age is counted in rounds; the newest round
+    /// has age 0.
     Recency {
         /// λ, at least 0.
         lambda: f64,
     },
 }
 
-/// From which rows is drawn, and how.
+/// The rows to draw from, and their distribution.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling {
-    /// How likely a row is.
+    /// The distribution of the rows.
     pub draw: Draw,
-    /// Whether earlier rounds count; otherwise the newest alone.
+    /// Whether to draw from earlier rounds too; otherwise from the newest alone.
     pub use_dagger: bool, // true; without, the learner forgets what it was told in earlier rounds
 }
 
@@ -38,56 +39,57 @@ impl Default for Sampling {
     }
 }
 
-/// How much a round is trained.
+/// The amount of training in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Amount {
-    /// So many updates of so many rows.
+    /// A number of updates.
     Steps {
-        /// Updates.
+        /// The number of updates.
         steps: u32,
-        /// Rows of each; at least 1.
+        /// The rows of an update, at least 1.
         batch: u32,
     },
-    /// All rows so many times, in batches of min([`LARGEST_BATCH`], rows / mini-batches), at least 1.
+    /// A number of passes over all rows, in batches of min([`LARGEST_BATCH`], rows / mini-batches), at least 1.
     Epochs {
-        /// Times.
+        /// The number of passes.
         epochs: u32,
-        /// Batches of an epoch at least; at least 1.
+        /// The least number of batches of a pass, at least 1.
         mini_batches: u32,
     },
 }
 
-/// Rows of a batch at most when a round is trained for epochs.
+/// The most rows of a batch when a round is trained for epochs.
 pub const LARGEST_BATCH: usize = 512;
 
-/// The rows that were drawn for a round, as slots of its buffer.
+/// The rows drawn for a round, as slots of its buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drawn {
-    /// Slots in the order of training.
+    /// The slots, in the order of training.
     pub rows: Vec<u64>,
-    /// Rows of an update.
+    /// The rows of an update.
     pub batch: usize,
-    /// Rows of an epoch, the last batch of which may be smaller.
+    /// The rows of an epoch; the last batch of an epoch may be smaller.
     pub epoch: usize,
 }
 
 impl Drawn {
-    /// The rows of each update in turn.
+    /// Returns the rows of each update, in order.
     pub fn batches(&self) -> impl Iterator<Item = &[u64]> {
         self.rows.chunks(self.epoch.max(1)).flat_map(|epoch| epoch.chunks(self.batch))
     }
 }
 
 impl Buffer {
-    /// Draws what the newest round is trained on. The same rounds, seed and settings give the same rows.
+    /// Draws the rows that the newest round is trained on. The result depends only on the rounds, the seed and the
+    /// settings.
     ///
     /// An epoch of [`Draw::Recency`] has as many draws as there are rows.
     ///
     /// # Errors
-    /// [`Error::NoRows`] if there are none to draw from.
+    /// [`Error::NoRows`] if there are no rows to draw from.
     ///
     /// # Panics
-    /// If `amount` says that a batch or an epoch is of nothing.
+    /// If `amount` has a batch of 0 rows, or 0 mini-batches.
     pub fn draw(&self, sampling: &Sampling, amount: Amount, seed: u64) -> Result<Drawn> {
         let newest = self.rounds().saturating_sub(1);
         let mut rounds: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
@@ -117,7 +119,7 @@ impl Buffer {
     }
 }
 
-/// The first of permutations one after the other.
+/// Returns the first `n_rows` slots of permutations one after the other.
 fn permutations(slots: Vec<u64>, n_rows: usize, key: Key) -> Vec<u64> {
     let mut rows = Vec::with_capacity(n_rows);
     for permutation in 0.. {
@@ -132,9 +134,9 @@ fn permutations(slots: Vec<u64>, n_rows: usize, key: Key) -> Vec<u64> {
     rows
 }
 
-/// Draws a round by the weight of all its rows, then one of them.
+/// Draws a round by the total weight of its rows, then one of its rows.
 fn weighted(rounds: &BTreeMap<u32, Vec<u64>>, lambda: f64, n_rows: usize, mut rng: Rng) -> Vec<u64> {
-    // The newest round with rows has weight 1 a row, so that however large λ is, not all weights are 0.
+    // Rows of the newest round have weight 1, so that not all weights are 0, however large λ is.
     let newest = *rounds.last_key_value().expect("rows").0;
     let weight = |round: u32, slots: &[u64]| slots.len() as f64 * libm::exp(-lambda * f64::from(newest - round));
     let weights: Vec<f64> = rounds.iter().map(|(&round, slots)| weight(round, slots)).collect();
@@ -195,7 +197,7 @@ mod tests {
     use super::*;
     use crate::BufferOptions;
 
-    /// Rounds of so many rows.
+    /// Returns a buffer with rounds of these numbers of rows.
     fn buffer(folder: &tempfile::TempDir, rounds: &[u32]) -> Buffer {
         let mut buffer = Buffer::open(folder.path().join("buffer"), BufferOptions::new(1)).expect("a buffer");
         for (round, &rows) in rounds.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! How often the expert still acts: β, round by round.
+//! The schedule of β: the probability, round by round, with which the expert still acts.
 
 use std::{fmt, str::FromStr};
 
@@ -6,37 +6,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// The share β of acting that is the expert's, by round: π_i = β_i π* + (1 − β_i) π̂_i (Ross, Gordon & Bagnell, 2011,
-/// algorithm 3.1).
+/// The expert's share β of acting, by round: π_i = β_i π* + (1 − β_i) π̂_i (Ross, Gordon & Bagnell, 2011, algorithm
+/// 3.1).
 ///
-/// The no-regret guarantee asks that the mean of β over the rounds goes to 0. The paper names two such schedules:
+/// The no-regret guarantee requires that the mean of β over the rounds goes to 0. The paper names two such schedules:
 /// β_i = p^(i−1), here [`Exponential`](Beta::Exponential), and the parameter-free β_i = I(i = 1), here
-/// [`Indicator`](Beta::Indicator) of one round, which it found as good or better. Its rounds are counted from 1, ours
-/// from 0.
+/// [`Indicator`](Beta::Indicator) of one round, which it found as good or better. The paper counts rounds from 1, this
+/// crate from 0.
 ///
-/// Written as `constant:0.5`, `linear:5`, `exponential:0.5`, `indicator:1` or `two-phase:1`, the last two of which say the
+/// Its text is `constant:0.5`, `linear:5`, `exponential:0.5`, `indicator:1` or `two-phase:1`; the last two mean the
 /// same.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Beta {
-    /// The same in each round; from 0, where the learner acts alone, to 1, which is behaviour cloning.
+    /// The same β in each round, from 0 (the learner acts alone) to 1 (behaviour cloning).
     Constant(f64),
-    /// Falls from 1 by the same amount each round: max(0, 1 − i / rounds).
+    /// A β that falls from 1 by the same amount each round: max(0, 1 − i / rounds).
     Linear {
         /// The first round without the expert; at least 1.
         rounds: u32,
     },
-    /// Falls by the same factor each round: base^i.
+    /// A β that falls by the same factor each round: base^i.
     Exponential {
         /// The factor, from 0 to 1.
         base: f64,
     },
-    /// 1 before this round, 0 from it on.
+    /// A β of 1 before this round, and of 0 from it on.
     Indicator {
         /// The first round without the expert; at least 1.
         rounds: u32,
     },
-    /// The same, as those say who tell two phases apart: rollouts of the expert, then of the learner.
+    /// The same as [`Indicator`](Beta::Indicator), under the name of its two phases: rollouts of the expert, then of
+    /// the learner.
     TwoPhase {
         /// The first round of the second phase; at least 1.
         rounds: u32,
@@ -44,7 +45,7 @@ pub enum Beta {
 }
 
 impl Beta {
-    /// β of a round, counted from 0; from 0 to 1.
+    /// Returns β of a round, counted from 0.
     pub fn at(self, round: u32) -> f64 {
         match self {
             Beta::Constant(beta) => beta,
@@ -56,7 +57,7 @@ impl Beta {
 }
 
 impl Default for Beta {
-    /// The expert acts in the first round only, which needs no setting and is the paper's choice.
+    /// Returns the paper's choice without parameters: the expert acts in the first round only.
     fn default() -> Self {
         Beta::Indicator { rounds: 1 }
     }

@@ -13,16 +13,16 @@ use sr_trace::{GenerationRecord, IndividualRecord, OtherProblem, Trajectory};
 
 use crate::Result;
 
-/// Shows every state of a trajectory, the last one included, as the search saw it or would have seen it: population with
-/// scores and origins, best individual, stagnation, budget of generations and evaluations. All of it is read from the
-/// trajectory; nothing is searched again, so what is done in one state cannot change the next. Beside the state come its
-/// record and that of the generation that the search made of it, which the last state does not have. The instance gives
-/// the data only; primitives are the trajectory's.
+/// Calls `show` with every state of a trajectory, including the last one, as the search saw it: population with scores
+/// and origins, best individual, stagnation, budget of generations and evaluations. Everything is read from the
+/// trajectory and no search is run, so labels of one state cannot change the next. `show` also gets the state's record,
+/// and the record of the generation that the search produced from it (`None` for the last state). The instance gives
+/// the data only; the primitives are those of the trajectory.
 ///
-/// The key is that of the labels: (`seed` and the trajectory's own, [`Purpose::Labels`], problem, generation), so that
-/// two searches of one problem are not labelled with the same random numbers.
-/// There is no time limit, since labels must not depend on the machine.
-/// With unique forms, forms that were proposed and did not survive are not in the trajectory, and so not in `seen`.
+/// The state's key is that of the labels: (`seed` and the trajectory's own, [`Purpose::Labels`], problem, generation),
+/// so that two searches of one problem get different random numbers. There is no time limit, because labels must not
+/// depend on the machine. In a search with unique expressions, those that were proposed and did not survive are not in
+/// the trajectory, and so not in `seen`.
 ///
 /// # Errors
 /// If the instance is not the one that was searched.
@@ -34,7 +34,7 @@ pub fn visit(
     mut show: impl FnMut(&State<'_>, GenerationRecord<'_>, Option<GenerationRecord<'_>>),
 ) -> Result<()> {
     config.validate()?;
-    // The problem's own primitives may not be those of the search.
+    // The problem's own primitives may differ from those of the search.
     let own = instance.primitives() == &trajectory.primitives;
     let searched = if own { None } else { Some(with_primitives(instance, &trajectory.primitives)?) };
     let instance = searched.as_ref().unwrap_or(instance);
@@ -57,7 +57,7 @@ pub fn visit(
         let population = scorer.population(record)?;
         match &best {
             Some(_) if !record.improved => stagnation += 1,
-            // A search that was continued may have known a better individual, but it is not recorded.
+            // A continued search may have had a better individual before, which is not recorded.
             _ => (best, stagnation) = (population.get(record.best_index as usize).map(Individual::from), 0),
         }
         if config.unique {
@@ -65,7 +65,7 @@ pub fn visit(
         }
         evaluations += match config.survival {
             _ if evaluations == 0 => population.len(),
-            // With unique forms a generation may have fewer children than wanted.
+            // In a search with unique expressions a generation may have fewer offspring than wanted.
             Survival::Generational => population.iter().filter(|i| i.origin != Origin::Elite).count(),
             Survival::Plus => config.population_size - config.elitism,
         };
@@ -97,14 +97,14 @@ fn with_primitives(instance: &Instance, primitives: &PrimitiveSet) -> Result<Ins
         .map_err(|_| OtherProblem::Variables { problem: instance.id().to_owned(), expected, found }.into())
 }
 
-/// Gives recorded individuals their scores in f64 again, each expression's once.
+/// Recomputes the scores of recorded individuals in f64, once for each expression.
 struct Scorer<'a> {
     instance: &'a Instance,
     config: &'a SearchConfig,
     evaluator: Evaluator,
-    /// By form.
+    /// The scores by expression.
     known: Vec<Option<Score>>,
-    /// Of the generation at hand.
+    /// The scores of the current generation.
     scores: Vec<Score>,
 }
 
@@ -129,7 +129,7 @@ impl Scorer<'_> {
         if score.fitness as f32 == fitness {
             return Ok(score);
         }
-        // A search whose time is over stops scoring, and what is left has no error.
+        // A search whose time is over stops scoring, and the remaining individuals have an infinite error.
         if !mse.is_infinite() {
             return Err(OtherProblem::Fitness {
                 problem: self.instance.id().to_owned(),

@@ -1,10 +1,10 @@
-//! A buffer against lists in memory that do what its documentation says.
+//! Tests a buffer against lists in memory that follow its documentation.
 
 use proptest::prelude::*;
 use sr_dagger::{Buffer, BufferOptions, Keep};
 use sr_engine::random::{Key, Purpose};
 
-/// A row holds its number among all rows that were appended, so that it is known wherever it lies.
+/// Returns a row that contains its running number, so that it is recognized in any slot.
 fn row(number: u64) -> [u8; 12] {
     let mut row = [0xab; 12];
     row[..8].copy_from_slice(&number.to_le_bytes());
@@ -16,11 +16,11 @@ fn number(row: &[u8]) -> u64 {
     u64::from_le_bytes(row[..8].try_into().expect("8 bytes"))
 }
 
-/// What a buffer should hold: slot by slot, the round and the row's number.
+/// The expected content of a buffer: for each slot, the round and the row's number.
 struct Model {
     slots: Vec<Option<(u32, u64)>>,
     capacity: u64,
-    /// Where the next row goes first in, first out.
+    /// The slot of the next row, first in, first out.
     next: usize,
     appended: u64,
 }
@@ -86,13 +86,13 @@ proptest! {
             let of_round = |wanted: u32| buffer.slots().filter(move |&(_, from)| from == wanted);
             match keep {
                 Keep::Quota(quota) => {
-                    // Which ones is the buffer's choice; how many, and that they are of this round, is not.
+                    // The buffer chooses the rows; their number and their round are given.
                     let mut kept: Vec<u64> = of_round(round).map(|(slot, _)| number(&buffer.row(slot).expect("a row"))).collect();
                     kept.sort_unstable();
                     prop_assert_eq!(kept.len() as u64, n_rows.min(quota).min(max_rows));
                     prop_assert!(kept.iter().all(|number| numbers.contains(number)));
                     if n_rows.min(quota) > max_rows {
-                        // Some were drawn and gave way at once, so that the model cannot know them.
+                        // Some rows were appended and replaced at once, so the model cannot know them.
                         return Ok(());
                     }
                     model.append(&options, round, &kept);

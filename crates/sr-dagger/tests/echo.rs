@@ -1,4 +1,4 @@
-//! An expert that only repeats what it is shown proves where the states of labels come from.
+//! A labeller that only repeats its state shows which states are labelled.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ impl Labeller for Echo {
     }
 }
 
-/// A learner that the expert would never be: every child is the sum of the best individual and x0.
+/// A learner whose children the expert would never propose: each is the sum of the best individual and x0.
 struct Stubborn;
 
 impl Policy for Stubborn {
@@ -87,7 +87,7 @@ fn labels_belong_to_the_states_that_were_visited() {
         assert!(echoed.eq(expected), "generation {}", state.generation);
         assert_eq!(state.state_hash, visited.state_hash());
     }
-    // Had the labeller walked on with populations of its own, none of them would hold the learner's children.
+    // If the labeller had walked on with its own populations, none of them would contain the learner's children.
     let learned = trajectory.generations.last().individuals().filter(|i| i.origin == Origin::Learner).count();
     assert_eq!(learned, 10);
 }

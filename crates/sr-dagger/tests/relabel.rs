@@ -1,4 +1,5 @@
-//! Relabelling: states come from the trajectory, labels from the expert, bytes from neither threads nor paths.
+//! Tests of relabelling: states come from the trajectory, labels from the expert, and bytes depend on neither threads
+//! nor paths.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -38,7 +39,7 @@ fn config(generations: u32) -> SearchConfig {
     SearchConfig { generations, early_stop_mse: None, ..SearchConfig::basic() }
 }
 
-/// All that a policy can see of a state, but for its key and clock.
+/// The part of a state that a policy can see, without key and clock.
 #[derive(Debug, PartialEq)]
 struct Seen {
     generation: u32,
@@ -64,7 +65,7 @@ impl From<&State<'_>> for Seen {
     }
 }
 
-/// The expert, remembering the states it was shown first in each generation.
+/// An expert that remembers the first state of each generation.
 #[derive(Default)]
 struct Spy {
     seen: Vec<Seen>,
@@ -118,7 +119,7 @@ proptest! {
         unique in any::<bool>(),
         max_evaluations in prop_oneof![Just(None), Just(Some(150))],
     ) {
-        // Children that a (μ + λ) search drops are in no trajectory, so there the forms met cannot be known.
+        // A (μ + λ) search drops children that are in no trajectory, so the expressions it has seen are unknown there.
         let survival = if plus && !unique { Survival::Plus } else { Survival::Generational };
         let config = SearchConfig { elitism, survival, unique, max_evaluations, ..config(10) };
         let mut visited = Spy::default();
@@ -197,7 +198,7 @@ fn the_best_of_many_are_the_best_new_forms() {
         assert!(expected.len() > 20);
         assert_eq!(forms(&all), expected);
         assert_eq!((forms(&top), forms(&best)), (expected[..5].to_vec(), expected[..1].to_vec()));
-        // What they were chosen from does not depend on how many are kept.
+        // The statistics of the candidates do not depend on how many are kept.
         let candidates = |set: &LabelSet| set.states[index].children.candidates.expect("they were chosen");
         let found = candidates(&all);
         assert_eq!([candidates(&top), candidates(&best)], [found; 2]);
@@ -280,7 +281,7 @@ fn the_lineage_leads_to_the_experts_winner() {
 fn pooled_labels_may_be_the_searchs_own_children() {
     let config = config(8);
     let trajectory = search("p", &config, 4, &mut Expert);
-    // With one draw of the expert beside nineteen children of the search, the best is hardly ever the draw.
+    // Beside nineteen offspring of the search, the expert's one draw is hardly ever the best.
     let labels = ExpertConfig { mode: LabelMode::Pooled, draws: Draws::Exactly(1), keep: 1, ..ExpertConfig::default() };
     let set = labels_of(&trajectory, &config, labels);
     let own = set.states.iter().filter(|state| {
@@ -338,7 +339,7 @@ proptest! {
                 prop_assert!(Gain::of((step.child.mse, step.child.expr.size()), (best.0, best.2)).is_improvement());
                 prop_assert!(record.individuals().all(|i| i.expr != step.child.expr));
                 prop_assert!(step.child.expr.size() <= config.limits.max_size);
-                // What it writes is no more than what the formula takes.
+                // A step writes at most as many nodes as the size limit allows.
                 let written = |label: &Label<'_>| match &label.child.edit.as_ref().expect("an edit").replacement {
                     sr_engine::Replacement::Written(tree) => tree.size(),
                     sr_engine::Replacement::Donor { .. } => 0,
@@ -381,7 +382,7 @@ fn labels_differ_from_the_search_and_with_seed_and_state() {
     };
     assert_eq!(labels(&first, 1), labels(&first, 1));
     assert_ne!(labels(&first, 1), labels(&first, 2));
-    // The same initial forms, yet not the same random numbers.
+    // The initial expressions are the same, but not the random numbers.
     let exprs = |trajectory: &Trajectory, generation: usize| -> Vec<Expr> {
         labels(trajectory, 1)[generation].children.iter().map(|label| label.child.expr.to_owned()).collect()
     };
@@ -389,7 +390,7 @@ fn labels_differ_from_the_search_and_with_seed_and_state() {
     let bred: Vec<Expr> =
         first.generation(1).expect("five generations").individuals().skip(1).map(|i| i.expr.to_owned()).collect();
     assert_ne!(exprs(&first, 0), bred, "the search's own stream must not be used again");
-    // One individual of one state is another: the labels of that state change, those of the others do not.
+    // If one individual of a state is replaced, the labels of that state change, those of the others do not.
     let mut builder = GenerationsBuilder::new(0);
     for record in first.generations.iter() {
         // The children of the changed state have other parents now.
@@ -545,7 +546,7 @@ fn an_interrupted_run_is_resumed_to_the_same_bytes_and_counts() {
         std::fs::remove_file(&out).expect("removed");
     }
 
-    // Stopped at once, and then with what another run has left.
+    // The run is stopped at once, and then resumed with the partial file of another run.
     let stop = AtomicBool::new(true);
     let stopped = relabel_with(&path, &FileOptions { stop: Some(&stop), ..resume }).expect("stopped");
     assert!(stopped.stopped && stopped.trajectories == 0);
@@ -562,7 +563,7 @@ fn an_interrupted_run_is_resumed_to_the_same_bytes_and_counts() {
 
 #[test]
 fn no_label_is_better_for_an_error_that_is_no_number() {
-    // Errors of 0 and up among children whose predictions overflow: x1 and the products of it are beyond all bounds.
+    // Errors are 0 or more, and predictions of some children overflow: products of x1 are out of range.
     let x = Columns::new(30, 2, (0..60).map(|i| if i < 30 { f64::from(i) / 10.0 } else { 1e200 }).collect());
     let y = (0..30).map(|i| f64::from(i) / 5.0).collect();
     let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul], vec![1.0, 2.5], 2).expect("primitives");

@@ -1,4 +1,4 @@
-//! The loop over rounds and milestones, on a task that counts.
+//! Tests of the loop over rounds and milestones, on a task that counts.
 
 use std::cell::RefCell;
 use std::fs;
@@ -10,14 +10,15 @@ use sr_dagger::{
     RoundResult, Rounds, RoundsConfig, Selection, Stage, Status, StepMultiplier, Task, run_milestones, run_rounds,
 };
 
-/// The student is a number: that of the rows that it has learned from so far. It succeeds as often in ten episodes.
+/// A task whose student is a number: the rows that it has learned from so far, which is also its successes in ten
+/// episodes.
 #[derive(Clone, Default)]
 struct Counting {
-    /// Stages that were done, in order, with what they saw.
+    /// The stages that were run, in order.
     log: Rc<RefCell<Vec<String>>>,
-    /// The stage and the round to fail in, after having written half of it.
+    /// The round and the stage that fails after writing half of its files.
     fail: Option<(u32, Stage)>,
-    /// Successes by round, instead.
+    /// Successes by round; if set, they replace the number of rows.
     successes: Vec<u32>,
 }
 
@@ -98,7 +99,7 @@ fn run(task: &mut Counting, dir: &Path, config: &RoundsConfig) -> Result<Rounds,
     run_rounds(task, dir, config, &mut |_| ())
 }
 
-/// All files below a folder but those that tell times.
+/// Returns all files below a folder, except those with times.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder") {
@@ -121,7 +122,7 @@ fn a_round_is_made_of_the_one_before() {
     let stages: Vec<String> = (0..3).flat_map(|r| Stage::ALL.map(|stage| format!("{r} {}", stage.name()))).collect();
     assert_eq!(*task.log.borrow(), stages);
     let text = |path: &str| fs::read_to_string(folder.path().join(path)).expect(path);
-    // Three rows of the first round, then six, then nine: everything seen so far.
+    // The rounds have three rows, then six, then nine: everything seen so far.
     assert_eq!([0, 1, 2].map(|r| text(&format!("round-00{r}/checkpoint/model"))), ["3", "9", "18"]);
     assert_eq!(text("round-000/rollouts/acting"), "teacher 1");
     assert_eq!(text("round-002/labels/label"), "9 0", "the newest student acts, and is labelled");
@@ -143,7 +144,7 @@ fn what_is_whole_is_not_made_again_and_nothing_differs() {
         run(&mut task, folder.path(), &config(2)).expect("it goes on");
         assert_eq!(files(folder.path()), files(undisturbed.path()), "{stage:?}");
         assert_eq!(task.log.borrow().len(), 11, "only the stage that failed was made twice");
-        // The buffer follows from the corpora.
+        // The buffer is rebuilt from the corpora.
         fs::remove_file(folder.path().join("buffer.bin")).expect("it was there");
         run(&mut task, folder.path(), &config(3)).expect("one more round");
         let model = fs::read_to_string(folder.path().join("round-002/checkpoint/model")).expect("a model");
@@ -248,7 +249,7 @@ fn fifty_rounds_stay_within_the_buffer() {
     assert_eq!(bytes, 2 * 4096 + 50 * 4, "headers and tags, a page of each, and fifty rows");
 }
 
-/// Milestones of counting: of expert successes in five episodes.
+/// Milestones of counting, with the expert's successes in five episodes.
 struct Milestones {
     experts: Vec<(&'static str, u32)>,
     broken: Option<usize>,
@@ -416,7 +417,7 @@ fn what_failed_is_tried_again_and_what_is_finished_stays() {
         let reason = results[1].reason.clone().unwrap_or_default();
         (results.iter().map(|result| result.status).collect::<Vec<_>>(), made, reason)
     };
-    // A milestone that cannot be run fails alone.
+    // A milestone that cannot run fails alone.
     let (found, made, reason) = status(&|milestones, _| milestones.unusable = Some(1));
     assert_eq!((found, reason.as_str()), (vec![Completed, Failed, Completed], "its file is missing"));
     assert_eq!(made, ["a 0", "a 1", "c 0", "c 1"]);

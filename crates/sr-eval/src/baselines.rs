@@ -1,10 +1,10 @@
-//! Policies to compare with: one that knows nothing, and one that knows more than it may.
+//! Baseline policies: one that knows nothing, and one that is allowed too much.
 
 use std::collections::HashSet;
 
 use sr_engine::{Child, Expert, Offspring, Origin, Policy, PolicyError, Request, Scorer, random_tree};
 
-/// Every child is a fresh random tree: what the search would find without a search.
+/// A policy whose children are all fresh random trees, to show what a search finds without selection.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct RandomTrees;
 
@@ -21,27 +21,28 @@ impl Policy for RandomTrees {
     }
 }
 
-/// For each child that is wanted the best of `k` children of the expert, which are scored for nothing: it cheats, and so
-/// says what a policy would gain that proposes as well as that. Of equal `k` it is an upper bound and no method.
+/// A policy that proposes for each child the best of `k` children of the expert. Scoring them is not counted, so it
+/// cheats: it is an upper bound for policies that propose as well as the best of `k`, and no method.
 ///
-/// Best is the least error among the forms that are new, neither in the population nor proposed for it already; then the
-/// smallest; then the first drawn. Where there is no new one, the first drawn is proposed. `k = 1` is the expert.
+/// The best child has the least error among new expressions, those neither in the population nor proposed for it
+/// already; then the smallest size; then the first draw. If none is new, the first draw is proposed. `k = 1` is the
+/// expert.
 #[derive(Debug, Clone)]
 pub struct BestOf {
     k: usize,
     scorer: Scorer,
-    /// Seed and problem whose scores `scorer` remembers.
+    /// Seed and problem of the scores that `scorer` remembers.
     of: Option<(u64, u64)>,
     proposals: u64,
 }
 
 impl BestOf {
-    /// One that draws `k` children, at least 1.
+    /// Returns a policy that draws `k` children, at least 1, for each one.
     pub fn new(k: usize) -> Self {
         BestOf { k: k.max(1), scorer: Scorer::default(), of: None, proposals: 0 }
     }
 
-    /// Children drawn and scored so far. The search's own count holds only those that were chosen.
+    /// Returns the number of children drawn and scored so far. The search itself only counts those that were chosen.
     pub fn proposals(&self) -> u64 {
         self.proposals
     }
@@ -51,7 +52,7 @@ impl Policy for BestOf {
     fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
         for Request { state, wanted, offspring } in requests {
             let wanted = *wanted;
-            // A scorer remembers scores of one problem; each search keeps one if each has a policy of its own.
+            // A scorer remembers the scores of one problem, so each search should have its own policy.
             let of = Some((state.key.seed, state.key.problem));
             if self.of != of {
                 (self.scorer, self.of) = (Scorer::default(), of);

@@ -1,33 +1,33 @@
-//! How the error falls while a search spends.
+//! Curves of the least error against what a search has spent.
 
 use serde::{Deserialize, Serialize};
 
 use crate::rows::{in_order, median};
 use crate::{Equal, Progress, Row};
 
-/// Points of a curve.
+/// The number of points of a curve.
 const POINTS: usize = 40;
 
-/// The median over the seeds of one problem of the least error so far, for one method.
+/// The curve of one method on one problem: the median over the seeds of the least error so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Curve {
-    /// What all methods could spend alike, if that was asked for.
+    /// The quantity that all methods could spend equally, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Equal>,
     /// The problem's id.
     pub problem: String,
     /// The method's name.
     pub method: String,
-    /// After so many evaluations; the error is `null` before half of the searches have a valid individual.
+    /// The error after numbers of evaluations; `None` until half of the searches have a valid individual.
     pub by_evaluations: Vec<(f64, Option<f64>)>,
-    /// After so many seconds, likewise.
+    /// The error after numbers of seconds; `None` until half of the searches have a valid individual.
     pub by_seconds: Vec<(f64, Option<f64>)>,
 }
 
-/// The curves of all problems and methods whose rows tell their progress.
+/// Returns the curves of all problems and methods whose rows have progress.
 ///
-/// The points of a problem are the same for all methods, evenly apart in decades, from the first progress of any search to
-/// the most that one spent. A search that has ended keeps its error.
+/// All methods have the same points of a problem. They are evenly spaced in decades, from the first progress of any
+/// search to the most that one spent. A search that has ended keeps its error.
 pub fn curves(rows: &[Row]) -> Vec<Curve> {
     let rows: Vec<&Row> = rows.iter().filter(|row| row.progress.is_some()).collect();
     let mut budgets: Vec<Option<Equal>> = Vec::new();
@@ -60,9 +60,9 @@ pub fn curves(rows: &[Row]) -> Vec<Curve> {
     curves
 }
 
-/// The median least error of some rows at points of what they spent.
+/// Returns the median of the least errors of some rows, at points of what they had spent.
 ///
-/// - spent: what a step of progress had spent
+/// - spent: returns what a step of progress had spent
 pub fn medians(rows: &[&Row], points: &[f64], spent: impl Fn(&Progress) -> f64) -> Vec<(f64, Option<f64>)> {
     let least = |row: &Row, at: f64| {
         let steps = row.progress.iter().flatten();
@@ -71,7 +71,7 @@ pub fn medians(rows: &[&Row], points: &[f64], spent: impl Fn(&Progress) -> f64) 
     points.iter().map(|&at| (at, median(rows.iter().map(|row| least(row, at))))).collect()
 }
 
-/// Points evenly apart in decades, from the first step of any row to the end of the longest.
+/// Returns points evenly spaced in decades, from the first step of any row to the end of the longest.
 pub fn points(rows: &[&Row], spent: impl Fn(&Progress) -> f64, all: impl Fn(&Row) -> f64) -> Vec<f64> {
     let firsts = rows.iter().filter_map(|row| row.progress.as_ref()?.first()).map(spent);
     let first = firsts.fold(f64::INFINITY, f64::min);

@@ -1,4 +1,5 @@
-//! Results of models that write a formula from the data alone: one row a problem and pick, one summary a pick.
+//! Results of models that write a formula from the data alone: one row for each problem and pick, one summary for each
+//! pick.
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
@@ -10,51 +11,51 @@ use crate::rows::{in_order, median, wilson};
 pub struct DirectRow {
     /// The problem's id.
     pub problem: String,
-    /// How it was picked: `greedy`, or `best of N`.
+    /// The kind of pick: `greedy`, or `best of N`.
     pub pick: String,
-    /// Whether it is the problem's formula node for node; `null` where that is not known.
+    /// Whether it is the problem's formula node for node; `None` if that formula is unknown.
     pub exact: Option<bool>,
     /// Whether it solves the problem, see [`judge`](crate::judge).
     pub solved: bool,
-    /// R² on fresh points, −∞ if a prediction is no number or there is no formula. `None` without fresh points, and for
-    /// a constant target. Both are `null` in JSON.
+    /// R² on fresh points, −∞ if a prediction is not finite or there is no formula. `None` without fresh points, and
+    /// for a constant target. Both are `null` in JSON.
     pub r2_test: Option<f64>,
-    /// Mean squared error on the training points; `null` if it is not finite or there is no formula.
+    /// Mean squared error on the training points; `None` if it is not finite or there is no formula.
     pub mse_train: Option<f64>,
-    /// Nodes of the formula; 0 if there is none.
+    /// Number of nodes of the formula; 0 if there is none.
     pub size: usize,
-    /// The formula; empty if no text was one.
+    /// The formula; empty if no text was a formula.
     pub expression: String,
-    /// Texts that were written.
+    /// Number of texts that were written.
     pub samples: u64,
-    /// Those of them that are a formula of the problem's primitives.
+    /// Number of texts that are formulas of the problem's primitives.
     pub well_formed: u64,
 }
 
-/// All rows of one pick in one line.
+/// The summary of all rows of one pick.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DirectSummary {
-    /// How formulas were picked.
+    /// The kind of pick.
     pub pick: String,
-    /// Problems.
+    /// Number of problems.
     pub n: usize,
-    /// Share of exact formulas among the problems whose formula is known; `null` if there are none.
+    /// Share of exact formulas among the problems whose formula is known; `None` if there are none.
     pub exact: Option<f64>,
-    /// Its 95 % Wilson interval.
+    /// The 95 % Wilson interval of this share.
     pub exact_interval: Option<(f64, f64)>,
-    /// Share solved.
+    /// Share of solved problems.
     pub solved: f64,
-    /// Lower end of its 95 % Wilson interval.
+    /// Lower end of the share's 95 % Wilson interval.
     pub lo: f64,
-    /// Upper end.
+    /// Upper end of the interval.
     pub hi: f64,
-    /// Median R² on fresh points over the problems that have one; `null` if there are none, or it is −∞.
+    /// Median R² on fresh points over the problems that have one; `None` if there are none, or it is −∞.
     pub median_r2: Option<f64>,
     /// Share of the texts that are formulas.
     pub well_formed: f64,
 }
 
-/// One summary a pick, in the order in which the picks first occur.
+/// Returns one summary for each pick, in the order in which the picks first occur.
 pub fn summarise_direct(rows: &[DirectRow]) -> Vec<DirectSummary> {
     in_order(rows.iter().map(|row| &*row.pick)).into_iter().map(|pick| summary(pick, rows)).collect()
 }
@@ -75,13 +76,13 @@ fn summary(pick: &str, rows: &[DirectRow]) -> DirectSummary {
         solved: solved as f64 / n as f64,
         lo,
         hi,
-        // Not counted as failures: a constant target has no R², however good the formula is.
+        // Problems without R² are left out: a constant target has none, however good the formula is.
         median_r2: median(rows.iter().filter_map(|row| row.r2_test)),
         well_formed: total(|row| row.well_formed) / total(|row| row.samples).max(1.0),
     }
 }
 
-/// Rows and summaries as two aligned tables.
+/// Returns rows and summaries as two aligned tables.
 pub fn direct_tables(rows: &[DirectRow], summaries: &[DirectSummary]) -> String {
     let yes = |yes: bool| if yes { "yes" } else { "no" };
     let of_rows = rows.iter().map(|row| {
@@ -94,7 +95,7 @@ pub fn direct_tables(rows: &[DirectRow], summaries: &[DirectSummary]) -> String 
     format!("{of_rows}\n\n{}", direct_summary_table(summaries))
 }
 
-/// The summaries as an aligned table.
+/// Returns the summaries as an aligned table.
 pub fn direct_summary_table(summaries: &[DirectSummary]) -> String {
     let of_picks = summaries.iter().map(|s| {
         let exact = [s.exact.map_or("–".into(), percent), s.exact_interval.map_or("–".into(), interval)];
@@ -106,10 +107,10 @@ pub fn direct_summary_table(summaries: &[DirectSummary]) -> String {
     aligned(&headers, of_picks.collect(), &[1, 2, 3, 4, 5, 6, 7]).to_string()
 }
 
-/// Characters of a formula in a table; JSON has all of it.
+/// The most characters of a formula in a table; JSON has the whole formula.
 const FORMULA_WIDTH: usize = 80;
 
-/// A formula that leaves room for other columns; one that is cut ends in a sign that it is.
+/// Shortens a formula so that a table has room for other columns; a cut one ends in `…`.
 fn shown(formula: &str) -> String {
     match formula.char_indices().nth(FORMULA_WIDTH) {
         Some((end, _)) => format!("{}…", &formula[..end]),

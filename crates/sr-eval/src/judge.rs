@@ -1,13 +1,13 @@
-//! Whether a formula solves a problem.
+//! Judges whether a formula solves a problem.
 
 use sr_engine::{Fit, Instance};
 use sr_expr::{Columns, Semantics, Tree};
 
-/// Fresh points that a formula is judged on.
+/// The number of fresh points that a formula is judged on.
 pub const FRESH_POINTS: usize = 1000;
-/// `1 − R²` on fresh points up to which a formula counts as the solution, in f64.
+/// The largest `1 − R²` on fresh points, in f64, at which a formula counts as the solution.
 const MAX_UNEXPLAINED: f64 = 1e-10;
-/// Error, relative to `max(1, |y|)`, up to which a constant is the solution.
+/// The largest error, relative to `max(1, |y|)`, at which a constant counts as the solution.
 const MAX_CONSTANT_ERROR: f64 = 1e-9;
 
 /// The verdict on one formula.
@@ -17,12 +17,12 @@ pub struct Judgement {
     pub solved: bool,
     /// R² on fresh points; `None` without fresh points, and for a constant target.
     pub r2: Option<f64>,
-    /// How well the formula fits the problem's own rows, all of them.
+    /// The fit of the formula to all of the problem's own rows.
     pub fit: Fit,
 }
 
-/// Judges `tree` on fresh points `(x, y)` of the problem or, where there are none, on its own rows. This is what *solved*
-/// means in every table:
+/// Judges `tree` on fresh points `(x, y)` of the problem or, if there are none, on its own rows. In every table
+/// *solved* means:
 ///
 /// - `1 − R² ≤ 1e-10` on the fresh points, and for a constant y `max|ŷ − y| ≤ 1e-9·max(1, |y|)`;
 /// - without fresh points, as for own data, `1 − R²` on all rows within [`Instance::tolerance`].
@@ -41,20 +41,19 @@ pub fn judge(tree: &Tree, semantics: Semantics, instance: &Instance, fresh: Opti
     }
 }
 
-/// The coefficient of determination, `1 − Σ(y − ŷ)² / Σ(y − ȳ)²`; −∞ if a prediction is not finite, `None` if y does
-/// not vary.
+/// Returns the coefficient of determination, `1 − Σ(y − ŷ)² / Σ(y − ȳ)²`; −∞ if a prediction is not finite, `None` if y
+/// is constant.
 ///
 /// - predicted, y: `[rows]`
 pub fn r_squared(predicted: &[f64], y: &[f64]) -> Option<f64> {
-    // In units in which the largest target is about 1, so that no square is beyond the numbers there are. A power of two
-    // changes no digit.
+    // The largest target is scaled to about 1, so that no square overflows. A power of two changes no digit.
     let largest = y.iter().fold(0.0_f64, |largest, y| largest.max(y.abs()));
     let unit = if largest > 0.0 { 2.0_f64.powi(-(largest.log2() as i32).clamp(-1000, 1000)) } else { 1.0 };
     let scaled = |values: &[f64]| values.iter().map(|value| value * unit).collect::<Vec<_>>();
     let (predicted, y) = (scaled(predicted), scaled(y));
     let mean = y.iter().sum::<f64>() / y.len() as f64;
     let total: f64 = y.iter().map(|y| (y - mean) * (y - mean)).sum();
-    // Rounding of the mean leaves a little variance to a constant.
+    // Rounding of the mean leaves a small variance of a constant.
     let constant = y.iter().all(|&value| Some(&value) == y.first());
     if constant || total == 0.0 {
         return None;

@@ -1,9 +1,9 @@
-//! Scoring methods on suites: R², solved rate with intervals, evaluations, time.
+//! Scores of methods on suites: R², solved rate with intervals, evaluations, time.
 //!
-//! [`judge`] says whether a formula solves a problem and how it fits all rows. [`Tally`] watches a search and counts what
-//! its policy proposed. [`summarise`] turns [`Row`]s into one line a method, and [`table`] prints them. [`DirectRow`]s are
-//! the same for formulas that no search has found. [`expected_running_time`] and [`area`] measure the cost.
-//! [`RandomTrees`] and [`BestOf`] are policies to compare with.
+//! [`judge`] decides whether a formula solves a problem, and how it fits all rows. [`Tally`] observes a search and
+//! counts what its policy proposed. [`summarise`] turns [`Row`]s into one summary for each method, and [`table`] prints
+//! them. [`DirectRow`]s are rows of formulas that no search has found. [`expected_running_time`] and [`area`] measure
+//! the cost. [`RandomTrees`] and [`BestOf`] are baseline policies.
 //!
 //! ```
 //! use sr_eval::{Trial, expected_running_time, wilson};
@@ -17,7 +17,7 @@
 //! assert!((0.20..0.22).contains(&low) && (0.93..0.95).contains(&high));
 //! ```
 //!
-//! This crate plots nothing and runs no search.
+//! This crate draws no plots and runs no searches.
 
 mod baselines;
 mod curve;

@@ -1,6 +1,7 @@
 //! Means of measurements.
 
-/// A mean and, of several values, its 95 % interval by Student's t distribution; `None` of no values.
+/// Returns the mean and, if there are several values, its 95 % interval by Student's t distribution; `None` without
+/// values.
 ///
 /// - values: `[n]`, finite
 pub fn mean_interval(values: &[f64]) -> Option<(f64, Option<(f64, f64)>)> {
@@ -12,7 +13,8 @@ pub fn mean_interval(values: &[f64]) -> Option<(f64, Option<(f64, f64)>)> {
     (!values.is_empty()).then_some((mean, interval))
 }
 
-/// The 97.5 % quantile by degrees of freedom: a table, and beyond it an expansion that is off by less than 0.001.
+/// Returns the 97.5 % quantile of Student's t by degrees of freedom: from a table, and beyond it by an expansion with
+/// an error below 0.001.
 fn student_t(freedom: usize) -> f64 {
     const TABLE: [f64; 10] = [f64::INFINITY, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
     let z = 1.959_964_f64;

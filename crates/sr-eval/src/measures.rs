@@ -1,4 +1,4 @@
-//! What a method costs: expected running time, area under the curve, and intervals by resampling.
+//! Measures of a method's cost: expected running time, area under the curve, and intervals by resampling.
 
 use std::collections::HashMap;
 
@@ -7,27 +7,27 @@ use sr_engine::random::{Key, Purpose, problem_key};
 
 use crate::Row;
 
-/// Resamples of a bootstrap.
+/// The number of resamples of a bootstrap.
 pub const RESAMPLES: u32 = 10_000;
 
-/// A search as the measures see it: whether it was a success, and what was spent until then, or altogether.
+/// The outcome of a search for the measures of cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Trial {
     /// Whether the problem was solved.
     pub solved: bool,
-    /// Evaluations, or seconds, up to the solution; all of them where there is none.
+    /// Evaluations, or seconds, up to the solution; the search's total if it has none.
     pub spent: f64,
 }
 
-/// The expected running time, `Σ spent ÷ successes`: what it takes on average to solve a problem once if a search that
-/// fails is begun anew (Auger & Hansen, 2005). `None` without a success.
+/// Returns the expected running time, `Σ spent ÷ successes`: the average cost of solving a problem once if a failed
+/// search is restarted (Auger & Hansen, 2005). `None` without a success.
 pub fn expected_running_time(trials: &[Trial]) -> Option<f64> {
     let successes = trials.iter().filter(|trial| trial.solved).count();
     (successes > 0).then(|| trials.iter().map(|trial| trial.spent).sum::<f64>() / successes as f64)
 }
 
-/// The area under the share of solved problems against `log10(spent)`, from 1 to `budget` and relative to that width: 1 if
-/// everything is solved by the first evaluation, 0 if nothing is within the budget.
+/// Returns the area under the share of solved problems against `log10(spent)`, from 1 to `budget`, relative to that
+/// width: 1 if the first evaluation solves everything, 0 if nothing is solved within the budget.
 pub fn area(trials: &[Trial], budget: f64) -> f64 {
     let width = budget.max(10.0).log10();
     let of = |trial: &Trial| if trial.solved { 1.0 - trial.spent.max(1.0).log10() / width } else { 0.0 };
@@ -38,7 +38,7 @@ pub fn area(trials: &[Trial], budget: f64) -> f64 {
     }
 }
 
-/// The share solved after so much was spent: points where it rises, `(spent, share)`, in order.
+/// Returns the points `(spent, share)`, in order, at which the share of solved problems rises.
 pub fn solved_curve(trials: &[Trial]) -> Vec<(f64, f64)> {
     let mut spent: Vec<f64> = trials.iter().filter(|trial| trial.solved).map(|trial| trial.spent).collect();
     spent.sort_by(f64::total_cmp);
@@ -53,38 +53,38 @@ pub fn solved_curve(trials: &[Trial]) -> Vec<(f64, f64)> {
     curve
 }
 
-/// A method against another one, on the same problems with the same seeds. Intervals are 95 % percentile intervals of a
-/// paired bootstrap (Efron, 1979).
+/// The difference of a method from another one, on the same problems with the same seeds. Intervals are 95 % percentile
+/// intervals of a paired bootstrap (Efron, 1979).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// The other method.
     pub against: String,
-    /// Pairs: searches of the same problem with the same seed.
+    /// The number of pairs: searches of the same problem with the same seed by both methods.
     pub pairs: usize,
-    /// Share solved minus the other's.
+    /// The share solved minus that of the other method.
     pub solved: f64,
-    /// Lower end of its interval.
+    /// Lower end of the difference's interval.
     pub solved_lo: f64,
-    /// Upper end.
+    /// Upper end of the interval.
     pub solved_hi: f64,
-    /// Decades by which the expected running time is above the other's, in evaluations; below 0 is better. `null` if one of
-    /// them solved nothing.
+    /// The decades by which the expected running time in evaluations exceeds the other's; below 0 is better. `None` if
+    /// one of them solved nothing.
     pub log_ert: Option<f64>,
-    /// Lower end of its interval; `null` where a resample without a success reaches.
+    /// Lower end of its interval; `None` if it lies among resamples without a success.
     pub log_ert_lo: Option<f64>,
-    /// Upper end, likewise.
+    /// Upper end of its interval; `None` if it lies among resamples without a success.
     pub log_ert_hi: Option<f64>,
 }
 
-/// What resampling says of one method.
+/// The results of resampling for one method.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Resampled {
-    /// 95 % interval of the expected running time in evaluations, `None` where it is infinite.
+    /// The 95 % interval of the expected running time in evaluations; `None` for an end that is infinite.
     pub(crate) ert: (Option<f64>, Option<f64>),
     pub(crate) difference: Option<Difference>,
 }
 
-/// Resamples the pairs of problem and seed, for all methods alike, so that what is hard for all of them cancels.
+/// Resamples the pairs of problem and seed, the same for all methods, so that what is hard for all of them cancels.
 ///
 /// - methods: the names, first the one to compare with; rows: searches of one budget
 pub(crate) fn resample(methods: &[&str], rows: &[&Row], seed: u64) -> Vec<Resampled> {
@@ -104,7 +104,7 @@ pub(crate) fn resample(methods: &[&str], rows: &[&Row], seed: u64) -> Vec<Resamp
     }
     let of_all =
         |method: usize, sample: &mut dyn Iterator<Item = usize>| Sums::of(sample.map(|pair| trials[method][pair]));
-    // A method is compared on the pairs that both have.
+    // A method is compared on the pairs that both methods have.
     let both = |method: usize, pair: usize| trials[0][pair].is_some() && trials[method][pair].is_some();
     let of_both = |method: usize, other: usize, sample: &[usize]| {
         Sums::of(sample.iter().filter(|&&pair| both(method, pair)).map(|&pair| trials[other][pair]))
@@ -149,7 +149,7 @@ pub(crate) fn resample(methods: &[&str], rows: &[&Row], seed: u64) -> Vec<Resamp
     (0..methods.len()).map(finish).collect()
 }
 
-/// What the measures of a sample are made of.
+/// The sums of a sample that the measures need.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sums {
     n: usize,
@@ -170,14 +170,14 @@ impl Sums {
         self.solved as f64 / self.n as f64
     }
 
-    /// Infinite without a success.
+    /// Returns the expected running time; infinite without a success.
     fn ert(self) -> f64 {
         self.spent / self.solved as f64
     }
 }
 
-/// The 2.5 % and 97.5 % quantiles, each the nearest order statistic; `None` where one is infinite. What is no number, such
-/// as the difference of two infinite times, has no say.
+/// Returns the 2.5 % and 97.5 % quantiles, each the nearest order statistic; `None` for one that is infinite. NaN, such
+/// as the difference of two infinite times, is ignored.
 fn interval(values: &mut Vec<f64>) -> (Option<f64>, Option<f64>) {
     values.retain(|value| !value.is_nan());
     values.sort_by(f64::total_cmp);
@@ -211,7 +211,7 @@ mod tests {
         let some = trials(&[(true, 10.0), (true, 100.0), (false, 1000.0), (true, 1000.0)]);
         assert_eq!(area(&some, 1000.0), ((1.0 - 1.0 / 3.0) + (1.0 - 2.0 / 3.0) + 0.0 + 0.0) / 4.0);
         assert_eq!((area(&trials(&[(true, 1.0)]), 1e6), area(&[], 10.0)), (1.0, 0.0));
-        // The same by adding up rectangles under the steps.
+        // Adding up rectangles under the steps gives the same.
         let (mut sum, mut last) = (0.0, (0.0, 0.0));
         for (spent, share) in solved_curve(&some).into_iter().chain([(1000.0, 0.0)]) {
             sum += (spent.log10() - last.0) * last.1;

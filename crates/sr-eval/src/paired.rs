@@ -1,4 +1,4 @@
-//! MeanDifferences between two methods over pairs of measurements.
+//! Mean differences between two methods over pairs of measurements.
 
 use sr_engine::random::{Key, Purpose, problem_key};
 
@@ -11,12 +11,12 @@ pub struct MeanDifference {
     pub mean: f64,
     /// Lower end of its 95 % interval.
     pub lo: f64,
-    /// Upper end.
+    /// Upper end of the interval.
     pub hi: f64,
 }
 
-/// The mean of paired differences with the 95 % percentile interval of a bootstrap over the pairs (Efron & Tibshirani,
-/// "An Introduction to the Bootstrap", 1993, chapter 13). `None` of no pairs.
+/// Returns the mean of paired differences with the 95 % percentile interval of a bootstrap over the pairs (Efron &
+/// Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13); `None` without pairs.
 ///
 /// - differences: `[pairs]`, finite
 pub fn paired(differences: &[f64], seed: u64) -> Option<MeanDifference> {

@@ -1,4 +1,4 @@
-//! Results: one row a search, one summary a method.
+//! Results: one row for each search, one summary for each method.
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
@@ -7,14 +7,14 @@ use strum::IntoStaticStr;
 use crate::measures::{Resampled, resample};
 use crate::{Difference, Trial, area, expected_running_time};
 
-/// What all searches of a comparison may spend alike.
+/// The quantity that all searches of a comparison may spend equally.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Equal {
     /// Evaluations.
     Evaluations,
-    /// Seconds of one thread, or of as large a share of the machine.
+    /// Seconds of one thread, or of an equal share of the machine.
     Seconds,
 }
 
@@ -25,7 +25,7 @@ impl Equal {
     }
 }
 
-/// The least error so far, when it fell.
+/// A point at which the least error fell.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Progress(
     /// Evaluations spent.
@@ -36,10 +36,10 @@ pub struct Progress(
     pub f64,
 );
 
-/// One search of one problem by one method.
+/// The result of one search of one problem by one method.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// What it and the others of its table could spend alike, if that was asked for.
+    /// The quantity that the searches of its table could spend equally, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Equal>,
     /// The method's name.
@@ -50,52 +50,52 @@ pub struct Row {
     pub seed: u64,
     /// Whether the formula solves the problem, see [`judge`](crate::judge).
     pub solved: bool,
-    /// Mean squared error over all training points, computed again from the formula; `null` in JSON if a value of the
-    /// formula is not finite.
+    /// Mean squared error over all training points, computed again from the formula; `None` if a value of the formula
+    /// is not finite.
     pub mse_train: Option<f64>,
-    /// R² over the same points; `null` likewise, and if y does not vary.
+    /// R² over the same points; `None` if a value of the formula is not finite or y is constant.
     #[serde(default)]
     pub r2_train: Option<f64>,
-    /// Training points that the search's objective left out of its error, none but for masked predictions.
+    /// Training points that the search's objective left out of its error; 0 except for masked predictions.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub masked: u64,
-    /// R² on fresh points; `null` if a value is not finite, y does not vary, or there are no fresh points.
+    /// R² on fresh points; `None` if a value is not finite, y is constant, or there are no fresh points.
     pub r2_test: Option<f64>,
-    /// Why the search ended; empty in older files.
+    /// The reason why the search ended; empty in older files.
     #[serde(default)]
     pub stop_reason: String,
-    /// Populations made, the initial one included.
+    /// Number of populations, including the initial one.
     pub generations: u32,
     /// Individuals whose fitness was needed.
     pub evaluations: u64,
-    /// Generation in which the early-stop error was reached, `null` if it was not.
+    /// Generation in which the early-stop error was reached; `None` if it was not.
     pub generations_to_solve: Option<u32>,
     /// Evaluations up to and including that generation.
     pub evaluations_to_solve: Option<u64>,
-    /// Children that the policy scored itself to choose what it proposes, in no count of evaluations.
+    /// Children that the policy itself scored to choose its proposals; no count of evaluations includes them.
     #[serde(default)]
     pub proposals: u64,
-    /// Seconds of one thread: those of the search, and of a batch that all threads advance the search's share.
+    /// Seconds of one thread: those of the search or, if all threads advance a batch together, the search's share.
     pub seconds: f64,
-    /// Of these those up to and including the generation in which the early-stop error was reached.
+    /// Seconds up to and including the generation in which the early-stop error was reached; `None` if it was not.
     #[serde(default)]
     pub seconds_to_solve: Option<f64>,
-    /// Nodes of the formula.
+    /// Number of nodes of the formula.
     pub size: usize,
-    /// The formula, guarded operators by their own names: `pdiv(x0, x1)`.
+    /// The formula, with guarded operators by their own names: `pdiv(x0, x1)`.
     pub expression: String,
-    /// The same with the names of the columns, where these are known.
+    /// The formula with the names of the columns, if they are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub formula: Option<String>,
-    /// Learner children that parsed.
+    /// Number of the learner's offspring that parsed.
     pub well_formed: u64,
-    /// Expert children in place of those that did not.
+    /// Number of the expert's offspring that replaced those that did not parse.
     pub fallback: u64,
-    /// All children.
+    /// Number of all offspring.
     pub children: u64,
-    /// Forms that differ within their generation, summed over generations.
+    /// Number of distinct expressions of each generation, summed over generations.
     pub distinct: u64,
-    /// How the least error fell, where that was asked for.
+    /// The points at which the least error fell; `None` unless the curve was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Vec<Progress>>,
 }
@@ -105,79 +105,79 @@ fn is_zero(n: &u64) -> bool {
 }
 
 impl Row {
-    /// The search and what it spent, in evaluations.
+    /// Returns whether the search succeeded, and what it spent in evaluations.
     pub fn trial(&self) -> Trial {
         let until_solved = self.evaluations_to_solve.filter(|_| self.solved);
         Trial { solved: self.solved, spent: until_solved.unwrap_or(self.evaluations) as f64 }
     }
 
-    /// The search and what it spent, in seconds.
+    /// Returns whether the search succeeded, and what it spent in seconds.
     pub fn timed_trial(&self) -> Trial {
         let until_solved = self.seconds_to_solve.filter(|_| self.solved);
         Trial { solved: self.solved, spent: until_solved.unwrap_or(self.seconds) }
     }
 }
 
-/// All rows of one method in one line.
+/// The summary of all rows of one method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// What the searches could spend alike, if that was asked for.
+    /// The quantity that the searches could spend equally, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Equal>,
     /// The method's name.
     pub method: String,
-    /// Searches.
+    /// Number of searches.
     pub n: usize,
-    /// Share solved.
+    /// Share of searches that solved their problem.
     pub solved: f64,
-    /// Lower end of its 95 % Wilson interval.
+    /// Lower end of the share's 95 % Wilson interval.
     pub lo: f64,
-    /// Upper end.
+    /// Upper end of the interval.
     pub hi: f64,
-    /// Share solved in the initial population, where no policy has had a say yet.
+    /// Share of searches solved in the initial population, before the policy has proposed anything.
     pub solved_initially: f64,
-    /// Median training MSE over all searches (one that is not finite counts as infinite, `null` if the median is one).
+    /// Median training MSE over all searches; one that is not finite counts as infinite, and the median is then `None`.
     pub median_mse: Option<f64>,
-    /// Median R² on the training points over the searches whose y varies; −∞ where a value is not finite, `null` if the
-    /// median is that.
+    /// Median R² on the training points over the searches whose y varies. A formula with a value that is not finite
+    /// counts as −∞, and the median is then `None`.
     #[serde(default)]
     pub median_r2: Option<f64>,
-    /// Mean evaluations a search.
+    /// Mean evaluations of a search.
     pub evaluations: f64,
     /// Mean evaluations to solve over the solved searches.
     pub evaluations_to_solve: Option<f64>,
     /// Mean generations to solve over the solved searches.
     pub generations_to_solve: Option<f64>,
-    /// Expected running time in evaluations, see [`expected_running_time`]; `null` if nothing was solved.
+    /// Expected running time in evaluations, see [`expected_running_time`]; `None` if nothing was solved.
     pub ert: Option<f64>,
     /// Lower end of its 95 % bootstrap interval.
     pub ert_lo: Option<f64>,
-    /// Upper end; `null` where a resample without a success reaches.
+    /// Upper end of the interval; `None` if it lies among resamples without a success.
     pub ert_hi: Option<f64>,
     /// Expected running time in seconds.
     pub ert_seconds: Option<f64>,
-    /// Area under the share solved against the decades of evaluations, up to the most that a search of this table spent;
-    /// see [`area`].
+    /// Area under the share solved against the decades of evaluations, up to the most that a search of this table
+    /// spent; see [`area`].
     pub area: f64,
-    /// Against the first method.
+    /// The difference from the first method; `None` for the first method itself.
     pub difference: Option<Difference>,
-    /// Mean of the children that the policy scored itself, a search.
+    /// Mean number, per search, of children that the policy itself scored.
     pub proposals: f64,
-    /// Children a second of one thread, over all searches.
+    /// Offspring per second of one thread, over all searches.
     pub children_per_second: f64,
-    /// Share of learner children that parsed; `null` if no learner took part.
+    /// Share of the learner's offspring that parsed; `None` without a learner.
     pub well_formed: Option<f64>,
-    /// Share of children made by the expert instead; `null` if no learner took part.
+    /// Share of offspring that the expert made instead; `None` without a learner.
     pub fallback: Option<f64>,
-    /// Share of children whose form differs from the others of their generation.
+    /// Share of offspring whose expression differs from the others of their generation.
     pub distinct: Option<f64>,
     /// Seconds of all searches.
     pub seconds: f64,
 }
 
-/// One summary a method, in the order in which the methods first occur; one after the other for each budget.
+/// Returns one summary for each method, in the order in which the methods first occur, separately for each budget.
 ///
-/// - seed: of the resampling that intervals come from
+/// - seed: the seed of the resampling for intervals
 pub fn summarise(rows: &[Row], seed: u64) -> Vec<Summary> {
     let mut budgets: Vec<Option<Equal>> = Vec::new();
     for row in rows {
@@ -202,7 +202,7 @@ pub fn summarise(rows: &[Row], seed: u64) -> Vec<Summary> {
     budgets.into_iter().flat_map(of_budget).collect()
 }
 
-/// Every name once, in the order in which they first occur.
+/// Returns every name once, in the order in which they first occur.
 pub(crate) fn in_order<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut once: Vec<&str> = Vec::new();
     for name in names {
@@ -213,7 +213,7 @@ pub(crate) fn in_order<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str>
     once
 }
 
-/// The median: the value in the middle, or the mean of the two in the middle. It is `None` if that is not finite and if
+/// Returns the median: the middle value, or the mean of the two middle values. It is `None` if that is not finite, or
 /// there are no values. A NaN counts as infinite.
 pub fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.map(|value| if value.is_nan() { f64::INFINITY } else { value }).collect();
@@ -221,13 +221,13 @@ pub fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let n = values.len();
     let median = (n > 0).then(|| {
         let (a, b) = (values[(n - 1) / 2], values[n / 2]);
-        // A sum may be beyond f64 where its half is not.
+        // The sum may overflow where its half does not.
         if (a + b).is_finite() { (a + b) / 2.0 } else { a / 2.0 + b / 2.0 }
     });
     median.filter(|median| median.is_finite())
 }
 
-/// All but what is resampled. `most`: evaluations up to which the area goes.
+/// Computes everything but the resampled values. `most` is the number of evaluations up to which the area goes.
 fn summary(method: &str, rows: &[&Row], most: f64) -> Summary {
     let rows: Vec<&Row> = rows.iter().copied().filter(|row| row.method == method).collect();
     let n = rows.len();
@@ -254,7 +254,8 @@ fn summary(method: &str, rows: &[&Row], most: f64) -> Summary {
         hi,
         solved_initially: count(&|row| row.solved && row.generations_to_solve == Some(0)) as f64 / n as f64,
         median_mse: median(rows.iter().map(|row| row.mse_train.unwrap_or(f64::INFINITY))),
-        // A finite error without R² is one of a constant y. Signs are turned, so that what is no number is the worst.
+        // A finite error without R² is one of a constant y. Signs are inverted, so that missing values count as the
+        // worst.
         median_r2: median(rows.iter().filter_map(|row| match (row.r2_train, row.mse_train) {
             (Some(r2), _) => Some(-r2),
             (None, Some(_)) => None,
@@ -279,7 +280,7 @@ fn summary(method: &str, rows: &[&Row], most: f64) -> Summary {
     }
 }
 
-/// The 95 % score interval of a proportion (Wilson, 1927): good for small n and for shares near 0 and 1.
+/// Returns the 95 % score interval of a proportion (Wilson, 1927), which suits small n and shares near 0 and 1.
 pub fn wilson(successes: usize, n: usize) -> (f64, f64) {
     if n == 0 {
         return (0.0, 1.0);
@@ -291,7 +292,7 @@ pub fn wilson(successes: usize, n: usize) -> (f64, f64) {
     ((centre - half).max(0.0), (centre + half).min(1.0))
 }
 
-/// The summaries as aligned tables: what was solved, and what it cost. Of each budget a pair of them.
+/// Returns the summaries as aligned tables, a pair for each budget: what was solved, and what it cost.
 pub fn table(summaries: &[Summary]) -> String {
     let mut text = String::new();
     for group in summaries.chunk_by(|a, b| a.budget == b.budget) {
@@ -396,7 +397,7 @@ fn cost_table(summaries: &[Summary]) -> String {
     aligned(&headers, rows)
 }
 
-/// A table whose first column is text, and the others numbers.
+/// Returns a table whose first column is text and whose others are numbers.
 pub fn aligned(headers: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN).set_header(headers.to_vec());

@@ -1,4 +1,4 @@
-//! Counts of what a policy proposed.
+//! Counts of a policy's proposals.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -6,16 +6,16 @@ use std::ops::ControlFlow;
 use sr_engine::{Generation, Observer, Origin};
 use sr_expr::Tree;
 
-/// Watches one search and counts its children by origin.
+/// An observer that counts the offspring of one search by origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// Children of all generations: everything but the initial population and those carried over.
+    /// Number of offspring of all generations, without the initial population and copied individuals.
     pub children: u64,
-    /// Children that a learner wrote and that parsed.
+    /// Number of offspring that a learner wrote and that parsed.
     pub well_formed: u64,
-    /// Children that the expert made in place of a learner's that did not parse.
+    /// Number of offspring that the expert made in place of a learner's that did not parse.
     pub fallback: u64,
-    /// Forms that differ within their generation, summed over generations.
+    /// Number of distinct expressions of each generation, summed over generations.
     pub distinct: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Shares solved problem by problem, beside figures that somebody has published.
+//! Tables of the share of searches that solve each problem, beside published figures.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,21 +7,21 @@ use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use sr_eval::{Equal, Row, aligned};
 
-/// Somebody's figures.
+/// Published results of other methods.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Published {
-    /// Where they come from, and what was done there.
+    /// Where the figures come from, and how they were measured.
     pub source: String,
-    /// By method the share of each problem's searches that solved it.
+    /// For each method, the share of searches that solved each problem.
     pub methods: BTreeMap<String, BTreeMap<String, f64>>,
 }
 
 impl Published {
-    /// Reads a file of them.
+    /// Reads a JSON file of published figures.
     ///
     /// # Errors
-    /// If it cannot be read, or has nothing to say of the problems.
+    /// If the file cannot be read, or has figures for none of the problems.
     pub fn read<'a>(path: &Path, problems: impl Iterator<Item = &'a str>) -> anyhow::Result<Self> {
         let read = || -> anyhow::Result<Self> { Ok(serde_json::from_str(&std::fs::read_to_string(path)?)?) };
         let published = read().with_context(|| format!("reading {}", path.display()))?;
@@ -35,7 +35,8 @@ impl Published {
     }
 }
 
-/// A table of the shares solved, a problem a line, for each thing that was equal; one if nothing was.
+/// Returns the tables of the share solved, one line a problem: one table for each equal budget, or a single one without
+/// budgets.
 pub fn tables(rows: &[Row], published: &Published) -> String {
     let mut budgets: Vec<Option<Equal>> = rows.iter().map(|row| row.budget).collect();
     budgets.dedup();

@@ -1,4 +1,4 @@
-//! Conversion: a trace or a problem set in, a corpus of training examples out.
+//! Conversion of a trace or a problem set to a corpus of training examples.
 //!
 //! ```
 //! use sr_corpus::Options;
@@ -27,10 +27,10 @@ use sr_trace::TraceReader;
 
 use crate::Monitor;
 
-/// What examples are made from.
+/// The input of a conversion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// Searches, for examples of mode one-step or autoregressive.
+    /// Recorded searches, for examples of mode one-step or autoregressive.
     Trace {
         /// The trace.
         traces: PathBuf,
@@ -45,7 +45,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// A trace with the problem set that is given, or that the trace names.
+    /// Returns a source of a trace, with the given problem set or else the one that the trace names.
     ///
     /// # Errors
     /// If the trace cannot be read, or its problem set is not found.
@@ -55,7 +55,7 @@ impl Source {
         Ok(Source::Trace { traces: traces.to_owned(), problems })
     }
 
-    /// The file that is converted.
+    /// Returns the file that is converted.
     pub fn path(&self) -> &Path {
         match self {
             Source::Trace { traces, .. } => traces,
@@ -63,16 +63,16 @@ impl Source {
         }
     }
 
-    /// The problem set.
+    /// Returns the file of the problem set.
     pub fn problems(&self) -> &Path {
         let (Source::Trace { problems, .. } | Source::Problems { problems }) = self;
         problems
     }
 
-    /// How many pieces of work there are, as far as the file tells: trajectories or problems.
+    /// Returns the number of trajectories or problems; `None` if the file does not say.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// If the file cannot be read.
     pub fn pieces(&self) -> anyhow::Result<Option<u64>> {
         Ok(match self {
             Source::Trace { traces, .. } => TraceReader::open(traces)?.stated_records(),
@@ -81,24 +81,25 @@ impl Source {
     }
 }
 
-/// A corpus to be made.
+/// A conversion, ready to run.
 #[derive(Debug, Clone)]
 pub struct Conversion {
-    /// What it is made from.
+    /// The input.
     pub source: Source,
-    /// Its folder, which gets `train.sr` and `val.sr`.
+    /// The corpus's folder, which gets `train.sr` and `val.sr`.
     pub out: PathBuf,
-    /// What an example is, and which are left out. [`Options::stop`] is the monitor's to set.
+    /// The kind of the examples, and which are left out. [`Conversion::run`] sets [`Options::stop`] to the monitor's
+    /// flag.
     pub options: Options<'static>,
 }
 
 impl Conversion {
-    /// Makes the corpus; a piece of the monitor's work is a trajectory or a problem. Gives `None` if it was stopped: the
-    /// folder is then as it was, and the same call begins anew.
+    /// Writes the corpus and returns its counts. One step of the monitor is a trajectory or a problem. Returns `None`
+    /// if it was stopped; the folder is then unchanged, and the same call starts over.
     ///
     /// # Errors
-    /// If the source cannot be read to its end, or its problems are others; if nothing is left to learn; if the corpus
-    /// cannot be written. The folder is then as it was.
+    /// If the source cannot be read to its end or belongs to another problem set, no examples are left, or the corpus
+    /// cannot be written. The folder is then unchanged.
     pub fn run(&self, monitor: &mut Monitor<'_>) -> anyhow::Result<Option<Counts>> {
         let problems = Problems::open(self.source.problems())?;
         let options = Options { stop: Some(monitor.stop()), ..self.options.clone() };

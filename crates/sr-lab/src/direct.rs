@@ -1,6 +1,7 @@
-//! Models that write a formula from the data alone, problem by problem.
+//! Evaluation of models of mode direct, which write a formula from the data alone.
 //!
-//! Two picks: the greedy formula, and the sampled one with the least error on the training points, the smallest of equals.
+//! Each problem has two picks: the greedy formula, and of the sampled formulas the one with the least error on the
+//! training points, the smallest among equals.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,23 +15,23 @@ use sr_problems::Problem;
 
 use crate::{Ended, Monitor};
 
-/// Formulas that are held for the problems that are read together.
+/// The most formulas that are held for one batch of problems.
 const MOST_TOGETHER: usize = 1_000_000;
 
-/// What is asked of a model.
+/// An evaluation of a model of mode direct.
 #[derive(Debug, Clone, Copy)]
 pub struct Direct<'a> {
     /// The problems.
     pub problems: &'a [Problem],
-    /// Formulas to sample for each problem beside the greedy one.
+    /// Formulas to sample for each problem beside the greedy one; 0 for the greedy one alone.
     pub samples: usize,
-    /// Problems that are read together; fewer where their samples would be more than a million. Results do not depend on it.
+    /// Problems that are read together; fewer where their samples would exceed a million. Results do not depend on it.
     pub batch: usize,
     /// Seed of the samples.
     pub seed: u64,
 }
 
-/// The models: one that takes the likeliest tokens, and one that is sampled.
+/// A checkpoint loaded twice: one model takes the likeliest tokens, the other is sampled.
 #[derive(Debug)]
 pub struct Models {
     greedy: Learner,
@@ -40,11 +41,11 @@ pub struct Models {
 impl Models {
     /// Loads a checkpoint.
     ///
-    /// - device: such as `cpu`
-    /// - sampling: of the samples; what is greedy has of it what is no matter of chance
+    /// - device: the device, such as `cpu`
+    /// - sampling: the settings of the sampled model; the greedy one ignores those that concern chance
     ///
     /// # Errors
-    /// If it cannot be loaded or sampled in this way, or was not trained for mode direct.
+    /// If the checkpoint cannot be loaded, cannot be sampled in this way, or was not trained for mode direct.
     pub fn load(checkpoint: &Path, device: &str, sampling: Sampling) -> anyhow::Result<Self> {
         let sampled = crate::learner::open(checkpoint, device, sampling)?;
         let found = sampled.mode().name();
@@ -57,16 +58,16 @@ impl Models {
         Ok(Models { greedy: crate::learner::open(checkpoint, device, greedy)?, sampled })
     }
 
-    /// The one that is sampled.
+    /// Returns the model that is sampled.
     pub fn learner(&self) -> &Learner {
         &self.sampled
     }
 }
 
 impl Direct<'_> {
-    /// Asks for all formulas and judges them: a row for each problem and pick, by problem.
+    /// Asks for all formulas and judges them. Returns a row for each problem and pick, in the order of the problems.
     ///
-    /// - monitor: told of problems; after a stop there are the rows of the first ones
+    /// - monitor: counts problems; after a stop, the rows of the problems done so far are returned
     ///
     /// # Errors
     /// If a problem has too many variables for the model or is invalid, or the model fails.
@@ -87,7 +88,7 @@ impl Direct<'_> {
             for (pick, learner, samples) in &mut picks {
                 of_picks.push(pick_formulas(pick, learner, *samples, batch, self.seed)?);
             }
-            // By problem, so that its picks stand together.
+            // Rows are ordered by problem, so that its picks stand together.
             let mut of_picks: Vec<_> = of_picks.into_iter().map(Vec::into_iter).collect();
             for _ in batch {
                 rows.extend(of_picks.iter_mut().filter_map(Iterator::next));
@@ -98,7 +99,7 @@ impl Direct<'_> {
     }
 }
 
-/// The best of some formulas for each problem.
+/// Returns the best of some formulas for each problem.
 fn pick_formulas(
     pick: &str,
     learner: &mut Learner,
@@ -106,7 +107,7 @@ fn pick_formulas(
     problems: &[Problem],
     seed: u64,
 ) -> anyhow::Result<Vec<DirectRow>> {
-    // A learner answers in states of searches; of these it reads the data only.
+    // A learner reads requests with states of searches; in mode direct it uses only their data.
     let search = |problem: &Problem| -> anyhow::Result<Search> {
         let config = SearchConfig { semantics: problem.semantics, ..SearchConfig::basic() };
         let instance = problem.instance().with_context(|| format!("problem {}", problem.id))?;
@@ -125,7 +126,7 @@ fn pick_formulas(
 
 fn row(pick: &str, problem: &Problem, instance: &Instance, offspring: &Offspring) -> DirectRow {
     let written = offspring.iter().filter(|child| child.origin == Origin::Learner);
-    // The values of a problem are those of its formula.
+    // The semantics are those of the problem's own formula.
     let semantics = problem.semantics;
     let mse = |formula: &Expr| instance.fit(formula, semantics).mse;
     let scored = written.clone().map(|child| (mse(&child.tree.to_owned()), child.tree.to_owned()));

@@ -1,4 +1,4 @@
-//! Small files that are replaced whole.
+//! Atomic writes of small files.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -6,10 +6,10 @@ use std::path::Path;
 
 use anyhow::Context;
 
-/// Writes a file aside, syncs it and renames it into place.
+/// Writes a temporary file, syncs it and renames it into place.
 ///
 /// # Errors
-/// If any of it fails; the old file is then untouched.
+/// If any step fails; the old file is then untouched.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let aside = sr_codec::partial_path(path);
     let write = || -> std::io::Result<()> {
@@ -18,6 +18,6 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> 
         file.sync_all()?;
         fs::rename(&aside, path)
     };
-    // What was begun is small enough to be made again.
+    // A partial file is deleted: it is small enough to be written again.
     write().inspect_err(|_| drop(fs::remove_file(&aside))).with_context(|| format!("writing {}", path.display()))
 }

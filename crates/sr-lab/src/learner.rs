@@ -1,4 +1,4 @@
-//! A learner from a checkpoint.
+//! Learners loaded from checkpoints.
 
 use std::path::Path;
 
@@ -6,21 +6,21 @@ use anyhow::Context;
 use sr_neural::{Learner, Sampling, Share};
 use sr_trace::SamplingSettings;
 
-/// Loads the learner of a checkpoint, to be sampled in this way on a device such as `cpu`.
+/// Loads the learner of a checkpoint, with these sampling settings, on a device such as `cpu`.
 ///
 /// # Errors
-/// If there is no such device, the checkpoint cannot be loaded, or the sampling does not go with it.
+/// If there is no such device, the checkpoint cannot be loaded, or the sampling settings do not suit it.
 pub fn open(checkpoint: &Path, device: &str, sampling: Sampling) -> anyhow::Result<Learner> {
     let device = sr_model::open(device.parse()?)?;
     Learner::load(checkpoint, &device, sampling)
         .with_context(|| format!("loading the checkpoint {}", checkpoint.display()))
 }
 
-/// Checks that the learner can read all problems, each given by its id and its number of variables. Called before anything
-/// is written, it leaves nothing behind.
+/// Checks that the learner can read all problems, each given by its id and its number of variables. Call it before
+/// anything is written.
 ///
 /// # Errors
-/// If one has too many variables: it names the problem and both numbers.
+/// If a problem has too many variables; the error names the problem and both numbers.
 pub fn check_problems<'a>(
     learner: &Learner,
     problems: impl IntoIterator<Item = (&'a str, usize)>,
@@ -31,9 +31,9 @@ pub fn check_problems<'a>(
     Ok(())
 }
 
-/// What the header of a trace tells of the sampling.
+/// Returns the sampling settings for the header of a trace.
 ///
-/// - share: of the learner in a search that it shares with the expert
+/// - share: the learner's share, if it searches together with the expert
 pub fn settings(learner: &Learner, share: Option<Share>) -> SamplingSettings {
     let sampling = learner.sampling();
     SamplingSettings {

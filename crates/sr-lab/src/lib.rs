@@ -1,29 +1,30 @@
-//! The verbs of the project, for programs: what each binary does, as a function with typed options.
+//! The commands of the project as a library: what each binary does, as functions with typed options.
 //!
-//! - [`record`]: searches problems with the expert, a learner or both, and writes their trajectories into a trace that can
-//!   be gone on with after a kill
-//! - [`evaluate`]: compares methods on problems over seeds, in rows that can be gone on with after a kill; [`beside`] has
-//!   figures that somebody has published, to stand beside them
+//! - [`record`]: searches problems with the expert, a learner or both, and writes their trajectories into a trace that
+//!   can be resumed after a kill
+//! - [`evaluate`]: compares methods on problems over seeds, in rows that can be resumed after a kill; [`beside`] shows
+//!   published figures next to them
 //! - [`direct`] (feature `learner`): judges models that write a formula from the data alone
-//! - [`operator`]: measures what methods propose in a frozen set of states
+//! - [`operator`]: measures the offspring that methods propose in a frozen set of states
 //! - [`tune`]: searches for settings of the expert
-//! - [`compare`]: says which of two reports is better, or puts two searches of one problem side by side
-//! - [`dataset`]: makes whole data sets of problems, traces and examples, checks them, and joins shards of traces
-//! - [`inspect`]: what any file or folder of ours holds
-//! - [`relabel`]: gives the states of a trace the labels of an expert
-//! - [`convert`]: makes training examples of a trace or a problem set
-//! - [`learner`] (feature `learner`): a learner from a checkpoint, checked against the problems that it is to search
-//! - [`tasks`] (feature `learner`): DAgger, milestone after milestone, on formula search or point control
-//! - [`train`] (feature `learner`): fits a model to corpora, in a folder that can be gone on with after a kill
+//! - [`compare`]: compares two reports, or two searches of one problem
+//! - [`dataset`]: builds and checks data sets of problems, traces and examples, and merges shards of traces
+//! - [`inspect`]: reads any file or folder of the project
+//! - [`relabel`]: labels the states of a trace with the actions of an expert
+//! - [`convert`]: converts a trace or a problem set to training examples
+//! - [`learner`] (feature `learner`): loads a learner from a checkpoint and checks it against the problems to search
+//! - [`tasks`] (feature `learner`): runs DAgger, milestone after milestone, on formula search or point control
+//! - [`train`] (feature `learner`): fits a model to corpora, in a folder that can be resumed after a kill
 //!
-//! A verb that takes long is told by a [`Monitor`] when to stop, and tells it how far it is. It gives an [`Ended`], which
-//! says whether it was stopped; then its files can be gone on with.
+//! Long work takes a [`Monitor`], which can stop it and receives its progress. It returns an [`Ended`], which says
+//! whether it was stopped; if so, the same files can be continued.
 //!
-//! The crates below are here under their own names (`sr_lab::sr_engine`), so that a program depends on this one alone.
+//! The crates below are re-exported under their own names (`sr_lab::sr_engine`), so that a program depends on this one
+//! alone.
 //!
-//! Errors are chains of causes for a person to read ([`anyhow::Error`], as in the libraries of cargo and wasmtime): they
-//! name the file, the record and the setting. The typed errors of the crates below stand in the chain, for a program to
-//! find by `downcast_ref`.
+//! Errors are chains of causes for people to read ([`anyhow::Error`], as in the libraries of cargo and wasmtime): they
+//! name the file, the record and the setting. The typed errors of the crates below are in the chain; `downcast_ref`
+//! finds them.
 
 pub mod beside;
 pub mod compare;
@@ -49,7 +50,7 @@ pub mod tune;
 
 pub use monitor::{Ended, Monitor};
 
-// The crates below, so that a program needs this one alone.
+// The crates below are re-exported, so that a program needs this one alone.
 pub use {sr_codec, sr_corpus, sr_dagger, sr_engine, sr_eval, sr_expr, sr_problems, sr_prompt, sr_trace};
 #[cfg(feature = "learner")]
 pub use {sr_model, sr_neural, sr_report, sr_train};

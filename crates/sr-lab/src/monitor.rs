@@ -1,9 +1,9 @@
-//! How long work is watched and stopped.
+//! Progress and stopping of long work.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How a verb is told to stop, and tells how far it is.
+/// The caller's side of long work: a flag that stops it, and a callback that receives its progress.
 pub struct Monitor<'a> {
     stop: &'a AtomicBool,
     progress: Box<dyn FnMut(u64) + 'a>,
@@ -16,7 +16,7 @@ impl fmt::Debug for Monitor<'_> {
 }
 
 impl Monitor<'static> {
-    /// Nobody stops the work, and nobody is told.
+    /// Returns a monitor that never stops the work and ignores its progress.
     pub fn none() -> Self {
         Monitor::of_progress(|_| ())
     }
@@ -25,43 +25,46 @@ impl Monitor<'static> {
 static NEVER: AtomicBool = AtomicBool::new(false);
 
 impl<'a> Monitor<'a> {
-    /// - stop: set to true at any time, by a signal or another thread, it ends the work as soon as that can be gone on with
-    /// - progress: called with how many pieces of work have been done since it was called last; pieces that an earlier run
-    ///   has done are told at the start
+    /// Returns a monitor with a flag and a callback.
+    ///
+    /// - stop: may be set to true at any time, by a signal or another thread; the work then ends as soon as it can be
+    ///   resumed
+    /// - progress: called with the number of steps done since the last call; steps of an earlier run are reported at
+    ///   the start
     pub fn new(stop: &'a AtomicBool, progress: impl FnMut(u64) + 'a) -> Self {
         Monitor { stop, progress: Box::new(progress) }
     }
 
-    /// The same for work that nobody stops.
+    /// Returns a monitor that never stops the work.
     pub fn of_progress(progress: impl FnMut(u64) + 'a) -> Self {
         Monitor::new(&NEVER, progress)
     }
 
-    /// The flag that stops the work.
+    /// Returns the flag that stops the work.
     pub fn stop(&self) -> &'a AtomicBool {
         self.stop
     }
 
-    /// Whether the work is to be stopped.
+    /// Returns whether the work must stop.
     pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Tells that so many more pieces of work are done.
+    /// Reports that this many more steps are done.
     pub fn advance(&mut self, pieces: u64) {
         (self.progress)(pieces);
     }
 }
 
-/// How work has ended.
+/// How a piece of work has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Ended {
-    /// All of it is done.
+    /// All steps are done.
     Finished,
-    /// It was stopped when so many pieces were done, those of earlier runs included.
+    /// The work was stopped.
     Stopped {
-        /// Pieces that are done.
+        /// The number of steps done, including those of earlier runs.
         done: u64,
     },
 }

@@ -1,9 +1,11 @@
-//! What methods propose in a frozen set of states, which predicts in seconds what searches show in hours.
+//! Measures the offspring that methods propose in a frozen set of states, which predicts in seconds what searches show
+//! in hours.
 //!
-//! A [`Bank`] has states of the expert's searches: [`build`] makes one, which is a trace with its problems beside it.
-//! [`Bank::measure`] asks methods for one generation of children of each state. An improvement is a new form whose mean
-//! squared error is at least 0.02 decades below the best one's; how many states are improved tells by a [`Calibration`] how
-//! much faster than the expert a method searches. `docs/comparison.md` has the definitions.
+//! A [`Bank`] has states of the expert's searches: [`build`] writes one, as a trace with its problems beside it.
+//! [`Bank::measure`] asks methods for one generation of offspring of each state. An improvement is a new expression
+//! whose mean squared error is at least 0.02 decades below the best one's. From the share of states improved, a
+//! [`Calibration`] predicts how much faster than the expert a method searches. `docs/comparison.md` has the
+//! definitions.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -26,30 +28,30 @@ use sr_trace::{Gain, Recorder, TraceHeader, TraceReader, TraceWriter, decades};
 use crate::evaluate::{Method, Policy};
 use crate::{Ended, Monitor};
 
-/// Early, middle and late: a trajectory gives one state of each third.
+/// Names of the phases of a search; a trajectory gives one state of each third.
 const PHASES: [&str; 3] = ["early", "middle", "late"];
-/// Seeds that are tried to find enough searches of a problem that last.
+/// Most seeds that are tried to find enough long searches of a problem.
 const MOST_SEEDS: u64 = 1000;
-/// Decades that count as a state's gain at most; an exact formula would have infinitely many.
+/// The most decades that count as a state's gain; an exact formula would have infinitely many.
 const MOST_DECADES: f64 = 4.0;
-/// States that a learner is asked at once.
+/// States for which a learner is asked at once.
 const BATCH: usize = 64;
-/// What is added to the name of a bank for that of its problems.
+/// Suffix that a bank's name gets for the file of its problems.
 const PROBLEMS: &str = ".problems";
-/// Times that a method that never repeats a form is asked again.
+/// Times that a method with unique expressions is asked again.
 const ATTEMPTS: u32 = 20;
-/// The exponent that predictions are made with.
+/// The file with the exponent for predictions.
 const CALIBRATION: &str = include_str!("../../../configs/operator-calibration.toml");
 
-/// What a bank is made of.
+/// The settings of a bank.
 #[derive(Debug, Clone, Copy)]
 pub struct BankOptions<'a> {
     /// The problems that are searched.
     pub set: &'a ProblemSet,
-    /// The settings of the searches. They end when they solve their problem, whatever the extra generations: then there is
-    /// nothing to improve. A limit on time would make the states depend on the machine.
+    /// The settings of the searches. `extra_generations` is ignored: a search ends when it solves its problem, because
+    /// nothing is left to improve. A time limit is an error, because it would make the states depend on the machine.
     pub config: &'a SearchConfig,
-    /// The name of the settings that `config` began with.
+    /// Name of the preset that `config` started from.
     pub preset: &'a str,
     /// States to draw, a multiple of three.
     pub states: u64,
@@ -57,14 +59,14 @@ pub struct BankOptions<'a> {
     pub seed: u64,
 }
 
-/// Where [`build`] writes the problems of a bank: `BANK.problems`.
+/// Returns the path to which [`build`] writes the problems of a bank: `BANK.problems`.
 pub fn problems_beside(bank: &Path) -> PathBuf {
     let mut path = OsString::from(bank);
     path.push(PROBLEMS);
     path.into()
 }
 
-/// Where the problems of a bank are that is there.
+/// Returns the path of the problems that an existing bank names.
 ///
 /// # Errors
 /// If the bank cannot be read.
@@ -72,13 +74,13 @@ pub fn problems_of(bank: &Path) -> anyhow::Result<PathBuf> {
     Ok(bank.with_file_name(&TraceReader::open(bank)?.header().problems))
 }
 
-/// Builds a bank and writes it, with its problems beside it. If it is stopped, or too few searches last, nothing is left, and
-/// a bank that was there is as it was.
+/// Builds a bank and writes it, with its problems beside it. If it is stopped or too few searches last long enough, it
+/// writes nothing and leaves an earlier bank unchanged.
 ///
-/// - monitor: told of states
+/// - monitor: counts states
 ///
 /// # Errors
-/// If the options are senseless, too few searches last, or a file cannot be written.
+/// If an option is invalid, too few searches last long enough, or a file cannot be written.
 pub fn build(bank: &Path, options: &BankOptions<'_>, monitor: &mut Monitor<'_>) -> anyhow::Result<Ended> {
     let BankOptions { set, config, preset, states, seed } = *options;
     ensure!(!set.problems.is_empty(), "there are no problems");
@@ -109,7 +111,7 @@ pub fn build(bank: &Path, options: &BankOptions<'_>, monitor: &mut Monitor<'_>) 
     ended
 }
 
-/// Writes as many searches that last.
+/// Writes this many searches that last long enough.
 fn fill(
     writer: &mut TraceWriter,
     wanted: usize,
@@ -119,7 +121,7 @@ fn fill(
     monitor: &mut Monitor<'_>,
 ) -> anyhow::Result<Ended> {
     let mut written = 0;
-    // By seed, so that all problems have their share.
+    // The outer loop is over seeds, so that all problems get their share.
     for run_seed in seed..seed + MOST_SEEDS {
         if monitor.is_stopped() {
             return Ok(Ended::Stopped { done: (written * PHASES.len()) as u64 });
@@ -148,12 +150,12 @@ fn fill(
 /// A frozen set of states.
 #[derive(Debug)]
 pub struct Bank {
-    /// The settings of the searches that they are of.
+    /// The settings of the searches that the states belong to.
     config: SearchConfig,
     states: Vec<Snapshot>,
 }
 
-/// A state that outlives its trajectory.
+/// A state, owned, without its trajectory.
 #[derive(Debug)]
 struct Snapshot {
     instance: Arc<Instance>,
@@ -184,10 +186,10 @@ impl Snapshot {
 }
 
 impl Bank {
-    /// Reads a bank and the problems beside it.
+    /// Reads a bank and its problems.
     ///
     /// # Errors
-    /// If one of them cannot be read, or they do not belong together.
+    /// If the bank or its problems cannot be read, or they do not belong together.
     pub fn read(bank: &Path) -> anyhow::Result<Self> {
         let reader = TraceReader::open(bank)?;
         let (config, seed) = (reader.header().engine.clone(), reader.header().seed);
@@ -230,16 +232,16 @@ impl Bank {
         Ok(Bank { config, states })
     }
 
-    /// How many states there are.
+    /// Returns the number of states.
     #[expect(clippy::len_without_is_empty, reason = "a bank has a state")]
     pub fn len(&self) -> usize {
         self.states.len()
     }
 
-    /// Measures what methods propose. The first one is what the others are told relative to: the expert.
+    /// Measures what methods propose. The first method, usually the expert, is the one that ratios are relative to.
     ///
-    /// - policies: those of the methods, in their order
-    /// - monitor: told of methods; after a stop there are the first ones
+    /// - policies: the policies of the methods, in the same order
+    /// - monitor: counts methods; after a stop, the results of the first ones are returned
     ///
     /// # Errors
     /// If a learner fails.
@@ -271,7 +273,7 @@ impl Bank {
     }
 }
 
-/// One generation of children of each state.
+/// Asks for one generation of offspring of each state.
 fn propose(policy: &mut Policy, config: &SearchConfig, states: &[Snapshot]) -> anyhow::Result<Vec<Offspring>> {
     match policy {
         Policy::Expert => each(&|| Expert, config, states),
@@ -283,7 +285,7 @@ fn propose(policy: &mut Policy, config: &SearchConfig, states: &[Snapshot]) -> a
     }
 }
 
-/// Batch by batch with one policy.
+/// Asks one policy, batch by batch.
 fn together(
     policy: &mut dyn sr_engine::Policy,
     config: &SearchConfig,
@@ -303,7 +305,7 @@ fn together(
     Ok(all)
 }
 
-/// As many as the search of a state wanted.
+/// Returns the number of offspring that the search of a state asked for.
 fn n_children(state: &Snapshot) -> usize {
     state.population.len().saturating_sub(1).max(1)
 }
@@ -322,7 +324,7 @@ fn each<P: sr_engine::Policy>(
             policy.propose_one(state, wanted, &mut kept)?;
             return Ok(kept);
         }
-        // As the search does: what was met before is drawn anew.
+        // As in a search, repeated expressions are drawn again.
         let mut met: HashSet<u64> = snapshot.population.iter().map(|individual| individual.tree.hash64()).collect();
         for attempt in 0..ATTEMPTS {
             let missing = wanted - kept.len();
@@ -339,32 +341,34 @@ fn each<P: sr_engine::Policy>(
     states.par_iter().map(of_state).collect()
 }
 
-/// What is known of the proposals of one method.
+/// The measurements of one method's proposals.
 #[derive(Debug, Clone, Serialize)]
 pub struct Measured {
     /// The method's name.
     pub method: String,
-    /// Children of all states.
+    /// The number of offspring of all states.
     pub children: u64,
-    /// Share of them that improve.
+    /// Share of the offspring that improve.
     pub improving: f64,
-    /// Share of the states with a child that improves: its inverse is the expected number of generations to an improvement.
+    /// Share of the states with an improving child; its inverse is the expected number of generations to an
+    /// improvement.
     pub states_improved: f64,
-    /// Lower end of its 95 % Wilson interval.
+    /// Lower end of the share's 95 % Wilson interval.
     pub lo: f64,
-    /// Upper end.
+    /// Upper end of the interval.
     pub hi: f64,
-    /// The same share in early, middle and late states.
+    /// Share of improved states among the early, middle and late ones.
     pub by_phase: [f64; 3],
     /// Mean over the states of the decades that the best child of a generation gains, each at most 4.
     pub best_gain: f64,
-    /// Share of the children whose form differs from the others of their state.
+    /// Share of the offspring whose expression differs from the others of their state.
     pub distinct: f64,
-    /// Share of the children of a learner that are expressions; `None` without one.
+    /// Share of a learner's offspring that are expressions; `None` without a learner.
     pub well_formed: Option<f64>,
-    /// States improved, relative to the first method; `None` if that improves none.
+    /// Improved states relative to the first method; `None` if that improves none.
     pub ratio: Option<f64>,
-    /// By which factor it searches faster than the first method, in evaluations, by the embedded [`Calibration`].
+    /// The factor by which the method searches faster than the first one, in evaluations, by the embedded
+    /// [`Calibration`].
     pub predicted_speed_up: Option<f64>,
     /// Seconds that proposing and measuring took.
     pub seconds: f64,
@@ -428,29 +432,29 @@ fn measure(method: &str, states: &[Snapshot], all_offspring: &[Offspring]) -> Me
     }
 }
 
-/// How the rate of improvements tells the speed of searches.
+/// The fitted relation between the ratio of improved states and the speed of searches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
-    /// Speed-up = ratio of states improved to this power.
+    /// The exponent: the speed-up is the ratio of improved states to this power.
     pub exponent: f64,
-    /// What it was fitted to.
+    /// The points that it was fitted to.
     pub points: Vec<Point>,
 }
 
-/// What one method had.
+/// The measurements of one method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Point {
     /// The method's name.
     pub method: String,
-    /// States improved, relative to the expert.
+    /// Improved states, relative to the expert.
     pub ratio: f64,
     /// The expert's expected running time in evaluations, relative to the method's.
     pub speed_up: f64,
 }
 
-/// The line through the expert, whose ratio and speed-up are 1, in logarithms: least squares.
+/// Returns the least-squares slope, in logarithms, of the line through the expert, whose ratio and speed-up are 1.
 fn fit(points: &[Point]) -> f64 {
     let logs = points.iter().map(|point| (point.ratio.ln(), point.speed_up.ln()));
     let (xy, xx) = logs.fold((0.0, 0.0), |(xy, xx), (x, y)| (xy + x * y, xx + x * x));
@@ -458,18 +462,18 @@ fn fit(points: &[Point]) -> f64 {
 }
 
 impl Calibration {
-    /// The one that predictions are made with, of `configs/operator-calibration.toml`.
+    /// Returns the calibration used for predictions, from `configs/operator-calibration.toml`.
     pub fn embedded() -> Self {
         toml::from_str(CALIBRATION).expect("the embedded file is tested")
     }
 
-    /// Fits the exponent to what full searches took.
+    /// Fits the exponent to the expected running times of full searches.
     ///
-    /// - measured: what the methods proposed, the expert first
-    /// - summaries: their expected running times, of a result of the same methods
+    /// - measured: the measurements of the methods, the expert first
+    /// - summaries: the summaries of an evaluation of the same methods, with their expected running times
     ///
     /// # Errors
-    /// If a method has no running time, the expert improves no state, or no method differs from it.
+    /// If a method has no running time, the expert improves no state, or no method differs from the expert.
     pub fn fit(measured: &[Measured], summaries: &[Summary]) -> anyhow::Result<Self> {
         let ert = |method: &str| {
             let of_method = summaries.iter().find(|summary| summary.method == method);

@@ -1,4 +1,4 @@
-//! Recorded searches: problems in, a trace out.
+//! Searches problems and records the searches in a trace.
 //!
 //! ```
 //! use sr_engine::SearchConfig;
@@ -39,25 +39,25 @@ use sr_trace::{Packed, Record, Recorder, SamplingCounts, TraceHeader, TraceReade
 
 use crate::{Ended, Monitor};
 
-/// Records are handed to the operating system this often, and after each batch that takes longer. A kill loses what came
-/// since, and the batch that is being searched.
+/// Interval at which records are handed to the operating system; a batch that takes longer is followed by a flush too.
+/// A kill loses the records since the last flush and the batch that is being searched.
 const FLUSH_EVERY: Duration = Duration::from_millis(50);
 
 /// One search to do.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// What is searched, by whoever reports it.
+    /// The problem, for reports.
     pub problem: Arc<Problem>,
-    /// Its points and primitives, which several jobs share.
+    /// The problem's points and primitives, which several jobs share.
     pub instance: Arc<Instance>,
     /// Seed of the search.
     pub seed: u64,
 }
 
-/// Makes the jobs of a problem set: for each problem one search of each seed, in the order of a trace's records.
+/// Returns the jobs of a problem set: one search for each problem and seed, in the order of a trace's records.
 ///
 /// # Errors
-/// If a problem's data or primitives are invalid; the error names it.
+/// If a problem's data or primitives are invalid; the error names the problem.
 pub fn jobs(set: &ProblemSet, seeds: impl IntoIterator<Item = u64> + Clone) -> anyhow::Result<Vec<Job>> {
     let mut jobs = Vec::new();
     for problem in &set.problems {
@@ -66,20 +66,20 @@ pub fn jobs(set: &ProblemSet, seeds: impl IntoIterator<Item = u64> + Clone) -> a
     Ok(jobs)
 }
 
-/// The same of one problem.
+/// Returns the jobs of one problem, one for each seed.
 ///
 /// # Errors
-/// If its data or primitives are invalid; the error names it.
+/// If the problem's data or primitives are invalid; the error names the problem.
 pub fn jobs_of(problem: Problem, seeds: impl IntoIterator<Item = u64>) -> anyhow::Result<impl Iterator<Item = Job>> {
     let instance = problem.instance().with_context(|| format!("problem {}", problem.id))?;
     let (problem, instance) = (Arc::new(problem), Arc::new(instance));
     Ok(seeds.into_iter().map(move |seed| Job { problem: problem.clone(), instance: instance.clone(), seed }))
 }
 
-/// The header of a trace of the expert's searches. [`Searcher::describe`] makes it one of a learner's.
+/// Returns the header of a trace of the expert's searches. [`Searcher::describe`] turns it into one of a learner's.
 ///
 /// - problems: the name of the problem set's file
-/// - preset: the name of the settings that `config` began with
+/// - preset: the name of the preset that `config` started from
 ///
 /// # Errors
 /// If the operators or constants of the problem set are invalid.
@@ -95,63 +95,63 @@ pub fn header(
     Ok(TraceHeader::of_expert(problems, &primitives, config, preset, seed))
 }
 
-/// Who proposes the next generations.
+/// The policy of recorded searches.
 #[derive(Debug)]
 pub enum Searcher {
-    /// Genetic programming.
+    /// The expert: genetic programming.
     Expert,
     /// A learner, alone or with the expert.
     #[cfg(feature = "learner")]
     Learner(Box<LearnerSearcher>),
 }
 
-/// A learner as [`Searcher`].
+/// A learner for [`Searcher`].
 #[cfg(feature = "learner")]
 #[derive(Debug)]
 pub struct LearnerSearcher {
-    /// The policy, in which a learner alone has every generation.
+    /// The policy. If the learner is alone, it gets every generation.
     pub hybrid: sr_neural::Hybrid,
     /// The id of its checkpoint.
     pub checkpoint: String,
-    /// Its share of the search, `None` if it is alone.
+    /// The learner's share of the search; `None` if it is alone.
     pub share: Option<sr_neural::Share>,
 }
 
-/// A search that has ended.
+/// A finished search, as `on_search` of [`Begun::run`] receives it.
 #[derive(Debug)]
 pub struct Recorded<'a> {
-    /// What was searched.
+    /// The job that was searched.
     pub job: &'a Job,
-    /// What it came to.
+    /// The result of the search.
     pub outcome: &'a Outcome,
-    /// The whole of it, as the trace has it.
+    /// The record of the search for the trace.
     pub record: &'a Record,
-    /// What a learner's children were; `None` if none took part.
+    /// The counts of the learner's offspring; `None` without a learner.
     pub tally: Option<&'a Tally>,
 }
 
-/// Searches that advanced together.
+/// The searches of a batch.
 #[derive(Debug)]
 pub struct Batch {
-    /// The first ones, which have ended, in order. Without a stop these are all.
+    /// The first searches, in order, up to the first one that was stopped. Without a stop these are all.
     pub ended: Vec<Searched>,
-    /// What the others had come to when they were stopped, in order; they are done again from their beginning.
+    /// The results of the others so far, in order; they have to be searched again from the beginning.
     pub stopped: Vec<Outcome>,
 }
 
-/// A search that has ended, owned.
+/// A finished search, owned.
 #[derive(Debug)]
 pub struct Searched {
-    /// What it came to.
+    /// The result of the search.
     pub outcome: Outcome,
-    /// The whole of it, as the trace has it.
+    /// The record of the search for the trace.
     pub record: Record,
-    /// What a learner's children were; `None` if none took part.
+    /// The counts of the learner's offspring; `None` without a learner.
     pub tally: Option<Tally>,
 }
 
 impl Searcher {
-    /// A learner alone, or one that shares its searches with the expert.
+    /// Returns a searcher with a learner, alone or with the expert.
     ///
     /// # Errors
     /// If the checkpoint cannot be read.
@@ -166,7 +166,7 @@ impl Searcher {
         Ok(Searcher::Learner(Box::new(LearnerSearcher { hybrid, checkpoint: id, share })))
     }
 
-    /// The header of a trace of these searches: policy, checkpoint and sampling are put in.
+    /// Returns the header with the policy, checkpoint and sampling of these searches.
     pub fn describe(&self, header: TraceHeader) -> TraceHeader {
         match self {
             Searcher::Expert => header,
@@ -183,7 +183,8 @@ impl Searcher {
         }
     }
 
-    /// The mean share of probability that a learner gave to what its grammar allowed; `None` if it has written nothing.
+    /// Returns the mean probability that the learner gave to tokens its grammar allowed; `None` if it has written
+    /// nothing.
     pub fn legal_mass(&self) -> Option<f64> {
         match self {
             Searcher::Expert => None,
@@ -192,7 +193,7 @@ impl Searcher {
         }
     }
 
-    /// Does a batch of searches side by side. Once `stop` is true every search ends where it is.
+    /// Searches a batch in parallel. Once `stop` is true, every search ends early.
     ///
     /// # Errors
     /// If a setting is out of range or the learner fails.
@@ -210,7 +211,7 @@ impl Searcher {
             Searcher::Learner(learner) => sr_engine::run_until(&mut searches, &mut learner.hybrid, &mut watches, stop)
                 .context("the learner failed")?,
         };
-        // A trace holds whole searches in their order.
+        // A trace holds only finished searches, in order.
         let done = outcomes.iter().take_while(|outcome| outcome.stop.is_some()).count();
         outcomes.truncate(done);
         let stopped = searches[done..].iter().map(Search::outcome).collect();
@@ -227,11 +228,11 @@ impl Searcher {
     }
 }
 
-/// Checks that the first records of a trace are of these searches: problem, seed, primitives, and errors that the points
-/// of the problem give.
+/// Checks that the first records of a trace are of these searches: same problems, seeds and primitives, and errors that
+/// the problem's points give.
 ///
 /// # Errors
-/// If one is not, naming the first setting that differs; or the trace cannot be read.
+/// If a record differs (the error names the first difference), or the trace cannot be read.
 pub fn check_records(reader: &mut TraceReader, path: &Path, records: u64, jobs: &[Job]) -> anyhow::Result<()> {
     let config = reader.header().engine.clone();
     for (record, job) in (0..records).zip(jobs) {
@@ -255,7 +256,7 @@ fn sampling_counts(record: &Record) -> SamplingCounts {
     SamplingCounts { well_formed, fallback, children: well_formed + fallback }
 }
 
-/// Records a search and, of a learner's, counts its children.
+/// Records a search and, with a learner, counts the learner's offspring.
 struct Watch {
     recorder: Recorder,
     tally: Option<Tally>,
@@ -270,33 +271,33 @@ impl Observer for Watch {
     }
 }
 
-/// Searches that are recorded into one trace.
+/// The searches to record in one trace.
 #[derive(Debug, Clone, Copy)]
 pub struct Recording<'a> {
-    /// The trace. Until it is whole, what there is of it has the ending `.partial`.
+    /// The path of the trace. Until it is complete, the file has the extra ending `.partial`.
     pub out: &'a Path,
-    /// Its header, see [`header`] and [`Searcher::describe`].
+    /// The trace's header, see [`header`] and [`Searcher::describe`].
     pub header: &'a TraceHeader,
     /// The settings of all searches.
     pub config: &'a SearchConfig,
     /// The searches, in the order of their records.
     pub jobs: &'a [Job],
-    /// Searches that advance together. Results do not depend on it; a kill loses as many at most.
+    /// Searches that advance together. Results do not depend on it; a kill loses at most this many.
     pub batch: usize,
 }
 
-/// What a recording came to.
+/// The result of a recording.
 #[derive(Debug, Clone)]
 pub struct Summary {
     /// Whether all searches are in the trace.
     pub ended: Ended,
-    /// What the searches took, without the writing.
+    /// The time that the searches took, without the writing.
     pub searching: Duration,
-    /// Searches that were stopped before their end, and what they had come to. The trace has nothing of them.
+    /// Searches that were stopped before their end, with their results so far. They are not in the trace.
     pub stopped: Vec<(Job, Outcome)>,
 }
 
-/// A recording whose trace is open; nothing else writes it meanwhile.
+/// A recording whose trace is open; no other process may write the trace meanwhile.
 #[derive(Debug)]
 #[must_use]
 pub struct Begun<'a> {
@@ -306,7 +307,7 @@ pub struct Begun<'a> {
 }
 
 impl<'a> Recording<'a> {
-    /// Begins anew, whatever there is.
+    /// Creates the trace, and overwrites one that is there.
     ///
     /// # Errors
     /// If the trace cannot be written.
@@ -314,8 +315,8 @@ impl<'a> Recording<'a> {
         Ok(Begun { recording: *self, writer: TraceWriter::create(self.out, self.header)?, done: 0 })
     }
 
-    /// Goes on with what a run that was stopped or killed has left, to the bytes of an undisturbed one; begins anew if
-    /// there is nothing.
+    /// Continues the trace that a stopped or killed run has left, so that it ends with the same bytes as an undisturbed
+    /// run; creates a new one if there is none.
     ///
     /// # Errors
     /// If the trace was begun with another header or for other searches, or it cannot be read and written.
@@ -328,7 +329,7 @@ impl<'a> Recording<'a> {
         Ok(Begun { recording: *self, writer, done })
     }
 
-    /// What an error or a stop has left, in words.
+    /// Describes what an error or a stop has left.
     pub fn kept(&self, records: u64) -> String {
         let what = if records == 0 { "which --resume begins again" } else { "from which --resume goes on" };
         format!("after {records} of {} searches, {what}", self.jobs.len())
@@ -336,16 +337,16 @@ impl<'a> Recording<'a> {
 }
 
 impl Begun<'_> {
-    /// Searches that an earlier run has done.
+    /// Returns the number of searches that an earlier run has done.
     pub fn done(&self) -> u64 {
         self.done
     }
 
-    /// Does the searches that are left. `on_search` is told of each of them.
+    /// Runs the remaining searches and calls `on_search` for each.
     ///
     /// # Errors
-    /// If a setting is out of range, the learner fails or the trace cannot be written. Where nothing was recorded, nothing
-    /// is left behind.
+    /// If a setting is out of range, the learner fails or the trace cannot be written. If nothing was recorded, the
+    /// trace is deleted.
     pub fn run(
         self,
         searcher: &mut Searcher,
@@ -384,7 +385,7 @@ impl Begun<'_> {
             Ok(())
         });
         if let Err(error) = searched {
-            // There is nothing to go on from.
+            // There is nothing to resume from.
             if writer.records() == 0 {
                 writer.discard();
             }

@@ -1,4 +1,4 @@
-//! Relabelling: a trace in, the same trace with what an expert would have done in each of its states out.
+//! Relabels a trace: adds the actions of an expert to each of its states.
 //!
 //! ```
 //! use sr_dagger::{ExpertConfig, Labelling};
@@ -43,38 +43,38 @@ use sr_trace::TraceReader;
 
 use crate::{Ended, Monitor};
 
-/// A trace to be labelled.
+/// The options of a relabelling.
 #[derive(Debug, Clone)]
 pub struct Relabelling {
-    /// The trace. In place of a link, the file that it leads to is labelled.
+    /// The trace. If it is a link, the file that it leads to is labelled.
     pub traces: PathBuf,
     /// The problem set that was searched, see [`find_problems`].
     pub problems: PathBuf,
-    /// Where the labelled trace is put; it replaces the trace, in one step when all is done, if there is none.
+    /// The path of the labelled trace. If `None`, the trace itself is replaced, in one step when all is done.
     pub out: Option<PathBuf>,
-    /// Who labels, and how.
+    /// The expert that labels, and its settings.
     pub labelling: Labelling,
     /// Seed of the labels.
     pub seed: u64,
-    /// `(i, n)`: only the problems `i`, `i + n`, `i + 2n`, … of the trace; all of them if there is none.
+    /// A pair `(i, n)` selects the problems `i`, `i + n`, `i + 2n`, … of the trace; `None` selects all.
     pub shard: Option<(usize, usize)>,
-    /// Whether to go on with what an interrupted run of the same options has left, if it has left anything.
+    /// Whether to continue an interrupted run of the same options, if there is one.
     pub resume: bool,
 }
 
-/// What a relabelling came to.
+/// The result of a relabelling.
 #[derive(Debug, Clone, Copy)]
 pub struct Relabelled {
-    /// Whether all trajectories are labelled. If not, [`Relabelling::resume`] goes on.
+    /// Whether all trajectories are labelled. If not, [`Relabelling::resume`] continues.
     pub ended: Ended,
-    /// What was labelled, in earlier runs too; [`Counts::was_there`] says that there was nothing left to do.
+    /// The counts of all labels, including earlier runs; [`Counts::was_there`] says that nothing was left to do.
     pub counts: Counts,
 }
 
-/// The file that a path leads to, through links.
+/// Returns the file that a path leads to, through links.
 ///
 /// # Errors
-/// If it leads nowhere.
+/// If the path is a link that leads nowhere.
 pub fn target(path: &Path) -> anyhow::Result<PathBuf> {
     let is_link = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
     match is_link {
@@ -83,10 +83,10 @@ pub fn target(path: &Path) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// The problem set of a trace: the one that is given, else the file that the trace names, in its folder.
+/// Returns the problem set of a trace: the given one, or else the file that the trace names, in its folder.
 ///
 /// # Errors
-/// If the trace cannot be read. Whether the problem set is there is told when it is read.
+/// If the trace cannot be read. Whether the problem set exists is not checked.
 pub fn find_problems(traces: &Path, given: Option<&Path>) -> anyhow::Result<PathBuf> {
     let name = TraceReader::open(traces)?.header().problems.clone();
     if let Some(given) = given {
@@ -97,12 +97,12 @@ pub fn find_problems(traces: &Path, given: Option<&Path>) -> anyhow::Result<Path
 }
 
 impl Relabelling {
-    /// Labels the trajectories that are left; a piece of the monitor's work is a trajectory.
+    /// Labels the remaining trajectories; one step of the monitor is a trajectory.
     ///
     /// # Errors
-    /// If the trace or its problems cannot be read to their end, or do not belong together; if a formula that has to be
-    /// known is not; if there is something of other options to go on with; if the result cannot be written. The trace, and
-    /// a file of the result's name, are then as they were.
+    /// If the trace or its problems cannot be read to their end or do not belong together, a formula that the labelling
+    /// needs is unknown, a partial result has other options, or the result cannot be written. The trace, and a file
+    /// with the result's name, are then unchanged.
     pub fn run(&self, monitor: &mut Monitor<'_>) -> anyhow::Result<Relabelled> {
         let set = ProblemSet::read(&self.problems)
             .with_context(|| "reading the problems of the trace (--problems says where they are)")?;

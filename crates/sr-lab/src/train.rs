@@ -1,4 +1,4 @@
-//! Training: corpora in, the folder of a run with its checkpoints out.
+//! Trains a model on corpora, in the folder of a run with its checkpoints.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,42 +9,42 @@ use sr_train::{Examples, Language, Limits, RunConfig, Split, Start, StepStats, S
 
 use crate::{Ended, Monitor};
 
-/// A run to be made or to go on with.
+/// A training run to start or resume.
 #[derive(Debug, Clone)]
 pub struct Training {
-    /// Corpora to learn from.
+    /// The corpora for training.
     pub corpora: Vec<PathBuf>,
-    /// The corpus to validate on.
+    /// The corpus for validation.
     pub validation: PathBuf,
-    /// Problem sets of the corpora; those that are not among them are looked for beside each corpus.
+    /// Problem sets of the corpora; those not listed are looked for beside each corpus.
     pub problems: Vec<PathBuf>,
-    /// All that decides the weights beside the corpora.
+    /// All settings that determine the weights, beside the corpora.
     pub config: RunConfig,
-    /// The weights that a new run begins with; a run that goes on has to have begun with the same ones.
+    /// The initial weights. A run that is resumed must have started from the same ones.
     pub start: Start,
     /// Folder of the run.
     pub out: PathBuf,
-    /// Whether to go on with the run in the folder, if there is one. Without it the folder has to be new or empty.
+    /// Whether to resume the run in the folder, if there is one. If false, the folder must be new or empty.
     pub resume: bool,
-    /// Where to compute.
+    /// The device on which to compute.
     pub device: DeviceKind,
-    /// Stop after so many steps of the whole run. The learning rate does not depend on it.
+    /// Total number of steps after which the run stops. The learning rate does not depend on it.
     pub max_steps: Option<u64>,
-    /// Stop after the step at which this time has passed, likewise.
+    /// Time after which the run stops, at the end of a step. The learning rate does not depend on it.
     pub max_time: Option<Duration>,
 }
 
 impl Training {
-    /// The steps after which the run ends, unless it is stopped or has learned enough before.
+    /// Returns the number of steps after which the run ends, unless it is stopped or ends early.
     pub fn steps(&self) -> u64 {
         self.max_steps.unwrap_or(u64::MAX).min(self.config.training.steps)
     }
 
-    /// Reads the corpora. Nothing is written. What is hardly meant, such as a problem set that no corpus was made from, is
-    /// told as a warning.
+    /// Reads the corpora; nothing is written. Settings that are probably a mistake, such as a problem set that no
+    /// corpus names, are logged as warnings.
     ///
     /// # Errors
-    /// If there is no such device; if a corpus or problem set is missing, damaged, or of another mode or context.
+    /// If there is no such device, or a corpus or problem set is missing, damaged, or of another mode or context.
     pub fn load(&self) -> anyhow::Result<Loaded<'_>> {
         sr_model::open(self.device)?; // a device that is not there is told before anything is read
         self.warn();
@@ -71,7 +71,7 @@ impl Training {
         Ok(Loaded { training: self, examples, validation, language })
     }
 
-    /// Tells what is hardly meant.
+    /// Logs settings that are probably a mistake.
     fn warn(&self) {
         let (settings, device) = (&self.config.training, self.device);
         if settings.precision == Precision::Bf16 && device != DeviceKind::Cuda {
@@ -102,21 +102,21 @@ pub struct Loaded<'a> {
     language: Language,
 }
 
-/// What a run came to.
+/// The result of a training run.
 #[derive(Debug)]
 pub struct Fitted {
-    /// Whether it was stopped by its [`Monitor`] before its steps were made. Whatever ends it, `last` can be gone on with.
+    /// Whether it was stopped by its [`Monitor`] before its last step. In any case `last` can be resumed.
     pub ended: Ended,
-    /// Losses, scores, speeds and checkpoints.
+    /// The losses, scores, speeds and checkpoints.
     pub summary: Summary,
 }
 
 impl Loaded<'_> {
-    /// Makes the steps that are left; a piece of the monitor's work is a step. `on_step` is told of each.
+    /// Runs the remaining steps and calls `on_step` for each; one step of the monitor is a training step.
     ///
     /// # Errors
-    /// If the folder holds something else or a run of other settings; if the weights to start with do not fit; if a loss is
-    /// no number; if a file cannot be read or written.
+    /// If the folder has other files or a run of other settings, the initial weights do not fit, a loss is not finite,
+    /// or a file cannot be read or written.
     pub fn fit(&self, monitor: &mut Monitor<'_>, on_step: &mut dyn FnMut(u64, &StepStats)) -> anyhow::Result<Fitted> {
         let Training { config, start, out, device, max_steps, max_time, .. } = self.training;
         let run = Trainer::builder(config.clone(), &self.examples, &self.validation);

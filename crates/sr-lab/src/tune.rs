@@ -1,6 +1,6 @@
-//! Settings of the expert that were searched for, on problems that nobody is compared on.
+//! Searches for settings of the expert, on problems that no comparison uses.
 //!
-//! The method `tuned` has what stands in `configs/tuned.toml` when the program is compiled.
+//! The method `tuned` has the settings that were in `configs/tuned.toml` when the program was compiled.
 
 use std::sync::mpsc;
 
@@ -15,36 +15,36 @@ use sr_problems::ProblemSet;
 use crate::Monitor;
 use crate::evaluate::{self, Policy, Task, jobs_from, last_seed};
 
-/// The settings that the method `tuned` has.
+/// The file with the settings of the method `tuned`.
 const TUNED: &str = include_str!("../../../configs/tuned.toml");
 
-/// What is searched for; everything else is common to all methods.
+/// The settings that tuning chooses; all others are common to all methods.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Individuals in a generation.
+    /// The number of individuals in a generation.
     pub population_size: usize,
-    /// Individuals drawn for one tournament.
+    /// The number of individuals drawn for one tournament.
     pub tournament_size: usize,
-    /// Probability of crossover; otherwise mutation.
+    /// The probability of crossover; otherwise mutation.
     pub crossover_probability: f64,
-    /// Best individuals that are copied to the next generation.
+    /// The number of best individuals that are copied to the next generation.
     pub elitism: usize,
-    /// Penalty per node.
+    /// The penalty per node.
     pub parsimony_coefficient: f64,
-    /// Whether the best of parents and children live on, and not the children alone.
+    /// Whether the best of parents and offspring survive, instead of the offspring alone.
     pub plus: bool,
-    /// Whether no expression is looked at twice.
+    /// Whether no expression is evaluated twice.
     pub unique: bool,
 }
 
 impl Settings {
-    /// The ones that were found.
+    /// Returns the settings of the method `tuned`.
     pub fn tuned() -> Self {
         toml::from_str(TUNED).expect("the embedded file is tested")
     }
 
-    /// Those of these settings of a search.
+    /// Returns the tuned settings of a search's settings.
     pub fn of(config: &SearchConfig) -> Self {
         Settings {
             population_size: config.population_size,
@@ -57,7 +57,7 @@ impl Settings {
         }
     }
 
-    /// The settings of a search with these.
+    /// Returns the settings of a search with these replaced.
     pub fn apply(&self, common: &SearchConfig) -> SearchConfig {
         SearchConfig {
             population_size: self.population_size,
@@ -71,7 +71,7 @@ impl Settings {
         }
     }
 
-    /// Settings at random, to three digits.
+    /// Draws random settings, with three digits.
     fn draw(rng: &mut Rng) -> Self {
         let population_size = *rng.choose(&[10, 20, 40, 80, 160, 320]);
         let digits = |value: f64| -> f64 { format!("{value:.2e}").parse().expect("a number") };
@@ -87,30 +87,30 @@ impl Settings {
     }
 }
 
-/// A search for settings that solve most with least evaluations: settings are drawn at random and scored by the area under
-/// the share solved against the decades of evaluations, all with the same number of evaluations; the best of them are scored
-/// once more with all seeds. The settings that it starts from are among both.
+/// A search for the settings that solve most problems with the fewest evaluations. Random settings, and those that it
+/// starts from, are scored by the area under the share solved against the decades of evaluations, all with the same
+/// number of evaluations. The best of them are scored again with all seeds, together with those it started from.
 #[derive(Debug, Clone, Copy)]
 pub struct Tuning<'a> {
     /// Problems whose formulas are in no test.
     pub set: &'a ProblemSet,
-    /// What is common to all settings, and where the search starts from. `max_evaluations` is what all may spend; there is no
-    /// limit on generations, and none on time, which would make the result depend on the machine.
+    /// The common settings, from which the search starts. `max_evaluations` must be set, and applies to all; the limit
+    /// on generations is ignored. A time limit is an error, because the result would depend on the machine.
     pub config: &'a SearchConfig,
-    /// Settings to draw.
+    /// The number of random settings.
     pub trials: u32,
-    /// Of these those that are scored again.
+    /// The number of the best settings that are scored again.
     pub finalists: u32,
-    /// Searches of each problem for the finalists, and a quarter as many for the others.
+    /// The number of searches of each problem for the finalists; the others get a quarter.
     pub seeds: u64,
-    /// Seed of what is drawn, and the first one of the searches.
+    /// The seed of the draws, and the first seed of the searches.
     pub seed: u64,
 }
 
 /// Settings that were scored with all seeds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finalist {
-    /// Which trial drew them; 0 has the settings that the search started from.
+    /// The number of the trial; 0 is the settings that the search started from.
     pub trial: usize,
     /// Area under the share solved against the decades of evaluations, see [`area`].
     pub area: f64,
@@ -121,15 +121,16 @@ pub struct Finalist {
 }
 
 impl Tuning<'_> {
-    /// How many times settings are scored, at most.
+    /// Returns the number of times that settings are scored: the trials, the initial settings and the finalists. It is
+    /// one more if the initial settings are no finalist, and fewer if drawn settings are invalid.
     pub fn scores(&self) -> u64 {
         u64::from(self.trials) + 1 + u64::from(self.finalists)
     }
 
-    /// Checks what can be wrong before the first search.
+    /// Checks the settings before the first search.
     ///
     /// # Errors
-    /// If a limit is missing or senseless, or there are no problems or not so many seeds.
+    /// If a limit is missing or invalid, or there are no problems or seeds.
     pub fn check(&self) -> anyhow::Result<()> {
         ensure!(self.config.time_limit.is_none(), "--time-limit would make the settings depend on the machine");
         let needed = "--max-evaluations is needed, so that all settings may spend the same";
@@ -138,12 +139,12 @@ impl Tuning<'_> {
         last_seed(self.seeds, self.seed).map(drop)
     }
 
-    /// Searches for settings: the finalists, the best first; `None` if it was stopped.
+    /// Returns the finalists, the best first; `None` if it was stopped.
     ///
-    /// - monitor: told of settings that are scored
+    /// - monitor: counts scored settings
     ///
     /// # Errors
-    /// As of [`check`](Self::check), and if a problem is invalid.
+    /// Those of [`check`](Self::check), and if a problem is invalid.
     pub fn run(&self, monitor: &mut Monitor<'_>) -> anyhow::Result<Option<Vec<Finalist>>> {
         self.check()?;
         let most = self.config.max_evaluations.unwrap_or_default() as f64;
@@ -186,7 +187,7 @@ impl Tuning<'_> {
     }
 }
 
-/// What `work` gives for each item, by all threads; `None` if the monitor stopped it.
+/// Returns the result of `work` for each item, computed by all threads; `None` if the monitor stopped it.
 fn for_all<T: Send>(
     items: Vec<usize>,
     monitor: &mut Monitor<'_>,
@@ -194,7 +195,7 @@ fn for_all<T: Send>(
 ) -> anyhow::Result<Option<Vec<T>>> {
     let stop = monitor.stop();
     let (done, told) = mpsc::channel();
-    // This thread tells of what is done; the others do it.
+    // This thread reports progress, because the monitor cannot be shared; the others work.
     let found = std::thread::scope(|scope| {
         let one = |done: &mut mpsc::Sender<()>, item| {
             if stop.load(std::sync::atomic::Ordering::Relaxed) {

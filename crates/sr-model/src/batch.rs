@@ -1,18 +1,18 @@
-//! What the model reads when it trains: rows of tokens, each a prompt shared by several targets.
+//! Batches for training: rows of tokens, each a prompt shared by several targets.
 //!
 //! Shape letters of this crate: `B` rows, `T` tokens of a row, `N` points, `P` prefix positions, `L = P + T`, `C` width,
 //! `H` heads.
 
 use crate::{Error, ModelConfig, PointEmbedding, PointsConfig};
 
-/// The label of positions without loss.
+/// The label of positions that have no loss.
 pub const IGNORE: i32 = -1;
 
 /// Rows for training or scoring, row-major, padded to one length.
 ///
-/// A row is a prompt followed by any number of targets. Each target sees the points, the prompt and itself, never another
-/// target, and takes up the positions after the prompt as if it stood there alone: loss and gradients equal those of one
-/// row per target, at the price of encoding the prompt once.
+/// A row is a prompt followed by any number of targets. Each target sees the points, the prompt and itself, never
+/// another target, and has the positions after the prompt as if it stood there alone. Loss and gradients equal those of
+/// one row per target, but the prompt is encoded only once.
 ///
 /// With the prompt `p q` and the targets `a b` and `c`:
 /// ```text
@@ -21,8 +21,8 @@ pub const IGNORE: i32 = -1;
 /// segments   0  0  1  1  2  -1
 /// ```
 ///
-/// A prompt may hold individuals side by side, which see what stands before the first of them and themselves; whatever
-/// comes after the last one sees all. Their positions begin anew each, so that their order says nothing:
+/// A prompt may have individuals side by side. Each sees the tokens before the first individual, and itself; tokens
+/// after the last individual see all of them. Positions restart in each individual, so their order does not matter:
 /// ```text
 /// tokens       q  r  a  b  c  d  e  t
 /// individuals  0  0  1  1  2  2  2  0
@@ -34,14 +34,14 @@ pub struct TrainBatch {
     pub rows: usize,
     /// Tokens per row, padding included, `T`.
     pub length: usize,
-    /// `[B, T]`: token ids; anything in the vocabulary where padded.
+    /// `[B, T]`: token ids; any id of the vocabulary in padding.
     pub tokens: Vec<i32>,
     /// `[B, T]`: positions, below `n_positions`.
     pub positions: Vec<i32>,
-    /// `[B, T]`: what comes with each token, below `n_features`; empty for 0 everywhere.
+    /// `[B, T]`: the feature of each token, below `n_features`; empty for 0 everywhere.
     pub features: Vec<i32>,
-    /// `[B, T, marks]`: the marks of each token, any number but the same for all: 0 for none, k ≥ 1 for the k-th of
-    /// `n_marks`. Empty for none everywhere.
+    /// `[B, T, marks]`: the marks of each token, the same number for all: 0 for none, k ≥ 1 for the k-th of `n_marks`.
+    /// Empty for no marks.
     pub marks: Vec<i32>,
     /// `[B, T]`: -1 padding, 0 prompt, k ≥ 1 the k-th target.
     pub segments: Vec<i32>,
@@ -51,18 +51,19 @@ pub struct TrainBatch {
     pub labels: Vec<i32>,
     /// `[B, T]`: weight of each label's loss, finite and not negative.
     pub weights: Vec<f32>,
-    /// Points of all rows; `None` for no prefix, which equals a prefix without real points.
+    /// The points of all rows; `None` for no prefix, which equals a prefix without real points.
     pub points: Option<PointBatch>,
 }
 
 /// The points of one prompt.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Points {
-    /// `[n, width]` with n ≤ `n_points`; columns as [`PointsConfig::columns`](crate::PointsConfig::columns) says.
+    /// `[n, width]` with n ≤ `n_points`; the columns are those of
+    /// [`PointsConfig::columns`](crate::PointsConfig::columns).
     pub values: Vec<f32>,
 }
 
-/// The points of several rows, padded to the most that the model reads.
+/// The points of several rows, padded to the most points that the model reads.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PointBatch {
     /// Number of rows, `B`.
@@ -73,15 +74,15 @@ pub struct PointBatch {
     pub width: usize,
     /// `[B, N, width]`, zero where padded.
     pub values: Vec<f32>,
-    /// `[B, N]`, true for real points.
+    /// `[B, N]`: true for real points.
     pub mask: Vec<bool>,
 }
 
 impl PointBatch {
-    /// Pads each row's points to the most that the model reads.
+    /// Pads each row's points to the most points that the model reads.
     ///
     /// # Errors
-    /// [`Error::Input`] if the model has no embedder, a row has too many points or values that are no whole points.
+    /// [`Error::Input`] if the model has no embedder, or a row has too many points or not a whole number of them.
     pub fn pack(config: &ModelConfig, rows: &[&Points]) -> Result<Self, Error> {
         let Some(points) = &config.points else {
             return Err(Error::Input("points given to a model without a point embedder".to_owned()));
@@ -103,7 +104,8 @@ impl PointBatch {
         Ok(batch)
     }
 
-    /// `[B, P]`, true for prefix positions that mean something. A set without points leaves its queries nothing to read.
+    /// Returns `[B, P]`, true for prefix positions that tokens may see. In a row without points, the queries of a set
+    /// have nothing to read and stay hidden.
     pub(crate) fn prefix(&self, config: &PointsConfig) -> Vec<bool> {
         match config.kind {
             PointEmbedding::E2e => self.mask.clone(),
@@ -169,7 +171,7 @@ impl TrainBatch {
     }
 }
 
-/// Checks that every token has as many marks, all of them at most `n_marks`.
+/// Checks that all tokens have the same number of marks, each at most `n_marks`.
 pub(crate) fn check_marks(marks: &[i32], tokens: usize, n_marks: usize) -> Result<(), Error> {
     if !marks.len().is_multiple_of(tokens.max(1)) {
         return Err(Error::Input(format!("{} marks for {tokens} tokens", marks.len())));

@@ -9,8 +9,8 @@
 //!   SHA256SUMS      checksums of the others, as `sha256sum -c` reads them
 //! ```
 //!
-//! A file that is not the one that was saved is an error by its name. Checkpoints from before there were checksums have no
-//! such file and are read as they are.
+//! A file that has changed since it was saved is an error that names the file. Checkpoints from before there were
+//! checksums have no `SHA256SUMS` and are not checked.
 
 use std::{
     ffi::OsString,
@@ -30,8 +30,8 @@ use sr_codec::sums::{self, SUMS, SumsError};
 use crate::gpt_neo::is_gpt_neo;
 use crate::{Error, Model, ModelConfig};
 
-/// The format of checkpoints that this version writes, as their writer says it under `format_version` of `meta.json`. A
-/// greater one is refused when it is read; one without it is of format 1.
+/// The format of checkpoints that this version writes; writers store it under `format_version` in `meta.json`. A later
+/// format is refused when it is read; a checkpoint without the key has format 1.
 pub const FORMAT_VERSION: u64 = 1;
 
 const WEIGHTS: &str = "model.bpk";
@@ -39,25 +39,25 @@ pub(crate) const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
 const META: &str = "meta.json";
 
-/// A model with all it takes to use it, or to go on training it.
+/// A model with everything needed to use it, or to train it further.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
-    /// Weights and configuration.
+    /// The weights and the configuration.
     pub model: Model,
-    /// Contents of `tokenizer.json`; opaque to this crate.
+    /// The content of `tokenizer.json`, which this crate does not interpret.
     pub tokenizer: String,
-    /// Contents of `meta.json`; the caller's.
+    /// The content of `meta.json`, which belongs to the caller.
     pub meta: serde_json::Value,
 }
 
 impl Checkpoint {
-    /// Writes the folder `dir`, replacing an older one.
+    /// Writes the folder `dir`, and replaces an older one.
     ///
-    /// It is written aside, synced and renamed: an interruption leaves the old checkpoint or the new one, never a mixture.
-    /// Equal checkpoints give equal bytes.
+    /// The folder is written under another name, synced and renamed, so that an interruption leaves the old checkpoint
+    /// or the new one, never a mixture. Equal checkpoints have equal bytes.
     ///
     /// # Errors
-    /// [`Error::Io`] naming the file.
+    /// [`Error::Io`], naming the file.
     pub fn save(&self, dir: &Path) -> Result<(), Error> {
         let (new, old) = (aside(dir, ".new"), aside(dir, ".old"));
         remove(&new)?;
@@ -65,7 +65,8 @@ impl Checkpoint {
             remove(&new).ok(); // on a full disk, what is half written takes room from the rest
             return Err(error);
         }
-        // A folder cannot be renamed onto another one. Between the two renames `load` finds the old one by its other name.
+        // A folder cannot be renamed onto another one. Between the two renames `load` finds the old one under its other
+        // name.
         if dir.exists() {
             remove(&old)?;
             fs::rename(dir, &old).map_err(io(dir))?;
@@ -104,12 +105,12 @@ impl Checkpoint {
         sync_folder(new)
     }
 
-    /// Reads the folder `dir`; parameter ids are those that were saved, so optimiser state still fits.
+    /// Reads the folder `dir`. Parameter ids are those that were saved, so optimiser states still fit.
     ///
     /// # Errors
-    /// [`Error::Io`] if a file is missing or unreadable, [`Error::Newer`] if a later version wrote them,
-    /// [`Error::Corrupt`] if their contents are not what was saved, [`Error::NoCheckpoint`] if the folder is another one
-    /// that such a folder is often taken for.
+    /// [`Error::Io`] if a file is missing or unreadable, [`Error::Newer`] if a later version wrote it,
+    /// [`Error::Corrupt`] if the contents are not those that were saved, [`Error::NoCheckpoint`] if the folder is
+    /// another kind that is often mistaken for a checkpoint.
     pub fn load(dir: &Path, device: &Device) -> Result<Self, Error> {
         let old = aside(dir, ".old");
         let dir = if !dir.exists() && old.exists() { &old } else { dir };
@@ -131,11 +132,11 @@ impl Checkpoint {
 }
 
 impl Checkpoint {
-    /// Fails where a folder is no checkpoint but something that is taken for one.
+    /// Fails if a folder is not a checkpoint but something often mistaken for one.
     ///
     /// # Errors
-    /// [`Error::NoCheckpoint`], which says what it is and where the checkpoints are. A folder that is not there is told when
-    /// it is read.
+    /// [`Error::NoCheckpoint`], which says what the folder is and where its checkpoints are. A missing folder is no
+    /// error here; reading it is.
     pub fn check_kind(dir: &Path) -> Result<(), Error> {
         let fail = |reason: String| Err(Error::NoCheckpoint { path: dir.to_owned(), reason });
         let has = |name: &str| dir.join(name).exists();
@@ -164,7 +165,7 @@ impl Checkpoint {
             if config["task"] == "point-control" {
                 return fail(format!("{what} on point control, whose students write no formulas"));
             }
-            // Those of all its rounds are in it too.
+            // The folders of its rounds have checkpoints too.
             return fail(format!("{what}{}", told(&checkpoints_in(&dir.join("models"), 2))));
         }
         let inner: Vec<PathBuf> = ["best", "last"]
@@ -190,7 +191,8 @@ impl Checkpoint {
     }
 }
 
-/// Before anything else is read, for a later version's files may fail in other ways too.
+/// Fails for a later format. It runs before anything else is read, because a later version's files may fail in other
+/// ways.
 fn check_version(dir: &Path) -> Result<(), Error> {
     let found = parse::<serde_json::Value>(&dir.join(META)).ok().and_then(|meta| meta["format_version"].as_u64());
     match found.filter(|&found| found > FORMAT_VERSION) {
@@ -199,10 +201,10 @@ fn check_version(dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// The checkpoints in a folder, `depth` folders deep, in order.
+/// Returns the checkpoints in a folder, up to `depth` folders deep, in order.
 fn checkpoints_in(dir: &Path, depth: usize) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
-    // Hidden ones are half written.
+    // Hidden folders are partially written.
     folders.retain(|path| path.is_dir() && !path.file_name().unwrap_or_default().as_encoded_bytes().starts_with(b"."));
     folders.sort();
     let of = |folder: PathBuf| match folder.join(WEIGHTS).exists() {
@@ -213,7 +215,7 @@ fn checkpoints_in(dir: &Path, depth: usize) -> Vec<PathBuf> {
     folders.into_iter().flat_map(of).collect()
 }
 
-/// What to give instead of a folder that is none: `; its checkpoints are a, b and c`.
+/// Returns the end of a message that lists checkpoints: `; its checkpoints are a, b and c`.
 fn told(found: &[PathBuf]) -> String {
     const MOST: usize = 6;
     let names: Vec<String> = found.iter().take(MOST).map(|path| path.display().to_string()).collect();

@@ -1,4 +1,4 @@
-//! The shape of a model, as stored in `config.json` and written in TOML files.
+//! The shape of a model, as in `config.json` and TOML files.
 
 use std::ops::Range;
 
@@ -12,12 +12,12 @@ use crate::{Error, points::FLOAT_FEATURES};
 pub struct ModelConfig {
     /// Number of token ids.
     pub vocab_size: usize,
-    /// Number of learned token positions: the longest prompt plus target. Prefix points take none.
+    /// Number of learned token positions: the longest prompt plus target. Prefix points use none.
     pub n_positions: usize,
-    /// Number of values of the feature that may come with each token, with an embedding each; 0 for no features.
+    /// Number of values of the feature of each token; each value has an embedding. 0 for no features.
     #[serde(default)]
     pub n_features: usize,
-    /// Number of marks that tokens of a prompt may have, with an embedding each; 0 for no marks.
+    /// Number of marks that tokens of a prompt may have; each has an embedding. 0 for no marks.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub n_marks: usize,
     /// Width of the residual stream; a multiple of `n_heads`.
@@ -28,64 +28,66 @@ pub struct ModelConfig {
     pub n_heads: usize,
     /// Hidden width of each block's MLP.
     pub d_mlp: usize,
-    /// Embedder of data points; `None` for a model that reads tokens only.
+    /// The embedder of data points; `None` for a model that reads tokens only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub points: Option<PointsConfig>,
-    /// How prefix points see each other.
+    /// How attention connects prefix points.
     #[serde(default)]
     pub prefix_attention: PrefixAttention,
-    /// How the individuals of a prompt see each other.
+    /// How attention connects the individuals of a prompt.
     #[serde(default)]
     pub population: Population,
-    /// Tokens that a block with local attention sees: itself and the `attention_window - 1` before it.
+    /// Number of tokens that a block with local attention sees: the token itself and the `attention_window - 1` before
+    /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attention_window: Option<usize>,
     /// The attention of each block, first to last; empty for global attention everywhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attention_layers: Vec<Attention>,
-    /// Factor on attention scores. `None` is 1, as in GPT-Neo, which has no 1/√d.
+    /// The factor on attention scores. `None` is 1, as in GPT-Neo, which does not divide by √d.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attention_scale: Option<f64>,
     /// Non-linearity of the MLPs.
     #[serde(default)]
     pub activation: Activation,
-    /// Added to variances in layer norms.
+    /// The number added to variances in layer norms.
     #[serde(default = "default_epsilon")]
     pub layer_norm_eps: f64,
 }
 
-/// How prefix positions see each other. Tokens see every real point either way; points never see tokens.
+/// How attention connects prefix positions. Tokens always see all real points; points never see tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PrefixAttention {
     /// A point sees itself and the points before it, as in a plain decoder.
     Causal,
-    /// Every point sees every real point (prefix language model); points are a set, so this is the default.
+    /// Every point sees every real point (prefix language model). This is the default because points are a set.
     #[default]
     Bidirectional,
 }
 
-/// How the individuals of a prompt see each other. What comes after them sees all of them either way.
+/// How attention connects the individuals of a prompt. Tokens after them always see all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Population {
-    /// As one text: each sees those before it, and positions count through. Checkpoints that do not say have this.
+    /// The individuals are one text: each sees those before it, and positions continue. Checkpoints without the key
+    /// have this.
     #[default]
     Text,
-    /// Each sees the context and itself, and its positions begin behind the context: their order changes no logit, and
-    /// a prompt takes no more positions than its longest individual.
+    /// Each individual sees the context and itself, and its positions start after the context. The order of individuals
+    /// changes no logit, and a prompt needs no more positions than its longest individual.
     #[serde(rename = "apart")]
     Separate,
 }
 
-/// Which tokens a block sees. Points have no position, so tokens see all of them either way.
+/// The tokens that a block sees. Points have no position, so tokens always see all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Attention {
-    /// Every token up to the one that looks.
+    /// Every token up to the current one.
     #[default]
     Global,
-    /// The last [`attention_window`](ModelConfig::attention_window) of them, by position.
+    /// The last [`attention_window`](ModelConfig::attention_window) tokens, by position.
     Local,
 }
 
@@ -93,31 +95,32 @@ pub enum Attention {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
-    /// Exact GELU. The default: burn differentiates it in one pass, and `gelu_new` in about six.
+    /// Exact GELU, the default: burn differentiates it in one pass, and `gelu_new` in about six.
     #[default]
     Gelu,
-    /// Its tanh approximation, which GPT-Neo weights were trained with.
+    /// The tanh approximation of GELU, which GPT-Neo weights were trained with.
     GeluNew,
 }
 
-/// How data points become prefix positions. Points beyond the real ones are masked, unused variables are zero.
+/// The point embedder, which turns data points into prefix positions. Padding points are masked, unused variables are
+/// zero.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PointsConfig {
     /// The kind of embedder.
     #[serde(default)]
     pub kind: PointEmbedding,
-    /// The most points a prompt can have. For `e2e` they are the prefix positions: 64 in the paper; fewer are cheaper on a
-    /// CPU.
+    /// The most points of a prompt. For `e2e` this is the number of prefix positions: 64 in the paper; fewer are faster
+    /// on a CPU.
     pub n_points: usize,
-    /// Prefix positions of `set`, whatever the number of points; 0 for `e2e`.
+    /// The number of prefix positions of `set`, whatever the number of points; 0 for `e2e`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub n_queries: usize,
-    /// Columns of channel [`Channel::X`]: the most variables a problem can have.
+    /// The number of columns of channel [`Channel::X`]: the most variables of a problem.
     pub n_variables: usize,
-    /// What is known of each point, in this order.
+    /// The channels of each point, in this order.
     pub channels: Vec<Channel>,
-    /// Hidden width of the MLP.
+    /// The hidden width of the MLP.
     pub hidden: usize,
 }
 
@@ -125,19 +128,19 @@ pub struct PointsConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PointEmbedding {
-    /// Each point's channels go through a two-layer MLP with ReLU and become one prefix position (Kamienny et al., 2022).
-    /// At most 10 variables, as in the paper.
+    /// A two-layer MLP with ReLU turns each point's channels into one prefix position (Kamienny et al., 2022). It reads
+    /// at most 10 variables, as in the paper.
     #[default]
     E2e,
-    /// The points as a set. The sign, exponent and mantissa of each number go through such an MLP, and learned queries
-    /// read what it gives by cross-attention (Set Transformer; Lee et al., 2019). The order of the points does not matter.
+    /// The points as a set: the same MLP reads the sign, exponent and mantissa of each number, and learned queries read
+    /// its output by cross-attention (Set Transformer; Lee et al., 2019). The order of the points does not matter.
     ///
-    /// The MLP's first matrix has rows of its own for each variable and adds up their contributions. One that a problem
-    /// lacks contributes nothing.
+    /// The MLP's first matrix has its own rows for each variable and adds up their contributions. A variable that a
+    /// problem lacks contributes nothing.
     Set,
 }
 
-/// Variables that `e2e` has room for.
+/// The most variables of `e2e`.
 const E2E_VARIABLES: usize = 10;
 
 /// One named part of a point's input.
@@ -148,9 +151,9 @@ pub enum Channel {
     X,
     /// The target value.
     Y,
-    /// What the best individual predicts.
+    /// The prediction of the best individual.
     BestPrediction,
-    /// What the best individual misses: y minus its prediction.
+    /// The residual of the best individual: y minus its prediction.
     BestResidual,
 }
 
@@ -163,7 +166,7 @@ fn is_zero(n: &usize) -> bool {
 }
 
 impl ModelConfig {
-    /// 128 wide, 3 layers, 16 points: learns on a laptop CPU.
+    /// Returns a model for training on a laptop CPU: 128 wide, 3 layers, 16 points.
     pub fn micro(vocab_size: usize) -> Self {
         Self {
             d_model: 128,
@@ -175,7 +178,7 @@ impl ModelConfig {
         }
     }
 
-    /// 256 wide, 4 layers, 64 points: the reference model's core.
+    /// Returns the core of the reference model: 256 wide, 4 layers, 64 points.
     pub fn tiny(vocab_size: usize) -> Self {
         Self {
             vocab_size,
@@ -197,15 +200,15 @@ impl ModelConfig {
         }
     }
 
-    /// 1024 wide, 16 layers, 64 points: for a GPU.
+    /// Returns a model for a GPU: 1024 wide, 16 layers, 64 points.
     pub fn s(vocab_size: usize) -> Self {
         Self { n_positions: 4096, d_model: 1024, n_layers: 16, n_heads: 16, d_mlp: 4096, ..Self::tiny(vocab_size) }
     }
 
-    /// Checks that the numbers describe a model.
+    /// Checks that the values describe a model.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the first field that does not fit.
+    /// [`Error::Config`], naming the first field that does not fit.
     pub fn validate(&self) -> Result<(), Error> {
         let fail = |what: String| Err(Error::Config(what));
         let sizes = [
@@ -268,17 +271,17 @@ impl ModelConfig {
         Ok(())
     }
 
-    /// The attention of block `layer`.
+    /// Returns the attention of block `layer`.
     pub fn attention(&self, layer: usize) -> Attention {
         self.attention_layers.get(layer).copied().unwrap_or_default()
     }
 
-    /// The window of the blocks with local attention; `None` if there are none.
+    /// Returns the window of the blocks with local attention; `None` if there are none.
     pub(crate) fn local_window(&self) -> Option<usize> {
         self.attention_window.filter(|_| self.attention_layers.contains(&Attention::Local))
     }
 
-    /// Number of trainable numbers; the output head is tied to the token embedding.
+    /// Returns the number of trainable numbers; the output head is tied to the token embedding.
     pub fn parameter_count(&self) -> usize {
         let (c, m) = (self.d_model, self.d_mlp);
         let attention = 4 * c * c + c;
@@ -300,7 +303,7 @@ impl ModelConfig {
 }
 
 impl PointsConfig {
-    /// What the learner reads by default: variables, target and residual of the best individual, embedded by `e2e`.
+    /// Returns the learner's default: variables, target and residual of the best individual, embedded by `e2e`.
     pub fn learner(n_points: usize) -> Self {
         Self {
             kind: PointEmbedding::E2e,
@@ -312,13 +315,13 @@ impl PointsConfig {
         }
     }
 
-    /// The same, embedded by `set`: up to 128 points of 32 variables become 16 prefix positions.
+    /// Returns the same channels embedded by `set`: up to 128 points of 32 variables become 16 prefix positions.
     pub fn set() -> Self {
         let kind = PointEmbedding::Set;
         Self { kind, n_queries: 16, n_variables: 32, hidden: 256, ..Self::learner(128) }
     }
 
-    /// Prefix positions.
+    /// Returns the number of prefix positions.
     pub fn n_prefix(&self) -> usize {
         match self.kind {
             PointEmbedding::E2e => self.n_points,
@@ -326,7 +329,7 @@ impl PointsConfig {
         }
     }
 
-    /// Inputs of the MLP for one point.
+    /// Returns the number of the MLP's inputs for one point.
     pub(crate) fn inputs(&self) -> usize {
         match self.kind {
             PointEmbedding::E2e => self.width(),
@@ -334,12 +337,12 @@ impl PointsConfig {
         }
     }
 
-    /// Numbers per point: `n_variables` for [`Channel::X`] and one for each other channel.
+    /// Returns the numbers per point: `n_variables` for [`Channel::X`] and one for each other channel.
     pub fn width(&self) -> usize {
         self.columns().map(|(_, columns)| columns.len()).sum()
     }
 
-    /// Where each channel lies in a point's row of [`width`](Self::width) numbers.
+    /// Returns the range of each channel in a point's row of [`width`](Self::width) numbers.
     pub fn columns(&self) -> impl Iterator<Item = (Channel, Range<usize>)> + '_ {
         self.channels.iter().scan(0, |start, &channel| {
             let width = if channel == Channel::X { self.n_variables } else { 1 };
@@ -360,7 +363,7 @@ mod tests {
         for config in [ModelConfig::micro(300), ModelConfig::tiny(300), ModelConfig::s(300), set] {
             config.validate().unwrap();
         }
-        // GPT-Neo tiny as published with its 50,261 tokens, and the E2E embedder with (x, y).
+        // GPT-Neo tiny as published, with its 50,261 tokens, and the E2E embedder with (x, y).
         let published = ModelConfig { points: None, ..ModelConfig::tiny(50_261) };
         assert_eq!(published.parameter_count(), 16_547_584);
         let e2e = PointsConfig { channels: vec![Channel::X, Channel::Y], ..PointsConfig::learner(64) };

@@ -1,4 +1,4 @@
-//! The model on a CPU: the same weights in `sr-cpu`, which computes losses, gradients and children without the tensor
+//! The model on a CPU: `sr-cpu` computes losses, gradients and texts with the same weights, without the tensor
 //! framework, whose kernels differ from machine to machine.
 
 use std::sync::Once;
@@ -22,12 +22,12 @@ pub struct CpuModel {
     transposes: Transposes,
 }
 
-/// The module whose weights are the embedder's.
+/// The name of the embedder's module.
 const POINT_EMBEDDER: &str = "point_embedder";
 
 impl CpuModel {
-    /// The snapshot, if the model is on the CPU backend and has nothing that `sr-cpu` lacks; otherwise the reason is logged
-    /// once and the caller has the tensor framework. The model may be in training.
+    /// Takes a snapshot of the model, which may be in training. Returns `None` if the model is not on the CPU backend
+    /// or has something that `sr-cpu` lacks; the caller then uses the tensor framework, and the reason is logged once.
     pub fn new(model: &Model) -> Option<Self> {
         let snapshot = Snapshot::of(&model.valid())?;
         let transposes = snapshot.weights.transposes();
@@ -35,19 +35,19 @@ impl CpuModel {
         Some(CpuModel { config, device, snapshot, transposes })
     }
 
-    /// The weighted sum of the losses of the batch's labels, in nats, and the sum of their weights.
+    /// Returns the weighted sum of the losses of the batch's labels, in nats, and the sum of their weights.
     ///
     /// # Errors
-    /// As [`Model::loss`].
+    /// Those of [`Model::loss`].
     pub fn loss(&self, batch: &TrainBatch, pass: &mut Pass) -> Result<(f64, f64), Error> {
         let (rows, weight) = self.rows(batch)?;
         Ok((pass.loss(&self.snapshot.weights, &rows), weight))
     }
 
-    /// How many of the batch's labels are the likeliest tokens at their places, and how many there are.
+    /// Returns how many of the batch's labels are the likeliest tokens at their positions, and the number of labels.
     ///
     /// # Errors
-    /// As [`Model::loss`].
+    /// Those of [`Model::loss`].
     pub fn hits(&self, batch: &TrainBatch, pass: &mut Pass) -> Result<(usize, usize), Error> {
         let (rows, _) = self.rows(batch)?;
         let likeliest = pass.likeliest(&self.snapshot.weights, &rows);
@@ -67,12 +67,12 @@ impl CpuModel {
         rows(batch, &self.config, &counts, prefix, 1.0)
     }
 
-    /// As [`loss`](Self::loss), and adds the gradients of the sum divided by `total` to `gradients`, which has
-    /// [`n_weights`](Self::n_weights) entries. The third number says whether the batch has points: without, those of the
-    /// embedder are no gradients.
+    /// Returns the same as [`loss`](Self::loss), and adds the gradients of the sum divided by `total` to `gradients`,
+    /// which must have [`n_weights`](Self::n_weights) entries. The third value says whether the batch has points;
+    /// without points, the entries of the embedder are not gradients.
     ///
     /// # Errors
-    /// As [`Model::loss`].
+    /// Those of [`Model::loss`].
     pub fn gradients(
         &self,
         batch: &TrainBatch,
@@ -98,14 +98,13 @@ impl CpuModel {
         Ok((loss * total, weight, true))
     }
 
-    /// Entries of a gradient.
+    /// Returns the number of entries of a gradient.
     pub fn n_weights(&self) -> usize {
         let embedder = self.snapshot.embedder.as_ref().map_or(0, |embedder| embedder.shape().n_weights());
         self.snapshot.weights.shape().n_weights() + embedder
     }
 
-    /// Adds what [`gradients`](Self::gradients) summed up to gradients by parameter; those of the embedder only if
-    /// `has_points`.
+    /// Registers the sums of [`gradients`](Self::gradients) by parameter; those of the embedder only if `has_points`.
     pub fn register(&self, model: &Model, gradients: &[f32], has_points: bool, into: &mut GradientsParams) {
         let (of_decoder, of_embedder) = gradients.split_at(self.snapshot.weights.shape().n_weights());
         let (ids, embedder_ids) = (&self.snapshot.ids, &self.snapshot.embedder_ids);
@@ -117,7 +116,7 @@ impl CpuModel {
     }
 }
 
-/// The weights of a model without a graph, and which parameters they are.
+/// The weights of a model without a graph, with the ids of their parameters.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) weights: Weights,
@@ -127,7 +126,7 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// `None` on another device, or where `sr-cpu` lacks something that the model has.
+    /// Takes a snapshot; `None` on another device, or if the model has something that `sr-cpu` lacks.
     pub(crate) fn of(model: &Model) -> Option<Self> {
         let config = model.config();
         if let Some(reason) = missing(model) {
@@ -182,7 +181,7 @@ impl Snapshot {
         self.embedder.as_ref().zip(points)
     }
 
-    /// The prefix of one prompt, `[P, C]`.
+    /// Returns the prefix of one prompt, `[P, C]`.
     pub(crate) fn prefix(&self, points: Option<&PointBatch>) -> Vec<f32> {
         self.embedder(points).map_or(Vec::new(), |(embedder, points)| {
             let (inputs, counts) = real(points, embedder);
@@ -191,7 +190,7 @@ impl Snapshot {
     }
 }
 
-/// What keeps a model from `sr-cpu`.
+/// Returns the reason why `sr-cpu` cannot compute the model, if there is one.
 fn missing(model: &Model) -> Option<&'static str> {
     if !is_flex(&model.device()) {
         Some("the device")
@@ -204,7 +203,7 @@ fn missing(model: &Model) -> Option<&'static str> {
     }
 }
 
-/// The real points of all rows as the embedder reads them, and how many each row has.
+/// Returns the real points of all rows as inputs of the embedder, and the number of points of each row.
 fn real(points: &PointBatch, embedder: &Embedder) -> (Vec<f32>, Vec<usize>) {
     let PointBatch { n_points, width, values, mask, .. } = points;
     let real = values.chunks_exact(*width).zip(mask).filter(|(_, real)| **real);
@@ -214,7 +213,7 @@ fn real(points: &PointBatch, embedder: &Embedder) -> (Vec<f32>, Vec<usize>) {
     (inputs, counts)
 }
 
-/// Positions that so many points become.
+/// Returns the number of prefix positions for each number of points.
 fn prefixes(counts: &[usize], embedder: &Embedder) -> Vec<usize> {
     let of_row = |&count: &usize| match embedder.shape().queries {
         0 => count,
@@ -228,8 +227,8 @@ fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.try_into_vec_as::<f32>().expect("a tensor of the CPU")
 }
 
-/// The batch without padding. `counts` says how many of the embedded positions in `prefix` each row has; weights of labels
-/// are divided by `total`, their sum is given too.
+/// Removes the padding of a batch. `counts` has the number of embedded positions in `prefix` of each row. The weights
+/// of labels are divided by `total`; their sum is returned too.
 fn rows(
     batch: &TrainBatch,
     config: &ModelConfig,
@@ -268,11 +267,11 @@ fn rows(
     Ok((rows, weight))
 }
 
-/// Collects weights in the order of the module's fields, which is that of [`Shape::n_weights`] and
-/// [`EmbedderShape::n_weights`].
+/// Collects weights in the order of the module's fields, as [`Shape::n_weights`] and [`EmbedderShape::n_weights`] count
+/// them.
 #[derive(Default)]
 struct Collect {
-    /// Where it is.
+    /// The path of the current module.
     path: Vec<String>,
     decoder: Part,
     embedder: Part,
@@ -301,7 +300,7 @@ impl ModuleVisitor for Collect {
     }
 }
 
-/// Gives gradients out in the same order.
+/// Registers gradients in the same order.
 struct Register<'a> {
     ids: &'a [ParamId],
     rest: &'a [f32],

@@ -1,4 +1,4 @@
-//! Which hardware computes: the only place that asks for a backend.
+//! Devices. Only this module selects a backend.
 
 use std::{fmt, str::FromStr};
 
@@ -11,7 +11,7 @@ use crate::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub enum DeviceKind {
-    /// The pure Rust CPU backend (`flex`), in every build.
+    /// The pure Rust CPU backend (`flex`), part of every build.
     #[default]
     Cpu,
     /// The older CPU backend, deprecated upstream; needs feature `ndarray`.
@@ -33,12 +33,12 @@ pub fn open(kind: DeviceKind) -> Result<Device, Error> {
     }
 }
 
-/// Whether `sr-cpu` may compute instead.
+/// Returns whether `sr-cpu` may compute instead.
 pub(crate) fn is_flex(device: &Device) -> bool {
     *device == Device::flex()
 }
 
-/// Whether the device is apart from the host, with memory of its own.
+/// Returns whether the device has memory of its own, apart from the host.
 pub(crate) fn is_gpu(device: &Device) -> bool {
     !is_flex(device) && ndarray().ok().as_ref() != Some(device)
 }
@@ -70,11 +70,11 @@ fn cpu() -> Device {
     Device::flex()
 }
 
-/// Whether burn's default device can be used. burn reads optimisers' states there, whatever device they are for; in a CUDA
-/// build it is the GPU, without which burn would panic. `BURN_DEVICE` is burn's own switch for it.
+/// Checks that burn's default device can be used. burn reads the states of optimisers there, whatever device they are
+/// for. In a CUDA build it is the GPU, and without one burn would panic. `BURN_DEVICE` is burn's own setting for it.
 ///
 /// # Errors
-/// [`Error::DefaultDevice`] if it cannot.
+/// [`Error::DefaultDevice`] if it cannot be used.
 pub fn check_default_device() -> Result<(), Error> {
     #[cfg(feature = "cuda")]
     if std::env::var_os("BURN_DEVICE").is_none() && cuda().is_err() {
@@ -96,7 +96,7 @@ fn ndarray() -> Result<Device, Error> {
 
 #[cfg(feature = "cuda")]
 fn cuda() -> Result<Device, Error> {
-    // Opening CUDA without a driver panics, listing does not.
+    // Opening CUDA without a driver panics, listing devices does not.
     if Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec().is_empty() {
         return Err(Error::NoDevice("CUDA"));
     }

@@ -1,4 +1,4 @@
-//! What can go wrong, in one line each.
+//! The errors of this crate.
 
 use std::path::PathBuf;
 
@@ -6,19 +6,19 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    // Devices.
-    /// A device name other than `cpu`, `ndarray` or `cuda`.
+    // Errors of devices.
+    /// The device name is not `cpu`, `ndarray` or `cuda`.
     #[error("unknown device `{0}`, expected cpu, ndarray or cuda")]
     UnknownDevice(String),
-    /// The device exists in principle, but this build was made without its backend.
+    /// This build lacks the device's backend.
     #[error("built without {device}; rebuild with --features {feature}")]
     NotBuilt {
-        /// The device as people write it.
+        /// The device's name in messages.
         device: &'static str,
-        /// The cargo feature that brings it.
+        /// The cargo feature of the backend.
         feature: &'static str,
     },
-    /// The backend is compiled in, but the machine has no such device (or no driver).
+    /// The backend is compiled in, but the machine has no such device or no driver.
     #[error("no {0} device found on this machine")]
     NoDevice(&'static str),
 
@@ -29,75 +29,75 @@ pub enum Error {
     )]
     DefaultDevice,
 
-    // Configurations and inputs.
-    /// A configuration that describes no model.
+    // Errors of configurations and inputs.
+    /// The configuration does not describe a model.
     #[error("model configuration: {0}")]
     Config(String),
-    /// A batch, prompt or request that does not fit the model.
+    /// The batch, prompt or request does not fit the model.
     #[error("model input: {0}")]
     Input(String),
 
-    // Sampling.
-    /// The grammar mask left no token to choose.
+    // Errors of sampling.
+    /// The grammar allowed no token.
     #[error("no legal token for sibling {sibling} of state {state} after {step} tokens")]
     NoLegalToken {
-        /// Index into the request's prompts.
+        /// The index of the prompt in the request.
         state: usize,
-        /// Index among the state's siblings.
+        /// The index among the state's siblings.
         sibling: usize,
-        /// Tokens written so far.
+        /// The number of tokens so far.
         step: usize,
     },
-    /// The model gave NaN or infinite logits, as broken weights do.
+    /// The logits were NaN or infinite, as with broken weights.
     #[error("logits are not finite for sibling {sibling} of state {state} after {step} tokens")]
     NotFinite {
-        /// Index into the request's prompts.
+        /// The index of the prompt in the request.
         state: usize,
-        /// Index among the state's siblings.
+        /// The index among the state's siblings.
         sibling: usize,
-        /// Tokens written so far.
+        /// The number of tokens so far.
         step: usize,
     },
-    /// It was told to stop.
+    /// Decoding was stopped by the request's flag.
     #[error("stopped while children were written")]
     Stopped,
     /// Results could not be copied from the device.
     #[error("reading from the device: {0}")]
     Read(String),
 
-    // Checkpoints.
+    // Errors of checkpoints.
     /// A file of a checkpoint could not be read or written.
     #[error("{path}: {source}")]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A checkpoint that a later version of this program wrote.
+    /// The checkpoint was written by a later version of this program.
     #[error("{path}: the checkpoint has format {found}, this version reads formats up to {supported}: update it")]
     Newer {
         /// The checkpoint.
         path: PathBuf,
-        /// Its format.
+        /// The checkpoint's format.
         found: u64,
-        /// The latest known one.
+        /// The latest format that this version reads.
         supported: u64,
     },
-    /// A folder that is no checkpoint but something that is taken for one.
+    /// The folder is not a checkpoint, but something often mistaken for one.
     #[error("{path}: {reason}")]
     NoCheckpoint {
         /// The folder.
         path: PathBuf,
-        /// What it is, and what to give instead.
+        /// A description of the folder, with what to give instead.
         reason: String,
     },
-    /// A file of a checkpoint is there but is not what it should be.
+    /// A file of a checkpoint is damaged.
     #[error("{path}: {reason}")]
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// What was expected or found.
+        /// The fault.
         reason: String,
     },
 }

@@ -1,7 +1,7 @@
-//! GPT-Neo weights (Black et al., 2021) as the `transformers` library stores them.
+//! GPT-Neo weights (Black et al., 2021) in the format of the `transformers` library.
 //!
-//! Tensors are read one by one and put where they belong. burn's own importer would need as many renaming rules, an
-//! adapter that transposes the matrices of [`Model`] and not only those of burn's `Linear`, and one more of burn's features.
+//! Tensors are read one by one into their parameters. burn's own importer would need as many renaming rules, an adapter
+//! that transposes the matrices of [`Model`] and not only those of burn's `Linear`, and another feature of burn.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -22,19 +22,19 @@ use crate::{
 };
 
 const WEIGHTS: &str = "model.safetensors";
-/// Where the tensors of several files are.
+/// The file that maps tensors to several files.
 const INDEX: &str = "model.safetensors.index.json";
 
-/// Whether a folder has the `config.json` of a GPT-Neo model of `transformers`.
+/// Returns whether the folder's `config.json` has a `model_type`, as models of `transformers` have.
 pub fn is_gpt_neo(dir: &Path) -> bool {
     let config = parse::<serde_json::Value>(&dir.join(CONFIG));
     config.is_ok_and(|config| config["model_type"].is_string())
 }
 
-/// What tells a GPT-Neo model from others: a hash of its configuration and weights, in hexadecimal.
+/// Returns the id of a GPT-Neo model: a hash of its configuration and weights, in hexadecimal.
 ///
 /// # Errors
-/// [`Error::Io`] naming a file that is missing or unreadable.
+/// [`Error::Io`], naming a file that is missing or unreadable.
 pub fn gpt_neo_id(dir: &Path) -> Result<String, Error> {
     let mut hash = Sha256::new();
     for path in std::iter::once(dir.join(CONFIG)).chain(files(dir)?) {
@@ -43,15 +43,15 @@ pub fn gpt_neo_id(dir: &Path) -> Result<String, Error> {
     Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Reads a GPT-Neo model from a folder with `config.json` and `model.safetensors`, or several files of tensors and their
-/// `model.safetensors.index.json`, as `save_pretrained` of `transformers` writes them.
+/// Reads a GPT-Neo model from a folder that `save_pretrained` of `transformers` wrote: `config.json`, and
+/// `model.safetensors` or several files of tensors with `model.safetensors.index.json`.
 ///
 /// The model reads tokens only. It keeps GPT-Neo's arithmetic: scores without 1/√d, alternating global and local
-/// attention, tied head. Weights of 16 bits become f32.
+/// attention, tied head. 16-bit weights become f32.
 ///
 /// # Errors
-/// [`Error::Io`] if a file is missing or unreadable, [`Error::Corrupt`] naming the file if it describes another kind of
-/// model, or a tensor is missing or has another shape than `config.json` says.
+/// [`Error::Io`] if a file is missing or unreadable; [`Error::Corrupt`], naming the file, if it describes another kind
+/// of model, or a tensor is missing or has another shape than `config.json` says.
 pub fn load_gpt_neo(dir: &Path, device: &Device) -> Result<Model, Error> {
     let path = dir.join(CONFIG);
     let config = parse::<GptNeoConfig>(&path)?.resolve().map_err(|reason| corrupt(&path, &reason))?;
@@ -67,7 +67,7 @@ pub fn load_gpt_neo(dir: &Path, device: &Device) -> Result<Model, Error> {
     }
 }
 
-/// The files of tensors.
+/// Returns the files of tensors.
 fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let (whole, index) = (dir.join(WEIGHTS), dir.join(INDEX));
     if !whole.exists() && index.exists() {
@@ -92,20 +92,21 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(vec![whole])
 }
 
-/// What [`take_backbone`] took, and what it left as it was.
+/// The result of [`take_backbone`]: which parameters were copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
-    /// Names of parameters of the model.
+    /// Names of the parameters that were copied.
     pub imported: Vec<String>,
-    /// Those that keep their own values: embeddings of tokens, features, marks and points, whose meaning is another one.
+    /// Names of the parameters that keep their own values: embeddings of tokens, features, marks and points, which mean
+    /// something else in the other model.
     pub kept: Vec<String>,
 }
 
-/// Puts the blocks, the last norm and the embeddings of positions of `from` into `model`, of the same shape but for its
-/// vocabulary and what it reads beside tokens. Of more positions the first ones are taken.
+/// Copies the blocks, the last norm and the position embeddings of `from` to `model`. Both must have the same shape,
+/// except for the vocabulary and the inputs beside tokens. If `from` has more positions, the first ones are copied.
 ///
 /// # Errors
-/// [`Error::Config`] naming the first size or setting that differs, with both values.
+/// [`Error::Config`], naming the first size or setting that differs, with both values.
 pub fn take_backbone(model: Model, from: &Model) -> Result<(Model, Imported), Error> {
     let (ours, theirs) = (model.config(), from.config());
     let sizes = |config: &ModelConfig| {
@@ -134,7 +135,7 @@ pub fn take_backbone(model: Model, from: &Model) -> Result<(Model, Imported), Er
     Ok((model, take.taken))
 }
 
-/// As it is written in configurations.
+/// Returns the name in configurations.
 fn name(activation: &Activation) -> String {
     serde_json::to_value(activation).expect("a name").as_str().unwrap_or_default().to_owned()
 }
@@ -192,8 +193,8 @@ impl ModuleMapper for Take {
     }
 }
 
-/// What matters in a GPT-Neo `config.json`. Other keys (dropout, ids of special tokens, generation settings) do not
-/// change the forward pass.
+/// The keys of a GPT-Neo `config.json` that matter. Other keys (dropout, ids of special tokens, generation settings) do
+/// not change the forward pass.
 #[derive(Debug, Deserialize)]
 struct GptNeoConfig {
     model_type: String,
@@ -202,7 +203,7 @@ struct GptNeoConfig {
     hidden_size: usize,
     num_layers: usize,
     num_heads: usize,
-    /// Missing for four times the hidden size.
+    /// The hidden width of MLPs; `None` for four times `hidden_size`.
     intermediate_size: Option<usize>,
     window_size: usize,
     /// `[[["global", "local"], 12]]`: the kinds of some blocks, and how often they are repeated.
@@ -246,14 +247,14 @@ impl GptNeoConfig {
     }
 }
 
-/// Puts tensors into the parameters of a model, and remembers the first that does not fit.
+/// Copies tensors to the parameters of a model, and remembers the first that does not fit.
 struct Fill<'a> {
-    /// Of each file.
+    /// The tensors of each file.
     tensors: Vec<Tensors<'a>>,
     device: &'a Device,
-    /// Where in the model it is.
+    /// The path of the current module.
     path: Vec<String>,
-    /// The file, and what is wrong with it.
+    /// The index of the file, and its fault.
     failure: Option<(usize, String)>,
 }
 
@@ -268,7 +269,7 @@ impl ModuleMapper for Fill<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let name = name_in_gpt_neo(&self.path);
-        // Matrices of `Linear` are stored [out, in], ours are [in, out].
+        // `transformers` stores matrices of `Linear` as [out, in]; here they are [in, out].
         let linear = D == 2 && self.path.last().is_some_and(|last| last == "weight");
         let mut shape = param.val().dims();
         if linear {
@@ -291,7 +292,7 @@ impl ModuleMapper for Fill<'_> {
     }
 }
 
-/// What `transformers` calls a parameter of [`Model`], without the leading `transformer.`.
+/// Returns the name in `transformers` of a parameter of [`Model`], without the leading `transformer.`.
 fn name_in_gpt_neo(path: &[String]) -> String {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let part = |name: &str| match name {
@@ -319,7 +320,7 @@ fn name_in_gpt_neo(path: &[String]) -> String {
     }
 }
 
-/// `[rows, columns]` to `[columns, rows]`.
+/// Transposes `[rows, columns]` to `[columns, rows]`.
 fn transpose(values: &[f32], columns: usize) -> Vec<f32> {
     (0..columns).flat_map(|column| values[column..].iter().step_by(columns)).copied().collect()
 }
@@ -352,11 +353,11 @@ impl<'a> Tensors<'a> {
     }
 
     fn entry(&self, name: &str) -> Option<&Entry> {
-        // The base model alone is saved without the leading name.
+        // The base model alone is saved without the prefix.
         self.entries.get(&format!("transformer.{name}")).or_else(|| self.entries.get(name))
     }
 
-    /// A tensor of this shape, row-major.
+    /// Returns a tensor of this shape, row-major.
     fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
         let entry = self.entry(name).ok_or_else(|| format!("no tensor `transformer.{name}`"))?;
         if entry.shape != shape {

@@ -5,16 +5,16 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 
-/// Standard deviation of initial weights (GPT-2 and GPT-Neo).
+/// The standard deviation of initial weights (GPT-2 and GPT-Neo).
 const STANDARD_DEVIATION: f64 = 0.02;
 
-/// Makes the parameters of a model one by one. The n-th parameter has its own random stream and the fixed id n, so equal
-/// seeds give equal bytes in a checkpoint too.
+/// Creates the parameters of a model one by one. The n-th parameter has its own random stream and the fixed id n, so
+/// that equal seeds give checkpoints with equal bytes.
 pub(crate) struct Initialiser<'a> {
     seed: Option<u64>,
     pub(crate) device: &'a Device,
     made: u64,
-    /// Whether matrices get the standard deviation 1/√inputs, which keeps the variance of what they multiply (LeCun et
+    /// Whether matrices get the standard deviation 1/√inputs, which preserves the variance of their inputs (LeCun et
     /// al., 1998), instead of GPT-Neo's.
     pub(crate) keep_variance: bool,
 }
@@ -24,7 +24,7 @@ impl<'a> Initialiser<'a> {
         Self { seed: Some(seed), device, made: 0, keep_variance: false }
     }
 
-    /// All weights zero: a frame to load a checkpoint into.
+    /// Returns an initialiser with all weights zero, for a model that a checkpoint is loaded into.
     pub(crate) fn frame(device: &'a Device) -> Self {
         Self { seed: None, device, made: 0, keep_variance: false }
     }
@@ -51,8 +51,8 @@ impl<'a> Initialiser<'a> {
     }
 }
 
-/// `len` normal numbers of stream `stream`, by Box–Muller from SplitMix64 (Steele, Lea & Flood, 2014), with the functions
-/// of `libm`: the same bits on every machine.
+/// Returns `len` normal numbers of stream `stream`, by Box–Muller from SplitMix64 (Steele, Lea & Flood, 2014). The
+/// functions are those of `libm`, with the same bits on every machine.
 fn normals(seed: u64, stream: u64, len: usize, deviation: f64) -> Vec<f32> {
     let mut state = mix(seed ^ mix(stream.wrapping_mul(GOLDEN)));
     let mut uniform = move || {

@@ -2,9 +2,9 @@
 //!
 //! [`Model`] is a GPT-Neo-style decoder (Black et al., 2021): token ids in, logits out. It trains on rows in which one
 //! prompt is shared by many targets ([`TrainBatch`], [`Model::loss`]) and decodes many siblings per prompt with a
-//! key/value cache ([`Decoder`]). Data points `(x, y, …)` enter as *prefix* positions through one of two
-//! embedders ([`PointsConfig`]). A trained model is a folder ([`Checkpoint`]);
-//! GPT-Neo weights of the `transformers` library can be read too ([`load_gpt_neo`]).
+//! key/value cache ([`Decoder`]). Data points `(x, y, …)` are read as *prefix* positions by one of two embedders
+//! ([`PointsConfig`]). A trained model is saved in a folder ([`Checkpoint`]); GPT-Neo weights of the `transformers`
+//! library can be loaded too ([`load_gpt_neo`]).
 //!
 //! ```
 //! use sr_model::{DecodeRequest, Decoder, DeviceKind, Free, Model, ModelConfig, Prompt, open};
@@ -19,10 +19,11 @@
 //! # Ok::<(), sr_model::Error>(())
 //! ```
 //!
-//! This crate knows nothing of expressions, files of problems or searches; it does no tokenising and keeps no random
-//! state: weights come from a seed, samples from uniforms that the caller supplies.
+//! This crate does not know expressions, problem files or searches. It has no tokenizer and no random state: weights
+//! come from a seed, samples from uniform numbers that the caller supplies.
 //!
-//! Features: `cuda` (NVRTC), `fusion` (CUDA kernel fusion), `ndarray` (deprecated upstream). The CPU backend is always there.
+//! The features are `cuda` (NVRTC), `fusion` (CUDA kernel fusion) and `ndarray` (deprecated upstream). The CPU backend
+//! is always included.
 
 mod batch;
 mod checkpoint;

@@ -20,9 +20,9 @@ use crate::{
 
 /// A GPT-Neo-style causal decoder with an optional prefix of embedded points.
 ///
-/// Learned token positions, pre-LayerNorm blocks with global or local attention, query/key/value projections without bias, output head tied to the token
-/// embedding. It trains where its weights live on an autodiff device ([`Device::autodiff`]); [`Module::valid`] gives the
-/// copy to decode with.
+/// It has learned token positions, pre-LayerNorm blocks with global or local attention, query/key/value projections
+/// without bias, and an output head tied to the token embedding. To train it, create it on an autodiff device
+/// ([`Device::autodiff`]); [`Module::valid`] returns the copy for decoding.
 #[derive(Module, Debug)]
 pub struct Model {
     token_embedding: Param<Tensor<2>>,
@@ -40,8 +40,8 @@ pub struct Model {
     is_for_gpu: bool,
 }
 
-/// Number format of matrix products. Weights, gradients, norms and loss are f32 either way, and
-/// so is the softmax of inference.
+/// The number format of matrix products. Weights, gradients, norms and loss are always f32, and so is the softmax of
+/// inference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -52,23 +52,23 @@ pub enum Precision {
     Bf16,
 }
 
-/// Result of [`Model::loss`].
+/// The result of [`Model::loss`].
 #[derive(Debug, Clone)]
 pub struct Loss {
     /// Weighted mean negative log-likelihood in nats, `[1]`, ready for `backward()`.
     pub value: Tensor<1>,
-    /// Number of labels it is the mean of.
+    /// The number of labels in the mean.
     pub tokens: usize,
-    /// Sum of their weights, for averaging over batches.
+    /// The sum of their weights, for averaging over batches.
     pub weight: f64,
 }
 
 impl Model {
-    /// A new model. Weights are normal with standard deviation 0.02, those of a `set` embedder's matrices with 1/√inputs;
-    /// biases are 0. Equal seeds give equal bytes.
+    /// Returns a new model. Weights are normal with standard deviation 0.02, or 1/√inputs for the matrices of a `set`
+    /// embedder; biases are 0. Equal seeds give equal bytes.
     ///
     /// # Errors
-    /// [`Error::Config`] as [`ModelConfig::validate`].
+    /// [`Error::Config`], as for [`ModelConfig::validate`].
     pub fn new(config: &ModelConfig, seed: u64, device: &Device) -> Result<Self, Error> {
         Self::build(config, &mut Initialiser::seeded(seed, device))
     }
@@ -94,40 +94,41 @@ impl Model {
         })
     }
 
-    /// The model with another number format for matrix products.
+    /// Returns the model with another number format for matrix products.
     #[must_use]
     pub fn with_precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
         self
     }
 
-    /// Whether it computes what comes to the same in the ways that are faster on a GPU.
+    /// Returns whether the model uses the equivalent operations that are faster on a GPU.
     pub(crate) fn is_for_gpu(&self) -> bool {
         self.is_for_gpu
     }
 
-    /// Whether its weights are on a device apart from the host.
+    /// Returns whether its weights are on a device with memory of its own, apart from the host.
     pub fn is_on_gpu(&self) -> bool {
         is_gpu(&self.device())
     }
 
-    /// To compare its results in the ways of a GPU on a CPU.
+    /// Returns the model with the operations for a GPU, to check them on a CPU.
     #[cfg(test)]
     pub(crate) fn with_gpu_ways(self) -> Self {
         Self { is_for_gpu: true, ..self }
     }
 
-    /// The shape it was built with.
+    /// Returns the shape of the model.
     pub fn config(&self) -> &ModelConfig {
         &self.config
     }
 
-    /// Where its weights are.
+    /// Returns the device of its weights.
     pub fn device(&self) -> Device {
         self.token_embedding.val().device()
     }
 
-    /// Weighted cross-entropy of the batch's labels, and how many there are. The output head runs on labelled positions only.
+    /// Returns the weighted cross-entropy of the batch's labels, and their number. The output head runs on labelled
+    /// positions only.
     ///
     /// # Errors
     /// [`Error::Input`] if the batch does not fit the model or has no label of positive weight.
@@ -141,7 +142,7 @@ impl Model {
             return Err(Error::Input("a batch without labels".to_owned()));
         }
         let device = self.device();
-        // On a GPU the head runs on all positions, for the reason that `lookup` gives.
+        // On a GPU the head runs on all positions, for the reason given at `lookup`.
         let at: Vec<usize> = if self.is_for_gpu { (0..batch.labels.len()).collect() } else { labelled };
         let labels = ints(at.iter().map(|&i| batch.labels[i].max(0)).collect(), &device);
         let share = |&i: &usize| if batch.labels[i] < 0 { 0.0 } else { f64::from(batch.weights[i]).max(0.0) / weight };
@@ -160,7 +161,7 @@ impl Model {
         Ok(Loss { value: (log_likelihood * weights).sum().neg(), tokens: n, weight })
     }
 
-    /// Logits of every token position, `[B, T, vocab_size]`.
+    /// Returns the logits of every token position, `[B, T, vocab_size]`.
     ///
     /// # Errors
     /// [`Error::Input`] if the batch does not fit the model.
@@ -169,7 +170,7 @@ impl Model {
         Ok(self.product(self.hidden(batch), self.token_embedding.val().transpose().unsqueeze()))
     }
 
-    /// The residual stream after the last norm at the token positions, `[B, T, C]`.
+    /// Returns the residual stream after the last norm at the token positions, `[B, T, C]`.
     fn hidden(&self, batch: &TrainBatch) -> Tensor<3> {
         let shape = [batch.rows, batch.length];
         let tokens = self.embed_tokens(batch.tokens.clone(), batch.positions.clone(), batch.features.clone(), shape);
@@ -185,7 +186,7 @@ impl Model {
         self.final_norm.forward(self, x.narrow(1, prefix, batch.length))
     }
 
-    /// `[B, T, C]` from `B·T` ids and positions.
+    /// Embeds `B·T` ids and positions to `[B, T, C]`.
     pub(crate) fn embed_tokens(
         &self,
         tokens: Vec<i32>,
@@ -220,10 +221,10 @@ impl Model {
         tokens
     }
 
-    /// Rows of a table, one per id: `[B, T] → [B, T, C]`.
+    /// Returns the rows of a table, one per id: `[B, T] → [B, T, C]`.
     ///
-    /// In training on a GPU they are a product with ones and zeros: the framework's gradient of a selection walks through
-    /// all ids with a thread per column, which takes longer than the rest of the pass.
+    /// In training on a GPU this is a product with ones and zeros: the framework's gradient of a selection loops over
+    /// all ids with one thread per column, which takes longer than the rest of the pass.
     fn lookup(&self, table: &Param<Tensor<2>>, ids: Tensor<2, Int>) -> Tensor<3> {
         let table = table.val();
         let ([rows, length], [n, c]) = (ids.dims(), table.dims());
@@ -235,10 +236,10 @@ impl Model {
         self.product(ones, table.unsqueeze())
     }
 
-    /// A vector `[C]` for each position of `rows` rows, `[B or 1, 1, C]`.
+    /// Returns a vector `[C]` for each position of `rows` rows, `[B or 1, 1, C]`.
     ///
-    /// In training on a GPU each row gets its copy: the framework's gradient of what is repeated over all positions walks
-    /// through them with a thread per column, and through those of a row with a thread per row and column.
+    /// In training on a GPU each row gets a copy. The framework's gradient of a vector repeated over all positions
+    /// loops over them with one thread per column; with copies it has one thread per row and column.
     fn for_rows(&self, vector: &Param<Tensor<1>>, rows: usize) -> Tensor<3> {
         let vector = vector.val().unsqueeze::<3>();
         if self.is_for_gpu && vector.is_autodiff() {
@@ -248,7 +249,7 @@ impl Model {
         vector
     }
 
-    /// Puts embedded points before embedded tokens: `[B, L, C]` and the biases `[B, 1, L, L]`.
+    /// Puts embedded points before embedded tokens; returns `[B, L, C]` and the biases `[B, 1, L, L]`.
     pub(crate) fn with_prefix(
         &self,
         tokens: Tensor<3>,
@@ -275,21 +276,22 @@ impl Model {
         (x, bias)
     }
 
-    /// `[B, P]`, true for the prefix positions that tokens may see; empty without points.
+    /// Returns `[B, P]`, true for the prefix positions that tokens may see; empty without points.
     pub(crate) fn prefix(&self, points: Option<&PointBatch>) -> Vec<bool> {
         self.config.points.as_ref().zip(points).map_or(Vec::new(), |(config, points)| points.prefix(config))
     }
 
-    /// Attention of queries `[B, H, Q, D]` over keys and values `[B, H, K, D]` with bias `[B, 1, Q, K]`.
+    /// Computes the attention of queries `[B, H, Q, D]` over keys and values `[B, H, K, D]` with bias `[B, 1, Q, K]`.
     ///
-    /// Inference on a CPU uses the fused operation, which has no fused backward in this burn and nothing fused for a GPU
-    /// where there is a bias. Everything else divides by the softmax's sum after the product with the values, where there
-    /// is less to divide: two passes over the scores less in each direction.
+    /// Inference on a CPU uses the fused operation; in this burn it has no fused backward pass, and with a bias nothing
+    /// is fused on a GPU. Otherwise the division by the softmax's sum comes after the product with the values, where
+    /// there is less to divide, which saves two passes over the scores in each direction.
     pub(crate) fn attend(&self, q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, bias: Tensor<4>) -> Tensor<4> {
         let scale = self.config.attention_scale.unwrap_or(1.0);
         if q.is_autodiff() || self.is_for_gpu {
             let q = if scale == 1.0 { q } else { q * scale };
-            // Scores are the largest tensors of a pass. In between two products, which round them, they stay narrow.
+            // Scores are the largest tensors of a pass. They stay narrow between the two products, which round them
+            // anyway.
             let scores = self.narrow(q).matmul(self.narrow(k).transpose()) + self.narrow(bias);
             let highest = scores.clone().detach().max_dim(3);
             let weights = (scores - highest).exp();
@@ -301,7 +303,7 @@ impl Model {
         self.widen(attention(self.narrow(q), self.narrow(k), self.narrow(v), None, bias, options))
     }
 
-    /// Matrix product in the model's precision; f32 in, f32 out.
+    /// Multiplies matrices in the model's precision; f32 in, f32 out.
     pub(crate) fn product<const D: usize>(&self, a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
         match self.precision {
             Precision::F32 => a.matmul(b),
@@ -309,7 +311,7 @@ impl Model {
         }
     }
 
-    /// As operands of matrix products are.
+    /// Converts to the precision of operands of matrix products.
     pub(crate) fn narrow<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         match self.precision {
             Precision::F32 => x,
@@ -317,7 +319,7 @@ impl Model {
         }
     }
 
-    /// The model with narrow matrices, for inference.
+    /// Returns the model with narrow matrices, for inference.
     pub(crate) fn narrowed(self) -> Self {
         match self.precision {
             Precision::F32 => self,
@@ -344,7 +346,7 @@ impl Model {
         self.final_norm.forward(self, x)
     }
 
-    /// The output head as a contiguous `[C, vocab_size]` matrix.
+    /// Returns the output head as a contiguous `[C, vocab_size]` matrix.
     pub(crate) fn head(&self) -> Tensor<2> {
         let embedding = self.token_embedding.val().without_autodiff();
         let device = embedding.device();
@@ -352,7 +354,7 @@ impl Model {
     }
 }
 
-/// Makes the matrices of [`Projection`]s bf16.
+/// Converts the matrices of [`Projection`]s to bf16.
 #[derive(Default)]
 struct Narrow {
     path: Vec<String>,
@@ -375,7 +377,7 @@ impl ModuleMapper for Narrow {
     }
 }
 
-/// A matrix `[in, out]` and perhaps a bias `[out]`.
+/// A matrix `[in, out]` and an optional bias `[out]`.
 #[derive(Module, Debug)]
 pub(crate) struct Projection {
     weight: Param<Tensor<2>>,
@@ -387,11 +389,11 @@ impl Projection {
         Self { weight: init.normal([inputs, outputs]), bias: bias.then(|| init.constant(0.0, outputs)) }
     }
 
-    /// `[B, T, in] → [B, T, out]`.
+    /// Multiplies `[B, T, in] → [B, T, out]`.
     ///
-    /// Training multiplies all rows at once, but on a GPU, where the gradient of a large sum of products of long vectors
-    /// would keep a few of its processors busy. Inference multiplies row by row of the batch, so that on a CPU each row's
-    /// result comes from the same kernel call whatever stands beside it.
+    /// Training multiplies all rows at once, except on a GPU, where the gradient of a large sum of products of long
+    /// vectors would keep only a few processors busy. Inference multiplies row by row of the batch, so that on a CPU
+    /// each row's result comes from the same kernel call whatever else is in the batch.
     pub(crate) fn forward(&self, model: &Model, x: Tensor<3>) -> Tensor<3> {
         let weight = self.weight.val();
         let [rows, length, inputs] = x.dims();
@@ -464,15 +466,15 @@ impl Block {
         }
     }
 
-    /// Queries, keys and values of `[B, L, C]`, each `[B, H, L, C/H]`.
+    /// Returns queries, keys and values of `[B, L, C]`, each `[B, H, L, C/H]`.
     pub(crate) fn heads(&self, model: &Model, x: Tensor<3>) -> (Tensor<4>, Tensor<4>, Tensor<4>) {
         let x = self.attention_norm.forward(model, x);
         let part = |projection: &Projection| split(model, projection.forward(model, x.clone()));
         (part(&self.query), part(&self.key), part(&self.value))
     }
 
-    /// The block as cross-attention: `x` `[B, Q, C]` reads `from` `[B, N, C]`, which is normed already, with the bias
-    /// `[B, 1, Q, N]`.
+    /// Computes the block as cross-attention: `x` `[B, Q, C]` reads `from` `[B, N, C]`, which is normed already, with
+    /// the bias `[B, 1, Q, N]`.
     pub(crate) fn read(&self, model: &Model, x: Tensor<3>, from: Tensor<3>, bias: Tensor<4>) -> Tensor<3> {
         let queries = split(model, self.query.forward(model, self.attention_norm.forward(model, x.clone())));
         let keys = split(model, self.key.forward(model, from.clone()));
@@ -481,7 +483,7 @@ impl Block {
         self.finish(model, x, context)
     }
 
-    /// The rest of the block after attention: `x` `[B, L, C]`, `context` `[B, H, L, C/H]`.
+    /// Computes the rest of the block after attention: `x` `[B, L, C]`, `context` `[B, H, L, C/H]`.
     pub(crate) fn finish(&self, model: &Model, x: Tensor<3>, context: Tensor<4>) -> Tensor<3> {
         let shape = x.dims();
         let x = x + self.out.forward(model, context.swap_dims(1, 2).reshape(shape));
@@ -494,14 +496,14 @@ impl Block {
     }
 }
 
-/// `[B, L, C]` to heads, `[B, H, L, C/H]`.
+/// Splits `[B, L, C]` into heads, `[B, H, L, C/H]`.
 fn split(model: &Model, x: Tensor<3>) -> Tensor<4> {
     let [rows, length, c] = x.dims();
     let heads = model.config.n_heads;
     x.reshape([rows, length, heads, c / heads]).swap_dims(1, 2)
 }
 
-/// Token ids, positions or indices on the device, `[len]`.
+/// Returns token ids, positions or indices on the device, `[len]`.
 fn ints(values: Vec<i32>, device: &Device) -> Tensor<1, Int> {
     let len = values.len();
     Tensor::from_data(TensorData::new(values, [len]), device)

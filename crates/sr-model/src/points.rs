@@ -12,14 +12,14 @@ use crate::{
     visibility::HIDDEN,
 };
 
-/// Numbers by which [`PointEmbedding::Set`] tells the model of one number: its sign, its exponent (as a number and as
-/// eight bits) and its mantissa (as a number and as five bits).
+/// The number of inputs for one number in [`PointEmbedding::Set`]: its sign, its exponent (as a number and as eight
+/// bits) and its mantissa (as a number and as five bits).
 pub(crate) const FLOAT_FEATURES: usize = 1 + (1 + EXPONENT_BITS) + (1 + MANTISSA_BITS);
 const EXPONENT_BITS: usize = 8;
-/// The leading bits. The mantissa's own number keeps all the 23.
+/// The number of leading bits. The mantissa as a number keeps all 23 bits.
 const MANTISSA_BITS: usize = 5;
 
-/// A two-layer MLP on each point and, for [`PointEmbedding::Set`], attention pooling of what it gives.
+/// A two-layer MLP on each point and, for [`PointEmbedding::Set`], attention pooling of its outputs.
 #[derive(Module, Debug)]
 pub(crate) struct PointEmbedder {
     up: Projection,
@@ -31,7 +31,7 @@ pub(crate) struct PointEmbedder {
 /// norms before attention and MLP, as in the rest of the model.
 #[derive(Module, Debug)]
 struct Pooling {
-    /// `[Q, C]`; in name an embedding, so that it is not decayed.
+    /// `[Q, C]`; named an embedding so that it is not decayed.
     query_embedding: Param<Tensor<2>>,
     point_norm: Norm,
     block: Block,
@@ -40,8 +40,8 @@ struct Pooling {
 impl PointEmbedder {
     pub(crate) fn new(init: &mut Initialiser<'_>, config: &ModelConfig, points: &PointsConfig) -> Self {
         let queries = (points.kind == PointEmbedding::Set).then(|| init.normal([points.n_queries, config.d_model]));
-        // GPT-Neo's small weights, six in a row, would leave what is read of the points so faint beside the queries that
-        // training comes to a halt before the points are told apart.
+        // With GPT-Neo's small weights, six in a row, the points would be so faint beside the queries that training
+        // stops before it can tell points apart.
         init.keep_variance = queries.is_some();
         let embedder = Self {
             up: Projection::new(init, points.inputs(), points.hidden, true),
@@ -56,7 +56,7 @@ impl PointEmbedder {
         embedder
     }
 
-    /// Prefix positions `[B, P, C]`. Those of points or rows that are padding mean nothing.
+    /// Returns prefix positions `[B, P, C]`. Those of padding points or rows have no meaning.
     pub(crate) fn forward(&self, model: &Model, points: &PointBatch) -> Tensor<3> {
         let PointBatch { rows, n_points, width, values, mask } = points;
         let device = model.device();
@@ -74,11 +74,11 @@ impl PointEmbedder {
 }
 
 impl Pooling {
-    /// `[B, N, C] → [B, Q, C]`; `mask` is `[B, N]`, true for real points.
+    /// Pools `[B, N, C] → [B, Q, C]`; `mask` is `[B, N]`, true for real points.
     fn forward(&self, model: &Model, points: Tensor<3>, mask: &[bool]) -> Tensor<3> {
         let [rows, n_points, _] = points.dims();
         let queries = self.query_embedding.val().unsqueeze::<3>();
-        // Rows without points see their padding instead of nothing, which would be NaN; nobody reads them.
+        // Rows without points see their padding, because seeing nothing would give NaN; their output is never read.
         let seen = mask.chunks_exact(n_points).flat_map(|row| {
             let empty = !row.contains(&true);
             row.iter().map(move |&real| if real || empty { 0.0 } else { HIDDEN })
@@ -89,12 +89,11 @@ impl Pooling {
     }
 }
 
-/// [`FLOAT_FEATURES`] for each value, all within [-1, 1] but for the exponent, which is within [-8, 8].
+/// Returns [`FLOAT_FEATURES`] inputs for each value, all within [-1, 1] except the exponent, which is within [-8, 8].
 ///
-/// The parts of an IEEE-754 number say as much of 1e-9 as of 1e9, whatever the scale of a problem; bits as inputs are
-/// due to Biggio et al. (2021), who took those of half precision. Zero has no parts: all its features are 0, so that a
-/// variable that a problem lacks adds nothing. Numbers below the least normal one count as zero, NaN as an infinity
-/// without sign.
+/// The parts of an IEEE-754 number describe 1e-9 as well as 1e9, whatever the scale of a problem; bits as inputs are
+/// due to Biggio et al. (2021), who used those of half precision. For zero all features are 0, so that a variable that
+/// a problem lacks adds nothing. Subnormal numbers count as zero, NaN as an infinity without sign.
 pub(crate) fn float_features(values: &[f32]) -> Vec<f32> {
     let mut features = vec![0.0; values.len() * FLOAT_FEATURES];
     for (value, out) in values.iter().zip(features.chunks_exact_mut(FLOAT_FEATURES)) {

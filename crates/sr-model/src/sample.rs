@@ -1,10 +1,10 @@
-//! Choosing a token from one row of logits, on the host. Exponentials and logarithms are those of `libm`, the same bits on
-//! every machine.
+//! Chooses a token from one row of logits, on the host. Exponentials and logarithms are those of `libm`, with the same
+//! bits on every machine.
 
-/// How to choose.
+/// The settings of a choice.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sampling {
-    /// 0 takes the likeliest token.
+    /// The divisor of logits; 0 takes the likeliest token.
     pub(crate) temperature: f64,
     pub(crate) top_k: Option<usize>,
     pub(crate) top_p: Option<f64>,
@@ -16,11 +16,11 @@ pub(crate) struct Choice {
     pub(crate) token: usize,
     /// Its log-probability under the model: temperature 1, no top-k or top-p, normalised over the allowed tokens.
     pub(crate) log_prob: f64,
-    /// The log-probability of the allowed tokens together; 0 if all are allowed.
+    /// The log-probability of all allowed tokens together; 0 if all are allowed.
     pub(crate) log_legal: f64,
 }
 
-/// Why there is no choice.
+/// The reason why no token can be chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dead {
     NoLegalToken,
@@ -32,7 +32,7 @@ pub(crate) enum Dead {
 pub(crate) struct Candidate {
     pub(crate) id: usize,
     pub(crate) logit: f64,
-    /// Its share of the mass among which is drawn, in the making.
+    /// Its share of the mass to draw from, once computed.
     mass: f64,
 }
 
@@ -42,7 +42,7 @@ impl Candidate {
     }
 }
 
-/// What holds for a row of logits, whatever is chosen.
+/// The quantities of a row of logits that do not depend on the choice.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sums {
     best: Candidate,
@@ -51,7 +51,7 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    /// Of candidates and `log_total_of_all` as in [`Sampling::choose`].
+    /// Computes the sums of candidates; `log_total_of_all` is as in [`Sampling::choose`].
     pub(crate) fn of(candidates: &[Candidate], log_total_of_all: Option<f64>) -> Result<Self, Dead> {
         let Some(&(mut best)) = candidates.first() else {
             return Err(Dead::NoLegalToken);
@@ -70,19 +70,19 @@ impl Sums {
         Ok(Sums { best, log_total, log_legal })
     }
 
-    /// The highest logit.
+    /// Returns the highest logit.
     pub(crate) fn highest(&self) -> f64 {
         self.best.logit
     }
 
-    /// The choice of this candidate.
+    /// Returns the choice of this candidate.
     pub(crate) fn choice(&self, chosen: &Candidate) -> Choice {
         Choice { token: chosen.id, log_prob: chosen.logit - self.log_total, log_legal: self.log_legal }
     }
 }
 
 impl Sampling {
-    /// A token by inverse CDF at `uniform` in [0, 1). Ties go to the lower id.
+    /// Chooses a token by inverse CDF at `uniform` in [0, 1). Ties go to the lower id.
     ///
     /// `candidates` are the allowed tokens by ascending id; they are scratch memory afterwards. `log_total_of_all` is the
     /// logarithm of the sum over all tokens of exp(logit), or `None` if all of them are allowed.
@@ -101,18 +101,18 @@ impl Sampling {
         Ok(sums.choice(&candidates[chosen.expect("the likeliest has mass 1")]))
     }
 
-    /// Whether the likeliest token is taken.
+    /// Returns whether the likeliest token is always taken.
     pub(crate) fn is_greedy(&self) -> bool {
         self.temperature == 0.0
     }
 
-    /// What logits are divided by; 1 at temperature 0, where only the order of the results counts.
+    /// Returns the divisor of logits; 1 at temperature 0, where only the order of the results counts.
     pub(crate) fn divisor(&self) -> f64 {
         if self.is_greedy() { 1.0 } else { self.temperature }
     }
 
-    /// Weighs the candidates, whose highest logit is given, and leaves those among which is drawn; with top-k or top-p
-    /// the likeliest comes first.
+    /// Computes the mass of the candidates, given their highest logit, and keeps those that are drawn from; with top-k
+    /// or top-p the likeliest comes first.
     pub(crate) fn cut(&self, candidates: &mut Vec<Candidate>, highest: f64) {
         let divisor = self.divisor();
         for candidate in candidates.iter_mut() {
@@ -122,7 +122,7 @@ impl Sampling {
             candidates.sort_by(|a, b| b.mass.total_cmp(&a.mass).then(a.id.cmp(&b.id)));
             candidates.truncate(self.top_k.unwrap_or(usize::MAX));
         }
-        // All of it is every token, however little the last ones have.
+        // A top-p of 1 keeps every token, however little mass the last ones have.
         if let Some(top_p) = self.top_p.filter(|&top_p| top_p < 1.0) {
             // The fewest likeliest tokens whose mass reaches top_p (Holtzman et al., 2020).
             let enough = top_p * candidates.iter().map(|c| c.mass).sum::<f64>();
@@ -136,7 +136,7 @@ impl Sampling {
     }
 }
 
-/// The index by inverse CDF at `uniform` in [0, 1); never one without mass, `None` if none has any.
+/// Returns the index by inverse CDF at `uniform` in [0, 1); never one without mass, `None` if none has any.
 pub(crate) fn pick(masses: impl Iterator<Item = f64> + Clone, uniform: f64) -> Option<usize> {
     let target = uniform * masses.clone().sum::<f64>();
     let (mut below, mut last) = (0.0, None);
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(tokens(Sampling { temperature: 0.0, ..PLAIN }), [1]);
     }
 
-    /// How often each token is drawn in 100,000 even steps.
+    /// Returns how often each token is drawn in 100,000 even steps.
     fn shares(sampling: Sampling, probabilities: &[f64]) -> Vec<f64> {
         let logits: Vec<f32> = probabilities.iter().map(|p| p.ln() as f32).collect();
         let mut counts = vec![0.0; logits.len()];
@@ -239,11 +239,11 @@ mod tests {
         for (p, expected) in [(0.01, 1), (0.79, 2), (0.81, 3), (1.0, 4), (f64::MIN_POSITIVE, 1)] {
             assert_eq!(left(Sampling { top_p: Some(p), ..PLAIN }), expected, "top-p {p}");
         }
-        // What top-k leaves is what top-p is taken of, and the mask is there before both.
+        // Top-p applies to what top-k leaves, and the mask comes before both.
         assert_eq!(left(Sampling { top_k: Some(2), top_p: Some(0.9), ..PLAIN }), 2);
         let masked = Sampling { top_k: Some(1), top_p: Some(0.01), ..PLAIN };
         assert_eq!(choose(masked, &[9.0, 1.0, 2.0], &[false, true, true], 0.5).map(|found| found.0), Ok(2));
-        // At 1 the unlikeliest stays, though beside the others it is nothing.
+        // At 1 the unlikeliest token stays, although its mass is negligible.
         let mut candidates: Vec<_> = [0.0, -80.0].iter().enumerate().map(|(id, &x)| Candidate::new(id, x)).collect();
         Sampling { top_p: Some(1.0), ..PLAIN }.cut(&mut candidates, 0.0);
         assert_eq!(candidates.len(), 2);

@@ -1,30 +1,30 @@
-//! Which texts were drawn from a state already, so that no other child repeats them.
+//! The texts that were already drawn from a state, so that no other child repeats them.
 //!
-//! Incremental sampling without replacement (Shi, Bieber & Sutton, ICML 2020): a trie of the texts that were taken
-//! remembers below each prefix what share of its probability is left, and a token's probability is multiplied by what is
-//! left below it.
+//! This is incremental sampling without replacement (Shi, Bieber & Sutton, ICML 2020): a trie of the taken texts stores
+//! what share of the probability is left below each prefix, and a token's probability is multiplied by what is left
+//! below it.
 //!
-//! Shares are kept as logarithms and added up from what is left, never by taking away from 1: where a model puts all but
-//! 1e-300 on one text, the rest is still drawn from as it should be. At temperature 0, the limit, the sum of the shares
-//! becomes their maximum, and a share's logarithm what a token's logit loses against the likeliest one at its place.
+//! Shares are stored as logarithms and summed from what is left, never subtracted from 1: even if a model puts all but
+//! 1e-300 on one text, the rest is drawn correctly. At temperature 0, the limit, the sum of the shares becomes their
+//! maximum, and a share's logarithm is the difference between a token's logit and the likeliest one's.
 
 use crate::sample::{Candidate, Choice, Dead, Sampling, Sums, pick};
 
-/// The texts taken from one state: a trie of their tokens, the end token included.
+/// The texts taken from one state: a trie of their tokens, including the end token.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
-    /// The first one is the root. A prefix is here if a text that begins with it was taken.
+    /// The nodes; the first one is the root. A prefix has a node if a text that begins with it was taken.
     nodes: Vec<Node>,
-    /// Whether there was something to draw from and nothing is left of it.
+    /// Whether there was something to draw from, and nothing of it is left.
     is_exhausted: bool,
 }
 
-/// A prefix and what may follow.
+/// A prefix and the tokens that may follow.
 #[derive(Debug)]
 pub(crate) struct Node {
-    /// The logarithm of the shares' sum as long as nothing is taken; at temperature 0 of their maximum.
+    /// The logarithm of the sum of shares before any text is taken; at temperature 0, of their maximum.
     log_total: f64,
-    /// The tokens among which is drawn, in the order of the draw.
+    /// The tokens to draw from, in the order of the draw.
     branches: Vec<Branch>,
 }
 
@@ -33,14 +33,14 @@ struct Branch {
     token: usize,
     /// The logarithm of its share relative to the likeliest token, ≤ 0.
     log_share: f64,
-    /// The logarithm of what is left of it: 0 for all, -∞ for nothing.
+    /// The logarithm of what is left of its share: 0 for all, -∞ for nothing.
     log_left: f64,
-    /// The node of the prefix that goes on with it.
+    /// The node of the prefix with this token.
     next: Option<usize>,
 }
 
 impl Node {
-    /// Of candidates that [`Sampling::cut`] has left, whose highest logit is given.
+    /// Returns the node of the candidates that [`Sampling::cut`] has kept, given their highest logit.
     fn new(candidates: &[Candidate], highest: f64, sampling: Sampling) -> Self {
         let branch = |candidate: &Candidate| Branch {
             token: candidate.id,
@@ -57,7 +57,8 @@ impl Node {
         self.branches.iter().map(|branch| branch.log_share + branch.log_left).fold(f64::NEG_INFINITY, f64::max)
     }
 
-    /// The logarithm of the share of this prefix that is left, ≤ 0 but for rounding. Costs the number of branches.
+    /// Returns the logarithm of the share of this prefix that is left, ≤ 0 except for rounding. The cost is the number
+    /// of branches.
     fn log_left(&self, sampling: Sampling) -> f64 {
         let highest = self.highest();
         if sampling.is_greedy() || highest == f64::NEG_INFINITY {
@@ -66,13 +67,13 @@ impl Node {
         highest + libm::log(self.masses(highest).sum::<f64>()) - self.log_total
     }
 
-    /// What is left of each branch, relative to `exp(highest)`.
+    /// Returns what is left of each branch, relative to `exp(highest)`.
     fn masses(&self, highest: f64) -> impl Iterator<Item = f64> + Clone {
         self.branches.iter().map(move |branch| libm::exp(branch.log_share + branch.log_left - highest))
     }
 
-    /// A branch at `uniform` in [0, 1), one of those of which something is left. There is such a branch: a lane comes
-    /// here only by branches of which something was left.
+    /// Draws a branch at `uniform` in [0, 1), among those of which something is left. There is one, because a walk only
+    /// follows such branches.
     fn draw(&self, sampling: Sampling, uniform: f64) -> &Branch {
         let highest = self.highest();
         debug_assert!(highest > f64::NEG_INFINITY, "something is left");
@@ -85,23 +86,24 @@ impl Node {
     }
 }
 
-/// A text in the making, which will be none of those taken.
+/// A text that is being written, different from all texts taken.
 #[derive(Debug)]
 pub(crate) struct Walk<'t> {
     taken: &'t Taken,
-    /// Its node among those of `taken`, as long as it follows a text taken.
+    /// Its node among those of `taken`, as long as it follows a taken text.
     node: Option<usize>,
-    /// The nodes of its prefixes that are not among them: the last ones, as it never comes back.
+    /// The nodes of its further prefixes: once it leaves the trie, it never comes back.
     fresh: Vec<Node>,
 }
 
 impl<'t> Walk<'t> {
-    /// From the root.
+    /// Returns a walk that starts at the root.
     pub(crate) fn new(taken: &'t Taken) -> Self {
         Walk { taken, node: (!taken.nodes.is_empty()).then_some(0), fresh: Vec::new() }
     }
 
-    /// As [`Sampling::choose`], among what is left. While nothing is taken it chooses the same tokens.
+    /// Chooses a token as [`Sampling::choose`] does, among what is left. While nothing is taken, it chooses the same
+    /// tokens.
     pub(crate) fn choose(
         &mut self,
         sampling: Sampling,
@@ -111,8 +113,8 @@ impl<'t> Walk<'t> {
     ) -> Result<Choice, Dead> {
         let sums = Sums::of(candidates, log_total_of_all)?;
         let node = match self.node {
-            // The shares of the first time count, so that rounding, which may differ from lane to lane, adds nothing to
-            // what is left and takes nothing from it.
+            // The shares of the first visit count, so that rounding, which may differ from lane to lane, neither adds
+            // to what is left nor takes from it.
             Some(node) => &self.taken.nodes[node],
             None => {
                 sampling.cut(candidates, sums.highest());
@@ -126,23 +128,23 @@ impl<'t> Walk<'t> {
         Ok(sums.choice(chosen.expect("a prefix has the same legal tokens every time")))
     }
 
-    /// The nodes for [`Taken::take`].
+    /// Returns the nodes for [`Taken::take`].
     pub(crate) fn into_fresh(self) -> Vec<Node> {
         self.fresh
     }
 }
 
 impl Taken {
-    /// Whether every text that could be drawn is taken.
+    /// Returns whether every text that could be drawn is taken.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.is_exhausted
     }
 
-    /// Takes a text, the end token included if it has one. False if it is taken already, which changes nothing.
+    /// Takes a text, including the end token if it has one. Returns false, without a change, if it is taken already.
     ///
-    /// `fresh` are the nodes of the text's walk. Costs its length times the branches of a node.
+    /// `fresh` must be the nodes of the text's walk. The cost is its length times the branches of a node.
     pub(crate) fn take(&mut self, text: &[i32], fresh: Vec<Node>, sampling: Sampling) -> bool {
-        // Another lane may have been first with some of the prefixes, so its nodes count and those here are left out.
+        // Another lane may have added some of the prefixes first; then its nodes are kept and those here are dropped.
         let known = text.len() - fresh.len();
         let mut fresh = fresh.into_iter();
         let mut path: Vec<(usize, usize)> = Vec::with_capacity(text.len());
@@ -161,8 +163,8 @@ impl Taken {
                 node
             });
             let branch = self.nodes[node].branches.iter().position(|branch| branch.token == token as usize);
-            // Where lanes round apart, the node that another lane made may lack a token at the edge of top-k or top-p.
-            // Such a text is as if it had not been drawn.
+            // If lanes round differently, the node of another lane may lack a token at the edge of top-k or top-p. Such
+            // a text counts as not drawn.
             let Some(branch) = branch else { return false };
             path.push((node, branch));
         }
@@ -187,10 +189,10 @@ mod tests {
 
     const PLAIN: Sampling = Sampling { temperature: 1.0, top_k: None, top_p: None };
     const EOS: i32 = 0;
-    /// Tokens of a text at most: 13 texts have an end, 27 are cut.
+    /// The most tokens of a text: 13 texts have an end, 27 are cut off.
     const MOST: usize = 3;
 
-    /// A number in [0, 1) that a key stands for.
+    /// Returns a number in [0, 1) that depends on a key.
     fn hash(key: u64) -> f64 {
         let mut z = key.wrapping_add(0x9e37_79b9_7f4a_7c15);
         for _ in 0..3 {
@@ -199,7 +201,7 @@ mod tests {
         (z >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// What a model of four tokens says after a prefix, up to `scale` apart.
+    /// Returns the logits of a model of four tokens after a prefix, at most `scale` apart.
     fn logits(prefix: &[i32], scale: f64) -> Vec<f32> {
         let at = prefix.iter().fold(1, |at, &token| 4 * at + token as u64);
         (0..4).map(|token| (scale * hash(100 * at + token)) as f32).collect()
@@ -213,7 +215,7 @@ mod tests {
         text.last() == Some(&EOS) || text.len() == MOST
     }
 
-    /// A text by the tokens that `choose` gives for a prefix.
+    /// Returns a text with the tokens that `choose` returns for each prefix.
     fn write(mut choose: impl FnMut(&[i32], f64) -> Choice, seed: u64) -> Vec<i32> {
         let mut text = Vec::new();
         while !is_whole(&text) {
@@ -223,7 +225,7 @@ mod tests {
         text
     }
 
-    /// A text that was not taken, and the nodes of its walk.
+    /// Returns a text that was not taken, and the nodes of its walk.
     fn walk(taken: &Taken, sampling: Sampling, scale: f64, seed: u64) -> (Vec<i32>, Vec<Node>) {
         let mut walk = Walk::new(taken);
         let choose = |prefix: &[i32], uniform| {
@@ -232,14 +234,15 @@ mod tests {
         (write(choose, seed), walk.into_fresh())
     }
 
-    /// The next text without replacement.
+    /// Returns the next text without replacement.
     fn next(taken: &mut Taken, sampling: Sampling, scale: f64, seed: u64) -> Vec<i32> {
         let (text, fresh) = walk(taken, sampling, scale, seed);
         assert!(taken.take(&text, fresh, sampling), "{text:?} is new");
         text
     }
 
-    /// The logarithm of the mass of every text; at temperature 0 what its logits lose. Computed without [`Sampling`].
+    /// Returns the logarithm of the mass of every text; at temperature 0, the sum of its logit differences. It does not
+    /// use [`Sampling`].
     fn all_texts(sampling: Sampling, scale: f64) -> BTreeMap<Vec<i32>, f64> {
         let divisor = if sampling.temperature == 0.0 { 1.0 } else { sampling.temperature };
         let (mut whole, mut begun) = (BTreeMap::new(), vec![(Vec::new(), 0.0)]);
@@ -266,7 +269,7 @@ mod tests {
         whole
     }
 
-    /// What Pearson's statistic of counts has above its degrees of freedom, in standard deviations.
+    /// Returns the excess of Pearson's statistic of counts over its degrees of freedom, in standard deviations.
     fn excess(counts: &BTreeMap<Vec<Vec<i32>>, f64>, expected: &BTreeMap<Vec<Vec<i32>>, f64>) -> f64 {
         assert!(counts.keys().all(|key| expected.contains_key(key)), "nothing that cannot be");
         let (mut statistic, mut cells) = (0.0, 0.0);
@@ -329,7 +332,7 @@ mod tests {
     #[test]
     fn a_text_is_taken_once() {
         let mut taken = Taken::default();
-        // Of two walks from one trie, which hold nodes of the same prefixes.
+        // Two walks start from one trie and have nodes of the same prefixes.
         let first = walk(&taken, PLAIN, 4.0, 1);
         let again = walk(&taken, PLAIN, 4.0, 1);
         let other = (2..)
@@ -344,8 +347,8 @@ mod tests {
     }
 
     proptest! {
-        /// However the probability is spread: with logits 1e5 apart all but a part in 10^43000 may be on one text.
-        /// Which are the likeliest, top-k tells as long as their probabilities are above 0 in `f64`.
+        /// Tests any spread of probability: with logits 1e5 apart, all but a part in 10^43000 may be on one text. Top-k
+        /// finds the likeliest as long as their probabilities are above 0 in `f64`.
         #[test]
         fn every_text_comes_once_and_then_none(
             log_scale in -2.0f64..5.0,
@@ -363,7 +366,7 @@ mod tests {
                 let log_mass = left.remove(&text);
                 prop_assert!(log_mass.is_some(), "{text:?} came before or cannot be");
                 if sampling.is_greedy() {
-                    // The one that loses least comes first.
+                    // The text with the least loss comes first.
                     let best = left.values().fold(f64::NEG_INFINITY, |a, &b| a.max(b));
                     prop_assert!(log_mass.expect("found") >= best - 1e-9 * scale, "{log_mass:?} {best}");
                 }

@@ -1,4 +1,4 @@
-//! Checkpoints: bit-exact, replaced as a whole, and clear about what is wrong with them.
+//! Tests of checkpoints: bit-exact, replaced as a whole, and clear errors.
 
 use std::fs;
 

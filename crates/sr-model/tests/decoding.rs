@@ -1,4 +1,4 @@
-//! Decoding: independent of batching, obedient to mask and limits.
+//! Tests of decoding: independent of batching, obedient to grammar and limits.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
@@ -32,12 +32,12 @@ fn model_with(points: PointsConfig) -> Model {
     Model::new(&config, 3, &open(DeviceKind::Cpu).unwrap()).unwrap()
 }
 
-/// The fast one, and that of the tensor framework.
+/// Returns the fast decoder, and that of the tensor framework.
 fn decoders() -> [Decoder; 2] {
     [Decoder::new(&model()), Decoder::reference(&model())]
 }
 
-/// Sixteen states: prompts of 0 to 75 tokens, some with points or individuals, 1, 2 or 19 siblings.
+/// Returns sixteen states: prompts of 0 to 75 tokens, some with points or individuals, 1, 2 or 19 siblings.
 fn states() -> (Vec<Prompt>, Vec<usize>) {
     let prompt = |i: i32| Prompt {
         tokens: (0..i * 5).map(|t| (t * 7 + i) % 40).collect(),
@@ -48,7 +48,7 @@ fn states() -> (Vec<Prompt>, Vec<usize>) {
     ((0..16).map(prompt).collect(), (0..16).map(|i| [1, 2, 19][i % 3]).collect())
 }
 
-/// A uniform number that depends on its key alone.
+/// Returns a uniform number that depends on its key alone.
 fn keyed(state: usize, sibling: usize, step: usize) -> f64 {
     let mut z = (state * 1_000_003 + sibling * 1_009 + step) as u64;
     for _ in 0..3 {
@@ -57,7 +57,7 @@ fn keyed(state: usize, sibling: usize, step: usize) -> f64 {
     (z >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// How the children of [`states`] are sampled. Distinct ones at a temperature at which many would be alike.
+/// Returns the request for the children of [`states`]. Distinct ones have a temperature at which many would be equal.
 fn sampled<'a>(prompts: &'a [Prompt], siblings: &'a [usize], distinct: bool) -> DecodeRequest<'a> {
     DecodeRequest {
         max_new_tokens: 18,
@@ -69,10 +69,10 @@ fn sampled<'a>(prompts: &'a [Prompt], siblings: &'a [usize], distinct: bool) -> 
     }
 }
 
-/// The logits of an untrained model differ by so little.
+/// A temperature for the small differences between the logits of an untrained model.
 const COLD: f64 = 0.01;
 
-/// A grammar that raises a flag when a text has three tokens, and counts what comes after.
+/// A grammar that raises a flag when a text has three tokens, and counts the tokens after that.
 struct Stops {
     stop: AtomicBool,
     later: AtomicUsize,
@@ -167,7 +167,7 @@ fn the_fast_path_writes_what_the_reference_writes() {
     }
 }
 
-/// A child's text, its end included.
+/// Returns a child's text, including its end.
 fn text(sample: &Sample) -> Vec<i32> {
     [&sample.tokens[..], &[EOS][..usize::from(sample.finished)]].concat()
 }
@@ -184,7 +184,7 @@ fn distinct_siblings_are_all_different_and_begin_as_others_do() {
             let texts: HashSet<_> = distinct.iter().map(text).collect();
             assert_eq!(texts.len(), others.len());
             assert!(distinct.iter().all(|child| !child.is_missing()));
-            // In the first wave the same is drawn, and of that the first appearances count.
+            // The first wave draws the same texts, of which first occurrences are kept.
             let mut seen = HashSet::new();
             let first: Vec<&Sample> = others.iter().filter(|child| seen.insert(text(child))).collect();
             repeats += others.len() - first.len();
@@ -195,7 +195,7 @@ fn distinct_siblings_are_all_different_and_begin_as_others_do() {
     }
 }
 
-/// Two tokens, and the end.
+/// A grammar of two tokens and the end.
 struct Few;
 
 const FEW: [i32; 3] = [EOS, 10, 11];
@@ -210,7 +210,7 @@ impl Constraint for Few {
     fn advance(&self, _: usize, _: &mut (), _: i32) {}
 }
 
-/// Of at most two tokens there are 7 texts: the empty one, two with an end and four without.
+/// Returns all 7 texts of at most two tokens: the empty one, two with an end and four without.
 fn all_texts(request: &DecodeRequest<'_>) -> Vec<Sample> {
     let request = DecodeRequest {
         prompts: &request.prompts[..1],
@@ -223,7 +223,7 @@ fn all_texts(request: &DecodeRequest<'_>) -> Vec<Sample> {
     Decoder::new(&model()).decode(&request, &keyed, &Few).unwrap().remove(0)
 }
 
-/// The probabilities of texts as a request samples them, computed from those at temperature 1.
+/// Returns the probabilities of texts as a request samples them, computed from those at temperature 1.
 fn probabilities(request: &DecodeRequest<'_>) -> Vec<(Vec<i32>, f64)> {
     let texts: Vec<(Vec<i32>, f64)> =
         all_texts(request).iter().map(|sample| (text(sample), f64::from(sample.log_prob).exp())).collect();
@@ -244,7 +244,7 @@ fn probabilities(request: &DecodeRequest<'_>) -> Vec<(Vec<i32>, f64)> {
 fn siblings_in_their_order_have_the_probabilities_of_sampling_without_replacement() {
     const SEEDS: usize = 4000;
     let prompts = vec![Prompt { tokens: vec![5, 6, 7], ..Prompt::default() }; SEEDS];
-    // More siblings leave more repeats within a wave; a slip in their order would show in pairs and triples.
+    // More siblings leave more repeats within a wave; a mistake in their order would show in pairs and triples.
     for (n, temperature, top_k) in [(2, 1.0, None), (5, 0.1, None), (4, 0.05, Some(2))] {
         let siblings = vec![n; SEEDS];
         let request = DecodeRequest {
@@ -277,7 +277,7 @@ fn siblings_in_their_order_have_the_probabilities_of_sampling_without_replacemen
         for texts in &first {
             *counts.entry(texts.iter().map(|text| &text[..]).collect()).or_default() += 1.0;
         }
-        // Pearson's statistic, with the cells of which few are expected as one.
+        // Pearson's statistic, with all rarely expected cells merged into one.
         let (mut statistic, mut cells, mut rare) = (0.0, 0.0, (0.0, 0.0));
         for (texts, expected) in &expected {
             let count = counts.remove(texts).unwrap_or(0.0);
@@ -312,7 +312,7 @@ fn where_there_are_fewer_texts_than_siblings_the_last_are_missing() {
             assert_eq!(texts.len(), 7);
             assert!(children[..7].iter().all(|child| !child.is_missing()));
             assert!(children[7..].iter().all(|child| child.is_missing() && *child == Sample::default()));
-            // The model's own log-probability, whatever was drawn before.
+            // The log-probability is the model's own, whatever was drawn before.
             let total: f64 = children[..7].iter().map(|child| f64::from(child.log_prob).exp()).sum();
             assert!((total - 1.0).abs() < 1e-5, "{total}");
         }
@@ -337,7 +337,7 @@ fn at_temperature_0_distinct_siblings_are_the_texts_that_lose_least() {
         ..DecodeRequest::new(&prompts, &[7], START, EOS)
     };
     let all = all_texts(&request);
-    // What a token loses is the same in probabilities as in logits.
+    // A token's loss is the same in log-probabilities as in logits.
     let log = |prefix: &[i32]| -> f64 {
         let begin = all.iter().filter(|child| text(child).starts_with(prefix));
         begin.map(|child| f64::from(child.log_prob).exp()).sum::<f64>().ln()
@@ -358,7 +358,7 @@ fn at_temperature_0_distinct_siblings_are_the_texts_that_lose_least() {
 
 #[test]
 fn waves_have_an_end_and_random_numbers_of_their_own() {
-    // At this temperature all but nothing of the probability is on one text after the other: one a wave.
+    // At this temperature nearly all probability is on one text after the other: one text a wave.
     let prompts = [Prompt { tokens: vec![5, 6, 7], ..Prompt::default() }];
     let siblings = [DecodeRequest::MAX_WAVES + 6];
     let request = DecodeRequest {
@@ -378,7 +378,7 @@ fn waves_have_an_end_and_random_numbers_of_their_own() {
     let texts: HashSet<_> = children.iter().filter(|child| !child.is_missing()).map(text).collect();
     assert_eq!(texts.len(), DecodeRequest::MAX_WAVES);
     assert!(children[..texts.len()].iter().all(|child| !child.is_missing()));
-    // The limit of falling temperatures goes on.
+    // The limit of falling temperatures continues beyond that.
     let request = DecodeRequest { temperature: 0.0, ..request };
     let limit = Decoder::new(&model()).decode(&request, &keyed, &Few).unwrap().remove(0);
     assert!(limit.iter().all(|child| !child.is_missing()));
@@ -430,7 +430,7 @@ fn check_copies(decoder: &Decoder) {
     }
 }
 
-/// Counting up from 10, then the end after five tokens; sibling 1's first token may be 20 as well.
+/// A grammar that counts up from 10, then ends after five tokens; in state 1 the first token may be 20 as well.
 struct Counting;
 
 impl Constraint for Counting {
@@ -451,7 +451,7 @@ impl Constraint for Counting {
     }
 }
 
-/// Nothing may come.
+/// A grammar that allows nothing.
 struct Nothing;
 
 impl Constraint for Nothing {
@@ -476,7 +476,7 @@ fn the_grammar_is_obeyed_and_sees_what_was_written() {
         }
         let forced = &children[0][0];
         assert_eq!((&forced.tokens[..], forced.log_prob), (&[10, 11, 12, 13, 14][..], 0.0));
-        // Six tokens, each of about 40 that are nearly alike before training.
+        // Six tokens, each among about 40 that are nearly equally likely before training.
         assert!((forced.log_legal + 6.0 * 40f32.ln()).abs() < 2.0, "{}", forced.log_legal);
 
         let error = decoder.decode(&request, &keyed, &Nothing).unwrap_err();

@@ -1,4 +1,5 @@
-//! A GPT-Neo checkpoint gives the logits that `transformers` computed with it; see `fixtures/gpt-neo/make.py`.
+//! Tests that a GPT-Neo checkpoint gives the logits that `transformers` computed with it; see
+//! `fixtures/gpt-neo/make.py`.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! The point embedder `set`: order-free, blind to padding, scale-free, and trained with the rest.
+//! Tests of the point embedder `set`: it ignores order, padding and scale, and is trained with the rest.
 
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
@@ -7,7 +7,7 @@ use burn::{
 };
 use sr_model::{DeviceKind, IGNORE, Model, ModelConfig, PointBatch, Points, PointsConfig, TrainBatch, open};
 
-/// Two variables, y and the best individual's residual.
+/// Numbers per point: two variables, y and the best individual's residual.
 const WIDTH: usize = 4;
 
 fn config(n_points: usize) -> ModelConfig {
@@ -27,8 +27,8 @@ fn device() -> Device {
     open(DeviceKind::Cpu).unwrap()
 }
 
-/// Fresh weights of the decoder are so small that its prefix hardly counts. The embedder's are right as they are:
-/// enlarged, each query would read a single point.
+/// Enlarges the weights of the decoder, which are so small at first that the prefix hardly matters. Those of the
+/// embedder stay: enlarged, each query would read a single point.
 #[derive(Default)]
 struct EnlargeDecoder(Vec<String>);
 
@@ -50,7 +50,7 @@ fn model(n_points: usize) -> Model {
     Model::new(&config(n_points), 5, &device()).unwrap().map(&mut EnlargeDecoder::default())
 }
 
-/// The same four tokens for each row of points; the label of the last one is `labels[row]`.
+/// Returns the same four tokens for each row of points; the label of the last one is `labels[row]`.
 fn batch(model: &Model, points: &[Points], labels: &[i32]) -> TrainBatch {
     let rows = points.len();
     TrainBatch {
@@ -66,7 +66,7 @@ fn batch(model: &Model, points: &[Points], labels: &[i32]) -> TrainBatch {
     }
 }
 
-/// `[B, T · vocabulary]`
+/// Returns the logits, `[B, T · vocabulary]`.
 fn logits(model: &Model, points: &[Points]) -> Vec<Vec<f32>> {
     let batch = batch(model, points, &vec![0; points.len()]);
     let logits: Vec<f32> = model.forward(&batch).unwrap().try_into_vec_as().unwrap();
@@ -79,7 +79,7 @@ fn apart(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// Points of y = f(x) at x = 1, 2, …, with the residual of the constant 2.
+/// Returns points of y = f(x) at x = 1, 2, …, with the residual of the constant 2.
 fn points(n: usize, f: impl Fn(f32) -> f32) -> Points {
     let point = |i: usize| {
         let x = i as f32 + 1.0;
@@ -132,7 +132,7 @@ fn a_row_without_points_reads_like_one_without_prefix() {
     assert!(apart(&two[1], &without) > 0.01);
 }
 
-/// The greatest gradient of each parameter.
+/// Collects the greatest gradient of each parameter.
 struct Greatest(GradientsParams, Vec<f32>);
 
 impl ModuleVisitor for Greatest {
@@ -166,7 +166,7 @@ fn a_model_learns_to_tell_sets_apart() {
         let gradients = GradientsParams::from_grads(model.loss(&batch).unwrap().value.backward(), &model);
         model = optimiser.step(0.003, model, gradients);
     }
-    // All else being equal, a model that cannot tell the rows apart has a loss of ln 3 at least.
+    // A model that cannot tell the rows apart has a loss of at least ln 3.
     let loss = model.valid().loss(&batch).unwrap().value.into_scalar::<f32>();
     assert!(loss < 0.2, "{loss}");
 }

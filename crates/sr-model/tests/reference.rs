@@ -1,4 +1,4 @@
-//! The decoder written out in f64 without tensors, compared with the fast one.
+//! Compares the decoder with one written out in f64 without tensors.
 //!
 //! It follows GPT-Neo as published (Black et al., 2021; `modeling_gpt_neo.py`): pre-LayerNorm, attention scores without
 //! 1/√d, `gelu_new`, tied head.
@@ -150,7 +150,7 @@ fn logits_equal_gpt_neo_written_out() {
     }
 }
 
-/// Fresh weights are so small that attention is nearly uniform; enlarged, every part matters.
+/// Enlarges the weights: fresh ones are so small that attention is nearly uniform.
 struct Enlarge;
 
 impl burn::module::ModuleMapper for Enlarge {

@@ -1,4 +1,4 @@
-//! Loss and gradients: packing targets behind one prompt changes nothing but the cost.
+//! Tests of loss and gradients: packing targets behind one prompt changes only the cost.
 
 use burn::{
     module::{Module, ModuleVisitor, Param},
@@ -28,7 +28,7 @@ fn device() -> Device {
     open(DeviceKind::Cpu).unwrap()
 }
 
-/// One row with the prompt and all the targets; a label at every target token but the last of each.
+/// Returns one row with the prompt and all targets, with a label at every target token but the last of each.
 fn row(prompt: &[i32], targets: &[&[i32]], length: usize) -> TrainBatch {
     let mut batch = TrainBatch { rows: 1, length, ..TrainBatch::default() };
     let mut push = |token, position: usize, segment, label| {
@@ -69,7 +69,7 @@ fn points(rows: usize) -> Option<PointBatch> {
     Some(PointBatch::pack(&config(), &vec![&points; rows]).unwrap())
 }
 
-/// Every parameter's gradient, in the order of the module.
+/// Collects every parameter's gradient, in the order of the module.
 struct Collect(GradientsParams, Vec<Vec<f32>>);
 
 impl ModuleVisitor for Collect {
@@ -92,7 +92,7 @@ fn gradients_of_the_fast_path_equal_those_of_the_framework() {
     let targets: [&[i32]; 3] = [&[9, 2, 6, 5], &[9, 3, 5], &[9, 8, 9, 7, 9]];
     for prefix_attention in [PrefixAttention::Causal, PrefixAttention::Bidirectional] {
         for activation in [Activation::Gelu, Activation::GeluNew] {
-            // One embedder with the one, the other with the other.
+            // Each activation is tested with another embedder.
             let embedder = config().points.map(|points| match activation {
                 Activation::Gelu => points,
                 Activation::GeluNew => PointsConfig { kind: PointEmbedding::Set, n_queries: 3, ..points },
@@ -147,7 +147,7 @@ fn without_points_the_embedder_has_no_gradients() {
     fast.register(&model, &flat, has_points, &mut gradients);
     let framework = GradientsParams::from_grads(model.loss(&batch).unwrap().value.backward(), &model);
     assert_eq!(gradients.len(), framework.len(), "as many parameters take part as by the framework");
-    // A row whose points are all padding reads like one without.
+    // A row whose points are all padding equals one without points.
     let empty = PointBatch::pack(&config(), &[&Points::default()]).unwrap();
     let padded = TrainBatch { points: Some(empty), ..batch };
     let (of_padded, _, _) = fast.gradients(&padded, 2.0, &mut Pass::default(), &mut flat).unwrap();

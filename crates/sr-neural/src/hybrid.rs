@@ -1,4 +1,4 @@
-//! Searches that expert and learner share.
+//! Searches in which expert and learner share the offspring.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,33 +9,33 @@ use strum::IntoStaticStr;
 
 use crate::{Error, Learner};
 
-/// Which children of a search are the learner's; the others are the expert's.
+/// The learner's share of a search's offspring; the expert proposes the others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Share {
-    /// Those for which a coin says so, which falls like that with this probability, in [0, 1].
+    /// Each coin toss gives the learner its offspring with this probability, in [0, 1].
     Drawn(f64, Per),
-    /// Those of every k-th generation, the k-th being the first: k ≥ 1.
+    /// The learner proposes every k-th generation, first the k-th one; k ≥ 1.
     EveryKth(u32),
 }
 
-/// What a coin is tossed for.
+/// The unit for which a coin is tossed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub enum Per {
     /// Each child.
     #[default]
     Child,
-    /// All children of a generation.
+    /// All offspring of a generation.
     Generation,
-    /// All children of a search: what a rollout in DAgger does with 1 − β (Ross, Gordon & Bagnell, 2011).
+    /// All offspring of a search, as a rollout in DAgger does with 1 − β (Ross, Gordon & Bagnell, 2011).
     Search,
 }
 
 impl Per {
-    /// All of them.
+    /// All units.
     pub const ALL: [Per; 3] = [Per::Child, Per::Generation, Per::Search];
 
-    /// The name in files and flags.
+    /// Returns the name in files and flags.
     pub fn name(self) -> &'static str {
         self.into()
     }
@@ -51,10 +51,10 @@ impl FromStr for Per {
 }
 
 impl Share {
-    /// What the flags `--neural-prob`, `--neural-per` and `--neural-every` say; `None` if there is no share.
+    /// Parses the flags `--neural-prob`, `--neural-per` and `--neural-every`; `None` if there is no share.
     ///
     /// # Errors
-    /// [`Error::Share`] naming the flag, if the probability is none or the period 0.
+    /// [`Error::Share`], naming the flag, if the probability is outside [0, 1] or the period is 0.
     pub fn of_flags(probability: Option<f64>, per: Option<Per>, every: Option<u32>) -> Result<Option<Self>, Error> {
         match (probability, every) {
             (Some(p), _) if !(0.0..=1.0).contains(&p) => {
@@ -68,8 +68,8 @@ impl Share {
         }
     }
 
-    /// Whether the learner makes the child of a slot. Coins are keyed by problem, seed and what they are tossed for, so
-    /// that batches, threads and shards change nothing.
+    /// Returns whether the learner proposes the child of a slot. Coins are keyed by problem, seed and unit, so that
+    /// batches, threads and shards change nothing.
     pub fn is_learners(self, state: &State<'_>, slot: usize) -> bool {
         let (probability, key) = match self {
             Share::EveryKth(k) => return (state.generation + 1).is_multiple_of(k),
@@ -90,7 +90,7 @@ impl fmt::Display for Share {
     }
 }
 
-/// Expert and learner in one search. Who made a child is its [`Origin`].
+/// A policy of expert and learner in one search. Each child's [`Origin`] says who proposed it.
 #[derive(Debug, Clone)]
 pub struct Hybrid {
     learner: Learner,
@@ -98,12 +98,12 @@ pub struct Hybrid {
 }
 
 impl Hybrid {
-    /// A learner that makes its share of the children.
+    /// Returns a policy in which the learner has this share of the offspring.
     pub fn new(learner: Learner, share: Share) -> Self {
         Hybrid { learner, share }
     }
 
-    /// The learner.
+    /// Returns the learner.
     pub fn learner(&self) -> &Learner {
         &self.learner
     }
@@ -134,7 +134,8 @@ impl Policy for Hybrid {
             for (slot, &is_learners) in slots.iter().enumerate() {
                 match is_learners.then(|| texts.next().expect("a child for each slot")) {
                     Some(child) if child.origin == Origin::Learner => offspring.push(&child),
-                    // What was no child falls back to the expert's of this slot, not of the learner's.
+                    // A text that is not an expression is replaced by the expert's child of this slot, not of the
+                    // learner's slot number.
                     Some(_) => {
                         Expert::child(state, slot, offspring);
                         offspring.set_last_origin(Origin::Fallback);

@@ -1,4 +1,4 @@
-//! What the model reads: the prompt's tokens and the points before it. Training and search share this code.
+//! The input of the model: the prompt's tokens and the points before it. Training and search share this code.
 
 use std::collections::HashMap;
 
@@ -10,44 +10,44 @@ use sr_prompt::{Actions, Context, Mark, PopulationOrder, PromptState, PromptWrit
 
 use crate::Error;
 
-/// The data of a problem, and how its search evaluates.
+/// The data of a problem, and the semantics of its search.
 #[derive(Debug, Clone, Copy)]
 pub struct Data<'a> {
     /// `[rows, variables]`
     pub x: &'a Columns,
     /// `[rows]`
     pub y: &'a [f64],
-    /// Guarded or plain operators, for the predictions of the best individual.
+    /// Guarded or plain operators, for the best individual's predictions.
     pub semantics: Semantics,
 }
 
-/// How the prompts and targets of a model are written; its checkpoint tells.
+/// The language of a model: how its prompts and targets are written. A checkpoint stores it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Language {
-    /// What prompts tell of the problem.
+    /// The information on the problem in a prompt.
     pub context: Context,
-    /// The order of their individuals.
+    /// The order of a prompt's individuals.
     pub population_order: PopulationOrder,
     /// Whether children are whole expressions or edits of individuals.
     pub actions: Actions,
-    /// What comes with each token of an individual.
+    /// The marks that come with each token of an individual.
     pub marks: Vec<Mark>,
 }
 
 impl Language {
-    /// Of prompts that tell `context`, with defaults for everything else.
+    /// Returns the language with this context, and defaults for everything else.
     pub fn of(context: Context) -> Self {
         Language { context, ..Language::default() }
     }
 
-    /// The [`n_marks`](ModelConfig::n_marks) of its models.
+    /// Returns the [`n_marks`](ModelConfig::n_marks) of a model of this language.
     pub fn n_marks(&self) -> usize {
         self.marks.iter().map(|mark| mark.values()).sum()
     }
 }
 
-/// Writes the inputs of one model.
+/// A writer of inputs for one model.
 #[derive(Debug, Clone)]
 pub struct InputWriter {
     prompts: PromptWriter,
@@ -56,21 +56,21 @@ pub struct InputWriter {
     population: Population,
 }
 
-/// Positions kept free for a child: the largest one and its end. A model that reads prompts as one text has more.
+/// Positions reserved for a child: the largest one and its end. A model that reads prompts as one text has more.
 pub const ROOM_FOR_CHILD: usize = 256;
 
-/// Positions that every prompt of a model leaves for a child.
+/// Returns the positions that every prompt of a model leaves for a child.
 pub(crate) fn room_for_child(config: &ModelConfig) -> usize {
     let longest = match config.population {
         Population::Text => PromptWriter::default().max_tokens.min(config.n_positions.saturating_sub(ROOM_FOR_CHILD)),
-        // What stands before and behind the individuals is far shorter.
+        // The tokens before and behind the individuals are far fewer.
         Population::Separate => ROOM_FOR_CHILD.min(config.n_positions / 2),
     };
     config.n_positions - longest
 }
 
 impl InputWriter {
-    /// The writer for models of this shape and language.
+    /// Returns a writer for models of this shape and language.
     pub fn new(config: &ModelConfig, language: &Language) -> Self {
         let default = PromptWriter::default().max_tokens;
         let max_tokens = match config.population {
@@ -83,20 +83,20 @@ impl InputWriter {
         InputWriter { prompts, marks, points: config.points.clone(), population: config.population }
     }
 
-    /// The input of a state in a search, and what edits of its individuals can point at.
+    /// Returns the input of a state in a search, and the individuals that edits can refer to.
     ///
     /// # Errors
-    /// If the problem has more variables than the language or the embedder has room for.
+    /// If the problem has more variables than the language or the point embedder allows.
     pub fn state<'a>(&self, state: &State<'a>) -> Result<(Prompt, Slots<'a>), Error> {
         let data = Data { x: state.instance.x(), y: state.instance.y(), semantics: state.semantics() };
         let best = fittest(state.population.iter().map(|i| (i.tree, i.score.fitness as f32)));
         self.one_step(&PromptState::of(state), data, best)
     }
 
-    /// The same for a state that is recorded or live. `best` is the [`fittest`] of the population.
+    /// Returns the same for a state that is recorded or live. `best` is the [`fittest`] of the population.
     ///
     /// # Errors
-    /// As [`state`](Self::state).
+    /// Those of [`state`](Self::state).
     pub fn one_step<'a>(
         &self,
         state: &PromptState<'a>,
@@ -112,17 +112,17 @@ impl InputWriter {
         Ok((Prompt { tokens, individuals, marks, points: self.points(data, best)? }, slots))
     }
 
-    /// The input for writing a formula from the data alone.
+    /// Returns the input for writing a formula from the data alone.
     ///
     /// # Errors
-    /// As [`state`](Self::state).
+    /// Those of [`state`](Self::state).
     pub fn direct(&self, primitives: &PrimitiveSet, data: Data<'_>) -> Result<Prompt, Error> {
         let tokens = self.prompts.write_direct(primitives, data.x, data.y)?;
         Ok(Prompt { tokens, points: self.points(data, None)?, ..Prompt::default() })
     }
 
     fn marks<'a>(&self, tokens: &[i32], slots: &Slots<'a>, data: Data<'_>, best: Option<&Tree>) -> Vec<i32> {
-        // They are the same for all prompts of a model without points too.
+        // Without points too, all prompts of a model use the same number of rows.
         let n_rows = self.points.as_ref().map_or(ROWS_OF_CORRELATIONS, |points| points.n_points);
         let known = self.marks.iter().any(|mark| mark.is_correlation()).then(|| Known::new(data, best, n_rows));
         let mut classes: HashMap<&'a Tree, [u8; 2]> = HashMap::new();
@@ -142,14 +142,14 @@ impl InputWriter {
     }
 }
 
-/// Rows that correlations are taken over, where the model reads no points, whose number it is otherwise.
+/// Rows for correlations in models that read no points; with points, their number is used.
 const ROWS_OF_CORRELATIONS: usize = 64;
 
-/// What is known of some rows of a problem: at most `n` of them, all or that many, evenly spaced from the first on.
+/// Some rows of a problem: at most `n`, all of them or evenly spaced from the first one on.
 struct Known {
     x: Columns,
     y: Vec<f64>,
-    /// What the best individual predicts; 0 without one.
+    /// The best individual's predictions; 0 without one.
     predicted: Vec<f64>,
 }
 
@@ -168,7 +168,7 @@ impl Known {
         self.y.iter().zip(&self.predicted).map(|(y, predicted)| y - predicted)
     }
 
-    /// How a tree's values go with y and with the residual, as marks.
+    /// Returns the marks of a tree's correlation with y and with the residual.
     fn classes(&self, tree: &Tree, semantics: Semantics) -> [u8; 2] {
         let values = sr_expr::predict(tree, &self.x, semantics);
         let with_y = correlation(values.iter().copied(), self.y.iter().copied());
@@ -176,7 +176,7 @@ impl Known {
     }
 }
 
-/// Pearson's coefficient of correlation; NaN if one of the two does not vary or has a value that is not finite.
+/// Returns Pearson's correlation coefficient; NaN if one side is constant or has a value that is not finite.
 fn correlation(a: impl Iterator<Item = f64> + Clone, b: impl Iterator<Item = f64> + Clone) -> f64 {
     let n = a.clone().count() as f64;
     let (mean_a, mean_b) = (a.clone().sum::<f64>() / n, b.clone().sum::<f64>() / n);
@@ -188,7 +188,7 @@ fn correlation(a: impl Iterator<Item = f64> + Clone, b: impl Iterator<Item = f64
     ab / (aa * bb).sqrt()
 }
 
-/// Where the individuals of a prompt begin, and where the last one ends; empty if there are none.
+/// Returns the start of each individual of a prompt, and the end of the last one; empty if there are none.
 fn bounds(tokens: &[i32]) -> Vec<u32> {
     let mut bounds = Vec::new();
     for individual in sr_prompt::individuals(tokens) {
@@ -200,8 +200,8 @@ fn bounds(tokens: &[i32]) -> Vec<u32> {
     bounds
 }
 
-/// The fittest of a population, the first among equals. Fitness is f32 as in traces, so that a live state and its
-/// record agree.
+/// Returns the fittest individual of a population, the first among equals. Fitness is f32 as in traces, so that a live
+/// state and its record agree.
 pub fn fittest<'a>(population: impl IntoIterator<Item = (&'a Tree, f32)>) -> Option<&'a Tree> {
     let mut best: Option<(&Tree, f32)> = None;
     for (tree, fitness) in population {
@@ -212,16 +212,17 @@ pub fn fittest<'a>(population: impl IntoIterator<Item = (&'a Tree, f32)>) -> Opt
     best.map(|(tree, _)| tree)
 }
 
-/// The point channels of a problem, at most `config.n_points` rows of it: all of them or that many, evenly spaced from
-/// the first on. Without `best` its channels are 0, but for the residual, which is then y itself.
+/// Returns the point channels of a problem: all rows, or `config.n_points` of them, evenly spaced from the first on.
+/// Without `best` its channels are 0, except for the residual, which is then y itself.
 ///
-/// A problem of which some x is no 32-bit number is somebody's own table: its columns, y with the predictions and the
-/// residual, are centred and scaled to a standard deviation of 1 over the rows read, in 64 bits, before they become 32-bit
-/// numbers. Random problems, suites and tables of 32-bit numbers enter as they are, and give the bits that they always gave.
+/// If some x is not a 32-bit number, the problem counts as a user's own table. Then its columns, y with the
+/// predictions, and the residual are centred and scaled to a standard deviation of 1 over these rows, in 64 bits,
+/// before they become 32-bit numbers. Random problems, suites and tables of 32-bit numbers are used as they are, with
+/// the same bits as ever.
 ///
-/// For `e2e` values enter as `asinh(v)`: linear near 0 and logarithmic far away (1e18 becomes 42), the same for every
-/// problem, as normalising each problem apart hurt the original. NaN becomes 0. For `set` they enter as they are, in f32:
-/// the model takes them apart itself, whatever their scale.
+/// For `e2e`, values become `asinh(v)`: linear near 0 and logarithmic far away (1e18 becomes 42). It is the same for
+/// every problem, because normalising each problem on its own hurt the original. NaN becomes 0. For `set`, values stay
+/// as they are, in f32: the model itself handles any scale.
 ///
 /// # Errors
 /// If the problem has more variables than channel X has columns.
@@ -269,14 +270,14 @@ pub fn points(config: &PointsConfig, data: Data<'_>, best: Option<&Tree>) -> Res
     Ok(Points { values })
 }
 
-/// Whether all of a table are 32-bit numbers (NaN among them).
+/// Returns whether all values of a table are 32-bit numbers; NaN counts as one.
 fn is_single(x: &Columns) -> bool {
     let is_single = |&value: &f64| f64::from(value as f32) == value || value.is_nan();
     (0..x.n_columns()).all(|column| x.column(column).iter().all(is_single))
 }
 
-/// `(v / size − first − offset) / scale`: `size` is a power of two, by which dividing is exact and no sum or square
-/// overflows, and `first` one of the values, so that their small differences are exact too.
+/// The map `(v / size − first − offset) / scale`. `size` is a power of two, so that the division is exact and no sum or
+/// square overflows. `first` is one of the values, so that their small differences are exact too.
 #[derive(Debug, Clone, Copy)]
 struct Affine {
     size: f64,
@@ -286,13 +287,13 @@ struct Affine {
 }
 
 impl Affine {
-    /// What makes the mean of values 0 and their standard deviation 1; those that do not vary become 0. Values that are not
-    /// finite do not count.
+    /// Returns the map that gives values a mean of 0 and a standard deviation of 1; constant values become 0. Values
+    /// that are not finite are ignored.
     fn of(values: &[f64]) -> Self {
         let finite = || values.iter().copied().filter(|value| value.is_finite());
         let n = finite().count().max(1) as f64;
         let greatest = finite().fold(0.0, |greatest: f64, value| greatest.max(value.abs()));
-        // Its sign, exponent and no fraction.
+        // The sign and exponent, without the fraction.
         let power = f64::from_bits(greatest.to_bits() >> 52 << 52);
         let size = if power > 0.0 { power } else { 1.0 };
         let first = finite().next().unwrap_or(0.0) / size;
@@ -307,7 +308,7 @@ impl Affine {
     }
 }
 
-/// Far beyond the asinh of any number that a search works with.
+/// A bound far beyond the asinh of any number in a search.
 const MAX_SQUASHED: f64 = 64.0;
 
 fn squash(value: f64) -> f32 {
@@ -352,7 +353,7 @@ mod tests {
         assert!(rows[8].is_nan());
     }
 
-    /// The values of a channel, point by point.
+    /// Returns the values of a channel, point by point.
     fn column(values: &[f32], width: usize, column: usize) -> Vec<f32> {
         values.chunks(width).map(|point| point[column]).collect()
     }
@@ -379,7 +380,7 @@ mod tests {
                 for channel in [0, 2] {
                     let column = column(&values, width, channel);
                     assert!(column.is_sorted_by(|a, b| a < b), "{channel}: {column:?}");
-                    // Ten equal steps around 0: ±4.5 of a standard deviation of √8.25.
+                    // Ten equal steps around 0: ±4.5 divided by the standard deviation √8.25.
                     let last = f64::from(column[9]);
                     let expected = 4.5 / 8.25f64.sqrt();
                     let expected = if config.kind == PointEmbedding::E2e { expected.asinh() } else { expected };
@@ -400,14 +401,14 @@ mod tests {
         let best = Expr::var(0);
         assert_eq!(with(0.5, Some(&best)), [0.5, 10.0, 9.5, 2.0, 20.0, 18.0, 3.0, 60.0, 57.0]);
         let found = with(0.1, Some(&best));
-        // y has mean 30 and variance 1400 / 3; the residual has the scale of y and no centre.
+        // y has mean 30 and variance 1400 / 3; the residual is scaled like y and not centred.
         let scale = (1400.0f64 / 3.0).sqrt();
         for (found, expected) in [(found[1], -20.0 / scale), (found[7], 30.0 / scale), (found[5], 18.0 / scale)] {
             assert!((f64::from(found) - expected).abs() < 1e-6, "{found} {expected}");
         }
         let alone = with(0.1, None);
         assert_eq!(alone[1], alone[2], "without a best the residual is y");
-        // A column that does not vary tells nothing.
+        // A constant column becomes 0.
         let x = Columns::from_rows(&[[0.1, 7.0], [0.2, 7.0]]);
         let data = Data { x: &x, y: &[1.0, 2.0], semantics: Semantics::Ieee };
         let set = PointsConfig { n_variables: 2, ..PointsConfig::set() };
@@ -431,7 +432,7 @@ mod tests {
         let tokens = sr_prompt::individuals(&prompt.tokens).map(|at| &prompt.marks[2 * at.start..2 * at.end]);
         let found: Vec<Vec<(i32, i32)>> =
             tokens.map(|marks| marks.chunks(2).map(|pair| (pair[0], pair[1] - 17)).collect()).collect();
-        // r(x0, y) is 0.91, r(x1, y) 0.41; the residual of x0 + x0 is x1, which x0 has nothing to do with.
+        // r(x0, y) is 0.91, r(x1, y) 0.41; the residual of x0 + x0 is x1, which is not correlated with x0.
         assert_eq!(found[0], [(5, 1); 4], "error, +, x0, x0");
         assert_eq!(found[1], [(17, 17), (17, 17), (2, 8), (17, 17)], "a constant goes with nothing");
         assert_eq!(found[2], [(10, 16), (10, 16), (2, 8)]);

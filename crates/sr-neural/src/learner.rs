@@ -15,28 +15,28 @@ use strum::IntoStaticStr;
 use crate::input::room_for_child;
 use crate::{CheckpointMeta, Data, Error, InputWriter, Language};
 
-/// What a learner writes at a state.
+/// The mode of a learner: what it writes at a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum LearnerMode {
-    /// One child a text, all of them from one prompt.
+    /// One child per text; all texts of a state have the same prompt.
     OneStep,
     /// The whole next generation as one text.
     Autoregressive {
         /// Whether an error follows each expression.
         errors: bool,
     },
-    /// One formula a text, from the data alone: every generation is drawn anew, whatever the population.
+    /// One formula per text, from the data alone: every generation is drawn anew, whatever the population.
     Direct,
 }
 
 impl LearnerMode {
-    /// The name in files and flags.
+    /// Returns the name in files and flags.
     pub fn name(self) -> &'static str {
         self.into()
     }
 
-    /// What its texts begin with, unless something else was asked for.
+    /// Returns the condition with which texts begin by default.
     pub(crate) fn condition(self) -> Condition {
         match self {
             LearnerMode::OneStep | LearnerMode::Autoregressive { .. } => Condition::All,
@@ -45,28 +45,28 @@ impl LearnerMode {
     }
 }
 
-/// How children are sampled.
+/// The settings of sampling.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling {
-    /// Divides the logits; 0 takes the likeliest token. 0.8 as in the original.
+    /// Divisor of the logits; 0 takes the likeliest token. The default is 0.8, as in the original.
     pub temperature: f64,
-    /// Only this many likeliest tokens, `None` for all.
+    /// Number of likeliest tokens to draw from; `None` for all.
     pub top_k: Option<usize>,
-    /// Only the fewest tokens that hold this much probability, `None` for all.
+    /// Draws from the fewest tokens that hold this much probability; `None` for all.
     pub top_p: Option<f64>,
-    /// Whether the texts of a state's children all differ, see [`DecodeRequest::distinct`]. Different texts may be one
-    /// formula in other words, or edits that come to the same: forms are the business of
-    /// [`SearchConfig::unique`](sr_engine::SearchConfig::unique). An error with a learner that writes one text a state.
+    /// Whether the texts of a state's children must differ, see [`DecodeRequest::distinct`]. Different texts may still
+    /// be the same expression, or edits with the same result; [`SearchConfig::unique`](sr_engine::SearchConfig::unique)
+    /// excludes those. It is an error for a learner that writes one text per state.
     pub distinct: bool,
-    /// Most nodes of a child; it may be larger than what the expert makes.
+    /// The most nodes of a child; it may exceed the expert's limit.
     pub max_child_size: usize,
-    /// Positions in one model call; larger batches are split, with the same results. `None` for what suits the device.
+    /// The most positions in one model call; larger batches are split, with the same results. `None` suits the device.
     pub max_batch_tokens: Option<usize>,
-    /// What kind of children to ask for; `None` for what the expert would do, or if the checkpoint has not learned that
-    /// the highest gain that it has.
+    /// The condition to ask for. `None` is the mode's default or, if the checkpoint has not learned that, the highest
+    /// gain that it has learned.
     pub condition: Option<Condition>,
-    /// What children may not be, if only legal ones are to be written; `None` lets the model write what it likes, and
-    /// what is no expression of the problem's primitives falls back.
+    /// The rules of the grammar, which allows only legal texts. `None` lets the model write freely; a text that is not
+    /// an expression of the problem's primitives is then replaced by the expert.
     pub grammar: Option<Rules>,
 }
 
@@ -86,10 +86,10 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// Checks all settings, the sizes against what a model has positions for. [`Learner::load`] does so too.
+    /// Checks all settings, and the sizes against the model's positions. [`Learner::load`] does this too.
     ///
     /// # Errors
-    /// [`Error::Sampling`] naming the first flag that is out of its range.
+    /// [`Error::Sampling`], naming the first flag that is out of range.
     pub fn validate(&self, config: &ModelConfig, actions: Actions) -> Result<(), Error> {
         let fail = |flag, found: &dyn ToString, expected: String| {
             Err(Error::Sampling { flag, found: found.to_string(), expected })
@@ -115,7 +115,7 @@ impl Sampling {
         if let Some(n @ 0) = self.max_batch_tokens {
             return fail("--max-batch-tokens", &n, "at least 1".to_owned());
         }
-        // Beside its nodes a text has an end, and an edit an address.
+        // Beside its nodes a text has an end, and an edit has an address.
         let beside = 1 + address(actions);
         let room = room_for_child(config);
         let most = room.saturating_sub(beside);
@@ -132,12 +132,12 @@ impl Sampling {
     }
 }
 
-/// Tokens that say where a text belongs.
+/// Returns the number of tokens that say which individual a text edits.
 fn address(actions: Actions) -> usize {
     if actions == Actions::Edit { 3 } else { 0 }
 }
 
-/// Names a checkpoint by its contents: the first 64 bits of the SHA-256 of its configuration and weights, in hexadecimal.
+/// Returns the id of a checkpoint: the first 64 bits of the SHA-256 of its configuration and weights, in hexadecimal.
 ///
 /// # Errors
 /// If one of the files cannot be read.
@@ -149,11 +149,12 @@ pub fn checkpoint_id(dir: &Path) -> std::io::Result<String> {
     Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// A transformer that proposes the next generation: all children of all states in one batch.
+/// A transformer that proposes the next generation: all offspring of all states in one batch.
 ///
-/// A child that is not exactly one expression of the problem's primitives, at most `max_child_size` nodes large, is
-/// replaced by the expert's child of the same slot, with [`Origin::Fallback`]. With a grammar there is none, unless
-/// children are to be distinct and there are fewer texts than children. Parents of the others are found by [`likely_parents`].
+/// A text that is not exactly one expression of the problem's primitives with at most `max_child_size` nodes is
+/// replaced by the expert's child of the same slot, with [`Origin::Fallback`]. With a grammar this happens only if
+/// children must be distinct and there are too few texts. Other children that do not name their parents get those of
+/// [`likely_parents`].
 #[derive(Debug, Clone)]
 pub struct Learner {
     decoder: Decoder,
@@ -164,21 +165,21 @@ pub struct Learner {
     written: Written,
 }
 
-/// What a learner has read and written so far.
+/// The counts of what a learner has read and written.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Written {
-    /// Positions of prompts, points included.
+    /// Positions of prompts, including points.
     pub read: u64,
-    /// Texts: children, or generations.
+    /// Texts: children, or whole generations.
     pub texts: u64,
-    /// Tokens of them, `<eos>` included.
+    /// Tokens of these texts, including `<eos>`.
     pub tokens: u64,
     log_legal: f64,
 }
 
 impl Written {
-    /// Share of its probability that the model gave to what the grammar allowed: the geometric mean over all tokens, in
-    /// (0, 1]; `None` before the first one.
+    /// Returns the probability that the model gave to tokens its grammar allowed: the geometric mean over all tokens,
+    /// in (0, 1]; `None` before the first token.
     pub fn legal_mass(&self) -> Option<f64> {
         (self.tokens > 0).then(|| libm::exp(self.log_legal / self.tokens as f64))
     }
@@ -193,7 +194,7 @@ impl Written {
     }
 }
 
-/// The grammar of each state.
+/// The grammars of the states.
 struct Grammars(Vec<Grammar>);
 
 impl sr_model::Constraint for Grammars {
@@ -216,7 +217,8 @@ impl Learner {
     /// Loads a checkpoint folder.
     ///
     /// # Errors
-    /// If it cannot be read, has another vocabulary, or was trained for a mode that is no policy's or an unknown context.
+    /// If the folder cannot be read, has another vocabulary, or was trained for an unknown mode, context or language,
+    /// or the sampling settings do not suit it.
     pub fn load(dir: &Path, device: &Device, sampling: Sampling) -> Result<Self, Error> {
         let checkpoint = Checkpoint::load(dir, device)?;
         sr_prompt::check_tokenizer(&checkpoint.tokenizer)?;
@@ -228,24 +230,24 @@ impl Learner {
         Ok(Learner::new(Decoder::new(&checkpoint.model), mode, language, sampling))
     }
 
-    /// From a model in memory, trained in this language.
+    /// Returns a learner with a model in memory that was trained in this language.
     pub fn new(decoder: Decoder, mode: LearnerMode, language: &Language, sampling: Sampling) -> Self {
         let inputs = InputWriter::new(decoder.model().config(), language);
         let actions = language.actions;
         Learner { decoder, inputs, actions, mode, sampling, written: Written::default() }
     }
 
-    /// How children are sampled.
+    /// Returns the sampling settings.
     pub fn sampling(&self) -> &Sampling {
         &self.sampling
     }
 
-    /// What kind of children it is asked for.
+    /// Returns the condition of the children that it is asked for.
     pub fn condition(&self) -> Condition {
         self.sampling.condition.unwrap_or(self.mode.condition())
     }
 
-    /// What it was trained to write.
+    /// Returns the mode that it was trained for.
     pub fn mode(&self) -> LearnerMode {
         self.mode
     }
@@ -261,12 +263,13 @@ impl Learner {
         if found > max { Err(Error::TooManyVariables { found, max }) } else { Ok(()) }
     }
 
-    /// What it has read and written so far.
+    /// Returns the counts of what it has read and written so far.
     pub fn written(&self) -> Written {
         self.written
     }
 
-    /// Texts of each state, `wanted` of one child each or one of as many children, and what edits in them point at.
+    /// Returns the texts of each state, `wanted` texts of one child or one text of that many children, and the
+    /// individuals that edits can refer to.
     fn texts<'a>(&mut self, states: &[State<'a>], wanted: &[usize]) -> Result<Vec<(Vec<Sample>, Slots<'a>)>, Error> {
         check_distinct(self.mode, self.sampling)?;
         let inputs: Vec<_> = states.par_iter().map(|state| self.input(state)).collect::<Result<_, _>>()?;
@@ -277,7 +280,7 @@ impl Learner {
         let one_each = vec![1; states.len()];
         let (siblings, max_new_tokens) = match self.mode {
             LearnerMode::OneStep => {
-                // As an edit the largest child takes its address more.
+                // The largest child, written as an edit, also has its address.
                 (wanted, self.sampling.max_child_size + 1 + address(self.actions))
             }
             LearnerMode::Direct => (wanted, self.sampling.max_child_size + 1),
@@ -309,7 +312,8 @@ impl Learner {
             let most = (1 << STEP_BITS) / DecodeRequest::MAX_WAVES;
             return Err(Error::Distinct { reason: format!("texts of {max_new_tokens} tokens are longer than {most}") });
         }
-        // One stream a child, one block of it a token: no draw depends on what else is in the batch.
+        // Each child has its own random stream, and each token a block of it, so no draw depends on the rest of the
+        // batch.
         let uniform = |state: usize, sibling: usize, step: usize| {
             let key = states[state].key;
             let key = sr_engine::random::Key { purpose: Purpose::Learner, ..key };
@@ -326,7 +330,7 @@ impl Learner {
         Ok(texts.into_iter().zip(slots).collect())
     }
 
-    /// What is read of a state, and what edits can point at.
+    /// Returns the input of a state, and the individuals that edits can refer to.
     fn input<'a>(&self, state: &State<'a>) -> Result<(Prompt, Slots<'a>), Error> {
         if self.mode != LearnerMode::Direct {
             return self.inputs.state(state);
@@ -347,7 +351,7 @@ impl Learner {
         let limits = GrammarLimits {
             max_size: self.sampling.max_child_size,
             max_tokens,
-            // The expert has the listed constants only, and nobody fits others.
+            // The expert has the listed constants only, and no optimiser fits others.
             free_constants: FreeConstants::Forbidden,
             ..GrammarLimits::default()
         };
@@ -361,7 +365,7 @@ impl Learner {
         })
     }
 
-    /// The children that texts of a state hold, slot by slot; `None` for what is none.
+    /// Parses the texts of a state to children, slot by slot; `None` for a text that is not a child.
     fn children(&self, state: &State<'_>, texts: &[Sample], slots: &Slots<'_>) -> Vec<Option<Proposal>> {
         let (primitives, max_size) = (state.instance.primitives(), self.sampling.max_child_size);
         match self.mode {
@@ -370,7 +374,7 @@ impl Learner {
                     let expr = sr_prompt::decode(&text.tokens, primitives, max_size).ok()?;
                     let log_prob = Some(text.log_prob);
                     Some(match self.mode {
-                        // It has seen no individual.
+                        // A direct learner has seen no individual.
                         LearnerMode::Direct => Proposal { expr, parents: Parents::None, edit: None, log_prob },
                         _ => Proposal::whole(expr, state, log_prob),
                     })
@@ -379,7 +383,7 @@ impl Learner {
                     let read = sr_prompt::decode_edit(&text.tokens, slots, primitives, max_size).ok()?;
                     let log_prob = Some(text.log_prob);
                     match read.edit {
-                        // Nobody fits placeholders.
+                        // No optimiser fits placeholders.
                         _ if !read.child.placeholders.is_empty() => None,
                         None => Some(Proposal::whole(read.child.expr, state, log_prob)),
                         edit => Some(Proposal { expr: read.child.expr, parents: read.parents, edit, log_prob }),
@@ -391,7 +395,7 @@ impl Learner {
             }
             LearnerMode::Autoregressive { .. } => {
                 let decoded = texts.iter().flat_map(|t| sr_prompt::decode_generation(&t.tokens, primitives, max_size));
-                // A generation begins with the elite, which the engine keeps by itself.
+                // A generation begins with the elite, which the engine copies itself.
                 let children = decoded.skip(state.config.elitism);
                 children.map(|child| child.ok().map(|expr| Proposal::whole(expr, state, None))).collect()
             }
@@ -399,10 +403,10 @@ impl Learner {
     }
 }
 
-/// Bits of a stream's draw that are the step; those above are the engine's attempt.
+/// The number of bits of a stream's draw that count tokens; the higher bits are the engine's attempt.
 const STEP_BITS: u32 = 16;
 
-/// Fails if children are to be distinct that are no texts of their own.
+/// Fails if children must be distinct in a mode where they are not texts of their own.
 fn check_distinct(mode: LearnerMode, sampling: Sampling) -> Result<(), Error> {
     match mode {
         LearnerMode::Autoregressive { .. } if sampling.distinct => {
@@ -413,7 +417,7 @@ fn check_distinct(mode: LearnerMode, sampling: Sampling) -> Result<(), Error> {
     }
 }
 
-/// A child that a text holds.
+/// A child parsed from a text.
 #[derive(Clone)]
 struct Proposal {
     expr: Expr,
@@ -423,7 +427,7 @@ struct Proposal {
 }
 
 impl Proposal {
-    /// One that does not say where it comes from.
+    /// Returns a child whose text does not name its parents.
     fn whole(expr: Expr, state: &State<'_>, log_prob: Option<f32>) -> Self {
         Proposal { parents: likely_parents(&expr, state.population), expr, edit: None, log_prob }
     }

@@ -1,8 +1,8 @@
 //! The learner: a transformer as a search [`Policy`](sr_engine::Policy).
 //!
-//! [`InputWriter`] turns a state into what the model reads, in training as in search. [`Learner`] samples all children
-//! of all states in one batch; a child that does not parse is replaced by one of the expert's, and its origin says so.
-//! Nothing is trained here.
+//! [`InputWriter`] converts a state to the model's input, in training and in search. [`Learner`] samples all offspring
+//! of all states in one batch; a child that does not parse is replaced by one of the expert's, with
+//! [`Origin::Fallback`](sr_engine::Origin::Fallback). This crate does not train.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -43,7 +43,7 @@ pub use input::{Data, InputWriter, Language, ROOM_FOR_CHILD, fittest, points};
 pub use learner::{Learner, LearnerMode, Sampling, Written, checkpoint_id};
 pub use meta::CheckpointMeta;
 
-/// Why a learner cannot be used, or a problem not be shown to it.
+/// The reason why a learner cannot be used, or a problem cannot be shown to it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -53,22 +53,22 @@ pub enum Error {
          `set` can read as many as its n_variables"
     )]
     TooManyVariables {
-        /// Variables of the problem.
+        /// The number of the problem's variables.
         found: usize,
-        /// Variables that the embedder has room for.
+        /// The most variables that the embedder reads.
         max: usize,
     },
-    /// A setting of sampling that no child can be drawn with.
+    /// A setting of sampling is out of range.
     #[error("{flag} is {found}, expected {expected}")]
     Sampling {
-        /// The flag that sets it.
+        /// The flag of the setting.
         flag: &'static str,
-        /// Its value.
+        /// The value that was given.
         found: String,
-        /// What it may be.
+        /// The values that are accepted.
         expected: String,
     },
-    /// The checkpoint was trained for something else.
+    /// The checkpoint was trained for another mode.
     #[error("the checkpoint was trained for mode {found}, not {expected}")]
     Mode {
         /// The mode that was asked for.
@@ -82,34 +82,34 @@ pub enum Error {
         /// What is missing or not known.
         reason: String,
     },
-    /// The checkpoint has not learned what is asked for.
+    /// The checkpoint has not learned the condition that is asked for.
     #[error("the checkpoint has not learned children of condition {asked}, only of {learned}")]
     Condition {
-        /// The condition asked for.
+        /// The condition that was asked for.
         asked: &'static str,
-        /// Those it has learned.
+        /// The conditions that it has learned.
         learned: String,
     },
-    /// Children were to be distinct texts, and cannot.
+    /// Distinct texts are not possible in this mode.
     #[error("--distinct: {reason}")]
     Distinct {
-        /// Why not.
+        /// The reason.
         reason: String,
     },
-    /// What is no share of a search.
+    /// A setting of the share is out of range.
     #[error("{flag} is {found}, expected {expected}")]
     Share {
-        /// The flag that sets it.
+        /// The flag of the setting.
         flag: &'static str,
-        /// Its value.
+        /// The value that was given.
         found: String,
-        /// What it may be.
+        /// The values that are accepted.
         expected: &'static str,
     },
-    /// Prompt or vocabulary.
+    /// An error of the prompt or the vocabulary.
     #[error(transparent)]
     Prompt(#[from] sr_prompt::Error),
-    /// Model or checkpoint.
+    /// An error of the model or the checkpoint.
     #[error(transparent)]
     Model(#[from] sr_model::Error),
 }

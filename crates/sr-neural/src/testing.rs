@@ -1,4 +1,4 @@
-//! For tests of binaries: a learner that knows nothing.
+//! Untrained checkpoints for tests of binaries.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use sr_model::{Checkpoint, DeviceKind, Model, ModelConfig, PointsConfig};
 /// Saves a small untrained checkpoint of a mode, such as `one-step`.
 ///
 /// # Panics
-/// If it cannot be written.
+/// If the checkpoint cannot be written.
 pub fn untrained_checkpoint(folder: &Path, mode: &str) {
     let config = ModelConfig {
         d_model: 16,

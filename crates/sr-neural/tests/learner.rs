@@ -1,4 +1,4 @@
-//! The learner in a search: batches change nothing, bad output falls back, parents are found.
+//! Tests of the learner in a search: batches change nothing, bad output falls back, parents are found.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ fn config() -> ModelConfig {
     }
 }
 
-/// A few steps on three targets: enough to write expressions often, too few to do so always.
+/// Trains a few steps on three targets: enough to write expressions often, too few to do so always.
 fn trained(steps: usize) -> Model {
     let device = open(DeviceKind::Cpu).expect("the CPU");
     let mut model = Model::new(&config(), 1, &device.autodiff()).expect("a model");
@@ -177,7 +177,7 @@ fn expert_and_learner_share_a_search() {
         assert!(by_generation(&forms).iter().all(whole));
     }
 
-    // Where the learner writes no expression, the expert's child of the same slot takes its place.
+    // Where the learner writes no expression, the expert's child of the same slot replaces it.
     let sampling = Sampling { max_child_size: 3, grammar: None, ..Sampling::default() };
     let speechless = Learner::new(Decoder::new(&trained(0)), LearnerMode::OneStep, &Language::default(), sampling);
     let forms = search(&["a"], &mut Hybrid::new(speechless, Share::Drawn(0.5, Per::Child)));
@@ -196,7 +196,7 @@ fn an_untrained_model_falls_back_to_the_expert() {
     assert!(forms.iter().all(|population| population.len() == 8));
 }
 
-/// Of every generation the individuals with their edits.
+/// The individuals of each generation, with their edits.
 type Edited = Vec<Vec<(Expr, Origin, Parents, Option<Edit<'static>>)>>;
 
 #[test]
@@ -241,7 +241,7 @@ fn a_learner_of_edits_tells_where_its_children_come_from() {
 fn a_direct_learner_reads_the_data_alone() {
     let mut learner =
         Learner::new(Decoder::new(&trained(0)), LearnerMode::Direct, &Language::default(), Sampling::default());
-    // Of one seed, and so of one stream; their populations differ.
+    // Both have the same seed and so the same stream; their populations differ.
     let searches = [8, 9].map(|population_size| {
         let settings = SearchConfig { population_size, ..SearchConfig::basic() };
         Search::new(instance("a"), settings, 3).expect("a search")
@@ -274,7 +274,7 @@ fn with_a_grammar_every_child_is_legal() {
                 assert!(expr.size() <= 7 && expr.n_variables() > 0, "{expr}");
             }
         }
-        // Some seven of five hundred tokens are legal, and the model knows nothing.
+        // Some seven of five hundred tokens are legal, and the model is untrained.
         let legal = learner.written().legal_mass().expect("it wrote");
         assert!(legal > 0.001 && legal < 0.2, "{legal}");
     }
@@ -384,7 +384,7 @@ fn distinct_children_are_different_and_the_expert_makes_what_is_missing() {
             assert!(children.clone().all(|child| child.1 == Origin::Learner));
         }
 
-        // x0, x1 and 1.0 are all that can be written.
+        // Only x0, x1 and 1.0 can be written.
         let mut few = learner(sampling(true, 1));
         let forms = &search(&["a"], &mut few)[0];
         for population in &forms[1..] {
@@ -404,7 +404,7 @@ fn distinct_children_that_cannot_be_are_an_error() {
     let mut search = Search::new(instance("a"), SearchConfig::basic(), 3).expect("a search");
     let error = search.run(&mut learner).expect_err("one text").to_string();
     assert!(error.contains("as one text"), "{error}");
-    // The search stands where it was and goes on with another policy.
+    // The search is unchanged and continues with another policy.
     let outcome = search.run(&mut Expert).expect("the expert never fails");
     assert_eq!(outcome.generations, 50);
     let meta = serde_json::json!({ "mode": "autoregressive" });

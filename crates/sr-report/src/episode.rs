@@ -7,17 +7,17 @@ use crate::page::{page, rounded};
 /// One episode of point control.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Episode {
-    /// What the panel is called, such as the method.
+    /// The title of the panel, such as the method.
     pub title: String,
-    /// Seconds from one frame to the next, above 0.
+    /// Seconds between frames, above 0.
     pub dt: f32,
     /// Positions, `[frames][agents]`; agents whose position is not finite are not drawn.
     pub frames: Vec<Vec<[f32; 2]>>,
-    /// The target of each agent, `[agents]`; a single one is that of all.
+    /// The target of each agent, `[agents]`; a single one is shared by all.
     pub targets: Vec<[f32; 2]>,
     /// Distance at which a target counts as reached.
     pub radius: f32,
-    /// Lines of text to stand below the arena.
+    /// Lines of text below the arena.
     pub labels: Vec<String>,
 }
 
@@ -34,15 +34,15 @@ struct Panel<'a> {
 
 type Point = Option<[f32; 2]>;
 
-/// An HTML page that plays one episode: agents, their targets and the ways they came, and the mean distance over time.
+/// Returns an HTML page that plays one episode: agents, their targets and paths, and the mean distance over time.
 pub fn episode(episode: &Episode) -> String {
     episodes(std::slice::from_ref(episode))
 }
 
-/// The same of several episodes side by side, such as of two methods, in one scale and at the same time of the episode.
+/// Returns an HTML page that plays several episodes side by side, such as of two methods, with one scale and one clock.
 ///
-/// Frames are taken to be equally far apart in all of them. An episode that is shorter stands still at its end; without
-/// frames it stands empty.
+/// All episodes should have the same time between frames. A shorter episode stands still at its end; one without frames
+/// stays empty.
 pub fn episodes(episodes: &[Episode]) -> String {
     let panels: Vec<Panel<'_>> = episodes.iter().map(panel).collect();
     let titles: Vec<&str> = episodes.iter().map(|episode| &*episode.title).collect();

@@ -1,9 +1,9 @@
-//! Pages that show people what was recorded: animations of searches and of point-control episodes.
+//! Pages and plots of recorded results: animations of searches and of point-control episodes.
 //!
-//! [`recording`] turns the [`Trajectory`](sr_trace::Trajectory) of a search into an HTML page that plays it generation by
-//! generation, [`episode`] and [`episodes`] do so for agents that move to targets. A page is one file that needs
-//! nothing else, not even a network, and equal input gives equal bytes. A [`Plot`] is lines over two axes, as SVG.
-//! Nothing is measured here.
+//! [`recording`] turns the [`Trajectory`](sr_trace::Trajectory) of a search into an HTML page that plays it generation
+//! by generation; [`episode`] and [`episodes`] do the same for agents that move to targets. A page is one
+//! self-contained file that needs no network, and equal input gives equal bytes. A [`Plot`] draws lines over two axes,
+//! as SVG. This crate measures nothing.
 //!
 //! ```
 //! use sr_report::{Axis, Line, Plot};

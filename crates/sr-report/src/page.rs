@@ -1,4 +1,4 @@
-//! Pages of one file: a template, the style and the player that all of them share, and one block of JSON.
+//! Self-contained pages: a template, the shared style and player, and one block of JSON.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ const PLAYER: &str = include_str!("player.js");
 
 /// Fills in a template: `@@style@@`, `@@player@@`, `@@title@@` as text and `@@data@@` as JSON.
 ///
-/// What is filled in is not looked at again, so that no title can be taken for a place.
+/// Inserted text is not searched again, so no title can be mistaken for a placeholder.
 pub(crate) fn page(template: &str, title: &str, data: &impl Serialize) -> String {
     let data = serde_json::to_string(data).expect("plain data are JSON");
     // The only way out of a script element is "</script", or "<!--" into a comment.
@@ -26,7 +26,7 @@ pub(crate) fn page(template: &str, title: &str, data: &impl Serialize) -> String
     page
 }
 
-/// Text for HTML and SVG, between elements and in attributes; � for characters that XML cannot say.
+/// Escapes text for HTML and SVG, between elements and in attributes; characters that XML does not allow become �.
 pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for char in text.chars() {
@@ -43,12 +43,12 @@ pub(crate) fn escaped(text: &str) -> String {
     out
 }
 
-/// A number to five significant digits, more than a screen shows; `None`, in JSON `null`, if it is not finite.
+/// Rounds a number to five significant digits, more than a screen shows; `None` (`null` in JSON) if it is not finite.
 pub(crate) fn rounded(value: f64) -> Option<f64> {
     value.is_finite().then(|| format!("{value:.4e}").parse().expect("a printed number"))
 }
 
-/// At most `most` of `0..n`, evenly spread, the first and the last among them.
+/// Returns at most `most` of `0..n`, evenly spread, including the first and the last.
 pub(crate) fn spread(n: usize, most: usize) -> Vec<usize> {
     if n <= most { (0..n).collect() } else { (0..most).map(|i| i * (n - 1) / (most - 1)).collect() }
 }

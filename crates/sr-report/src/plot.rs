@@ -1,30 +1,30 @@
-//! Plots of lines, as SVG.
+//! Line plots as SVG.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use crate::page::escaped;
 
-/// Pixels of a plot.
+/// The size of a plot in pixels.
 const SIZE: (f64, f64) = (860.0, 520.0);
-/// Pixels left of the axes, above them, right of them, where the legend is, and below.
+/// Pixels left of the axes, above them, right of them (for the legend), and below.
 const MARGIN: [f64; 4] = [76.0, 40.0, 170.0, 56.0];
-/// How far below the least value the line at 0 of a log axis lies, as a share of the height.
+/// The distance of the line at 0 of a log axis from the least value, as a share of the height.
 const FLOOR: f64 = 0.08;
-/// About as many labels has an axis.
+/// The approximate number of labels of an axis.
 const LABELS: f64 = 7.0;
-/// Colours that people with any kind of colour vision tell apart (Okabe & Ito, 2008).
+/// Colours that people with any kind of colour vision can distinguish (Okabe & Ito, 2008).
 const COLOURS: [&str; 8] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#969696"];
 
 /// An axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
-    /// What it shows.
+    /// The text of the label.
     pub label: String,
-    /// Whether decades are evenly apart. Points at 0 or below then have no place of their own: from left to right they are
-    /// left out, from below they stand on a dashed line at the foot, which is marked `0`.
+    /// Whether the axis is logarithmic. Points at 0 or below have no place on it: on the x axis they are left out, on
+    /// the y axis they lie on a dashed line at the bottom, which is marked `0`.
     pub is_log: bool,
-    /// The least it spans, as values; more if the points need it.
+    /// The least range of values that the axis shows; it grows if the points need it.
     pub span: Option<(f64, f64)>,
 }
 
@@ -33,26 +33,26 @@ pub struct Axis {
 pub struct Line {
     /// The name in the legend.
     pub name: String,
-    /// Its points, `(x, y)`, in order; those that are no numbers are left out, and infinite ones.
+    /// The points, `(x, y)`, in order; NaN and infinite ones are left out.
     pub points: Vec<(f64, f64)>,
-    /// Whether y stays as it is until the next point.
+    /// Whether y stays constant until the next point.
     pub is_step: bool,
 }
 
 /// A plot of lines.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plot {
-    /// Above it.
+    /// The title above the plot.
     pub title: String,
-    /// From left to right.
+    /// The horizontal axis.
     pub x: Axis,
-    /// From below.
+    /// The vertical axis.
     pub y: Axis,
-    /// In the order of the legend.
+    /// The lines, in the order of the legend.
     pub lines: Vec<Line>,
 }
 
-/// The name of a file that does not end in `.svg`.
+/// The error for a file name that does not end in `.svg`.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: plots are SVG, which browsers show; expected a name that ends in .svg", .0.display())]
 pub struct PlotNameError(PathBuf);
@@ -61,13 +61,13 @@ impl Plot {
     /// Checks that a file's name ends in `.svg`.
     ///
     /// # Errors
-    /// If it does not.
+    /// If it ends in something else.
     pub fn check_name(path: &Path) -> Result<(), PlotNameError> {
         let is_svg = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("svg"));
         if is_svg { Ok(()) } else { Err(PlotNameError(path.to_owned())) }
     }
 
-    /// The plot as SVG. The same plot is the same text on every machine.
+    /// Returns the plot as SVG. Equal plots give equal text on every machine.
     pub fn svg(&self) -> String {
         let lines: Vec<Vec<(f64, f64)>> = self.lines.iter().map(|line| self.placed(line)).collect();
         let (x_low, x_high) = self.x.range(lines.iter().flatten().map(|point| point.0));
@@ -132,7 +132,7 @@ impl Plot {
         svg
     }
 
-    /// Where the points of a line stand on the axes.
+    /// Returns the coordinates of a line's points on the axes.
     fn placed(&self, line: &Line) -> Vec<(f64, f64)> {
         let foot = |y: f64| if self.y.is_log && y <= 0.0 { f64::NEG_INFINITY } else { self.y.place(y) };
         let known = line.points.iter().filter(|(_, y)| y.is_finite());
@@ -149,12 +149,12 @@ impl Plot {
 }
 
 impl Axis {
-    /// Where a value stands; not finite for one that has no place.
+    /// Returns the coordinate of a value; not finite if it has none.
     fn place(&self, value: f64) -> f64 {
         if self.is_log { value.log10() } else { value }
     }
 
-    /// What spans all places.
+    /// Returns the range of all coordinates.
     fn range(&self, places: impl Iterator<Item = f64>) -> (f64, f64) {
         let span = self.span.map(|(low, high)| [self.place(low), self.place(high)]);
         let all = places.chain(span.into_iter().flatten()).filter(|place| place.is_finite());
@@ -166,7 +166,7 @@ impl Axis {
         }
     }
 
-    /// Places for labels.
+    /// Returns the coordinates of labels.
     fn ticks(&self, low: f64, high: f64) -> Vec<f64> {
         match high - low {
             _ if !self.is_log => ticks(low, high, 0.0),
@@ -181,7 +181,7 @@ impl Axis {
         }
     }
 
-    /// What is written at a place.
+    /// Returns the label at a coordinate.
     fn text(&self, place: f64) -> String {
         let value = if self.is_log { 10_f64.powf(place) } else { place };
         match value.abs() {
@@ -196,7 +196,7 @@ impl Axis {
     }
 }
 
-/// Multiples of 1, 2 or 5 times a power of ten, some [`LABELS`] of them and no closer than `least`.
+/// Returns multiples of 1, 2 or 5 times a power of ten, about [`LABELS`] of them and at least `least` apart.
 fn ticks(low: f64, high: f64, least: f64) -> Vec<f64> {
     let wanted = ((high - low) / LABELS).max(least);
     let power = 10_f64.powf(wanted.log10().floor());

@@ -1,4 +1,4 @@
-//! An animation of one search.
+//! Animations of searches.
 
 use std::collections::HashMap;
 
@@ -9,26 +9,26 @@ use sr_trace::{GenerationRecord, Trajectory};
 
 use crate::page::{page, rounded, spread};
 
-/// Points at which predictions are shown, and data points, at most.
+/// The most points at which data and predictions are shown.
 const MAX_POINTS: usize = 200;
-/// Individuals of a generation that are listed, at most: the best ones.
+/// The most individuals that are listed of a generation, the best ones.
 const MAX_LISTED: usize = 100;
 
-/// What a trajectory does not say of itself.
+/// The information for a page that a trajectory does not have.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordingInfo {
     /// The method's name.
     pub method: String,
-    /// Mean squared error at which the search counted as solved.
+    /// The mean squared error at which the search counts as solved.
     pub early_stop_mse: f64,
-    /// The formula behind the data, where it is known.
+    /// The formula behind the data, if it is known.
     pub formula: Option<String>,
-    /// How expressions are evaluated.
+    /// The semantics with which expressions are evaluated.
     pub semantics: Semantics,
 }
 
 impl Default for RecordingInfo {
-    /// An expert with the reference engine's settings.
+    /// Returns the information on an expert with the reference engine's settings.
     fn default() -> Self {
         RecordingInfo {
             method: "expert".into(),
@@ -47,11 +47,11 @@ struct Data<'a> {
     seed: String, // 64 bits are more than a number of JavaScript holds
     stop: &'static str,
     solved_at: Option<u32>,
-    /// Of how many learner children how many parsed; none if no learner took part.
+    /// The number of the learner's offspring that parsed, and of all its offspring; `None` without a learner.
     well_formed: Option<(u64, u64)>,
     formula: Option<&'a str>,
     origins: [&'static str; Origin::ALL.len()],
-    /// Every expression once; elsewhere they are numbers.
+    /// The expressions, each once; other fields refer to them by number.
     expressions: Vec<String>,
     generations: Vec<Shown>,
     best: Vec<Best>,
@@ -62,9 +62,9 @@ struct Data<'a> {
 struct Shown {
     number: u32,
     size: usize,
-    /// Place of the fittest in the list.
+    /// The index of the fittest individual in the list.
     best: Option<usize>,
-    /// Expression, MSE (none if invalid), size, origin; by MSE.
+    /// Expression, MSE (`None` if invalid), size and origin of each individual, sorted by MSE.
     individuals: Vec<(usize, Option<f64>, usize, usize)>,
 }
 
@@ -75,14 +75,14 @@ struct Best {
     expression: usize,
     mse: Option<f64>,
     size: usize,
-    /// Its value on the grid or at the points; none where it has no value.
+    /// Its values on the grid or at the points; `None` where it has no value.
     predicted: Vec<Option<f64>>,
 }
 
-/// Where data and predictions are shown.
+/// The places at which data and predictions are shown.
 #[derive(Serialize)]
 struct Points {
-    /// With one variable, the places of the curve, from the least x to the greatest.
+    /// With one variable, the x of the curve, in ascending order.
     grid: Option<Vec<Option<f64>>>,
     /// With one variable, the x of the data.
     x: Option<Vec<Option<f64>>>,
@@ -90,12 +90,12 @@ struct Points {
     y: Vec<Option<f64>>,
 }
 
-/// An HTML page that plays a search generation by generation: the population by MSE, the best formula so far, its curve
-/// against the data (of several variables: predicted against actual values) and its error over generations.
+/// Returns an HTML page that plays a search generation by generation: the population by MSE, the best formula so far,
+/// its curve against the data (with several variables, predicted against actual values) and its error over generations.
 ///
-/// The instance has to be that which was searched; of its points at most 200 are shown, evenly spread. The best formula is
-/// the fittest, as the search had it, and the search counts as solved from the first generation that has an individual
-/// with at most the early-stop error.
+/// The instance must be the one that was searched; at most 200 of its points are shown, evenly spread. The best formula
+/// is the fittest one of the search. The search counts as solved from the first generation that has an individual with
+/// at most the early-stop error.
 pub fn recording(trajectory: &Trajectory, instance: &Instance, info: &RecordingInfo) -> String {
     let (rows, points) = places(instance);
     let mut expressions = Expressions { semantics: info.semantics, ..Expressions::default() };
@@ -120,7 +120,7 @@ pub fn recording(trajectory: &Trajectory, instance: &Instance, info: &RecordingI
         .collect();
     let first = trajectory.generations.first();
     if best.first().is_none_or(|best| best.generation > first.generation) {
-        // A continued search may be fitter from before; what it begins with is what can be shown.
+        // A continued search may have been fitter before; only its first generation can be shown.
         let individual = first.best();
         best.insert(0, best_at(first.generation, individual.expr, individual.mse));
     }
@@ -142,7 +142,7 @@ pub fn recording(trajectory: &Trajectory, instance: &Instance, info: &RecordingI
     page(include_str!("recording.html"), &title, &data)
 }
 
-/// The first generation with an individual of at most this error.
+/// Returns the first generation with an individual of at most this error.
 fn solved_at(trajectory: &Trajectory, mse: f64) -> Option<u32> {
     let solves = |record: &GenerationRecord<'_>| record.individuals().any(|i| i.mse <= mse as f32);
     trajectory.generations.iter().find(solves).map(|record| record.generation)
@@ -161,11 +161,11 @@ fn well_formed(trajectory: &Trajectory) -> Option<(u64, u64)> {
     (written + replaced > 0).then_some((written, written + replaced))
 }
 
-/// The rows to predict, and what the page has to know of them.
+/// Returns the rows to predict, and the points for the page.
 fn places(instance: &Instance) -> (Columns, Points) {
     let (x, y) = (instance.x(), instance.y());
     let is_curve = x.n_columns() == 1;
-    // Rows without a number cannot be drawn.
+    // Rows with a value that is not finite cannot be drawn.
     let mut rows: Vec<usize> = (0..y.len()).filter(|&row| y[row].is_finite()).collect();
     if is_curve {
         let x = x.column(0);
@@ -201,7 +201,7 @@ fn shown(record: GenerationRecord<'_>, expressions: &mut Expressions) -> Shown {
     Shown { number: record.generation, size: record.len(), best, individuals }
 }
 
-/// Expressions and their numbers.
+/// The expressions and their numbers.
 #[derive(Default)]
 struct Expressions {
     semantics: Semantics,

@@ -1,4 +1,4 @@
-//! An allocator that counts what it is asked for.
+//! A global allocator that counts allocations.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -40,12 +40,12 @@ fn count(bytes: usize) {
 }
 
 #[allow(unsafe_code)]
-// SAFETY: everything is passed on to the system's allocator as it came; a `Cell` without destructor that is initialised
-// at compile time neither allocates nor panics.
+// SAFETY: every call is passed on to the system's allocator unchanged; a `Cell` without a destructor that is
+// initialised at compile time neither allocates nor panics.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
-        // SAFETY: the caller's promises are those that the system's allocator asks for.
+        // SAFETY: the caller's guarantees are those that the system's allocator requires.
         unsafe { System.alloc(layout) }
     }
 

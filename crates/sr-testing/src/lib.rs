@@ -1,7 +1,8 @@
-//! What tests of several crates share: programs that are killed, interrupted or run out of disk ([`Victim`], [`interrupt`],
-//! [`SmallDisk`]), tests that have to be skipped ([`skipped`]), and an allocator that counts ([`CountingAllocator`]).
+//! Helpers for the tests of several crates: programs that are killed, interrupted or run out of disk ([`Victim`],
+//! [`interrupt`], [`SmallDisk`]), tests that have to be skipped ([`skipped`]), and an allocator that counts
+//! ([`CountingAllocator`]).
 //!
-//! A crate of the workspace has this one among its `dev-dependencies` only; it depends on nothing.
+//! Crates of the workspace use this one as a `dev-dependency` only. It depends on no other crate.
 
 mod allocator;
 mod programs;

@@ -1,4 +1,5 @@
-//! For tests of binaries: kills at random moments, Ctrl-C, disks that are too small, and tests that have to be skipped.
+//! Helpers for tests of binaries: kills at random moments, Ctrl-C, disks that are too small, and tests that have to be
+//! skipped.
 
 use std::ffi::OsString;
 use std::fs;
@@ -7,23 +8,23 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// Kills that follow where a program always ended before its kill.
+/// The number of additional kills if the program always ended before its kill.
 const MORE_KILLS: u32 = 30;
 
-/// A program that writes a file, or several.
+/// A program that writes one or several files, to be killed by a test.
 pub struct Victim<'a> {
-    /// Runs it from the start.
+    /// Returns the command that runs it from the start.
     pub start: &'a dyn Fn() -> Command,
-    /// Runs it after a kill.
+    /// Returns the command that resumes it after a kill.
     pub go_on: &'a dyn Fn() -> Command,
-    /// The file that grows while it works; half of the kills come at a size of it, the others after a time. If the path is
-    /// empty, all of them come after a time.
+    /// The file that grows during the run. Half of the kills come once it has a certain size, the others after a
+    /// certain time. If the path is empty, all of them come after a time.
     pub growing: PathBuf,
-    /// All that it has written, once it is done.
+    /// Returns everything that it has written, once it is done.
     pub result: &'a dyn Fn() -> Vec<u8>,
-    /// Puts everything back to before the start.
+    /// Restores the state before the start.
     pub clear: &'a dyn Fn(),
-    /// Asserts what has to hold after every kill.
+    /// Asserts what must hold after every kill.
     pub check: &'a dyn Fn(),
 }
 
@@ -34,14 +35,14 @@ impl std::fmt::Debug for Victim<'_> {
 }
 
 impl Victim<'_> {
-    /// Kills the program at `moments` random moments, a third of the times once more after going on, lets it go on to its
-    /// end, and compares its result with that of an undisturbed run.
+    /// Kills the program at `moments` random moments, a third of the times once more after it was resumed. Then it
+    /// resumes the program to its end and compares its result with that of an undisturbed run.
     ///
-    /// On a machine with much else to do, all of these moments may find the program ended. Then more follow, each
-    /// earlier than the one before, until one has met the program at work: a test without a kill shows nothing.
+    /// On a busy machine the program may have ended before all of these moments. Then further kills follow, each
+    /// earlier than the one before, until one hits the running program: a test without a kill shows nothing.
     ///
     /// # Panics
-    /// If a result differs, a run that is left alone fails, or no kill met the program at work.
+    /// If a result differs, an undisturbed run fails, or no kill hit the running program.
     pub fn survives(&self, moments: u32, seed: u64) {
         (self.clear)();
         let started = Instant::now();
@@ -50,7 +51,7 @@ impl Victim<'_> {
         let grows = !self.growing.as_os_str().is_empty();
         let mut met = 0;
         for moment in 0..moments + MORE_KILLS {
-            // The first is at the time of the others, the last at a thousandth of it.
+            // The first of them comes at the usual time, the last at a thousandth of it.
             let share = match moment.checked_sub(moments) {
                 None => 1.0,
                 Some(_) if met > 0 => break,
@@ -72,7 +73,7 @@ impl Victim<'_> {
                 {
                     std::thread::sleep(Duration::from_micros(100));
                 }
-                // Before it has made the file, a program has done nothing that could be lost.
+                // Before a program has created the file, it has nothing to lose.
                 let is_at_work = !grows || self.growing.exists();
                 child.kill().expect("killed or ended"); // SIGKILL
                 let status = child.wait().expect("ended");
@@ -93,11 +94,11 @@ impl Victim<'_> {
     }
 }
 
-/// SplitMix64 (Steele, Lea & Flood, 2014).
+/// The generator SplitMix64 (Steele, Lea & Flood, 2014).
 struct Random(u64);
 
 impl Random {
-    /// The next number in [0, 1).
+    /// Returns the next number in [0, 1).
     fn uniform(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -107,17 +108,17 @@ impl Random {
     }
 }
 
-/// Says that a test is skipped, or the rest of it, because the machine has no `what`, and why: `SKIPPED: what: why` on
-/// stderr. The caller then returns.
+/// Reports that a test, or the rest of it, is skipped because the machine has no `what`, and why: `SKIPPED: what: why`
+/// on stderr. The caller must then return.
 ///
 /// # Panics
-/// Where the environment variable `CI` is set: what CI lacks without anyone noticing is not tested by anyone. A CI that
-/// cannot have something names it in `SR_CI_WITHOUT`, as in `SR_CI_WITHOUT=tmpfs,slurm`.
+/// If the environment variable `CI` is set, because a test that CI skips unnoticed is never run. A CI that cannot have
+/// something names it in `SR_CI_WITHOUT`, as in `SR_CI_WITHOUT=tmpfs,slurm`.
 pub fn skipped(what: &str, why: &str) {
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
     let may_skip = may_skip(&variable("CI"), &variable("SR_CI_WITHOUT"), what);
     assert!(may_skip, "CI has no {what}: {why} (SR_CI_WITHOUT={what} if it cannot have it)");
-    // Not `eprintln`, which the test harness keeps to itself when a test passes.
+    // `eprintln` is not used, because the test harness hides its output when a test passes.
     writeln!(std::io::stderr(), "SKIPPED: {what}: {why}").ok();
 }
 
@@ -139,10 +140,10 @@ pub fn succeeds(command: &mut Command) -> Output {
     output
 }
 
-/// The only line on stderr of a program that ended with exit code 2.
+/// Runs a program that must end with exit code 2, and returns the only line that it printed to stderr.
 ///
 /// # Panics
-/// If it ended in another way, or said more or less.
+/// If it ends in another way, or prints more or less than one line.
 pub fn fails(command: &mut Command) -> String {
     let output = command.output().expect("the binary runs");
     let text = String::from_utf8(output.stderr).expect("text");
@@ -150,7 +151,7 @@ pub fn fails(command: &mut Command) -> String {
     text
 }
 
-/// Starts a program, sends it SIGINT when `growing` has reached a size, and gives how it ended and what it said on stderr.
+/// Starts a program, sends it SIGINT once `growing` has reached a size, and returns its exit status and its stderr.
 ///
 /// # Panics
 /// If there is no `kill` program.
@@ -158,8 +159,8 @@ pub fn interrupt(command: &mut Command, growing: &Path, size: u64) -> (ExitStatu
     signal(command, growing, size, &["INT"])
 }
 
-/// [`interrupt`] with any signals, by their names without `SIG`, 50 ms from each other. Those that come when the program
-/// has ended do nothing.
+/// Does the same as [`interrupt`] with any signals, named without `SIG`, 50 ms apart. Signals after the program has
+/// ended do nothing.
 ///
 /// # Panics
 /// If there is no `kill` program.
@@ -173,7 +174,7 @@ pub fn signal(command: &mut Command, growing: &Path, size: u64, signals: &[&str]
             std::thread::sleep(Duration::from_millis(50));
         }
         if child.try_wait().expect("a child").is_none() {
-            // There is no signal but SIGKILL in the standard library.
+            // The standard library only has SIGKILL.
             Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().expect("kill runs");
         }
     }
@@ -181,8 +182,8 @@ pub fn signal(command: &mut Command, growing: &Path, size: u64, signals: &[&str]
     (output.status, String::from_utf8(output.stderr).expect("text"))
 }
 
-/// What a program writes to a terminal: stdout and stderr together, as a pseudo-terminal of Python shows them. None if
-/// there is no Python, which only CI refuses.
+/// Returns what a program writes to a terminal: stdout and stderr together, on a pseudo-terminal of Python. Returns
+/// `None` if there is no Python; in CI that panics, see [`skipped`].
 ///
 /// # Panics
 /// If the program fails.
@@ -212,11 +213,11 @@ pub fn on_terminal(command: &Command) -> Option<String> {
     }
 }
 
-/// The program of a command with its arguments, under a limit of `blocks` · 512 bytes a file, as on a full disk.
-/// The error is then "File too large".
+/// Returns a command that runs a program with a limit of `blocks` · 512 bytes for each file, as on a full disk. The
+/// error is then "File too large".
 pub fn with_file_limit(command: &Command, blocks: u64) -> Command {
     let mut limited = Command::new("sh");
-    // Without the trap the system would end the program.
+    // Without the trap the signal would end the program.
     limited.arg("-c").arg(format!("trap '' XFSZ; ulimit -f {blocks} && exec \"$0\" \"$@\"")).arg(command.get_program());
     limited.args(command.get_args());
     if let Some(folder) = command.get_current_dir() {
@@ -232,7 +233,7 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Mounts one over an empty folder. `None` where that is not allowed, of which [`skipped`] is told.
+    /// Mounts one over an empty folder. Returns `None` if that is not allowed, and reports it by [`skipped`].
     pub fn mount(folder: &Path, bytes: u64) -> Option<Self> {
         let size = format!("size={bytes}");
         let output = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(folder).output();
@@ -249,10 +250,10 @@ impl SmallDisk {
         }
     }
 
-    /// Makes room.
+    /// Enlarges the file system to `bytes`.
     ///
     /// # Panics
-    /// If that fails.
+    /// If the remount fails.
     pub fn grow(&self, bytes: u64) {
         let size = format!("remount,size={bytes}");
         assert!(Command::new("mount").args(["-o", &size]).arg(&self.folder).status().expect("mount runs").success());
@@ -265,17 +266,17 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Runs a program to its end and gives the most memory that it was seen to have in use, in bytes.
-/// `None` where the system does not tell.
+/// Runs a program to its end and returns the most memory that it used, in bytes; `None` if the system does not report
+/// it.
 ///
 /// # Panics
-/// If it fails.
+/// If the program fails.
 pub fn peak_memory(command: &mut Command) -> Option<u64> {
     let mut child = spawn(command);
     let status = PathBuf::from(format!("/proc/{}/status", child.id()));
     let mut peak = None;
     let ended = loop {
-        // It only grows, so the last look before the end counts.
+        // The value only grows, so the last reading before the end counts.
         let text = fs::read_to_string(&status).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
@@ -289,10 +290,10 @@ pub fn peak_memory(command: &mut Command) -> Option<u64> {
     peak
 }
 
-/// The files of a folder, subfolders left out, with their names: one after the other, in the order of their names.
+/// Returns the files of a folder, without subfolders: names and contents, concatenated in the order of names.
 ///
 /// # Panics
-/// If one cannot be read.
+/// If a file cannot be read.
 pub fn contents(folder: &Path, is_wanted: impl Fn(&str) -> bool) -> Vec<u8> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
     let mut names: Vec<OsString> = entries.map(|entry| entry.file_name()).collect();
@@ -310,7 +311,7 @@ pub fn contents(folder: &Path, is_wanted: impl Fn(&str) -> bool) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// A program of the shell that works on `grows` and makes `out`.
+    /// Tests a shell program that works on `grows` and writes `out`.
     fn survives(script: &str) {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);

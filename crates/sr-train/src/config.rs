@@ -14,22 +14,22 @@ use crate::Error;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// What the model learns to write.
+    /// The mode of the model.
     pub mode: Mode,
-    /// Its shape.
+    /// The shape of the model.
     pub model: ModelSection,
-    /// How it reads and writes.
+    /// The language of its prompts and targets.
     #[serde(default)]
     pub language: LanguageSection,
-    /// How it is fitted.
+    /// The settings of training.
     #[serde(default)]
     pub training: Training,
-    /// Where metrics go.
+    /// The settings of metrics.
     #[serde(default)]
     pub tracking: Tracking,
 }
 
-/// How prompts and targets are written, beside the context, which the corpus tells.
+/// The language of prompts and targets, without the context, which the corpus determines.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LanguageSection {
@@ -37,17 +37,17 @@ pub struct LanguageSection {
     pub population_order: PopulationOrder,
     /// Whether children are written as whole expressions or as edits of individuals.
     pub actions: Actions,
-    /// What comes with each token of an individual.
+    /// The marks that come with each token of an individual.
     pub marks: Vec<Mark>,
 }
 
-/// A preset of [`ModelConfig`] and what differs from it.
+/// A preset of [`ModelConfig`], and the settings that differ from it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSection {
     /// The shape to start from.
     pub preset: ModelPreset,
-    /// Longest prompt plus target, in tokens.
+    /// The longest prompt plus target, in tokens.
     pub n_positions: Option<usize>,
     /// Width of the residual stream.
     pub d_model: Option<usize>,
@@ -57,23 +57,23 @@ pub struct ModelSection {
     pub n_heads: Option<usize>,
     /// Hidden width of each block's MLP.
     pub d_mlp: Option<usize>,
-    /// How the individuals of a prompt see each other.
+    /// How attention connects the individuals of a prompt.
     pub population: Option<Population>,
-    /// How points are embedded.
+    /// The kind of point embedder.
     pub points: Option<PointEmbedding>,
-    /// Points that the model reads at most; 0 for a model that reads tokens only.
+    /// The most points that the model reads; 0 for a model that reads tokens only.
     pub n_points: Option<usize>,
-    /// Prefix positions that the embedder `set` makes of them.
+    /// The number of prefix positions that the embedder `set` outputs.
     pub n_queries: Option<usize>,
-    /// Most variables of a problem.
+    /// The most variables of a problem.
     pub n_variables: Option<usize>,
-    /// What is known of each point.
+    /// The channels of each point.
     pub channels: Option<Vec<Channel>>,
     /// Hidden width of the point embedder.
     pub point_hidden: Option<usize>,
-    /// How points see each other.
+    /// How attention connects the points.
     pub prefix_attention: Option<PrefixAttention>,
-    /// Factor on attention scores; none as in GPT-Neo by default.
+    /// The factor on attention scores; by default 1, as in GPT-Neo.
     pub attention_scale: Option<f64>,
     /// Non-linearity of the MLPs.
     pub activation: Option<Activation>,
@@ -91,18 +91,18 @@ pub enum ModelPreset {
     S,
 }
 
-/// How weights follow gradients.
+/// The optimiser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimiserKind {
-    /// AdamW (Loshchilov & Hutter, 2019) for everything.
+    /// AdamW (Loshchilov & Hutter, 2019) for all parameters.
     Adamw,
-    /// Muon (Jordan et al., 2024) for the matrices of the blocks, its steps as large as AdamW's (Liu et al., 2025); AdamW
-    /// for embeddings, norms and biases.
+    /// Muon (Jordan et al., 2024) for the matrices of the blocks, with steps as large as AdamW's (Liu et al., 2025);
+    /// AdamW for embeddings, norms and biases.
     Muon,
 }
 
-/// How the learning rate goes from its highest, after the warm-up, to its lowest, at the last step.
+/// The course of the learning rate from its highest value, after the warm-up, to its lowest, at the last step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {
@@ -110,68 +110,69 @@ pub enum Schedule {
     Cosine,
     /// A straight line.
     Linear,
-    /// Not at all.
+    /// No change.
     Constant,
 }
 
-/// How a model is fitted.
+/// The settings of training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Training {
-    /// Updates of the weights; the learning rate reaches its minimum here.
+    /// The number of updates; the learning rate reaches its minimum at the last one.
     pub steps: u64,
-    /// States of one forward pass. Memory grows with it.
+    /// The number of states in one forward pass. Memory grows with it.
     pub rows_per_batch: usize,
-    /// Forward passes whose gradients make one update.
+    /// The number of forward passes whose gradients make one update.
     pub accumulation: usize,
-    /// Most targets of a state in one pass; other ones have their turn in other epochs.
+    /// The most targets of a state in one pass; others are drawn in other epochs.
     pub max_targets: usize,
-    /// How weights follow gradients.
+    /// The optimiser.
     pub optimiser: OptimiserKind,
     /// The highest learning rate.
     pub learning_rate: f64,
-    /// Updates until the learning rate has risen to it.
+    /// The number of updates until the learning rate reaches its highest value.
     pub warmup_steps: u64,
-    /// How it falls from there.
+    /// The course of the learning rate after the warm-up.
     pub schedule: Schedule,
-    /// The learning rate of the last update as a share of the highest; of no effect on a constant one.
+    /// The learning rate of the last update as a share of the highest; ignored if the schedule is constant.
     pub min_learning_rate_ratio: f64,
-    /// Decay of matrices; biases, norms and embeddings have none.
+    /// The weight decay of matrices; biases, norms and embeddings have none.
     pub weight_decay: f64,
-    /// Gradients with a greater norm, of all parameters together, are scaled down to it.
+    /// The largest norm of the gradients, of all parameters together; larger gradients are scaled down to it.
     pub clip_norm: f64,
-    /// Decay of AdamW's second moment; below its usual 0.999, because runs are short.
+    /// The decay of AdamW's second moment; below its usual 0.999, because runs are short.
     pub beta2: f64,
-    /// Share of its old value that the moving average of the weights keeps at an update; 0 for no average. Validations
-    /// and all checkpoints but `last` have the average.
+    /// The share that the moving average of the weights keeps at an update; 0 for no average. Validations and all
+    /// checkpoints but `last` use the average.
     pub ema_decay: f64,
-    /// Number format of matrix products.
+    /// The number format of matrix products.
     pub precision: Precision,
-    /// Whether cheap activations are computed again in the backward pass instead of kept: less memory, more time.
-    /// Without effect in single precision on a CPU, which keeps few of them anyway.
+    /// Whether cheap activations are recomputed in the backward pass instead of kept: less memory, more time. It has no
+    /// effect in single precision on a CPU, which keeps few of them anyway.
     pub gradient_checkpointing: bool,
-    /// Updates between validations.
+    /// The number of updates between validations.
     pub eval_every: u64,
-    /// Batches of a validation, always the same ones; all if there are fewer.
+    /// The most batches of a validation; they are always the same.
     pub eval_batches: usize,
-    /// Validation states, always the same ones, whose greedy predictions are compared with the targets; 0 for none.
+    /// The number of validation states whose greedy predictions are compared with the targets; always the same, 0 for
+    /// none.
     pub eval_samples: usize,
-    /// Validations in a row without improvement after which the run ends; 0 for never.
+    /// The number of validations in a row without improvement after which the run ends; 0 for never.
     pub patience: u64,
-    /// What the validation loss has to fall by to count as an improvement for `patience`.
+    /// The least fall of the validation loss that counts as an improvement for `patience`.
     pub min_delta: f64,
-    /// Updates between saves of `last`.
+    /// The number of updates between saves of `last`.
     pub save_every: u64,
-    /// Updates between checkpoints that stay, `step-00001000`; 0 for none.
+    /// The number of updates between checkpoints that are kept, `step-00001000`; 0 for none.
     pub keep_every: u64,
-    /// How many of those stay; older ones are removed.
+    /// The most checkpoints that are kept; older ones are removed.
     pub keep_last: usize,
-    /// Updates between lines of metrics.
+    /// The number of updates between lines of metrics.
     pub log_every: u64,
 }
 
 impl Default for Training {
-    /// For `micro` on a CPU.
+    /// Returns settings for `micro` on a CPU.
     fn default() -> Self {
         Training {
             steps: 2000,
@@ -202,19 +203,19 @@ impl Default for Training {
     }
 }
 
-/// Where metrics go.
+/// The settings of metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tracking {
     /// The kind of log.
     pub kind: TrackingKind,
-    /// Project on Weights & Biases; `sr` by default.
+    /// The project on Weights & Biases; `sr` by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
-    /// User or team on Weights & Biases; the one logged in by default.
+    /// The user or team on Weights & Biases; the one logged in by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entity: Option<String>,
-    /// Name of the run on Weights & Biases; that of its folder by default.
+    /// The name of the run on Weights & Biases; that of its folder by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_name: Option<String>,
 }
@@ -223,14 +224,14 @@ pub struct Tracking {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TrackingKind {
-    /// None.
+    /// No log.
     None,
     /// `metrics.jsonl` in the run folder.
     #[default]
     Jsonl,
-    /// The same, and an event file that TensorBoard shows.
+    /// `metrics.jsonl`, and an event file for TensorBoard.
     Tensorboard,
-    /// The same as `jsonl`, and `wandb-sync.py`, which sends it to Weights & Biases when it is run.
+    /// `metrics.jsonl`, and `wandb-sync.py`, a script that uploads it to Weights & Biases.
     Wandb,
 }
 
@@ -238,37 +239,36 @@ pub enum TrackingKind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
-    /// What the model learns to write.
+    /// The mode of the model.
     pub mode: Mode,
-    /// Its shape.
+    /// The shape of the model.
     pub model: ModelConfig,
-    /// How it reads and writes.
+    /// The language of its prompts and targets.
     #[serde(default)]
     pub language: LanguageSection,
-    /// How it is fitted.
+    /// The settings of training.
     pub training: Training,
-    /// Where metrics go.
+    /// The settings of metrics.
     pub tracking: Tracking,
-    /// Seed of the initial weights and of the order of examples.
+    /// The seed of the initial weights and of the order of examples.
     pub seed: u64,
 }
 
 impl TrainConfig {
     /// Reads and checks a TOML text.
     ///
-    /// # Errors
-    /// [`Error::Toml`] with the line if it does not parse or has an unknown key, [`Error::Setting`] or
-    /// [`Error::Model`] if a number makes no sense.
+    /// [`Error::Toml`] with the line if the text does not parse or has an unknown key; [`Error::Setting`] or
+    /// [`Error::Model`] if a value is out of range.
     pub fn from_toml(text: &str) -> Result<Self, Error> {
         let config: TrainConfig = toml::from_str(text).map_err(|e| Error::Toml(one_line(text, &e)))?;
         config.validate()?;
         Ok(config)
     }
 
-    /// Checks all numbers, as [`from_toml`](Self::from_toml) does.
+    /// Checks all values, as [`from_toml`](Self::from_toml) does.
     ///
     /// # Errors
-    /// [`Error::Setting`] or [`Error::Model`] naming the first that makes no sense.
+    /// [`Error::Setting`] or [`Error::Model`], naming the first value that is out of range.
     pub fn validate(&self) -> Result<(), Error> {
         self.training.validate()?;
         self.language.check(self.mode)?;
@@ -285,14 +285,14 @@ impl TrainConfig {
         Ok(model.validate()?)
     }
 
-    /// Fills in what the file leaves out.
+    /// Fills in the defaults.
     pub fn resolve(&self, seed: u64) -> RunConfig {
         let (training, tracking) = (self.training.clone(), self.tracking.clone());
         let language = self.language.clone();
         RunConfig { mode: self.mode, model: self.model_config(), language, training, tracking, seed }
     }
 
-    /// The model's shape: the preset with the overrides, for the vocabulary of this version.
+    /// Returns the model's shape: the preset with the overrides, for the vocabulary of this version.
     pub fn model_config(&self) -> ModelConfig {
         let section = &self.model;
         let mut model = match section.preset {
@@ -333,7 +333,8 @@ impl TrainConfig {
     }
 }
 
-/// Positions without which a model could read no prompt: those that are kept for a child, and some for a context.
+/// Returns the least positions with which a model can read a prompt: those reserved for a child, and some for a
+/// context.
 fn least_positions(model: &ModelConfig) -> usize {
     match model.population {
         Population::Text => sr_neural::ROOM_FOR_CHILD + LEAST_PROMPT,
@@ -341,13 +342,13 @@ fn least_positions(model: &ModelConfig) -> usize {
     }
 }
 
-/// What the context of a problem with a few operators takes.
+/// The tokens of a context with a few operators.
 const LEAST_PROMPT: usize = 32;
 
-/// Fails unless a run can be made with the learning rate: it has to be in (0, 1].
+/// Checks that a learning rate is in (0, 1].
 ///
 /// # Errors
-/// [`Error::Setting`] with the name that the setting has for the user.
+/// [`Error::Setting`] with `key`, the name that the user knows the setting by.
 pub fn check_learning_rate(key: &'static str, rate: f64) -> Result<(), Error> {
     match rate > 0.0 && rate <= 1.0 {
         true => Ok(()),
@@ -356,7 +357,7 @@ pub fn check_learning_rate(key: &'static str, rate: f64) -> Result<(), Error> {
 }
 
 impl LanguageSection {
-    /// The language of corpora of a context.
+    /// Returns the language of corpora with this context.
     pub fn with(&self, context: Context) -> Language {
         let &LanguageSection { population_order, actions, ref marks } = self;
         Language { context, population_order, actions, marks: marks.clone() }
@@ -380,10 +381,10 @@ impl LanguageSection {
 }
 
 impl Training {
-    /// Checks all numbers.
+    /// Checks all values.
     ///
     /// # Errors
-    /// [`Error::Setting`] naming the first that no run can be made with.
+    /// [`Error::Setting`], naming the first value that is out of range.
     pub fn validate(&self) -> Result<(), Error> {
         let fail = |key, found: &dyn ToString, expected: &str| {
             Err(Error::Setting { key, found: found.to_string(), expected: expected.to_owned() })
@@ -424,7 +425,7 @@ impl Training {
         Ok(())
     }
 
-    /// What can be meant and hardly is, in a sentence each.
+    /// Returns warnings about settings that are probably a mistake, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let Training { steps, warmup_steps, learning_rate, .. } = *self;
         let mut warnings = Vec::new();
@@ -438,8 +439,8 @@ impl Training {
         warnings
     }
 
-    /// The learning rate of update `step`, counted from 0: a linear rise to the highest rate, then down as scheduled to
-    /// the lowest, which the last update has.
+    /// Returns the learning rate of update `step`, counted from 0: a linear rise to the highest rate, then the
+    /// schedule's fall to the lowest, which the last update has.
     pub fn learning_rate(&self, step: u64) -> f64 {
         if step < self.warmup_steps {
             return self.learning_rate * (step + 1) as f64 / self.warmup_steps as f64;
@@ -456,7 +457,7 @@ impl Training {
     }
 }
 
-/// The message of a TOML error with the number of its line, without the drawing.
+/// Returns the message of a TOML error with its line number, without the excerpt.
 fn one_line(text: &str, error: &toml::de::Error) -> String {
     let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
     let message = error.message().replace('\n', ", ");
@@ -491,7 +492,7 @@ mod tests {
             assert_eq!((model.d_model, model.n_layers), (base.d_model, base.n_layers));
             let residual = model.points.expect("points").channels.contains(&Channel::BestResidual);
             assert_eq!(residual, mode != Mode::Direct);
-            // They are where people look for what can be set, so every key stands there.
+            // Users look in these files for what can be set, so every key must be there.
             let keys = serde_json::to_value(&config.training).expect("plain data");
             for key in keys.as_object().expect("a structure").keys() {
                 assert!(text.contains(&format!("\n{key} = ")), "{key} is missing in the {mode:?} {:?}", base.d_model);

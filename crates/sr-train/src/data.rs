@@ -1,4 +1,4 @@
-//! From corpora and problem sets to tokens.
+//! Converts corpora and problem sets to tokens.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -12,12 +12,13 @@ use sr_prompt::{Actions, Condition, ConstantStyle, Context, EditWriter, Token, e
 use crate::examples::Source;
 use crate::{Error, Examples, Mode, RunConfig};
 
-/// What examples are for.
+/// The purpose of examples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
-    /// To learn from.
+    /// Examples to learn from.
     Training,
-    /// To measure on. Where whole formulas are written, the problems are remembered, to see how well they fit them.
+    /// Examples to measure on. If targets are whole formulas, the problems are kept to measure how well predictions
+    /// fit.
     Validation,
 }
 
@@ -30,15 +31,17 @@ impl Split {
     }
 }
 
-/// Reads corpora as examples for a run of these settings. Prompts are written by the code that writes them in searches.
+/// Reads corpora as examples for a run of these settings, and returns them with their language, whose context is that
+/// of the corpora. Prompts are written by the same code as in searches.
 ///
-/// Each corpus's problem set is the one of `problems` that has the name its header says; if `problems` is a single
-/// file, it is that one whatever its name; else it is looked for beside the corpus.
+/// The problem set of a corpus is the one of `problems` with the name in the corpus's header. If `problems` is a single
+/// file, that one is used whatever its name. Otherwise it is looked for beside the corpus.
 ///
 /// Gives the examples and their language, whose context is the corpora's.
 ///
 /// # Errors
-/// If a file is missing, damaged or of another mode, the corpora differ in their context, a problem has too many variables, or there is no example at all.
+/// If a file is missing, damaged or of another mode, the corpora differ in their context, a problem has too many
+/// variables, or there are no examples.
 pub fn load(
     corpora: &[PathBuf],
     problems: &[PathBuf],
@@ -52,7 +55,7 @@ pub fn load(
     reading.finish()
 }
 
-/// The problem sets of `problems` that [`load`] takes for none of the corpora.
+/// Returns the problem sets of `problems` that [`load`] uses for none of the corpora.
 ///
 /// # Errors
 /// If a corpus cannot be opened.
@@ -63,13 +66,13 @@ pub fn unused_problems<'a>(corpora: &[PathBuf], problems: &'a [PathBuf]) -> Resu
     Ok(problems.iter().map(PathBuf::as_path).filter(|path| !used.contains(path)).collect())
 }
 
-/// Reads those states of corpora that were drawn from a buffer, and lets each epoch be the draws in their order.
+/// Reads the states of corpora that were drawn from a buffer. Each epoch consists of the draws in their order.
 ///
-/// - corpora: each with its problem set
-/// - drawn: number of a corpus, and of a state in it, from 0; the same one may be drawn several times
+/// - corpora: each corpus with its problem set
+/// - drawn: the number of a corpus and of a state in it, from 0; a state may be drawn several times
 ///
 /// # Errors
-/// As [`load`]. States whose prompts or targets do not fit the model are passed over.
+/// Those of [`load`]. States whose prompts or targets do not fit the model are skipped, without an error.
 pub fn load_drawn(
     corpora: &[(PathBuf, PathBuf)],
     drawn: &[(u32, u32)],
@@ -90,7 +93,7 @@ pub fn load_drawn(
     Ok((examples, language))
 }
 
-/// Corpora on their way to examples.
+/// Corpora that are being read.
 struct Reading<'a> {
     config: &'a RunConfig,
     split: Split,
@@ -105,7 +108,7 @@ impl<'a> Reading<'a> {
         Reading { config, split, examples, context: None }
     }
 
-    /// Adds the wanted states of a corpus. Gives their numbers in it, and among the examples.
+    /// Adds the wanted states of a corpus. Returns their numbers in the corpus and among the examples.
     fn corpus(
         &mut self,
         path: &Path,
@@ -130,7 +133,7 @@ impl<'a> Reading<'a> {
         }
         examples.set_target_fitness(fitness);
         let inputs = InputWriter::new(&config.model, &config.language.with(found));
-        // How the best individual is evaluated for the point channels: as in the searches.
+        // The best individual's point channels are evaluated as in the searches.
         let searched = if corpus.header().ieee { Semantics::Ieee } else { Semantics::Protected };
         let set = Arc::new(corpus.problems(problems(&corpus.header().problems).as_deref())?);
         let mut places = Vec::new();
@@ -146,10 +149,11 @@ impl<'a> Reading<'a> {
             if examples.n_states() as u32 > place {
                 places.push((number, place));
             }
-            // What is no formula by itself is not measured by how it fits.
+            // The fit is only measured if a target is a formula by itself.
             let is_formula = mode == Mode::Direct || mode == Mode::OneStep && examples.actions() == Actions::Expression;
             if *split == Split::Validation && is_formula {
-                // The data is the IEEE values of the problem's own formula, and a child is judged as in a search.
+                // In mode direct the data are IEEE values of the problem's own formula; otherwise a child is judged as
+                // in its search.
                 let semantics = if mode == Mode::Direct { Semantics::Ieee } else { searched };
                 examples.set_source(&Source { set: set.clone(), problem: example.problem().clone(), semantics });
             }

@@ -1,28 +1,28 @@
-//! What can go wrong in a training run, in one line each.
+//! The errors of a training run.
 
 use std::path::PathBuf;
 
-/// Why a run cannot start or go on.
+/// The reason why a run cannot start or continue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    // Configuration.
+    // Errors of the configuration.
     /// The TOML text does not describe a run: a syntax error, an unknown key, a missing one or a wrong type.
     #[error("configuration: {0}")]
     Toml(String),
-    /// A number that no run can be made with.
+    /// A value is out of range.
     #[error("configuration: {key} is {found}, expected {expected}")]
     Setting {
-        /// The key as in the file.
+        /// The key in the file.
         key: &'static str,
-        /// Its value.
+        /// The value that was given.
         found: String,
-        /// What it may be.
+        /// The values that are accepted.
         expected: String,
     },
 
-    // Examples.
-    /// The corpus was made for another mode.
+    // Errors of examples.
+    /// The corpus is for another mode.
     #[error("{path}: the corpus is for mode {found}, the configuration for {expected}")]
     Mode {
         /// The corpus.
@@ -32,47 +32,47 @@ pub enum Error {
         /// Mode of the corpus.
         found: &'static str,
     },
-    /// A model's prompts tell of every problem the same, in training and later.
+    /// The corpora have different contexts; a model has one context for all prompts.
     #[error("{path}: prompts of context {found} do not go with those of context {expected}")]
     Context {
         /// The corpus.
         path: PathBuf,
-        /// Context of the corpora before it.
+        /// The context of the earlier corpora.
         expected: &'static str,
-        /// Context of the corpus.
+        /// The context of the corpus.
         found: &'static str,
     },
-    /// Whole generations are written with the errors of their individuals, or without, in one model.
+    /// Some corpora have the errors of individuals in whole generations, others do not; a model needs one kind.
     #[error("{path}: generations with fitness and without do not go together; convert both with the same --fitness")]
     Fitness {
         /// The corpus.
         path: PathBuf,
     },
-    /// There is nothing to learn from.
+    /// The corpus has no examples.
     #[error("the {split} corpus has no examples")]
     Empty {
         /// `training` or `validation`.
         split: &'static str,
     },
 
-    // The run folder.
-    /// The output folder is in use and the run is not a resumed one.
+    // Errors of the run folder.
+    /// The output folder is not empty, and the run is not resumed.
     #[error("{0}: the folder is not empty; give another one, or --resume to go on with its run")]
     Exists(PathBuf),
-    /// The folder to resume is in use, and by no run of this trainer.
+    /// The folder to resume is not that of a training run.
     #[error("{path}: this is no folder of a training run ({reason}), and nothing in it is replaced; give another one")]
     Foreign {
         /// The folder.
         path: PathBuf,
-        /// What shows it.
+        /// The evidence.
         reason: String,
     },
-    /// The folder to resume holds another run.
+    /// The folder to resume has another run.
     #[error("{path}: cannot resume with another {what}: it was {was}, is now {now}")]
     Resume {
         /// The run folder.
         path: PathBuf,
-        /// What differs.
+        /// The setting that differs.
         what: String,
         /// Its value in the folder.
         was: String,
@@ -84,23 +84,23 @@ pub enum Error {
     Shape {
         /// The checkpoint.
         path: PathBuf,
-        /// First key of the model that differs.
+        /// The first key of the model that differs.
         key: String,
-        /// Value in the checkpoint.
+        /// The value in the checkpoint.
         found: String,
-        /// Value in the configuration.
+        /// The value in the configuration.
         expected: String,
     },
-    /// The checkpoint to start from reads or writes another language than the run.
+    /// The checkpoint to start from has another mode or language than the run.
     #[error("{path}: the checkpoint's {what} is {found}, the run's {expected}; its weights would mean something else")]
     Start {
         /// The checkpoint.
         path: PathBuf,
-        /// What differs: the mode, or a part of the language.
+        /// The part that differs: the mode, or a part of the language.
         what: String,
-        /// Of the checkpoint.
+        /// The value of the checkpoint.
         found: String,
-        /// Of the run.
+        /// The value of the run.
         expected: String,
     },
     /// Weights of another program do not fit the configuration.
@@ -108,10 +108,10 @@ pub enum Error {
     Weights {
         /// The folder.
         path: PathBuf,
-        /// What differs.
+        /// The difference.
         reason: String,
     },
-    /// A checkpoint whose tokens mean something else.
+    /// The tokens of the checkpoint differ from this version's.
     #[error("{path}: {source}")]
     Vocabulary {
         /// The checkpoint.
@@ -124,62 +124,62 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A file of a run folder is there but is not what it should be.
+    /// A file of a run folder is damaged.
     #[error("{path}: {reason}")]
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
 
-    // Training itself.
+    // Errors of training itself.
     /// Loss or gradient norm is NaN or infinite; the weights are those before the step.
     #[error(
         "step {step}: loss {loss}, gradient norm {norm}; {}; a lower learning_rate or clip_norm may help",
         batch.as_ref().map_or("its batch could not be saved".to_owned(), |path| format!("its batch is in {}", path.display()))
     )]
     Diverged {
-        /// The step, from 1.
+        /// The number of the step, from 1.
         step: u64,
-        /// Loss per target token.
+        /// The loss per target token.
         loss: f64,
-        /// Norm of the gradients before clipping.
+        /// The norm of the gradients before clipping.
         norm: f64,
-        /// The file with the batch: token ids, labels and points.
+        /// The file with the batch: token ids, labels and points; `None` if it could not be saved.
         batch: Option<PathBuf>,
     },
     /// The loss of an [`Mlp`](crate::Mlp) is NaN or infinite.
     #[error("the loss of update {update} is {loss}; a lower --learning-rate may help, in another folder")]
     Update {
-        /// The update, from 0.
+        /// The number of the update, from 0.
         update: usize,
-        /// Mean squared error.
+        /// The mean squared error.
         loss: f64,
     },
-    /// The validation loss is NaN or infinite, so that no model could be told from a better one.
+    /// The validation loss is NaN or infinite, so models cannot be compared by it.
     #[error("step {step}: validation loss {loss}; has the validation corpus values that no training example has?")]
     Validation {
-        /// The step, from 1.
+        /// The number of the step, from 1.
         step: u64,
-        /// Loss per target token.
+        /// The loss per target token.
         loss: f64,
     },
 
-    // From below.
-    /// Corpus files.
+    // Errors of other crates.
+    /// An error of the corpus files.
     #[error(transparent)]
     Corpus(#[from] sr_corpus::Error),
-    /// What the model reads.
+    /// An error of the model's input.
     #[error(transparent)]
     Input(#[from] sr_neural::Error),
-    /// What the model writes.
+    /// An error of the model's targets.
     #[error(transparent)]
     Prompt(#[from] sr_prompt::Error),
-    /// Model, checkpoints and devices.
+    /// An error of models, checkpoints or devices.
     #[error(transparent)]
     Model(#[from] sr_model::Error),
 }

@@ -1,4 +1,4 @@
-//! How good a model's predictions are, beside their loss: on a fixed sample of validation states.
+//! Scores of a model's predictions, beside the loss, on a fixed sample of validation states.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,27 +11,27 @@ use sr_prompt::Token;
 use crate::examples::Selection;
 use crate::{Error, Examples};
 
-/// Tokens of a greedy prediction at most, `<eos>` included: one more than the largest child of a search.
+/// The most tokens of a greedy prediction, including `<eos>`: one more than the largest child of a search.
 const MAX_TOKENS: usize = 64;
 /// Rows × positions of a forward pass for the token accuracy.
 const POSITIONS: usize = 4096;
-/// R² from which a formula counts as a fit, as in Kamienny et al. (2022).
+/// The least R² at which a formula counts as a fit, as in Kamienny et al. (2022).
 const FIT: f64 = 0.99;
 
 /// A fixed sample of validation states.
 #[derive(Debug, Clone)]
 pub(crate) struct Probe {
     selections: Vec<Selection>,
-    /// The states' numbers by the token that begins their children.
+    /// Indices of the states by the token that begins their children.
     by_start: BTreeMap<i32, Vec<usize>>,
     prompts: Vec<Prompt>,
-    /// Their problems, where predictions are formulas.
+    /// The problems of the states, if predictions are formulas.
     problems: Vec<Option<Judge>>,
-    /// What comes with each token of a prediction.
+    /// Computes the feature of each token of a prediction.
     feature: fn(&[i32]) -> i32,
 }
 
-/// What a formula is to fit.
+/// The problem that a formula must fit.
 #[derive(Debug, Clone)]
 struct Judge {
     problem: Arc<Problem>,
@@ -39,29 +39,29 @@ struct Judge {
     semantics: Semantics,
 }
 
-/// How good predictions are.
+/// The scores of predictions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scores {
-    /// Share of the targets' tokens that were the likeliest ones, given those before them.
+    /// Share of the target tokens that were the likeliest ones, given the tokens before them.
     pub token_accuracy: f64,
     /// Share of the states whose greedy prediction is one of their targets.
     pub exact_match: f64,
-    /// How the greedy formulas fit their problems' data; `None` where the data is not known, or predictions are edits.
+    /// Fit of the greedy formulas to their problems' data; `None` if the data is unknown, or predictions are edits.
     pub fit: Option<Fit>,
 }
 
-/// How formulas fit data.
+/// The fit of formulas to data.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fit {
-    /// Mean R², each cut to [0, 1]; 0 for what is no formula of the problem's primitives.
+    /// Mean R², each clamped to [0, 1]; 0 for a prediction that is not a formula of the problem's primitives.
     pub r2: f64,
     /// Share of the problems with R² ≥ 0.99.
     pub r2_above_99: f64,
 }
 
 impl Probe {
-    /// At most `n` states with at most `max_targets` targets each; `None` if there are none, none leaves room for a
-    /// prediction, or targets are whole generations.
+    /// Returns a sample of at most `n` states with at most `max_targets` targets each; `None` if there are none, none
+    /// leaves room for a prediction, or targets are whole generations.
     pub(crate) fn new(examples: &Examples, seed: u64, n: usize, max_targets: usize) -> Result<Option<Self>, Error> {
         if examples.target_fitness().is_some() {
             return Ok(None); // a whole generation is hardly ever written exactly, and takes long
@@ -85,7 +85,7 @@ impl Probe {
         Ok(Some(Probe { selections, by_start, prompts, problems, feature: examples.feature() }))
     }
 
-    /// Scores a model that is no part of a graph.
+    /// Scores a model without an autodiff graph.
     pub(crate) fn score(&self, model: &Model, examples: &Examples) -> Result<Scores, Error> {
         let predictions = self.predict(model)?;
         let matches = self
@@ -120,7 +120,7 @@ impl Probe {
         Ok(hits as f64 / total as f64)
     }
 
-    /// The greedy prediction of each state.
+    /// Returns the greedy prediction of each state.
     fn predict(&self, model: &Model) -> Result<Vec<Sample>, Error> {
         let decoder = Decoder::new(model);
         let mut predictions = vec![Sample::default(); self.prompts.len()];

@@ -1,7 +1,7 @@
-//! The event files that TensorBoard reads, for scalars.
+//! Event files for TensorBoard, with scalars only.
 //!
-//! A file is a TFRecord file of `Event` messages (protocol buffers). The crates for it bring a protobuf runtime, and for
-//! pictures we never log an image library as well; the two messages of a scalar are a screen of code.
+//! A file is a TFRecord file of `Event` messages (protocol buffers). The crates for it need a protobuf runtime, and an
+//! image library for pictures that are never logged here; the two messages of a scalar take little code.
 //!
 //! ```text
 //! record   length u64 | masked CRC-32C of the length u32 | Event | masked CRC-32C of the Event u32    little endian
@@ -17,10 +17,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::Error;
 use crate::folder::write_aside;
 
-/// TensorBoard looks for `tfevents` in the name.
+/// The file name; TensorBoard looks for `tfevents` in it.
 const FILE: &str = "events.out.tfevents.0.sr-train";
 
-/// An event file in writing.
+/// An open event file.
 #[derive(Debug)]
 pub(crate) struct EventFile {
     file: File,
@@ -28,15 +28,14 @@ pub(crate) struct EventFile {
 }
 
 impl EventFile {
-    /// Opens the event file of a run's folder for appending after the events of steps up to `step`; a new one if there
-    /// is none.
+    /// Opens the event file of a run's folder for appending after the events of steps up to `step`, or creates it.
     pub(crate) fn open(dir: &Path, step: u64) -> Result<Self, Error> {
         let path = dir.join(FILE);
         let old = match fs::read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             old => old.map_err(Error::io(&path))?,
         };
-        // A record that a killed process left unfinished goes too.
+        // A record that a killed process left unfinished is dropped too.
         let kept: usize = records(&old).take_while(|event| step_of(event) <= step).map(|event| event.len() + 16).sum();
         if kept == 0 {
             let mut version = Vec::new();
@@ -71,19 +70,19 @@ impl EventFile {
     }
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 fn unix_time() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// Puts a message into a record.
+/// Wraps a message in a record.
 fn record(message: &[u8]) -> Vec<u8> {
     let length = (message.len() as u64).to_le_bytes();
     let (of_length, of_message) = (masked_crc(&length).to_le_bytes(), masked_crc(message).to_le_bytes());
     [&length[..], &of_length, message, &of_message].concat()
 }
 
-/// The messages of a file up to the first record that is cut or damaged.
+/// Returns the messages of a file up to the first record that is incomplete or damaged.
 fn records(mut file: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (length, rest) = file.split_first_chunk::<8>()?;
@@ -106,7 +105,7 @@ fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-/// The step of an event that this file wrote, 0 if it says none.
+/// Returns the step of an event that this module wrote; 0 if it has none.
 fn step_of(event: &[u8]) -> u64 {
     // The wall time, a double under field 1, comes first.
     let Some([0x10, varint @ ..]) = event.get(9..) else { return 0 };
@@ -150,7 +149,7 @@ mod tests {
     use super::*;
     use std::process::Command;
 
-    /// Steps of the events in a file, all of whose records have to be whole.
+    /// Returns the steps of the events in a file, all of whose records must be complete.
     fn steps(file: &[u8]) -> Vec<u64> {
         let events: Vec<&[u8]> = records(file).collect();
         assert_eq!(events.iter().map(|event| event.len() + 16).sum::<usize>(), file.len(), "nothing is left over");
@@ -175,7 +174,7 @@ mod tests {
         let whole = fs::read(&path).expect("the file");
         assert_eq!(steps(&whole), [0, 1, 300, 70_000]);
 
-        // Killed in the middle of a record, the run goes on from step 300.
+        // A run that was killed within a record continues from step 300.
         fs::write(&path, &whole[..whole.len() - 5]).expect("written");
         let mut events = EventFile::open(folder.path(), 300).expect("a file");
         events.scalars(400, [("validation/loss", 0.25)]).expect("written");
@@ -191,7 +190,7 @@ mod tests {
         assert_eq!(steps(&fs::read(&path).expect("the file")), [0]);
     }
 
-    /// Reads them with TensorBoard itself, where Python has it: `just interop-python` installs it.
+    /// Reads the events with TensorBoard itself, if Python has it: `just interop-python` installs it.
     #[test]
     fn tensorboard_shows_the_scalars() {
         let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../runs/interop-venv/bin/python");

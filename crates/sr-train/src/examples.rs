@@ -1,4 +1,4 @@
-//! Examples in memory, as tokens, and the batches made of them.
+//! Examples in memory, as tokens, and batches of them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use sr_prompt::{Actions, Condition, Token};
 
 use crate::Error;
 
-/// Batches whose states are sorted by length together: padding stays small and the order of training random.
+/// Batches whose states are sorted by length together, so that there is little padding and the order stays random.
 const WINDOW: usize = 32;
 
-/// Rows are padded to a multiple of this many tokens, so that GPU kernels meet few shapes.
+/// Rows are padded to a multiple of this many tokens, so that GPU kernels see few shapes.
 const LENGTH_MULTIPLE: usize = 8;
 
-/// States with the targets to learn in them, as token ids.
+/// States with their targets, as token ids.
 ///
-/// Tokens and points of all states lie in two long vectors: a corpus takes two bytes a token.
+/// Tokens and points of all states are in two long vectors: a corpus takes two bytes a token.
 #[derive(Debug, Clone)]
 pub struct Examples {
     config: ModelConfig,
@@ -32,24 +32,24 @@ pub struct Examples {
     marks: Vec<u8>,
     targets: Vec<Target>,
     states: Vec<State>,
-    /// The problems of the states if they are known, one each.
+    /// The problems of the states, one each, if they are known.
     sources: Vec<Source>,
-    /// Whether the targets are whole generations, and then whether errors follow their expressions.
+    /// For targets that are whole generations, whether errors follow their expressions; `None` for other targets.
     target_fitness: Option<bool>,
     /// How other targets are written.
     actions: Actions,
-    /// Targets left out because they do not fit into the model's positions.
+    /// The number of targets left out because they exceed the model's positions.
     too_long: usize,
-    /// The states of an epoch in their order, see [`Examples::set_order`].
+    /// The states of an epoch in order, see [`Examples::set_order`].
     order: Option<Vec<u32>>,
 }
 
-/// Where the problem of a state is.
+/// The source of a state's problem.
 #[derive(Clone)]
 pub(crate) struct Source {
     pub(crate) set: Arc<Problems>,
     pub(crate) problem: Arc<ProblemRef>,
-    /// How its formulas are evaluated.
+    /// The semantics of its formulas.
     pub(crate) semantics: Semantics,
 }
 
@@ -63,13 +63,13 @@ impl std::fmt::Debug for Source {
 struct State {
     /// The prompt's tokens.
     prompt: Span,
-    /// Its bounds in `individuals`.
+    /// Its range in `individuals`.
     individuals: Span,
-    /// Its numbers in `points`.
+    /// Its range in `points`.
     points: Span,
-    /// Those of its tokens in `marks`; as many for each.
+    /// Its range in `marks`; each token has the same number of marks.
     marks: Span,
-    /// Its entries in `targets`.
+    /// Its range in `targets`.
     targets: Span,
     /// The token that begins each target.
     start: u16,
@@ -98,7 +98,7 @@ impl Span {
     }
 }
 
-/// What a batch is made of: states and which of their targets take part.
+/// A row of a batch: a state and some of its targets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Selection {
     state: u32,
@@ -107,30 +107,31 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// The state's number.
+    /// Returns the state's number.
     pub(crate) fn state(&self) -> u32 {
         self.state
     }
 
-    /// Targets that take part.
+    /// Returns the number of targets that take part.
     pub(crate) fn n_targets(&self) -> usize {
         self.targets.len()
     }
 }
 
-/// The order of training: a pure function of seed and batch number, so that a resumed run needs no iterator's state.
+/// The order of training. It is a pure function of seed and batch number, so that a resumed run needs no iterator
+/// state.
 #[derive(Debug, Clone)]
 pub(crate) struct Order {
     key: Key,
     rows_per_batch: usize,
     max_targets: usize,
-    /// The epoch that `batches` belongs to.
+    /// The epoch of `batches`.
     epoch: u32,
     batches: Vec<Vec<Selection>>,
 }
 
 impl Examples {
-    /// No examples yet, for models of this shape.
+    /// Returns no examples yet, for models of this shape.
     pub fn new(config: &ModelConfig) -> Self {
         Examples {
             config: config.clone(),
@@ -148,23 +149,23 @@ impl Examples {
         }
     }
 
-    /// Sets the states of an epoch: these ones in this order, some perhaps several times and others not at all. Without it
-    /// an epoch is every state once in a random order, another one each time.
+    /// Sets the states of an epoch, in this order; a state may occur several times or not at all. Without a call, an
+    /// epoch has every state once, in a new random order each time.
     ///
     /// # Panics
-    /// If there is no such state, or none is named.
+    /// If a state does not exist, or `states` is empty.
     pub(crate) fn set_order(&mut self, states: Vec<u32>) {
         assert!(!states.is_empty() && states.iter().all(|&state| (state as usize) < self.states.len()));
         self.order = Some(states);
     }
 
-    /// States of an epoch.
+    /// Returns the number of states in an epoch.
     fn epoch_len(&self) -> usize {
         self.order.as_ref().map_or(self.states.len(), Vec::len)
     }
 
-    /// Adds a state and its targets, each the ids that follow the `start` token, `<eos>` included, with the weight of its
-    /// loss. Targets that do not fit behind the prompt are left out, and the state too if none is left.
+    /// Adds a state and its targets. A target is the ids that follow the `start` token, including `<eos>`, with the
+    /// weight of its loss. Targets that do not fit after the prompt are left out, and so is the state if none is left.
     ///
     /// # Errors
     /// [`Error::Model`] if the prompt does not fit the model.
@@ -205,12 +206,12 @@ impl Examples {
         Ok(())
     }
 
-    /// Says of every state added since the last call where its problem is.
+    /// Sets the problem of every state added since the last call.
     pub(crate) fn set_source(&mut self, source: &Source) {
         self.sources.resize(self.states.len(), source.clone());
     }
 
-    /// Where the problem of a state is, if that was told.
+    /// Returns the source of a state's problem, if it was set.
     pub(crate) fn source(&self, state: u32) -> Option<&Source> {
         self.sources.get(state as usize)
     }
@@ -235,27 +236,28 @@ impl Examples {
         Ok(span)
     }
 
-    /// Says how children are written.
+    /// Sets whether children are written as expressions or edits.
     pub fn set_actions(&mut self, actions: Actions) {
         self.actions = actions;
     }
 
-    /// As it was set.
+    /// Returns whether children are written as expressions or edits.
     pub fn actions(&self) -> Actions {
         self.actions
     }
 
-    /// Says that targets are whole generations, with the errors of their individuals or without; `None` for expressions.
+    /// Sets whether targets are whole generations, with or without the errors of their individuals; `None` for single
+    /// children.
     pub fn set_target_fitness(&mut self, fitness: Option<bool>) {
         self.target_fitness = fitness;
     }
 
-    /// As it was set.
+    /// Returns whether the errors of individuals are in targets that are whole generations; `None` for single children.
     pub fn target_fitness(&self) -> Option<bool> {
         self.target_fitness
     }
 
-    /// What comes with each token of a target.
+    /// Returns the function that computes the feature of each token of a target.
     pub(crate) fn feature(&self) -> fn(&[i32]) -> i32 {
         match self.target_fitness {
             None => self.actions.feature(),
@@ -263,7 +265,7 @@ impl Examples {
         }
     }
 
-    /// What children are asked for, by the states' start tokens, in the order of their ids.
+    /// Returns the conditions of the states, by their start tokens, in the order of ids.
     pub fn conditions(&self) -> Vec<Condition> {
         let starts: BTreeSet<u16> = self.states.iter().map(|state| state.start).collect();
         let condition = |start: u16| match Token::from_id(start.into()) {
@@ -273,22 +275,22 @@ impl Examples {
         starts.into_iter().filter_map(condition).collect()
     }
 
-    /// Number of states.
+    /// Returns the number of states.
     pub fn n_states(&self) -> usize {
         self.states.len()
     }
 
-    /// Number of targets, the examples of spec and logs.
+    /// Returns the number of targets, which spec and logs call examples.
     pub fn n_targets(&self) -> usize {
         self.targets.len()
     }
 
-    /// Targets that were left out because they are longer than what the model's positions leave room for.
+    /// Returns the number of targets that were left out because they exceed the model's positions.
     pub fn n_too_long(&self) -> usize {
         self.too_long
     }
 
-    /// Bytes of memory that the examples take.
+    /// Returns the bytes of memory that the examples take.
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.tokens)
             + size_of_val(&*self.individuals)
@@ -298,7 +300,7 @@ impl Examples {
             + size_of_val(&*self.states)
     }
 
-    /// A number for everything in it, by which a resumed run recognises its examples.
+    /// Returns a hash of the examples, by which a resumed run recognises them.
     pub fn fingerprint(&self) -> u64 {
         fn mix(hash: u64, word: u64) -> u64 {
             (hash ^ word).wrapping_mul(GOLDEN).rotate_left(29)
@@ -317,21 +319,22 @@ impl Examples {
         words.fold(self.states.len() as u64, mix)
     }
 
-    /// Tokens of a row, padding not counted.
+    /// Returns the number of tokens of a row, without padding.
     fn length(&self, selection: &Selection) -> usize {
         let state = &self.states[selection.state as usize];
         let targets = state.targets.of(&self.targets);
         state.prompt.len() + selection.targets.iter().map(|&t| targets[t as usize].tokens.len()).sum::<usize>()
     }
 
-    /// Sum of the weights of a row's labels.
+    /// Returns the sum of the weights of a row's labels.
     pub(crate) fn weight(&self, selection: &Selection) -> f64 {
         let targets = self.states[selection.state as usize].targets.of(&self.targets);
         let weight = |&t: &u32| f64::from(targets[t as usize].weight) * f64::from(targets[t as usize].tokens.len);
         selection.targets.iter().map(weight).sum()
     }
 
-    /// Cuts a batch into parts of at most `positions` rows × positions, prefix and padding included; a row at least.
+    /// Splits a batch into parts of at most `positions` rows × positions, including prefix and padding, and at least
+    /// one row.
     pub(crate) fn cut(&self, batch: &[Selection], positions: usize) -> Vec<Vec<Selection>> {
         let prefix = self.config.points.as_ref().map_or(0, |points| points.n_prefix());
         let mut parts: Vec<Vec<Selection>> = Vec::new();
@@ -349,7 +352,7 @@ impl Examples {
         parts
     }
 
-    /// One row per selection, padded to the longest.
+    /// Returns a batch with one row per selection, padded to the longest.
     pub(crate) fn pack(&self, selections: &[Selection]) -> Result<TrainBatch, Error> {
         let longest = selections.iter().map(|selection| self.length(selection)).max().unwrap_or(0);
         let length = longest.next_multiple_of(LENGTH_MULTIPLE);
@@ -391,7 +394,7 @@ impl Examples {
         Ok(batch)
     }
 
-    /// The first `n` states with all of their targets in one batch, to compare what models or devices make of it.
+    /// Returns a batch of the first `n` states with all of their targets, to compare models or devices on it.
     ///
     /// # Errors
     /// [`Error::Model`] if points do not fit the model.
@@ -400,7 +403,8 @@ impl Examples {
         self.pack(&(0..).zip(self.states.iter().take(n)).map(all).collect::<Vec<_>>())
     }
 
-    /// The batches of all states in the order of `key`'s stream, each state with at most `max_targets` of its targets.
+    /// Returns the batches of an epoch in the order of `key`'s stream; each state has at most `max_targets` of its
+    /// targets.
     fn batches(&self, key: Key, rows_per_batch: usize, max_targets: usize) -> Vec<Vec<Selection>> {
         let mut rng = key.rng();
         let states = self.order.clone().unwrap_or_else(|| {
@@ -429,7 +433,7 @@ impl Examples {
         batches
     }
 
-    /// At most `n` batches of a fixed random choice of states, for validation.
+    /// Returns at most `n` batches of a fixed random choice of states, for validation.
     pub(crate) fn sample(&self, seed: u64, n: usize, rows_per_batch: usize, max_targets: usize) -> Vec<Vec<Selection>> {
         let key = Key::new(seed, Purpose::Training, problem_key("validation"));
         let mut batches = self.batches(key, rows_per_batch, max_targets);
@@ -439,8 +443,8 @@ impl Examples {
 }
 
 impl Examples {
-    /// At most `n` states of a fixed random choice whose prompts leave room for `room` tokens, with at most `max_targets`
-    /// targets each.
+    /// Returns at most `n` states of a fixed random choice whose prompts leave room for `room` tokens, with at most
+    /// `max_targets` targets each.
     pub(crate) fn choose(&self, seed: u64, n: usize, room: usize, max_targets: usize) -> Vec<Selection> {
         let mut states: Vec<u32> = (0..self.states.len() as u32).collect();
         Key::new(seed, Purpose::Training, problem_key("greedy")).rng().shuffle(&mut states);
@@ -450,7 +454,7 @@ impl Examples {
         states.into_iter().map(|state| Selection { state, targets: (0..n_targets(state)).collect() }).collect()
     }
 
-    /// What a state's children are conditioned on, and the id of the token that begins them.
+    /// Returns the prompt of a state, and the id of the token that begins its children.
     pub(crate) fn prompt(&self, state: u32) -> (Prompt, i32) {
         let State { prompt, individuals, points, marks, start, .. } = &self.states[state as usize];
         let tokens = prompt.of(&self.tokens).iter().map(|&id| id.into()).collect();
@@ -461,14 +465,14 @@ impl Examples {
         (Prompt { tokens, individuals, marks, points }, (*start).into())
     }
 
-    /// Whether `ids`, with the `<eos>` that follows them, are one of the state's targets.
+    /// Returns whether `ids`, followed by `<eos>`, is one of the state's targets.
     pub(crate) fn is_target(&self, state: u32, ids: &[i32]) -> bool {
         let ids = || ids.iter().copied().chain([Token::Eos.id()]);
         let targets = self.states[state as usize].targets.of(&self.targets);
         targets.iter().any(|target| target.tokens.of(&self.tokens).iter().map(|&id| i32::from(id)).eq(ids()))
     }
 
-    /// A row of a batch for people: what the model read, and what it had to write.
+    /// Describes a row of a batch for people: the input and the targets.
     pub(crate) fn describe(&self, selection: &Selection) -> Value {
         let (prompt, start) = self.prompt(selection.state);
         let targets = self.states[selection.state as usize].targets.of(&self.targets);
@@ -488,19 +492,19 @@ impl Examples {
     }
 }
 
-/// JSON has no NaN and no infinity, which are what one looks for here.
+/// Converts a number to JSON, with NaN and infinities as text, because JSON has none and they matter here.
 fn number(value: f32) -> Value {
     if value.is_finite() { value.into() } else { value.to_string().into() }
 }
 
 impl Order {
-    /// The order for `seed`.
+    /// Returns the order for `seed`.
     pub(crate) fn new(seed: u64, rows_per_batch: usize, max_targets: usize) -> Self {
         let key = Key::new(seed, Purpose::Training, problem_key("order"));
         Order { key, rows_per_batch, max_targets, epoch: 0, batches: Vec::new() }
     }
 
-    /// Batch number `index`, counted over all epochs.
+    /// Returns batch number `index`, counted over all epochs.
     pub(crate) fn batch<'a>(&'a mut self, examples: &Examples, index: u64) -> &'a [Selection] {
         let per_epoch = examples.epoch_len().div_ceil(self.rows_per_batch) as u64;
         let epoch = (index / per_epoch) as u32;
@@ -536,7 +540,7 @@ mod tests {
         ModelConfig { n_positions, n_features: sr_prompt::FEATURES, points: Some(points), ..ModelConfig::micro(32) }
     }
 
-    /// States with these prompt lengths, and as many targets as their index modulo 4, plus one.
+    /// Returns states with these prompt lengths; the number of targets is the state's index modulo 4, plus one.
     fn states(lengths: &[usize]) -> Examples {
         let mut examples = Examples::new(&config(512));
         for (index, &length) in lengths.iter().enumerate() {

@@ -20,19 +20,21 @@ use crate::passes::Sums;
 use crate::tracking::Tracker;
 use crate::{Error, RunConfig};
 
-/// Resolved settings of the run, and under [`INIT`] what it began with.
+/// File of the run's resolved settings and, under [`INIT`], its initial weights.
 const CONFIG: &str = "config.json";
-/// The id of the weights that a run began with, `null` if they were new; runs of earlier versions do not tell.
+/// Key for the id of the initial weights, `null` if they were new; runs of earlier versions lack it.
 const INIT: &str = "init";
 const BEST: &str = "best";
 const LAST: &str = "last";
-/// Optimiser states are named by their step, so that one always belongs to the `last` that was renamed into place.
+/// Prefix of optimiser states. Their name has the step, so that one always belongs to the `last` that was renamed into
+/// place.
 const OPTIMISER: &str = "optimiser-";
-/// Averages of the weights, likewise.
+/// Prefix of averages of the weights, likewise with the step.
 const AVERAGE: &str = "average-";
-/// Checkpoints that stay.
+/// Prefix of checkpoints that are kept.
 const KEPT: &str = "step-";
-/// Checksums of optimiser states and averages, as `sha256sum -c` reads them; runs of earlier versions have none.
+/// File of the checksums of optimiser states and averages, in the format of `sha256sum -c`; runs of earlier versions
+/// lack it.
 const SUMS: &str = "SHA256SUMS";
 
 /// A run's folder.
@@ -42,37 +44,37 @@ pub(crate) struct RunFolder {
     tracker: Tracker,
 }
 
-/// What `meta.json` of a checkpoint says. Equal runs write equal ones: no times, no paths.
+/// The content of a checkpoint's `meta.json`. Equal runs write equal ones, so it has no times and paths.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Meta {
-    /// [`sr_model::FORMAT_VERSION`]; checkpoints from before there were several do not tell.
+    /// [`sr_model::FORMAT_VERSION`]; early checkpoints lack it.
     #[serde(default)]
     pub(crate) format_version: u64,
     #[serde(flatten)]
     pub(crate) checkpoint: CheckpointMeta,
-    /// Updates made.
+    /// The number of updates made.
     pub(crate) step: u64,
     pub(crate) seed: u64,
-    /// Of `last`: what the steps since the last line of metrics came to, so that the next line tells of them too.
+    /// In `last`, the sums of the steps since the last line of metrics, so that the next line includes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) window: Option<Window>,
     /// [`sr_prompt::fingerprint`], in hexadecimal.
     pub(crate) vocabulary: String,
     /// Fingerprint of the training examples, in hexadecimal.
     pub(crate) examples: String,
-    /// Loss per target token in the last validation that was due.
+    /// The loss per target token in the last validation that was due.
     pub(crate) val_loss: Option<f64>,
-    /// The lowest one of the run.
+    /// The lowest validation loss of the run.
     pub(crate) best_val_loss: Option<f64>,
-    /// Where early stopping stands.
+    /// The state of early stopping.
     #[serde(default)]
     pub(crate) patience: Patience,
     /// The run's settings.
     pub(crate) config: RunConfig,
 }
 
-/// [`Sums`] as a file has them. The two that are no whole numbers are told by their bits: they are added to, and the text of
-/// a number is not always read as exactly that number.
+/// [`Sums`] in a file. The two floats are stored by their bits, because the text of a number is not always read back
+/// exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Window {
     loss_bits: u64,
@@ -96,18 +98,18 @@ impl From<Window> for Sums {
     }
 }
 
-/// What early stopping remembers.
+/// The state of early stopping.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Patience {
     /// The validation loss to improve on.
     reference: Option<f64>,
-    /// Validations since it was reached.
+    /// The number of validations since it was reached.
     pub(crate) waited: u64,
 }
 
 impl Patience {
-    /// Takes note of a validation. A loss counts as an improvement if it is lower than the last one that counted by more
-    /// than `min_delta`, so that many small steps down count when they add up.
+    /// Counts a validation. A loss is an improvement if it is lower than the last improvement by more than `min_delta`,
+    /// so that many small steps down count once they add up.
     pub(crate) fn count(&mut self, loss: f64, min_delta: f64) {
         if self.reference.is_none_or(|reference| loss < reference - min_delta) {
             *self = Patience { reference: Some(loss), waited: 0 };
@@ -118,11 +120,11 @@ impl Patience {
 }
 
 impl RunFolder {
-    /// Makes the folder of a new run that begins with the weights of the id `init`, or new ones.
+    /// Creates the folder of a new run that starts from the weights with the id `init`, or from new ones.
     pub(crate) fn create(dir: &Path, config: &RunConfig, init: Option<&str>) -> Result<Self, Error> {
         match fs::read_dir(dir) {
             Ok(entries) => {
-                // A run that was killed while it wrote its first file has left only a part of that one.
+                // A run that was killed while it wrote its first file has left only a part of it.
                 let begun = aside(Path::new(CONFIG));
                 for entry in entries {
                     if entry.map_err(Error::io(dir))?.file_name() != begun {
@@ -144,9 +146,9 @@ impl RunFolder {
         Ok(RunFolder { dir: dir.to_owned(), tracker: Tracker::open(dir, &config.tracking, step)? })
     }
 
-    /// Opens the folder of an interrupted run with its `last` checkpoint, if it got that far. The settings have to be
-    /// those of the run, the examples and the vocabulary those that `fresh` tells, and the weights to begin with those of
-    /// the id `init`, which need not be told once there is a `last`; metrics of later steps are cut off.
+    /// Opens the folder of an interrupted run with its `last` checkpoint, if it has one. The settings must be those of
+    /// the run, and the examples and vocabulary those of `fresh`. The initial weights must have the id `init`, which
+    /// may be left out once there is a `last`. Metrics of later steps are cut off.
     pub(crate) fn resume(
         dir: &Path,
         config: &RunConfig,
@@ -168,7 +170,7 @@ impl RunFolder {
         };
         let mut settings: Value = serde_json::from_str(&text).map_err(corrupt(&path))?;
         let began = settings.as_object_mut().and_then(|settings| settings.remove(INIT));
-        // One of another version has other keys, but not all of them.
+        // The settings of another version have other keys, but these two exist in all.
         if settings["training"].is_null() || settings["model"].is_null() {
             return Err(Error::Foreign { path: dir.to_owned(), reason: format!("its {CONFIG} is of something else") });
         }
@@ -210,7 +212,7 @@ impl RunFolder {
         };
         let step = found.as_ref().map_or(0, |(_, meta)| meta.step);
         let folder = Self::open(dir, config, step)?;
-        // A run that was killed right after it had replaced `last` has left the state of the one before.
+        // A run that was killed right after it had replaced `last` has left the state of the previous one.
         folder.remove_states_but(step)?;
         Ok((folder, found))
     }
@@ -223,12 +225,12 @@ impl RunFolder {
         self.dir.join(LAST)
     }
 
-    /// Logs the metrics of a step, an object that has the step among them.
+    /// Logs the metrics of a step, an object that includes the step.
     pub(crate) fn log(&mut self, line: &Value) -> Result<(), Error> {
         self.tracker.log(line)
     }
 
-    /// Writes what a run broke on, and says where.
+    /// Writes a report on a step that diverged, and returns its path.
     pub(crate) fn save_diverged(&self, step: u64, report: &Value) -> Result<PathBuf, Error> {
         let path = self.dir.join(format!("diverged-{step:08}.json"));
         write_aside(&path, format!("{report}\n").as_bytes())?;
@@ -240,8 +242,8 @@ impl RunFolder {
         Ok(checkpoint(model, meta).save(&self.best())?)
     }
 
-    /// Replaces `last`, and the optimiser state and average of the weights that belong to it. An interruption at any
-    /// point leaves what belongs together.
+    /// Replaces `last`, with the optimiser state and the average of the weights that belong to it. An interruption at
+    /// any point leaves a consistent set.
     pub(crate) fn save_last(
         &self,
         model: Model,
@@ -249,7 +251,7 @@ impl RunFolder {
         average: Option<&Model>,
         meta: &Meta,
     ) -> Result<(), Error> {
-        // Those of the one before stay until it is replaced.
+        // The previous states stay until `last` is replaced.
         let mut sums = self.sums()?;
         let mut write = |kind: &str, bytes: Result<Bytes, RecordError>| {
             let path = self.state_path(kind, meta.step);
@@ -266,7 +268,7 @@ impl RunFolder {
         self.remove_states_but(meta.step)
     }
 
-    /// The checksums by the names of their files.
+    /// Reads the checksums by file name.
     fn sums(&self) -> Result<BTreeMap<String, String>, Error> {
         let path = self.dir.join(SUMS);
         let text = match fs::read_to_string(&path) {
@@ -286,7 +288,7 @@ impl RunFolder {
         write_aside(&self.dir.join(SUMS), text.as_bytes())
     }
 
-    /// The bytes of the state of step `step`, which are those that were saved.
+    /// Reads the state of step `step`; fails if its checksum differs.
     fn read_state(&self, kind: &str, step: u64) -> Result<(PathBuf, Bytes), Error> {
         let path = self.state_path(kind, step);
         let bytes = fs::read(&path).map_err(Error::io(&path))?;
@@ -298,7 +300,7 @@ impl RunFolder {
         }
     }
 
-    /// Removes what belongs to no `last` any more.
+    /// Removes the states that belong to no `last` any more.
     fn remove_states_but(&self, step: u64) -> Result<(), Error> {
         let kept = [OPTIMISER, AVERAGE].map(|kind| self.state_path(kind, step));
         for (name, path) in self.entries()? {
@@ -313,14 +315,14 @@ impl RunFolder {
         if sums.len() < before { self.write_sums(&sums) } else { Ok(()) }
     }
 
-    /// Puts the saved state of step `step` into a fresh optimiser.
+    /// Loads the saved state of step `step` into a fresh optimiser.
     pub(crate) fn load_optimiser(&self, optimiser: ModuleOptimizer, step: u64) -> Result<ModuleOptimizer, Error> {
         sr_model::check_default_device()?;
         let (path, bytes) = self.read_state(OPTIMISER, step)?;
         optimiser.from_bytes(bytes).map_err(corrupt(&path))
     }
 
-    /// The saved average of step `step`, into a model of its shape.
+    /// Loads the saved average of step `step` into a model of its shape.
     pub(crate) fn load_average(&self, frame: Model, step: u64) -> Result<Model, Error> {
         let (path, bytes) = self.read_state(AVERAGE, step)?;
         let record = ModuleRecord::from_bytes(bytes).map_err(corrupt(&path))?;
@@ -331,18 +333,18 @@ impl RunFolder {
         self.dir.join(state_name(kind, step))
     }
 
-    /// Saves a checkpoint that stays until there are more than `keep_last` newer ones.
+    /// Saves a checkpoint that stays until there are `keep_last` newer ones.
     pub(crate) fn save_kept(&self, model: Model, meta: &Meta, keep_last: usize) -> Result<(), Error> {
         let path = self.dir.join(format!("{KEPT}{:08}", meta.step));
         checkpoint(model, meta).save(&path)?;
-        // Those of later steps are from before a resumption and will be written again.
+        // Checkpoints of later steps are from before a resumption and will be written again.
         let mut kept: Vec<PathBuf> =
             self.entries()?.filter_map(|(name, path)| name.starts_with(KEPT).then_some(path)).collect();
         kept.retain(|other| *other <= path);
         kept.sort();
         kept.truncate(kept.len().saturating_sub(keep_last));
         for old in kept {
-            // A killed process must not leave half a checkpoint under the name of a whole one.
+            // A killed process must not leave half a checkpoint under the name of a complete one.
             let aside = self.dir.join(format!(".{KEPT}removed"));
             fs::remove_dir_all(&aside).ok();
             fs::rename(&old, &aside).map_err(Error::io(&old))?;
@@ -351,7 +353,7 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Names and paths of what is in the folder.
+    /// Returns the names and paths of the folder's entries.
     fn entries(&self) -> Result<impl Iterator<Item = (String, PathBuf)>, Error> {
         let entries = fs::read_dir(&self.dir).map_err(Error::io(&self.dir))?.collect::<Result<Vec<_>, _>>();
         let entries = entries.map_err(Error::io(&self.dir))?;
@@ -363,7 +365,7 @@ fn state_name(kind: &str, step: u64) -> String {
     format!("{kind}{step:08}.bpk")
 }
 
-/// SHA-256 in hexadecimal.
+/// Returns the SHA-256 in hexadecimal.
 pub(crate) fn sum(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -379,7 +381,7 @@ impl Meta {
     }
 }
 
-/// The first key in which two JSON values differ, with both values.
+/// Returns the first key in which two JSON values differ, with both values.
 pub(crate) fn difference(a: &Value, b: &Value) -> Option<(String, String, String)> {
     let (Value::Object(map_a), Value::Object(map_b)) = (a, b) else {
         return (a != b).then(|| (String::new(), a.to_string(), b.to_string()));
@@ -395,14 +397,14 @@ fn checkpoint(model: Model, meta: &Meta) -> Checkpoint {
     Checkpoint { model, tokenizer: sr_prompt::tokenizer_json(), meta }
 }
 
-/// The name under which a file is written before it is whole.
+/// Returns the name of a file while it is being written.
 fn aside(path: &Path) -> OsString {
     let mut aside = OsString::from(path);
     aside.push(".partial");
     aside
 }
 
-/// Writes a file beside `path`, syncs it and renames it into place. What fails leaves nothing behind.
+/// Writes a temporary file beside `path`, syncs it and renames it into place. A failure leaves nothing behind.
 pub(crate) fn write_aside(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let aside = aside(path);
     let write = || -> std::io::Result<()> {
@@ -438,7 +440,7 @@ mod tests {
             let patience = Patience { reference: Some(rng.uniform(0.0, 7.0)), waited: 0 };
             let text = serde_json::to_string(&patience).expect("plain data");
             assert_eq!(serde_json::from_str::<Patience>(&text).expect("JSON"), patience, "{text}");
-            // As a checkpoint's meta.json is read.
+            // A checkpoint's meta.json is read this way.
             let value: Value = serde_json::from_str(&text).expect("JSON");
             assert_eq!(serde_json::from_value::<Patience>(value).expect("JSON"), patience, "{text}");
         }

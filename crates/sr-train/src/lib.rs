@@ -1,7 +1,7 @@
-//! Fitting `sr-model` to a corpus: batches, loss, schedule, checkpoints.
+//! Training of `sr-model` on a corpus: batches, loss, schedule, checkpoints.
 //!
-//! [`TrainConfig`] is a TOML file, [`load`] turns corpora and problem sets into [`Examples`], and a [`Trainer`] fits a
-//! model to them in a folder:
+//! [`TrainConfig`] is a TOML file, [`load`] converts corpora and problem sets to [`Examples`], and a [`Trainer`] trains
+//! a model on them in a folder:
 //!
 //! ```text
 //! OUT/
@@ -14,8 +14,8 @@
 //!   diverged-00000123.json  the batch that a run broke on
 //! ```
 //!
-//! A row of a batch is a state: its prompt is encoded once for all its targets. Batches are a pure function of seed
-//! and step, so a run that was killed and resumed has the weights of an undisturbed one.
+//! A row of a batch is a state: its prompt is encoded once for all its targets. Batches are a pure function of seed and
+//! step, so a run that was killed and resumed has the same weights as an undisturbed one.
 //!
 //! ```
 //! use sr_model::Prompt;
@@ -47,7 +47,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! It does not search, and reads and writes nothing but its folder and the files it is given.
+//! This crate does not search, and uses only its folder and the files it is given.
 
 mod config;
 mod data;

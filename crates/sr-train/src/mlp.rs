@@ -14,7 +14,7 @@ use sr_model::DeviceKind;
 
 use crate::Error;
 
-/// Weights, under the name that point control gives its students.
+/// File of the weights, as point control calls it.
 const WEIGHTS: &str = "student.bpk";
 const CONFIG: &str = "config.json";
 
@@ -24,7 +24,7 @@ struct Layer {
     bias: Param<Tensor<1>>,
 }
 
-/// Two hidden layers of equal width with ReLU.
+/// A multilayer perceptron with two hidden layers of equal width and ReLU.
 #[derive(Module, Debug)]
 pub struct Mlp {
     first: Layer,
@@ -38,7 +38,7 @@ struct Config {
 }
 
 impl Layer {
-    /// He et al. (2015), for layers of ReLU; parameters have the fixed ids 2n + 1 and 2n + 2.
+    /// Returns a layer initialised as in He et al. (2015), for ReLU; parameters have the fixed ids 2n + 1 and 2n + 2.
     fn new(n: u32, shape: [usize; 2], scale: f64, seed: u64, device: &Device) -> Self {
         let mut rng = Key::new(seed, Purpose::Training, 0).slot(n).rng();
         let deviation = scale * (2.0 / shape[0] as f64).sqrt();
@@ -60,7 +60,7 @@ impl Mlp {
     /// The name of the file with the weights.
     pub const WEIGHTS: &'static str = WEIGHTS;
 
-    /// One that knows nothing and is to be trained: it begins with thrusts near one half.
+    /// Returns a new model for training; its first thrusts are near one half.
     ///
     /// # Errors
     /// If there is no such device.
@@ -76,18 +76,18 @@ impl Mlp {
         }
     }
 
-    /// Reads one of so many inputs and outputs from a folder, to act.
+    /// Loads a model with these numbers of inputs and outputs from a folder, for [`act`](Self::act).
     ///
     /// # Errors
-    /// If there is no such device, or no such file, or it is of another shape.
+    /// If there is no such device or file, or the file has another shape.
     pub fn load(folder: &Path, shape: [usize; 2], device: DeviceKind) -> Result<Self, Error> {
         Self::read(folder, shape, &sr_model::open(device)?)
     }
 
-    /// The same, to be trained.
+    /// Loads a model as [`load`](Self::load) does, for [`train`](Self::train).
     ///
     /// # Errors
-    /// As [`load`](Self::load).
+    /// Those of [`load`](Self::load).
     pub fn load_to_train(folder: &Path, shape: [usize; 2], device: DeviceKind) -> Result<Self, Error> {
         Self::read(folder, shape, &sr_model::open(device)?.autodiff())
     }
@@ -104,7 +104,7 @@ impl Mlp {
         record.map_err(|error| corrupt(&path, error.to_string()))
     }
 
-    /// Writes it into a folder.
+    /// Writes the model to a folder.
     ///
     /// # Errors
     /// If a file cannot be written.
@@ -121,7 +121,7 @@ impl Mlp {
         write(CONFIG, (serde_json::to_string_pretty(&config).expect("plain data") + "\n").as_bytes())
     }
 
-    /// Its width.
+    /// Returns the width of the hidden layers.
     pub fn hidden(&self) -> usize {
         self.first.weight.val().dims()[1]
     }
@@ -134,13 +134,13 @@ impl Mlp {
         self.last.weight.val().dims()[1]
     }
 
-    /// Thrusts less one half, doubled, `[B, A]`.
+    /// Returns the thrusts minus one half, doubled, `[B, A]`.
     fn forward(&self, observations: Tensor<2>) -> Tensor<2> {
         let x = activation::relu(self.first.forward(observations));
         self.last.forward(activation::relu(self.second.forward(x)))
     }
 
-    /// What it does on each of the observations, one after the other: `[B · O]` numbers in, `[B · A]` out.
+    /// Returns the thrusts for each observation: `[B · O]` numbers in, `[B · A]` out.
     ///
     /// # Errors
     /// If the device fails.
@@ -152,12 +152,12 @@ impl Mlp {
         Ok(values.into_iter().map(|value| 0.5 + value / 2.0).collect())
     }
 
-    /// Fits one that is to be trained to batches of observations and actions by their squared error; AdamW (Loshchilov &
-    /// Hutter, 2019), the rate falling to 0 by the same amount each of the `n_batches` updates. Gives it ready to act, and
-    /// the mean loss of the last quarter.
+    /// Trains the model on batches of observations and actions by their squared error, with AdamW (Loshchilov & Hutter,
+    /// 2019). The learning rate falls linearly to 0 over the `n_batches` updates. Returns the model for
+    /// [`act`](Self::act), and the mean loss of the last quarter.
     ///
     /// # Errors
-    /// [`Error::Update`] if a loss is no number; or of a batch.
+    /// [`Error::Update`] if a loss is not finite, or the error of a batch.
     pub fn train<E: From<Error>>(
         mut self,
         batches: impl Iterator<Item = Result<(Vec<f32>, Vec<f32>), E>>,

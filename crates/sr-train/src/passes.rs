@@ -1,12 +1,12 @@
-//! Forward and backward passes, several at once on a CPU.
+//! Forward and backward passes; on a CPU several run at once.
 //!
-//! A CPU's passes are `sr-cpu`'s, where it has what the model has, and the tensor framework's otherwise.
+//! On a CPU, passes use `sr-cpu` if it supports the model, and the tensor framework otherwise.
 //!
-//! A batch is cut into passes of a few rows, whose activations stay in a core's cache; threads take one pass after the
-//! other, each with a graph of its own. One large pass over all rows, with the threads inside its operations, was
-//! slower and took several times the memory when both were tried on two cores.
+//! A batch is cut into passes of a few rows, whose activations stay in a core's cache. Threads take one pass after the
+//! other, each with its own graph. One large pass over all rows, with the threads inside its operations, was slower and
+//! took several times the memory on two cores.
 //!
-//! Inside a pass nothing is parallel, and results are added up in the order of the passes: the number of threads
+//! Nothing within a pass is parallel, and results are added in the order of the passes, so the number of threads
 //! changes no bit.
 
 use std::collections::BTreeMap;
@@ -22,46 +22,46 @@ use crate::examples::Selection;
 use crate::update::trainable;
 use crate::{Error, Examples};
 
-/// Rows × positions of a pass on a CPU, a row at least.
+/// Rows × positions of a pass on a CPU; a pass has at least one row.
 const CPU_POSITIONS: usize = 512;
 
 /// Computes passes.
 #[derive(Debug)]
 pub(crate) struct Passes {
-    /// Pools of one thread each, in which nothing runs in parallel; none for a GPU, which wants large passes from one
-    /// thread.
+    /// Pools of one thread each, in which nothing runs in parallel; none for a GPU, which is fastest with large passes
+    /// from one thread.
     workers: Vec<ThreadPool>,
     /// Whether to use the tensor framework on a CPU too.
     is_reference: bool,
 }
 
-/// What passes add up to.
+/// The sums over passes.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Sums {
-    /// Losses of all labels, in nats times weight.
+    /// The sum of the losses of all labels, in nats times weight.
     pub(crate) loss: f64,
-    /// Weights of all labels.
+    /// The sum of the weights of all labels.
     pub(crate) weight: f64,
-    /// Tokens, padding not counted.
+    /// The number of tokens, without padding.
     pub(crate) tokens: u64,
-    /// Tokens, padding included.
+    /// The number of tokens, with padding.
     pub(crate) cells: u64,
-    /// Targets.
+    /// The number of targets.
     pub(crate) examples: u64,
 }
 
 impl Passes {
-    /// Passes for this device, on as many threads as the current pool has.
+    /// Returns passes for this device, on as many threads as the current pool has.
     ///
     /// # Panics
-    /// If the operating system gives no threads.
+    /// If the operating system cannot start the threads.
     pub(crate) fn new(device: DeviceKind) -> Self {
         let threads = if device == DeviceKind::Cuda { 0 } else { rayon::current_num_threads() };
         let pool = |_| ThreadPoolBuilder::new().num_threads(1).build().expect("a process can have a few more threads");
         Passes { workers: (0..threads).map(pool).collect(), is_reference: false }
     }
 
-    /// Gradients of the mean loss over the labels of all batches together, as if they were one.
+    /// Returns the gradients of the mean loss over the labels of all batches together, as if they were one batch.
     pub(crate) fn gradients(
         &self,
         model: &Model,
@@ -97,7 +97,7 @@ impl Passes {
             let value = loss.value.clone().without_autodiff();
             let gradients = (loss.value * (loss.weight / total)).backward();
             let gradients = GradientsParams::from_grads(gradients, &model);
-            // Read last: a GPU would have nothing to do while the host waits for it.
+            // The loss is read last: a GPU would be idle while the host waits for it.
             let mean = f64::from(value.into_scalar::<f32>());
             Ok((gradients, Sums::of(&batch, &passes[index], mean * loss.weight, loss.weight)))
         };
@@ -108,7 +108,7 @@ impl Passes {
         Ok((accumulator.grads(), sums))
     }
 
-    /// The loss over all batches, without a graph.
+    /// Returns the loss over all batches, without a graph.
     pub(crate) fn loss(&self, model: &Model, examples: &Examples, batches: &[Vec<Selection>]) -> Result<Sums, Error> {
         let (fast, model) = (self.fast(model), model.valid());
         let passes = self.cut(examples, batches);
@@ -132,7 +132,7 @@ impl Passes {
         if self.is_reference { None } else { CpuModel::new(model) }
     }
 
-    /// Runs what is not part of a pass and still must not depend on the number of threads.
+    /// Runs work outside of passes that must not depend on the number of threads.
     pub(crate) fn alone<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         match self.workers.first() {
             Some(worker) => worker.install(work),
@@ -177,7 +177,7 @@ impl Passes {
     }
 }
 
-/// Puts results that come in any order in line.
+/// Reorders results that arrive in any order.
 struct Line<T, F> {
     turn: usize,
     early: BTreeMap<usize, T>,
@@ -205,12 +205,12 @@ impl Sums {
         }
     }
 
-    /// Mean loss per unit of weight, in nats.
+    /// Returns the mean loss per unit of weight, in nats.
     pub(crate) fn mean_loss(&self) -> f64 {
         self.loss / self.weight
     }
 
-    /// Share of padding, in [0, 1).
+    /// Returns the share of padding, in [0, 1).
     pub(crate) fn padding(&self) -> f64 {
         1.0 - self.tokens as f64 / self.cells as f64
     }
@@ -245,7 +245,7 @@ mod tests {
         ModelConfig { d_model: 16, n_layers: 1, n_heads: 2, d_mlp: 32, points: None, ..ModelConfig::micro(32) }
     }
 
-    /// Unequal numbers of labels and unequal weights: a mean of the passes' means would not do.
+    /// Numbers of labels and weights differ, so a mean of the passes' means would be wrong.
     fn examples() -> Examples {
         let mut examples = Examples::new(&config());
         for state in 0..6_i32 {

@@ -1,4 +1,4 @@
-//! Metrics of a run: lines of JSON, and what TensorBoard and Weights & Biases need.
+//! The metrics of a run: lines of JSON, and files for TensorBoard or Weights & Biases.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -11,12 +11,13 @@ use crate::folder::{sum, write_aside};
 use crate::{Error, Tracking, TrackingKind};
 
 const METRICS: &str = "metrics.jsonl";
-/// The client of Weights & Biases is a Python package whose files have no described format, so it has to write them.
+/// A script that uploads the metrics. The client of Weights & Biases is a Python package with an undocumented file
+/// format, so only the client can write its files.
 const WANDB: &str = "wandb-sync.py";
-/// What the names of validation metrics begin with.
+/// The prefix of validation metrics.
 const VALIDATION: &str = "val_";
 
-/// The logs of a run in writing: lines of JSON, and what the kind of tracking wants beside them.
+/// The open logs of a run: lines of JSON, and the files of the kind of tracking.
 #[derive(Debug)]
 pub struct Tracker {
     path: PathBuf,
@@ -28,7 +29,7 @@ impl Tracker {
     /// Opens the logs of a run's folder for appending after those of steps up to `step`; later ones are cut off.
     ///
     /// # Errors
-    /// If they cannot be read or written.
+    /// If a log cannot be read or written.
     pub fn open(dir: &Path, tracking: &Tracking, step: u64) -> Result<Self, Error> {
         let kind = tracking.kind;
         let path = dir.join(METRICS);
@@ -36,7 +37,7 @@ impl Tracker {
         let events = (kind == TrackingKind::Tensorboard).then(|| EventFile::open(dir, step)).transpose()?;
         if kind == TrackingKind::Wandb {
             let path = dir.join(WANDB);
-            // A run that goes on stays the same one, wherever its folder is now.
+            // A resumed run keeps its id, even if its folder has moved.
             let before = fs::read_to_string(&path).unwrap_or_default();
             let id = run_id(&before).map_or_else(|| new_run_id(dir), str::to_owned);
             write_aside(&path, wandb_script(dir, tracking, &id).as_bytes())?;
@@ -44,14 +45,14 @@ impl Tracker {
         Ok(Tracker { path, metrics, events })
     }
 
-    /// Appends the metrics of a step, an object that has the step among them. For TensorBoard the names of those that
-    /// begin with `val_` go under `validation/`, those with a `/` stay, and all others go under `train/`.
+    /// Appends the metrics of a step, an object that includes `step`. For TensorBoard, names that begin with `val_` go
+    /// under `validation/`, names with a `/` stay, and all others go under `train/`.
     ///
     /// # Errors
-    /// If they cannot be written.
+    /// If a log cannot be written.
     ///
     /// # Panics
-    /// If it is no object, or has no step.
+    /// If `line` is not an object, or has no `step`.
     pub fn log(&mut self, line: &Value) -> Result<(), Error> {
         if let Some(file) = &mut self.metrics {
             file.write_all(format!("{line}\n").as_bytes()).map_err(Error::io(&self.path))?;
@@ -78,7 +79,7 @@ fn open_metrics(path: &Path, step: u64) -> Result<File, Error> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io(path)(error)),
         old => old.unwrap_or_default(),
     };
-    // A line that a killed process left unfinished is no JSON and goes too.
+    // A line that a killed process left unfinished is not JSON and is dropped too.
     let made =
         |line: &&str| serde_json::from_str::<Value>(line).is_ok_and(|v| v["step"].as_u64().is_some_and(|s| s <= step));
     let kept: String = old.lines().take_while(made).map(|line| format!("{line}\n")).collect();
@@ -88,23 +89,23 @@ fn open_metrics(path: &Path, step: u64) -> Result<File, Error> {
     OpenOptions::new().append(true).create(true).open(path).map_err(Error::io(path))
 }
 
-/// What the script's line with the id begins with.
+/// The start of the script's line with the id.
 const RUN_ID: &str = "RUN_ID = \"";
 
-/// The id in an earlier script.
+/// Returns the id in an earlier script.
 fn run_id(script: &str) -> Option<&str> {
     script.lines().find_map(|line| line.strip_prefix(RUN_ID)?.strip_suffix('"'))
 }
 
-/// An id for the run in a folder, which no other folder's run has.
+/// Returns an id for the run in a folder, which differs from that of any other folder.
 fn new_run_id(dir: &Path) -> String {
     let whole = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     format!("sr-{}", &sum(whole.as_os_str().as_encoded_bytes())[..16])
 }
 
-/// A program that sends the metrics to Weights & Biases, to one run there however often it is started.
+/// Returns a script that uploads the metrics to one run on Weights & Biases, however often it is started.
 fn wandb_script(dir: &Path, tracking: &Tracking, id: &str) -> String {
-    // A string of JSON is one of Python too.
+    // A JSON string is also a Python string.
     let literal =
         |text: &Option<String>| text.as_ref().map_or("None".to_owned(), |text| Value::from(&**text).to_string());
     let name = tracking.run_name.clone().or_else(|| Some(dir.file_name()?.to_string_lossy().into_owned()));

@@ -19,29 +19,29 @@ use crate::passes::{Passes, Sums};
 use crate::update::{average, clip, optimiser};
 use crate::{Error, Examples, RunConfig, Scores};
 
-/// Where a run's weights come from.
+/// The source of a run's initial weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
     /// New weights from the seed.
     Fresh,
-    /// The weights of a checkpoint of the same mode, language and shape, with a fresh optimiser; or of the folder of a
-    /// GPT-Neo model of `transformers` its blocks, last norm and positions, which have to have the run's sizes: what is
-    /// left begins anew, for its tokens are others.
+    /// The weights of a folder: a checkpoint of the same mode, language and shape, with a fresh optimiser; or a GPT-Neo
+    /// model of `transformers`, of which blocks, last norm and positions are used. Their sizes must be the run's; all
+    /// other weights are new, because the tokens differ.
     Checkpoint(PathBuf),
 }
 
-/// When to stop before the configured number of steps. The learning rate does not depend on it.
+/// The limits at which to stop before the configured number of steps. The learning rate does not depend on them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Limits<'a> {
-    /// Stop after this many steps of the whole run.
+    /// The number of steps of the whole run after which to stop.
     pub max_steps: Option<u64>,
-    /// Stop after the step at which this time has passed.
+    /// The time after which to stop, at the end of a step.
     pub max_time: Option<Duration>,
-    /// Stop after the step at which this is true.
+    /// A flag that stops the run after the current step.
     pub stop: Option<&'a AtomicBool>,
 }
 
-/// A run: a model, its optimiser and its folder.
+/// A training run: a model, its optimiser and its folder.
 #[derive(Debug)]
 pub struct Trainer<'a> {
     config: RunConfig,
@@ -52,14 +52,14 @@ pub struct Trainer<'a> {
     probe: Option<Probe>,
     passes: Passes,
     model: Model,
-    /// Moving average of the weights.
+    /// The moving average of the weights.
     average: Option<Model>,
     optimiser: Optimiser,
     folder: RunFolder,
     meta: Meta,
 }
 
-/// [`ModuleOptimizer`] without the flood of numbers in its debug print.
+/// A [`ModuleOptimizer`] without its long debug output.
 struct Optimiser(ModuleOptimizer);
 
 impl std::fmt::Debug for Optimiser {
@@ -68,33 +68,33 @@ impl std::fmt::Debug for Optimiser {
     }
 }
 
-/// Why a run ended.
+/// The reason why a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopReason {
-    /// The configured number of steps was made.
+    /// The configured number of steps was reached.
     Steps,
-    /// The validation loss had not improved for as many validations as `patience` says.
+    /// The validation loss had not improved for `patience` validations.
     Patience,
-    /// One of the [`Limits`].
+    /// One of the [`Limits`] was reached.
     Limit,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
-    /// Steps of the whole run, those before a resumption included.
+    /// The number of steps of the whole run, including those before a resumption.
     pub steps: u64,
     /// Loss per target token since the line of metrics before the last step, in nats; `None` if no step was made.
     pub train_loss: Option<f64>,
-    /// The same on the validation examples, at the end.
+    /// Loss per target token on the validation examples at the end, in nats.
     pub val_loss: f64,
-    /// How good predictions were then; `None` without a sample of validation states.
+    /// Scores of predictions at the end; `None` without a sample of validation states.
     pub scores: Option<Scores>,
-    /// Why it ended.
+    /// The reason why the run ended.
     pub stop: StopReason,
-    /// Tokens of prompts and targets per second of training, padding not counted; `None` if no step was made.
+    /// Tokens of prompts and targets per second of training, without padding; `None` if no step was made.
     pub tokens_per_second: Option<f64>,
-    /// Targets per second of training; `None` likewise.
+    /// Targets per second of training; `None` if no step was made.
     pub examples_per_second: Option<f64>,
     /// The checkpoint with the lowest validation loss.
     pub best: PathBuf,
@@ -102,28 +102,28 @@ pub struct Summary {
     pub last: PathBuf,
 }
 
-/// What a step, or several, did.
+/// The statistics of one or several steps.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StepStats {
     sums: Sums,
-    /// Time they took.
+    /// The time that the steps took.
     pub time: Duration,
-    /// Norm of the gradients before clipping, of the last step.
+    /// The norm of the gradients before clipping, in the last step.
     pub grad_norm: f64,
 }
 
 impl StepStats {
-    /// Mean loss per target token, in nats.
+    /// Returns the mean loss per target token, in nats.
     pub fn loss(&self) -> f64 {
         self.sums.mean_loss()
     }
 
-    /// Tokens of prompts and targets per second; 0 before the first step.
+    /// Returns the tokens of prompts and targets per second; 0 before the first step.
     pub fn tokens_per_second(&self) -> f64 {
         self.per_second(self.sums.tokens)
     }
 
-    /// Targets per second; 0 before the first step.
+    /// Returns the targets per second; 0 before the first step.
     pub fn examples_per_second(&self) -> f64 {
         self.per_second(self.sums.examples)
     }
@@ -132,7 +132,7 @@ impl StepStats {
         if self.time.is_zero() { 0.0 } else { count as f64 / self.time.as_secs_f64() }
     }
 
-    /// Share of padding in the batches, in [0, 1).
+    /// Returns the share of padding in the batches, in [0, 1).
     pub fn padding(&self) -> f64 {
         self.sums.padding()
     }
@@ -180,7 +180,8 @@ impl<'a> TrainerBuilder<'a> {
     /// Starts a run in a new or empty folder.
     ///
     /// # Errors
-    /// If the folder is in use, or the checkpoint to start from has another shape or vocabulary.
+    /// If the folder is not empty, or the checkpoint to start from does not match the run's mode, language, shape or
+    /// vocabulary.
     pub fn start(self, out: &Path) -> Result<Trainer<'a>, Error> {
         self.config.training.validate()?;
         let model = initial(&self.config, &self.language, &self.init, &open(self.device, &self.config)?)?;
@@ -190,12 +191,11 @@ impl<'a> TrainerBuilder<'a> {
         Ok(self.build(model, folder, meta, probe))
     }
 
-    /// Goes on with an interrupted run where its `last` checkpoint stands: from there on every weight is what it would
-    /// have been. A run that did not get as far as a checkpoint starts anew, and so does one whose folder is empty.
+    /// Continues an interrupted run from its `last` checkpoint, with the same weights as an undisturbed run. A run
+    /// without a checkpoint starts over, and so does one whose folder is empty.
     ///
     /// # Errors
-    /// If settings, training examples or the weights to start from differ from the run's, or the checkpoint cannot be
-    /// read.
+    /// If the settings, training examples or initial weights differ from the run's, or the checkpoint cannot be read.
     pub fn resume(self, out: &Path) -> Result<Trainer<'a>, Error> {
         self.config.training.validate()?;
         let device = open(self.device, &self.config)?;
@@ -246,29 +246,29 @@ impl<'a> Trainer<'a> {
         TrainerBuilder { config, language, init, examples, validation, device }
     }
 
-    /// Steps made so far.
+    /// Returns the number of steps made so far.
     pub fn step(&self) -> u64 {
         self.meta.step
     }
 
-    /// The model as it stands.
+    /// Returns the current model.
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// Trains until the configured number of steps is reached, or a limit. `on_step` is told of every step.
+    /// Trains up to the configured number of steps or a limit, and calls `on_step` after every step.
     ///
     /// # Errors
-    /// If the loss or a gradient is no longer finite, or a file cannot be written. `last` is then the one of before.
+    /// If the loss or a gradient is no longer finite, or a file cannot be written. `last` is then the previous one.
     pub fn fit(&mut self, limits: Limits<'_>, on_step: &mut dyn FnMut(u64, &StepStats)) -> Result<Summary, Error> {
         let started = Instant::now();
         let training = self.config.training.clone();
         let steps = limits.max_steps.unwrap_or(u64::MAX).min(training.steps);
         let (mut window, mut total, mut train_loss) = (StepStats::default(), StepStats::default(), None);
-        // All steps since the last line of metrics; the window has those of this process, whose time is known.
+        // All steps since the last line of metrics; `window` has only those of this process, whose time is known.
         let mut untold: Sums = self.meta.window.take().map(Sums::from).unwrap_or_default();
         let mut stop = self.stop_reason(steps);
-        // If nothing is left to do, it is said how good the model is.
+        // If nothing is left to do, only the scores of the model are computed.
         let mut validated = if stop.is_some() { Some(self.validate(&self.judged())?) } else { None };
         while stop.is_none() {
             let rate = training.learning_rate(self.meta.step);
@@ -282,7 +282,7 @@ impl<'a> Trainer<'a> {
             let out_of_time = limits.max_time.is_some_and(|time| started.elapsed() >= time);
             let told_to_stop = limits.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
             let last_step = step >= steps || out_of_time || told_to_stop;
-            // What is due in an undisturbed run, whose metrics and checkpoints these have to be.
+            // Metrics and checkpoints are due at the same steps as in an undisturbed run.
             let due = |every: u64| step >= training.steps || step.is_multiple_of(every);
             let validate = due(training.eval_every);
             train_loss = Some(untold.mean_loss());
@@ -296,7 +296,7 @@ impl<'a> Trainer<'a> {
                 validated = Some(self.evaluate_at_limit()?);
             }
             stop = self.stop_reason(steps).or(last_step.then_some(StopReason::Limit));
-            // Before `last`: a run that is killed in between writes it again.
+            // This comes before `last`: a run that is killed in between writes it again.
             if training.keep_every > 0 && step.is_multiple_of(training.keep_every) {
                 self.folder.save_kept(self.judged(), &self.meta, training.keep_last)?;
             }
@@ -319,7 +319,7 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Why there is nothing left to do, if so; `steps` is where the caller wants an end.
+    /// Returns the reason why nothing is left to do, if so; `steps` is the caller's limit.
     fn stop_reason(&self, steps: u64) -> Option<StopReason> {
         let training = &self.config.training;
         if self.meta.step >= training.steps {
@@ -331,12 +331,12 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// The model that validations judge: the average of the weights if there is one. It is no part of a graph.
+    /// Returns the model that validations use, without a graph: the average of the weights if there is one.
     fn judged(&self) -> Model {
         self.average.clone().unwrap_or_else(|| self.model.valid())
     }
 
-    /// One update of the weights: micro-batches, clipping, optimiser, average.
+    /// Makes one update of the weights: micro-batches, clipping, optimiser, average.
     fn update(&mut self, rate: f64) -> Result<StepStats, Error> {
         let started = Instant::now();
         let accumulation = self.config.training.accumulation;
@@ -358,7 +358,7 @@ impl<'a> Trainer<'a> {
         Ok(StepStats { sums, time: started.elapsed(), grad_norm })
     }
 
-    /// Saves what the next step broke on.
+    /// Saves the batch at which the next step diverged.
     fn diverged(&self, batches: &[Vec<Selection>], loss: f64, norm: f64) -> Error {
         let step = self.meta.step + 1;
         let rows = |batch: &Vec<Selection>| batch.iter().map(|row| self.examples.describe(row)).collect::<Vec<_>>();
@@ -374,7 +374,7 @@ impl<'a> Trainer<'a> {
         Error::Diverged { step, loss, norm, batch }
     }
 
-    /// Loss of a model on the fixed validation batches, and scores of its predictions.
+    /// Returns the loss of a model on the fixed validation batches, and the scores of its predictions.
     fn validate(&self, model: &Model) -> Result<(f64, Option<Scores>), Error> {
         let loss = self.passes.loss(model, self.validation_examples, &self.validation)?.mean_loss();
         if !loss.is_finite() {
@@ -384,7 +384,7 @@ impl<'a> Trainer<'a> {
         Ok((loss, scores))
     }
 
-    /// Validates the model, logs it, and keeps the model if it is the best so far.
+    /// Validates the model, logs the result, and saves the model if it is the best so far.
     fn evaluate(&mut self) -> Result<(f64, Option<Scores>), Error> {
         let (model, step) = (self.judged(), self.meta.step);
         let (val_loss, scores) = self.validate(&model)?;
@@ -409,8 +409,8 @@ impl<'a> Trainer<'a> {
         Ok((val_loss, scores))
     }
 
-    /// Validates the model where an undisturbed run would not. It counts neither for the metrics nor for patience nor as
-    /// the best: a model that is kept, for want of another one, is replaced at the next validation that is due.
+    /// Validates the model where an undisturbed run would not. The result does not count for metrics, patience or
+    /// `best`: if no model is saved yet, this one is, until the next validation that is due.
     fn evaluate_at_limit(&self) -> Result<(f64, Option<Scores>), Error> {
         let model = self.judged();
         let (val_loss, scores) = self.validate(&model)?;
@@ -421,8 +421,8 @@ impl<'a> Trainer<'a> {
         Ok((val_loss, scores))
     }
 
-    /// Logs what steps came to. `told` are all since the last line; speeds are those of `made`, the ones that this process
-    /// made.
+    /// Logs the results of steps. `told` has all steps since the last line; speeds are those of `made`, the steps of
+    /// this process.
     fn log(&mut self, rate: f64, told: &Sums, made: &StepStats) -> Result<(), Error> {
         self.folder.log(&json!({
             "step": self.meta.step,
@@ -436,19 +436,19 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// The device to train on.
+/// Opens the device to train on.
 fn open(device: DeviceKind, config: &RunConfig) -> Result<Device, Error> {
     let device = sr_model::open(device)?.autodiff();
     Ok(if config.training.gradient_checkpointing { device.gradient_checkpointing() } else { device })
 }
 
-/// The sample of validation states for the scores.
+/// Returns the sample of validation states for the scores.
 fn probe(config: &RunConfig, validation: &Examples) -> Result<Option<Probe>, Error> {
     let t = &config.training;
     Probe::new(validation, config.seed, t.eval_samples, t.max_targets)
 }
 
-/// The model a run begins with.
+/// Returns the initial model of a run.
 fn initial(config: &RunConfig, language: &Language, start: &Start, device: &Device) -> Result<Model, Error> {
     let precision = config.training.precision;
     let fresh = || Model::new(&config.model, config.seed, device);
@@ -473,7 +473,7 @@ fn initial(config: &RunConfig, language: &Language, start: &Start, device: &Devi
     }
 }
 
-/// What tells the weights to begin with from others, `None` if they are new.
+/// Returns the id of the initial weights; `None` if they are new.
 fn id(start: &Start) -> Result<Option<String>, Error> {
     let Start::Checkpoint(path) = start else { return Ok(None) };
     if sr_model::is_gpt_neo(path) {
@@ -496,8 +496,8 @@ fn tell_of_backbone(from: &Model, taken: &sr_model::Imported) {
     }
 }
 
-/// Weights learned in another mode or language would read and write other things by the same tokens. What a checkpoint
-/// does not tell is as it was before it could be told.
+/// Checks mode and language: weights learned in another one would read and write other things by the same tokens. A key
+/// that a checkpoint lacks has the value from before it existed.
 fn check_language(path: &Path, meta: &Value, config: &RunConfig, language: &Language) -> Result<(), Error> {
     let fail = |what: String, found: String, expected: String| {
         Err(Error::Start { path: path.to_owned(), what, found, expected })

@@ -1,9 +1,9 @@
-//! From gradients to new weights: clipping by the global norm, AdamW that decays matrices only, Muon, and the moving
+//! Updates weights by gradients: clipping by the global norm, AdamW with decay of matrices only, Muon, and the moving
 //! average of the weights.
 //!
-//! On a CPU norms, AdamW and Muon are `sr-cpu`'s, the same bits on every machine; what is left to the tensor framework
-//! there are products and sums number by number, which round alike everywhere. The states are burn's own either way, so a
-//! run can go on where another device began it.
+//! On a CPU, norms, AdamW and Muon are computed by `sr-cpu`, with the same bits on every machine; the tensor framework
+//! only does elementwise products and sums there, which round the same everywhere. In any case the states are those of
+//! burn, so a run can continue on another device.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamGroup, ParamId};
 use burn::optim::decay::WeightDecayConfig;
@@ -18,10 +18,10 @@ use sr_model::Model;
 
 use crate::{OptimiserKind, Training};
 
-/// Added to the root of the second moment; burn's own default of 1e-5 would damp the small gradients of late training.
+/// Added to the root of the second moment; burn's default of 1e-5 would damp the small gradients of late training.
 const EPSILON: f32 = 1e-8;
 
-/// The optimiser; biases, norms and embeddings are not decayed, as in GPT-3 (Brown et al., 2020).
+/// Returns the optimiser; biases, norms and embeddings are not decayed, as in GPT-3 (Brown et al., 2020).
 pub(crate) fn optimiser(model: &Model, training: &Training) -> ModuleOptimizer {
     if model.is_on_gpu() { of_burn(model, training) } else { on_cpu(model, training) }
 }
@@ -35,7 +35,7 @@ fn of_burn(model: &Model, training: &Training) -> ModuleOptimizer {
     match training.optimiser {
         OptimiserKind::Adamw => optimiser,
         OptimiserKind::Muon => {
-            // Steps as large as AdamW's, so that one learning rate and one decay do for both.
+            // Steps are as large as AdamW's, so that the same learning rate and decay suit both.
             let muon = MuonConfig::new()
                 .with_adjust_lr_fn(AdjustLrFn::MatchRmsAdamW)
                 .with_weight_decay(Some(WeightDecayConfig { penalty: decay }));
@@ -44,7 +44,7 @@ fn of_burn(model: &Model, training: &Training) -> ModuleOptimizer {
     }
 }
 
-/// The same with the steps of `sr-cpu`.
+/// Returns the same optimiser with the steps of `sr-cpu`.
 fn on_cpu(model: &Model, training: &Training) -> ModuleOptimizer {
     let adamw = |decay| Adam { beta: [BETA_1, training.beta2 as f32], decay };
     let Groups { undecayed, block_matrices, .. } = Groups::of(model);
@@ -59,10 +59,10 @@ fn on_cpu(model: &Model, training: &Training) -> ModuleOptimizer {
     }
 }
 
-/// burn's default, and everyone's.
+/// The usual value, also burn's default.
 const BETA_1: f32 = 0.9;
 
-/// That of burn's Muon.
+/// Returns the momentum of burn's Muon.
 fn momentum() -> MomentumConfig {
     MomentumConfig { momentum: 0.95, dampening: 0.0, nesterov: true }
 }
@@ -127,7 +127,7 @@ impl Optimizer for CpuMuon {
         let (rows, columns) = (shape[0], shape[D - 1]);
         let (gradient, momentum) = self.momentum.transform(gradient, state.map(|state| state.momentum));
         let direction = sr_cpu::orthogonalised(&numbers(gradient), columns);
-        // Steps as large as AdamW's, so that one learning rate and one decay do for both.
+        // Steps are as large as AdamW's, so that the same learning rate and decay suit both.
         let adjusted = rate * 0.2 * (rows.max(columns) as f64).sqrt();
         let direction = Tensor::from_data(TensorData::new(direction, shape), &device);
         (tensor * (1.0 - rate * self.decay) - direction * adjusted, Some(MuonState { momentum }))
@@ -139,12 +139,12 @@ impl Optimizer for CpuMuon {
     }
 }
 
-/// The numbers of a tensor of the host.
+/// Returns the numbers of a tensor on the host.
 fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.try_into_vec_as().expect("f32 on a CPU")
 }
 
-/// `inner` with parameters of its own on a graph, which keeps or recomputes activations as `device` says.
+/// Returns `inner` with its own parameters on a graph, which keeps or recomputes activations as `device` requires.
 pub(crate) fn trainable(inner: &Model, device: &Device) -> Model {
     let model = inner.clone().train(); // forgets what its device said
     match device.gradient_checkpointing_strategy() {
@@ -161,10 +161,10 @@ impl ModuleMapper for Recomputed {
     }
 }
 
-/// Moves an average of weights towards those of `model` after update `step`, counted from 1. The average is no part of
-/// a graph.
+/// Moves an average of weights, which is not part of a graph, towards those of `model` after update `step`, counted
+/// from 1.
 ///
-/// At first it keeps less than `decay` of what it was, for that is random numbers: (1 + step) / (10 + step), as in
+/// At first it keeps less than `decay`, because the initial weights are random: (1 + step) / (10 + step), as in
 /// TensorFlow's `ExponentialMovingAverage`.
 pub(crate) fn average(average: Model, model: &Model, decay: f64, step: u64) -> Model {
     let kept = decay.min((1 + step) as f64 / (10 + step) as f64);
@@ -173,7 +173,7 @@ pub(crate) fn average(average: Model, model: &Model, decay: f64, step: u64) -> M
     average.map(&mut Towards { weights: weights.0, kept })
 }
 
-/// Weights by their ids, in burn's map of tensors by ids.
+/// Weights by id, in burn's map of tensors by id.
 struct Weights(GradientsParams);
 
 impl ModuleVisitor for Weights {
@@ -196,9 +196,9 @@ impl ModuleMapper for Towards {
     }
 }
 
-/// Scales the gradients so that the norm of all of them together is at most `max_norm`; gives the norm before.
+/// Scales the gradients so that their common norm is at most `max_norm`, and returns the norm before.
 ///
-/// burn's own clipping takes each parameter alone, which changes the direction of the step.
+/// burn's own clipping scales each parameter on its own, which changes the direction of the step.
 pub(crate) fn clip(model: &Model, gradients: &mut GradientsParams, max_norm: f64) -> f64 {
     let norm = if model.is_on_gpu() {
         let mut squares = Squares { gradients, sums: Vec::new() };
@@ -215,7 +215,7 @@ pub(crate) fn clip(model: &Model, gradients: &mut GradientsParams, max_norm: f64
     norm
 }
 
-/// Each gradient's sum of squares, `[1]`.
+/// Collects each gradient's sum of squares, `[1]`.
 struct Squares<'a> {
     gradients: &'a GradientsParams,
     sums: Vec<Tensor<1>>,
@@ -227,7 +227,7 @@ impl ModuleVisitor for Squares<'_> {
     }
 }
 
-/// The sum of all squares, in double precision and the order of the parameters.
+/// Sums all squares, in double precision and in the order of the parameters.
 struct HostSquares<'a> {
     gradients: &'a GradientsParams,
     sum: f64,
@@ -254,13 +254,13 @@ impl ModuleVisitor for Scale<'_> {
     }
 }
 
-/// Parameters by how they are optimised.
+/// Parameters by the way they are optimised.
 #[derive(Default)]
 struct Groups {
     path: Vec<String>,
     /// Vectors (biases and norms) and embedding tables.
     undecayed: Vec<ParamId>,
-    /// What Muon is for: the point embedder and the output head, at the ends of the model, are AdamW's as in its paper.
+    /// Matrices of the blocks, for Muon; the point embedder and the output head use AdamW, as in Muon's paper.
     block_matrices: Vec<ParamId>,
 }
 
@@ -334,7 +334,7 @@ mod tests {
         GradientsParams::from_grads(loss.backward(), model)
     }
 
-    /// All numbers of the model with their names.
+    /// Returns all numbers of the model with their names.
     #[derive(Default)]
     struct Named(Vec<String>, Vec<(String, Vec<f32>)>);
 
@@ -359,7 +359,7 @@ mod tests {
         named.1
     }
 
-    /// Names of the parameters that differ after a step with one of the two settings.
+    /// Returns the names of the parameters that differ after a step with one of the two settings.
     fn differing(a: Training, b: Training) -> Vec<String> {
         let step = |training: Training| {
             let model = model();
@@ -392,8 +392,8 @@ mod tests {
         let after = optimiser(&before, &with(OptimiserKind::Muon)).step(0.1, before.clone(), gradients);
         let up = |model: &Model| named(model).into_iter().find(|(name, _)| name == "blocks.0.up.weight").expect("it").1;
         let step: Vec<f64> = up(&before).iter().zip(up(&after)).map(|(b, a)| f64::from(b - a)).collect();
-        // 8 × 16: Newton-Schulz brings singular values near 1, and the rate is 0.1 · 0.2 · √16; a gradient of rank r gives
-        // √r times that as the norm.
+        // 8 × 16: Newton-Schulz brings singular values near 1, and the rate is 0.1 · 0.2 · √16; a gradient of rank r
+        // has √r times that as its norm.
         let norm = step.iter().map(|v| v * v).sum::<f64>().sqrt() / 0.08;
         assert!((0.6..1.3 * 8f64.sqrt()).contains(&norm), "{norm}");
     }
@@ -408,7 +408,7 @@ mod tests {
                 let (a, b) = (gradients(&ours), gradients(&theirs));
                 (ours, theirs) = (own.step(0.01, ours, a), burns.step(0.01, theirs, b));
                 if step == 1 {
-                    // Each goes on from the other's state.
+                    // Each continues from the other's state.
                     let bytes = (own.into_bytes().expect("a record"), burns.into_bytes().expect("a record"));
                     own = optimiser(&ours, &training).from_bytes(bytes.1).expect("our optimiser takes it");
                     burns = of_burn(&theirs, &training).from_bytes(bytes.0).expect("burn's optimiser takes it");
@@ -455,7 +455,7 @@ mod tests {
         assert_eq!(with(&device), with(&recomputing));
     }
 
-    /// All gradients one after the other.
+    /// Returns all gradients, concatenated.
     fn flat(model: &Model, gradients: &GradientsParams) -> Vec<f32> {
         struct Flat<'a>(&'a GradientsParams, Vec<f32>);
         impl ModuleVisitor for Flat<'_> {
@@ -485,7 +485,7 @@ mod tests {
             model.visit(&mut Spoil(&mut gradients, factor));
             assert!(!clip(&model, &mut gradients, 1.0).is_finite(), "{factor}");
         }
-        // Numbers whose squares are too large for 32 bits are numbers.
+        // Large numbers whose squares overflow 32 bits must still work.
         let mut gradients = gradients(&model);
         model.visit(&mut Spoil(&mut gradients, 1e25));
         assert!(clip(&model, &mut gradients, 1.0).is_finite());

@@ -1,5 +1,5 @@
-//! Training and a learner's searches give the same bytes on every machine: their hashes are committed, and every level of
-//! instructions that the machine of the test has gives them.
+//! Tests that training and a learner's searches give the same bytes on every machine: their hashes are committed, and
+//! every instruction level of the test's machine must give them.
 
 mod support;
 
@@ -21,7 +21,7 @@ use sr_model::{Checkpoint, DeviceKind, Model, open};
 use sr_neural::{Learner, Sampling};
 use sr_train::{Limits, Split, TrainConfig, Trainer, load};
 
-/// Both point embedders, both optimisers, both action languages, with the most that prompts can say.
+/// Both point embedders, both optimisers and both action languages, with the longest prompts.
 const RUNS: [(&str, &str); 2] = [
     (
         "e2e",
@@ -78,7 +78,7 @@ fn the_number_of_threads_changes_none_of_them() {
     assert_eq!(on(1), on(3));
 }
 
-/// Of the weights after a short training, of its metrics without the speeds, and of searches with what it made.
+/// Returns hashes of the weights after a short training, of its metrics without speeds, and of searches with the model.
 fn hashes(folder: &Path, name: &str, text: &str) -> Value {
     let config = TrainConfig::from_toml(text).expect("a configuration").resolve(11);
     let read = |file: &str, split: Split| load(&[folder.join("onestep").join(file)], &[], &config, split).expect(file);

@@ -1,4 +1,4 @@
-//! Runs of a tiny model: resuming, refusing, diverging, and learning from real corpora.
+//! Tests of runs of a tiny model: resuming, refusing, diverging, and learning from real corpora.
 
 mod support;
 
@@ -52,7 +52,7 @@ fn fit(mut trainer: Trainer<'_>, max_steps: u64) -> Summary {
     trainer.fit(Limits { max_steps: Some(max_steps), ..Limits::default() }, &mut |_, _| {}).expect("a run")
 }
 
-/// All numbers of the metrics but the speeds.
+/// Returns all numbers of the metrics except the speeds.
 fn metrics(out: &Path) -> Vec<[Value; 8]> {
     let text = fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
@@ -64,7 +64,7 @@ fn bytes(dir: &Path, file: &str) -> Vec<u8> {
     fs::read(dir.join(file)).expect(file)
 }
 
-/// Names in a folder, sorted.
+/// Returns the names in a folder, sorted.
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).expect("listed").map(|entry| entry.expect("an entry").file_name());
     let mut names: Vec<String> = entries.map(|name| name.into_string().expect("UTF-8")).collect();
@@ -72,8 +72,8 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Names and contents of all files in a folder and below, but for the metrics and events, which have times, and the
-/// optimiser's state, whose parameters come in any order, with its checksum.
+/// Returns the names and contents of all files in a folder and below, except metrics and events, which have times, and
+/// the optimiser's state, whose parameters come in any order, with its checksum.
 fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     let left_out = ["metrics.jsonl", "events.", "optimiser-", "SHA256SUMS"];
@@ -125,7 +125,7 @@ fn a_killed_and_resumed_run_equals_an_undisturbed_one() {
         let trainer = resume(&killed, &config, &examples).expect("the rest");
         assert_eq!(trainer.step(), 4);
         fit(trainer, 10);
-        // As if killed right after `last` was replaced, before the states of the one before were removed.
+        // The run is killed right after `last` was replaced, before the previous states were removed.
         fs::write(killed.join("optimiser-00000008.bpk"), "of before").expect("written");
         fs::write(killed.join("average-00000008.bpk"), "of before").expect("written");
         drop(resume(&killed, &config, &examples).expect("a run that is complete"));
@@ -179,7 +179,7 @@ fn a_run_that_is_killed_at_each_validation_ends_where_an_undisturbed_one_does() 
 #[test]
 fn a_run_that_is_stopped_or_killed_at_any_step_ends_as_an_undisturbed_one() {
     let folder = tempfile::tempdir().expect("a folder");
-    // The validation loss rises, so that a model of a step between two validations would be the best. Saves come between
+    // The validation loss rises, so a model of a step between two validations would be the best. Saves come between
     // lines of metrics, and lines between validations.
     let mut config = config(
         "one-step",
@@ -230,7 +230,7 @@ fn a_damaged_state_is_noticed_and_a_run_without_checksums_goes_on() {
     assert_eq!(files, ["average-00000002.bpk", "optimiser-00000002.bpk"]);
     for file in files {
         let before = bytes(&out, file);
-        // Anywhere in it, the numbers at its end too, which can all be read.
+        // The damage may be anywhere, also in the numbers at the end, which can all be read.
         for place in [before.len() / 2, before.len() - 3] {
             let mut damaged = before.clone();
             damaged[place] ^= 1;
@@ -241,7 +241,7 @@ fn a_damaged_state_is_noticed_and_a_run_without_checksums_goes_on() {
         }
         fs::write(out.join(file), before).expect("written");
     }
-    // A run of before.
+    // A run of an earlier version has no checksums.
     fs::remove_file(out.join("SHA256SUMS")).expect("removed");
     fit(resume(&out, &config, &examples).expect("the rest"), 4);
     assert!(contents(&out) == contents(&whole));
@@ -282,30 +282,31 @@ fn a_run_goes_on_only_with_the_weights_that_it_began_with() {
         "{message}"
     );
 
-    // Killed before it had saved anything.
+    // The run is killed before it has saved anything.
     drop(go_on("killed", &from(&a)).expect("a run"));
     let message = refused("killed", &Start::Fresh);
     assert!(message.contains("it was checkpoint ") && message.ends_with("is now new weights"), "{message}");
     fit(go_on("killed", &from(&a)).expect("a run"), 4);
     assert!(contents(&path("killed")) == contents(&path("of-a")));
 
-    // A run of before does not tell.
+    // A run of an earlier version does not store its initial weights.
     let mut settings: Value = serde_json::from_slice(&bytes(&path("new"), "config.json")).expect("JSON");
     assert_eq!(settings.as_object_mut().expect("an object").remove("init"), Some(Value::Null));
     fs::write(path("new/config.json"), settings.to_string()).expect("written");
     fit(go_on("new", &from(&a)).expect("it goes on"), 4);
 }
 
-/// Steps of the events in the only event file of a folder.
+/// Returns the steps of the events in the only event file of a folder.
 fn event_steps(out: &Path) -> Vec<u64> {
     event_messages(out).iter().map(|message| if message[9] == 0x10 { u64::from(message[10]) } else { 0 }).collect()
 }
 
-/// Step, tag and value of all scalars in the event file but the speeds.
+/// Returns the step, tag and value of all scalars in the event file except the speeds.
 fn events(out: &Path) -> Vec<(u64, String, f32)> {
     let mut found = Vec::new();
     for (message, step) in event_messages(out).iter().zip(event_steps(out)).skip(1) {
-        // After time and step: field 5, the length in one or two bytes, and values in it, each field 1 with a length.
+        // After time and step comes field 5, with a length of one or two bytes, and in it values, each field 1 with a
+        // length.
         let mut rest = &message[if message[12] < 128 { 13 } else { 14 }..];
         while !rest.is_empty() {
             let (value, after) = rest[2..].split_at(usize::from(rest[1]));
@@ -320,8 +321,8 @@ fn events(out: &Path) -> Vec<(u64, String, f32)> {
     found
 }
 
-/// The messages of the only event file of a folder: TFRecords (length, checksum, message, checksum) of messages whose first
-/// field is the time in 9 bytes and whose second one is the step, left out if 0.
+/// Returns the messages of the only event file of a folder: TFRecords (length, checksum, message, checksum) of messages
+/// whose first field is the time in 9 bytes and whose second is the step, left out if 0.
 fn event_messages(out: &Path) -> Vec<Vec<u8>> {
     let files: Vec<String> = names(out).into_iter().filter(|name| name.starts_with("events.")).collect();
     assert_eq!(files.len(), 1, "{files:?}");
@@ -346,7 +347,7 @@ fn the_average_of_the_weights_is_what_is_judged_and_kept() {
     let [best, last, kept] = ["best", "last", "step-00000006"].map(|name| bytes(&out.join(name), "model.bpk"));
     assert!(best != last && best == kept);
 
-    // Without an average both are the same weights, and the run itself is not changed by having one.
+    // Without an average both are the same weights, and having one does not change the run itself.
     let plain = folder.path().join("plain");
     let mut without = config.clone();
     without.training.ema_decay = 0.0;
@@ -383,7 +384,7 @@ fn predictions_get_right_what_was_learned() {
     let mut examples = Examples::new(&config.model);
     for state in 0..4 {
         let prompt = Prompt { tokens: vec![4, 10 + state], ..Prompt::default() };
-        // Each prompt has a target of its own, so no answer fits more than one of them.
+        // Each prompt has its own target, so no answer fits more than one of them.
         let ids = [140 + state, 2];
         examples.push(&prompt, Token::Condition(Condition::All), [(&ids[..], 1.0)]).expect("it fits");
     }
@@ -421,7 +422,7 @@ fn stopping_at_a_limit_saves_and_resuming_a_finished_run_trains_no_more() {
     let out = folder.path().join("run");
     let config = config("one-step", "steps = 6");
     let examples = synthetic(&config, 0.1);
-    // Nothing was saved before the kill, so the run begins anew.
+    // Nothing was saved before the kill, so the run starts over.
     let first = fit(resume(&out, &config, &examples).expect("a new run"), 3);
     assert_eq!((first.steps, first.best.join("meta.json").exists()), (3, true));
     let mut trainer = resume(&out, &config, &examples).expect("the rest");
@@ -517,7 +518,7 @@ fn a_run_from_before_a_setting_existed_goes_on() {
     });
     assert_eq!(fit(resume(&out, &config, &examples).expect("the rest"), 4).steps, 4);
 
-    // A key that only a later version knows is not passed over.
+    // An unknown key of a later version is an error.
     edit("config.json", &|value| value["training"]["dropout"] = 0.1.into());
     let refused = resume(&out, &config, &examples).expect_err("refused").to_string();
     assert!(refused.contains("run/config.json: unknown field `dropout`"), "{refused}");
@@ -536,7 +537,7 @@ fn a_run_can_begin_with_another_one_s_weights() {
     let second = fit(from("b", &config).expect("a run"), 1);
     assert!(second.train_loss < first.train_loss.map(|loss| loss + 0.3), "{second:?} {first:?}");
 
-    // The same weights read and write something else in another mode or language.
+    // In another mode or language the same weights would read and write something else.
     let message =
         from("mode", &RunConfig { mode: Mode::Direct, ..config.clone() }).expect_err("another mode").to_string();
     assert!(message.contains("a/last: the checkpoint's mode is one-step, the run's direct"), "{message}");
@@ -576,7 +577,7 @@ fn a_loss_that_is_no_number_stops_the_run_and_leaves_its_batch() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("run");
     let config = config("one-step", "steps = 40\naccumulation = 2\nsave_every = 1");
-    // One state of 30 has points that no number can hold; an epoch of 4 steps meets it.
+    // One state of 30 has infinite points; an epoch of 4 steps reaches it.
     let mut examples = synthetic(&config, 0.1);
     let validation = examples.clone();
     let width = config.model.points.as_ref().expect("points").width();
@@ -606,7 +607,7 @@ fn a_loss_that_is_no_number_stops_the_run_and_leaves_its_batch() {
     assert_eq!((broken.len(), &broken[0]["points"][0]), (1, &"inf".into()));
     assert_eq!(broken[0]["targets"][0]["labels"], serde_json::json!([160, 2]));
 
-    // `last` is the one of the step before.
+    // `last` is that of the step before.
     assert!(made > 0, "with this seed the first steps go well");
     let meta: Value = serde_json::from_slice(&bytes(&out.join("last"), "meta.json")).expect("JSON");
     assert_eq!(meta["step"].as_u64(), Some(made));
@@ -651,7 +652,7 @@ fn activations_at_the_edge_of_the_numbers_never_reach_a_checkpoint() {
         let out = folder.path().join("run");
         let mut examples = synthetic(&config, 0.1);
         let validation = examples.clone();
-        // Squares of 1e20 are infinite, products of the largest number with a weight nearly so, and their sums are.
+        // Squares of 1e20 overflow, products of the largest number with a weight nearly do, and so do their sums.
         let points = Some(Points { values: vec![value; width] });
         let prompt = Prompt { tokens: vec![4, 99], points, ..Prompt::default() };
         examples.push(&prompt, Token::Condition(Condition::All), [(&[160, 2][..], 1.0)]).expect("it fits");
@@ -674,7 +675,7 @@ fn activations_at_the_edge_of_the_numbers_never_reach_a_checkpoint() {
     assert!(diverged < 5, "layer norms keep most of them at bay");
 }
 
-/// Whether all weights are numbers.
+/// Returns whether all weights are finite.
 fn finite(model: &sr_model::Model) -> bool {
     struct All(bool);
     impl burn::module::ModuleVisitor for All {
@@ -776,7 +777,7 @@ fn real_corpora_are_learned() {
         let mut trainer = Trainer::builder(config, &train, &val).language(&found).start(&out).expect("a run");
         let mut losses = Vec::new();
         let summary = trainer.fit(Limits::default(), &mut |_, stats| losses.push(stats.loss())).expect("a run");
-        // 512 tokens: a model that knows nothing loses ln 512 = 6.2.
+        // There are 512 tokens: an untrained model has a loss of ln 512 = 6.2.
         assert!(losses[0] > 5.5 && losses[29] < 4.0, "{losses:?}");
         assert!(summary.val_loss < 5.0, "{summary:?}");
         if let Some(scores) = summary.scores {
@@ -804,7 +805,7 @@ fn a_direct_model_is_asked_in_search_what_it_was_taught() {
     let folder = tempfile::tempdir().expect("a folder");
     support::corpora(folder.path(), 6, 2);
     let mut config = config("direct", "steps = 600");
-    // The learner's channels: the residual, which is y itself here, has to come from the same code too.
+    // The learner's channels: the residual, which is y itself here, must come from the same code too.
     let points = config.model.points.as_mut().expect("points");
     points.channels = vec![Channel::X, Channel::Y, Channel::BestResidual];
     let path = folder.path().join("direct/train.sr");
@@ -815,7 +816,7 @@ fn a_direct_model_is_asked_in_search_what_it_was_taught() {
     assert_eq!(summary.scores.expect("scores").exact_match, 1.0, "it knows the formulas by heart");
 
     let device = open(DeviceKind::Cpu).expect("the CPU");
-    // Without a grammar a child's probability is the one that the loss is made of.
+    // Without a grammar, a child's probability is the one in the loss.
     let sampling = Sampling { temperature: 0.0, grammar: None, ..Sampling::default() };
     let mut learner = Learner::load(&summary.last, &device, sampling).expect("a learner");
     let corpus = Corpus::open(&path).expect("the corpus");

@@ -1,5 +1,5 @@
-//! Driver of the crates `dynamic_expressions` and `symbolic_regression`; what it is asked and answers is told in
-//! `benches/peers/src/peer.rs`.
+//! The driver of the crates `dynamic_expressions` and `symbolic_regression`; `benches/peers/src/peer.rs` has the
+//! protocol.
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -14,14 +14,14 @@ use symbolic_regression::prelude::*;
 const DYNAMIC_EXPRESSIONS: &str = "dynamic_expressions";
 const SYMBOLIC_REGRESSION: &str = "symbolic_regression";
 const COLUMNS: usize = 3;
-/// Largest arity that the crates are compiled for.
+/// The largest arity that the crates are compiled for.
 const D: usize = 3;
-/// Seconds that a sample takes at least.
+/// The least seconds of a sample.
 const SAMPLE: f64 = 0.1;
 /// Functions beside + − * /.
 const FUNCTIONS: [&str; 5] = ["sin", "cos", "exp", "log", "sqrt"];
 
-/// The stream of `benches/peers/src/data.rs`, `[columns, rows]`.
+/// Returns the stream of `benches/peers/src/data.rs`, `[columns, rows]`.
 fn stream(seed: u64, rows: usize, value: impl Fn(f64) -> f64) -> Array2<f64> {
     let mut s = seed;
     Array2::from_shape_fn((COLUMNS, rows), |_| {
@@ -41,7 +41,7 @@ fn sample(work: f64, mut pass: impl FnMut()) -> f64 {
     work * f64::from(passes) / started.elapsed().as_secs_f64()
 }
 
-/// Evaluation for one kind of number.
+/// Defines evaluation for one kind of number.
 macro_rules! evaluation {
     ($kind:ident, $ops:ty) => {
         mod $kind {
@@ -86,14 +86,14 @@ macro_rules! evaluation {
                     Ok(Trees { trees, plans })
                 }
 
-                /// Node·rows per second, and the value of every tree at the last row. With the finite check every tree is
-                /// compiled each time; without, before.
+                /// Returns node·rows per second, and the value of every tree at the last row. With the finite check
+                /// every tree is compiled in each pass, without it before.
                 pub fn sample(&self, rows: usize, check_finite: bool) -> (f64, Vec<$kind>) {
                     let x = data(rows);
-                    // Early exit would leave a tree at the first value that is not finite: less work than ours.
+                    // Early exit would leave a tree at the first value that is not finite: less work than on our side.
                     let options = EvalOptions { check_finite, early_exit: false };
                     let mut out = vec![0.0; rows];
-                    // Scratch memory has to have the shape that a plan wants: one for each number of slots.
+                    // Scratch memory must have the shape of a plan: there is one for each number of slots.
                     let most_slots = self.plans.iter().map(|plan| plan.n_slots as usize).max().unwrap_or(0);
                     let mut scratch: Vec<_> = (0..=most_slots).map(|n| Array2::zeros((n, rows))).collect();
                     let nodes: usize = self.trees.iter().map(|tree| tree.nodes.len()).sum();
@@ -126,7 +126,8 @@ macro_rules! evaluation {
 evaluation!(f32, BuiltinOpsF32);
 evaluation!(f64, BuiltinOpsF64);
 
-/// Individuals per second of a search without fitting of constants; the populations are the crate's default, 31 of 27.
+/// Returns the individuals per second of a search that fits no constants; populations are the crate's default, 31 of
+/// 27.
 fn search(rows: usize, seconds: f64, max_size: Option<usize>, seed: u64) -> Result<f64, String> {
     let x = stream(SEED ^ 7, rows, |u| -3.0 + 6.0 * u).mapv(|value| value as f32);
     let target = |row| {
@@ -154,7 +155,7 @@ fn search(rows: usize, seconds: f64, max_size: Option<usize>, seed: u64) -> Resu
     Ok((engine.total_evals() - before) as f64 / started.elapsed().as_secs_f64())
 }
 
-/// What was read so far.
+/// The files of trees that were read so far.
 #[derive(Default)]
 struct Driver {
     single: HashMap<String, f32::Trees>,

@@ -1,6 +1,6 @@
-//! How fast the trees of a file are evaluated, each result checked first.
+//! Measures how fast the trees of a file are evaluated, after checking each result.
 //!
-//! Exit code 0: measured; 1: a result is wrong; 2: a usage or data error.
+//! The exit code is 0 if everything was measured, 1 if a result is wrong, and 2 for a usage or data error.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
-//! Speed beside other systems: all sides in turns, round by round, on one thread.
+//! Measures speed beside other systems: all sides in turns, round by round, on one thread.
 //!
-//! Exit code 0: every bar that could be measured is reached; 1: some are not, or a result is wrong; 2: an error.
+//! The exit code is 0 if every bar that could be measured is reached, 1 if one is not or a result is wrong, and 2 for
+//! an error.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use serde_json::json;
 use sr_cli::Exit;
 use sr_expr::{Level, Semantics, reference};
 
-/// Rows of the data of searches.
+/// The numbers of rows of the data of searches.
 const SEARCH_ROWS: [usize; 2] = [100, 1000];
 
 /// Measures sr and other systems in turns on the same trees and the same searches, and prints tables
@@ -113,7 +114,7 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
         }
     }
     record.searches.retain(|searches| !searches.sides.is_empty());
-    // Rows stand together by file and case.
+    // Evaluations are sorted by file and case.
     for (set, case) in sets.iter().flat_map(|set| Case::ALL.map(|case| (set, case))) {
         let cases = evaluation.iter().flat_map(|pairing| &pairing.cases);
         record.evaluation.extend(cases.filter(|e| e.trees == set.name && e.case == case).cloned());
@@ -152,7 +153,7 @@ fn about(args: &Args, peers: &Peers) -> Vec<(String, String)> {
     about
 }
 
-/// The drivers that run, and what is left out.
+/// The running drivers, and the systems that are left out.
 struct Peers {
     drivers: Vec<Peer>,
     missing: BTreeMap<String, String>,
@@ -181,7 +182,7 @@ impl Peers {
         self.missing.insert(peer.to_owned(), why.to_owned());
     }
 
-    /// What `peer` answers; none if it is left out, and it is from now on if it answers by an error.
+    /// Returns the answer of `peer`, or `None` if it is left out. An error of the peer leaves it out from then on.
     fn ask<T>(&mut self, peer: &str, question: impl FnOnce(&mut Peer) -> anyhow::Result<T>) -> Option<T> {
         let is_missing = self.missing.contains_key(peer);
         let driver = self.drivers.iter_mut().find(|driver| !is_missing && driver.versions.contains_key(peer))?;
@@ -190,7 +191,7 @@ impl Peers {
     }
 }
 
-/// One file of trees at one number of rows: our side ready to run, and all cases.
+/// One file of trees at one number of rows: our workload, and all cases.
 struct Pairing<'a> {
     path: &'a Path,
     workload: Workload<'a>,
@@ -210,7 +211,7 @@ impl<'a> Pairing<'a> {
         Pairing { path, workload, last, cases: Case::ALL.map(case).to_vec() }
     }
 
-    /// One sample of each side of each case.
+    /// Takes one sample of each side of each case.
     fn measure(&mut self, peers: &mut Peers) {
         for evaluation in &mut self.cases {
             let Evaluation { case, rows, ref mut sides, .. } = *evaluation;
@@ -224,7 +225,7 @@ impl<'a> Pairing<'a> {
     }
 }
 
-/// The column of a mode.
+/// Returns the column title of a mode.
 fn side(mode: &Mode) -> String {
     if mode.compared { mode.peer.into() } else { format!("{}, {}", mode.peer, mode.mode.replace('_', " ")) }
 }

@@ -1,6 +1,6 @@
-//! Traces beside the original system's files: size, reading, and what recording costs.
+//! Measures traces beside the original system's files: size, reading, and the cost of recording.
 //!
-//! Exit code 0: every bar that could be measured is reached; 1: some are not; 2: an error.
+//! The exit code is 0 if every bar that could be measured is reached, 1 if one is not, and 2 for an error.
 
 use std::fs;
 use std::io::Write as _;
@@ -24,7 +24,7 @@ use sr_trace::{Recorder, TraceHeader, TraceReader, TraceWriter, Trajectory};
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Bytes of a one-step example in the original's JSON lines, problems by reference.
+/// Bytes of a one-step example in the original's JSON lines, with problems by reference.
 const ORIGINAL_EXAMPLE_BYTES: f64 = 1308.0;
 
 /// Measures trace files and the original system's layout of the same trajectories, and prints a table
@@ -57,12 +57,12 @@ struct Args {
     out: Option<PathBuf>,
 }
 
-/// A figure and what it has to reach.
+/// A figure and the bar that it has to reach.
 struct Row {
     what: &'static str,
     value: f64,
     unit: &'static str,
-    /// `(whether it has to be at least this, this)`.
+    /// `(at_least, bar)`: whether the bar is a lower bound, and its value.
     bar: Option<(bool, f64)>,
 }
 
@@ -174,7 +174,7 @@ fn write_trace(set: &ProblemSet, config: &SearchConfig, path: &Path) -> anyhow::
     Ok(())
 }
 
-/// The same trajectories as a gzipped pickle, and the seconds that Python takes to read it.
+/// Writes the same trajectories as a gzipped pickle; returns its path, and the seconds that Python takes to read it.
 fn pickles(args: &Args, folder: &Path, trajectories: &[Trajectory]) -> anyhow::Result<(PathBuf, Series)> {
     let file = folder.join("trajectories.pkl.gz");
     let mut python = Command::new(&args.python)
@@ -209,7 +209,7 @@ fn pickles(args: &Args, folder: &Path, trajectories: &[Trajectory]) -> anyhow::R
     Ok((file, seconds))
 }
 
-/// Seconds of generating and searching problems with the binaries, end to end.
+/// Returns the seconds of generating and searching problems with the binaries, end to end.
 fn whole_run(args: &Args, folder: &Path) -> anyhow::Result<f64> {
     let (problems, trace) = (folder.join("whole.sr"), folder.join("whole-trace.sr"));
     let count = args.whole.to_string();

@@ -1,4 +1,4 @@
-//! The gate of a milestone: how well the expert does, and how many steps its learner may take.
+//! The gate of a milestone: the expert's success rate, and the limit on the learner's steps.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,27 +8,27 @@ use serde::{Deserialize, Serialize};
 /// One episode of the expert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Episode {
-    /// Whether it reached its goal.
+    /// Whether the episode reached its goal.
     pub success: bool,
-    /// Steps that it took; a search's are generations.
+    /// The number of steps; in a search, generations.
     pub steps: u32,
 }
 
-/// How well the expert does.
+/// The expert's results on the episodes of a milestone.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ExpertStats {
-    /// Episodes.
+    /// The number of episodes.
     pub episodes: u32,
-    /// Share of successes, in [0, 1].
+    /// The share of successful episodes, in [0, 1].
     pub success_rate: f64,
-    /// Mean steps of the successes, if there are any.
+    /// Mean steps of the successful episodes; `None` if there are none.
     pub mean_steps: Option<f64>,
-    /// Their standard deviation (of the sample; 0 for one).
+    /// Sample standard deviation of these steps; 0 if there is one.
     pub std_steps: Option<f64>,
 }
 
 impl ExpertStats {
-    /// Of some episodes.
+    /// Computes the statistics of some episodes.
     pub fn of(episodes: &[Episode]) -> Self {
         let steps: Vec<f64> = episodes.iter().filter(|e| e.success).map(|e| f64::from(e.steps)).collect();
         let n = steps.len() as f64;
@@ -43,21 +43,21 @@ impl ExpertStats {
         }
     }
 
-    /// Steps that an episode of the learner may take: the mean of the expert's successes times the multiplier, rounded
-    /// down, at least 1; `None` without a success.
+    /// Returns the most steps of the learner's episodes: the expert's mean steps times the multiplier, rounded down, at
+    /// least 1; `None` without a success.
     pub fn max_steps(&self, multiplier: StepMultiplier) -> Option<u32> {
         let factor = multiplier.factor(self.success_rate);
         Some(((self.mean_steps? * factor).floor() as u32).max(1))
     }
 }
 
-/// How many steps the learner gets for one of the expert's.
+/// The limit on the learner's steps, relative to the expert's mean.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "MultiplierRepr", into = "MultiplierRepr")]
 pub enum StepMultiplier {
-    /// This many.
+    /// A fixed factor.
     Fixed(f64),
-    /// By the expert's share of successes: 1.5 above 95 %, 3 between 60 and 80 %, else 2.
+    /// A factor by the expert's success rate: 1.5 above 95 %, 3 between 60 and 80 %, otherwise 2.
     Auto,
 }
 

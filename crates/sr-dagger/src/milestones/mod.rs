@@ -1,7 +1,7 @@
 //! A curriculum: milestones of growing difficulty, each with a gate that the expert has to pass, and rounds of DAgger.
 //!
-//! What is here is what every task shares: which milestones are run, how many steps an episode may take, and the tables of
-//! results. See spec P1–P3 of the original for the rules.
+//! This module has what all tasks share: the selection of milestones, the limit on an episode's steps, and the tables
+//! of results. Spec P1–P3 of the original has the rules.
 
 mod gate;
 mod results;
@@ -23,48 +23,49 @@ use crate::rounds::{
 };
 use crate::{Error, RoundResult, Rounds, Stage};
 
-/// A list of milestones, of growing difficulty, in one task.
+/// A list of milestones of one task, in order of difficulty.
 pub trait Curriculum {
-    /// Why something failed.
+    /// The error type of the task.
     type Error: From<Error> + fmt::Display;
 
-    /// The milestones' names, in order, no two alike.
+    /// Returns the ids of the milestones, in order; no two are equal.
     fn ids(&self) -> Vec<String>;
 
-    /// Why a milestone cannot be run, as far as it can be seen before anything is; it fails with this reason.
+    /// Returns the reason why a milestone cannot run, if that is known in advance. The milestone then fails with this
+    /// reason.
     fn unusable(&self, _milestone: usize) -> Option<String> {
         None
     }
 
-    /// What the expert's episodes depend on that may change between runs in one folder. A milestone whose expert was tried
-    /// with something else is tried again, unless its rounds have begun.
+    /// Returns a text of the settings of the expert's episodes that may change between runs in one folder. If it has
+    /// changed, the expert is tried again, unless the milestone's rounds have begun.
     fn expert_settings(&self) -> String {
         String::new()
     }
 
-    /// What tells the episodes that a milestone trains on, where they come from outside, such as the hash of a file. It may
-    /// not change once the rounds have begun.
+    /// Returns a text that identifies training episodes from outside, such as the hash of a file. It may not change
+    /// once the rounds have begun.
     fn inputs(&self, _milestone: usize) -> String {
         String::new()
     }
 
-    /// What helps if the expert succeeds too seldom, as the end of a sentence.
+    /// Returns advice for an expert that succeeds too seldom, as the end of a sentence.
     fn remedy(&self) -> &'static str {
         "lower --min-success-rate"
     }
 
-    /// Lets the expert try the episodes that the learner will be judged on, and writes them into `out`, which holds what
-    /// an interrupted attempt has left.
+    /// Runs the expert on the episodes that the learner will be evaluated on, and writes them to `out`. The folder may
+    /// contain the files of an interrupted attempt.
     ///
     /// # Errors
-    /// The task's own error is passed on.
+    /// Any error of the task.
     fn expert(&mut self, milestone: usize, out: &Path) -> Result<Vec<Episode>, Self::Error>;
 
-    /// Runs the rounds of a milestone in `dir` with [`run_rounds`](crate::run_rounds), episodes of `max_steps` steps at
-    /// most, beginning with the model `init` if there is one.
+    /// Runs the rounds of a milestone in `dir` with [`run_rounds`](crate::run_rounds). Episodes have at most
+    /// `max_steps` steps, and the first round begins with the model `init`, if given.
     ///
     /// # Errors
-    /// The task's own error is passed on.
+    /// Any error of the task.
     fn rounds(
         &mut self,
         milestone: usize,
@@ -74,10 +75,11 @@ pub trait Curriculum {
         on_round: &mut dyn FnMut(&RoundResult),
     ) -> Result<Rounds, Self::Error>;
 
-    /// Whether an error is one of this milestone only, such as a loss that is no number, so that the next one can be run.
+    /// Returns whether an error concerns this milestone only, such as a loss that is not finite, so that the next one
+    /// can run.
     fn is_of_milestone(&self, error: &Self::Error) -> bool;
 
-    /// Whose labels the learner learns from: `teacher`, or `privileged`.
+    /// Returns the kind of the labels: `teacher`, or `privileged`.
     fn labels(&self) -> &'static str;
 }
 
@@ -85,68 +87,68 @@ pub trait Curriculum {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Init {
-    /// A new one.
+    /// A new model.
     #[default]
     Fresh,
-    /// The final one of the last completed milestone before it; a new one if there is none.
+    /// The final model of the last completed milestone before this one; a new model if there is none.
     Previous,
 }
 
-/// How a curriculum is run.
+/// The settings of a curriculum.
 #[derive(Debug, Clone)]
 pub struct MilestonesConfig {
-    /// Which milestones.
+    /// The milestones to run.
     pub selection: Selection,
-    /// Steps of the learner for one of the expert's.
+    /// The limit on the learner's steps, relative to the expert's.
     pub step_multiplier: StepMultiplier,
-    /// Share of successes below which the expert is not worth imitating, and the milestone fails.
+    /// The success rate that the expert must reach; below it the milestone fails.
     pub min_success_rate: f64,
-    /// What each begins with.
+    /// The model that each milestone begins with.
     pub init: Init,
-    /// The model that the first one begins with, instead of a new one.
+    /// The model that the first milestone begins with instead of a new one.
     pub first_init: Option<PathBuf>,
 }
 
-/// What happens in a curriculum, for people to see.
+/// An event of a curriculum, to show to people.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A milestone begins.
     Begins {
-        /// Its name.
+        /// The milestone's id.
         id: &'a str,
-        /// Its place, from 0.
+        /// The milestone's index, from 0.
         index: usize,
-        /// How many there are.
+        /// The number of milestones.
         of: usize,
     },
-    /// The expert was tried.
+    /// The expert has been evaluated.
     Expert {
-        /// The milestone.
+        /// The milestone's id.
         id: &'a str,
-        /// How well it does.
+        /// The expert's results.
         stats: &'a ExpertStats,
-        /// Steps that the learner may take; `None` if the milestone fails here.
+        /// The most steps of the learner's episodes; `None` if the milestone fails here.
         max_steps: Option<u32>,
-        /// Whether it was tried in this process; otherwise its episodes were there.
+        /// Whether the expert ran in this process; otherwise an earlier run's episodes are used.
         is_new: bool,
-        /// Seconds that it took in this process.
+        /// The seconds that the expert took in this process.
         seconds: f64,
     },
-    /// A round is finished, or was there already.
+    /// A round is finished, now or in an earlier run.
     Round {
-        /// The milestone.
+        /// The milestone's id.
         id: &'a str,
-        /// The round.
+        /// The result of the round.
         result: &'a RoundResult,
     },
-    /// A milestone ended, and the results are written.
+    /// A milestone has ended, and the results are written.
     Ends {
-        /// What became of it.
+        /// The result of the milestone.
         result: &'a MilestoneResult,
     },
 }
 
-/// Runs the milestones that are selected, in `out`, or goes on with them:
+/// Runs the selected milestones in `out`, or continues them:
 ///
 /// ```text
 /// OUT/
@@ -156,13 +158,13 @@ pub enum Event<'a> {
 ///   models/ID/best  final       models of the best and of the last round, and manifest.json with their hashes
 /// ```
 ///
-/// A milestone that failed is tried again, so the same call with another gate, or with another
-/// [`expert_settings`](Curriculum::expert_settings), makes good what failed and keeps what is finished: rounds that have
-/// begun keep the steps that they were given, whatever gate and multiplier are now, and rounds that are finished count.
+/// A milestone that failed is tried again. So a call with another gate, or other
+/// [`expert_settings`](Curriculum::expert_settings), repeats failed milestones and keeps finished ones. Rounds that
+/// have begun keep their limit on steps, whatever the gate and the multiplier are now.
 ///
 /// # Errors
-/// Of the task, unless it is one of a milestone; if a selected name is unknown; if files cannot be read or written, or are
-/// not those that an earlier run has left.
+/// An error of the task that does not concern only one milestone, an unknown id in the selection, files that cannot be
+/// read or written, or files that have changed since an earlier run.
 pub fn run_milestones<C: Curriculum>(
     curriculum: &mut C,
     out: &Path,
@@ -200,7 +202,7 @@ pub fn run_milestones<C: Curriculum>(
     Ok(results)
 }
 
-/// The final model of the last completed milestone among `ids`.
+/// Returns the final model of the last completed milestone among `ids`.
 fn previous(out: &Path, ids: &[String], results: &Results) -> Result<Option<PathBuf>, Error> {
     let is_completed = |id: &&String| results.get(id).is_some_and(|result| result.status == Status::Completed);
     let Some(id) = ids.iter().rev().find(is_completed) else { return Ok(None) };
@@ -212,10 +214,10 @@ fn previous(out: &Path, ids: &[String], results: &Results) -> Result<Option<Path
     Ok(Some(folder.join("final")))
 }
 
-/// The files of a folder, in the folder.
+/// The manifest of a folder's files, in the folder itself.
 #[derive(Debug, Serialize, Deserialize)]
 struct FolderManifest {
-    /// What they depend on beside the run's settings.
+    /// The settings that the files depend on, beside those of the run.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     settings: String,
     files: Vec<FileEntry>,
@@ -230,13 +232,13 @@ impl FolderManifest {
     }
 }
 
-/// What the rounds of a milestone begin with.
+/// The conditions under which the rounds of a milestone began.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Begun {
     max_episode_steps: u32,
-    /// The files of the model, if there is one.
+    /// A digest of the initial model's files, if there is one.
     init: Option<String>,
-    /// Where their episodes come from.
+    /// The identification of the training episodes, see [`Curriculum::inputs`].
     inputs: String,
 }
 
@@ -357,7 +359,7 @@ fn run_milestone<C: Curriculum>(
 
 const EPISODES: &str = "episodes.json";
 
-/// Copies the files of a folder, replacing what is there if it is another.
+/// Copies the files of a folder, and replaces the target if it exists.
 fn copy_folder(from: &Path, to: &Path) -> Result<(), Error> {
     let aside = to.with_added_extension("partial");
     for stale in [&aside, &to.to_owned()] {

@@ -1,4 +1,4 @@
-//! What has become of milestones, as tables that are written after each of them.
+//! The results of milestones, in tables that are written after each milestone.
 
 use std::path::Path;
 
@@ -8,79 +8,79 @@ use strum::IntoStaticStr;
 use crate::rounds::write_atomically;
 use crate::{Error, Metric};
 
-/// What became of a milestone.
+/// The status of a milestone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Status {
-    /// All of its rounds were done.
+    /// All of its rounds are done.
     Completed,
-    /// The expert does not pass its gate, or something went wrong; the reason says what.
+    /// The expert did not pass the gate, or an error occurred; the reason has the details.
     Failed,
-    /// It was not to be run.
+    /// The milestone was not selected.
     Skipped,
 }
 
 impl Status {
-    /// The name in files.
+    /// Returns the name in files.
     pub fn name(self) -> &'static str {
         self.into()
     }
 }
 
-/// A milestone in the tables of results.
+/// The result of a milestone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MilestoneResult {
-    /// Its name.
+    /// The milestone's id.
     pub milestone_id: String,
-    /// Its place, from 0.
+    /// The milestone's index, from 0.
     pub index: usize,
-    /// When it ended, in seconds since 1970.
+    /// The time at which it ended, in seconds since 1970.
     pub timestamp: u64,
-    /// The same as ISO 8601 has it, in UTC.
+    /// The same time in UTC, as ISO 8601.
     #[serde(default)]
     pub timestamp_iso: String,
-    /// What became of it.
+    /// The status of the milestone.
     pub status: Status,
-    /// Why, unless it is completed.
+    /// The reason of the status; `None` if it is completed.
     pub reason: Option<String>,
-    /// Share of the expert's successes.
+    /// The success rate of the expert.
     pub expert_success_rate: Option<f64>,
-    /// Mean steps of them.
+    /// Mean steps of the expert's successful episodes.
     pub expert_mean_steps: Option<f64>,
-    /// Their standard deviation.
+    /// Standard deviation of these steps.
     pub expert_std_steps: Option<f64>,
-    /// Steps that the learner's episodes may take.
+    /// The most steps of the learner's episodes.
     pub max_episode_steps: Option<u32>,
-    /// Share of the successes of the last round's learner.
+    /// The success rate of the last round's learner.
     pub dagger_final_success_rate: Option<f64>,
-    /// The same of the best round's.
+    /// The success rate of the best round's learner.
     pub dagger_best_success_rate: Option<f64>,
-    /// The best round, from 0.
+    /// The index of the best round, from 0.
     pub best_round: Option<u32>,
-    /// Whose labels it learned from: `teacher`, or `privileged` where they came of the known answer.
+    /// The kind of the labels: `teacher`, or `privileged` if they come from the known answer.
     pub labels: String,
-    /// Each round's metrics.
+    /// The metrics of each round.
     pub rounds: Vec<RoundRow>,
 }
 
-/// A round in the results.
+/// The metrics of a round.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RoundRow {
-    /// Which one, from 0.
+    /// The index of the round, from 0.
     pub round: u32,
-    /// How often the expert acted.
+    /// The probability with which the expert acted.
     pub beta: f64,
-    /// Rows in the buffer.
+    /// The number of rows in the buffer.
     pub buffered: u64,
-    /// Share of successes.
+    /// The success rate of the learner.
     pub success_rate: f64,
-    /// What else was measured.
+    /// All metrics of the evaluation.
     pub metrics: Vec<Metric>,
 }
 
 impl MilestoneResult {
-    /// One of which nothing is known yet.
+    /// Returns a result with nothing but its status.
     pub fn new(milestone_id: &str, index: usize, status: Status, reason: Option<String>) -> Self {
         MilestoneResult {
             milestone_id: milestone_id.to_owned(),
@@ -107,11 +107,11 @@ impl MilestoneResult {
     }
 }
 
-/// Seconds since 1970 as ISO 8601 has them, in UTC.
+/// Formats seconds since 1970 as ISO 8601, in UTC.
 pub(super) fn iso(timestamp: u64) -> String {
     let (days, seconds) = (timestamp / 86_400, timestamp % 86_400);
-    // Days from a 1 March on, in cycles of 400 years of 146,097 days (H. Hinnant, chrono-compatible low-level date
-    // algorithms, 2013).
+    // Days are counted from a 1 March, in cycles of 400 years or 146,097 days (H. Hinnant, chrono-compatible low-level
+    // date algorithms, 2013).
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -124,14 +124,14 @@ pub(super) fn iso(timestamp: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// The results of a run, which are written anew after every milestone.
+/// The results of a run, which are rewritten after every milestone.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Results {
-    /// In the order of the curriculum.
+    /// The results of the milestones, in the order of the curriculum.
     pub milestones: Vec<MilestoneResult>,
 }
 
-/// The original's columns.
+/// The columns of the original's table.
 const COLUMNS: [&str; 8] = [
     "milestone_id",
     "index",
@@ -144,10 +144,10 @@ const COLUMNS: [&str; 8] = [
 ];
 
 impl Results {
-    /// Those of `results.json` in a folder; none if there is no such file.
+    /// Reads `results.json` of a folder; returns empty results if there is no such file.
     ///
     /// # Errors
-    /// If it cannot be read, or is damaged.
+    /// If the file cannot be read, or is damaged.
     pub fn read(dir: &Path) -> Result<Self, Error> {
         let path = dir.join("results.json");
         match std::fs::read_to_string(&path) {
@@ -157,13 +157,13 @@ impl Results {
         }
     }
 
-    /// The result of a milestone.
+    /// Returns the result of a milestone.
     pub fn get(&self, id: &str) -> Option<&MilestoneResult> {
         self.milestones.iter().find(|result| result.milestone_id == id)
     }
 
-    /// Puts a result in the place of an earlier one of that milestone. One that only says that it was skipped does not
-    /// replace what is known, and one that says the same as before keeps its time.
+    /// Adds a result, or replaces an earlier one of the milestone. A skipped milestone never replaces an earlier
+    /// result, and a result that equals the earlier one keeps its time.
     pub fn put(&mut self, mut result: MilestoneResult, now: u64) {
         let old = self.milestones.iter().position(|old| old.milestone_id == result.milestone_id);
         if let Some(old) = old {
@@ -182,7 +182,7 @@ impl Results {
         self.milestones.sort_by_key(|result| result.index);
     }
 
-    /// The table with the original's columns; what is not known is empty.
+    /// Returns the table with the original's columns; unknown values are empty.
     pub fn csv(&self) -> String {
         let mut table = csv::Writer::from_writer(Vec::new());
         table.write_record(COLUMNS).expect("memory can be written");
@@ -206,7 +206,7 @@ impl Results {
     /// Writes `results.csv` and `results.json`.
     ///
     /// # Errors
-    /// If they cannot be written.
+    /// If a file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<(), Error> {
         let json = serde_json::to_string_pretty(self).expect("plain data") + "\n";
         write_atomically(&dir.join("results.json"), json.as_bytes())?;

@@ -1,23 +1,23 @@
-//! Which milestones are run.
+//! The selection of milestones.
 
 use crate::Error;
 
-/// Which milestones of a curriculum are run.
+/// The milestones of a curriculum that are run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Only this one; the other two are ignored then.
+    /// The only milestone to run; if set, the other two fields are ignored.
     pub only: Option<String>,
-    /// This one and those after it.
+    /// The first milestone to run.
     pub resume_from: Option<String>,
-    /// All but these.
+    /// Milestones to leave out.
     pub skip: Vec<String>,
 }
 
 impl Selection {
-    /// For each milestone why it is not run; `None` for those that are.
+    /// Returns for each milestone the reason why it is not run, or `None` if it is.
     ///
     /// # Errors
-    /// If a name is no milestone's; the error lists those that are.
+    /// If an id is unknown; the error lists the known ones.
     pub fn reasons(&self, ids: &[String]) -> Result<Vec<Option<&'static str>>, Error> {
         let find = |id: &String| {
             let unknown = || Error::UnknownMilestone { id: id.clone(), supported: ids.join(", ") };

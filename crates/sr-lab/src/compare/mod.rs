@@ -1,8 +1,8 @@
-//! Which of two is better: two reports of evaluations, search by search, or two searches of one problem.
+//! Comparisons: two reports of evaluations, search by search, or two searches of one problem.
 //!
-//! [`compare`] says of two [`Report`]s what differs significantly over the pairs of problem and seed that both have.
-//! [`search`] searches one problem with a policy and keeps every generation, so that expert and learner can be looked at side
-//! by side.
+//! [`compare`] finds the significant differences between two [`Report`]s over the pairs of problem and seed that both
+//! have. [`search`] searches one problem with a policy and keeps every generation, so that expert and learner can be
+//! looked at side by side.
 
 mod problem;
 mod reports;

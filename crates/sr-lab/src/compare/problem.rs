@@ -1,4 +1,4 @@
-//! Expert and learner on one problem.
+//! Searches of one problem by the expert and by the learner.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,23 +10,23 @@ use sr_expr::Semantics;
 use sr_problems::{Problem, ProblemSet};
 use sr_trace::{GenerationRecord, IndividualRecord, Recorder, Trajectory};
 
-/// Where a problem is looked for.
+/// The place in which a problem is looked for.
 #[derive(Debug, Clone, Copy)]
 pub enum Place<'a> {
-    /// In a problem set.
+    /// The file of a problem set.
     File(&'a Path),
-    /// In a suite.
+    /// The name of a suite.
     Suite(&'a str),
-    /// In all suites; the first one that has it counts.
+    /// All suites; the first one that has the problem counts.
     AllSuites,
 }
 
-/// The problem of this name.
+/// Returns the problem of this name.
 ///
-/// - seed: of the points of suites
+/// - seed: the seed of the points, which suites draw
 ///
 /// # Errors
-/// If there is none, naming those that are most like it; or the place cannot be read.
+/// If there is no such problem (the error names the most similar ones), or the place cannot be read.
 pub fn find(name: &str, place: Place<'_>, seed: u64) -> anyhow::Result<Problem> {
     let of_set = |set: &mut ProblemSet| -> Option<Problem> {
         let index = set.problems.iter().position(|problem| problem.id == name)?;
@@ -53,12 +53,12 @@ pub fn find(name: &str, place: Place<'_>, seed: u64) -> anyhow::Result<Problem> 
     })
 }
 
-/// The few names that are most like one, and how many there are.
+/// Returns a text that names the few most similar names and says how many there are.
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     const SHOWN: usize = 3;
     let likeness = |known: &str| strsim::jaro_winkler(&name.to_lowercase(), &known.to_lowercase());
     let mut known: Vec<(f64, &str)> = known.map(|known| (likeness(known), known)).collect();
-    // Of equals the first of the set.
+    // Among equals the first of the set wins.
     known.sort_by(|a, b| b.0.total_cmp(&a.0));
     let names: Vec<&str> = known.iter().take(SHOWN).map(|(_, name)| *name).collect();
     format!("of its {} the nearest are {}", known.len(), names.join(", "))
@@ -67,23 +67,23 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
 /// A search that has ended.
 #[derive(Debug)]
 pub struct Searched {
-    /// Who searched.
+    /// The name of the policy that searched.
     pub name: String,
-    /// What it found.
+    /// The result of the search.
     pub outcome: Outcome,
-    /// What it did.
+    /// The record of all generations.
     pub trajectory: Trajectory,
     /// Whether the formula solves the problem.
     pub solved: bool,
     /// How the formula fits all rows.
     pub fit: Fit,
-    /// What operators do in it.
+    /// The semantics of the operators in the formula.
     pub semantics: Semantics,
 }
 
-/// Searches a problem and judges what was found.
+/// Searches a problem and judges the formula that was found.
 ///
-/// - name: who searches
+/// - name: the policy's name, for errors and for [`Searched::name`]
 ///
 /// # Errors
 /// If a setting is out of range, the problem is invalid or the policy fails.
@@ -109,24 +109,25 @@ pub fn search(
 }
 
 impl Searched {
-    /// The formula that was found, guarded operators by their own names.
+    /// Returns the formula that was found, with guarded operators by their own names.
     pub fn formula(&self) -> String {
         self.outcome.winner().tree().display(self.semantics).to_string()
     }
 
-    /// Of how many children that a learner was asked for how many parsed; `None` if it was asked for none.
+    /// Returns how many of the offspring requested from a learner parsed, and how many were requested; `None` if none
+    /// were.
     pub fn well_formed(&self) -> Option<(u64, u64)> {
         well_formed(self.trajectory.generations.iter())
     }
 
-    /// The best individual up to and including a generation.
+    /// Returns the best individual up to and including a generation.
     pub fn best_so_far(&self, generation: usize) -> IndividualRecord<'_> {
         let mut until = self.trajectory.generations.iter().take(generation + 1);
         until.rfind(|record| record.improved).unwrap_or(self.trajectory.generations.first()).best()
     }
 }
 
-/// Of how many children that a learner was asked for how many parsed; `None` if it was asked for none.
+/// Returns how many of the offspring requested from a learner parsed, and how many were requested; `None` if none were.
 pub fn well_formed<'a>(generations: impl Iterator<Item = GenerationRecord<'a>>) -> Option<(u64, u64)> {
     let origins = generations.flat_map(|record| record.individuals().map(|individual| individual.origin));
     let (written, all) = origins.fold((0, 0), |(written, all), origin| match origin {
@@ -137,9 +138,9 @@ pub fn well_formed<'a>(generations: impl Iterator<Item = GenerationRecord<'a>>) 
     (all > 0).then_some((written, all))
 }
 
-/// How many times as large the expert's error is as the learner's: above 1 the learner is better. Equal errors, such as
-/// two of 0, are 1; two that are invalid have no ratio. Both are of the same rows, and relative to the same variance they
-/// are numbers where their squares are none.
+/// Returns the expert's error divided by the learner's; above 1 the learner is better. Both fits must be of the same
+/// rows. Equal finite errors, such as two of 0, give 1; two invalid ones give `None`. The ratio is of relative errors,
+/// which stay finite where squared errors overflow.
 pub fn improvement(expert: &Fit, learner: &Fit) -> Option<f64> {
     if expert.relative == learner.relative && expert.is_finite() {
         return Some(1.0);
@@ -147,7 +148,7 @@ pub fn improvement(expert: &Fit, learner: &Fit) -> Option<f64> {
     Some(expert.relative / learner.relative).filter(|ratio| !ratio.is_nan())
 }
 
-/// How many times as long as the expert the learner took.
+/// Returns the learner's time divided by the expert's.
 pub fn time_ratio(expert: &Searched, learner: &Searched) -> f64 {
     learner.outcome.elapsed.as_secs_f64() / expert.outcome.elapsed.as_secs_f64().max(1e-9)
 }

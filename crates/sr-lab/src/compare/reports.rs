@@ -1,4 +1,4 @@
-//! Two reports of evaluations.
+//! The comparison of two reports of evaluations.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sr_eval::{MeanDifference, median, paired};
 
-/// A report of an evaluation, as far as it is compared. Other fields may come and go.
+/// A report of an evaluation. Fields that a comparison does not need are ignored.
 #[derive(Debug, Clone)]
 pub struct Report {
     path: PathBuf,
@@ -23,7 +23,7 @@ struct ReportFile {
     settings: Map<String, Value>,
 }
 
-/// Settings in which two reports may differ: those of methods, which are what is compared, and the seeds, which pair the
+/// Settings in which two reports may differ: those of methods, which are compared, and the seeds, which pair the
 /// searches.
 const OF_METHODS: [&str; 17] = [
     "methods",
@@ -48,7 +48,7 @@ const OF_METHODS: [&str; 17] = [
 /// One search, or one formula of `sr-evaluate direct`, which has a pick and neither seed nor cost.
 #[derive(Debug, Clone, Deserialize)]
 struct Measured {
-    /// What methods had in equal measure, if the report has several such parts.
+    /// The quantity that all methods could spend equally, if the report has several such parts.
     budget: Option<String>,
     #[serde(alias = "pick")]
     method: String,
@@ -56,7 +56,7 @@ struct Measured {
     #[serde(default)]
     seed: u64,
     solved: bool,
-    /// None if the formula is invalid.
+    /// The error; `None` if the formula is invalid.
     mse_train: Option<f64>,
     size: f64,
     evaluations: Option<f64>,
@@ -66,28 +66,28 @@ struct Measured {
     fallback: Option<f64>,
 }
 
-/// Two methods over their common pairs.
+/// The comparison of two methods over their common pairs of problem and seed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
-    /// What methods had in equal measure, if the reports have several such parts.
+    /// The quantity that all methods could spend equally, if the reports have several such parts.
     pub budget: Option<String>,
     /// The method of A.
     pub method_a: String,
     /// The method of B.
     pub method_b: String,
-    /// Problems and seeds that both have.
+    /// The number of pairs of problem and seed that both have.
     pub pairs: usize,
-    /// Share solved; the difference says which is worse.
+    /// Share of searches that solved their problem; [`Comparison::worse`] follows from its difference.
     pub solved: Means,
     /// Median error over the pairs.
     pub median_mse: Medians,
-    /// Evaluations, if both tell them.
+    /// Evaluations, if both reports have them.
     pub evaluations: Option<Means>,
-    /// Seconds of one thread, if both tell them.
+    /// Seconds of one thread, if both reports have them.
     pub seconds: Option<Means>,
     /// Nodes of the formulas.
     pub size: Means,
-    /// Shares of learner children that parsed; `None` without a learner.
+    /// Shares of the learner's offspring that parsed; `None` without a learner.
     pub well_formed: Shares,
     /// Whether B solves significantly less: the interval of the difference lies below 0.
     pub worse: bool,
@@ -96,24 +96,24 @@ pub struct Comparison {
 /// A quantity whose mean is compared.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Means {
-    /// Of A.
+    /// The mean of A.
     pub a: f64,
-    /// Of B.
+    /// The mean of B.
     pub b: f64,
-    /// B less A.
+    /// The mean of B minus that of A.
     pub difference: f64,
-    /// Lower end of its 95 % interval.
+    /// Lower end of the difference's 95 % interval.
     pub lo: f64,
-    /// Upper end.
+    /// Upper end of the interval.
     pub hi: f64,
 }
 
 /// An error whose median is compared.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Medians {
-    /// Of A; `None` if the median is no number.
+    /// The median of A; `None` if it is not a number.
     pub a: Option<f64>,
-    /// Of B, likewise.
+    /// The median of B; `None` if it is not a number.
     pub b: Option<f64>,
     /// Pairs whose error is lower in B.
     pub lower: usize,
@@ -121,17 +121,17 @@ pub struct Medians {
     pub higher: usize,
 }
 
-/// A share of each.
+/// A share for each of the two methods.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Shares {
-    /// Of A.
+    /// The share of A.
     pub a: Option<f64>,
-    /// Of B.
+    /// The share of B.
     pub b: Option<f64>,
 }
 
 impl Comparison {
-    /// Which methods are compared, and at equal what.
+    /// Returns the names of the two methods, and the quantity that was equal for both.
     pub fn title(&self) -> String {
         let Comparison { budget, method_a, method_b, .. } = self;
         let method = if method_a == method_b { method_a.clone() } else { format!("{method_a} / {method_b}") };
@@ -153,27 +153,27 @@ impl Report {
         Ok(Report { path: path.to_owned(), file })
     }
 
-    /// Whether it says of what problems and settings it is.
+    /// Returns whether the report says which problems and settings it is of.
     pub fn tells_settings(&self) -> bool {
         !self.file.settings.is_empty()
     }
 }
 
-/// The problems and settings of searches in which two reports differ that both tell of, in words; not those of methods,
-/// which are what is compared.
+/// Describes the problems and settings in which two reports differ. Settings that only one report has, and those of
+/// methods, which are compared, do not count.
 pub fn differences(a: &Report, b: &Report) -> Vec<String> {
     let others = a.file.settings.iter().filter(|(name, _)| !OF_METHODS.contains(&name.as_str()));
     let both = others.filter_map(|(name, of_a)| Some((name, of_a, b.file.settings.get(name)?)));
     both.filter(|(_, of_a, of_b)| of_a != of_b).map(|(name, of_a, of_b)| format!("{name} {of_a} and {of_b}")).collect()
 }
 
-/// Compares two reports over the searches that both have, those of equal problem and seed.
+/// Compares two reports over the searches that both have: those of equal problem and seed.
 ///
-/// - methods: the method of A and that of B; `None` for all that both have
-/// - seed: of the resampling that intervals come from
+/// - methods: the method of A and that of B; `None` for all methods that both have
+/// - seed: the seed of the resampling that gives the intervals
 ///
 /// # Errors
-/// If a method is not there, there is no common one, or two methods have no pair in common.
+/// If a report lacks a method that is named, the reports share no method, or two methods share no pair.
 pub fn compare(a: &Report, b: &Report, methods: Option<(&str, &str)>, seed: u64) -> anyhow::Result<Vec<Comparison>> {
     let (of_a, of_b) = (&a.file.rows, &b.file.rows);
     let (a, b) = (&*a.path, &*b.path);
@@ -215,7 +215,7 @@ pub fn compare(a: &Report, b: &Report, methods: Option<(&str, &str)>, seed: u64)
     Ok(comparisons)
 }
 
-/// Rows that belong together: a method, and with several budgets one of them.
+/// The rows of one method and, if there are several budgets, of one budget.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Part<'a> {
     budget: Option<&'a str>,
@@ -237,7 +237,7 @@ impl Measured {
     }
 }
 
-/// The parts in the order in which they first occur.
+/// Returns the parts in the order in which they first occur.
 fn parts(rows: &[Measured]) -> Vec<Part<'_>> {
     let mut parts: Vec<Part<'_>> = Vec::new();
     for part in rows.iter().map(Measured::part) {
@@ -261,7 +261,7 @@ fn of_part<'a>(rows: &'a [Measured], part: Part<'_>, path: &Path) -> anyhow::Res
     }
 }
 
-/// The measurements of equal problem and seed, in the order of A.
+/// Returns the pairs of equal problem and seed, in the order of A.
 fn pairs<'a>(a: &[&'a Measured], b: &[&'a Measured]) -> Vec<(&'a Measured, &'a Measured)> {
     let of_b: HashMap<_, _> = b.iter().map(|row| ((&row.problem, row.seed), *row)).collect();
     a.iter().filter_map(|row| Some((*row, *of_b.get(&(&row.problem, row.seed))?))).collect()

@@ -1,8 +1,8 @@
-//! Making a data set, stage by stage.
+//! Builds a data set, stage by stage.
 //!
-//! The manifest is written at the start and again after each stage, so it says which files are finished. A finished file
-//! is kept if it has its hash, an unfinished trace is continued, everything else is made anew; all of it is a function of
-//! the plan, so the bytes are the same.
+//! The manifest is written at the start and again after each stage, so it says which files are finished. A finished
+//! file with the right hash is kept, an unfinished trace is continued, everything else is built again. All files are
+//! functions of the plan, so the bytes are the same.
 
 use std::path::Path;
 
@@ -20,29 +20,29 @@ use super::{CORPUS, CorpusStage, FileEntry, MANIFEST, Manifest, PROBLEMS, Plan, 
 use crate::record::{self, Recording, Searcher};
 use crate::{Ended, Monitor};
 
-/// Searches whose records are written at once; a killed build loses no more.
+/// Searches whose records are written at once; a killed build loses at most these.
 const BATCH: usize = 64;
-/// Problems that are made side by side before the monitor is asked whether to go on.
+/// Problems that are drawn in parallel before the monitor is asked whether to go on.
 const PROBLEM_BATCH: u32 = 256;
 
-/// What there is now, and which stages were there already.
+/// The result of a build: the finished stages, and which of them an earlier build had finished.
 #[derive(Debug)]
 pub struct Built {
-    /// Whether it is all of the data set.
+    /// Whether the whole data set is built.
     pub ended: Ended,
-    /// The manifest, with the stages that are finished.
+    /// The manifest with the finished stages.
     pub manifest: Manifest,
-    /// Stages that an earlier build has made: `problems`, `traces`, `corpus`.
+    /// Stages that an earlier build had finished: `problems`, `traces`, `corpus`.
     pub kept: Vec<&'static str>,
 }
 
-/// Makes a data set in a folder, or goes on with one.
+/// Builds a data set in a folder, or continues a build there.
 ///
-/// The monitor is told of [`Plan::pieces`]. Its flag has to live as long as the program, because a conversion keeps it.
-/// Once it is stopped, the same call goes on: the stages that are whole are kept, and of the searches those that were done.
+/// The monitor counts [`Plan::pieces`]. Its flag has to live as long as the program, because a conversion keeps it.
+/// After a stop the same call continues: finished stages are kept, and so are the searches that were recorded.
 ///
 /// # Errors
-/// If the folder was built with other settings, holds files of something else or files that were changed since, or a file
+/// If the folder was built with other settings, holds foreign files or files that have been changed since, or a file
 /// cannot be read or written.
 pub fn build(plan: &Plan, dir: &Path, monitor: &mut Monitor<'_>) -> anyhow::Result<Built> {
     std::fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
@@ -94,7 +94,7 @@ pub fn build(plan: &Plan, dir: &Path, monitor: &mut Monitor<'_>) -> anyhow::Resu
     Ok(Built { ended: Ended::Finished, manifest, kept })
 }
 
-/// The manifest of a build that was begun with this plan, or a new one.
+/// Returns the manifest of a build that was begun with this plan, or a new one.
 fn begin(plan: &Plan, dir: &Path) -> anyhow::Result<Manifest> {
     let new = Manifest::new(plan.seed, plan.resolved());
     if dir.join(MANIFEST).try_exists()? {
@@ -111,7 +111,7 @@ fn begin(plan: &Plan, dir: &Path) -> anyhow::Result<Manifest> {
     Ok(new)
 }
 
-/// What was made again has to be what it was.
+/// Fails unless a stage that was built again equals its earlier entry in the manifest.
 fn same<T: PartialEq>(before: &Option<T>, now: T) -> anyhow::Result<T> {
     ensure!(
         before.as_ref().is_none_or(|before| *before == now),
@@ -120,7 +120,7 @@ fn same<T: PartialEq>(before: &Option<T>, now: T) -> anyhow::Result<T> {
     Ok(now)
 }
 
-/// None if it was stopped.
+/// Builds the problem set; returns `None` if it was stopped.
 fn problems(plan: &Plan, dir: &Path, monitor: &mut Monitor<'_>) -> anyhow::Result<Option<ProblemsStage>> {
     let excluded_before = plan.blocklist.excluded();
     let made;
@@ -155,7 +155,7 @@ fn problems(plan: &Plan, dir: &Path, monitor: &mut Monitor<'_>) -> anyhow::Resul
     }))
 }
 
-/// How many searches are done if it was stopped.
+/// Records the searches; the inner error is the number of searches done when it was stopped.
 fn traces(
     plan: &Plan,
     search: &SearchPlan,
@@ -193,7 +193,7 @@ fn traces(
     Ok(Ok(TracesStage { trajectories, solved, evaluations, files }))
 }
 
-/// None if it was stopped; then it is made anew the next time.
+/// Converts to the corpus. Returns `None` if it was stopped; the next build starts the corpus over.
 fn corpus(plan: &Plan, dir: &Path, monitor: &mut Monitor<'_>) -> anyhow::Result<Option<CorpusStage>> {
     let problems = sr_corpus::Problems::open(dir.join(PROBLEMS))?;
     let options = Options { stop: Some(monitor.stop()), ..plan.options() };

@@ -1,4 +1,4 @@
-//! What a folder holds. Equal builds have equal manifests: no times, hosts or paths.
+//! The manifest of a data set's folder. Equal builds have equal manifests, so it has no times, hosts or paths.
 
 use std::fs::File;
 use std::io::Write;
@@ -18,7 +18,7 @@ const FORMAT: &str = "sr-dataset";
 /// Version of the manifest itself.
 const VERSION: u32 = 1;
 
-/// What a data set is made of and what was made. A stage is there when its files are finished.
+/// The settings of a data set, and its finished stages. A stage is there when its files are finished.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -26,19 +26,19 @@ pub struct Manifest {
     pub format: String,
     /// Version of the manifest itself.
     pub version: u32,
-    /// Version of the program, because another one may draw or search otherwise.
+    /// Version of the program; another one may draw or search differently.
     pub program: String,
     /// Versions of the files' formats.
     pub formats: Formats,
-    /// Of problems, searches and split; their random streams differ by purpose.
+    /// Seed of problems, searches and split; their random streams differ by purpose.
     pub seed: u64,
     /// All settings, resolved.
     pub config: Value,
-    /// The problems.
+    /// The problems, once they are finished.
     pub problems: Option<ProblemsStage>,
-    /// The searches; none in mode direct.
+    /// The searches, once they are finished; always `None` in mode direct.
     pub traces: Option<TracesStage>,
-    /// The examples.
+    /// The examples, once they are finished.
     pub corpus: Option<CorpusStage>,
 }
 
@@ -56,11 +56,11 @@ pub struct Formats {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProblemsStage {
-    /// How many there are.
+    /// The number of problems.
     pub problems: u64,
-    /// Their points, summed over them.
+    /// The number of points of all problems.
     pub points: u64,
-    /// Expressions that were excluded, and others drawn in their place.
+    /// Expressions that were excluded and replaced by other draws.
     pub excluded: u64,
     /// The problem set.
     pub files: Vec<FileEntry>,
@@ -72,7 +72,7 @@ pub struct ProblemsStage {
 pub struct TracesStage {
     /// Searches that were recorded.
     pub trajectories: u64,
-    /// Those among them that ended because the problem was solved.
+    /// Searches that ended because the problem was solved.
     pub solved: u64,
     /// Individuals that were scored.
     pub evaluations: u64,
@@ -98,18 +98,18 @@ pub struct CorpusStage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
-    /// From the manifest's folder, with `/`.
+    /// Path relative to the manifest's folder, with `/`.
     pub name: String,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
     /// SHA-256 of its bytes, in hexadecimal digits.
     pub sha256: String,
-    /// Records of a record file.
+    /// Number of records, if it is a record file.
     pub records: Option<u64>,
 }
 
 impl Manifest {
-    /// Of a build in which nothing is done yet.
+    /// Returns the manifest of a build in which no stage is finished.
     pub(super) fn new(seed: u64, config: Value) -> Self {
         Manifest {
             format: FORMAT.into(),
@@ -139,7 +139,7 @@ impl Manifest {
         serde_json::from_value(value).with_context(read)
     }
 
-    /// Writes it aside, syncs it and renames it into place.
+    /// Writes the manifest to a temporary file, syncs it and renames it into place.
     pub(super) fn write(&self, dir: &Path) -> anyhow::Result<()> {
         let mut text = serde_json::to_string_pretty(self)?;
         text.push('\n');
@@ -155,19 +155,19 @@ impl Manifest {
             .with_context(|| format!("writing {}", path.display()))
     }
 
-    /// The files of all stages.
+    /// Returns the files of all stages.
     pub fn files(&self) -> impl Iterator<Item = &FileEntry> {
         let problems = self.problems.iter().flat_map(|stage| &stage.files);
         let traces = self.traces.iter().flat_map(|stage| &stage.files);
         problems.chain(traces).chain(self.corpus.iter().flat_map(|stage| &stage.files))
     }
 
-    /// Records of all files.
+    /// Returns the number of records in all files.
     pub fn records(&self) -> u64 {
         self.files().filter_map(|file| file.records).sum()
     }
 
-    /// The first setting in which another build differs, in words.
+    /// Describes the first setting in which another build differs.
     pub(super) fn difference(&self, other: &Self) -> anyhow::Result<Option<String>> {
         let settings = |manifest: &Self| {
             serde_json::to_value(Manifest { problems: None, traces: None, corpus: None, ..manifest.clone() })
@@ -178,7 +178,7 @@ impl Manifest {
     }
 }
 
-/// Fails for the manifest of a later version.
+/// Fails if the manifest is of a later version.
 pub(crate) fn check_version(manifest: &Value, path: &Path) -> anyhow::Result<()> {
     let version = &manifest["version"];
     ensure!(
@@ -201,13 +201,13 @@ impl Formats {
 }
 
 impl FileEntry {
-    /// Of a file that is there.
+    /// Returns the entry of an existing file.
     pub(super) fn of(dir: &Path, name: &str, records: Option<u64>) -> anyhow::Result<Self> {
         let (bytes, sha256) = hash(&dir.join(name))?;
         Ok(FileEntry { name: name.into(), bytes, sha256, records })
     }
 
-    /// What is wrong with the file's bytes.
+    /// Describes the fault of the file's bytes, if there is one.
     pub(super) fn fault(&self, dir: &Path) -> Option<String> {
         match hash(&dir.join(&self.name)) {
             Err(error) => Some(format!("{error:#}")),
@@ -218,7 +218,7 @@ impl FileEntry {
     }
 }
 
-/// Whether the files of a stage are there as they were made; false if one is missing.
+/// Returns whether the files of a stage exist with their hashes; false if one is missing, an error if one differs.
 pub(super) fn are_there(dir: &Path, files: &[FileEntry]) -> anyhow::Result<bool> {
     for file in files {
         let path = dir.join(&file.name);
@@ -232,7 +232,7 @@ pub(super) fn are_there(dir: &Path, files: &[FileEntry]) -> anyhow::Result<bool>
     Ok(true)
 }
 
-/// Number of bytes and SHA-256.
+/// Returns the number of bytes and the SHA-256.
 fn hash(path: &Path) -> anyhow::Result<(u64, String)> {
     sums::of_file(path).with_context(|| format!("reading {}", path.display()))
 }

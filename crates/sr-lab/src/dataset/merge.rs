@@ -1,4 +1,4 @@
-//! Shards of a trace become the trace of the whole run.
+//! Merges the shards of a trace into the trace of the whole run.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,22 +14,22 @@ use super::difference;
 /// A shard of a trace.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shard {
-    /// The file.
+    /// The path of the shard.
     pub path: PathBuf,
-    /// What its run file says that it was made of, but which shard it is; `None` if there is no run file.
+    /// The settings in its run file, without the shard's index; `None` if there is no run file.
     pub settings: Option<Value>,
-    /// Which shard it is by its run file, counted from 0, and of how many; `None` if it is a whole run or there is no run
-    /// file.
+    /// The shard's index, counted from 0, and the number of shards, from its run file; `None` if it is a whole run or
+    /// there is no run file.
     pub index: Option<(usize, usize)>,
 }
 
-/// What is to be merged.
+/// The input and output of a merge.
 #[derive(Debug, Clone, Copy)]
 pub struct Merge<'a> {
     /// The shards, in order.
     pub shards: &'a [Shard],
-    /// The problem set that was searched, if the caller says where it is; else the file that the shards name is looked for
-    /// in their folder and the one above.
+    /// The problem set that was searched; if `None`, the file that the shards name is looked for in their folder and
+    /// the one above.
     pub problems: Option<&'a Path>,
     /// The file to write.
     pub out: &'a Path,
@@ -38,17 +38,17 @@ pub struct Merge<'a> {
 /// A merged trace.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Merged {
-    /// Its trajectories.
+    /// The number of trajectories.
     pub trajectories: u64,
     /// The settings of the whole run, for its run file; `None` if a shard had none.
     pub settings: Option<Value>,
 }
 
-/// The problem set of shards, which a merge reads: where the caller says, else beside the first of them or one folder up;
-/// `None` if it is not there.
+/// Finds the problem set that a merge of these shards reads: the `given` one, or else the one that the first shard
+/// names, in its folder or the one above. Returns `None` if it is not there.
 ///
 /// # Errors
-/// If a shard is no trace.
+/// If a shard is not a trace.
 pub fn find_problem_set(shards: &[Shard], given: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
     for Shard { path, .. } in shards {
         let kind = sr_codec::peek(path)?.kind;
@@ -63,10 +63,10 @@ pub fn find_problem_set(shards: &[Shard], given: Option<&Path>) -> anyhow::Resul
     Ok(sr_corpus::find_problems(first, &reader.header().problems, given).ok())
 }
 
-/// Joins the shards of a trace, given in order, into the bytes of one run.
+/// Merges the shards of a trace, in the given order, into the file that one run would have written.
 ///
-/// Which shard a file is stands in its run file; beside that, no problem may be in two of them, and they have to be in the
-/// order of the problem set if that is found.
+/// A shard's run file says which shard it is. No problem may be in two shards, and if the problem set is found, its
+/// problems must come in its order.
 ///
 /// # Errors
 /// If shards are missing, doubled, out of order or of different runs, or a file cannot be read or written.
@@ -87,8 +87,8 @@ pub fn merge(merge: &Merge<'_>) -> anyhow::Result<Merged> {
     Ok(Merged { trajectories, settings })
 }
 
-/// Fails unless the run files say that these are all shards of one run, in order; gives the settings of the whole run,
-/// `None` if a shard has no run file.
+/// Returns the settings of the whole run, or `None` if a shard has no run file. Fails unless the run files name all
+/// shards of one run, in order.
 fn check_shards(shards: &[Shard]) -> anyhow::Result<Option<Value>> {
     let mut first: Option<(&Path, &Value)> = None;
     let mut found: BTreeMap<usize, &Path> = BTreeMap::new();
@@ -144,7 +144,7 @@ fn check_shards(shards: &[Shard]) -> anyhow::Result<Option<Value>> {
     Ok(first.filter(|_| is_known).map(|(_, settings)| settings.clone()))
 }
 
-/// The ids of the problems that were searched, in their order; `None` if the set that was found is another one.
+/// Returns the ids of the searched problems, in their order; `None` if the set that was found is another one.
 fn problem_ids(path: &Path, is_given: bool, settings: Option<&Value>) -> anyhow::Result<Option<Vec<String>>> {
     let set = ProblemSet::read(path).with_context(|| format!("reading {}", path.display()))?;
     let made_of = settings.and_then(|settings| settings["problems"].as_str());

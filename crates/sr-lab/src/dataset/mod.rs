@@ -1,7 +1,7 @@
 //! Whole data sets: problems, traces of the expert, training examples, and a manifest of them.
 //!
-//! A [`Plan`] is checked before anything is made. [`build`] makes a folder of it, goes on with one that was stopped or
-//! killed, and ends with the same bytes; [`validate`] checks all of a folder again, from its files alone; [`merge`] joins
+//! A [`Plan`] checks all settings before anything is written. [`build`] builds a folder from it and continues one that
+//! was stopped or killed, with the same bytes; [`validate`] checks a whole folder from its files alone; [`merge`] joins
 //! the shards of a trace.
 //!
 //! ```text
@@ -55,7 +55,7 @@ pub use validate::{Checked, validate};
 
 use serde_json::Value;
 
-/// The first field in which two values differ: its name, and what it is in the one and the other.
+/// Returns the first field in which two values differ: its name, and its value in each.
 fn difference<'a>(at: &str, a: &'a Value, b: &'a Value) -> Option<(String, &'a Value, &'a Value)> {
     match (a, b) {
         (Value::Object(map_a), Value::Object(map_b)) => map_a.keys().chain(map_b.keys()).find_map(|key| {

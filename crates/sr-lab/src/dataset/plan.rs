@@ -1,4 +1,4 @@
-//! What is to be made.
+//! The settings of a data set, and the checked plan of a build.
 
 use std::sync::Arc;
 
@@ -10,76 +10,77 @@ use sr_engine::{PrimitiveSet, SearchConfig};
 use sr_problems::{Blocklist, Generator, ProblemSet, RandomParams, SetParams, suite};
 use sr_trace::TraceHeader;
 
-/// The problem set's name in the folder.
+/// File name of the problem set in the folder.
 pub const PROBLEMS: &str = "problems.sr";
-/// The trace's.
+/// File name of the trace.
 pub const TRACE: &str = "trace.sr";
-/// The folder of the corpora.
+/// Folder of the corpora.
 pub const CORPUS: &str = "corpus";
 
-/// What a data set is made of.
+/// The settings of a data set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Seed of problems, searches and split; their random streams differ by purpose.
     pub seed: u64,
-    /// Where problems come from.
+    /// The source of the problems.
     pub problems: ProblemSource,
-    /// Suites and problem files of a test, whose formulas are kept out.
+    /// Test suites and problem files whose formulas are excluded.
     pub exclude: Vec<String>,
     /// The searches; `None` in mode direct, which has none.
     pub search: Option<SearchSettings>,
-    /// The examples.
+    /// The settings of the examples.
     pub corpus: CorpusSettings,
 }
 
-/// Where problems come from.
+/// The source of problems.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ProblemSource {
-    /// Random ones. The seed of the parameters is that of the [`Settings`].
+    /// Random problems. The seed of the parameters is replaced by that of the [`Settings`].
     Random {
-        /// What they are like.
+        /// The distribution of the problems.
         params: RandomParams,
-        /// How many, at least 1.
+        /// The number of problems, at least 1.
         count: u32,
     },
-    /// A named suite.
+    /// The name of a suite.
     Suite(String),
 }
 
-/// Searches to be recorded.
+/// The settings of the searches to record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SearchSettings {
-    /// Settings of all searches, of two generations at least and without a time limit, which no other machine would keep.
+    /// Settings of all searches: at least two generations, and no time limit, because it would not end at the same
+    /// generation everywhere.
     pub config: SearchConfig,
-    /// The name of the settings that `config` began with, for the header of the trace.
+    /// Name of the preset that `config` started from, for the header of the trace.
     pub preset: String,
-    /// Searches of each problem, at least 1; their seeds follow that of the data set.
+    /// Searches of each problem, at least 1; their seeds count up from that of the data set.
     pub runs: u64,
 }
 
-/// What examples are. Missing fields of a file have their defaults.
+/// The settings of the examples. Fields that a file leaves out have their defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CorpusSettings {
-    /// What is learned. By default one child a time.
+    /// The mode of the examples; one-step by default.
     pub mode: Mode,
-    /// What prompts tell of a problem.
+    /// The context of a problem that prompts contain.
     pub context: Context,
-    /// Whether autoregressive targets have the fitness of each individual. By default they do.
+    /// Whether autoregressive targets contain the fitness of each individual; true by default.
     pub fitness: bool,
-    /// Whether only ancestors of the best individual are learned; in mode one-step.
+    /// Whether only ancestors of the best individual become examples; for mode one-step.
     pub ancestors_only: bool,
-    /// Whether the elite, which is copied, is learned too; in mode one-step.
+    /// Whether the copied elite becomes examples too; for mode one-step.
     pub include_elite: bool,
     /// Share of examples to keep, above 0 and at most 1.
     pub sample_fraction: f64,
     /// Share of formulas for validation, 0 or more and below 1.
     pub val_fraction: f64,
-    /// What training and validation do not share. [`SplitBy::Function`] unless it is said; it means nothing, and is an error,
-    /// where nothing is for validation.
+    /// What training and validation must not share; `None` stands for [`SplitBy::Function`]. Setting it without
+    /// validation examples is an error.
     #[serde(rename = "apart")]
     pub split_by: Option<SplitBy>,
-    /// Whether the examples are written as text too.
+    /// Whether the examples are also written as text.
     pub jsonl: bool,
 }
 
@@ -92,7 +93,7 @@ impl Default for CorpusSettings {
     }
 }
 
-/// Settings that were checked, with all that follows from them.
+/// Checked settings of a data set, with everything derived from them.
 #[derive(Debug)]
 pub struct Plan {
     pub(super) seed: u64,
@@ -116,10 +117,10 @@ pub(super) struct SearchPlan {
 }
 
 impl Plan {
-    /// Checks all settings before anything is made.
+    /// Checks all settings and returns the plan; nothing is written.
     ///
     /// # Errors
-    /// If one is out of its range or has no meaning beside the others, or a file of formulas to be kept out cannot be read.
+    /// If a setting is out of range or has no meaning beside the others, or a file of excluded formulas cannot be read.
     pub fn new(settings: Settings) -> anyhow::Result<Self> {
         let Settings { seed, problems, exclude, search, mut corpus } = settings;
         let blocklist = Arc::new(Blocklist::of(exclude).context("exclude")?);
@@ -150,27 +151,27 @@ impl Plan {
         Ok(Plan { seed, source, params, blocklist, search, corpus })
     }
 
-    /// The seed.
+    /// Returns the seed.
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// What the header of the problem set will say.
+    /// Returns the parameters that the header of the problem set will contain.
     pub fn params(&self) -> &SetParams {
         &self.params
     }
 
-    /// The searches, if there are any.
+    /// Returns the settings of the searches; `None` in mode direct.
     pub fn search(&self) -> Option<&SearchSettings> {
         self.search.as_ref().map(|search| &search.settings)
     }
 
-    /// What examples are.
+    /// Returns the settings of the examples.
     pub fn corpus(&self) -> &CorpusSettings {
         &self.corpus
     }
 
-    /// Number of problems.
+    /// Returns the number of problems.
     pub fn problems(&self) -> u64 {
         match &self.source {
             Source::Random { count, .. } => u64::from(*count),
@@ -178,23 +179,23 @@ impl Plan {
         }
     }
 
-    /// Number of searches.
+    /// Returns the number of searches.
     pub fn searches(&self) -> u64 {
         self.search.as_ref().map_or(0, |search| self.problems() * search.settings.runs)
     }
 
-    /// Pieces of work of a build, as its monitor is told them: problems to be made, searches, and searches or problems that
-    /// become examples.
+    /// Returns the number of steps that a build reports to its monitor: problems drawn, searches, and searches or
+    /// problems converted.
     pub fn pieces(&self) -> u64 {
         self.problems() + self.searches() + self.converted()
     }
 
-    /// What becomes examples: searches, or in mode direct problems.
+    /// Returns the number of searches that are converted, or of problems in mode direct.
     pub(super) fn converted(&self) -> u64 {
         if self.search.is_some() { self.searches() } else { self.problems() }
     }
 
-    /// All settings that decide the bytes, without a path.
+    /// Returns all settings that determine the bytes, without paths.
     pub(super) fn resolved(&self) -> Value {
         let search =
             self.search.as_ref().map(|search| json!({ "runs": search.settings.runs, "header": search.header }));

@@ -1,4 +1,4 @@
-//! Checking all of a data set again, from its files alone.
+//! Checks a whole data set from its files alone.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -13,20 +13,20 @@ use sr_trace::{TraceReader, Trajectory};
 use super::{CORPUS, CorpusSettings, CorpusStage, Formats, Manifest, PROBLEMS, TRACE, TracesStage};
 use crate::{Ended, Monitor};
 
-/// What was looked at and what is wrong with it.
+/// The result of a validation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checked {
-    /// Whether all of it was looked at.
+    /// Whether all files were checked.
     pub ended: Ended,
-    /// Files.
+    /// The number of files checked.
     pub files: u64,
-    /// Records.
+    /// The number of records checked.
     pub records: u64,
-    /// One line each: file, record, fault.
+    /// The failures, one line each: file, record, fault.
     pub failures: Vec<String>,
 }
 
-/// A problem as the other files refer to it.
+/// A problem of the problem set, as traces and corpora refer to it.
 struct Known {
     index: usize,
     fingerprint: u64,
@@ -43,15 +43,15 @@ struct Validation<'a, 'm> {
     checked: Checked,
 }
 
-/// Checks a folder: hashes, counts, every record, references, the split, excluded formulas.
+/// Checks a folder: hashes, counts, every record, references, the split and excluded formulas.
 ///
-/// - exclude: the problem files whose formulas were kept out; suites are known
+/// - exclude: the problem files whose formulas were excluded; suites need not be given
 ///
-/// The monitor is told of the records of all files, [`Manifest::records`].
+/// The monitor counts the records of all files, [`Manifest::records`].
 ///
 /// # Errors
-/// If it is no data set of this version, formulas that were kept out are not at hand, or a file of formulas is given that
-/// none were kept out of. What is wrong with the data is no error but a failure.
+/// If the folder is not a data set of this version, a file of excluded formulas is not given, or a file is given that
+/// the data set did not exclude. Faults of the data are failures, not errors.
 pub fn validate(dir: &Path, exclude: &[PathBuf], monitor: &mut Monitor<'_>) -> anyhow::Result<Checked> {
     let manifest = Manifest::read(dir)?;
     let formats = Formats::now();
@@ -97,10 +97,10 @@ fn field<T: serde::de::DeserializeOwned>(config: &Value, name: &str) -> anyhow::
     serde_json::from_value(config[name].clone()).with_context(|| format!("manifest.json: config.{name}"))
 }
 
-/// The formulas that were kept out: suites are known, files have to be given.
+/// Returns the excluded formulas: suites by name, files from those given.
 fn blocklist(sources: Vec<Exclusion>, files: &[PathBuf]) -> anyhow::Result<Blocklist> {
     let named = |file: &&PathBuf, name: &str| file.file_name().is_some_and(|file| file.to_string_lossy() == name);
-    // A file that would not be looked at would be believed to have been kept out.
+    // A file that is silently ignored would be believed to have been excluded.
     for file in files {
         let is_suite = |source: &&Exclusion| suite_names().any(|name| name == source.name);
         let mut of_files = sources.iter().filter(|source| !is_suite(source));
@@ -184,7 +184,7 @@ impl Validation<'_, '_> {
         let row = y.iter().zip(&problem.y).position(|(a, b)| a.to_bits() != b.to_bits() && a != b);
         match row {
             Some(row) => Some(format!("y is not the formula's value in row {row}")),
-            // A suite is a test itself; what is learned of it is the corpus's to say.
+            // A suite may contain its own formulas; whether they are learned is checked in the corpus.
             None if self.config["problems"]["params"]["origin"].get("random").is_none() => None,
             None => self.blocklist.contains(source).then(|| format!("excluded formula {source}")),
         }
@@ -268,7 +268,7 @@ impl Validation<'_, '_> {
         faults.into_iter().for_each(|fault| self.fails(&format!("{CORPUS}/train.sr"), fault));
     }
 
-    /// Checks one side and gives the ids of its problems.
+    /// Checks one side of the split and returns the ids of its problems.
     fn side(&mut self, name: &str, side: Side, stated: u64, table: &CorpusSettings) -> HashSet<String> {
         let mut ids = HashSet::new();
         let corpus = match sr_corpus::Corpus::open(self.dir.join(name)) {
@@ -322,7 +322,7 @@ impl Validation<'_, '_> {
         ids
     }
 
-    /// The first field of a header that is not as planned.
+    /// Returns the first field of a header that is not as planned.
     fn header_fault(&self, header: &CorpusHeader, side: Side, table: &CorpusSettings) -> Option<&'static str> {
         let sources: Vec<Exclusion> = self.blocklist.sources().to_vec();
         let fields = [
@@ -356,7 +356,7 @@ impl Validation<'_, '_> {
         self.blocklist.contains(source).then(|| format!("excluded formula {source}"))
     }
 
-    /// Individuals and targets that are excluded formulas.
+    /// Describes the individuals and targets that are excluded formulas.
     fn excluded(&self, example: &Example, known: &mut HashMap<Expr, bool>) -> Vec<String> {
         let (Example::OneStep(state) | Example::Autoregressive(state)) = example else { return Vec::new() };
         let population = state.population.iter().map(|individual| ("population", &individual.expr));

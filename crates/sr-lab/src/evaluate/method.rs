@@ -10,42 +10,41 @@ use sr_neural::{Hybrid, LearnerMode, Per, Sampling, Share};
 
 use crate::tune;
 
-/// What `--methods` may name.
+/// The values that `--methods` accepts.
 const KNOWN: &str = "expected expert, unique, tuned, random or cheat:best-of-K, each also as NAME=…, or \
     NAME=neural:CHECKPOINT, NAME=direct:CHECKPOINT, NAME=hybrid:CHECKPOINT, NAME=hybrid:CHECKPOINT@every=K or \
     NAME=hybrid:CHECKPOINT@p=P";
-/// Most children that a cheat may draw for one.
+/// The largest K of `cheat:best-of-K`.
 const MOST_DRAWS: usize = 1024;
 
-/// A named way to choose the next generation, which is read from text: `expert`, `cheat:best-of-8`,
-/// `NAME=neural:CHECKPOINT`.
+/// A named method, parsed from text such as `expert`, `cheat:best-of-8` or `NAME=neural:CHECKPOINT`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Method {
-    /// What it is called.
+    /// The name, unique in an evaluation.
     pub name: String,
-    /// The whole of what was written after the name.
+    /// The text after `NAME=`, or the whole text if there is no name.
     pub written: String,
-    /// What it is.
+    /// The kind of the method.
     pub kind: MethodKind,
 }
 
-/// What chooses the next generation.
+/// The kind of a method: what chooses the next generation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MethodKind {
-    /// Genetic programming.
+    /// The expert: genetic programming.
     Expert,
-    /// The expert that never repeats a form.
+    /// The expert that never repeats an expression.
     Unique,
     /// The expert with searched settings, see [`tune`].
     Tuned,
-    /// Every child a fresh random tree.
+    /// A fresh random tree for each child.
     Random,
-    /// The best of so many children of the expert.
+    /// The best of this many offspring of the expert.
     BestOf(usize),
     /// The learner of this checkpoint, which sees the population.
     #[cfg(feature = "learner")]
     Neural(PathBuf),
-    /// Such a one and the expert, with a share of its own or that of [`Learning`].
+    /// The learner of this checkpoint and the expert, with its own share or else that of [`Learning`].
     #[cfg(feature = "learner")]
     Hybrid(PathBuf, Option<Share>),
     /// The learner of this checkpoint, which writes formulas from the data alone.
@@ -57,7 +56,7 @@ impl FromStr for Method {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // In a hybrid without a name the first "=" is that of its share.
+        // In a hybrid without a name the first "=" belongs to its share.
         let named = text.split_once('=').filter(|(name, _)| !name.contains(':'));
         let (name, written) = named.unwrap_or((text, text));
         let kind = match (written, written.split_once(':')) {
@@ -96,7 +95,7 @@ fn of_learner(kind: &str, checkpoint: &str) -> Result<MethodKind, String> {
     })
 }
 
-/// A checkpoint, and the share that stands behind it as `@every=K`, `@p=P` or `@p=P/PER`.
+/// Splits a checkpoint from the share behind it, `@every=K`, `@p=P` or `@p=P/PER`.
 #[cfg(feature = "learner")]
 fn own_share(text: &str) -> Result<(&str, Option<Share>), String> {
     let Some((checkpoint, share)) = text.rsplit_once('@') else { return Ok((text, None)) };
@@ -115,7 +114,7 @@ fn own_share(text: &str) -> Result<(&str, Option<Share>), String> {
 }
 
 impl Method {
-    /// The folder of its learner.
+    /// Returns the folder of the method's learner.
     pub fn checkpoint(&self) -> Option<&PathBuf> {
         match &self.kind {
             #[cfg(feature = "learner")]
@@ -128,7 +127,8 @@ impl Method {
         }
     }
 
-    /// The search's settings, as this method has them. Other settings of the expert get the evaluations of the common ones.
+    /// Returns the search's settings for this method. A tuned expert gets the same number of evaluations as the common
+    /// settings.
     pub fn config(&self, common: &SearchConfig) -> SearchConfig {
         match self.kind {
             MethodKind::Unique => SearchConfig { unique: true, ..common.clone() },
@@ -144,19 +144,19 @@ impl Method {
     }
 }
 
-/// Who chooses the next generation: a method that is ready to.
+/// The policy of a method, ready to search.
 pub enum Policy {
-    /// Genetic programming.
+    /// The expert: genetic programming.
     Expert,
     /// Random trees.
     Random,
-    /// The best of so many children of the expert.
+    /// The best of this many offspring of the expert.
     BestOf(usize),
-    /// A learner, which alone has every generation.
+    /// A learner, alone or with the expert.
     #[cfg(feature = "learner")]
     Learner(Box<Hybrid>),
-    /// Any other one, which is shown all searches of a batch together. Its method is of kind [`MethodKind::Expert`] under a
-    /// name of its own.
+    /// Any other policy, which gets all searches of a batch together. Its method is of kind [`MethodKind::Expert`]
+    /// under a name of its own.
     Custom(Box<dyn sr_engine::Policy>),
 }
 
@@ -174,10 +174,10 @@ impl fmt::Debug for Policy {
 }
 
 impl Policy {
-    /// The policy of a method without a learner.
+    /// Returns the policy of a method without a learner.
     ///
     /// # Errors
-    /// If it has one.
+    /// If the method has a learner.
     pub fn new(method: &Method) -> anyhow::Result<Self> {
         match &method.kind {
             MethodKind::Expert | MethodKind::Unique | MethodKind::Tuned => Ok(Policy::Expert),
@@ -190,11 +190,11 @@ impl Policy {
         }
     }
 
-    /// The policy of a method, whose learner is loaded if it has one.
+    /// Returns the policy of a method, and loads its learner if it has one.
     ///
     /// # Errors
-    /// If the checkpoint cannot be loaded, cannot be sampled in this way, or was trained for another mode; or a hybrid has no
-    /// share.
+    /// If the checkpoint cannot be loaded, cannot be sampled in this way or was trained for another mode, or a hybrid
+    /// has no share.
     #[cfg(feature = "learner")]
     pub fn load(method: &Method, learning: &Learning<'_>) -> anyhow::Result<Self> {
         let (checkpoint, is_direct) = match &method.kind {
@@ -227,20 +227,20 @@ impl Policy {
 #[cfg(feature = "learner")]
 #[derive(Debug, Clone, Copy)]
 pub struct Learning<'a> {
-    /// Where they compute, such as `cpu`.
+    /// The device on which learners compute, such as `cpu`.
     pub device: &'a str,
-    /// How they are sampled.
+    /// The sampling settings of the learners.
     pub sampling: Sampling,
-    /// The mode that all of them have to be trained for, by its name; `None` if any will do.
+    /// Name of the mode that all of them must be trained for; `None` allows any.
     pub mode: Option<&'a str>,
-    /// The share of those hybrids that have none of their own.
+    /// The share of hybrids that have none of their own.
     pub share: Option<Share>,
 }
 
-/// The policies of methods for these problems.
+/// Returns the policies of methods for these problems.
 ///
 /// # Errors
-/// If one cannot be loaded, see [`Policy::load`], or has a learner that cannot read one of the problems.
+/// If a policy cannot be loaded, see [`Policy::load`], or its learner cannot read one of the problems.
 #[cfg(feature = "learner")]
 pub fn policies(
     methods: &[Method],

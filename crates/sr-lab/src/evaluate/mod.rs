@@ -1,4 +1,4 @@
-//! Methods × problems × seeds: who solves what, at what cost.
+//! Evaluation of methods × problems × seeds: which searches solve their problem, and at what cost.
 //!
 //! ```
 //! use sr_engine::SearchConfig;
@@ -21,7 +21,7 @@
 //! }
 //! ```
 //!
-//! What the figures mean stands in `docs/comparison.md`.
+//! `docs/comparison.md` explains the figures.
 
 mod method;
 mod rows;
@@ -45,47 +45,47 @@ pub use source::{Source, fingerprint};
 use crate::record::{Job, jobs};
 use crate::{Ended, Monitor};
 
-/// What is compared.
+/// An evaluation: methods, problems, seeds and settings.
 #[derive(Debug, Clone, Copy)]
 pub struct Evaluation<'a> {
     /// The problems.
     pub set: &'a ProblemSet,
-    /// The methods; no two have one name.
+    /// The methods; their names must differ.
     pub methods: &'a [Method],
-    /// The settings of all searches, but for those that a method has of its own.
+    /// The settings of all searches; a method may override some.
     pub config: &'a SearchConfig,
-    /// Tables in which all searches may spend the same, without a limit on generations: `max_evaluations` evaluations or
-    /// `time_limit` seconds, each of which is set if and only if its table is asked for. If there are none, one table has
-    /// all limits.
+    /// The tables, in each of which all searches may spend the same and have no limit on generations: `max_evaluations`
+    /// evaluations or `time_limit` seconds. Each of these two must be set if and only if its table is here. If it is
+    /// empty, there is one table with all limits.
     pub equal: &'a [Equal],
     /// Searches of each problem by each method.
     pub seeds: u64,
-    /// The seed of the first of them; each further one has the next.
+    /// The seed of the first search of a problem; the others count up from it.
     pub seed: u64,
-    /// Searches that advance together. But for seconds, results do not depend on it.
+    /// Searches that advance together. Apart from seconds, results do not depend on it.
     pub batch: usize,
-    /// Whether rows tell how the least error fell.
+    /// Whether rows contain the curve of the least error.
     pub curve: bool,
 }
 
 impl<'a> Evaluation<'a> {
-    /// One search of each problem by each method, with seed 0.
+    /// Returns an evaluation with one search of each problem by each method, with seed 0.
     pub fn new(set: &'a ProblemSet, methods: &'a [Method], config: &'a SearchConfig) -> Self {
         Evaluation { set, methods, config, equal: &[], seeds: 1, seed: 0, batch: 64, curve: false }
     }
 
-    /// Checks everything that can be wrong before the first search.
+    /// Checks all settings and problems before the first search.
     ///
     /// # Errors
-    /// If two methods have one name, the limits are not those of the tables, there are no so many seeds, or a problem's
-    /// data or primitives are invalid.
+    /// If two methods have the same name, a limit has no table or a table no limit, `seeds` is 0 or the seeds overflow,
+    /// or a problem's data or primitives are invalid.
     pub fn plan(&self) -> anyhow::Result<Plan<'a>> {
         check_names(self.methods)?;
         let passes = self.passes()?;
         Ok(Plan { evaluation: *self, passes, jobs: jobs_from(self.set, self.seeds, self.seed)? })
     }
 
-    /// The settings of each table, with what its searches may spend alike.
+    /// Returns each table's settings, and the quantity that its searches may spend equally.
     fn passes(&self) -> anyhow::Result<Vec<(Option<Equal>, SearchConfig)>> {
         if self.equal.is_empty() {
             return Ok(vec![(None, self.config.clone())]);
@@ -105,10 +105,10 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-/// Fails if two methods have one name.
+/// Checks that the names of methods differ.
 ///
 /// # Errors
-/// Naming it.
+/// If two methods have the same name; the error names it.
 pub fn check_names(methods: &[Method]) -> anyhow::Result<()> {
     for (index, method) in methods.iter().enumerate() {
         let name = &method.name;
@@ -117,43 +117,43 @@ pub fn check_names(methods: &[Method]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The jobs of so many seeds from the first one on.
+/// Returns the jobs of `seeds` consecutive seeds from the first one on.
 pub(crate) fn jobs_from(set: &ProblemSet, seeds: u64, first: u64) -> anyhow::Result<Vec<Job>> {
     jobs(set, first..=last_seed(seeds, first)?)
 }
 
-/// The last of so many seeds.
+/// Returns the last of `seeds` consecutive seeds.
 pub(crate) fn last_seed(seeds: u64, first: u64) -> anyhow::Result<u64> {
     let more = seeds.checked_sub(1).context("--seeds 0: expected 1 or more")?;
     first.checked_add(more).with_context(|| format!("--seeds {seeds}: seeds from {first} on end before"))
 }
 
-/// Searches that are known to be possible.
+/// The checked searches of an evaluation.
 #[derive(Debug)]
 pub struct Plan<'a> {
     evaluation: Evaluation<'a>,
     passes: Vec<(Option<Equal>, SearchConfig)>,
-    /// In the order of the problems, and of the seeds of each.
+    /// Jobs by problem, and by seed for each problem.
     jobs: Vec<Job>,
 }
 
 impl Plan<'_> {
-    /// How many searches there are.
+    /// Returns the number of searches.
     pub fn searches(&self) -> usize {
         self.passes.len() * self.evaluation.methods.len() * self.jobs.len()
     }
 
-    /// Does the searches that have no row yet. In the end the rows are in the order of tables, methods, problems and seeds.
+    /// Runs the searches that have no row yet. At the end the rows are sorted by table, method, problem and seed.
     ///
-    /// - policies: those of the methods, in their order
-    /// - monitor: told of searches; a stop comes into effect after the batch
+    /// - policies: the policies of the methods, in the same order
+    /// - monitor: counts searches; a stop takes effect after the batch
     ///
     /// # Errors
-    /// If a setting is out of range, a learner fails or the rows cannot be written. Where there are no rows, none are left
-    /// behind.
+    /// If a setting is out of range, a learner fails or the rows cannot be written. If there are no rows yet, their
+    /// file is deleted.
     ///
     /// # Panics
-    /// If there are more or fewer policies than methods.
+    /// If the number of policies differs from that of methods.
     pub fn run(&self, policies: &mut [Policy], rows: &mut Rows, monitor: &mut Monitor<'_>) -> anyhow::Result<Ended> {
         let Evaluation { set, methods, batch, curve, .. } = self.evaluation;
         assert_eq!(policies.len(), methods.len(), "each method has a policy");
@@ -183,7 +183,7 @@ impl Plan<'_> {
         Ok(Ended::Finished)
     }
 
-    /// The searches of a method in a table that have no row yet.
+    /// Returns the searches of a method in a table that have no row yet.
     fn left(&self, rows: &Rows, budget: Option<Equal>, method: &Method) -> Vec<Job> {
         let of_task = |row: &&Row| row.budget == budget && row.method == method.name;
         let done: HashSet<(&str, u64)> =
@@ -205,7 +205,7 @@ mod tests {
         names.iter().map(|name| name.parse().expect(name)).collect()
     }
 
-    /// Rows without times.
+    /// Returns the rows without their times.
     fn timeless(rows: &[Row]) -> Vec<Row> {
         rows.iter().map(|row| Row { seconds: 0.0, seconds_to_solve: None, ..row.clone() }).collect()
     }

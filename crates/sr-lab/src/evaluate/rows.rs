@@ -1,4 +1,4 @@
-//! The rows of a comparison that is not done yet: a file of JSON lines that a run goes on from.
+//! The rows of an unfinished evaluation, kept in a file of JSON lines from which a run can resume.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -10,11 +10,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use sr_eval::Row;
 
-/// Settings by the names of their flags: what rows depend on.
+/// The settings that rows depend on, by the names of their flags.
 pub type Settings = Map<String, Value>;
 
-/// The rows of a comparison, as far as it is done: in memory alone, or also in `OUT.rows` beside the result that they are
-/// for, from which they can be gone on with.
+/// The rows of an evaluation so far: in memory alone, or also in the file `OUT.rows` beside the result, from which a
+/// run can resume.
 #[derive(Debug)]
 pub struct Rows {
     rows: Vec<Row>,
@@ -22,14 +22,14 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// None yet, and none that are kept.
+    /// Returns empty rows that are kept in memory alone.
     pub fn in_memory() -> Self {
         Rows { rows: Vec::new(), file: None }
     }
 
-    /// None yet. What `OUT.rows` has is replaced.
+    /// Returns empty rows that are kept in `OUT.rows`, which is overwritten.
     ///
-    /// - out: where the result is to be written
+    /// - out: the path of the result
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -37,19 +37,19 @@ impl Rows {
         Ok(Rows { rows: Vec::new(), file: Some(RowsFile::create(out, settings)?) })
     }
 
-    /// Those in `OUT.rows`, but for a last one that is cut; none if there is no such file.
+    /// Returns the rows in `OUT.rows`, without an incomplete last line; empty if there is no such file.
     ///
     /// # Errors
-    /// If the file is of other settings, the first of which is named, or cannot be read and written.
+    /// If the file has other settings (the error names the first that differs), or cannot be read and written.
     pub fn resume(out: &Path, settings: &Settings) -> anyhow::Result<Self> {
         let (file, rows) = RowsFile::resume(out, settings)?;
         Ok(Rows { rows, file: Some(file) })
     }
 
-    /// The rows of a result that is written, if no row of another run is.
+    /// Returns the rows of a finished result; `None` if there is no result, or `OUT.rows` of an unfinished run exists.
     ///
     /// # Errors
-    /// If it is a result of other settings, the first of which is named, or no result.
+    /// If the result has other settings (the error names the first that differs), or is not a result.
     pub fn finished(out: &Path, settings: &Settings) -> anyhow::Result<Option<Vec<Row>>> {
         #[derive(Deserialize)]
         struct Whole {
@@ -66,17 +66,17 @@ impl Rows {
         Ok(Some(whole.rows))
     }
 
-    /// All of them.
+    /// Returns all rows.
     pub fn rows(&self) -> &[Row] {
         &self.rows
     }
 
-    /// Whether they survive a kill.
+    /// Returns whether the rows are kept in a file and so survive a kill.
     pub fn are_kept(&self) -> bool {
         self.file.is_some()
     }
 
-    /// Adds rows, which are on the disk when this returns if they are kept.
+    /// Adds rows. If they are kept in a file, they are on the disk when this returns.
     pub(crate) fn append(&mut self, rows: Vec<Row>) -> anyhow::Result<()> {
         if let Some(file) = &mut self.file {
             file.append(&rows)?;
@@ -89,24 +89,24 @@ impl Rows {
         self.rows.sort_by_cached_key(key);
     }
 
-    /// Deletes the file if there is nothing to go on from.
+    /// Deletes the file if it has no rows.
     pub(crate) fn discard_if_empty(&mut self) {
         if let Some(file) = self.file.take_if(|_| self.rows.is_empty()) {
             file.finish().ok();
         }
     }
 
-    /// All of them, of a comparison that is done and whose result is written: `OUT.rows` is deleted.
+    /// Deletes `OUT.rows` and returns all rows. Call it once the result is written.
     ///
     /// # Errors
-    /// If it cannot be deleted.
+    /// If the file cannot be deleted.
     pub fn finish(self) -> anyhow::Result<Vec<Row>> {
         self.file.map_or(Ok(()), RowsFile::finish)?;
         Ok(self.rows)
     }
 }
 
-/// `OUT.rows`: a line of settings, then a line for each search that is done.
+/// The file `OUT.rows`: a line of settings, then a line for each finished search.
 #[derive(Debug)]
 struct RowsFile {
     path: PathBuf,
@@ -120,7 +120,7 @@ impl RowsFile {
         path.into()
     }
 
-    /// Begins anew.
+    /// Creates the file, or overwrites it.
     fn create(out: &Path, settings: &Settings) -> anyhow::Result<Self> {
         let path = Self::path(out);
         let file = File::create(&path).with_context(|| format!("writing {}", path.display()))?;
@@ -129,7 +129,7 @@ impl RowsFile {
         Ok(rows)
     }
 
-    /// Goes on, and gives the rows that are there. What a kill cut off at the end of the file is dropped.
+    /// Opens the file and returns its rows. An incomplete last line, which a kill leaves, is dropped.
     fn resume(out: &Path, settings: &Settings) -> anyhow::Result<(Self, Vec<Row>)> {
         let path = Self::path(out);
         let text = if path.exists() { read(&path)? } else { String::new() };
@@ -168,7 +168,7 @@ impl RowsFile {
         write().with_context(|| format!("writing {}", self.path.display()))
     }
 
-    /// Deletes the file: the result is written.
+    /// Deletes the file, because the result is written.
     fn finish(self) -> anyhow::Result<()> {
         std::fs::remove_file(&self.path).with_context(|| format!("deleting {}", self.path.display()))
     }
@@ -178,7 +178,7 @@ fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }
 
-/// Says which setting differs from those that a file was begun with.
+/// Fails with the first setting that differs from those in the file.
 fn compare(begun: &Settings, now: &Settings, path: &Path) -> anyhow::Result<()> {
     for key in now.keys().chain(begun.keys()) {
         let (before, after) = (begun.get(key), now.get(key));

@@ -1,4 +1,4 @@
-//! Searches of one method, with honest seconds.
+//! Runs the searches of one method and measures their seconds.
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -17,16 +17,17 @@ pub(crate) struct Task<'a> {
     pub(crate) method: &'a str,
     pub(crate) budget: Option<Equal>,
     pub(crate) config: SearchConfig,
-    /// Whether rows tell their progress.
+    /// Whether rows contain their progress.
     pub(crate) progress: bool,
-    /// The names of the columns of own data.
+    /// The column names of the user's own data.
     pub(crate) names: Option<&'a [String]>,
 }
 
-/// Searches a batch with one method and judges what was found.
+/// Searches a batch with one method and judges the formulas that were found.
 ///
-/// Without a learner each search has one thread, and its seconds are that thread's. With one all threads advance the batch
-/// together: the time of a generation is shared out alike over the searches that are in it, and counts for every thread.
+/// Without a learner each search has one thread, and its seconds are that thread's. With a learner all threads advance
+/// the batch together: the time of a generation is divided equally among the searches that take part in it, and is
+/// multiplied by the number of threads.
 pub(crate) fn search(task: &Task<'_>, policy: &mut Policy, jobs: &[Job]) -> anyhow::Result<Vec<Row>> {
     let found = match policy {
         Policy::Expert => alone(task, jobs, || Expert, |_| 0)?,
@@ -45,7 +46,7 @@ pub(crate) fn search(task: &Task<'_>, policy: &mut Policy, jobs: &[Job]) -> anyh
     Ok(jobs.par_iter().zip(found).map(|(job, found)| row(task, job, found)).collect())
 }
 
-/// What is known of a search that has ended.
+/// The result of a search that has ended, with its measurements.
 struct Found {
     outcome: Outcome,
     proposals: u64,
@@ -55,7 +56,7 @@ struct Found {
     seconds_to_solve: Option<f64>,
 }
 
-/// Each search with a policy of its own.
+/// Runs each search with a policy of its own.
 fn alone<P: sr_engine::Policy>(
     task: &Task<'_>,
     jobs: &[Job],
@@ -70,11 +71,11 @@ fn alone<P: sr_engine::Policy>(
         watch.seconds = outcome.elapsed.as_secs_f64();
         Ok(watch.found(outcome, proposals(&policy)))
     };
-    // One by one to whoever is free: long and short searches stand side by side.
+    // Jobs are handed out one by one, because long and short searches are mixed.
     jobs.par_iter().with_max_len(1).map(search).collect()
 }
 
-/// All searches with one policy. A search whose seconds are over ends with the generation that it is in.
+/// Runs all searches with one policy. A search whose seconds are over ends after its current generation.
 fn together(task: &Task<'_>, jobs: &[Job], policy: &mut dyn sr_engine::Policy) -> anyhow::Result<Vec<Found>> {
     let clock = RefCell::new(Clock { last: Instant::now(), active: jobs.len(), share: 0.0 });
     let config = SearchConfig { time_limit: None, ..task.config.clone() };
@@ -86,10 +87,10 @@ fn together(task: &Task<'_>, jobs: &[Job], policy: &mut dyn sr_engine::Policy) -
     Ok(watches.into_iter().zip(outcomes).map(|(watch, outcome)| watch.found(outcome, 0)).collect())
 }
 
-/// The seconds that a search of a batch has had so far, each thread's counted.
+/// The seconds of each search of a batch so far, summed over threads.
 struct Clock {
     last: Instant,
-    /// Searches that go on.
+    /// The number of searches that have not ended.
     active: usize,
     share: f64,
 }
@@ -104,7 +105,7 @@ impl Clock {
     }
 }
 
-/// A policy that says how many searches go on.
+/// A policy that tells the clock how many searches have not ended.
 struct Timed<'a> {
     policy: &'a mut dyn sr_engine::Policy,
     clock: &'a RefCell<Clock>,
@@ -120,18 +121,18 @@ impl sr_engine::Policy for Timed<'_> {
     }
 }
 
-/// Where a search's seconds come from.
+/// The source of a search's seconds.
 enum Time<'a> {
     Own(Instant),
     Shared(&'a RefCell<Clock>),
 }
 
-/// Watches one search.
+/// The observer of one search.
 struct Watch<'a> {
     time: Time<'a>,
-    /// Seconds after which it ends, where the engine does not see to it.
+    /// Seconds after which the search ends, if the engine does not enforce the limit.
     limit: Option<f64>,
-    /// The error at which it is solved.
+    /// The error at or below which the search counts as solved.
     solved_at: Option<f64>,
     tally: Tally,
     progress: Vec<Progress>,
@@ -181,7 +182,7 @@ impl Observer for Watch<'_> {
     }
 }
 
-/// Errors in the square of y's units, which an objective may have relative to the variance of y.
+/// Converts errors to the square of y's units; an objective may have them relative to the variance of y.
 fn in_units(progress: Vec<Progress>, task: &Task<'_>, job: &Job) -> Vec<Progress> {
     let unit = match task.config.objective {
         Objective::Masked => 1.0,
@@ -196,7 +197,7 @@ fn row(task: &Task<'_>, job: &Job, found: Found) -> Row {
     let fresh = job.problem.fresh_points(FRESH_POINTS, 0);
     let fresh = fresh.as_ref().map(|(x, y)| (x, &y[..]));
     let (tree, semantics) = (winner.tree(), task.config.semantics);
-    // What a search goes by may leave rows out; what is told of its formula does not.
+    // The objective may mask rows; the reported figures of the formula may not.
     let verdict = judge(tree, semantics, &job.instance, fresh);
     let fit = verdict.fit;
     let masked = if task.config.objective == Objective::Masked { fit.masked_rows as u64 } else { 0 };

@@ -1,4 +1,4 @@
-//! Where problems come from.
+//! The problems of an evaluation, and their files.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -11,15 +11,15 @@ use sr_problems::ProblemSet;
 /// Problems, and the files that they were read from.
 #[derive(Debug)]
 pub struct Source {
-    /// The problems; there is one.
+    /// The problems, at least one.
     pub set: ProblemSet,
-    /// What was read, whether it was named or found: no output may replace it.
+    /// The files that were read, whether named or found; no output may replace them.
     pub files: Vec<PathBuf>,
 }
 
 impl Source {
-    /// Reads a problem set, or the problems of a corpus's examples, in the order in which they come, from the problem set that
-    /// lies beside it or one folder up.
+    /// Reads a problem set, or the problems of a corpus's examples in the order in which they first occur. The problem
+    /// set of a corpus is found beside it or one folder up.
     ///
     /// # Errors
     /// If a file cannot be read, the problem set of a corpus is not found, or there are no problems.
@@ -30,10 +30,10 @@ impl Source {
         }
     }
 
-    /// Takes a suite by its name.
+    /// Returns the problems of a suite.
     ///
     /// # Errors
-    /// If there is none of this name.
+    /// If there is no suite of this name.
     pub fn suite(name: &str, seed: u64) -> anyhow::Result<Self> {
         Source { set: sr_problems::suite(name, seed)?, files: Vec::new() }.checked()
     }
@@ -59,7 +59,7 @@ impl Source {
     }
 }
 
-/// Which problems these are, as results say it: their number, and the fingerprint of all that is in them.
+/// Identifies a problem set in results: the number of problems and the fingerprint of their content.
 pub fn fingerprint(set: &ProblemSet) -> String {
     format!("{} problems {:016x}", set.problems.len(), set.fingerprint())
 }

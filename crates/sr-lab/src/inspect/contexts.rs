@@ -1,4 +1,4 @@
-//! What a model is told of a problem, for people to read.
+//! The contexts of problems, as a model's prompts contain them, as text.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use sr_problems::Problem;
 use sr_prompt::{Context, infix};
 use sr_trace::Trajectory;
 
-/// Writes contexts of problems.
+/// The contexts of problems as text.
 #[derive(Debug)]
 pub struct Contexts {
     kind: Context,
@@ -18,10 +18,10 @@ pub struct Contexts {
 }
 
 impl Contexts {
-    /// For a file's records; the problem set is the file itself, the `given` one, or the one that the file names.
+    /// Opens the problem set of a file's records: the file itself, the `given` one, or the one that the file names.
     ///
     /// # Errors
-    /// If the file is of another kind, or the problem set is not there.
+    /// If the file is of another kind, or the problem set is not found.
     pub fn open(kind: Context, file: &Path, given: Option<&Path>) -> anyhow::Result<Self> {
         if !file.is_file() {
             bail!("{}: --context is for problem sets, traces and corpora", file.display());
@@ -34,18 +34,18 @@ impl Contexts {
         Ok(Contexts { kind, problems: Problems::open(set)? })
     }
 
-    /// The context of a problem of the set.
+    /// Returns the context of a problem of the set.
     pub(super) fn of_problem(&self, id: &str) -> anyhow::Result<String> {
         let problem = self.problems.by_id(id)?;
         Ok(self.text(&problem, 0, problem.instance()?.primitives()))
     }
 
-    /// The context of an example of a corpus, whose problem has to have the points that it was made from.
+    /// Returns the context of a corpus's example. The problem must have the points that the example was converted from.
     pub(super) fn of_example(&self, problem: &ProblemRef, generation: u32) -> anyhow::Result<String> {
         Ok(self.text(&*self.problems.get(problem)?, generation, &problem.primitives))
     }
 
-    /// The contexts of all states of a search, whose problem has to have the points that were searched.
+    /// Returns the contexts of all states of a search. The problem must have the points that were searched.
     pub(super) fn of_search(&self, search: &Trajectory, config: &SearchConfig) -> anyhow::Result<Vec<String>> {
         let problem = self.problems.by_id(&search.problem_id)?;
         search

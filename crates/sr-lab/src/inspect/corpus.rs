@@ -12,7 +12,7 @@ use super::{Contexts, Record, Spread, View};
 
 pub(super) struct Corpora {
     corpus: Corpus,
-    /// What the operators do; none if neither the trace that tells nor the problem set is at hand.
+    /// The semantics of the operators; `None` if neither the trace nor the problem set is found.
     semantics: Option<Semantics>,
     finished: bool,
     file_bytes: u64,
@@ -38,13 +38,13 @@ impl Corpora {
     }
 }
 
-/// The semantics of the searches of a trace that lies beside a corpus, or one folder up.
+/// Returns the semantics of the searches of a trace that lies beside a corpus, or one folder up.
 fn semantics_of(corpus: &Path, trace: &str) -> Option<Semantics> {
     let path = find_problems(corpus, trace, None).ok()?; // it looks for any file
     Some(TraceReader::open(path).ok()?.header().engine.semantics)
 }
 
-/// An example, and how its operators are to be called.
+/// An example, and the semantics that operators are displayed with.
 pub(super) struct Shown {
     example: Example,
     semantics: Option<Semantics>,

@@ -11,7 +11,7 @@ use super::text::short;
 use super::{Record, View};
 use crate::dataset;
 
-/// A folder of ours: its settings and notes, and what is in it.
+/// A folder of this project: its settings, notes and entries.
 pub(super) struct Folder {
     kind: Known,
     header: Value,
@@ -20,7 +20,7 @@ pub(super) struct Folder {
     entries: std::vec::IntoIter<Entry>,
 }
 
-/// What a folder can be.
+/// The kind of a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
     Checkpoint,
@@ -29,11 +29,11 @@ enum Known {
     Student,
     DaggerRun,
     Milestone,
-    /// A folder of a run of sr-dagger that is nothing else; what it is called.
+    /// Any other folder of a sr-dagger run, with its name for display.
     DaggerPart(&'static str),
     Dataset,
     Corpus,
-    /// Some files or folders of ours.
+    /// A folder with some known files or folders.
     Several,
 }
 
@@ -53,11 +53,11 @@ impl Known {
         }
     }
 
-    /// What a folder is: by the run of sr-dagger that it is in, or the names of what is in it.
+    /// Returns the kind of a folder, from its place in a sr-dagger run or from the names of its entries.
     fn of(dir: &Path) -> Option<Known> {
         let part = part_of_dagger(dir);
         match part {
-            // These hold files of many kinds, which do not tell what they are here.
+            // These folders hold files of many kinds, which do not decide the folder's own kind.
             Some(name) if !["models", "rollouts"].contains(&name) => return part_name(name).map(Known::DaggerPart),
             _ => {}
         }
@@ -86,7 +86,7 @@ impl Known {
     }
 }
 
-/// The folders of a run of sr-dagger, and what those are that are in them.
+/// The folders of a sr-dagger run, and the name of each folder below for display.
 const DAGGER_PARTS: [(&str, &str); 6] = [
     ("models", "models of a sr-dagger run"),
     ("rollouts", "rounds of a sr-dagger run"),
@@ -100,7 +100,7 @@ fn part_name(part: &str) -> Option<&'static str> {
     DAGGER_PARTS.iter().find(|(name, _)| *name == part).map(|(_, told)| *told)
 }
 
-/// The part of a sr-dagger run that a folder is or is in.
+/// Returns the part of a sr-dagger run that a folder is or lies in.
 fn part_of_dagger(dir: &Path) -> Option<&'static str> {
     let whole = dir.canonicalize().ok()?;
     whole.ancestors().take(DAGGER_DEPTH).find_map(|folder| {
@@ -110,7 +110,7 @@ fn part_of_dagger(dir: &Path) -> Option<&'static str> {
     })
 }
 
-/// Folders from one of a run's own down to the deepest, `rollouts/ID/round-000/checkpoint/best`.
+/// Most levels from a run's direct subfolder to the deepest folder, `rollouts/ID/round-000/checkpoint/best`.
 const DAGGER_DEPTH: usize = 5;
 
 fn is_corpus(path: &Path) -> bool {
@@ -155,7 +155,7 @@ impl Entry {
     }
 }
 
-/// What a file is that is no record file.
+/// Describes a file that is not a record file, by its name.
 fn by_name(name: &str) -> &'static str {
     match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
         _ if name == "buffer.bin" => "DAgger buffer",
@@ -176,7 +176,7 @@ fn size_of(dir: &Path) -> std::io::Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
-        // Links are not followed, which could lead round in a circle.
+        // Links are not followed, because they could form a circle.
         let kind = entry.file_type()?;
         bytes += if kind.is_dir() { size_of(&entry.path())? } else { entry.metadata()?.len() };
     }
@@ -212,7 +212,7 @@ impl Folder {
             ),
         };
         let listed = paths.iter().map(|path| Entry::of(path)).collect::<anyhow::Result<Vec<_>>>()?;
-        // What else lies beside a model of another program is not part of it.
+        // Other files beside a model of another program are not part of it.
         let is_part = |entry: &Entry| {
             kind != Known::GptNeo
                 || entry.name.ends_with(".safetensors")
@@ -339,11 +339,11 @@ impl Record for Entry {
     }
 }
 
-/// A buffer of DAgger: what its header says. Its rows are of interest to the trainer alone.
+/// The header of a DAgger buffer. Its rows matter to the trainer alone.
 pub(super) struct Buffer(sr_dagger::BufferSummary);
 
 impl Buffer {
-    /// Whether a file begins like one.
+    /// Returns whether a file begins like a buffer.
     pub(super) fn is(path: &Path) -> bool {
         sr_dagger::BufferSummary::is_buffer(path)
     }

@@ -1,5 +1,5 @@
-//! JSON files that the binaries write: evaluations, run files, settings, and JSON lines such as metrics; and tables and
-//! settings of other forms, which are shown as if they were JSON.
+//! JSON files that the binaries write (evaluations, run files, settings), JSON lines such as metrics, and CSV and TOML
+//! files, which are shown as if they were JSON.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -12,7 +12,7 @@ use sr_eval::{DirectSummary, Summary};
 use super::text::{cut, ellipsis, plain, short};
 use super::{Record, View};
 
-/// Characters of a line of fields.
+/// Characters in a line of fields.
 const WIDTH: usize = 200;
 
 /// An object with its list of records, if it has one, or a list of records alone.
@@ -23,18 +23,18 @@ pub(super) struct Json {
     notes: String,
 }
 
-/// A column of the table of records: its title and the field that is in it.
+/// A column of the table of records: its title, and the name of the field below it.
 #[derive(Clone, Copy)]
 struct Column(&'static str, &'static str);
 
-/// One row or line.
+/// One record: a row or a line.
 pub(super) struct Item {
     number: String,
     value: Value,
     columns: Vec<Column>,
 }
 
-/// Searches of sr-evaluate.
+/// Columns for the rows of sr-evaluate.
 const ROWS: [Column; 9] = [
     Column("method", "method"),
     Column("problem", "problem"),
@@ -47,7 +47,7 @@ const ROWS: [Column; 9] = [
     Column("expression", "expression"),
 ];
 
-/// Formulas of sr-evaluate direct.
+/// Columns for the rows of sr-evaluate direct.
 const DIRECT: [Column; 8] = [
     Column("problem", "problem"),
     Column("pick", "pick"),
@@ -59,7 +59,7 @@ const DIRECT: [Column; 8] = [
     Column("expression", "expression"),
 ];
 
-/// Results of sr-dagger.
+/// Columns for the results of sr-dagger.
 const MILESTONES: [Column; 9] = [
     Column("milestone", "milestone_id"),
     Column("status", "status"),
@@ -72,11 +72,11 @@ const MILESTONES: [Column; 9] = [
     Column("reason", "reason"),
 ];
 
-/// Fields that hold records, in files of ours.
+/// Names of the fields that hold records.
 const LISTS: [&str; 6] = ["rows", "milestones", "comparisons", "finalists", "records", "methods"];
 
 impl Json {
-    /// What of a file's name says that it is shown here.
+    /// Returns whether the file's extension is one of those shown as JSON.
     pub(super) fn is_named(path: &Path) -> bool {
         let extension = path.extension().and_then(OsStr::to_str);
         extension.is_some_and(|extension| ["json", "jsonl", "rows", "csv", "toml"].contains(&extension))
@@ -88,7 +88,7 @@ impl Json {
         match path.extension().and_then(OsStr::to_str) {
             Some("jsonl") => Ok(Self::of_list(lines(path, &text)?)),
             Some("rows") => {
-                // The settings of a comparison that goes on, then its rows.
+                // The first line has the settings of an unfinished evaluation, the others its rows.
                 let mut lines = lines(path, &text)?;
                 ensure!(!lines.is_empty(), "{}: it is empty", path.display());
                 let settings = lines.remove(0);
@@ -116,7 +116,7 @@ impl Json {
         Json { header: json!({}), columns: Vec::new(), records: records.into_iter(), notes: String::new() }
     }
 
-    /// An object; the list in it that is one of records is taken out.
+    /// Returns the view of an object; its first list of records becomes the records.
     pub(super) fn of_object(mut header: Value) -> Self {
         let is_records = |value: &Value| value.as_array().is_some_and(|items| items.iter().all(Value::is_object));
         let list = LISTS.iter().find(|list| header.get(**list).is_some_and(is_records));
@@ -136,7 +136,7 @@ impl Json {
 }
 
 impl Json {
-    /// The table of all records.
+    /// Returns the table of all records.
     pub(super) fn table(mut self) -> String {
         let columns = self.columns();
         let columns: Vec<&str> = columns.iter().map(|column| &**column).collect();
@@ -148,7 +148,7 @@ impl Json {
     }
 }
 
-/// The tables of a comparison.
+/// Returns the summary table of an evaluation.
 fn summary(header: &Value) -> Option<String> {
     fn read<T: DeserializeOwned>(header: &Value) -> Option<Vec<T>> {
         let read: Vec<T> = serde_json::from_value(header.get("summary")?.clone()).ok()?;
@@ -166,7 +166,7 @@ fn lines(path: &Path, text: &str) -> anyhow::Result<Vec<Value>> {
     text.lines().enumerate().map(line).collect()
 }
 
-/// Floats of a file that goes on stand as text.
+/// Converts floats, which `OUT.rows` stores as text, to numbers.
 fn floats(value: Value) -> Value {
     match value {
         Value::Object(map) if map.len() == 1 && map.contains_key("f64") => {
@@ -178,7 +178,7 @@ fn floats(value: Value) -> Value {
     }
 }
 
-/// A table with a header row, such as the results of sr-dagger. Fields are text; an empty one is none.
+/// Reads a table with a header row, such as the results of sr-dagger. Fields are text; an empty field is null.
 fn csv(path: &Path, text: &str) -> anyhow::Result<Json> {
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
     let reading = || format!("{}: no CSV", path.display());
@@ -217,7 +217,7 @@ impl View for Json {
     }
 
     fn header_text(&self) -> Value {
-        // Tables say it better.
+        // The tables show it better.
         let mut header = self.header.clone();
         if let (Some(fields), false) = (header.as_object_mut(), self.notes.is_empty()) {
             fields.remove("summary");

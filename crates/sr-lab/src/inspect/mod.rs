@@ -1,7 +1,8 @@
-//! What any file or folder of ours holds: problem sets, traces, corpora, checkpoints, folders of runs and data sets, reports.
+//! Readers of all files and folders of the project: problem sets, traces, corpora, checkpoints, runs, data sets,
+//! reports.
 //!
-//! [`open`] gives a [`View`]: what the file says of itself, then its [`Record`]s one by one, then the statistics of those
-//! that were read. Values are JSON, or text for people.
+//! [`open`] returns a [`View`]: the header of the file, then its [`Record`]s one by one, then statistics of the records
+//! read so far. Values are JSON, or text for people.
 //!
 //! ```
 //! use sr_lab::inspect::{self, Options};
@@ -38,18 +39,18 @@ use sr_codec::Kind;
 pub use contexts::Contexts;
 use spread::Spread;
 
-/// What is asked for of a trace, beside what every file has; files of other kinds have none of it.
+/// Options for reading a trace; other files accept only the defaults.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// The error at which a search counts as converged: the mean squared error, if R² is 0.999 or more, and of searches with
-    /// [`Objective::Mse`](sr_engine::Objective::Mse) 1 − R²; over all rows where the problem set is at hand, else as
-    /// recorded. By default 1e-6, that of the original system.
+    /// The error at which a search counts as converged. With [`Objective::Mse`](sr_engine::Objective::Mse) it applies
+    /// to 1 − R², otherwise to the mean squared error, if R² is at least 0.999. The error is over all rows if the
+    /// problem set is found, otherwise as recorded. The default is 1e-6, as in the original system.
     pub threshold: f64,
-    /// Whether only the best formula of each search is wanted.
+    /// Whether only the best formula of each search is shown.
     pub best: bool,
-    /// Whether the values of the best formula are wanted, for each row of the problem set.
+    /// Whether the values of the best formula are shown for each row of the problem set.
     pub predict: bool,
-    /// The problem set, if it is not the one that the trace names, beside it or one folder up.
+    /// The problem set; if `None`, the one that the trace names is looked for beside it and one folder up.
     pub problems: Option<PathBuf>,
 }
 
@@ -61,28 +62,28 @@ impl Default for Options {
 
 /// A file or folder, read record by record.
 pub trait View {
-    /// What it is.
+    /// Returns the name of the file's kind.
     fn kind(&self) -> &'static str;
-    /// Titles of the table of records. Titles that begin with `#` are over numbers.
+    /// Returns the column titles of the table of records. A title that begins with `#` is over numbers.
     fn columns(&self) -> Vec<String>;
-    /// The version of the format of its kind.
+    /// Returns the version of the kind's format.
     fn format_version(&self) -> u32;
-    /// What it says of itself.
+    /// Returns the header.
     fn header(&self) -> Value;
-    /// What of the header a person is shown.
+    /// Returns the part of the header that is shown as text.
     fn header_text(&self) -> Value {
         self.header()
     }
-    /// Whether it says of itself that it is complete.
+    /// Returns whether the file is marked as complete.
     fn is_finished(&self) -> bool;
-    /// The next record, counted into the statistics; `None` after the last one.
+    /// Reads the next record and counts it into the statistics; `None` after the last one.
     ///
     /// # Errors
     /// If the file is cut or damaged there.
     fn next_record(&mut self) -> anyhow::Result<Option<Box<dyn Record>>>;
-    /// Statistics of all records read, a name and a value each.
+    /// Returns the statistics of all records read so far, as names and values.
     fn statistics(&self) -> Vec<(&'static str, Value)>;
-    /// What else is to be said to a person, in lines.
+    /// Returns further lines of text to show.
     fn notes(&self) -> String {
         String::new()
     }
@@ -90,29 +91,29 @@ pub trait View {
 
 /// A record of a file, or a file of a folder.
 pub trait Record {
-    /// What it is found by, beside its number: the problem's id, the file's name.
+    /// Returns what the record is found by, beside its number: the problem's id or the file's name.
     fn id(&self) -> &str;
-    /// Its line in the table of records.
+    /// Returns the record's line in the table of records.
     fn row(&self) -> Vec<String>;
-    /// All of it.
+    /// Returns the whole record as JSON.
     fn json(&self) -> Value;
-    /// The contexts of its states.
+    /// Returns the contexts of the record's states.
     ///
     /// # Errors
-    /// If it is of a kind that has none, or its problem is another one in the problem set.
+    /// If the record's kind has no contexts, or the problem set has another problem under its id.
     fn contexts(&self, _: &Contexts) -> anyhow::Result<Vec<String>> {
         bail!("--context is for problem sets, traces and corpora")
     }
-    /// All of it, as text.
+    /// Returns the whole record as text.
     ///
     /// # Errors
-    /// If what was asked for is not at hand.
+    /// If something that the options ask for is not found.
     fn detail(&self) -> anyhow::Result<String> {
         Ok(format!("{:#}", self.json()))
     }
 }
 
-/// What a path is: weights (`.bpk`) are told by the folder that they are in.
+/// Returns the path to open: the folder of weights (`.bpk`), otherwise the path itself.
 fn resolved(path: &Path) -> PathBuf {
     let is_weights = path.extension().is_some_and(|extension| extension == "bpk");
     match path.parent().filter(|_| is_weights && path.exists()) {
@@ -122,10 +123,10 @@ fn resolved(path: &Path) -> PathBuf {
     }
 }
 
-/// The kind of a record file; `None` of a folder or another file.
+/// Returns the kind of a record file; `None` for a folder or another readable file.
 ///
 /// # Errors
-/// If it is no file that is known here.
+/// If the file is not of a known kind.
 pub fn record_kind(path: &Path) -> anyhow::Result<Option<Kind>> {
     let path = &resolved(path);
     if let Some(what) = picture(path) {
@@ -138,8 +139,8 @@ pub fn record_kind(path: &Path) -> anyhow::Result<Option<Kind>> {
 /// Opens a file or folder.
 ///
 /// # Errors
-/// If nothing of ours is there, it is of a later version, it cannot be read, or what is asked for of a trace is asked of
-/// something else.
+/// If the path is nothing that can be read here, it is of a later version, or the options ask for something that only
+/// traces have.
 pub fn open(path: &Path, options: &Options) -> anyhow::Result<Box<dyn View>> {
     let file = &resolved(path);
     let kind = record_kind(file)?;
@@ -163,7 +164,7 @@ pub fn open(path: &Path, options: &Options) -> anyhow::Result<Box<dyn View>> {
     })
 }
 
-/// What a file for the eyes is, by its name.
+/// Describes a file that is meant for a browser, by its extension.
 fn picture(path: &Path) -> Option<&'static str> {
     match path.extension()?.to_str()? {
         "html" => Some("a page"),

@@ -21,7 +21,7 @@ pub(super) struct Problems {
     variables: Spread,
 }
 
-/// What is shown of a problem; its points are not.
+/// The fields of a problem that are shown; its points are not.
 #[derive(Deserialize, Serialize)]
 pub(super) struct Problem {
     id: String,

@@ -29,7 +29,7 @@ impl Spread {
         self.sum / self.n as f64
     }
 
-    /// Null if there are no values.
+    /// Returns the statistics as JSON; null if there are no values.
     pub(super) fn json(&self) -> Value {
         match self.n {
             0 => Value::Null,

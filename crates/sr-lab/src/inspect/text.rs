@@ -1,9 +1,10 @@
-//! Values as text: numbers of four digits, tables, cut formulas.
+//! Text of values: numbers with four digits, tables, shortened formulas.
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::Value;
 
-/// Aligned columns; titles that begin with `#` lose it and have their column aligned to the right.
+/// Returns a table with aligned columns. Titles that begin with `#` lose it, and their columns are aligned to the
+/// right.
 pub fn table(titles: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -19,7 +20,7 @@ pub fn table(titles: &[&str], rows: Vec<Vec<String>>) -> String {
     table.trim_fmt() + "\n"
 }
 
-/// A value without JSON's quotes and brackets.
+/// Returns a value as text, without JSON's quotes and brackets.
 pub fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -36,7 +37,7 @@ pub fn plain(value: &Value) -> String {
     }
 }
 
-/// A number for a table: four significant digits.
+/// Returns a number for a table, with four significant digits.
 pub fn short(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
@@ -49,12 +50,12 @@ pub fn short(value: f64) -> String {
     }
 }
 
-/// Text that leaves room for other columns.
+/// Shortens text to 60 characters, so that a table has room for other columns.
 pub fn ellipsis(text: &str) -> String {
     cut(text, 60)
 }
 
-/// The first so many characters, with a sign that there are more.
+/// Returns the first `width` characters, with `…` if there are more.
 pub fn cut(text: &str, width: usize) -> String {
     match text.char_indices().nth(width) {
         Some((end, _)) => format!("{}…", &text[..end]),

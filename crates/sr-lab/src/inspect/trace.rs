@@ -34,11 +34,11 @@ pub(super) struct Trace {
     label_sets: BTreeMap<String, u64>,
     labels: u64,
     cut: bool,
-    /// What the columns of the last search with named ones are.
+    /// The column note of the last search whose columns have names.
     columns: Option<String>,
 }
 
-/// What all searches of the file have in common.
+/// The options and settings that all searches of the file share.
 struct About {
     config: SearchConfig,
     threshold: f64,
@@ -47,12 +47,12 @@ struct About {
     data: Option<Data>,
 }
 
-/// A problem set at hand.
+/// The problem set, and where it comes from.
 struct Data {
     problems: Problems,
-    /// Whether it was asked for, and not only found beside the file.
+    /// Whether the caller named it; otherwise it was found beside the file.
     given: bool,
-    /// The set that the trace was made from, if it is at hand beside another one.
+    /// The problem set that the trace was recorded from, if the caller named another one and this one is found.
     own: Option<Problems>,
 }
 
@@ -60,11 +60,11 @@ struct Data {
 pub(super) struct Searched {
     trajectory: Trajectory,
     about: Rc<About>,
-    /// Its problem, if that is at hand.
+    /// The search's problem, if it is found.
     at_hand: Option<AtHand>,
-    /// How its best formula fits that.
+    /// The fit of the best formula to that problem.
     fit: Option<Fit>,
-    /// Whether the problem's data are others than those of the search.
+    /// Whether the problem's data differ from those of the search.
     other_data: bool,
 }
 
@@ -73,22 +73,22 @@ struct AtHand {
     problem: Arc<Problem>,
     instance: Instance,
     columns: ColumnsAre,
-    /// Whether these are the data that were searched, where the problem set was asked for.
+    /// Whether these are the data that were searched, if the caller named the problem set.
     is_searched: bool,
     /// Names of `x0`, `x1`, … in formulas.
     names: Vec<String>,
-    /// What the columns are called in their file.
+    /// The names of the columns in their file.
     titles: Vec<String>,
 }
 
-/// How the columns of a problem set were found to be the variables of a search.
+/// How the columns of a problem set are matched to the variables of a search.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum ColumnsAre {
-    /// They are those that were searched.
+    /// The columns are those that were searched.
     Searched,
-    /// They have the same names, if maybe in another order.
+    /// The columns have the same names, possibly in another order.
     Named,
-    /// Names are not known on both sides: the first column is taken for the first variable, and so on.
+    /// The names are not known on both sides: the first column is the first variable, and so on.
     InOrder,
 }
 
@@ -107,9 +107,9 @@ impl ColumnsAre {
 struct Best<'a> {
     generation: u32,
     tree: &'a Tree,
-    /// The error that the search had, in the square of y's units.
+    /// The recorded error, in the square of y's units.
     recorded: f64,
-    /// The same as it stands in the file: relative to the variance of y with the objective mse.
+    /// The recorded error as in the file: relative to the variance of y with the objective mse.
     recorded_objective: f64,
 }
 
@@ -178,10 +178,10 @@ impl Trace {
 }
 
 impl Data {
-    /// The problem set that the caller names, or the one that the trace was made from if it is there.
+    /// Opens the problem set that the caller names, or else the one that the trace was recorded from, if it is found.
     fn open(trace: &Path, name: &str, given: Option<&Path>) -> anyhow::Result<Option<Self>> {
         let beside = find_problems(trace, name, None).ok();
-        // What was not asked for need not be whole.
+        // A problem set that the caller did not name need not be readable.
         let open_beside = |path: PathBuf, so: &str| match Problems::open(&path) {
             Ok(problems) => Some(problems),
             Err(error) => {
@@ -201,7 +201,7 @@ impl Data {
         Ok(Some(Data { problems, given: true, own }))
     }
 
-    /// The problem of a search. A set of one that was asked for may hold new rows under another name.
+    /// Returns the problem of a search. If the caller named a set of one problem, its id may differ.
     fn problem(&self, trajectory: &Trajectory, config: &SearchConfig) -> anyhow::Result<Option<AtHand>> {
         let found = match self.problems.by_id(&trajectory.problem_id) {
             Ok(problem) => problem,
@@ -229,7 +229,7 @@ impl Data {
         }
         let mut at_hand = of(found, ColumnsAre::InOrder, Vec::new(), titles)?;
         match own {
-            // Both have x0, x1, … for names.
+            // Both are named x0, x1, ….
             Some(own) if own.is_empty() && at_hand.titles.is_empty() => at_hand.columns = ColumnsAre::Named,
             Some(own) => at_hand.names = own,
             None if at_hand.is_searched || !self.given => {
@@ -240,8 +240,8 @@ impl Data {
         Ok(Some(at_hand))
     }
 
-    /// The names of the columns that were searched, by the trace's own problem set; none if that is not at hand, or has
-    /// become another one.
+    /// Returns the names of the columns that were searched, from the trace's own problem set; `None` if it is not found
+    /// or has changed.
     fn own_names(&self, trajectory: &Trajectory, config: &SearchConfig) -> anyhow::Result<Option<Vec<String>>> {
         let Some(own) = &self.own else { return Ok(None) };
         let Ok(problem) = own.by_id(&trajectory.problem_id) else { return Ok(None) };
@@ -249,7 +249,7 @@ impl Data {
         Ok(is_searched.then(|| names_of(own)))
     }
 
-    /// The problem with the columns of these names, in this order.
+    /// Returns the problem with the columns of these names, in this order.
     fn by_name(&self, found: &Problem, names: &[String], titles: &[String]) -> anyhow::Result<Arc<Problem>> {
         let place = |name: &String| titles.iter().position(|title| title == name);
         let missing: Vec<String> =
@@ -284,7 +284,7 @@ fn names_of(problems: &Problems) -> Vec<String> {
 }
 
 impl AtHand {
-    /// What the variables are.
+    /// Describes the variables.
     fn columns_note(&self) -> String {
         const MOST: usize = 20;
         let named = self.titles.iter().take(MOST).enumerate();
@@ -323,21 +323,21 @@ impl Searched {
         Ok(searched)
     }
 
-    /// Whether the data at hand are others than those that were searched, as far as the best individual's error says.
+    /// Returns whether the best individual's error shows that the data differ from those that were searched.
     fn differs(&self, fit: Fit, at_hand: &AtHand, best: Best<'_>) -> bool {
         let (scale, tolerance) = (at_hand.instance.scale(), at_hand.instance.tolerance());
-        // In units of the scale of y, whose own square may be no number.
+        // In units of the scale of y, whose own square may overflow.
         let recorded = match self.about.config.objective {
             Objective::Mse => best.recorded_objective,
             Objective::Masked => best.recorded / scale / scale,
         };
-        // The record has 32 bits, and an objective may have left rows out: of these nothing can be told. An error that is
-        // larger by rounding alone is one of a nearly exact formula.
+        // The record has 32 bits. If the objective masked rows, the errors cannot be compared. An error that is larger
+        // by rounding alone belongs to a nearly exact formula.
         let rounding = 1e-5 * recorded.max(fit.relative) + tolerance.max(1e-12);
         recorded.is_finite() && fit.masked_rows == 0 && (fit.relative - recorded).abs() > rounding
     }
 
-    /// How the best formula, or one of its predecessors, fits the problem at hand.
+    /// Returns the fit of the best formula, or an earlier best one, to the problem that was found.
     fn fit_of(&self, tree: &Tree) -> Option<Fit> {
         Some(self.at_hand.as_ref()?.instance.fit(tree, self.about.config.semantics))
     }
@@ -346,7 +346,7 @@ impl Searched {
         self.progression().pop().expect("a search has a best individual")
     }
 
-    /// Every best individual so far, the first one included.
+    /// Returns all best individuals so far, the first one included.
     fn progression(&self) -> Vec<Best<'_>> {
         let mut steps: Vec<Best<'_>> = self
             .trajectory
@@ -355,7 +355,7 @@ impl Searched {
             .map(|step| self.best_of(step.generation, step.expr, step.mse))
             .collect();
         if steps.is_empty() {
-            // A continued search may be fitter from before; what it begins with is what can be shown.
+            // A continued search may have been fitter before; only its first generation can be shown.
             let first = self.trajectory.generations.first();
             let best = first.best();
             steps.push(self.best_of(first.generation, best.expr, best.mse));
@@ -367,8 +367,8 @@ impl Searched {
         Best { generation, tree, recorded: self.trajectory.mse(mse), recorded_objective: mse.into() }
     }
 
-    /// The generation in which the error of the best individual fell to the threshold, if that of the search's result is
-    /// within it.
+    /// Returns the generation in which the error of the best individual fell to the threshold; `None` if the final
+    /// error is above it.
     fn converged(&self) -> Option<u32> {
         let is_within = |error: f64| error <= self.about.threshold;
         if !is_within(self.error(self.best(), self.fit)) {
@@ -379,9 +379,9 @@ impl Searched {
         step.map(|best| best.generation)
     }
 
-    /// What the threshold is on: the mean squared error, and with the objective mse that relative to the variance of y;
-    /// over all rows where the data are at hand, else as recorded. A mean squared error that is small only because y is
-    /// counts as infinite.
+    /// Returns the error that the threshold applies to: the mean squared error, or with the objective mse the one
+    /// relative to the variance of y. It is over all rows if the data are found, otherwise as recorded. A mean squared
+    /// error that is small only because y is small counts as infinite.
     fn error(&self, best: Best<'_>, fit: Option<Fit>) -> f64 {
         match (self.about.config.objective, fit) {
             (Objective::Mse, Some(fit)) => fit.relative,
@@ -392,12 +392,12 @@ impl Searched {
         }
     }
 
-    /// The error to show: computed again where the data are at hand.
+    /// Returns the error to show, which is computed again if the data are found.
     fn mse(&self, best: Best<'_>) -> f64 {
         self.fit_of(best.tree).map_or(best.recorded, |fit| fit.mse)
     }
 
-    /// The same as text.
+    /// Returns the error to show as text.
     fn mse_text(&self, best: Best<'_>) -> String {
         self.fit_of(best.tree).map_or_else(|| short(best.recorded), mse_text)
     }
@@ -406,7 +406,7 @@ impl Searched {
         tree.display(self.about.config.semantics).to_string()
     }
 
-    /// With the names of columns, where there are any.
+    /// Returns the formula as text, with the names of columns if there are any.
     fn named(&self, tree: &Tree) -> String {
         let names = self.at_hand.as_ref().map_or(&[][..], |at_hand| &at_hand.names);
         tree.display(self.about.config.semantics).with_names(names).to_string()
@@ -416,7 +416,7 @@ impl Searched {
         self.named(self.best().tree)
     }
 
-    /// What is the same with and without generations.
+    /// Returns the fields of the best formula, which are the same with and without generations.
     fn best_json(&self) -> Value {
         let best = self.best();
         let fit = self.fit;
@@ -462,7 +462,7 @@ impl Searched {
         value
     }
 
-    /// Rows with what the best formula says of them.
+    /// Returns a table of the rows with the best formula's prediction for each.
     fn predictions(&self, at_hand: &AtHand) -> String {
         let AtHand { problem, titles, .. } = at_hand;
         let predicted = sr_expr::predict(self.best().tree, &problem.x, self.about.config.semantics);
@@ -564,7 +564,7 @@ impl View for Trace {
     }
 }
 
-/// What the threshold is on, for JSON.
+/// Returns the name, for JSON, of the error that the threshold applies to.
 fn threshold_of(objective: Objective) -> &'static str {
     match objective {
         Objective::Masked => "mse",
@@ -572,11 +572,12 @@ fn threshold_of(objective: Objective) -> &'static str {
     }
 }
 
-/// The most of the variance of y that a result may leave unexplained whose mean squared error is said to have fallen to a
-/// threshold. The threshold is in the units of y, and below it is anything where y itself is tiny.
+/// The largest share of the variance of y that a result may leave unexplained if its mean squared error counts as
+/// having fallen to a threshold. The threshold is in the units of y, and where y itself is tiny every error is below
+/// it.
 const LEAST_EXPLAINED: f64 = 1e-3;
 
-/// A mean squared error; where its square is beyond the numbers there are, its root says it.
+/// Returns a mean squared error as text; where it is out of the range of floats, its root is given instead.
 fn mse_text(fit: Fit) -> String {
     let rmse = || short(fit.rmse);
     match fit.mse {
@@ -621,7 +622,7 @@ impl Record for Searched {
         }
         let trajectory = &self.trajectory;
         let text = |expr: &Tree| self.text(expr);
-        // The digits of 32 bits where these are what is told.
+        // Recorded errors have 32 bits, and are shown with no more digits.
         let mse = |recorded: f32| match trajectory.target {
             None => json!(recorded),
             Some(_) => json!(trajectory.mse(recorded)),
@@ -745,7 +746,7 @@ impl Record for Searched {
     }
 }
 
-/// R² to as many digits as tell it from 1.
+/// Returns R² with as many digits as distinguish it from 1.
 fn r2_text(r2: f64) -> String {
     match 1.0 - r2 {
         0.0 => "1".into(),
@@ -754,7 +755,7 @@ fn r2_text(r2: f64) -> String {
     }
 }
 
-/// The number that belongs to a stop reason.
+/// Returns the limit that belongs to a stop reason.
 fn stop_limit(stop: StopReason) -> Value {
     match stop {
         StopReason::Solved { mse } => json!(mse),

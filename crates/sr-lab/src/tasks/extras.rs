@@ -1,4 +1,4 @@
-//! What a run leaves for people and other programs beside its results: recordings, plots, metrics.
+//! The extra output of a run, for people and other programs: recordings, plots, metrics.
 
 use std::path::{Path, PathBuf};
 
@@ -12,17 +12,18 @@ use super::folder::CONFIG;
 use super::{Run, Track};
 use crate::files::write_atomically;
 
-/// Makes pages of the first episodes in a stage's folder; says of each its number, success and steps to learn its path.
+/// Writes pages of the first episodes in a stage's folder. The closure gives each page's path from the episode's
+/// number, its success and its steps.
 pub(crate) type Record = fn(&Path, u32, &dyn Fn(usize, bool, u32) -> PathBuf) -> anyhow::Result<()>;
 
-/// Follows a run and writes its extras.
+/// The writer of a run's extra output, which follows its events.
 pub(crate) struct Extras<'a> {
     run: &'a Run,
     record: Record,
-    /// Seconds of this process in episodes, labels, training and evaluation.
+    /// Seconds that this process spent on episodes, labels, training and evaluation.
     pub(crate) worked: f64,
     tracker: Option<Tracker>,
-    /// What could not be written; nothing is from there on.
+    /// The first error; after it nothing more is written.
     pub(crate) error: Option<anyhow::Error>,
 }
 
@@ -31,7 +32,7 @@ impl<'a> Extras<'a> {
         Extras { run, record, worked: 0.0, tracker: None, error: None }
     }
 
-    /// Takes note of what happened.
+    /// Handles an event.
     pub(crate) fn see(&mut self, event: &Event<'_>) {
         if self.error.is_none() {
             self.error = self.try_see(event).err();
@@ -100,7 +101,7 @@ impl<'a> Extras<'a> {
     }
 }
 
-/// Logs of a milestone, from their beginning: rounds that were there already are told again.
+/// Opens the tracker of a milestone at its beginning; rounds of an earlier run are logged again.
 fn open_tracker(out: &Path, track: &Track, id: &str) -> anyhow::Result<Tracker> {
     let folder = out.join("tracking").join(id);
     std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
@@ -112,7 +113,7 @@ fn open_tracker(out: &Path, track: &Track, id: &str) -> anyhow::Result<Tracker> 
     Ok(Tracker::open(&folder, &Tracking { kind, project, entity, run_name: Some(id.to_owned()) }, 0)?)
 }
 
-/// Removes pages of episodes that are not there any more.
+/// Removes the pages of an earlier recording.
 fn remove_pages(folder: &Path, prefix: &str) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(prefix) {
@@ -122,7 +123,7 @@ fn remove_pages(folder: &Path, prefix: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Success by round with the ends of its 95 % interval, and the expert's, as `plots/ID.svg`.
+/// Plots success by round with its 95 % interval, and the expert's success, to `plots/ID.svg`.
 fn plot(out: &Path, result: &MilestoneResult) -> anyhow::Result<()> {
     let rounds = || result.rounds.iter().map(|row| f64::from(row.round));
     let of = |value: &dyn Fn(&RoundRow) -> Option<f64>| -> Vec<(f64, f64)> {

@@ -1,4 +1,4 @@
-//! The folder of a run: its settings, and who works in it.
+//! The folder of a run: its settings and its lock.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use crate::files::write_atomically;
 
-/// Settings that may change while a folder goes on: gates and lengths. What they would have led to is there or is still to
-/// be done.
+/// Settings that may change when a run is resumed: gates and lengths. They decide only how much work is done.
 const MAY_CHANGE: [&str; 6] = [
     "dagger.min_success_rate",
     "dagger.dagger_iterations",
@@ -19,27 +18,27 @@ const MAY_CHANGE: [&str; 6] = [
     "search.engine.generations",
 ];
 
-/// The folder of a run, which no other run works in meanwhile.
+/// The folder of a run, locked against other runs.
 pub(crate) struct RunFolder {
     path: PathBuf,
-    /// Whether this run has made it.
+    /// Whether this run has created it.
     is_new: bool,
-    /// Held while the run lasts.
+    /// The lock, held until the run ends.
     _lock: Option<File>,
 }
 
-/// Settings of the run.
+/// Name of the file with the run's settings.
 pub(crate) const CONFIG: &str = "config.json";
 
 impl RunFolder {
-    /// A new folder, an empty one, or one of an earlier run. It is made if it is not there.
+    /// Opens a folder that is new, empty or of an earlier run. A missing folder is created.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let is_new = !path.exists();
         ensure!(is_new || path.is_dir(), "--out {}: this is a file, expected a folder", path.display());
         let is_own = path.join(CONFIG).exists();
         if !is_new && !is_own {
             let entries = std::fs::read_dir(path).with_context(|| format!("reading {}", path.display()))?;
-            // A run that was killed while it wrote its settings is one of ours.
+            // A run that was killed while it wrote its settings leaves this file.
             let is_other = |name: &std::ffi::OsStr| name != format!("{CONFIG}.partial").as_str();
             ensure!(
                 !entries.flatten().any(|entry| is_other(&entry.file_name())),
@@ -51,8 +50,8 @@ impl RunFolder {
         Ok(RunFolder { path: path.to_owned(), is_new: is_new || !is_own, _lock: lock(path)? })
     }
 
-    /// Writes the settings of a new run, or makes sure that a folder is of the same ones but for those that may change, and
-    /// tells how these do.
+    /// Writes the settings of a new run. For an earlier run, checks that only settings that may change differ, and
+    /// describes the changes.
     pub(crate) fn keep_settings(&self, settings: &Value) -> anyhow::Result<Vec<String>> {
         let path = self.path.join(CONFIG);
         let write = || write_atomically(&path, (serde_json::to_string_pretty(settings)? + "\n").as_bytes());
@@ -85,7 +84,7 @@ impl RunFolder {
         Ok(told)
     }
 
-    /// Removes what an error has left that came before anything was done.
+    /// Removes what is left of a run that failed before anything was done.
     pub(crate) fn leave_nothing(&self) {
         if self.is_new {
             remove_empty(&self.path.join("expert_eval"));
@@ -100,14 +99,14 @@ impl RunFolder {
 
 impl Drop for RunFolder {
     fn drop(&mut self) {
-        // An error before the settings were written leaves no folder.
+        // An error before the settings are written leaves no folder.
         if self.is_new && !self.path.join(CONFIG).exists() {
             std::fs::remove_dir(&self.path).ok();
         }
     }
 }
 
-/// Removes a folder with nothing but empty folders in it.
+/// Removes a folder that contains nothing but empty folders.
 fn remove_empty(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         remove_empty(&entry.path());
@@ -115,7 +114,7 @@ fn remove_empty(folder: &Path) {
     std::fs::remove_dir(folder).ok();
 }
 
-/// The lock of a folder. None where the file system has no locks.
+/// Locks a folder; returns `None` where the file system has no locks.
 fn lock(folder: &Path) -> anyhow::Result<Option<File>> {
     // A folder can be opened on Unix only.
     let Ok(file) = File::open(folder) else { return Ok(None) };
@@ -129,7 +128,7 @@ fn lock(folder: &Path) -> anyhow::Result<Option<File>> {
     }
 }
 
-/// A key of `config.json` as the flag that sets it, where there is one.
+/// Returns the flag that sets a key of `config.json`, or the key itself.
 fn flag_of(key: &str) -> String {
     match key
         .strip_prefix("dagger.")
@@ -142,7 +141,7 @@ fn flag_of(key: &str) -> String {
     }
 }
 
-/// The keys whose values differ, and the two values.
+/// Collects the keys whose values differ, with both values.
 fn differences(key: &str, a: &Value, b: &Value, found: &mut Vec<(String, String, String)>) {
     let below = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
     match (a, b) {

@@ -1,4 +1,4 @@
-//! What is measured of a round's model.
+//! The metrics of a round's model.
 
 use std::collections::HashSet;
 
@@ -8,23 +8,23 @@ use sr_eval::{Row, mean_interval, wilson};
 use sr_expr::Tree;
 use sr_trace::Trajectory;
 
-/// What training came to, as far as a round tells it.
+/// The results of training that a round reports.
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Trained {
-    /// Updates.
+    /// Updates of the weights.
     pub(crate) steps: u64,
-    /// Loss per target token on labels of formulas that were not learned from, in states that learner and expert visited.
+    /// Loss per target token on labels of validation formulas, in states that learner and expert visited.
     pub(crate) imitation_loss: f64,
-    /// Share of these states in which the learner's likeliest child is one of the expert's labels; `null` if none was
-    /// looked at.
+    /// Share of these states in which the learner's likeliest child is one of the expert's labels; `None` if no state
+    /// was compared.
     pub(crate) agreement: Option<f64>,
-    /// States that were looked at.
+    /// The number of states that were compared.
     pub(crate) compared: u64,
-    /// Whether there were no such formulas yet, and the loss is that of what was learned from.
+    /// Whether there were no validation formulas yet, so that the loss is that of training examples.
     pub(crate) on_training_states: bool,
 }
 
-/// The evaluation of a learner by its searches.
+/// Evaluates a learner by its searches.
 pub(crate) fn evaluation(rows: &[Row], trajectories: &[Trajectory], trained: &Trained) -> Evaluation {
     let solved: Vec<&Row> = rows.iter().filter(|row| row.solved).collect();
     let evaluations: u64 = rows.iter().map(|row| row.evaluations).sum();
@@ -42,7 +42,7 @@ pub(crate) fn evaluation(rows: &[Row], trajectories: &[Trajectory], trained: &Tr
         Metric {
             name: "solved_per_million_evaluations".to_owned(),
             value: Some(1e6 * of_solved(solved.len())),
-            // The evaluations are taken as given: what varies is who solves.
+            // The interval treats the number of evaluations as fixed; only the number of solved searches varies.
             lo: Some(1e6 * lo * rows.len() as f64 / evaluations.max(1) as f64),
             hi: Some(1e6 * hi * rows.len() as f64 / evaluations.max(1) as f64),
         },
@@ -67,7 +67,8 @@ pub(crate) fn evaluation(rows: &[Row], trajectories: &[Trajectory], trained: &Tr
     }
 }
 
-/// Children of the learner of a form that its search had not seen before, and all of its children.
+/// Returns the number of the learner's offspring whose expression its search had not seen, and the number of all its
+/// offspring.
 fn novelty(trajectory: &Trajectory) -> (u64, u64) {
     let mut seen: HashSet<&Tree> = HashSet::new();
     let (mut new, mut made) = (0, 0);
@@ -83,7 +84,7 @@ fn novelty(trajectory: &Trajectory) -> (u64, u64) {
     (new, made)
 }
 
-/// A share with its Wilson interval.
+/// Returns a share with its Wilson interval.
 pub(crate) fn share(name: &str, count: u64, of: u64) -> Metric {
     let (lo, hi) = wilson(count as usize, of as usize);
     let some = of > 0;
@@ -91,7 +92,7 @@ pub(crate) fn share(name: &str, count: u64, of: u64) -> Metric {
     Metric { name: name.to_owned(), value, lo: some.then_some(lo), hi: some.then_some(hi) }
 }
 
-/// A mean with its interval.
+/// Returns a mean with its interval.
 pub(crate) fn mean(name: &str, values: &[f64]) -> Metric {
     let (value, interval) = mean_interval(values).unzip();
     let (lo, hi) = interval.flatten().unzip();

@@ -1,11 +1,11 @@
-//! Files of milestones.
+//! Reads files of milestones.
 
 use std::path::Path;
 
 use anyhow::ensure;
 use serde::Deserialize;
 
-/// What has a name.
+/// A milestone with an id.
 pub(crate) trait Named {
     fn id(&self) -> &str;
 }
@@ -16,7 +16,7 @@ struct MilestoneFile<T> {
     milestone: Vec<T>,
 }
 
-/// The milestones of a file, or of the text that comes with the project. Their names can name folders, and no two are alike.
+/// Reads the milestones of a file, or of the built-in text. Their ids are distinct and can name folders.
 pub(crate) fn read_milestones<T: for<'a> Deserialize<'a> + Named>(
     path: Option<&Path>,
     built_in: &str,
@@ -28,7 +28,7 @@ pub(crate) fn read_milestones<T: for<'a> Deserialize<'a> + Named>(
     Ok(milestone)
 }
 
-/// Fails if a name cannot name a folder, or two are alike.
+/// Fails if an id cannot name a folder, or two are equal.
 pub(crate) fn check_names(milestones: &[impl Named]) -> anyhow::Result<()> {
     for (index, one) in milestones.iter().enumerate() {
         let name = one.id();
@@ -41,7 +41,7 @@ pub(crate) fn check_names(milestones: &[impl Named]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a TOML text describes; unknown keys are errors that name the nearest one.
+/// Parses a TOML text; unknown keys are errors that name the nearest one.
 fn from_toml<T: for<'a> Deserialize<'a>>(text: &str) -> anyhow::Result<T> {
     toml::from_str(text).map_err(|error| {
         let message = error.message();
@@ -57,7 +57,8 @@ fn from_toml<T: for<'a> Deserialize<'a>>(text: &str) -> anyhow::Result<T> {
     })
 }
 
-/// The known name that is most like a wrong one, as the end of a message: `, the nearest that there is: "seed"`.
+/// Returns the known name that is most similar to a wrong one, as the end of a message:
+/// `, the nearest that there is: "seed"`.
 pub fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
     let near = known.max_by(|a, b| strsim::jaro_winkler(wrong, a).total_cmp(&strsim::jaro_winkler(wrong, b)));
     near.map_or(String::new(), |near| format!(", the nearest that there is: {near:?}"))

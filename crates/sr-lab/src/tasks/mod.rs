@@ -1,7 +1,7 @@
-//! DAgger on a task: milestone after milestone, in a folder that can be gone on with after a kill.
+//! DAgger on a task: milestone after milestone, in a folder that can be resumed after a kill.
 //!
-//! A [`Task`] is what is learned: to search for formulas from genetic programming ([`formula`]), or to steer points from a
-//! controller that sees what its student does not ([`point`]). [`run`] makes its rounds.
+//! A [`Task`] defines what the model learns: to search for formulas as genetic programming does ([`formula`]), or to
+//! steer points as a controller does that sees what its student does not ([`point`]). [`run`] runs the rounds.
 //!
 //! ```
 //! use std::sync::atomic::AtomicBool;
@@ -79,7 +79,7 @@ pub use milestones::nearest;
 pub(crate) use milestones::{Named, check_names};
 pub use rounds::{MOST_DRAWN, RoundsOptions};
 
-/// A milestone cannot be run for this reason; others can.
+/// The reason why a milestone cannot run; others may still run.
 #[derive(Debug, Clone)]
 pub(crate) struct Unusable(pub(crate) String);
 
@@ -91,7 +91,7 @@ impl fmt::Display for Unusable {
 
 impl std::error::Error for Unusable {}
 
-/// The error of work that was stopped; what is done is kept.
+/// The error of work that was stopped; finished work is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopped;
 
@@ -103,87 +103,89 @@ impl fmt::Display for Stopped {
 
 impl std::error::Error for Stopped {}
 
-/// What is learned by DAgger.
+/// A task that DAgger teaches a model.
 pub trait Task: Curriculum<Error = anyhow::Error> {
-    /// Its name in `config.json` and flags.
+    /// The task's name in `config.json` and flags.
     const NAME: &'static str;
 
-    /// Settings of the rounds.
+    /// Returns the settings of the rounds.
     fn options(&self) -> &RoundsOptions;
 
-    /// What beside them decides the bytes of the results, as an object for `config.json`.
+    /// Returns the other settings that determine the bytes of the results, as an object for `config.json`.
     ///
     /// # Errors
-    /// If something cannot be told there.
+    /// If a setting cannot be written there.
     fn settings(&self) -> anyhow::Result<Value>;
 
-    /// What each milestone is, for people.
+    /// Returns a description of each milestone for people.
     fn about(&self) -> Vec<String>;
 
-    /// Makes pages of the first `n` episodes in a stage's folder. `name` gives the file of an episode by its number, its
-    /// success and its steps; a page that is there stays.
+    /// Writes pages of the first `n` episodes in a stage's folder. `name` returns the file of an episode from its
+    /// number, success and steps; an existing page stays.
     ///
     /// # Errors
-    /// If the episodes cannot be read or a page not written.
+    /// If the episodes cannot be read or a page cannot be written.
     fn record(folder: &Path, n: u32, name: &dyn Fn(usize, bool, u32) -> PathBuf) -> anyhow::Result<()>;
 }
 
-/// Where and how a task is run.
+/// The folder and the scope of a run.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// Folder of the run: a new one, or that of a run of the same settings, which goes on to the bytes of an undisturbed one.
+    /// Folder of the run. If it has a run of the same settings, that run is continued, with the same bytes as an
+    /// undisturbed one.
     pub out: PathBuf,
-    /// Which milestones.
+    /// The milestones to run.
     pub selection: Selection,
-    /// Episodes of each round, and of the expert, to make pages of; `None` for no pages.
+    /// The number of episodes of each round, and of the expert, that get a page; `None` for no pages.
     pub record_episodes: Option<u32>,
-    /// Metrics for other programs, if they are wanted.
+    /// The metrics for other programs; `None` for none.
     pub track: Option<Track>,
 }
 
 impl Run {
-    /// All milestones, without pages and metrics for other programs.
+    /// Returns a run of all milestones, without pages and metrics for other programs.
     pub fn new(out: impl Into<PathBuf>) -> Self {
         let selection = Selection { only: None, resume_from: None, skip: Vec::new() };
         Run { out: out.into(), selection, record_episodes: None, track: None }
     }
 }
 
-/// Metrics of every round as lines of JSON, and a file for TensorBoard.
+/// Metrics of every round for other programs: lines of JSON, and a file for TensorBoard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Track {
-    /// A project on Weights & Biases: a script that sends the metrics there takes the place of the file for TensorBoard.
+    /// A project on Weights & Biases. If it is set, a script that uploads the metrics replaces the file for
+    /// TensorBoard.
     pub project: Option<String>,
     /// A user or team there.
     pub entity: Option<String>,
 }
 
-/// What is told while a task is run.
+/// A message of a running task.
 #[derive(Debug)]
 pub enum Notice<'a> {
-    /// A setting of the folder is another one from here on.
+    /// A setting of the folder has changed; the text describes the change.
     Changed(&'a str),
-    /// Something happened.
+    /// An event of the rounds.
     Event(&'a Event<'a>),
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Ran {
-    /// Whether it was stopped before all selected milestones had ended; the pieces of work are milestones.
+    /// Whether it was stopped before all selected milestones had ended; [`Ended::Stopped`] counts milestones.
     pub ended: Ended,
-    /// What has become of the milestones, those of earlier runs included.
+    /// The results of the milestones, including those of earlier runs.
     pub results: Results,
-    /// What episodes, labels, training and evaluation took in this process.
+    /// The time that episodes, labels, training and evaluation took in this process.
     pub worked: Duration,
 }
 
-/// Runs the milestones that are selected, or goes on with them; see [`run_milestones`] for the files.
+/// Runs or continues the selected milestones; see [`run_milestones`] for the files.
 ///
 /// # Errors
-/// If the folder is of other settings or of something else, or another run works in it; if the first round needs a model
-/// and there is none; of the task, unless it is one of a milestone, which fails alone. Where nothing was done, nothing is
-/// left behind.
+/// If the folder has other settings or foreign files, another run works in it, or the first round needs a model and
+/// there is none; errors of the task, except that an error of one milestone lets only that milestone fail. If nothing
+/// was done, the new folder is removed.
 pub fn run<T: Task>(task: &mut T, run: &Run, told: &mut dyn FnMut(Notice<'_>)) -> anyhow::Result<Ran> {
     let ids = task.ids();
     run.selection.reasons(&ids)?;
@@ -231,7 +233,7 @@ pub fn run<T: Task>(task: &mut T, run: &Run, told: &mut dyn FnMut(Notice<'_>)) -
     }
 }
 
-/// Whether the first milestone that is run begins with a model.
+/// Returns whether the first milestone to run begins with a model.
 fn begins_with_model(options: &RoundsOptions, run: &Run, ids: &[String]) -> anyhow::Result<bool> {
     if options.checkpoint.is_some() {
         return Ok(true);
@@ -243,14 +245,14 @@ fn begins_with_model(options: &RoundsOptions, run: &Run, ids: &[String]) -> anyh
     Ok(options.init == Init::Previous && ids[..first].iter().any(is_completed))
 }
 
-/// All settings that decide the bytes of the results.
+/// Returns all settings that determine the bytes of the results.
 fn settings<T: Task>(task: &T) -> anyhow::Result<Value> {
     let options = task.options();
     let mut settings = json!({ "task": T::NAME, "seed": options.seed, "dagger": options.settings()? });
     let Value::Object(more) = task.settings()? else { unreachable!("settings of a task are an object") };
     for (key, value) in more {
         match (&mut settings[&key], value) {
-            // What a task has among the settings of the rounds.
+            // A task may add to the settings of the rounds.
             (Value::Object(of_rounds), Value::Object(more)) => of_rounds.extend(more),
             (place, value) => *place = value,
         }

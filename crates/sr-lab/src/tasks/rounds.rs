@@ -1,4 +1,4 @@
-//! Settings of the rounds of DAgger that all tasks have.
+//! The options of DAgger rounds that all tasks share.
 
 use std::path::{Path, PathBuf};
 
@@ -9,54 +9,55 @@ use sr_dagger::{
 };
 use sr_neural::Per;
 
-/// Rows that a round draws at most: 2 GiB of their numbers.
+/// The most rows that a round draws; their numbers take 2 GiB.
 pub const MOST_DRAWN: u64 = 1 << 28;
 
-/// Settings of the rounds, with the names that flags and `config.json` have.
+/// The options of the rounds, named as in flags and `config.json`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoundsOptions {
-    /// Rounds of a milestone at most, at least 1.
+    /// The most rounds of a milestone, at least 1.
     pub dagger_iterations: u32, // 10
     /// Episodes that a round adds.
     pub episodes_per_iter: u32, // 10
-    /// Episodes that expert and model are judged on, the same ones for both.
+    /// Episodes on which expert and model are evaluated; both get the same ones.
     pub eval_episodes: u32, // 5
-    /// What a round is trained for: steps of a batch size, or passes over the buffer. At most [`MOST_DRAWN`] rows.
+    /// The amount of training in a round: steps of a batch size, or passes over the buffer; at most [`MOST_DRAWN`]
+    /// rows.
     pub amount: Amount, // 2000 steps of 64 states
     /// The highest learning rate.
     pub learning_rate: f64, // 3e-4
     /// Width of the model.
     pub hidden_dim: u32, // 256
-    /// Steps that the model may take for one of the expert's.
+    /// The limit on the model's steps, relative to the expert's.
     pub step_multiplier: StepMultiplier, // 2
-    /// Share of successes below which the expert is not imitated, and a milestone fails.
+    /// Success rate that the expert must reach; below it the expert is not imitated, and the milestone fails.
     pub min_success_rate: f64, // 0.6
-    /// What a milestone begins with.
+    /// The model that a milestone begins with.
     pub init: Init, // a new model
-    /// What the first milestone begins with instead of a new model.
+    /// The checkpoint that the first milestone begins with instead of a new model.
     pub checkpoint: Option<PathBuf>,
-    /// How often the expert acts, by round. It has to begin with 1 where there is no model yet.
+    /// The probability that the expert acts, by round. It must begin with 1 if there is no model yet.
     pub beta: Beta, // two-phase:1
-    /// What it is drawn for who acts. In point control a step is one action, so that the first two are one.
+    /// The unit for which the actor is drawn. In point control a step is one action, so the first two are the same.
     pub beta_level: Per, // a search
-    /// Rows in the buffer at most.
+    /// The most rows in the buffer.
     pub max_buffer_size: u64, // 1,000,000
-    /// What stays in a full buffer.
+    /// The rows that stay in a full buffer.
     pub keep_states: Keep, // the newest
-    /// Whether rounds before the newest are learned from; the buffer keeps them either way.
+    /// Whether rows of earlier rounds are learned from too; the buffer keeps them in any case.
     pub use_dagger: bool, // true
-    /// Rows are drawn with a probability that falls with their age in rounds as exp(-recency · age).
+    /// The decay of a row's probability with its age in rounds, exp(-recency · age).
     pub recency: f64, // 0
-    /// Stop a milestone after this many rounds without a better model; 0 for never.
+    /// Rounds without a better model after which a milestone stops; 0 for never.
     pub patience: u32, // 0
-    /// Stop a milestone once its model has this share of successes.
+    /// Success rate of the model at which a milestone stops.
     pub enough: Option<f64>,
-    /// Seed of everything.
+    /// The seed of all random draws.
     pub seed: u64,
 }
 
 impl Default for RoundsOptions {
-    /// The values of the original's pipeline.
+    /// Returns the values of the original pipeline.
     fn default() -> Self {
         RoundsOptions {
             dagger_iterations: 10,
@@ -83,7 +84,7 @@ impl Default for RoundsOptions {
 }
 
 impl RoundsOptions {
-    /// The rounds of a milestone that begins with the model `init`, if there is one.
+    /// Returns the settings of the rounds of a milestone that begins with the model `init`, if given.
     pub(crate) fn config(&self, init: Option<&Path>, row_bytes: u32) -> RoundsConfig {
         let (max_rows, keep, seed) = (self.max_buffer_size, self.keep_states, self.seed);
         RoundsConfig {
@@ -97,7 +98,7 @@ impl RoundsOptions {
         }
     }
 
-    /// The rows that a round is trained on.
+    /// Draws the rows that a round is trained on.
     pub(crate) fn draw(&self, buffer: &Buffer, round: &Round) -> anyhow::Result<Drawn> {
         let draw = if self.recency > 0.0 { Draw::Recency { lambda: self.recency } } else { Draw::Uniform };
         match self.amount {
@@ -110,7 +111,8 @@ impl RoundsOptions {
         }
     }
 
-    /// What decides the bytes of the results, as `config.json` has it under `dagger`; the seed stands outside.
+    /// Returns the settings that determine the bytes of the results, as under `dagger` in `config.json`; the seed is
+    /// elsewhere.
     pub(crate) fn settings(&self) -> anyhow::Result<Value> {
         let checkpoint = self.checkpoint.as_deref().map(|path| {
             path.to_str().with_context(|| format!("--checkpoint {}: its name is no UTF-8; rename it", path.display()))

@@ -1,14 +1,14 @@
-//! Sampling many siblings for many prompts with a key/value cache.
+//! Sampling of many siblings for many prompts with a key/value cache.
 //!
 //! A prompt is encoded once and its siblings attend to it. Everything that shapes a state's arithmetic (padded prompt
-//! length, padded number of siblings, length of the cache) follows from the state and the step alone, and states of one
-//! shape are stacked in the outermost dimension. On a GPU, where kernels are picked by size and speed, a state's children
-//! are the same up to rounding whatever is decoded beside them.
+//! length, padded number of siblings, length of the cache) depends on the state and the step alone, and states of one
+//! shape are stacked in the outermost dimension. On a GPU, where kernels are chosen by size and speed, a state's
+//! children are the same up to rounding, whatever else is in the batch.
 //!
-//! On a CPU `sr-cpu` decodes, without padding and with states and siblings shared out to the threads; there they are the
-//! same bits. [`Decoder::reference`] decodes on the tensor framework there too.
+//! On a CPU `sr-cpu` decodes, without padding, and threads share states and siblings; there a state's children are the
+//! same bits. [`Decoder::reference`] uses the tensor framework there too.
 //!
-//! Siblings that are to be distinct are written in waves from the prompts that were read once, see [`Sampler::siblings`].
+//! Distinct siblings are written in waves after the prompts have been read once, see [`Sampler::siblings`].
 
 mod request;
 mod sampler;
@@ -30,29 +30,29 @@ use crate::cpu::Snapshot;
 use crate::visibility::runs;
 use crate::{Error, Model, PointBatch};
 
-/// Positions held at once, unless the request says how many. On a GPU a `tiny` model keeps two gigabytes of them.
+/// The most positions held at once by default. On a GPU a `tiny` model needs two gigabytes for them.
 const CPU_BATCH_TOKENS: usize = 1 << 15;
 const GPU_BATCH_TOKENS: usize = 1 << 19;
 
-/// A model made ready for decoding. Cheap to clone; weights are shared.
+/// A model prepared for decoding. It is cheap to clone, because weights are shared.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     model: Model,
     /// `[1, C, vocab_size]`
     head: Tensor<3>,
-    /// The weights for a CPU.
+    /// The weights for `sr-cpu`; `None` where the tensor framework decodes.
     cpu: Option<Arc<Snapshot>>,
     memory: Arc<Memory>,
 }
 
-/// Memory of earlier requests on a CPU: fresh pages cost as much as a tenth of the work.
+/// Memory of earlier requests on a CPU, for reuse: fresh pages cost up to a tenth of the work.
 #[derive(Debug, Default)]
 struct Memory {
     passes: Pool<Pass>,
     prompts: Pool<PromptCache>,
 }
 
-/// Things to use again.
+/// Objects for reuse.
 #[derive(Debug, Default)]
 struct Pool<T>(Mutex<Vec<T>>);
 
@@ -74,15 +74,15 @@ impl Decoder {
         Decoder { cpu, ..decoder }
     }
 
-    /// As [`new`](Self::new), to decode on the tensor framework on a CPU too. It is slower there: what the fast path is
-    /// compared with.
+    /// Takes a snapshot that decodes on the tensor framework on a CPU too. It is slower there, and serves to check the
+    /// fast path.
     pub fn reference(model: &Model) -> Self {
         let model = model.valid();
         let head = model.narrow(model.head().unsqueeze());
         Decoder { model: model.narrowed(), head, cpu: None, memory: Arc::default() }
     }
 
-    /// The snapshot.
+    /// Returns the model of the snapshot.
     pub fn model(&self) -> &Model {
         &self.model
     }
@@ -90,8 +90,8 @@ impl Decoder {
     /// Samples the children of every state, in order.
     ///
     /// # Errors
-    /// [`Error::Input`] if the request does not fit the model, [`Error::NoLegalToken`] if the grammar forbids everything,
-    /// [`Error::NotFinite`] if the weights are broken.
+    /// [`Error::Input`] if the request does not fit the model, [`Error::NoLegalToken`] if the grammar allows no token,
+    /// [`Error::NotFinite`] if the logits are not finite, [`Error::Stopped`] if the request's flag is set.
     pub fn decode<G: Constraint>(
         &self,
         request: &DecodeRequest<'_>,
@@ -126,7 +126,8 @@ impl Decoder {
         for (shape, states) in shapes {
             let prefix =
                 if shape.has_points { self.model.config().points.as_ref().map_or(0, |p| p.n_prefix()) } else { 0 };
-            // Prompts that are needed again are kept beside the cache of the siblings, which begins with a copy.
+            // With distinct siblings the prompts are kept beside the cache of the siblings, which starts as a copy of
+            // them.
             let prompts = (prefix + shape.prompt) * if request.distinct { 2 } else { 1 };
             let per_state = prompts + shape.siblings * request.max_new_tokens.next_multiple_of(STEP_TILE);
             for states in states.chunks((self.max_batch_tokens(request) / per_state).max(1)) {
@@ -142,7 +143,7 @@ impl Decoder {
         Ok(samples)
     }
 
-    /// Reads the prompts, state by state, and then writes the children: threads share both out.
+    /// Reads the prompts, state by state, and then writes the children; threads share both.
     fn decode_on_cpu<G: Constraint>(
         &self,
         snapshot: &Snapshot,
@@ -232,7 +233,7 @@ mod tests {
         Model::new(&config, 3, &open(DeviceKind::Cpu).unwrap()).unwrap().map(&mut Scale)
     }
 
-    /// A feature that depends on all tokens so far.
+    /// Returns a feature that depends on all tokens so far.
     fn feature(so_far: &[i32]) -> i32 {
         (so_far.iter().sum::<i32>() + so_far.len() as i32) % 4 + 1
     }
@@ -302,7 +303,7 @@ mod tests {
         }
     }
 
-    /// What training learns is what sampling follows: with weights so large that every mistake shows.
+    /// Tests that sampling follows the same distribution as training, with weights so large that every mistake shows.
     #[test]
     fn a_childs_log_probability_is_what_training_takes_for_it() {
         let points = PointsConfig {
@@ -437,7 +438,7 @@ mod tests {
             assert!((expected.log_prob - found.log_prob).abs() < 1e-3 * expected.log_prob.abs().max(1.0));
         }
 
-        // In waves, with fewer states and lanes from one to the next.
+        // Waves have fewer and fewer states and lanes.
         let texts = |decoder: Decoder, distinct| -> Vec<Vec<Vec<i32>>> {
             let request = DecodeRequest { distinct, temperature: 0.4, max_new_tokens: 5, ..request };
             let children = decoder.decode(&request, &uniform, &Free).unwrap();

@@ -1,4 +1,4 @@
-//! What decoding is asked for, and what it gives.
+//! Requests for decoding, and their results.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,22 +6,23 @@ use crate::batch::{check_ids, check_marks};
 use crate::sample::Sampling;
 use crate::{Error, Model, ModelConfig, PointEmbedding, Points};
 
-/// What a state's children are conditioned on.
+/// The prompt of a state, which its children are conditioned on.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Prompt {
     /// Token ids; may be empty.
     pub tokens: Vec<i32>,
-    /// Where the individuals among the tokens begin, and where the last one ends: they lie side by side, and see each
-    /// other as [`Population::Separate`](crate::Population::Separate) says. Empty for a prompt that is one text.
+    /// The start of each individual among the tokens, and the end of the last one. Individuals lie side by side, and
+    /// attention connects them as in [`Population::Separate`](crate::Population::Separate). Empty for a prompt that is
+    /// one text.
     pub individuals: Vec<u32>,
-    /// The marks of each token, `[tokens, marks]`, as in [`TrainBatch`](crate::TrainBatch); empty for none.
+    /// The marks of each token, `[tokens, marks]`, as in [`TrainBatch`](crate::TrainBatch); empty for no marks.
     pub marks: Vec<i32>,
-    /// Points for the prefix; `None` for none.
+    /// The points for the prefix; `None` for no points.
     pub points: Option<Points>,
 }
 
 impl Prompt {
-    /// For each token 0, or k ≥ 1 in the k-th individual.
+    /// Returns for each token 0, or k ≥ 1 if it belongs to the k-th individual.
     pub fn individual_numbers(&self) -> impl Iterator<Item = i32> + '_ {
         (0..self.tokens.len() as u32).map(|token| {
             let begun = self.individuals.partition_point(|&start| start <= token);
@@ -29,7 +30,7 @@ impl Prompt {
         })
     }
 
-    /// For each token its position. It begins anew in each individual, and behind the last one.
+    /// Returns the position of each token. Positions restart in each individual, and after the last one.
     pub fn positions(&self) -> impl Iterator<Item = i32> + '_ {
         (0..self.tokens.len() as u32).map(|token| {
             let begun = self.individuals.partition_point(|&start| start <= token);
@@ -38,7 +39,7 @@ impl Prompt {
         })
     }
 
-    /// The position of the first token that follows it.
+    /// Returns the position of the first token after the prompt.
     pub fn next_position(&self) -> usize {
         let end = match (self.individuals.first(), self.individuals.last()) {
             (Some(first), Some(last)) => last - first,
@@ -47,12 +48,12 @@ impl Prompt {
         self.tokens.len() - end as usize
     }
 
-    /// Positions that it takes.
+    /// Returns the number of positions that the prompt needs.
     pub fn n_positions(&self) -> usize {
         self.positions().max().map_or(0, |highest| highest as usize + 1).max(self.next_position())
     }
 
-    /// Positions that its points become in front of it.
+    /// Returns the number of prefix positions for the prompt's points.
     pub fn n_prefix(&self, config: &ModelConfig) -> usize {
         let points = self.points.as_ref().zip(config.points.as_ref());
         points.map_or(0, |(points, config)| match config.kind {
@@ -71,91 +72,91 @@ impl Prompt {
     }
 }
 
-/// What to decode and how.
+/// A request to sample children.
 #[derive(Debug, Clone, Copy)]
 pub struct DecodeRequest<'a> {
     /// One prompt per state.
     pub prompts: &'a [Prompt],
-    /// Children wanted of each state; 0 is fine.
+    /// The number of children of each state; may be 0.
     pub siblings: &'a [usize],
-    /// Fed to every sibling right after the prompt; not part of its tokens.
+    /// The token fed to every sibling right after the prompt; not part of its tokens.
     pub start_token: i32,
-    /// The feature that comes with the last of the tokens so far, or with the start token if there are none yet.
-    /// Prompts have feature 0. Ignored by a model without features.
+    /// Returns the feature of the last of the tokens so far, or of the start token if there are none yet. Prompts have
+    /// feature 0. A model without features ignores it.
     pub feature: fn(&[i32]) -> i32,
-    /// Ends a sibling; not part of its tokens.
+    /// The token that ends a sibling; not part of its tokens.
     pub eos: i32,
-    /// Tokens sampled per sibling at most, `eos` included. 64 by default, one more than the largest child.
+    /// The most tokens sampled per sibling, including `eos`. The default is 64, one more than the largest child.
     pub max_new_tokens: usize,
-    /// Divides logits before sampling, ≥ 0; 0 takes the likeliest token. 1 by default.
+    /// The divisor of logits before sampling, ≥ 0; 0 takes the likeliest token. The default is 1.
     pub temperature: f64,
-    /// Sample among this many likeliest tokens only, ≥ 1.
+    /// The number of likeliest tokens to sample from, ≥ 1; `None` for all.
     pub top_k: Option<usize>,
-    /// Sample among the fewest likeliest tokens that hold this much probability, in (0, 1].
+    /// Samples from the fewest likeliest tokens that hold this much probability, in (0, 1]; `None` for all.
     pub top_p: Option<f64>,
-    /// Whether no two children of a state are the same text, that is the same tokens and both finished or both cut.
-    /// False by default.
+    /// Whether the texts of a state's children must differ. Two texts are the same if they have the same tokens and
+    /// both are finished or both are cut off. The default is false.
     ///
-    /// The first is drawn as without it, each further one from the same distribution (after temperature, top-k, top-p and
-    /// grammar) restricted to the texts not yet drawn for the state: sampling without replacement. At temperature 0 the
-    /// order is the limit of that: by what the logits of a text's tokens lose against the likeliest at their places, in
-    /// sum, least first; top-k holds, and top-p for the probabilities of temperature 1.
+    /// The first text is drawn as usual, and each further one from the same distribution (after temperature, top-k,
+    /// top-p and grammar), restricted to texts not yet drawn for the state: sampling without replacement. At
+    /// temperature 0 the order is the limit of that: by the sum of the differences between the likeliest logit and the
+    /// logit of each token, least first. Top-k applies, and top-p to the probabilities of temperature 1.
     ///
-    /// A state may have fewer texts than siblings. Above temperature 0 it is also given up after
-    /// [`MAX_WAVES`](Self::MAX_WAVES) waves, each of which adds one text at least. What is missing then is at the end, see
+    /// A state may have fewer texts than siblings. Above temperature 0 a state also ends after
+    /// [`MAX_WAVES`](Self::MAX_WAVES) waves, each of which adds at least one text. Missing texts come last, see
     /// [`Sample::is_missing`].
     pub distinct: bool,
-    /// Memory bound: prompt and sibling positions held at once. Larger requests are split; the results stay the same.
-    /// `None` for what suits the device.
+    /// The most prompt and sibling positions held in memory at once. Larger requests are split, with the same results.
+    /// `None` for a default that suits the device.
     pub max_batch_tokens: Option<usize>,
-    /// Once this is true, decoding on a CPU ends within a token with [`Error::Stopped`].
+    /// A flag; once it is true, decoding on a CPU ends within a token with [`Error::Stopped`].
     pub stop: Option<&'a AtomicBool>,
 }
 
-/// One child.
+/// The text of a child.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sample {
-    /// Its tokens, without start and end.
+    /// The tokens, without start and end.
     pub tokens: Vec<i32>,
-    /// Whether it reached `eos`.
+    /// Whether the text reached `eos`.
     pub finished: bool,
-    /// Sum of its tokens' log-probabilities in nats, `eos` included, under the model at temperature 1 restricted to the
-    /// tokens that the grammar allowed.
+    /// The sum of the log-probabilities of the tokens in nats, including `eos`, under the model at temperature 1,
+    /// restricted to the tokens that the grammar allowed.
     pub log_prob: f32,
-    /// Sum of the logarithms of the probability that the model gave to all allowed tokens together, step by step: 0 if
-    /// it would have kept to the grammar by itself.
+    /// The sum over steps of the logarithm of the total probability that the model gave to allowed tokens; 0 if it
+    /// needs no grammar.
     pub log_legal: f32,
 }
 
 impl Sample {
-    /// Whether it is no text at all but stands for one that [`DecodeRequest::distinct`] did not find. Then it is empty and
-    /// not finished, as no text is: one without an end has as many tokens as there may be.
+    /// Returns whether this stands for a text that [`DecodeRequest::distinct`] did not find. It is then empty and not
+    /// finished, which no text is: a text without an end has the most tokens.
     pub fn is_missing(&self) -> bool {
         !self.finished && self.tokens.is_empty()
     }
 }
 
-/// `(state, sibling, step)` to a uniform number in [0, 1). Keyed by these alone, it makes samples independent of batching.
-/// Steps are below [`DecodeRequest::max_steps`].
+/// A function from `(state, sibling, step)` to a uniform number in [0, 1). It depends on these alone, so samples do not
+/// depend on batching. Steps are below [`DecodeRequest::max_steps`].
 pub type Uniform<'a> = dyn Fn(usize, usize, usize) -> f64 + Sync + 'a;
 
-/// Which tokens may come next in the children of a state.
+/// A grammar: the tokens that may come next in the children of a state.
 pub trait Constraint: Sync {
-    /// What it has to know of a child's tokens so far.
+    /// The grammar's state after a child's tokens so far.
     type Child: Clone + Send + Sync;
 
-    /// A child of a state before its first token.
+    /// Returns the grammar's state before a child's first token.
     fn start(&self, state: usize) -> Self::Child;
 
-    /// Clears `allowed[id]` of every token that may not come next. It enters all true, one entry per token of the
-    /// vocabulary.
+    /// Sets `allowed[id]` to false for every token that may not come next. All entries, one per token of the
+    /// vocabulary, are true before.
     fn mask(&self, state: usize, child: &Self::Child, allowed: &mut [bool]);
 
-    /// The child has got this token.
+    /// Advances the grammar's state by the child's next token.
     fn advance(&self, state: usize, child: &mut Self::Child, token: i32);
 }
 
-/// Anything may come.
+/// A grammar that allows every token.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Free;
 
@@ -167,11 +168,11 @@ impl Constraint for Free {
 }
 
 impl<'a> DecodeRequest<'a> {
-    /// Waves in which distinct siblings are looked for, above temperature 0. A model that puts nearly all of its
-    /// probability on one text after the other needs one for each sibling, others a few.
+    /// The most waves in which distinct siblings are drawn above temperature 0. A model that puts nearly all
+    /// probability on one text after the other needs a wave for each sibling, others need a few.
     pub const MAX_WAVES: usize = 64;
 
-    /// A request with defaults for everything else.
+    /// Returns a request with defaults for everything else.
     pub fn new(prompts: &'a [Prompt], siblings: &'a [usize], start_token: i32, eos: i32) -> Self {
         Self {
             prompts,
@@ -193,8 +194,8 @@ impl<'a> DecodeRequest<'a> {
         if self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) { Err(Error::Stopped) } else { Ok(()) }
     }
 
-    /// What steps of random numbers are below: each wave has `max_new_tokens` of its own. At temperature 0, where none is
-    /// used, there may be more.
+    /// Returns the bound below which the steps of random numbers are: each wave has its own `max_new_tokens`. At
+    /// temperature 0, where random numbers are not used, there may be more waves.
     pub fn max_steps(&self) -> usize {
         self.max_new_tokens.saturating_mul(if self.distinct { Self::MAX_WAVES } else { 1 })
     }

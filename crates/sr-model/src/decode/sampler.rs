@@ -1,4 +1,4 @@
-//! How children grow token by token, whoever computes the logits.
+//! Writes children token by token, for any source of logits.
 
 use rayon::prelude::*;
 use sr_cpu::{Next, PromptCache, Siblings, Weights};
@@ -8,29 +8,29 @@ use crate::Error;
 use crate::sample::{Candidate, Choice, Dead};
 use crate::taken::{Node, Taken, Walk};
 
-/// How the next token of a child is chosen.
+/// The way in which the next token of a child is chosen.
 pub(super) struct Sampler<'a, G: Constraint> {
     pub(super) request: &'a DecodeRequest<'a>,
     pub(super) uniform: &'a Uniform<'a>,
     pub(super) grammar: &'a G,
 }
 
-/// A child in the making.
+/// A child that is being written.
 pub(super) struct Growing<'t, G: Constraint> {
     pub(super) state: usize,
     pub(super) sibling: usize,
     pub(super) sample: Sample,
     pub(super) grammar: G::Child,
-    /// Where it is among the texts taken, if it is to be none of them.
+    /// Its place among the texts taken so far, if texts must differ.
     pub(super) walk: Option<Walk<'t>>,
     /// The step of its first random number.
     pub(super) first_draw: usize,
-    /// What it reads next.
+    /// The token that it reads next.
     pub(super) next: i32,
     pub(super) feature: i32,
 }
 
-/// Memory for choosing.
+/// Reusable memory for a choice.
 #[derive(Default)]
 pub(super) struct Scratch {
     pub(super) allowed: Vec<bool>,
@@ -57,8 +57,8 @@ impl<G: Constraint> Sampler<'_, G> {
         }
     }
 
-    /// The children of some states, in order. `write` is given children of each of the states and writes them to their
-    /// ends: once, or, if they are to be distinct, in waves.
+    /// Returns the children of some states, in order. `write` receives children of each state and writes them to their
+    /// ends: once, or in waves if they must be distinct.
     pub(super) fn siblings(
         &self,
         states: &[usize],
@@ -74,19 +74,19 @@ impl<G: Constraint> Sampler<'_, G> {
         Ok(children.into_iter().map(|of_state| of_state.into_iter().map(|child| child.sample).collect()).collect())
     }
 
-    /// As [`siblings`](Self::siblings), sampled without replacement.
+    /// Returns children as [`siblings`](Self::siblings) does, sampled without replacement.
     ///
-    /// The children of a wave do not know of one another: each is drawn from the texts that were not taken before the
-    /// wave. In the order of siblings the first appearance of each text is then taken, and the others are dropped. This is
-    /// sampling without replacement: to draw from what is left is to draw from all, again and again until a text comes
-    /// that is not taken. So texts in the order of their first appearance have one distribution, wherever waves end.
+    /// The children of a wave are independent: each is drawn from the texts not taken before the wave. Then, in the
+    /// order of siblings, the first occurrence of each text is taken, and repeats are dropped. This is sampling without
+    /// replacement: drawing from what is left equals drawing from all texts until one comes that is not taken. So texts
+    /// in the order of their first occurrence have one distribution, wherever waves end.
     ///
-    /// That order is the order of the result: texts that are taken move up to the first free places, and the places left
-    /// free are drawn in the next wave, with random numbers of their own. If each place waited for a draw of its own
-    /// instead, what was drawn for later places would be missing from it, and only the first sibling would be right.
+    /// That order is the order of the result: taken texts move up to the first free places, and the remaining places
+    /// are drawn in the next wave, with new random numbers. If each place waited for its own new draw instead, texts
+    /// drawn for later places would be missing from it, and only the first sibling would have the right distribution.
     ///
-    /// The first child of a wave is always taken, so a state needs no more waves than it has siblings. What a state gets
-    /// depends on the draws of its own children alone.
+    /// The first child of a wave is always taken, so a state needs no more waves than siblings. A state's texts depend
+    /// only on the draws of its own children.
     pub(super) fn distinct_siblings(
         &self,
         states: &[usize],
@@ -124,7 +124,7 @@ impl<G: Constraint> Sampler<'_, G> {
         Ok(states.iter().zip(all).map(fill).collect())
     }
 
-    /// The children of a state to write in a wave, with what was taken and found before it.
+    /// Returns the children of a state to write in a wave, given the texts taken and found before it.
     pub(super) fn wave<'t>(
         &self,
         state: usize,
@@ -136,14 +136,14 @@ impl<G: Constraint> Sampler<'_, G> {
         if taken.is_exhausted() {
             places.end = places.start;
         } else if self.request.sampling().is_greedy() {
-            // All of them would be the same.
+            // In greedy mode all children of a wave would be the same.
             places.end = places.end.min(places.start + 1);
         }
         let first_draw = wave.saturating_mul(self.request.max_new_tokens);
         places.map(|sibling| self.child(state, sibling, Some(Walk::new(taken)), first_draw)).collect()
     }
 
-    /// What may come next in a child, one entry per token of the vocabulary.
+    /// Computes which tokens may come next in a child, one entry per token of the vocabulary.
     pub(super) fn mask(&self, child: &Growing<'_, G>, allowed: &mut [bool]) {
         allowed.fill(true);
         self.grammar.mask(child.state, &child.grammar, allowed);

@@ -1,4 +1,4 @@
-//! States of one shape on the tensor framework, decoded together.
+//! Decodes states of one shape together on the tensor framework.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +14,17 @@ use crate::{Error, PointBatch, Points};
 
 /// Prompts are padded to multiples of this many tokens.
 pub(super) const PROMPT_TILE: usize = 32;
-/// Siblings are padded to multiples of this; at least two rows keep matrix products off the vector kernels, which round differently.
+/// Siblings are padded to multiples of this. Two rows or more avoid the vector kernels, which round differently.
 pub(super) const SIBLING_TILE: usize = 4;
-/// The cache grows by this many steps at a time: a balance of copying it and attending to slots not yet written.
+/// The cache grows by this many steps at a time, which balances copying it and attending to empty slots.
 pub(super) const STEP_TILE: usize = 8;
 
-/// What shapes the arithmetic of a state.
+/// The sizes that shape the arithmetic of a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Shape {
-    /// Prompt tokens, padded.
+    /// The number of prompt tokens, padded.
     pub(super) prompt: usize,
-    /// Siblings, padded.
+    /// The number of siblings, padded.
     pub(super) siblings: usize,
     pub(super) has_points: bool,
 }
@@ -38,7 +38,7 @@ impl Shape {
         }
     }
 
-    /// States with points in one shape and those without in another: a GPU rather computes padding than a wave more.
+    /// Merges the shapes of all states with points, and of all without: on a GPU padding is cheaper than another wave.
     pub(super) fn merge(shapes: BTreeMap<Shape, Vec<usize>>) -> BTreeMap<Shape, Vec<usize>> {
         let mut merged: BTreeMap<bool, (Shape, Vec<usize>)> = BTreeMap::new();
         for (shape, states) in shapes {
@@ -52,7 +52,7 @@ impl Shape {
     }
 }
 
-/// The unfinished children of a state and which of its `K` lanes in a [`Wave`] each has.
+/// The unfinished children of a state, each with its lane of the `K` in a [`Wave`].
 pub(super) type Lanes<'c, 't, G> = Vec<(usize, &'c mut Growing<'t, G>)>;
 
 /// States of one shape that are decoded together. Dimensions: `S` live states, `K` siblings, `P` prompt keys (points
@@ -61,23 +61,23 @@ pub(super) type Lanes<'c, 't, G> = Vec<(usize, &'c mut Growing<'t, G>)>;
 pub(super) struct Wave<'a> {
     pub(super) decoder: &'a Decoder,
     pub(super) request: &'a DecodeRequest<'a>,
-    /// The request's index of each live state.
+    /// For each live state its index in the request.
     pub(super) states: Vec<usize>,
-    /// `K`.
+    /// The number of siblings, `K`.
     pub(super) siblings: usize,
-    /// `P`.
+    /// The number of prompt keys, `P`.
     pub(super) prompt_keys: usize,
-    /// How many of the prompt keys are points.
+    /// The number of prompt keys that are points.
     pub(super) prefix: usize,
     /// Keys and values of each block, `[S, H, P + K·steps, C/H]`: the prompt, then for each step its K siblings.
     pub(super) caches: Vec<(Tensor<4>, Tensor<4>)>,
-    /// Steps that the caches have room for.
+    /// The number of steps that the caches have room for.
     pub(super) room: usize,
-    /// Of the prompts, `[S, 1, 1, P]`.
+    /// The bias of the prompts, `[S, 1, 1, P]`.
     pub(super) bias: Tensor<4>,
-    /// `[S, K]`: the token each sibling reads next.
+    /// `[S, K]`: the token that each sibling reads next.
     pub(super) last: Vec<i32>,
-    /// `[S, K]`: the feature that comes with it.
+    /// `[S, K]`: the feature of that token.
     pub(super) features: Vec<i32>,
 }
 
@@ -114,7 +114,7 @@ impl<'a> Wave<'a> {
         let mut caches = Vec::with_capacity(blocks.len());
         for (i, block) in blocks.iter().enumerate() {
             let (q, k, v) = block.heads(model, x.clone());
-            // Of the last block only keys and values are wanted.
+            // The last block only needs keys and values.
             if i + 1 < blocks.len() {
                 let context = model.attend(q, k.clone(), v.clone(), bias.of(model.config().attention(i)));
                 x = block.finish(model, x, context);
@@ -148,9 +148,9 @@ impl<'a> Wave<'a> {
         })
     }
 
-    /// This wave as it was before its first step, of those states only that have children to write. It keeps its lanes,
-    /// though fewer may be wanted: their number shapes the arithmetic and must not follow from other states. A GPU, which
-    /// may round otherwise, goes on with as many as are wanted.
+    /// Returns this wave as it was before its first step, with only the states that have children to write. The number
+    /// of lanes stays, even if fewer are needed: it shapes the arithmetic and must not depend on other states. On a
+    /// GPU, where rounding may differ, it shrinks to what is needed.
     pub(super) fn again<G: Constraint>(&self, children: &[Vec<Growing<'_, G>>]) -> Self {
         let kept: Vec<usize> = (0..children.len()).filter(|&row| !children[row].is_empty()).collect();
         let mut again = self.clone();
@@ -189,7 +189,7 @@ impl<'a> Wave<'a> {
         Ok(())
     }
 
-    /// Feeds the last tokens and gives the next logits, `[S, K, vocab_size]`. A GPU may still be computing them.
+    /// Feeds the last tokens and returns the next logits, `[S, K, vocab_size]`. A GPU may still be computing them.
     pub(super) fn advance(&mut self, step: usize) -> Result<Tensor<3>, Error> {
         if step.is_multiple_of(STEP_TILE) {
             self.grow();
@@ -214,7 +214,8 @@ impl<'a> Wave<'a> {
             let (q, key, value) = block.heads(model, x.clone());
             let (key, value) = (model.narrow(key), model.narrow(value));
             let [_, h, _, d] = key.dims();
-            // In place as long as nobody else holds the cache, which is why it is cloned for the attention only.
+            // This works in place as long as nothing else holds the cache, so the cache is cloned only for the
+            // attention.
             keys.inplace(|keys| keys.slice_assign([0..s, 0..h, slots.clone(), 0..d], key));
             values.inplace(|values| values.slice_assign([0..s, 0..h, slots.clone(), 0..d], value));
             let context = model.attend(q, keys.clone(), values.clone(), bias.of(model.config().attention(i)));
@@ -223,7 +224,8 @@ impl<'a> Wave<'a> {
         Ok(model.product(model.final_norm(x), self.decoder.head.clone()))
     }
 
-    /// What each sibling sees at `step`, `[S, 1, K, P + K·steps]`: the prompt, and its own tokens so far.
+    /// Returns the bias of each sibling at `step`, `[S, 1, K, P + K·steps]`: it sees the prompt and its own tokens so
+    /// far.
     pub(super) fn bias(&self, step: usize) -> Tensor<4> {
         let (s, k, p) = (self.states.len(), self.siblings, self.prompt_keys);
         let width = k * self.room;
@@ -236,8 +238,8 @@ impl<'a> Wave<'a> {
         Tensor::cat(vec![self.bias.clone().expand([s, 1, k, p]), own.expand([s, 1, k, width])], 3)
     }
 
-    /// Hides the keys that local attention cannot see at `step`, `[S, 1, 1, P + K·steps]`: all siblings of a state stand at
-    /// one position, and each slot of the cache has one too.
+    /// Returns a bias that hides the keys out of reach of local attention at `step`, `[S, 1, 1, P + K·steps]`: all
+    /// siblings of a state have the same position, and each slot of the cache has one too.
     pub(super) fn outside(&self, window: usize, step: usize) -> Tensor<4> {
         let (s, keys) = (self.states.len(), self.prompt_keys + self.siblings * self.room);
         let mut hidden = vec![0.0; s * keys];
@@ -266,8 +268,8 @@ impl<'a> Wave<'a> {
         self.room += STEP_TILE;
     }
 
-    /// Chooses the next tokens of `rows`, the unfinished children of each live state, from `logits`. False when all are
-    /// done.
+    /// Chooses the next tokens of `rows`, the unfinished children of each live state, from `logits`. Returns false once
+    /// all are done.
     pub(super) fn sample<G: Constraint>(
         &mut self,
         step: usize,
@@ -280,8 +282,8 @@ impl<'a> Wave<'a> {
         let mut writing: Vec<(usize, &mut Growing<'_, G>)> = cells
             .flat_map(|(row, lanes)| lanes.iter_mut().map(move |(lane, child)| (row * k + *lane, &mut **child)))
             .collect();
-        // What may come next follows from what is written: found while the device computes the logits, of which only
-        // those are read.
+        // The allowed tokens follow from the text so far. They are computed while the device computes the logits, and
+        // only their logits are read.
         let mut allowed = vec![true; writing.len() * vocabulary];
         allowed.par_chunks_mut(vocabulary).zip(&writing).for_each(|(row, (_, child))| sampler.mask(child, row));
         let any = |mut any: Vec<bool>, row: &[bool]| {
@@ -314,8 +316,8 @@ impl<'a> Wave<'a> {
         rows.iter_mut().for_each(|lanes| lanes.retain(|(_, child)| !child.sample.finished));
         let live = rows.iter().filter(|lanes| !lanes.is_empty()).count();
         let widest = rows.iter().map(Vec::len).max().unwrap_or(0);
-        // Copying the cache costs about a step, so drop what is finished only when that halves the work to come. Fewer
-        // lanes are another shape, and so other rounding, which only a GPU may have for what else is decoded.
+        // Copying the cache costs about a step, so finished lanes are dropped only if that halves the remaining work.
+        // Fewer lanes are another shape with other rounding, which may depend on the rest of the batch only on a GPU.
         let lanes = if self.decoder.model.is_for_gpu() { widest.next_multiple_of(SIBLING_TILE) } else { k };
         if live > 0 && 2 * live * lanes <= rows.len() * k {
             let kept: Vec<(usize, Vec<usize>)> = rows
@@ -336,12 +338,12 @@ impl<'a> Wave<'a> {
         Ok(live > 0)
     }
 
-    /// Goes on with these lanes of these rows only, padded to an equal number of lanes.
+    /// Continues with these lanes of these rows only, padded to an equal number of lanes.
     pub(super) fn keep(&mut self, kept: &[(usize, Vec<usize>)]) {
         let device = self.decoder.model.device();
         let (k, p, room) = (self.siblings, self.prompt_keys, self.room);
         let lanes = kept.iter().map(|(_, lanes)| lanes.len()).max().unwrap_or(0).next_multiple_of(SIBLING_TILE).min(k);
-        // Lanes that are padding repeat one that is not.
+        // Padding lanes repeat a real one.
         let lane = |of_row: &[usize], i: usize| of_row[i.min(of_row.len() - 1)];
         let ints = |values: Vec<i32>| {
             let len = values.len();
@@ -373,7 +375,7 @@ impl<'a> Wave<'a> {
     }
 }
 
-/// The logits `[S, K, V]` of some tokens, and behind them the logarithm of the sum of exp(logit) over all of them.
+/// Returns the logits `[S, K, V]` of some tokens, followed by the logarithm of the sum of exp(logit) over all tokens.
 pub(super) fn some_and_total(logits: Tensor<3>, ids: &[usize]) -> Tensor<3> {
     let at = TensorData::new(ids.iter().map(|&id| id as i32).collect(), [ids.len()]);
     let some = logits.clone().select(2, Tensor::<1, Int>::from_data(at, &logits.device()));

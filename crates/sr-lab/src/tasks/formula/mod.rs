@@ -1,4 +1,4 @@
-//! Formula search as a task: an episode is a search, a step a generation, the expert genetic programming.
+//! Formula search as a task: an episode is a search, a step is a generation, and the expert is genetic programming.
 
 mod problems;
 
@@ -41,35 +41,35 @@ const TRACE: &str = "trace.sr";
 const PROBLEMS: &str = "problems.sr";
 const TRAINED: &str = "training.json";
 
-/// What is learned in formula search, and how.
+/// The options of formula search.
 #[derive(Debug, Clone)]
 pub struct FormulaOptions {
-    /// Of the rounds.
+    /// The options of the rounds.
     pub rounds: RoundsOptions,
-    /// See [`milestones`].
+    /// The milestones, see [`milestones`].
     pub milestones: Vec<Milestone>,
-    /// The searches. Results may not depend on the machine, so there is no time limit.
+    /// The settings of the searches, without a time limit, because results may not depend on the machine.
     pub search: SearchConfig,
-    /// The same where a milestone brings problems of somebody's own table.
+    /// The settings of the searches of milestones whose problems are a user's own data.
     pub search_own_data: SearchConfig,
-    /// The name of the settings that these began with.
+    /// Name of the preset that the settings started from.
     pub preset: String,
-    /// Who labels, and how.
+    /// The expert that labels, and its settings.
     pub labelling: Labelling,
-    /// How the learner is sampled.
+    /// The sampling settings of the learner.
     pub sampling: Sampling,
-    /// The model and its training. Width, learning rate, steps and rows of a batch are those of the rounds.
+    /// The model and its training. Width, learning rate, steps and batch size are taken from the rounds instead.
     pub train: TrainConfig,
-    /// Where the learner computes.
+    /// The device on which the learner computes.
     pub device: DeviceKind,
-    /// Suites and problem files whose formulas are kept out of all training.
+    /// Suites and problem files whose formulas are excluded from all training.
     pub exclude: Vec<String>,
-    /// Share of the formulas that is not learned from but validated on.
+    /// Share of the formulas for validation instead of training.
     pub val_fraction: f64,
 }
 
 impl FormulaOptions {
-    /// The values of the original's pipeline for these milestones and this model, on the CPU.
+    /// Returns the original pipeline's values for these milestones and this model, on the CPU.
     pub fn new(milestones: Vec<Milestone>, train: TrainConfig) -> Self {
         let basic = SearchConfig::basic();
         FormulaOptions {
@@ -91,21 +91,21 @@ impl FormulaOptions {
 /// Formula search as a task.
 pub struct Formula<'a> {
     options: FormulaOptions,
-    /// Whether each milestone is of somebody's own table, and how it is searched then.
+    /// Whether each milestone's problems are a user's own data. `configs` has the matching settings.
     own_data: Vec<bool>,
     configs: Vec<SearchConfig>,
-    /// Formulas of which no problem is trained on: those that are judged on, of all milestones, and the excluded ones.
+    /// Formulas that no training problem may have: those of all milestones' evaluations, and the excluded ones.
     judged: Arc<Blocklist>,
-    /// The excluded ones, which nothing that is learned from may contain. With those of the easy milestones, which every
-    /// population has, this would leave nothing to learn from.
+    /// The excluded formulas, which no training example may contain. Formulas of evaluations are not among them: every
+    /// population contains those of easy milestones, so that no examples would be left.
     excluded: Arc<Blocklist>,
-    /// Why milestones cannot be run, and what tells the problems of those that bring their own.
+    /// For each milestone, the error why it cannot run, or an identification of its own problems.
     seen: Vec<Result<String, String>>,
     stop: &'a AtomicBool,
     on_step: Box<OnStep<'a>>,
 }
 
-/// Told of every step of a training: its number, of how many, and what it did.
+/// Callback for each training step, with its number, the number of steps and its statistics.
 type OnStep<'a> = dyn FnMut(u64, u64, &StepStats) + 'a;
 
 impl fmt::Debug for Formula<'_> {
@@ -115,12 +115,12 @@ impl fmt::Debug for Formula<'_> {
 }
 
 impl<'a> Formula<'a> {
-    /// Checks all options, and makes the problems that are judged on; `stop` ends that and a run once it is true.
+    /// Checks all options, and generates the problems for evaluation. Once `stop` is true, this and a run end.
     ///
     /// # Errors
-    /// If options do not go together; if there is no such device; if the checkpoint is none, or of another mode, shape or
-    /// language; if an excluded file cannot be read; [`Stopped`]. A milestone that cannot be run is no error here: it fails
-    /// when it is its turn.
+    /// If options contradict each other, there is no such device, the checkpoint is missing or of another mode, shape
+    /// or language, or an excluded file cannot be read; [`Stopped`] if it was stopped. A milestone that cannot run is
+    /// no error here: it fails when its turn comes.
     pub fn new(options: FormulaOptions, stop: &'a AtomicBool) -> anyhow::Result<Self> {
         let mut options = options;
         options.train.training.learning_rate = options.rounds.learning_rate;
@@ -134,7 +134,7 @@ impl<'a> Formula<'a> {
             set.as_ref().and_then(|set| set.as_ref().ok()).is_some_and(ProblemSet::is_own_data)
         };
         let own_data: Vec<bool> = sets.iter().map(is_own).collect();
-        // A rollout ends when it is solved; looking for a simpler form teaches nothing that is judged.
+        // A rollout ends when its problem is solved; further generations would teach nothing that is evaluated.
         let config = |&is_own: &bool| {
             let config = if is_own { &options.search_own_data } else { &options.search };
             SearchConfig { extra_generations: 0, ..config.clone() }
@@ -172,7 +172,7 @@ impl<'a> Formula<'a> {
         Ok(Formula { options, own_data, configs, judged, excluded, seen, stop, on_step })
     }
 
-    /// Tells of every step of a training: its number, of how many, and what it did.
+    /// Sets a callback for each training step, with its number, the number of steps and its statistics.
     #[must_use]
     pub fn on_step(self, on_step: impl FnMut(u64, u64, &StepStats) + 'a) -> Self {
         Formula { on_step: Box::new(on_step), ..self }
@@ -213,12 +213,12 @@ impl Task for Formula<'_> {
     }
 }
 
-/// The reason why a milestone cannot be run, if the error is one of a milestone.
+/// Returns the reason why a milestone cannot run, if the error concerns one milestone.
 fn unusable(error: anyhow::Error) -> anyhow::Result<String> {
     error.downcast::<Unusable>().map(|Unusable(reason)| reason)
 }
 
-/// Fails if no label will ever have the condition that children are asked for under.
+/// Fails if the labels never have the condition that the learner is asked for.
 fn check_condition(condition: Option<Condition>, labelling: Labelling) -> anyhow::Result<()> {
     let Some(condition) = condition else { return Ok(()) };
     let taught = match labelling {
@@ -236,7 +236,7 @@ fn check_condition(condition: Option<Condition>, labelling: Labelling) -> anyhow
     Ok(())
 }
 
-/// Fails if the model cannot be begun with: what training and searching with it would find, before anything is done.
+/// Fails if training cannot start from the checkpoint, so that the error comes before any work.
 fn check_checkpoint(folder: &Path, options: &FormulaOptions) -> anyhow::Result<()> {
     let told = || format!("--checkpoint {}", folder.display());
     ensure!(
@@ -273,7 +273,7 @@ fn check_checkpoint(folder: &Path, options: &FormulaOptions) -> anyhow::Result<(
     Ok(())
 }
 
-/// How the learner is sampled, with the names of the flags. What does not change results is left out.
+/// Returns the sampling settings, with the names of the flags. Settings that do not change results are left out.
 fn sampling_json(sampling: &Sampling) -> Value {
     json!({
         "temperature": sampling.temperature,
@@ -362,12 +362,12 @@ impl Curriculum for Formula<'_> {
     }
 }
 
-/// Generations after the initial one.
+/// Returns the number of generations after the initial one.
 fn steps(row: &Row) -> u32 {
     row.generations_to_solve.unwrap_or(row.generations.saturating_sub(1))
 }
 
-/// A milestone's rounds.
+/// The rounds of a milestone.
 struct FormulaRounds<'a> {
     options: &'a FormulaOptions,
     milestone: &'a Milestone,
@@ -380,7 +380,7 @@ struct FormulaRounds<'a> {
     on_step: &'a mut dyn FnMut(u64, u64, &StepStats),
 }
 
-/// A row of the buffer: which round, and which state of its corpus.
+/// Bytes of a buffer row: the number of a round and that of an example in its corpus.
 const ROW_BYTES: u32 = 8;
 
 impl sr_dagger::Task for FormulaRounds<'_> {
@@ -440,7 +440,7 @@ impl sr_dagger::Task for FormulaRounds<'_> {
             exclude: Exclude::listed(self.excluded.clone()),
             val_fraction: self.options.val_fraction,
             is_part: true,
-            // Of the run, not of the round, so that a formula is on one side in all rounds.
+            // The run's seed instead of the round's keeps a formula on the same side in all rounds.
             seed: self.options.rounds.seed,
             ..Options::default()
         };
@@ -472,7 +472,7 @@ impl sr_dagger::Task for FormulaRounds<'_> {
     fn train(&mut self, round: &Round, buffer: &Buffer, out: &Path) -> anyhow::Result<()> {
         let run_dir = out.join("run");
         if out.join(TRAINED).exists() {
-            // Killed while the trainer's folder was being removed.
+            // The run was killed while this folder was being removed.
             if run_dir.exists() {
                 fs::remove_dir_all(&run_dir)?;
             }
@@ -499,7 +499,8 @@ impl sr_dagger::Task for FormulaRounds<'_> {
         let of_problems: Vec<PathBuf> = (0..=round.index).map(problems).collect();
         let mut validated = Vec::new();
         let mut n_validated = 0;
-        // The newest rounds', as many as the buffer may have, so that memory is bounded however many rounds there are.
+        // Validation reads the newest rounds, at most as many states as the buffer may hold, so that memory stays
+        // bounded.
         for path in (0..=round.index).rev().map(|index| corpus(index, "val.sr")).filter(|path| path.exists()) {
             let n = Corpus::open(&path)?.count() as u64;
             if n > 0 && n_validated < options.max_buffer_size {
@@ -531,7 +532,7 @@ impl sr_dagger::Task for FormulaRounds<'_> {
             let path = entry?.path();
             fs::copy(&path, out.join(path.file_name().context("a file has a name")?))?;
         }
-        // Beside the rounds and not in the stage: speeds differ between equal runs.
+        // The log lies beside the rounds and not in the stage, because speeds differ between equal runs.
         let log = round.dir.with_file_name(format!("training-{:03}.jsonl", round.index));
         write_atomically(&log, &fs::read(run_dir.join("metrics.jsonl"))?)?;
         let trained = Trained {
@@ -541,7 +542,7 @@ impl sr_dagger::Task for FormulaRounds<'_> {
             compared,
             on_training_states,
         };
-        // The last file: what is there before it may be of an attempt that was killed.
+        // This file is written last: files that exist without it may be of a killed attempt.
         write_atomically(&out.join(TRAINED), (serde_json::to_string_pretty(&trained)? + "\n").as_bytes())?;
         fs::remove_dir_all(&run_dir)?;
         Ok(())
@@ -572,21 +573,21 @@ fn read_trace(path: &Path) -> anyhow::Result<Vec<Trajectory>> {
 }
 
 impl FormulaRounds<'_> {
-    /// Searches that may take as many steps as the milestone gives them.
+    /// Returns the settings of searches with as many steps as the milestone allows.
     fn config(&self) -> SearchConfig {
         SearchConfig { generations: self.max_steps.saturating_add(1), ..self.search.clone() }
     }
 
-    /// A learner that makes its share of the children.
+    /// Returns a learner that takes its share of the offspring.
     fn searcher(&self, checkpoint: &Path, share: Share) -> anyhow::Result<Searcher> {
         let (device, sampling) = (self.options.device.to_string(), self.options.sampling);
         let learner = crate::learner::open(checkpoint, &device, sampling)?;
-        // A learner alone has every generation.
+        // A learner that is alone gets every generation.
         Searcher::learner(learner, checkpoint, (share != Share::EveryKth(1)).then_some(share))
     }
 }
 
-/// Searches of one problem set that are recorded.
+/// The settings and header for recording searches of one problem set.
 struct Searching {
     config: SearchConfig,
     header: TraceHeader,
@@ -598,7 +599,8 @@ impl Searching {
         Ok(Searching { config, header })
     }
 
-    /// Does all episodes, those left out that an interrupted run has recorded, and judges what was found.
+    /// Searches all episodes, except those that an interrupted run has recorded, and judges the formulas that were
+    /// found.
     fn record(
         &self,
         searcher: &mut Searcher,
@@ -621,11 +623,12 @@ impl Searching {
         pairs.map(|(job, trajectory)| self.judge(job, trajectory)).collect()
     }
 
-    /// What a recorded search came to.
+    /// Judges the formula that a recorded search found.
     fn judge(&self, job: &Job, trajectory: &Trajectory) -> anyhow::Result<Row> {
         let generations = &trajectory.generations;
         let solved = matches!(trajectory.stop, StopReason::Solved { .. });
-        // Of the individuals that ended the search the smallest; a fitter one may be smaller and wrong.
+        // The smallest of the individuals with the least error in the last generation; the fittest one may be smaller
+        // and wrong.
         let exact = generations.last().individuals().min_by(|a, b| {
             let size = |i: &IndividualRecord<'_>| i.expr.size();
             a.mse.total_cmp(&b.mse).then(size(a).cmp(&size(b)))
@@ -666,7 +669,7 @@ impl Searching {
     }
 }
 
-/// Makes pages of the first searches of a stage's trace; those that are there stay.
+/// Writes pages of the first searches of a stage's trace; existing pages stay.
 fn record(folder: &Path, n: u32, name: &dyn Fn(usize, bool, u32) -> PathBuf) -> anyhow::Result<()> {
     let reader = TraceReader::open(folder.join(TRACE))?;
     let header = reader.header().clone();

@@ -1,4 +1,4 @@
-//! Milestones of formula search: kinds of problems, and fresh ones of each.
+//! Milestones of formula search: distributions of problems, and fresh problems of each.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,36 +15,36 @@ use crate::tasks::{Named, Stopped, Unusable};
 
 /// The milestones that come with the project.
 const BUILT_IN: &str = include_str!("../../../../../configs/milestones.toml");
-/// Problems looked at for each that is wanted, before a milestone counts as too easy.
+/// Problems to draw for each that is needed, before a milestone counts as too easy.
 const TRIES: u32 = 200;
 
-/// A kind of problems.
+/// A milestone: a distribution of problems.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Milestone {
-    /// Its name, in folders and flags.
+    /// The name, used in folders and flags.
     pub id: String,
-    /// What it is, for people.
+    /// A description for people.
     #[serde(default)]
     pub about: String,
-    /// Operators of the formulas and of the searches.
+    /// The operators of formulas and searches.
     #[serde(default = "arith")]
     pub operators: String,
-    /// Size of the formulas, 0 to 1.
+    /// The complexity of the formulas, from 0 to 1; it determines their size.
     #[serde(default = "half")]
     pub complexity: f64,
-    /// The constants of both.
+    /// The constants of formulas and searches.
     #[serde(default = "one")]
     pub constants: Vec<f64>,
-    /// Most variables of a formula.
+    /// The most variables of a formula.
     #[serde(default = "three")]
     pub max_variables: u16,
-    /// Points of a problem.
+    /// The number of points of a problem.
     #[serde(default = "fifty")]
     pub points: u32,
-    /// A fixed problem set to train on instead of fresh problems.
+    /// A fixed problem set for training instead of fresh problems.
     pub problems: Option<PathBuf>,
-    /// A suite that is judged on instead of fresh problems.
+    /// A suite for evaluation instead of fresh problems.
     pub eval_suite: Option<String>,
 }
 
@@ -75,7 +75,7 @@ impl Named for Milestone {
 }
 
 impl Milestone {
-    /// Problems of the four operators of arithmetic, with formulas of middling size.
+    /// Returns a milestone with the four operators of arithmetic and formulas of medium size.
     pub fn new(id: impl Into<String>) -> Self {
         Milestone {
             id: id.into(),
@@ -91,15 +91,15 @@ impl Milestone {
     }
 }
 
-/// The milestones of a file, or those that come with the project. Files that it names are relative to it.
+/// Reads the milestones of a file, or returns those that come with the project. Paths in the file are relative to it.
 ///
 /// # Errors
-/// If the file cannot be read, or has a key that nobody knows.
+/// If the file cannot be read, or has an unknown key.
 pub fn milestones(path: Option<&Path>) -> anyhow::Result<Vec<Milestone>> {
     let name = path.map_or("the built-in milestones".to_owned(), |path| path.display().to_string());
     let mut milestones: Vec<Milestone> = read_milestones(path, BUILT_IN).with_context(|| format!("reading {name}"))?;
     for milestone in &mut milestones {
-        // Files are named relative to the file that names them.
+        // Paths are relative to the file that contains them.
         if let (Some(problems), Some(folder)) = (&mut milestone.problems, path.and_then(Path::parent)) {
             *problems = folder.join(&problems);
         }
@@ -107,7 +107,7 @@ pub fn milestones(path: Option<&Path>) -> anyhow::Result<Vec<Milestone>> {
     Ok(milestones)
 }
 
-/// One search to do.
+/// A search to run.
 #[derive(Debug, Clone)]
 pub(crate) struct Episode {
     pub(crate) problem: Problem,
@@ -115,10 +115,11 @@ pub(crate) struct Episode {
 }
 
 impl Milestone {
-    /// The problems that expert and learner are judged on; they depend on the run's seed and the milestone's name.
+    /// Returns the problems on which expert and learner are evaluated. They depend on the run's seed and the
+    /// milestone's id.
     ///
     /// # Errors
-    /// [`Unusable`] if the kind of problems is too easy; [`Stopped`].
+    /// [`Unusable`] if the problems are too easy; [`Stopped`] if it was stopped.
     pub(crate) fn evaluation(
         &self,
         n: u32,
@@ -136,10 +137,11 @@ impl Milestone {
         }
     }
 
-    /// The problems of a round's rollouts, none of which has a formula of the blocklist.
+    /// Returns the problems of a round's rollouts; none has a formula of the blocklist.
     ///
     /// # Errors
-    /// [`Unusable`] if the problems cannot be read, none is left, or nobody would act in any; [`Stopped`].
+    /// [`Unusable`] if the problems cannot be read, none is left, or every one is solved at once; [`Stopped`] if it was
+    /// stopped.
     pub(crate) fn training(
         &self,
         n: u32,
@@ -180,12 +182,12 @@ impl Milestone {
                 path.display()
             ))
         );
-        // A problem may come twice, a set has it once.
+        // Episodes may share a problem; the set has it once.
         set.problems.retain(|problem| episodes.iter().any(|episode| episode.problem.id == problem.id));
         Ok((set, episodes))
     }
 
-    /// The problems of a file.
+    /// Reads the problems of a file.
     pub(super) fn read(&self, path: &Path) -> anyhow::Result<ProblemSet> {
         ProblemSet::read(path).map_err(|error| {
             let (error, path) = (error.to_string(), path.display().to_string());
@@ -195,7 +197,8 @@ impl Milestone {
         })
     }
 
-    /// New problems. Those that the initial population of their search solves are passed over: nobody acts in them.
+    /// Draws new problems. Those that the initial population of their search solves are skipped, because no policy acts
+    /// in them.
     fn fresh(
         &self,
         n: u32,
@@ -235,7 +238,7 @@ impl Milestone {
     }
 }
 
-/// Whether the initial population of its search solves a problem, so that nobody acts in it.
+/// Returns whether the initial population of its search solves a problem, so that no policy acts in it.
 fn is_solved_at_once(problem: &Problem, config: &SearchConfig, seed: u64) -> anyhow::Result<bool> {
     let instance = problem.instance().with_context(|| format!("problem {}", problem.id))?;
     let threshold = match (config.early_stop_mse.unwrap_or(0.0), config.objective) {
@@ -243,11 +246,11 @@ fn is_solved_at_once(problem: &Problem, config: &SearchConfig, seed: u64) -> any
         (threshold, Objective::Mse) => threshold.max(instance.tolerance()),
     };
     let search = Search::new(Arc::new(instance), config.clone(), seed)?;
-    // An error that is no number solves nothing.
+    // A NaN error never counts as solved.
     Ok(search.state().population.iter().any(|individual| individual.score.mse <= threshold))
 }
 
-/// Problems of a fixed set, one after the other from round to round, each time with another seed.
+/// Returns the problems of a fixed set in turn from round to round; each pass over the set uses other seeds.
 fn in_turn(set: &ProblemSet, n: u32, round: u32, seed: u64) -> Vec<Episode> {
     let count = set.problems.len() as u64;
     let numbers = (0..u64::from(n)).map(|index| u64::from(round) * u64::from(n) + index);

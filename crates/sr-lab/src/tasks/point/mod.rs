@@ -1,9 +1,9 @@
-//! Point control: a second task for rounds and milestones, where behaviour cloning drifts and DAgger does not.
+//! Point control: a second task, in which behaviour cloning drifts and DAgger does not.
 //!
-//! The teacher sees everything and never leaves its target's side, so nothing in its states says what to do elsewhere: the
-//! readings of the distance are noise there, and the last action is the best forecast of the next. A student cloned from
-//! them copies itself, its error grows, and it is lost. Asked where the student goes, the teacher pulls back, and the
-//! student learns to.
+//! The teacher sees the full state and never leaves its target's side, so its states do not show what to do elsewhere:
+//! there the readings of the distance are noise, and the last action is the best forecast of the next. A student cloned
+//! from them copies its own last action, its error grows, and it is lost. In the states that the student visits, the
+//! teacher's labels pull back, and the student learns to do the same.
 
 mod task;
 mod teacher;
@@ -28,10 +28,10 @@ pub use world::World;
 
 /// The milestones that come with the program.
 const BUILT_IN: &str = include_str!("../../../../../configs/milestones-point-control.toml");
-/// Steps of all episodes of a round at most: with 400 bytes each for what was seen, 1.6 GB.
+/// The most steps of all episodes of a round; at 400 bytes of observation each, 1.6 GB.
 const MOST_STEPS: u64 = 4_000_000;
 
-/// A world as a file of milestones has it: what is left out is as in the calm one.
+/// A world in a file of milestones; fields that are left out have the values of the default world.
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
@@ -46,14 +46,14 @@ struct Entry {
     steps: Option<u32>,
 }
 
-/// A world, and what it is called.
+/// A milestone of point control: a named world.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Milestone {
-    /// Its name, in folders and flags.
+    /// The name, used in folders and flags.
     pub id: String,
-    /// What it is, for people.
+    /// A description for people.
     pub about: String,
-    /// Where points have to stay near their targets.
+    /// The world in which points must stay near their targets.
     pub world: World,
 }
 
@@ -63,10 +63,10 @@ impl Named for Entry {
     }
 }
 
-/// The milestones of a file, or those that come with the project.
+/// Reads the milestones of a file, or returns those that come with the project.
 ///
 /// # Errors
-/// If the file cannot be read, has a key that nobody knows or a world that cannot be.
+/// If the file cannot be read, has an unknown key, or a world is out of range.
 pub fn milestones(path: Option<&Path>) -> anyhow::Result<Vec<Milestone>> {
     let name = path.map_or("the built-in milestones".to_owned(), |path| path.display().to_string());
     let of_entry = |entry: Entry| {
@@ -78,7 +78,7 @@ pub fn milestones(path: Option<&Path>) -> anyhow::Result<Vec<Milestone>> {
 }
 
 impl Entry {
-    /// The world, if there can be such a one.
+    /// Returns the world, or an error if a value is out of range.
     fn world(&self) -> anyhow::Result<World> {
         let calm = World::default();
         let world = World {
@@ -103,26 +103,26 @@ impl Entry {
     }
 }
 
-/// What is learned in point control, and how.
+/// The options of point control.
 #[derive(Debug, Clone)]
 pub struct PointOptions {
-    /// Of the rounds.
+    /// The options of the rounds.
     pub rounds: RoundsOptions,
-    /// See [`milestones`].
+    /// The milestones, see [`milestones`].
     pub milestones: Vec<Milestone>,
-    /// Where the student computes.
+    /// The device on which the student computes.
     pub device: DeviceKind,
 }
 
 impl Default for PointOptions {
-    /// The milestones that come with the project.
+    /// Returns options with the milestones that come with the project, on the CPU.
     fn default() -> Self {
         let milestones = milestones(None).expect("they are tested");
         PointOptions { rounds: RoundsOptions::default(), milestones, device: DeviceKind::Cpu }
     }
 }
 
-/// Point control as a task. A round's model is a student, which is in `student.bpk` and no checkpoint of the learner.
+/// Point control as a task. A round's model is a student in `student.bpk`, not a checkpoint of the learner.
 #[derive(Debug)]
 pub struct PointControl<'a> {
     options: PointOptions,
@@ -130,10 +130,11 @@ pub struct PointControl<'a> {
 }
 
 impl<'a> PointControl<'a> {
-    /// Checks all options; `stop` ends a run once it is true.
+    /// Checks all options. Once `stop` is true, a run ends.
     ///
     /// # Errors
-    /// If there are more steps than fit in memory, there is no such device, or the checkpoint is no student of this width.
+    /// If there are more steps than fit in memory, there is no such device, or the checkpoint is not a student of this
+    /// width.
     pub fn new(options: PointOptions, stop: &'a AtomicBool) -> anyhow::Result<Self> {
         sr_model::open(options.device)?;
         let rounds = &options.rounds;
@@ -194,7 +195,7 @@ impl Curriculum for PointControl<'_> {
         Ok(episodes.outcomes.iter().map(episode).collect())
     }
 
-    /// Episodes never last longer than those of the teacher: more steps would be harder, not easier.
+    /// Runs the rounds with at most the teacher's steps: a longer episode would be harder, not easier.
     fn rounds(
         &mut self,
         milestone: usize,
@@ -224,7 +225,7 @@ impl Curriculum for PointControl<'_> {
     }
 }
 
-/// Fails where a folder holds no student, and says what it is.
+/// Fails if a folder has no student, and says what it has instead.
 fn check_student(folder: &Path) -> anyhow::Result<()> {
     if folder.join(Mlp::WEIGHTS).exists() {
         return Ok(());
@@ -246,7 +247,7 @@ fn check_student(folder: &Path) -> anyhow::Result<()> {
     bail!("{told}: there is no student; one is a folder such as models/ID/final")
 }
 
-/// Writes a page that plays all episodes of a folder side by side, seen from their targets, if any is to be recorded.
+/// Writes a page that plays all episodes of a folder side by side, as seen from their targets, unless `n` is 0.
 fn record(folder: &Path, n: u32, name: &dyn Fn(usize, bool, u32) -> PathBuf) -> anyhow::Result<()> {
     let outcomes: Vec<Outcome> = serde_json::from_str(&fs::read_to_string(folder.join("outcomes.json"))?)?;
     let kept = outcomes.iter().filter(|outcome| outcome.success).count();
@@ -283,7 +284,7 @@ mod tests {
 
     static STOP: AtomicBool = AtomicBool::new(false);
 
-    /// A few small rounds in the first world.
+    /// Returns a few small rounds in the first world.
     fn options(rounds: u32, steps: u32, beta: Beta) -> PointOptions {
         let rounds = RoundsOptions {
             dagger_iterations: rounds,
@@ -317,7 +318,8 @@ mod tests {
     #[test]
     fn cloning_drifts_and_dagger_does_not() {
         let folder = tempfile::tempdir().expect("a folder");
-        // As many episodes and updates for both; labels of lost points are left out, so that DAgger has fewer.
+        // Both get the same number of episodes and updates. Labels of lost points are left out, so DAgger has fewer
+        // rows.
         let last = |name: &str, beta: Beta| {
             let rounds = rounds(&folder.path().join(name), options(4, 500, beta));
             let last = rounds.last();

@@ -8,9 +8,8 @@
 //! checkpoint/  student.bpk, config.json, training.json
 //! evaluation/  frames.f32, outcomes.json, world.json
 //! ```
-//!
-//! T steps of N episodes side by side, numbers little-endian. An actor is 0 for the student, 1 for the teacher and 2, the
-//! mask, from where an episode is lost; only rows before that are learned from.
+//! T steps of N episodes side by side, numbers little-endian. An actor is 0 for the student, 1 for the teacher and 2
+//! from the step at which the episode is lost; only rows before that are learned from.
 
 use std::fs;
 use std::path::Path;
@@ -29,7 +28,7 @@ use super::world::{ACTION, OBSERVATION, Point, STATE, World};
 use crate::tasks::metrics::{mean, share};
 use crate::tasks::{RoundsOptions, Stopped};
 
-/// Bytes of a row of the buffer.
+/// Bytes of a buffer row.
 pub(super) const ROW_BYTES: u32 = 4 * (OBSERVATION + ACTION) as u32;
 const STUDENT: u8 = 0;
 const TEACHER: u8 = 1;
@@ -44,17 +43,17 @@ pub(super) struct PointTask<'a> {
     pub(super) stop: &'a AtomicBool,
 }
 
-/// How an episode went.
+/// The outcome of an episode.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Outcome {
     pub(super) success: bool,
-    /// Steps within the tube.
+    /// Steps within the tolerance.
     pub(super) steps: u32,
-    /// Mean distance from the target in these.
+    /// Mean distance from the target in these steps.
     pub(super) error: f64,
 }
 
-/// Episodes side by side; see the top of this file for shapes.
+/// Episodes side by side; the top of this file has the shapes.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Episodes {
     observations: Vec<f32>,
@@ -64,7 +63,7 @@ pub(super) struct Episodes {
     pub(super) outcomes: Vec<Outcome>,
 }
 
-/// Plays episodes; `act` gives at each step the action of every point and who chose it.
+/// Plays episodes. At each step `act` returns the action of every point and the actor that chose it.
 pub(super) fn play(
     world: &World,
     mut points: Vec<Point>,
@@ -97,7 +96,7 @@ pub(super) fn play(
     Ok(episodes)
 }
 
-/// Episodes of the teacher alone.
+/// Plays episodes of the teacher alone.
 pub(super) fn teach(world: &World, points: Vec<Point>, max_steps: u32) -> anyhow::Result<Episodes> {
     play(world, points, max_steps, |_, points| {
         Ok(points.iter().map(|point| (teacher::act(world, &point.state), TEACHER)).collect())
@@ -105,7 +104,7 @@ pub(super) fn teach(world: &World, points: Vec<Point>, max_steps: u32) -> anyhow
 }
 
 impl Episodes {
-    /// What is needed to watch them, and how they went.
+    /// Writes the frames, the world and the outcomes, which a page needs.
     pub(super) fn write_outcomes(&self, world: &World, out: &Path) -> anyhow::Result<()> {
         write(&out.join("frames.f32"), &self.frames)?;
         fs::write(out.join("world.json"), serde_json::to_string_pretty(world)? + "\n")?;
@@ -121,10 +120,10 @@ impl PointTask<'_> {
     }
 }
 
-/// What a student reads and writes.
+/// The sizes of a student's input and output.
 const SHAPE: [usize; 2] = [OBSERVATION, ACTION];
 
-/// A student that is to act.
+/// Loads a student.
 pub(super) fn load(folder: &Path, device: DeviceKind) -> anyhow::Result<Mlp> {
     Mlp::load(folder, SHAPE, device).with_context(|| loading(folder))
 }
@@ -133,7 +132,7 @@ fn loading(folder: &Path) -> String {
     format!("loading the checkpoint {}", folder.display())
 }
 
-/// What a student does on each of the points.
+/// Returns the student's action for each point.
 fn act(student: &Mlp, points: &[Point]) -> anyhow::Result<Vec<[f32; ACTION]>> {
     let actions = student.act(points.iter().flat_map(|point| point.observation).collect())?;
     Ok(actions.as_chunks().0.to_vec())

@@ -1,12 +1,12 @@
-//! A privileged PD controller: it sees where the point really is, how fast, and the wind.
+//! The teacher: a privileged PD controller that sees the point's true position, its velocity and the wind.
 
 use super::world::{ACTION, STATE, THRUST, World};
 
-/// 1/s² and 1/s: critically damped, as fast as the readings' noise allows a student to be.
+/// Gains in 1/s² and 1/s: critically damped, and as fast as a student can follow in spite of the readings' noise.
 const PROPORTIONAL: f64 = 9.0;
 const DERIVATIVE: f64 = 6.0;
 
-/// What the teacher does in a state: it undoes wind, push and the target's turning, and pulls e to 0.
+/// Returns the teacher's action in a state: it cancels wind, push and the target's acceleration, and pulls e to 0.
 pub(super) fn act(world: &World, state: &[f32; STATE]) -> [f32; ACTION] {
     let target = world.target_acceleration(state);
     let wanted = |axis: usize| {

@@ -1,43 +1,42 @@
-//! Points that have to stay near their targets, pushed away from them by all that is there.
+//! Points that must stay near their targets against wind, push and noise.
 //!
-//! A target runs round a circle; the point has four thrusters. Seen from the target, a point at e obeys
+//! A target moves on a circle; the point has four thrusters. Seen from the target, a point at e obeys
 //!
 //! ```text
 //! e″ = F·(a₀ − a₁, a₂ − a₃) + wind + k·e − target″
 //! ```
 //!
-//! With k > 0 it is unstable: without feedback a small error grows as exp(√k·t). An episode is lost once |e| is beyond the
-//! tolerance.
-//! Wind is an Ornstein-Uhlenbeck process that no sensor shows. What can be seen are noisy readings of e, the target's phase
-//! and what was done before, of the last [`READINGS`] steps.
+//! With k > 0 it is unstable: without feedback a small error grows as exp(√k·t). An episode is lost once |e| is beyond
+//! the tolerance. The wind is an Ornstein-Uhlenbeck process that no sensor shows. An observation has noisy readings of
+//! e, the target's phase and the last actions, of the last [`READINGS`] steps.
 
 use sr_engine::random::{Key, Purpose, Rng};
 
-/// Thrusters, each from 0 to 1.
+/// The number of thrusters, each from 0 to 1.
 pub(super) const ACTION: usize = 4;
-/// Numbers of an observation: readings, the newest first.
+/// The size of an observation: readings, the newest first.
 pub(super) const OBSERVATION: usize = READINGS * READING;
-/// Numbers of a state: e, e′, wind, the phase.
+/// The size of a state: e, e′, wind, phase.
 pub(super) const STATE: usize = 7;
-/// Seconds of a step.
+/// The length of a step in seconds.
 pub(super) const DT: f64 = 0.05;
-/// Acceleration of a thruster that is fully on.
+/// The acceleration of a thruster that is fully on.
 pub(super) const THRUST: f64 = 6.0;
 
 const READINGS: usize = 10;
-/// A fine and a coarse reading of e, the phase's cosine and sine, the last action.
+/// The size of a reading: a fine and a coarse reading of e, the phase's cosine and sine, the last action.
 const READING: usize = 10;
 /// Radius of the target's circle.
 const RADIUS: f64 = 1.0;
-/// Standard deviation of what is added to the velocity in a step.
+/// Standard deviation of the noise that each step adds to the velocity.
 const KICK: f64 = 0.005;
-/// How much of the wind is left after a step.
+/// The share of the wind that is left after a step.
 const WIND_LEFT: f64 = 0.98;
 
-/// What makes a milestone hard.
+/// The parameters of a world, which decide how hard a milestone is.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct World {
-    /// k, in 1/s²: by what the point is pushed away from the target.
+    /// The factor k, in 1/s², of the push away from the target.
     pub push: f64,
     /// Standard deviation of the wind's acceleration.
     pub wind: f64,
@@ -47,31 +46,31 @@ pub struct World {
     pub noise: [f64; 2],
     /// Distance from the target at which an episode is lost.
     pub tolerance: f64,
-    /// Steps of an episode.
+    /// The number of steps of an episode.
     pub steps: u32,
 }
 
 impl Default for World {
-    /// A slow target in a breeze.
+    /// Returns a world with a slow target and a light wind.
     fn default() -> Self {
         World { push: 2.0, wind: 0.3, spin: 0.5, noise: [0.03, 0.1], tolerance: 0.5, steps: 100 }
     }
 }
 
-/// A point in its episode.
+/// A point during its episode.
 #[derive(Debug, Clone)]
 pub(super) struct Point {
-    /// All there is to know, for those who may.
+    /// The full state, which only the teacher sees.
     pub(super) state: [f32; STATE],
-    /// What can be seen.
+    /// The observation, which the student sees.
     pub(super) observation: [f32; OBSERVATION],
-    /// Whether it is within the tube, and always was.
+    /// Whether the point has always been within the tolerance.
     pub(super) alive: bool,
     rng: Rng,
 }
 
 impl World {
-    /// A point at its target.
+    /// Returns a point at its target.
     pub(super) fn point(&self, seed: u64, purpose: Purpose, episode: u32) -> Point {
         let mut rng = Key::new(seed, purpose, 0).slot(episode).rng();
         let wind = [(); 2].map(|()| (self.wind * rng.normal()) as f32);
@@ -82,13 +81,13 @@ impl World {
         point
     }
 
-    /// The acceleration of the target in a state.
+    /// Returns the acceleration of the target in a state.
     pub(super) fn target_acceleration(&self, state: &[f32; STATE]) -> [f64; 2] {
         let phase = f64::from(state[6]);
         [libm::cos(phase), libm::sin(phase)].map(|part| -self.spin * self.spin * RADIUS * part)
     }
 
-    /// Lets a point act for a step. What it meets does not depend on what it does.
+    /// Advances a point by a step. The noise does not depend on the action.
     pub(super) fn step(&self, point: &mut Point, action: [f32; ACTION]) {
         let action = action.map(|thrust| if thrust.is_nan() { 0.5 } else { thrust.clamp(0.0, 1.0) });
         let target = self.target_acceleration(&point.state);
@@ -110,12 +109,12 @@ impl World {
 }
 
 impl Point {
-    /// From the target.
+    /// Returns the distance from the target.
     pub(super) fn distance(&self) -> f64 {
         libm::hypot(f64::from(self.state[0]), f64::from(self.state[1]))
     }
 
-    /// Reads the sensors.
+    /// Adds a reading of the sensors to the observation.
     fn look(&mut self, world: &World, action: [f32; ACTION]) {
         self.observation.copy_within(..OBSERVATION - READING, READING);
         let [x, y, .., phase] = self.state.map(f64::from);
