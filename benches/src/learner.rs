@@ -8,7 +8,7 @@ use anyhow::ensure;
 use sr_engine::{Expert, Generation, Instance, Recorded, Search, SearchConfig, run};
 use sr_expr::{Expr, Op};
 use sr_model::{Decoder, DeviceKind, ModelConfig};
-use sr_neural::{Data, InputWriter, Language, Learner, LearnerMode, Sampling, fittest};
+use sr_neural::{Data, InputWriter, Language, Learner, LearnerMode, Sampling, fittest_tree};
 use sr_problems::{Generator, RandomParams};
 use sr_prompt::{Condition, PromptState, Token, encode_target};
 use sr_train::{Examples, Limits, RunConfig, TrainConfig, Trainer};
@@ -75,7 +75,7 @@ pub fn one_step_examples(model: &ModelConfig, instances: &[Arc<Instance>]) -> an
             let forms = population().map(|(expr, mse, _)| (&**expr, *mse));
             let state = PromptState::new(generation, instance.primitives(), forms);
             let data = Data { x: instance.x(), y: instance.y(), semantics: config.semantics };
-            let best = fittest(population().map(|(expr, _, fitness)| (&**expr, *fitness)));
+            let best = fittest_tree(population().map(|(expr, _, fitness)| (&**expr, *fitness)));
             let (prompt, _) = inputs.one_step(&state, data, best)?;
             let children = pair[1][1..].iter();
             let ids: Vec<Vec<i32>> = children

@@ -2,7 +2,7 @@
 
 use burn::optim::{AdamWConfig, GradientsParams};
 use criterion::{Criterion, Throughput};
-use sr_model::{DeviceKind, Model, ModelConfig, TrainBatch, open};
+use sr_model::{DeviceKind, Model, ModelConfig, TrainBatch};
 use sr_prompt::VOCABULARY_CAPACITY;
 
 /// Returns rows of a prompt with targets that share it, all of the same length.
@@ -24,7 +24,7 @@ fn batch(rows: usize, prompt: usize, targets: usize, target: usize) -> TrainBatc
 }
 
 fn train_step(c: &mut Criterion, case: &str, config: &ModelConfig, batch: &TrainBatch) {
-    let device = open(DeviceKind::Cpu).expect("the CPU").autodiff();
+    let device = DeviceKind::Cpu.open().expect("the CPU").autodiff();
     let mut model = Some(Model::new(config, 1, &device).expect("a model"));
     let mut optimiser = AdamWConfig::new().init();
     let mut group = c.benchmark_group("model/train-step");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput};
 use sr_engine::{Instance, Search, SearchConfig, run};
-use sr_model::{Decoder, DeviceKind, Model, ModelConfig, open};
+use sr_model::{Decoder, DeviceKind, Model, ModelConfig};
 use sr_neural::{Learner, LearnerMode, Sampling};
 use sr_problems::{ARITH, Generator, RandomParams};
 
@@ -19,7 +19,7 @@ pub fn define(c: &mut Criterion) {
     let instances: Vec<Arc<Instance>> =
         set.problems.iter().map(|problem| Arc::new(problem.instance().expect("instance"))).collect();
     let model =
-        Model::new(&ModelConfig::micro(sr_prompt::VOCABULARY_CAPACITY), 1, &open(DeviceKind::Cpu).expect("CPU"));
+        Model::new(&ModelConfig::micro(sr_prompt::VOCABULARY_CAPACITY), 1, &DeviceKind::Cpu.open().expect("CPU"));
     let sampling = Sampling { max_child_size: 15, ..Sampling::default() };
     let decoder = Decoder::new(&model.expect("a model"));
     let learner =

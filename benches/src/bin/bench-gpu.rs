@@ -16,7 +16,7 @@ use clap::Parser;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 use sr_cli::Exit;
-use sr_model::{Decoder, DeviceKind, Model, ModelConfig, Precision, TrainBatch, open};
+use sr_model::{Decoder, DeviceKind, Model, ModelConfig, Precision, TrainBatch};
 use sr_neural::Sampling;
 
 #[global_allocator]
@@ -91,7 +91,7 @@ fn main() -> ExitCode {
 }
 
 fn real_main(args: &Args) -> anyhow::Result<Exit> {
-    let device = open(args.device)?;
+    let device = args.device.open()?;
     let few = instances(32, 1)?;
     let config = settings("preset = \"tiny\"", &format!("rows_per_batch = {}", args.rows))?;
     let examples = one_step_examples(&config.model, &few)?;
@@ -248,7 +248,7 @@ fn differences(
         model.visit(&mut flat);
         Ok((f64::from(loss.into_scalar::<f32>()), flat.1))
     };
-    let (expected, gradients) = passed(&open(DeviceKind::Cpu)?, Precision::F32)?;
+    let (expected, gradients) = passed(&DeviceKind::Cpu.open()?, Precision::F32)?;
     let (found, of_found) = passed(device, precision)?;
     let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
     let apart = norm(&mut gradients.iter().zip(&of_found).map(|(a, b)| a - b));

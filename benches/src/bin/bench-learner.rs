@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sr_cli::Exit;
 use sr_cpu::product::{Into, Left, Packed, product};
 use sr_engine::{Generation, Instance, Origin, Search, SearchConfig, run};
-use sr_model::{Decoder, DeviceKind, Model, ModelConfig, Population, Prompt, open};
+use sr_model::{Decoder, DeviceKind, Model, ModelConfig, Population, Prompt};
 use sr_neural::{Language, Learner, LearnerMode, Sampling};
 use sr_prompt::{Condition, Token, infix};
 use sr_train::Examples;
@@ -102,7 +102,7 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
             ("children tiny, apart", "", &apart[1]),
             ("children micro, reference", "", &micro),
         ] {
-            let model = Model::new(config, 1, &open(DeviceKind::Cpu)?)?;
+            let model = Model::new(config, 1, &DeviceKind::Cpu.open()?)?;
             let decoder = if name.ends_with("reference") { Decoder::reference(&model) } else { Decoder::new(&model) };
             let sampling = Sampling { max_child_size: CHILD_SIZE, ..Sampling::default() };
             let rollout = rollout(args.seconds, 1, decoder, &instances, sampling)?;
@@ -273,7 +273,7 @@ fn illegal_children(wanted: u64) -> anyhow::Result<u64> {
         population: Population::Separate,
         ..with_features(ModelConfig::micro(512))
     };
-    let model = Model::new(&config, 1, &open(DeviceKind::Cpu)?)?;
+    let model = Model::new(&config, 1, &DeviceKind::Cpu.open()?)?;
     let sampling = Sampling { max_child_size: CHILD_SIZE, ..Sampling::default() };
     let mut learner = Learner::new(Decoder::new(&model), LearnerMode::OneStep, &Language::default(), sampling);
     let (mut children, mut fallback) = (0, 0);

@@ -10,7 +10,7 @@ use sr_args::{SamplingArgs, SearchArgs};
 use sr_cli::{Claim, Common, Exit, OutputArgs};
 use sr_lab::evaluate::{Method, Policy, Source, check_names};
 use sr_lab::operator::{Bank, BankOptions, Calibration, Measured, build, problems_beside, problems_of};
-use sr_lab::sr_eval::{Summary, aligned};
+use sr_lab::sr_eval::{Summary, aligned_table};
 use sr_lab::{Ended, Monitor};
 
 use crate::methods;
@@ -176,7 +176,7 @@ fn table(measured: &[Measured]) -> String {
             format!("{:.2}", m.seconds),
         ]
     });
-    aligned(&headers, rows)
+    aligned_table(&headers, rows)
 }
 
 fn calibrate(args: &OperatorArgs, report: &Path, measured: &[Measured], started: Instant) -> anyhow::Result<Exit> {
@@ -196,7 +196,7 @@ fn calibrate(args: &OperatorArgs, report: &Path, measured: &[Measured], started:
             format!("{predicted:.3}"),
         ]
     });
-    let table = aligned(&["method", "ratio", "measured speed-up", "predicted"], lines);
+    let table = aligned_table(&["method", "ratio", "measured speed-up", "predicted"], lines);
     let command: Vec<String> = std::env::args().skip(1).collect();
     let text = format!("# Made by: sr-evaluate {}\n{}", command.join(" "), toml::to_string(&calibration)?);
     let out = args.out.as_ref().context("--calibrate needs --out")?;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
-use sr_lab::sr_eval::{Equal, Progress, Row, Trial, medians, points, solved_curve};
+use sr_lab::sr_eval::{Equal, Progress, Row, Trial, curve_points, medians, solved_curve};
 use sr_lab::sr_report::{Axis, Line, Plot};
 
 use crate::Args;
@@ -107,7 +107,7 @@ fn solved(rows: &[&Row], methods: &[&str], budget: Option<Equal>) -> Plot {
 
 fn errors(rows: &[&Row], methods: &[&str]) -> Plot {
     let by_seconds = |step: &Progress| step.1;
-    let points = points(rows, by_seconds, |row| row.seconds);
+    let points = curve_points(rows, by_seconds, |row| row.seconds);
     let line = |&method: &&str| {
         let own: Vec<&Row> = rows.iter().copied().filter(|row| row.method == method).collect();
         let medians = medians(&own, &points, by_seconds);

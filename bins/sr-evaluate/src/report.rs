@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sr_lab::beside::{self, Published};
 use sr_lab::evaluate::{Settings, fingerprint};
 use sr_lab::sr_engine::SearchConfig;
-use sr_lab::sr_eval::{Equal, Row, curves, summarise, table};
+use sr_lab::sr_eval::{Equal, Row, median_curves, summarise, summary_table};
 use sr_lab::sr_neural::Per;
 use sr_lab::sr_problems::ProblemSet;
 
@@ -67,7 +67,7 @@ pub(crate) fn settings(args: &Args, set: &ProblemSet, search: &SearchConfig) -> 
 pub(crate) fn result(args: &Args, settings: &Settings, rows: &[Row], published: Option<&Published>) -> Value {
     let mut result = json!({ "settings": settings, "rows": rows, "summary": summarise(rows, args.common.seed) });
     if args.curve {
-        result["curves"] = json!(curves(rows));
+        result["curves"] = json!(median_curves(rows));
     }
     if let Some(published) = published {
         result["published"] = json!(published);
@@ -77,7 +77,7 @@ pub(crate) fn result(args: &Args, settings: &Settings, rows: &[Row], published: 
 
 /// What is printed.
 pub(crate) fn text(args: &Args, set: &ProblemSet, rows: &[Row], published: Option<&Published>) -> String {
-    let mut text = table(&summarise(rows, args.common.seed));
+    let mut text = summary_table(&summarise(rows, args.common.seed));
     if set.is_own_data() {
         text += &format!("\n\n{}", best_formulas(rows));
     }

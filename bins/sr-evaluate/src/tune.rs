@@ -8,7 +8,7 @@ use serde_json::json;
 use sr_args::SearchArgs;
 use sr_cli::{Claim, Common, Exit, OutputArgs};
 use sr_lab::Monitor;
-use sr_lab::sr_eval::aligned;
+use sr_lab::sr_eval::aligned_table;
 use sr_lab::tune::{Finalist, Tuning};
 
 /// Search for settings of the expert that solve most with least evaluations
@@ -90,6 +90,6 @@ pub(crate) fn run(args: &TuneArgs, given: &sr_cli::Given) -> anyhow::Result<Exit
         .iter()
         .map(|found| json!({ "area": found.area, "solved": found.solved, "settings": found.settings }))
         .collect();
-    args.common.report("sr-evaluate", started, json!({ "finalists": found }), &aligned(&headers, lines))?;
+    args.common.report("sr-evaluate", started, json!({ "finalists": found }), &aligned_table(&headers, lines))?;
     Ok(Exit::Ok)
 }

@@ -144,7 +144,7 @@ fn shards_merge_to_the_bytes_of_one_run() {
     for shard in ["1", "2", "3"] {
         succeeds(&mut relabel(folder.path(), "trace.sr", &["--shard", &format!("{shard}/3"), "--out", shard]));
     }
-    sr_trace::merge(&["1", "2", "3"].map(path), path("merged.sr")).expect("merged");
+    sr_trace::merge_traces(&["1", "2", "3"].map(path), path("merged.sr")).expect("merged");
     assert!(fs::read(path("merged.sr")).expect("merged") == fs::read(path("whole.sr")).expect("labelled"));
     let said = relabel(folder.path(), "trace.sr", &["--shard", "1/3"]).output().expect("the binary runs");
     assert_eq!(said.status.code(), Some(2), "a part must not take the place of the whole");

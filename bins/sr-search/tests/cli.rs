@@ -93,7 +93,7 @@ fn threads_batches_and_shards_change_no_byte() {
         run("2.sr", &["--shard", "2/3"]);
         run("3.sr", &["--shard", "3/3"]);
         let shards: Vec<PathBuf> = ["1.sr", "2.sr", "3.sr"].iter().map(|shard| path.join(shard)).collect();
-        sr_trace::merge(&shards, path.join("merged.sr")).expect("merged");
+        sr_trace::merge_traces(&shards, path.join("merged.sr")).expect("merged");
         assert_eq!(read(path, "a.sr"), read(path, "merged.sr"), "{name}");
     }
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use sr_model::{Checkpoint, DeviceKind, open};
+use sr_model::{Checkpoint, DeviceKind};
 use sr_testing::{SmallDisk, Victim, contents, fails, interrupt, succeeds, with_file_limit};
 
 const CONFIG: &str = "\
@@ -67,7 +67,7 @@ fn result(run: &Path) -> Vec<u8> {
 
 /// Every checkpoint that is there can be read.
 fn assert_whole(run: &Path) {
-    let device = open(DeviceKind::Cpu).expect("the CPU");
+    let device = DeviceKind::Cpu.open().expect("the CPU");
     for checkpoint in ["best", "last", "step-00000003", "step-00000006"] {
         let path = run.join(checkpoint);
         if path.exists() {

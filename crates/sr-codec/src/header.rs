@@ -48,7 +48,7 @@ impl fmt::Display for Kind {
 /// The header of a file.
 ///
 /// `params` belong to the record format. They must be the same for equal runs, so they may hold no time, path or
-/// `HashMap`. They should hold no byte strings either, because JSON has none and [`peek`](crate::peek) reads JSON.
+/// `HashMap`. They should hold no byte strings either, because JSON has none and [`peek_header`](crate::peek_header) reads JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header<P = Value> {
     /// The kind of the records.

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use zstd::bulk::Decompressor;
 use zstd::zstd_safe::get_frame_content_size;
 
-use crate::reader::decode;
+use crate::reader::decode_record;
 use crate::{Error, Header, Kind, MAX_RECORD_BYTES, Reader, Result};
 
 /// The records of a finished file, each found without reading the others.
@@ -110,7 +110,7 @@ impl<P> Indexed<P> {
         self.payload.try_reserve(size as usize).map_err(|error| corrupt(error.to_string()))?;
         let decompressed = self.decompressor.decompress_to_buffer(&self.frame, &mut self.payload);
         decompressed.map_err(|error| corrupt(error.to_string()))?;
-        decode(&self.payload).map_err(|source| Error::Decode { path: path(), record, source })
+        decode_record(&self.payload).map_err(|source| Error::Decode { path: path(), record, source })
     }
 }
 

@@ -37,7 +37,7 @@ impl<P> std::fmt::Debug for Reader<P> {
 ///
 /// # Errors
 /// Returns an error where [`Reader::open_any`] does.
-pub fn peek(path: impl AsRef<Path>) -> Result<Header> {
+pub fn peek_header(path: impl AsRef<Path>) -> Result<Header> {
     Reader::open_any(path).map(|reader| reader.header)
 }
 
@@ -52,7 +52,7 @@ impl Reader {
 }
 
 impl<P: DeserializeOwned> Reader<P> {
-    /// Opens a file of this kind and version and reads its header. To read several versions, call [`peek`] first.
+    /// Opens a file of this kind and version and reads its header. To read several versions, call [`peek_header`] first.
     ///
     /// # Errors
     /// Returns an error if the file cannot be opened, does not begin with a whole header, or is of another kind or
@@ -112,7 +112,7 @@ impl<P> Reader<P> {
         let Some(bytes) = self.next_raw()? else {
             return Ok(None);
         };
-        decode(bytes).map(Some).map_err(|source| {
+        decode_record(bytes).map(Some).map_err(|source| {
             self.ended = true;
             Error::Decode { path: self.path.clone(), record, source }
         })
@@ -239,7 +239,7 @@ impl<P, T: DeserializeOwned> std::iter::FusedIterator for Records<'_, P, T> {}
 ///
 /// # Errors
 /// Returns an error if it is not a `T`.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, rmp_serde::decode::Error> {
+pub fn decode_record<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, rmp_serde::decode::Error> {
     let mut decoder = rmp_serde::Deserializer::new(bytes);
     let value = T::deserialize(&mut decoder)?;
     match decoder.get_ref().len() {

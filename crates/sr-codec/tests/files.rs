@@ -8,7 +8,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sr_codec::{Error, Header, Indexed, Kind, Reader, Result, Writer, partial_path, peek};
+use sr_codec::{Error, Header, Indexed, Kind, Reader, Result, Writer, partial_path, peek_header};
 use tempfile::{TempDir, tempdir};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -326,7 +326,7 @@ fn a_file_of_another_sort_is_refused_with_what_was_expected() {
 #[test]
 fn peek_gives_kind_version_and_parameters_of_any_file() {
     let (_folder, path, _) = finished();
-    let Header { kind, version, params } = peek(&path).unwrap();
+    let Header { kind, version, params } = peek_header(&path).unwrap();
     assert_eq!((kind, version), (Kind::Trace, 3));
     assert_eq!(params, serde_json::to_value(header().params).unwrap());
     let reader = Reader::open_any(&path).unwrap();

@@ -278,7 +278,7 @@ pub fn convert_trace(
                 .check_searched(&instance, &traced.engine)
                 .map_err(|source| Error::OtherSearched { problems: problems.path().to_owned(), source })?;
             let found = Arc::new(problem_ref(&problem, problems, trajectory.primitives.clone()));
-            output.states(&problem, states(&trajectory, &found, options)?)?;
+            output.states(&problem, one_step_examples(&trajectory, &found, options)?)?;
             on_trajectory();
         }
         Ok(())
@@ -305,7 +305,7 @@ pub fn convert_problems(
             options.go_on()?;
             let key = sample_key(options.seed, &problem.id, 0);
             if key.rng().chance(options.sample_fraction) {
-                output.direct(problem, &direct(problem, problems)?)?;
+                output.direct(problem, &direct_example(problem, problems)?)?;
             }
             on_problem();
         }
@@ -325,7 +325,11 @@ fn check_name(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// Returns an error if labels are asked for and there are none, or they are those of another state.
-pub fn states(trajectory: &Trajectory, problem: &Arc<ProblemRef>, options: &Options<'_>) -> Result<Vec<OneStep>> {
+pub fn one_step_examples(
+    trajectory: &Trajectory,
+    problem: &Arc<ProblemRef>,
+    options: &Options<'_>,
+) -> Result<Vec<OneStep>> {
     let key = sample_key(options.seed, &trajectory.problem_id, trajectory.seed);
     let whole = options.shape != Shape::EachChild;
     if whole && !key.draw(TRAJECTORY_DRAW).rng().chance(options.sample_fraction) {
@@ -376,7 +380,7 @@ fn owned(tree: &Tree) -> Arc<Expr> {
 ///
 /// # Errors
 /// Returns an error if the problem has no formula, or cannot be searched.
-pub fn direct(problem: &Problem, problems: &Problems) -> Result<Direct> {
+pub fn direct_example(problem: &Problem, problems: &Problems) -> Result<Direct> {
     let target = problem.source.clone().ok_or_else(|| Error::NoFormula { id: problem.id.clone() })?;
     let primitives = own_primitives(problem)?;
     Ok(Direct { problem: Arc::new(problem_ref(problem, problems, primitives)), target: Arc::new(target) })

@@ -42,7 +42,8 @@ mod problems;
 mod split;
 
 pub use convert::{
-    Counts, Exclude, Excluded, Options, Shape, SplitBy, Targets, convert_problems, convert_trace, direct, states,
+    Counts, Exclude, Excluded, Options, Shape, SplitBy, Targets, convert_problems, convert_trace, direct_example,
+    one_step_examples,
 };
 pub use error::{Error, Result};
 pub use example::{Direct, Example, Individual, OneStep, ProblemRef, Target};

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use sr_corpus::{
     Context, Corpus, CorpusHeader, Direct, Error, Example, Exclude, Excluded, Mode, OneStep, Options, ProblemRef,
-    Problems, Shape, Side, Split, SplitBy, Target, Targets, convert_problems, convert_trace, find_problems, states,
+    Problems, Shape, Side, Split, SplitBy, Target, Targets, convert_problems, convert_trace, find_problems,
+    one_step_examples,
 };
 use sr_engine::{Expert, Origin, Policy, PolicyError, Request, State};
 use sr_expr::Expr;
@@ -161,7 +162,7 @@ fn what_is_written_is_read_again_and_equal_runs_give_equal_bytes() {
     for trajectory in fixture.trajectories() {
         let position = read.iter().position(|state| state.problem.id == trajectory.problem_id).expect("its states");
         let problem = read[position].problem.clone();
-        let made = states(&trajectory, &problem, &options).expect("examples");
+        let made = one_step_examples(&trajectory, &problem, &options).expect("examples");
         let rest = read.split_off(position + made.len());
         assert_eq!(read.split_off(position), made);
         read.extend(rest);
@@ -444,7 +445,7 @@ fn labels_that_were_chosen_for_their_gain_are_learned_by_its_class() {
         let options = Options { targets: Targets::Labels, ..Options::default() };
         let mut learned = 0;
         let mut seen = HashSet::new();
-        for state in sr_corpus::states(&trajectory, &problem, &options).expect("states") {
+        for state in sr_corpus::one_step_examples(&trajectory, &problem, &options).expect("states") {
             assert!(seen.insert((state.generation, state.condition)), "each class of a state once");
             let record = trajectory.generation(state.generation).expect("a generation");
             let best = (record.best().mse, record.best().expr.size());
@@ -469,7 +470,7 @@ fn labels_that_are_missing_or_of_another_state_are_errors() {
     trajectory.labels[0].states[2].state_hash ^= 1;
     fixture.convert(&Options::default(), "b").expect("converted");
     let problem = fixture.states("b")[0].problem.clone();
-    let error = states(&trajectory, &problem, &options).expect_err("another state");
+    let error = one_step_examples(&trajectory, &problem, &options).expect_err("another state");
     assert!(matches!(error, Error::OtherState { generation: 2, .. }), "{error}");
 }
 

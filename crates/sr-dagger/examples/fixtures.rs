@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sr_corpus::{Options, Problems, Shape, convert_problems, convert_trace};
-use sr_dagger::{ExpertLabeller, label};
+use sr_dagger::{ExpertLabeller, label_states};
 use sr_engine::{Expert, Origin, Parents, Search, SearchConfig, run};
 use sr_expr::Expr;
 use sr_problems::{Problem, ProblemSet, Sampler, suite};
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let [recorder] = recorder;
         let mut trajectory = recorder.finish(&outcome).expect("recorded");
         for seed in [1, 2] {
-            let labels = label(&trajectory, &instance, &config, seed, &mut ExpertLabeller::default())?;
+            let labels = label_states(&trajectory, &instance, &config, seed, &mut ExpertLabeller::default())?;
             trajectory.add_labels(labels);
         }
         writer.append(&trajectory)?;

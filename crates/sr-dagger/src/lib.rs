@@ -2,7 +2,7 @@
 //!
 //! A learner that imitates an expert reaches states that the expert never reached, and errs more the longer it runs.
 //! DAgger asks the expert what it would do in the states *that the learner visited*, and trains on these answers too.
-//! [`visit()`] rebuilds those states from a trajectory, a [`Labeller`] labels each of them, [`label`] collects the
+//! [`visit_states`] rebuilds those states from a trajectory, a [`Labeller`] labels each of them, [`label_states`] collects the
 //! labels of a trajectory and [`relabel_file`] those of a trace. [`Beta`] is the schedule by which the expert still
 //! acts, and a [`Buffer`] aggregates the rows of all rounds on disk and draws the rows that a round is trained on.
 //! [`run_rounds`] is the loop over rounds of any [`Task`], and [`run_milestones`] that over a [`Curriculum`].
@@ -10,7 +10,7 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use sr_dagger::{Beta, ExpertLabeller, label};
+//! use sr_dagger::{Beta, ExpertLabeller, label_states};
 //! use sr_engine::{Expert, Instance, PrimitiveSet, Search, SearchConfig};
 //! use sr_expr::{Columns, Op};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -55,8 +55,8 @@ pub use milestones::{
     Curriculum, Episode, Event, ExpertStats, Init, MilestoneResult, MilestonesConfig, Results, RoundRow, Selection,
     Status, StepMultiplier, run_milestones,
 };
-pub use relabel::{Counts, FileOptions, Labelling, label, relabel_file};
+pub use relabel::{Counts, FileOptions, Labelling, label_states, relabel_file};
 pub use rounds::{Evaluation, Metric, Round, RoundResult, Rounds, RoundsConfig, Stage, Task, run_rounds};
 pub use sampling::{Amount, Draw, Drawn, LARGEST_BATCH, Sampling};
 pub use schedule::Beta;
-pub use visit::visit;
+pub use visit::visit_states;

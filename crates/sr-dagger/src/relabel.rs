@@ -12,7 +12,8 @@ use sr_expr::Expr;
 use sr_trace::{LabelParams, LabelSet, Packed, StateLabels, Stored, TraceHeader, TraceReader, TraceWriter, Trajectory};
 
 use crate::{
-    Draws, Error, ExpertConfig, ExpertLabeller, FormulaLabeller, LabelMode, Labeller, Result, Telling, Weights, visit,
+    Draws, Error, ExpertConfig, ExpertLabeller, FormulaLabeller, LabelMode, Labeller, Result, Telling, Weights,
+    visit_states,
 };
 
 /// Labels every state of a trajectory, including the last one: no policy acted in it, but it was visited, and the
@@ -23,7 +24,7 @@ use crate::{
 ///
 /// # Errors
 /// If the instance is not the one that was searched.
-pub fn label(
+pub fn label_states(
     trajectory: &Trajectory,
     instance: &Instance,
     config: &SearchConfig,
@@ -32,7 +33,7 @@ pub fn label(
 ) -> Result<LabelSet> {
     let wanted = wanted(config);
     let mut states = Vec::new();
-    visit(trajectory, instance, config, seed, |state, record, next| {
+    visit_states(trajectory, instance, config, seed, |state, record, next| {
         let children = labeller.label(state, next, wanted);
         states.push(StateLabels { generation: state.generation, state_hash: record.state_hash(), children });
     })?;
@@ -57,7 +58,7 @@ pub struct FileOptions<'a> {
     /// Seed of the labels.
     pub seed: u64,
     /// A pair `(i, n)` selects only the problems `i`, `i + n`, `i + 2n`, … of the trace, in its order. The results of
-    /// all `i < n` [merge](sr_trace::merge) to the bytes of a single run. `None` selects all problems.
+    /// all `i < n` [merge](sr_trace::merge_traces) to the bytes of a single run. `None` selects all problems.
     pub shard: Option<(usize, usize)>,
     /// Whether to continue an interrupted run of the same options, if there is one. If the result exists already, it is
     /// only checked to be the requested one.
@@ -114,7 +115,7 @@ pub fn relabel_file<L: Labeller>(
         let trajectory = opened.trajectory();
         let problem = trajectory.problem_id.clone();
         let instance = instances(&problem).ok_or_else(|| Error::UnknownProblem { problem: problem.clone() })?;
-        let labels = label(trajectory, &instance, &header.engine, options.seed, &mut labeller(&problem)?)?;
+        let labels = label_states(trajectory, &instance, &header.engine, options.seed, &mut labeller(&problem)?)?;
         let counts = Counts::of(&labels);
         let record = opened.with_labels(labels);
         let record = record.map_err(|source| sr_trace::Error::BadTrajectory { problem, source })?;

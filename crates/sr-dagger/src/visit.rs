@@ -26,7 +26,7 @@ use crate::Result;
 ///
 /// # Errors
 /// If the instance is not the one that was searched.
-pub fn visit(
+pub fn visit_states(
     trajectory: &Trajectory,
     instance: &Instance,
     config: &SearchConfig,

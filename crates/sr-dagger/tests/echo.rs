@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sr_dagger::{Labeller, label};
+use sr_dagger::{Labeller, label_states};
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{
     Child, Expert, IndividualRef, Instance, Origin, Parents, Policy, PolicyError, PrimitiveSet, Request, Search,
@@ -78,7 +78,7 @@ fn labels_belong_to_the_states_that_were_visited() {
     let [recorder] = recorders;
     let trajectory = recorder.finish(&outcome).expect("recorded");
 
-    let labels = label(&trajectory, &instance, &config, 9, &mut Echo).expect("labels");
+    let labels = label_states(&trajectory, &instance, &config, 9, &mut Echo).expect("labels");
     assert_eq!(labels.states.len(), trajectory.generations.len());
     for state in &labels.states {
         let visited = trajectory.generation(state.generation).expect("a generation");

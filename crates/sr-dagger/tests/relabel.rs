@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use proptest::prelude::*;
 use sr_dagger::{
     Counts, Draws, ENOUGH, Error, ExpertConfig, ExpertLabeller, FileOptions, FormulaLabeller, LabelMode, Labeller,
-    MOST_DRAWS, Telling, Weights, label, relabel_file, visit,
+    MOST_DRAWS, Telling, Weights, label_states, relabel_file, visit_states,
 };
 use sr_engine::random::{Key, Purpose};
 use sr_engine::{
@@ -125,7 +125,7 @@ proptest! {
         let mut visited = Spy::default();
         let trajectory = search("p", &config, seed, &mut visited);
         let mut relabelled = Spy::default();
-        label(&trajectory, &instance("p"), &config, 1, &mut relabelled).expect("the same problem");
+        label_states(&trajectory, &instance("p"), &config, 1, &mut relabelled).expect("the same problem");
         // The search acted in all but the last state.
         prop_assert_eq!(relabelled.seen.len(), trajectory.generations.len());
         let last = relabelled.seen.pop().expect("a last state");
@@ -140,7 +140,8 @@ proptest! {
 #[test]
 fn labels_are_children_of_their_state() {
     let trajectory = search("p", &config(8), 1, &mut Expert);
-    let labels = label(&trajectory, &instance("p"), &config(8), 1, &mut ExpertLabeller::default()).expect("labels");
+    let labels =
+        label_states(&trajectory, &instance("p"), &config(8), 1, &mut ExpertLabeller::default()).expect("labels");
     assert_eq!(labels.states.len(), 8, "every generation that was visited, the last one included");
     for (state, record) in labels.states.iter().zip(trajectory.generations.iter()) {
         assert_eq!((state.generation, state.state_hash), (record.generation, record.state_hash()));
@@ -161,7 +162,7 @@ fn labels_are_children_of_their_state() {
 }
 
 fn labels_of(trajectory: &Trajectory, config: &SearchConfig, labels: ExpertConfig) -> LabelSet {
-    label(trajectory, &instance("p"), config, 1, &mut ExpertLabeller::new(labels)).expect("labels")
+    label_states(trajectory, &instance("p"), config, 1, &mut ExpertLabeller::new(labels)).expect("labels")
 }
 
 #[test]
@@ -175,7 +176,7 @@ fn the_best_of_many_are_the_best_new_forms() {
     assert_eq!((top.mode.as_str(), top.params.samples, top.params.keep), ("top-k", 200, Some(5)));
     // The same draws, scored one by one.
     let mut expected: Vec<Vec<(f64, usize, Expr)>> = Vec::new();
-    visit(&trajectory, &instance("p"), &search_config, 1, |state, _, _| {
+    visit_states(&trajectory, &instance("p"), &search_config, 1, |state, _, _| {
         let mut offspring = Offspring::default();
         Expert::children(state, 200, &mut offspring);
         let mut found: Vec<(f64, usize, Expr)> = Vec::new();
@@ -247,7 +248,7 @@ fn the_lineage_leads_to_the_experts_winner() {
         labels_of(&trajectory, &config, ExpertConfig { mode: LabelMode::Lineage, horizon, ..ExpertConfig::default() });
     assert_eq!((set.mode.as_str(), set.params.horizon, set.params.keep), ("lineage", Some(9), None));
     let mut index = 0;
-    visit(&trajectory, &instance("p"), &config, 1, |state, _, _| {
+    visit_states(&trajectory, &instance("p"), &config, 1, |state, _, _| {
         let recorded = Recorded {
             generation: state.generation,
             population: state.population.iter().map(|individual| individual.tree.to_owned()).collect(),
@@ -319,7 +320,7 @@ proptest! {
         let trajectory = recorder.finish(&outcome).expect("recorded");
         let labelled = |telling| {
             let mut labeller = FormulaLabeller::new(telling, formula.clone());
-            label(&trajectory, &instance, &config, 1, &mut labeller).expect("labels")
+            label_states(&trajectory, &instance, &config, 1, &mut labeller).expect("labels")
         };
         let (path, target) = (labelled(Telling::Path), labelled(Telling::Target));
         prop_assert_eq!((&*path.mode, &*path.source, &*target.mode), ("path", "formula", "target"));
@@ -356,7 +357,7 @@ fn formulas_that_a_search_could_not_make_are_not_told() {
     let large = std::iter::repeat_n("x0", 20).collect::<Vec<_>>().join(" + ");
     for formula in ["exp(x0)", "x0 + 3.0", "x2", &large] {
         let mut labeller = FormulaLabeller::new(Telling::Target, formula.parse().expect(formula));
-        let set = label(&trajectory, &instance("p"), &config, 1, &mut labeller).expect("labels");
+        let set = label_states(&trajectory, &instance("p"), &config, 1, &mut labeller).expect("labels");
         assert!(set.states.iter().all(|state| state.children.is_empty()), "{formula}");
     }
 }
@@ -368,7 +369,7 @@ fn labels_use_the_primitives_of_the_search() {
     let primitives = PrimitiveSet::new(vec![Op::Div], vec![7.0], 2).expect("primitives");
     let own = Instance::new("p", searched.x().clone(), searched.y().to_vec(), primitives).expect("instance");
     let labels = |instance: &Instance| {
-        label(&trajectory, instance, &config(5), 1, &mut ExpertLabeller::default()).expect("labels")
+        label_states(&trajectory, instance, &config(5), 1, &mut ExpertLabeller::default()).expect("labels")
     };
     assert_eq!(labels(&own), labels(&searched));
 }
@@ -378,7 +379,9 @@ fn labels_differ_from_the_search_and_with_seed_and_state() {
     let first = search("p", &config(5), 1, &mut Expert);
     let second = search("p", &config(5), 2, &mut Expert);
     let labels = |trajectory: &Trajectory, seed| {
-        label(trajectory, &instance("p"), &config(5), seed, &mut ExpertLabeller::default()).expect("labels").states
+        label_states(trajectory, &instance("p"), &config(5), seed, &mut ExpertLabeller::default())
+            .expect("labels")
+            .states
     };
     assert_eq!(labels(&first, 1), labels(&first, 1));
     assert_ne!(labels(&first, 1), labels(&first, 2));
@@ -524,7 +527,7 @@ fn shards_merge_into_the_bytes_of_one_run() {
         let options = FileOptions { out: Some(out), seed: 1, shard: Some((i, 3)), ..FileOptions::default() };
         relabel_with(&path, &options).expect("relabel");
     }
-    assert_eq!(sr_trace::merge(&shards, name("merged.sr")).expect("merge"), 9);
+    assert_eq!(sr_trace::merge_traces(&shards, name("merged.sr")).expect("merge"), 9);
     let [whole, merged] = ["whole.sr", "merged.sr"].map(|file| std::fs::read(name(file)).expect("the file"));
     assert!(whole == merged);
 }
@@ -578,7 +581,7 @@ fn no_label_is_better_for_an_error_that_is_no_number() {
     for mode in LabelMode::ALL {
         let draws = Draws::Exactly(100);
         let labels = ExpertConfig { mode, draws, weights: Weights::Gain, ..ExpertConfig::default() };
-        let set = label(&trajectory, &instance, &config, 1, &mut ExpertLabeller::new(labels)).expect("labels");
+        let set = label_states(&trajectory, &instance, &config, 1, &mut ExpertLabeller::new(labels)).expect("labels");
         for label in set.states.iter().flat_map(|state| state.children.iter()) {
             assert!(!label.gain_best.is_nan() && !label.gain_parent.is_nan(), "{label:?}");
             let is_valid = label.child.mse.is_finite();

@@ -28,7 +28,7 @@ pub struct Curve {
 ///
 /// All methods have the same points of a problem. They are evenly spaced in decades, from the first progress of any
 /// search to the most that one spent. A search that has ended keeps its error.
-pub fn curves(rows: &[Row]) -> Vec<Curve> {
+pub fn median_curves(rows: &[Row]) -> Vec<Curve> {
     let rows: Vec<&Row> = rows.iter().filter(|row| row.progress.is_some()).collect();
     let mut budgets: Vec<Option<Equal>> = Vec::new();
     for row in &rows {
@@ -43,8 +43,8 @@ pub fn curves(rows: &[Row]) -> Vec<Curve> {
                 rows.iter().copied().filter(|row| row.budget == budget && row.problem == problem).collect();
             let by_evaluations = |step: &Progress| step.0 as f64;
             let by_seconds = |step: &Progress| step.1;
-            let evaluations = points(&rows, by_evaluations, |row| row.evaluations as f64);
-            let seconds = points(&rows, by_seconds, |row| row.seconds);
+            let evaluations = curve_points(&rows, by_evaluations, |row| row.evaluations as f64);
+            let seconds = curve_points(&rows, by_seconds, |row| row.seconds);
             for method in in_order(rows.iter().map(|row| &*row.method)) {
                 let rows: Vec<&Row> = rows.iter().copied().filter(|row| row.method == method).collect();
                 curves.push(Curve {
@@ -72,7 +72,7 @@ pub fn medians(rows: &[&Row], points: &[f64], spent: impl Fn(&Progress) -> f64) 
 }
 
 /// Returns points evenly spaced in decades, from the first step of any row to the end of the longest.
-pub fn points(rows: &[&Row], spent: impl Fn(&Progress) -> f64, all: impl Fn(&Row) -> f64) -> Vec<f64> {
+pub fn curve_points(rows: &[&Row], spent: impl Fn(&Progress) -> f64, all: impl Fn(&Row) -> f64) -> Vec<f64> {
     let firsts = rows.iter().filter_map(|row| row.progress.as_ref()?.first()).map(spent);
     let first = firsts.fold(f64::INFINITY, f64::min);
     let last = rows.iter().map(|row| all(row)).fold(0.0, f64::max).max(first);
@@ -105,7 +105,7 @@ mod tests {
             with("b", 0, &[(20, 7.0)]),
             row("c", false, None),
         ];
-        let curves = curves(&rows);
+        let curves = median_curves(&rows);
         assert_eq!(curves.iter().map(|curve| &*curve.method).collect::<Vec<_>>(), ["a", "b"]);
         let a = &curves[0];
         assert_eq!((a.by_evaluations[0], a.by_evaluations[POINTS - 1]), ((10.0, Some(3.0)), (100.0, Some(1.0))));

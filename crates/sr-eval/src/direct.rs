@@ -15,7 +15,7 @@ pub struct DirectRow {
     pub pick: String,
     /// Whether it is the problem's formula node for node; `None` if that formula is unknown.
     pub exact: Option<bool>,
-    /// Whether it solves the problem, see [`judge`](crate::judge).
+    /// Whether it solves the problem, see [`judge`](crate::judge()).
     pub solved: bool,
     /// R² on fresh points, −∞ if a prediction is not finite or there is no formula. `None` without fresh points, and
     /// for a constant target. Both are `null` in JSON.

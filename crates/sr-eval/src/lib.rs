@@ -1,8 +1,8 @@
 //! Scores of methods on suites: R², solved rate with intervals, evaluations, time.
 //!
-//! [`judge`] decides whether a formula solves a problem, and how it fits all rows. [`Tally`] observes a search and
-//! counts what its policy proposed. [`summarise`] turns [`Row`]s into one summary for each method, and [`table`] prints
-//! them. [`DirectRow`]s are rows of formulas that no search has found. [`expected_running_time`] and [`area`] measure
+//! [`judge()`] decides whether a formula solves a problem, and how it fits all rows. [`Tally`] observes a search and
+//! counts what its policy proposed. [`summarise`] turns [`Row`]s into one summary for each method, and [`summary_table`] prints
+//! them. [`DirectRow`]s are rows of formulas that no search has found. [`expected_running_time`] and [`area_under_curve`] measure
 //! the cost. [`RandomTrees`] and [`BestOf`] are baseline policies.
 //!
 //! ```
@@ -30,11 +30,11 @@ mod rows;
 mod tally;
 
 pub use baselines::{BestOf, RandomTrees};
-pub use curve::{Curve, curves, medians, points};
+pub use curve::{Curve, curve_points, median_curves, medians};
 pub use direct::{DirectRow, DirectSummary, direct_summary_table, direct_tables, summarise_direct};
 pub use judge::{FRESH_POINTS, Judgement, judge, r_squared};
 pub use mean::mean_interval;
-pub use measures::{Difference, RESAMPLES, Trial, area, expected_running_time, solved_curve};
-pub use paired::{MeanDifference, paired};
-pub use rows::{Equal, Progress, Row, Summary, aligned, median, summarise, table, wilson};
+pub use measures::{Difference, RESAMPLES, Trial, area_under_curve, expected_running_time, solved_curve};
+pub use paired::{MeanDifference, paired_bootstrap};
+pub use rows::{Equal, Progress, Row, Summary, aligned_table, median, summarise, summary_table, wilson};
 pub use tally::Tally;

@@ -28,7 +28,7 @@ pub fn expected_running_time(trials: &[Trial]) -> Option<f64> {
 
 /// Returns the area under the share of solved problems against `log10(spent)`, from 1 to `budget`, relative to that
 /// width: 1 if the first evaluation solves everything, 0 if nothing is solved within the budget.
-pub fn area(trials: &[Trial], budget: f64) -> f64 {
+pub fn area_under_curve(trials: &[Trial], budget: f64) -> f64 {
     let width = budget.max(10.0).log10();
     let of = |trial: &Trial| if trial.solved { 1.0 - trial.spent.max(1.0).log10() / width } else { 0.0 };
     if trials.is_empty() {
@@ -209,15 +209,15 @@ mod tests {
     #[test]
     fn the_area_is_that_of_the_curve() {
         let some = trials(&[(true, 10.0), (true, 100.0), (false, 1000.0), (true, 1000.0)]);
-        assert_eq!(area(&some, 1000.0), ((1.0 - 1.0 / 3.0) + (1.0 - 2.0 / 3.0) + 0.0 + 0.0) / 4.0);
-        assert_eq!((area(&trials(&[(true, 1.0)]), 1e6), area(&[], 10.0)), (1.0, 0.0));
+        assert_eq!(area_under_curve(&some, 1000.0), ((1.0 - 1.0 / 3.0) + (1.0 - 2.0 / 3.0) + 0.0 + 0.0) / 4.0);
+        assert_eq!((area_under_curve(&trials(&[(true, 1.0)]), 1e6), area_under_curve(&[], 10.0)), (1.0, 0.0));
         // Adding up rectangles under the steps gives the same.
         let (mut sum, mut last) = (0.0, (0.0, 0.0));
         for (spent, share) in solved_curve(&some).into_iter().chain([(1000.0, 0.0)]) {
             sum += (spent.log10() - last.0) * last.1;
             last = (spent.log10(), share);
         }
-        assert!((sum / 3.0 - area(&some, 1000.0)).abs() < 1e-12);
+        assert!((sum / 3.0 - area_under_curve(&some, 1000.0)).abs() < 1e-12);
         assert_eq!(solved_curve(&some), [(10.0, 0.25), (100.0, 0.5), (1000.0, 0.75)]);
     }
 

@@ -19,7 +19,7 @@ pub struct MeanDifference {
 /// Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13); `None` without pairs.
 ///
 /// - differences: `[pairs]`, finite
-pub fn paired(differences: &[f64], seed: u64) -> Option<MeanDifference> {
+pub fn paired_bootstrap(differences: &[f64], seed: u64) -> Option<MeanDifference> {
     let n = differences.len();
     if n == 0 {
         return None;
@@ -42,10 +42,10 @@ mod tests {
     fn intervals_are_those_of_the_normal_distribution() {
         // 30 ones and 10 minus ones: mean 0.5, standard error sqrt(0.75 / 40) = 0.1369.
         let differences: Vec<f64> = (0..40).map(|i| if i % 4 == 0 { -1.0 } else { 1.0 }).collect();
-        let found = paired(&differences, 1).expect("pairs");
+        let found = paired_bootstrap(&differences, 1).expect("pairs");
         assert_eq!(found.mean, 0.5);
         assert!((found.lo - 0.2316).abs() < 0.04 && (found.hi - 0.7684).abs() < 0.04, "{found:?}");
-        assert_eq!(paired(&[], 1), None);
+        assert_eq!(paired_bootstrap(&[], 1), None);
     }
 
     proptest! {
@@ -53,12 +53,12 @@ mod tests {
 
         #[test]
         fn the_interval_mirrors_and_holds_the_mean(differences in prop::collection::vec(-1.0..1.0_f64, 1..30), seed: u64) {
-            let found = paired(&differences, seed).expect("pairs");
+            let found = paired_bootstrap(&differences, seed).expect("pairs");
             prop_assert!(found.lo <= found.mean + 1e-12 && found.mean <= found.hi + 1e-12, "{:?}", found);
-            let mirrored = paired(&differences.iter().map(|d| -d).collect::<Vec<_>>(), seed).expect("pairs");
+            let mirrored = paired_bootstrap(&differences.iter().map(|d| -d).collect::<Vec<_>>(), seed).expect("pairs");
             prop_assert_eq!(mirrored.mean, -found.mean);
             prop_assert!((mirrored.lo + found.hi).abs() < 1e-9 && (mirrored.hi + found.lo).abs() < 1e-9);
-            prop_assert_eq!(paired(&differences, seed), Some(found));
+            prop_assert_eq!(paired_bootstrap(&differences, seed), Some(found));
         }
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
 use crate::measures::{Resampled, resample};
-use crate::{Difference, Trial, area, expected_running_time};
+use crate::{Difference, Trial, area_under_curve, expected_running_time};
 
 /// The quantity that all searches of a comparison may spend equally.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr)]
@@ -48,7 +48,7 @@ pub struct Row {
     pub problem: String,
     /// The search's seed.
     pub seed: u64,
-    /// Whether the formula solves the problem, see [`judge`](crate::judge).
+    /// Whether the formula solves the problem, see [`judge`](crate::judge()).
     pub solved: bool,
     /// Mean squared error over all training points, computed again from the formula; `None` if a value of the formula
     /// is not finite.
@@ -157,7 +157,7 @@ pub struct Summary {
     /// Expected running time in seconds.
     pub ert_seconds: Option<f64>,
     /// Area under the share solved against the decades of evaluations, up to the most that a search of this table
-    /// spent; see [`area`].
+    /// spent; see [`area_under_curve`].
     pub area: f64,
     /// The difference from the first method; `None` for the first method itself.
     pub difference: Option<Difference>,
@@ -269,7 +269,7 @@ fn summary(method: &str, rows: &[&Row], most: f64) -> Summary {
         ert_lo: None,
         ert_hi: None,
         ert_seconds: expected_running_time(&timed),
-        area: area(&trials, most),
+        area: area_under_curve(&trials, most),
         difference: None,
         proposals: total(&|row| row.proposals) as f64 / n as f64,
         children_per_second: if seconds > 0.0 { children as f64 / seconds } else { 0.0 },
@@ -293,7 +293,7 @@ pub fn wilson(successes: usize, n: usize) -> (f64, f64) {
 }
 
 /// Returns the summaries as aligned tables, a pair for each budget: what was solved, and what it cost.
-pub fn table(summaries: &[Summary]) -> String {
+pub fn summary_table(summaries: &[Summary]) -> String {
     let mut text = String::new();
     for group in summaries.chunk_by(|a, b| a.budget == b.budget) {
         if !text.is_empty() {
@@ -352,7 +352,7 @@ fn solved_table(summaries: &[Summary]) -> String {
             format!("{:.2}", s.seconds),
         ]
     });
-    aligned(&headers, rows)
+    aligned_table(&headers, rows)
 }
 
 fn cost_table(summaries: &[Summary]) -> String {
@@ -394,11 +394,11 @@ fn cost_table(summaries: &[Summary]) -> String {
         });
         row
     });
-    aligned(&headers, rows)
+    aligned_table(&headers, rows)
 }
 
 /// Returns a table whose first column is text and whose others are numbers.
-pub fn aligned(headers: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+pub fn aligned_table(headers: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN).set_header(headers.to_vec());
     for row in rows {
@@ -459,7 +459,7 @@ pub(crate) mod tests {
         assert_eq!((a.ert, a.generations_to_solve), (Some(90.0), Some(4.0)));
         assert!((a.ert_seconds.expect("solved") - 0.45).abs() < 1e-9);
         assert_eq!(a.area, 2.0 / 3.0 * (1.0 - 40_f64.log10() / 2.0));
-        assert!(table(&summaries).contains("66.7 %"));
+        assert!(summary_table(&summaries).contains("66.7 %"));
         assert_eq!((a.median_r2, summaries[1].median_r2), (None, None), "one of a has no finite error");
     }
 
@@ -486,7 +486,7 @@ pub(crate) mod tests {
         let summaries = summarise(&[of(e, "a"), of(e, "b"), of(s, "a"), of(s, "b")], 0);
         let found: Vec<_> = summaries.iter().map(|s| (s.budget, &*s.method, s.difference.is_some())).collect();
         assert_eq!(found, [(Some(e), "a", false), (Some(e), "b", true), (Some(s), "a", false), (Some(s), "b", true)]);
-        let text = table(&summaries);
+        let text = summary_table(&summaries);
         assert!(text.contains("Equal evaluations") && text.contains("Equal seconds"), "{text}");
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
-use sr_eval::{Equal, Row, aligned};
+use sr_eval::{Equal, Row, aligned_table};
 
 /// Published results of other methods.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,7 +80,7 @@ fn one(rows: &[&Row], published: &Published) -> String {
         });
         [problem.clone()].into_iter().chain(ours).chain(theirs).collect()
     });
-    aligned(&headers, lines)
+    aligned_table(&headers, lines)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
+use sr_model::DeviceKind;
 use sr_neural::{Learner, Sampling, Share};
 use sr_trace::SamplingSettings;
 
@@ -11,7 +12,7 @@ use sr_trace::SamplingSettings;
 /// # Errors
 /// If there is no such device, the checkpoint cannot be loaded, or the sampling settings do not suit it.
 pub fn open(checkpoint: &Path, device: &str, sampling: Sampling) -> anyhow::Result<Learner> {
-    let device = sr_model::open(device.parse()?)?;
+    let device = device.parse::<DeviceKind>()?.open()?;
     Learner::load(checkpoint, &device, sampling)
         .with_context(|| format!("loading the checkpoint {}", checkpoint.display()))
 }

@@ -212,7 +212,7 @@ impl Bank {
             };
             let picks: [usize; 3] = std::array::from_fn(pick);
             let mut index = 0;
-            sr_dagger::visit(&trajectory, instance, &config, seed, |state, _, _| {
+            sr_dagger::visit_states(&trajectory, instance, &config, seed, |state, _, _| {
                 if let Some(phase) = picks.iter().position(|&pick| pick == index) {
                     states.push(Snapshot {
                         instance: instance.clone(),

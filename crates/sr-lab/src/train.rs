@@ -46,11 +46,13 @@ impl Training {
     /// # Errors
     /// If there is no such device, or a corpus or problem set is missing, damaged, or of another mode or context.
     pub fn load(&self) -> anyhow::Result<Loaded<'_>> {
-        sr_model::open(self.device)?; // a device that is not there is told before anything is read
+        self.device.open()?; // a device that is not there is told before anything is read
         self.warn();
-        let (examples, language) = sr_train::load(&self.corpora, &self.problems, &self.config, Split::Training)?;
+        let (examples, language) =
+            sr_train::load_examples(&self.corpora, &self.problems, &self.config, Split::Training)?;
         let of_validation = std::slice::from_ref(&self.validation);
-        let (validation, found) = sr_train::load(of_validation, &self.problems, &self.config, Split::Validation)?;
+        let (validation, found) =
+            sr_train::load_examples(of_validation, &self.problems, &self.config, Split::Validation)?;
         if found != language {
             let [found, expected] = [found, language].map(|language| language.context.name());
             bail!(

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sr_engine::random::{Key, Purpose, Rng, problem_key};
 use sr_engine::{SearchConfig, Survival};
-use sr_eval::{Trial, area};
+use sr_eval::{Trial, area_under_curve};
 use sr_problems::ProblemSet;
 
 use crate::Monitor;
@@ -112,7 +112,7 @@ pub struct Tuning<'a> {
 pub struct Finalist {
     /// The number of the trial; 0 is the settings that the search started from.
     pub trial: usize,
-    /// Area under the share solved against the decades of evaluations, see [`area`].
+    /// Area under the share solved against the decades of evaluations, see [`area_under_curve`].
     pub area: f64,
     /// Share of the searches that solved their problem.
     pub solved: f64,
@@ -157,7 +157,7 @@ impl Tuning<'_> {
             let rows = evaluate::search(&task, &mut Policy::Expert, jobs)?;
             let trials: Vec<Trial> = rows.iter().map(sr_eval::Row::trial).collect();
             let solved = rows.iter().filter(|row| row.solved).count() as f64 / rows.len() as f64;
-            Ok((area(&trials, most), solved))
+            Ok((area_under_curve(&trials, most), solved))
         };
 
         let key = Key::new(self.seed, Purpose::Evaluation, problem_key("tune"));

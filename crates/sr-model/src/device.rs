@@ -20,19 +20,6 @@ pub enum DeviceKind {
     Cuda,
 }
 
-/// Opens a device.
-///
-/// # Errors
-/// [`Error::NotBuilt`] if this build lacks the backend, [`Error::NoDevice`] if the machine lacks the hardware.
-/// It never falls back to another device.
-pub fn open(kind: DeviceKind) -> Result<Device, Error> {
-    match kind {
-        DeviceKind::Cpu => Ok(cpu()),
-        DeviceKind::Ndarray => ndarray(),
-        DeviceKind::Cuda => cuda(),
-    }
-}
-
 /// Returns whether `sr-cpu` may compute instead.
 pub(crate) fn is_flex(device: &Device) -> bool {
     *device == Device::flex()
@@ -44,6 +31,18 @@ pub(crate) fn is_gpu(device: &Device) -> bool {
 }
 
 impl DeviceKind {
+    /// Opens the device. It never falls back to another one.
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`] if this build lacks the backend, [`Error::NoDevice`] if the machine lacks the hardware.
+    pub fn open(self) -> Result<Device, Error> {
+        match self {
+            DeviceKind::Cpu => Ok(cpu()),
+            DeviceKind::Ndarray => ndarray(),
+            DeviceKind::Cuda => cuda(),
+        }
+    }
+
     fn name(self) -> &'static str {
         self.into()
     }
@@ -124,7 +123,7 @@ mod tests {
     #[cfg(not(feature = "cuda"))]
     #[test]
     fn asking_for_a_missing_backend_says_how_to_get_it() {
-        let message = open(DeviceKind::Cuda).unwrap_err().to_string();
+        let message = DeviceKind::Cuda.open().unwrap_err().to_string();
         assert_eq!(message, "built without CUDA; rebuild with --features cuda");
     }
 }

@@ -7,9 +7,9 @@
 //! library can be loaded too ([`load_gpt_neo`]).
 //!
 //! ```
-//! use sr_model::{DecodeRequest, Decoder, DeviceKind, Free, Model, ModelConfig, Prompt, open};
+//! use sr_model::{DecodeRequest, Decoder, DeviceKind, Free, Model, ModelConfig, Prompt, };
 //!
-//! let device = open(DeviceKind::Cpu)?;
+//! let device = DeviceKind::Cpu.open()?;
 //! let config = ModelConfig { d_model: 16, n_layers: 1, n_heads: 2, d_mlp: 32, points: None, ..ModelConfig::micro(8) };
 //! let model = Model::new(&config, 1, &device)?;
 //! let prompts = [Prompt { tokens: vec![3, 4, 5], ..Prompt::default() }];
@@ -47,7 +47,7 @@ pub use config::{
 };
 pub use cpu::CpuModel;
 pub use decode::{Constraint, DecodeRequest, Decoder, Free, Prompt, Sample, Uniform};
-pub use device::{DeviceKind, check_default_device, open};
+pub use device::{DeviceKind, check_default_device};
 pub use error::Error;
 pub use gpt_neo::{Imported, gpt_neo_id, is_gpt_neo, load_gpt_neo, take_backbone};
 pub use model::{Loss, Model, Precision};

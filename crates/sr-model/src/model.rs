@@ -512,7 +512,7 @@ fn ints(values: Vec<i32>, device: &Device) -> Tensor<1, Int> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DeviceKind, IGNORE, Points, PointsConfig, open};
+    use crate::{DeviceKind, IGNORE, Points, PointsConfig};
     use burn::module::ModuleVisitor;
 
     struct Flat<'a>(&'a burn::tensor::Gradients, Vec<f32>);
@@ -554,7 +554,7 @@ mod tests {
             points: Some(PointBatch::pack(&config, &[&points, &points]).unwrap()),
         };
         let found = |is_for_gpu: bool| {
-            let device = open(DeviceKind::Cpu).unwrap().autodiff();
+            let device = DeviceKind::Cpu.open().unwrap().autodiff();
             let model = Model::new(&config, 1, &device).unwrap();
             let model = if is_for_gpu { model.with_gpu_ways() } else { model };
             let loss = model.loss(&batch).unwrap();

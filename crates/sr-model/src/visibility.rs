@@ -177,7 +177,7 @@ impl Visibility<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DeviceKind, open};
+    use crate::DeviceKind;
     use proptest::prelude::*;
 
     fn picture(prefix_attention: PrefixAttention, window: Option<usize>) -> String {
@@ -308,7 +308,7 @@ xx..x..x.
             let rule = |(row, query, key)| sees(row, prefix_attention, window, query, key);
             let expected: Vec<f32> = cells.map(|cell| if rule(cell) { 0.0 } else { HIDDEN }).collect();
             prop_assert_eq!(&visibility.bias(window), &expected);
-            let device = open(DeviceKind::Cpu).unwrap();
+            let device = DeviceKind::Cpu.open().unwrap();
             let made: Vec<f32> = visibility.bias_on(window, &device).try_into_vec_as().unwrap();
             prop_assert_eq!(made, expected);
         }

@@ -6,10 +6,10 @@ use burn::{
     module::{Module, ModuleVisitor, Param, ParamId},
     tensor::{Device, Tensor},
 };
-use sr_model::{Checkpoint, DeviceKind, FORMAT_VERSION, Model, ModelConfig, PointsConfig, open};
+use sr_model::{Checkpoint, DeviceKind, FORMAT_VERSION, Model, ModelConfig, PointsConfig};
 
 fn device() -> Device {
-    open(DeviceKind::Cpu).unwrap()
+    DeviceKind::Cpu.open().unwrap()
 }
 
 fn checkpoint(seed: u64) -> Checkpoint {

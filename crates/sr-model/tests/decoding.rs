@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sr_model::{
     Channel, Constraint, DecodeRequest, Decoder, DeviceKind, Error, Free, Model, ModelConfig, Points, PointsConfig,
-    Prompt, Sample, open,
+    Prompt, Sample,
 };
 
 const START: i32 = 1;
@@ -29,7 +29,7 @@ fn model_with(points: PointsConfig) -> Model {
         points: Some(points),
         ..ModelConfig::micro(40)
     };
-    Model::new(&config, 3, &open(DeviceKind::Cpu).unwrap()).unwrap()
+    Model::new(&config, 3, &DeviceKind::Cpu.open().unwrap()).unwrap()
 }
 
 /// Returns the fast decoder, and that of the tensor framework.

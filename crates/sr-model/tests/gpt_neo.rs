@@ -8,7 +8,7 @@ use std::{
 
 use burn::{module::Module, tensor::Device};
 use serde::Deserialize;
-use sr_model::{DeviceKind, IGNORE, TrainBatch, load_gpt_neo, open};
+use sr_model::{DeviceKind, IGNORE, TrainBatch, load_gpt_neo};
 
 #[derive(Deserialize)]
 struct Expected {
@@ -22,7 +22,7 @@ fn folder() -> PathBuf {
 }
 
 fn device() -> Device {
-    open(DeviceKind::Cpu).unwrap()
+    DeviceKind::Cpu.open().unwrap()
 }
 
 #[test]

@@ -5,7 +5,7 @@ use burn::{
     optim::{AdamWConfig, GradientsParams},
     tensor::{Device, Tensor},
 };
-use sr_model::{DeviceKind, IGNORE, Model, ModelConfig, PointBatch, Points, PointsConfig, TrainBatch, open};
+use sr_model::{DeviceKind, IGNORE, Model, ModelConfig, PointBatch, Points, PointsConfig, TrainBatch};
 
 /// Numbers per point: two variables, y and the best individual's residual.
 const WIDTH: usize = 4;
@@ -24,7 +24,7 @@ fn config(n_points: usize) -> ModelConfig {
 }
 
 fn device() -> Device {
-    open(DeviceKind::Cpu).unwrap()
+    DeviceKind::Cpu.open().unwrap()
 }
 
 /// Enlarges the weights of the decoder, which are so small at first that the prefix hardly matters. Those of the

@@ -9,7 +9,7 @@ use burn::{
     module::{Module, ModuleVisitor, Param},
     tensor::Tensor,
 };
-use sr_model::{Activation, DeviceKind, IGNORE, Model, ModelConfig, TrainBatch, open};
+use sr_model::{Activation, DeviceKind, IGNORE, Model, ModelConfig, TrainBatch};
 
 type Matrix = Vec<Vec<f64>>;
 
@@ -121,7 +121,7 @@ fn logits_equal_gpt_neo_written_out() {
         activation: Activation::GeluNew,
         ..ModelConfig::micro(12)
     };
-    let device = open(DeviceKind::Cpu).unwrap();
+    let device = DeviceKind::Cpu.open().unwrap();
     let model = Model::new(&config, 9, &device).unwrap().map(&mut Enlarge);
     let mut weights = Weights::default();
     model.visit(&mut weights);

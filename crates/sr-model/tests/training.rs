@@ -7,7 +7,7 @@ use burn::{
 };
 use sr_model::{
     Activation, Attention, Channel, CpuModel, DeviceKind, IGNORE, Model, ModelConfig, Pass, PointBatch, PointEmbedding,
-    Points, PointsConfig, Population, Precision, PrefixAttention, TrainBatch, open,
+    Points, PointsConfig, Population, Precision, PrefixAttention, TrainBatch,
 };
 
 fn config() -> ModelConfig {
@@ -25,7 +25,7 @@ fn config() -> ModelConfig {
 }
 
 fn device() -> Device {
-    open(DeviceKind::Cpu).unwrap()
+    DeviceKind::Cpu.open().unwrap()
 }
 
 /// Returns one row with the prompt and all targets, with a label at every target token but the last of each.

@@ -89,11 +89,11 @@ impl InputWriter {
     /// If the problem has more variables than the language or the point embedder allows.
     pub fn state<'a>(&self, state: &State<'a>) -> Result<(Prompt, Slots<'a>), Error> {
         let data = Data { x: state.instance.x(), y: state.instance.y(), semantics: state.semantics() };
-        let best = fittest(state.population.iter().map(|i| (i.tree, i.score.fitness as f32)));
+        let best = fittest_tree(state.population.iter().map(|i| (i.tree, i.score.fitness as f32)));
         self.one_step(&PromptState::of(state), data, best)
     }
 
-    /// Returns the same for a state that is recorded or live. `best` is the [`fittest`] of the population.
+    /// Returns the same for a state that is recorded or live. `best` is the [`fittest_tree`] of the population.
     ///
     /// # Errors
     /// Those of [`state`](Self::state).
@@ -138,7 +138,7 @@ impl InputWriter {
     }
 
     fn points(&self, data: Data<'_>, best: Option<&Tree>) -> Result<Option<Points>, Error> {
-        self.points.as_ref().map(|config| points(config, data, best)).transpose()
+        self.points.as_ref().map(|config| embedder_points(config, data, best)).transpose()
     }
 }
 
@@ -191,7 +191,7 @@ fn correlation(a: impl Iterator<Item = f64> + Clone, b: impl Iterator<Item = f64
 /// Returns the start of each individual of a prompt, and the end of the last one; empty if there are none.
 fn bounds(tokens: &[i32]) -> Vec<u32> {
     let mut bounds = Vec::new();
-    for individual in sr_prompt::individuals(tokens) {
+    for individual in sr_prompt::individual_ranges(tokens) {
         if bounds.is_empty() {
             bounds.push(individual.start as u32);
         }
@@ -202,7 +202,7 @@ fn bounds(tokens: &[i32]) -> Vec<u32> {
 
 /// Returns the fittest individual of a population, the first among equals. Fitness is f32 as in traces, so that a live
 /// state and its record agree.
-pub fn fittest<'a>(population: impl IntoIterator<Item = (&'a Tree, f32)>) -> Option<&'a Tree> {
+pub fn fittest_tree<'a>(population: impl IntoIterator<Item = (&'a Tree, f32)>) -> Option<&'a Tree> {
     let mut best: Option<(&Tree, f32)> = None;
     for (tree, fitness) in population {
         if best.is_none_or(|(_, highest)| fitness > highest) {
@@ -226,7 +226,7 @@ pub fn fittest<'a>(population: impl IntoIterator<Item = (&'a Tree, f32)>) -> Opt
 ///
 /// # Errors
 /// If the problem has more variables than channel X has columns.
-pub fn points(config: &PointsConfig, data: Data<'_>, best: Option<&Tree>) -> Result<Points, Error> {
+pub fn embedder_points(config: &PointsConfig, data: Data<'_>, best: Option<&Tree>) -> Result<Points, Error> {
     let n_variables = data.x.n_columns();
     if config.channels.contains(&Channel::X) && n_variables > config.n_variables {
         return Err(Error::TooManyVariables { found: n_variables, max: config.n_variables });
@@ -333,11 +333,11 @@ mod tests {
         let best = Expr::var(0);
         let channels = [Channel::Y, Channel::X, Channel::BestPrediction, Channel::BestResidual];
         let asinh = |v: f64| v.asinh() as f32;
-        let rows = points(&config(&channels, 8), data, Some(&best)).expect("points").values;
+        let rows = embedder_points(&config(&channels, 8), data, Some(&best)).expect("points").values;
         assert_eq!(rows.len(), 4 * 5);
         assert_eq!(rows[10..15], [asinh(4.0), asinh(2.0), 0.0, asinh(2.0), asinh(2.0)]);
         assert_eq!(rows[15..20], [0.0, asinh(3.0), 0.0, asinh(3.0), 0.0], "NaN is 0");
-        let few = points(&config(&channels, 2), data, None).expect("points").values;
+        let few = embedder_points(&config(&channels, 2), data, None).expect("points").values;
         assert_eq!(few[5..10], [asinh(4.0), asinh(2.0), 0.0, 0.0, asinh(4.0)], "rows 0 and 2, residual without a best");
     }
 
@@ -346,7 +346,7 @@ mod tests {
         let x = Columns::from_rows(&[[0.5], [1e9]]);
         let data = Data { x: &x, y: &[0.5 + 1e-12, f64::NAN], semantics: Semantics::Ieee };
         let set = PointsConfig { n_variables: 3, ..PointsConfig::set() };
-        let rows = points(&set, data, Some(&Expr::var(0))).expect("points").values;
+        let rows = embedder_points(&set, data, Some(&Expr::var(0))).expect("points").values;
         assert_eq!(rows[..4], [0.5, 0.0, 0.0, 0.5]);
         assert!((rows[4] - 1e-12).abs() < 1e-15, "the residual is what double precision leaves");
         assert_eq!(rows[5..8], [1e9, 0.0, 0.0]);
@@ -375,7 +375,7 @@ mod tests {
             for config in
                 [config(&[Channel::X, Channel::Y], 16), PointsConfig { n_variables: 2, ..PointsConfig::set() }]
             {
-                let values = points(&config, data, None).expect("points").values;
+                let values = embedder_points(&config, data, None).expect("points").values;
                 let width = config.width();
                 for channel in [0, 2] {
                     let column = column(&values, width, channel);
@@ -396,7 +396,7 @@ mod tests {
         let with = |first: f64, best: Option<&Tree>| {
             let x = Columns::from_rows(&[[first], [2.0], [3.0]]);
             let data = Data { x: &x, y: &[10.0, 20.0, 60.0], semantics: Semantics::Ieee };
-            points(&config, data, best).expect("points").values
+            embedder_points(&config, data, best).expect("points").values
         };
         let best = Expr::var(0);
         assert_eq!(with(0.5, Some(&best)), [0.5, 10.0, 9.5, 2.0, 20.0, 18.0, 3.0, 60.0, 57.0]);
@@ -412,7 +412,7 @@ mod tests {
         let x = Columns::from_rows(&[[0.1, 7.0], [0.2, 7.0]]);
         let data = Data { x: &x, y: &[1.0, 2.0], semantics: Semantics::Ieee };
         let set = PointsConfig { n_variables: 2, ..PointsConfig::set() };
-        assert_eq!(column(&points(&set, data, None).expect("points").values, 4, 1), [0.0, 0.0]);
+        assert_eq!(column(&embedder_points(&set, data, None).expect("points").values, 4, 1), [0.0, 0.0]);
     }
 
     #[test]
@@ -429,7 +429,7 @@ mod tests {
         let writer = InputWriter::new(&ModelConfig::micro(512), &language);
         let (prompt, _) = writer.one_step(&state, data, Some(&population[0])).expect("an input");
         assert_eq!(prompt.marks.len(), 2 * prompt.tokens.len());
-        let tokens = sr_prompt::individuals(&prompt.tokens).map(|at| &prompt.marks[2 * at.start..2 * at.end]);
+        let tokens = sr_prompt::individual_ranges(&prompt.tokens).map(|at| &prompt.marks[2 * at.start..2 * at.end]);
         let found: Vec<Vec<(i32, i32)>> =
             tokens.map(|marks| marks.chunks(2).map(|pair| (pair[0], pair[1] - 17)).collect()).collect();
         // r(x0, y) is 0.91, r(x1, y) 0.41; the residual of x0 + x0 is x1, which is not correlated with x0.
@@ -442,15 +442,15 @@ mod tests {
     fn too_many_variables_are_an_error() {
         let x = Columns::new(1, 3, vec![0.0; 3]);
         let data = Data { x: &x, y: &[0.0], semantics: Semantics::Ieee };
-        let error = points(&config(&[Channel::X], 4), data, None).expect_err("three variables");
+        let error = embedder_points(&config(&[Channel::X], 4), data, None).expect_err("three variables");
         assert!(error.to_string().contains("3 variables") && error.to_string().contains("`set`"), "{error}");
-        assert!(points(&config(&[Channel::Y], 4), data, None).is_ok());
+        assert!(embedder_points(&config(&[Channel::Y], 4), data, None).is_ok());
     }
 
     #[test]
     fn the_fittest_is_the_first_among_equals() {
         let forms: Vec<Expr> = (0..3).map(Expr::var).collect();
-        assert_eq!(fittest(forms.iter().map(|e| &**e).zip([1.0, 2.0, 2.0])), Some(&*forms[1]));
-        assert_eq!(fittest([]), None);
+        assert_eq!(fittest_tree(forms.iter().map(|e| &**e).zip([1.0, 2.0, 2.0])), Some(&*forms[1]));
+        assert_eq!(fittest_tree([]), None);
     }
 }

@@ -371,7 +371,7 @@ impl Learner {
         match self.mode {
             LearnerMode::OneStep | LearnerMode::Direct => {
                 let whole = |text: &Sample| {
-                    let expr = sr_prompt::decode(&text.tokens, primitives, max_size).ok()?;
+                    let expr = sr_prompt::decode_expression(&text.tokens, primitives, max_size).ok()?;
                     let log_prob = Some(text.log_prob);
                     Some(match self.mode {
                         // A direct learner has seen no individual.
@@ -526,7 +526,7 @@ mod tests {
         let learner = |points: Option<PointsConfig>| {
             let config =
                 ModelConfig { d_model: 8, n_layers: 1, n_heads: 1, d_mlp: 8, points, ..ModelConfig::micro(512) };
-            let device = sr_model::open(sr_model::DeviceKind::Cpu).expect("the CPU");
+            let device = sr_model::DeviceKind::Cpu.open().expect("the CPU");
             let model = sr_model::Model::new(&config, 1, &device).expect("a model");
             Learner::new(Decoder::new(&model), LearnerMode::OneStep, &Language::default(), Sampling::default())
         };

@@ -21,7 +21,7 @@
 //! let points = Some(PointsConfig { hidden: 8, ..PointsConfig::learner(1) });
 //! let micro = ModelConfig::micro(sr_prompt::VOCABULARY_SIZE);
 //! let tiny = ModelConfig { d_model: 16, n_layers: 1, n_heads: 2, d_mlp: 32, points, ..micro };
-//! let model = Model::new(&tiny, 1, &sr_model::open(DeviceKind::Cpu)?)?;
+//! let model = Model::new(&tiny, 1, &DeviceKind::Cpu.open()?)?;
 //! let sampling = Sampling { max_child_size: 7, ..Sampling::default() };
 //! let mut learner = Learner::new(Decoder::new(&model), LearnerMode::OneStep, &Language::default(), sampling);
 //!
@@ -39,7 +39,7 @@ mod meta;
 pub mod testing;
 
 pub use hybrid::{Hybrid, Per, Share};
-pub use input::{Data, InputWriter, Language, ROOM_FOR_CHILD, fittest, points};
+pub use input::{Data, InputWriter, Language, ROOM_FOR_CHILD, embedder_points, fittest_tree};
 pub use learner::{Learner, LearnerMode, Sampling, Written, checkpoint_id};
 pub use meta::CheckpointMeta;
 

@@ -17,7 +17,7 @@ pub fn untrained_checkpoint(folder: &Path, mode: &str) {
         points: Some(PointsConfig { hidden: 8, ..PointsConfig::learner(4) }),
         ..ModelConfig::micro(sr_prompt::VOCABULARY_SIZE)
     };
-    let model = Model::new(&config, 1, &sr_model::open(DeviceKind::Cpu).expect("CPU")).expect("model");
+    let model = Model::new(&config, 1, &DeviceKind::Cpu.open().expect("CPU")).expect("model");
     let meta = serde_json::json!({ "mode": mode });
     Checkpoint { model, tokenizer: sr_prompt::tokenizer_json(), meta }.save(folder).expect("saved");
 }

@@ -9,7 +9,7 @@ use sr_engine::{
     PrimitiveSet, Request, Score, Search, SearchConfig, State, run,
 };
 use sr_expr::{Columns, Expr, Op};
-use sr_model::{Checkpoint, Decoder, DeviceKind, Model, ModelConfig, PointsConfig, TrainBatch, open};
+use sr_model::{Checkpoint, Decoder, DeviceKind, Model, ModelConfig, PointsConfig, TrainBatch};
 use sr_neural::{Data, Hybrid, InputWriter, Language, Learner, LearnerMode, Per, Sampling, Share};
 use sr_prompt::{Actions, Condition, Mark, PopulationOrder, PromptState, Rules, Token, encode_target, target_feature};
 
@@ -37,7 +37,7 @@ fn config() -> ModelConfig {
 
 /// Trains a few steps on three targets: enough to write expressions often, too few to do so always.
 fn trained(steps: usize) -> Model {
-    let device = open(DeviceKind::Cpu).expect("the CPU");
+    let device = DeviceKind::Cpu.open().expect("the CPU");
     let mut model = Model::new(&config(), 1, &device.autodiff()).expect("a model");
     let instance = instance("train");
     let population: Vec<Expr> = TARGETS.iter().map(|text| text.parse().expect("target")).collect();
@@ -206,7 +206,7 @@ fn a_learner_of_edits_tells_where_its_children_come_from() {
         let language =
             Language { population_order, actions: Actions::Edit, marks: Mark::ALL.to_vec(), ..Language::default() };
         let config = ModelConfig { n_marks: language.n_marks(), ..config() };
-        let model = Model::new(&config, 1, &open(DeviceKind::Cpu).expect("the CPU")).expect("a model");
+        let model = Model::new(&config, 1, &DeviceKind::Cpu.open().expect("the CPU")).expect("a model");
         let rules = Rules { contains_variable: true, ..Rules::default() };
         let sampling = Sampling { max_child_size: 9, grammar: grammar.then_some(rules), ..Sampling::default() };
         let mut learner = Learner::new(Decoder::new(&model), LearnerMode::OneStep, &language, sampling);
@@ -320,7 +320,7 @@ fn no_child_of_a_learner_nests_trigonometry_where_that_is_forbidden() {
     let children = |no_nested_trigonometry: bool| -> Vec<Expr> {
         let rules = Rules { no_nested_trigonometry, ..Rules::default() };
         let sampling = Sampling { temperature: 1.0, max_child_size: 15, grammar: Some(rules), ..Sampling::default() };
-        let device = open(DeviceKind::Cpu).expect("the CPU");
+        let device = DeviceKind::Cpu.open().expect("the CPU");
         let mut learner = Learner::load(&checkpoint, &device, sampling).expect("a learner");
         let config = SearchConfig { generations: 32, early_stop_mse: None, ..SearchConfig::basic() };
         let mut children = Vec::new();
@@ -410,7 +410,7 @@ fn distinct_children_that_cannot_be_are_an_error() {
     let meta = serde_json::json!({ "mode": "autoregressive" });
     let checkpoint = Checkpoint { model: trained(0), tokenizer: sr_prompt::tokenizer_json(), meta };
     checkpoint.save(&folder.path().join("c")).expect("saved");
-    let device = open(DeviceKind::Cpu).expect("the CPU");
+    let device = DeviceKind::Cpu.open().expect("the CPU");
     let error = Learner::load(&folder.path().join("c"), &device, sampling).map(|_| ()).expect_err("one text");
     assert!(error.to_string().contains("as one text"), "{error}");
 
@@ -425,7 +425,7 @@ fn distinct_children_that_cannot_be_are_an_error() {
 #[test]
 fn a_checkpoint_of_another_vocabulary_mode_or_context_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
-    let device = open(DeviceKind::Cpu).expect("the CPU");
+    let device = DeviceKind::Cpu.open().expect("the CPU");
     let load = |conditions: &[&str], condition: Option<Condition>| {
         let meta = serde_json::json!({ "mode": "one-step", "conditions": conditions });
         let checkpoint = Checkpoint { model: trained(0), tokenizer: sr_prompt::tokenizer_json(), meta };

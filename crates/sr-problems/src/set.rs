@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
-use sr_codec::{Header, Kind, Reader, Writer, peek};
+use sr_codec::{Header, Kind, Reader, Writer, peek_header};
 use sr_expr::hash::mix;
 use sr_expr::{Columns, Formula, Op, ParseError, Semantics};
 
@@ -171,7 +171,7 @@ pub(crate) const SAME_ID: &str = "another problem before it has the same id";
 
 /// Returns the version with which a problem file has to be opened.
 pub(crate) fn version_of(path: &Path) -> Result<u32, Error> {
-    let header = peek(path)?;
+    let header = peek_header(path)?;
     match header.version {
         // Other faults are reported when the file is opened.
         _ if header.kind != Kind::Problems => Ok(FORMAT_VERSION),
@@ -344,7 +344,7 @@ mod tests {
         let mut file = crate::ProblemFile::open(&path).unwrap();
         let read = ProblemSet::read(&path).unwrap();
         assert_eq!(file.problem(0).unwrap(), read.problems[0]);
-        Ok((read, peek(&path).unwrap().version))
+        Ok((read, peek_header(&path).unwrap().version))
     }
 
     #[test]

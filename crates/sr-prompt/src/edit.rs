@@ -309,7 +309,7 @@ pub struct DecodedEdit {
 /// Decodes the ids that a model wrote in the language of edits, without the condition token and `<eos>`.
 ///
 /// The child may have at most `max_size` nodes. Copied nodes are accepted as they are. Written ones have to be of the
-/// primitive set, as for [`decode`](crate::decode), and may have `<constant>`.
+/// primitive set, as for [`decode_expression`](crate::decode_expression), and may have `<constant>`.
 ///
 /// # Errors
 /// Returns a [`DecodeError`] that names the first fault; such an output is not well-formed.

@@ -109,7 +109,11 @@ pub(crate) fn push_expression(tree: &Tree, constants: &[f64], style: ConstantSty
 ///
 /// # Errors
 /// Returns a [`DecodeError`] that names the first fault; such an output is not well-formed.
-pub fn decode(ids: &[i32], primitives: &PrimitiveSet, max_size: usize) -> std::result::Result<Expr, DecodeError> {
+pub fn decode_expression(
+    ids: &[i32],
+    primitives: &PrimitiveSet,
+    max_size: usize,
+) -> std::result::Result<Expr, DecodeError> {
     let reading = Reading { primitives, max_nodes: max_size, max_size, placeholders: false, slots: None };
     reading.read(ids, 0).map(|text| text.expr())
 }
@@ -126,10 +130,10 @@ pub struct Template {
 /// The value of a constant before it is fitted.
 pub const PLACEHOLDER: f64 = 1.0;
 
-/// Decodes texts like [`decode`], which may also have `<constant>`. [`decode`] refuses it because it has no value.
+/// Decodes texts like [`decode_expression`], which may also have `<constant>`. [`decode_expression`] refuses it because it has no value.
 ///
 /// # Errors
-/// Returns an error where [`decode`] does.
+/// Returns an error where [`decode_expression`] does.
 pub fn decode_template(
     ids: &[i32],
     primitives: &PrimitiveSet,
@@ -313,7 +317,7 @@ mod tests {
         let expr: Expr = "x1 * 2.5 + sin(1.0) + 0.333333".parse().expect("test expression");
         let target = encode_target(&expr, primitives().constants()).expect("a target");
         assert_eq!(to_text(&target), "+ + * x1 c1 sin c0 N+ M33 M33 E-1 <eos>");
-        let read = decode(&target[..target.len() - 1], &primitives(), 63).expect("well-formed");
+        let read = decode_expression(&target[..target.len() - 1], &primitives(), 63).expect("well-formed");
         assert_eq!(read.to_string(), "(((x1 * 2.5) + sin(1.0)) + 0.3333)");
     }
 
@@ -327,7 +331,7 @@ mod tests {
         let read = decode_template(text, &primitives, 63).expect("well-formed");
         assert_eq!(read.expr.to_string(), "((1.0 * x1) + sin((2.5 - 1.0)))");
         assert_eq!(read.placeholders, [0, 4]);
-        let refused = decode(text, &primitives, 63);
+        let refused = decode_expression(text, &primitives, 63);
         assert_eq!(refused, Err(DecodeError::Misplaced { position: 2, token: Token::Constant }));
         let none = decode_template(&ids("+ x0 c1"), &primitives, 63).expect("well-formed");
         assert!(none.placeholders.is_empty());
@@ -360,10 +364,10 @@ mod tests {
             ("sin sinh", "id -1 at position 1 is not in the vocabulary"),
             ("sin sin sin sin x0", "the expression has more than 4 nodes"),
         ] {
-            let error = decode(&ids(text), &primitives(), 4).expect_err(text);
+            let error = decode_expression(&ids(text), &primitives(), 4).expect_err(text);
             assert_eq!(error.to_string(), reason, "{text}");
         }
-        assert!(decode(&ids("sin sin sin x0"), &primitives(), 4).is_ok());
+        assert!(decode_expression(&ids("sin sin sin x0"), &primitives(), 4).is_ok());
     }
 
     #[test]
@@ -373,7 +377,7 @@ mod tests {
             let x = Expr::var(0);
             let expr = if op.arity() == 1 { Expr::unary(op, &x) } else { Expr::binary(op, &x, &x) };
             let target = encode_target(&expr, &[]).expect("a target");
-            assert_eq!(decode(&target[..target.len() - 1], &primitives, 3), Ok(expr));
+            assert_eq!(decode_expression(&target[..target.len() - 1], &primitives, 3), Ok(expr));
         }
     }
 }

@@ -4,7 +4,7 @@ use sr_engine::PrimitiveSet;
 use sr_expr::{Expr, Tree};
 
 use crate::expression::{check, feature_of, opened_by, push_expression};
-use crate::{ConstantStyle, DecodeError, Result, Token, decode};
+use crate::{ConstantStyle, DecodeError, Result, Token, decode_expression};
 
 /// Encodes a whole population as a target: its expressions in slot order, each followed by its error if `errors` is
 /// set, and `<eos>`.
@@ -72,7 +72,7 @@ pub fn decode_generation(
                 open == 0
             });
             let (expression, others) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
-            expressions.push(decode(expression, primitives, max_size));
+            expressions.push(decode_expression(expression, primitives, max_size));
             rest = others;
         }
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sr_expr::Tree;
 
-use crate::{Slots, Token, individuals};
+use crate::{Slots, Token, individual_ranges};
 
 /// A property of an individual, or of one of its subtrees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -79,7 +79,7 @@ pub fn marks<'a>(
     mut correlation: impl FnMut(Mark, &'a Tree) -> Vec<u8>,
 ) -> Vec<i32> {
     let mut all = vec![0; prompt.len() * marks.len()];
-    for (index, range) in individuals(prompt).enumerate() {
+    for (index, range) in individual_ranges(prompt).enumerate() {
         let (tree, order) = slots.shown(index);
         let mut tokens = prompt[range.clone()].iter().filter_map(|&id| Token::from_id(id));
         let error = tokens.find_map(|token| match token {

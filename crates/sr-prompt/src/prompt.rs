@@ -309,7 +309,7 @@ fn ranked_forms<'a>(state: &PromptState<'a>, style: ConstantStyle) -> Vec<Form<'
 /// individual.
 ///
 /// It returns nothing for a prompt without a population. O(prompt), without allocation.
-pub fn individuals(prompt: &[i32]) -> impl Iterator<Item = Range<usize>> {
+pub fn individual_ranges(prompt: &[i32]) -> impl Iterator<Item = Range<usize>> {
     let position = |token: Token| prompt.iter().position(|&id| id == token.id());
     let start = position(Token::Population).map_or(prompt.len(), |population| population + 1);
     let end = prompt[start..].iter().position(|&id| id == Token::Target.id()).map_or(prompt.len(), |at| start + at);
@@ -402,7 +402,7 @@ mod tests {
             let state = state.clone().shuffled_by(key);
             let writer = PromptWriter { max_tokens: 20, population_order, ..PromptWriter::default() };
             let ids = writer.write(&state, &Columns::new(0, 9, vec![]), &[]).expect("a prompt");
-            individuals(&ids).map(|at| to_text(&ids[at])).collect::<Vec<_>>()
+            individual_ranges(&ids).map(|at| to_text(&ids[at])).collect::<Vec<_>>()
         };
         let write = |order| keyed(order, 0);
         let sorted = ["FZERO x0", "F31 x1", "F32 x2", "F32 n2 x3", "F32 x5", "F33 x6"];
@@ -432,13 +432,13 @@ mod tests {
         let text = to_text(&ids);
         let expected = "<population> S0 FZERO * x1 c0 S1 F32 + x0 <constant> S2 F33 + x0 <constant> <target>";
         assert!(text.ends_with(expected), "{text}");
-        let parts: Vec<String> = individuals(&ids).map(|at| to_text(&ids[at])).collect();
+        let parts: Vec<String> = individual_ranges(&ids).map(|at| to_text(&ids[at])).collect();
         assert_eq!(parts, ["S0 FZERO * x1 c0", "S1 F32 + x0 <constant>", "S2 F33 + x0 <constant>"]);
         let trees: Vec<&Tree> = slots.trees().collect();
         assert_eq!(trees, [&*population[1], &population[0], &population[2]]);
         let short = PromptWriter { max_tokens: ids.len() - 1, ..writer };
         assert_eq!(short.write_with_slots(&state, &x, &[]).expect("a prompt").1.trees().count(), 2);
-        assert_eq!(individuals(&writer.write_direct(&primitives, &x, &[]).expect("a prompt")).count(), 0);
+        assert_eq!(individual_ranges(&writer.write_direct(&primitives, &x, &[]).expect("a prompt")).count(), 0);
     }
 
     #[test]

@@ -12,8 +12,8 @@ use sr_engine::{Expert, Generation, Instance, PolicyError, PrimitiveSet, Request
 use sr_expr::testing::expr;
 use sr_expr::{Columns, Expr, Node, Op};
 use sr_prompt::{
-    Context, PromptState, PromptWriter, Token, decode, decode_generation, encode_generation, encode_target, to_text,
-    tokenizer_json,
+    Context, PromptState, PromptWriter, Token, decode_expression, decode_generation, encode_generation, encode_target,
+    to_text, tokenizer_json,
 };
 
 /// Returns a writer of the richest context.
@@ -82,7 +82,7 @@ proptest! {
         let e = listed(&e, &constants);
         let target = encode_target(&e, &constants).expect("a target");
         prop_assert_eq!(target.len(), e.size() + 1);
-        prop_assert_eq!(decode(&target[..e.size()], &primitives, 40), Ok(e));
+        prop_assert_eq!(decode_expression(&target[..e.size()], &primitives, 40), Ok(e));
     }
 
     #[test]
@@ -105,7 +105,7 @@ proptest! {
     fn numbers_come_back_within_four_digits(value in -1e6..1e6f64) {
         let primitives = PrimitiveSet::new(vec![], vec![], 1).expect("primitives");
         let target = encode_target(&Expr::constant(value), &[]).expect("a target");
-        let read = decode(&target[..4], &primitives, 1).expect("well-formed");
+        let read = decode_expression(&target[..4], &primitives, 1).expect("well-formed");
         let Node::Const(read) = read.nodes()[0] else { panic!("no constant") };
         prop_assert!((read - value).abs() <= 5.1e-4 * value.abs(), "{} became {}", value, read);
         // What was rounded once is not rounded again.
@@ -116,7 +116,7 @@ proptest! {
     #[test]
     fn any_ids_are_read_or_refused_without_a_panic(ids in prop::collection::vec(-2..470i32, 0..12)) {
         let primitives = PrimitiveSet::new(Op::ALL.to_vec(), vec![1.0], 2).expect("primitives");
-        for e in decode_generation(&ids, &primitives, 8).into_iter().chain([decode(&ids, &primitives, 8)]).flatten() {
+        for e in decode_generation(&ids, &primitives, 8).into_iter().chain([decode_expression(&ids, &primitives, 8)]).flatten() {
             prop_assert!(e.size() <= 8 && e.n_variables() <= 2);
         }
     }

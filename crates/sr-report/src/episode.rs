@@ -35,15 +35,15 @@ struct Panel<'a> {
 type Point = Option<[f32; 2]>;
 
 /// Returns an HTML page that plays one episode: agents, their targets and paths, and the mean distance over time.
-pub fn episode(episode: &Episode) -> String {
-    episodes(std::slice::from_ref(episode))
+pub fn episode_page(episode: &Episode) -> String {
+    episodes_page(std::slice::from_ref(episode))
 }
 
 /// Returns an HTML page that plays several episodes side by side, such as of two methods, with one scale and one clock.
 ///
 /// All episodes should have the same time between frames. A shorter episode stands still at its end; one without frames
 /// stays empty.
-pub fn episodes(episodes: &[Episode]) -> String {
+pub fn episodes_page(episodes: &[Episode]) -> String {
     let panels: Vec<Panel<'_>> = episodes.iter().map(panel).collect();
     let titles: Vec<&str> = episodes.iter().map(|episode| &*episode.title).collect();
     page(include_str!("episode.html"), &titles.join(" and "), &panels)
@@ -88,7 +88,7 @@ mod tests {
             radius: 0.25,
             labels: vec!["</script>".into()],
         };
-        let page = episodes(&[one.clone(), Episode { title: "DAgger".into(), ..Episode::default() }]);
+        let page = episodes_page(&[one.clone(), Episode { title: "DAgger".into(), ..Episode::default() }]);
         assert!(page.contains("<title>&lt;cloned&gt; and DAgger</title>"));
         let data = data(&page);
         let expected = json!({
@@ -97,14 +97,14 @@ mod tests {
         });
         assert_eq!(data[0].to_string(), expected.to_string());
         assert_eq!((&data[1]["frames"], &data[1]["dt"]), (&json!([[]]), &json!(1.0)));
-        assert_eq!(episode(&one), episodes(&[one]));
+        assert_eq!(episode_page(&one), episodes_page(&[one]));
     }
 
     #[test]
     fn a_hundred_agents_for_a_hundred_steps_stay_small() {
         let frame = |t: usize| (0..100).map(|a| [(t * a) as f32 / 7.0, (t + a) as f32 / 3.0]).collect();
         let long = Episode { frames: (0..100).map(frame).collect(), ..Episode::default() };
-        let size = episode(&long).len();
+        let size = episode_page(&long).len();
         assert!(size < 300_000, "{size} bytes");
     }
 }

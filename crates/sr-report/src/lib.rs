@@ -1,7 +1,7 @@
 //! Pages and plots of recorded results: animations of searches and of point-control episodes.
 //!
-//! [`recording`] turns the [`Trajectory`](sr_trace::Trajectory) of a search into an HTML page that plays it generation
-//! by generation; [`episode`] and [`episodes`] do the same for agents that move to targets. A page is one
+//! [`recording_page`] turns the [`Trajectory`](sr_trace::Trajectory) of a search into an HTML page that plays it generation
+//! by generation; [`episode_page`] and [`episodes_page`] do the same for agents that move to targets. A page is one
 //! self-contained file that needs no network, and equal input gives equal bytes. A [`Plot`] draws lines over two axes,
 //! as SVG. This crate measures nothing.
 //!
@@ -24,6 +24,6 @@ mod page;
 mod plot;
 mod recording;
 
-pub use episode::{Episode, episode, episodes};
+pub use episode::{Episode, episode_page, episodes_page};
 pub use plot::{Axis, Line, Plot, PlotNameError};
-pub use recording::{RecordingInfo, recording};
+pub use recording::{RecordingInfo, recording_page};

@@ -96,7 +96,7 @@ struct Points {
 /// The instance must be the one that was searched; at most 200 of its points are shown, evenly spread. The best formula
 /// is the fittest one of the search. The search counts as solved from the first generation that has an individual with
 /// at most the early-stop error.
-pub fn recording(trajectory: &Trajectory, instance: &Instance, info: &RecordingInfo) -> String {
+pub fn recording_page(trajectory: &Trajectory, instance: &Instance, info: &RecordingInfo) -> String {
     let (rows, points) = places(instance);
     let mut expressions = Expressions { semantics: info.semantics, ..Expressions::default() };
     let generations = trajectory.generations.iter().map(|record| shown(record, &mut expressions)).collect();
@@ -259,8 +259,8 @@ mod tests {
     fn the_page_says_what_the_trajectory_says() {
         let (trajectory, instance) = curve(50, 30);
         let info = RecordingInfo { formula: Some("x0 < 1".into()), ..RecordingInfo::default() };
-        let page = recording(&trajectory, &instance, &info);
-        assert!(page == recording(&trajectory, &instance, &info), "equal input gives equal bytes");
+        let page = recording_page(&trajectory, &instance, &info);
+        assert!(page == recording_page(&trajectory, &instance, &info), "equal input gives equal bytes");
         assert!(page.contains("<title>a &lt;b&gt; &amp; &quot;c&quot;&lt;/script&gt;, expert, seed 3</title>"));
         let data = data(&page);
         assert_eq!(data["problem"], trajectory.problem_id);
@@ -289,7 +289,7 @@ mod tests {
         let expected = trajectory.generations.iter().find(|record| least(*record) <= bound).expect("one").generation;
         let solved = |early_stop_mse: f64| {
             let info = RecordingInfo { early_stop_mse, ..RecordingInfo::default() };
-            data(&recording(&trajectory, &instance, &info))["solved_at"].clone()
+            data(&recording_page(&trajectory, &instance, &info))["solved_at"].clone()
         };
         assert_eq!((solved(bound.into()), solved(1e-30)), (expected.into(), Value::Null));
     }
@@ -299,7 +299,7 @@ mod tests {
         let x = Columns::from_fn(1000, 2, |row, column| ((row * (3 + column)) % 101) as f64 / 50.0);
         let y: Vec<f64> = x.column(0).iter().zip(x.column(1)).map(|(a, b)| a * b + a).collect();
         let (trajectory, instance) = searched("two", x, y.clone(), 5);
-        let data = data(&recording(&trajectory, &instance, &RecordingInfo::default()));
+        let data = data(&recording_page(&trajectory, &instance, &RecordingInfo::default()));
         let shown = data["points"]["y"].as_array().expect("y");
         assert_eq!((shown.len(), &data["points"]["grid"]), (MAX_POINTS, &Value::Null));
         assert_eq!(shown[0].as_f64(), rounded(y[0]));
@@ -310,14 +310,14 @@ mod tests {
     #[test]
     fn a_hundred_generations_stay_under_a_megabyte() {
         let (trajectory, instance) = curve(2000, 100);
-        let size = recording(&trajectory, &instance, &RecordingInfo::default()).len();
+        let size = recording_page(&trajectory, &instance, &RecordingInfo::default()).len();
         assert!(size < 500_000, "{size} bytes");
     }
 
     #[test]
     fn nothing_is_fetched() {
         let (trajectory, instance) = curve(5, 1);
-        let page = recording(&trajectory, &instance, &RecordingInfo::default());
+        let page = recording_page(&trajectory, &instance, &RecordingInfo::default());
         let links = page.replace("http://www.w3.org/2000/svg", "");
         assert!(!links.contains("http:") && !links.contains("https:") && !links.contains("src="));
     }

@@ -285,7 +285,7 @@ impl Stored {
     }
 
     fn value<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T> {
-        sr_codec::decode(bytes).map_err(|source| self.unreadable(source))
+        sr_codec::decode_record(bytes).map_err(|source| self.unreadable(source))
     }
 
     fn unreadable(&self, source: rmp_serde::decode::Error) -> Error {
@@ -307,7 +307,7 @@ impl Iterator for TraceReader {
 
 /// Opens a file of this version or an earlier one.
 fn open_version(path: &Path) -> Result<Reader<TraceHeader>> {
-    let version = sr_codec::peek(path)?.version.clamp(1, TRACE_VERSION);
+    let version = sr_codec::peek_header(path)?.version.clamp(1, TRACE_VERSION);
     Ok(Reader::open(path, Kind::Trace, version)?)
 }
 
@@ -357,18 +357,18 @@ impl Shard<'_> {
 ///
 /// # Errors
 /// Returns an error if a shard is cut or damaged, is of another run, has a problem that another shard has too, or their
-/// numbers of problems are not those of a run dealt out in this order. `out` is then unchanged. Only [`merge_of`]
+/// numbers of problems are not those of a run dealt out in this order. `out` is then unchanged. Only [`merge_traces_of`]
 /// notices a missing shard.
-pub fn merge(shards: &[PathBuf], out: impl AsRef<Path>) -> Result<u64> {
-    merge_of(shards, out, None)
+pub fn merge_traces(shards: &[PathBuf], out: impl AsRef<Path>) -> Result<u64> {
+    merge_traces_of(shards, out, None)
 }
 
-/// Does what [`merge`] does, for a run of these problems, in this order. They are the first problems of its problem
+/// Does what [`merge_traces`] does, for a run of these problems, in this order. They are the first problems of its problem
 /// set.
 ///
 /// # Errors
-/// Returns an error where [`merge`] does, and if the problems are others or in another order.
-pub fn merge_of(shards: &[PathBuf], out: impl AsRef<Path>, problems: Option<&[String]>) -> Result<u64> {
+/// Returns an error where [`merge_traces`] does, and if the problems are others or in another order.
+pub fn merge_traces_of(shards: &[PathBuf], out: impl AsRef<Path>, problems: Option<&[String]>) -> Result<u64> {
     let mut open = Vec::with_capacity(shards.len());
     for path in shards {
         let reader = open_version(path)?;

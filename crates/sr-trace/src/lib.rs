@@ -2,7 +2,7 @@
 //!
 //! A [`Recorder`] watches a search and makes its [`Trajectory`]: every individual with its score, origin, parents and
 //! edit. A [`TraceWriter`] writes trajectories to a file under a [`TraceHeader`], a [`TraceReader`] reads them one by
-//! one, [`merge`] joins the shards of a run. The individuals of a trajectory lie flat in memory and are read through
+//! one, [`merge_traces`] joins the shards of a run. The individuals of a trajectory lie flat in memory and are read through
 //! [`GenerationRecord`] and [`IndividualRecord`]; [`GenerationsBuilder`] makes new ones. [`LabelSet`]s hold what an
 //! expert would have done in the same states. They are kept beside what the search did and never replace it.
 //!
@@ -54,7 +54,7 @@ mod searched;
 mod trajectory;
 
 pub use error::{Error, RecordError, Result};
-pub use file::{Stored, TraceReader, TraceWriter, merge, merge_of};
+pub use file::{Stored, TraceReader, TraceWriter, merge_traces, merge_traces_of};
 pub use gain::{Gain, LEAST_GAIN, decades};
 pub use header::{PolicyKind, SamplingSettings, TRACE_VERSION, TraceHeader};
 pub use record::{Opened, Record};

@@ -12,7 +12,7 @@ use sr_engine::{
 use sr_expr::{Columns, Expr, Op, Tree};
 use sr_trace::{
     Error, Generations, GenerationsBuilder, IndividualRecord, RecordError, Recorder, TraceHeader, TraceReader,
-    TraceWriter, Trajectory, merge,
+    TraceWriter, Trajectory, merge_traces,
 };
 
 fn instance(id: &str) -> Arc<Instance> {
@@ -369,7 +369,7 @@ fn shards_merge_into_the_bytes_of_one_run() {
     let folder = tempfile::tempdir().expect("folder");
     let (paths, whole) = shards(folder.path());
     let out = folder.path().join("merged.sr");
-    assert_eq!(merge(&paths, &out).expect("merge"), 14);
+    assert_eq!(merge_traces(&paths, &out).expect("merge"), 14);
     assert_eq!(std::fs::read(out).expect("the file"), whole);
 }
 
@@ -379,16 +379,16 @@ fn wrong_shards_are_refused_and_the_output_is_left_alone() {
     let (mut paths, _) = shards(folder.path());
     let out = folder.path().join("merged.sr");
     std::fs::write(&out, "old").expect("write");
-    assert!(matches!(merge(&[], &out), Err(Error::NoShards)));
+    assert!(matches!(merge_traces(&[], &out), Err(Error::NoShards)));
     paths.swap(0, 2);
-    assert!(matches!(merge(&paths, &out), Err(Error::ShardOrder { problem: 6, .. })));
+    assert!(matches!(merge_traces(&paths, &out), Err(Error::ShardOrder { problem: 6, .. })));
     paths.swap(0, 2);
     let bytes = std::fs::read(&paths[1]).expect("the file");
     std::fs::write(&paths[1], &bytes[..bytes.len() - 40]).expect("write");
-    assert!(matches!(merge(&paths, &out), Err(Error::File(sr_codec::Error::Truncated { .. }))));
+    assert!(matches!(merge_traces(&paths, &out), Err(Error::File(sr_codec::Error::Truncated { .. }))));
     let other = TraceWriter::create(&paths[1], &header(&config(11))).expect("create");
     other.finish().expect("finish");
-    assert!(matches!(merge(&paths, &out), Err(Error::ShardHeader { .. })));
+    assert!(matches!(merge_traces(&paths, &out), Err(Error::ShardHeader { .. })));
     assert_eq!(std::fs::read(&out).expect("the file"), b"old");
     assert!(!sr_codec::partial_path(&out).exists());
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sr_corpus::{Corpus, Example};
 use sr_expr::Semantics;
-use sr_neural::{Data, InputWriter, Language, fittest};
+use sr_neural::{Data, InputWriter, Language, fittest_tree};
 use sr_prompt::{Actions, Condition, ConstantStyle, Context, EditWriter, Token, encode_target};
 
 use crate::examples::Source;
@@ -42,7 +42,7 @@ impl Split {
 /// # Errors
 /// If a file is missing, damaged or of another mode, the corpora differ in their context, a problem has too many
 /// variables, or there are no examples.
-pub fn load(
+pub fn load_examples(
     corpora: &[PathBuf],
     problems: &[PathBuf],
     config: &RunConfig,
@@ -55,7 +55,7 @@ pub fn load(
     reading.finish()
 }
 
-/// Returns the problem sets of `problems` that [`load`] uses for none of the corpora.
+/// Returns the problem sets of `problems` that [`load_examples`] uses for none of the corpora.
 ///
 /// # Errors
 /// If a corpus cannot be opened.
@@ -72,8 +72,8 @@ pub fn unused_problems<'a>(corpora: &[PathBuf], problems: &'a [PathBuf]) -> Resu
 /// - drawn: the number of a corpus and of a state in it, from 0; a state may be drawn several times
 ///
 /// # Errors
-/// Those of [`load`]. States whose prompts or targets do not fit the model are skipped, without an error.
-pub fn load_drawn(
+/// Those of [`load_examples`]. States whose prompts or targets do not fit the model are skipped, without an error.
+pub fn load_drawn_examples(
     corpora: &[(PathBuf, PathBuf)],
     drawn: &[(u32, u32)],
     config: &RunConfig,
@@ -173,7 +173,7 @@ fn push(examples: &mut Examples, inputs: &InputWriter, example: &Example, data: 
     let constants = example.problem().primitives.constants();
     match example {
         Example::OneStep(state) => {
-            let best = fittest(state.population.iter().map(|i| (&**i.expr, i.fitness)));
+            let best = fittest_tree(state.population.iter().map(|i| (&**i.expr, i.fitness)));
             let (prompt, slots) = inputs.one_step(&state.prompt_state(), data, best)?;
             let edits = (examples.actions() == Actions::Edit).then(|| EditWriter::new(&slots));
             let encode = |tree| match &edits {
@@ -191,7 +191,7 @@ fn push(examples: &mut Examples, inputs: &InputWriter, example: &Example, data: 
             examples.push(&prompt, Token::Condition(Condition::Target), [(&ids[..], 1.0)])
         }
         Example::Autoregressive(state) => {
-            let best = fittest(state.population.iter().map(|i| (&**i.expr, i.fitness)));
+            let best = fittest_tree(state.population.iter().map(|i| (&**i.expr, i.fitness)));
             let (prompt, _) = inputs.one_step(&state.prompt_state(), data, best)?;
             let ids = state.encode_generation(examples.target_fitness() == Some(true))?;
             examples.push(&prompt, Token::Condition(state.condition), [(&ids[..], 1.0)])

@@ -144,7 +144,8 @@ impl Probe {
     fn fit(&self, predictions: &[Sample]) -> Option<Fit> {
         let r2 = |(judge, sample): (&Option<Judge>, &Sample)| {
             let Judge { problem, primitives, semantics } = judge.as_ref()?;
-            let formula = sr_prompt::decode(&sample.tokens, primitives, MAX_TOKENS).ok().filter(|_| sample.finished);
+            let formula =
+                sr_prompt::decode_expression(&sample.tokens, primitives, MAX_TOKENS).ok().filter(|_| sample.finished);
             let Some(formula) = formula else { return Some(0.0) };
             sr_eval::r_squared(&sr_expr::predict(&formula, &problem.x, *semantics), &problem.y)
         };

@@ -1,6 +1,6 @@
 //! Training of `sr-model` on a corpus: batches, loss, schedule, checkpoints.
 //!
-//! [`TrainConfig`] is a TOML file, [`load`] converts corpora and problem sets to [`Examples`], and a [`Trainer`] trains
+//! [`TrainConfig`] is a TOML file, [`load_examples`] converts corpora and problem sets to [`Examples`], and a [`Trainer`] trains
 //! a model on them in a folder:
 //!
 //! ```text
@@ -66,7 +66,7 @@ pub use config::{
     LanguageSection, ModelPreset, ModelSection, OptimiserKind, RunConfig, Schedule, Tracking, TrackingKind,
     TrainConfig, Training, check_learning_rate,
 };
-pub use data::{Split, load, load_drawn, unused_problems};
+pub use data::{Split, load_drawn_examples, load_examples, unused_problems};
 pub use error::Error;
 pub use evaluate::{Fit, Scores};
 pub use examples::Examples;

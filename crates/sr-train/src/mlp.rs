@@ -65,7 +65,7 @@ impl Mlp {
     /// # Errors
     /// If there is no such device.
     pub fn new([inputs, hidden, outputs]: [usize; 3], seed: u64, device: DeviceKind) -> Result<Self, Error> {
-        Ok(Self::frame([inputs, hidden, outputs], seed, &sr_model::open(device)?.autodiff()))
+        Ok(Self::frame([inputs, hidden, outputs], seed, &device.open()?.autodiff()))
     }
 
     fn frame([inputs, hidden, outputs]: [usize; 3], seed: u64, device: &Device) -> Self {
@@ -81,15 +81,15 @@ impl Mlp {
     /// # Errors
     /// If there is no such device or file, or the file has another shape.
     pub fn load(folder: &Path, shape: [usize; 2], device: DeviceKind) -> Result<Self, Error> {
-        Self::read(folder, shape, &sr_model::open(device)?)
+        Self::read(folder, shape, &device.open()?)
     }
 
-    /// Loads a model as [`load`](Self::load) does, for [`train`](Self::train).
+    /// Loads a model as [`load_examples`](Self::load) does, for [`train`](Self::train).
     ///
     /// # Errors
-    /// Those of [`load`](Self::load).
+    /// Those of [`load_examples`](Self::load).
     pub fn load_to_train(folder: &Path, shape: [usize; 2], device: DeviceKind) -> Result<Self, Error> {
-        Self::read(folder, shape, &sr_model::open(device)?.autodiff())
+        Self::read(folder, shape, &device.open()?.autodiff())
     }
 
     fn read(folder: &Path, [inputs, outputs]: [usize; 2], device: &Device) -> Result<Self, Error> {

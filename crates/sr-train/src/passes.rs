@@ -258,7 +258,7 @@ mod tests {
     }
 
     fn gradients(passes: &Passes, batches: &[Vec<Selection>]) -> (Vec<f32>, Sums) {
-        let device = sr_model::open(DeviceKind::Cpu).expect("the CPU").autodiff();
+        let device = DeviceKind::Cpu.open().expect("the CPU").autodiff();
         let model = Model::new(&config(), 1, &device).expect("a model");
         let (gradients, sums) = passes.gradients(&model, &examples(), batches).expect("gradients");
         let mut flat = Flat(gradients, Vec::new());

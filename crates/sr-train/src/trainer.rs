@@ -438,7 +438,7 @@ impl<'a> Trainer<'a> {
 
 /// Opens the device to train on.
 fn open(device: DeviceKind, config: &RunConfig) -> Result<Device, Error> {
-    let device = sr_model::open(device)?.autodiff();
+    let device = device.open()?.autodiff();
     Ok(if config.training.gradient_checkpointing { device.gradient_checkpointing() } else { device })
 }
 

@@ -306,7 +306,7 @@ mod tests {
             points: Some(points),
             ..ModelConfig::micro(10)
         };
-        let device = sr_model::open(DeviceKind::Cpu).expect("the CPU").autodiff();
+        let device = DeviceKind::Cpu.open().expect("the CPU").autodiff();
         Model::new(&config, 1, &device).expect("a model")
     }
 

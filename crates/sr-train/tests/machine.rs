@@ -17,9 +17,9 @@ use sha2::{Digest, Sha256};
 use sr_corpus::Problems;
 use sr_engine::{Generation, Origin, Search, SearchConfig, run};
 use sr_expr::Level;
-use sr_model::{Checkpoint, DeviceKind, Model, open};
+use sr_model::{Checkpoint, DeviceKind, Model};
 use sr_neural::{Learner, Sampling};
-use sr_train::{Limits, Split, TrainConfig, Trainer, load};
+use sr_train::{Limits, Split, TrainConfig, Trainer, load_examples};
 
 /// Both point embedders, both optimisers and both action languages, with the longest prompts.
 const RUNS: [(&str, &str); 2] = [
@@ -81,13 +81,15 @@ fn the_number_of_threads_changes_none_of_them() {
 /// Returns hashes of the weights after a short training, of its metrics without speeds, and of searches with the model.
 fn hashes(folder: &Path, name: &str, text: &str) -> Value {
     let config = TrainConfig::from_toml(text).expect("a configuration").resolve(11);
-    let read = |file: &str, split: Split| load(&[folder.join("onestep").join(file)], &[], &config, split).expect(file);
+    let read = |file: &str, split: Split| {
+        load_examples(&[folder.join("onestep").join(file)], &[], &config, split).expect(file)
+    };
     let ((train, language), (val, _)) = (read("train.sr", Split::Training), read("val.sr", Split::Validation));
     let out = folder.join("runs").join(name);
     let mut trainer = Trainer::builder(config, &train, &val).language(&language).start(&out).expect("a run");
     let summary = trainer.fit(Limits::default(), &mut |_, _| {}).expect("a run");
 
-    let device = open(DeviceKind::Cpu).expect("the CPU");
+    let device = DeviceKind::Cpu.open().expect("the CPU");
     let model = |path: &Path| Checkpoint::load(path, &device).expect("a checkpoint").model;
     json!({
         "weights": of_weights(&model(&summary.last)),
@@ -128,7 +130,7 @@ fn of_metrics(out: &Path) -> String {
 
 fn of_search(folder: &Path, checkpoint: &Path) -> String {
     let sampling = Sampling { max_child_size: 15, distinct: true, ..Sampling::default() };
-    let device = open(DeviceKind::Cpu).expect("the CPU");
+    let device = DeviceKind::Cpu.open().expect("the CPU");
     let mut learner = Learner::load(checkpoint, &device, sampling).expect("a learner");
     let corpus = sr_corpus::Corpus::open(folder.join("onestep/train.sr")).expect("a corpus");
     let problems: Problems = corpus.problems(None).expect("the problems");

@@ -11,12 +11,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use sr_corpus::{Corpus, Example};
 use sr_engine::{Offspring, Origin, Policy, Search, SearchConfig};
-use sr_model::{Channel, Checkpoint, DeviceKind, Points, Prompt, open};
+use sr_model::{Channel, Checkpoint, DeviceKind, Points, Prompt};
 use sr_neural::{Learner, Sampling};
 use sr_prompt::{Actions, Condition, Context, Mark, PopulationOrder, Token};
 use sr_train::{
     Error, Examples, Language, LanguageSection, Limits, Mode, RunConfig, Split, Start, StopReason, Summary,
-    TrackingKind, TrainConfig, Trainer, load,
+    TrackingKind, TrainConfig, Trainer, load_examples,
 };
 
 fn config(mode: &str, training: &str) -> RunConfig {
@@ -564,7 +564,7 @@ fn a_run_can_begin_with_another_one_s_weights() {
     wider.model.d_mlp = 64;
     let message = from("c", &wider).expect_err("another shape").to_string();
     assert!(message.ends_with("a/last: the checkpoint's d_mlp is 32, the configuration's 64"), "{message}");
-    let mut old = Checkpoint::load(&first.last, &open(DeviceKind::Cpu).expect("the CPU")).expect("a checkpoint");
+    let mut old = Checkpoint::load(&first.last, &DeviceKind::Cpu.open().expect("the CPU")).expect("a checkpoint");
     old.tokenizer = old.tokenizer.replace("<eos>", "<end>");
     old.save(&first.last).expect("saved");
     let message = from("d", &config).expect_err("another vocabulary").to_string();
@@ -637,7 +637,7 @@ fn a_run_that_breaks_leaves_finite_checkpoints_of_every_kind() {
     assert!(step == made + 1 && made > 0 && !norm.is_finite(), "{step} {made} {norm}");
     let kept = format!("step-{made:08}");
     for name in ["best", "last", &kept] {
-        let model = Checkpoint::load(&out.join(name), &open(DeviceKind::Cpu).expect("the CPU")).expect(name).model;
+        let model = Checkpoint::load(&out.join(name), &DeviceKind::Cpu.open().expect("the CPU")).expect(name).model;
         assert!(finite(&model), "{name} has weights that are no numbers");
     }
 }
@@ -668,7 +668,7 @@ fn activations_at_the_edge_of_the_numbers_never_reach_a_checkpoint() {
             Err(error) => panic!("{value}: {error}"),
         }
         for name in ["best", "last"] {
-            let model = Checkpoint::load(&out.join(name), &open(DeviceKind::Cpu).expect("the CPU")).expect(name).model;
+            let model = Checkpoint::load(&out.join(name), &DeviceKind::Cpu.open().expect("the CPU")).expect(name).model;
             assert!(finite(&model), "{value}: {name} has weights that are no numbers");
         }
     }
@@ -695,7 +695,7 @@ fn damaged_weights_are_noticed_and_old_checkpoints_are_read() {
     let config = config("one-step", "steps = 2");
     let examples = synthetic(&config, 0.1);
     let last = fit(start(&folder.path().join("run"), &config, &examples).expect("a run"), 2).last;
-    let load = || Checkpoint::load(&last, &open(DeviceKind::Cpu).expect("the CPU"));
+    let load = || Checkpoint::load(&last, &DeviceKind::Cpu.open().expect("the CPU"));
     load().expect("whole");
     for file in ["model.bpk", "config.json", "tokenizer.json", "meta.json"] {
         let before = bytes(&last, file);
@@ -735,7 +735,7 @@ fn a_model_that_reads_sets_is_trained_and_restored() {
     let mut trainer = start(&out, &config, &examples).expect("a run");
     let summary = trainer.fit(Limits::default(), &mut |_, stats| losses.push(stats.loss())).expect("a run");
     assert!(losses[0] > 5.5 && losses[29] < 3.0, "{losses:?}");
-    let restored = Checkpoint::load(&summary.last, &open(DeviceKind::Cpu).expect("the CPU")).expect("a checkpoint");
+    let restored = Checkpoint::load(&summary.last, &DeviceKind::Cpu.open().expect("the CPU")).expect("a checkpoint");
     assert_eq!(restored.model.config().points, config.model.points);
 }
 
@@ -761,7 +761,7 @@ fn real_corpora_are_learned() {
         config.language = language;
         let read = |file: &str, split: Split| {
             let path = folder.path().join(name).join(file);
-            load(&[path], &[], &config, split).expect("examples")
+            load_examples(&[path], &[], &config, split).expect("examples")
         };
         let ((train, found), (val, _)) = (read("train.sr", Split::Training), read("val.sr", Split::Validation));
         assert_eq!(found, config.language.with(Context::Basic));
@@ -791,7 +791,7 @@ fn real_corpora_are_learned() {
     let corpus = |name: &str| -> Vec<PathBuf> { vec![folder.path().join(name)] };
     let direct = config("direct", "");
     let message = |corpora: Vec<PathBuf>, problems: Vec<PathBuf>| {
-        load(&corpora, &problems, &direct, Split::Training).expect_err("refused").to_string()
+        load_examples(&corpora, &problems, &direct, Split::Training).expect_err("refused").to_string()
     };
     let refused = message(corpus("onestep/train.sr"), vec![]);
     assert!(refused.ends_with("the corpus is for mode one-step, the configuration for direct"), "{refused}");
@@ -809,13 +809,14 @@ fn a_direct_model_is_asked_in_search_what_it_was_taught() {
     let points = config.model.points.as_mut().expect("points");
     points.channels = vec![Channel::X, Channel::Y, Channel::BestResidual];
     let path = folder.path().join("direct/train.sr");
-    let (train, language) = load(std::slice::from_ref(&path), &[], &config, Split::Training).expect("examples");
+    let (train, language) =
+        load_examples(std::slice::from_ref(&path), &[], &config, Split::Training).expect("examples");
     let out = folder.path().join("run");
     let mut trainer = Trainer::builder(config, &train, &train).language(&language).start(&out).expect("a run");
     let summary = trainer.fit(Limits::default(), &mut |_, _| {}).expect("a run");
     assert_eq!(summary.scores.expect("scores").exact_match, 1.0, "it knows the formulas by heart");
 
-    let device = open(DeviceKind::Cpu).expect("the CPU");
+    let device = DeviceKind::Cpu.open().expect("the CPU");
     // Without a grammar, a child's probability is the one in the loss.
     let sampling = Sampling { temperature: 0.0, grammar: None, ..Sampling::default() };
     let mut learner = Learner::load(&summary.last, &device, sampling).expect("a learner");

@@ -70,6 +70,6 @@ fn main() -> anyhow::Result<()> {
     let evaluation = Evaluation { seeds: 2, ..Evaluation::new(&suite, &methods, &config) };
     let _ended =
         evaluation.plan()?.run(&mut policies(&methods, &suite, &learning)?, &mut rows, &mut Monitor::none())?;
-    println!("{}", sr_eval::table(&sr_eval::summarise(rows.rows(), 0)));
+    println!("{}", sr_eval::summary_table(&sr_eval::summarise(rows.rows(), 0)));
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sr_eval::{MeanDifference, median, paired};
+use sr_eval::{MeanDifference, median, paired_bootstrap};
 
 /// A report of an evaluation. Fields that a comparison does not need are ignored.
 #[derive(Debug, Clone)]
@@ -273,7 +273,7 @@ fn over(x: Part<'_>, y: Part<'_>, pairs: &[(&Measured, &Measured)], seed: u64) -
         let of_pair = |(a, b): &(&Measured, &Measured)| Some((value(a)?, value(b)?));
         let values: Vec<(f64, f64)> = pairs.iter().map(of_pair).collect::<Option<_>>()?;
         let differences: Vec<f64> = values.iter().map(|(a, b)| b - a).collect();
-        let MeanDifference { mean, lo, hi } = paired(&differences, seed)?;
+        let MeanDifference { mean, lo, hi } = paired_bootstrap(&differences, seed)?;
         let (a, b) = values.iter().fold((0.0, 0.0), |(a, b), value| (a + value.0, b + value.1));
         Some(Means { a: a / n, b: b / n, difference: mean, lo, hi })
     };

@@ -51,7 +51,7 @@ pub struct Merged {
 /// If a shard is not a trace.
 pub fn find_problem_set(shards: &[Shard], given: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
     for Shard { path, .. } in shards {
-        let kind = sr_codec::peek(path)?.kind;
+        let kind = sr_codec::peek_header(path)?.kind;
         ensure!(
             kind == Kind::Trace,
             "{}: its kind is {kind}; shards of a trace can be merged, problem sets and corpora are made whole",
@@ -83,7 +83,7 @@ pub fn merge(merge: &Merge<'_>) -> anyhow::Result<Merged> {
         );
     }
     let paths: Vec<PathBuf> = merge.shards.iter().map(|shard| shard.path.clone()).collect();
-    let trajectories = sr_trace::merge_of(&paths, merge.out, ids.as_deref())?;
+    let trajectories = sr_trace::merge_traces_of(&paths, merge.out, ids.as_deref())?;
     Ok(Merged { trajectories, settings })
 }
 

@@ -1,7 +1,7 @@
 //! Whole data sets: problems, traces of the expert, training examples, and a manifest of them.
 //!
-//! A [`Plan`] checks all settings before anything is written. [`build`] builds a folder from it and continues one that
-//! was stopped or killed, with the same bytes; [`validate`] checks a whole folder from its files alone; [`merge`] joins
+//! A [`Plan`] checks all settings before anything is written. [`build()`] builds a folder from it and continues one that
+//! was stopped or killed, with the same bytes; [`validate()`] checks a whole folder from its files alone; [`merge()`] joins
 //! the shards of a trace.
 //!
 //! ```text

@@ -24,7 +24,7 @@ impl Source {
     /// # Errors
     /// If a file cannot be read, the problem set of a corpus is not found, or there are no problems.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        match sr_codec::peek(path).is_ok_and(|header| header.kind == Kind::Corpus) {
+        match sr_codec::peek_header(path).is_ok_and(|header| header.kind == Kind::Corpus) {
             true => Self::of_corpus(path)?.checked(),
             false => Source { set: ProblemSet::read(path)?, files: vec![path.to_owned()] }.checked(),
         }

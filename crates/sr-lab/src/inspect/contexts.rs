@@ -26,7 +26,7 @@ impl Contexts {
         if !file.is_file() {
             bail!("{}: --context is for problem sets, traces and corpora", file.display());
         }
-        let header = sr_codec::peek(file)?;
+        let header = sr_codec::peek_header(file)?;
         let set = match (header.kind, header.params["problems"].as_str()) {
             (Kind::Problems, _) => file.to_owned(),
             (_, name) => find_problems(file, name.unwrap_or_default(), given)?,

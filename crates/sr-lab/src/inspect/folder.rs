@@ -114,7 +114,7 @@ fn part_of_dagger(dir: &Path) -> Option<&'static str> {
 const DAGGER_DEPTH: usize = 5;
 
 fn is_corpus(path: &Path) -> bool {
-    sr_codec::peek(path).is_ok_and(|header| header.kind == Kind::Corpus)
+    sr_codec::peek_header(path).is_ok_and(|header| header.kind == Kind::Corpus)
 }
 
 /// A file or folder in a folder.
@@ -203,7 +203,7 @@ impl Folder {
         let paths = entries(dir)?;
         let kind = match Known::of(dir) {
             Some(kind) => kind,
-            None if paths.iter().any(|path| Known::of(path).is_some() || sr_codec::peek(path).is_ok()) => {
+            None if paths.iter().any(|path| Known::of(path).is_some() || sr_codec::peek_header(path).is_ok()) => {
                 Known::Several
             }
             None => bail!(
@@ -276,7 +276,7 @@ impl Folder {
                 json!({ "manifest": manifest })
             }
             Known::Corpus => {
-                let of = |name: &str| sr_codec::peek(dir.join(name)).map_or(Value::Null, |header| header.params);
+                let of = |name: &str| sr_codec::peek_header(dir.join(name)).map_or(Value::Null, |header| header.params);
                 let count = |name: &str| listed.iter().find(|entry| entry.name == name).and_then(|entry| entry.records);
                 statistics.push(("training records", json!(count("train.sr"))));
                 statistics.push(("validation records", json!(count("val.sr"))));

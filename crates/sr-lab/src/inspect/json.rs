@@ -154,7 +154,7 @@ fn summary(header: &Value) -> Option<String> {
         let read: Vec<T> = serde_json::from_value(header.get("summary")?.clone()).ok()?;
         (!read.is_empty()).then_some(read)
     }
-    let searches = || Some(sr_eval::table(&read::<Summary>(header)?));
+    let searches = || Some(sr_eval::summary_table(&read::<Summary>(header)?));
     let formulas = || Some(sr_eval::direct_summary_table(&read::<DirectSummary>(header)?));
     Some(searches().or_else(formulas)? + "\n")
 }

@@ -133,7 +133,7 @@ pub fn record_kind(path: &Path) -> anyhow::Result<Option<Kind>> {
         bail!("{} is {what}: open it in a browser", path.display());
     }
     let is_record_file = !path.is_dir() && !json::Json::is_named(path) && !folder::Buffer::is(path);
-    Ok(is_record_file.then(|| sr_codec::peek(path)).transpose()?.map(|header| header.kind))
+    Ok(is_record_file.then(|| sr_codec::peek_header(path)).transpose()?.map(|header| header.kind))
 }
 
 /// Opens a file or folder.

@@ -209,9 +209,7 @@ impl Decoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        Attention, Channel, DeviceKind, IGNORE, ModelConfig, Points, PointsConfig, Population, TrainBatch, open,
-    };
+    use crate::{Attention, Channel, DeviceKind, IGNORE, ModelConfig, Points, PointsConfig, Population, TrainBatch};
 
     fn model(attention_layers: &[Attention], points: PointsConfig) -> Model {
         let points = PointsConfig { n_variables: 1, channels: vec![Channel::X, Channel::Y], hidden: 8, ..points };
@@ -230,7 +228,7 @@ mod tests {
             ..ModelConfig::micro(24)
         };
         // Logits of fresh weights are nearly flat; scaled up, a wrong position or mask shows.
-        Model::new(&config, 3, &open(DeviceKind::Cpu).unwrap()).unwrap().map(&mut Scale)
+        Model::new(&config, 3, &DeviceKind::Cpu.open().unwrap()).unwrap().map(&mut Scale)
     }
 
     /// Returns a feature that depends on all tokens so far.
@@ -323,7 +321,7 @@ mod tests {
             points: Some(points),
             ..ModelConfig::micro(24)
         };
-        let model = Model::new(&config, 3, &open(DeviceKind::Cpu).unwrap()).unwrap().map(&mut Scale);
+        let model = Model::new(&config, 3, &DeviceKind::Cpu.open().unwrap()).unwrap().map(&mut Scale);
         let (start, eos) = (1, 0);
         let many: Vec<u32> = (0..30).map(|i| 9 + i * 7 + i % 3).collect();
         let prompts: Vec<Prompt> = [vec![], vec![3, 7, 8, 14], vec![2, 20], many]

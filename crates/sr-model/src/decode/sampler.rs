@@ -149,7 +149,7 @@ impl<G: Constraint> Sampler<'_, G> {
         self.grammar.mask(child.state, &child.grammar, allowed);
     }
 
-    /// Chooses a child's next token among the candidates, see [`Sampling::choose`].
+    /// Chooses a child's next token among the candidates, see [`Sampling::choose`](crate::sample::Sampling::choose).
     pub(super) fn choose(
         &self,
         child: &mut Growing<'_, G>,

@@ -25,7 +25,9 @@ use sr_neural::{CheckpointMeta, Sampling, Share};
 use sr_problems::{Blocklist, ProblemSet};
 use sr_prompt::Condition;
 use sr_trace::{IndividualRecord, TraceHeader, TraceReader, Trajectory};
-use sr_train::{Limits, Mode, RunConfig, Split, Start, StepStats, TrainConfig, Trainer, load, load_drawn};
+use sr_train::{
+    Limits, Mode, RunConfig, Split, Start, StepStats, TrainConfig, Trainer, load_drawn_examples, load_examples,
+};
 
 use super::metrics::{self, Trained};
 use super::{RoundsOptions, Stopped, Task, Unusable, check_names};
@@ -140,7 +142,7 @@ impl<'a> Formula<'a> {
             SearchConfig { extra_generations: 0, ..config.clone() }
         };
         let configs: Vec<SearchConfig> = own_data.iter().map(config).collect();
-        sr_model::open(options.device)?;
+        options.device.open()?;
         let excluded = Arc::new(Blocklist::of(&options.exclude)?);
         let mut judged = Blocklist::of(&options.exclude)?;
         check_condition(options.sampling.condition, options.labelling)?;
@@ -494,7 +496,7 @@ impl sr_dagger::Task for FormulaRounds<'_> {
         let problems = |index: u32| round.earlier(index, Stage::Rollouts).join(problems_name(index));
         let corpora: Vec<(PathBuf, PathBuf)> =
             (0..=round.index).map(|i| (corpus(i, "train.sr"), problems(i))).collect();
-        let (examples, language) = load_drawn(&corpora, &drawn, &config)?;
+        let (examples, language) = load_drawn_examples(&corpora, &drawn, &config)?;
 
         let of_problems: Vec<PathBuf> = (0..=round.index).map(problems).collect();
         let mut validated = Vec::new();
@@ -513,7 +515,7 @@ impl sr_dagger::Task for FormulaRounds<'_> {
         let on_training_states = validated.is_empty();
         let validation = match on_training_states {
             true => examples.clone(),
-            false => load(&validated, &of_problems, &config, Split::Validation)?.0,
+            false => load_examples(&validated, &of_problems, &config, Split::Validation)?.0,
         };
 
         let start = round.before.clone().map_or(Start::Fresh, Start::Checkpoint);
@@ -689,7 +691,7 @@ fn record(folder: &Path, n: u32, name: &dyn Fn(usize, bool, u32) -> PathBuf) -> 
             formula: problem.formula(),
             semantics: header.engine.semantics,
         };
-        let page = sr_report::recording(&trajectory, &problem.instance()?, &info);
+        let page = sr_report::recording_page(&trajectory, &problem.instance()?, &info);
         fs::create_dir_all(path.parent().context("a page is in a folder")?)?;
         write_atomically(&path, page.as_bytes())?;
     }

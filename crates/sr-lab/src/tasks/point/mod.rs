@@ -136,7 +136,7 @@ impl<'a> PointControl<'a> {
     /// If there are more steps than fit in memory, there is no such device, or the checkpoint is not a student of this
     /// width.
     pub fn new(options: PointOptions, stop: &'a AtomicBool) -> anyhow::Result<Self> {
-        sr_model::open(options.device)?;
+        options.device.open()?;
         let rounds = &options.rounds;
         let steps = options.milestones.iter().map(|milestone| milestone.world.steps).max().unwrap_or_default();
         for (flag, n) in [("--episodes-per-iter", rounds.episodes_per_iter), ("--eval-episodes", rounds.eval_episodes)]
@@ -272,7 +272,7 @@ fn record(folder: &Path, n: u32, name: &dyn Fn(usize, bool, u32) -> PathBuf) -> 
         )],
     };
     fs::create_dir_all(path.parent().context("a page is in a folder")?)?;
-    write_atomically(&path, sr_report::episode(&episode).as_bytes())
+    write_atomically(&path, sr_report::episode_page(&episode).as_bytes())
 }
 
 #[cfg(test)]
