@@ -63,8 +63,8 @@ impl Expert {
 /// the first parent.
 fn crossover(state: &State<'_>, rng: &mut Rng, offspring: &mut Offspring) {
     let (receiver, donor) = (tournament(state, rng), tournament(state, rng));
-    let mut node_of = |index: usize| rng.below(state.population.tree(index).size()) as u32;
-    let (node, graft) = (node_of(receiver), node_of(donor));
+    let node = rng.below(state.population.tree(receiver).size()) as u32;
+    let graft = rng.below(state.population.tree(donor).size()) as u32;
     let (receiver, donor) = (receiver as u32, donor as u32);
     let edit = Edit { parent: receiver, node, replacement: Replacement::Donor { parent: donor, node: graft } };
     let parents = Parents::Two(receiver, donor);
@@ -118,7 +118,7 @@ fn tournament(state: &State<'_>, rng: &mut Rng) -> usize {
 
 /// Returns a variable with probability 0.7, else a listed constant. If there are only variables or only constants, it
 /// returns one of those.
-#[inline]
+#[inline(always)]
 fn terminal(primitives: &PrimitiveSet, rng: &mut Rng) -> Node {
     let constants = primitives.constants();
     let variables = usize::from(primitives.n_variables());

@@ -177,19 +177,16 @@ impl Offspring {
         parents: Parents,
     ) {
         let (parent, node) = (population.tree(edit.parent as usize), edit.node as usize);
-        let start = parent.subtree_start(node);
         let graft = match &edit.replacement {
             Replacement::Donor { parent, node } => population.tree(*parent as usize).subtree(*node as usize),
             Replacement::Written(tree) => tree,
         };
-        let size = parent.size() - (node + 1 - start) + graft.size();
-        let (tree, change) = if size > max_size {
-            let copy = Edit::copy(edit.parent, parent);
-            (self.trees.push(parent), Change::new(&copy, |_| unreachable!("a copy writes nothing")))
-        } else {
-            let tree = self.trees.splice(parent, node, graft);
-            let root = start + graft.size() - 1;
-            (tree, Change::new(edit, |_| self.trees.push_subtree(tree, root)))
+        let (tree, change) = match self.trees.splice(parent, node, graft, max_size) {
+            Some([tree, graft]) => (tree, Change::new(edit, |_| graft)),
+            None => {
+                let copy = Edit::copy(edit.parent, parent);
+                (self.trees.push(parent), Change::new(&copy, |_| unreachable!("a copy writes nothing")))
+            }
         };
         self.add(tree, Made { origin, parents, change, is_grafted: true, log_prob: None });
     }

@@ -15,8 +15,9 @@ use crate::{ExprError, Node, Tree};
 ///
 /// let (parent, donor): (Expr, Expr) = ("x0 * x1".parse()?, "sin(x2)".parse()?);
 /// let mut forest = Forest::default();
-/// let child = forest.splice(&parent, 1, &donor);
+/// let [child, graft] = forest.splice(&parent, 1, &donor, 10).expect("no more than 10 nodes");
 /// assert_eq!(forest.get(child).to_string(), "(x0 * sin(x2))");
+/// assert_eq!(forest.get(graft), &*donor);
 /// # Ok::<(), sr_expr::ParseError>(())
 /// ```
 #[derive(Clone, Default)]
@@ -86,32 +87,28 @@ impl Forest {
         }
     }
 
-    /// Adds a copy of `parent` in which `replacement` stands in the place of the subtree rooted at `node`, and returns its
-    /// number.
+    /// Adds a copy of `parent` in which `replacement` stands in the place of the subtree rooted at `node`, and returns the
+    /// numbers of the copy and, as a tree that shares its nodes, of the replacement in it. Returns `None` and adds nothing
+    /// if the copy had more than `max_size` nodes.
     ///
     /// # Panics
     /// If the parent has no such node.
     #[inline]
-    pub fn splice(&mut self, parent: &Tree, node: usize, replacement: &Tree) -> usize {
+    pub fn splice(&mut self, parent: &Tree, node: usize, replacement: &Tree, max_size: usize) -> Option<[usize; 2]> {
         let start = parent.subtree_start(node);
-        let size = parent.size() - (node + 1 - start) + replacement.size();
+        let (parent, replacement) = (parent.nodes(), replacement.nodes());
+        let size = parent.len() - (node + 1 - start) + replacement.len();
+        if size > max_size {
+            return None;
+        }
         self.nodes.reserve(size);
-        self.nodes.extend_from_slice(&parent.nodes()[..start]);
-        self.nodes.extend_from_slice(replacement.nodes());
-        self.nodes.extend_from_slice(&parent.nodes()[node + 1..]);
-        self.add_last(size)
-    }
-
-    /// Numbers the subtree of `tree` that is rooted at `node` as a tree of its own, which shares the nodes.
-    ///
-    /// # Panics
-    /// If there is no such tree or node.
-    #[inline]
-    pub fn push_subtree(&mut self, tree: usize, node: usize) -> usize {
-        let start = self.get(tree).subtree_start(node);
-        let span = Span { start: self.spans[tree].start + start as u32, size: (node + 1 - start) as u32 };
-        self.spans.push(span);
-        self.len() - 1
+        self.nodes.extend_from_slice(&parent[..start]);
+        self.nodes.extend_from_slice(replacement);
+        self.nodes.extend_from_slice(&parent[node + 1..]);
+        let copy = self.add_last(size);
+        let start = self.spans[copy].start + start as u32;
+        self.spans.push(Span { start, size: replacement.len() as u32 });
+        Some([copy, copy + 1])
     }
 
     /// The tree with a number.
@@ -224,7 +221,6 @@ mod tests {
         assert!(forest.is_empty());
         assert!(exprs.iter().map(|expr| forest.push(expr)).eq(0..3));
         assert!(forest.iter().eq(exprs.iter().map(|expr| &**expr)));
-        assert_eq!((forest.push_subtree(2, 2), forest.get(3).to_string()), (3, "(x0 * x1)".to_owned()));
         forest.clear();
         assert!(forest.is_empty());
     }
@@ -256,12 +252,12 @@ mod tests {
             let node = node.index(parent.size());
             let mut forest = Forest::default();
             forest.push(&donor);
-            let child = forest.splice(&parent, node, &donor);
             let expected = parent.replaced(node, &donor);
+            prop_assert_eq!(forest.splice(&parent, node, &donor, expected.size() - 1), None);
+            let [child, graft] = forest.splice(&parent, node, &donor, expected.size()).expect("small enough");
             prop_assert_eq!(forest.get(child), &*expected);
-            let root = parent.subtree_start(node) + donor.size() - 1;
-            let part = forest.push_subtree(child, root);
-            prop_assert_eq!(forest.get(part), &*donor);
+            prop_assert_eq!(forest.get(graft), &*donor);
+            prop_assert_eq!(forest.len(), 3);
         }
 
         #[test]
