@@ -88,22 +88,31 @@ pub enum ExprError {
 }
 
 /// Checks that nodes are one expression in post-order.
+#[inline]
 pub(crate) fn check(nodes: &[Node]) -> Result<(), ExprError> {
+    // Every operator has its operands exactly if at least one subtree stands at each place, itself included.
+    let (mut roots, mut is_right) = (0_usize, true);
+    for node in nodes {
+        roots = roots.wrapping_add(1).wrapping_sub(node.arity());
+        is_right &= roots.wrapping_sub(1) < nodes.len();
+    }
+    if is_right && roots == 1 { Ok(()) } else { Err(fault(nodes)) }
+}
+
+/// What keeps nodes from being one expression in post-order.
+#[cold]
+fn fault(nodes: &[Node]) -> ExprError {
     let mut roots = 0;
     for (node, &kind) in nodes.iter().enumerate() {
         if let Node::Op(op) = kind {
             if roots < op.arity() {
-                return Err(ExprError::MissingOperand { node, op, found: roots });
+                return ExprError::MissingOperand { node, op, found: roots };
             }
             roots -= op.arity();
         }
         roots += 1;
     }
-    match roots {
-        0 => Err(ExprError::Empty),
-        1 => Ok(()),
-        roots => Err(ExprError::ManyRoots { roots }),
-    }
+    if roots == 0 { ExprError::Empty } else { ExprError::ManyRoots { roots } }
 }
 
 /// An owned expression: nodes in post-order, the root last, every subtree a contiguous slice.
@@ -401,6 +410,21 @@ mod tests {
         );
         assert_eq!(Expr::new(vec![Node::Var(0), Node::Var(1)]), Err(ExprError::ManyRoots { roots: 2 }));
         assert!(Expr::new(vec![Node::Var(0), Node::Var(1), add]).is_ok());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_check_accepts_what_a_stack_does(
+            kinds in proptest::collection::vec(proptest::prelude::prop_oneof![
+                3 => proptest::prelude::Just(Node::Var(0)),
+                1 => proptest::prelude::Just(Node::Op(Op::Sin)),
+                2 => proptest::prelude::Just(Node::Op(Op::Add)),
+            ], 0..9),
+        ) {
+            let push = |stack: Option<usize>, node: &Node| Some(stack?.checked_sub(node.arity())? + 1);
+            let is_expression = kinds.iter().fold(Some(0), push) == Some(1);
+            proptest::prop_assert_eq!(check(&kinds).is_ok(), is_expression);
+        }
     }
 
     #[test]
