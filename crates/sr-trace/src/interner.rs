@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use sr_expr::Node;
 use sr_expr::hash::quick;
 
@@ -159,15 +160,19 @@ impl<S: Symbol> Interner<S> {
             let Span { start: from, end: to } = spans[place.number as usize];
             place.hash == hash && symbols[from..to] == symbols[start..end]
         };
-        if let Some(place) = places.find(Place::spread(hash), is_equal) {
-            self.end = start;
-            return (place.number, false);
+        match places.entry(Place::spread(hash), is_equal, |place| Place::spread(place.hash)) {
+            Entry::Occupied(place) => {
+                self.end = start;
+                (place.get().number, false)
+            }
+            Entry::Vacant(place) => {
+                let number = spans.len() as u32;
+                place.insert(Place { hash, number });
+                spans.push(Span { start, end });
+                self.start = end;
+                (number, true)
+            }
         }
-        let number = spans.len() as u32;
-        places.insert_unique(Place::spread(hash), Place { hash, number }, |place| Place::spread(place.hash));
-        self.spans.push(Span { start, end });
-        self.start = end;
-        (number, true)
     }
 
     /// Returns the place of a tree in [`symbols`](Self::symbols).
