@@ -116,14 +116,7 @@ impl Builder {
 
     /// Returns c · Π fᵖ. Equal factors are merged, and half powers share one root where that is shorter.
     pub(crate) fn product(&self, c: f64, factors: &[Factor]) -> Option<Expr> {
-        let mut merged: Vec<Factor> = Vec::new();
-        for (f, p) in factors {
-            match merged.iter_mut().find(|(other, _)| other == f) {
-                Some((_, sum)) => *sum += p,
-                None => merged.push((f.clone(), *p)),
-            }
-        }
-        merged.retain(|&(_, p)| p != 0.0);
+        let merged = merged(factors);
         let is_half = |p: f64| (2.0 * p) % 2.0 != 0.0 && (2.0 * p).fract() == 0.0;
         let halves = merged.iter().filter(|&&(_, p)| is_half(p)).count();
         if halves > 1 && self.has(Op::Sqrt) {
@@ -167,6 +160,46 @@ impl Builder {
         }
     }
 
+    /// Merges three terms c·u², ±2·√(c·d)·u·v and d·v² into c·(u ± r·v)² as long as there are such.
+    pub(crate) fn with_squares(&self, mut terms: Vec<(f64, Vec<Factor>)>) -> Vec<(f64, Vec<Factor>)> {
+        while let Some(([i, j, mixed], square)) = self.square_in(&terms) {
+            terms[i] = square;
+            let (first, second) = (j.max(mixed), j.min(mixed));
+            terms.remove(first);
+            terms.remove(second);
+        }
+        terms
+    }
+
+    /// Finds the positions of u², v² and u · v, and the square that they make.
+    #[allow(clippy::type_complexity)]
+    fn square_in(&self, terms: &[(f64, Vec<Factor>)]) -> Option<([usize; 3], (f64, Vec<Factor>))> {
+        let root = |factors: &[Factor]| -> Option<Vec<Factor>> {
+            let is_even = factors.iter().all(|(_, p)| p % 2.0 == 0.0) && !factors.is_empty();
+            is_even.then(|| factors.iter().map(|(f, p)| (f.clone(), p / 2.0)).collect())
+        };
+        for (i, (c, u)) in terms.iter().enumerate() {
+            let Some(u) = root(u) else { continue };
+            for (j, (d, v)) in terms.iter().enumerate().skip(i + 1) {
+                let Some(v) = root(v).filter(|_| c * d > 0.0) else { continue };
+                let both = merged(u.iter().chain(&v));
+                let is_product = |factors: &[Factor]| {
+                    factors.len() == both.len() && both.iter().all(|factor| factors.contains(factor))
+                };
+                for (mixed, (e, factors)) in terms.iter().enumerate() {
+                    let ratio = (d / c).sqrt();
+                    if mixed == i || mixed == j || !is_product(factors) || (e.abs() - 2.0 * (c * ratio).abs()).abs() > 1e-14 * e.abs() {
+                        continue;
+                    }
+                    let sign = (e * c).signum();
+                    let sum = self.sum(&[(1.0, u.clone()), (sign * ratio, v.clone())])?;
+                    return Some(([i, j, mixed], (*c, vec![(sum, 2.0)])));
+                }
+            }
+        }
+        None
+    }
+
     /// Returns Σ cᵢ · Π fᵖ. A term without factors is a constant. Terms with positive coefficients come first.
     pub(crate) fn sum(&self, terms: &[(f64, Vec<Factor>)]) -> Option<Expr> {
         let mut terms: Vec<_> = terms.iter().filter(|(c, _)| *c != 0.0).collect();
@@ -183,6 +216,19 @@ impl Builder {
         }
         Some(sum.unwrap_or_else(|| Expr::constant(0.0)))
     }
+}
+
+/// Returns a product in which every factor occurs once.
+fn merged<'a>(factors: impl IntoIterator<Item = &'a Factor>) -> Vec<Factor> {
+    let mut merged: Vec<Factor> = Vec::new();
+    for (f, p) in factors {
+        match merged.iter_mut().find(|(other, _)| other == f) {
+            Some((_, sum)) => *sum += p,
+            None => merged.push((f.clone(), *p)),
+        }
+    }
+    merged.retain(|&(_, p)| p != 0.0);
+    merged
 }
 
 #[cfg(test)]
@@ -215,6 +261,20 @@ mod tests {
         assert_eq!(whole.as_deref(), Some("sqrt(((x0 * x1) / x2))"));
         let part = built(all, 3.0, &[("x0", 1.0), ("x1", 0.5), ("x2", -0.5)]);
         assert_eq!(part.as_deref(), Some("(3.0 * (x0 * sqrt((x1 / x2))))"));
+    }
+
+    #[test]
+    fn squares_are_completed() {
+        let builder = Builder::new(&[Op::Add, Op::Sub, Op::Mul, Op::Pow2]);
+        let x = |index, p| (Expr::var(index), p);
+        let terms = vec![
+            (3.0, vec![x(0, 2.0)]),
+            (-12.0, vec![x(1, 1.0), x(0, 1.0)]),
+            (1.0, vec![x(2, 1.0)]),
+            (12.0, vec![x(1, 2.0)]),
+        ];
+        let text = builder.sum(&builder.with_squares(terms)).map(|expr| expr.to_string());
+        assert_eq!(text.as_deref(), Some("((3.0 * pow2((x0 - (2.0 * x1)))) + x2)"));
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl<'a> Finisher<'a> {
     }
 
     /// Returns the values of a factor's expression at the fitted rows.
-    fn values(&mut self, expr: &Expr) -> Vec<f64> {
+    pub(crate) fn values(&mut self, expr: &Expr) -> Vec<f64> {
         self.machine.predict(expr, &self.data.fit_table, Semantics::Ieee, &mut self.out);
         self.out.clone()
     }

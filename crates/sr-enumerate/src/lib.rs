@@ -35,14 +35,21 @@
 //! Results depend on data and options alone, not on the number of threads or the time.
 //! This crate does no evolution, fits no constants inside of functions, and does no I/O.
 
+mod affine;
+mod bank;
 mod build;
+mod eliminate;
 mod front;
+mod kernel;
 mod law;
 mod linear;
 mod monomial;
 mod outer;
+mod pairs;
 mod polynomial;
 mod prepare;
+mod products;
+mod rounds;
 mod search;
 mod snap;
 
@@ -331,8 +338,19 @@ pub fn search(data: Data<'_>, options: &Options, stop: &dyn Fn() -> bool) -> Res
     if monomials && has_variables && !search.is_done() {
         monomial::search(&mut search);
     }
-    if polynomials && has_variables && !search.is_done() {
-        polynomial::search(&mut search);
+    // A monomial inside of other functions may be a polynomial that is shorter, so both are looked for.
+    if has_variables && !search.is_done() {
+        if monomials {
+            monomial::search_inside(&mut search);
+        }
+        if polynomials && !search.is_spent() {
+            polynomial::search(&mut search);
+        }
+    }
+    let Stages { affine, pairs, products, enumeration, .. } = options.stages;
+    let mut report = rounds::Report::default();
+    if (affine || pairs || products || enumeration) && has_variables && !search.is_done() {
+        report = rounds::run(&mut search);
     }
     let reason = search.reason().unwrap_or(StopReason::Exhausted);
     Ok(Outcome {
@@ -341,8 +359,8 @@ pub fn search(data: Data<'_>, options: &Options, stop: &dyn Fn() -> bool) -> Res
         reason,
         unused: data.unused.clone(),
         dropped_rows: data.dropped_rows,
-        columns: 0,
-        complete_size: 0,
-        enumerated: 0,
+        columns: report.columns,
+        complete_size: report.complete_size,
+        enumerated: report.enumerated,
     })
 }

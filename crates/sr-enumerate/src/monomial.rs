@@ -11,32 +11,33 @@ use crate::Stage;
 const MAX_DEGREE: u32 = 4;
 const MAX_MONOMIALS: usize = 400;
 const MAX_TARGETS: usize = 20_000;
+/// The laws that are fitted in full: most of them are one law, written otherwise.
+const MAX_HITS: usize = 48;
 /// A fitted exponent is snapped within this distance if there is no noise, and within 3 standard deviations otherwise.
 const TOLERANCE: f64 = 1e-6;
 
-/// Looks for monomials, first of y itself, where noise is allowed, then exact ones inside of other functions.
-pub(crate) fn search(search: &mut Search<'_>) {
+/// Columns of logarithms of all variables and a column of ones, `[used + 1][fit]`. Variables with zeros have none; their
+/// products are found by enumeration.
+fn log_columns(search: &Search<'_>) -> Option<Vec<Vec<f64>>> {
+    let data = search.data;
+    let log = |column: &Vec<f64>| column.iter().map(|&x| log_magnitude(x)).collect();
+    let mut columns: Vec<Vec<f64>> = data.fit_x.iter().map(log).collect();
+    columns.push(vec![1.0; data.fit.len()]);
+    (data.fit.len() >= columns.len() + 2 && columns.iter().flatten().all(|v| v.is_finite())).then_some(columns)
+}
+
+/// Looks for exact monomials inside of other functions. All that are found are offered, and the smallest stays.
+pub(crate) fn search_inside(search: &mut Search<'_>) {
     let data = search.data;
     let rows = data.fit.len();
-    let logs: Vec<Vec<f64>> = data.fit_x.iter().map(|column| column.iter().map(|&x| log_magnitude(x)).collect()).collect();
-    if rows < data.n_used() + 2 || !logs.iter().flatten().all(|v| v.is_finite()) {
-        // Columns that contain zeros have no logarithms; their products are found by enumeration.
-        return;
-    }
-    let ones = vec![1.0; rows];
-    let mut columns = logs.clone();
-    columns.push(ones);
-    plain(search, &columns);
-    if search.is_done() {
-        return;
-    }
-
+    let Some(columns) = log_columns(search) else { return };
     let chains: Vec<Chain> = Chain::all(search.builder).into_iter().filter(|c| c.is_product() && !c.0.is_empty()).collect();
     let monomials = monomials_of(data, MAX_DEGREE, MAX_MONOMIALS);
     let basis = Basis::of(rows, columns.iter().map(Vec::as_slice));
     let Some(annihilators) = basis.annihilators(1) else { return };
     let targets = targets(data, &chains, &monomials, MAX_TARGETS);
     search.spend(targets.len() * rows * 8);
+    let mut n_hits = 0;
     for target in targets {
         let log: Vec<f64> = target.values.iter().map(|&v| log_magnitude(v)).collect();
         let scale = spread(&log);
@@ -45,20 +46,23 @@ pub(crate) fn search(search: &mut Search<'_>) {
             continue;
         }
         let Some(fit) = least_squares(&columns, &log).filter(|fit| is_near(fit.residual)) else { continue };
-        let exponents: Option<Vec<f64>> = fit.coefficients[..logs.len()].iter().map(|&p| exponent(p, TOLERANCE)).collect();
+        let fitted = &fit.coefficients[..data.n_used()];
+        let exponents: Option<Vec<f64>> = fitted.iter().map(|&p| exponent(p, TOLERANCE)).collect();
         let Some(exponents) = exponents else { continue };
         let factors = monomial_factors(data, &monomials[target.monomial]);
-        let outer = Outer { chain: chains[target.chain].clone(), factors };
-        offer(search, outer, &exponents);
-        if search.is_done() {
+        offer(search, Outer { chain: chains[target.chain].clone(), factors }, &exponents);
+        n_hits += 1;
+        if n_hits == MAX_HITS || search.is_spent() {
             return;
         }
     }
 }
 
-/// Fits y = c · Π xᵖ and offers it with snapped exponents and, where powers can be expressed, with those fitted.
-fn plain(search: &mut Search<'_>, columns: &[Vec<f64>]) {
+/// Fits y = c · Π xᵖ, also to noisy data, and offers it with snapped exponents and, where powers can be expressed, with
+/// those fitted.
+pub(crate) fn search(search: &mut Search<'_>) {
     let data = search.data;
+    let Some(columns) = log_columns(search) else { return };
     let rows: Vec<usize> = (0..data.fit.len()).filter(|&row| data.fit_y[row] != 0.0).collect();
     let pick = |column: &Vec<f64>| rows.iter().map(|&row| column[row]).collect::<Vec<f64>>();
     let columns: Vec<Vec<f64>> = columns.iter().map(pick).collect();

@@ -306,6 +306,7 @@ impl Outer {
     /// Returns m · g⁻¹(Σ cᵢ · termᵢ), or `None` if the operators cannot express it. `sign` is that of y / m where it
     /// was squared.
     pub(crate) fn undo(&self, builder: &Builder, terms: &[(f64, Vec<Factor>)], is_negative: bool) -> Option<Expr> {
+        let terms = &*builder.with_squares(terms.to_vec());
         // The value so far is c · Π fᵖ: powers are merged into it, anything else makes it one expression.
         let (mut c, mut factors) = match terms {
             [(c, factors)] => (*c, factors.clone()),

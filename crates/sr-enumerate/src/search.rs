@@ -43,15 +43,18 @@ impl<'a> Search<'a> {
         self.reason().is_some()
     }
 
+    /// Returns whether the budget is spent or a stop was asked for.
+    pub(crate) fn is_spent(&mut self) -> bool {
+        self.is_stopped |= (self.stop)();
+        self.is_stopped || self.work >= self.options.max_work
+    }
+
     /// Returns why nothing more is to be done.
     pub(crate) fn reason(&mut self) -> Option<StopReason> {
-        self.is_stopped |= (self.stop)();
-        if self.front.exact().is_some() {
-            Some(StopReason::Exact)
-        } else if self.is_stopped {
-            Some(StopReason::Stopped)
-        } else {
-            (self.work >= self.options.max_work).then_some(StopReason::Work)
+        match (self.front.exact().is_some(), self.is_spent()) {
+            (true, _) => Some(StopReason::Exact),
+            (false, true) => Some(if self.is_stopped { StopReason::Stopped } else { StopReason::Work }),
+            (false, false) => None,
         }
     }
 
