@@ -30,7 +30,7 @@ fn main() {
                     memory: mebibytes << 20,
                     threads,
                     stages: stages(enumeration),
-                    max_size: 30,
+                    max_cost: 30,
                     ..Options::default()
                 };
                 let start = Instant::now();
@@ -43,9 +43,9 @@ fn main() {
             let (stored, computed) = (bank.columns as f64, bank.enumerated as f64);
             let on_the_fly = (all.enumerated - bank.enumerated.min(all.enumerated)) as f64;
             println!(
-                "{name}, {n} variables: bank of {stored:.2e} distinct of {computed:.2e} (size {}) in {seconds:.2} s, \
+                "{name}, {n} variables: bank of {stored:.2e} distinct of {computed:.2e} (cost {}) in {seconds:.2} s, \
                  {:.2e} distinct/s; with {on_the_fly:.2e} on the fly {more:.2} s",
-                bank.complete_size,
+                bank.complete_cost,
                 stored / seconds,
             );
         }

@@ -14,7 +14,8 @@ use sr_expr::{Columns, Semantics, predict};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |index: usize, default: f64| arguments.get(index).and_then(|text| text.parse().ok()).unwrap_or(default);
+    let number =
+        |index: usize, default: f64| arguments.get(index).and_then(|text| text.parse().ok()).unwrap_or(default);
     let suites = arguments.first().map_or("nguyen,livermore,feynman", String::as_str);
     let (rows, work, threads) = (number(1, 200.0) as usize, number(2, 4e9) as u64, number(3, 1.0) as usize);
     let seed = number(4, 1.0) as u64;
@@ -60,14 +61,14 @@ fn main() {
             };
             let Some(shown) = shown else { continue };
             println!(
-                "{:<22} {mark:<6} {:<12} {time:>7.3} s  size {:>3} of {:>3}  error {:.1e}  bank {} (size {}), {:.1e} enumerated, work {:.1e}  {}  [{source}]",
+                "{:<22} {mark:<6} {:<12} {time:>7.3} s  size {:>3} of {:>3}  error {:.1e}  bank {} (cost {}), {:.1e} enumerated, work {:.1e}  {}  [{source}]",
                 problem.id,
                 shown.stage.name(),
                 shown.expr.size(),
                 source.size(),
                 shown.max_error,
                 outcome.columns,
-                outcome.complete_size,
+                outcome.complete_cost,
                 outcome.enumerated as f64,
                 outcome.work as f64,
                 shown.expr,

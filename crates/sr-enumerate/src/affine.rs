@@ -1,5 +1,6 @@
 //! *S*: g(y / m) = p(x) + b · f with one enumerated column f and a small polynomial p.
 
+use crate::Stage;
 use crate::bank::{Bank, Recipe};
 use crate::build::Factor;
 use crate::eliminate::{Directions, Outside, directions, key, projective};
@@ -11,7 +12,6 @@ use crate::polynomial::polynomials;
 use crate::prepare::{Prepared, ROWS};
 use crate::rounds::Targets;
 use crate::search::Search;
-use crate::Stage;
 
 /// The laws of one basis that are fitted in full.
 const MAX_HITS: usize = 24;
@@ -19,6 +19,8 @@ const MAX_HITS: usize = 24;
 const MAX_TERMS: usize = 36;
 /// The columns of each bank whose affine laws are shown although they are not exact.
 const SHOWN: usize = 4;
+/// Keys of a column that was computed on the fly, and of a target, are compared to this distance.
+const TOLERANCE: f64 = 1e-8;
 /// The largest degree of p.
 const MAX_DEGREE: u32 = 3;
 
@@ -83,7 +85,7 @@ pub(crate) fn search(search: &mut Search<'_>, bank: &Bank, targets: &Targets) {
             let Some(direction) = eliminated.outside.direction(&target.values) else { continue };
             let Some(id) = directions.parallel_to(&direction) else { continue };
             if eliminated.explains(&[&bank.column(id).0], &target.values) {
-                hits.push((bank.size(id) + targets.cost(index), id, index));
+                hits.push((bank.cost(id) + targets.cost(index), id, index));
             }
         }
         hits.sort_unstable();
@@ -98,11 +100,11 @@ pub(crate) fn search(search: &mut Search<'_>, bank: &Bank, targets: &Targets) {
     }
 }
 
-/// Offers a + b · f for the columns of each size with the largest correlations among those since the last call.
+/// Offers a + b · f for the columns of each cost with the largest correlations among those since the last call.
 pub(crate) fn show_best(search: &mut Search<'_>, bank: &Bank, shown: &mut usize) {
-    let mut best: Vec<Vec<u32>> = vec![Vec::new(); bank.complete_size() + 2];
+    let mut best: Vec<Vec<u32>> = vec![Vec::new(); bank.complete_cost() + 2];
     for id in (*shown..bank.len()).map(|id| id as u32).filter(|&id| !bank.is_constant(id)) {
-        let best = &mut best[bank.size(id)];
+        let best = &mut best[bank.cost(id)];
         let at = best.partition_point(|&other| bank.score(other) >= bank.score(id));
         if at < SHOWN {
             best.insert(at, id);
@@ -117,8 +119,8 @@ pub(crate) fn show_best(search: &mut Search<'_>, bank: &Bank, shown: &mut usize)
     *shown = bank.len();
 }
 
-/// Computes all expressions of a size on the fly and looks for a + b · f among them.
-pub(crate) fn scan(search: &mut Search<'_>, bank: &mut Bank, targets: &Targets, size: usize) {
+/// Computes all expressions of a cost on the fly and looks for a + b · f among them.
+pub(crate) fn scan(search: &mut Search<'_>, bank: &mut Bank, targets: &Targets, cost: usize) {
     let n = search.data.n_working();
     let basis = Basis::of(n, [vec![1.0; n].as_slice()]);
     let Some(outside) = Outside::of(&basis) else { return };
@@ -136,13 +138,16 @@ pub(crate) fn scan(search: &mut Search<'_>, bank: &mut Bank, targets: &Targets, 
     let wanted = |sums: &Sums| filter.may_contain(projective(sums.outside[0], sums.outside[1]));
     let found = |bank: &Bank, recipe: Recipe| {
         let column = bank.compute(recipe);
-        for (index, target) in targets.all.iter().enumerate() {
-            if hits.len() < 4 * MAX_HITS && eliminated.explains(&[&column.0], &target.values) {
+        let Some(direction) = eliminated.outside.direction(&column.0) else { return };
+        let wanted = key(&direction);
+        let from = keys.partition_point(|(key, _)| *key < wanted - TOLERANCE);
+        for &(_, index) in keys[from..].iter().take_while(|(key, _)| *key < wanted + TOLERANCE) {
+            if hits.len() < 4 * MAX_HITS && eliminated.explains(&[&column.0], &targets.all[index].values) {
                 hits.push((targets.cost(index), recipe, index));
             }
         }
     };
-    bank.scan(pool, size, wanted, found, |work| {
+    bank.scan(pool, cost, wanted, found, |work| {
         search.spend(work);
         !search.is_done()
     });
@@ -166,7 +171,7 @@ impl Filter {
         let mut filter = Filter { bits: vec![0; 1 << (Self::BITS - 6)] };
         for (key, _) in keys {
             // A key near the edge of a cell is in both.
-            for place in [Self::place(key - 1e-8), Self::place(key + 1e-8)] {
+            for place in [Self::place(key - TOLERANCE), Self::place(key + TOLERANCE)] {
                 filter.bits[place / 64] |= 1 << (place % 64);
             }
         }

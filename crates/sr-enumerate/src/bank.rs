@@ -1,4 +1,7 @@
-//! The bank: all semantically distinct expressions by size, each one operator on columns that are there already.
+//! The bank: all semantically distinct expressions by cost, each one operator on columns that are there already.
+//!
+//! The cost of an expression is its number of nodes, where functions count for more than one (TiSR has such weights too):
+//! with a dozen functions to choose from, they would otherwise fill the bank before sums of products are there.
 
 use hashbrown::HashTable;
 use rayon::ThreadPool;
@@ -14,10 +17,19 @@ const ROUND: usize = 1 << 15;
 const PIECE: usize = 1 << 10;
 /// The bytes of a column with its recipe, score and place in the table of hashes.
 pub(crate) const COLUMN_BYTES: usize = size_of::<Column>() + 56;
-/// The largest size of an expression without variables: 1 + 1, 1 / (1 + 1), …
-const MAX_CONSTANT_SIZE: usize = 5;
+/// The largest cost of an expression without variables: 1 + 1, 1 / (1 + 1), …
+const MAX_CONSTANT_COST: usize = 5;
 /// A column whose relative spread is smaller than this is constant.
 const CONSTANT: f64 = 1e-18;
+
+/// Returns what an operator adds to the cost of an expression.
+fn cost_of(op: Op) -> usize {
+    match op {
+        Op::Neg | Op::Pow3 | Op::Exp | Op::Log | Op::Sin | Op::Cos => 2,
+        Op::Tan | Op::Tanh | Op::Asin | Op::Acos | Op::Atan => 3,
+        _ => 1,
+    }
+}
 
 /// How a column was computed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -87,7 +99,7 @@ struct New {
     column: Column,
 }
 
-/// All distinct expressions up to a size.
+/// All distinct expressions up to a cost.
 #[derive(Debug)]
 pub(crate) struct Bank {
     level: Level,
@@ -98,10 +110,10 @@ pub(crate) struct Bank {
     recipes: Vec<Recipe>,
     contents: Vec<Contents>,
     scores: Vec<f32>,
-    /// `ends[s]` is the number of columns of sizes up to s.
+    /// `ends[c]` is the number of columns of costs up to c.
     ends: Vec<usize>,
     seen: HashTable<u64>,
-    /// The blocks of the size at hand that were not done yet, last one first.
+    /// The blocks of the cost at hand that were not done yet, last one first.
     blocks: Vec<Block>,
     probes: Probes,
     /// The number of expressions that were computed.
@@ -109,7 +121,7 @@ pub(crate) struct Bank {
 }
 
 impl Bank {
-    /// Makes the bank of size 1: the variables and constants.
+    /// Makes the bank of cost 1: the variables and constants.
     pub(crate) fn new(data: &Prepared, operators: &[Op], constants: &[f64], probes: Probes) -> Self {
         let with_arity = |arity| operators.iter().copied().filter(|op| op.arity() == arity).collect();
         let mut bank = Bank {
@@ -150,8 +162,8 @@ impl Bank {
         self.recipes.len()
     }
 
-    /// Returns the largest size of which all distinct expressions are here.
-    pub(crate) fn complete_size(&self) -> usize {
+    /// Returns the largest cost of which all distinct expressions are here.
+    pub(crate) fn complete_cost(&self) -> usize {
         self.ends.len() - 1
     }
 
@@ -196,36 +208,37 @@ impl Bank {
         out
     }
 
-    /// Returns the number of nodes of a column's expression, the scale of a variable not counted.
-    pub(crate) fn size(&self, id: u32) -> usize {
+    /// Returns the cost of a column's expression, the scale of a variable not counted.
+    pub(crate) fn cost(&self, id: u32) -> usize {
         self.ends.partition_point(|&end| end <= id as usize)
     }
 
-    /// Grows the bank to `limit` columns or expressions of `max_size` nodes, and returns whether it can grow further
+    /// Grows the bank to `limit` columns or expressions of `max_cost`, and returns whether it can grow further
     /// than that. `go_on` is asked after every round with the work that it did.
     pub(crate) fn grow(
         &mut self,
         pool: &ThreadPool,
         limit: usize,
-        max_size: usize,
+        max_cost: usize,
         mut go_on: impl FnMut(usize) -> bool,
     ) -> bool {
         while self.len() < limit {
             if self.blocks.is_empty() {
-                if self.complete_size() >= max_size {
+                if self.complete_cost() >= max_cost {
                     return false;
                 }
-                self.blocks = self.blocks_of(self.complete_size() + 1);
+                self.blocks = self.blocks_of(self.complete_cost() + 1);
                 self.blocks.reverse();
                 if self.blocks.is_empty() {
-                    // Without unary operators there are no expressions of even sizes.
+                    // Without unary operators there are no expressions of even costs.
                     self.ends.push(self.len());
                     continue;
                 }
             }
             let round = self.next_round();
             let this = &*self;
-            let new: Vec<(Vec<New>, usize)> = pool.install(|| round.par_iter().map(|&block| this.new_of(block)).collect());
+            let new: Vec<(Vec<New>, usize)> =
+                pool.install(|| round.par_iter().map(|&block| this.new_of(block)).collect());
             let mut done = 0;
             for (new, n_computed) in new {
                 done += n_computed;
@@ -239,20 +252,20 @@ impl Bank {
                 break;
             }
         }
-        self.complete_size() < max_size
+        self.complete_cost() < max_cost
     }
 
-    /// Computes all expressions of the size after the bank's without storing them, and calls `found` with those that
+    /// Computes all expressions of a cost without storing them, and calls `found` with those that
     /// `wanted` picks by their sums, in order. Returns whether it came to the end.
     pub(crate) fn scan(
         &mut self,
         pool: &ThreadPool,
-        size: usize,
+        cost: usize,
         wanted: impl Fn(&Sums) -> bool + Sync,
         mut found: impl FnMut(&Bank, Recipe),
         mut go_on: impl FnMut(usize) -> bool,
     ) -> bool {
-        let blocks = self.blocks_of(size);
+        let blocks = self.blocks_of(cost);
         let mut next = 0;
         while next < blocks.len() {
             let (from, mut n) = (next, 0);
@@ -285,22 +298,24 @@ impl Bank {
         true
     }
 
-    /// Returns the blocks of all expressions of a size, whose operands are of complete sizes.
-    fn blocks_of(&self, size: usize) -> Vec<Block> {
-        let range = |size: usize| match size <= self.complete_size() && size > 0 {
-            true => (self.ends[size - 1] as u32, self.ends[size] as u32),
+    /// Returns the blocks of all expressions of a cost, whose operands are of complete costs.
+    fn blocks_of(&self, cost: usize) -> Vec<Block> {
+        let range = |cost: usize| match cost <= self.complete_cost() && cost > 0 {
+            true => (self.ends[cost - 1] as u32, self.ends[cost] as u32),
             false => (0, 0),
         };
         const MAX_UNARY: u32 = 256;
         let mut blocks = Vec::new();
-        let (from, to) = range(size - 1);
         for &op in &self.unary {
+            let (from, to) = range(cost.saturating_sub(cost_of(op)));
             let starts = (from..to).step_by(MAX_UNARY as usize);
             blocks.extend(starts.map(|start| Block::Unary { op, from: start, to: to.min(start + MAX_UNARY) }));
         }
-        for smaller in 1..=(size.saturating_sub(1) / 2) {
-            let ((first, last), (from, to)) = (range(smaller), range(size - 1 - smaller));
-            let is_same = smaller == size - 1 - smaller;
+        // Binary operators cost 1.
+        for smaller in 1..=(cost.saturating_sub(1) / 2) {
+            let larger = cost - 1 - smaller;
+            let ((first, last), (from, to)) = (range(smaller), range(larger));
+            let is_same = smaller == larger;
             for a in first..last {
                 let from = if is_same { a } else { from };
                 blocks.extend((from < to).then_some(Block::Binary { a, from, to }));
@@ -342,7 +357,9 @@ impl Bank {
         let mut out = Column::ZERO;
         let mut n = 0;
         let mut compute = |op: Op, a: u32, b: u32, recipe: Recipe| {
-            let Some(contents) = Contents::after(op, self.contents[a as usize], self.contents[b as usize]) else { return };
+            let Some(contents) = Contents::after(op, self.contents[a as usize], self.contents[b as usize]) else {
+                return;
+            };
             apply(self.level, op, self.column(a), self.column(b), &mut out);
             n += 1;
             let sums = sums(&out, &self.probes);
@@ -356,7 +373,7 @@ impl Bank {
                 for b in from..to {
                     if self.contents[a as usize].is_constant()
                         && self.contents[b as usize].is_constant()
-                        && self.size(a) + self.size(b) + 1 > MAX_CONSTANT_SIZE
+                        && self.cost(a) + self.cost(b) + 1 > MAX_CONSTANT_COST
                     {
                         continue;
                     }
@@ -428,19 +445,20 @@ mod tests {
     const OPERATORS: [Op; 8] = [Op::Add, Op::Sub, Op::Mul, Op::Div, Op::Sqrt, Op::Exp, Op::Sin, Op::Pow2];
 
     fn prepared(n: usize) -> Prepared {
-        let value = |row: usize, column: usize| 0.3 + ((row * 37 + column * 11 + row * row * column) % 101) as f64 / 29.0;
+        let value =
+            |row: usize, column: usize| 0.3 + ((row * 37 + column * 11 + row * row * column) % 101) as f64 / 29.0;
         let x = Columns::from_fn(90, n, value);
         let y: Vec<f64> = (0..90).map(|row| (value(row, 0) * 1.3).sin()).collect();
         Prepared::new(Data { x: &x, y: &y, weights: None }).expect("usable")
     }
 
-    fn bank(n: usize, max_size: usize, limit: usize, threads: usize) -> (Prepared, Bank) {
+    fn bank(n: usize, max_cost: usize, limit: usize, threads: usize) -> (Prepared, Bank) {
         let data = prepared(n);
         let ones = Column([1.0; ROWS]);
         let probes = Probes { target: Column(std::array::from_fn(|row| data.fit_y[row])), outside: [ones, ones] };
         let mut bank = Bank::new(&data, &OPERATORS, &[1.0], probes);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-        bank.grow(&pool, limit, max_size, |_| true);
+        bank.grow(&pool, limit, max_cost, |_| true);
         (data, bank)
     }
 
@@ -462,19 +480,20 @@ mod tests {
         stack.pop()
     }
 
-    /// The definition: all trees of each size, one by one, without those equal to an earlier one on the working rows.
-    fn counts_by_trial(data: &Prepared, max_size: usize) -> Vec<usize> {
+    /// The definition: all trees of each cost, one by one, without those equal to an earlier one on the working rows.
+    fn counts_by_trial(data: &Prepared, max_cost: usize) -> Vec<usize> {
         let mut trees: Vec<Vec<Expr>> = vec![vec![], (0..data.n_used()).map(|i| data.variable(i)).collect()];
         trees[1].push(Expr::constant(1.0));
-        for size in 2..=max_size {
+        for cost in 2..=max_cost {
             let mut level: Vec<Expr> = Vec::new();
             for op in OPERATORS {
                 if op.arity() == 1 {
-                    level.extend(trees[size - 1].iter().map(|a| Expr::unary(op, a)));
+                    let operands = cost.checked_sub(cost_of(op)).map_or(&[][..], |cost| &trees[cost]);
+                    level.extend(operands.iter().map(|a| Expr::unary(op, a)));
                 } else {
-                    for left in 1..size - 1 {
+                    for left in 1..cost - 1 {
                         for a in &trees[left] {
-                            level.extend(trees[size - 1 - left].iter().map(|b| Expr::binary(op, a, b)));
+                            level.extend(trees[cost - 1 - left].iter().map(|b| Expr::binary(op, a, b)));
                         }
                     }
                 }
@@ -492,8 +511,11 @@ mod tests {
                     let squares: f64 = values.iter().map(|v| v * v).sum();
                     let is_constant = contents(expr).is_some_and(Contents::is_constant);
                     let spread = crate::linear::spread(&values);
-                    let is_usable = squares.is_finite() && squares > 1e-200 && (is_constant || spread * spread > CONSTANT * squares);
-                    let is_equal = |other: &Vec<f64>| other.iter().zip(&values).all(|(a, b)| (a - b).abs() <= 1e-8 * a.abs());
+                    let is_usable = squares.is_finite()
+                        && squares > 1e-200
+                        && (is_constant || spread * spread > CONSTANT * squares);
+                    let is_equal =
+                        |other: &Vec<f64>| other.iter().zip(&values).all(|(a, b)| (a - b).abs() <= 1e-8 * a.abs());
                     if is_usable && !distinct.iter().any(is_equal) {
                         distinct.push(values);
                     }
@@ -504,12 +526,12 @@ mod tests {
     }
 
     #[test]
-    fn sizes_hold_what_trial_finds() {
-        for (n, max_size) in [(1, 5), (2, 4)] {
-            let (data, bank) = bank(n, max_size, usize::MAX, 1);
-            assert_eq!(bank.complete_size(), max_size);
+    fn costs_hold_what_trial_finds() {
+        for (n, max_cost) in [(1, 6), (2, 5)] {
+            let (data, bank) = bank(n, max_cost, usize::MAX, 1);
+            assert_eq!(bank.complete_cost(), max_cost);
             let counts: Vec<usize> = bank.ends.windows(2).map(|ends| ends[1] - ends[0]).collect();
-            assert_eq!(counts, counts_by_trial(&data, max_size), "{n} variables");
+            assert_eq!(counts, counts_by_trial(&data, max_cost), "{n} variables");
         }
     }
 
@@ -519,7 +541,8 @@ mod tests {
         assert!(bank.len() >= 3000);
         for id in (0..bank.len() as u32).step_by(7) {
             let expr = bank.expr(id);
-            assert_eq!(expr.size(), bank.size(id), "{expr}");
+            let cost = |node: &Node| if let Node::Op(op) = node { cost_of(*op) } else { 1 };
+            assert_eq!(expr.nodes().iter().map(cost).sum::<usize>(), bank.cost(id), "{expr}");
             assert_eq!(predict(&expr, &data.fit_table, Semantics::Ieee)[..ROWS], bank.column(id).0, "{expr}");
         }
     }
@@ -545,7 +568,8 @@ mod tests {
         let (_, mut small) = bank(1, 4, usize::MAX, 1);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("threads");
         let mut seen = std::collections::BTreeSet::new();
-        let is_whole = small.scan(&pool, 5, |_| true, |bank, found| _ = seen.insert(bank.compute(found).hash()), |_| true);
+        let is_whole =
+            small.scan(&pool, 5, |_| true, |bank, found| _ = seen.insert(bank.compute(found).hash()), |_| true);
         assert!(is_whole);
         let (_, large) = bank(1, 5, usize::MAX, 1);
         for id in large.ends[4] as u32..large.ends[5] as u32 {

@@ -44,7 +44,7 @@ impl Builder {
     }
 
     /// Returns −a.
-    fn negative(&self, a: &Tree) -> Option<Expr> {
+    pub(crate) fn negative(&self, a: &Tree) -> Option<Expr> {
         if let [.., Node::Op(Op::Sub)] = a.nodes() {
             let second = a.size() - 2;
             let first = a.subtree_start(second) - 1;
@@ -188,7 +188,11 @@ impl Builder {
                 };
                 for (mixed, (e, factors)) in terms.iter().enumerate() {
                     let ratio = (d / c).sqrt();
-                    if mixed == i || mixed == j || !is_product(factors) || (e.abs() - 2.0 * (c * ratio).abs()).abs() > 1e-14 * e.abs() {
+                    if mixed == i
+                        || mixed == j
+                        || !is_product(factors)
+                        || (e.abs() - 2.0 * (c * ratio).abs()).abs() > 1e-14 * e.abs()
+                    {
                         continue;
                     }
                     let sign = (e * c).signum();

@@ -325,7 +325,8 @@ mod tests {
         for a in 0..columns.len() {
             for b in a + 1..columns.len() {
                 let mut both = basis.clone();
-                if both.add(&columns[a]) && both.add(&columns[b]) && crate::linear::norm(&both.residual(target)) < 1e-9 {
+                if both.add(&columns[a]) && both.add(&columns[b]) && crate::linear::norm(&both.residual(target)) < 1e-9
+                {
                     found.push((a as u32, b as u32));
                 }
             }
@@ -354,7 +355,8 @@ mod tests {
         let (outside, _) = eliminated();
         let shifted: [f64; ROWS] = std::array::from_fn(|row| 7.0 + row as f64 - 2.0 * column(5)[row]);
         let direction = |values: &[f64]| outside.direction(values).expect("no basis");
-        let table = Directions::new(vec![(1, direction(&column(6))), (2, direction(&shifted)), (0, direction(&column(5)))]);
+        let table =
+            Directions::new(vec![(1, direction(&column(6))), (2, direction(&shifted)), (0, direction(&column(5)))]);
         assert_eq!(table.len(), 2);
         assert_eq!(table.smallest(5).into_iter().map(|(id, _)| id).collect::<Vec<_>>(), [0, 1]);
         assert_eq!(outside.direction(&[3.0; ROWS]), None);

@@ -75,7 +75,11 @@ impl<'a> Finisher<'a> {
     pub(crate) fn finish(&mut self, law: &Law) -> Option<Candidate> {
         let outer_values: Vec<Vec<f64>> = law.outer.factors.iter().map(|(f, _)| self.values(f)).collect();
         let target = law.outer.values(&self.data.fit_y, &outer_values)?;
-        let sign = self.data.fit_y[0] * outer_values.iter().zip(&law.outer.factors).fold(1.0, |sign, (values, (_, p))| sign * power(values[0], *p).signum());
+        let sign = self.data.fit_y[0]
+            * outer_values
+                .iter()
+                .zip(&law.outer.factors)
+                .fold(1.0, |sign, (values, (_, p))| sign * power(values[0], *p).signum());
         let columns: Vec<Vec<f64>> = law.terms.iter().map(|factors| self.product_values(factors)).collect();
         let mut linear = Linear::new(columns, target)?;
         let noise_free = linear.is_noise_free();
@@ -216,8 +220,7 @@ impl Linear {
             let freedom = self.target.len().saturating_sub(self.columns.len()).max(1);
             let sigma = self.fit.residual / (freedom as f64).sqrt();
             let significance = |i: usize| self.fit.coefficients[i].abs() / (self.fit.variances[i].sqrt() * sigma);
-            let Some(least) =
-                (0..self.columns.len()).min_by(|&a, &b| significance(a).total_cmp(&significance(b)))
+            let Some(least) = (0..self.columns.len()).min_by(|&a, &b| significance(a).total_cmp(&significance(b)))
             else {
                 return;
             };

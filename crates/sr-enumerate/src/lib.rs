@@ -7,7 +7,7 @@
 //! 2. *polynomials*: g(y / m) = Σ c · Π xᵉ, by QR;
 //! 3. over a bank of enumerated columns f, in rounds of growing banks:
 //!    *affine* g(y / m) = p(x) + b·f, *pairs* g(y / m) = p(x) + b·f₁ + c·f₂, *products* y = c · Π xᵖ · f₁^q · f₂^r;
-//! 4. *enumeration*: all columns of further sizes, computed on the fly, as in *affine*.
+//! 4. *enumeration*: all columns of higher costs, computed on the fly, as in *affine*.
 //!
 //! Here m is a monomial, p a small polynomial, and g a chain of inverse operators. Pairs of N columns are found in
 //! O(N log N): see `pairs.rs`.
@@ -91,8 +91,9 @@ pub struct Options {
     pub threads: usize,
     /// The stages to run.
     pub stages: Stages,
-    /// The most nodes of enumerated expressions, without what is fitted around them.
-    pub max_size: usize,
+    /// The largest cost of enumerated expressions, without what is fitted around them: their number of nodes, where
+    /// `neg pow3 exp log sin cos` count for two and `tan tanh asin acos atan` for three.
+    pub max_cost: usize,
 }
 
 impl Default for Options {
@@ -105,7 +106,7 @@ impl Default for Options {
             memory: 512 << 20,
             threads: 1,
             stages: Stages::ALL,
-            max_size: 11,
+            max_cost: 13,
         }
     }
 }
@@ -129,14 +130,8 @@ pub struct Stages {
 
 impl Stages {
     /// All stages.
-    pub const ALL: Stages = Stages {
-        monomials: true,
-        polynomials: true,
-        affine: true,
-        pairs: true,
-        products: true,
-        enumeration: true,
-    };
+    pub const ALL: Stages =
+        Stages { monomials: true, polynomials: true, affine: true, pairs: true, products: true, enumeration: true };
     /// No stage.
     pub const NONE: Stages = Stages {
         monomials: false,
@@ -248,8 +243,8 @@ pub struct Outcome {
     pub dropped_rows: usize,
     /// The number of columns in the bank.
     pub columns: usize,
-    /// The largest size of which all distinct expressions are in the bank.
-    pub complete_size: usize,
+    /// The largest cost of which all distinct expressions are in the bank.
+    pub complete_cost: usize,
     /// The number of expressions that were enumerated.
     pub enumerated: u64,
 }
@@ -360,7 +355,7 @@ pub fn search(data: Data<'_>, options: &Options, stop: &dyn Fn() -> bool) -> Res
         unused: data.unused.clone(),
         dropped_rows: data.dropped_rows,
         columns: report.columns,
-        complete_size: report.complete_size,
+        complete_cost: report.complete_cost,
         enumerated: report.enumerated,
     })
 }

@@ -1,11 +1,11 @@
 //! *M*: y = m · g⁻¹(c · Π xᵖ), by least squares of logarithms.
 
+use crate::Stage;
 use crate::law::{Law, NOISE_FREE};
 use crate::linear::{Basis, dot, least_squares, spread};
 use crate::outer::{Chain, Outer, log_magnitude, monomial_factors, monomials_of, targets};
 use crate::search::Search;
 use crate::snap::exponent;
-use crate::Stage;
 
 /// The monomials m that targets are divided by: total degree and number.
 const MAX_DEGREE: u32 = 4;
@@ -31,7 +31,8 @@ pub(crate) fn search_inside(search: &mut Search<'_>) {
     let data = search.data;
     let rows = data.fit.len();
     let Some(columns) = log_columns(search) else { return };
-    let chains: Vec<Chain> = Chain::all(search.builder).into_iter().filter(|c| c.is_product() && !c.0.is_empty()).collect();
+    let chains: Vec<Chain> =
+        Chain::all(search.builder).into_iter().filter(|c| c.is_product() && !c.0.is_empty()).collect();
     let monomials = monomials_of(data, MAX_DEGREE, MAX_MONOMIALS);
     let basis = Basis::of(rows, columns.iter().map(Vec::as_slice));
     let Some(annihilators) = basis.annihilators(1) else { return };
@@ -75,8 +76,7 @@ pub(crate) fn search(search: &mut Search<'_>) {
     let sigma = fit.residual / ((rows.len() - columns.len()).max(1) as f64).sqrt();
     let tolerance = |i: usize| (3.0 * sigma * fit.variances[i].sqrt()).max(TOLERANCE).min(0.2);
     let fitted = &fit.coefficients[..data.n_used()];
-    let snapped: Vec<f64> =
-        fitted.iter().enumerate().map(|(i, &p)| exponent(p, tolerance(i)).unwrap_or(p)).collect();
+    let snapped: Vec<f64> = fitted.iter().enumerate().map(|(i, &p)| exponent(p, tolerance(i)).unwrap_or(p)).collect();
     let outer = || Outer { chain: Chain::default(), factors: vec![] };
     offer(search, outer(), &snapped);
     if !search.is_done() && snapped != fitted {

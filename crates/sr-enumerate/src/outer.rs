@@ -71,9 +71,13 @@ impl Step {
             Step::Atan => map(values, &|v| Op::Atan.apply(sr_expr::Semantics::Ieee, v, 0.0)),
             Step::Artanh => map(values, &|v| 0.5 * log((1.0 + v) / (1.0 - v))),
             // Their inverses give values of one branch only.
-            Step::Sin => map(values, &|v| within(Op::Sin, v, -std::f64::consts::FRAC_PI_2..=std::f64::consts::FRAC_PI_2)),
+            Step::Sin => {
+                map(values, &|v| within(Op::Sin, v, -std::f64::consts::FRAC_PI_2..=std::f64::consts::FRAC_PI_2))
+            }
             Step::Cos => map(values, &|v| within(Op::Cos, v, 0.0..=std::f64::consts::PI)),
-            Step::Tan => map(values, &|v| within(Op::Tan, v, -std::f64::consts::FRAC_PI_2..=std::f64::consts::FRAC_PI_2)),
+            Step::Tan => {
+                map(values, &|v| within(Op::Tan, v, -std::f64::consts::FRAC_PI_2..=std::f64::consts::FRAC_PI_2))
+            }
         }
     }
 
@@ -158,7 +162,9 @@ impl Chain {
             (Square | Root, Inverse) | (Square, Square | Root) | (Root, Square | Root) | (Inverse, Inverse) => false,
             (Log, Exp) | (Exp, Log) | (Log, Log) | (Exp, Exp) => false,
             // log(v²), log(1/v): multiples of log v. eᵛ to a power, and eᵛ⁺¹ are multiples in the argument.
-            (Inverse | Square | Root, Log) | (Exp, Inverse | Square | Root) | (Increment | Decrement | Complement, Exp) => false,
+            (Inverse | Square | Root, Log)
+            | (Exp, Inverse | Square | Root)
+            | (Increment | Decrement | Complement, Exp) => false,
             (a, b) => {
                 let is_angle = |s| matches!(s, Asin | Acos | Atan | Artanh | Sin | Cos | Tan);
                 !(is_angle(a) && is_angle(b))

@@ -62,7 +62,7 @@ pub(crate) fn search(search: &mut Search<'_>, bank: &Bank, targets: &Targets, bu
             };
             hits = search.pool.install(|| directions[..n_targets].par_iter().flat_map_iter(triples).collect());
         }
-        let size = |ids: &[u32]| ids.iter().map(|&id| bank.size(id)).sum::<usize>();
+        let size = |ids: &[u32]| ids.iter().map(|&id| bank.cost(id)).sum::<usize>();
         hits.sort_by_cached_key(|(index, ids)| (size(ids) + targets.cost(*index), *index, ids.clone()));
         for (index, ids) in hits.into_iter().take(MAX_HITS) {
             let mut terms = eliminated.terms.clone();

@@ -4,7 +4,6 @@
 //! so that nearly every target is rejected by one product.
 
 use rayon::prelude::*;
-use sr_expr::Expr;
 
 use crate::Stage;
 use crate::bank::Bank;
@@ -62,8 +61,7 @@ pub(crate) fn max_terms(rows: usize) -> usize {
 /// Makes the space of monomials with these exponents.
 pub(crate) fn space(search: &Search<'_>, exponents: &[Vec<i32>]) -> Option<Space> {
     let data = search.data;
-    let columns: Vec<Vec<f64>> =
-        exponents.iter().map(|e| monomial_values(e, &data.fit_x, data.fit.len())).collect();
+    let columns: Vec<Vec<f64>> = exponents.iter().map(|e| monomial_values(e, &data.fit_x, data.fit.len())).collect();
     Space::new(exponents.iter().map(|e| monomial_factors(data, e)).collect(), &columns)
 }
 
@@ -124,107 +122,141 @@ pub(crate) fn search(search: &mut Search<'_>) {
 
 /// The smallest columns that are tried as one more variable of a polynomial, or as a factor of m.
 const MAX_COLUMNS: usize = 2000;
+/// The columns that are tried times the terms squared, at most: larger bases get fewer columns.
+const MAX_COLUMN_WORK: usize = 400_000;
 /// The largest degree in the column, and in all.
 const MAX_COLUMN_DEGREE: i32 = 2;
+const MAX_DEGREE_WITH_COLUMN: u32 = 3;
 /// The targets that are tried with each column.
 const MAX_TARGETS_WITH_COLUMN: usize = 300;
-/// The exponents of a column as a factor of m.
+/// The exponents of a column as a factor of m, and the other factors.
 const COLUMN_POWERS: [f64; 4] = [1.0, -1.0, 0.5, -0.5];
+const MAX_MONOMIALS_WITH_COLUMN: usize = 100;
+
+/// A law that was found with a column: what it adds to the size, the column, the target and the column's power.
+type Hit = (usize, u32, usize, f64);
 
 /// Looks for polynomials of the variables and of one column h of the bank, and for polynomials p with y = m · hᵖ · p.
 /// This is how UDFS augments data (Kahlmeyer et al., 2024).
 pub(crate) fn search_with_columns(search: &mut Search<'_>, bank: &Bank, targets: &Targets) {
-    let data = search.data;
-    let rows = data.fit.len();
-    let n = data.n_used();
-    let most = max_terms(rows);
-    // Every power of a basis times hᵏ is a term; larger bases come later.
+    let n = search.data.n_used();
+    let ids: Vec<u32> =
+        (n..bank.len().min(MAX_COLUMNS)).map(|id| id as u32).filter(|&id| !bank.is_constant(id)).collect();
+    augmented(search, bank, targets, &ids);
+    if !search.is_done() {
+        divided(search, bank, &ids);
+    }
+}
+
+/// Returns the terms Π xᵉ · hᵏ of polynomials of the variables and one column, smaller ones first.
+fn shapes(n: usize, most: usize) -> Vec<Vec<(Vec<i32>, i32)>> {
     let mut shapes: Vec<Vec<(Vec<i32>, i32)>> = Vec::new();
-    for degree in 1..=3_u32 {
+    for degree in 1..=MAX_DEGREE_WITH_COLUMN {
         for column_degree in 1..=MAX_COLUMN_DEGREE.min(degree as i32) {
-            let terms = |k: i32| monomials(n, degree.max(k as u32) - u32::from(k > 0), 3, false, MAX_TERMS).into_iter().map(move |e| (e, k));
+            let terms = |k: i32| {
+                // All powers of h have the factors of the first one.
+                let degree = degree - u32::from(k > 0);
+                monomials(n, degree, degree.max(1) as i32, false, most + 1).into_iter().map(move |e| (e, k))
+            };
             let shape: Vec<(Vec<i32>, i32)> = (0..=column_degree).flat_map(terms).collect();
-            if shape.len() <= most.min(50) && !shapes.contains(&shape) {
+            if shape.len() <= most && !shapes.contains(&shape) {
                 shapes.push(shape);
             }
         }
     }
     shapes.sort_by_key(Vec::len);
+    shapes
+}
+
+/// Looks for g(y / m) = polynomial of x and h, on the working rows.
+fn augmented(search: &mut Search<'_>, bank: &Bank, targets: &Targets, ids: &[u32]) {
+    let data = search.data;
+    let rows = data.n_working();
+    let scaled = |target: &Target| spread(&target.values[..rows]);
     let first: Vec<(usize, &Target, f64)> = (targets.all.iter().enumerate())
         .take(MAX_TARGETS_WITH_COLUMN)
-        .map(|(index, target)| (index, target, spread(&target.values)))
+        .map(|(index, target)| (index, target, scaled(target)))
         .collect();
-    let columns: Vec<(u32, Vec<f64>)> = (n..bank.len().min(MAX_COLUMNS))
-        .map(|id| id as u32)
-        .filter(|&id| !bank.is_constant(id))
-        .map(|id| (id, search.finisher().values(&bank.expr(id))))
-        .filter(|(_, values)| values.iter().all(|v| v.is_finite()))
-        .collect();
-    let factors_of = |e: &[i32], h: &Expr, k: i32| {
-        let mut factors = monomial_factors(data, e);
-        factors.extend((k != 0).then(|| (h.clone(), f64::from(k))));
-        factors
-    };
-    for shape in &shapes {
+    for shape in shapes(data.n_used(), max_terms(rows)) {
         let powers: Vec<Vec<f64>> = shape.iter().map(|(e, _)| monomial_values(e, &data.fit_x, rows)).collect();
-        let hits_of = |(id, h): &(u32, Vec<f64>)| {
-            let values = powers.iter().zip(shape).map(|(values, (_, k))| {
-                values.iter().zip(h).map(|(v, h)| (0..*k).fold(*v, |v, _| v * h)).collect::<Vec<f64>>()
-            });
-            let columns: Vec<Vec<f64>> = values.collect();
+        let hits_of = |&id: &u32| -> Vec<Hit> {
+            let h = &bank.column(id).0[..rows];
+            let columns: Vec<Vec<f64>> = (powers.iter().zip(&shape))
+                .map(|(values, (_, k))| {
+                    values.iter().zip(h).map(|(v, h)| (0..*k).fold(*v, |product, _| product * h)).collect()
+                })
+                .collect();
             let Some(space) = Space::new(Vec::new(), &columns) else { return Vec::new() };
-            let hits = first.iter().filter(|(_, target, scale)| space.contains(&target.values, *scale));
-            hits.map(|(index, ..)| (bank.size(*id) + targets.cost(*index), *id, *index)).collect()
+            let hits = first.iter().filter(|(_, target, scale)| space.contains(&target.values[..rows], *scale));
+            hits.map(|(index, ..)| (bank.cost(id) + targets.cost(*index), id, *index, 1.0)).collect()
         };
-        search.spend(columns.len() * rows * (shape.len() * shape.len() / 4 + first.len()));
-        let mut hits: Vec<(usize, u32, usize)> =
-            search.pool.install(|| columns.par_iter().flat_map_iter(hits_of).collect());
-        hits.sort_unstable();
-        for (_, id, index) in hits.into_iter().take(MAX_HITS) {
+        let terms = shape.len();
+        let ids = &ids[..ids.len().min(MAX_COLUMN_WORK / (terms * terms))];
+        search.spend(ids.len() * rows * (terms * terms + first.len() / 4));
+        let hits = search.pool.install(|| ids.par_iter().flat_map_iter(hits_of).collect());
+        for (_, id, index, _) in best(hits) {
             let h = bank.expr(id);
-            let terms = shape.iter().map(|(e, k)| factors_of(e, &h, *k)).collect();
+            let term = |(e, k): &(Vec<i32>, i32)| {
+                let mut factors = monomial_factors(data, e);
+                factors.extend((*k != 0).then(|| (h.clone(), f64::from(*k))));
+                factors
+            };
+            let terms = shape.iter().map(term).collect();
             search.offer(&Law { stage: Stage::Polynomial, outer: targets.outer(data, index), terms });
         }
         if search.is_done() {
             return;
         }
     }
-    divided(search, bank, &columns);
 }
 
-/// Looks for y = m · hᵖ · polynomial.
-fn divided(search: &mut Search<'_>, bank: &Bank, columns: &[(u32, Vec<f64>)]) {
+/// Looks for y = m · hᵖ · polynomial of x, on the working rows.
+///
+/// With a vector a orthogonal to the polynomials, Σ a · y / (m · hᵖ) has to vanish; a · y / m is computed once.
+fn divided(search: &mut Search<'_>, bank: &Bank, ids: &[u32]) {
     let data = search.data;
-    let rows = data.fit.len();
-    let monomials = monomials_of(data, 3, 100);
-    let quotients: Vec<Vec<f64>> = monomials
-        .iter()
-        .map(|e| data.fit_y.iter().zip(monomial_values(e, &data.fit_x, rows)).map(|(y, m)| y / m).collect())
-        .collect();
-    for exponents in polynomials(search, 3) {
-        if exponents.len() > 40 {
-            break;
+    let rows = data.n_working();
+    let monomials = monomials_of(data, MAX_DEGREE, MAX_MONOMIALS_WITH_COLUMN);
+    let quotient = |e: &Vec<i32>| {
+        data.fit_y[..rows].iter().zip(monomial_values(e, &data.fit_x, rows)).map(|(y, m)| y / m).collect()
+    };
+    let quotients: Vec<Vec<f64>> = monomials.iter().map(quotient).collect();
+    for exponents in polynomials(search, MAX_DEGREE_WITH_COLUMN) {
+        if exponents.len() > max_terms(rows) {
+            return;
         }
-        let Some(space) = space(search, &exponents) else { continue };
-        search.spend(columns.len() * rows * COLUMN_POWERS.len() * monomials.len());
-        let hits_of = |(id, h): &(u32, Vec<f64>)| {
-            let mut hits = Vec::new();
+        let columns: Vec<Vec<f64>> = exponents.iter().map(|e| monomial_values(e, &data.fit_x, rows)).collect();
+        let terms = exponents.iter().map(|e| monomial_factors(data, e)).collect();
+        let Some(space) = Space::new(terms, &columns) else { continue };
+        let weighted: Vec<(Vec<f64>, f64)> = quotients
+            .iter()
+            .map(|quotient| {
+                let weighted = quotient.iter().zip(&space.annihilator).map(|(y, a)| y * a).collect();
+                (weighted, norm(quotient))
+            })
+            .collect();
+        search.spend(ids.len() * rows * COLUMN_POWERS.len() * monomials.len() / 4);
+        let hits_of = |&id: &u32| {
+            let h = &bank.column(id).0[..rows];
+            let mut hits: Vec<Hit> = Vec::new();
             for p in COLUMN_POWERS {
-                let powers: Vec<f64> = h.iter().map(|h| power(*h, p)).collect();
-                for (index, quotient) in quotients.iter().enumerate() {
-                    let target: Vec<f64> = quotient.iter().zip(&powers).map(|(y, h)| y / h).collect();
+                let powers: Vec<f64> = h.iter().map(|h| 1.0 / power(*h, p)).collect();
+                let largest = powers.iter().fold(0.0_f64, |largest, v| largest.max(v.abs()));
+                for (index, (weighted, norm)) in weighted.iter().enumerate() {
+                    if dot(weighted, &powers).abs() >= NOISE_FREE * norm * largest {
+                        continue;
+                    }
+                    let target: Vec<f64> = quotients[index].iter().zip(&powers).map(|(y, h)| y * h).collect();
                     if space.contains(&target, spread(&target)) {
-                        let degree: i32 = monomials[index].iter().map(|e| e.abs()).sum();
-                        hits.push((bank.size(*id) + 2 * degree as usize, *id, index, p));
+                        let degree: u32 = monomials[index].iter().map(|e| e.unsigned_abs()).sum();
+                        hits.push((bank.cost(id) + 2 * degree as usize, id, index, p));
                     }
                 }
             }
             hits
         };
-        let mut hits: Vec<(usize, u32, usize, f64)> =
-            search.pool.install(|| columns.par_iter().flat_map_iter(hits_of).collect());
-        hits.sort_by(|a, b| (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2)).then(b.3.total_cmp(&a.3)));
-        for (_, id, index, p) in hits.into_iter().take(MAX_HITS) {
+        let hits = search.pool.install(|| ids.par_iter().flat_map_iter(hits_of).collect());
+        for (_, id, index, p) in best(hits) {
             let mut factors = monomial_factors(data, &monomials[index]);
             factors.push((bank.expr(id), p));
             let outer = Outer { chain: Chain::default(), factors };
@@ -234,4 +266,11 @@ fn divided(search: &mut Search<'_>, bank: &Bank, columns: &[(u32, Vec<f64>)]) {
             return;
         }
     }
+}
+
+/// Returns the hits that promise the smallest laws.
+fn best(mut hits: Vec<Hit>) -> Vec<Hit> {
+    hits.sort_by(|a, b| (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2)).then(b.3.total_cmp(&a.3)));
+    hits.truncate(MAX_HITS);
+    hits
 }

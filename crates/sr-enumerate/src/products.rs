@@ -74,7 +74,7 @@ pub(crate) fn search(search: &mut Search<'_>, bank: &Bank, budget: u64) {
     };
     let hits: Vec<Vec<Vec<u32>>> = search.pool.install(|| targets.par_iter().map(found).collect());
     for ((chain, values, _), mut hits) in targets.into_iter().zip(hits) {
-        hits.sort_by_cached_key(|ids| (ids.iter().map(|&id| bank.size(id)).sum::<usize>(), ids.clone()));
+        hits.sort_by_cached_key(|ids| (ids.iter().map(|&id| bank.cost(id)).sum::<usize>(), ids.clone()));
         for ids in hits {
             let factors: Vec<Factor> = with_logs
                 .iter()
@@ -102,8 +102,12 @@ fn exponents(
     target: &[f64],
 ) -> Option<Vec<Factor>> {
     let mut columns = logs.to_vec();
-    for &id in ids {
+    for (&id, factor) in ids.iter().zip(logs.len()..) {
         let values = search.finisher().values(&bank.expr(id));
+        // Logarithms of f and −f are equal, but only a positive one has a root.
+        if values.iter().all(|v| *v < 0.0) {
+            factors[factor].0 = search.builder.negative(&factors[factor].0)?;
+        }
         columns.push(values.into_iter().map(log_magnitude).collect());
     }
     columns.push(vec![1.0; target.len()]);

@@ -22,7 +22,7 @@ const SHARE: u64 = 3;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Report {
     pub(crate) columns: usize,
-    pub(crate) complete_size: usize,
+    pub(crate) complete_cost: usize,
     pub(crate) enumerated: u64,
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn run(search: &mut Search<'_>) -> Report {
     let mut shown = 0;
     for limit in ROUNDS.into_iter().filter(|limit| *limit < most).chain([most]) {
         let before = bank.len();
-        let can_grow = bank.grow(search.pool, limit, search.options.max_size, |work| {
+        let can_grow = bank.grow(search.pool, limit, search.options.max_cost, |work| {
             search.spend(work);
             !search.is_done()
         });
@@ -74,14 +74,14 @@ pub(crate) fn run(search: &mut Search<'_>) -> Report {
         }
     }
     if stages.enumeration {
-        for size in bank.complete_size() + 1..=search.options.max_size {
+        for cost in bank.complete_cost() + 1..=search.options.max_cost {
             if search.is_done() {
                 break;
             }
-            affine::scan(search, &mut bank, &targets, size);
+            affine::scan(search, &mut bank, &targets, cost);
         }
     }
-    Report { columns: bank.len(), complete_size: bank.complete_size(), enumerated: bank.enumerated }
+    Report { columns: bank.len(), complete_cost: bank.complete_cost(), enumerated: bank.enumerated }
 }
 
 /// Returns the probes of the bank: the target, and what is orthogonal to a constant.

@@ -80,7 +80,9 @@ mod tests {
     #[test]
     fn simple_constants_are_recognised() {
         let first = |value: f64| snapped(value * (1.0 + 3e-11), 1e-9).first().copied();
-        for meant in [1.0, -3.0, 0.5, 2.0 / 3.0, -0.7, 120.0, PI, 0.25 / PI, 2.0_f64.sqrt() * 1.5, 1.0 / (2.0 * PI).powi(3)] {
+        for meant in
+            [1.0, -3.0, 0.5, 2.0 / 3.0, -0.7, 120.0, PI, 0.25 / PI, 2.0_f64.sqrt() * 1.5, 1.0 / (2.0 * PI).powi(3)]
+        {
             assert_eq!(first(meant).map(|got| (got - meant).abs() < 1e-15 * meant.abs()), Some(true), "{meant}");
         }
         for other in [0.123_456_789, 2.718, 17.77777, 0.0, f64::NAN] {

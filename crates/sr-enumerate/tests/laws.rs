@@ -1,7 +1,7 @@
 //! Properties of searches: random laws are found, and nothing depends on threads or units.
 
 use proptest::prelude::*;
-use sr_enumerate::{Candidate, Data, Error, Options, Outcome, Stage, StopReason, Stages, Unused, search};
+use sr_enumerate::{Candidate, Data, Error, Options, Outcome, Stage, Stages, StopReason, Unused, search};
 use sr_expr::hash::mix;
 use sr_expr::{Columns, Expr, Op, Semantics, predict};
 
@@ -27,7 +27,8 @@ fn assert_found(law: &str, n: usize, options: &Options) -> Candidate {
     let outcome = run(&x, &predict(&law, &x, Semantics::Ieee), options);
     let found = outcome.exact().unwrap_or_else(|| panic!("{law} is not found: {outcome:?}")).clone();
     let fresh = table(1000, n);
-    for (got, want) in predict(&found.expr, &fresh, Semantics::Ieee).iter().zip(predict(&law, &fresh, Semantics::Ieee)) {
+    for (got, want) in predict(&found.expr, &fresh, Semantics::Ieee).iter().zip(predict(&law, &fresh, Semantics::Ieee))
+    {
         assert!((got - want).abs() <= 1e-9 * want.abs().max(1e-6), "{} for {law}", found.expr);
     }
     found

@@ -10,11 +10,8 @@ fn n_exact(suite: &str, rows: usize, options: &Options) -> usize {
     for problem in &set.problems {
         let kept = problem.y.len().min(rows);
         let x = Columns::from_fn(kept, problem.x.n_columns(), |row, column| problem.x.column(column)[row]);
-        let options = Options {
-            operators: problem.operators.clone(),
-            constants: problem.constants.clone(),
-            ..options.clone()
-        };
+        let options =
+            Options { operators: problem.operators.clone(), constants: problem.constants.clone(), ..options.clone() };
         let data = Data { x: &x, y: &problem.y[..kept], weights: None };
         let outcome = search(data, &options, &|| false).expect("problems of suites are finite");
         if let Some(exact) = outcome.exact() {
