@@ -1,0 +1,579 @@
+//! The bank: all semantically distinct expressions by cost, each one operator on columns that are there already.
+//!
+//! The cost of an expression is its number of nodes, where functions count for more than one (TiSR has such weights too):
+//! with a dozen functions to choose from, they would otherwise fill the bank before sums of products are there.
+
+use hashbrown::HashTable;
+use rayon::ThreadPool;
+use rayon::prelude::*;
+use sr_expr::{Expr, Level, Op};
+
+use crate::kernel::{Column, Probes, Sums, apply, sums};
+use crate::prepare::{Prepared, ROWS};
+
+/// The candidates of one round, after which new columns are merged and a stop is looked for.
+const ROUND: usize = 1 << 15;
+/// Columns are stored in pieces, so that growing copies none.
+const PIECE: usize = 1 << 10;
+/// The bytes of a column with its recipe, score and place in the table of hashes.
+pub(crate) const COLUMN_BYTES: usize = size_of::<Column>() + 56;
+/// The largest cost of an expression without variables: 1 + 1, 1 / (1 + 1), …
+const MAX_CONSTANT_COST: usize = 5;
+/// A column whose relative spread is smaller than this is constant.
+const CONSTANT: f64 = 1e-18;
+
+/// Returns what an operator adds to the cost of an expression.
+fn cost_of(op: Op) -> usize {
+    match op {
+        Op::Neg | Op::Pow3 | Op::Exp | Op::Log | Op::Sin | Op::Cos => 2,
+        Op::Tan | Op::Tanh | Op::Asin | Op::Acos | Op::Atan => 3,
+        _ => 1,
+    }
+}
+
+/// How a column was computed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Recipe {
+    /// A variable, by its index among those used.
+    Variable(u16),
+    /// A constant of the options.
+    Constant(f64),
+    /// An operator on one column.
+    Unary(Op, u32),
+    /// An operator on two columns.
+    Binary(Op, u32, u32),
+}
+
+/// What an expression contains. Searches that nest trigonometric functions, or exp and log, find approximations more
+/// often than laws.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Contents(u8);
+
+impl Contents {
+    const WAVE: u8 = 1;
+    const EXPONENTIAL: u8 = 2;
+    const CONSTANT: u8 = 4;
+
+    fn of(op: Op) -> Contents {
+        match op {
+            Op::Sin | Op::Cos | Op::Tan | Op::Tanh | Op::Asin | Op::Acos | Op::Atan => Contents(Self::WAVE),
+            Op::Exp | Op::Log => Contents(Self::EXPONENTIAL),
+            _ => Contents(0),
+        }
+    }
+
+    fn is_constant(self) -> bool {
+        self.0 & Self::CONSTANT != 0
+    }
+
+    /// Returns the contents of an operator's result, or `None` if the operator may not be applied to such operands.
+    fn after(op: Op, a: Contents, b: Contents) -> Option<Contents> {
+        let own = Contents::of(op);
+        let functions = (a.0 | b.0) & !Self::CONSTANT;
+        let constant = a.0 & b.0 & Self::CONSTANT;
+        match (own.0 & functions != 0, op.arity()) {
+            (true, _) => None,
+            // Functions of constants are constants that nobody can read; fitted ones do their work.
+            (false, 1) if constant != 0 => None,
+            _ => Some(Contents(own.0 | functions | constant)),
+        }
+    }
+}
+
+/// The operations of one round, on columns that are stored.
+#[derive(Debug, Clone, Copy)]
+enum Block {
+    /// An operator on columns `from..to`.
+    Unary { op: Op, from: u32, to: u32 },
+    /// All binary operators on column `a` and columns `from..to`.
+    Binary { a: u32, from: u32, to: u32 },
+}
+
+/// A column that is new, as far as a thread can see.
+#[derive(Debug, Clone)]
+struct New {
+    recipe: Recipe,
+    contents: Contents,
+    hash: u64,
+    score: f32,
+    column: Column,
+}
+
+/// All distinct expressions up to a cost.
+#[derive(Debug)]
+pub(crate) struct Bank {
+    level: Level,
+    unary: Vec<Op>,
+    binary: Vec<Op>,
+    leaves: Vec<Expr>,
+    pieces: Vec<Vec<Column>>,
+    recipes: Vec<Recipe>,
+    contents: Vec<Contents>,
+    scores: Vec<f32>,
+    /// `ends[c]` is the number of columns of costs up to c.
+    ends: Vec<usize>,
+    seen: HashTable<u64>,
+    /// The blocks of the cost at hand that were not done yet, last one first.
+    blocks: Vec<Block>,
+    probes: Probes,
+    /// The number of expressions that were computed.
+    pub(crate) enumerated: u64,
+}
+
+impl Bank {
+    /// Makes the bank of cost 1: the variables and constants.
+    pub(crate) fn new(data: &Prepared, operators: &[Op], constants: &[f64], probes: Probes) -> Self {
+        let with_arity = |arity| operators.iter().copied().filter(|op| op.arity() == arity).collect();
+        let mut bank = Bank {
+            level: Level::detect(),
+            unary: with_arity(1),
+            binary: with_arity(2),
+            leaves: (0..data.n_used()).map(|index| data.leaf(index)).collect(),
+            pieces: Vec::new(),
+            recipes: Vec::new(),
+            contents: Vec::new(),
+            scores: Vec::new(),
+            ends: vec![0],
+            seen: HashTable::new(),
+            blocks: Vec::new(),
+            probes,
+            enumerated: 0,
+        };
+        let n = data.n_working();
+        for index in 0..data.n_used() {
+            let (values, scale) = (&data.fit_x[index], data.scales[index]);
+            let column = Column(std::array::from_fn(|row| values[row % n] * scale));
+            bank.insert_leaf(Recipe::Variable(index as u16), Contents::default(), column);
+        }
+        for &value in constants.iter().filter(|value| value.is_finite()) {
+            bank.insert_leaf(Recipe::Constant(value), Contents(Contents::CONSTANT), Column([value; ROWS]));
+        }
+        bank.ends.push(bank.len());
+        bank
+    }
+
+    fn insert_leaf(&mut self, recipe: Recipe, contents: Contents, column: Column) {
+        let sums = sums(&column, &self.probes);
+        self.insert(New { recipe, contents, hash: column.hash(), score: score(&sums), column });
+    }
+
+    /// Returns the number of columns.
+    pub(crate) fn len(&self) -> usize {
+        self.recipes.len()
+    }
+
+    /// Returns the largest cost of which all distinct expressions are here.
+    pub(crate) fn complete_cost(&self) -> usize {
+        self.ends.len() - 1
+    }
+
+    /// Returns a column.
+    pub(crate) fn column(&self, id: u32) -> &Column {
+        &self.pieces[id as usize / PIECE][id as usize % PIECE]
+    }
+
+    pub(crate) fn is_constant(&self, id: u32) -> bool {
+        self.contents[id as usize].is_constant()
+    }
+
+    /// Returns the squared correlation with the target.
+    pub(crate) fn score(&self, id: u32) -> f32 {
+        self.scores[id as usize]
+    }
+
+    /// Returns the expression of a column, in raw units.
+    pub(crate) fn expr(&self, id: u32) -> Expr {
+        self.expr_of(self.recipes[id as usize])
+    }
+
+    /// Returns the expression of a recipe, in raw units.
+    pub(crate) fn expr_of(&self, recipe: Recipe) -> Expr {
+        match recipe {
+            Recipe::Variable(index) => self.leaves[usize::from(index)].clone(),
+            Recipe::Constant(value) => Expr::constant(value),
+            Recipe::Unary(op, a) => Expr::unary(op, &self.expr(a)),
+            Recipe::Binary(op, a, b) => Expr::binary(op, &self.expr(a), &self.expr(b)),
+        }
+    }
+
+    /// Computes the column of a recipe on columns that are stored.
+    pub(crate) fn compute(&self, recipe: Recipe) -> Column {
+        let mut out = Column::ZERO;
+        match recipe {
+            Recipe::Unary(op, a) => apply(self.level, op, self.column(a), self.column(a), &mut out),
+            Recipe::Binary(op, a, b) => apply(self.level, op, self.column(a), self.column(b), &mut out),
+            // Only operators are applied on the fly.
+            Recipe::Variable(_) | Recipe::Constant(_) => {}
+        }
+        out
+    }
+
+    /// Returns the cost of a column's expression, the scale of a variable not counted.
+    pub(crate) fn cost(&self, id: u32) -> usize {
+        self.ends.partition_point(|&end| end <= id as usize)
+    }
+
+    /// Grows the bank to `limit` columns or expressions of `max_cost`, and returns whether it can grow further
+    /// than that. `go_on` is asked after every round with the work that it did.
+    pub(crate) fn grow(
+        &mut self,
+        pool: &ThreadPool,
+        limit: usize,
+        max_cost: usize,
+        mut go_on: impl FnMut(usize) -> bool,
+    ) -> bool {
+        while self.len() < limit {
+            if self.blocks.is_empty() {
+                if self.complete_cost() >= max_cost {
+                    return false;
+                }
+                self.blocks = self.blocks_of(self.complete_cost() + 1);
+                self.blocks.reverse();
+                if self.blocks.is_empty() {
+                    // Without unary operators there are no expressions of even costs.
+                    self.ends.push(self.len());
+                    continue;
+                }
+            }
+            let round = self.next_round();
+            let this = &*self;
+            let new: Vec<(Vec<New>, usize)> =
+                pool.install(|| round.par_iter().map(|&block| this.new_of(block)).collect());
+            let mut done = 0;
+            for (new, n_computed) in new {
+                done += n_computed;
+                new.into_iter().for_each(|new| self.insert(new));
+            }
+            self.enumerated += done as u64;
+            if self.blocks.is_empty() {
+                self.ends.push(self.len());
+            }
+            if !go_on(done * ROWS) {
+                break;
+            }
+        }
+        self.complete_cost() < max_cost
+    }
+
+    /// Computes all expressions of a cost without storing them, and calls `found` with those that
+    /// `wanted` picks by their sums, in order. Returns whether it came to the end.
+    pub(crate) fn scan(
+        &mut self,
+        pool: &ThreadPool,
+        cost: usize,
+        wanted: impl Fn(&Sums) -> bool + Sync,
+        mut found: impl FnMut(&Bank, Recipe),
+        mut go_on: impl FnMut(usize) -> bool,
+    ) -> bool {
+        let blocks = self.blocks_of(cost);
+        let mut next = 0;
+        while next < blocks.len() {
+            let (from, mut n) = (next, 0);
+            while next < blocks.len() && n < 16 * ROUND {
+                n += self.count(blocks[next]);
+                next += 1;
+            }
+            let this = &*self;
+            let results: Vec<(Vec<Recipe>, usize)> = pool.install(|| {
+                let scan = |&block: &Block| {
+                    let mut hits = Vec::new();
+                    let n = this.each(block, |recipe, _, _, sums| {
+                        if wanted(sums) {
+                            hits.push(recipe);
+                        }
+                    });
+                    (hits, n)
+                };
+                blocks[from..next].par_iter().map(scan).collect()
+            });
+            let done: usize = results.iter().map(|(_, n)| n).sum();
+            self.enumerated += done as u64;
+            for hit in results.into_iter().flat_map(|(hits, _)| hits) {
+                found(self, hit);
+            }
+            if !go_on(done * ROWS) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Returns the blocks of all expressions of a cost, whose operands are of complete costs.
+    fn blocks_of(&self, cost: usize) -> Vec<Block> {
+        let range = |cost: usize| match cost <= self.complete_cost() && cost > 0 {
+            true => (self.ends[cost - 1] as u32, self.ends[cost] as u32),
+            false => (0, 0),
+        };
+        const MAX_UNARY: u32 = 256;
+        let mut blocks = Vec::new();
+        for &op in &self.unary {
+            let (from, to) = range(cost.saturating_sub(cost_of(op)));
+            let starts = (from..to).step_by(MAX_UNARY as usize);
+            blocks.extend(starts.map(|start| Block::Unary { op, from: start, to: to.min(start + MAX_UNARY) }));
+        }
+        // Binary operators cost 1.
+        for smaller in 1..=(cost.saturating_sub(1) / 2) {
+            let larger = cost - 1 - smaller;
+            let ((first, last), (from, to)) = (range(smaller), range(larger));
+            let is_same = smaller == larger;
+            for a in first..last {
+                let from = if is_same { a } else { from };
+                blocks.extend((from < to).then_some(Block::Binary { a, from, to }));
+            }
+        }
+        blocks
+    }
+
+    /// Returns the number of expressions of a block, about.
+    fn count(&self, block: Block) -> usize {
+        match block {
+            Block::Unary { from, to, .. } => (to - from) as usize,
+            Block::Binary { from, to, .. } => (to - from) as usize * (self.binary.len() + 2),
+        }
+    }
+
+    /// Takes blocks from the list. Large ones are cut, so that a round is never much larger than [`ROUND`].
+    fn next_round(&mut self) -> Vec<Block> {
+        const MAX_BINARY: u32 = 512;
+        let (mut round, mut n) = (Vec::new(), 0);
+        while n < ROUND {
+            let Some(block) = self.blocks.pop() else { break };
+            let block = match block {
+                Block::Binary { a, from, to } if to - from > MAX_BINARY => {
+                    self.blocks.push(Block::Binary { a, from: from + MAX_BINARY, to });
+                    Block::Binary { a, from, to: from + MAX_BINARY }
+                }
+                whole => whole,
+            };
+            n += self.count(block);
+            round.push(block);
+        }
+        round
+    }
+
+    /// Computes the expressions of a block that may be applied, and calls `each` with those that are finite and no
+    /// constants, unless made of constants. Returns how many were computed.
+    fn each(&self, block: Block, mut each: impl FnMut(Recipe, Contents, &Column, &Sums)) -> usize {
+        let mut out = Column::ZERO;
+        let mut n = 0;
+        let mut compute = |op: Op, a: u32, b: u32, recipe: Recipe| {
+            let Some(contents) = Contents::after(op, self.contents[a as usize], self.contents[b as usize]) else {
+                return;
+            };
+            apply(self.level, op, self.column(a), self.column(b), &mut out);
+            n += 1;
+            let sums = sums(&out, &self.probes);
+            if sums.is_usable() && (sums.relative_spread() > CONSTANT || contents.is_constant()) {
+                each(recipe, contents, &out, &sums);
+            }
+        };
+        match block {
+            Block::Unary { op, from, to } => (from..to).for_each(|a| compute(op, a, a, Recipe::Unary(op, a))),
+            Block::Binary { a, from, to } => {
+                for b in from..to {
+                    if self.contents[a as usize].is_constant()
+                        && self.contents[b as usize].is_constant()
+                        && self.cost(a) + self.cost(b) + 1 > MAX_CONSTANT_COST
+                    {
+                        continue;
+                    }
+                    for &op in &self.binary {
+                        match op {
+                            Op::Add | Op::Mul => compute(op, a, b, Recipe::Binary(op, a, b)),
+                            // An exponent that is no constant is an exponential function: exp and log do that.
+                            Op::Pow => {
+                                for (a, b) in [(a, b), (b, a)] {
+                                    if self.contents[b as usize].is_constant() {
+                                        compute(op, a, b, Recipe::Binary(op, a, b));
+                                    }
+                                }
+                            }
+                            _ => {
+                                compute(op, a, b, Recipe::Binary(op, a, b));
+                                if a != b {
+                                    compute(op, b, a, Recipe::Binary(op, b, a));
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        n
+    }
+
+    fn new_of(&self, block: Block) -> (Vec<New>, usize) {
+        let mut new: Vec<New> = Vec::new();
+        let n = self.each(block, |recipe, contents, column, sums| {
+            let hash = column.hash();
+            if self.seen.find(hash, |other| *other == hash).is_none() {
+                new.push(New { recipe, contents, hash, score: score(sums), column: *column });
+            }
+        });
+        (new, n)
+    }
+
+    /// Stores a column, unless there is an equal one.
+    fn insert(&mut self, new: New) {
+        let hash = new.hash;
+        match self.seen.entry(hash, |other| *other == hash, |other| *other) {
+            hashbrown::hash_table::Entry::Occupied(_) => return,
+            hashbrown::hash_table::Entry::Vacant(place) => place.insert(hash),
+        };
+        if self.pieces.last().is_none_or(|piece| piece.len() == PIECE) {
+            self.pieces.push(Vec::with_capacity(PIECE));
+        }
+        self.pieces.last_mut().expect("one was pushed").push(new.column);
+        self.recipes.push(new.recipe);
+        self.contents.push(new.contents);
+        self.scores.push(new.score);
+    }
+}
+
+fn score(sums: &Sums) -> f32 {
+    let score = sums.correlation();
+    if score.is_finite() { score.min(1.0) as f32 } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use sr_expr::{Columns, Node, Semantics, predict};
+
+    use super::*;
+    use crate::Data;
+
+    const OPERATORS: [Op; 8] = [Op::Add, Op::Sub, Op::Mul, Op::Div, Op::Sqrt, Op::Exp, Op::Sin, Op::Pow2];
+
+    fn prepared(n: usize) -> Prepared {
+        let value =
+            |row: usize, column: usize| 0.3 + ((row * 37 + column * 11 + row * row * column) % 101) as f64 / 29.0;
+        let x = Columns::from_fn(90, n, value);
+        let y: Vec<f64> = (0..90).map(|row| (value(row, 0) * 1.3).sin()).collect();
+        Prepared::new(Data { x: &x, y: &y, weights: None }).expect("usable")
+    }
+
+    fn bank(n: usize, max_cost: usize, limit: usize, threads: usize) -> (Prepared, Bank) {
+        let data = prepared(n);
+        let ones = Column([1.0; ROWS]);
+        let probes = Probes { target: Column(std::array::from_fn(|row| data.fit_y[row])), outside: [ones, ones] };
+        let mut bank = Bank::new(&data, &OPERATORS, &[1.0], probes);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+        bank.grow(&pool, limit, max_cost, |_| true);
+        (data, bank)
+    }
+
+    /// Returns what a tree contains, or `None` if the bank's rules forbid it.
+    fn contents(expr: &Expr) -> Option<Contents> {
+        let mut stack: Vec<Contents> = Vec::new();
+        for node in expr.nodes() {
+            let contents = match node {
+                Node::Var(_) => Contents::default(),
+                Node::Const(_) => Contents(Contents::CONSTANT),
+                Node::Op(op) => {
+                    let b = stack.pop()?;
+                    let a = if op.arity() == 2 { stack.pop()? } else { b };
+                    Contents::after(*op, a, b)?
+                }
+            };
+            stack.push(contents);
+        }
+        stack.pop()
+    }
+
+    /// The definition: all trees of each cost, one by one, without those equal to an earlier one on the working rows.
+    fn counts_by_trial(data: &Prepared, max_cost: usize) -> Vec<usize> {
+        let mut trees: Vec<Vec<Expr>> = vec![vec![], (0..data.n_used()).map(|i| data.variable(i)).collect()];
+        trees[1].push(Expr::constant(1.0));
+        for cost in 2..=max_cost {
+            let mut level: Vec<Expr> = Vec::new();
+            for op in OPERATORS {
+                if op.arity() == 1 {
+                    let operands = cost.checked_sub(cost_of(op)).map_or(&[][..], |cost| &trees[cost]);
+                    level.extend(operands.iter().map(|a| Expr::unary(op, a)));
+                } else {
+                    for left in 1..cost - 1 {
+                        for a in &trees[left] {
+                            level.extend(trees[cost - 1 - left].iter().map(|b| Expr::binary(op, a, b)));
+                        }
+                    }
+                }
+            }
+            level.retain(|expr| contents(expr).is_some());
+            trees.push(level);
+        }
+        let mut distinct: Vec<Vec<f64>> = Vec::new();
+        trees[1..]
+            .iter()
+            .map(|level| {
+                let before = distinct.len();
+                for expr in level {
+                    let values = predict(expr, &data.fit_table, Semantics::Ieee)[..ROWS].to_vec();
+                    let squares: f64 = values.iter().map(|v| v * v).sum();
+                    let is_constant = contents(expr).is_some_and(Contents::is_constant);
+                    let spread = crate::linear::spread(&values);
+                    let is_usable = squares.is_finite()
+                        && squares > 1e-200
+                        && (is_constant || spread * spread > CONSTANT * squares);
+                    let is_equal =
+                        |other: &Vec<f64>| other.iter().zip(&values).all(|(a, b)| (a - b).abs() <= 1e-8 * a.abs());
+                    if is_usable && !distinct.iter().any(is_equal) {
+                        distinct.push(values);
+                    }
+                }
+                distinct.len() - before
+            })
+            .collect()
+    }
+
+    #[test]
+    fn costs_hold_what_trial_finds() {
+        for (n, max_cost) in [(1, 6), (2, 5)] {
+            let (data, bank) = bank(n, max_cost, usize::MAX, 1);
+            assert_eq!(bank.complete_cost(), max_cost);
+            let counts: Vec<usize> = bank.ends.windows(2).map(|ends| ends[1] - ends[0]).collect();
+            assert_eq!(counts, counts_by_trial(&data, max_cost), "{n} variables");
+        }
+    }
+
+    #[test]
+    fn columns_are_the_values_of_their_expressions() {
+        let (data, bank) = bank(2, 7, 3000, 2);
+        assert!(bank.len() >= 3000);
+        for id in (0..bank.len() as u32).step_by(7) {
+            let expr = bank.expr(id);
+            let cost = |node: &Node| if let Node::Op(op) = node { cost_of(*op) } else { 1 };
+            assert_eq!(expr.nodes().iter().map(cost).sum::<usize>(), bank.cost(id), "{expr}");
+            assert_eq!(predict(&expr, &data.fit_table, Semantics::Ieee)[..ROWS], bank.column(id).0, "{expr}");
+        }
+    }
+
+    #[test]
+    fn threads_and_steps_change_no_column() {
+        let (_, whole) = bank(2, 7, 6000, 1);
+        for threads in [2, 8] {
+            let (_, other) = bank(2, 7, 6000, threads);
+            assert_eq!(other.recipes, whole.recipes);
+        }
+        let (data, mut steps) = bank(2, 7, 10, 1);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("threads");
+        while steps.len() < whole.len() {
+            steps.grow(&pool, steps.len() + 100, 7, |_| true);
+        }
+        assert_eq!(steps.recipes[..whole.len()], whole.recipes);
+        drop(data);
+    }
+
+    #[test]
+    fn what_is_scanned_is_what_would_be_stored() {
+        let (_, mut small) = bank(1, 4, usize::MAX, 1);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("threads");
+        let mut seen = std::collections::BTreeSet::new();
+        let is_whole =
+            small.scan(&pool, 5, |_| true, |bank, found| _ = seen.insert(bank.compute(found).hash()), |_| true);
+        assert!(is_whole);
+        let (_, large) = bank(1, 5, usize::MAX, 1);
+        for id in large.ends[4] as u32..large.ends[5] as u32 {
+            assert!(seen.contains(&large.column(id).hash()), "{}", large.expr(id));
+        }
+    }
+}
