@@ -6,8 +6,13 @@ use super::linear::LinearConstants;
 use super::solve::Steps;
 use crate::Instance;
 
-/// The damping of the first step, in units of the diagonal of JᵀJ.
-const FIRST_DAMPING: f64 = 1e-2;
+/// The damping of the first step, in units of the diagonal of JᵀJ. This and the next two were tuned for how many planted
+/// constants are found in 4, 10 and 50 steps (`docs/algorithms/constants.md`).
+const FIRST_DAMPING: f64 = 1e-3;
+/// The factor of the damping after a step that went as predicted.
+const SHRINK: f64 = 0.03;
+/// The factor of the damping after the first of some rejected steps; it doubles with each.
+const GROWTH: f64 = 8.0;
 /// The damping below which it no longer falls: the rounding of JᵀJ.
 const LEAST_DAMPING: f64 = 1e-14;
 /// The damping at which a fit gives up: a step is then below the rounding of the constants.
@@ -16,6 +21,9 @@ const MOST_DAMPING: f64 = 1e14;
 const LEAST_FALL: f64 = 1e-14;
 /// An error relative to the target's variance that is nothing but rounding, so that no step can lower it.
 pub(super) const ROUNDING: f64 = f64::EPSILON * f64::EPSILON;
+
+/// Sums of squares in the units of the objective whose terms are finite, and accurate or negligible, in those of y too.
+const SAFE_SQUARES: std::ops::Range<f64> = 1e-100..1e100;
 
 /// What is fitted to.
 #[derive(Debug, Clone, Copy)]
@@ -36,9 +44,14 @@ impl Data<'_> {
         Loss::ScaledSquares { y: self.y, w: self.instance.weights(), scale: self.scale }
     }
 
-    /// Returns the objective for a sum of squares in the units of `y`.
+    /// Returns a sum of squares in the units of the objective for one in those of `y`.
+    fn in_its_units(&self, squares: f64) -> f64 {
+        squares * self.scale * self.scale
+    }
+
+    /// Returns the objective for a sum of squares in its units.
     fn relative(&self, squares: f64) -> f64 {
-        self.instance.target().relative(squares * self.scale * self.scale)
+        self.instance.target().relative(squares)
     }
 }
 
@@ -53,7 +66,7 @@ pub(super) struct Descent {
     /// The constants of the point reached.
     constants: Vec<f64>,
     trial: Vec<f64>,
-    /// The sum of squares at `constants`, in the units of the target.
+    /// The sum of squares at `constants`, in the units of the objective.
     squares: f64,
     /// The number of sweeps over all rows so far.
     sweeps: u64,
@@ -68,7 +81,8 @@ impl Descent {
     pub(super) fn error_of(&mut self, tree: &Tree, instance: &Instance, semantics: Semantics) -> f64 {
         let data = Data { instance, y: instance.y(), scale: instance.target().unit };
         self.gradient.compile(tree, semantics, instance.x().n_columns());
-        data.relative(self.sum(&data))
+        let squares = self.sum(&data);
+        data.relative(squares)
     }
 
     /// Overwrites `out` with the predictions of the compiled tree.
@@ -77,8 +91,7 @@ impl Descent {
         self.gradient.predict(instance.x(), out);
     }
 
-    /// Compiles `tree` to fit all of its constants. If there is a `factor`, its last node multiplies a fitted tree by a
-    /// constant that is not fitted.
+    /// Compiles `tree` to fit its constants, all of them or, if it is a tree multiplied by a factor, all but the last.
     pub(super) fn compile(&mut self, tree: &Tree, semantics: Semantics, n_columns: usize, has_factor: bool) {
         self.finder.find(tree, &mut self.linear);
         self.linear.truncate(self.linear.len() - usize::from(has_factor));
@@ -118,7 +131,7 @@ impl Descent {
     }
 
     /// Takes at most `steps` steps after the linear one and returns the error at the point reached. It is not larger
-    /// than that of the start but for rounding.
+    /// than that of the start, but for the rounding of weighted sums.
     pub(super) fn descend(&mut self, data: &Data<'_>, mut steps: u32) -> f64 {
         if self.linear.contains(&true) {
             self.step(data, f64::INFINITY);
@@ -127,7 +140,7 @@ impl Descent {
             // One more step takes away the rounding of the first.
             steps = steps.min(1);
         }
-        let (mut damping, mut growth) = (FIRST_DAMPING, 2.0);
+        let (mut damping, mut growth) = (FIRST_DAMPING, GROWTH);
         for _ in 0..steps {
             if data.relative(self.squares) <= ROUNDING || damping > MOST_DAMPING {
                 break;
@@ -136,8 +149,8 @@ impl Descent {
                 None => break,
                 Some(gain) if gain > 0.0 => {
                     let wave = 2.0 * gain - 1.0;
-                    damping = (damping * (1.0 - wave * wave * wave).clamp(0.1, 2.0)).max(LEAST_DAMPING);
-                    growth = 2.0;
+                    damping = (damping * (1.0 - wave * wave * wave).clamp(SHRINK, 2.0)).max(LEAST_DAMPING);
+                    growth = GROWTH;
                 }
                 Some(_) => {
                     damping *= growth;
@@ -155,7 +168,7 @@ impl Descent {
         self.trial.clone_from(&self.constants);
         let linear = &self.linear;
         let damping = |constant: usize| if linear[constant] { 0.0 } else { damping };
-        let expected = self.steps.step(damping, &mut self.trial)?;
+        let expected = data.in_its_units(self.steps.step(damping, &mut self.trial)?);
         if expected <= LEAST_FALL * self.squares {
             return None;
         }
@@ -179,14 +192,15 @@ impl Descent {
         // The derivatives are of use only if the step is accepted, but most are, and then the values need not be
         // computed twice.
         let normal = gradient.normal_equations(data.x(), y, f64::INFINITY, weights);
-        if normal.count() == y.len() {
-            let squares = normal.squares();
+        let squares = data.in_its_units(normal.squares());
+        if normal.count() == y.len() && squares.is_finite() {
             if squares < below {
                 steps.set(normal, linear);
             }
             return squares;
         }
-        // Rows were left out, for their predictions or only for their derivatives.
+        // Rows were left out, for their predictions or only for their derivatives, or squares are finite only in the
+        // units of the objective.
         let squares = self.sum(data);
         if squares < below {
             self.sweeps += 1;
@@ -195,17 +209,19 @@ impl Descent {
         squares
     }
 
-    /// Returns the sum of squares of the compiled tree, in the units of the target.
+    /// Returns the sum of squares of the compiled tree, infinite if a prediction is not finite.
     fn sum(&mut self, data: &Data<'_>) -> f64 {
         self.sweeps += 1;
         let sums = self.gradient.sum(data.x(), data.loss());
-        if sums.count < data.y.len() { f64::INFINITY } else { sums.squares() / data.scale / data.scale }
+        if sums.count < data.y.len() { f64::INFINITY } else { sums.squares() }
     }
 
     /// Returns the error at the point reached as an evaluator computes it.
     fn error(&mut self, data: &Data<'_>) -> f64 {
-        // With weights, products are rounded in another order there.
-        if data.instance.weights().is_some() && self.squares.is_finite() {
+        // There, weights are multiplied in another order, and errors are scaled before they are squared. The latter
+        // makes a difference only where squares come near to the smallest or largest numbers.
+        let has_its_bits = data.instance.weights().is_none() && SAFE_SQUARES.contains(&self.squares);
+        if self.squares.is_finite() && !has_its_bits {
             self.gradient.set_constants(&self.constants);
             return data.relative(self.sum(data));
         }

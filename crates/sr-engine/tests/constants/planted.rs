@@ -10,14 +10,14 @@ const OPS: &[Op] = &[Op::Add, Op::Sub, Op::Mul, Op::Div, Op::Sin, Op::Exp, Op::L
 
 /// A tree with constants away from those that made the data.
 #[derive(Debug)]
-pub struct Planted {
-    pub start: Expr,
-    pub instance: Instance,
+pub(crate) struct Planted {
+    pub(crate) start: Expr,
+    pub(crate) instance: Instance,
 }
 
 /// Returns `count` problems: trees of 5 to 20 nodes with one to three constants, of N(0, 2), and starts at c (1 +
 /// N · `away`).
-pub fn planted(seed: u64, count: usize, rows: usize, away: f64) -> Vec<Planted> {
+pub(crate) fn planted(seed: u64, count: usize, rows: usize, away: f64) -> Vec<Planted> {
     let primitives = PrimitiveSet::new(OPS.to_vec(), vec![1.0], 2).expect("primitives");
     let limits = Limits { max_size: 1 << 7, max_depth: 5 };
     let problem = |index: u32| {

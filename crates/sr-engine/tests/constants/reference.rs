@@ -4,7 +4,7 @@ use sr_engine::Instance;
 use sr_expr::{Expr, Node, Semantics, Tree, reference};
 
 /// Returns a tree with other constants.
-pub fn with_constants(tree: &Tree, constants: &[f64]) -> Expr {
+pub(crate) fn with_constants(tree: &Tree, constants: &[f64]) -> Expr {
     let mut constants = constants.iter();
     let node = |node: &Node| match node {
         Node::Const(_) => Node::Const(*constants.next().expect("a value for each constant")),
@@ -52,7 +52,7 @@ fn eliminate(mut matrix: Vec<Vec<f64>>, mut vector: Vec<f64>) -> Option<Vec<f64>
 
 /// Fits all constants alike: δ = −(JᵀJ + λ diag(JᵀJ))⁻¹ Jᵀr, λ a tenth of what it was after a step that lowers the error
 /// and ten times as much after one that does not.
-pub fn fit(tree: &Tree, instance: &Instance, semantics: Semantics, steps: u32) -> Expr {
+pub(crate) fn fit(tree: &Tree, instance: &Instance, semantics: Semantics, steps: u32) -> Expr {
     let squares = |residuals: &[f64]| residuals.iter().map(|residual| residual * residual).sum::<f64>();
     let mut best = tree.to_owned();
     let (mut residuals, mut jacobian) = linearise(&best, instance, semantics);
