@@ -6,8 +6,8 @@ use super::linear::LinearConstants;
 use super::solve::Steps;
 use crate::Instance;
 
-/// The damping of the first step, in units of the diagonal of JᵀJ. This and the next two were tuned for how many planted
-/// constants are found in 4, 10 and 50 steps (`docs/algorithms/constants.md`).
+/// The damping of the first step, in units of the diagonal of JᵀJ. This and the next two were tuned for how many
+/// planted constants are found in 4, 10 and 50 steps (`docs/algorithms/constants.md`).
 const FIRST_DAMPING: f64 = 1e-3;
 /// The factor of the damping after a step that went as predicted.
 const SHRINK: f64 = 0.03;
@@ -161,9 +161,9 @@ impl Descent {
         self.error(data)
     }
 
-    /// Tries a step in which constants that are not linear are damped. Returns by how much it lowered the sum of squares
-    /// relative to what was expected; the step was accepted if that is above 0. There is no step to try if no constant
-    /// is identified or none would change the sum by more than rounding.
+    /// Tries a step in which constants that are not linear are damped. Returns the fall of the sum of squares relative to
+    /// the one expected; the step was accepted if that is above 0. There is no step to try, `None`, if no constant is
+    /// identified or none would change the sum by more than rounding.
     fn step(&mut self, data: &Data<'_>, damping: f64) -> Option<f64> {
         self.trial.clone_from(&self.constants);
         let linear = &self.linear;

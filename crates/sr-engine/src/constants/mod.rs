@@ -25,6 +25,7 @@ mod solve;
 use sr_expr::{Expr, Level, Node, Op, Semantics, Tree};
 
 use crate::Instance;
+use crate::instance::power_of_two_near;
 use crate::random::{Key, Rng};
 use descent::{Data, Descent, ROUNDING};
 
@@ -51,14 +52,14 @@ const PLAIN_UNITS: f64 = 1e60;
 #[derive(Debug, Clone, Default)]
 pub struct ConstantFitter {
     descent: Descent,
-    /// The tree with its constants, and while it is fitted with the factor of [`Data::is_scaled`].
+    /// The tree with its constants.
     nodes: Vec<Node>,
     /// The constants that were given, those of the best fit so far, and those of another start.
     start: Vec<f64>,
     best: Vec<f64>,
     trial: Vec<f64>,
     predictions: Vec<f64>,
-    /// The target in units of [`Instance::scale`], and the instance that it belongs to.
+    /// The target in other units, for an instance in extreme ones, and the serial number of that instance.
     target: Vec<f64>,
     serial: Option<u64>,
 }
@@ -207,13 +208,16 @@ impl ConstantFitter {
         let unit = instance.target().unit;
         let is_extreme = !(PLAIN_UNITS.recip()..PLAIN_UNITS).contains(&unit);
         let data = if is_extreme {
+            // Half of the way to the units of the objective: derivatives by constants in the units of y are then as
+            // large as those by constants of about 1 are small.
+            let factor = power_of_two_near(unit.sqrt());
             if *serial != Some(instance.serial()) {
                 *serial = Some(instance.serial());
                 target.clear();
-                target.extend(instance.y().iter().map(|y| y * unit));
+                target.extend(instance.y().iter().map(|y| y * factor));
             }
-            nodes.extend([Node::Const(unit), Node::Op(Op::Mul)]);
-            Data { instance, y: target, scale: 1.0 }
+            nodes.extend([Node::Const(factor), Node::Op(Op::Mul)]);
+            Data { instance, y: target, scale: unit / factor }
         } else {
             Data { instance, y: instance.y(), scale: unit }
         };
@@ -241,7 +245,8 @@ impl ConstantFitter {
                 best.copy_from_slice(descent.constants());
             }
         }
-        let constants = nodes.iter_mut().filter_map(|node| if let Node::Const(value) = node { Some(value) } else { None });
+        let constants =
+            nodes.iter_mut().filter_map(|node| if let Node::Const(value) = node { Some(value) } else { None });
         constants.zip(&*best).for_each(|(constant, &value)| *constant = value);
         let work = self.take_work(instance);
         Fitted { tree: self.tree(), error, start: start_error, identified, work }

@@ -106,9 +106,9 @@ impl Steps {
         self.order.len()
     }
 
-    /// Moves `constants` by the step of Levenberg and Marquardt, δ = −(JᵀJ + diag(damping))⁻¹ Jᵀr in units of the columns'
-    /// lengths, and returns by how much the sum of squares falls if the predictions are linear in the constants. A
-    /// constant of infinite damping stays where it is.
+    /// Moves `constants` by the step of Levenberg and Marquardt, δ = −(JᵀJ + diag(damping))⁻¹ Jᵀr in units of the
+    /// columns' lengths, and returns by how much the sum of squares falls if the predictions are linear in the
+    /// constants. A constant of infinite damping stays where it is.
     ///
     /// It returns `None`, and may have changed `constants`, if there is no such step in floating point.
     pub(crate) fn step(&mut self, damping: impl Fn(usize) -> f64, constants: &mut [f64]) -> Option<f64> {

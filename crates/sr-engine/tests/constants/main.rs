@@ -6,9 +6,7 @@ mod reference;
 use planted::planted;
 use proptest::prelude::*;
 use sr_engine::random::{Key, Purpose};
-use sr_engine::{
-    ConstantFitter, Evaluator, Fitted, Instance, Objective, PrimitiveSet, SearchConfig, fit_constants,
-};
+use sr_engine::{ConstantFitter, Evaluator, Fitted, Instance, Objective, PrimitiveSet, SearchConfig, fit_constants};
 use sr_expr::testing::{columns, expr};
 use sr_expr::{Columns, Expr, Level, Op, Semantics, Tree};
 use sr_testing::CountingAllocator;
@@ -30,7 +28,8 @@ fn instance(x: Columns, y: Vec<f64>) -> Instance {
 
 /// The instance of a formula over x0 in 0.1, 0.2, …, 5.0 and x1 in 5.0, 4.9, …, 0.1, all in these units.
 fn instance_of(formula: &str, x_unit: f64, y_unit: f64) -> Instance {
-    let x = Columns::from_fn(50, 2, |row, column| if column == 0 { row as f64 + 1.0 } else { 50.0 - row as f64 } / 10.0);
+    let x =
+        Columns::from_fn(50, 2, |row, column| if column == 0 { row as f64 + 1.0 } else { 50.0 - row as f64 } / 10.0);
     let y = sr_expr::predict(&parse(formula), &x, Semantics::Ieee).iter().map(|y| y * y_unit).collect();
     instance(Columns::from_fn(50, 2, |row, column| x.column(column)[row] * x_unit), y)
 }
@@ -64,7 +63,7 @@ fn linear_constants_are_found_in_one_step() {
 
 #[test]
 fn planted_constants_are_found_as_often_as_by_the_plain_method() {
-    let mut fitter = ConstantFitter::new();
+    let (mut fitter, mut all) = (ConstantFitter::new(), [0, 0]);
     for (away, steps) in [(0.1, 10), (0.3, 4), (0.3, 30), (1.0, 30)] {
         let (mut ours, mut plain) = (0, 0);
         let problems = planted(2, 150, 40, away);
@@ -74,8 +73,11 @@ fn planted_constants_are_found_as_often_as_by_the_plain_method() {
             let by_reference = reference::fit(&problem.start, &problem.instance, Semantics::Ieee, steps);
             plain += usize::from(problem.instance.fit(&by_reference, Semantics::Ieee).relative < FOUND);
         }
-        assert!(ours >= plain && 2 * plain > problems.len(), "{ours} and {plain} at {away} in {steps} steps");
+        // Of so few problems, one or two may go either way.
+        assert!(ours + 2 >= plain && 2 * plain > problems.len(), "{ours} and {plain} at {away} in {steps} steps");
+        all = [all[0] + ours, all[1] + plain];
     }
+    assert!(all[0] >= all[1], "{all:?}");
 }
 
 #[test]
@@ -233,10 +235,10 @@ fn a_warm_fitter_does_not_allocate() {
         for data in [&plain, &weighted, &extreme] {
             for tree in &trees {
                 let key = Key::new(1, Purpose::Constants, 0);
-                assert!(fitter.fit(tree, data, Semantics::Ieee, 5).start.is_finite());
-                assert!(fitter.fit_restarts(tree, data, Semantics::Ieee, 5, 3, key).start.is_finite());
-                assert!(fitter.scale(tree, data, Semantics::Ieee).start.is_finite());
-                assert!(fitter.fit_scaled(tree, data, Semantics::Ieee, 5).start.is_finite());
+                assert!(fitter.fit(tree, data, Semantics::Ieee, 5).start > 0.0);
+                assert!(fitter.fit_restarts(tree, data, Semantics::Ieee, 5, 3, key).start > 0.0);
+                assert!(fitter.scale(tree, data, Semantics::Ieee).start > 0.0);
+                assert!(fitter.fit_scaled(tree, data, Semantics::Ieee, 5).start > 0.0);
             }
         }
         sr_testing::allocations() - before
@@ -284,7 +286,7 @@ proptest! {
     fn all_levels_and_all_calls_give_the_same_bits(
         trees in prop::collection::vec(expr(3, 40), 1..4), data in any_instance(), semantics in any_semantics(),
     ) {
-        let bits = |fitted: &Fitted<'_>| (fitted.tree.to_owned(), fitted.error.to_bits(), fitted.work, fitted.identified);
+        let bits = |fit: &Fitted<'_>| (fit.tree.to_owned(), fit.error.to_bits(), fit.work, fit.identified);
         let key = Key::new(1, Purpose::Constants, 0);
         let all = |fitter: &mut ConstantFitter, tree: &Tree| [
             bits(&fitter.fit(tree, &data, semantics, 4)),

@@ -50,8 +50,8 @@ fn eliminate(mut matrix: Vec<Vec<f64>>, mut vector: Vec<f64>) -> Option<Vec<f64>
     vector.iter().all(|value| value.is_finite()).then_some(vector)
 }
 
-/// Fits all constants alike: δ = −(JᵀJ + λ diag(JᵀJ))⁻¹ Jᵀr, λ a tenth of what it was after a step that lowers the error
-/// and ten times as much after one that does not.
+/// Fits all constants alike: δ = −(JᵀJ + λ diag(JᵀJ))⁻¹ Jᵀr, λ a tenth of what it was after a step that lowers the
+/// error and ten times as much after one that does not.
 pub(crate) fn fit(tree: &Tree, instance: &Instance, semantics: Semantics, steps: u32) -> Expr {
     let squares = |residuals: &[f64]| residuals.iter().map(|residual| residual * residual).sum::<f64>();
     let mut best = tree.to_owned();
