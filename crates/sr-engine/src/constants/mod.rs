@@ -1,21 +1,4 @@
 //! Constants of an expression fitted to the data of an instance, by least squares.
-//!
-//! ```
-//! use sr_engine::{ConstantFitter, Instance, PrimitiveSet};
-//! use sr_expr::{Columns, Expr, Op, Semantics};
-//!
-//! let x: Vec<f64> = (0..50).map(|i| f64::from(i) / 10.0).collect();
-//! let y = x.iter().map(|x| 3.0 * (1.5 * x).sin() + 0.5).collect();
-//! let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul, Op::Sin], vec![1.0], 1)?;
-//! let instance = Instance::new("wave", Columns::new(50, 1, x), y, primitives)?;
-//!
-//! let tree: Expr = "1.0*sin(1.2*x0) + 1.0".parse()?;
-//! let fitted = ConstantFitter::new().fit(&tree, &instance, Semantics::Ieee, 10);
-//! assert!(fitted.error < 1e-20 && fitted.error <= fitted.start);
-//! let constants: Vec<f64> = fitted.tree.constants().collect();
-//! assert!((constants[1] - 1.5).abs() < 1e-9, "{constants:?}");
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
 
 mod descent;
 mod linear;
@@ -49,6 +32,24 @@ const PLAIN_UNITS: f64 = 1e60;
 ///
 /// The result has never a larger error than the start. It is the same, in every bit, on every machine and [`Level`].
 /// Nothing is allocated once memory has grown; keep a fitter per worker.
+///
+/// ```
+/// use sr_engine::{ConstantFitter, Instance, PrimitiveSet};
+/// use sr_expr::{Columns, Expr, Op, Semantics};
+///
+/// let x: Vec<f64> = (0..50).map(|i| f64::from(i) / 10.0).collect();
+/// let y = x.iter().map(|x| 3.0 * (1.5 * x).sin() + 0.5).collect();
+/// let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul, Op::Sin], vec![1.0], 1)?;
+/// let instance = Instance::new("wave", Columns::new(50, 1, x), y, primitives)?;
+///
+/// let tree: Expr = "1.0*sin(1.2*x0) + 1.0".parse()?;
+/// let mut fitter = ConstantFitter::new();
+/// let fitted = fitter.fit(&tree, &instance, Semantics::Ieee, 10);
+/// assert!(fitted.error < 1e-20 && fitted.error <= fitted.start);
+/// let constants: Vec<f64> = fitted.tree.constants().collect();
+/// assert!((constants[1] - 1.5).abs() < 1e-9, "{constants:?}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct ConstantFitter {
     descent: Descent,

@@ -149,3 +149,66 @@ impl Steps {
         (fall.is_finite() && order.iter().all(|&constant| constants[constant].is_finite())).then_some(fall)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sr_expr::{Columns, Expr, Gradient, Semantics};
+
+    use super::*;
+
+    /// The steps at the constants of a tree, the target being `y`.
+    fn steps(text: &str, y: impl Fn(f64, f64) -> f64, linear: &[bool]) -> (Steps, Vec<f64>, f64) {
+        let tree: Expr = text.parse().expect(text);
+        let x = Columns::from_fn(20, 2, |row, column| ((row * (3 + 4 * column)) % 17) as f64);
+        let y: Vec<f64> = x.column(0).iter().zip(x.column(1)).map(|(&a, &b)| y(a, b)).collect();
+        let mut gradient = Gradient::new();
+        gradient.compile(&tree, Semantics::Ieee, 2);
+        let normal = gradient.normal_equations(&x, &y, f64::INFINITY, None);
+        let mut steps = Steps::default();
+        steps.set(normal, linear);
+        (steps, tree.constants().collect(), normal.squares())
+    }
+
+    #[test]
+    fn an_undamped_step_is_exact_for_linear_constants_of_any_magnitude() {
+        let y = |a, b| 3.0 * a - 2e-9 * b + 5e7;
+        let (mut steps, mut constants, squares) = steps("1.0*x0 + 1.0*(x1*1e-9) + 1e7", y, &[true, true, false, true]);
+        // The second constant and the third do the same.
+        assert_eq!(steps.rank(), 3);
+        let fall = steps.step(|_| 0.0, &mut constants).expect("a step");
+        assert!((fall / squares - 1.0).abs() < 1e-6, "{fall} of {squares}");
+        assert!((constants[0] - 3.0).abs() < 1e-6, "{constants:?}");
+    }
+
+    #[test]
+    fn of_constants_that_do_the_same_the_linear_one_is_moved() {
+        let (mut steps, mut constants, _) = steps("exp(0.0 + 0.01*x0)*2.0", |a, _| a, &[false, false, true]);
+        assert_eq!(steps.rank(), 2);
+        steps.step(|_| 0.0, &mut constants).expect("a step");
+        assert!(constants[0] == 0.0 && constants[1] != 0.01 && constants[2] != 2.0, "{constants:?}");
+    }
+
+    #[test]
+    fn infinite_damping_holds_a_constant_and_large_damping_shortens_the_step() {
+        let is_linear = [true, false];
+        let step = |damping: f64| {
+            let (mut steps, mut constants, _) = steps("2.0*sin(1.5*x0)", |a, _| (1.4 * a).sin(), &is_linear);
+            let fall = steps.step(|constant| if is_linear[constant] { 0.0 } else { damping }, &mut constants);
+            (fall.expect("a step"), constants)
+        };
+        let ((free, _), (damped, at_damped), (held, at_held)) = (step(0.0), step(1.0), step(f64::INFINITY));
+        assert!(free > damped && damped > held && held > 0.0, "{free} {damped} {held}");
+        assert!(at_held[1] == 1.5 && at_held[0] != 2.0 && at_damped[1] != 1.5, "{at_held:?} {at_damped:?}");
+    }
+
+    #[test]
+    fn without_a_point_or_derivatives_there_is_nothing_to_move() {
+        let mut constants = [1.0];
+        assert_eq!(Steps::default().step(|_| 0.0, &mut constants), Some(0.0));
+        let (mut steps, mut constants, _) = steps("0.0*sin(1.5)", |a, _| a, &[false, false]);
+        steps.step(|_| 0.0, &mut constants).expect("a step");
+        assert_eq!((steps.rank(), constants[1]), (1, 1.5));
+        steps.clear();
+        assert_eq!(steps.rank(), 0);
+    }
+}
