@@ -1,11 +1,14 @@
 //! Benches of searches on one core. Throughput counts offspring.
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput};
 use sr_engine::random::{Key, Purpose};
-use sr_engine::{Expert, Instance, PrimitiveSet, Search, SearchConfig, Survival};
-use sr_expr::{Columns, Op};
+use sr_engine::{
+    ConstantFitter, Expert, Instance, Limits, PrimitiveSet, Search, SearchConfig, Survival, try_random_tree,
+};
+use sr_expr::{Columns, Expr, Op, Semantics};
 
 const ARITH: &[Op] = &[Op::Add, Op::Sub, Op::Mul];
 const MATH: &[Op] = &[Op::Add, Op::Sub, Op::Mul, Op::Div, Op::Sin, Op::Cos, Op::Exp, Op::Log, Op::Sqrt];
@@ -37,7 +40,54 @@ fn search(c: &mut Criterion, group: &str, case: &str, ops: &[Op], rows: usize, c
     group.finish();
 }
 
+/// Returns random trees of 9 to 20 nodes with three constants that the instance's data identify.
+fn trees_with_three_constants(ops: &[Op], instance: &Instance) -> Vec<Expr> {
+    let primitives = PrimitiveSet::new(ops.to_vec(), vec![0.5, 1.0, 2.0], 2).expect("primitives");
+    let mut rng = Key::new(1, Purpose::Generator, 0).rng();
+    let limits = Limits { max_size: 1 << 7, max_depth: 6 }; // no tree of this depth has more nodes
+    let drawn = std::iter::repeat_with(|| try_random_tree(&primitives, limits, &mut rng)).flatten();
+    let wanted = |tree: &Expr| {
+        let identified = || ConstantFitter::new().fit(tree, instance, Semantics::Ieee, 4).identified;
+        (9..=20).contains(&tree.size()) && tree.constants().count() == 3 && identified() == 3
+    };
+    drawn.filter(wanted).take(100).collect()
+}
+
+/// Benches fits of children with three constants, each from its nodes, as `engine/constants/CASE/steps-N-rows-M`.
+/// Throughput counts fits.
+fn constants(c: &mut Criterion, case: &str, ops: &[Op], rows: usize, weighted: bool) {
+    const STEPS: u32 = 4;
+    let instance = instance(ops, rows);
+    let instance = if weighted {
+        let weights = instance.y().iter().map(|y| 1.0 / (y.abs() + 1e-3)).collect();
+        Arc::new(Instance::clone(&instance).with_weights(weights).expect("weights"))
+    } else {
+        instance
+    };
+    let trees = trees_with_three_constants(ops, &instance);
+    let mut fitter = ConstantFitter::new();
+    for tree in &trees {
+        let fitted = fitter.fit(tree, &instance, Semantics::Ieee, STEPS);
+        let (error, start) = (fitted.error, fitted.start);
+        let found = instance.fit(fitted.tree, Semantics::Ieee).relative;
+        assert!(error <= start && (error - found).abs() <= 1e-12 * error, "{error} for {found} of {tree}");
+    }
+    let mut group = c.benchmark_group("engine/constants");
+    group.throughput(Throughput::Elements(trees.len() as u64));
+    group.bench_function(format!("{case}/steps-{STEPS}-rows-{rows}"), |b| {
+        b.iter(|| {
+            for tree in &trees {
+                black_box(fitter.fit(tree, &instance, Semantics::Ieee, STEPS));
+            }
+        });
+    });
+    group.finish();
+}
+
 pub fn define(c: &mut Criterion) {
+    constants(c, "arith", &[Op::Add, Op::Sub, Op::Mul, Op::Div], 200, false);
+    constants(c, "math", MATH, 200, false);
+    constants(c, "math-weighted", MATH, 200, true);
     let basic = SearchConfig { generations: 101, ..SearchConfig::basic() };
     search(c, "basic-search", "arith", ARITH, 50, basic.clone());
     search(c, "basic-search", "math", MATH, 50, basic.clone());

@@ -42,6 +42,7 @@ fn paths_in_the_documents_exist() {
         "docs/training.md",
         "docs/datasets.md",
         "docs/comparison.md",
+        "docs/algorithms/constants.md",
         "docs/algorithms/dagger.md",
         "docs/algorithms/evaluation.md",
         "docs/algorithms/expert.md",

@@ -420,7 +420,7 @@ const MOST_DECIMALS: i32 = 12;
 
 /// Returns the power of two at or below a number, or 1 for zero. Its exponent is limited so that its reciprocal is a
 /// power of two as well.
-fn power_of_two_near(value: f64) -> f64 {
+pub(crate) fn power_of_two_near(value: f64) -> f64 {
     if value == 0.0 { 1.0 } else { 2.0_f64.powi((value.log2().floor() as i32).clamp(-1000, 1000)) }
 }
 

@@ -58,6 +58,7 @@
 
 mod cache;
 mod config;
+mod constants;
 mod edit;
 mod expert;
 mod fitness;
@@ -72,6 +73,7 @@ mod search;
 mod subtrees;
 
 pub use config::{ConfigError, Limits, Objective, SearchConfig, Survival};
+pub use constants::{ConstantFitter, Fitted, fit_constants};
 pub use edit::{Edit, EditRef, Replacement};
 pub use expert::{Expert, random_tree, try_random_tree};
 pub use fitness::{Deadline, Evaluator, INVALID_FITNESS, Score};

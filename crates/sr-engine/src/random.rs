@@ -32,6 +32,8 @@ pub enum Purpose {
     Buffer = 10,
     /// The seeds of rounds.
     Rounds = 11,
+    /// Further starts of fitted constants.
+    Constants = 12,
 }
 
 /// The address of one random stream.
@@ -257,6 +259,7 @@ mod tests {
             Key { purpose: Purpose::Mixture, ..base },
             Key { purpose: Purpose::Buffer, ..base },
             Key { purpose: Purpose::Rounds, ..base },
+            Key { purpose: Purpose::Constants, ..base },
             Key { problem: problem_key("q"), ..base },
             base.generation(1),
             base.slot(1),

@@ -1,0 +1,230 @@
+//! Steps of Levenberg and Marquardt from one start.
+
+use sr_expr::{Columns, Gradient, Level, Loss, Semantics, Tree};
+
+use super::linear::LinearConstants;
+use super::solve::Steps;
+use crate::Instance;
+
+/// The damping of the first step, in units of the diagonal of JᵀJ. This and the next two were tuned for how many
+/// planted constants are found in 4, 10 and 50 steps (`docs/algorithms/constants.md`).
+const FIRST_DAMPING: f64 = 1e-3;
+/// The factor of the damping after a step that went as predicted.
+const SHRINK: f64 = 0.03;
+/// The factor of the damping after the first of some rejected steps; it doubles with each.
+const GROWTH: f64 = 8.0;
+/// The damping below which it no longer falls: the rounding of JᵀJ.
+const LEAST_DAMPING: f64 = 1e-14;
+/// The damping at which a fit gives up: a step is then below the rounding of the constants.
+const MOST_DAMPING: f64 = 1e14;
+/// The share of the sum of squares by which a step has to be expected to lower it.
+const LEAST_FALL: f64 = 1e-14;
+/// An error relative to the target's variance that is nothing but rounding, so that no step can lower it.
+pub(super) const ROUNDING: f64 = f64::EPSILON * f64::EPSILON;
+
+/// Sums of squares in the units of the objective whose terms are finite, and accurate or negligible, in those of y too.
+const SAFE_SQUARES: std::ops::Range<f64> = 1e-100..1e100;
+
+/// What is fitted to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Data<'a> {
+    pub(super) instance: &'a Instance,
+    /// The target, of the instance or in other units.
+    pub(super) y: &'a [f64],
+    /// The factor, a power of two, that turns errors in the units of `y` into those of the objective.
+    pub(super) scale: f64,
+}
+
+impl Data<'_> {
+    fn x(&self) -> &Columns {
+        self.instance.x()
+    }
+
+    fn loss(&self) -> Loss<'_, f64> {
+        Loss::ScaledSquares { y: self.y, w: self.instance.weights(), scale: self.scale }
+    }
+
+    /// Returns a sum of squares in the units of the objective for one in those of `y`.
+    fn in_its_units(&self, squares: f64) -> f64 {
+        squares * self.scale * self.scale
+    }
+
+    /// Returns the objective for a sum of squares in its units.
+    fn relative(&self, squares: f64) -> f64 {
+        self.instance.target().relative(squares)
+    }
+}
+
+/// A compiled tree, the constants reached, and the system of equations there.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Descent {
+    gradient: Gradient<f64>,
+    finder: LinearConstants,
+    steps: Steps,
+    /// Whether each constant that is fitted is a linear coefficient. There may be one more constant, which is not.
+    linear: Vec<bool>,
+    /// The constants of the point reached.
+    constants: Vec<f64>,
+    trial: Vec<f64>,
+    /// The sum of squares at `constants`, in the units of the objective.
+    squares: f64,
+    /// The number of sweeps over all rows so far.
+    sweeps: u64,
+}
+
+impl Descent {
+    pub(super) fn with_level(level: Level) -> Self {
+        Descent { gradient: Gradient::with_level(level), ..Descent::default() }
+    }
+
+    /// Compiles `tree` and returns its error on the instance.
+    pub(super) fn error_of(&mut self, tree: &Tree, instance: &Instance, semantics: Semantics) -> f64 {
+        let data = Data { instance, y: instance.y(), scale: instance.target().unit };
+        self.gradient.compile(tree, semantics, instance.x().n_columns());
+        let squares = self.sum(&data);
+        data.relative(squares)
+    }
+
+    /// Overwrites `out` with the predictions of the compiled tree.
+    pub(super) fn predict(&mut self, instance: &Instance, out: &mut Vec<f64>) {
+        self.sweeps += 1;
+        self.gradient.predict(instance.x(), out);
+    }
+
+    /// Compiles `tree` to fit its constants, all of them or, if it is a tree multiplied by a factor, all but the last.
+    pub(super) fn compile(&mut self, tree: &Tree, semantics: Semantics, n_columns: usize, has_factor: bool) {
+        self.finder.find(tree, &mut self.linear);
+        self.linear.truncate(self.linear.len() - usize::from(has_factor));
+        self.gradient.compile(tree, semantics, n_columns);
+    }
+
+    /// Returns the number of sweeps over all rows since the last call.
+    pub(super) fn take_sweeps(&mut self) -> u64 {
+        std::mem::take(&mut self.sweeps)
+    }
+
+    /// Returns whether each of the fitted constants is a linear coefficient.
+    pub(super) fn linear(&self) -> &[bool] {
+        &self.linear
+    }
+
+    /// Returns the fitted constants at the point reached.
+    pub(super) fn constants(&self) -> &[f64] {
+        &self.constants[..self.linear.len()]
+    }
+
+    /// Returns the number of constants that the data identify at the point reached.
+    pub(super) fn rank(&self) -> usize {
+        self.steps.rank()
+    }
+
+    /// Goes to a start, the values of the fitted constants, and returns its error, which is infinite if a prediction is
+    /// not finite.
+    pub(super) fn begin(&mut self, data: &Data<'_>, start: &[f64]) -> f64 {
+        self.trial.clear();
+        self.trial.extend_from_slice(start);
+        self.trial.extend_from_slice(&self.gradient.constants()[start.len()..]);
+        self.constants.clone_from(&self.trial);
+        self.steps.clear();
+        self.squares = self.evaluate(data, f64::INFINITY);
+        self.error(data)
+    }
+
+    /// Takes at most `steps` steps after the linear one and returns the error at the point reached. It is not larger
+    /// than that of the start, but for the rounding of weighted sums.
+    pub(super) fn descend(&mut self, data: &Data<'_>, mut steps: u32) -> f64 {
+        if self.linear.contains(&true) {
+            self.step(data, f64::INFINITY);
+        }
+        if !self.linear.contains(&false) {
+            // One more step takes away the rounding of the first.
+            steps = steps.min(1);
+        }
+        let (mut damping, mut growth) = (FIRST_DAMPING, GROWTH);
+        for _ in 0..steps {
+            if data.relative(self.squares) <= ROUNDING || damping > MOST_DAMPING {
+                break;
+            }
+            match self.step(data, damping) {
+                None => break,
+                Some(gain) if gain > 0.0 => {
+                    let wave = 2.0 * gain - 1.0;
+                    damping = (damping * (1.0 - wave * wave * wave).clamp(SHRINK, 2.0)).max(LEAST_DAMPING);
+                    growth = GROWTH;
+                }
+                Some(_) => {
+                    damping *= growth;
+                    growth *= 2.0;
+                }
+            }
+        }
+        self.error(data)
+    }
+
+    /// Tries a step in which constants that are not linear are damped. Returns the fall of the sum of squares relative to
+    /// the one expected; the step was accepted if that is above 0. There is no step to try, `None`, if no constant is
+    /// identified or none would change the sum by more than rounding.
+    fn step(&mut self, data: &Data<'_>, damping: f64) -> Option<f64> {
+        self.trial.clone_from(&self.constants);
+        let linear = &self.linear;
+        let damping = |constant: usize| if linear[constant] { 0.0 } else { damping };
+        let expected = data.in_its_units(self.steps.step(damping, &mut self.trial)?);
+        if expected <= LEAST_FALL * self.squares {
+            return None;
+        }
+        let squares = self.evaluate(data, self.squares);
+        let fall = self.squares - squares;
+        if squares < self.squares {
+            std::mem::swap(&mut self.constants, &mut self.trial);
+            self.squares = squares;
+        }
+        // An error that is no number has to count as a rejection too.
+        Some(if fall > 0.0 { fall / expected } else { 0.0 })
+    }
+
+    /// Returns the sum of squares at `trial`, infinite if a prediction is not finite. If it is less than `below`, it
+    /// also sets the system of equations to that of `trial`.
+    fn evaluate(&mut self, data: &Data<'_>, below: f64) -> f64 {
+        let Descent { gradient, steps, linear, trial, sweeps, .. } = self;
+        let (y, weights) = (data.y, data.instance.weights());
+        gradient.set_constants(trial);
+        *sweeps += 1;
+        // The derivatives are of use only if the step is accepted, but most are, and then the values need not be
+        // computed twice.
+        let normal = gradient.normal_equations(data.x(), y, f64::INFINITY, weights);
+        let squares = data.in_its_units(normal.squares());
+        if normal.count() == y.len() && squares.is_finite() {
+            if squares < below {
+                steps.set(normal, linear);
+            }
+            return squares;
+        }
+        // Rows were left out, for their predictions or only for their derivatives, or squares are finite only in the
+        // units of the objective.
+        let squares = self.sum(data);
+        if squares < below {
+            self.sweeps += 1;
+            self.steps.set(self.gradient.normal_equations(data.x(), y, f64::INFINITY, weights), &self.linear);
+        }
+        squares
+    }
+
+    /// Returns the sum of squares of the compiled tree, infinite if a prediction is not finite.
+    fn sum(&mut self, data: &Data<'_>) -> f64 {
+        self.sweeps += 1;
+        let sums = self.gradient.sum(data.x(), data.loss());
+        if sums.count < data.y.len() { f64::INFINITY } else { sums.squares() }
+    }
+
+    /// Returns the error at the point reached as an evaluator computes it.
+    fn error(&mut self, data: &Data<'_>) -> f64 {
+        // There, weights are multiplied in another order, and errors are scaled before they are squared. The latter
+        // makes a difference only where squares come near to the smallest or largest numbers.
+        let has_its_bits = data.instance.weights().is_none() && SAFE_SQUARES.contains(&self.squares);
+        if self.squares.is_finite() && !has_its_bits {
+            self.gradient.set_constants(&self.constants);
+            return data.relative(self.sum(data));
+        }
+        data.relative(self.squares)
+    }
+}
