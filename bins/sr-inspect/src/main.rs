@@ -105,7 +105,14 @@ fn main() -> ExitCode {
             problems: args.problems.filter(|_| kind == Some(Kind::Trace)),
         };
         let mut view = inspect::open(&args.file, &options)?;
-        let shown = print::Shown { head: args.head, id: args.id, contexts, json: args.common.json, export: args.export.is_some(), started };
+        let shown = print::Shown {
+            head: args.head,
+            id: args.id,
+            contexts,
+            json: args.common.json,
+            export: args.export.is_some(),
+            started,
+        };
         print::show(&mut *view, shown)?;
         Ok(Exit::Ok)
     })

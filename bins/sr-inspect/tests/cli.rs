@@ -384,7 +384,7 @@ fn the_best_formula_of_each_search_is_exported() {
             let names: Vec<String> = (0..search.primitives.n_variables()).map(|column| format!("x{column}")).collect();
             let title = format!("search {number}: problem {}, seed 1", search.problem_id);
             let export = best.export(target, Semantics::Protected).with_title(&title).with_names(&names);
-            export.with_function(&format!("f{number}")).to_string()
+            export.with_function(&format!("f_{number}")).to_string()
         });
         let texts: Vec<String> = texts.collect();
         let between = if texts[0].lines().count() > 1 { "\n" } else { "" };
@@ -393,14 +393,32 @@ fn the_best_formula_of_each_search_is_exported() {
         assert_eq!(text(&sr_inspect(&path, &[&flags[..], &["--head", "2"]].concat())), texts[..2].join(between));
         let shown = json(&sr_inspect(&path, &[&flags[..], &["--json"]].concat()));
         let exports: Vec<&Value> = shown["records"].as_array().expect("a list").iter().map(|r| &r["export"]).collect();
-        assert_eq!(exports, texts.iter().map(|text| Value::from(&**text)).collect::<Vec<_>>().iter().collect::<Vec<_>>());
+        assert_eq!(
+            exports,
+            texts.iter().map(|text| Value::from(&**text)).collect::<Vec<_>>().iter().collect::<Vec<_>>()
+        );
     }
     assert!(json(&sr_inspect(&path, &["--best", "--json"]))["records"][0].get("export").is_none());
 
     let (path, _) = guarded(folder.path());
     let shown = text(&sr_inspect(&path, &["--best", "--export", "c"]));
     assert!(shown.starts_with("// search 0: problem flow, seed 1\n#include <math.h>\n"), "{shown}");
-    assert!(shown.ends_with("double f0(double speed) {\n    return sr_plog(speed);\n}\n"), "{shown}");
+    assert!(shown.ends_with("double f_0(double speed) {\n    return sr_plog(speed);\n}\n"), "{shown}");
+}
+
+#[test]
+fn the_examples_of_docs_export_are_what_the_commands_print() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let document = std::fs::read_to_string(root.join("docs/export.md")).expect("the document");
+    let blocks = document.split("```text\n$ sr-inspect ").skip(1);
+    let blocks: Vec<&str> = blocks.map(|rest| rest.split("```").next().expect("a block's end")).collect();
+    assert_eq!(blocks.len(), Target::ALL.len());
+    for block in blocks {
+        let (command, expected) = block.split_once('\n').expect("a command and what it prints");
+        let mut words = command.split(' ');
+        let path = root.join(words.next().expect("a file"));
+        assert_eq!(text(&sr_inspect(&path, &words.collect::<Vec<_>>())), expected, "{command}");
+    }
 }
 
 #[test]

@@ -9,5 +9,6 @@ mod programs;
 
 pub use allocator::{CountingAllocator, allocations, largest_allocation};
 pub use programs::{
-    SmallDisk, Victim, contents, fails, interrupt, on_terminal, peak_memory, python, signal, skipped, succeeds, with_file_limit,
+    SmallDisk, Victim, contents, fails, interrupt, on_terminal, peak_memory, python, signal, skipped, succeeds,
+    with_file_limit,
 };

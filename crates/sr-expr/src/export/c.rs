@@ -15,13 +15,17 @@ pub(super) fn write(export: &Export<'_>, f: &mut Formatter<'_>) -> Result {
     let columns = identifiers.columns.clone();
     let protected = export.semantics == Semantics::Protected;
     let mut helpers: Vec<Helper> = Vec::new();
-    let forms = nodes.forms(&identifiers, |_, value| number(value), |node, op, operands| {
-        let (form, helper) = operator(&nodes, node, op, operands, protected);
-        if let Some(helper) = helper.filter(|helper| !helpers.contains(helper)) {
-            helpers.push(helper);
-        }
-        form
-    });
+    let forms = nodes.forms(
+        &identifiers,
+        |_, value| number(value),
+        |node, op, operands| {
+            let (form, helper) = operator(&nodes, node, op, operands, protected);
+            if let Some(helper) = helper.filter(|helper| !helpers.contains(helper)) {
+                helpers.push(helper);
+            }
+            form
+        },
+    );
     let infix = Infix::with_locals(Notation::Code, forms, &nodes, &mut identifiers);
     let function = names::function(Target::C, export.function);
 

@@ -229,7 +229,12 @@ impl Infix {
     }
 
     /// Makes local variables of what is nested deeply, with new names.
-    pub(super) fn with_locals(notation: Notation, forms: Vec<Form>, nodes: &Nodes<'_>, names: &mut Identifiers) -> Self {
+    pub(super) fn with_locals(
+        notation: Notation,
+        forms: Vec<Form>,
+        nodes: &Nodes<'_>,
+        names: &mut Identifiers,
+    ) -> Self {
         let mut this = Infix { notation, shapes: Vec::new(), locals: vec![None; forms.len()], forms };
         let mut depths: Vec<usize> = Vec::new();
         for node in 0..this.forms.len() {

@@ -38,8 +38,7 @@ pub enum Target {
 
 impl Target {
     /// All targets.
-    pub const ALL: [Target; 6] =
-        [Target::Latex, Target::Sympy, Target::Numpy, Target::Rust, Target::C, Target::Json];
+    pub const ALL: [Target; 6] = [Target::Latex, Target::Sympy, Target::Numpy, Target::Rust, Target::C, Target::Json];
 
     /// Returns the name that flags use: `latex`, `sympy`, `numpy`, `rust`, `c` or `json`.
     pub fn name(self) -> &'static str {

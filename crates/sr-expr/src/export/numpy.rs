@@ -16,9 +16,8 @@ pub(super) fn write(export: &Export<'_>, f: &mut Formatter<'_>) -> Result {
     let beside = nodes.beside_variable();
     let python = python_numbers(&nodes);
     let number = |node: usize, value: f64| number(value, beside[node]);
-    let forms = nodes.forms(&identifiers, number, |node, op, operands| {
-        operator(&nodes, &python, &mut helpers, node, op, operands)
-    });
+    let forms = nodes
+        .forms(&identifiers, number, |node, op, operands| operator(&nodes, &python, &mut helpers, node, op, operands));
     let infix = Infix::with_locals(Notation::Code, forms, &nodes, &mut identifiers);
 
     comments(f, "#", export.title_line())?;

@@ -91,9 +91,7 @@ fn operator(op: Op, operands: &[usize], nodes: &Nodes<'_>, protected: bool) -> F
         Op::Add => Form::Sum(a, b),
         Op::Sub => Form::Difference(a, b),
         Op::Mul => Form::Product(a, b),
-        Op::Div if protected => {
-            Form::Around([vec![Piece::Factor(a)], divisor("/", b, MIN_DIVISOR)].concat(), PRODUCT)
-        }
+        Op::Div if protected => Form::Around([vec![Piece::Factor(a)], divisor("/", b, MIN_DIVISOR)].concat(), PRODUCT),
         Op::Div => Form::Quotient(Operand::Node(a), b),
         Op::Inv if protected => Form::Around(divisor("1/", a, MIN_INVERSE), PRODUCT),
         Op::Inv => Form::Quotient(Operand::Text("1"), a),

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use sr_expr::{Expr, Node, Op, Semantics, Target, reference};
 
-use crate::systems::{self, Work};
+use crate::systems::{self, System, Work};
 
 const DEPTH: usize = 10_000;
 
@@ -15,7 +15,8 @@ fn chains() -> Vec<Expr> {
     let unary = [vec![x], vec![op(Op::Sin); DEPTH]].concat();
     let right = [vec![x; DEPTH + 1], vec![op(Op::Sub); DEPTH]].concat();
     let left = [vec![x], [y, op(Op::Sub)].repeat(DEPTH)].concat();
-    let quotients = [vec![x, Node::Const(4.0)].repeat(DEPTH / 2), vec![y], vec![op(Op::Sub), op(Op::Div)].repeat(DEPTH / 2)].concat();
+    let quotients =
+        [[x, Node::Const(4.0)].repeat(DEPTH / 2), vec![y], [op(Op::Sub), op(Op::Div)].repeat(DEPTH / 2)].concat();
     let signs = [vec![x], [op(Op::Neg), y, op(Op::Mul), op(Op::Cos)].repeat(DEPTH / 3)].concat();
     let powers = [vec![x], [op(Op::Pow2), op(Op::Tanh), op(Op::Cos)].repeat(DEPTH / 3)].concat();
     [unary, right, left, quotients, signs, powers].into_iter().map(|nodes| Expr::new(nodes).expect("a chain")).collect()
@@ -44,11 +45,11 @@ fn compilers_read_deep_functions() {
     let names = ["a", "b"].map(String::from);
     let texts = |target| {
         let text = |(index, (expr, semantics)): (usize, &(Expr, Semantics))| {
-            expr.export(target, *semantics).with_names(&names).with_function(&format!("f{index}")).to_string()
+            expr.export(target, *semantics).with_names(&names).with_function(&format!("f_{index}")).to_string()
         };
         cases.iter().enumerate().map(text).collect::<Vec<_>>()
     };
-    let systems: [(Target, fn(&std::path::Path, &Work<'_>) -> Option<Vec<Vec<f64>>>); 3] =
+    let systems: [(Target, System); 3] =
         [(Target::Numpy, systems::numpy), (Target::Rust, systems::rust), (Target::C, systems::c)];
     for (target, system) in systems {
         let folder = tempfile::tempdir().expect("a folder");

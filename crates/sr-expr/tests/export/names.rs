@@ -10,16 +10,129 @@ use crate::systems::{self, Work};
 /// Names from reports on other systems, words that systems have a meaning for, and names that become the same.
 const NAMES: &[&str] = &[
     // PySR#121, #558, #395; opengrid-dev#202; statsmodels#2862
-    "N", "S", "I", "E", "O", "Q", "pi", "oo", "nan", "True", "beta", "gamma", "zeta", "lambda", "re", "im", "sign", "test",
-    "Si", "Ei", "li", "ff", "rf", "rad", "var", "raise", "exec", "in", "as", "None", "print", "x₁", "θ", "ветер", "a+b",
-    "a", "2x", "x0", "flow_rate_in", "T%", "a&b", "alpha", "primair+pv",
+    "N",
+    "S",
+    "I",
+    "E",
+    "O",
+    "Q",
+    "pi",
+    "oo",
+    "nan",
+    "True",
+    "beta",
+    "gamma",
+    "zeta",
+    "lambda",
+    "re",
+    "im",
+    "sign",
+    "test",
+    "Si",
+    "Ei",
+    "li",
+    "ff",
+    "rf",
+    "rad",
+    "var",
+    "raise",
+    "exec",
+    "in",
+    "as",
+    "None",
+    "print",
+    "x₁",
+    "θ",
+    "ветер",
+    "a+b",
+    "a",
+    "2x",
+    "x0",
+    "flow_rate_in",
+    "T%",
+    "a&b",
+    "alpha",
+    "primair+pv",
     // languages, and what the texts use
-    "exp", "log", "sin", "sqrt", "pow", "Abs", "Max", "Piecewise", "Lambda", "d", "np", "numpy", "float", "def", "fn", "int",
-    "double", "f64", "self", "Self", "crate", "union", "match", "type", "Some", "linux", "unix", "NAN", "fabs", "y0", "y1",
-    "main", "f", "f0", "t1", "t2", "square", "cube", "pdiv", "_pdiv", "sr_pdiv", "plog", "e", "i", "j", "_", "__", "_T",
+    "exp",
+    "log",
+    "sin",
+    "sqrt",
+    "pow",
+    "Abs",
+    "Max",
+    "Piecewise",
+    "Lambda",
+    "d",
+    "np",
+    "numpy",
+    "float",
+    "def",
+    "fn",
+    "int",
+    "double",
+    "f64",
+    "self",
+    "Self",
+    "crate",
+    "union",
+    "match",
+    "type",
+    "Some",
+    "linux",
+    "unix",
+    "NAN",
+    "fabs",
+    "y0",
+    "y1",
+    "main",
+    "f",
+    "f0",
+    "t1",
+    "t2",
+    "square",
+    "cube",
+    "pdiv",
+    "_pdiv",
+    "sr_pdiv",
+    "plog",
+    "e",
+    "i",
+    "j",
+    "_",
+    "__",
+    "_T",
     // the same word
-    "a_b", "a b", "a-b", "a_b_", "x", "x", "x_1", "x1", "x_{1}", "μ", "µ", "mu", "Größe", "Groesse", "é", "", " ", "+", "\n",
-    "a\"b\\", "a`b", "#$%&", "{}~^\\", "\u{202e}abc", "日本", "x5", "x_5", "Δt", "m_e", "😀",
+    "a_b",
+    "a b",
+    "a-b",
+    "a_b_",
+    "x",
+    "x",
+    "x_1",
+    "x1",
+    "x_{1}",
+    "μ",
+    "µ",
+    "mu",
+    "Größe",
+    "Groesse",
+    "é",
+    "",
+    " ",
+    "+",
+    "\n",
+    "a\"b\\",
+    "a`b",
+    "#$%&",
+    "{}~^\\",
+    "\u{202e}abc",
+    "日本",
+    "x5",
+    "x_5",
+    "Δt",
+    "m_e",
+    "😀",
 ];
 
 fn names() -> Vec<String> {
@@ -54,7 +167,7 @@ fn check(target: Target, system: impl Fn(&std::path::Path, &Work<'_>) -> Option<
     let expr = expression(names.len());
     let both = [Semantics::Ieee, Semantics::Protected];
     let text = |(index, semantics): (usize, &Semantics)| {
-        expr.export(target, *semantics).with_names(&names).with_function(&format!("f{index}")).to_string()
+        expr.export(target, *semantics).with_names(&names).with_function(&format!("f_{index}")).to_string()
     };
     let texts = both.iter().enumerate().map(text).collect();
     let Some(values) = system(folder.path(), &Work { texts, rows: &rows }) else { return };
@@ -96,7 +209,8 @@ fn the_names_of_sympy_are_known() {
     let words: Vec<String> = words.lines().map(str::to_owned).collect();
     assert!(words.len() > 800);
     let identifiers = Expr::var(0).export(Target::Sympy, Semantics::Ieee).with_names(&words).identifiers();
-    let same: Vec<&String> = words.iter().zip(&identifiers).filter(|(word, id)| word == id).map(|(word, _)| word).collect();
+    let same: Vec<&String> =
+        words.iter().zip(&identifiers).filter(|(word, id)| word == id).map(|(word, _)| word).collect();
     assert!(same.is_empty(), "{same:?}");
 }
 
@@ -143,22 +257,44 @@ fn latex_has_symbols_for_letters_and_upright_words() {
     assert_eq!(
         shown(&["flow_rate_in", "T%", "a&b", "alpha", "x₁", "θ", "ветер", "x", "m_e", "theta_12", "Omega", "Alpha"]),
         [
-            r"\mathrm{flow\_rate\_in}", r"\mathrm{T\%}", r"\mathrm{a\&b}", r"\alpha", r"x_{1}", r"\theta",
-            r"\mathrm{\text{ветер}}", "x", "m_{e}", r"\theta_{12}", r"\Omega", r"\mathrm{Alpha}",
+            r"\mathrm{flow\_rate\_in}",
+            r"\mathrm{T\%}",
+            r"\mathrm{a\&b}",
+            r"\alpha",
+            r"x_{1}",
+            r"\theta",
+            r"\mathrm{\text{ветер}}",
+            "x",
+            "m_{e}",
+            r"\theta_{12}",
+            r"\Omega",
+            r"\mathrm{Alpha}",
         ]
     );
     assert_eq!(
         shown(&["#$", "{}", "~^\\", "a b", "a-b", "a'", "x0", "speed2"]),
         [
-            r"\mathrm{\#\$}", r"\mathrm{\{\}}", r"\mathrm{{\sim}{\wedge}{\backslash}}", r"\mathrm{a\ b}",
-            r"\mathrm{a{-}b}", r"\mathrm{a{\prime}}", "x_{0}", r"\mathrm{speed2}",
+            r"\mathrm{\#\$}",
+            r"\mathrm{\{\}}",
+            r"\mathrm{{\sim}{\wedge}{\backslash}}",
+            r"\mathrm{a\ b}",
+            r"\mathrm{a{-}b}",
+            r"\mathrm{a{\prime}}",
+            "x_{0}",
+            r"\mathrm{speed2}",
         ]
     );
     // Names that look alike are told apart, and nothing is invisible.
     assert_eq!(
         shown(&["x1", "x_1", "x₁", "x1", "theta", "θ", "", "x_{6}"]),
         [
-            "x_{1}", r"\mathrm{x\_1}", r"\mathrm{x\text{₁}}", r"\mathrm{x1}", r"\theta", r"\mathrm{\text{θ}}", "x_{6}",
+            "x_{1}",
+            r"\mathrm{x\_1}",
+            r"\mathrm{x\text{₁}}",
+            r"\mathrm{x1}",
+            r"\theta",
+            r"\mathrm{\text{θ}}",
+            "x_{6}",
             r"\mathrm{x\_\{6\}}",
         ]
     );

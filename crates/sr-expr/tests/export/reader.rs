@@ -4,7 +4,7 @@ use serde_json::Value;
 use sr_expr::{Expr, Node, Op, Semantics};
 
 /// Returns the value of a formula in LaTeX at a row; `columns` are the symbols of the columns.
-pub fn latex(text: &str, columns: &[&str], row: &[f64]) -> Result<f64, String> {
+pub(crate) fn latex(text: &str, columns: &[&str], row: &[f64]) -> Result<f64, String> {
     let mut reader = Latex { rest: text, columns, row };
     let value = reader.sum()?;
     if reader.rest.is_empty() { Ok(value) } else { Err(format!("'{}' is left", reader.rest)) }
@@ -106,8 +106,15 @@ impl Latex<'_> {
             return self.call(*op.ok_or_else(|| format!("unknown {name}"))?, Semantics::Protected);
         }
         let functions = [
-            ("\\exp", Op::Exp), ("\\ln", Op::Log), ("\\sin", Op::Sin), ("\\cos", Op::Cos), ("\\tanh", Op::Tanh),
-            ("\\tan", Op::Tan), ("\\arcsin", Op::Asin), ("\\arccos", Op::Acos), ("\\arctan", Op::Atan),
+            ("\\exp", Op::Exp),
+            ("\\ln", Op::Log),
+            ("\\sin", Op::Sin),
+            ("\\cos", Op::Cos),
+            ("\\tanh", Op::Tanh),
+            ("\\tan", Op::Tan),
+            ("\\arcsin", Op::Asin),
+            ("\\arccos", Op::Acos),
+            ("\\arctan", Op::Atan),
         ];
         for (name, op) in functions {
             if self.take(name) {
@@ -116,9 +123,18 @@ impl Latex<'_> {
         }
         let end = self.rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(self.rest.len());
         let (digits, rest) = self.rest.split_at(end);
-        let value = digits.parse().map_err(|_| format!("no operand at '{}'", self.rest))?;
+        // A number with a power of ten is read as one, so that nothing is rounded twice.
+        let power = rest.strip_prefix(" \\times 10^{").map(|power| (digits, power));
+        let power = power.or_else(|| rest.strip_prefix("^{").filter(|_| digits == "10").map(|power| ("1", power)));
+        let power = power.and_then(|(digits, power)| Some((digits, power.split_once('}')?)));
+        let whole = power.and_then(|(digits, (exponent, rest))| Some((digits, exponent.parse::<i32>().ok()?, rest)));
+        let (value, rest) = match whole {
+            Some((digits, exponent, rest)) => (format!("{digits}e{exponent}").parse(), rest),
+            None => (digits.parse(), rest),
+        };
+        let value = value.map_err(|_| format!("no operand at '{}'", self.rest))?;
         self.rest = rest;
-        Ok((value, true))
+        Ok((value, whole.is_none()))
     }
 
     fn call(&mut self, op: Op, semantics: Semantics) -> Result<(f64, bool), String> {
@@ -135,7 +151,7 @@ impl Latex<'_> {
 }
 
 /// Returns the tree of a JSON expression. Its operators are those of the semantics.
-pub fn json(value: &Value, names: &[String], semantics: Semantics) -> Expr {
+pub(crate) fn json(value: &Value, names: &[String], semantics: Semantics) -> Expr {
     let number = |value: &Value| match value {
         Value::String(text) => text.parse().expect("inf, -inf or nan"),
         value => value.as_f64().expect("a number"),

@@ -6,12 +6,15 @@ use std::process::Command;
 
 use sr_testing::{python, skipped, succeeds};
 
-/// What a system is asked to compute: functions `f0`, `f1`, … of the same columns, at rows.
+/// What a system is asked to compute: functions `f_0`, `f_1`, … of the same columns, at rows.
 #[derive(Debug)]
-pub struct Work<'a> {
-    pub texts: Vec<String>,
-    pub rows: &'a [Vec<f64>],
+pub(crate) struct Work<'a> {
+    pub(crate) texts: Vec<String>,
+    pub(crate) rows: &'a [Vec<f64>],
 }
+
+/// A system: values by function and row, or `None` if it is not there.
+pub(crate) type System = fn(&Path, &Work<'_>) -> Option<Vec<Vec<f64>>>;
 
 fn bits(text: &str) -> f64 {
     f64::from_bits(text.parse().expect("64 bits"))
@@ -24,7 +27,7 @@ fn table(output: &[u8]) -> Vec<Vec<f64>> {
 }
 
 /// Values of Python functions, computed for all rows at once; any warning but of floating-point errors is an error.
-pub fn numpy(folder: &Path, work: &Work<'_>) -> Option<Vec<Vec<f64>>> {
+pub(crate) fn numpy(folder: &Path, work: &Work<'_>) -> Option<Vec<Vec<f64>>> {
     let python = python(&["numpy"])?;
     let script = r#"
 import json, struct, sys, warnings
@@ -34,8 +37,8 @@ import texts
 rows = np.array([[struct.unpack("<d", struct.pack("<Q", bits))[0] for bits in row] for row in json.load(open("rows"))])
 for index in range(int(sys.argv[1])):
     with np.errstate(all="ignore"):
-        values = getattr(texts, f"f{index}")(*rows.T)
-        single = getattr(texts, f"f{index}")(*rows[0])
+        values = getattr(texts, f"f_{index}")(*rows.T)
+        single = getattr(texts, f"f_{index}")(*rows[0])
     assert values.shape == (len(rows),) and values.dtype == np.float64, (index, values)
     assert np.shape(single) == (), (index, single)
     print(*(struct.unpack("<Q", struct.pack("<d", value))[0] for value in values))
@@ -50,28 +53,39 @@ for index in range(int(sys.argv[1])):
 }
 
 /// Values of Rust functions; any warning is an error.
-pub fn rust(folder: &Path, work: &Work<'_>) -> Option<Vec<Vec<f64>>> {
+pub(crate) fn rust(folder: &Path, work: &Work<'_>) -> Option<Vec<Vec<f64>>> {
     if Command::new("rustc").arg("--version").output().is_err() {
         skipped("rustc", "there is no rustc");
         return None;
     }
-    let row = |row: &Vec<f64>| format!("[{}]", row.iter().map(|x| x.to_bits().to_string()).collect::<Vec<_>>().join(", "));
+    let row =
+        |row: &Vec<f64>| format!("[{}]", row.iter().map(|x| x.to_bits().to_string()).collect::<Vec<_>>().join(", "));
     let width = work.rows[0].len();
     let arguments: Vec<String> = (0..width).map(|column| format!("f64::from_bits(row[{column}])")).collect();
     let mut text = work.texts.join("\n");
-    text += &format!("const ROWS: [[u64; {width}]; {}] = [{}];\n", work.rows.len(), work.rows.iter().map(row).collect::<Vec<_>>().join(", "));
+    text += &format!(
+        "const ROWS: [[u64; {width}]; {}] = [{}];\n",
+        work.rows.len(),
+        work.rows.iter().map(row).collect::<Vec<_>>().join(", ")
+    );
     text += "fn main() {\n";
     for index in 0..work.texts.len() {
-        let call = format!("f{index}({})", arguments.join(", "));
-        text += &format!("    println!(\"{{}}\", ROWS.iter().map(|row| {call}.to_bits().to_string()).collect::<Vec<_>>().join(\" \"));\n");
+        let call = format!("f_{index}({})", arguments.join(", "));
+        text += &format!(
+            "    println!(\"{{}}\", ROWS.iter().map(|row| {call}.to_bits().to_string()).collect::<Vec<_>>().join(\" \"));\n"
+        );
     }
     fs::write(folder.join("main.rs"), text + "}\n").expect("written");
-    succeeds(Command::new("rustc").args(["--edition", "2021", "-D", "warnings", "main.rs", "-o", "rust"]).current_dir(folder));
+    succeeds(
+        Command::new("rustc")
+            .args(["--edition", "2021", "-D", "warnings", "main.rs", "-o", "rust"])
+            .current_dir(folder),
+    );
     Some(table(&succeeds(&mut Command::new(folder.join("rust"))).stdout))
 }
 
 /// Values of C functions; any warning is an error.
-pub fn c(folder: &Path, work: &Work<'_>) -> Option<Vec<Vec<f64>>> {
+pub(crate) fn c(folder: &Path, work: &Work<'_>) -> Option<Vec<Vec<f64>>> {
     if Command::new("cc").arg("--version").output().is_err() {
         skipped("cc", "there is no C compiler");
         return None;
@@ -87,7 +101,7 @@ pub fn c(folder: &Path, work: &Work<'_>) -> Option<Vec<Vec<f64>>> {
          int main(void) {{\n    int row;\n    memcpy(x, bits, sizeof x);\n"
     );
     for index in 0..work.texts.len() {
-        let call = format!("f{index}({})", arguments.join(", "));
+        let call = format!("f_{index}({})", arguments.join(", "));
         text += &format!("    for (row = 0; row < {}; row++) show({call});\n    printf(\"\\n\");\n", work.rows.len());
     }
     fs::write(folder.join("main.c"), text + "    return 0;\n}\n").expect("written");
@@ -98,7 +112,7 @@ pub fn c(folder: &Path, work: &Work<'_>) -> Option<Vec<Vec<f64>>> {
 
 /// Values of SymPy expressions, to 30 digits, then rounded; NaN where it has no real value. The names are those of the
 /// symbols that stand for the columns.
-pub fn sympy(folder: &Path, work: &Work<'_>, names: &[String]) -> Option<Vec<Vec<f64>>> {
+pub(crate) fn sympy(folder: &Path, work: &Work<'_>, names: &[String]) -> Option<Vec<Vec<f64>>> {
     let python = python(&["sympy"])?;
     let script = r#"
 import json, struct

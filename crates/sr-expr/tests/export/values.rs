@@ -19,13 +19,41 @@ fn expressions(count: usize, max_size: usize) -> Vec<Expr> {
     // Each operator of plain variables, and of constants alone.
     for &op in Op::ALL {
         for leaves in [[Expr::var(0), Expr::var(1)], [Expr::constant(2.5), Expr::constant(-0.5)]] {
-            drawn.push(if op.arity() == 1 { Expr::unary(op, &leaves[0]) } else { Expr::binary(op, &leaves[0], &leaves[1]) });
+            drawn.push(if op.arity() == 1 {
+                Expr::unary(op, &leaves[0])
+            } else {
+                Expr::binary(op, &leaves[0], &leaves[1])
+            });
         }
     }
-    for text in ["1/0", "0 - 1/0", "0*(1/0)", "(-8)^0.5", "0^-1", "10^400", "-0.0", "x0*0 + 1.0", "inv(0)", "7", "x1",
-        "x0/(0.12290123 - 0.12340123)", "log(abs(-0.2)) + x0^2", "x0-(x1-x2)", "-x0^2", "(-x0)^2", "2^-3^2", "x0/(x1*x2)",
-        "-(x0*x1)", "neg(neg(x0 - x1))*x2", "(x0 + 1)*(x0 + 1)", "pow2(pow2(x0)) - pow3(neg(x1))", "1e300*x0", "x0^4e-320",
-        "x2 - -5e-324", "1e22 + x0"] {
+    for text in [
+        "1/0",
+        "0 - 1/0",
+        "0*(1/0)",
+        "(-8)^0.5",
+        "0^-1",
+        "10^400",
+        "-0.0",
+        "x0*0 + 1.0",
+        "inv(0)",
+        "7",
+        "x1",
+        "x0/(0.12290123 - 0.12340123)",
+        "log(abs(-0.2)) + x0^2",
+        "x0-(x1-x2)",
+        "-x0^2",
+        "(-x0)^2",
+        "2^-3^2",
+        "x0/(x1*x2)",
+        "-(x0*x1)",
+        "neg(neg(x0 - x1))*x2",
+        "(x0 + 1)*(x0 + 1)",
+        "pow2(pow2(x0)) - pow3(neg(x1))",
+        "1e300*x0",
+        "x0^4e-320",
+        "x2 - -5e-324",
+        "1e22 + x0",
+    ] {
         drawn.push(text.parse().expect(text));
     }
     drawn.push(Expr::binary(Op::Add, &Expr::constant(f64::NAN), &Expr::var(0)));
@@ -39,8 +67,7 @@ fn rows() -> Vec<Vec<f64>> {
     let mut runner = TestRunner::deterministic();
     let value = proptest::prop_oneof![4 => -4.0..4.0f64, 1 => -60.0..60.0f64];
     let strategy = proptest::collection::vec(value, 3);
-    let mut rows: Vec<Vec<f64>> =
-        (0..6).map(|_| strategy.new_tree(&mut runner).expect("a row").current()).collect();
+    let mut rows: Vec<Vec<f64>> = (0..6).map(|_| strategy.new_tree(&mut runner).expect("a row").current()).collect();
     rows.extend([vec![0.0, 1.0, -1.0], vec![2.0, 4.0, 0.0], vec![1e-12, -1e-7, 0.5]]);
     rows
 }
@@ -70,7 +97,16 @@ fn stable(tree: &Tree, row: &[f64], semantics: Semantics, rounds: Rounds) -> Opt
                     let value = op.apply(semantics, a, b);
                     let arithmetic = matches!(
                         op,
-                        Op::Add | Op::Sub | Op::Mul | Op::Div | Op::Neg | Op::Abs | Op::Inv | Op::Sqrt | Op::Pow2 | Op::Pow3
+                        Op::Add
+                            | Op::Sub
+                            | Op::Mul
+                            | Op::Div
+                            | Op::Neg
+                            | Op::Abs
+                            | Op::Inv
+                            | Op::Sqrt
+                            | Op::Pow2
+                            | Op::Pow3
                     );
                     if rounds == Rounds::Everything {
                         let vanishes = value.abs() < 1e-290 && a != 0.0 && b != 0.0 && !matches!(op, Op::Add | Op::Sub);
@@ -125,7 +161,7 @@ fn names() -> Vec<String> {
 
 fn texts(target: Target, cases: &[(Expr, Semantics)], names: &[String]) -> Vec<String> {
     let text = |(index, (expr, semantics)): (usize, &(Expr, Semantics))| {
-        let (name, title) = (format!("f{index}"), expr.to_string());
+        let (name, title) = (format!("f_{index}"), expr.to_string());
         let export = expr.export(target, *semantics).with_names(names).with_function(&name);
         // Every other one with a title.
         if index % 2 == 0 { export.to_string() } else { export.with_title(&title).to_string() }
@@ -199,7 +235,13 @@ fn guarded_operators_of_numpy_give_no_warnings() {
     let guarded: Vec<Expr> = Op::ALL
         .iter()
         .filter(|op| op.is_guarded())
-        .map(|&op| if op.arity() == 1 { Expr::unary(op, &Expr::var(0)) } else { Expr::binary(op, &Expr::var(1), &Expr::var(0)) })
+        .map(|&op| {
+            if op.arity() == 1 {
+                Expr::unary(op, &Expr::var(0))
+            } else {
+                Expr::binary(op, &Expr::var(1), &Expr::var(0))
+            }
+        })
         .collect();
     let cases: Vec<(Expr, Semantics)> = guarded.into_iter().map(|expr| (expr, Semantics::Protected)).collect();
     let names = names();
@@ -207,7 +249,7 @@ fn guarded_operators_of_numpy_give_no_warnings() {
     script += "\nimport warnings\nwarnings.simplefilter('error')\n";
     script += "x = np.array([0.0, -0.0, 1e-300, -1e-11, 1e-7, -3.0, 5.0, 800.0, -800.0, np.pi / 2])\n";
     for index in 0..cases.len() {
-        script += &format!("assert np.all(np.isfinite(f{index}(x, x + 1, x)))\n");
+        script += &format!("assert np.all(np.isfinite(f_{index}(x, x + 1, x)))\n");
     }
     std::fs::write(folder.path().join("main.py"), script).expect("written");
     sr_testing::succeeds(std::process::Command::new(python).arg("main.py").current_dir(folder.path()));

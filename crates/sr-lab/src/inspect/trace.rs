@@ -623,8 +623,8 @@ impl Record for Searched {
         let mut names = self.at_hand.as_ref().map_or_else(Vec::new, |at_hand| at_hand.names.clone());
         // All formulas of a search are functions of the same columns.
         names.extend((names.len()..primitives.n_variables().into()).map(|column| format!("x{column}")));
-        // Functions of several searches may stand in one file.
-        let function = format!("f{}", self.number);
+        // Functions of several searches may stand in one file; f64 is a type of Rust.
+        let function = format!("f_{}", self.number);
         let title = format!("search {}: problem {problem_id}, seed {seed}", self.number);
         let export = self.best().tree.export(target, self.about.config.semantics);
         Some(export.with_names(&names).with_function(&function).with_title(&title).to_string())
