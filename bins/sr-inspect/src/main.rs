@@ -8,9 +8,11 @@ use std::time::Instant;
 
 use anyhow::ensure;
 use clap::Parser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use sr_cli::{Common, Exit};
 use sr_lab::inspect::{self, Contexts, Options};
 use sr_lab::sr_codec::Kind;
+use sr_lab::sr_expr::Target;
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -39,6 +41,11 @@ struct Args {
     /// Of a trace: the best formula of each search, whole, with its error over all rows; with --json without generations
     #[arg(long)]
     best: bool,
+    /// With --best: print the best formula of each search, and nothing else, as text of another system: mathematics of
+    /// LaTeX, a line for SymPy, a function of NumPy, Rust or C, or a JSON tree; with --json as the field export
+    #[arg(long, value_name = "SYSTEM", requires = "best", conflicts_with = "context")]
+    #[arg(value_parser = PossibleValuesParser::new(Target::ALL.map(Target::name)).try_map(|name| name.parse::<Target>()))]
+    export: Option<Target>,
     /// Of a trace, with --id: what the search's best formula says of each row of the problem set; with --problems of other
     /// rows than those that it was found on, too
     #[arg(long, requires = "id", conflicts_with_all = ["context", "best"])]
@@ -86,16 +93,26 @@ fn main() -> ExitCode {
         if let Some((_, flag)) = of_trace.into_iter().find(|(given, _)| *given) {
             ensure!(kind == Some(Kind::Trace), "{flag} is for traces; {} is none", args.file.display());
         }
+        let is_export = args.export.is_some() && !args.common.json;
+        ensure!(!is_export || !given.has("threshold"), "--threshold has no effect on --export but with --json");
         let context = args.context.as_deref().and_then(sr_lab::sr_prompt::Context::from_name);
         let contexts = context.map(|kind| Contexts::open(kind, &args.file, args.problems.as_deref())).transpose()?;
         let options = Options {
             threshold: args.threshold,
             best: args.best,
+            export: args.export,
             predict: args.predict,
             problems: args.problems.filter(|_| kind == Some(Kind::Trace)),
         };
         let mut view = inspect::open(&args.file, &options)?;
-        let shown = print::Shown { head: args.head, id: args.id, contexts, json: args.common.json, started };
+        let shown = print::Shown {
+            head: args.head,
+            id: args.id,
+            contexts,
+            json: args.common.json,
+            export: args.export.is_some(),
+            started,
+        };
         print::show(&mut *view, shown)?;
         Ok(Exit::Ok)
     })

@@ -13,12 +13,14 @@ pub(crate) struct Shown {
     pub(crate) id: Option<String>,
     pub(crate) contexts: Option<Contexts>,
     pub(crate) json: bool,
+    /// Whether nothing but exported formulas is shown, if not as JSON.
+    pub(crate) export: bool,
     pub(crate) started: Instant,
 }
 
 /// Shows a file. Should it end with an error, all that comes before is shown first.
 pub(crate) fn show(view: &mut dyn View, options: Shown) -> anyhow::Result<()> {
-    let everything = options.json || !view.is_finished();
+    let everything = options.json || options.export || !view.is_finished();
     let head = options.head.unwrap_or(if everything { usize::MAX } else { 10 });
     let mut output = Output::start(view, &options)?;
     let mut count = 0;
@@ -55,12 +57,18 @@ enum Output {
     Rows(Vec<Vec<String>>),
     /// The one that `--id` asks for, printed at once.
     Detail,
+    /// Exported formulas, printed as they come.
+    Exports { first: bool },
 }
 
 impl Output {
     fn start(view: &dyn View, options: &Shown) -> anyhow::Result<Self> {
         if !options.json {
-            return Ok(if options.id.is_some() { Output::Detail } else { Output::Rows(Vec::new()) });
+            return Ok(match options.id {
+                _ if options.export => Output::Exports { first: true },
+                Some(_) => Output::Detail,
+                None => Output::Rows(Vec::new()),
+            });
         }
         let start = json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -91,6 +99,13 @@ impl Output {
             Output::Rows(rows) => {
                 rows.push([vec![index.to_string()], record.row()].concat());
                 Ok(())
+            }
+            Output::Exports { first } => {
+                let text = record.export().unwrap_or_default();
+                // Between texts of several lines there is an empty one.
+                let many = text.lines().nth(1).is_some();
+                let between = if std::mem::take(first) || !many { "" } else { "\n" };
+                sr_cli::out(&format!("{between}{text}"))
             }
             Output::Detail => {
                 sr_cli::out(&record.detail()?)?;
@@ -134,7 +149,7 @@ impl Output {
                 }
                 sr_cli::out(&text)
             }
-            Output::Detail => Ok(()),
+            Output::Detail | Output::Exports { .. } => Ok(()),
         }
     }
 }

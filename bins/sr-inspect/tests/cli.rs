@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use sr_engine::{Expert, Objective, Search, SearchConfig, run};
-use sr_expr::{Formula, Op, Semantics};
+use sr_expr::{Formula, Op, Semantics, Target};
 use sr_problems::{ProblemSet, suite};
 use sr_trace::{
     Label, LabelParams, LabelSet, Recorder, StateLabels, TraceHeader, TraceReader, TraceWriter, Trajectory,
@@ -371,6 +371,57 @@ fn the_best_formula_is_told_as_what_it_is_with_its_error_and_its_values() {
 }
 
 #[test]
+fn the_best_formula_of_each_search_is_exported() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = trace(folder.path());
+    let searches: Vec<Trajectory> =
+        TraceReader::open(&path).expect("a trace").map(|trajectory| trajectory.expect("whole")).collect();
+    for target in Target::ALL {
+        let flags = ["--best", "--export", target.name()];
+        let shown = text(&sr_inspect(&path, &flags));
+        let texts = searches.iter().enumerate().map(|(number, search)| {
+            let best = search.best_progression().pop().expect("a best individual").expr;
+            let names: Vec<String> = (0..search.primitives.n_variables()).map(|column| format!("x{column}")).collect();
+            let title = format!("search {number}: problem {}, seed 1", search.problem_id);
+            let export = best.export(target, Semantics::Protected).with_title(&title).with_names(&names);
+            export.with_function(&format!("f_{number}")).to_string()
+        });
+        let texts: Vec<String> = texts.collect();
+        let between = if texts[0].lines().count() > 1 { "\n" } else { "" };
+        assert_eq!(shown, texts.join(between), "{target}");
+        assert_eq!(text(&sr_inspect(&path, &[&flags[..], &["--id", "quartic"]].concat())), texts[1]);
+        assert_eq!(text(&sr_inspect(&path, &[&flags[..], &["--head", "2"]].concat())), texts[..2].join(between));
+        let shown = json(&sr_inspect(&path, &[&flags[..], &["--json"]].concat()));
+        let exports: Vec<&Value> = shown["records"].as_array().expect("a list").iter().map(|r| &r["export"]).collect();
+        assert_eq!(
+            exports,
+            texts.iter().map(|text| Value::from(&**text)).collect::<Vec<_>>().iter().collect::<Vec<_>>()
+        );
+    }
+    assert!(json(&sr_inspect(&path, &["--best", "--json"]))["records"][0].get("export").is_none());
+
+    let (path, _) = guarded(folder.path());
+    let shown = text(&sr_inspect(&path, &["--best", "--export", "c"]));
+    assert!(shown.starts_with("// search 0: problem flow, seed 1\n#include <math.h>\n"), "{shown}");
+    assert!(shown.ends_with("double f_0(double speed) {\n    return sr_plog(speed);\n}\n"), "{shown}");
+}
+
+#[test]
+fn the_examples_of_docs_export_are_what_the_commands_print() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let document = std::fs::read_to_string(root.join("docs/export.md")).expect("the document");
+    let blocks = document.split("```text\n$ sr-inspect ").skip(1);
+    let blocks: Vec<&str> = blocks.map(|rest| rest.split("```").next().expect("a block's end")).collect();
+    assert_eq!(blocks.len(), Target::ALL.len());
+    for block in blocks {
+        let (command, expected) = block.split_once('\n').expect("a command and what it prints");
+        let mut words = command.split(' ');
+        let path = root.join(words.next().expect("a file"));
+        assert_eq!(text(&sr_inspect(&path, &words.collect::<Vec<_>>())), expected, "{command}");
+    }
+}
+
+#[test]
 fn values_at_other_rows_are_told_and_other_data_noticed() {
     let folder = tempfile::tempdir().expect("a folder");
     let (path, mut set) = guarded(folder.path());
@@ -666,11 +717,20 @@ fn flags_without_effect_and_numbers_below_zero_are_refused() {
         (&problems, &["--threshold", "1e-6"], "--threshold is for traces; "),
         (&trace, &["--seed", "1"], "--seed has no effect here, where nothing is drawn"),
         (&trace, &["--seed", "0"], "--seed has no effect"),
+        (&problems, &["--best", "--export", "c"], "--best is for traces; "),
+        (
+            &trace,
+            &["--best", "--export", "c", "--threshold", "1"],
+            "--threshold has no effect on --export but with --json",
+        ),
     ] {
         fails(&sr_inspect(path, flags), expected);
     }
     for (flags, expected) in [
         (&["--id", "0", "--predict", "--best"][..], "--best"),
+        (&["--export", "c"], "--best"),
+        (&["--best", "--export", "fortran"], "possible values: latex, sympy, numpy, rust, c, json"),
+        (&["--best", "--export", "c", "--id", "0", "--context", "rich"], "--context"),
         (&["--threshold", "-1"], "invalid value '-1' for '--threshold <ERROR>': expected a number, 0 or more"),
         (&["--threshold", "-1e-3"], "invalid value '-1e-3' for '--threshold"),
         (&["--head", "-1"], "invalid value '-1' for '--head <N|all>': expected a number or all"),

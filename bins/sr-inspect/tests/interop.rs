@@ -13,7 +13,6 @@ use sr_corpus::{Corpus, Example, Options, Problems, Shape, convert_problems, con
 use sr_engine::{Expert, Search, SearchConfig, run};
 use sr_expr::{Expr, Node};
 use sr_problems::{Generator, ProblemSet, RandomParams};
-use sr_testing::skipped;
 use sr_trace::{Recorder, TraceHeader, TraceReader, TraceWriter};
 
 /// Prints what the document's readers give as one JSON object a line; numbers as the bits of their 64-bit form.
@@ -59,16 +58,7 @@ fn root() -> PathBuf {
 
 /// A Python that has what the document's code imports.
 fn python() -> Option<PathBuf> {
-    let own = std::env::var_os("SR_PYTHON").map(PathBuf::from);
-    let candidates = [own, Some(root().join("runs/interop-venv/bin/python")), Some("python3".into())];
-    let found = candidates.into_iter().flatten().find(|python| {
-        let output = Command::new(python).args(["-c", "import msgpack, zstandard, numpy"]).output();
-        output.is_ok_and(|output| output.status.success())
-    });
-    if found.is_none() {
-        skipped("python", "no Python with msgpack, zstandard and numpy (`just interop-python` makes one)");
-    }
-    found
+    sr_testing::python(&["msgpack", "zstandard", "numpy"])
 }
 
 /// The document's Python blocks, and the driver.

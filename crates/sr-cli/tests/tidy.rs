@@ -37,6 +37,7 @@ fn paths_in_the_documents_exist() {
     let documents = [
         "README.md",
         "ARCHITECTURE.md",
+        "docs/export.md",
         "docs/formats.md",
         "docs/prompt.md",
         "docs/training.md",

@@ -32,6 +32,7 @@
 //! This crate does no I/O and no search, and evaluation never fails: bad numbers are NaN or infinite values.
 
 mod columns;
+mod export;
 mod expr;
 mod forest;
 mod gradient;
@@ -52,6 +53,7 @@ mod simd;
 pub mod testing;
 
 pub use columns::Columns;
+pub use export::{Export, Target};
 pub use expr::{Expr, ExprError, Node, Tree};
 pub use forest::{Forest, TreeBuilder};
 pub use gradient::{Gradient, NormalEquations};

@@ -1,6 +1,6 @@
 //! Helpers for the tests of several crates: programs that are killed, interrupted or run out of disk ([`Victim`],
-//! [`interrupt`], [`SmallDisk`]), tests that have to be skipped ([`skipped`]), and an allocator that counts
-//! ([`CountingAllocator`]).
+//! [`interrupt`], [`SmallDisk`]), tests that have to be skipped ([`skipped`]) or need a Python ([`python`]), and an
+//! allocator that counts ([`CountingAllocator`]).
 //!
 //! Crates of the workspace use this one as a `dev-dependency` only. It depends on no other crate.
 
@@ -9,5 +9,6 @@ mod programs;
 
 pub use allocator::{CountingAllocator, allocations, largest_allocation};
 pub use programs::{
-    SmallDisk, Victim, contents, fails, interrupt, on_terminal, peak_memory, signal, skipped, succeeds, with_file_limit,
+    SmallDisk, Victim, contents, fails, interrupt, on_terminal, peak_memory, python, signal, skipped, succeeds,
+    with_file_limit,
 };

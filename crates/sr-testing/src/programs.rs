@@ -182,6 +182,22 @@ pub fn signal(command: &mut Command, growing: &Path, size: u64, signals: &[&str]
     (output.status, String::from_utf8(output.stderr).expect("text"))
 }
 
+/// Returns a Python that has these modules: the one that `SR_PYTHON` names, that of `just interop-python`, or the
+/// system's. Returns `None` if there is none; in CI that panics, see [`skipped`].
+pub fn python(modules: &[&str]) -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let own = std::env::var_os("SR_PYTHON").map(PathBuf::from);
+    let candidates = [own, Some(root.join("runs/interop-venv/bin/python")), Some("python3".into())];
+    let found = candidates.into_iter().flatten().find(|python| {
+        let output = Command::new(python).args(["-c", &format!("import {}", modules.join(", "))]).output();
+        output.is_ok_and(|output| output.status.success())
+    });
+    if found.is_none() {
+        skipped("python", &format!("no Python with {} (`just interop-python` makes one)", modules.join(", ")));
+    }
+    found
+}
+
 /// Returns what a program writes to a terminal: stdout and stderr together, on a pseudo-terminal of Python. Returns
 /// `None` if there is no Python; in CI that panics, see [`skipped`].
 ///

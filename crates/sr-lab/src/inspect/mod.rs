@@ -35,6 +35,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{bail, ensure};
 use serde_json::Value;
 use sr_codec::Kind;
+use sr_expr::Target;
 
 pub use contexts::Contexts;
 use spread::Spread;
@@ -48,6 +49,8 @@ pub struct Options {
     pub threshold: f64,
     /// Whether only the best formula of each search is shown.
     pub best: bool,
+    /// The system that the best formula of each search is exported to, see [`Record::export`]; `None` for no export.
+    pub export: Option<Target>,
     /// Whether the values of the best formula are shown for each row of the problem set.
     pub predict: bool,
     /// The problem set; if `None`, the one that the trace names is looked for beside it and one folder up.
@@ -56,7 +59,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { threshold: 1e-6, best: false, predict: false, problems: None }
+        Options { threshold: 1e-6, best: false, export: None, predict: false, problems: None }
     }
 }
 
@@ -104,6 +107,10 @@ pub trait Record {
     fn contexts(&self, _: &Contexts) -> anyhow::Result<Vec<String>> {
         bail!("--context is for problem sets, traces and corpora")
     }
+    /// Returns the best formula as text of the system that the options name; `None` if they name none.
+    fn export(&self) -> Option<String> {
+        None
+    }
     /// Returns the whole record as text.
     ///
     /// # Errors
@@ -147,6 +154,7 @@ pub fn open(path: &Path, options: &Options) -> anyhow::Result<Box<dyn View>> {
     if kind != Some(Kind::Trace) {
         let of_trace = [
             (options.best, "--best"),
+            (options.export.is_some(), "--export"),
             (options.predict, "--predict"),
             (options.threshold != Options::default().threshold, "--threshold"),
             (options.problems.is_some(), "--problems"),

@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use sr_corpus::{Problems, find_problems};
 use sr_engine::{Fit, Instance, Objective, Origin, SearchConfig, StopReason};
-use sr_expr::{Columns, Tree};
+use sr_expr::{Columns, Target, Tree};
 use sr_problems::Problem;
 use sr_trace::{Candidates, TraceReader, Trajectory};
 
@@ -43,6 +43,7 @@ struct About {
     config: SearchConfig,
     threshold: f64,
     best: bool,
+    export: Option<Target>,
     predict: bool,
     data: Option<Data>,
 }
@@ -58,6 +59,8 @@ struct Data {
 
 /// One search.
 pub(super) struct Searched {
+    /// Its number in the file, from 0.
+    number: u64,
     trajectory: Trajectory,
     about: Rc<About>,
     /// The search's problem, if it is found.
@@ -116,7 +119,7 @@ struct Best<'a> {
 impl Trace {
     pub(super) fn open(path: &Path, options: &Options) -> anyhow::Result<Self> {
         let reader = TraceReader::open(path)?;
-        let &Options { threshold, best, predict, ref problems } = options;
+        let &Options { threshold, best, export, predict, ref problems } = options;
         let data = Data::open(path, &reader.header().problems, problems.as_deref())?;
         ensure!(
             !predict || data.is_some(),
@@ -126,7 +129,7 @@ impl Trace {
         );
         let config = reader.header().engine.clone();
         Ok(Trace {
-            about: Rc::new(About { config, threshold, best, predict, data }),
+            about: Rc::new(About { config, threshold, best, export, predict, data }),
             reader,
             file_bytes: std::fs::metadata(path)?.len(),
             trajectories: 0,
@@ -303,9 +306,9 @@ impl AtHand {
 }
 
 impl Searched {
-    fn new(trajectory: Trajectory, about: Rc<About>) -> anyhow::Result<Self> {
+    fn new(number: u64, trajectory: Trajectory, about: Rc<About>) -> anyhow::Result<Self> {
         let at_hand = about.data.as_ref().map(|data| data.problem(&trajectory, &about.config)).transpose()?.flatten();
-        let mut searched = Searched { trajectory, about, at_hand, fit: None, other_data: false };
+        let mut searched = Searched { number, trajectory, about, at_hand, fit: None, other_data: false };
         let best = searched.best();
         let fit = searched.fit_of(best.tree);
         let is_given = searched.about.data.as_ref().is_some_and(|data| data.given);
@@ -452,6 +455,9 @@ impl Searched {
             "other_data": self.other_data,
             "best_progression": self.progression().iter().map(step).collect::<Vec<_>>(),
         });
+        if let Some(text) = self.export() {
+            value["export"] = json!(text);
+        }
         if self.about.predict
             && let Some(AtHand { problem, .. }) = &self.at_hand
         {
@@ -515,7 +521,7 @@ impl View for Trace {
 
     fn next_record(&mut self) -> anyhow::Result<Option<Box<dyn Record>>> {
         let Some(trajectory) = self.reader.next_trajectory()? else { return Ok(None) };
-        let searched = Searched::new(trajectory, self.about.clone())?;
+        let searched = Searched::new(self.trajectories, trajectory, self.about.clone())?;
         self.count(&searched);
         Ok(Some(Box::new(searched)))
     }
@@ -609,6 +615,19 @@ impl Record for Searched {
         let formula = self.named(best.tree);
         row.extend([best.tree.size().to_string(), if self.about.best { formula } else { ellipsis(&formula) }]);
         row
+    }
+
+    fn export(&self) -> Option<String> {
+        let target = self.about.export?;
+        let Trajectory { problem_id, seed, primitives, .. } = &self.trajectory;
+        let mut names = self.at_hand.as_ref().map_or_else(Vec::new, |at_hand| at_hand.names.clone());
+        // All formulas of a search are functions of the same columns.
+        names.extend((names.len()..primitives.n_variables().into()).map(|column| format!("x{column}")));
+        // Functions of several searches may stand in one file; f64 is a type of Rust.
+        let function = format!("f_{}", self.number);
+        let title = format!("search {}: problem {problem_id}, seed {seed}", self.number);
+        let export = self.best().tree.export(target, self.about.config.semantics);
+        Some(export.with_names(&names).with_function(&function).with_title(&title).to_string())
     }
 
     fn contexts(&self, contexts: &Contexts) -> anyhow::Result<Vec<String>> {
