@@ -1,7 +1,6 @@
 //! `sr-generate`: problem sets from a random generator, the named suites, a table of text or Parquet or a list of
 //! formulas.
 
-mod table;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,15 +12,15 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::json;
+use sr_args::{TableArgs, counted, table_in_words, table_json};
 use sr_cli::output::{seed_in_name, short_number};
 use sr_cli::{Claim, Common, Exit, Given, OutputArgs};
 use sr_lab::sr_expr::Node;
 use sr_lab::sr_problems::{
-    Blocklist, Error, FormulaOptions, Generator, Problem, ProblemSet, RandomParams, TableReport, from_formulas,
+    Blocklist, Error, FormulaOptions, Generator, Problem, ProblemSet, RandomParams, TableOptions, TableReport, from_formulas,
     from_table, parse_constants, parse_names, parse_operators, suite, suite_names,
 };
 
-use crate::table::{TableArgs, counted};
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -58,7 +57,7 @@ enum Source {
     /// missing value, a row index and two columns of one name are errors that say what to do. The problem is called like
     /// the file, and searches draw their random numbers by that name: data of a renamed file are searched in another
     /// order, so that the result may differ.
-    Csv(TableArgs),
+    Csv(Csv),
     /// Formulas to be sampled: text with one a line, or JSON {"expressions": ["x0 + 1", …]}
     Formulas {
         /// The file
@@ -122,6 +121,28 @@ enum Preset {
     E2e,
 }
 
+/// A table, and what its searches may use.
+#[derive(clap::Args)]
+struct Csv {
+    #[command(flatten)]
+    table: TableArgs,
+    /// Operators of the searches: arith (+ - *), full, or a list
+    #[arg(long, default_value = "+,-,*,/", allow_hyphen_values = true)]
+    operators: String,
+    /// Constants of the searches, separated by commas; "" for none
+    #[arg(long, default_value = "1.0", allow_hyphen_values = true)]
+    constants: String,
+}
+
+impl Csv {
+    fn options(&self) -> anyhow::Result<TableOptions> {
+        let mut options = self.table.options();
+        options.operators = parse_operators(&self.operators).context("--operators")?;
+        options.constants = parse_constants(&self.constants).context("--constants")?;
+        Ok(options)
+    }
+}
+
 fn main() -> ExitCode {
     sr_args::run(|| {
         let started = Instant::now();
@@ -162,8 +183,8 @@ fn main() -> ExitCode {
         let (problems, points) = (counted(set.problems.len(), "problem"), counted(points, "point"));
         let mut text = format!("{}: {problems}, {points}{dropped}", out.display());
         if let Some(table) = &table {
-            result["table"] = table::in_json(table);
-            text += &format!("\n{}", table::in_words(table));
+            result["table"] = table_json(table);
+            text += &format!("\n{}", table_in_words(table));
         }
         args.common.report("sr-generate", started, result, &text)?;
         Ok(Exit::Ok)
@@ -190,7 +211,7 @@ fn inputs(args: &Args) -> Vec<&Path> {
     match &args.source {
         Source::Random(random) => random.exclude.iter().map(Path::new).collect(),
         Source::Suite { .. } => Vec::new(),
-        Source::Csv(table) => vec![&table.file],
+        Source::Csv(csv) => vec![&csv.table.file],
         Source::Formulas { file, .. } => vec![file],
     }
 }
@@ -219,8 +240,8 @@ fn default_name(args: &Args, given: &Given) -> anyhow::Result<PathBuf> {
             format!("{name}{variables}{}{}", seed_in_name(seed), given.digits(&told)).into()
         }
         Source::Suite { name } => format!("{name}{}", seed_in_name(seed)).into(),
-        Source::Csv(table) => {
-            let mut name = stem(&table.file)?;
+        Source::Csv(csv) => {
+            let mut name = stem(&csv.table.file)?;
             name.push(given.digits(&["file", "target"]));
             name
         }
@@ -249,8 +270,8 @@ fn make(args: &Args, stop: &AtomicBool) -> anyhow::Result<Option<Made>> {
             Ok(set.map(|set| Made { excluded, ..Made::of(set) }))
         }
         Source::Suite { name } => Ok(Some(Made::of(suite(name, seed)?))),
-        Source::Csv(table) => {
-            let sr_lab::sr_problems::Table { set, report } = from_table(&table.file, &table.options()?)?;
+        Source::Csv(csv) => {
+            let sr_lab::sr_problems::Table { set, report } = from_table(&csv.table.file, &csv.options()?)?;
             Ok(Some(Made { table: Some(report), ..Made::of(set) }))
         }
         Source::Formulas { file, operators, constants, points, range, names } => {

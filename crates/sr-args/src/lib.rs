@@ -1,14 +1,17 @@
 //! Flags that more than one binary has, and what they mean: [`SearchArgs`] give a `SearchConfig`, [`SamplingArgs`] a
-//! `Sampling` of the learner (feature `learner`), [`LabelArgs`] a `Labelling`.
+//! `Sampling` of the learner (feature `learner`), [`LabelArgs`] a `Labelling`,
+//! [`TableArgs`] a `TableOptions`.
 //!
 //! A flag that was not given is `None`, so that it never overrides a preset.
 
 mod labels;
 mod sampling;
 mod search;
+mod table;
 
 pub use labels::{LabelArgs, LabelsArg, WeightsArg};
 pub use sampling::{ModeArg, Rule, SamplingArgs, Switch};
+pub use table::{MissingArg, TableArgs, counted, table_in_words, table_json};
 pub use search::{ObjectiveArg, SearchArgs, SearchPreset, SemanticsArg, SurvivalArg};
 
 /// [`sr_cli::run`], after a look at `SR_SIMD`: a level of instructions that this machine or version does not have is an

@@ -35,6 +35,7 @@ pub mod direct;
 pub mod evaluate;
 #[cfg(feature = "learner")]
 mod files;
+pub mod fit;
 pub mod inspect;
 #[cfg(feature = "learner")]
 pub mod learner;

@@ -1,56 +1,49 @@
-//! The flags of `sr-generate csv`, and what it says of the table that it read.
+//! The flags by which a table is read, and what is told of one that was read.
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::ValueEnum;
 use serde_json::{Value, json};
-use sr_lab::sr_problems::{
-    Decimal, Missing, Separator, TableOptions, TableReport, TextFormat, parse_constants, parse_operators,
-};
+use sr_lab::sr_problems::{Decimal, Missing, Separator, TableOptions, TableReport, TextFormat};
 
 /// Variables that the text result names.
 const NAMED: usize = 50;
 
-#[derive(clap::Args)]
-pub(crate) struct TableArgs {
-    /// The file; the problem is called like it, and the random streams of searches are keyed by that name
-    pub(crate) file: PathBuf,
+/// Which file is read, and how.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TableArgs {
+    /// The file, CSV or Parquet; the random streams of searches are keyed by its name
+    pub file: PathBuf,
     /// Column to be explained
     #[arg(long, value_name = "COL")]
-    target: String,
+    pub target: String,
     /// Columns that are variables, separated by commas, in this order [default: all others]
     #[arg(long, value_name = "COLS")]
-    features: Vec<String>,
+    pub features: Vec<String>,
     /// Columns that are no variables, separated by commas; "" is the column without a name
     #[arg(long, value_name = "COLS", conflicts_with = "features")]
-    drop: Vec<String>,
+    pub drop: Vec<String>,
     /// Column of weights: how much each row counts, not negative; it is no variable
     #[arg(long, value_name = "COL")]
-    weights: Option<String>,
+    pub weights: Option<String>,
     /// The first row is data; the columns are called column1, column2, …
     #[arg(long)]
-    no_header: bool,
+    pub no_header: bool,
     /// What fields are separated by: , ; | or comma, semicolon, tab, pipe, blanks (runs of spaces and tabs) [default: what
     /// header and first rows agree in]
     #[arg(long, value_name = "SEP")]
-    separator: Option<Separator>,
+    pub separator: Option<Separator>,
     /// Decimal sign: . or ,
     #[arg(long, value_name = "SIGN", default_value = ".")]
-    decimal: Decimal,
+    pub decimal: Decimal,
     /// Rows of which a value is missing (an empty field, null, NA, NaN, None, - or ?)
     #[arg(long, value_enum, default_value_t = MissingArg::Refuse)]
-    missing: MissingArg,
-    /// Operators of the searches: arith (+ - *), full, or a list
-    #[arg(long, default_value = "+,-,*,/", allow_hyphen_values = true)]
-    operators: String,
-    /// Constants of the searches, separated by commas; "" for none
-    #[arg(long, default_value = "1.0", allow_hyphen_values = true)]
-    constants: String,
+    pub missing: MissingArg,
 }
 
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum MissingArg {
+/// What becomes of rows of which a value is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MissingArg {
     /// An error that names the first one
     Refuse,
     /// The rows are left out and counted
@@ -58,7 +51,8 @@ enum MissingArg {
 }
 
 impl TableArgs {
-    pub(crate) fn options(&self) -> anyhow::Result<TableOptions> {
+    /// Returns how the table is to be read.
+    pub fn options(&self) -> TableOptions {
         let mut options = TableOptions::new(&self.target);
         options.features = (!self.features.is_empty()).then(|| self.features.clone());
         options.drop = self.drop.clone();
@@ -70,14 +64,12 @@ impl TableArgs {
             MissingArg::Refuse => Missing::Refuse,
             MissingArg::Drop => Missing::Drop,
         };
-        options.operators = parse_operators(&self.operators).context("--operators")?;
-        options.constants = parse_constants(&self.constants).context("--constants")?;
-        Ok(options)
+        options
     }
 }
 
-/// How the table was read, and what became of its columns.
-pub(crate) fn in_words(report: &TableReport) -> String {
+/// Returns how a table was read, and what became of its columns.
+pub fn table_in_words(report: &TableReport) -> String {
     let mut text = String::from("  ");
     match report.text {
         Some(TextFormat { separator, decimal, header, comments }) => {
@@ -114,7 +106,8 @@ pub(crate) fn in_words(report: &TableReport) -> String {
     text
 }
 
-pub(crate) fn in_json(report: &TableReport) -> Value {
+/// Returns the same as JSON.
+pub fn table_json(report: &TableReport) -> Value {
     json!({
         "format": if report.text.is_some() { "text" } else { "parquet" },
         "separator": report.text.map(|text| text.separator.name()),
@@ -131,7 +124,8 @@ pub(crate) fn in_json(report: &TableReport) -> Value {
     })
 }
 
-pub(crate) fn counted(n: usize, what: &str) -> String {
+/// Returns a number with its noun, in the singular or plural.
+pub fn counted(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 

@@ -1,0 +1,124 @@
+//! What people and programs are told of a fit.
+
+use serde_json::{Value, json};
+use sr_args::{counted, table_in_words, table_json};
+use sr_lab::fit::{Fitted, FrontFormula};
+use sr_lab::inspect::table;
+use sr_lab::sr_expr::Target;
+use sr_lab::sr_problems::TableReport;
+
+/// A fit with the names of its columns.
+pub(crate) struct View<'a> {
+    pub(crate) fitted: &'a Fitted,
+    pub(crate) table: &'a TableReport,
+    /// The formula of the front that is marked.
+    pub(crate) marked: usize,
+    /// Whether that was asked for by its size.
+    pub(crate) is_picked: bool,
+}
+
+impl View<'_> {
+    fn formula(&self, formula: &FrontFormula) -> String {
+        formula.expr.display(self.fitted.semantics).with_names(&self.table.variables).to_string()
+    }
+
+    /// The marked formula as text of another system.
+    pub(crate) fn export(&self, target: Target) -> String {
+        let expr = &self.fitted.front[self.marked].expr;
+        expr.export(target, self.fitted.semantics).with_names(&self.table.variables).to_string()
+    }
+
+    /// The table of formulas, and what is to be said of them.
+    pub(crate) fn text(&self) -> String {
+        let Fitted { front, mean, linear, reason, n_held_out, epochs, is_stopped, .. } = self.fitted;
+        let has_held_out = *n_held_out > 0;
+        let row = |name: &str, formula: &FrontFormula| {
+            let mut cells = vec![name.to_owned(), formula.expr.size().to_string(), short(formula.fit.rmse), r2(formula)];
+            if has_held_out {
+                cells.push(formula.held_out.map_or_else(|| "–".into(), |fit| short(fit.rmse)));
+            }
+            cells.push(self.formula(formula));
+            cells
+        };
+        let mut rows = vec![row("mean", mean)];
+        rows.extend(linear.iter().map(|linear| row("linear", linear)));
+        rows.extend(front.iter().enumerate().map(|(index, formula)| row(if index == self.marked { "→" } else { "" }, formula)));
+        let mut titles = vec!["", "# size", "# error", "# R²"];
+        if has_held_out {
+            titles.push("# held out");
+        }
+        titles.push("formula");
+        let marked = &front[self.marked];
+        let mut text = format!("{}\n\n{}\n", table_in_words(self.table).trim_start(), table(&titles, rows));
+        text += &format!("{} = {}\n", self.table.target, self.formula(marked));
+        text += &match self.is_picked {
+            true => format!("  picked by its size of {}", counted(marked.expr.size(), "node")),
+            false => format!("  {}", reason.in_words()),
+        };
+        text += &format!("; {} of evolution", counted(*epochs as usize, "epoch"));
+        if has_held_out {
+            text += &format!("; {} held out", counted(*n_held_out, "row"));
+        }
+        if *is_stopped {
+            text += "; stopped";
+        }
+        text
+    }
+
+    /// The same as JSON.
+    pub(crate) fn json(&self, export: Option<Target>) -> Value {
+        let formula = |formula: &FrontFormula| {
+            json!({
+                "formula": self.formula(formula),
+                "expression": formula.expr.display(self.fitted.semantics).to_string(),
+                "size": formula.expr.size(),
+                "method": formula.method.name(),
+                "mse": formula.fit.mse,
+                "rmse": formula.fit.rmse,
+                "r2": formula.fit.r2(),
+                "exact": formula.fit.is_solved,
+                "rmse_held_out": formula.held_out.map(|fit| fit.rmse),
+                "r2_held_out": formula.held_out.and_then(|fit| fit.r2()),
+            })
+        };
+        let Fitted { front, mean, linear, reason, n_held_out, epochs, is_stopped, .. } = self.fitted;
+        let mut result = json!({
+            "table": table_json(self.table),
+            "mean": formula(mean),
+            "linear": linear.as_ref().map(formula),
+            "front": front.iter().map(formula).collect::<Vec<_>>(),
+            "marked": self.marked,
+            "chosen": self.fitted.choice,
+            "reason": reason.name(),
+            "epochs": epochs,
+            "held_out_rows": n_held_out,
+            "stopped": is_stopped,
+        });
+        if let Some(target) = export {
+            result["export"] = json!(self.export(target));
+        }
+        result
+    }
+}
+
+/// Four digits.
+fn short(value: f64) -> String {
+    match value {
+        0.0 => "0".to_owned(),
+        value if (1e-3..1e6).contains(&value.abs()) => {
+            let digits = (3 - value.abs().log10().floor() as i32).max(0) as usize;
+            format!("{value:.digits$}")
+        }
+        value => format!("{value:.3e}"),
+    }
+}
+
+/// R², with as many nines as it has.
+fn r2(formula: &FrontFormula) -> String {
+    match formula.fit.r2() {
+        None => "–".to_owned(),
+        Some(_) if formula.fit.is_solved => "1".to_owned(),
+        Some(r2) if r2 > 0.999 => format!("1 - {:.1e}", formula.fit.relative),
+        Some(r2) => format!("{r2:.4}"),
+    }
+}

@@ -1,0 +1,94 @@
+//! Runs the binary as people do.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn sr_fit(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sr-fit")).current_dir(folder).args(args).output().expect("sr-fit runs")
+}
+
+fn json(folder: &Path, args: &[&str]) -> Value {
+    let output = sr_fit(folder, &[args, &["--json"]].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"))
+}
+
+fn planets() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tables/planets.csv")
+}
+
+fn write(folder: &Path, name: &str, rows: impl Iterator<Item = String>) {
+    fs::write(folder.join(name), rows.collect::<Vec<_>>().join("\n") + "\n").expect("written");
+}
+
+#[test]
+fn keplers_law_is_found_from_the_planets() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = planets();
+    let found = json(folder.path(), &[file.to_str().expect("UTF-8"), "--target", "period"]);
+    let chosen = &found["front"][found["chosen"].as_u64().expect("an index") as usize];
+    assert_eq!(found["reason"], "exact", "{found:#}");
+    assert_eq!(chosen["exact"], true);
+    assert!(chosen["size"].as_u64() <= Some(6), "{chosen:#}");
+    assert!(chosen["formula"].as_str().expect("text").contains("365.25"), "{chosen:#}");
+}
+
+#[test]
+fn the_same_epochs_give_the_same_result_with_any_number_of_threads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Noise, so that no formula is exact.
+    let noise = |i: i32| f64::from(i * 7919 % 101) / 1010.0;
+    let row = |i: i32| format!("{},{}", f64::from(i) / 10.0, (f64::from(i) / 10.0).sin() + noise(i));
+    write(folder.path(), "noisy.csv", std::iter::once("t,y".into()).chain((0..80).map(row)));
+    let args = |threads| ["noisy.csv", "--target", "y", "--epochs", "2", "--threads", threads];
+    let mut results = ["1", "2", "8"].map(|threads| json(folder.path(), &args(threads)));
+    results.iter_mut().for_each(|result| result["seconds"] = Value::Null);
+    assert_eq!(results[0], results[1]);
+    assert_eq!(results[0], results[2]);
+    assert_eq!((&results[0]["epochs"], &results[0]["held_out_rows"]), (&2.into(), &16.into()));
+    assert_ne!(results[0]["reason"], "exact");
+}
+
+#[test]
+fn nothing_better_than_the_mean_is_told_by_the_exit_code() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), "constant.csv", std::iter::once("x,y".into()).chain((0..9).map(|i| format!("{i},5"))));
+    let output = sr_fit(folder.path(), &["constant.csv", "--target", "y"]);
+    assert_eq!(output.status.code(), Some(0), "a constant is exact");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(text.contains("y = 5"), "{text}");
+}
+
+#[test]
+fn a_formula_is_picked_by_size_and_exported() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), "t.csv", std::iter::once("a,b,y".into()).chain((1..30).map(|i| format!("{i},{},{}", i * i % 7, 3 * i + i * i % 7))));
+    let text = |args: &[&str]| String::from_utf8(sr_fit(folder.path(), &[&["t.csv", "--target", "y"], args].concat()).stdout).expect("UTF-8");
+    assert!(text(&[]).contains("the smallest that is exact on all rows"), "{}", text(&[]));
+    assert!(text(&["--pick", "1"]).contains("picked by its size of 1 node"), "{}", text(&["--pick", "1"]));
+    let latex = text(&["--export", "latex"]);
+    assert!(latex.contains('a') && latex.contains('b') && !latex.contains("error"), "{latex}");
+    let output = sr_fit(folder.path(), &["t.csv", "--target", "y", "--pick", "0"]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn bad_input_is_one_clear_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), "t.csv", ["x,y", "1,2", "a,3"].map(String::from).into_iter());
+    for (args, words) in [
+        (&["nowhere.csv", "--target", "y"][..], "nowhere.csv"),
+        (&["t.csv", "--target", "z"], "z"),
+        (&["t.csv", "--target", "y"], "column x"),
+        (&["t.csv", "--target", "y", "--time-limit", "0"], "above 0"),
+        (&["t.csv", "--target", "y", "--operators", "foo"], "foo"),
+    ] {
+        let output = sr_fit(folder.path(), args);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+        assert!(stderr.contains(words), "{args:?}: {stderr}");
+    }
+}

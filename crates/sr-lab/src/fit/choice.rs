@@ -1,0 +1,86 @@
+//! Which formula of the front is told first.
+
+use std::collections::BTreeSet;
+
+use sr_expr::{Node, Tree};
+use strum::IntoStaticStr;
+
+use super::FrontFormula;
+use super::rows::Rows;
+
+/// Formulas whose error on rows that were held out is within this factor of the least are as good there.
+const AS_GOOD: f64 = 1.5;
+/// Errors below this, relative to the root of the variance of y, are rounding.
+const ROUNDING: f64 = 1e-12;
+
+/// Why a formula was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Reason {
+    /// It is exact on all rows, and no smaller one is.
+    Exact,
+    /// It has the shortest description: that of the formula and that of what it leaves of y (Rissanen, 1978).
+    DescriptionLength,
+    /// Likewise, among formulas whose error on rows that were held out is at most 1.5 times the least.
+    HeldOut,
+}
+
+impl Reason {
+    /// Returns the name that JSON uses.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// Returns the reason in words.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Reason::Exact => "the smallest that is exact on all rows",
+            Reason::DescriptionLength => "the shortest description of formula and errors together",
+            Reason::HeldOut => "the shortest description among those as good on the rows that were held out",
+        }
+    }
+}
+
+/// The index of the chosen formula, of at least one.
+pub(super) fn choose(front: &[FrontFormula], rows: &Rows) -> (usize, Reason) {
+    if let Some(exact) = front.iter().position(|formula| formula.fit.is_solved) {
+        return (exact, Reason::Exact);
+    }
+    let n_rows = rows.training().y().len();
+    let held_out =
+        |formula: &FrontFormula| formula.held_out.map_or(0.0, |fit| fit.relative.max(ROUNDING * ROUNDING).sqrt());
+    let least = front.iter().map(held_out).fold(f64::INFINITY, f64::min);
+    let length = |formula: &FrontFormula| {
+        description_length(&formula.expr, formula.fit.relative.max(ROUNDING * ROUNDING), n_rows)
+    };
+    let good = front.iter().enumerate().filter(|(_, formula)| held_out(formula) <= AS_GOOD * least);
+    let shortest = good.min_by(|(_, a), (_, b)| length(a).total_cmp(&length(b)));
+    let reason = if rows.held_out().is_some() { Reason::HeldOut } else { Reason::DescriptionLength };
+    (shortest.map_or(0, |(index, _)| index), reason)
+}
+
+/// Nats that it takes to tell a formula, its constants to the precision that the rows allow, and normal errors.
+fn description_length(tree: &Tree, relative: f64, n_rows: usize) -> f64 {
+    let n_rows = n_rows as f64;
+    // Constants are told by themselves, and as symbols are all the same one.
+    let symbols: BTreeSet<u64> =
+        tree.nodes().iter().map(|node| if matches!(node, Node::Const(_)) { 0 } else { node.bits() }).collect();
+    let form = tree.size() as f64 * (symbols.len().max(2) as f64).ln();
+    let constants = tree.constants().count() as f64 * 0.5 * n_rows.ln();
+    form + constants + 0.5 * n_rows * relative.ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use sr_expr::Expr;
+
+    use super::*;
+
+    #[test]
+    fn a_description_weighs_nodes_and_constants_against_errors() {
+        let length = |text: &str, relative| description_length(&text.parse::<Expr>().expect(text), relative, 100);
+        assert!(length("x0", 0.1) < length("x0 + x0*x0", 0.1), "a smaller one that is as good");
+        assert!(length("x0 + x0*x0", 0.01) < length("x0", 0.1), "a larger one that is better");
+        assert!(length("x0 * x1", 0.1) < length("x0 * 1.5", 0.1), "a variable instead of a constant");
+    }
+}

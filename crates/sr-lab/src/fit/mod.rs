@@ -1,0 +1,258 @@
+//! The formula of a table: closed forms first, then evolution with fitted constants, then a choice by a stated rule.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use sr_lab::fit::{FitOptions, fit};
+//! use sr_lab::{Monitor, sr_problems::{TableOptions, from_table}};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("falling.csv");
+//! // The way that a stone falls in a time.
+//! let rows: String = (1..40).map(|t| format!("{t},{}\n", 4.905 * f64::from(t * t))).collect();
+//! std::fs::write(&path, format!("seconds,metres\n{rows}"))?;
+//! let table = from_table(&path, &TableOptions::new("metres"))?;
+//! let fitted = fit(&table.set.problems[0], &FitOptions::default(), &mut Monitor::none())?;
+//! let chosen = fitted.chosen();
+//! assert_eq!(chosen.expr.display(fitted.semantics).to_string(), "(4.905 * pow2(x0))");
+//! assert!(chosen.fit.is_solved);
+//! # anyhow::Ok(())
+//! ```
+
+mod choice;
+mod evolution;
+mod front;
+mod rows;
+mod snap;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use sr_engine::{ConstantFitter, Fit, Instance};
+use sr_enumerate::{Data, Options};
+use sr_expr::{Expr, Node, Op, Semantics, Tree};
+use sr_problems::Problem;
+use strum::IntoStaticStr;
+
+use crate::Monitor;
+pub use choice::Reason;
+use evolution::Islands;
+use front::Front;
+use rows::Rows;
+
+/// Steps of Levenberg and Marquardt for the formulas that are told.
+const LAST_STEPS: u32 = 50;
+
+/// What a fit may use and how long it may take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FitOptions {
+    /// The seed of all random draws.
+    pub seed: u64,
+    /// The number of threads; results do not depend on it.
+    pub threads: usize,
+    /// The operators of formulas, with their plain meaning.
+    pub operators: Vec<Op>,
+    /// Most nodes of a formula that evolution looks at.
+    pub max_size: usize,
+    /// The wall-clock time. An epoch that it cuts counts for nothing, so the result is that of
+    /// [`epochs`](Self::epochs) = [`Fitted::epochs`] with the same budget of closed forms.
+    pub time_limit: Option<Duration>,
+    /// Most epochs of evolution; `None` for no limit. 0 looks for closed forms alone.
+    pub epochs: Option<u32>,
+    /// The budget of the search for closed forms in node · rows; 0 leaves it out.
+    pub closed_form_work: u64,
+}
+
+impl Default for FitOptions {
+    /// 20 seconds, all operators that closed forms know, formulas of up to 30 nodes.
+    fn default() -> Self {
+        FitOptions {
+            seed: 0,
+            threads: 1,
+            operators: Options::default().operators,
+            max_size: 30,
+            time_limit: Some(Duration::from_secs(20)),
+            epochs: None,
+            closed_form_work: Options::default().max_work,
+        }
+    }
+}
+
+/// Who found a formula.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Method {
+    /// The mean of y.
+    Mean,
+    /// Least squares on all variables.
+    Linear,
+    /// The search for closed forms and small expressions.
+    ClosedForm,
+    /// Evolution with fitted constants.
+    Evolution,
+}
+
+impl Method {
+    /// Returns the name that tables and JSON use.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// A formula that no shorter one is as good as.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FrontFormula {
+    /// The formula.
+    pub expr: Expr,
+    /// Who found it.
+    pub method: Method,
+    /// How well it fits all rows.
+    pub fit: Fit,
+    /// How well it fits the rows that nothing was fitted to; `None` for tables of fewer than 60 rows, which are fitted
+    /// whole.
+    pub held_out: Option<Fit>,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fitted {
+    /// The mean of y, to compare with.
+    pub mean: FrontFormula,
+    /// A linear model of all variables, to compare with; `None` if there are as many variables as rows.
+    pub linear: Option<FrontFormula>,
+    /// The formulas, the smallest first. Each fits the rows that were fitted better than all before it.
+    pub front: Vec<FrontFormula>,
+    /// The index of the chosen one.
+    pub choice: usize,
+    /// The reason for the choice.
+    pub reason: Reason,
+    /// The meaning of the operators.
+    pub semantics: Semantics,
+    /// The whole epochs of evolution.
+    pub epochs: u32,
+    /// Rows that nothing was fitted to.
+    pub n_held_out: usize,
+    /// Whether the search ended because it was asked to.
+    pub is_stopped: bool,
+}
+
+impl Fitted {
+    /// Returns the chosen formula.
+    pub fn chosen(&self) -> &FrontFormula {
+        &self.front[self.choice]
+    }
+
+    /// Returns the largest formula of the front that has no more nodes than this.
+    pub fn of_size(&self, size: usize) -> Option<&FrontFormula> {
+        self.front.iter().rfind(|formula| formula.expr.size() <= size)
+    }
+
+    /// Returns whether the chosen formula is better than the mean.
+    pub fn is_better_than_mean(&self) -> bool {
+        let error = |formula: &FrontFormula| formula.held_out.unwrap_or(formula.fit).relative;
+        self.chosen().fit.is_solved || error(self.chosen()) < error(&self.mean)
+    }
+}
+
+/// Looks for the formula behind a problem's rows. The problem's own operators and constants do not count.
+///
+/// The monitor's progress is told in thousandths of the time limit, or in epochs if there is none.
+///
+/// # Errors
+/// If the options are out of range, or the data cannot be searched.
+pub fn fit(problem: &Problem, options: &FitOptions, monitor: &mut Monitor<'_>) -> anyhow::Result<Fitted> {
+    ensure!(options.max_size >= 1, "a formula has at least one node");
+    ensure!(!options.operators.is_empty(), "there is no operator to make formulas of");
+    ensure!(
+        options.time_limit.is_some() || options.epochs.is_some(),
+        "without a time limit there has to be one of epochs"
+    );
+    let started = Instant::now();
+    let rows = Rows::new(problem, &options.operators)?;
+    let mut front = Front::new(options.max_size);
+    let mean = baseline(&Expr::constant(0.0), &rows);
+    front.add(mean.0.clone(), Method::Mean, mean.1);
+    let linear =
+        (rows.n_variables() < rows.training().y().len()).then(|| baseline(&linear_model(rows.n_variables()), &rows));
+    if let Some((expr, error)) = &linear
+        && expr.size() <= options.max_size
+    {
+        front.add(expr.clone(), Method::Linear, *error);
+    }
+
+    let is_over = || {
+        let is_late = options.time_limit.is_some_and(|limit| started.elapsed() >= limit);
+        is_late || monitor.is_stopped()
+    };
+    if options.closed_form_work > 0 {
+        let training = rows.training();
+        let data = Data { x: training.x(), y: training.y(), weights: training.weights() };
+        let closed = Options {
+            operators: options.operators.clone(),
+            max_work: options.closed_form_work,
+            threads: options.threads,
+            ..Options::default()
+        };
+        let found = sr_enumerate::search(data, &closed, &is_over).context("looking for closed forms")?;
+        for candidate in found.candidates {
+            let error = training.fit(&candidate.expr, Semantics::Ieee).relative;
+            front.add_any_size(candidate.expr, Method::ClosedForm, error);
+        }
+    }
+
+    let mut islands = Islands::new(&rows, options);
+    let mut told = 0;
+    while !front.has_solved(rows.all()) && options.epochs.is_none_or(|most| islands.epoch() < most) && !is_over() {
+        let left = options.time_limit.map(|limit| limit.saturating_sub(started.elapsed()));
+        if !islands.advance(&mut front, left, monitor.stop()) {
+            break;
+        }
+        let done = match options.time_limit {
+            Some(limit) => (1000.0 * started.elapsed().as_secs_f64() / limit.as_secs_f64().max(1e-3)) as u64,
+            None => islands.epoch().into(),
+        };
+        monitor.advance(done.min(1000).saturating_sub(told));
+        told = told.max(done.min(1000));
+    }
+
+    let formulas = front.finish(&rows);
+    let (choice, reason) = choice::choose(&formulas, &rows);
+    let formula = |(expr, _): (Expr, f64), method| FrontFormula {
+        fit: rows.all().fit(&expr, Semantics::Ieee),
+        held_out: rows.held_out().map(|rows| rows.fit(&expr, Semantics::Ieee)),
+        expr,
+        method,
+    };
+    Ok(Fitted {
+        mean: formula(mean, Method::Mean),
+        linear: linear.map(|linear| formula(linear, Method::Linear)),
+        front: formulas,
+        choice,
+        reason,
+        semantics: Semantics::Ieee,
+        epochs: islands.epoch(),
+        n_held_out: rows.held_out().map_or(0, |rows| rows.y().len()),
+        is_stopped: monitor.is_stopped(),
+    })
+}
+
+/// Fits the constants of a tree to the training rows, and returns it with its error there.
+fn baseline(tree: &Tree, rows: &Rows) -> (Expr, f64) {
+    let fitted = sr_engine::fit_constants(tree, rows.training(), Semantics::Ieee, 1);
+    let error = rows.training().fit(&fitted.0, Semantics::Ieee).relative;
+    (fitted.0, error)
+}
+
+/// Returns `c0 + c1·x0 + c2·x1 + …`, all constants 0.
+fn linear_model(n_variables: usize) -> Expr {
+    let mut nodes = vec![Node::Const(0.0)];
+    for variable in 0..n_variables {
+        nodes.extend([Node::Const(0.0), Node::Var(variable as u16), Node::Op(Op::Mul), Node::Op(Op::Add)]);
+    }
+    Expr::new(nodes).expect("a sum of products")
+}
+
+/// Fits the constants of a formula to the convergence of least squares.
+fn polish(fitter: &mut ConstantFitter, expr: &Expr, instance: &Instance) -> Expr {
+    fitter.fit(expr, instance, Semantics::Ieee, LAST_STEPS).tree.to_owned()
+}

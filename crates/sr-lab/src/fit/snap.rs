@@ -1,0 +1,98 @@
+//! Round numbers in the place of constants that are as good as these.
+
+use sr_engine::{ConstantFitter, Instance};
+use sr_expr::{Expr, Node, Semantics};
+
+use super::LAST_STEPS;
+
+/// How much larger than before an error may be, beside what the data cannot tell from 0.
+const AS_GOOD: f64 = 1.0 + 1e-6;
+/// The largest denominator of fractions.
+const DENOMINATOR: i32 = 10;
+/// Constants are off by no more than this, relative to them, from what they are rounded to.
+const NEAR: f64 = 1e-3;
+
+/// Replaces constants by whole numbers, fractions and such multiples of π, one after the other, where the error on the
+/// instance stays as it is once the others are fitted again. Returns the formula and its error.
+pub(super) fn rounded(fitter: &mut ConstantFitter, expr: &Expr, error: f64, instance: &Instance) -> (Expr, f64) {
+    let bound = (error * AS_GOOD).max(instance.tolerance().min(1e-20));
+    let (mut expr, mut error) = (expr.clone(), error);
+    let mut fixed: Vec<(usize, f64)> = Vec::new();
+    let constants: Vec<usize> = (0..expr.size()).filter(|&node| matches!(expr.nodes()[node], Node::Const(_))).collect();
+    for node in constants {
+        let Node::Const(value) = expr.nodes()[node] else { continue };
+        for round in near(value) {
+            let mut tried = fixed.clone();
+            tried.push((node, round));
+            let with = with_constants(&expr, &tried);
+            // The others are fitted; those that are round stay.
+            let refitted =
+                with_constants(&fitter.fit(&with, instance, Semantics::Ieee, LAST_STEPS).tree.to_owned(), &tried);
+            let found = [with, refitted]
+                .map(|expr| (instance.fit(&expr, Semantics::Ieee).relative, expr))
+                .into_iter()
+                .min_by(|a, b| a.0.total_cmp(&b.0))
+                .expect("there are two");
+            if found.0 <= bound {
+                (error, expr) = found;
+                fixed = tried;
+                break;
+            }
+        }
+    }
+    (expr, error)
+}
+
+fn with_constants(expr: &Expr, constants: &[(usize, f64)]) -> Expr {
+    let mut nodes = expr.nodes().to_vec();
+    for &(node, value) in constants {
+        nodes[node] = Node::Const(value);
+    }
+    Expr::new(nodes).expect("the same nodes but for constants")
+}
+
+/// Round numbers near a value, the roundest first.
+fn near(value: f64) -> Vec<f64> {
+    let units = [1.0, std::f64::consts::PI];
+    let fractions = units.iter().flat_map(|unit| {
+        (1..=DENOMINATOR)
+            .map(move |denominator| (value / unit * f64::from(denominator)).round() / f64::from(denominator) * unit)
+    });
+    let mut found: Vec<f64> = Vec::new();
+    for round in fractions.filter(|round| (round - value).abs() <= NEAR * value.abs()) {
+        if !found.contains(&round) {
+            found.push(round);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use sr_engine::PrimitiveSet;
+    use sr_expr::{Columns, Op};
+
+    use super::*;
+
+    #[test]
+    fn the_roundest_comes_first() {
+        assert_eq!(near(2.0000001)[0], 2.0);
+        assert_eq!(near(0.333_333)[0], 1.0 / 3.0);
+        assert_eq!(near(6.283_185)[0], 2.0 * std::f64::consts::PI);
+        assert!(near(0.123_456).is_empty());
+    }
+
+    #[test]
+    fn constants_that_are_nearly_round_become_round_and_others_stay() {
+        let x = Columns::from_fn(40, 1, |row, _| 0.1 + row as f64 / 7.0);
+        let y = x.column(0).iter().map(|x| 2.0 * x + 0.123_456_789).collect();
+        let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul], vec![1.0], 1).expect("primitives");
+        let instance = Instance::new("line", x, y, primitives).expect("an instance");
+        let expr: Expr = "1.9999999999999998*x0 + 0.1234567890000001".parse().expect("an expression");
+        let error = instance.fit(&expr, Semantics::Ieee).relative;
+        let (found, error) = rounded(&mut ConstantFitter::new(), &expr, error, &instance);
+        let constants: Vec<f64> = found.constants().collect();
+        assert_eq!(constants[0], 2.0);
+        assert!((constants[1] - 0.123_456_789).abs() < 1e-15 && error < 1e-28, "{found} {error}");
+    }
+}
