@@ -121,11 +121,10 @@ pub(crate) fn search(search: &mut Search<'_>) {
 }
 
 /// The smallest columns that are tried as one more variable of a polynomial, or as a factor of m.
-const MAX_COLUMNS: usize = 2000;
+const MAX_COLUMNS: usize = 8000;
 /// The columns that are tried times the terms squared, at most: larger bases get fewer columns.
-const MAX_COLUMN_WORK: usize = 400_000;
-/// The largest degree in the column, and in all.
-const MAX_COLUMN_DEGREE: i32 = 2;
+const MAX_COLUMN_WORK: usize = 2_000_000;
+/// The largest degree of a polynomial beside a column.
 const MAX_DEGREE_WITH_COLUMN: u32 = 3;
 /// The targets that are tried with each column.
 const MAX_TARGETS_WITH_COLUMN: usize = 300;
@@ -138,8 +137,11 @@ type Hit = (usize, u32, usize, f64);
 
 /// Looks for polynomials of the variables and of one column h of the bank, and for polynomials p with y = m · hᵖ · p.
 /// This is how UDFS augments data (Kahlmeyer et al., 2024).
-pub(crate) fn search_with_columns(search: &mut Search<'_>, bank: &Bank, targets: &Targets) {
-    let n = search.data.n_used();
+///
+/// `tried` is the number of columns that were tried before.
+pub(crate) fn search_with_columns(search: &mut Search<'_>, bank: &Bank, targets: &Targets, tried: &mut usize) {
+    let n = (*tried).max(search.data.n_used());
+    *tried = bank.len().min(MAX_COLUMNS);
     let ids: Vec<u32> =
         (n..bank.len().min(MAX_COLUMNS)).map(|id| id as u32).filter(|&id| !bank.is_constant(id)).collect();
     augmented(search, bank, targets, &ids);
@@ -151,15 +153,15 @@ pub(crate) fn search_with_columns(search: &mut Search<'_>, bank: &Bank, targets:
 /// Returns the terms Π xᵉ · hᵏ of polynomials of the variables and one column, smaller ones first.
 fn shapes(n: usize, most: usize) -> Vec<Vec<(Vec<i32>, i32)>> {
     let mut shapes: Vec<Vec<(Vec<i32>, i32)>> = Vec::new();
-    for degree in 1..=MAX_DEGREE_WITH_COLUMN {
-        for column_degree in 1..=MAX_COLUMN_DEGREE.min(degree as i32) {
+    for (degree, column_degree) in [(1, 1), (2, 1), (2, 2), (3, 1), (3, 2)] {
+        // The factors of h's powers are of one degree less than the other terms, or of the same.
+        for factor_degree in [degree - 1, degree] {
             let terms = |k: i32| {
-                // All powers of h have the factors of the first one.
-                let degree = degree - u32::from(k > 0);
+                let degree = if k == 0 { degree } else { factor_degree };
                 monomials(n, degree, degree.max(1) as i32, false, most + 1).into_iter().map(move |e| (e, k))
             };
             let shape: Vec<(Vec<i32>, i32)> = (0..=column_degree).flat_map(terms).collect();
-            if shape.len() <= most && !shapes.contains(&shape) {
+            if shape.len() <= most {
                 shapes.push(shape);
             }
         }

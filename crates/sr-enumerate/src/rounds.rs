@@ -46,7 +46,7 @@ pub(crate) fn run(search: &mut Search<'_>) -> Report {
     let mut bank = Bank::new(data, &search.options.operators, &search.options.constants, probes);
     let most = (search.options.memory / COLUMN_BYTES).max(100);
     let stages = search.options.stages;
-    let mut shown = 0;
+    let (mut shown, mut tried) = (0, 0);
     for limit in ROUNDS.into_iter().filter(|limit| *limit < most).chain([most]) {
         let before = bank.len();
         let can_grow = bank.grow(search.pool, limit, search.options.max_cost, |work| {
@@ -59,7 +59,7 @@ pub(crate) fn run(search: &mut Search<'_>) -> Report {
                 affine::show_best(search, &bank, &mut shown);
             }
             if stages.polynomials && !search.is_done() {
-                polynomial::search_with_columns(search, &bank, &targets);
+                polynomial::search_with_columns(search, &bank, &targets, &mut tried);
             }
             let budget = (search.options.max_work.saturating_sub(search.work)) / SHARE;
             if stages.products && !search.is_done() {
