@@ -43,8 +43,7 @@ struct Args {
     best: bool,
     /// With --best: print the best formula of each search, and nothing else, as text of another system: mathematics of
     /// LaTeX, a line for SymPy, a function of NumPy, Rust or C, or a JSON tree; with --json as the field export
-    #[arg(long, value_name = "SYSTEM", requires = "best", conflicts_with = "context")]
-    #[arg(value_parser = PossibleValuesParser::new(Target::ALL.map(Target::name)).try_map(|name| name.parse::<Target>()))]
+    #[arg(long, value_name = "SYSTEM", requires = "best", conflicts_with = "context", value_parser = targets())]
     export: Option<Target>,
     /// Of a trace, with --id: what the search's best formula says of each row of the problem set; with --problems of other
     /// rows than those that it was found on, too
@@ -66,6 +65,10 @@ struct Args {
 
 /// That of the original system.
 const DEFAULT_THRESHOLD: f64 = 1e-6;
+
+fn targets() -> impl TypedValueParser<Value = Target> {
+    PossibleValuesParser::new(Target::ALL.map(Target::name)).try_map(|name| name.parse::<Target>())
+}
 
 fn parse_threshold(text: &str) -> Result<f64, String> {
     let threshold = text.parse().ok().filter(|threshold: &f64| *threshold >= 0.0 && threshold.is_finite());

@@ -3,7 +3,7 @@
 
 use std::fmt::{Formatter, Result};
 
-use super::infix::{ATOM, Form, Infix, Nodes, Notation, Operand};
+use super::infix::{ATOM, Infix, Nodes, Notation, Operand, Syntax};
 use super::names::{self, Identifiers};
 use super::{Export, Target, comments, head};
 use crate::op::{MAX_EXPONENT, MAX_TAN, MIN_DIVISOR, MIN_INVERSE, MIN_LOG};
@@ -15,18 +15,18 @@ pub(super) fn write(export: &Export<'_>, f: &mut Formatter<'_>) -> Result {
     let columns = identifiers.columns.clone();
     let protected = export.semantics == Semantics::Protected;
     let mut helpers: Vec<Helper> = Vec::new();
-    let forms = nodes.forms(
+    let syntax = nodes.syntax(
         &identifiers,
         |_, value| number(value),
         |node, op, operands| {
-            let (form, helper) = operator(&nodes, node, op, operands, protected);
+            let (syntax, helper) = operator(&nodes, node, op, operands, protected);
             if let Some(helper) = helper.filter(|helper| !helpers.contains(helper)) {
                 helpers.push(helper);
             }
-            form
+            syntax
         },
     );
-    let infix = Infix::with_locals(Notation::Code, forms, &nodes, &mut identifiers);
+    let infix = Infix::with_locals(Notation::Code, syntax, &nodes, &mut identifiers);
     let function = names::function(Target::C, export.function);
 
     comments(f, "//", export.title_line())?;
@@ -55,7 +55,7 @@ pub(super) fn write(export: &Export<'_>, f: &mut Formatter<'_>) -> Result {
     f.write_str(";\n}\n")
 }
 
-fn number(value: f64) -> Form {
+fn number(value: f64) -> Syntax {
     let negative = value.is_sign_negative() && !value.is_nan();
     let text = match value.abs() {
         magnitude if magnitude.is_nan() => "NAN".into(),
@@ -63,7 +63,7 @@ fn number(value: f64) -> Form {
         // With a point or an exponent, so that nothing is divided as integers.
         magnitude => python_float(magnitude),
     };
-    Form::Number(text, negative, ATOM)
+    Syntax::Number(text, negative, ATOM)
 }
 
 /// A function that a text defines.
@@ -74,15 +74,16 @@ struct Helper {
     value: String,
 }
 
-/// Returns a node's form, and the function that it calls.
-fn operator(nodes: &Nodes<'_>, node: usize, op: Op, operands: &[usize], protected: bool) -> (Form, Option<Helper>) {
+/// Returns a node's syntax, and the function that it calls.
+fn operator(nodes: &Nodes<'_>, node: usize, op: Op, operands: &[usize], protected: bool) -> (Syntax, Option<Helper>) {
     let a = operands[0];
     let b = operands.get(1).copied().unwrap_or(a);
     let helper = |name: &str, parameters, value: String| {
         let name = format!("sr_{name}");
         let open = format!("{name}(");
-        let form = if op.arity() == 2 && name == "sr_pdiv" { Form::call2(open, a, b) } else { Form::call(open, a) };
-        (form, Some(Helper { name, parameters, value }))
+        let syntax =
+            if op.arity() == 2 && name == "sr_pdiv" { Syntax::call2(open, a, b) } else { Syntax::call(open, a) };
+        (syntax, Some(Helper { name, parameters, value }))
     };
     if let Some((parameters, value)) = guarded(op).filter(|_| protected) {
         return helper(op.name_in(Semantics::Protected), parameters, value);
@@ -91,23 +92,23 @@ fn operator(nodes: &Nodes<'_>, node: usize, op: Op, operands: &[usize], protecte
     if is_square && !matches!(nodes.nodes[a], Node::Var(_)) {
         return helper("square", "double a", "a * a".into());
     }
-    let function = |name: &str| Form::call(format!("{name}("), a);
-    let form = match op {
-        Op::Add => Form::Sum(a, b),
-        Op::Sub => Form::Difference(a, b),
-        Op::Mul => Form::Product(a, b),
-        Op::Div => Form::Quotient(Operand::Node(a), b),
-        Op::Inv => Form::Quotient(Operand::Text("1.0"), a),
-        Op::Neg => Form::Negation(a),
-        Op::Pow2 => Form::Product(a, a),
+    let function = |name: &str| Syntax::call(format!("{name}("), a);
+    let syntax = match op {
+        Op::Add => Syntax::Sum(a, b),
+        Op::Sub => Syntax::Difference(a, b),
+        Op::Mul => Syntax::Product(a, b),
+        Op::Div => Syntax::Quotient(Operand::Node(a), b),
+        Op::Inv => Syntax::Quotient(Operand::Text("1.0"), a),
+        Op::Neg => Syntax::Negation(a),
+        Op::Pow2 => Syntax::Product(a, a),
         Op::Pow3 => return helper("cube", "double a", "a * a * a".into()),
-        Op::Pow => Form::call2("pow(", a, b),
+        Op::Pow => Syntax::call2("pow(", a, b),
         Op::Abs => function("fabs"),
         Op::Exp | Op::Log | Op::Sqrt | Op::Sin | Op::Cos | Op::Tan | Op::Tanh | Op::Asin | Op::Acos | Op::Atan => {
             function(op.name())
         }
     };
-    (form, None)
+    (syntax, None)
 }
 
 /// Returns the parameters and the value of a guarded operator. NaN is kept: no comparison with it holds.

@@ -25,7 +25,7 @@ const DEEPEST: usize = 32;
 
 /// What a target makes of a node. Operands are indices of nodes.
 #[derive(Debug, Clone)]
-pub(super) enum Form {
+pub(super) enum Syntax {
     /// A number: its magnitude as text, whether it is negative, and how tightly the magnitude binds.
     Number(String, bool, Precedence),
     /// The name of a column.
@@ -40,7 +40,7 @@ pub(super) enum Form {
     Around(Vec<Piece>, Precedence),
 }
 
-/// A part of [`Form::Around`].
+/// A part of [`Syntax::Around`].
 #[derive(Debug, Clone)]
 pub(super) enum Piece {
     Text(String),
@@ -65,21 +65,21 @@ pub(super) enum Exponent {
     Text(String),
 }
 
-impl Form {
+impl Syntax {
     /// Returns a function applied to one operand; `name` includes the opening parenthesis.
-    pub(super) fn call(open: impl Into<String>, node: usize) -> Form {
-        Form::around(open, node, ")")
+    pub(super) fn call(open: impl Into<String>, node: usize) -> Syntax {
+        Syntax::around(open, node, ")")
     }
 
     /// Returns a function applied to two operands; `name` includes the opening parenthesis.
-    pub(super) fn call2(open: impl Into<String>, a: usize, b: usize) -> Form {
+    pub(super) fn call2(open: impl Into<String>, a: usize, b: usize) -> Syntax {
         let text = |text: &str| Piece::Text(text.to_owned());
-        Form::Around(vec![Piece::Text(open.into()), Piece::Node(a), text(", "), Piece::Node(b), text(")")], ATOM)
+        Syntax::Around(vec![Piece::Text(open.into()), Piece::Node(a), text(", "), Piece::Node(b), text(")")], ATOM)
     }
 
     /// Returns one operand between two texts.
-    pub(super) fn around(open: impl Into<String>, node: usize, close: impl Into<String>) -> Form {
-        Form::Around(vec![Piece::Text(open.into()), Piece::Node(node), Piece::Text(close.into())], ATOM)
+    pub(super) fn around(open: impl Into<String>, node: usize, close: impl Into<String>) -> Syntax {
+        Syntax::Around(vec![Piece::Text(open.into()), Piece::Node(node), Piece::Text(close.into())], ATOM)
     }
 }
 
@@ -159,19 +159,19 @@ impl<'a> Nodes<'a> {
         beside
     }
 
-    /// Returns the forms of all nodes. `operator` is asked for those with operands.
-    pub(super) fn forms(
+    /// Returns the syntax of all nodes. `operator` is asked for those with operands.
+    pub(super) fn syntax(
         &self,
         identifiers: &Identifiers,
-        mut number: impl FnMut(usize, f64) -> Form,
-        mut operator: impl FnMut(usize, Op, &[usize]) -> Form,
-    ) -> Vec<Form> {
-        let form = |(index, node): (usize, &Node)| match *node {
-            Node::Var(column) => Form::Name(identifiers.columns[usize::from(column)].clone()),
+        mut number: impl FnMut(usize, f64) -> Syntax,
+        mut operator: impl FnMut(usize, Op, &[usize]) -> Syntax,
+    ) -> Vec<Syntax> {
+        let syntax = |(index, node): (usize, &Node)| match *node {
+            Node::Var(column) => Syntax::Name(identifiers.columns[usize::from(column)].clone()),
             Node::Const(value) => number(index, value),
             Node::Op(op) => operator(index, op, &self.operands(index)),
         };
-        self.nodes.iter().enumerate().map(form).collect()
+        self.nodes.iter().enumerate().map(syntax).collect()
     }
 }
 
@@ -208,7 +208,7 @@ impl Shape {
 /// An expression that can be written.
 pub(super) struct Infix {
     notation: Notation,
-    forms: Vec<Form>,
+    syntax: Vec<Syntax>,
     shapes: Vec<Shape>,
     /// Names of the subtrees that are local variables.
     locals: Vec<Option<String>>,
@@ -220,9 +220,9 @@ enum Part<'a> {
 }
 
 impl Infix {
-    pub(super) fn new(notation: Notation, forms: Vec<Form>) -> Self {
-        let mut this = Infix { notation, shapes: Vec::new(), locals: vec![None; forms.len()], forms };
-        for node in 0..this.forms.len() {
+    pub(super) fn new(notation: Notation, syntax: Vec<Syntax>) -> Self {
+        let mut this = Infix { notation, shapes: Vec::new(), locals: vec![None; syntax.len()], syntax };
+        for node in 0..this.syntax.len() {
             this.shapes.push(this.shape(node));
         }
         this
@@ -231,16 +231,16 @@ impl Infix {
     /// Makes local variables of what is nested deeply, with new names.
     pub(super) fn with_locals(
         notation: Notation,
-        forms: Vec<Form>,
+        syntax: Vec<Syntax>,
         nodes: &Nodes<'_>,
         names: &mut Identifiers,
     ) -> Self {
-        let mut this = Infix { notation, shapes: Vec::new(), locals: vec![None; forms.len()], forms };
+        let mut this = Infix { notation, shapes: Vec::new(), locals: vec![None; syntax.len()], syntax };
         let mut depths: Vec<usize> = Vec::new();
-        for node in 0..this.forms.len() {
+        for node in 0..this.syntax.len() {
             let below = nodes.operands(node).into_iter().map(|operand| depths[operand]).max();
             let depth = below.map_or(0, |below| below + 1);
-            if depth >= DEEPEST && node + 1 < this.forms.len() {
+            if depth >= DEEPEST && node + 1 < this.syntax.len() {
                 this.locals[node] = Some(names.fresh("t"));
                 this.shapes.push(Shape::ATOM);
                 depths.push(0);
@@ -259,7 +259,7 @@ impl Infix {
 
     /// Writes the whole expression, or what it is computed from local variables.
     pub(super) fn write(&self, f: &mut impl Write) -> Result {
-        self.write_node(f, self.forms.len() - 1)
+        self.write_node(f, self.syntax.len() - 1)
     }
 
     /// Writes the subtree of a node in O(its size), without recursion.
@@ -300,23 +300,23 @@ impl Infix {
     fn shape(&self, node: usize) -> Shape {
         let of = |node: usize| self.shapes[node];
         let plain = |precedence| Shape { precedence, minus: false, bare: precedence };
-        match self.forms[node] {
-            Form::Number(_, false, precedence) | Form::Around(_, precedence) => plain(precedence),
-            Form::Number(_, true, bare) => Shape { precedence: bare.min(SIGN), minus: true, bare },
-            Form::Name(_) => Shape::ATOM,
-            Form::Sum(a, _) | Form::Difference(a, _) => Shape { minus: of(a).minus, ..plain(SUM) },
-            Form::Quotient(a, _) if self.notation == Notation::Latex => match self.operand(a).is_negative() {
+        match self.syntax[node] {
+            Syntax::Number(_, false, precedence) | Syntax::Around(_, precedence) => plain(precedence),
+            Syntax::Number(_, true, bare) => Shape { precedence: bare.min(SIGN), minus: true, bare },
+            Syntax::Name(_) => Shape::ATOM,
+            Syntax::Sum(a, _) | Syntax::Difference(a, _) => Shape { minus: of(a).minus, ..plain(SUM) },
+            Syntax::Quotient(a, _) if self.notation == Notation::Latex => match self.operand(a).is_negative() {
                 true => Shape { precedence: SIGN, minus: true, bare: POWER },
                 false => plain(POWER),
             },
-            Form::Product(a, _) => Shape { minus: of(a).is_negative(), ..plain(PRODUCT) },
-            Form::Quotient(a, _) => Shape { minus: self.operand(a).is_negative(), ..plain(PRODUCT) },
-            Form::Negation(a) if of(a).is_negative() => plain(of(a).bare),
-            Form::Negation(a) if of(a).precedence >= PRODUCT => {
+            Syntax::Product(a, _) => Shape { minus: of(a).is_negative(), ..plain(PRODUCT) },
+            Syntax::Quotient(a, _) => Shape { minus: self.operand(a).is_negative(), ..plain(PRODUCT) },
+            Syntax::Negation(a) if of(a).is_negative() => plain(of(a).bare),
+            Syntax::Negation(a) if of(a).precedence >= PRODUCT => {
                 Shape { precedence: of(a).precedence.min(SIGN), minus: true, bare: of(a).precedence }
             }
-            Form::Negation(_) => Shape { precedence: SIGN, minus: true, bare: ATOM },
-            Form::Power(..) => plain(POWER),
+            Syntax::Negation(_) => Shape { precedence: SIGN, minus: true, bare: ATOM },
+            Syntax::Power(..) => plain(POWER),
         }
     }
 
@@ -336,23 +336,23 @@ impl Infix {
             let shape = self.shapes[node];
             part(node, if latex && shape.precedence == same && !shape.minus { same } else { other }, false)
         };
-        match &self.forms[node] {
-            Form::Number(text, negative, _) => {
+        match &self.syntax[node] {
+            Syntax::Number(text, negative, _) => {
                 out.extend((*negative && !strip).then_some(Part::Text("-")));
                 out.push(Part::Text(text));
             }
-            Form::Name(name) => out.push(Part::Text(name)),
-            &Form::Sum(a, b) if self.shapes[b].is_negative() => {
+            Syntax::Name(name) => out.push(Part::Text(name)),
+            &Syntax::Sum(a, b) if self.shapes[b].is_negative() => {
                 out.extend([part(a, SUM, false), Part::Text(" - "), part(b, PRODUCT, true)]);
             }
-            &Form::Sum(a, b) => out.extend([part(a, SUM, false), Part::Text(" + "), right(b, SUM, PRODUCT)]),
-            &Form::Difference(a, b) if self.shapes[b].is_negative() => {
+            &Syntax::Sum(a, b) => out.extend([part(a, SUM, false), Part::Text(" + "), right(b, SUM, PRODUCT)]),
+            &Syntax::Difference(a, b) if self.shapes[b].is_negative() => {
                 out.extend([part(a, SUM, false), Part::Text(" + "), part(b, PRODUCT, true)]);
             }
-            &Form::Difference(a, b) => {
+            &Syntax::Difference(a, b) => {
                 out.extend([part(a, SUM, false), Part::Text(" - "), part(b, PRODUCT, false)]);
             }
-            &Form::Product(a, b) => {
+            &Syntax::Product(a, b) => {
                 let (times, tightest) = match self.notation {
                     Notation::Code => (" * ", SIGN),
                     Notation::Sympy => ("*", SIGN),
@@ -360,24 +360,24 @@ impl Infix {
                 };
                 out.extend([part(a, PRODUCT, strip), Part::Text(times), right(b, PRODUCT, tightest)]);
             }
-            &Form::Quotient(a, b) if latex => {
+            &Syntax::Quotient(a, b) if latex => {
                 let negative = self.operand(a).is_negative();
                 out.extend((negative && !strip).then_some(Part::Text("-")));
                 out.push(Part::Text("\\frac{"));
                 self.expand_operand(a, 0, negative, out);
                 out.extend([Part::Text("}{"), part(b, 0, false), Part::Text("}")]);
             }
-            &Form::Quotient(a, b) => {
+            &Syntax::Quotient(a, b) => {
                 self.expand_operand(a, PRODUCT, strip, out);
                 out.push(Part::Text(if self.notation == Notation::Sympy { "/" } else { " / " }));
                 out.push(part(b, SIGN, false));
             }
-            &Form::Negation(a) if self.shapes[a].is_negative() => out.push(part(a, PRODUCT, true)),
-            &Form::Negation(a) => {
+            &Syntax::Negation(a) if self.shapes[a].is_negative() => out.push(part(a, PRODUCT, true)),
+            &Syntax::Negation(a) => {
                 out.extend((!strip).then_some(Part::Text("-")));
                 out.push(part(a, PRODUCT, false));
             }
-            Form::Power(base, exponent) => {
+            Syntax::Power(base, exponent) => {
                 self.expand_operand(*base, ATOM, false, out);
                 out.push(Part::Text(if latex { "^{" } else { "**" }));
                 out.push(match exponent {
@@ -386,7 +386,7 @@ impl Infix {
                 });
                 out.extend(latex.then_some(Part::Text("}")));
             }
-            Form::Around(pieces, _) => out.extend(pieces.iter().map(|piece| match piece {
+            Syntax::Around(pieces, _) => out.extend(pieces.iter().map(|piece| match piece {
                 Piece::Text(text) => Part::Text(text),
                 Piece::Node(node) => part(*node, 0, false),
                 Piece::Factor(node) => part(*node, if self.shapes[*node].minus { POWER } else { PRODUCT }, false),

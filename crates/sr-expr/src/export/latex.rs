@@ -2,7 +2,7 @@
 
 use std::fmt::{Formatter, Result, Write};
 
-use super::infix::{ATOM, Exponent, Form, Infix, Nodes, Notation, Operand, POWER, PRODUCT, Piece};
+use super::infix::{ATOM, Exponent, Infix, Nodes, Notation, Operand, POWER, PRODUCT, Piece, Syntax};
 use super::names::{Identifiers, digit, greek, is_greek_name};
 use super::{Export, Target, comments};
 use crate::op::{MAX_EXPONENT, MAX_TAN, MIN_DIVISOR, MIN_INVERSE, MIN_LOG};
@@ -12,42 +12,42 @@ pub(super) fn write(export: &Export<'_>, f: &mut Formatter<'_>) -> Result {
     let identifiers = Identifiers::new(Target::Latex, export.names, export.n_columns());
     let nodes = Nodes::new(export.tree);
     let protected = export.semantics == Semantics::Protected;
-    let forms = nodes.forms(&identifiers, |_, value| number(value), operators(&nodes, protected));
+    let syntax = nodes.syntax(&identifiers, |_, value| number(value), operators(&nodes, protected));
     comments(f, "%", export.title_line())?;
     comments(f, "%", export.mapping(&identifiers, export.used_columns()))?;
     let guards = Op::ALL.iter().copied().filter(|op| protected && op.is_guarded());
     let guards = guards.filter(|op| export.tree.nodes().contains(&crate::Node::Op(*op)));
     comments(f, "%", guards.filter_map(definition))?;
-    Infix::new(Notation::Latex, forms).write(f)?;
+    Infix::new(Notation::Latex, syntax).write(f)?;
     f.write_char('\n')
 }
 
 /// Returns a number with all of its digits, large and small ones with a power of ten.
-fn number(value: f64) -> Form {
+fn number(value: f64) -> Syntax {
     let negative = value.is_sign_negative() && !value.is_nan();
     let magnitude = value.abs();
     if value.is_nan() {
-        return Form::Number("\\mathrm{NaN}".into(), false, ATOM);
+        return Syntax::Number("\\mathrm{NaN}".into(), false, ATOM);
     }
     if value.is_infinite() {
-        return Form::Number("\\infty".into(), negative, ATOM);
+        return Syntax::Number("\\infty".into(), negative, ATOM);
     }
     let text = python_float(magnitude);
     let Some((mantissa, exponent)) = text.split_once('e') else {
-        return Form::Number(text.strip_suffix(".0").unwrap_or(&text).to_owned(), negative, ATOM);
+        return Syntax::Number(text.strip_suffix(".0").unwrap_or(&text).to_owned(), negative, ATOM);
     };
     let exponent = exponent.parse::<i32>().expect("an exponent is an integer");
     match mantissa {
-        "1" => Form::Number(format!("10^{{{exponent}}}"), negative, POWER),
-        _ => Form::Number(format!("{mantissa} \\times 10^{{{exponent}}}"), negative, PRODUCT),
+        "1" => Syntax::Number(format!("10^{{{exponent}}}"), negative, POWER),
+        _ => Syntax::Number(format!("{mantissa} \\times 10^{{{exponent}}}"), negative, PRODUCT),
     }
 }
 
-fn operators(nodes: &Nodes<'_>, protected: bool) -> impl FnMut(usize, Op, &[usize]) -> Form {
+fn operators(nodes: &Nodes<'_>, protected: bool) -> impl FnMut(usize, Op, &[usize]) -> Syntax {
     let powers = nodes.powers();
     move |node, op, operands| {
         if let Some((base, exponent)) = powers[node] {
-            return Form::Power(Operand::Node(base), Exponent::Text(exponent.to_string()));
+            return Syntax::Power(Operand::Node(base), Exponent::Text(exponent.to_string()));
         }
         let a = operands[0];
         let b = operands.get(1).copied().unwrap_or(a);
@@ -55,23 +55,23 @@ fn operators(nodes: &Nodes<'_>, protected: bool) -> impl FnMut(usize, Op, &[usiz
             let open = format!("\\operatorname{{{}}}\\left(", op.name_in(Semantics::Protected));
             let comma = if op.arity() == 2 { vec![Piece::Text(", ".into()), Piece::Node(b)] } else { Vec::new() };
             let close = Piece::Text("\\right)".into());
-            return Form::Around([vec![Piece::Text(open), Piece::Node(a)], comma, vec![close]].concat(), POWER);
+            return Syntax::Around([vec![Piece::Text(open), Piece::Node(a)], comma, vec![close]].concat(), POWER);
         }
         // A power of a function has parentheses around the function.
-        let function = |name: &str| match Form::around(format!("{name}\\left("), a, "\\right)") {
-            Form::Around(pieces, _) => Form::Around(pieces, POWER),
-            form => form,
+        let function = |name: &str| match Syntax::around(format!("{name}\\left("), a, "\\right)") {
+            Syntax::Around(pieces, _) => Syntax::Around(pieces, POWER),
+            syntax => syntax,
         };
         match op {
-            Op::Add => Form::Sum(a, b),
-            Op::Sub => Form::Difference(a, b),
-            Op::Mul => Form::Product(a, b),
-            Op::Div => Form::Quotient(Operand::Node(a), b),
-            Op::Inv => Form::Quotient(Operand::Text("1"), a),
-            Op::Pow => Form::Power(Operand::Node(a), Exponent::Node(b)),
-            Op::Neg => Form::Negation(a),
-            Op::Abs => Form::around("\\left|", a, "\\right|"),
-            Op::Sqrt => Form::around("\\sqrt{", a, "}"),
+            Op::Add => Syntax::Sum(a, b),
+            Op::Sub => Syntax::Difference(a, b),
+            Op::Mul => Syntax::Product(a, b),
+            Op::Div => Syntax::Quotient(Operand::Node(a), b),
+            Op::Inv => Syntax::Quotient(Operand::Text("1"), a),
+            Op::Pow => Syntax::Power(Operand::Node(a), Exponent::Node(b)),
+            Op::Neg => Syntax::Negation(a),
+            Op::Abs => Syntax::around("\\left|", a, "\\right|"),
+            Op::Sqrt => Syntax::around("\\sqrt{", a, "}"),
             Op::Exp => function("\\exp"),
             Op::Log => function("\\ln"),
             Op::Sin => function("\\sin"),
@@ -89,14 +89,13 @@ fn operators(nodes: &Nodes<'_>, protected: bool) -> impl FnMut(usize, Op, &[usiz
 /// Returns what a guarded operator is.
 fn definition(op: Op) -> Option<String> {
     let number = |value: f64| match number(value) {
-        Form::Number(text, ..) => text,
-        _ => unreachable!("a number has the form of one"),
+        Syntax::Number(text, ..) => text,
+        _ => unreachable!("a number has the syntax of one"),
     };
     let cases = |guarded: String, plain: &str, of: &str, least: f64| {
-        let least = number(least);
-        format!(
-            "\\begin{{cases}} {guarded} & \\left|{of}\\right| < {least} \\\\ {plain} & \\text{{otherwise}} \\end{{cases}}"
-        )
+        let (least, of) = (number(least), format!("\\left|{of}\\right|"));
+        let rows = format!("{guarded} & {of} < {least} \\\\ {plain} & \\text{{otherwise}}");
+        format!("\\begin{{cases}} {rows} \\end{{cases}}")
     };
     let (arguments, value) = match op {
         Op::Div => ("a, b", cases(format!("\\frac{{a}}{{{}}}", number(MIN_DIVISOR)), "\\frac{a}{b}", "b", MIN_DIVISOR)),

@@ -143,8 +143,8 @@ impl<'a> Export<'a> {
 
     /// Returns the lines that say which identifier stands for which column, of those with one of these indices.
     fn mapping(&self, identifiers: &Identifiers, columns: impl IntoIterator<Item = usize>) -> Vec<String> {
-        let told = columns.into_iter().filter(|&column| identifiers.is_told[column]);
-        told.map(|column| format!("{}: {:?}", identifiers.columns[column], self.names[column])).collect()
+        let mapped = columns.into_iter().filter(|&column| identifiers.is_mapped[column]);
+        mapped.map(|column| format!("{}: {:?}", identifiers.columns[column], self.names[column])).collect()
     }
 
     /// Returns for each column whether the expression has it.

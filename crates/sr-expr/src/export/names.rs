@@ -9,7 +9,7 @@ pub(super) struct Identifiers {
     /// One identifier a column, all distinct.
     pub(super) columns: Vec<String>,
     /// Whether the text has to say which column it is, because its name is another or not to be guessed.
-    pub(super) is_told: Vec<bool>,
+    pub(super) is_mapped: Vec<bool>,
     used: HashSet<String>,
     /// The number to try next for a word that is used up.
     next: HashMap<String, usize>,
@@ -22,7 +22,7 @@ impl Identifiers {
     pub(super) fn new(target: Target, names: &[String], n_columns: usize) -> Self {
         let reserved = reserved(target);
         let used = reserved.into_iter().map(str::to_owned).collect();
-        let mut this = Identifiers { columns: Vec::new(), is_told: Vec::new(), used, next: HashMap::new() };
+        let mut this = Identifiers { columns: Vec::new(), is_mapped: Vec::new(), used, next: HashMap::new() };
         let own = |column: usize| own(column, names);
         match target {
             Target::Json => this.columns = (0..n_columns).map(own).collect(),
@@ -44,8 +44,8 @@ impl Identifiers {
             Target::Latex => this.columns[column] != *name && this.columns[column] != latex::verbatim(name),
             _ => this.columns[column] != *name,
         };
-        this.is_told = names.iter().enumerate().map(differs).collect();
-        this.is_told.resize(n_columns, false);
+        this.is_mapped = names.iter().enumerate().map(differs).collect();
+        this.is_mapped.resize(n_columns, false);
         this
     }
 

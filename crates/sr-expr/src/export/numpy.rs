@@ -2,7 +2,7 @@
 
 use std::fmt::{Formatter, Result, Write};
 
-use super::infix::{ATOM, Exponent, Form, Infix, Nodes, Notation, Operand};
+use super::infix::{ATOM, Exponent, Infix, Nodes, Notation, Operand, Syntax};
 use super::names::{self, Identifiers};
 use super::{Export, Target, comments, head};
 use crate::op::{MAX_EXPONENT, MAX_TAN, MIN_DIVISOR, MIN_INVERSE, MIN_LOG};
@@ -16,9 +16,9 @@ pub(super) fn write(export: &Export<'_>, f: &mut Formatter<'_>) -> Result {
     let beside = nodes.beside_variable();
     let python = python_numbers(&nodes);
     let number = |node: usize, value: f64| number(value, beside[node]);
-    let forms = nodes
-        .forms(&identifiers, number, |node, op, operands| operator(&nodes, &python, &mut helpers, node, op, operands));
-    let infix = Infix::with_locals(Notation::Code, forms, &nodes, &mut identifiers);
+    let syntax = nodes
+        .syntax(&identifiers, number, |node, op, operands| operator(&nodes, &python, &mut helpers, node, op, operands));
+    let infix = Infix::with_locals(Notation::Code, syntax, &nodes, &mut identifiers);
 
     comments(f, "#", export.title_line())?;
     comments(f, "#", export.mapping(&identifiers, 0..columns.len()))?;
@@ -71,7 +71,7 @@ fn python_numbers(nodes: &Nodes<'_>) -> Vec<bool> {
     python
 }
 
-fn number(value: f64, beside_variable: bool) -> Form {
+fn number(value: f64, beside_variable: bool) -> Syntax {
     let negative = value.is_sign_negative() && !value.is_nan();
     let text = match value.abs() {
         magnitude if magnitude.is_nan() => "np.nan".into(),
@@ -80,7 +80,7 @@ fn number(value: f64, beside_variable: bool) -> Form {
         magnitude if beside_variable && is_integer(value) => format!("{magnitude:.0}"),
         magnitude => python_float(magnitude),
     };
-    Form::Number(text, negative, ATOM)
+    Syntax::Number(text, negative, ATOM)
 }
 
 /// The functions that a text needs, in the order in which they are met.
@@ -126,41 +126,41 @@ fn operator(
     node: usize,
     op: Op,
     operands: &[usize],
-) -> Form {
+) -> Syntax {
     let a = operands[0];
     let b = operands.get(1).copied().unwrap_or(a);
     if helpers.protected && op.is_guarded() {
         let open = helpers.call(op);
-        return if op.arity() == 2 { Form::call2(open, a, b) } else { Form::call(open, a) };
+        return if op.arity() == 2 { Syntax::call2(open, a, b) } else { Syntax::call(open, a) };
     }
     // One operand of NumPy is enough for its rules to hold.
     let first = if python[a] && python[b] { Operand::Call("np.float64(", a) } else { Operand::Node(a) };
     let one = if python[a] { "np.float64(1.0)" } else { "1" };
     let square_of = |operand: usize| match nodes.nodes[operand] {
-        Node::Var(_) => Form::Product(operand, operand),
-        _ => Form::call("np.square(", operand),
+        Node::Var(_) => Syntax::Product(operand, operand),
+        _ => Syntax::call("np.square(", operand),
     };
     match op {
-        Op::Add => Form::Sum(a, b),
-        Op::Sub => Form::Difference(a, b),
+        Op::Add => Syntax::Sum(a, b),
+        Op::Sub => Syntax::Difference(a, b),
         Op::Mul if nodes.is_square(node) => square_of(a),
-        Op::Mul => Form::Product(a, b),
-        Op::Div => Form::Quotient(first, b),
-        Op::Inv => Form::Quotient(Operand::Text(one), a),
-        Op::Pow => Form::Power(first, Exponent::Node(b)),
-        Op::Neg => Form::Negation(a),
+        Op::Mul => Syntax::Product(a, b),
+        Op::Div => Syntax::Quotient(first, b),
+        Op::Inv => Syntax::Quotient(Operand::Text(one), a),
+        Op::Pow => Syntax::Power(first, Exponent::Node(b)),
+        Op::Neg => Syntax::Negation(a),
         Op::Pow2 => square_of(a),
-        Op::Pow3 => Form::call(helpers.call(op), a),
-        Op::Abs => Form::call("np.abs(", a),
-        Op::Exp => Form::call("np.exp(", a),
-        Op::Log => Form::call("np.log(", a),
-        Op::Sqrt => Form::call("np.sqrt(", a),
-        Op::Sin => Form::call("np.sin(", a),
-        Op::Cos => Form::call("np.cos(", a),
-        Op::Tan => Form::call("np.tan(", a),
-        Op::Tanh => Form::call("np.tanh(", a),
-        Op::Asin => Form::call("np.arcsin(", a),
-        Op::Acos => Form::call("np.arccos(", a),
-        Op::Atan => Form::call("np.arctan(", a),
+        Op::Pow3 => Syntax::call(helpers.call(op), a),
+        Op::Abs => Syntax::call("np.abs(", a),
+        Op::Exp => Syntax::call("np.exp(", a),
+        Op::Log => Syntax::call("np.log(", a),
+        Op::Sqrt => Syntax::call("np.sqrt(", a),
+        Op::Sin => Syntax::call("np.sin(", a),
+        Op::Cos => Syntax::call("np.cos(", a),
+        Op::Tan => Syntax::call("np.tan(", a),
+        Op::Tanh => Syntax::call("np.tanh(", a),
+        Op::Asin => Syntax::call("np.arcsin(", a),
+        Op::Acos => Syntax::call("np.arccos(", a),
+        Op::Atan => Syntax::call("np.arctan(", a),
     }
 }

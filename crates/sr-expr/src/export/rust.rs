@@ -2,7 +2,7 @@
 
 use std::fmt::{Formatter, Result};
 
-use super::infix::{ATOM, Form, Infix, Nodes, Notation, Operand};
+use super::infix::{ATOM, Infix, Nodes, Notation, Operand, Syntax};
 use super::names::{self, Identifiers};
 use super::{Export, Target, comments, head};
 use crate::op::{MAX_EXPONENT, MAX_TAN, MIN_DIVISOR, MIN_INVERSE, MIN_LOG};
@@ -14,18 +14,18 @@ pub(super) fn write(export: &Export<'_>, f: &mut Formatter<'_>) -> Result {
     let columns = identifiers.columns.clone();
     let protected = export.semantics == Semantics::Protected;
     let mut helpers: Vec<String> = Vec::new();
-    let forms = nodes.forms(
+    let syntax = nodes.syntax(
         &identifiers,
         |_, value| number(value),
         |node, op, operands| {
-            let (form, helper) = operator(&nodes, node, op, operands, protected);
+            let (syntax, helper) = operator(&nodes, node, op, operands, protected);
             if let Some(helper) = helper.filter(|helper| !helpers.contains(helper)) {
                 helpers.push(helper);
             }
-            form
+            syntax
         },
     );
-    let infix = Infix::with_locals(Notation::Code, forms, &nodes, &mut identifiers);
+    let infix = Infix::with_locals(Notation::Code, syntax, &nodes, &mut identifiers);
     let function = names::function(Target::Rust, export.function);
 
     comments(f, "//", export.title_line())?;
@@ -53,41 +53,41 @@ pub(super) fn write(export: &Export<'_>, f: &mut Formatter<'_>) -> Result {
     f.write_str("\n}\n")
 }
 
-fn number(value: f64) -> Form {
+fn number(value: f64) -> Syntax {
     let negative = value.is_sign_negative() && !value.is_nan();
     let text = match value.abs() {
         magnitude if magnitude.is_nan() => "f64::NAN".into(),
         f64::INFINITY => "f64::INFINITY".into(),
         magnitude => python_float(magnitude),
     };
-    Form::Number(text, negative, ATOM)
+    Syntax::Number(text, negative, ATOM)
 }
 
-/// Returns a node's form, and the function that it calls.
-fn operator(nodes: &Nodes<'_>, node: usize, op: Op, operands: &[usize], protected: bool) -> (Form, Option<String>) {
+/// Returns a node's syntax, and the function that it calls.
+fn operator(nodes: &Nodes<'_>, node: usize, op: Op, operands: &[usize], protected: bool) -> (Syntax, Option<String>) {
     let a = operands[0];
     let b = operands.get(1).copied().unwrap_or(a);
     if let Some((parameters, value)) = guarded(op).filter(|_| protected) {
         let name = op.name_in(Semantics::Protected);
         let open = format!("{name}(");
-        let form = if op.arity() == 2 { Form::call2(open, a, b) } else { Form::call(open, a) };
-        return (form, Some(format!("fn {name}({parameters}) -> f64 {{ {value} }}")));
+        let syntax = if op.arity() == 2 { Syntax::call2(open, a, b) } else { Syntax::call(open, a) };
+        return (syntax, Some(format!("fn {name}({parameters}) -> f64 {{ {value} }}")));
     }
     let is_square = op == Op::Pow2 || (op == Op::Mul && nodes.is_square(node));
     if is_square && !matches!(nodes.nodes[a], Node::Var(_)) {
-        return (Form::call("square(", a), Some("fn square(a: f64) -> f64 { a * a }".into()));
+        return (Syntax::call("square(", a), Some("fn square(a: f64) -> f64 { a * a }".into()));
     }
-    let function = |name: &str| Form::call(format!("f64::{name}("), a);
-    let form = match op {
-        Op::Add => Form::Sum(a, b),
-        Op::Sub => Form::Difference(a, b),
-        Op::Mul => Form::Product(a, b),
-        Op::Div => Form::Quotient(Operand::Node(a), b),
-        Op::Inv => Form::Quotient(Operand::Text("1.0"), a),
-        Op::Neg => Form::Negation(a),
-        Op::Pow2 => Form::Product(a, a),
-        Op::Pow3 => return (Form::call("cube(", a), Some("fn cube(a: f64) -> f64 { a * a * a }".into())),
-        Op::Pow => Form::call2("f64::powf(", a, b),
+    let function = |name: &str| Syntax::call(format!("f64::{name}("), a);
+    let syntax = match op {
+        Op::Add => Syntax::Sum(a, b),
+        Op::Sub => Syntax::Difference(a, b),
+        Op::Mul => Syntax::Product(a, b),
+        Op::Div => Syntax::Quotient(Operand::Node(a), b),
+        Op::Inv => Syntax::Quotient(Operand::Text("1.0"), a),
+        Op::Neg => Syntax::Negation(a),
+        Op::Pow2 => Syntax::Product(a, a),
+        Op::Pow3 => return (Syntax::call("cube(", a), Some("fn cube(a: f64) -> f64 { a * a * a }".into())),
+        Op::Pow => Syntax::call2("f64::powf(", a, b),
         Op::Abs => function("abs"),
         Op::Exp => function("exp"),
         Op::Log => function("ln"),
@@ -100,7 +100,7 @@ fn operator(nodes: &Nodes<'_>, node: usize, op: Op, operands: &[usize], protecte
         Op::Acos => function("acos"),
         Op::Atan => function("atan"),
     };
-    (form, None)
+    (syntax, None)
 }
 
 /// Returns the parameters and the value of a guarded operator.

@@ -2,7 +2,7 @@
 
 use std::fmt::{Formatter, Result, Write};
 
-use super::infix::{ATOM, Exponent, Form, Infix, Nodes, Notation, Operand, PRODUCT, Piece};
+use super::infix::{ATOM, Exponent, Infix, Nodes, Notation, Operand, PRODUCT, Piece, Syntax};
 use super::names::Identifiers;
 use super::numpy::is_integer;
 use super::{Export, Target};
@@ -16,11 +16,11 @@ pub(super) fn write(export: &Export<'_>, f: &mut Formatter<'_>) -> Result {
     let number = |node: usize, value: f64| number(value, exact[node]);
     let protected = export.semantics == Semantics::Protected;
     let powers = nodes.powers();
-    let forms = nodes.forms(&identifiers, number, |node, op, operands| match powers[node] {
-        Some((base, exponent)) => Form::Power(Operand::Node(base), Exponent::Text(exponent.to_string())),
+    let syntax = nodes.syntax(&identifiers, number, |node, op, operands| match powers[node] {
+        Some((base, exponent)) => Syntax::Power(Operand::Node(base), Exponent::Text(exponent.to_string())),
         None => operator(op, operands, &nodes, protected),
     });
-    Infix::new(Notation::Sympy, forms).write(f)?;
+    Infix::new(Notation::Sympy, syntax).write(f)?;
     // `sympify` joins lines, so all comments follow on the same one.
     let names = export.mapping(&identifiers, export.used_columns()).join(", ");
     let comments: Vec<String> = export.title_line().into_iter().chain([names]).filter(|c| !c.is_empty()).collect();
@@ -56,7 +56,7 @@ fn exact(nodes: &Nodes<'_>) -> Vec<bool> {
     exact
 }
 
-fn number(value: f64, exact: bool) -> Form {
+fn number(value: f64, exact: bool) -> Syntax {
     let negative = value.is_sign_negative() && !value.is_nan();
     let text = match value.abs() {
         magnitude if magnitude.is_nan() => "nan".into(),
@@ -64,10 +64,10 @@ fn number(value: f64, exact: bool) -> Form {
         magnitude if exact && is_integer(value) => format!("{magnitude:.0}"),
         magnitude => python_float(magnitude),
     };
-    Form::Number(text, negative, ATOM)
+    Syntax::Number(text, negative, ATOM)
 }
 
-fn operator(op: Op, operands: &[usize], nodes: &Nodes<'_>, protected: bool) -> Form {
+fn operator(op: Op, operands: &[usize], nodes: &Nodes<'_>, protected: bool) -> Syntax {
     let a = operands[0];
     let b = operands.get(1).copied().unwrap_or(a);
     let text = |text: String| Piece::Text(text);
@@ -88,24 +88,26 @@ fn operator(op: Op, operands: &[usize], nodes: &Nodes<'_>, protected: bool) -> F
         ],
     };
     match op {
-        Op::Add => Form::Sum(a, b),
-        Op::Sub => Form::Difference(a, b),
-        Op::Mul => Form::Product(a, b),
-        Op::Div if protected => Form::Around([vec![Piece::Factor(a)], divisor("/", b, MIN_DIVISOR)].concat(), PRODUCT),
-        Op::Div => Form::Quotient(Operand::Node(a), b),
-        Op::Inv if protected => Form::Around(divisor("1/", a, MIN_INVERSE), PRODUCT),
-        Op::Inv => Form::Quotient(Operand::Text("1"), a),
-        Op::Pow => Form::Power(Operand::Node(a), Exponent::Node(b)),
-        Op::Neg => Form::Negation(a),
-        Op::Sqrt if protected => Form::around("sqrt(Abs(", a, "))"),
-        Op::Log if protected => Form::around("log(Max(Abs(", a, format!("), {MIN_LOG:e}))")),
-        Op::Exp if protected => Form::around(format!("exp(Max(-{MAX_EXPONENT}, Min({MAX_EXPONENT}, "), a, ")))"),
-        Op::Tan if protected => Form::around(format!("Max(-{MAX_TAN}, Min({MAX_TAN}, tan("), a, ")))"),
-        Op::Abs => Form::call("Abs(", a),
-        Op::Exp | Op::Log | Op::Sqrt | Op::Sin | Op::Cos | Op::Tan | Op::Tanh | Op::Asin | Op::Acos | Op::Atan => {
-            Form::call(format!("{}(", op.name()), a)
+        Op::Add => Syntax::Sum(a, b),
+        Op::Sub => Syntax::Difference(a, b),
+        Op::Mul => Syntax::Product(a, b),
+        Op::Div if protected => {
+            Syntax::Around([vec![Piece::Factor(a)], divisor("/", b, MIN_DIVISOR)].concat(), PRODUCT)
         }
-        Op::Pow2 => Form::Power(Operand::Node(a), Exponent::Text("2".into())),
-        Op::Pow3 => Form::Power(Operand::Node(a), Exponent::Text("3".into())),
+        Op::Div => Syntax::Quotient(Operand::Node(a), b),
+        Op::Inv if protected => Syntax::Around(divisor("1/", a, MIN_INVERSE), PRODUCT),
+        Op::Inv => Syntax::Quotient(Operand::Text("1"), a),
+        Op::Pow => Syntax::Power(Operand::Node(a), Exponent::Node(b)),
+        Op::Neg => Syntax::Negation(a),
+        Op::Sqrt if protected => Syntax::around("sqrt(Abs(", a, "))"),
+        Op::Log if protected => Syntax::around("log(Max(Abs(", a, format!("), {MIN_LOG:e}))")),
+        Op::Exp if protected => Syntax::around(format!("exp(Max(-{MAX_EXPONENT}, Min({MAX_EXPONENT}, "), a, ")))"),
+        Op::Tan if protected => Syntax::around(format!("Max(-{MAX_TAN}, Min({MAX_TAN}, tan("), a, ")))"),
+        Op::Abs => Syntax::call("Abs(", a),
+        Op::Exp | Op::Log | Op::Sqrt | Op::Sin | Op::Cos | Op::Tan | Op::Tanh | Op::Asin | Op::Acos | Op::Atan => {
+            Syntax::call(format!("{}(", op.name()), a)
+        }
+        Op::Pow2 => Syntax::Power(Operand::Node(a), Exponent::Text("2".into())),
+        Op::Pow3 => Syntax::Power(Operand::Node(a), Exponent::Text("3".into())),
     }
 }

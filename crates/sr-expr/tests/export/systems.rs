@@ -71,9 +71,7 @@ pub(crate) fn rust(folder: &Path, work: &Work<'_>) -> Option<Vec<Vec<f64>>> {
     text += "fn main() {\n";
     for index in 0..work.texts.len() {
         let call = format!("f_{index}({})", arguments.join(", "));
-        text += &format!(
-            "    println!(\"{{}}\", ROWS.iter().map(|row| {call}.to_bits().to_string()).collect::<Vec<_>>().join(\" \"));\n"
-        );
+        text += &format!("    for row in ROWS {{ print!(\"{{}} \", {call}.to_bits()); }}\n    println!();\n");
     }
     fs::write(folder.join("main.rs"), text + "}\n").expect("written");
     succeeds(
@@ -97,7 +95,8 @@ pub(crate) fn c(folder: &Path, work: &Work<'_>) -> Option<Vec<Vec<f64>>> {
     text += &format!(
         "#include <stdio.h>\n#include <string.h>\nstatic const unsigned long long bits[] = {{{bits}}};\n\
          static double x[sizeof bits / sizeof *bits];\n\
-         static void show(double value) {{ unsigned long long b; memcpy(&b, &value, sizeof b); printf(\"%llu \", b); }}\n\
+         static void show(double value) {{\n    unsigned long long bits;\n    memcpy(&bits, &value, sizeof bits);\n\
+         \x20   printf(\"%llu \", bits);\n}}\n\
          int main(void) {{\n    int row;\n    memcpy(x, bits, sizeof x);\n"
     );
     for index in 0..work.texts.len() {

@@ -196,7 +196,7 @@ fn c_computes_the_values_of_the_reference() {
 fn sympy_computes_the_values_of_the_reference() {
     let folder = tempfile::tempdir().expect("a folder");
     // It takes long for guarded operators in guarded operators.
-    let (cases, rows) = (cases(60, 12), rows());
+    let (cases, rows) = (cases(30, 10), rows());
     let work = Work { texts: texts(Target::Sympy, &cases, &names()), rows: &rows[..5] };
     let Some(values) = systems::sympy(folder.path(), &work, &names()) else { return };
     compare("sympy", &cases, work.rows, &values, Rounds::Everything);
