@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sr_args::{counted, table_in_words, table_json};
 use sr_lab::fit::{Fitted, FrontFormula};
-use sr_lab::inspect::table;
+use sr_lab::inspect::text::table;
 use sr_lab::sr_expr::Target;
 use sr_lab::sr_problems::TableReport;
 
@@ -33,7 +33,8 @@ impl View<'_> {
         let Fitted { front, mean, linear, reason, n_held_out, epochs, is_stopped, .. } = self.fitted;
         let has_held_out = *n_held_out > 0;
         let row = |name: &str, formula: &FrontFormula| {
-            let mut cells = vec![name.to_owned(), formula.expr.size().to_string(), short(formula.fit.rmse), r2(formula)];
+            let mut cells =
+                vec![name.to_owned(), formula.expr.size().to_string(), short(formula.fit.rmse), r2(formula)];
             if has_held_out {
                 cells.push(formula.held_out.map_or_else(|| "–".into(), |fit| short(fit.rmse)));
             }
@@ -42,7 +43,9 @@ impl View<'_> {
         };
         let mut rows = vec![row("mean", mean)];
         rows.extend(linear.iter().map(|linear| row("linear", linear)));
-        rows.extend(front.iter().enumerate().map(|(index, formula)| row(if index == self.marked { "→" } else { "" }, formula)));
+        rows.extend(
+            front.iter().enumerate().map(|(index, formula)| row(if index == self.marked { "→" } else { "" }, formula)),
+        );
         let mut titles = vec!["", "# size", "# error", "# R²"];
         if has_held_out {
             titles.push("# held out");

@@ -1,7 +1,6 @@
 //! `sr-generate`: problem sets from a random generator, the named suites, a table of text or Parquet or a list of
 //! formulas.
 
-
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,10 +16,9 @@ use sr_cli::output::{seed_in_name, short_number};
 use sr_cli::{Claim, Common, Exit, Given, OutputArgs};
 use sr_lab::sr_expr::Node;
 use sr_lab::sr_problems::{
-    Blocklist, Error, FormulaOptions, Generator, Problem, ProblemSet, RandomParams, TableOptions, TableReport, from_formulas,
-    from_table, parse_constants, parse_names, parse_operators, suite, suite_names,
+    Blocklist, Error, FormulaOptions, Generator, Problem, ProblemSet, RandomParams, TableOptions, TableReport,
+    from_formulas, from_table, parse_constants, parse_names, parse_operators, suite, suite_names,
 };
-
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -25,6 +25,7 @@ mod front;
 mod rows;
 mod snap;
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -180,9 +181,10 @@ pub fn fit(problem: &Problem, options: &FitOptions, monitor: &mut Monitor<'_>) -
         front.add(expr.clone(), Method::Linear, *error);
     }
 
+    let stop = monitor.stop();
     let is_over = || {
         let is_late = options.time_limit.is_some_and(|limit| started.elapsed() >= limit);
-        is_late || monitor.is_stopped()
+        is_late || stop.load(Ordering::Relaxed)
     };
     if options.closed_form_work > 0 {
         let training = rows.training();
@@ -204,7 +206,7 @@ pub fn fit(problem: &Problem, options: &FitOptions, monitor: &mut Monitor<'_>) -
     let mut told = 0;
     while !front.has_solved(rows.all()) && options.epochs.is_none_or(|most| islands.epoch() < most) && !is_over() {
         let left = options.time_limit.map(|limit| limit.saturating_sub(started.elapsed()));
-        if !islands.advance(&mut front, left, monitor.stop()) {
+        if !islands.advance(&mut front, left, stop) {
             break;
         }
         let done = match options.time_limit {
