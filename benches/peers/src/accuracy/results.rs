@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -206,7 +206,9 @@ impl Results {
             Some(first) => {
                 let made: Value = serde_json::from_str(first).with_context(|| format!("{}, line 1", about()))?;
                 ensure!(made["bench-accuracy"] == FORMAT, "{} is no file of results of format {FORMAT}", about());
-                sr_cli::check_same_settings(path, &made["settings"], settings)?;
+                if let Some(difference) = sr_cli::difference(&made["settings"], settings) {
+                    bail!("{} has runs of other settings: {difference}; choose another --out", about());
+                }
             }
         }
         let run = |(number, line)| serde_json::from_str(line).with_context(|| format!("{}, line {number}", about()));
