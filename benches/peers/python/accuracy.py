@@ -238,7 +238,8 @@ class Gplearn:
                 last = now
                 report({"seconds": clock(), **now})
             # It stops by itself at an error of 0: the next call would find all generations made.
-            if clock() >= request["seconds"] or min((m["error"] for m in members), default=1.0) <= model.stopping_criteria:
+            least = min((member["error"] for member in members), default=1.0)
+            if clock() >= request["seconds"] or least <= model.stopping_criteria:
                 break
         return last
 

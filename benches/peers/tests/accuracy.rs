@@ -87,7 +87,7 @@ fn bad_input_is_named() {
     fails(&["--methods", "shell,operon"], "--methods operon");
     fails(&["--problems", "Nguyen-99"], "Nguyen-99");
     fails(&["--only", "no such"], "no problem");
-    fails(&["--seconds", "-1"], "--seconds");
+    fails(&["--rows", "0"], "--rows");
     fails(&["--noise", "-1"], "--noise");
     fails(&["--driver", "shell"], "NAME=COMMAND");
     assert!(bench_accuracy(folder.path(), &driver, &["--methods", "shell"]).status.success());

@@ -27,7 +27,7 @@ struct Args {
     /// The suite: one of fixtures/suites, or heldout (random formulas that nothing is tuned on)
     suite: String,
     /// Seconds of each run
-    #[arg(long, value_name = "S", default_value_t = 20.0)]
+    #[arg(long, value_name = "S", default_value_t = 20.0, allow_negative_numbers = true)]
     seconds: f64,
     /// Threads of each run [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -60,7 +60,7 @@ struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rows: Option<u32>,
     /// Noise of y: the standard deviation relative to the root mean square of y
-    #[arg(long, value_name = "A", default_value_t = 0.0)]
+    #[arg(long, value_name = "A", default_value_t = 0.0, allow_negative_numbers = true)]
     noise: f64,
     /// Write runs to NAME.jsonl, tables to NAME.md and curves to NAME.svg [default: a name in runs/accuracy]
     #[arg(long, value_name = "NAME")]
