@@ -37,8 +37,19 @@ enum Atom {
 
 /// Returns the number of nodes of the simplified tree, or of the tree itself if that is less.
 pub fn size(tree: &Tree) -> usize {
+    simplified(tree).map_or(tree.size(), |sum| sum.size().min(tree.size()))
+}
+
+/// Returns the number of constants of the simplified tree: summands and coefficients but 1 and −1, and exponents but
+/// those that have an operator. `None` for a tree of more than 2,000 nodes.
+pub fn n_constants(tree: &Tree) -> Option<usize> {
+    simplified(tree).map(|sum| sum.n_constants())
+}
+
+/// Returns the sum that a tree is, unless it is too large.
+fn simplified(tree: &Tree) -> Option<Sum> {
     if tree.size() > MAX_NODES {
-        return tree.size();
+        return None;
     }
     let mut stack: Vec<Sum> = Vec::new();
     for &node in tree.nodes() {
@@ -46,17 +57,13 @@ pub fn size(tree: &Tree) -> usize {
             Node::Const(value) => Sum::number(value),
             Node::Var(index) => Sum::atom(Atom::Variable(index), 1.0),
             Node::Op(op) => {
-                let second = stack.pop().expect("a whole tree");
-                match op.arity() {
-                    1 => unary(op, second),
-                    _ => binary(op, stack.pop().expect("a whole tree"), second),
-                }
+                let second = stack.pop()?;
+                if op.arity() == 1 { unary(op, second) } else { binary(op, stack.pop()?, second) }
             }
         };
         stack.push(sum);
     }
-    let simplified = stack.pop().map_or(tree.size(), |sum| sum.size());
-    simplified.min(tree.size())
+    stack.pop()
 }
 
 fn unary(op: Op, a: Sum) -> Sum {
@@ -189,6 +196,11 @@ impl Sum {
         Sum::atom(Atom::Group(inner), exponent)
     }
 
+    fn n_constants(&self) -> usize {
+        let terms = self.terms.iter().map(|(product, c)| usize::from(c.abs() != 1.0) + product_constants(product));
+        usize::from(self.constant != 0.0) + terms.sum::<usize>()
+    }
+
     fn size(&self) -> usize {
         let mut parts = usize::from(self.constant != 0.0);
         let mut nodes = parts;
@@ -207,6 +219,18 @@ impl Sum {
         }
         nodes + (parts - 1) + usize::from(has_negative && !has_positive)
     }
+}
+
+fn product_constants(product: &Product) -> usize {
+    let of = |(atom, exponent): &(Atom, f64)| {
+        let operands = match atom {
+            Atom::Variable(_) => 0,
+            Atom::Call(_, operands) => operands.iter().map(Sum::n_constants).sum(),
+            Atom::Group(sum) => sum.n_constants(),
+        };
+        operands + usize::from(power_size(exponent.abs()) > 1)
+    };
+    product.iter().map(of).sum()
 }
 
 fn product_size(product: &Product, has_coefficient: bool) -> usize {
@@ -285,6 +309,19 @@ mod tests {
             ("x0*x0*x0*x0", 3),
         ] {
             assert_eq!(size_of(text), nodes, "{text}");
+        }
+    }
+
+    #[test]
+    fn constants_are_those_that_are_left() {
+        for (text, n) in [
+            ("x0*x1", 0),
+            ("pow2(x0) + sqrt(x1) - inv(x0)", 0),
+            ("0.84/17.6 + x0", 1),
+            ("(-0.41 + x1) + 0.423", 1),
+            ("2.5*sin(1.5*x0 + 0.3) + 4*x0^2.5", 5),
+        ] {
+            assert_eq!(n_constants(&text.parse::<Expr>().expect("a formula")), Some(n), "{text}");
         }
     }
 

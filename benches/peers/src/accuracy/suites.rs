@@ -18,7 +18,8 @@ const SEED: u64 = 20_261_129;
 const COUNT: usize = 60;
 /// The sizes of held-out formulas.
 const SIZES: std::ops::RangeInclusive<usize> = 7..=19;
-/// The largest number of constants of a held-out formula. Each number of constants has the same share of the suite.
+/// The largest number of constants of a held-out formula, put in plain words. Each number has the same share of the
+/// suite.
 const CONSTANTS: usize = 4;
 /// The largest number of variables of a held-out formula.
 const VARIABLES: u16 = 5;
@@ -85,8 +86,8 @@ pub fn tasks(
     let problems = match name {
         HELD_OUT => held_out(seed, rows.unwrap_or(ROWS))?,
         _ => {
-            let known = || names().collect::<Vec<_>>().join(", ");
-            suite(name, seed).with_context(|| format!("expected one of {}", known()))?.problems
+            let expected = || names().collect::<Vec<_>>().join(", ");
+            suite(name, seed).with_context(|| format!("expected one of {}", expected()))?.problems
         }
     };
     problems.into_iter().map(|problem| task(problem, seed, rows.or(default), operators, noise)).collect()
@@ -140,7 +141,7 @@ fn held_out(seed: u64, rows: usize) -> anyhow::Result<Vec<Problem>> {
         }
         let problem = generator.problem(index)?;
         let Some(law) = &problem.source else { continue };
-        let n_constants = law.constants().count();
+        let Some(n_constants) = simplify::n_constants(law) else { continue };
         let is_one = SIZES.contains(&law.size())
             && n_constants <= CONSTANTS
             && found[n_constants].len() < share
@@ -255,7 +256,7 @@ mod tests {
             assert!(SIZES.contains(&a.law.size()) && (1..=5).contains(&a.x.n_columns()));
             assert_eq!(a.y.len(), ROWS);
             assert!(a.y.iter().all(|y| y.is_finite()));
-            per_count[a.law.constants().count()] += 1;
+            per_count[simplify::n_constants(&a.law).expect("a small formula")] += 1;
         }
         assert_eq!(per_count, [COUNT / (CONSTANTS + 1); CONSTANTS + 1]);
     }

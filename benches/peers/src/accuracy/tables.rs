@@ -154,7 +154,8 @@ impl Tables<'_> {
         table
     }
 
-    /// Returns the shares of solved problems by seconds: a line for what was chosen and one for what was in front.
+    /// Returns the shares of solved problems by seconds: for each method a line for what was chosen, and below it in the
+    /// legend one for what was in front, without the method's name, for which there is no room.
     pub fn plot(&self) -> Plot {
         let least = self.runs.iter().flat_map(|run| [self.chosen(run), self.in_front(run)]).flatten();
         let start = least.fold(self.seconds, f64::min).max(1e-4) / 2.0;
@@ -171,7 +172,7 @@ impl Tables<'_> {
             let times = |time: &dyn Fn(&Run) -> Option<f64>| self.of(method).map(time).collect::<Vec<_>>();
             [
                 line(method.clone(), times(&|run| self.chosen(run))),
-                line(format!("{method}, in front"), times(&|run| self.in_front(run))),
+                line("– in front".into(), times(&|run| self.in_front(run))),
             ]
         };
         Plot {
@@ -256,6 +257,6 @@ mod tests {
         assert_eq!(plot.lines.len(), 4);
         assert_eq!(plot.lines[0].points.last(), Some(&(5.0, 0.5)));
         assert_eq!(plot.lines[1].points.last(), Some(&(5.0, 0.75)));
-        assert!(plot.svg().contains("m, in front"));
+        assert!(plot.svg().contains("– in front"));
     }
 }
