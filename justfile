@@ -284,6 +284,12 @@ bench-peers *flags: _peers-rust _peers-python
     cargo build --release --locked -p bench-peers
     {{bin}}/bench-peers {{flags}}
 
+# Who finds the law, ours and other systems on the same rows and seconds, resumable: just bench-accuracy nguyen --seconds 5
+[group('bench')]
+bench-accuracy suite *flags: _peers-rust _peers-python
+    cargo build --release --locked -p bench-peers --bin bench-accuracy
+    {{bin}}/bench-accuracy {{suite}} {{flags}}
+
 # Training and children a second, beside PyTorch if `just torch-venv` installed it: just bench-learner --out benches/record/2026-01-31-learner
 [group('bench')]
 bench-learner *flags:

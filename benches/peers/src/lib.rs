@@ -1,8 +1,10 @@
 //! Side-by-side benches: the same trees and the same searches in `sr` and in other systems, in one run.
 //!
-//! `bench-eval` measures evaluation in `sr` alone; `bench-peers` measures all sides in turns and compares them. Peers
-//! are separate programs ([`Peer`]), so that no system is linked to another.
+//! `bench-eval` measures evaluation in `sr` alone; `bench-peers` measures all sides in turns and compares them;
+//! `bench-accuracy` counts who finds the formula ([`accuracy`]). Peers are separate programs ([`Peer`]), so that no
+//! system is linked to another.
 
+pub mod accuracy;
 pub mod check;
 pub mod data;
 pub mod machine;

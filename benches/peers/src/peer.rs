@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | `eval_throughput` | `peer`, `trees`, `rows`, `type`, `mode` | a [`Figure`] in node·rows/s, with `last` |
 //! | `search` | `peer`, `rows`, `generations`, `seconds`, `max_size` or `null`, `seed` | a [`Figure`] in individuals/s |
+//! | `fit` | see [`accuracy::wire`](crate::accuracy::wire) | several lines |
 //!
 //! Any answer may be `{"error": WHY}` instead.
 //!
@@ -16,7 +17,9 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
@@ -113,7 +116,8 @@ pub const MODES: [Mode; 7] = [
 pub struct Peer {
     child: Child,
     requests: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    /// The lines that it writes; closed once it has ended.
+    answers: Receiver<std::io::Result<String>>,
     /// The systems that it runs, with their versions.
     pub versions: BTreeMap<String, String>,
     /// The systems that it should run but cannot, with the reasons.
@@ -126,19 +130,30 @@ impl Peer {
     /// # Errors
     /// If it cannot be started, or its first line is not the introduction.
     pub fn start(command: &mut Command) -> anyhow::Result<Self> {
+        Self::start_with_threads(command, 1)
+    }
+
+    /// Starts a driver whose libraries may use so many threads.
+    ///
+    /// # Errors
+    /// If it cannot be started, or its first line is not the introduction.
+    pub fn start_with_threads(command: &mut Command, threads: usize) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
         struct Introduction {
             peers: BTreeMap<String, String>,
             missing: BTreeMap<String, String>,
         }
         for name in ["RAYON", "OMP", "OPENBLAS", "MKL", "NUMEXPR"] {
-            command.env(format!("{name}_NUM_THREADS"), "1");
+            command.env(format!("{name}_NUM_THREADS"), threads.to_string());
         }
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = child.with_context(|| format!("starting {program}"))?;
         let requests = child.stdin.take();
-        let answers = BufReader::new(child.stdout.take().expect("it was piped"));
+        let (sender, answers) = channel();
+        let lines = BufReader::new(child.stdout.take().expect("it was piped")).lines();
+        // It ends with the driver, whose output is then closed.
+        std::thread::spawn(move || lines.map(|line| sender.send(line)).take_while(Result::is_ok).for_each(drop));
         let (versions, missing) = Default::default();
         let mut peer = Peer { child, requests, answers, versions, missing };
         let introduction =
@@ -148,19 +163,47 @@ impl Peer {
     }
 
     fn answer(&mut self) -> anyhow::Result<Value> {
-        let mut line = String::new();
-        if self.answers.read_line(&mut line)? == 0 {
-            bail!("the driver ended");
+        let line = self.answers.recv().context("the driver ended")??;
+        Self::read(&line)
+    }
+
+    /// Waits for the next answer, for so long at most. `None` if there is none in this time.
+    ///
+    /// # Errors
+    /// If the driver has ended or answers with an error.
+    pub fn answer_within(&mut self, time: Duration) -> anyhow::Result<Option<Value>> {
+        match self.answers.recv_timeout(time) {
+            Ok(line) => Self::read(&line?).map(Some),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => bail!("the driver ended"),
         }
-        let answer: Value = serde_json::from_str(&line).with_context(|| format!("the answer {line:?}"))?;
+    }
+
+    fn read(line: &str) -> anyhow::Result<Value> {
+        let answer: Value = serde_json::from_str(line).with_context(|| format!("the answer {line:?}"))?;
         match answer["error"].as_str() {
             Some(error) => bail!("{error}"),
             None => Ok(answer),
         }
     }
 
+    /// Asks without waiting for answers.
+    ///
+    /// # Errors
+    /// If the driver has ended.
+    pub fn request(&mut self, request: &impl serde::Serialize) -> anyhow::Result<()> {
+        let line = serde_json::to_string(request)? + "\n";
+        let mut requests = self.requests.as_ref().expect("it runs");
+        requests.write_all(line.as_bytes()).context("the driver ended")
+    }
+
+    /// Ends the driver at once, whatever it does.
+    pub fn kill(mut self) {
+        self.child.kill().ok();
+    }
+
     fn ask(&mut self, request: &Value) -> anyhow::Result<Value> {
-        writeln!(self.requests.as_ref().expect("it runs"), "{request}")?;
+        self.request(request)?;
         self.answer()
     }
 

@@ -1,6 +1,8 @@
 //! The driver of the crates `dynamic_expressions` and `symbolic_regression`; `benches/peers/src/peer.rs` has the
 //! protocol.
 
+mod fit;
+
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::io::BufRead;
@@ -177,6 +179,9 @@ impl Driver {
     fn answer(&mut self, line: &str) -> Result<Value, String> {
         let request: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
         let text = |name: &str| request[name].as_str().ok_or(format!("{name} is no text"));
+        if text("task")? == "fit" {
+            return fit::fit(&request);
+        }
         let rows = request["rows"].as_u64().ok_or("rows is no number")? as usize;
         match text("task")? {
             "eval_throughput" => {
