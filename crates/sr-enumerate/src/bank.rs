@@ -480,49 +480,56 @@ mod tests {
         stack.pop()
     }
 
+    /// Returns the values of a tree, unless the bank's rules forbid it, or it is a constant that is not written as one.
+    fn usable(data: &Prepared, expr: &Expr) -> Option<Vec<f64>> {
+        let is_constant = contents(expr)?.is_constant();
+        let values = predict(expr, &data.fit_table, Semantics::Ieee)[..ROWS].to_vec();
+        let squares: f64 = values.iter().map(|v| v * v).sum();
+        let spread = crate::linear::spread(&values);
+        let is_usable =
+            squares.is_finite() && squares > 1e-200 && (is_constant || spread * spread > CONSTANT * squares);
+        is_usable.then_some(values)
+    }
+
     /// The definition: all trees of each cost, one by one, without those equal to an earlier one on the working rows.
     fn counts_by_trial(data: &Prepared, max_cost: usize) -> Vec<usize> {
         let mut trees: Vec<Vec<Expr>> = vec![vec![], (0..data.n_used()).map(|i| data.variable(i)).collect()];
         trees[1].push(Expr::constant(1.0));
-        for cost in 2..=max_cost {
+        let mut distinct: Vec<Vec<f64>> = Vec::new();
+        let mut counts = Vec::new();
+        for cost in 1..=max_cost {
             let mut level: Vec<Expr> = Vec::new();
             for op in OPERATORS {
                 if op.arity() == 1 {
                     let operands = cost.checked_sub(cost_of(op)).map_or(&[][..], |cost| &trees[cost]);
                     level.extend(operands.iter().map(|a| Expr::unary(op, a)));
                 } else {
-                    for left in 1..cost - 1 {
+                    for left in 1..cost.saturating_sub(1) {
                         for a in &trees[left] {
                             level.extend(trees[cost - 1 - left].iter().map(|b| Expr::binary(op, a, b)));
                         }
                     }
                 }
             }
-            level.retain(|expr| contents(expr).is_some());
-            trees.push(level);
-        }
-        let mut distinct: Vec<Vec<f64>> = Vec::new();
-        trees[1..]
-            .iter()
-            .map(|level| {
-                let before = distinct.len();
-                for expr in level {
-                    let values = predict(expr, &data.fit_table, Semantics::Ieee)[..ROWS].to_vec();
-                    let squares: f64 = values.iter().map(|v| v * v).sum();
-                    let is_constant = contents(expr).is_some_and(Contents::is_constant);
-                    let spread = crate::linear::spread(&values);
-                    let is_usable = squares.is_finite()
-                        && squares > 1e-200
-                        && (is_constant || spread * spread > CONSTANT * squares);
-                    let is_equal =
-                        |other: &Vec<f64>| other.iter().zip(&values).all(|(a, b)| (a - b).abs() <= 1e-8 * a.abs());
-                    if is_usable && !distinct.iter().any(is_equal) {
-                        distinct.push(values);
-                    }
+            if cost == 1 {
+                level = trees[1].clone();
+            } else {
+                trees.push(Vec::new());
+            }
+            let before = distinct.len();
+            level.retain(|expr| {
+                let Some(values) = usable(data, expr) else { return false };
+                let is_equal =
+                    |other: &Vec<f64>| other.iter().zip(&values).all(|(a, b)| (a - b).abs() <= 1e-8 * a.abs());
+                if !distinct.iter().any(is_equal) {
+                    distinct.push(values);
                 }
-                distinct.len() - before
-            })
-            .collect()
+                true
+            });
+            trees[cost] = level;
+            counts.push(distinct.len() - before);
+        }
+        counts
     }
 
     #[test]

@@ -6,7 +6,7 @@ use sr_simd::leveled;
 
 use crate::prepare::ROWS;
 
-/// The number of values that are hashed to tell columns apart.
+/// The number of hashes of a column that are computed side by side.
 const HASHED: usize = 8;
 /// The bits of a value that are hashed away: 30 of 52 bits remain, so that rounding tells no columns apart.
 const ROUNDED_BITS: u32 = 22;
@@ -21,16 +21,32 @@ pub(crate) struct Column(pub(crate) [f64; ROWS]);
 impl Column {
     pub(crate) const ZERO: Column = Column([0.0; ROWS]);
 
-    /// Returns a hash that is equal for columns whose first values agree to about nine digits.
+    /// Returns a hash that is equal for columns whose values agree to about nine digits.
     pub(crate) fn hash(&self) -> u64 {
-        let values = &self.0[..HASHED];
-        let largest = values.iter().fold(0.0_f64, |largest, v| largest.max(v.abs()));
-        let bits = |v: f64| match v.abs() > VANISHING * largest {
-            // Adding half of the lost bits rounds to nearest; a carry into the exponent is right as well.
-            true => (v.to_bits() + (1 << (ROUNDED_BITS - 1))) >> ROUNDED_BITS,
-            false => 0,
-        };
-        spread(values.iter().fold(0, |hash, &v| quick(hash, bits(v))))
+        spread(lanes(&self.0).into_iter().fold(0, quick))
+    }
+}
+
+leveled! {
+    /// Hashes the rows of each lane. All rows count: |sin x| may differ from sin x in few of them.
+    fn lanes(values: &[f64; ROWS]) -> [u64; HASHED] {
+        let mut largest = [0.0_f64; HASHED];
+        for start in (0..ROWS).step_by(HASHED) {
+            for lane in 0..HASHED {
+                largest[lane] = largest[lane].max(values[start + lane].abs());
+            }
+        }
+        let least = VANISHING * largest.iter().fold(0.0_f64, |largest, v| largest.max(*v));
+        let mut hashes = [0; HASHED];
+        for start in (0..ROWS).step_by(HASHED) {
+            for lane in 0..HASHED {
+                let v = values[start + lane];
+                // Adding half of the lost bits rounds to nearest; a carry into the exponent is right as well.
+                let rounded = (v.to_bits() + (1 << (ROUNDED_BITS - 1))) >> ROUNDED_BITS;
+                hashes[lane] = quick(hashes[lane], if v.abs() > least { rounded } else { 0 });
+            }
+        }
+        hashes
     }
 }
 

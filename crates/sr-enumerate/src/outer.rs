@@ -184,7 +184,11 @@ impl Chain {
 
     /// Applies the chain to values and returns whether all of them stay finite.
     pub(crate) fn apply(&self, values: &mut [f64]) -> bool {
-        for step in &self.0 {
+        for (index, step) in self.0.iter().enumerate() {
+            // The root of a square needs the sign, which is known of the first step's values only, that of y / m.
+            if *step == Step::Square && index > 0 && values[0] < 0.0 {
+                return false;
+            }
             step.apply(values);
             if !values.iter().all(|v| v.is_finite()) {
                 return false;
