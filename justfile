@@ -110,6 +110,11 @@ inspect file *flags: build
 generate *flags: build
     {{bin}}/sr-generate random {{flags}}
 
+# The formula of a table: just fit fixtures/tables/planets.csv --target period
+[group('steps')]
+fit *flags: build
+    {{bin}}/sr-fit {{flags}}
+
 # Search problems and record traces
 [group('steps')]
 search *flags: build
