@@ -93,7 +93,7 @@ impl Basis {
         self.vectors.len()
     }
 
-    fn remove_from(&self, column: &mut Vec<f64>) {
+    fn remove_from(&self, column: &mut [f64]) {
         for _ in 0..2 {
             for vector in &self.vectors {
                 let along = dot(vector, column);
