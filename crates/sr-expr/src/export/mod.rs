@@ -82,7 +82,7 @@ impl Tree {
     /// let expr: Expr = "x0*x0 / (x1 - -1.5)".parse()?;
     /// let names = ["θ", "flow rate"].map(String::from);
     /// let export = |target| expr.export(target, Semantics::Ieee).with_names(&names).to_string();
-    /// assert_eq!(export(Target::Latex), "\\frac{\\theta^{2}}{\\mathrm{flow\\ rate} + 1.5}\n");
+    /// assert_eq!(export(Target::Latex), "% \\theta: \"θ\"\n\\frac{\\theta^{2}}{\\mathrm{flow\\ rate} + 1.5}\n");
     /// assert_eq!(export(Target::Sympy), "theta**2/(flow_rate + 1.5)  # theta: \"θ\", flow_rate: \"flow rate\"\n");
     /// # Ok::<(), sr_expr::ParseError>(())
     /// ```
