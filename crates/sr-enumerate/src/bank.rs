@@ -480,6 +480,9 @@ mod tests {
         stack.pop()
     }
 
+    /// What is left of x − √x² is rounding, which the bank never computes: to it, √x² is x.
+    const ROUNDING: f64 = 1e-20;
+
     /// Returns the values of a tree, unless the bank's rules forbid it, or it is a constant that is not written as one.
     fn usable(data: &Prepared, expr: &Expr) -> Option<Vec<f64>> {
         let is_constant = contents(expr)?.is_constant();
@@ -487,16 +490,15 @@ mod tests {
         let squares: f64 = values.iter().map(|v| v * v).sum();
         let spread = crate::linear::spread(&values);
         let is_usable =
-            squares.is_finite() && squares > 1e-200 && (is_constant || spread * spread > CONSTANT * squares);
+            squares.is_finite() && squares > ROUNDING && (is_constant || spread * spread > CONSTANT * squares);
         is_usable.then_some(values)
     }
 
     /// The definition: all trees of each cost, one by one, without those equal to an earlier one on the working rows.
-    fn counts_by_trial(data: &Prepared, max_cost: usize) -> Vec<usize> {
+    fn distinct_by_trial(data: &Prepared, max_cost: usize) -> Vec<Vec<(Expr, Vec<f64>)>> {
         let mut trees: Vec<Vec<Expr>> = vec![vec![], (0..data.n_used()).map(|i| data.variable(i)).collect()];
         trees[1].push(Expr::constant(1.0));
-        let mut distinct: Vec<Vec<f64>> = Vec::new();
-        let mut counts = Vec::new();
+        let mut distinct: Vec<Vec<(Expr, Vec<f64>)>> = Vec::new();
         for cost in 1..=max_cost {
             let mut level: Vec<Expr> = Vec::new();
             for op in OPERATORS {
@@ -516,20 +518,19 @@ mod tests {
             } else {
                 trees.push(Vec::new());
             }
-            let before = distinct.len();
+            distinct.push(Vec::new());
             level.retain(|expr| {
                 let Some(values) = usable(data, expr) else { return false };
                 let is_equal =
                     |other: &Vec<f64>| other.iter().zip(&values).all(|(a, b)| (a - b).abs() <= 1e-8 * a.abs());
-                if !distinct.iter().any(is_equal) {
-                    distinct.push(values);
+                if !distinct.iter().flatten().any(|(_, other)| is_equal(other)) {
+                    distinct[cost - 1].push((expr.clone(), values));
                 }
                 true
             });
             trees[cost] = level;
-            counts.push(distinct.len() - before);
         }
-        counts
+        distinct
     }
 
     #[test]
@@ -537,8 +538,17 @@ mod tests {
         for (n, max_cost) in [(1, 6), (2, 5)] {
             let (data, bank) = bank(n, max_cost, usize::MAX, 1);
             assert_eq!(bank.complete_cost(), max_cost);
+            let expected = distinct_by_trial(&data, max_cost);
+            let is_missing = |values: &[f64]| {
+                let hash = Column(std::array::from_fn(|row| values[row])).hash();
+                bank.seen.find(hash, |other| *other == hash).is_none()
+            };
+            let all = expected.iter().flatten();
+            let missing: Vec<String> =
+                all.filter(|(_, values)| is_missing(values)).map(|(expr, _)| expr.to_string()).collect();
+            assert!(missing.is_empty(), "{missing:?}");
             let counts: Vec<usize> = bank.ends.windows(2).map(|ends| ends[1] - ends[0]).collect();
-            assert_eq!(counts, counts_by_trial(&data, max_cost), "{n} variables");
+            assert_eq!(counts, expected.iter().map(Vec::len).collect::<Vec<_>>(), "{n} variables");
         }
     }
 
