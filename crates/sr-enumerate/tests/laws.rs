@@ -121,8 +121,9 @@ fn noise_is_never_exact() {
     let y: Vec<f64> = (0..200).map(|row| 2.0 * x.column(0)[row] / x.column(1)[row] * noise(row)).collect();
     let outcome = run(&x, &y, &options(100_000_000));
     assert_eq!(outcome.exact(), None);
-    let texts: Vec<String> = outcome.candidates.iter().map(|c| c.expr.to_string()).collect();
-    assert!(texts.contains(&"((2.0 * x0) / x1)".to_owned()), "{texts:?}");
+    // Whether 2 is told as such depends on how far off the noise puts it: it is within two standard deviations, or not.
+    let law = outcome.candidates.iter().find(|c| c.expr.skeleton() == "((C * x0) / x1)").expect("the law");
+    assert!(law.expr.constants().all(|c| (c - 2.0).abs() < 1e-6), "{}", law.expr);
 }
 
 #[test]

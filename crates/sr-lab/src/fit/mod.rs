@@ -61,7 +61,7 @@ pub struct FitOptions {
     /// Most epochs of evolution; `None` for no limit. 0 looks for closed forms alone.
     pub epochs: Option<u32>,
     /// The budget of the search for closed forms in node · rows; 0 leaves it out.
-    pub closed_form_work: u64,
+    pub algebra_work: u64,
 }
 
 impl Default for FitOptions {
@@ -74,7 +74,7 @@ impl Default for FitOptions {
             max_size: 30,
             time_limit: Some(Duration::from_secs(20)),
             epochs: None,
-            closed_form_work: Options::default().max_work,
+            algebra_work: Options::default().max_work,
         }
     }
 }
@@ -88,7 +88,7 @@ pub enum Method {
     /// Least squares on all variables.
     Linear,
     /// The search for closed forms and small expressions.
-    ClosedForm,
+    Algebra,
     /// Evolution with fitted constants.
     Evolution,
 }
@@ -186,19 +186,19 @@ pub fn fit(problem: &Problem, options: &FitOptions, monitor: &mut Monitor<'_>) -
         let is_late = options.time_limit.is_some_and(|limit| started.elapsed() >= limit);
         is_late || stop.load(Ordering::Relaxed)
     };
-    if options.closed_form_work > 0 {
+    if options.algebra_work > 0 {
         let training = rows.training();
         let data = Data { x: training.x(), y: training.y(), weights: training.weights() };
         let closed = Options {
             operators: options.operators.clone(),
-            max_work: options.closed_form_work,
+            max_work: options.algebra_work,
             threads: options.threads,
             ..Options::default()
         };
         let found = sr_enumerate::search(data, &closed, &is_over).context("looking for closed forms")?;
         for candidate in found.candidates {
             let error = training.fit(&candidate.expr, Semantics::Ieee).relative;
-            front.add_any_size(candidate.expr, Method::ClosedForm, error);
+            front.add_any_size(candidate.expr, Method::Algebra, error);
         }
     }
 

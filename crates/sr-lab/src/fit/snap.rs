@@ -51,12 +51,10 @@ fn with_constants(expr: &Expr, constants: &[(usize, f64)]) -> Expr {
     Expr::new(nodes).expect("the same nodes but for constants")
 }
 
-/// Round numbers near a value, the roundest first.
+/// Round numbers near a value, those of small denominators first.
 fn near(value: f64) -> Vec<f64> {
-    let units = [1.0, std::f64::consts::PI];
-    let fractions = units.iter().flat_map(|unit| {
-        (1..=DENOMINATOR)
-            .map(move |denominator| (value / unit * f64::from(denominator)).round() / f64::from(denominator) * unit)
+    let fractions = (1..=DENOMINATOR).map(f64::from).flat_map(|denominator| {
+        [1.0, std::f64::consts::PI].map(|unit| (value / unit * denominator).round() / denominator * unit)
     });
     let mut found: Vec<f64> = Vec::new();
     for round in fractions.filter(|round| (round - value).abs() <= NEAR * value.abs()) {
