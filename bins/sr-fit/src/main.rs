@@ -28,7 +28,7 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// then evolution goes on with fitted constants until the time is over or a formula is exact. Of tables of 60 rows and
 /// more one row in five is kept to judge by. Operators have their plain meaning: log(-1) is no number.
 ///
-/// Ctrl-C ends the search and prints what was found. The exit code is 1 if nothing is better than the mean of y.
+/// Ctrl-C ends the search, prints what was found and exits with 130. The exit code is 1 if nothing is better than the mean.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
@@ -109,7 +109,11 @@ fn real_main(args: &Args, _: &Given) -> anyhow::Result<Exit> {
         Some(target) => sr_cli::out(view.export(target).trim_end_matches('\n'))?,
         None => args.common.report("sr-fit", started, view.json(args.export), &view.text())?,
     }
-    Ok(if fitted.is_better_than_mean() { Exit::Ok } else { Exit::Negative })
+    Ok(match fitted.is_better_than_mean() {
+        _ if fitted.is_stopped => Exit::Interrupted,
+        true => Exit::Ok,
+        false => Exit::Negative,
+    })
 }
 
 fn cores() -> usize {

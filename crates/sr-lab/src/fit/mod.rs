@@ -44,6 +44,9 @@ use rows::Rows;
 /// Steps of Levenberg and Marquardt for the formulas that are told.
 const LAST_STEPS: u32 = 50;
 
+/// Variables of tables of which no linear model is made: it takes the square of their number.
+const MOST_LINEAR: usize = 200;
+
 /// What a fit may use and how long it may take.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FitOptions {
@@ -119,7 +122,7 @@ pub struct FrontFormula {
 pub struct Fitted {
     /// The mean of y, to compare with.
     pub mean: FrontFormula,
-    /// A linear model of all variables, to compare with; `None` if there are as many variables as rows.
+    /// A linear model of all variables, to compare with; `None` if there are as many variables as rows, or 200.
     pub linear: Option<FrontFormula>,
     /// The formulas, the smallest first. Each fits the rows that were fitted better than all before it.
     pub front: Vec<FrontFormula>,
@@ -133,7 +136,7 @@ pub struct Fitted {
     pub epochs: u32,
     /// Rows that nothing was fitted to.
     pub n_held_out: usize,
-    /// Whether the search ended because it was asked to.
+    /// Whether the monitor stopped the search.
     pub is_stopped: bool,
 }
 
@@ -173,8 +176,8 @@ pub fn fit(problem: &Problem, options: &FitOptions, monitor: &mut Monitor<'_>) -
     let mut front = Front::new(options.max_size);
     let mean = baseline(&Expr::constant(0.0), &rows);
     front.add(mean.0.clone(), Method::Mean, mean.1);
-    let linear =
-        (rows.n_variables() < rows.training().y().len()).then(|| baseline(&linear_model(rows.n_variables()), &rows));
+    let linear = (rows.n_variables() < rows.training().y().len().min(MOST_LINEAR))
+        .then(|| baseline(&linear_model(rows.n_variables()), &rows));
     if let Some((expr, error)) = &linear
         && expr.size() <= options.max_size
     {
