@@ -76,7 +76,7 @@ mod tests {
     fn the_roundest_comes_first() {
         assert_eq!(near(2.0000001)[0], 2.0);
         assert_eq!(near(0.333_333)[0], 1.0 / 3.0);
-        assert_eq!(near(6.283_185)[0], 2.0 * std::f64::consts::PI);
+        assert_eq!(near(9.424_778)[0], 3.0 * std::f64::consts::PI);
         assert!(near(0.123_456).is_empty());
     }
 
