@@ -28,7 +28,7 @@
 //! let trajectory = recorder.finish(&outcome)?;
 //!
 //! // What the expert would do in each state that was visited, the last one included.
-//! let labels = label(&trajectory, &instance, &config, 1, &mut ExpertLabeller::default())?;
+//! let labels = label_states(&trajectory, &instance, &config, 1, &mut ExpertLabeller::default())?;
 //! assert_eq!(labels.states.len(), trajectory.generations.len());
 //! # Ok(())
 //! # }

@@ -25,7 +25,7 @@
 //!
 //! let target = encode_target(&b, primitives.constants())?;
 //! assert_eq!(to_text(&target), "+ x0 c0 <eos>");
-//! assert_eq!(decode(&target[..3], &primitives, 63)?, b);
+//! assert_eq!(decode_expression(&target[..3], &primitives, 63)?, b);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
