@@ -34,7 +34,7 @@ impl Builder {
 
     /// Returns a / b.
     fn quotient(&self, a: &Tree, b: &Tree) -> Option<Expr> {
-        let inverse = || self.binary(Op::Mul, a, &*self.unary(Op::Inv, b)?);
+        let inverse = || self.binary(Op::Mul, a, &self.unary(Op::Inv, b)?);
         self.binary(Op::Div, a, b).or_else(inverse)
     }
 
@@ -68,7 +68,7 @@ impl Builder {
             (Some(best), Some(other)) if other.size() < best.size() => Some(other),
             (best, other) => best.or(other),
         };
-        let product = || self.binary(Op::Mul, &*self.whole_power(a, n - 1)?, a);
+        let product = || self.binary(Op::Mul, &self.whole_power(a, n - 1)?, a);
         let power = || self.binary(Op::Pow, a, &Expr::constant(f64::from(n)));
         [by(Op::Pow3, 3), product(), power()].into_iter().fold(by(Op::Pow2, 2), shorter)
     }
@@ -82,7 +82,7 @@ impl Builder {
     fn real_power(&self, a: &Tree, p: f64) -> Option<Expr> {
         let logarithm = || {
             let log = self.unary(Op::Log, a)?;
-            self.unary(Op::Exp, &*self.binary(Op::Mul, &Expr::constant(p), &log)?)
+            self.unary(Op::Exp, &self.binary(Op::Mul, &Expr::constant(p), &log)?)
         };
         self.binary(Op::Pow, a, &Expr::constant(p)).or_else(logarithm)
     }
@@ -96,7 +96,7 @@ impl Builder {
         match p - whole {
             0.0 => self.whole_power(a, whole as u32),
             0.5 if whole == 0.0 => self.root(a),
-            0.5 => self.binary(Op::Mul, &*self.whole_power(a, whole as u32)?, &*self.root(a)?),
+            0.5 => self.binary(Op::Mul, &self.whole_power(a, whole as u32)?, &self.root(a)?),
             _ => self.real_power(a, p),
         }
     }
@@ -130,7 +130,7 @@ impl Builder {
                 let rest = |&(_, p): &Factor| if is_half(p) { p - p.signum() / 2.0 } else { p };
                 outside = merged.iter().map(|f| (f.0.clone(), rest(f))).collect();
             }
-            outside.push((Expr::unary(Op::Sqrt, &*self.product(1.0, &inside)?), 1.0));
+            outside.push((Expr::unary(Op::Sqrt, &self.product(1.0, &inside)?), 1.0));
             return self.plain_product(c, &outside);
         }
         self.plain_product(c, &merged)
@@ -145,7 +145,7 @@ impl Builder {
             (Some(above), None) => self.scaled(c, &above),
             (None, Some(below)) if c == 1.0 => self.inverse(&below),
             (None, Some(below)) => self.quotient(&Expr::constant(c), &below),
-            (Some(above), Some(below)) => self.quotient(&*self.scaled(c, &above)?, &below),
+            (Some(above), Some(below)) => self.quotient(&self.scaled(c, &above)?, &below),
         }
     }
 
@@ -213,9 +213,9 @@ impl Builder {
             sum = Some(match sum {
                 None => self.product(*c, factors)?,
                 Some(before) if *c < 0.0 && self.has(Op::Sub) => {
-                    Expr::binary(Op::Sub, &before, &*self.product(-c, factors)?)
+                    Expr::binary(Op::Sub, &before, &self.product(-c, factors)?)
                 }
-                Some(before) => self.binary(Op::Add, &before, &*self.product(*c, factors)?)?,
+                Some(before) => self.binary(Op::Add, &before, &self.product(*c, factors)?)?,
             });
         }
         Some(sum.unwrap_or_else(|| Expr::constant(0.0)))

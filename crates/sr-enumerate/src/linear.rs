@@ -73,7 +73,7 @@ impl Basis {
         if !(before.is_finite() && before > 0.0) {
             return false;
         }
-        let mut rest = column.iter().map(|v| v / before).collect();
+        let mut rest: Vec<f64> = column.iter().map(|v| v / before).collect();
         self.remove_from(&mut rest);
         let after = norm(&rest);
         if after < DEPENDENT {
@@ -93,7 +93,7 @@ impl Basis {
         self.vectors.len()
     }
 
-    fn remove_from(&self, column: &mut Vec<f64>) {
+    fn remove_from(&self, column: &mut [f64]) {
         for _ in 0..2 {
             for vector in &self.vectors {
                 let along = dot(vector, column);
