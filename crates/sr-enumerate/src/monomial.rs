@@ -74,10 +74,7 @@ pub(crate) fn search(search: &mut Search<'_>) {
     let Some(fit) = least_squares(&columns, &log) else { return };
     search.spend(rows.len() * columns.len());
     let sigma = fit.residual / ((rows.len() - columns.len()).max(1) as f64).sqrt();
-    let tolerance = |i: usize| match 3.0 * sigma * fit.variances[i].sqrt() {
-        width if width.is_nan() => TOLERANCE,
-        width => width.clamp(TOLERANCE, 0.2),
-    };
+    let tolerance = |i: usize| (3.0 * sigma * fit.variances[i].sqrt()).clamp(TOLERANCE, 0.2);
     let fitted = &fit.coefficients[..data.n_used()];
     let snapped: Vec<f64> = fitted.iter().enumerate().map(|(i, &p)| exponent(p, tolerance(i)).unwrap_or(p)).collect();
     let outer = || Outer { chain: Chain::default(), factors: vec![] };

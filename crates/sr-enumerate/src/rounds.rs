@@ -58,12 +58,12 @@ pub(crate) fn run(search: &mut Search<'_>) -> Report {
                 affine::search(search, &bank, &targets);
                 affine::show_best(search, &bank, &mut shown);
             }
-            if stages.polynomials && !search.is_done() {
-                polynomial::search_with_columns(search, &bank, &targets, &mut tried);
-            }
             let budget = (search.options.max_work.saturating_sub(search.work)) / SHARE;
             if stages.products && !search.is_done() {
                 products::search(search, &bank, budget);
+            }
+            if stages.polynomials && !search.is_done() {
+                polynomial::search_with_columns(search, &bank, &targets, &mut tried);
             }
             if stages.pairs && !search.is_done() {
                 pairs::search(search, &bank, &targets, budget);
