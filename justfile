@@ -232,7 +232,7 @@ deny:
 backends:
     cargo check --locked -p sr-train-bin --features ndarray
     CUDARC_CUDA_VERSION=13000 cargo check --locked -p sr-train-bin --features cuda
-    if cargo tree --locked --manifest-path examples/embed/Cargo.toml | grep -E ' (burn|clap)'; then exit 1; fi
+    tree=$(cargo tree --locked --manifest-path examples/embed/Cargo.toml) && if echo "$tree" | grep -E ' (burn|clap)'; then exit 1; fi
 
 # Every bench compiles and gives right answers
 [group('check')]
