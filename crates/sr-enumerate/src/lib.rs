@@ -53,6 +53,7 @@ mod rounds;
 mod search;
 mod snap;
 
+pub use snap::snapped;
 use sr_expr::{Columns, Expr, Op};
 
 use crate::build::Builder;

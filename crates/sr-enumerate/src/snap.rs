@@ -15,7 +15,7 @@ const PI_POWERS: [i32; 12] = [0, -1, 1, -2, 2, -3, 3, -4, 4, -5, 5, -6];
 /// and, where the tolerance allows no coincidence (≤ 1e-8), r · πᵏ · √n.
 ///
 /// `tolerance` is relative to `value`. A zero, NaN or infinity stands for nothing.
-pub(crate) fn snapped(value: f64, tolerance: f64) -> Vec<f64> {
+pub fn snapped(value: f64, tolerance: f64) -> Vec<f64> {
     let mut found: Vec<f64> = Vec::new();
     if value == 0.0 || !value.is_finite() {
         return found;

@@ -1,18 +1,19 @@
 //! Round numbers in the place of constants that are as good as these.
 
 use sr_engine::{ConstantFitter, Instance};
+use sr_enumerate::snapped;
 use sr_expr::{Expr, Node, Semantics};
 
 use super::LAST_STEPS;
 
 /// How much larger than before an error may be, beside what the data cannot tell from 0.
 const AS_GOOD: f64 = 1.0 + 1e-6;
-/// The largest denominator of fractions.
-const DENOMINATOR: i32 = 10;
 /// Constants are off by no more than this, relative to them, from what they are rounded to.
 const NEAR: f64 = 1e-3;
+/// The same for multiples of powers of π and of roots, of which there are many.
+const TOO_NEAR_FOR_CHANCE: f64 = 1e-8;
 
-/// Replaces constants by whole numbers, fractions and such multiples of π, one after the other, where the error on the
+/// Replaces constants by [round numbers](snapped), one after the other, where the error on the
 /// instance stays as it is once the others are fitted again. Returns the formula and its error.
 pub(super) fn rounded(fitter: &mut ConstantFitter, expr: &Expr, error: f64, instance: &Instance) -> (Expr, f64) {
     let bound = (error * AS_GOOD).max(instance.tolerance().min(1e-20));
@@ -51,18 +52,9 @@ fn with_constants(expr: &Expr, constants: &[(usize, f64)]) -> Expr {
     Expr::new(nodes).expect("the same nodes but for constants")
 }
 
-/// Round numbers near a value, those of small denominators first.
+/// Round numbers near a value, the roundest first: whole numbers and fractions, and what else is too near for chance.
 fn near(value: f64) -> Vec<f64> {
-    let fractions = (1..=DENOMINATOR).map(f64::from).flat_map(|denominator| {
-        [1.0, std::f64::consts::PI].map(|unit| (value / unit * denominator).round() / denominator * unit)
-    });
-    let mut found: Vec<f64> = Vec::new();
-    for round in fractions.filter(|round| (round - value).abs() <= NEAR * value.abs()) {
-        if !found.contains(&round) {
-            found.push(round);
-        }
-    }
-    found
+    [NEAR, TOO_NEAR_FOR_CHANCE].iter().flat_map(|&tolerance| snapped(value, tolerance)).collect()
 }
 
 #[cfg(test)]
@@ -76,7 +68,7 @@ mod tests {
     fn the_roundest_comes_first() {
         assert_eq!(near(2.0000001)[0], 2.0);
         assert_eq!(near(0.333_333)[0], 1.0 / 3.0);
-        assert_eq!(near(9.424_778)[0], 3.0 * std::f64::consts::PI);
+        assert_eq!(near(9.424_777_961)[0], 3.0 * std::f64::consts::PI);
         assert!(near(0.123_456).is_empty());
     }
 
