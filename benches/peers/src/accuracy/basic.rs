@@ -37,7 +37,7 @@ impl Default for Basic {
 
 impl Method for Basic {
     fn name(&self) -> &str {
-        "ours"
+        "basic"
     }
 
     fn version(&self) -> &str {

@@ -6,6 +6,7 @@
 //! with ([`results`]). [`tables`] prints what stands there.
 
 pub mod basic;
+pub mod fitting;
 pub mod judge;
 pub mod methods;
 pub mod refit;

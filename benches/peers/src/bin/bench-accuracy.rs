@@ -5,14 +5,17 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail, ensure};
 use bench_peers::accuracy::basic::Basic;
+use bench_peers::accuracy::fitting::Fit;
 use bench_peers::accuracy::methods::Driver;
 use bench_peers::accuracy::suites::{self, Operators};
 use bench_peers::accuracy::tables::Tables;
 use bench_peers::accuracy::{Method, Results, Run, Syntax, Task};
 use bench_peers::machine;
 use clap::Parser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::json;
 use sr_cli::{Claim, Exit};
+use sr_lab::fit::Part;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -35,12 +38,19 @@ struct Args {
     /// Seeds; each has its own draw of the rows
     #[arg(long, value_name = "SEED,…", value_delimiter = ',', default_value = "1")]
     seeds: Vec<u64>,
-    /// Methods: ours, pyoperon, symbolic_regression, gplearn, and those of --driver [default: all]
+    /// Methods: ours, basic (the preset), pyoperon, symbolic_regression, gplearn, and those of --driver [default: all but basic]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     methods: Vec<String>,
     /// A method of your own, or another program in the place of one: a command that speaks JSON lines
     #[arg(long, value_name = "NAME=COMMAND")]
     driver: Vec<String>,
+    /// Leave out parts of ours, to see what each is worth
+    #[arg(long, value_name = "PART,…", value_delimiter = ',')]
+    #[arg(value_parser = PossibleValuesParser::new(Part::ALL.iter().map(|part| part.name())).map(|name| name.parse::<Part>().expect("a name")))]
+    without: Vec<Part>,
+    /// The budget of ours in node · rows, beside the seconds: the same result on any machine
+    #[arg(long, value_name = "N")]
+    max_work: Option<u64>,
     /// These problems only
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     problems: Vec<String>,
@@ -187,13 +197,16 @@ fn methods(args: &Args, threads: usize) -> anyhow::Result<Methods> {
         drivers.push((name, None, Syntax::Ours, command));
     }
     let ours_is_given = drivers.iter().any(|driver| driver.0 == "ours");
-    let names: Vec<&str> = ["ours"].into_iter().chain(drivers.iter().map(|driver| driver.0)).collect();
+    let names: Vec<&str> = ["ours", "basic"].into_iter().chain(drivers.iter().map(|driver| driver.0)).collect();
     if let Some(unknown) = args.methods.iter().find(|name| !names.contains(&name.as_str())) {
         bail!("--methods {unknown}: expected some of {}", names.join(", "));
     }
     let is_asked_for = |name: &str| args.methods.is_empty() || args.methods.iter().any(|asked| asked == name);
     let (mut found, mut missing): Methods = (Vec::new(), Vec::new());
     if is_asked_for("ours") && !ours_is_given {
+        found.push(Box::new(Fit::new(args.without.iter().copied().collect(), args.max_work)));
+    }
+    if args.methods.iter().any(|name| name == "basic") {
         found.push(Box::new(Basic::new()));
     }
     for (name, peer, syntax, command) in drivers.into_iter().filter(|driver| is_asked_for(driver.0)) {

@@ -34,8 +34,7 @@ const AGE: u32 = 12;
 
 /// The populations between epochs.
 #[derive(Debug)]
-pub(super) struct Islands<'a> {
-    rows: &'a Rows,
+pub(super) struct Islands {
     working: Arc<Instance>,
     config: SearchConfig,
     seed: u64,
@@ -50,10 +49,11 @@ struct Evolved {
     population: Vec<Expr>,
     /// The best of each size, with fitted constants.
     best: Vec<Expr>,
+    work: u64,
 }
 
-impl<'a> Islands<'a> {
-    pub(super) fn new(rows: &'a Rows, options: &FitOptions) -> Self {
+impl Islands {
+    pub(super) fn new(rows: &Rows, options: &FitOptions) -> Self {
         let config = SearchConfig {
             population_size: POPULATION,
             generations: GENERATIONS,
@@ -67,7 +67,6 @@ impl<'a> Islands<'a> {
             ..SearchConfig::default()
         };
         Islands {
-            rows,
             working: Arc::new(rows.working().clone()),
             config,
             seed: options.seed,
@@ -82,9 +81,15 @@ impl<'a> Islands<'a> {
         self.epoch
     }
 
-    /// Evolves for an epoch, and adds what was found to the front. Returns false, and leaves all as it was, if the time
-    /// was over before its end.
-    pub(super) fn advance(&mut self, front: &mut Front, left: Option<Duration>, stop: &AtomicBool) -> bool {
+    /// Evolves for an epoch, and adds what was found to the front. Returns the work in
+    /// node · rows; or none, and leaves all as it was, if the time was over before its end.
+    pub(super) fn advance(
+        &mut self,
+        rows: &Rows,
+        front: &mut Front,
+        left: Option<Duration>,
+        stop: &AtomicBool,
+    ) -> Option<u64> {
         let started = Instant::now();
         let from_front: Vec<Expr> = front.iter().rev().take(FROM_FRONT).map(|found| found.expr.clone()).collect();
         let (populations, epoch) = (&self.populations, self.epoch);
@@ -120,11 +125,12 @@ impl<'a> Islands<'a> {
             .collect();
         let is_late = left.is_some_and(|left| started.elapsed() >= left);
         let Some(evolved) = evolved.into_iter().collect::<Option<Vec<Evolved>>>().filter(|_| !is_late) else {
-            return false;
+            return None;
         };
         self.epoch += 1;
-        let training = self.rows.training();
-        for (island, Evolved { population, best }) in evolved.into_iter().enumerate() {
+        let training = rows.training();
+        let work = evolved.iter().map(|island| island.work).sum();
+        for (island, Evolved { population, best, .. }) in evolved.into_iter().enumerate() {
             for expr in best {
                 let error = training.fit(&expr, Semantics::Ieee).relative;
                 front.add(expr, Method::Evolution, error);
@@ -132,7 +138,7 @@ impl<'a> Islands<'a> {
             self.populations[island] = population;
         }
         front.polish(&mut self.fitters[0], training);
-        true
+        Some(work)
     }
 }
 
@@ -155,7 +161,10 @@ fn evolve(
     };
     let mut search = [search.expect("settings are in range")];
     let mut last: Vec<(f64, Expr)> = Vec::new();
+    let mut work = 0;
     let mut watch = |generation: &Generation<'_>| {
+        let nodes: usize = generation.population.iter().map(|individual| individual.tree.size()).sum();
+        work += (nodes * instance.y().len()) as u64;
         if generation.generation + 1 == GENERATIONS {
             last = by_fitness(generation.population);
         }
@@ -175,15 +184,19 @@ fn evolve(
             population.push(expr);
             continue;
         }
-        let fitted = fitter.fit(&expr, instance, Semantics::Ieee, STEPS).tree.to_owned();
-        let scaled = fitter.fit_scaled(&expr, instance, Semantics::Ieee, STEPS).tree.to_owned();
+        let fitted = fitter.fit(&expr, instance, Semantics::Ieee, STEPS);
+        work += fitted.work;
+        let fitted = fitted.tree.to_owned();
+        let scaled = fitter.fit_scaled(&expr, instance, Semantics::Ieee, STEPS);
+        work += scaled.work;
+        let scaled = scaled.tree.to_owned();
         if scaled.size() <= max_size {
             best.push(scaled);
         }
         best.push(fitted.clone());
         population.push(fitted);
     }
-    Some(Evolved { population, best })
+    Some(Evolved { population, best, work })
 }
 
 /// The individuals that are valid, the fittest first, and equal ones in slot order.

@@ -9,10 +9,11 @@ use super::rows::Rows;
 use super::{FrontFormula, Method, polish, snap};
 
 /// The best formula of each size.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Front {
     max_size: usize,
     best: BTreeMap<usize, Found>,
+    revision: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -27,7 +28,7 @@ pub(super) struct Found {
 
 impl Front {
     pub(super) fn new(max_size: usize) -> Self {
-        Front { max_size, best: BTreeMap::new() }
+        Front { max_size, best: BTreeMap::new(), revision: 0 }
     }
 
     /// Adds a formula unless a formula of its size or a smaller one is as good, and drops what it is better than.
@@ -46,6 +47,12 @@ impl Front {
         }
         self.best.retain(|&other, found| other < size || found.error < error);
         self.best.insert(size, Found { expr, method, error, is_polished: false });
+        self.revision += 1;
+    }
+
+    /// Changes whenever the front does.
+    pub(super) fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// The formulas, the smallest first.
@@ -77,12 +84,12 @@ impl Front {
         }
     }
 
-    /// The formulas with round constants where these are as good, and how they fit.
-    pub(super) fn finish(mut self, rows: &Rows) -> Vec<FrontFormula> {
+    /// The formulas, with round constants where these are as good if that is asked for, and how they fit.
+    pub(super) fn finish(mut self, rows: &Rows, snaps: bool) -> Vec<FrontFormula> {
         let mut fitter = ConstantFitter::new();
         self.polish(&mut fitter, rows.training());
         let found: Vec<Found> = self.best.values().cloned().collect();
-        for Found { expr, method, error, .. } in found {
+        for Found { expr, method, error, .. } in found.into_iter().filter(|_| snaps) {
             let (expr, error) = snap::rounded(&mut fitter, &expr, error, rows.training());
             // As good as what it replaces, up to rounding.
             self.best.retain(|&size, other| size != expr.size() || other.error < error);

@@ -25,15 +25,16 @@ mod front;
 mod rows;
 mod snap;
 
-use std::sync::atomic::Ordering;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use sr_engine::{ConstantFitter, Fit, Instance};
-use sr_enumerate::{Data, Options};
+use sr_enumerate::{Data, Options, Stages};
 use sr_expr::{Expr, Node, Op, Semantics, Tree};
 use sr_problems::Problem;
-use strum::IntoStaticStr;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::Monitor;
 pub use choice::Reason;
@@ -63,8 +64,37 @@ pub struct FitOptions {
     pub time_limit: Option<Duration>,
     /// Most epochs of evolution; `None` for no limit. 0 looks for closed forms alone.
     pub epochs: Option<u32>,
-    /// The budget of the search for closed forms in node · rows; 0 leaves it out.
+    /// The budget of the search for closed forms and small expressions in node · rows.
     pub algebra_work: u64,
+    /// The budget of all in node · rows, exceeded by at most one epoch: the same budget gives the same result on any
+    /// machine. `None` for no limit.
+    pub max_work: Option<u64>,
+    /// The parts that are left out, to see what each is worth.
+    pub without: BTreeSet<Part>,
+}
+
+/// A part of a fit that can be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Part {
+    /// Products of powers and polynomials.
+    ClosedForms,
+    /// The enumeration of small expressions and of their sums and products.
+    Enumeration,
+    /// Evolution on islands.
+    Evolution,
+    /// Round numbers in the place of constants that are as good as these.
+    Snapping,
+}
+
+impl Part {
+    /// All parts.
+    pub const ALL: &'static [Part] = Part::VARIANTS;
+
+    /// Returns the name that flags use.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
 }
 
 impl Default for FitOptions {
@@ -78,6 +108,8 @@ impl Default for FitOptions {
             time_limit: Some(Duration::from_secs(20)),
             epochs: None,
             algebra_work: Options::default().max_work,
+            max_work: None,
+            without: BTreeSet::new(),
         }
     }
 }
@@ -136,6 +168,8 @@ pub struct Fitted {
     pub epochs: u32,
     /// Rows that nothing was fitted to.
     pub n_held_out: usize,
+    /// The work done, in node · rows.
+    pub work: u64,
     /// Whether the monitor stopped the search.
     pub is_stopped: bool,
 }
@@ -165,80 +199,149 @@ impl Fitted {
 /// # Errors
 /// If the options are out of range, or the data cannot be searched.
 pub fn fit(problem: &Problem, options: &FitOptions, monitor: &mut Monitor<'_>) -> anyhow::Result<Fitted> {
-    ensure!(options.max_size >= 1, "a formula has at least one node");
-    ensure!(!options.operators.is_empty(), "there is no operator to make formulas of");
-    ensure!(
-        options.time_limit.is_some() || options.epochs.is_some(),
-        "without a time limit there has to be one of epochs"
-    );
     let started = Instant::now();
-    let rows = Rows::new(problem, &options.operators)?;
-    let mut front = Front::new(options.max_size);
-    let mean = baseline(&Expr::constant(0.0), &rows);
-    front.add(mean.0.clone(), Method::Mean, mean.1);
-    let linear = (rows.n_variables() < rows.training().y().len().min(MOST_LINEAR))
-        .then(|| baseline(&linear_model(rows.n_variables()), &rows));
-    if let Some((expr, error)) = &linear
-        && expr.size() <= options.max_size
-    {
-        front.add(expr.clone(), Method::Linear, *error);
-    }
-
-    let stop = monitor.stop();
-    let is_over = || {
-        let is_late = options.time_limit.is_some_and(|limit| started.elapsed() >= limit);
-        is_late || stop.load(Ordering::Relaxed)
-    };
-    if options.algebra_work > 0 {
-        let training = rows.training();
-        let data = Data { x: training.x(), y: training.y(), weights: training.weights() };
-        let closed = Options {
-            operators: options.operators.clone(),
-            max_work: options.algebra_work,
-            threads: options.threads,
-            ..Options::default()
-        };
-        let found = sr_enumerate::search(data, &closed, &is_over).context("looking for closed forms")?;
-        for candidate in found.candidates {
-            let error = training.fit(&candidate.expr, Semantics::Ieee).relative;
-            front.add_any_size(candidate.expr, Method::Algebra, error);
-        }
-    }
-
-    let mut islands = Islands::new(&rows, options);
+    let mut fitting = Fitting::new(problem, options)?;
     let mut told = 0;
-    while !front.has_solved(rows.all()) && options.epochs.is_none_or(|most| islands.epoch() < most) && !is_over() {
-        let left = options.time_limit.map(|limit| limit.saturating_sub(started.elapsed()));
-        if !islands.advance(&mut front, left, stop) {
-            break;
-        }
+    while fitting.advance(started, monitor.stop())? {
         let done = match options.time_limit {
             Some(limit) => (1000.0 * started.elapsed().as_secs_f64() / limit.as_secs_f64().max(1e-3)) as u64,
-            None => islands.epoch().into(),
+            None => fitting.epochs().into(),
         };
         monitor.advance(done.min(1000).saturating_sub(told));
         told = told.max(done.min(1000));
     }
+    Ok(Fitted { is_stopped: monitor.is_stopped(), ..fitting.fitted() })
+}
 
-    let formulas = front.finish(&rows);
-    let (choice, reason) = choice::choose(&formulas, &rows);
-    let formula = |(expr, _): (Expr, f64), method| FrontFormula {
-        fit: rows.all().fit(&expr, Semantics::Ieee),
-        held_out: rows.held_out().map(|rows| rows.fit(&expr, Semantics::Ieee)),
-        expr,
-        method,
-    };
-    Ok(Fitted {
-        mean: formula(mean, Method::Mean),
-        linear: linear.map(|linear| formula(linear, Method::Linear)),
-        front: formulas,
-        choice,
-        reason,
-        semantics: Semantics::Ieee,
-        epochs: islands.epoch(),
-        n_held_out: rows.held_out().map_or(0, |rows| rows.y().len()),
-        is_stopped: monitor.is_stopped(),
-    })
+/// A fit under way, which goes on epoch by epoch.
+#[derive(Debug)]
+pub struct Fitting {
+    options: FitOptions,
+    rows: Rows,
+    front: Front,
+    mean: (Expr, f64),
+    linear: Option<(Expr, f64)>,
+    islands: Islands,
+    /// Whether closed forms were looked for.
+    is_begun: bool,
+    /// In node · rows.
+    work: u64,
+}
+
+impl Fitting {
+    /// Splits the rows, and fits the mean and a linear model.
+    ///
+    /// # Errors
+    /// If the options are out of range, or the data cannot be searched.
+    pub fn new(problem: &Problem, options: &FitOptions) -> anyhow::Result<Self> {
+        ensure!(options.max_size >= 1, "a formula has at least one node");
+        ensure!(!options.operators.is_empty(), "there is no operator to make formulas of");
+        ensure!(
+            options.time_limit.is_some() || options.epochs.is_some() || options.max_work.is_some(),
+            "without a time limit there has to be one of epochs or of work"
+        );
+        let rows = Rows::new(problem, &options.operators)?;
+        let mut front = Front::new(options.max_size);
+        let mean = baseline(&Expr::constant(0.0), &rows);
+        front.add(mean.0.clone(), Method::Mean, mean.1);
+        let linear = (rows.n_variables() < rows.training().y().len().min(MOST_LINEAR))
+            .then(|| baseline(&linear_model(rows.n_variables()), &rows));
+        if let Some((expr, error)) = &linear
+            && expr.size() <= options.max_size
+        {
+            front.add(expr.clone(), Method::Linear, *error);
+        }
+        let islands = Islands::new(&rows, options);
+        Ok(Fitting { options: options.clone(), rows, front, mean, linear, islands, is_begun: false, work: 0 })
+    }
+
+    /// Returns the number of whole epochs of evolution.
+    pub fn epochs(&self) -> u32 {
+        self.islands.epoch()
+    }
+
+    /// Returns the work done, in node · rows.
+    pub fn work(&self) -> u64 {
+        self.work
+    }
+
+    /// Goes on: first looks for closed forms, then evolves for an epoch at each call. Returns false if there is nothing
+    /// more to be done: a formula is exact, or the time since `started`, the epochs or the work are over, or `stop` is
+    /// true.
+    ///
+    /// # Errors
+    /// If the threads cannot be started.
+    pub fn advance(&mut self, started: Instant, stop: &AtomicBool) -> anyhow::Result<bool> {
+        let options = &self.options;
+        let is_late = || options.time_limit.is_some_and(|limit| started.elapsed() >= limit);
+        let is_over = || is_late() || stop.load(Ordering::Relaxed);
+        let work_left = options.max_work.map_or(u64::MAX, |most| most.saturating_sub(self.work));
+        if self.front.has_solved(self.rows.all()) || work_left == 0 || is_over() {
+            return Ok(false);
+        }
+        if !std::mem::replace(&mut self.is_begun, true) {
+            let stages = Stages {
+                monomials: !options.without.contains(&Part::ClosedForms),
+                polynomials: !options.without.contains(&Part::ClosedForms),
+                ..if options.without.contains(&Part::Enumeration) { Stages::NONE } else { Stages::ALL }
+            };
+            if stages != Stages::NONE {
+                let training = self.rows.training();
+                let data = Data { x: training.x(), y: training.y(), weights: training.weights() };
+                let closed = Options {
+                    operators: options.operators.clone(),
+                    max_work: options.algebra_work.min(work_left),
+                    threads: options.threads,
+                    stages,
+                    ..Options::default()
+                };
+                let found = sr_enumerate::search(data, &closed, &is_over).context("looking for closed forms")?;
+                self.work += found.work;
+                for candidate in found.candidates {
+                    let error = training.fit(&candidate.expr, Semantics::Ieee).relative;
+                    self.front.add_any_size(candidate.expr, Method::Algebra, error);
+                }
+            }
+            return Ok(true);
+        }
+        if options.without.contains(&Part::Evolution) || options.epochs.is_some_and(|most| self.islands.epoch() >= most)
+        {
+            return Ok(false);
+        }
+        let left = options.time_limit.map(|limit| limit.saturating_sub(started.elapsed()));
+        let work = self.islands.advance(&self.rows, &mut self.front, left, stop);
+        self.work += work.unwrap_or(0);
+        Ok(work.is_some())
+    }
+
+    /// Returns what was found so far, with round constants where these are as good.
+    pub fn fitted(&self) -> Fitted {
+        let formulas = self.front.clone().finish(&self.rows, !self.options.without.contains(&Part::Snapping));
+        let (choice, reason) = choice::choose(&formulas, &self.rows);
+        let formula = |(expr, _): &(Expr, f64), method| FrontFormula {
+            fit: self.rows.all().fit(expr, Semantics::Ieee),
+            held_out: self.rows.held_out().map(|rows| rows.fit(expr, Semantics::Ieee)),
+            expr: expr.clone(),
+            method,
+        };
+        Fitted {
+            mean: formula(&self.mean, Method::Mean),
+            linear: self.linear.as_ref().map(|linear| formula(linear, Method::Linear)),
+            front: formulas,
+            choice,
+            reason,
+            semantics: Semantics::Ieee,
+            epochs: self.epochs(),
+            n_held_out: self.rows.held_out().map_or(0, |rows| rows.y().len()),
+            work: self.work,
+            is_stopped: false,
+        }
+    }
+
+    /// Returns a number that changes whenever the front does.
+    pub fn revision(&self) -> u64 {
+        self.front.revision()
+    }
 }
 
 /// Fits the constants of a tree to the training rows, and returns it with its error there.
