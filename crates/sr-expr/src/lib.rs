@@ -49,6 +49,7 @@ mod program;
 mod real;
 pub mod reference;
 mod simd;
+mod structure;
 #[cfg(feature = "testing")]
 pub mod testing;
 
