@@ -341,15 +341,16 @@ impl Instance {
         errors > HIDDEN_TOLERANCE * targets && worst * below > self.target.rounding
     }
 
-    /// Returns whether a tree is right on every row that has a weight: within 1e-11 of |y|, or of 1e-3 of y's root mean
-    /// square where |y| is smaller than that; or, where y has decimals, within half a unit of the last decimal that any
-    /// target has. O(size · rows).
+    /// Returns whether a tree is right on every row that has a weight. Its error is within the rounding of y and 1e-11 of
+    /// |y|, but not more than 1e-11 of y's deviation nor less than 1e-14 of its root mean square; or, where y has decimals,
+    /// within half a unit of the last decimal that any target has. O(size · rows).
     pub fn is_exact(&self, tree: &Tree, semantics: Semantics) -> bool {
         let mut predicted = Vec::new();
         Machine::new().predict(tree, &self.x, semantics, &mut predicted);
         let counts = |row: usize| self.weights().is_none_or(|weights| weights[row] > 0.0);
         predicted.iter().zip(&self.y).enumerate().all(|(row, (predicted, y))| {
-            let bound = EXACT * y.abs().max(self.target.small) + self.target.half_decimal;
+            let size = y.abs().max(self.target.small).min(self.target.scale);
+            let bound = EXACT * size + 8.0 * f64::EPSILON * y.abs() + self.target.half_decimal;
             (predicted - y).abs() <= bound || !counts(row)
         })
     }

@@ -10,7 +10,7 @@ use sr_engine::{
     ConstantFitter, Expert, Fitting, Generation, Instance, Limits, Objective, Recorded, Search, SearchConfig, Survival,
     Variation, run_until,
 };
-use sr_expr::{Expr, Op, Semantics};
+use sr_expr::{Expr, Op, Semantics, Simplified};
 
 use super::front::Front;
 use super::rows::Rows;
@@ -188,7 +188,7 @@ impl Islands {
         for (index, Evolved { population, best, .. }) in evolved.into_iter().enumerate() {
             let outer = self.islands[index].outer;
             for expr in best.iter().filter_map(|expr| outer.undo(expr, &self.operators)) {
-                let error = training.fit(&expr, Semantics::Ieee).relative;
+                let (expr, error) = shortest(expr, &self.operators, training);
                 front.add(expr, Method::Evolution, error);
             }
             self.populations[index] = population;
@@ -212,6 +212,18 @@ impl Islands {
         let from_front = front.iter().rev().take(if takes_front { FROM_FRONT } else { 0 });
         let guests = from_front.map(|found| found.expr.core().to_owned()).chain(neighbours.cloned());
         guests.chain(self.populations[index].iter().cloned()).take(POPULATION).collect()
+    }
+}
+
+/// Returns the formula in the shortest words that compute the same, and its error.
+fn shortest(expr: Expr, operators: &[Op], training: &Instance) -> (Expr, f64) {
+    let error = |expr: &Expr| training.fit(expr, Semantics::Ieee).relative;
+    let own = error(&expr);
+    let shorter = Simplified::new(&expr, 0.0).and_then(|simplified| simplified.write(operators));
+    match shorter.filter(|shorter| shorter.size() < expr.size()).map(|shorter| (error(&shorter), shorter)) {
+        // Other domains, or more rounding, would make it worse.
+        Some((error, shorter)) if error <= own * (1.0 + 1e-6) + 1e-24 => (shorter, error),
+        _ => (expr, own),
     }
 }
 
