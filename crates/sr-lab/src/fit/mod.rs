@@ -119,7 +119,7 @@ impl Default for FitOptions {
             max_size: 30,
             time_limit: Some(Duration::from_secs(20)),
             epochs: None,
-            algebra_work: Options::default().max_work,
+            algebra_work: 1_000_000_000,
             max_work: None,
             without: BTreeSet::new(),
         }
