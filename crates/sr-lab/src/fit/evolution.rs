@@ -207,3 +207,16 @@ fn by_fitness(population: &Population) -> Vec<(f64, Expr)> {
     all.sort_by(|a, b| b.0.total_cmp(&a.0));
     all
 }
+
+/// What a fit saves, and goes on from.
+impl Islands {
+    /// The populations, the fittest first; empty before the first epoch.
+    pub(super) fn populations(&self) -> &[Vec<Expr>] {
+        &self.populations
+    }
+
+    /// Puts populations in the place of these. Those of an earlier run have to be as many.
+    pub(super) fn restore(&mut self, epoch: u32, populations: Vec<Vec<Expr>>) {
+        (self.epoch, self.populations) = (epoch, populations);
+    }
+}
