@@ -98,7 +98,7 @@ impl<'a> View<'a> {
                 number(Some(formula.fit.rmse)),
                 number(formula.fit.r2()),
                 number(formula.held_out.map(|fit| fit.rmse)),
-                formula.fit.is_solved.to_string(),
+                formula.is_exact.to_string(),
                 (index == self.marked).to_string(),
                 self.formula(formula),
                 formula.expr.display(self.fitted.semantics).to_string(),
@@ -118,7 +118,7 @@ impl<'a> View<'a> {
                 "mse": formula.fit.mse,
                 "rmse": formula.fit.rmse,
                 "r2": formula.fit.r2(),
-                "exact": formula.fit.is_solved,
+                "exact": formula.is_exact,
                 "rmse_held_out": formula.held_out.map(|fit| fit.rmse),
                 "r2_held_out": formula.held_out.and_then(|fit| fit.r2()),
             })
@@ -172,7 +172,7 @@ fn short(value: f64) -> String {
 fn r2(formula: &FrontFormula) -> String {
     match formula.fit.r2() {
         None => "–".to_owned(),
-        Some(_) if formula.fit.is_solved => "1".to_owned(),
+        Some(_) if formula.is_exact => "1".to_owned(),
         Some(r2) if r2 > 0.999 => format!("1 - {:.1e}", formula.fit.relative),
         Some(r2) => format!("{r2:.4}"),
     }

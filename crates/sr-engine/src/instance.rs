@@ -143,6 +143,10 @@ pub(crate) struct Target {
     hidden_below: Option<f64>,
     /// The largest error of a row that is rounding, of 64-bit numbers or of the digits that y is written with.
     rounding: f64,
+    /// The upper median of |y|.
+    median: f64,
+    /// Half a unit of the last decimal that any target has, where y is written with decimals; else 0.
+    half_decimal: f64,
 }
 
 /// The quality with which an expression fits all rows of an instance, computed in f64.
@@ -337,6 +341,20 @@ impl Instance {
         errors > HIDDEN_TOLERANCE * targets && worst * below > self.target.rounding
     }
 
+    /// Returns whether a tree is right on every row that has a weight: within 1e-11 of |y|, but of y's deviation where |y|
+    /// is larger, and of 1e-3 of the median of |y| where it is smaller; within the rounding of y and of
+    /// that median; or, where y has decimals, within half a unit of the last decimal that any target has. O(size · rows).
+    pub fn is_exact(&self, tree: &Tree, semantics: Semantics) -> bool {
+        let mut predicted = Vec::new();
+        Machine::new().predict(tree, &self.x, semantics, &mut predicted);
+        let counts = |row: usize| self.weights().is_none_or(|weights| weights[row] > 0.0);
+        predicted.iter().zip(&self.y).enumerate().all(|(row, (predicted, y))| {
+            let size = y.abs().max(1e-3 * self.target.median).min(self.target.scale);
+            let bound = EXACT * size + self.target.rounding_of(*y) + self.target.half_decimal;
+            (predicted - y).abs() <= bound || !counts(row)
+        })
+    }
+
     /// Returns the sum of scaled squares that the objective consists of.
     pub(crate) fn loss(&self) -> Loss<'_, f64> {
         Loss::ScaledSquares { y: &self.y, w: self.weights(), scale: self.target.unit }
@@ -362,6 +380,11 @@ impl Target {
     #[inline]
     pub(crate) fn relative(&self, squares: f64) -> f64 {
         squares / self.weight / self.variance
+    }
+
+    /// The rounding of a target, and of the terms that it may be a difference of.
+    fn rounding_of(&self, y: f64) -> f64 {
+        f64::EPSILON * (8.0 * y.abs() + 16.0 * self.median)
     }
 
     fn of(y: &[f64], weights: Option<&[f64]>) -> Self {
@@ -403,10 +426,15 @@ impl Target {
             varies: largest > 0.0 && variance.sqrt() > rounding,
             hidden_below: is_hiding.then_some(below),
             rounding: 64.0 * f64::EPSILON * largest + decimals.map_or(0.0, |decimal| 0.5 * decimal),
+            median: median(counted().map(|(_, y)| y.abs())),
+            // Its own rounding as a number of 64 bits, and that of what is computed.
+            half_decimal: decimals.map_or(0.0, |decimal| 0.5 * decimal + 4.0 * f64::EPSILON * largest),
         }
     }
 }
 
+/// Relative errors up to this are rounding, see [`Instance::is_exact`].
+const EXACT: f64 = 1e-11;
 /// An error relative to the target's variance that is below this is rounding.
 const LEAST_TOLERANCE: f64 = 1e-12;
 /// The square of the share of small targets that their errors may have, see [`Fit::is_solved`].
@@ -417,6 +445,16 @@ const SMALLEST: f64 = 5e-324;
 const MOST_BY_DECIMALS: f64 = 1e-6;
 /// Targets with more decimals than this were computed, not written down.
 const MOST_DECIMALS: i32 = 12;
+
+/// Returns the upper median, 0 of nothing.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    let middle = values.len() / 2;
+    match values.is_empty() {
+        true => 0.0,
+        false => *values.select_nth_unstable_by(middle, f64::total_cmp).1,
+    }
+}
 
 /// Returns the power of two at or below a number, or 1 for zero. Its exponent is limited so that its reciprocal is a
 /// power of two as well.

@@ -49,6 +49,8 @@ mod program;
 mod real;
 pub mod reference;
 mod simd;
+mod simplify;
+mod structure;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -63,4 +65,5 @@ pub use parse::{Formula, ParseError};
 pub use print::{Printed, python_float};
 pub use program::Program;
 pub use real::Real;
+pub use simplify::Simplified;
 pub use sr_simd::Level;

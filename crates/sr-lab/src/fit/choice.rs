@@ -43,10 +43,7 @@ impl Reason {
 
 /// The index of the chosen formula, of at least one.
 pub(super) fn choose(front: &[FrontFormula], rows: &Rows) -> (usize, Reason) {
-    let is_exact = |formula: &FrontFormula| {
-        formula.fit.is_solved && (!rows.has_validation() || formula.held_out.is_none_or(|fit| fit.is_solved))
-    };
-    if let Some(exact) = front.iter().position(is_exact) {
+    if let Some(exact) = front.iter().position(|formula| formula.is_exact) {
         return (exact, Reason::Exact);
     }
     let n_rows = rows.whole().y().len();

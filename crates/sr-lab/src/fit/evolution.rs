@@ -1,4 +1,4 @@
-//! Evolution on islands, in epochs, whose best formulas have their constants fitted.
+//! Evolution on islands, in epochs, with fitted constants.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -7,39 +7,89 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use sr_engine::{
-    ConstantFitter, Expert, Generation, Instance, Limits, Objective, Population, Recorded, Search, SearchConfig,
-    Survival, run_until,
+    ConstantFitter, Expert, Fitting, Generation, Instance, Limits, Recorded, Search, SearchConfig, Survival, Variation,
+    run_until,
 };
-use sr_expr::{Expr, Semantics};
+use sr_expr::{Expr, Op, Semantics, Simplified};
 
 use super::front::Front;
 use super::rows::Rows;
-use super::{FitOptions, Method};
+use super::{FitOptions, Method, Part};
 
-/// Populations that evolve by themselves for an epoch, whatever the number of threads.
-const ISLANDS: usize = 8;
-const POPULATION: usize = 128;
 /// Generations of an epoch.
-const GENERATIONS: u32 = 25;
-/// Individuals of each population whose constants are fitted after an epoch.
-const FITTED: usize = 24;
-/// Steps of Levenberg and Marquardt for each.
-const STEPS: u32 = 5;
-/// Formulas of the front that every second island begins an epoch with.
-const FROM_FRONT: usize = 12;
+const GENERATIONS: u32 = 12;
+/// Steps of Levenberg and Marquardt for each child.
+const STEPS: u32 = SearchConfig::DEFAULT_STEPS;
+/// Formulas of the front that every second island of the plain target begins an epoch with.
+const FROM_FRONT: usize = 10;
 /// Individuals that go on to the next island.
-const MIGRANTS: usize = 2;
+const MIGRANTS: usize = 3;
 /// Epochs after which an island begins anew, one island after the other.
-const AGE: u32 = 12;
+const AGE: u32 = 5;
+
+/// What an island searches for.
+#[derive(Debug)]
+struct Island {
+    /// The function g of the target: its individuals f are for g⁻¹(a + b·f).
+    outer: Outer,
+    /// The working rows, with g(y) as their target.
+    instance: Arc<Instance>,
+    /// Steps of Levenberg and Marquardt for each child; 0 knows no constants but a and b.
+    steps: u32,
+    parsimony: f64,
+}
+
+/// A function of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outer {
+    Identity,
+    Inverse,
+    Logarithm,
+    Square,
+}
+
+impl Outer {
+    fn apply(self, y: f64) -> f64 {
+        match self {
+            Outer::Identity => y,
+            Outer::Inverse => 1.0 / y,
+            Outer::Logarithm => libm::log(y),
+            Outer::Square => y * y,
+        }
+    }
+
+    /// The operator that undoes it.
+    fn inverse(self) -> Option<Op> {
+        match self {
+            Outer::Identity => None,
+            Outer::Inverse => Some(Op::Inv),
+            Outer::Logarithm => Some(Op::Exp),
+            Outer::Square => Some(Op::Sqrt),
+        }
+    }
+
+    /// Returns the formula of y for one of g(y), if the operators can write it.
+    fn undo(self, expr: &Expr, operators: &[Op]) -> Option<Expr> {
+        match self.inverse() {
+            None => Some(expr.clone()),
+            Some(Op::Inv) if !operators.contains(&Op::Inv) => {
+                operators.contains(&Op::Div).then(|| Expr::binary(Op::Div, &Expr::constant(1.0), expr))
+            }
+            Some(op) => operators.contains(&op).then(|| Expr::unary(op, expr)),
+        }
+    }
+}
 
 /// The populations between epochs.
 #[derive(Debug)]
 pub(super) struct Islands {
-    working: Arc<Instance>,
+    islands: Vec<Island>,
+    operators: Vec<Op>,
+    simplifies: bool,
     config: SearchConfig,
     seed: u64,
     epoch: u32,
-    /// The fittest first; empty before the first epoch.
+    /// The best rank first; empty before the first epoch.
     populations: Vec<Vec<Expr>>,
     fitters: Vec<ConstantFitter>,
 }
@@ -47,32 +97,59 @@ pub(super) struct Islands {
 /// What an island has after an epoch.
 struct Evolved {
     population: Vec<Expr>,
-    /// The best of each size, with fitted constants.
+    /// The best of each size, scaled.
     best: Vec<Expr>,
     work: u64,
 }
 
 impl Islands {
     pub(super) fn new(rows: &Rows, options: &FitOptions) -> Self {
+        let has = |part| !options.without.contains(&part);
+        let default = SearchConfig::default();
         let config = SearchConfig {
-            population_size: POPULATION,
             generations: GENERATIONS,
-            crossover_probability: 0.5,
-            objective: Objective::Mse,
-            limits: Limits { max_size: options.max_size, max_depth: 6 },
-            semantics: Semantics::Ieee,
+            limits: Limits { max_size: options.max_size, ..default.limits },
             early_stop_mse: None,
-            survival: Survival::Plus,
-            unique: true,
-            ..SearchConfig::default()
+            survival: if has(Part::ParetoOrder) { Survival::Pareto } else { Survival::Plus },
+            variation: if has(Part::NodeVariation) { Variation::Node } else { Variation::Subtree },
+            ..default
         };
+        let working = rows.working();
+        let plain = Arc::new(working.clone());
+        let relative = relative(working).filter(|_| has(Part::RelativeErrors));
+        let relative = relative.map_or_else(|| plain.clone(), Arc::new);
+        let of = |outer: Outer| {
+            let can_undo = has(Part::TargetFunctions) && outer.undo(&Expr::var(0), &options.operators).is_some();
+            can_undo.then(|| transformed(working, outer)).flatten().map(|instance| (outer, Arc::new(instance)))
+        };
+        // Targets that are not possible for these data leave their place to the plain one.
+        let own = |outer: Outer| of(outer).unwrap_or((Outer::Identity, relative.clone()));
+        let kinds = [
+            ((Outer::Identity, plain.clone()), STEPS, 1e-3),
+            ((Outer::Identity, relative.clone()), STEPS, 1e-4),
+            ((Outer::Identity, plain.clone()), STEPS, 1e-5),
+            ((Outer::Identity, relative.clone()), 0, 1e-3),
+            (own(Outer::Inverse), STEPS, 1e-3),
+            ((Outer::Identity, relative.clone()), STEPS, 1e-3),
+            (of(Outer::Logarithm).unwrap_or_else(|| own(Outer::Square)), STEPS, 1e-3),
+            ((Outer::Identity, plain), 0, 1e-4),
+        ];
+        let islands: Vec<Island> = kinds
+            .into_iter()
+            .map(|((outer, instance), steps, parsimony)| {
+                let steps = if has(Part::ConstantFitting) { steps } else { 0 };
+                Island { outer, instance, steps, parsimony }
+            })
+            .collect();
         Islands {
-            working: Arc::new(rows.working().clone()),
             config,
+            operators: options.operators.clone(),
+            simplifies: has(Part::Simplification),
             seed: options.seed,
             epoch: 0,
-            populations: vec![Vec::new(); ISLANDS],
-            fitters: vec![ConstantFitter::new(); ISLANDS],
+            populations: vec![Vec::new(); islands.len()],
+            fitters: vec![ConstantFitter::new(); islands.len()],
+            islands,
         }
     }
 
@@ -91,55 +168,91 @@ impl Islands {
         stop: &AtomicBool,
     ) -> Option<u64> {
         let started = Instant::now();
-        let from_front: Vec<Expr> = front.iter().rev().take(FROM_FRONT).map(|found| found.expr.clone()).collect();
-        let (populations, epoch) = (&self.populations, self.epoch);
-        let starts: Vec<Vec<Expr>> = (0..ISLANDS)
-            .map(|island| {
-                if epoch % AGE == AGE - 1 && island == (epoch / AGE) as usize % ISLANDS {
-                    return Vec::new();
-                }
-                let before = &populations[(island + ISLANDS - 1) % ISLANDS];
-                let guests = before.iter().take(MIGRANTS);
-                let guests = guests.chain(from_front.iter().filter(|_| island % 2 == 0));
-                // Guests take the places of the least fit.
-                let own = populations[island].iter();
-                guests.chain(own).take(POPULATION).cloned().collect()
-            })
-            .collect();
+        let starts: Vec<Vec<Expr>> = (0..self.islands.len()).map(|island| self.start(island, front)).collect();
         let config = SearchConfig { time_limit: left, ..self.config.clone() };
-        let (working, seed) = (&self.working, self.seed);
-        let evolve = |(island, (start, fitter)): (usize, (Vec<Expr>, &mut ConstantFitter))| {
-            // Small formulas are worth more on some islands than on others.
-            let parsimony_coefficient = [1e-3, 1e-4, 1e-5, 1e-2][island % 4];
-            let config = SearchConfig { parsimony_coefficient, ..config.clone() };
-            let seed = seed.wrapping_mul(ISLANDS as u64).wrapping_add(island as u64) ^ u64::from(epoch) << 32;
-            evolve(working, config, seed, start, stop, fitter)
+        let (islands, seed, epoch) = (&self.islands, self.seed, self.epoch);
+        let evolve = |(index, (start, fitter)): (usize, (Vec<Expr>, &mut ConstantFitter))| {
+            let Island { instance, steps, parsimony, .. } = &islands[index];
+            let fitting = Some(Fitting { steps: *steps });
+            let config = SearchConfig { parsimony_coefficient: *parsimony, fitting, ..config.clone() };
+            let seed = seed.wrapping_mul(islands.len() as u64).wrapping_add(index as u64) ^ u64::from(epoch) << 32;
+            evolve(instance, config, seed, start, stop, fitter)
         };
-        let evolved: Vec<Option<Evolved>> = starts
-            .into_iter()
-            .zip(&mut self.fitters)
-            .enumerate()
-            .collect::<Vec<_>>()
-            .into_par_iter()
-            .map(evolve)
-            .collect();
+        let starts: Vec<_> = starts.into_iter().zip(&mut self.fitters).enumerate().collect();
+        let evolved: Option<Vec<Evolved>> = starts.into_par_iter().map(evolve).collect();
         let is_late = left.is_some_and(|left| started.elapsed() >= left);
-        let Some(evolved) = evolved.into_iter().collect::<Option<Vec<Evolved>>>().filter(|_| !is_late) else {
-            return None;
-        };
+        let evolved = evolved.filter(|_| !is_late)?;
         self.epoch += 1;
         let training = rows.training();
         let work = evolved.iter().map(|island| island.work).sum();
-        for (island, Evolved { population, best, .. }) in evolved.into_iter().enumerate() {
-            for expr in best {
-                let error = training.fit(&expr, Semantics::Ieee).relative;
+        for (index, Evolved { population, best, .. }) in evolved.into_iter().enumerate() {
+            let outer = self.islands[index].outer;
+            for expr in best.iter().filter_map(|expr| outer.undo(expr, &self.operators)) {
+                let (expr, error) = match self.simplifies {
+                    true => shortest(expr, &self.operators, training),
+                    false => (expr.clone(), training.fit(&expr, Semantics::Ieee).relative),
+                };
                 front.add(expr, Method::Evolution, error);
             }
-            self.populations[island] = population;
+            self.populations[index] = population;
         }
         front.polish(&mut self.fitters[0], training);
         Some(work)
     }
+
+    /// Returns what an island begins the next epoch with: guests, which take the places of the worst ranks, and its own
+    /// population.
+    fn start(&self, index: usize, front: &Front) -> Vec<Expr> {
+        let n = self.islands.len();
+        if self.epoch % AGE == AGE - 1 && index == (self.epoch / AGE) as usize % n {
+            return Vec::new();
+        }
+        let outer = self.islands[index].outer;
+        let before = (1..=n).map(|back| (index + n - back) % n).find(|&other| self.islands[other].outer == outer);
+        let neighbours = before.into_iter().flat_map(|other| self.populations[other].iter().take(MIGRANTS));
+        let from_front = front.iter().rev().take(if takes_front(index, outer) { FROM_FRONT } else { 0 });
+        let guests = from_front.map(|found| found.expr.core().to_owned()).chain(neighbours.cloned());
+        guests.chain(self.populations[index].iter().cloned()).take(self.config.population_size).collect()
+    }
+}
+
+/// Returns the formula in the shortest words that compute the same, and its error.
+fn shortest(expr: Expr, operators: &[Op], training: &Instance) -> (Expr, f64) {
+    let error = |expr: &Expr| training.fit(expr, Semantics::Ieee).relative;
+    let own = error(&expr);
+    let shorter = Simplified::new(&expr, 0.0).and_then(|simplified| simplified.write(operators));
+    match shorter.filter(|shorter| shorter.size() < expr.size()).map(|shorter| (error(&shorter), shorter)) {
+        // Other domains, or more rounding, would make it worse.
+        Some((error, shorter)) if error <= own * (1.0 + 1e-6) + 1e-24 => (shorter, error),
+        _ => (expr, own),
+    }
+}
+
+/// Returns the same rows with another target, if that is finite on all of them and weights can stay as they are.
+fn transformed(working: &Instance, outer: Outer) -> Option<Instance> {
+    if outer == Outer::Square && working.y().iter().any(|y| *y < 0.0) {
+        return None;
+    }
+    let y: Vec<f64> = working.y().iter().map(|y| outer.apply(*y)).collect();
+    if working.weights().is_some() || !y.iter().all(|y| y.is_finite()) {
+        return None;
+    }
+    let instance = Instance::new(working.id(), working.x().clone(), y, working.primitives().clone()).ok()?;
+    Some(relative(&instance).unwrap_or(instance))
+}
+
+/// Returns the same rows weighted by about 1/y², if |y| spans two decades: else a few large values would be all that is
+/// fitted.
+fn relative(working: &Instance) -> Option<Instance> {
+    let mut sizes: Vec<f64> = working.y().iter().map(|y| y.abs()).collect();
+    sizes.sort_unstable_by(f64::total_cmp);
+    let [tenth, median, most] = [sizes.len() / 10, sizes.len() / 2, sizes.len() - 1].map(|at| sizes[at]);
+    if working.weights().is_some() || median == 0.0 || most < 100.0 * tenth {
+        return None;
+    }
+    let floor = 0.1 * median;
+    let weights = working.y().iter().map(|y| (median / (y.abs() + floor)).powi(2)).collect();
+    working.clone().with_weights(weights).ok()
 }
 
 /// One epoch of one island; `None` if it was stopped.
@@ -161,12 +274,10 @@ fn evolve(
     };
     let mut search = [search.expect("settings are in range")];
     let mut last: Vec<(f64, Expr)> = Vec::new();
-    let mut work = 0;
     let mut watch = |generation: &Generation<'_>| {
-        let nodes: usize = generation.population.iter().map(|individual| individual.tree.size()).sum();
-        work += (nodes * instance.y().len()) as u64;
         if generation.generation + 1 == GENERATIONS {
-            last = by_fitness(generation.population);
+            let valid = generation.population.iter().filter(|individual| individual.score.is_valid());
+            last = valid.map(|individual| (individual.score.mse, individual.tree.to_owned())).collect();
         }
         ControlFlow::Continue(())
     };
@@ -174,38 +285,17 @@ fn evolve(
     if last.is_empty() {
         return None;
     }
-    // The fittest, and the best of each size, with fitted constants; what is fitted lives on (Lamarckian evolution).
-    let mut sizes = vec![false; max_size + 1];
-    let mut population = Vec::with_capacity(last.len());
-    let mut best = Vec::new();
-    for (place, (_, expr)) in last.into_iter().enumerate() {
-        let is_first = !std::mem::replace(&mut sizes[expr.size().min(max_size)], true);
-        if !is_first && place >= FITTED {
-            population.push(expr);
-            continue;
+    let mut best: Vec<Option<(f64, &Expr)>> = vec![None; max_size + 1];
+    for (error, expr) in &last {
+        let place = &mut best[expr.size().min(max_size)];
+        if place.is_none_or(|(least, _)| *error < least) {
+            *place = Some((*error, expr));
         }
-        let fitted = fitter.fit(&expr, instance, Semantics::Ieee, STEPS);
-        work += fitted.work;
-        let fitted = fitted.tree.to_owned();
-        let scaled = fitter.fit_scaled(&expr, instance, Semantics::Ieee, STEPS);
-        work += scaled.work;
-        let scaled = scaled.tree.to_owned();
-        if scaled.size() <= max_size {
-            best.push(scaled);
-        }
-        best.push(fitted.clone());
-        population.push(fitted);
     }
-    Some(Evolved { population, best, work })
-}
-
-/// The individuals that are valid, the fittest first, and equal ones in slot order.
-fn by_fitness(population: &Population) -> Vec<(f64, Expr)> {
-    let valid = population.iter().filter(|individual| individual.score.is_valid());
-    let mut all: Vec<(f64, Expr)> =
-        valid.map(|individual| (individual.score.fitness, individual.tree.to_owned())).collect();
-    all.sort_by(|a, b| b.0.total_cmp(&a.0));
-    all
+    let best =
+        best.into_iter().flatten().map(|(_, expr)| fitter.scale(expr, instance, Semantics::Ieee).tree.to_owned());
+    let best = best.collect();
+    Some(Evolved { population: last.into_iter().map(|(_, expr)| expr).collect(), best, work: search[0].work() })
 }
 
 /// What a fit saves, and goes on from.
@@ -219,4 +309,17 @@ impl Islands {
     pub(super) fn restore(&mut self, epoch: u32, populations: Vec<Vec<Expr>>) {
         (self.epoch, self.populations) = (epoch, populations);
     }
+
+    /// Puts formulas of y into the populations that formulas of the front go to.
+    pub(super) fn add_guesses(&mut self, guesses: &[Expr]) {
+        let places = self.islands.iter().zip(&mut self.populations).enumerate();
+        for (_, (_, population)) in places.filter(|(index, (island, _))| takes_front(*index, island.outer)) {
+            population.extend_from_slice(guesses);
+        }
+    }
+}
+
+/// Whether an island gets formulas of the front, which are for y itself.
+fn takes_front(index: usize, outer: Outer) -> bool {
+    outer == Outer::Identity && index.is_multiple_of(2)
 }

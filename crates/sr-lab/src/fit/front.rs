@@ -132,7 +132,7 @@ impl Front {
         // Most formulas are wrong on the training rows already, and what is wrong on others stays so.
         let candidates = self.best.values_mut().rev().filter(|found| found.error <= tolerance && !found.is_refuted);
         for found in candidates {
-            found.is_refuted = !rows.is_solved_by(&found.expr);
+            found.is_refuted = !rows.has_exact(&found.expr);
             if !found.is_refuted {
                 return true;
             }
@@ -163,7 +163,7 @@ impl Front {
     /// The time that it takes to measure the formulas on all rows.
     pub(super) fn time_to_measure(&self, rows: &Rows, threads: usize, seconds_a_value: f64) -> Duration {
         let held_out = rows.held_out().map_or(0, |rows| rows.y().len());
-        let measured = 2.0 * (rows.all().y().len() + held_out) as f64;
+        let measured = 3.0 * (rows.all().y().len() + held_out) as f64;
         let values: f64 = self.best.values().map(|found| cost(&found.expr) * measured).sum();
         let parallel = threads.clamp(1, self.best.len().max(1)) as f64;
         Duration::try_from_secs_f64(values / parallel * seconds_a_value).unwrap_or(Duration::MAX)
@@ -200,15 +200,7 @@ impl Front {
         for (_, One { expr, method, error, .. }) in done {
             front.add_any_size(expr, method, error);
         }
-        let measure = |found: &Found| {
-            let held_out = rows.held_out().map(|rows| rows.fit(&found.expr, Semantics::Ieee));
-            FrontFormula {
-                fit: rows.all().fit(&found.expr, Semantics::Ieee),
-                held_out,
-                expr: found.expr.clone(),
-                method: found.method,
-            }
-        };
+        let measure = |found: &Found| rows.measured(found.expr.clone(), found.method);
         let measured: Vec<&Found> = front.best.values().collect();
         let mut formulas: Vec<FrontFormula> = measured.into_par_iter().with_max_len(1).map(measure).collect();
         let n_rows = rows.all().y().len() + rows.held_out().map_or(0, |rows| rows.y().len());

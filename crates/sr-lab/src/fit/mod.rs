@@ -15,7 +15,7 @@
 //! let fitted = fit(&table.set.problems[0], &FitOptions::default(), &mut Monitor::none())?;
 //! let chosen = fitted.chosen();
 //! assert_eq!(chosen.expr.display(fitted.semantics).to_string(), "(4.905 * pow2(x0))");
-//! assert!(chosen.fit.is_solved);
+//! assert!(chosen.is_exact);
 //! # anyhow::Ok(())
 //! ```
 
@@ -156,6 +156,18 @@ pub enum Part {
     Enumeration,
     /// Evolution on islands.
     Evolution,
+    /// The fitting of constants in evolution; a and b of a + b·f stay.
+    ConstantFitting,
+    /// Islands whose errors are relative to y.
+    RelativeErrors,
+    /// Islands for 1/y, log y and y².
+    TargetFunctions,
+    /// Survival by a Pareto order; without it the fittest of parents and children stay.
+    ParetoOrder,
+    /// Small changes of nodes; without them there are subtree crossover and subtree mutation.
+    NodeVariation,
+    /// Sums and products in their shortest words.
+    Simplification,
     /// Round numbers in the place of constants that are as good as these.
     Snapping,
 }
@@ -222,6 +234,8 @@ pub struct FrontFormula {
     pub method: Method,
     /// How well it fits all rows.
     pub fit: Fit,
+    /// Whether it is right on every row, see [`Instance::is_exact`].
+    pub is_exact: bool,
     /// How well it fits the rows that nothing was fitted to; `None` for tables of fewer than 60 rows, which are fitted
     /// whole unless there is a table of validation.
     pub held_out: Option<Fit>,
@@ -270,7 +284,7 @@ impl Fitted {
     /// Returns whether the chosen formula is better than the mean.
     pub fn is_better_than_mean(&self) -> bool {
         let error = |formula: &FrontFormula| formula.held_out.unwrap_or(formula.fit).relative;
-        self.chosen().fit.is_solved || error(self.chosen()) < error(&self.mean)
+        self.chosen().is_exact || error(self.chosen()) < error(&self.mean)
     }
 }
 
@@ -366,22 +380,11 @@ impl Fitting {
             for guess in guess::fitted(&options.guesses, &rows, options)? {
                 front.add_polished(guess.0, Method::Guess, guess.1);
             }
-            // Every second island begins with the guesses, and the others get them as guests.
-            let own = |(island, own): (usize, &Vec<Expr>)| match island % 2 {
-                0 => options.guesses.clone(),
-                _ => own.clone(),
-            };
-            islands.restore(0, islands.populations().iter().enumerate().map(own).collect());
+            islands.add_guesses(&options.guesses);
         }
-        let measured = |expr: Expr, method| FrontFormula {
-            fit: rows.all().fit(&expr, Semantics::Ieee),
-            held_out: rows.held_out().map(|rows| rows.fit(&expr, Semantics::Ieee)),
-            expr,
-            method,
-        };
         let started = Instant::now();
-        let mean = measured(mean, Method::Mean);
-        let linear = linear.map(|(expr, _)| measured(expr, Method::Linear));
+        let mean = rows.measured(mean, Method::Mean);
+        let linear = linear.map(|(expr, _)| rows.measured(expr, Method::Linear));
         let n_values =
             [Some(&mean), linear.as_ref()].into_iter().flatten().map(|formula| formula.expr.size()).sum::<usize>()
                 * (rows.all().y().len() + rows.held_out().map_or(0, |rows| rows.y().len()));

@@ -2,8 +2,10 @@
 
 use anyhow::{Context, ensure};
 use sr_engine::{Instance, PrimitiveSet};
-use sr_expr::{Columns, Op, Semantics, Tree};
+use sr_expr::{Columns, Expr, Op, Semantics, Tree};
 use sr_problems::Problem;
+
+use super::{FrontFormula, Method};
 
 /// Fewest rows of a table of which some are held out.
 const FEWEST_TO_HOLD_OUT: usize = 60;
@@ -147,14 +149,20 @@ impl Rows {
     }
 
     /// Whether a formula is exact on all rows, those of a validation table too.
-    pub(super) fn is_solved_by(&self, tree: &Tree) -> bool {
-        let is_solved = |rows: &Instance| rows.fit(tree, Semantics::Ieee).is_solved;
-        is_solved(&self.all) && (!self.has_validation || self.held_out.as_ref().is_none_or(is_solved))
+    pub(super) fn has_exact(&self, tree: &Tree) -> bool {
+        let is_exact = |rows: &Instance| rows.is_exact(tree, Semantics::Ieee);
+        is_exact(&self.all) && (!self.has_validation || self.held_out.as_ref().is_none_or(is_exact))
     }
 
-    /// Whether the held-out rows are those of a table of their own.
-    pub(super) fn has_validation(&self) -> bool {
-        self.has_validation
+    /// A formula with how well it fits.
+    pub(super) fn measured(&self, expr: Expr, method: Method) -> FrontFormula {
+        FrontFormula {
+            fit: self.all.fit(&expr, Semantics::Ieee),
+            is_exact: self.has_exact(&expr),
+            held_out: self.held_out.as_ref().map(|rows| rows.fit(&expr, Semantics::Ieee)),
+            expr,
+            method,
+        }
     }
 }
 
