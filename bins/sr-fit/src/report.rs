@@ -1,10 +1,11 @@
 //! What people and programs are told of a fit.
 
+use anyhow::Context;
 use serde_json::{Value, json};
 use sr_args::{counted, table_in_words, table_json};
-use sr_lab::fit::{Fitted, FrontFormula};
+use sr_lab::fit::{Fitted, FrontFormula, Stop};
 use sr_lab::inspect::text::table;
-use sr_lab::sr_expr::Target;
+use sr_lab::sr_expr::{Semantics, Target, Tree};
 use sr_lab::sr_problems::TableReport;
 
 /// A fit with the names of its columns.
@@ -17,7 +18,20 @@ pub(crate) struct View<'a> {
     pub(crate) is_picked: bool,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    /// A view with the choice marked, or the largest formula of no more nodes than `pick`.
+    pub(crate) fn new(fitted: &'a Fitted, table: &'a TableReport, pick: Option<usize>) -> anyhow::Result<Self> {
+        let marked = match pick {
+            None => fitted.choice,
+            Some(size) => {
+                let found = fitted.front.iter().rposition(|formula| formula.expr.size() <= size);
+                let smallest = fitted.front.first().map_or(0, |formula| formula.expr.size());
+                found.with_context(|| format!("--pick {size}: the smallest formula has {smallest} nodes"))?
+            }
+        };
+        Ok(View { fitted, table, marked, is_picked: pick.is_some() })
+    }
+
     fn formula(&self, formula: &FrontFormula) -> String {
         formula.expr.display(self.fitted.semantics).with_names(&self.table.variables).to_string()
     }
@@ -30,7 +44,7 @@ impl View<'_> {
 
     /// The table of formulas, and what is to be said of them.
     pub(crate) fn text(&self) -> String {
-        let Fitted { front, mean, linear, reason, n_held_out, epochs, is_stopped, .. } = self.fitted;
+        let Fitted { front, mean, linear, reason, n_held_out, epochs, stop, .. } = self.fitted;
         let has_held_out = *n_held_out > 0;
         let row = |name: &str, formula: &FrontFormula| {
             let mut cells =
@@ -62,10 +76,35 @@ impl View<'_> {
         if has_held_out {
             text += &format!("; {} held out", counted(*n_held_out, "row"));
         }
-        if *is_stopped {
-            text += "; stopped";
+        if let Some(stop) = stop {
+            text += &format!("; {}", stop.in_words());
         }
         text
+    }
+
+    /// The marked formula as a line of its own.
+    pub(crate) fn formula_text(&self) -> String {
+        format!("{} = {}\n", self.table.target, self.formula(&self.fitted.front[self.marked]))
+    }
+
+    /// The formulas as CSV.
+    pub(crate) fn csv(&self) -> anyhow::Result<String> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(["size", "rmse", "r2", "rmse_held_out", "exact", "marked", "formula", "expression"])?;
+        for (index, formula) in self.fitted.front.iter().enumerate() {
+            let number = |value: Option<f64>| value.map(|value| format!("{value:?}")).unwrap_or_default();
+            writer.write_record([
+                formula.expr.size().to_string(),
+                number(Some(formula.fit.rmse)),
+                number(formula.fit.r2()),
+                number(formula.held_out.map(|fit| fit.rmse)),
+                formula.is_exact.to_string(),
+                (index == self.marked).to_string(),
+                self.formula(formula),
+                formula.expr.display(self.fitted.semantics).to_string(),
+            ])?;
+        }
+        Ok(String::from_utf8(writer.into_inner()?)?)
     }
 
     /// The same as JSON.
@@ -84,7 +123,7 @@ impl View<'_> {
                 "r2_held_out": formula.held_out.and_then(|fit| fit.r2()),
             })
         };
-        let Fitted { front, mean, linear, reason, n_held_out, epochs, is_stopped, .. } = self.fitted;
+        let Fitted { front, mean, linear, reason, n_held_out, epochs, work, stop, is_stopped, .. } = self.fitted;
         let mut result = json!({
             "table": table_json(self.table),
             "mean": formula(mean),
@@ -94,6 +133,8 @@ impl View<'_> {
             "chosen": self.fitted.choice,
             "reason": reason.name(),
             "epochs": epochs,
+            "work": work,
+            "stop": stop.map(Stop::name),
             "held_out_rows": n_held_out,
             "stopped": is_stopped,
         });
@@ -102,6 +143,17 @@ impl View<'_> {
         }
         result
     }
+}
+
+/// The largest formula so far and its error, short enough for a line.
+pub(crate) fn best_so_far(expr: &Tree, error: f64, names: &[String]) -> String {
+    const MOST: usize = 60;
+    let formula = expr.display(Semantics::Ieee).with_names(names).to_string();
+    let shown = match formula.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &formula[..end]),
+        None => formula,
+    };
+    format!("1 - R² {}: {shown}", short(error))
 }
 
 /// Four digits.

@@ -12,7 +12,7 @@ mod table;
 pub use labels::{LabelArgs, LabelsArg, WeightsArg};
 pub use sampling::{ModeArg, Rule, SamplingArgs, Switch};
 pub use search::{ObjectiveArg, SearchArgs, SearchPreset, SemanticsArg, SurvivalArg};
-pub use table::{MissingArg, TableArgs, counted, table_in_words, table_json};
+pub use table::{MissingArg, ReadingArgs, TableArgs, counted, table_in_words, table_json};
 
 /// [`sr_cli::run`], after a look at `SR_SIMD`: a level of instructions that this machine or version does not have is an
 /// error before anything is computed.

@@ -17,6 +17,14 @@ pub struct TableArgs {
     /// Column to be explained
     #[arg(long, value_name = "COL")]
     pub target: String,
+    /// How it is read.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+}
+
+/// How a table is read.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ReadingArgs {
     /// Columns that are variables, separated by commas, in this order [default: all others]
     #[arg(long, value_name = "COLS")]
     pub features: Vec<String>,
@@ -53,7 +61,14 @@ pub enum MissingArg {
 impl TableArgs {
     /// Returns how the table is to be read.
     pub fn options(&self) -> TableOptions {
-        let mut options = TableOptions::new(&self.target);
+        self.reading.options(&self.target)
+    }
+}
+
+impl ReadingArgs {
+    /// Returns how a table with this target is to be read.
+    pub fn options(&self, target: &str) -> TableOptions {
+        let mut options = TableOptions::new(target);
         options.features = (!self.features.is_empty()).then(|| self.features.clone());
         options.drop = self.drop.clone();
         options.weights = self.weights.clone();

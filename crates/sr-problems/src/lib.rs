@@ -49,4 +49,7 @@ pub use random::{Generator, GeneratorPreset, RandomParams};
 pub use sampler::Sampler;
 pub use set::{FORMAT_VERSION, FORMAT_VERSION_WIDE, ProblemSet, Provenance, SetParams};
 pub use suite::{suite, suite_names};
-pub use table::{Decimal, Missing, Separator, Table, TableOptions, TableReport, TableWarning, TextFormat, from_table};
+pub use table::{
+    Decimal, Missing, NamedColumns, Separator, Table, TableOptions, TableReport, TableWarning, TextFormat,
+    columns_of_table, from_table,
+};

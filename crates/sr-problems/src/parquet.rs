@@ -11,7 +11,7 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescriptor, Type};
 use serde::Deserialize;
 
-use crate::table::{Found, Roles};
+use crate::table::{Found, Roles, Wanted};
 use crate::{Decimal, Error, Missing, TableOptions, TableWarning};
 
 /// The first bytes of every Parquet file.
@@ -21,7 +21,7 @@ pub(crate) const MAGIC: &[u8; 4] = b"PAR1";
 const BATCH: usize = 1 << 16;
 
 /// Reads the columns that `options` uses.
-pub(crate) fn read(path: &Path, file: File, options: &TableOptions) -> Result<Found, Error> {
+pub(crate) fn read(path: &Path, file: File, options: &TableOptions, wanted: Wanted<'_>) -> Result<Found, Error> {
     let text_option = match options {
         TableOptions { header: false, .. } => Some("--no-header"),
         TableOptions { separator: Some(_), .. } => Some("--separator"),
@@ -41,7 +41,7 @@ pub(crate) fn read(path: &Path, file: File, options: &TableOptions) -> Result<Fo
     let pandas = pairs.iter().find(|pair| pair.key == "pandas").and_then(|pair| pair.value.as_deref());
     let pandas: Pandas = pandas.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
 
-    let roles = Roles::of(path, &names, options, |name| pandas.is_index(name))?;
+    let roles = Roles::of(path, &names, options, wanted, |name| pandas.is_index(name))?;
     let used = roles.used();
     let durations = pandas.durations();
     let mut columns = vec![Column::default(); used.len()];
@@ -69,7 +69,11 @@ pub(crate) fn read(path: &Path, file: File, options: &TableOptions) -> Result<Fo
         }
     }
 
-    let mut is_missing = vec![false; columns.first().map_or(0, |column| column.values.len())];
+    let n_rows = match columns.first() {
+        Some(column) => column.values.len(),
+        None => usize::try_from(metadata.num_rows()).unwrap_or(0),
+    };
+    let mut is_missing = vec![false; n_rows];
     for (slot, (column, &index)) in columns.iter().zip(&used).enumerate() {
         let is_weight = slot > 0 && slot == used.len() - 1 && roles.weights.is_some();
         let name = || names[index].clone();
@@ -105,7 +109,7 @@ pub(crate) fn read(path: &Path, file: File, options: &TableOptions) -> Result<Fo
             column.retain(|_| !dropped.next().expect("columns have equal lengths"));
         }
     }
-    Ok(Found { names, roles, values, dropped_rows, text: None, warnings })
+    Ok(Found { names, roles, values, rows: n_rows - dropped_rows, dropped_rows, text: None, warnings })
 }
 
 /// The metadata that pandas writes into a file.

@@ -303,16 +303,60 @@ pub enum TableWarning {
 /// says what to do.
 pub fn from_table(path: &Path, options: &TableOptions) -> Result<Table, Error> {
     let id = stem(path)?;
+    found(path, options, Wanted::Problem)?.into_table(path, id, options)
+}
+
+/// Columns of a table, by their names.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct NamedColumns {
+    /// The columns, `[rows, columns]`, in the order in which they were asked for. All numbers are finite.
+    pub x: Columns,
+    /// The number of rows, also where no column was asked for.
+    pub rows: usize,
+    /// The number of rows that were left out because a value is missing.
+    pub dropped_rows: usize,
+    /// The format of the text; `None` for Parquet.
+    pub text: Option<TextFormat>,
+    /// The warnings.
+    pub warnings: Vec<TableWarning>,
+}
+
+/// Reads the columns of a table that have these names, wherever they stand; all others are passed over, so that they
+/// may hold anything. It is for a table that a formula is applied to. The file is read as by [`from_table`], but the
+/// roles of `options` (target, features, drop, weights) have no effect.
+///
+/// # Errors
+/// Returns an error if the file cannot be read, has no rows or ragged ones, there is no column or more than one of a
+/// name, or a field of these columns is not a finite number.
+pub fn columns_of_table(path: &Path, names: &[String], options: &TableOptions) -> Result<NamedColumns, Error> {
+    let Found { values, rows, dropped_rows, text, warnings, .. } = found(path, options, Wanted::Columns(names))?;
+    if rows == 0 {
+        return Err(Error::NoRows { path: path.into(), dropped: dropped_rows });
+    }
+    let x = Columns::from_fn(rows, values.len(), |row, column| values[column][row]);
+    Ok(NamedColumns { x, rows, dropped_rows, text, warnings })
+}
+
+fn found(path: &Path, options: &TableOptions, wanted: Wanted<'_>) -> Result<Found, Error> {
     // The file is opened once and read forwards, so that it may be a pipe.
     let mut file = File::open(path).map_err(Error::io(path))?;
     let mut start = Vec::new();
     file.by_ref().take(SAMPLE).read_to_end(&mut start).map_err(Error::io(path))?;
-    let found = if start.starts_with(parquet::MAGIC) {
-        parquet::read(path, file, options)?
+    if start.starts_with(parquet::MAGIC) {
+        parquet::read(path, file, options, wanted)
     } else {
-        text::read(path, start, file, options)?
-    };
-    found.into_table(path, id, options)
+        text::read(path, start, file, options, wanted)
+    }
+}
+
+/// What is wanted of a table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wanted<'a> {
+    /// Target, variables and weights, as the options say.
+    Problem,
+    /// The columns of these names, as the variables.
+    Columns(&'a [String]),
 }
 
 /// The content of a table of either format.
@@ -321,6 +365,8 @@ pub(crate) struct Found {
     pub(crate) roles: Roles,
     /// The columns of [`Roles::used`], `[rows]` each, all finite.
     pub(crate) values: Vec<Vec<f64>>,
+    /// The number of rows that were kept, also where no column is used.
+    pub(crate) rows: usize,
     pub(crate) dropped_rows: usize,
     pub(crate) text: Option<TextFormat>,
     pub(crate) warnings: Vec<TableWarning>,
@@ -328,8 +374,8 @@ pub(crate) struct Found {
 
 impl Found {
     fn into_table(self, path: &Path, id: String, options: &TableOptions) -> Result<Table, Error> {
-        let Found { names, roles, mut values, dropped_rows, text, mut warnings } = self;
-        if values[0].is_empty() {
+        let Found { names, roles, mut values, rows, dropped_rows, text, mut warnings } = self;
+        if rows == 0 {
             return Err(Error::NoRows { path: path.into(), dropped: dropped_rows });
         }
         let used = roles.used();
@@ -414,7 +460,8 @@ fn suspicion(index: usize, column: &str, values: &[f64], target: &str) -> Option
 /// The roles of a table's columns, as their indices.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Roles {
-    pub(crate) target: usize,
+    /// `None` where only columns are wanted.
+    pub(crate) target: Option<usize>,
     pub(crate) variables: Vec<usize>,
     pub(crate) weights: Option<usize>,
 }
@@ -425,6 +472,7 @@ impl Roles {
         path: &Path,
         names: &[String],
         options: &TableOptions,
+        wanted: Wanted<'_>,
         is_index: impl Fn(&str) -> bool,
     ) -> Result<Self, Error> {
         let at = |asked: &str| -> Vec<usize> { (0..names.len()).filter(|&index| names[index] == asked).collect() };
@@ -442,6 +490,11 @@ impl Roles {
             &[index] => Ok(index),
             several => Err(equal(several.to_vec())),
         };
+        if let Wanted::Columns(columns) = wanted {
+            let variables =
+                columns.iter().map(|column| one(column, "a variable of the formula")).collect::<Result<_, _>>()?;
+            return Ok(Roles { target: None, variables, weights: None });
+        }
         // A whole element is tried first, because a name may contain commas.
         let split = |element: &str, role| -> Result<Vec<Vec<usize>>, Error> {
             let found = |asked: &str| match at(asked) {
@@ -513,12 +566,12 @@ impl Roles {
                 return Err(equal(at(&names[pair[0]])));
             }
         }
-        Ok(Roles { target, variables, weights })
+        Ok(Roles { target: Some(target), variables, weights })
     }
 
     /// Returns the columns whose numbers are needed: target, variables, weights.
     pub(crate) fn used(&self) -> Vec<usize> {
-        std::iter::once(self.target).chain(self.variables.iter().copied()).chain(self.weights).collect()
+        self.target.into_iter().chain(self.variables.iter().copied()).chain(self.weights).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use csv::ByteRecord;
 
 use crate::primitives::is_below_smallest;
-use crate::table::{Found, Roles};
+use crate::table::{Found, Roles, Wanted};
 use crate::{Decimal, Error, Missing, Separator, TableOptions, TableWarning, TextFormat};
 
 /// The number of rows that are used to detect the separator.
@@ -18,7 +18,13 @@ const MAX_LINE: usize = 1 << 26;
 const FIRST_GAP: f64 = 9_007_199_254_740_992.0;
 
 /// Reads a text whose first bytes are `start` and whose others are in `rest`.
-pub(crate) fn read(path: &Path, mut start: Vec<u8>, rest: File, options: &TableOptions) -> Result<Found, Error> {
+pub(crate) fn read(
+    path: &Path,
+    mut start: Vec<u8>,
+    rest: File,
+    options: &TableOptions,
+    wanted: Wanted<'_>,
+) -> Result<Found, Error> {
     if let Some(found) = unreadable(&start) {
         return Err(Error::NotText { path: path.into(), found });
     }
@@ -45,7 +51,7 @@ pub(crate) fn read(path: &Path, mut start: Vec<u8>, rest: File, options: &TableO
         false => (1..=rows.record.len()).map(|number| format!("column{number}")).collect(),
     };
     rows.reader.get_mut().n_fields = names.len();
-    let roles = Roles::of(path, &names, options, |_| false)?;
+    let roles = Roles::of(path, &names, options, wanted, |_| false)?;
     let used = roles.used();
     let weights = roles.weights.map(|_| used.len() - 1);
     // Faults are reported in the order of the file.
@@ -110,7 +116,7 @@ pub(crate) fn read(path: &Path, mut start: Vec<u8>, rest: File, options: &TableO
         spanning.map(|(line, to)| TableWarning::SpanningField { line, to }),
     ];
     let warnings = lost.into_iter().chain(told).flatten().collect();
-    Ok(Found { names, roles, values, dropped_rows, text, warnings })
+    Ok(Found { names, roles, values, rows: row - dropped_rows, dropped_rows, text, warnings })
 }
 
 /// Returns a description of a file that is no text, by its first bytes.

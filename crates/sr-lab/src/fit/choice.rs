@@ -46,7 +46,7 @@ pub(super) fn choose(front: &[FrontFormula], rows: &Rows) -> (usize, Reason) {
     if let Some(exact) = front.iter().position(|formula| formula.is_exact) {
         return (exact, Reason::Exact);
     }
-    let n_rows = rows.training().y().len();
+    let n_rows = rows.whole().y().len();
     let held_out =
         |formula: &FrontFormula| formula.held_out.map_or(0.0, |fit| fit.relative.max(ROUNDING * ROUNDING).sqrt());
     let least = front.iter().map(held_out).fold(f64::INFINITY, f64::min);
@@ -60,7 +60,7 @@ pub(super) fn choose(front: &[FrontFormula], rows: &Rows) -> (usize, Reason) {
 }
 
 /// Nats that it takes to tell a formula, its constants to the precision that the rows allow, and normal errors.
-fn description_length(tree: &Tree, relative: f64, n_rows: usize) -> f64 {
+pub(super) fn description_length(tree: &Tree, relative: f64, n_rows: usize) -> f64 {
     let n_rows = n_rows as f64;
     // Constants are told by themselves, and as symbols are all the same one.
     let symbols: BTreeSet<u64> =

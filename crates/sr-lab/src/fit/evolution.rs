@@ -210,9 +210,7 @@ impl Islands {
         let outer = self.islands[index].outer;
         let before = (1..=n).map(|back| (index + n - back) % n).find(|&other| self.islands[other].outer == outer);
         let neighbours = before.into_iter().flat_map(|other| self.populations[other].iter().take(MIGRANTS));
-        // Formulas of the front are for y itself.
-        let takes_front = outer == Outer::Identity && index.is_multiple_of(2);
-        let from_front = front.iter().rev().take(if takes_front { FROM_FRONT } else { 0 });
+        let from_front = front.iter().rev().take(if takes_front(index, outer) { FROM_FRONT } else { 0 });
         let guests = from_front.map(|found| found.expr.core().to_owned()).chain(neighbours.cloned());
         guests.chain(self.populations[index].iter().cloned()).take(self.config.population_size).collect()
     }
@@ -298,4 +296,30 @@ fn evolve(
         best.into_iter().flatten().map(|(_, expr)| fitter.scale(expr, instance, Semantics::Ieee).tree.to_owned());
     let best = best.collect();
     Some(Evolved { population: last.into_iter().map(|(_, expr)| expr).collect(), best, work: search[0].work() })
+}
+
+/// What a fit saves, and goes on from.
+impl Islands {
+    /// The populations, the fittest first; empty before the first epoch.
+    pub(super) fn populations(&self) -> &[Vec<Expr>] {
+        &self.populations
+    }
+
+    /// Puts populations in the place of these. Those of an earlier run have to be as many.
+    pub(super) fn restore(&mut self, epoch: u32, populations: Vec<Vec<Expr>>) {
+        (self.epoch, self.populations) = (epoch, populations);
+    }
+
+    /// Puts formulas of y into the populations that formulas of the front go to.
+    pub(super) fn add_guesses(&mut self, guesses: &[Expr]) {
+        let places = self.islands.iter().zip(&mut self.populations).enumerate();
+        for (_, (_, population)) in places.filter(|(index, (island, _))| takes_front(*index, island.outer)) {
+            population.extend_from_slice(guesses);
+        }
+    }
+}
+
+/// Whether an island gets formulas of the front, which are for y itself.
+fn takes_front(index: usize, outer: Outer) -> bool {
+    outer == Outer::Identity && index.is_multiple_of(2)
 }

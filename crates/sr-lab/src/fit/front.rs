@@ -1,12 +1,20 @@
 //! The Pareto front of size against error.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
+use rayon::prelude::*;
 use sr_engine::{ConstantFitter, Instance};
-use sr_expr::{Expr, Semantics};
+use sr_expr::{Expr, Node, Op, Semantics, Tree};
 
+use super::choice::description_length;
 use super::rows::Rows;
-use super::{FrontFormula, Method, polish, snap};
+use super::{FrontFormula, LAST_STEPS, Method, snap};
+
+/// Most steps of Levenberg and Marquardt over all training rows, from constants that fit a sample of them.
+const WHOLE_STEPS: u32 = 6;
+/// A step that lowers the error by less than this share was the last one.
+const LEAST_GAIN: f64 = 1e-9;
 
 /// The best formula of each size.
 #[derive(Debug, Clone)]
@@ -14,6 +22,13 @@ pub(super) struct Front {
     max_size: usize,
     best: BTreeMap<usize, Found>,
     revision: u64,
+    /// The rows on which errors are compared.
+    n_rows: usize,
+    /// In node · rows, since it was last asked for.
+    work: u64,
+    /// When the first formula was added, and the time up to the end of the last fit, since it was last asked for.
+    since: Option<Instant>,
+    busy: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -23,12 +38,38 @@ pub(super) struct Found {
     /// On the training rows, relative to the variance of y.
     pub(super) error: f64,
     /// Whether its constants were fitted to the end.
-    is_polished: bool,
+    pub(super) is_polished: bool,
+    /// Whether it was compared with all rows and is not exact there.
+    is_refuted: bool,
+}
+
+/// How far formulas are finished. Each step of a formula has a number, from 0.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Limit<'a> {
+    /// To the end.
+    None,
+    /// Until then, the formula that will probably be chosen first.
+    Until {
+        deadline: Instant,
+        /// What a value takes, one node in one row.
+        seconds_a_value: f64,
+    },
+    /// As many steps of each formula as there were in another run.
+    Steps(&'a [u32]),
+}
+
+/// Formulas as they are shown.
+pub(super) struct Finished {
+    pub(super) formulas: Vec<FrontFormula>,
+    /// The steps done of each formula of the front.
+    pub(super) steps: Vec<u32>,
+    pub(super) work: u64,
 }
 
 impl Front {
-    pub(super) fn new(max_size: usize) -> Self {
-        Front { max_size, best: BTreeMap::new(), revision: 0 }
+    pub(super) fn new(max_size: usize, rows: &Rows) -> Self {
+        let n_rows = rows.training().y().len();
+        Front { max_size, best: BTreeMap::new(), revision: 0, n_rows, work: 0, since: None, busy: Duration::ZERO }
     }
 
     /// Adds a formula unless a formula of its size or a smaller one is as good, and drops what it is better than.
@@ -40,13 +81,32 @@ impl Front {
 
     /// The same for formulas that were not made within a limit.
     pub(super) fn add_any_size(&mut self, expr: Expr, method: Method, error: f64) {
-        let size = expr.size();
-        let is_worse = |found: &Found| found.error <= error;
-        if !error.is_finite() || self.best.range(..=size).any(|(_, found)| is_worse(found)) {
+        self.since.get_or_insert_with(Instant::now);
+        self.work += (expr.size() * self.n_rows) as u64;
+        self.insert(Found { expr, method, error, is_polished: false, is_refuted: false });
+    }
+
+    /// The same for formulas whose constants stay as they are.
+    pub(super) fn add_polished(&mut self, expr: Expr, method: Method, error: f64) {
+        self.work += (expr.size() * self.n_rows) as u64;
+        self.insert(Found { expr, method, error, is_polished: true, is_refuted: false });
+    }
+
+    fn insert(&mut self, new: Found) {
+        let size = new.expr.size();
+        let is_worse = |found: &Found| found.error <= new.error;
+        if !new.error.is_finite() || self.best.range(..=size).any(|(_, found)| is_worse(found)) {
             return;
         }
-        self.best.retain(|&other, found| other < size || found.error < error);
-        self.best.insert(size, Found { expr, method, error, is_polished: false });
+        self.best.retain(|&other, found| other < size || found.error < new.error);
+        self.best.insert(size, new);
+        self.revision += 1;
+    }
+
+    /// Puts the formulas of an earlier run in the place of all others.
+    pub(super) fn restore(&mut self, formulas: impl Iterator<Item = (Expr, Method, f64, bool)>) {
+        let found = |(expr, method, error, is_polished)| Found { expr, method, error, is_polished, is_refuted: false };
+        self.best = formulas.map(found).map(|found| (found.expr.size(), found)).collect();
         self.revision += 1;
     }
 
@@ -60,48 +120,225 @@ impl Front {
         self.best.values()
     }
 
-    /// Whether a formula is exact on all rows.
-    pub(super) fn has_solved(&self, all: &Instance) -> bool {
-        self.best
-            .values()
-            .rev()
-            .any(|found| found.error <= all.tolerance() && all.is_exact(&found.expr, Semantics::Ieee))
+    /// Takes the work done, in node · rows, and the time that it took to add formulas and fit their constants.
+    pub(super) fn take_spent(&mut self) -> (u64, Duration) {
+        self.since = None;
+        (std::mem::take(&mut self.work), std::mem::take(&mut self.busy))
     }
 
-    /// Fits the constants of formulas that are new to all training rows.
+    /// Whether a formula is exact on all rows.
+    pub(super) fn has_solved(&mut self, rows: &Rows) -> bool {
+        let tolerance = rows.all().tolerance().max(rows.training().tolerance());
+        // Most formulas are wrong on the training rows already, and what is wrong on others stays so.
+        let candidates = self.best.values_mut().rev().filter(|found| found.error <= tolerance && !found.is_refuted);
+        for found in candidates {
+            found.is_refuted = !rows.has_exact(&found.expr);
+            if !found.is_refuted {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Fits the constants of formulas that are new to the training rows.
     pub(super) fn polish(&mut self, fitter: &mut ConstantFitter, training: &Instance) {
+        let since = *self.since.get_or_insert_with(Instant::now);
         let fresh: Vec<usize> =
             self.best.iter().filter(|(_, found)| !found.is_polished).map(|(&size, _)| size).collect();
         for size in fresh {
             let Some(found) = self.best.get_mut(&size) else { continue };
             found.is_polished = true;
-            let (expr, method) = (polish(fitter, &found.expr, training), found.method);
+            let (method, fitted) = (found.method, fitter.fit(&found.expr, training, Semantics::Ieee, LAST_STEPS));
+            self.work += fitted.work;
+            let expr = fitted.tree.to_owned();
             let error = training.fit(&expr, Semantics::Ieee).relative;
             self.add(expr, method, error);
             if let Some(found) = self.best.get_mut(&size) {
                 found.is_polished = true;
             }
         }
+        self.busy = since.elapsed();
     }
 
-    /// The formulas, with round constants where these are as good if that is asked for, and how they fit.
-    pub(super) fn finish(mut self, rows: &Rows, snaps: bool) -> Vec<FrontFormula> {
-        let mut fitter = ConstantFitter::new();
-        self.polish(&mut fitter, rows.training());
-        let found: Vec<Found> = self.best.values().cloned().collect();
-        for Found { expr, method, error, .. } in found.into_iter().filter(|_| snaps) {
-            let (expr, error) = snap::rounded(&mut fitter, &expr, error, rows.training());
-            // As good as what it replaces, up to rounding.
-            self.best.retain(|&size, other| size != expr.size() || other.error < error);
-            self.add_any_size(expr, method, error);
-        }
-        let told = |Found { expr, method, .. }: Found| FrontFormula {
-            fit: rows.all().fit(&expr, Semantics::Ieee),
-            is_exact: rows.all().is_exact(&expr, Semantics::Ieee),
-            held_out: rows.held_out().map(|rows| rows.fit(&expr, Semantics::Ieee)),
-            expr,
-            method,
-        };
-        self.best.into_values().map(told).collect()
+    /// The time that it takes to measure the formulas on all rows.
+    pub(super) fn time_to_measure(&self, rows: &Rows, threads: usize, seconds_a_value: f64) -> Duration {
+        let held_out = rows.held_out().map_or(0, |rows| rows.y().len());
+        let measured = 3.0 * (rows.all().y().len() + held_out) as f64;
+        let values: f64 = self.best.values().map(|found| cost(&found.expr) * measured).sum();
+        let parallel = threads.clamp(1, self.best.len().max(1)) as f64;
+        Duration::try_from_secs_f64(values / parallel * seconds_a_value).unwrap_or(Duration::MAX)
     }
+
+    /// The same with the time that it takes to fit the constants of one of them there.
+    pub(super) fn time_to_finish(&self, rows: &Rows, threads: usize, seconds_a_value: f64) -> Duration {
+        let step = |found: &Found| cost_of_step(&found.expr, rows.whole());
+        let values = match rows.is_sampled() {
+            true => 2.0 * self.best.values().map(step).fold(0.0, f64::max),
+            false => 0.0,
+        };
+        let fitting = Duration::try_from_secs_f64(values * seconds_a_value).unwrap_or(Duration::MAX);
+        self.time_to_measure(rows, threads, seconds_a_value).saturating_add(fitting)
+    }
+
+    /// The formulas with constants that are fitted to all training rows, and are round numbers where these are as good if
+    /// that is asked for; and how they fit.
+    pub(super) fn finish(&self, rows: &Rows, snaps: bool, limit: Limit<'_>) -> Finished {
+        let found: Vec<&Found> = self.best.values().collect();
+        // What will probably be chosen comes first, so that its constants are right when the time is short.
+        let mut order: Vec<usize> = (0..found.len()).collect();
+        if let Some(first) = probable_choice(&found, rows) {
+            order[..=first].rotate_right(1);
+        }
+        let finish = |&index: &usize| finish_one(found[index], index, rows, snaps, limit);
+        let mut done: Vec<(usize, One)> =
+            order.par_iter().with_max_len(1).map(|index| (*index, finish(index))).collect();
+        done.sort_by_key(|(index, _)| *index);
+        let steps = done.iter().map(|(_, one)| one.steps).collect();
+        let mut work: u64 = done.iter().map(|(_, one)| one.work).sum();
+        // As good as what they replace, up to rounding, and better than all smaller ones.
+        let mut front = Front { best: BTreeMap::new(), ..self.clone() };
+        for (_, One { expr, method, error, .. }) in done {
+            front.add_any_size(expr, method, error);
+        }
+        let measure = |found: &Found| rows.measured(found.expr.clone(), found.method);
+        let measured: Vec<&Found> = front.best.values().collect();
+        let mut formulas: Vec<FrontFormula> = measured.into_par_iter().with_max_len(1).map(measure).collect();
+        let n_rows = rows.all().y().len() + rows.held_out().map_or(0, |rows| rows.y().len());
+        work += formulas.iter().map(|formula| (formula.expr.size() * n_rows) as u64).sum::<u64>();
+        if rows.is_sampled() {
+            // Errors on a sample do not order formulas as those on all rows do.
+            let mut least = f64::INFINITY;
+            formulas.retain(|formula| {
+                let is_better = formula.fit.relative < least;
+                least = least.min(formula.fit.relative);
+                is_better
+            });
+        }
+        Finished { formulas, steps, work }
+    }
+}
+
+impl Limit<'_> {
+    /// Whether a formula's step may be done, which computes so many values.
+    fn allows(&self, formula: usize, step: u32, values: f64) -> bool {
+        match self {
+            Limit::None => true,
+            Limit::Until { deadline, seconds_a_value } => {
+                let needed = Duration::try_from_secs_f64(values * seconds_a_value).unwrap_or(Duration::MAX);
+                deadline.saturating_duration_since(Instant::now()) > needed
+            }
+            Limit::Steps(steps) => steps.get(formula).is_some_and(|&done| step < done),
+        }
+    }
+
+    /// Whether a step that was begun goes on.
+    fn goes_on(&self) -> bool {
+        match self {
+            Limit::Until { deadline, .. } => Instant::now() < *deadline,
+            Limit::None | Limit::Steps(_) => true,
+        }
+    }
+}
+
+/// A formula with the steps that were done.
+struct One {
+    expr: Expr,
+    method: Method,
+    error: f64,
+    steps: u32,
+    work: u64,
+}
+
+/// Finishes a formula: step 0 fits its constants to the training rows, step 1 rounds them, and each further one fits them
+/// to all training rows, if there are more.
+fn finish_one(found: &Found, index: usize, rows: &Rows, snaps: bool, limit: Limit<'_>) -> One {
+    let Found { expr, method, error, is_polished, .. } = found.clone();
+    let training = rows.training();
+    let mut one = One { expr, method, error, steps: 0, work: 0 };
+    let mut fitter = ConstantFitter::new();
+    if !limit.allows(index, 0, 0.0) {
+        return one;
+    }
+    one.steps = 1;
+    if !is_polished {
+        let fitted = fitter.fit(&one.expr, training, Semantics::Ieee, LAST_STEPS);
+        one.work += fitted.work;
+        let expr = fitted.tree.to_owned();
+        let error = training.fit(&expr, Semantics::Ieee).relative;
+        if error < one.error {
+            (one.expr, one.error) = (expr, error);
+        }
+    }
+    if !limit.allows(index, 1, 0.0) {
+        return one;
+    }
+    let mut fixed = Vec::new();
+    if snaps {
+        let go_on = || limit.goes_on();
+        match snap::rounded(&mut fitter, &one.expr, one.error, training, &go_on, &mut one.work) {
+            Some(rounded) => (one.expr, one.error, fixed) = (rounded.expr, rounded.error, rounded.fixed),
+            None => return one,
+        }
+    }
+    one.steps = 2;
+    if !rows.is_sampled() || one.expr.constants().next().is_none() {
+        return one;
+    }
+    let whole = rows.whole();
+    let values = cost_of_step(&one.expr, whole);
+    let rounded = one.expr.clone();
+    let mut error = f64::INFINITY;
+    for step in 0..WHOLE_STEPS {
+        if !limit.allows(index, 2 + step, values) {
+            break;
+        }
+        let fitted = fitter.fit(&one.expr, whole, Semantics::Ieee, 1);
+        one.work += fitted.work;
+        one.steps = 3 + step;
+        if step == 0 && fitted.start <= whole.tolerance() {
+            return one;
+        }
+        let has_gained = fitted.error < fitted.start * (1.0 - LEAST_GAIN);
+        if fitted.error < fitted.start {
+            one.expr = fitted.tree.to_owned();
+        }
+        error = fitted.error;
+        if !has_gained {
+            break;
+        }
+    }
+    if !fixed.is_empty() && one.expr != rounded && error.is_finite() {
+        let with = snap::with_constants(&one.expr, &fixed);
+        one.work += (with.size() * whole.y().len()) as u64;
+        if whole.fit(&with, Semantics::Ieee).relative <= error * snap::AS_GOOD {
+            one.expr = with;
+        }
+    }
+    one
+}
+
+/// The index of the formula that will probably be chosen.
+fn probable_choice(found: &[&Found], rows: &Rows) -> Option<usize> {
+    let tolerance = rows.training().tolerance();
+    let n_rows = rows.whole().y().len();
+    let length = |found: &Found| description_length(&found.expr, found.error.max(1e-24), n_rows);
+    let shortest = || (0..found.len()).min_by(|&a, &b| length(found[a]).total_cmp(&length(found[b])));
+    found.iter().position(|found| found.error <= tolerance).or_else(shortest)
+}
+
+/// How many values of simple operators take as long as a row of this formula.
+fn cost(tree: &Tree) -> f64 {
+    let node = |node: &Node| match node {
+        Node::Op(Op::Add | Op::Sub | Op::Mul | Op::Neg | Op::Abs | Op::Pow2 | Op::Pow3) => 1.0,
+        Node::Op(Op::Div | Op::Inv | Op::Sqrt) => 3.0,
+        Node::Op(_) => 12.0,
+        Node::Var(_) | Node::Const(_) => 0.5,
+    };
+    tree.nodes().iter().map(node).sum()
+}
+
+/// The same of a step of least squares over all rows, for which values are computed three times, with derivatives.
+fn cost_of_step(tree: &Tree, instance: &Instance) -> f64 {
+    let n_constants = tree.constants().count() as f64;
+    3.0 * (3.0 * cost(tree) + n_constants * n_constants) * instance.y().len() as f64
 }

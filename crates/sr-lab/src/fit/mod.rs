@@ -22,15 +22,19 @@
 mod choice;
 mod evolution;
 mod front;
+mod guess;
 mod rows;
 mod snap;
+mod state;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use sr_engine::{ConstantFitter, Fit, Instance};
+use serde::{Deserialize, Serialize};
+use sr_engine::{Fit, Instance};
 use sr_enumerate::{Data, Options, Stages};
 use sr_expr::{Expr, Node, Op, Semantics, Tree};
 use sr_problems::Problem;
@@ -39,14 +43,24 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 use crate::Monitor;
 pub use choice::Reason;
 use evolution::Islands;
-use front::Front;
+use front::{Finished, Front, Limit};
+pub use guess::parse_guess;
 use rows::Rows;
+pub use state::State;
+use state::{ClosedForms, Saved};
 
 /// Steps of Levenberg and Marquardt for the formulas that are told.
 const LAST_STEPS: u32 = 50;
 
 /// Variables of tables of which no linear model is made: it takes the square of their number.
 const MOST_LINEAR: usize = 200;
+
+/// The products, variables · variables · rows, that a linear model may take; of larger tables a sample is fitted.
+const MOST_LINEAR_WORK: usize = 200_000_000;
+
+/// The share of a time limit that is kept to round constants in, and the most of it.
+const FINISHING: f64 = 0.02;
+const MOST_FINISHING: Duration = Duration::from_millis(500);
 
 /// What a fit may use and how long it may take.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,18 +73,77 @@ pub struct FitOptions {
     pub operators: Vec<Op>,
     /// Most nodes of a formula that evolution looks at.
     pub max_size: usize,
-    /// The wall-clock time. An epoch that it cuts counts for nothing, so the result is that of
-    /// [`epochs`](Self::epochs) = [`Fitted::epochs`] with the same budget of closed forms.
+    /// The wall-clock time. An epoch that it cuts counts for nothing. Where it struck is in [`Fitted::course`].
     pub time_limit: Option<Duration>,
     /// Most epochs of evolution; `None` for no limit. 0 looks for closed forms alone.
     pub epochs: Option<u32>,
-    /// The budget of the search for closed forms and small expressions in node · rows.
+    /// The budget of the search for closed forms and small expressions in node · rows. It is at most half of `max_work`.
     pub algebra_work: u64,
-    /// The budget of all in node · rows, exceeded by at most one epoch: the same budget gives the same result on any
-    /// machine. `None` for no limit.
+    /// The budget of all in node · rows, exceeded by at most one epoch and by what it takes to finish the formulas: the
+    /// same budget gives the same result on any machine. `None` for no limit.
     pub max_work: Option<u64>,
+    /// The bytes that a fit may take beside copies of the table. They bound the small expressions that are kept, so
+    /// results depend on them.
+    pub memory: usize,
+    /// Formulas to begin with, over x0, x1, …; their constants are fitted. See [`parse_guess`].
+    pub guesses: Vec<Expr>,
     /// The parts that are left out, to see what each is worth.
     pub without: BTreeSet<Part>,
+    /// The course of an earlier fit that this one repeats; the time limit then has no effect.
+    pub replay: Option<Course>,
+}
+
+/// Where the clock, a budget or a stop ended a fit. With the same data and options, [`FitOptions::replay`] gives the same
+/// formulas again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Course {
+    /// The number of the question whether to stop at which the search for closed forms was stopped, and 0 if it was not
+    /// begun. `None` if it ended by itself.
+    pub closed_forms: Option<u64>,
+    /// The work of the search for closed forms, in node · rows.
+    pub closed_forms_work: u64,
+    /// The whole epochs of evolution.
+    pub epochs: u32,
+    /// How far each formula of the front was finished, the smallest first: 0 as it was found, 1 with fitted constants, 2
+    /// with round ones, and from 3 on the steps over all training rows.
+    pub finished: Vec<u32>,
+}
+
+/// Why a fit ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Stop {
+    /// A formula is exact on all rows.
+    Exact,
+    /// The time was over.
+    Time,
+    /// The epochs were done.
+    Epochs,
+    /// The budget of work was spent.
+    Work,
+    /// It was asked to stop.
+    Interrupted,
+    /// Nothing is left to look at, because evolution is left out.
+    Exhausted,
+}
+
+impl Stop {
+    /// Returns the name that JSON uses.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// Returns the reason in words.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Stop::Exact => "a formula is exact",
+            Stop::Time => "the time was over",
+            Stop::Epochs => "the epochs were done",
+            Stop::Work => "the budget of work was spent",
+            Stop::Interrupted => "stopped",
+            Stop::Exhausted => "nothing was left to look at",
+        }
+    }
 }
 
 /// A part of a fit that can be left out.
@@ -121,15 +194,20 @@ impl Default for FitOptions {
             epochs: None,
             algebra_work: 1_000_000_000,
             max_work: None,
+            memory: Options::default().memory,
+            guesses: Vec::new(),
             without: BTreeSet::new(),
+            replay: None,
         }
     }
 }
 
 /// Who found a formula.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Method {
+    /// Who asked for the fit.
+    Guess,
     /// The mean of y.
     Mean,
     /// Least squares on all variables.
@@ -159,7 +237,7 @@ pub struct FrontFormula {
     /// Whether it is right on every row, see [`Instance::is_exact`].
     pub is_exact: bool,
     /// How well it fits the rows that nothing was fitted to; `None` for tables of fewer than 60 rows, which are fitted
-    /// whole.
+    /// whole unless there is a table of validation.
     pub held_out: Option<Fit>,
 }
 
@@ -184,6 +262,10 @@ pub struct Fitted {
     pub n_held_out: usize,
     /// The work done, in node · rows.
     pub work: u64,
+    /// Why the search ended; `None` if it has not.
+    pub stop: Option<Stop>,
+    /// What a repetition has to know.
+    pub course: Course,
     /// Whether the monitor stopped the search.
     pub is_stopped: bool,
 }
@@ -224,7 +306,7 @@ pub fn fit(problem: &Problem, options: &FitOptions, monitor: &mut Monitor<'_>) -
         monitor.advance(done.min(1000).saturating_sub(told));
         told = told.max(done.min(1000));
     }
-    Ok(Fitted { is_stopped: monitor.is_stopped(), ..fitting.fitted() })
+    Ok(fitting.fitted_in_time(started))
 }
 
 /// A fit under way, which goes on epoch by epoch.
@@ -233,40 +315,165 @@ pub struct Fitting {
     options: FitOptions,
     rows: Rows,
     front: Front,
-    mean: (Expr, f64),
-    linear: Option<(Expr, f64)>,
+    mean: FrontFormula,
+    linear: Option<FrontFormula>,
     islands: Islands,
     /// Whether closed forms were looked for.
     is_begun: bool,
-    /// In node · rows.
+    /// How the search for closed forms ended, if it was not stopped.
+    closed_forms: Option<ClosedForms>,
+    /// The question at which the search for closed forms was stopped.
+    stopped_at: Option<u64>,
+    closed_forms_work: u64,
+    /// In node · rows, and the same before the last epoch.
     work: u64,
+    work_before: u64,
+    stop: Option<Stop>,
+    /// What it takes to compute a value, one node in one row, and the longest time between the end of an epoch's
+    /// evolution and its own.
+    seconds_a_value: f64,
+    longest_busy: Duration,
 }
 
 impl Fitting {
-    /// Splits the rows, and fits the mean and a linear model.
+    /// Splits the rows, and fits the mean, a linear model and the guesses.
     ///
     /// # Errors
     /// If the options are out of range, or the data cannot be searched.
     pub fn new(problem: &Problem, options: &FitOptions) -> anyhow::Result<Self> {
+        Fitting::with_validation(problem, None, options)
+    }
+
+    /// Does the same with the rows of another problem held out, of the same variables. All rows of the first are fitted.
+    ///
+    /// # Errors
+    /// If the options are out of range, or the data cannot be searched.
+    pub fn with_validation(
+        problem: &Problem,
+        validation: Option<&Problem>,
+        options: &FitOptions,
+    ) -> anyhow::Result<Self> {
         ensure!(options.max_size >= 1, "a formula has at least one node");
         ensure!(!options.operators.is_empty(), "there is no operator to make formulas of");
+        let FitOptions { time_limit, epochs, max_work, replay, .. } = options;
         ensure!(
-            options.time_limit.is_some() || options.epochs.is_some() || options.max_work.is_some(),
+            time_limit.is_some() || epochs.is_some() || max_work.is_some() || replay.is_some(),
             "without a time limit there has to be one of epochs or of work"
         );
-        let rows = Rows::new(problem, &options.operators)?;
-        let mut front = Front::new(options.max_size);
-        let mean = baseline(&Expr::constant(0.0), &rows);
-        front.add(mean.0.clone(), Method::Mean, mean.1);
-        let linear = (rows.n_variables() < rows.training().y().len().min(MOST_LINEAR))
-            .then(|| baseline(&linear_model(rows.n_variables()), &rows));
+        let rows = Rows::new(problem, validation, &options.operators)?;
+        let mut front = Front::new(options.max_size, &rows);
+        let (mean, error) = baseline(&Expr::constant(0.0), rows.whole(), &rows);
+        front.add(mean.clone(), Method::Mean, error);
+        let n_variables = rows.n_variables();
+        let linear = (n_variables < rows.training().y().len().min(MOST_LINEAR)).then(|| {
+            let products = rows.whole().y().len() * (n_variables + 1) * (n_variables + 1);
+            let fitted = if products <= MOST_LINEAR_WORK { rows.whole() } else { rows.training() };
+            baseline(&linear_model(n_variables), fitted, &rows)
+        });
         if let Some((expr, error)) = &linear
             && expr.size() <= options.max_size
         {
             front.add(expr.clone(), Method::Linear, *error);
         }
-        let islands = Islands::new(&rows, options);
-        Ok(Fitting { options: options.clone(), rows, front, mean, linear, islands, is_begun: false, work: 0 })
+        let mut islands = Islands::new(&rows, options);
+        if !options.guesses.is_empty() {
+            for guess in guess::fitted(&options.guesses, &rows, options)? {
+                front.add_polished(guess.0, Method::Guess, guess.1);
+            }
+            islands.add_guesses(&options.guesses);
+        }
+        let started = Instant::now();
+        let mean = rows.measured(mean, Method::Mean);
+        let linear = linear.map(|(expr, _)| rows.measured(expr, Method::Linear));
+        let n_values =
+            [Some(&mean), linear.as_ref()].into_iter().flatten().map(|formula| formula.expr.size()).sum::<usize>()
+                * (rows.all().y().len() + rows.held_out().map_or(0, |rows| rows.y().len()));
+        let seconds_a_value = started.elapsed().as_secs_f64() / n_values as f64;
+        let (work, _) = front.take_spent();
+        Ok(Fitting {
+            options: options.clone(),
+            rows,
+            front,
+            mean,
+            linear,
+            islands,
+            is_begun: false,
+            closed_forms: None,
+            stopped_at: None,
+            closed_forms_work: 0,
+            work,
+            work_before: 0,
+            stop: None,
+            seconds_a_value,
+            longest_busy: Duration::ZERO,
+        })
+    }
+
+    /// Goes on with the state of an earlier fit of the same data and options, budgets excepted. The result is that of one
+    /// fit with the larger budget.
+    ///
+    /// A search for closed forms that was not done to its end is done anew.
+    ///
+    /// # Errors
+    /// If the options are out of range, the data cannot be searched, the state is not one of such a fit, or the budget is
+    /// less than what was spent.
+    pub fn resume(
+        problem: &Problem,
+        validation: Option<&Problem>,
+        options: &FitOptions,
+        state: &State,
+    ) -> anyhow::Result<Self> {
+        let mut fitting = Fitting::with_validation(problem, validation, options)?;
+        let Some(closed_forms) = state.closed_forms else { return Ok(fitting) };
+        // What ended for want of work goes on otherwise with more of it.
+        if closed_forms.is_spent && closed_forms.budget != fitting.closed_forms_budget() {
+            return Ok(fitting);
+        }
+        let (n_variables, done) = (fitting.rows.n_variables(), state.epochs);
+        if let Some(most) = options.epochs {
+            ensure!(done <= most, "{done} epochs are done already, more than the {most} that are asked for");
+        }
+        if let Some(most) = options.max_work {
+            ensure!(
+                done == 0 || state.work_before < most,
+                "work of {} is done already, more than the {most} that are asked for",
+                state.work
+            );
+        }
+        let found = state.front.iter().map(|saved| saved.read(n_variables)).collect::<anyhow::Result<Vec<_>>>()?;
+        ensure!(!found.is_empty(), "the state has no formula");
+        fitting.front.restore(found.into_iter());
+        let (expected, islands) = (fitting.islands.populations().len(), state.populations.len());
+        ensure!(islands == expected, "the state has {islands} islands, expected {expected}");
+        let read = |population: &Vec<String>| population.iter().map(|text| state::read(text, n_variables)).collect();
+        let populations = state.populations.iter().map(read).collect::<anyhow::Result<_>>()?;
+        fitting.islands.restore(done, populations);
+        fitting.is_begun = true;
+        fitting.closed_forms = Some(closed_forms);
+        (fitting.work, fitting.work_before) = (state.work, state.work_before);
+        (fitting.closed_forms_work, fitting.stopped_at) = (state.closed_forms_work, closed_forms.stopped_at);
+        fitting.front.take_spent();
+        Ok(fitting)
+    }
+
+    /// Returns what [`resume`](Self::resume) needs to go on from here.
+    pub fn state(&self) -> State {
+        let saved = |found: &front::Found| Saved {
+            formula: state::write(&found.expr),
+            method: found.method.name().to_owned(),
+            error: found.error,
+            polished: found.is_polished,
+        };
+        let populations = self.islands.populations().iter();
+        State {
+            epochs: self.epochs(),
+            work: self.work,
+            work_before: self.work_before,
+            closed_forms: self.closed_forms,
+            closed_forms_work: self.closed_forms_work,
+            front: self.front.iter().map(saved).collect(),
+            populations: populations.map(|exprs| exprs.iter().map(|expr| state::write(expr)).collect()).collect(),
+        }
     }
 
     /// Returns the number of whole epochs of evolution.
@@ -279,77 +486,188 @@ impl Fitting {
         self.work
     }
 
+    /// Returns the largest formula of the front and its error on training rows, relative to the variance of y.
+    pub fn best(&self) -> Option<(&Expr, f64)> {
+        self.front.iter().next_back().map(|found| (&found.expr, found.error))
+    }
+
     /// Goes on: first looks for closed forms, then evolves for an epoch at each call. Returns false if there is nothing
     /// more to be done: a formula is exact, or the time since `started`, the epochs or the work are over, or `stop` is
-    /// true.
+    /// true. The time that it takes to finish the formulas counts as part of the time.
     ///
     /// # Errors
     /// If the threads cannot be started.
     pub fn advance(&mut self, started: Instant, stop: &AtomicBool) -> anyhow::Result<bool> {
-        let options = &self.options;
-        let is_late = || options.time_limit.is_some_and(|limit| started.elapsed() >= limit);
-        let is_over = || is_late() || stop.load(Ordering::Relaxed);
-        let work_left = options.max_work.map_or(u64::MAX, |most| most.saturating_sub(self.work));
-        if self.front.has_solved(self.rows.all()) || work_left == 0 || is_over() {
+        self.stop = self.reason_to_stop(started, stop);
+        if self.stop.is_some() {
             return Ok(false);
         }
         if !std::mem::replace(&mut self.is_begun, true) {
-            let stages = Stages {
-                monomials: !options.without.contains(&Part::ClosedForms),
-                polynomials: !options.without.contains(&Part::ClosedForms),
-                ..if options.without.contains(&Part::Enumeration) { Stages::NONE } else { Stages::ALL }
-            };
-            if stages != Stages::NONE {
-                let training = self.rows.training();
-                let data = Data { x: training.x(), y: training.y(), weights: training.weights() };
-                let closed = Options {
-                    operators: options.operators.clone(),
-                    max_work: options.algebra_work.min(work_left),
-                    threads: options.threads,
-                    stages,
-                    ..Options::default()
-                };
-                let found = sr_enumerate::search(data, &closed, &is_over).context("looking for closed forms")?;
-                self.work += found.work;
-                for candidate in found.candidates {
-                    let error = training.fit(&candidate.expr, Semantics::Ieee).relative;
-                    self.front.add_any_size(candidate.expr, Method::Algebra, error);
-                }
-            }
+            self.look_for_closed_forms(started, stop)?;
             return Ok(true);
         }
-        if options.without.contains(&Part::Evolution) || options.epochs.is_some_and(|most| self.islands.epoch() >= most)
-        {
-            return Ok(false);
-        }
-        let left = options.time_limit.map(|limit| limit.saturating_sub(started.elapsed()));
+        let left = self.deadline(started).map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let work = self.islands.advance(&self.rows, &mut self.front, left, stop);
-        self.work += work.unwrap_or(0);
-        Ok(work.is_some())
+        let (more, busy) = self.front.take_spent();
+        let Some(work) = work else {
+            self.stop = self.reason_to_stop(started, stop).or(Some(Stop::Time));
+            return Ok(false);
+        };
+        self.work_before = self.work;
+        self.work += work + more;
+        self.longest_busy = self.longest_busy.max(busy);
+        Ok(true)
     }
 
-    /// Returns what was found so far, with round constants where these are as good.
-    pub fn fitted(&self) -> Fitted {
-        let formulas = self.front.clone().finish(&self.rows, !self.options.without.contains(&Part::Snapping));
-        let (choice, reason) = choice::choose(&formulas, &self.rows);
-        let formula = |(expr, _): &(Expr, f64), method| FrontFormula {
-            fit: self.rows.all().fit(expr, Semantics::Ieee),
-            is_exact: self.rows.all().is_exact(expr, Semantics::Ieee),
-            held_out: self.rows.held_out().map(|rows| rows.fit(expr, Semantics::Ieee)),
-            expr: expr.clone(),
-            method,
+    fn reason_to_stop(&mut self, started: Instant, stop: &AtomicBool) -> Option<Stop> {
+        let options = &self.options;
+        let epochs = options.replay.as_ref().map(|course| course.epochs).or(options.epochs);
+        let is_in_evolution = self.is_begun;
+        if stop.load(Ordering::Relaxed) {
+            Some(Stop::Interrupted)
+        } else if self.front.has_solved(&self.rows) {
+            Some(Stop::Exact)
+        } else if options.max_work.is_some_and(|most| self.work >= most) {
+            Some(Stop::Work)
+        } else if is_in_evolution && epochs.is_some_and(|most| self.islands.epoch() >= most) {
+            Some(Stop::Epochs)
+        } else if is_in_evolution && options.without.contains(&Part::Evolution) {
+            Some(Stop::Exhausted)
+        } else if self.deadline(started).is_some_and(|deadline| Instant::now() >= deadline) {
+            Some(Stop::Time)
+        } else {
+            None
+        }
+    }
+
+    /// When the search has to end so that the formulas can be finished within the time limit.
+    fn deadline(&self, started: Instant) -> Option<Instant> {
+        let limit = self.options.time_limit.filter(|_| self.options.replay.is_none())?;
+        let FitOptions { threads, .. } = self.options;
+        let finishing = self.front.time_to_finish(&self.rows, threads, self.seconds_a_value);
+        let least = limit.mul_f64(FINISHING).min(MOST_FINISHING);
+        let kept = least + finishing.mul_f64(1.5) + self.longest_busy.mul_f64(1.2);
+        Some(started + limit - kept.min(limit / 2))
+    }
+
+    /// Whether the fit is over before evolution begins.
+    fn stop_comes_first(&self, started: Instant, stop: &AtomicBool) -> bool {
+        let is_late = self.deadline(started).is_some_and(|deadline| Instant::now() >= deadline);
+        stop.load(Ordering::Relaxed) || is_late
+    }
+
+    fn closed_forms_budget(&self) -> u64 {
+        // Evolution gets its share of a small budget.
+        let half = self.options.max_work.map_or(u64::MAX, |most| most.saturating_sub(self.work) / 2);
+        self.options.algebra_work.min(half)
+    }
+
+    fn look_for_closed_forms(&mut self, started: Instant, stop: &AtomicBool) -> anyhow::Result<()> {
+        let options = &self.options;
+        let is_without = |part| options.without.contains(&part);
+        let stages = Stages {
+            monomials: !is_without(Part::ClosedForms),
+            polynomials: !is_without(Part::ClosedForms),
+            ..if is_without(Part::Enumeration) { Stages::NONE } else { Stages::ALL }
         };
+        let budget = self.closed_forms_budget();
+        self.closed_forms = Some(ClosedForms { budget, is_spent: false, stopped_at: None });
+        if stages == Stages::NONE {
+            return Ok(());
+        }
+        let settings = Options {
+            operators: options.operators.clone(),
+            max_work: budget,
+            memory: options.memory,
+            threads: options.threads,
+            stages,
+            ..Options::default()
+        };
+        // A repetition is stopped at the same question as the fit that it repeats.
+        let (replay, deadline) = (options.replay.as_ref(), self.deadline(started));
+        // The other half of the time is left to evolution.
+        let half = |deadline: Instant| started + deadline.saturating_duration_since(started) / 2;
+        let deadline =
+            if is_without(Part::Evolution) || options.epochs == Some(0) { deadline } else { deadline.map(half) };
+        let (questions, stopped_at) = (Cell::new(0), Cell::new(None));
+        let is_over = || {
+            questions.set(questions.get() + 1);
+            let is_over = match replay.map(|course| course.closed_forms) {
+                Some(at) => at.is_some_and(|at| questions.get() >= at),
+                None => deadline.is_some_and(|deadline| Instant::now() >= deadline),
+            };
+            let is_over = is_over || stop.load(Ordering::Relaxed);
+            if is_over && stopped_at.get().is_none() {
+                stopped_at.set(Some(questions.get()));
+            }
+            is_over
+        };
+        let training = self.rows.training();
+        let part = self.rows.algebra(options.memory)?;
+        let data = match &part {
+            Some(part) => Data { x: &part.x, y: &part.y, weights: part.weights.as_deref() },
+            None => {
+                let whole = self.rows.whole();
+                Data { x: whole.x(), y: whole.y(), weights: whole.weights() }
+            }
+        };
+        let found = sr_enumerate::search(data, &settings, &is_over).context("looking for closed forms")?;
+        for candidate in found.candidates {
+            let error = training.fit(&candidate.expr, Semantics::Ieee).relative;
+            self.front.add_any_size(candidate.expr, Method::Algebra, error);
+        }
+        self.closed_forms_work = found.work;
+        self.work += found.work + self.front.take_spent().0;
+        self.stopped_at = stopped_at.get().filter(|_| found.reason == sr_enumerate::StopReason::Stopped);
+        let is_spent = found.reason == sr_enumerate::StopReason::Work;
+        let is_interrupted = self.stopped_at.is_some() && self.stop_comes_first(started, stop);
+        self.closed_forms = (!is_interrupted).then_some(ClosedForms { budget, is_spent, stopped_at: self.stopped_at });
+        Ok(())
+    }
+
+    /// Returns what was found so far, with constants fitted to all training rows, and round ones where these are as good.
+    pub fn fitted(&self) -> Fitted {
+        match &self.options.replay {
+            Some(course) if self.stop.is_some() => self.finished(Limit::Steps(&course.finished)),
+            _ => self.finished(Limit::None),
+        }
+    }
+
+    /// Returns the same, with constants as good as they become within the time limit since `started`. The formulas are
+    /// measured in any case.
+    pub fn fitted_in_time(&self, started: Instant) -> Fitted {
+        match self.options.time_limit.filter(|_| self.options.replay.is_none()) {
+            Some(limit) => {
+                let measuring = self.front.time_to_measure(&self.rows, self.options.threads, self.seconds_a_value);
+                let deadline = started + limit.saturating_sub(measuring);
+                self.finished(Limit::Until { deadline, seconds_a_value: self.seconds_a_value })
+            }
+            None => self.fitted(),
+        }
+    }
+
+    fn finished(&self, limit: Limit<'_>) -> Fitted {
+        let snaps = !self.options.without.contains(&Part::Snapping);
+        let Finished { formulas, steps, work } = self.front.finish(&self.rows, snaps, limit);
+        let (choice, reason) = choice::choose(&formulas, &self.rows);
         Fitted {
-            mean: formula(&self.mean, Method::Mean),
-            linear: self.linear.as_ref().map(|linear| formula(linear, Method::Linear)),
+            mean: self.mean.clone(),
+            linear: self.linear.clone(),
             front: formulas,
             choice,
             reason,
             semantics: Semantics::Ieee,
             epochs: self.epochs(),
             n_held_out: self.rows.held_out().map_or(0, |rows| rows.y().len()),
-            work: self.work,
-            is_stopped: false,
+            work: self.work + work,
+            stop: self.stop,
+            course: Course {
+                closed_forms: if self.is_begun { self.stopped_at } else { Some(0) },
+                closed_forms_work: self.closed_forms_work,
+                epochs: self.epochs(),
+                finished: steps,
+            },
+            is_stopped: self.stop == Some(Stop::Interrupted),
         }
     }
 
@@ -359,9 +677,9 @@ impl Fitting {
     }
 }
 
-/// Fits the constants of a tree to the training rows, and returns it with its error there.
-fn baseline(tree: &Tree, rows: &Rows) -> (Expr, f64) {
-    let fitted = sr_engine::fit_constants(tree, rows.training(), Semantics::Ieee, 1);
+/// Fits the constants of a tree to some rows, and returns it with its error on the training rows.
+fn baseline(tree: &Tree, fitted: &Instance, rows: &Rows) -> (Expr, f64) {
+    let fitted = sr_engine::fit_constants(tree, fitted, Semantics::Ieee, 1);
     let error = rows.training().fit(&fitted.0, Semantics::Ieee).relative;
     (fitted.0, error)
 }
@@ -373,9 +691,4 @@ fn linear_model(n_variables: usize) -> Expr {
         nodes.extend([Node::Const(0.0), Node::Var(variable as u16), Node::Op(Op::Mul), Node::Op(Op::Add)]);
     }
     Expr::new(nodes).expect("a sum of products")
-}
-
-/// Fits the constants of a formula to the convergence of least squares.
-fn polish(fitter: &mut ConstantFitter, expr: &Expr, instance: &Instance) -> Expr {
-    fitter.fit(expr, instance, Semantics::Ieee, LAST_STEPS).tree.to_owned()
 }

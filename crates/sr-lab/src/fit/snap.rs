@@ -2,20 +2,37 @@
 
 use sr_engine::{ConstantFitter, Instance};
 use sr_enumerate::snapped;
-use sr_expr::{Expr, Node, Semantics};
+use sr_expr::{Expr, Node, Semantics, Tree};
 
 use super::LAST_STEPS;
 
 /// How much larger than before an error may be, beside what the data cannot tell from 0.
-const AS_GOOD: f64 = 1.0 + 1e-6;
+pub(super) const AS_GOOD: f64 = 1.0 + 1e-6;
 /// Constants are off by no more than this, relative to them, from what they are rounded to.
 const NEAR: f64 = 1e-3;
 /// The same for multiples of powers of π and of roots, of which there are many.
 const TOO_NEAR_FOR_CHANCE: f64 = 1e-8;
 
+/// A formula with round numbers.
+pub(super) struct Rounded {
+    pub(super) expr: Expr,
+    /// On the instance, relative to the variance of y.
+    pub(super) error: f64,
+    /// The nodes of the constants that became round, and these.
+    pub(super) fixed: Vec<(usize, f64)>,
+}
+
 /// Replaces constants by [round numbers](snapped), one after the other, where the error on the
-/// instance stays as it is once the others are fitted again. Returns the formula and its error.
-pub(super) fn rounded(fitter: &mut ConstantFitter, expr: &Expr, error: f64, instance: &Instance) -> (Expr, f64) {
+/// instance stays as it is once the others are fitted again. Counts the work in node · rows. Returns `None` if it was not
+/// to go on.
+pub(super) fn rounded(
+    fitter: &mut ConstantFitter,
+    expr: &Expr,
+    error: f64,
+    instance: &Instance,
+    go_on: &dyn Fn() -> bool,
+    work: &mut u64,
+) -> Option<Rounded> {
     let bound = (error * AS_GOOD).max(instance.tolerance().min(1e-20));
     let (mut expr, mut error) = (expr.clone(), error);
     let mut fixed: Vec<(usize, f64)> = Vec::new();
@@ -23,12 +40,16 @@ pub(super) fn rounded(fitter: &mut ConstantFitter, expr: &Expr, error: f64, inst
     for node in constants {
         let Node::Const(value) = expr.nodes()[node] else { continue };
         for round in near(value) {
+            if !go_on() {
+                return None;
+            }
             let mut tried = fixed.clone();
             tried.push((node, round));
             let with = with_constants(&expr, &tried);
             // The others are fitted; those that are round stay.
-            let refitted =
-                with_constants(&fitter.fit(&with, instance, Semantics::Ieee, LAST_STEPS).tree.to_owned(), &tried);
+            let fitted = fitter.fit(&with, instance, Semantics::Ieee, LAST_STEPS);
+            *work += fitted.work + 2 * (with.size() * instance.y().len()) as u64;
+            let refitted = with_constants(fitted.tree, &tried);
             let found = [with, refitted]
                 .map(|expr| (instance.fit(&expr, Semantics::Ieee).relative, expr))
                 .into_iter()
@@ -41,11 +62,12 @@ pub(super) fn rounded(fitter: &mut ConstantFitter, expr: &Expr, error: f64, inst
             }
         }
     }
-    (expr, error)
+    Some(Rounded { expr, error, fixed })
 }
 
-fn with_constants(expr: &Expr, constants: &[(usize, f64)]) -> Expr {
-    let mut nodes = expr.nodes().to_vec();
+/// The tree with other constants at these nodes.
+pub(super) fn with_constants(tree: &Tree, constants: &[(usize, f64)]) -> Expr {
+    let mut nodes = tree.nodes().to_vec();
     for &(node, value) in constants {
         nodes[node] = Node::Const(value);
     }
@@ -80,7 +102,11 @@ mod tests {
         let instance = Instance::new("line", x, y, primitives).expect("an instance");
         let expr: Expr = "1.9999999999999998*x0 + 0.1234567890000001".parse().expect("an expression");
         let error = instance.fit(&expr, Semantics::Ieee).relative;
-        let (found, error) = rounded(&mut ConstantFitter::new(), &expr, error, &instance);
+        let mut work = 0;
+        let Rounded { expr: found, error, fixed } =
+            rounded(&mut ConstantFitter::new(), &expr, error, &instance, &|| true, &mut work).expect("it goes on");
+        assert!(work > 0 && fixed.len() == 1);
+        assert!(rounded(&mut ConstantFitter::new(), &expr, error, &instance, &|| false, &mut work).is_none());
         let constants: Vec<f64> = found.constants().collect();
         assert_eq!(constants[0], 2.0);
         assert!((constants[1] - 0.123_456_789).abs() < 1e-15 && error < 1e-28, "{found} {error}");

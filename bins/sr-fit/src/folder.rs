@@ -1,0 +1,264 @@
+//! The folder of a run: `fit.json`, `front.csv` and `formula.txt` for people and programs, `state.json` to go on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
+use sr_cli::{Claim, Output};
+use sr_lab::fit::{Course, FitOptions, Fitting, State};
+use sr_lab::sr_codec::sums;
+use sr_lab::sr_expr::{Expr, Op};
+use sr_lab::sr_problems::{Decimal, Missing, Problem, Table, TableOptions};
+
+use crate::data_of;
+use crate::report::View;
+
+const FORMAT_VERSION: u64 = 1;
+const FIT: &str = "fit.json";
+const FRONT: &str = "front.csv";
+const FORMULA: &str = "formula.txt";
+const STATE: &str = "state.json";
+/// What differs between equal runs, as [`sr_cli::write_run_file`] names it.
+const RUN: &str = "fit.run.json";
+
+/// Claims the folder of a run before any work is done.
+pub(crate) fn claim<'a>(
+    out: &'a Path,
+    inputs: impl Iterator<Item = &'a PathBuf>,
+    resume: bool,
+    force: bool,
+) -> anyhow::Result<Output> {
+    let inputs = inputs.filter(|path| path.exists());
+    let claim = Claim::folder(out).also([FIT, FRONT, FORMULA, STATE, RUN]).inputs(inputs).may_exist(true);
+    let output = claim.take()?;
+    let is_empty = match fs::read_dir(out) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+        Err(error) => return Err(error).with_context(|| format!("reading {}", out.display())),
+    };
+    ensure!(
+        is_empty || resume || force,
+        "{} is not empty; --resume goes on with the run in it, --force replaces it, and --out DIR writes elsewhere",
+        out.display()
+    );
+    Ok(output)
+}
+
+/// Returns what a result depends on beside the budgets.
+pub(crate) fn settings(table: &Table, validation: Option<&Problem>, options: &FitOptions) -> Value {
+    let (problem, report) = (&table.set.problems[0], &table.report);
+    json!({
+        "table": {
+            "columns": { "target": report.target, "variables": report.variables, "weights": report.weights },
+            "data": data_of(problem),
+            "name": problem.id,
+            "rows": problem.y.len(),
+        },
+        "validation": validation.map(|problem| json!({ "data": data_of(problem), "rows": problem.y.len() })),
+        "seed": options.seed,
+        "operators": options.operators.iter().map(|op| op.name()).collect::<Vec<_>>(),
+        "max_size": options.max_size,
+        "memory": options.memory >> 20,
+        "closed_forms_work": options.algebra_work,
+        "guesses": options.guesses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+/// The folder of a run that is made.
+pub(crate) struct Folder<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) settings: Value,
+}
+
+impl Folder<'_> {
+    /// Makes the folder, and with `force` removes what an earlier run left.
+    pub(crate) fn prepare(&self, force: bool) -> anyhow::Result<()> {
+        fs::create_dir_all(self.path).with_context(|| format!("making {}", self.path.display()))?;
+        if !force {
+            return Ok(());
+        }
+        for name in [FIT, FRONT, FORMULA, STATE, RUN] {
+            let path = self.path.join(name);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("removing {}", path.display()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is needed to go on.
+    pub(crate) fn save(&self, fitting: &Fitting) -> anyhow::Result<()> {
+        let content = json!({ "settings": self.settings, "state": fitting.state() });
+        let sum = sums::of_bytes(content.to_string().as_bytes());
+        let file = json!({ "format_version": FORMAT_VERSION, "sha256": sum, "content": content });
+        sr_cli::write_atomically(&self.path.join(STATE), file.to_string().as_bytes())
+    }
+
+    /// Reads the state of the run in the folder, if there is one of the same settings.
+    pub(crate) fn state(&self) -> anyhow::Result<Option<State>> {
+        let path = self.path.join(STATE);
+        if !path.exists() {
+            let has_result = self.path.join(FIT).exists();
+            ensure!(
+                !has_result,
+                "{} has a result but no {STATE} to go on from; --force begins anew",
+                self.path.display()
+            );
+            return Ok(None);
+        }
+        let mut file = read_json(&path)?;
+        let content = file["content"].take();
+        let sum = sums::of_bytes(content.to_string().as_bytes());
+        ensure!(
+            file["sha256"].as_str() == Some(&sum),
+            "{} was changed or damaged: its checksum is another; --force without --resume begins anew",
+            path.display()
+        );
+        sr_cli::check_same_settings(self.path, &content["settings"], &self.settings)?;
+        let state = State::of_json(&content["state"]);
+        state.map(Some).with_context(|| format!("reading {}", path.display()))
+    }
+
+    /// Writes the result.
+    pub(crate) fn write(&self, view: &View<'_>, options: &FitOptions) -> anyhow::Result<()> {
+        let mut fit = view.json(None);
+        fit["format_version"] = json!(FORMAT_VERSION);
+        fit["settings"] = self.settings.clone();
+        fit["budget"] = json!({
+            "time_limit": options.time_limit.map(|limit| limit.as_secs_f64()),
+            "epochs": options.epochs,
+            "max_work": options.max_work,
+        });
+        fit["course"] = json!(view.fitted.course);
+        let write = |name: &str, text: &str| sr_cli::write_atomically(&self.path.join(name), text.as_bytes());
+        write(FRONT, &view.csv()?)?;
+        write(FORMULA, &view.formula_text())?;
+        // The last one, so that a folder with it is whole.
+        write(FIT, &(serde_json::to_string_pretty(&fit)? + "\n"))
+    }
+}
+
+/// An earlier run, read from its folder.
+pub(crate) struct Run {
+    path: PathBuf,
+    fit: Value,
+    pub(crate) settings: Value,
+    pub(crate) target: String,
+    pub(crate) variables: Vec<String>,
+    /// The expressions of the front, the smallest first.
+    pub(crate) expressions: Vec<String>,
+    pub(crate) chosen: usize,
+    marked: usize,
+}
+
+impl Run {
+    pub(crate) fn read(folder: &Path) -> anyhow::Result<Self> {
+        let path = folder.join(FIT);
+        let unfinished = folder.join(STATE).exists() && !path.exists();
+        ensure!(!unfinished, "the run in {} has no result yet; --resume goes on with it", folder.display());
+        let fit = read_json(&path)?;
+        let text = |value: &Value, name: &str| -> anyhow::Result<String> {
+            let found = value[name].as_str().map(str::to_owned);
+            found.with_context(|| format!("{} has no {name}; it is not a whole result of sr-fit", path.display()))
+        };
+        let index = |name: &str| -> anyhow::Result<usize> {
+            let found = fit[name].as_u64().map(|index| index as usize);
+            found.with_context(|| format!("{} has no {name}; it is not a whole result of sr-fit", path.display()))
+        };
+        let columns = &fit["settings"]["table"]["columns"];
+        let variables = columns["variables"].as_array().into_iter().flatten();
+        let variables = variables.filter_map(|name| name.as_str().map(str::to_owned)).collect();
+        let front = fit["front"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let expressions =
+            front.iter().map(|formula| text(formula, "expression")).collect::<anyhow::Result<Vec<_>>>()?;
+        let (chosen, marked) = (index("chosen")?, index("marked")?);
+        ensure!(
+            chosen.max(marked) < expressions.len(),
+            "{}: chosen and marked are none of {} formulas",
+            path.display(),
+            expressions.len()
+        );
+        let target = text(columns, "target")?;
+        let settings = fit["settings"].clone();
+        Ok(Run { target, variables, expressions, chosen, marked, settings, fit, path })
+    }
+
+    /// Returns the formula that is marked, or the largest of no more nodes than `pick`.
+    pub(crate) fn marked(&self, pick: Option<usize>) -> anyhow::Result<Expr> {
+        let exprs = (0..self.expressions.len()).map(|index| self.expr(index)).collect::<anyhow::Result<Vec<Expr>>>()?;
+        let index = match pick {
+            None => self.marked,
+            Some(size) => match exprs.iter().rposition(|expr| expr.size() <= size) {
+                Some(index) => index,
+                None => {
+                    bail!("--pick {size}: the smallest formula has {} nodes", exprs.first().map_or(0, |e| e.size()))
+                }
+            },
+        };
+        Ok(exprs[index].clone())
+    }
+
+    fn expr(&self, index: usize) -> anyhow::Result<Expr> {
+        let text = &self.expressions[index];
+        let expr: Expr = text.parse().with_context(|| self.path.display().to_string())?;
+        let (found, known) = (expr.n_variables(), self.variables.len());
+        ensure!(found <= known, "{}: {text} has a variable beyond the {known} columns", self.path.display());
+        Ok(expr)
+    }
+
+    /// Returns how the table of the run is to be read again.
+    pub(crate) fn reading(&self) -> anyhow::Result<TableOptions> {
+        let table = &self.fit["table"];
+        let weights = self.settings["table"]["columns"]["weights"].as_str().map(str::to_owned);
+        let mut options = TableOptions::new(&self.target);
+        options.features = Some(self.variables.clone());
+        options.weights = weights;
+        options.header = table["header"].as_bool().unwrap_or(true);
+        options.decimal = if table["decimal"] == "," { Decimal::Comma } else { Decimal::Point };
+        options.missing = if table["dropped_rows"].as_u64() > Some(0) { Missing::Drop } else { Missing::Refuse };
+        Ok(options)
+    }
+
+    /// Returns the options of the run and its course.
+    pub(crate) fn options(&self) -> anyhow::Result<FitOptions> {
+        let bad = |what: &str| format!("{} has no valid {what}", self.path.display());
+        let (settings, budget) = (&self.settings, &self.fit["budget"]);
+        let texts = |name: &str| settings[name].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let course: Course = serde_json::from_value(self.fit["course"].clone()).with_context(|| bad("course"))?;
+        let limit = budget["time_limit"].as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let operators = texts("operators").map(|name| Op::from_name(name).with_context(|| bad("operators")));
+        let guesses = texts("guesses").map(|text| text.parse::<Expr>().with_context(|| bad("guesses")));
+        let epochs = budget["epochs"].as_u64().and_then(|epochs| u32::try_from(epochs).ok());
+        let number = |name: &str| settings[name].as_u64().with_context(|| bad(name));
+        Ok(FitOptions {
+            seed: number("seed")?,
+            operators: operators.collect::<anyhow::Result<_>>()?,
+            max_size: number("max_size")? as usize,
+            time_limit: limit,
+            epochs,
+            algebra_work: number("closed_forms_work")?,
+            max_work: budget["max_work"].as_u64(),
+            memory: (number("memory")? as usize) << 20,
+            guesses: guesses.collect::<anyhow::Result<_>>()?,
+            replay: Some(course),
+            ..FitOptions::default()
+        })
+    }
+}
+
+/// Reads a file of this version.
+fn read_json(path: &Path) -> anyhow::Result<Value> {
+    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let file: Value =
+        serde_json::from_str(&text).with_context(|| format!("{} is cut off or damaged", path.display()))?;
+    match file["format_version"].as_u64() {
+        Some(FORMAT_VERSION) => Ok(file),
+        Some(version) => bail!("{} has format version {version}, expected {FORMAT_VERSION}", path.display()),
+        None => bail!("{} has no format_version; it is no file of sr-fit", path.display()),
+    }
+}

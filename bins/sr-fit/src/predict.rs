@@ -1,0 +1,90 @@
+//! What a formula predicts for the rows of another table.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use sr_args::ReadingArgs;
+use sr_lab::sr_expr::{Expr, Node, Semantics, predict};
+use sr_lab::sr_problems::{NamedColumns, columns_of_table};
+
+use crate::standard_input;
+
+/// A table that a formula is applied to.
+pub(crate) struct NewTable {
+    columns: NamedColumns,
+    path: PathBuf,
+}
+
+impl NewTable {
+    /// Reads the columns of these names.
+    pub(crate) fn read(path: &Path, names: &[String], reading: &ReadingArgs) -> anyhow::Result<Self> {
+        // The target is not looked for: it is what is predicted.
+        let columns = columns_of_table(&standard_input(path), names, &reading.options(""))?;
+        Ok(NewTable { columns, path: path.to_owned() })
+    }
+
+    /// Returns a value for each row. The formula's variables are the columns in order.
+    pub(crate) fn predict(self, expr: &Expr) -> anyhow::Result<Vec<f64>> {
+        let NewTable { columns, path } = self;
+        columns.warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", path.display()));
+        if columns.dropped_rows > 0 {
+            tracing::warn!(
+                "{}: {} rows with missing values were left out, so predictions are fewer than rows",
+                path.display(),
+                columns.dropped_rows
+            );
+        }
+        Ok(predict(expr, &columns.x, Semantics::Ieee))
+    }
+}
+
+/// Predicts for the rows of a table of which only the columns that the formula uses are read.
+pub(crate) fn of_used_columns(
+    path: &Path,
+    expr: &Expr,
+    variables: &[String],
+    reading: &ReadingArgs,
+) -> anyhow::Result<Vec<f64>> {
+    let used: Vec<u16> = (0..variables.len() as u16).filter(|&index| expr.uses_variable(index)).collect();
+    let names: Vec<String> = used.iter().map(|&index| variables[usize::from(index)].clone()).collect();
+    let node = |node: &Node| match *node {
+        Node::Var(index) => Node::Var(used.iter().position(|&used| used == index).expect("it is used") as u16),
+        node => node,
+    };
+    let expr = Expr::new(expr.nodes().iter().map(node).collect())?;
+    NewTable::read(path, &names, reading)?.predict(&expr)
+}
+
+/// Warns of rows for which the formula has no value.
+pub(crate) fn warn_of_nan(values: &[f64]) {
+    let (nan, infinite) = (
+        values.iter().filter(|value| value.is_nan()).count(),
+        values.iter().filter(|value| value.is_infinite()).count(),
+    );
+    let of = values.len();
+    if nan > 0 {
+        tracing::warn!("the formula has no value (NaN) in {nan} of {of} rows");
+    }
+    if infinite > 0 {
+        tracing::warn!("the formula is infinite in {infinite} of {of} rows");
+    }
+}
+
+/// The values as CSV, each with the digits that read back to the same number.
+pub(crate) fn csv(target: &str, values: &[f64]) -> String {
+    let is_plain = |c: char| !matches!(c, ',' | '"' | '\n' | '\r' | ';' | '\t' | '#' | ' ');
+    let mut text = match target.chars().all(is_plain) {
+        true => target.to_owned(),
+        false => format!("\"{}\"", target.replace('"', "\"\"")),
+    };
+    for value in values {
+        text += &format!("\n{value:?}");
+    }
+    text.push('\n');
+    text
+}
+
+/// The values as JSON, where null stands for what is no number.
+pub(crate) fn json(values: &[f64]) -> Value {
+    json!(values.iter().map(|&value| value.is_finite().then_some(value)).collect::<Vec<_>>())
+}

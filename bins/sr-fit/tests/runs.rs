@@ -1,0 +1,253 @@
+//! The folder of a run: going on, repeating, predicting.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{error, json, noisy, sr_fit, sr_fit_of, stdout, write};
+use serde_json::Value;
+
+const TABLE: [&str; 3] = ["t.csv", "--target", "y"];
+/// Enough for closed forms and an epoch of evolution, in a moment.
+const WORK: &str = "3e7";
+
+fn read(folder: &Path, name: &str) -> Vec<u8> {
+    fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn with<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    [&TABLE, args].concat()
+}
+
+#[test]
+fn the_same_work_gives_the_same_bytes_with_any_number_of_threads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    noisy(folder.path(), "t.csv");
+    for threads in ["1", "2", "8"] {
+        let out = format!("of{threads}");
+        let output = sr_fit(folder.path(), &with(&["--max-work", WORK, "--threads", threads, "--out", &out]));
+        assert_eq!(output.status.code(), Some(0));
+    }
+    for name in ["fit.json", "front.csv", "formula.txt", "state.json"] {
+        let [a, b, c] = ["of1", "of2", "of8"].map(|out| read(folder.path(), &format!("{out}/{name}")));
+        assert!(a == b && a == c, "{name}");
+    }
+    let fit: Value = serde_json::from_slice(&read(folder.path(), "of1/fit.json")).expect("JSON");
+    assert_eq!((&fit["format_version"], &fit["stop"]), (&1.into(), &"work".into()));
+    assert!(fit["epochs"].as_u64() >= Some(1) && fit["work"].as_u64() >= Some(30_000_000), "{fit}");
+    assert!(fit.get("seconds").is_none(), "seconds differ between equal runs");
+    assert!(folder.path().join("of1/fit.run.json").exists());
+}
+
+#[test]
+fn a_folder_that_is_not_empty_is_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    noisy(folder.path(), "t.csv");
+    let args = with(&["--epochs", "0"]);
+    assert_eq!(sr_fit(folder.path(), &args).status.code(), Some(0));
+    let before = read(folder.path(), "runs/t-fit/fit.json");
+    let said = error(&sr_fit(folder.path(), &args));
+    assert!(
+        said.contains("runs/t-fit is not empty") && said.contains("--resume") && said.contains("--force"),
+        "{said}"
+    );
+    assert_eq!(read(folder.path(), "runs/t-fit/fit.json"), before);
+    fs::create_dir(folder.path().join("mine")).expect("made");
+    fs::write(folder.path().join("mine/notes"), "precious").expect("written");
+    let said = error(&sr_fit(folder.path(), &with(&["--epochs", "0", "--out", "mine"])));
+    assert!(said.contains("mine is not empty"), "{said}");
+    assert_eq!(sr_fit(folder.path(), &with(&["--epochs", "0", "--force"])).status.code(), Some(0));
+    assert_eq!(read(folder.path(), "runs/t-fit/fit.json"), before);
+}
+
+#[test]
+fn a_run_that_goes_on_gives_the_bytes_of_one_that_was_not_disturbed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    noisy(folder.path(), "t.csv");
+    let run = |args: &[&str]| {
+        let output = sr_fit(folder.path(), &with(args));
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    run(&["--epochs", "3", "--out", "whole"]);
+    run(&["--epochs", "1", "--out", "parts"]);
+    for epochs in ["2", "3", "3"] {
+        run(&["--epochs", epochs, "--out", "parts", "--resume"]);
+    }
+    for name in ["fit.json", "front.csv", "formula.txt", "state.json"] {
+        assert!(
+            read(folder.path(), &format!("whole/{name}")) == read(folder.path(), &format!("parts/{name}")),
+            "{name}"
+        );
+    }
+    // The search for closed forms is one of this budget too.
+    run(&["--max-work", WORK, "--out", "work"]);
+    run(&["--max-work", "1e6", "--out", "more", "--resume"]);
+    run(&["--max-work", WORK, "--out", "more", "--resume"]);
+    assert!(read(folder.path(), "work/fit.json") == read(folder.path(), "more/fit.json"));
+    let said = error(&sr_fit(folder.path(), &with(&["--epochs", "2", "--out", "parts", "--resume"])));
+    assert!(said.contains("3 epochs are done already, more than the 2"), "{said}");
+}
+
+#[test]
+fn other_data_other_settings_and_damaged_files_are_refused_in_one_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    noisy(folder.path(), "t.csv");
+    let args = with(&["--epochs", "1", "--resume"]);
+    assert_eq!(sr_fit(folder.path(), &args).status.code(), Some(0), "nothing is there to go on from");
+    let refused = |args: &[&str], expected: &str| {
+        let said = error(&sr_fit(folder.path(), args));
+        assert!(said.contains(expected), "{expected}: {said}");
+    };
+    let more = |more: &[&'static str]| [&args[..], more].concat();
+    refused(&more(&["--seed", "5"]), "runs/t-fit was made with other settings: seed 0, asked for 5");
+    refused(&more(&["--max-size", "9"]), "max_size 30, asked for 9");
+    refused(&more(&["--drop", "b"]), "table.columns.variables");
+    let table = fs::read_to_string(folder.path().join("t.csv")).expect("read");
+    fs::write(folder.path().join("t.csv"), table.replacen('1', "2", 1)).expect("written");
+    refused(&args, "table.data");
+    refused(&["t.csv", "--replay", "runs/t-fit"], "the run was made with other data: table.data");
+    fs::write(folder.path().join("t.csv"), &table).expect("written");
+    assert_eq!(sr_fit(folder.path(), &args).status.code(), Some(0));
+
+    let state = folder.path().join("runs/t-fit/state.json");
+    let bytes = fs::read(&state).expect("read");
+    for cut in [0, 1, bytes.len() / 2, bytes.len() - 1] {
+        fs::write(&state, &bytes[..cut]).expect("written");
+        refused(&args, "runs/t-fit/state.json is cut off or damaged");
+    }
+    let text = String::from_utf8(bytes.clone()).expect("UTF-8");
+    fs::write(&state, text.replacen("x0", "x1", 1)).expect("written");
+    refused(&args, "state.json was changed or damaged: its checksum is another");
+    fs::write(&state, text.replace("\"format_version\":1", "\"format_version\":9")).expect("written");
+    refused(&args, "state.json has format version 9, expected 1");
+    fs::write(&state, &bytes).expect("written");
+    let fit = folder.path().join("runs/t-fit/fit.json");
+    fs::write(&fit, "{\"format_version\":1}").expect("written");
+    refused(&["runs/t-fit", "--predict", "t.csv"], "fit.json has no chosen");
+    fs::write(&fit, "{").expect("written");
+    refused(&["runs/t-fit", "--predict", "t.csv"], "fit.json is cut off or damaged");
+}
+
+#[test]
+fn a_killed_run_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    noisy(folder.path(), "t.csv");
+    let args = with(&["--operators", "+,*", "--epochs", "40", "--out", "killed"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sr-fit"));
+    let command = command.current_dir(folder.path()).args(&args).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("sr-fit starts");
+    let (state, started) = (folder.path().join("killed/state.json"), Instant::now());
+    while !state.exists() && started.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let said = sr_fit(folder.path(), &args);
+    if !folder.path().join("killed/fit.json").exists() {
+        assert!(error(&said).contains("is not empty"), "the state of a killed run is kept");
+        let said = error(&sr_fit(folder.path(), &["killed", "--predict", "t.csv"]));
+        assert!(said.contains("has no result yet; --resume goes on"), "{said}");
+    }
+    let resumed = sr_fit(folder.path(), &[&args[..], &["--resume"]].concat());
+    assert_eq!(resumed.status.code(), Some(0), "{}", String::from_utf8_lossy(&resumed.stderr));
+    let whole = with(&["--operators", "+,*", "--epochs", "40", "--out", "whole"]);
+    assert_eq!(sr_fit(folder.path(), &whole).status.code(), Some(0));
+    assert!(read(folder.path(), "killed/fit.json") == read(folder.path(), "whole/fit.json"));
+}
+
+#[test]
+fn what_the_clock_ended_is_repeated_exactly() {
+    let folder = tempfile::tempdir().expect("a folder");
+    noisy(folder.path(), "t.csv");
+    // The first is over while closed forms are looked for, the second in evolution.
+    let cases = [(&["--time-limit", "0.05"][..], "short"), (&["--time-limit", "1", "--operators", "+,*"], "long")];
+    for (args, out) in cases {
+        let output = sr_fit(folder.path(), &[&with(args)[..], &["--out", out]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let fit: Value = serde_json::from_slice(&read(folder.path(), &format!("{out}/fit.json"))).expect("JSON");
+        assert_eq!(fit["stop"], "time");
+        for threads in ["1", "3"] {
+            let output = sr_fit(folder.path(), &["t.csv", "--replay", out, "--threads", threads]);
+            let text = stdout(&output);
+            assert!(output.status.code() == Some(0) && text.contains("the same "), "{text}");
+        }
+    }
+    let said = error(&sr_fit(folder.path(), &["t.csv", "--replay", "short", "--epochs", "3"]));
+    assert!(said.contains("--epochs has no effect with --replay"), "{said}");
+    let said = error(&sr_fit(folder.path(), &["t.csv", "--replay", "nowhere"]));
+    assert!(said.contains("nowhere/fit.json"), "{said}");
+}
+
+#[test]
+fn predictions_are_found_by_names_and_read_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rows = (1..30).map(|i| format!("{i},{},{}", i * i % 7, 3 * i + i * i % 7));
+    write(folder.path(), "t.csv", std::iter::once("a,b,\"the y\"".into()).chain(rows));
+    write(folder.path(), "new.csv", ["b,note,a", "0.1,text,0.2", "5,more,1e20"].map(String::from));
+    let args = ["t.csv", "--target", "the y", "--epochs", "0"];
+    let run = |more: &[&str]| sr_fit(folder.path(), &[&args, more].concat());
+    let expected = stdout(&run(&["--predict", "new.csv"]));
+    let values: Vec<&str> = expected.lines().collect();
+    assert_eq!((values.len(), values[0], values[2]), (3, "\"the y\"", "3e20"));
+    assert!((values[1].parse::<f64>().expect("a number") - 0.7).abs() < 1e-12, "{expected}");
+    assert_eq!(stdout(&sr_fit(folder.path(), &["runs/t-fit", "--predict", "new.csv"])), expected);
+    let apply = |more: &[&str]| sr_fit(folder.path(), &[&["runs/t-fit", "--predict", "new.csv"], more].concat());
+    let said = stdout(&apply(&["--predict-out", "p.csv"]));
+    assert!(said.contains("the y = "), "{said}");
+    assert_eq!(String::from_utf8(read(folder.path(), "p.csv")).expect("UTF-8"), expected);
+    assert!(error(&apply(&["--predict-out", "p.csv"])).contains("p.csv is there already"));
+    assert!(error(&apply(&["--predict-out", "new.csv", "--force"])).contains("is the input"));
+    let result: Value = serde_json::from_slice(&apply(&["--json"]).stdout).expect("JSON");
+    assert_eq!(result["predictions"][1], 3e20);
+    assert!(error(&apply(&["--out", "x"])).contains("--predict-out FILE"));
+    // Only the columns of the formula are needed once it is known, and all of them before a search.
+    write(folder.path(), "short.csv", ["b", "1"].map(String::from));
+    let missing = sr_fit(folder.path(), &["runs/t-fit", "--predict", "short.csv"]);
+    let said = error(&missing);
+    assert!(said.contains("short.csv: 0 columns are called \"a\"") && said.contains("the columns are b"), "{said}");
+    assert!(error(&run(&["--predict", "short.csv", "--force"])).contains("0 columns are called \"a\""));
+    let constant = sr_fit(folder.path(), &["runs/t-fit", "--predict", "short.csv", "--pick", "1"]);
+    assert_eq!(stdout(&constant).lines().count(), 2, "a constant has a value for each row");
+    assert!(error(&sr_fit(folder.path(), &["runs/t-fit"])).contains("--predict FILE"));
+}
+
+#[test]
+fn values_that_are_no_numbers_stay_so_and_are_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rows = (1..30).map(|i| format!("{i},{:?}", f64::from(i).sqrt()));
+    write(folder.path(), "t.csv", std::iter::once("x,y".into()).chain(rows));
+    write(folder.path(), "new.csv", ["x", "4", "-1", "-2"].map(String::from));
+    let output = sr_fit(folder.path(), &["t.csv", "--target", "y", "--predict", "new.csv"]);
+    assert_eq!(stdout(&output), "y\n2.0\nNaN\nNaN\n");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stderr.contains("no value (NaN) in 2 of 3 rows"), "{stderr}");
+}
+
+#[test]
+fn a_table_may_come_from_standard_input_and_json_is_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let table: String = (1..20).map(|i| format!("{i},{}\n", i * i)).collect();
+    let output = sr_fit_of(folder.path(), &format!("x,y\n{table}"), &["-", "--target", "y", "--json", "-q"]);
+    let result: Value = serde_json::from_slice(&output.stdout).expect("one object");
+    assert_eq!(
+        (&result["front"][result["chosen"].as_u64().expect("an index") as usize]["formula"], &result["out"]),
+        (&"pow2(x)".into(), &"runs/stdin-fit".into())
+    );
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn rows_of_validation_are_those_of_another_table() {
+    let folder = tempfile::tempdir().expect("a folder");
+    noisy(folder.path(), "t.csv");
+    write(folder.path(), "v.csv", ["y,b,c,a", "7,2,x,1", "15,3,x,2"].map(String::from));
+    let result = json(folder.path(), &with(&["--epochs", "0", "--validation", "v.csv"]));
+    assert_eq!(result["held_out_rows"], 2);
+    assert!(result["front"][0]["rmse_held_out"].is_number());
+    write(folder.path(), "v.csv", ["y,b", "7,2"].map(String::from));
+    let said = error(&sr_fit(folder.path(), &with(&["--validation", "v.csv", "--force"])));
+    assert!(said.contains("v.csv: 0 columns are called \"a\""), "{said}");
+}
