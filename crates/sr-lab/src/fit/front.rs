@@ -182,16 +182,15 @@ impl Front {
 
     /// The formulas with constants that are fitted to all training rows, and are round numbers where these are as good if
     /// that is asked for; and how they fit.
-    pub(super) fn finish(&self, rows: &Rows, snaps: bool, limit: Limit<'_>) -> Finished {
+    pub(super) fn finish(&self, rows: &Rows, snaps: bool, threads: usize, limit: Limit<'_>) -> Finished {
         let found: Vec<&Found> = self.best.values().collect();
         // What will probably be chosen comes first, so that its constants are right when the time is short.
         let mut order: Vec<usize> = (0..found.len()).collect();
         if let Some(first) = probable_choice(&found, rows) {
             order[..=first].rotate_right(1);
         }
-        let finish = |&index: &usize| finish_one(found[index], index, rows, snaps, limit);
-        let mut done: Vec<(usize, One)> =
-            order.par_iter().with_max_len(1).map(|index| (*index, finish(index))).collect();
+        let finish = |index: usize| (index, finish_one(found[index], index, rows, snaps, limit));
+        let mut done = each(order, threads, finish);
         done.sort_by_key(|(index, _)| *index);
         let steps = done.iter().map(|(_, one)| one.steps).collect();
         let mut work: u64 = done.iter().map(|(_, one)| one.work).sum();
@@ -200,9 +199,8 @@ impl Front {
         for (_, One { expr, method, error, .. }) in done {
             front.add_any_size(expr, method, error);
         }
-        let measure = |found: &Found| rows.measured(found.expr.clone(), found.method);
-        let measured: Vec<&Found> = front.best.values().collect();
-        let mut formulas: Vec<FrontFormula> = measured.into_par_iter().with_max_len(1).map(measure).collect();
+        let measured = front.best.into_values().collect();
+        let mut formulas = each(measured, threads, |found: Found| rows.measured(found.expr, found.method));
         let n_rows = rows.all().y().len() + rows.held_out().map_or(0, |rows| rows.y().len());
         work += formulas.iter().map(|formula| (formula.expr.size() * n_rows) as u64).sum::<u64>();
         if rows.is_sampled() {
@@ -237,6 +235,14 @@ impl Limit<'_> {
             Limit::Until { deadline, .. } => Instant::now() < *deadline,
             Limit::None | Limit::Steps(_) => true,
         }
+    }
+}
+
+/// Does something with each element, on the threads of the pool if there may be more than one.
+fn each<T: Send, R: Send>(elements: Vec<T>, threads: usize, with: impl Fn(T) -> R + Send + Sync) -> Vec<R> {
+    match threads {
+        0 | 1 => elements.into_iter().map(with).collect(),
+        _ => elements.into_par_iter().with_max_len(1).map(with).collect(),
     }
 }
 

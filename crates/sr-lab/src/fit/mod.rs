@@ -648,7 +648,7 @@ impl Fitting {
 
     fn finished(&self, limit: Limit<'_>) -> Fitted {
         let snaps = !self.options.without.contains(&Part::Snapping);
-        let Finished { formulas, steps, work } = self.front.finish(&self.rows, snaps, limit);
+        let Finished { formulas, steps, work } = self.front.finish(&self.rows, snaps, self.options.threads, limit);
         let (choice, reason) = choice::choose(&formulas, &self.rows);
         Fitted {
             mean: self.mean.clone(),
