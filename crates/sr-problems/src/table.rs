@@ -891,6 +891,30 @@ mod tests {
     }
 
     #[test]
+    fn columns_are_found_by_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new.csv");
+        let columns = |text: &str, names: &[&str]| {
+            fs::write(&path, text).unwrap();
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            columns_of_table(&path, &names, &TableOptions::new("")).map_err(|error| error.to_string())
+        };
+        let found = columns("c,note,a\n1,x,2\n3,,4\n", &["a", "c"]).unwrap();
+        assert_eq!((found.x.column(0), found.x.column(1), found.rows), (&[2.0, 4.0][..], &[1.0, 3.0][..], 2));
+        let none = columns("note\nx\ny\n", &[]).unwrap();
+        assert_eq!((none.rows, none.x.n_rows(), none.x.n_columns()), (2, 2, 0));
+        for (text, expected) in [
+            ("c,b\n1,2\n", "0 columns are called \"a\" (a variable of the formula); the columns are c, b"),
+            ("a,a\n1,2\n", "a"),
+            ("a\nhello\n", "row 1 (line 2), column a: \"hello\" is not a finite number"),
+            ("a\n", "no rows of data"),
+        ] {
+            let message = columns(text, &["a"]).unwrap_err();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
     fn booleans_are_0_and_1() {
         let table = read("x,y\nTrue,1\nfalse,2\nTRUE,3\n", &options()).unwrap();
         assert_eq!(content(&table).1, [&[1.0, 0.0, 1.0]]);

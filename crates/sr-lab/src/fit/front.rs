@@ -58,6 +58,17 @@ pub(super) enum Limit<'a> {
     Steps(&'a [u32]),
 }
 
+/// How formulas are finished.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Finishing<'a> {
+    /// Whether constants become round.
+    pub(super) snaps: bool,
+    /// Whether formulas are written in their shortest words.
+    pub(super) simplifies: bool,
+    pub(super) threads: usize,
+    pub(super) limit: Limit<'a>,
+}
+
 /// Formulas as they are shown.
 pub(super) struct Finished {
     pub(super) formulas: Vec<FrontFormula>,
@@ -182,16 +193,16 @@ impl Front {
 
     /// The formulas with constants that are fitted to all training rows, and are round numbers where these are as good if
     /// that is asked for, in their shortest words if that is asked for; and how they fit.
-    pub(super) fn finish(&self, rows: &Rows, snaps: bool, simplifies: bool, limit: Limit<'_>) -> Finished {
+    pub(super) fn finish(&self, rows: &Rows, how: Finishing<'_>) -> Finished {
+        let Finishing { snaps, simplifies, threads, limit } = how;
         let found: Vec<&Found> = self.best.values().collect();
         // What will probably be chosen comes first, so that its constants are right when the time is short.
         let mut order: Vec<usize> = (0..found.len()).collect();
         if let Some(first) = probable_choice(&found, rows) {
             order[..=first].rotate_right(1);
         }
-        let finish = |&index: &usize| finish_one(found[index], index, rows, snaps, limit);
-        let mut done: Vec<(usize, One)> =
-            order.par_iter().with_max_len(1).map(|index| (*index, finish(index))).collect();
+        let finish = |index: usize| (index, finish_one(found[index], index, rows, snaps, limit));
+        let mut done = each(order, threads, finish);
         done.sort_by_key(|(index, _)| *index);
         let steps = done.iter().map(|(_, one)| one.steps).collect();
         let mut work: u64 = done.iter().map(|(_, one)| one.work).sum();
@@ -204,9 +215,8 @@ impl Front {
             };
             front.add_any_size(expr, method, error);
         }
-        let measure = |found: &Found| rows.measured(found.expr.clone(), found.method);
-        let measured: Vec<&Found> = front.best.values().collect();
-        let mut formulas: Vec<FrontFormula> = measured.into_par_iter().with_max_len(1).map(measure).collect();
+        let measured = front.best.into_values().collect();
+        let mut formulas = each(measured, threads, |found: Found| rows.measured(found.expr, found.method));
         let n_rows = rows.all().y().len() + rows.held_out().map_or(0, |rows| rows.y().len());
         work += formulas.iter().map(|formula| (formula.expr.size() * n_rows) as u64).sum::<u64>();
         if rows.is_sampled() {
@@ -241,6 +251,14 @@ impl Limit<'_> {
             Limit::Until { deadline, .. } => Instant::now() < *deadline,
             Limit::None | Limit::Steps(_) => true,
         }
+    }
+}
+
+/// Does something with each element, on the threads of the pool if there may be more than one.
+fn each<T: Send, R: Send>(elements: Vec<T>, threads: usize, with: impl Fn(T) -> R + Send + Sync) -> Vec<R> {
+    match threads {
+        0 | 1 => elements.into_iter().map(with).collect(),
+        _ => elements.into_par_iter().with_max_len(1).map(with).collect(),
     }
 }
 

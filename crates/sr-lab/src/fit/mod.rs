@@ -43,7 +43,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 use crate::Monitor;
 pub use choice::Reason;
 use evolution::Islands;
-use front::{Finished, Front, Limit};
+use front::{Finished, Finishing, Front, Limit};
 pub use guess::parse_guess;
 use rows::Rows;
 pub use state::State;
@@ -673,7 +673,8 @@ impl Fitting {
     fn finished(&self, limit: Limit<'_>) -> Fitted {
         let snaps = !self.options.without.contains(&Part::Snapping);
         let simplifies = !self.options.without.contains(&Part::Simplification);
-        let Finished { formulas, steps, work } = self.front.finish(&self.rows, snaps, simplifies, limit);
+        let how = Finishing { snaps, simplifies, threads: self.options.threads, limit };
+        let Finished { formulas, steps, work } = self.front.finish(&self.rows, how);
         let (choice, reason) = choice::choose(&formulas, &self.rows);
         Fitted {
             mean: self.mean.clone(),
