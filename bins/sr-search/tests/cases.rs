@@ -315,3 +315,30 @@ fn a_finished_run_is_told_as_json() {
     let result: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((&result["complete"], &result["searches"], &result["out"]), (&true.into(), &1.into(), &"f.t".into()));
 }
+
+/// PySR#379: constants are where least squares has them, and the formula that is printed has the offset and the factor that
+/// the search scored it with.
+#[test]
+fn preset_default_fits_constants_and_prints_whole_formulas() {
+    let rows: String = (0..40)
+        .map(|i| f64::from(i) / 8.0)
+        .map(|x| format!("{x},{}\n", 3.5 * (1.7 * x + 0.4_f64).sin() - 12.25))
+        .collect();
+    let folder = own(&format!("x,y\n{rows}"), &[Op::Add, Op::Mul, Op::Sin], &[1.0]);
+    let flags = ["--preset", "default", "--generations", "60", "--seed", "1"];
+    let found = json(folder.path(), &flags);
+    let best = &found["results"][0];
+    assert_eq!(best["solved"], true, "{best}");
+    let formula: sr_expr::Expr = best["expression"].as_str().expect("a formula").parse().expect("it is read back");
+    for x in [0.3, 2.2, 4.9] {
+        let at = |x: f64| sr_expr::reference::eval_row(&formula, &[x], sr_expr::Semantics::Ieee);
+        let law = 3.5 * (1.7 * x + 0.4_f64).sin() - 12.25;
+        assert!((at(x) - law).abs() < 1e-5, "{best}");
+    }
+    // The same bytes from any number of threads.
+    let bytes = |threads| {
+        run(folder.path(), &[&flags[..], &["--threads", threads]].concat());
+        fs::read(folder.path().join("o.t")).expect("a trace")
+    };
+    assert_eq!(bytes("1"), bytes("2"));
+}

@@ -315,11 +315,13 @@ fn fold_constants(nodes: &mut Nodes) {
     nodes.truncate(kept);
 }
 
-/// Returns whether a sine, cosine or tangent stands inside of another, or an exponential or logarithm of a variable
-/// inside of another.
+/// Returns whether a sine, cosine or tangent stands inside of another, an exponential or logarithm inside of another, or
+/// three squares, cubes or roots inside of each other, whose towers come near to any function.
 fn is_nested(tree: &Tree) -> bool {
     const WAVE: u8 = 1;
     const EXPONENTIAL: u8 = 2;
+    const POWER: u8 = 4;
+    const POWER_OF_POWER: u8 = 8;
     let mut stack = SmallVec::<[u8; 32]>::new();
     for node in tree.nodes() {
         let mut inside = 0;
@@ -329,6 +331,14 @@ fn is_nested(tree: &Tree) -> bool {
         let own = match node {
             Node::Op(Op::Sin | Op::Cos | Op::Tan | Op::Tanh) => WAVE,
             Node::Op(Op::Exp | Op::Log) => EXPONENTIAL,
+            Node::Op(Op::Pow2 | Op::Pow3 | Op::Sqrt | Op::Pow) => match inside & (POWER | POWER_OF_POWER) {
+                0 => POWER,
+                POWER => {
+                    inside &= !POWER;
+                    POWER_OF_POWER
+                }
+                _ => POWER_OF_POWER,
+            },
             _ => 0,
         };
         if inside & own != 0 {
@@ -383,7 +393,9 @@ mod tests {
     fn functions_of_one_kind_inside_of_each_other_are_seen() {
         let nested = |text: &str| is_nested(Tree::new(&nodes(text)).expect("a tree"));
         assert!(nested("sin(x0 + cos(x1))") && nested("log(1.0 + exp(x0))"));
+        assert!(nested("sqrt(x0 + pow2(x1 + pow3(x0)))") && nested("pow2(pow2(pow2(x0)))"));
         assert!(!nested("sin(exp(x0))") && !nested("sin(x0)*sin(x1)"));
+        assert!(!nested("pow2(pow2(x0) + x1) + pow3(sqrt(x0))"));
     }
 
     #[test]

@@ -10,9 +10,9 @@ use sr_engine::{
     ConstantFitter, Expert, Fitting, Generation, Instance, Limits, Recorded, Search, SearchConfig, Survival, Variation,
     run_until,
 };
-use sr_expr::{Expr, Op, Semantics, Simplified};
+use sr_expr::{Expr, Op, Semantics};
 
-use super::front::Front;
+use super::front::{Front, shortest};
 use super::rows::Rows;
 use super::{FitOptions, Method, Part};
 
@@ -189,7 +189,7 @@ impl Islands {
             let outer = self.islands[index].outer;
             for expr in best.iter().filter_map(|expr| outer.undo(expr, &self.operators)) {
                 let (expr, error) = match self.simplifies {
-                    true => shortest(expr, &self.operators, training),
+                    true => shortest(expr, training),
                     false => (expr.clone(), training.fit(&expr, Semantics::Ieee).relative),
                 };
                 front.add(expr, Method::Evolution, error);
@@ -213,18 +213,6 @@ impl Islands {
         let from_front = front.iter().rev().take(if takes_front(index, outer) { FROM_FRONT } else { 0 });
         let guests = from_front.map(|found| found.expr.core().to_owned()).chain(neighbours.cloned());
         guests.chain(self.populations[index].iter().cloned()).take(self.config.population_size).collect()
-    }
-}
-
-/// Returns the formula in the shortest words that compute the same, and its error.
-fn shortest(expr: Expr, operators: &[Op], training: &Instance) -> (Expr, f64) {
-    let error = |expr: &Expr| training.fit(expr, Semantics::Ieee).relative;
-    let own = error(&expr);
-    let shorter = Simplified::new(&expr, 0.0).and_then(|simplified| simplified.write(operators));
-    match shorter.filter(|shorter| shorter.size() < expr.size()).map(|shorter| (error(&shorter), shorter)) {
-        // Other domains, or more rounding, would make it worse.
-        Some((error, shorter)) if error <= own * (1.0 + 1e-6) + 1e-24 => (shorter, error),
-        _ => (expr, own),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use sr_engine::{ConstantFitter, Instance};
-use sr_expr::{Expr, Node, Op, Semantics, Tree};
+use sr_expr::{Expr, Node, Op, Semantics, Simplified, Tree};
 
 use super::choice::description_length;
 use super::rows::Rows;
@@ -56,6 +56,17 @@ pub(super) enum Limit<'a> {
     },
     /// As many steps of each formula as there were in another run.
     Steps(&'a [u32]),
+}
+
+/// How formulas are finished.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Finishing<'a> {
+    /// Whether constants become round.
+    pub(super) snaps: bool,
+    /// Whether formulas are written in their shortest words.
+    pub(super) simplifies: bool,
+    pub(super) threads: usize,
+    pub(super) limit: Limit<'a>,
 }
 
 /// Formulas as they are shown.
@@ -126,18 +137,18 @@ impl Front {
         (std::mem::take(&mut self.work), std::mem::take(&mut self.busy))
     }
 
-    /// Whether a formula is exact on all rows.
-    pub(super) fn has_solved(&mut self, rows: &Rows) -> bool {
+    /// The size of the smallest formula that is exact on all rows.
+    pub(super) fn exact_size(&mut self, rows: &Rows) -> Option<usize> {
         let tolerance = rows.all().tolerance().max(rows.training().tolerance());
         // Most formulas are wrong on the training rows already, and what is wrong on others stays so.
-        let candidates = self.best.values_mut().rev().filter(|found| found.error <= tolerance && !found.is_refuted);
-        for found in candidates {
+        let candidates = self.best.iter_mut().filter(|(_, found)| found.error <= tolerance && !found.is_refuted);
+        for (&size, found) in candidates {
             found.is_refuted = !rows.has_exact(&found.expr);
             if !found.is_refuted {
-                return true;
+                return Some(size);
             }
         }
-        false
+        None
     }
 
     /// Fits the constants of formulas that are new to the training rows.
@@ -181,8 +192,9 @@ impl Front {
     }
 
     /// The formulas with constants that are fitted to all training rows, and are round numbers where these are as good if
-    /// that is asked for; and how they fit.
-    pub(super) fn finish(&self, rows: &Rows, snaps: bool, threads: usize, limit: Limit<'_>) -> Finished {
+    /// that is asked for, in their shortest words if that is asked for; and how they fit.
+    pub(super) fn finish(&self, rows: &Rows, how: Finishing<'_>) -> Finished {
+        let Finishing { snaps, simplifies, threads, limit } = how;
         let found: Vec<&Found> = self.best.values().collect();
         // What will probably be chosen comes first, so that its constants are right when the time is short.
         let mut order: Vec<usize> = (0..found.len()).collect();
@@ -197,6 +209,10 @@ impl Front {
         // As good as what they replace, up to rounding, and better than all smaller ones.
         let mut front = Front { best: BTreeMap::new(), ..self.clone() };
         for (_, One { expr, method, error, .. }) in done {
+            let (expr, error) = match simplifies {
+                true => shortest(expr, rows.training()),
+                false => (expr, error),
+            };
             front.add_any_size(expr, method, error);
         }
         let measured = front.best.into_values().collect();
@@ -316,11 +332,23 @@ fn finish_one(found: &Found, index: usize, rows: &Rows, snaps: bool, limit: Limi
     if !fixed.is_empty() && one.expr != rounded && error.is_finite() {
         let with = snap::with_constants(&one.expr, &fixed);
         one.work += (with.size() * whole.y().len()) as u64;
-        if whole.fit(&with, Semantics::Ieee).relative <= error * snap::AS_GOOD {
+        if whole.fit(&with, Semantics::Ieee).relative <= error * snap::as_good(error, whole) {
             one.expr = with;
         }
     }
     one
+}
+
+/// Returns the formula in the shortest words that compute the same, and its error on the training rows.
+pub(super) fn shortest(expr: Expr, training: &Instance) -> (Expr, f64) {
+    let error = |expr: &Expr| training.fit(expr, Semantics::Ieee).relative;
+    let own = error(&expr);
+    let shorter = Simplified::new(&expr, 0.0).and_then(|simplified| simplified.write(training.primitives().ops()));
+    match shorter.filter(|shorter| shorter.size() < expr.size()).map(|shorter| (error(&shorter), shorter)) {
+        // Other domains, or more rounding, would make it worse.
+        Some((error, shorter)) if error <= own * (1.0 + 1e-6) + 1e-24 => (shorter, error),
+        _ => (expr, own),
+    }
 }
 
 /// The index of the formula that will probably be chosen.

@@ -43,12 +43,16 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 use crate::Monitor;
 pub use choice::Reason;
 use evolution::Islands;
-use front::{Finished, Front, Limit};
+use front::{Finished, Finishing, Front, Limit};
 pub use guess::parse_guess;
 use rows::Rows;
 pub use state::State;
 use state::{ClosedForms, Saved};
 
+/// Epochs of evolution after the first formula that is exact, in search of a shorter one.
+const EPOCHS_AFTER_EXACT: u32 = 2;
+/// Formulas of so few nodes are not expected to have shorter ones.
+const SHORT: usize = 5;
 /// Steps of Levenberg and Marquardt for the formulas that are told.
 const LAST_STEPS: u32 = 50;
 
@@ -192,7 +196,7 @@ impl Default for FitOptions {
             max_size: 30,
             time_limit: Some(Duration::from_secs(20)),
             epochs: None,
-            algebra_work: Options::default().max_work,
+            algebra_work: 1_000_000_000,
             max_work: None,
             memory: Options::default().memory,
             guesses: Vec::new(),
@@ -325,6 +329,8 @@ pub struct Fitting {
     /// The question at which the search for closed forms was stopped.
     stopped_at: Option<u64>,
     closed_forms_work: u64,
+    /// The number of epochs before the first formula that is exact.
+    exact_since: Option<u32>,
     /// In node · rows, and the same before the last epoch.
     work: u64,
     work_before: u64,
@@ -401,6 +407,7 @@ impl Fitting {
             closed_forms: None,
             stopped_at: None,
             closed_forms_work: 0,
+            exact_since: None,
             work,
             work_before: 0,
             stop: None,
@@ -451,6 +458,7 @@ impl Fitting {
         fitting.is_begun = true;
         fitting.closed_forms = Some(closed_forms);
         (fitting.work, fitting.work_before) = (state.work, state.work_before);
+        fitting.exact_since = state.exact_since;
         (fitting.closed_forms_work, fitting.stopped_at) = (state.closed_forms_work, closed_forms.stopped_at);
         fitting.front.take_spent();
         Ok(fitting)
@@ -471,6 +479,7 @@ impl Fitting {
             work_before: self.work_before,
             closed_forms: self.closed_forms,
             closed_forms_work: self.closed_forms_work,
+            exact_since: self.exact_since,
             front: self.front.iter().map(saved).collect(),
             populations: populations.map(|exprs| exprs.iter().map(|expr| state::write(expr)).collect()).collect(),
         }
@@ -523,11 +532,12 @@ impl Fitting {
         let options = &self.options;
         let epochs = options.replay.as_ref().map(|course| course.epochs).or(options.epochs);
         let is_in_evolution = self.is_begun;
-        if stop.load(Ordering::Relaxed) {
-            Some(Stop::Interrupted)
-        } else if self.front.has_solved(&self.rows) {
-            Some(Stop::Exact)
-        } else if options.max_work.is_some_and(|most| self.work >= most) {
+        let exact_size = self.front.exact_size(&self.rows);
+        if exact_size.is_some() {
+            self.exact_since.get_or_insert(self.islands.epoch());
+        }
+        let has_had_more = self.exact_since.is_some_and(|since| self.islands.epoch() >= since + EPOCHS_AFTER_EXACT);
+        let other = if options.max_work.is_some_and(|most| self.work >= most) {
             Some(Stop::Work)
         } else if is_in_evolution && epochs.is_some_and(|most| self.islands.epoch() >= most) {
             Some(Stop::Epochs)
@@ -537,6 +547,12 @@ impl Fitting {
             Some(Stop::Time)
         } else {
             None
+        };
+        match exact_size {
+            _ if stop.load(Ordering::Relaxed) => Some(Stop::Interrupted),
+            // What is found first may be longer than the law, so that a few epochs more look for a shorter one.
+            Some(size) if size <= SHORT || has_had_more || other.is_some() => Some(Stop::Exact),
+            _ => other,
         }
     }
 
@@ -613,8 +629,16 @@ impl Fitting {
         };
         let found = sr_enumerate::search(data, &settings, &is_over).context("looking for closed forms")?;
         for candidate in found.candidates {
-            let error = training.fit(&candidate.expr, Semantics::Ieee).relative;
-            self.front.add_any_size(candidate.expr, Method::Algebra, error);
+            let (is_exact, simplifies) = (candidate.is_exact, !is_without(Part::Simplification));
+            let (expr, error) = match simplifies {
+                true => front::shortest(candidate.expr, training),
+                false => (candidate.expr.clone(), training.fit(&candidate.expr, Semantics::Ieee).relative),
+            };
+            // A law may be longer than what evolution looks at; an approximation has to be worth its length.
+            match is_exact {
+                true => self.front.add_any_size(expr, Method::Algebra, error),
+                false => self.front.add(expr, Method::Algebra, error),
+            }
         }
         self.closed_forms_work = found.work;
         self.work += found.work + self.front.take_spent().0;
@@ -648,7 +672,9 @@ impl Fitting {
 
     fn finished(&self, limit: Limit<'_>) -> Fitted {
         let snaps = !self.options.without.contains(&Part::Snapping);
-        let Finished { formulas, steps, work } = self.front.finish(&self.rows, snaps, self.options.threads, limit);
+        let simplifies = !self.options.without.contains(&Part::Simplification);
+        let how = Finishing { snaps, simplifies, threads: self.options.threads, limit };
+        let Finished { formulas, steps, work } = self.front.finish(&self.rows, how);
         let (choice, reason) = choice::choose(&formulas, &self.rows);
         Fitted {
             mean: self.mean.clone(),

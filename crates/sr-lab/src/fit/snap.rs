@@ -7,7 +7,9 @@ use sr_expr::{Expr, Node, Semantics, Tree};
 use super::LAST_STEPS;
 
 /// How much larger than before an error may be, beside what the data cannot tell from 0.
-pub(super) const AS_GOOD: f64 = 1.0 + 1e-6;
+const AS_GOOD: f64 = 1.0 + 1e-6;
+/// Errors above this, relative to the variance of y, are not of rounding.
+const NOISE: f64 = 1e-10;
 /// Constants are off by no more than this, relative to them, from what they are rounded to.
 const NEAR: f64 = 1e-3;
 /// The same for multiples of powers of π and of roots, of which there are many.
@@ -33,19 +35,27 @@ pub(super) fn rounded(
     go_on: &dyn Fn() -> bool,
     work: &mut u64,
 ) -> Option<Rounded> {
-    let bound = (error * AS_GOOD).max(instance.tolerance().min(1e-20));
+    let bound = (error * as_good(error, instance)).max(instance.tolerance().min(1e-20));
     let (mut expr, mut error) = (expr.clone(), error);
     let mut fixed: Vec<(usize, f64)> = Vec::new();
     let constants: Vec<usize> = (0..expr.size()).filter(|&node| matches!(expr.nodes()[node], Node::Const(_))).collect();
     for node in constants {
         let Node::Const(value) = expr.nodes()[node] else { continue };
-        for round in near(value) {
+        for round in [0.0].into_iter().chain(near(value)) {
             if !go_on() {
                 return None;
             }
             let mut tried = fixed.clone();
             tried.push((node, round));
             let with = with_constants(&expr, &tried);
+            // A term that matters is not made up for by the others.
+            if round == 0.0 && value != 0.0 {
+                *work += (with.size() * instance.y().len()) as u64;
+                let without = instance.fit(&with, Semantics::Ieee).relative;
+                if without.is_nan() || without > 100.0 * bound {
+                    continue;
+                }
+            }
             // The others are fitted; those that are round stay.
             let fitted = fitter.fit(&with, instance, Semantics::Ieee, LAST_STEPS);
             *work += fitted.work + 2 * (with.size() * instance.y().len()) as u64;
@@ -63,6 +73,16 @@ pub(super) fn rounded(
         }
     }
     Some(Rounded { expr, error, fixed })
+}
+
+/// How much larger an error may be after a constant has become round. Of noise it is what the constant's share of a
+/// description is worth (½ ln rows; Rissanen, 1978), of rounding next to nothing.
+pub(super) fn as_good(error: f64, instance: &Instance) -> f64 {
+    let n_rows = instance.y().len() as f64;
+    match error > NOISE {
+        true => AS_GOOD.max((n_rows.ln() / n_rows).exp()),
+        false => AS_GOOD,
+    }
 }
 
 /// The tree with other constants at these nodes.

@@ -18,6 +18,8 @@ pub struct State {
     /// The search for closed forms; `None` if it was not done to its end.
     pub(super) closed_forms: Option<ClosedForms>,
     pub(super) closed_forms_work: u64,
+    /// The number of epochs before the first formula that is exact.
+    pub(super) exact_since: Option<u32>,
     pub(super) front: Vec<Saved>,
     /// The populations of the islands.
     pub(super) populations: Vec<Vec<String>>,

@@ -1,5 +1,6 @@
 //! Traces.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use sr_corpus::{Problems, find_problems};
-use sr_engine::{Fit, Instance, Objective, Origin, SearchConfig, StopReason};
+use sr_engine::{ConstantFitter, Fit, Instance, Objective, Origin, SearchConfig, StopReason};
 use sr_expr::{Columns, Target, Tree};
 use sr_problems::Problem;
 use sr_trace::{Candidates, TraceReader, Trajectory};
@@ -106,10 +107,10 @@ impl ColumnsAre {
 }
 
 /// The best individual of a search, or of its first generations.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Best<'a> {
     generation: u32,
-    tree: &'a Tree,
+    tree: Cow<'a, Tree>,
     /// The recorded error, in the square of y's units.
     recorded: f64,
     /// The recorded error as in the file: relative to the variance of y with the objective mse.
@@ -310,10 +311,10 @@ impl Searched {
         let at_hand = about.data.as_ref().map(|data| data.problem(&trajectory, &about.config)).transpose()?.flatten();
         let mut searched = Searched { number, trajectory, about, at_hand, fit: None, other_data: false };
         let best = searched.best();
-        let fit = searched.fit_of(best.tree);
+        let fit = searched.fit_of(&best.tree);
         let is_given = searched.about.data.as_ref().is_some_and(|data| data.given);
         if let (Some(fit), Some(at_hand)) = (fit, &searched.at_hand) {
-            searched.other_data = if is_given { !at_hand.is_searched } else { searched.differs(fit, at_hand, best) };
+            searched.other_data = if is_given { !at_hand.is_searched } else { searched.differs(fit, at_hand, &best) };
         }
         searched.fit = fit;
         if searched.other_data && !is_given {
@@ -327,7 +328,7 @@ impl Searched {
     }
 
     /// Returns whether the best individual's error shows that the data differ from those that were searched.
-    fn differs(&self, fit: Fit, at_hand: &AtHand, best: Best<'_>) -> bool {
+    fn differs(&self, fit: Fit, at_hand: &AtHand, best: &Best<'_>) -> bool {
         let (scale, tolerance) = (at_hand.instance.scale(), at_hand.instance.tolerance());
         // In units of the scale of y, whose own square may overflow.
         let recorded = match self.about.config.objective {
@@ -366,7 +367,16 @@ impl Searched {
         steps
     }
 
+    /// Where a search fits constants, its individuals are scored with an offset and a factor, which are put back here if
+    /// the data are at hand.
     fn best_of<'a>(&self, generation: u32, tree: &'a Tree, mse: f32) -> Best<'a> {
+        let tree = match (self.about.config.fitting, &self.at_hand) {
+            (Some(_), Some(AtHand { instance, .. })) => {
+                let mut fitter = ConstantFitter::new();
+                Cow::Owned(fitter.scale(tree, instance, self.about.config.semantics).tree.to_owned())
+            }
+            _ => Cow::Borrowed(tree),
+        };
         Best { generation, tree, recorded: self.trajectory.mse(mse), recorded_objective: mse.into() }
     }
 
@@ -374,18 +384,18 @@ impl Searched {
     /// error is above it.
     fn converged(&self) -> Option<u32> {
         let is_within = |error: f64| error <= self.about.threshold;
-        if !is_within(self.error(self.best(), self.fit)) {
+        if !is_within(self.error(&self.best(), self.fit)) {
             return None;
         }
         let steps = self.progression();
-        let step = steps.iter().find(|best| is_within(self.error(**best, self.fit_of(best.tree))));
+        let step = steps.iter().find(|best| is_within(self.error(best, self.fit_of(&best.tree))));
         step.map(|best| best.generation)
     }
 
     /// Returns the error that the threshold applies to: the mean squared error, or with the objective mse the one
     /// relative to the variance of y. It is over all rows if the data are found, otherwise as recorded. A mean squared
     /// error that is small only because y is small counts as infinite.
-    fn error(&self, best: Best<'_>, fit: Option<Fit>) -> f64 {
+    fn error(&self, best: &Best<'_>, fit: Option<Fit>) -> f64 {
         match (self.about.config.objective, fit) {
             (Objective::Mse, Some(fit)) => fit.relative,
             (Objective::Mse, None) => best.recorded_objective,
@@ -396,13 +406,13 @@ impl Searched {
     }
 
     /// Returns the error to show, which is computed again if the data are found.
-    fn mse(&self, best: Best<'_>) -> f64 {
-        self.fit_of(best.tree).map_or(best.recorded, |fit| fit.mse)
+    fn mse(&self, best: &Best<'_>) -> f64 {
+        self.fit_of(&best.tree).map_or(best.recorded, |fit| fit.mse)
     }
 
     /// Returns the error to show as text.
-    fn mse_text(&self, best: Best<'_>) -> String {
-        self.fit_of(best.tree).map_or_else(|| short(best.recorded), mse_text)
+    fn mse_text(&self, best: &Best<'_>) -> String {
+        self.fit_of(&best.tree).map_or_else(|| short(best.recorded), mse_text)
     }
 
     fn text(&self, tree: &Tree) -> String {
@@ -416,7 +426,7 @@ impl Searched {
     }
 
     fn whole_formula(&self) -> String {
-        self.named(self.best().tree)
+        self.named(&self.best().tree)
     }
 
     /// Returns the fields of the best formula, which are the same with and without generations.
@@ -427,8 +437,8 @@ impl Searched {
         let step = |best: &Best<'_>| {
             json!({
                 "generation": best.generation,
-                "expression": self.text(best.tree),
-                "mse": finite(self.mse(*best)),
+                "expression": self.text(&best.tree),
+                "mse": finite(self.mse(best)),
                 "mse_recorded": finite(best.recorded),
                 "size": best.tree.size(),
             })
@@ -442,11 +452,11 @@ impl Searched {
             "threshold": self.about.threshold,
             "threshold_of": threshold_of(self.about.config.objective),
             "generations_to_threshold": self.converged(),
-            "expression": self.text(best.tree),
-            "formula": self.named(best.tree),
+            "expression": self.text(&best.tree),
+            "formula": self.named(&best.tree),
             "size": best.tree.size(),
             "best_generation": best.generation,
-            "mse": finite(self.mse(best)),
+            "mse": finite(self.mse(&best)),
             "mse_recorded": finite(best.recorded),
             "mse_is_recorded": fit.is_none(),
             "rmse": fit.and_then(|fit| finite(fit.rmse)),
@@ -461,7 +471,7 @@ impl Searched {
         if self.about.predict
             && let Some(AtHand { problem, .. }) = &self.at_hand
         {
-            let predicted = sr_expr::predict(best.tree, &problem.x, self.about.config.semantics);
+            let predicted = sr_expr::predict(&best.tree, &problem.x, self.about.config.semantics);
             value["predictions"] = predicted.into_iter().map(finite).collect();
             value["y"] = json!(problem.y);
         }
@@ -471,7 +481,7 @@ impl Searched {
     /// Returns a table of the rows with the best formula's prediction for each.
     fn predictions(&self, at_hand: &AtHand) -> String {
         let AtHand { problem, titles, .. } = at_hand;
-        let predicted = sr_expr::predict(self.best().tree, &problem.x, self.about.config.semantics);
+        let predicted = sr_expr::predict(&self.best().tree, &problem.x, self.about.config.semantics);
         let name = |column: usize| titles.get(column).cloned().unwrap_or_else(|| format!("x{column}"));
         let columns: Vec<String> = (0..problem.x.n_columns()).map(|column| format!("# {}", name(column))).collect();
         let titles: Vec<&str> = ["# row"]
@@ -607,12 +617,12 @@ impl Record for Searched {
             self.trajectory.generations.len().to_string(),
             self.trajectory.stop.name().into(),
             self.converged().map_or("–".into(), |generation| generation.to_string()),
-            self.mse_text(best) + if self.at_hand.is_none() && self.about.data.is_some() { " (recorded)" } else { "" },
+            self.mse_text(&best) + if self.at_hand.is_none() && self.about.data.is_some() { " (recorded)" } else { "" },
         ];
         if self.about.best && self.about.data.is_some() {
             row.push(self.fit.and_then(|fit| fit.r2()).map_or("–".into(), r2_text));
         }
-        let formula = self.named(best.tree);
+        let formula = self.named(&best.tree);
         row.extend([best.tree.size().to_string(), if self.about.best { formula } else { ellipsis(&formula) }]);
         row
     }
@@ -626,7 +636,8 @@ impl Record for Searched {
         // Functions of several searches may stand in one file; f64 is a type of Rust.
         let function = format!("f_{}", self.number);
         let title = format!("search {}: problem {problem_id}, seed {seed}", self.number);
-        let export = self.best().tree.export(target, self.about.config.semantics);
+        let best = self.best();
+        let export = best.tree.export(target, self.about.config.semantics);
         Some(export.with_names(&names).with_function(&function).with_title(&title).to_string())
     }
 
@@ -698,7 +709,7 @@ impl Record for Searched {
         let (problem, seed, stop) = (&trajectory.problem_id, trajectory.seed, trajectory.stop.name());
         let best = self.best();
         let mut text = format!("problem {problem}, seed {seed}, ended: {stop}\n");
-        text += &format!("best: {}\n", self.named(best.tree));
+        text += &format!("best: {}\n", self.named(&best.tree));
         match (self.fit, &self.at_hand) {
             (Some(fit), Some(AtHand { problem, .. })) => {
                 let of = if self.other_data { " of other data than the search's" } else { "" };
@@ -715,6 +726,9 @@ impl Record for Searched {
             _ => {
                 let (mse, size) = (short(best.recorded), best.tree.size());
                 text += &format!("mse {mse} as recorded (the problem set is not at hand), size {size}\n");
+                if self.about.config.fitting.is_some() {
+                    text += "the error is that of the formula with an offset and a factor, which its data would give\n";
+                }
             }
         }
         let threshold = self.about.threshold;
@@ -737,7 +751,12 @@ impl Record for Searched {
             return Ok(text + "\n" + &self.predictions(at_hand));
         }
         let steps = self.progression().into_iter().map(|best| {
-            vec![best.generation.to_string(), self.mse_text(best), best.tree.size().to_string(), self.named(best.tree)]
+            vec![
+                best.generation.to_string(),
+                self.mse_text(&best),
+                best.tree.size().to_string(),
+                self.named(&best.tree),
+            ]
         });
         let mse = if self.at_hand.is_some() { "# mse" } else { "# recorded mse" };
         text += "\n";
