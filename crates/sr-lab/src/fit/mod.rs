@@ -26,6 +26,7 @@ mod guess;
 mod rows;
 mod snap;
 mod state;
+mod table;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
