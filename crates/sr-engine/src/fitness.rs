@@ -91,6 +91,8 @@ impl<'a> Deadline<'a> {
 #[derive(Debug, Default, Clone)]
 pub struct Evaluator {
     machine: Machine<f64>,
+    /// Of an instance with a loss that is no sum of squares.
+    predictions: Vec<f64>,
     /// Values computed since the last check of the clock.
     values: usize,
 }
@@ -135,10 +137,18 @@ impl Evaluator {
         }
         let loss = match config.objective {
             Objective::Masked => Loss::Squares { y: instance.y(), limit: MAX_PREDICTION },
-            Objective::Mse => instance.loss(),
+            Objective::Mse => instance.squares(),
         };
-        let penalty = config.parsimony_coefficient * tree.size() as f64;
+        let penalty = config.parsimony_coefficient * instance.size_of(tree) as f64;
         let invalid = config.objective.invalid();
+        if !instance.allows(tree) {
+            return Some(invalid);
+        }
+        if config.objective == Objective::Mse && instance.row_loss().is_some() {
+            self.machine.predict(tree, instance.x(), config.semantics, &mut self.predictions);
+            let mse = instance.relative_loss(&self.predictions);
+            return Some(if mse.is_finite() { Score { mse, fitness: -mse - penalty } } else { invalid });
+        }
         // The error that corresponds to a sum of squares over so many rows.
         let error = |sums: &Sums<f64>, rows: usize| match config.objective {
             Objective::Masked => sums.squares() / rows as f64,

@@ -48,9 +48,11 @@ mod print;
 mod program;
 mod real;
 pub mod reference;
+pub mod rules;
 mod simd;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod units;
 
 pub use columns::Columns;
 pub use export::{Export, Target};

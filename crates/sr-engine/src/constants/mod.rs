@@ -1,4 +1,4 @@
-//! Constants of an expression fitted to the data of an instance, by least squares.
+//! Constants of an expression fitted to the data of an instance, by least squares or another loss.
 
 mod descent;
 mod linear;
@@ -29,6 +29,10 @@ const PLAIN_UNITS: f64 = 1e60;
 /// A step that does not lower the error is rejected and tried again with more damping, and so is one after which the
 /// error is not finite. A constant that the data do not identify, be it because it changes no prediction or because
 /// others do the same (`c0*(c1*x0)`), stays where it is: only pivots of JᵀJ above 1e-10 of the largest one are trusted.
+///
+/// With another [`Loss`](crate::Loss) each step is one of least squares too, of the parabolas that touch the losses at the
+/// predictions (iteratively reweighted least squares), and all constants are damped. Where the loss has a kink, the last
+/// steps go onto the rows that are nearly met. The error is the mean loss relative to that of the best constant.
 ///
 /// The result has never a larger error than the start. It is the same, in every bit, on every machine and [`Level`].
 /// Nothing is allocated once memory has grown; keep a fitter per worker.
@@ -207,7 +211,8 @@ impl ConstantFitter {
         start.clear();
         start.extend(nodes.iter().filter_map(|node| if let Node::Const(value) = *node { Some(value) } else { None }));
         let unit = instance.target().unit;
-        let is_extreme = !(PLAIN_UNITS.recip()..PLAIN_UNITS).contains(&unit);
+        // Losses are in units of their own.
+        let is_extreme = !(PLAIN_UNITS.recip()..PLAIN_UNITS).contains(&unit) && instance.row_loss().is_none();
         let data = if is_extreme {
             // Half of the way to the units of the objective: derivatives by constants in the units of y are then as
             // large as those by constants of about 1 are small.
