@@ -156,6 +156,8 @@ impl SearchArgs {
                 Some(SurvivalArg::Generational) => Survival::Generational,
                 Some(SurvivalArg::Plus) => Survival::Plus,
             },
+            variation: basic.variation,
+            fitting: basic.fitting,
             unique: self.unique.unwrap_or(basic.unique),
             max_evaluations: self.max_evaluations.or(basic.max_evaluations),
             time_limit: self.time_limit.map(limit).transpose()?.or(basic.time_limit),

@@ -61,13 +61,13 @@ pub fn visit_states(
             _ => (best, stagnation) = (population.get(record.best_index as usize).map(Individual::from), 0),
         }
         if config.unique {
-            seen.extend(population.iter().map(|individual| individual.tree.hash64()));
+            seen.extend(population.iter().map(|individual| config.identity(individual.tree)));
         }
         evaluations += match config.survival {
             _ if evaluations == 0 => population.len(),
             // In a search with unique expressions a generation may have fewer offspring than wanted.
             Survival::Generational => population.iter().filter(|i| i.origin != Origin::Elite).count(),
-            Survival::Plus => config.population_size - config.elitism,
+            Survival::Plus | Survival::Pareto => config.population_size - config.elitism,
         };
         let state = State {
             instance,

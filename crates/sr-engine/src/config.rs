@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sr_expr::Semantics;
+use sr_expr::{Semantics, Tree};
 use strum::IntoStaticStr;
 
 use crate::Score;
@@ -33,6 +33,32 @@ pub enum Survival {
     /// The best of parents and children together live on ((μ + λ) selection). Surviving parents have the origin
     /// "elite".
     Plus,
+    /// Half of the places go to the best of parents and children by non-dominated sorting on error and size, with
+    /// crowding (NSGA-II: Deb et al., 2002), half to the fittest of the others. Of individuals with the same size and
+    /// error one is kept. The population is in this order: a smaller index is a better rank.
+    Pareto,
+}
+
+/// The operators by which the [`Expert`](crate::Expert) makes children.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, IntoStaticStr)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[strum(serialize_all = "lowercase")]
+pub enum Variation {
+    /// Subtree crossover and subtree mutation, as in the reference engine.
+    #[default]
+    Subtree,
+    /// Subtree crossover, and mutations of nodes: one is replaced, inserted, deleted or moved, a term or factor is added,
+    /// constants are drawn anew.
+    Node,
+}
+
+/// Least squares before an individual is scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Fitting {
+    /// The steps of Levenberg and Marquardt by which the constants of a child are fitted. What is fitted lives on
+    /// (Lamarckian evolution). 0 leaves constants as they are.
+    pub steps: u32,
 }
 
 impl Survival {
@@ -114,12 +140,25 @@ pub struct SearchConfig {
     pub extra_generations: u32,
     /// The rule by which the next generation is selected.
     pub survival: Survival,
+    /// The operators of the expert.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
+    pub variation: Variation,
+    /// With it, an individual f has the error of a + b·f, with the a and b of least squares (Keijzer, 2003), and its own
+    /// constants may be fitted too. It needs [`Objective::Mse`]. Under [`unique`](Self::unique) two expressions are then
+    /// the same if they have the same [structure](sr_expr::Tree::structure) inside of a and b.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
+    pub fitting: Option<Fitting>,
     /// Whether the search takes each expression only once.
     pub unique: bool,
     /// The number of evaluations allowed, `None` for no limit. An evaluation is one individual whose fitness is needed.
     pub max_evaluations: Option<u64>,
     /// The wall-clock time allowed, `None` for no limit. With a limit, results depend on the machine.
     pub time_limit: Option<Duration>,
+}
+
+#[cfg(feature = "serde")]
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 #[cfg(feature = "serde")]
@@ -156,9 +195,19 @@ impl SearchConfig {
             early_stop_mse: Some(3e-16),
             extra_generations: 500,
             survival: Survival::Generational,
+            variation: Variation::Subtree,
+            fitting: None,
             unique: false,
             max_evaluations: None,
             time_limit: None,
+        }
+    }
+
+    /// Returns a number that is equal for expressions that [`unique`](Self::unique) takes for the same one.
+    pub fn identity(&self, tree: &Tree) -> u64 {
+        match self.fitting {
+            Some(_) => tree.core().structure(),
+            None => tree.hash64(),
         }
     }
 
@@ -167,7 +216,8 @@ impl SearchConfig {
     /// # Errors
     /// Returns an error that names the first field out of range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let rules: [(&'static str, bool, &'static str); 9] = [
+        let can_fit = self.fitting.is_none() || self.objective == Objective::Mse;
+        let rules: [(&'static str, bool, &'static str); 10] = [
             ("population_size", (2..=1 << 20).contains(&self.population_size), "2 to 1048576"),
             ("generations", self.generations >= 1, "at least 1"),
             ("tournament_size", (1..=self.population_size).contains(&self.tournament_size), "1 to population_size"),
@@ -176,6 +226,7 @@ impl SearchConfig {
             ("parsimony_coefficient", (0.0..f64::MAX).contains(&self.parsimony_coefficient), "0 or more"),
             ("max_size", (1..=4096).contains(&self.limits.max_size), "1 to 4096"),
             ("max_depth", self.limits.max_depth <= MAX_DEPTH, "0 to 20"),
+            ("objective", can_fit, "mse where constants are fitted"),
             ("early_stop_mse", self.early_stop_mse.is_none_or(|mse| mse >= 0.0), "0 or more"),
         ];
         match rules.into_iter().find(|(_, holds, _)| !holds) {

@@ -8,7 +8,7 @@ use sr_expr::{Expr, Node, Op, Tree};
 use crate::random::{Key, Rng};
 use crate::{
     Deadline, Edit, Instance, Limits, Offspring, Origin, Parents, Policy, PolicyError, Population, PrimitiveSet,
-    Replacement, Request, State,
+    Replacement, Request, State, Variation, variation,
 };
 
 /// Probability that a terminal is a variable rather than a listed constant.
@@ -20,7 +20,7 @@ const UNARY_PROBABILITY: f64 = 0.35;
 /// Probability that mutation writes a terminal rather than a random subtree.
 const POINT_MUTATION_PROBABILITY: f64 = 0.5;
 /// Depth of the random subtree that mutation writes, in edges.
-const MUTATION_DEPTH: usize = 2;
+pub(crate) const MUTATION_DEPTH: usize = 2;
 /// Random trees drawn for a slot of the initial population before a terminal fills it.
 const INITIAL_ATTEMPTS: u32 = 100;
 
@@ -51,7 +51,9 @@ impl Expert {
     /// Adds the child of one slot: crossover of two tournament winners, or mutation of one.
     pub fn child(state: &State<'_>, slot: usize, offspring: &mut Offspring) {
         let mut rng = state.key.slot(slot as u32).rng();
-        if rng.chance(state.config.crossover_probability) {
+        if state.config.variation == Variation::Node {
+            variation::child(state, &mut rng, offspring);
+        } else if rng.chance(state.config.crossover_probability) {
             crossover(state, &mut rng, offspring);
         } else {
             mutation(state, &mut rng, offspring);
@@ -151,19 +153,19 @@ pub fn try_random_tree(primitives: &PrimitiveSet, limits: Limits, rng: &mut Rng)
 }
 
 /// Draws random trees.
-struct Grower<'a> {
+pub(crate) struct Grower<'a> {
     primitives: &'a PrimitiveSet,
     unary: Ops,
     binary: Ops,
 }
 
 impl<'a> Grower<'a> {
-    fn new(primitives: &'a PrimitiveSet) -> Self {
+    pub(crate) fn new(primitives: &'a PrimitiveSet) -> Self {
         Grower { primitives, unary: primitives.ops_of(1).collect(), binary: primitives.ops_of(2).collect() }
     }
 
     /// Writes a tree.
-    fn grow(&self, depth: usize, is_root: bool, rng: &mut Rng, nodes: &mut Nodes) {
+    pub(crate) fn grow(&self, depth: usize, is_root: bool, rng: &mut Rng, nodes: &mut Nodes) {
         match self.operator(depth, is_root, rng) {
             None => nodes.push(terminal(self.primitives, rng)),
             Some(op) => {

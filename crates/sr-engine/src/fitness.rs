@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use sr_expr::{Loss, Machine, Sums, Tree};
+use sr_expr::{Expr, Loss, Machine, Sums, Tree};
 
 use crate::subtrees::Subtrees;
-use crate::{Instance, Objective, SearchConfig};
+use crate::{ConstantFitter, Instance, Objective, SearchConfig};
 
 /// Predictions of this magnitude or more count as invalid points, as in the reference engine.
 pub(crate) const MAX_PREDICTION: f64 = 1e6;
@@ -42,6 +42,14 @@ impl Score {
 
     /// The score of an individual that was given up, which is the lowest of all.
     pub(crate) const ABANDONED: Score = Score { mse: f64::INFINITY, fitness: f64::NEG_INFINITY };
+
+    /// The score of a tree with this error under [`Objective::Mse`].
+    fn of_mse(mse: f64, tree: &Tree, config: &SearchConfig) -> Score {
+        match mse.is_finite() {
+            true => Score { mse, fitness: -mse - config.parsimony_coefficient * tree.size() as f64 },
+            false => Objective::Mse.invalid(),
+        }
+    }
 
     /// Returns whether the error is finite.
     pub fn is_valid(self) -> bool {
@@ -95,6 +103,9 @@ pub struct Evaluator {
     predictions: Vec<f64>,
     /// Values computed since the last check of the clock.
     values: usize,
+    fitter: ConstantFitter,
+    /// All values that were asked for, rows times nodes.
+    work: u64,
 }
 
 impl Evaluator {
@@ -116,6 +127,43 @@ impl Evaluator {
         self.score_above(f64::NEG_INFINITY, None, tree, instance, config, deadline)
     }
 
+    /// Fits the constants of `tree` inside of a + b · `tree`, see [`Fitting`](crate::Fitting), and returns them with the
+    /// score; `None` if the deadline passed.
+    pub(crate) fn fit(
+        &mut self,
+        tree: &Tree,
+        instance: &Instance,
+        config: &SearchConfig,
+        steps: u32,
+        deadline: Deadline<'_>,
+    ) -> Option<(&[f64], Score)> {
+        if self.is_over(instance.y().len() * steps as usize, tree, deadline) {
+            return None;
+        }
+        let inside = self.fitter.fit_inside(tree, instance, config.semantics, steps);
+        self.work += inside.work;
+        Some((inside.constants, Score::of_mse(inside.error, tree, config)))
+    }
+
+    /// Returns a + b · `tree` with the a and b of least squares.
+    pub(crate) fn scaled(&mut self, tree: &Tree, instance: &Instance, config: &SearchConfig) -> Expr {
+        self.fitter.scale(tree, instance, config.semantics).tree.to_owned()
+    }
+
+    /// Returns the number of values that were computed, nodes times rows, where all rows were looked at.
+    pub(crate) fn work(&self) -> u64 {
+        self.work
+    }
+
+    /// Counts the values of a tree and returns whether the deadline has passed, looking at the clock now and then.
+    fn is_over(&mut self, n_rows: usize, tree: &Tree, deadline: Deadline<'_>) -> bool {
+        self.values += n_rows.min(ROWS_PER_CLOCK) * tree.size();
+        self.values >= VALUES_PER_CLOCK && {
+            self.values = 0;
+            deadline.has_passed()
+        }
+    }
+
     /// As [`Evaluator::score_until`], with the values of subtrees of the same instance; and an individual whose fitness is at
     /// most `needed` may be given up on the way, as [`Score::ABANDONED`].
     pub(crate) fn score_above(
@@ -128,13 +176,15 @@ impl Evaluator {
         deadline: Deadline<'_>,
     ) -> Option<Score> {
         let n_rows = instance.y().len();
-        self.values += n_rows.min(ROWS_PER_CLOCK) * tree.size();
-        if self.values >= VALUES_PER_CLOCK {
-            self.values = 0;
-            if deadline.has_passed() {
-                return None;
-            }
+        if self.is_over(n_rows, tree, deadline) {
+            return None;
         }
+        if config.fitting.is_some() {
+            let inside = self.fitter.fit_inside(tree, instance, config.semantics, 0);
+            self.work += inside.work;
+            return Some(Score::of_mse(inside.error, tree, config));
+        }
+        self.work += (n_rows * tree.size()) as u64;
         let loss = match config.objective {
             Objective::Masked => Loss::Squares { y: instance.y(), limit: MAX_PREDICTION },
             Objective::Mse => instance.squares(),

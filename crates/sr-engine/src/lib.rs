@@ -66,14 +66,16 @@ mod instance;
 mod loss;
 mod offspring;
 mod parents;
+mod pareto;
 mod policy;
 mod population;
 pub mod random;
 mod scorer;
 mod search;
 mod subtrees;
+mod variation;
 
-pub use config::{ConfigError, Limits, Objective, SearchConfig, Survival};
+pub use config::{ConfigError, Fitting, Limits, Objective, SearchConfig, Survival, Variation};
 pub use constants::{ConstantFitter, Fitted, fit_constants};
 pub use edit::{Edit, EditRef, Replacement};
 pub use expert::{Expert, random_tree, try_random_tree};

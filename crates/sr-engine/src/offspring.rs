@@ -191,6 +191,18 @@ impl Offspring {
         self.add(tree, Made { origin, parents, change, is_grafted: true, log_prob: None });
     }
 
+    /// Replaces the constants of child `index`, which no edit makes any more.
+    ///
+    /// # Panics
+    /// Panics if there is no such child, or it has more constants.
+    pub(crate) fn set_constants(&mut self, index: usize, constants: &[f64]) {
+        let slot = &mut self.slots[index];
+        let number = self.trees.push_with_constants(slot.tree as usize, constants);
+        slot.tree = number as u32;
+        slot.hash = quick_hash(self.trees.get(number));
+        slot.change = Change::None;
+    }
+
     /// Sets the origin of the child that was added last.
     ///
     /// # Panics

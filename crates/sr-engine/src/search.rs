@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use smallvec::SmallVec;
-use sr_expr::{Columns, Expr, Node};
+use sr_expr::{Columns, Expr, Node, Tree};
 use strum::IntoStaticStr;
 
 use crate::cache::ScoreCache;
 use crate::expert::initial_population;
+use crate::pareto::{Point, Sorting};
 use crate::random::{Key, Purpose, problem_key};
 use crate::subtrees::Subtrees;
 use crate::{
-    Budget, Child, ConfigError, Deadline, Evaluator, Fit, Individual, IndividualRef, Instance, Objective, Offspring,
-    Origin, Policy, PolicyError, Population, Request, Score, SearchConfig, State, Survival,
+    Budget, Child, ConfigError, Deadline, Evaluator, Fit, Fitting, Individual, IndividualRef, Instance, Objective,
+    Offspring, Origin, Policy, PolicyError, Population, Request, Score, SearchConfig, State, Survival,
 };
 
 /// The number of times that a policy is asked for new expressions, under [`SearchConfig::unique`].
@@ -211,6 +212,9 @@ pub struct Search {
     cache: ScoreCache,
     /// The survivors, see [`Population::succeed`].
     survivors: Vec<u32>,
+    /// Parents and children as [`Survival::Pareto`] sees them, and its memory.
+    points: Vec<Point>,
+    sorting: Sorting,
 }
 
 impl Search {
@@ -325,6 +329,16 @@ impl Search {
         let deadline = Deadline::after(left);
         let mut evaluator = Evaluator::default();
         let subtrees = Subtrees::for_data(instance.x(), instance.primitives().ops());
+        let fitted = |expr: Expr, evaluator: &mut Evaluator| match config.fitting {
+            Some(Fitting { steps: steps @ 1.. }) if expr.constants().next().is_some() => {
+                match evaluator.fit(&expr, &instance, &config, steps, deadline.or_when(stop)) {
+                    Some((constants, _)) => with_constants(&expr, constants),
+                    None => expr,
+                }
+            }
+            _ => expr,
+        };
+        let exprs: Vec<Expr> = exprs.into_iter().map(|expr| fitted(expr, &mut evaluator)).collect();
         // Past the deadline the population stays as small as it is, so that every individual has its true score. At
         // least one individual is scored.
         let first = evaluator.score(&exprs[0], &instance, &config);
@@ -337,7 +351,8 @@ impl Search {
         let mut cache = ScoreCache::default();
         population.mark_in(&mut cache, generation, config.population_size);
         let best = Individual::from(population.best());
-        let seen = if config.unique { population.iter().map(|i| i.tree.hash64()).collect() } else { HashSet::new() };
+        let seen =
+            if config.unique { population.iter().map(|i| config.identity(i.tree)).collect() } else { HashSet::new() };
         let first = BestStep { generation, expr: best.expr.clone(), score: best.score };
         Search {
             extra_left: config.extra_generations,
@@ -364,6 +379,8 @@ impl Search {
             scores: Vec::new(),
             cache,
             survivors: Vec::new(),
+            points: Vec::new(),
+            sorting: Sorting::default(),
         }
     }
 
@@ -415,8 +432,8 @@ impl Search {
     /// Returns what the search has found so far.
     pub fn outcome(&self) -> Outcome {
         Outcome {
-            best: self.best.clone(),
-            solved: self.solved.clone(),
+            best: self.reported_individual(&self.best),
+            solved: self.solved.as_ref().map(|solved| self.reported_individual(solved)),
             generations_to_solve: self.solved_at.map(|(generation, _)| generation),
             evaluations_to_solve: self.solved_at.map(|(_, evaluations)| evaluations),
             stop: self.stop,
@@ -488,7 +505,7 @@ impl Search {
         self.offspring = offspring;
         self.check_proposed(before);
         if self.config.unique {
-            self.offspring.retain_from(before, |tree| self.seen.insert(tree.hash64()));
+            self.offspring.retain_from(before, |tree| self.seen.insert(self.config.identity(tree)));
         }
     }
 
@@ -544,7 +561,7 @@ impl Search {
             self.extra_left = self.config.extra_generations;
             self.progression.push(BestStep {
                 generation: self.generation,
-                expr: self.best.expr.clone(),
+                expr: self.reported(&self.best.expr),
                 score: self.best.score,
             });
         }
@@ -574,7 +591,17 @@ impl Search {
         let needed = if all_parents_may_stay { worst } else { f64::NEG_INFINITY };
         let deadline = deadline.or_when(stop);
         let mut duplicates = 0;
+        let steps = config.fitting.map_or(0, |fitting| fitting.steps);
         for child in 0..offspring.len() {
+            if steps > 0 && offspring.tree(child).constants().next().is_some() {
+                let (constants, score) = evaluator.fit(offspring.tree(child), instance, config, steps, deadline)?;
+                offspring.set_constants(child, constants);
+                let form = cache.find_or_score(offspring.tree(child), offspring.hash(child), || Some(score))?;
+                offspring.set_form(child, form, cache.serial(form));
+                scores.push(cache.score(form));
+                duplicates += u64::from(cache.is_marked(form, *generation));
+                continue;
+            }
             let tree = offspring.tree(child);
             let score = || evaluator.score_above(needed, subtrees.as_mut(), tree, instance, config, deadline);
             let form = cache.find_or_score(tree, offspring.hash(child), score)?;
@@ -587,7 +614,7 @@ impl Search {
 
     /// Selects the survivors: first individuals of the population, then children, see [`Population::succeed`].
     fn select_survivors(&mut self) {
-        let Search { survivors, population, scores, config, .. } = self;
+        let Search { survivors, population, scores, config, offspring, points, sorting, .. } = self;
         let (parents, all) = (population.len(), (population.len() + scores.len()) as u32);
         survivors.clear();
         match config.survival {
@@ -605,12 +632,36 @@ impl Search {
                 survivors.sort_unstable_by(|&a, &b| fitness(b).total_cmp(&fitness(a)).then(a.cmp(&b)));
                 survivors.truncate(config.population_size);
             }
+            Survival::Pareto => {
+                points.clear();
+                let of_parent = |index| Point { score: population.score(index), size: population.tree(index).size() };
+                points.extend((0..parents).map(of_parent));
+                points.extend((0..scores.len()).map(|at| Point { score: scores[at], size: offspring.tree(at).size() }));
+                sorting.select(points, config.population_size, survivors);
+            }
         }
+    }
+
+    /// Returns the number of values computed so far, nodes times rows. It is the same on every machine.
+    pub fn work(&self) -> u64 {
+        self.evaluator.work()
     }
 
     fn hides_errors(&self, index: usize) -> bool {
         let tree = self.population.get(index).expect("an individual").tree;
-        self.instance.hides_errors(tree, self.config.semantics)
+        self.instance.hides_errors(&self.reported(tree), self.config.semantics)
+    }
+
+    /// Returns the expression that has the error of an individual: a + b · `tree` with [`Fitting`].
+    fn reported(&self, tree: &Tree) -> Expr {
+        match self.config.fitting {
+            Some(_) => Evaluator::default().scaled(tree, &self.instance, &self.config),
+            None => tree.to_owned(),
+        }
+    }
+
+    fn reported_individual(&self, individual: &Individual) -> Individual {
+        Individual { expr: self.reported(&individual.expr), ..individual.clone() }
     }
 
     /// Notes the fittest individual of the population at or below the early-stop error.
@@ -633,6 +684,15 @@ impl Search {
             self.solved_at = Some((self.generation, self.evaluations.search));
         }
     }
+}
+
+fn with_constants(tree: &Tree, constants: &[f64]) -> Expr {
+    let mut constants = constants.iter();
+    let changed = |node: &Node| match node {
+        Node::Const(value) => Node::Const(constants.next().copied().unwrap_or(*value)),
+        other => *other,
+    };
+    Expr::new(tree.nodes().iter().map(changed).collect()).expect("the nodes of a tree")
 }
 
 /// Runs searches to their end with one policy. `observers[i]` watches `searches[i]`. This is the only search loop.

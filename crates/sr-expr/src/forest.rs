@@ -111,6 +111,23 @@ impl Forest {
         Some([copy, copy + 1])
     }
 
+    /// Adds a copy of a tree of this forest with other constants, in post-order, and returns its number.
+    ///
+    /// # Panics
+    /// If there is no such tree, or it has more constants than are given.
+    pub fn push_with_constants(&mut self, tree: usize, constants: &[f64]) -> usize {
+        let Span { start, size } = self.spans[tree];
+        let copy = self.nodes.len();
+        self.nodes.extend_from_within(start as usize..(start + size) as usize);
+        let mut constants = constants.iter();
+        for node in &mut self.nodes[copy..] {
+            if let Node::Const(value) = node {
+                *value = *constants.next().expect("a constant for each of the tree");
+            }
+        }
+        self.add_last(size as usize)
+    }
+
     /// The tree with a number.
     ///
     /// # Panics

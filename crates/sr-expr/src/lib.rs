@@ -50,6 +50,7 @@ mod real;
 pub mod reference;
 pub mod rules;
 mod simd;
+mod structure;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod units;

@@ -87,6 +87,17 @@ pub struct Fitted<'a> {
     pub work: u64,
 }
 
+/// The constants of a tree that stands in a + b · tree.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Inside<'a> {
+    /// The constants of the tree, in post-order.
+    pub(crate) constants: &'a [f64],
+    /// The error of a + b · tree, infinite if a prediction is NaN or infinite.
+    pub(crate) error: f64,
+    /// The number of values that were computed.
+    pub(crate) work: u64,
+}
+
 /// Fits the constants of `tree` in at most `steps` steps and returns the expression and its error, see
 /// [`ConstantFitter::fit`]. For many trees keep a [`ConstantFitter`].
 ///
@@ -168,6 +179,35 @@ impl ConstantFitter {
         let [start, _] = self.set_scaled(tree, instance, semantics);
         let fitted = self.run(instance, semantics, steps, None);
         Fitted { start, ..fitted }
+    }
+
+    /// Fits the constants of `tree` where it stands in a + b · `tree`: [scales](Self::scale) it, fits all constants of the
+    /// result in at most `steps` steps, and returns those of `tree` itself with the error of the whole. With 0 steps its
+    /// constants stay as they are.
+    ///
+    /// # Panics
+    /// Panics if the tree has 2²⁹ nodes or more.
+    pub(crate) fn fit_inside(
+        &mut self,
+        tree: &Tree,
+        instance: &Instance,
+        semantics: Semantics,
+        steps: u32,
+    ) -> Inside<'_> {
+        let n_constants = tree.constants().count();
+        let [_, mut error] = self.set_scaled(tree, instance, semantics);
+        self.start.clear();
+        self.start.extend(tree.constants());
+        if steps > 0 && n_constants > 0 && error.is_finite() {
+            error = self.run(instance, semantics, steps, None).error;
+            self.start.clear();
+            let constants =
+                self.nodes.iter().filter_map(|node| if let Node::Const(c) = *node { Some(c) } else { None });
+            // What a and b have added comes after the nodes of the tree.
+            self.start.extend(constants.take(n_constants));
+        }
+        let work = self.take_work(instance);
+        Inside { constants: &self.start, error, work }
     }
 
     fn set(&mut self, tree: &Tree) {

@@ -1,4 +1,4 @@
-//! Evolution on islands, in epochs, whose best formulas have their constants fitted.
+//! Evolution on islands, in epochs, with fitted constants.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use sr_engine::{
-    ConstantFitter, Expert, Generation, Instance, Limits, Objective, Population, Recorded, Search, SearchConfig,
-    Survival, run_until,
+    ConstantFitter, Expert, Fitting, Generation, Instance, Limits, Objective, Recorded, Search, SearchConfig, Survival,
+    Variation, run_until,
 };
 use sr_expr::{Expr, Semantics};
 
@@ -18,28 +18,28 @@ use super::{FitOptions, Method};
 
 /// Populations that evolve by themselves for an epoch, whatever the number of threads.
 const ISLANDS: usize = 8;
-const POPULATION: usize = 128;
+const POPULATION: usize = 120;
 /// Generations of an epoch.
-const GENERATIONS: u32 = 25;
-/// Individuals of each population whose constants are fitted after an epoch.
-const FITTED: usize = 24;
-/// Steps of Levenberg and Marquardt for each.
-const STEPS: u32 = 5;
+const GENERATIONS: u32 = 12;
+/// Steps of Levenberg and Marquardt for each child.
+const STEPS: u32 = 4;
 /// Formulas of the front that every second island begins an epoch with.
-const FROM_FRONT: usize = 12;
+const FROM_FRONT: usize = 10;
 /// Individuals that go on to the next island.
-const MIGRANTS: usize = 2;
+const MIGRANTS: usize = 3;
 /// Epochs after which an island begins anew, one island after the other.
-const AGE: u32 = 12;
+const AGE: u32 = 5;
 
 /// The populations between epochs.
 #[derive(Debug)]
 pub(super) struct Islands {
     working: Arc<Instance>,
+    /// The same rows with weights that make errors relative to y, where y spans decades.
+    relative: Option<Arc<Instance>>,
     config: SearchConfig,
     seed: u64,
     epoch: u32,
-    /// The fittest first; empty before the first epoch.
+    /// The best rank first; empty before the first epoch.
     populations: Vec<Vec<Expr>>,
     fitters: Vec<ConstantFitter>,
 }
@@ -47,7 +47,7 @@ pub(super) struct Islands {
 /// What an island has after an epoch.
 struct Evolved {
     population: Vec<Expr>,
-    /// The best of each size, with fitted constants.
+    /// The best of each size, scaled.
     best: Vec<Expr>,
     work: u64,
 }
@@ -57,17 +57,22 @@ impl Islands {
         let config = SearchConfig {
             population_size: POPULATION,
             generations: GENERATIONS,
-            crossover_probability: 0.5,
+            tournament_size: 3,
+            crossover_probability: 0.3,
+            elitism: 0,
             objective: Objective::Mse,
-            limits: Limits { max_size: options.max_size, max_depth: 6 },
+            limits: Limits { max_size: options.max_size, max_depth: 4 },
             semantics: Semantics::Ieee,
             early_stop_mse: None,
-            survival: Survival::Plus,
+            survival: Survival::Pareto,
+            variation: Variation::Node,
+            fitting: Some(Fitting { steps: STEPS }),
             unique: true,
             ..SearchConfig::default()
         };
         Islands {
             working: Arc::new(rows.working().clone()),
+            relative: relative(rows.working()).map(Arc::new),
             config,
             seed: options.seed,
             epoch: 0,
@@ -91,7 +96,8 @@ impl Islands {
         stop: &AtomicBool,
     ) -> Option<u64> {
         let started = Instant::now();
-        let from_front: Vec<Expr> = front.iter().rev().take(FROM_FRONT).map(|found| found.expr.clone()).collect();
+        let from_front: Vec<Expr> =
+            front.iter().rev().take(FROM_FRONT).map(|found| found.expr.core().to_owned()).collect();
         let (populations, epoch) = (&self.populations, self.epoch);
         let starts: Vec<Vec<Expr>> = (0..ISLANDS)
             .map(|island| {
@@ -101,19 +107,22 @@ impl Islands {
                 let before = &populations[(island + ISLANDS - 1) % ISLANDS];
                 let guests = before.iter().take(MIGRANTS);
                 let guests = guests.chain(from_front.iter().filter(|_| island % 2 == 0));
-                // Guests take the places of the least fit.
+                // Guests take the places of the worst ranks.
                 let own = populations[island].iter();
                 guests.chain(own).take(POPULATION).cloned().collect()
             })
             .collect();
         let config = SearchConfig { time_limit: left, ..self.config.clone() };
-        let (working, seed) = (&self.working, self.seed);
+        let (working, relative, seed) = (&self.working, &self.relative, self.seed);
         let evolve = |(island, (start, fitter)): (usize, (Vec<Expr>, &mut ConstantFitter))| {
-            // Small formulas are worth more on some islands than on others.
-            let parsimony_coefficient = [1e-3, 1e-4, 1e-5, 1e-2][island % 4];
-            let config = SearchConfig { parsimony_coefficient, ..config.clone() };
+            // Small formulas are worth more on some islands than on others; and every fourth knows no constants but
+            // those of the linear scaling.
+            let parsimony_coefficient = [1e-3, 1e-4, 1e-5, 1e-3][island % 4];
+            let steps = if island % 4 == 3 { 0 } else { STEPS };
+            let instance = relative.as_ref().filter(|_| island % 2 == 1).unwrap_or(working);
+            let config = SearchConfig { parsimony_coefficient, fitting: Some(Fitting { steps }), ..config.clone() };
             let seed = seed.wrapping_mul(ISLANDS as u64).wrapping_add(island as u64) ^ u64::from(epoch) << 32;
-            evolve(working, config, seed, start, stop, fitter)
+            evolve(instance, config, seed, start, stop, fitter)
         };
         let evolved: Vec<Option<Evolved>> = starts
             .into_iter()
@@ -142,6 +151,20 @@ impl Islands {
     }
 }
 
+/// Returns the same rows weighted by about 1/y², if |y| spans two decades: else a few large values would be all that is
+/// fitted.
+fn relative(working: &Instance) -> Option<Instance> {
+    let mut sizes: Vec<f64> = working.y().iter().map(|y| y.abs()).collect();
+    sizes.sort_unstable_by(f64::total_cmp);
+    let [tenth, median, most] = [sizes.len() / 10, sizes.len() / 2, sizes.len() - 1].map(|at| sizes[at]);
+    if working.weights().is_some() || median == 0.0 || most < 100.0 * tenth {
+        return None;
+    }
+    let floor = 0.1 * median;
+    let weights = working.y().iter().map(|y| (median / (y.abs() + floor)).powi(2)).collect();
+    working.clone().with_weights(weights).ok()
+}
+
 /// One epoch of one island; `None` if it was stopped.
 fn evolve(
     instance: &Arc<Instance>,
@@ -161,12 +184,10 @@ fn evolve(
     };
     let mut search = [search.expect("settings are in range")];
     let mut last: Vec<(f64, Expr)> = Vec::new();
-    let mut work = 0;
     let mut watch = |generation: &Generation<'_>| {
-        let nodes: usize = generation.population.iter().map(|individual| individual.tree.size()).sum();
-        work += (nodes * instance.y().len()) as u64;
         if generation.generation + 1 == GENERATIONS {
-            last = by_fitness(generation.population);
+            let valid = generation.population.iter().filter(|individual| individual.score.is_valid());
+            last = valid.map(|individual| (individual.score.mse, individual.tree.to_owned())).collect();
         }
         ControlFlow::Continue(())
     };
@@ -174,36 +195,15 @@ fn evolve(
     if last.is_empty() {
         return None;
     }
-    // The fittest, and the best of each size, with fitted constants; what is fitted lives on (Lamarckian evolution).
-    let mut sizes = vec![false; max_size + 1];
-    let mut population = Vec::with_capacity(last.len());
-    let mut best = Vec::new();
-    for (place, (_, expr)) in last.into_iter().enumerate() {
-        let is_first = !std::mem::replace(&mut sizes[expr.size().min(max_size)], true);
-        if !is_first && place >= FITTED {
-            population.push(expr);
-            continue;
+    let mut best: Vec<Option<(f64, &Expr)>> = vec![None; max_size + 1];
+    for (error, expr) in &last {
+        let place = &mut best[expr.size().min(max_size)];
+        if place.is_none_or(|(least, _)| *error < least) {
+            *place = Some((*error, expr));
         }
-        let fitted = fitter.fit(&expr, instance, Semantics::Ieee, STEPS);
-        work += fitted.work;
-        let fitted = fitted.tree.to_owned();
-        let scaled = fitter.fit_scaled(&expr, instance, Semantics::Ieee, STEPS);
-        work += scaled.work;
-        let scaled = scaled.tree.to_owned();
-        if scaled.size() <= max_size {
-            best.push(scaled);
-        }
-        best.push(fitted.clone());
-        population.push(fitted);
     }
-    Some(Evolved { population, best, work })
-}
-
-/// The individuals that are valid, the fittest first, and equal ones in slot order.
-fn by_fitness(population: &Population) -> Vec<(f64, Expr)> {
-    let valid = population.iter().filter(|individual| individual.score.is_valid());
-    let mut all: Vec<(f64, Expr)> =
-        valid.map(|individual| (individual.score.fitness, individual.tree.to_owned())).collect();
-    all.sort_by(|a, b| b.0.total_cmp(&a.0));
-    all
+    let best =
+        best.into_iter().flatten().map(|(_, expr)| fitter.scale(expr, instance, Semantics::Ieee).tree.to_owned());
+    let best = best.collect();
+    Some(Evolved { population: last.into_iter().map(|(_, expr)| expr).collect(), best, work: search[0].work() })
 }
