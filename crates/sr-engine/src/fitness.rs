@@ -44,9 +44,9 @@ impl Score {
     pub(crate) const ABANDONED: Score = Score { mse: f64::INFINITY, fitness: f64::NEG_INFINITY };
 
     /// The score of a tree with this error under [`Objective::Mse`].
-    fn of_mse(mse: f64, tree: &Tree, config: &SearchConfig) -> Score {
+    fn of_mse(mse: f64, tree: &Tree, instance: &Instance, config: &SearchConfig) -> Score {
         match mse.is_finite() {
-            true => Score { mse, fitness: -mse - config.parsimony_coefficient * tree.size() as f64 },
+            true => Score { mse, fitness: -mse - config.parsimony_coefficient * instance.size_of(tree) as f64 },
             false => Objective::Mse.invalid(),
         }
     }
@@ -142,7 +142,7 @@ impl Evaluator {
         }
         let inside = self.fitter.fit_inside(tree, instance, config.semantics, steps);
         self.work += inside.work;
-        Some((inside.constants, Score::of_mse(inside.error, tree, config)))
+        Some((inside.constants, Score::of_mse(inside.error, tree, instance, config)))
     }
 
     /// Returns a + b · `tree` with the a and b of least squares.
@@ -182,7 +182,7 @@ impl Evaluator {
         if config.fitting.is_some() {
             let inside = self.fitter.fit_inside(tree, instance, config.semantics, 0);
             self.work += inside.work;
-            return Some(Score::of_mse(inside.error, tree, config));
+            return Some(Score::of_mse(inside.error, tree, instance, config));
         }
         self.work += (n_rows * tree.size()) as u64;
         let loss = match config.objective {
@@ -196,8 +196,7 @@ impl Evaluator {
         }
         if config.objective == Objective::Mse && instance.row_loss().is_some() {
             self.machine.predict(tree, instance.x(), config.semantics, &mut self.predictions);
-            let mse = instance.relative_loss(&self.predictions);
-            return Some(if mse.is_finite() { Score { mse, fitness: -mse - penalty } } else { invalid });
+            return Some(Score::of_mse(instance.relative_loss(&self.predictions), tree, instance, config));
         }
         // The error that corresponds to a sum of squares over so many rows.
         let error = |sums: &Sums<f64>, rows: usize| match config.objective {

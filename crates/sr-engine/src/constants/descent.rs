@@ -318,7 +318,7 @@ impl Descent {
 
 /// Overwrites targets and curvatures with those of the parabolas ½ h (p − t)² that touch the losses at the predictions, but
 /// for a constant each: h being the curvature, t = p − derivative / h.
-fn touch(
+pub(super) fn touch(
     loss: &dyn crate::Loss,
     predictions: &[f64],
     y: &[f64],

@@ -92,7 +92,7 @@ pub struct Fitted<'a> {
 pub(crate) struct Inside<'a> {
     /// The constants of the tree, in post-order.
     pub(crate) constants: &'a [f64],
-    /// The error of a + b · tree, infinite if a prediction is NaN or infinite.
+    /// The error of a + b · tree, infinite if a prediction is NaN or infinite, or if the rules do not allow it.
     pub(crate) error: f64,
     /// The number of values that were computed.
     pub(crate) work: u64,
@@ -160,6 +160,9 @@ impl ConstantFitter {
     /// Scales `tree` linearly: returns a + b · tree for the a and b of least squares, in closed form from the moments
     /// of predictions and target (Keijzer, 2003). O(size · rows).
     ///
+    /// Under another [`Loss`](crate::Loss) a and b are found in some steps from there. If the [rules](Instance::with_rules)
+    /// do not allow a + b · tree, it is b · tree that is tried.
+    ///
     /// Constants that the tree has at its root are changed rather than further ones added: `2*x0 + 1` stays as large as
     /// it is. A tree whose predictions are not finite, or which a and b do not improve, is returned as it is.
     ///
@@ -207,6 +210,8 @@ impl ConstantFitter {
             self.start.extend(constants.take(n_constants));
         }
         let work = self.take_work(instance);
+        // Constants that were fitted may be exponents that no unit has.
+        let error = if instance.allows(self.tree()) { error } else { f64::INFINITY };
         Inside { constants: &self.start, error, work }
     }
 
@@ -226,14 +231,24 @@ impl ConstantFitter {
         let start = self.descent.error_of(tree, instance, semantics);
         if start.is_finite() {
             self.descent.predict(instance, &mut self.predictions);
-            if let Some(scaling) = scaling::least_squares(&self.predictions, instance) {
+            // The rules may allow b · tree alone, be it for its unit or for the number of constants.
+            for through_origin in [false, true] {
+                let scaling = match instance.row_loss() {
+                    None => scaling::least_squares(&self.predictions, instance, through_origin),
+                    Some(loss) => scaling::least_loss(&self.predictions, instance, loss, through_origin),
+                };
+                let Some(scaling) = scaling else { break };
                 scaling::write(scaling, &mut self.nodes);
                 let scaled = Tree::new(&self.nodes).expect("whole operations were added");
-                let error = self.descent.error_of(scaled, instance, semantics);
+                let is_allowed = instance.allows(scaled);
+                let error = if is_allowed { self.descent.error_of(scaled, instance, semantics) } else { f64::INFINITY };
                 if error < start {
                     return [start, error];
                 }
                 self.set(tree);
+                if is_allowed {
+                    break;
+                }
             }
         }
         [start, start]
