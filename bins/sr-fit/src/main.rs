@@ -1,5 +1,6 @@
 //! `sr-fit`: the formula of a table.
 
+mod asked;
 mod report;
 
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Args {
     #[command(flatten)]
     table: TableArgs,
+    #[command(flatten)]
+    asked: asked::Asked,
     /// Operators of formulas: arith (+ - *), full, or a list [default: + - * / neg exp log sqrt sin cos inv pow2 pow3]
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     operators: Option<String>,
@@ -71,7 +74,7 @@ fn real_main(args: &Args, _: &Given) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
     let operators = args.operators.as_deref().map(parse_operators).transpose().context("--operators")?;
-    let table = from_table(&args.table.file, &args.table.options())?;
+    let table = from_table(&args.table.file, &args.asked.table_options(args.table.options()))?;
     for warning in &table.report.warnings {
         tracing::warn!("{warning}");
     }
@@ -83,6 +86,8 @@ fn real_main(args: &Args, _: &Given) -> anyhow::Result<Exit> {
         max_size: args.max_size.into(),
         time_limit: args.time_limit.or(default.time_limit.filter(|_| args.epochs.is_none())),
         epochs: args.epochs,
+        loss: args.asked.loss.clone(),
+        rules: args.asked.rules(&table.report)?,
         ..default
     };
     let (length, unit) = match options.time_limit {
@@ -98,9 +103,9 @@ fn real_main(args: &Args, _: &Given) -> anyhow::Result<Exit> {
     let marked = match args.pick {
         None => fitted.choice,
         Some(size) => {
-            let found = fitted.front.iter().rposition(|formula| formula.expr.size() <= size);
-            let smallest = fitted.front.first().map_or(0, |formula| formula.expr.size());
-            ensure!(found.is_some(), "--pick {size}: the smallest formula has {smallest} nodes");
+            let found = fitted.front.iter().rposition(|formula| formula.size <= size);
+            let smallest = fitted.front.first().map_or(0, |formula| formula.size);
+            ensure!(found.is_some(), "--pick {size}: the smallest formula has a size of {smallest}");
             found.expect("it was looked at")
         }
     };

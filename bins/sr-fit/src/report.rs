@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use sr_args::{counted, table_in_words, table_json};
 use sr_lab::fit::{Fitted, FrontFormula};
 use sr_lab::inspect::text::table;
+use sr_lab::sr_engine::Fit;
 use sr_lab::sr_expr::Target;
 use sr_lab::sr_problems::TableReport;
 
@@ -30,13 +31,13 @@ impl View<'_> {
 
     /// The table of formulas, and what is to be said of them.
     pub(crate) fn text(&self) -> String {
-        let Fitted { front, mean, linear, reason, n_held_out, epochs, is_stopped, .. } = self.fitted;
+        let Fitted { front, mean, linear, loss, reason, n_held_out, epochs, is_stopped, .. } = self.fitted;
         let has_held_out = *n_held_out > 0;
+        let error = |fit: &Fit| short(if loss.is_some() { fit.loss } else { fit.rmse });
         let row = |name: &str, formula: &FrontFormula| {
-            let mut cells =
-                vec![name.to_owned(), formula.expr.size().to_string(), short(formula.fit.rmse), r2(formula)];
+            let mut cells = vec![name.to_owned(), formula.size.to_string(), error(&formula.fit), r2(formula)];
             if has_held_out {
-                cells.push(formula.held_out.map_or_else(|| "–".into(), |fit| short(fit.rmse)));
+                cells.push(formula.held_out.map_or_else(|| "–".into(), |fit| error(&fit)));
             }
             cells.push(self.formula(formula));
             cells
@@ -46,7 +47,11 @@ impl View<'_> {
         rows.extend(
             front.iter().enumerate().map(|(index, formula)| row(if index == self.marked { "→" } else { "" }, formula)),
         );
-        let mut titles = vec!["", "# size", "# error", "# R²"];
+        let loss_title = loss.as_ref().map(|loss| format!("# {}", loss.split(':').next().unwrap_or(loss)));
+        let mut titles = match &loss_title {
+            Some(loss) => vec!["", "# size", loss, "# D²"],
+            None => vec!["", "# size", "# error", "# R²"],
+        };
         if has_held_out {
             titles.push("# held out");
         }
@@ -55,12 +60,15 @@ impl View<'_> {
         let mut text = format!("{}\n\n{}\n", table_in_words(self.table).trim_start(), table(&titles, rows));
         text += &format!("{} = {}\n", self.table.target, self.formula(marked));
         text += &match self.is_picked {
-            true => format!("  picked by its size of {}", counted(marked.expr.size(), "node")),
+            true => format!("  picked by its size of {}", marked.size),
             false => format!("  {}", reason.in_words()),
         };
         text += &format!("; {} of evolution", counted(*epochs as usize, "epoch"));
         if has_held_out {
             text += &format!("; {} held out", counted(*n_held_out, "row"));
+        }
+        if let Some(loss) = loss {
+            text += &format!("; loss {loss}, lower is better");
         }
         if *is_stopped {
             text += "; stopped";
@@ -74,8 +82,10 @@ impl View<'_> {
             json!({
                 "formula": self.formula(formula),
                 "expression": formula.expr.display(self.fitted.semantics).to_string(),
-                "size": formula.expr.size(),
+                "size": formula.size,
                 "method": formula.method.name(),
+                "loss": formula.fit.loss,
+                "loss_held_out": formula.held_out.map(|fit| fit.loss),
                 "mse": formula.fit.mse,
                 "rmse": formula.fit.rmse,
                 "r2": formula.fit.r2(),
@@ -84,9 +94,10 @@ impl View<'_> {
                 "r2_held_out": formula.held_out.and_then(|fit| fit.r2()),
             })
         };
-        let Fitted { front, mean, linear, reason, n_held_out, epochs, is_stopped, .. } = self.fitted;
+        let Fitted { front, mean, linear, loss, reason, n_held_out, epochs, is_stopped, .. } = self.fitted;
         let mut result = json!({
             "table": table_json(self.table),
+            "loss": loss.as_deref().unwrap_or("mse"),
             "mean": formula(mean),
             "linear": linear.as_ref().map(formula),
             "front": front.iter().map(formula).collect::<Vec<_>>(),

@@ -97,8 +97,8 @@ pub fn table_in_words(report: &TableReport) -> String {
         list.join(", ")
     };
     text += &format!("\n  y = {}; {}", shown(&report.target), names(&report.variables, "x"));
-    if let Some(weights) = &report.weights {
-        text += &format!("; weights = {}", shown(weights));
+    for (role, column) in [("weights", &report.weights), ("σ", &report.sigma), ("groups", &report.group)] {
+        text += &column.as_ref().map_or(String::new(), |column| format!("; {role} = {}", shown(column)));
     }
     if !report.unused.is_empty() {
         text += &format!("; not used: {}", names(&report.unused, ""));
@@ -117,6 +117,8 @@ pub fn table_json(report: &TableReport) -> Value {
         "target": report.target,
         "variables": report.variables,
         "weights": report.weights,
+        "sigma": report.sigma,
+        "group": report.group,
         "unused": report.unused,
         "rows": report.rows,
         "dropped_rows": report.dropped_rows,

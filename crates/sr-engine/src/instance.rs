@@ -263,7 +263,7 @@ impl Instance {
         self.serial = next_serial();
         match loss {
             None => Ok(self),
-            Some(loss) => self.with_loss(loss),
+            Some(loss) => self.with_checked_loss(loss),
         }
     }
 
@@ -275,8 +275,17 @@ impl Instance {
     ///
     /// # Errors
     /// If the loss is not defined for a target.
-    pub fn with_loss(mut self, loss: Arc<dyn crate::Loss>) -> Result<Self, InstanceError> {
+    pub fn with_loss(self, loss: Arc<dyn crate::Loss>) -> Result<Self, InstanceError> {
         loss.check(&self.y)?;
+        self.with_checked_loss(loss)
+    }
+
+    /// Does the same without asking the loss, for a part of rows that were checked as a whole: a part may well have only
+    /// one of two classes.
+    ///
+    /// # Errors
+    /// If the squares of the loss are no weights.
+    pub fn with_checked_loss(mut self, loss: Arc<dyn crate::Loss>) -> Result<Self, InstanceError> {
         // A second loss replaces the first and its weights.
         let weights = match self.loss.take() {
             Some(before) => before.weights.clone(),

@@ -625,9 +625,10 @@ mod tests {
         assert!(all.iter().all(|expr| rules.allow_part(expr)));
         let (_, free) = self::bank(2, 6, usize::MAX, 1);
         assert!(4 * all.len() < free.len(), "{} of {}", all.len(), free.len());
-        for text in ["(x0 / x1)", "exp((x0 / x0))", "(x0 + x1)", "sqrt(sqrt(x0))", "((x0 * x1) + (x0 * x1))"] {
-            let is_there = all.iter().any(|expr| expr.to_string() == text);
-            assert_eq!(is_there, text == "(x0 / x1)" || text.starts_with("((x0"), "{text}");
+        for (text, is_there) in
+            [("(x0 / x1)", true), ("(x0 * x1)", true), ("(x0 + x1)", false), ("sqrt(sqrt(x0))", false)]
+        {
+            assert_eq!(all.iter().any(|expr| expr.to_string() == text), is_there, "{text}");
         }
         // Columns on the fly keep them too.
         let mut hits = Vec::new();

@@ -47,11 +47,20 @@ pub(super) fn choose(front: &[FrontFormula], rows: &Rows) -> (usize, Reason) {
         return (exact, Reason::Exact);
     }
     let n_rows = rows.training().y().len();
-    let held_out =
-        |formula: &FrontFormula| formula.held_out.map_or(0.0, |fit| fit.relative.max(ROUNDING * ROUNDING).sqrt());
+    let loss = rows.training().loss();
+    let held_out = |formula: &FrontFormula| {
+        let relative = formula.held_out.map_or(0.0, |fit| fit.relative.max(ROUNDING * ROUNDING));
+        loss.map_or(relative.sqrt(), |loss| loss.size_of_errors(relative))
+    };
     let least = front.iter().map(held_out).fold(f64::INFINITY, f64::min);
     let length = |formula: &FrontFormula| {
-        description_length(&formula.expr, formula.fit.relative.max(ROUNDING * ROUNDING), n_rows)
+        let relative = formula.fit.relative.max(ROUNDING * ROUNDING);
+        // The unit of the loss is the same for all, but that of what is told already.
+        let nats = loss.map_or(0.5 * relative.ln(), |loss| match loss.predicts_target() {
+            true => loss.nats(relative),
+            false => loss.nats(formula.fit.loss),
+        });
+        description_length(&formula.expr, nats, n_rows)
     };
     let good = front.iter().enumerate().filter(|(_, formula)| held_out(formula) <= AS_GOOD * least);
     let shortest = good.min_by(|(_, a), (_, b)| length(a).total_cmp(&length(b)));
@@ -59,15 +68,16 @@ pub(super) fn choose(front: &[FrontFormula], rows: &Rows) -> (usize, Reason) {
     (shortest.map_or(0, |(index, _)| index), reason)
 }
 
-/// Nats that it takes to tell a formula, its constants to the precision that the rows allow, and normal errors.
-fn description_length(tree: &Tree, relative: f64, n_rows: usize) -> f64 {
+/// Nats that it takes to tell a formula, its constants to the precision that the rows allow, and errors of so many nats a
+/// row.
+pub(super) fn description_length(tree: &Tree, nats: f64, n_rows: usize) -> f64 {
     let n_rows = n_rows as f64;
     // Constants are told by themselves, and as symbols are all the same one.
     let symbols: BTreeSet<u64> =
         tree.nodes().iter().map(|node| if matches!(node, Node::Const(_)) { 0 } else { node.bits() }).collect();
     let form = tree.size() as f64 * (symbols.len().max(2) as f64).ln();
     let constants = tree.constants().count() as f64 * 0.5 * n_rows.ln();
-    form + constants + 0.5 * n_rows * relative.ln()
+    form + constants + n_rows * nats
 }
 
 #[cfg(test)]
@@ -78,7 +88,9 @@ mod tests {
 
     #[test]
     fn a_description_weighs_nodes_and_constants_against_errors() {
-        let length = |text: &str, relative| description_length(&text.parse::<Expr>().expect(text), relative, 100);
+        let length = |text: &str, relative: f64| {
+            description_length(&text.parse::<Expr>().expect(text), 0.5 * relative.ln(), 100)
+        };
         assert!(length("x0", 0.1) < length("x0 + x0*x0", 0.1), "a smaller one that is as good");
         assert!(length("x0 + x0*x0", 0.01) < length("x0", 0.1), "a larger one that is better");
         assert!(length("x0 * x1", 0.1) < length("x0 * 1.5", 0.1), "a variable instead of a constant");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sr_engine::{ConstantFitter, Instance};
+use sr_expr::rules::Rules;
 use sr_expr::{Expr, Semantics};
 
 use super::rows::Rows;
@@ -12,6 +13,8 @@ use super::{FrontFormula, Method, polish, snap};
 #[derive(Debug, Clone)]
 pub(super) struct Front {
     max_size: usize,
+    /// The rules that formulas keep, and by which they have a size.
+    rules: Rules,
     best: BTreeMap<usize, Found>,
     revision: u64,
 }
@@ -27,22 +30,23 @@ pub(super) struct Found {
 }
 
 impl Front {
-    pub(super) fn new(max_size: usize) -> Self {
-        Front { max_size, best: BTreeMap::new(), revision: 0 }
+    pub(super) fn new(max_size: usize, rules: &Rules) -> Self {
+        Front { max_size, rules: rules.clone(), best: BTreeMap::new(), revision: 0 }
     }
 
     /// Adds a formula unless a formula of its size or a smaller one is as good, and drops what it is better than.
     pub(super) fn add(&mut self, expr: Expr, method: Method, error: f64) {
-        if expr.size() <= self.max_size {
+        if self.rules.complexity.of(&expr) <= self.max_size {
             self.add_any_size(expr, method, error);
         }
     }
 
     /// The same for formulas that were not made within a limit.
     pub(super) fn add_any_size(&mut self, expr: Expr, method: Method, error: f64) {
-        let size = expr.size();
+        let size = self.rules.complexity.of(&expr);
         let is_worse = |found: &Found| found.error <= error;
-        if !error.is_finite() || self.best.range(..=size).any(|(_, found)| is_worse(found)) {
+        if !error.is_finite() || !self.rules.allow(&expr) || self.best.range(..=size).any(|(_, found)| is_worse(found))
+        {
             return;
         }
         self.best.retain(|&other, found| other < size || found.error < error);
@@ -90,14 +94,19 @@ impl Front {
         self.polish(&mut fitter, rows.training());
         let found: Vec<Found> = self.best.values().cloned().collect();
         for Found { expr, method, error, .. } in found.into_iter().filter(|_| snaps) {
-            let (expr, error) = snap::rounded(&mut fitter, &expr, error, rows.training());
+            let (rounded, rounded_error) = snap::rounded(&mut fitter, &expr, error, rows.training());
+            // Another constant in its place may be one that the rules do not allow.
+            let is_allowed = self.rules.allow(&rounded);
+            let (expr, error) = if is_allowed { (rounded, rounded_error) } else { (expr, error) };
             // As good as what it replaces, up to rounding.
-            self.best.retain(|&size, other| size != expr.size() || other.error < error);
+            let size = self.rules.complexity.of(&expr);
+            self.best.retain(|&other, found| other != size || found.error < error);
             self.add_any_size(expr, method, error);
         }
         let told = |Found { expr, method, .. }: Found| FrontFormula {
             fit: rows.all().fit(&expr, Semantics::Ieee),
             held_out: rows.held_out().map(|rows| rows.fit(&expr, Semantics::Ieee)),
+            size: self.rules.complexity.of(&expr),
             expr,
             method,
         };

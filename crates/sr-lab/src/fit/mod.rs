@@ -19,6 +19,7 @@
 //! # anyhow::Ok(())
 //! ```
 
+mod asked;
 mod choice;
 mod evolution;
 mod front;
@@ -30,13 +31,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use sr_engine::{ConstantFitter, Fit, Instance};
+use sr_engine::{ConstantFitter, Fit, Instance, LossChoice};
 use sr_enumerate::{Data, Options, Stages};
+use sr_expr::rules::Rules;
 use sr_expr::{Expr, Node, Op, Semantics, Tree};
 use sr_problems::Problem;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::Monitor;
+pub use asked::{parse_complexity, parse_nesting, parse_units, units_of_header};
 pub use choice::Reason;
 use evolution::Islands;
 use front::Front;
@@ -69,6 +72,10 @@ pub struct FitOptions {
     /// The budget of all in node · rows, exceeded by at most one epoch: the same budget gives the same result on any
     /// machine. `None` for no limit.
     pub max_work: Option<u64>,
+    /// What errors cost: formulas are fitted, compared and chosen by it.
+    pub loss: LossChoice,
+    /// The rules that formulas keep; sizes are those of its complexity.
+    pub rules: Rules,
     /// The parts that are left out, to see what each is worth.
     pub without: BTreeSet<Part>,
 }
@@ -109,6 +116,8 @@ impl Default for FitOptions {
             epochs: None,
             algebra_work: Options::default().max_work,
             max_work: None,
+            loss: LossChoice::Mse,
+            rules: Rules::default(),
             without: BTreeSet::new(),
         }
     }
@@ -140,6 +149,8 @@ impl Method {
 pub struct FrontFormula {
     /// The formula.
     pub expr: Expr,
+    /// Its size: the number of nodes, unless some of them count more.
+    pub size: usize,
     /// Who found it.
     pub method: Method,
     /// How well it fits all rows.
@@ -162,6 +173,8 @@ pub struct Fitted {
     pub choice: usize,
     /// The reason for the choice.
     pub reason: Reason,
+    /// The name of the loss, with what was estimated for it; `None` for the mean squared error.
+    pub loss: Option<String>,
     /// The meaning of the operators.
     pub semantics: Semantics,
     /// The whole epochs of evolution.
@@ -182,7 +195,7 @@ impl Fitted {
 
     /// Returns the largest formula of the front that has no more nodes than this.
     pub fn of_size(&self, size: usize) -> Option<&FrontFormula> {
-        self.front.iter().rfind(|formula| formula.expr.size() <= size)
+        self.front.iter().rfind(|formula| formula.size <= size)
     }
 
     /// Returns whether the chosen formula is better than the mean.
@@ -210,7 +223,9 @@ pub fn fit(problem: &Problem, options: &FitOptions, monitor: &mut Monitor<'_>) -
         monitor.advance(done.min(1000).saturating_sub(told));
         told = told.max(done.min(1000));
     }
-    Ok(Fitted { is_stopped: monitor.is_stopped(), ..fitting.fitted() })
+    let fitted = Fitted { is_stopped: monitor.is_stopped(), ..fitting.fitted() };
+    asked::check_found(&fitted.front, options)?;
+    Ok(fitted)
 }
 
 /// A fit under way, which goes on epoch by epoch.
@@ -240,15 +255,13 @@ impl Fitting {
             options.time_limit.is_some() || options.epochs.is_some() || options.max_work.is_some(),
             "without a time limit there has to be one of epochs or of work"
         );
-        let rows = Rows::new(problem, &options.operators)?;
-        let mut front = Front::new(options.max_size);
+        let rows = asked::rows(Rows::new(problem, &options.operators)?, options)?;
+        let mut front = Front::new(options.max_size, &options.rules);
         let mean = baseline(&Expr::constant(0.0), &rows);
         front.add(mean.0.clone(), Method::Mean, mean.1);
         let linear = (rows.n_variables() < rows.training().y().len().min(MOST_LINEAR))
             .then(|| baseline(&linear_model(rows.n_variables()), &rows));
-        if let Some((expr, error)) = &linear
-            && expr.size() <= options.max_size
-        {
+        if let Some((expr, error)) = &linear {
             front.add(expr.clone(), Method::Linear, *error);
         }
         let islands = Islands::new(&rows, options);
@@ -293,13 +306,15 @@ impl Fitting {
                     max_work: options.algebra_work.min(work_left),
                     threads: options.threads,
                     stages,
+                    rules: options.rules.clone(),
                     ..Options::default()
                 };
                 let found = sr_enumerate::search(data, &closed, &is_over).context("looking for closed forms")?;
                 self.work += found.work;
                 for candidate in found.candidates {
-                    let error = training.fit(&candidate.expr, Semantics::Ieee).relative;
-                    self.front.add_any_size(candidate.expr, Method::Algebra, error);
+                    let expr = asked::refitted(candidate.expr, training);
+                    let error = training.fit(&expr, Semantics::Ieee).relative;
+                    self.front.add_any_size(expr, Method::Algebra, error);
                 }
             }
             return Ok(true);
@@ -321,6 +336,7 @@ impl Fitting {
         let formula = |(expr, _): &(Expr, f64), method| FrontFormula {
             fit: self.rows.all().fit(expr, Semantics::Ieee),
             held_out: self.rows.held_out().map(|rows| rows.fit(expr, Semantics::Ieee)),
+            size: self.options.rules.complexity.of(expr),
             expr: expr.clone(),
             method,
         };
@@ -330,6 +346,7 @@ impl Fitting {
             front: formulas,
             choice,
             reason,
+            loss: self.rows.all().loss().map(sr_engine::Loss::name),
             semantics: Semantics::Ieee,
             epochs: self.epochs(),
             n_held_out: self.rows.held_out().map_or(0, |rows| rows.y().len()),
@@ -346,7 +363,9 @@ impl Fitting {
 
 /// Fits the constants of a tree to the training rows, and returns it with its error there.
 fn baseline(tree: &Tree, rows: &Rows) -> (Expr, f64) {
-    let fitted = sr_engine::fit_constants(tree, rows.training(), Semantics::Ieee, 1);
+    // Least squares take one step, other losses some.
+    let steps = if rows.training().loss().is_some() { LAST_STEPS } else { 1 };
+    let fitted = sr_engine::fit_constants(tree, rows.training(), Semantics::Ieee, steps);
     let error = rows.training().fit(&fitted.0, Semantics::Ieee).relative;
     (fitted.0, error)
 }

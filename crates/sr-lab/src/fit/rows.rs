@@ -57,6 +57,13 @@ impl Rows {
         })
     }
 
+    /// Applies a function to all instances, which does not change their rows.
+    pub(super) fn map(self, of: impl Fn(Instance) -> anyhow::Result<Instance>) -> anyhow::Result<Self> {
+        let Rows { all, training, working, held_out } = self;
+        let held_out = held_out.map(&of).transpose()?;
+        Ok(Rows { all: of(all)?, training: of(training)?, working: of(working)?, held_out })
+    }
+
     /// All rows.
     pub(super) fn all(&self) -> &Instance {
         &self.all
