@@ -1,18 +1,19 @@
 //! `sr-fit`: the formula of a table.
 
 mod asked;
+mod groups;
 mod report;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use sr_args::TableArgs;
 use sr_cli::{Common, Exit, Given};
 use sr_lab::Monitor;
-use sr_lab::fit::{FitOptions, fit};
+use sr_lab::fit::{FitOptions, fit, fit_groups};
 use sr_lab::sr_expr::Target;
 use sr_lab::sr_problems::{from_table, parse_operators};
 
@@ -91,34 +92,55 @@ fn real_main(args: &Args, _: &Given) -> anyhow::Result<Exit> {
         ..default
     };
     let (length, unit) = match options.time_limit {
+        _ if table.groups.is_some() => (1000, "‰ of the work"),
         Some(_) => (1000, "‰ of the time"),
         None => (options.epochs.unwrap_or(0).into(), "epochs"),
     };
     let progress = args.common.progress(length, unit);
     let mut monitor = Monitor::new(sr_cli::on_interrupt("the current epoch")?, |done| progress.inc(done));
+    if let Some(groups) = &table.groups {
+        let fitted = fit_groups(&table.set.problems[0], groups, &options, &mut monitor)?;
+        drop(monitor);
+        progress.finish_and_clear();
+        let picked = args.pick.map(|size| picked(size, fitted.front.iter().map(|law| law.size))).transpose()?;
+        let view = groups::View::new(&fitted, &table.report, picked);
+        match args.export.filter(|_| !args.common.json) {
+            Some(target) => sr_cli::out(view.export(target).trim_end_matches('\n'))?,
+            None => args.common.report("sr-fit", started, view.json(args.export), &view.text())?,
+        }
+        return Ok(exit(fitted.is_stopped, fitted.is_better_than_mean()));
+    }
     let fitted = fit(&table.set.problems[0], &options, &mut monitor)?;
     drop(monitor);
     progress.finish_and_clear();
 
     let marked = match args.pick {
         None => fitted.choice,
-        Some(size) => {
-            let found = fitted.front.iter().rposition(|formula| formula.size <= size);
-            let smallest = fitted.front.first().map_or(0, |formula| formula.size);
-            ensure!(found.is_some(), "--pick {size}: the smallest formula has a size of {smallest}");
-            found.expect("it was looked at")
-        }
+        Some(size) => picked(size, fitted.front.iter().map(|formula| formula.size))?,
     };
     let view = report::View { fitted: &fitted, table: &table.report, marked, is_picked: args.pick.is_some() };
     match args.export.filter(|_| !args.common.json) {
         Some(target) => sr_cli::out(view.export(target).trim_end_matches('\n'))?,
         None => args.common.report("sr-fit", started, view.json(args.export), &view.text())?,
     }
-    Ok(match fitted.is_better_than_mean() {
-        _ if fitted.is_stopped => Exit::Interrupted,
+    Ok(exit(fitted.is_stopped, fitted.is_better_than_mean()))
+}
+
+/// The index of the largest formula of no larger size than this.
+fn picked(size: usize, sizes: impl Iterator<Item = usize> + Clone) -> anyhow::Result<usize> {
+    let found = sizes.clone().enumerate().filter(|(_, other)| *other <= size).last();
+    let smallest = sizes.min().unwrap_or(0);
+    found
+        .map(|(index, _)| index)
+        .with_context(|| format!("--pick {size}: the smallest formula has a size of {smallest}"))
+}
+
+fn exit(is_stopped: bool, is_better_than_mean: bool) -> Exit {
+    match is_better_than_mean {
+        _ if is_stopped => Exit::Interrupted,
         true => Exit::Ok,
         false => Exit::Negative,
-    })
+    }
 }
 
 fn cores() -> usize {

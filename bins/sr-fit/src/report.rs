@@ -116,7 +116,7 @@ impl View<'_> {
 }
 
 /// Four digits.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     match value {
         0.0 => "0".to_owned(),
         value if (1e-3..1e6).contains(&value.abs()) => {

@@ -510,7 +510,7 @@ impl Instance {
 
 /// (p − y)²
 #[derive(Debug)]
-struct Square;
+pub(crate) struct Square;
 
 impl crate::Loss for Square {
     fn name(&self) -> String {

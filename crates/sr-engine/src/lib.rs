@@ -76,7 +76,7 @@ mod subtrees;
 mod variation;
 
 pub use config::{ConfigError, Fitting, Limits, Objective, SearchConfig, Survival, Variation};
-pub use constants::{ConstantFitter, Fitted, fit_constants};
+pub use constants::{ConstantFitter, ConstantRole, Fitted, GroupFit, GroupFitter, GroupRows, fit_constants};
 pub use edit::{Edit, EditRef, Replacement};
 pub use expert::{Expert, random_tree, try_random_tree};
 pub use fitness::{Deadline, Evaluator, INVALID_FITNESS, Score};

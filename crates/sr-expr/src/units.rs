@@ -57,7 +57,7 @@ impl Exponent {
         while b > 0 {
             (a, b) = (b, a % b);
         }
-        let divisor = i64::try_from(a).ok().filter(|&divisor| divisor > 0)? * below.signum();
+        let divisor = i64::try_from(a).ok().filter(|&divisor| divisor > 0 && below != 0)? * below.signum();
         let (above, below) = (above / divisor, below / divisor);
         let is_small = below > 0 && above.abs() <= MAX_EXPONENT && below <= MAX_EXPONENT;
         is_small.then_some(Exponent { above: above as i32, below: below as i32 })

@@ -213,7 +213,7 @@ impl Descent {
                 return;
             }
             let squares = self.evaluate(data, self.squares);
-            if !(squares < self.squares) {
+            if squares >= self.squares {
                 return;
             }
             std::mem::swap(&mut self.constants, &mut self.trial);

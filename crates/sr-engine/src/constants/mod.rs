@@ -1,6 +1,7 @@
 //! Constants of an expression fitted to the data of an instance, by least squares or another loss.
 
 mod descent;
+mod groups;
 mod linear;
 mod scaling;
 mod solve;
@@ -11,6 +12,7 @@ use crate::Instance;
 use crate::instance::power_of_two_near;
 use crate::random::{Key, Rng};
 use descent::{Data, Descent, ROUNDING};
+pub use groups::{ConstantRole, GroupFit, GroupFitter, GroupRows};
 
 /// Errors are computed in the units of y while the unit of its squares is within this factor of 1, so that squares of
 /// errors and derivatives are finite and accurate.

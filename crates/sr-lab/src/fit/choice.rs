@@ -9,9 +9,9 @@ use super::FrontFormula;
 use super::rows::Rows;
 
 /// Formulas whose error on rows that were held out is within this factor of the least are as good there.
-const AS_GOOD: f64 = 1.5;
+pub(super) const AS_GOOD: f64 = 1.5;
 /// Errors below this, relative to the root of the variance of y, are rounding.
-const ROUNDING: f64 = 1e-12;
+pub(super) const ROUNDING: f64 = 1e-12;
 
 /// Why a formula was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]

@@ -23,6 +23,7 @@ mod asked;
 mod choice;
 mod evolution;
 mod front;
+mod groups;
 mod rows;
 mod snap;
 
@@ -43,6 +44,7 @@ pub use asked::{parse_complexity, parse_nesting, parse_units, units_of_header};
 pub use choice::Reason;
 use evolution::Islands;
 use front::Front;
+pub use groups::{GroupError, GroupFitted, GroupFormula, fit_groups};
 use rows::Rows;
 
 /// Steps of Levenberg and Marquardt for the formulas that are told.
