@@ -89,7 +89,7 @@ impl View<'_> {
                 "mse": formula.fit.mse,
                 "rmse": formula.fit.rmse,
                 "r2": formula.fit.r2(),
-                "exact": formula.fit.is_solved,
+                "exact": formula.is_exact,
                 "rmse_held_out": formula.held_out.map(|fit| fit.rmse),
                 "r2_held_out": formula.held_out.and_then(|fit| fit.r2()),
             })
@@ -131,7 +131,7 @@ pub(crate) fn short(value: f64) -> String {
 fn r2(formula: &FrontFormula) -> String {
     match formula.fit.r2() {
         None => "–".to_owned(),
-        Some(_) if formula.fit.is_solved => "1".to_owned(),
+        Some(_) if formula.is_exact => "1".to_owned(),
         Some(r2) if r2 > 0.999 => format!("1 - {:.1e}", formula.fit.relative),
         Some(r2) => format!("{r2:.4}"),
     }

@@ -166,6 +166,10 @@ pub(crate) struct Target {
     hidden_below: Option<f64>,
     /// The largest error of a row that is rounding, of 64-bit numbers or of the digits that y is written with.
     rounding: f64,
+    /// 1e-3 of the root mean square of y.
+    small: f64,
+    /// Half a unit of the last decimal that any target has, where y is written with decimals; else 0.
+    half_decimal: f64,
 }
 
 /// The quality with which an expression fits all rows of an instance, computed in f64.
@@ -493,6 +497,20 @@ impl Instance {
         errors > HIDDEN_TOLERANCE * targets && worst * below > self.target.rounding
     }
 
+    /// Returns whether a tree is right on every row that has a weight. Its error is within the rounding of y and 1e-11 of
+    /// |y|, but not more than 1e-11 of y's deviation nor less than 1e-14 of its root mean square; or, where y has decimals,
+    /// within half a unit of the last decimal that any target has. O(size · rows).
+    pub fn is_exact(&self, tree: &Tree, semantics: Semantics) -> bool {
+        let mut predicted = Vec::new();
+        Machine::new().predict(tree, &self.x, semantics, &mut predicted);
+        let counts = |row: usize| self.weights().is_none_or(|weights| weights[row] > 0.0);
+        predicted.iter().zip(&self.y).enumerate().all(|(row, (predicted, y))| {
+            let size = y.abs().max(self.target.small).min(self.target.scale);
+            let bound = EXACT * size + 8.0 * f64::EPSILON * y.abs() + self.target.half_decimal;
+            (predicted - y).abs() <= bound || !counts(row)
+        })
+    }
+
     /// Returns the sum of scaled squares that the objective consists of.
     pub(crate) fn squares(&self) -> Loss<'_, f64> {
         Loss::ScaledSquares { y: &self.y, w: self.weights(), scale: self.target.unit }
@@ -581,10 +599,15 @@ impl Target {
             varies: largest > 0.0 && variance.sqrt() > rounding,
             hidden_below: is_hiding.then_some(below),
             rounding: 64.0 * f64::EPSILON * largest + decimals.map_or(0.0, |decimal| 0.5 * decimal),
+            small: 1e-3 * moment(&|y| y * y).sqrt() / near_one,
+            // Its own rounding as a number of 64 bits, and that of what is computed.
+            half_decimal: decimals.map_or(0.0, |decimal| 0.5 * decimal + 4.0 * f64::EPSILON * largest),
         }
     }
 }
 
+/// Relative errors up to this are rounding, see [`Instance::is_exact`].
+const EXACT: f64 = 1e-11;
 /// An error relative to the target's variance that is below this is rounding.
 const LEAST_TOLERANCE: f64 = 1e-12;
 /// The square of the share of small targets that their errors may have, see [`Fit::is_solved`].

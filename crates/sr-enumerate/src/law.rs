@@ -43,6 +43,8 @@ pub(crate) struct Finisher<'a> {
     /// Σ w (y − mean)², and the root mean square of y.
     total: f64,
     rms: f64,
+    /// The standard deviation of the target; infinite if it is constant.
+    deviation: f64,
 }
 
 impl<'a> Finisher<'a> {
@@ -52,7 +54,8 @@ impl<'a> Finisher<'a> {
         let mean = weighted(&|y| y) / sum_weights;
         let total = weighted(&|y| (y - mean) * (y - mean));
         let rms = (weighted(&|y| y * y) / sum_weights).sqrt();
-        Finisher { data, builder, machine: Machine::new(), out: Vec::new(), total, rms }
+        let deviation = if total > 0.0 { (total / sum_weights).sqrt() } else { f64::INFINITY };
+        Finisher { data, builder, machine: Machine::new(), out: Vec::new(), total, rms, deviation }
     }
 
     /// Returns the values of a factor's expression at the fitted rows.
@@ -121,8 +124,11 @@ impl<'a> Finisher<'a> {
 
     fn relative(&self, row: usize, value: f64) -> f64 {
         let y = self.data.y[row];
-        let scale = y.abs().max(SMALL_TARGET * self.rms);
-        if value == y { 0.0 } else { (value - y).abs() / scale }
+        // Of a large offset that hardly varies a series may explain all but a small share.
+        let scale = y.abs().max(SMALL_TARGET * self.rms).min(self.deviation);
+        let error = (value - y).abs();
+        // NaN has to stay what it is.
+        if error <= 8.0 * f64::EPSILON * y.abs() { 0.0 } else { error / scale }
     }
 
     fn errors(&mut self, expr: &Expr, x: &Columns, rows: &[usize]) -> Errors {

@@ -50,6 +50,7 @@ mod real;
 pub mod reference;
 pub mod rules;
 mod simd;
+mod simplify;
 mod structure;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -66,4 +67,5 @@ pub use parse::{Formula, ParseError};
 pub use print::{Printed, python_float};
 pub use program::Program;
 pub use real::Real;
+pub use simplify::Simplified;
 pub use sr_simd::Level;

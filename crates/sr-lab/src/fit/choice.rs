@@ -43,7 +43,7 @@ impl Reason {
 
 /// The index of the chosen formula, of at least one.
 pub(super) fn choose(front: &[FrontFormula], rows: &Rows) -> (usize, Reason) {
-    if let Some(exact) = front.iter().position(|formula| formula.fit.is_solved) {
+    if let Some(exact) = front.iter().position(|formula| formula.is_exact) {
         return (exact, Reason::Exact);
     }
     let n_rows = rows.training().y().len();

@@ -10,32 +10,82 @@ use sr_engine::{
     ConstantFitter, Expert, Fitting, Generation, Instance, Limits, Objective, Recorded, Search, SearchConfig, Survival,
     Variation, run_until,
 };
-use sr_expr::{Expr, Semantics};
+use sr_expr::{Expr, Op, Semantics, Simplified};
 
 use super::front::Front;
 use super::rows::Rows;
 use super::{FitOptions, Method};
 
-/// Populations that evolve by themselves for an epoch, whatever the number of threads.
-const ISLANDS: usize = 8;
 const POPULATION: usize = 120;
 /// Generations of an epoch.
 const GENERATIONS: u32 = 12;
 /// Steps of Levenberg and Marquardt for each child.
 const STEPS: u32 = 4;
-/// Formulas of the front that every second island begins an epoch with.
+/// Formulas of the front that every second island of the plain target begins an epoch with.
 const FROM_FRONT: usize = 10;
 /// Individuals that go on to the next island.
 const MIGRANTS: usize = 3;
 /// Epochs after which an island begins anew, one island after the other.
 const AGE: u32 = 5;
 
+/// What an island searches for.
+#[derive(Debug)]
+struct Island {
+    /// The function g of the target: its individuals f are for g⁻¹(a + b·f).
+    outer: Outer,
+    /// The working rows, with g(y) as their target.
+    instance: Arc<Instance>,
+    /// Steps of Levenberg and Marquardt for each child; 0 knows no constants but a and b.
+    steps: u32,
+    parsimony: f64,
+}
+
+/// A function of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outer {
+    Identity,
+    Inverse,
+    Logarithm,
+    Square,
+}
+
+impl Outer {
+    fn apply(self, y: f64) -> f64 {
+        match self {
+            Outer::Identity => y,
+            Outer::Inverse => 1.0 / y,
+            Outer::Logarithm => libm::log(y),
+            Outer::Square => y * y,
+        }
+    }
+
+    /// The operator that undoes it.
+    fn inverse(self) -> Option<Op> {
+        match self {
+            Outer::Identity => None,
+            Outer::Inverse => Some(Op::Inv),
+            Outer::Logarithm => Some(Op::Exp),
+            Outer::Square => Some(Op::Sqrt),
+        }
+    }
+
+    /// Returns the formula of y for one of g(y), if the operators can write it.
+    fn undo(self, expr: &Expr, operators: &[Op]) -> Option<Expr> {
+        match self.inverse() {
+            None => Some(expr.clone()),
+            Some(Op::Inv) if !operators.contains(&Op::Inv) => {
+                operators.contains(&Op::Div).then(|| Expr::binary(Op::Div, &Expr::constant(1.0), expr))
+            }
+            Some(op) => operators.contains(&op).then(|| Expr::unary(op, expr)),
+        }
+    }
+}
+
 /// The populations between epochs.
 #[derive(Debug)]
 pub(super) struct Islands {
-    working: Arc<Instance>,
-    /// The same rows with weights that make errors relative to y, where y spans decades.
-    relative: Option<Arc<Instance>>,
+    islands: Vec<Island>,
+    operators: Vec<Op>,
     config: SearchConfig,
     seed: u64,
     epoch: u32,
@@ -66,18 +116,40 @@ impl Islands {
             early_stop_mse: None,
             survival: Survival::Pareto,
             variation: Variation::Node,
-            fitting: Some(Fitting { steps: STEPS }),
             unique: true,
             ..SearchConfig::default()
         };
+        let working = rows.working();
+        let plain = Arc::new(working.clone());
+        let relative = relative(working).map_or_else(|| plain.clone(), Arc::new);
+        let of = |outer: Outer| {
+            let can_undo = outer.undo(&Expr::var(0), &options.operators).is_some();
+            can_undo.then(|| transformed(working, outer)).flatten().map(|instance| (outer, Arc::new(instance)))
+        };
+        // Targets that are not possible for these data leave their place to the plain one.
+        let own = |outer: Outer| of(outer).unwrap_or((Outer::Identity, relative.clone()));
+        let kinds = [
+            ((Outer::Identity, plain.clone()), STEPS, 1e-3),
+            ((Outer::Identity, relative.clone()), STEPS, 1e-4),
+            ((Outer::Identity, plain.clone()), STEPS, 1e-5),
+            ((Outer::Identity, relative.clone()), 0, 1e-3),
+            (own(Outer::Inverse), STEPS, 1e-3),
+            ((Outer::Identity, relative.clone()), STEPS, 1e-3),
+            (of(Outer::Logarithm).unwrap_or_else(|| own(Outer::Square)), STEPS, 1e-3),
+            ((Outer::Identity, plain), 0, 1e-4),
+        ];
+        let islands: Vec<Island> = kinds
+            .into_iter()
+            .map(|((outer, instance), steps, parsimony)| Island { outer, instance, steps, parsimony })
+            .collect();
         Islands {
-            working: Arc::new(rows.working().clone()),
-            relative: relative(rows.working()).map(Arc::new),
             config,
+            operators: options.operators.clone(),
             seed: options.seed,
             epoch: 0,
-            populations: vec![Vec::new(); ISLANDS],
-            fitters: vec![ConstantFitter::new(); ISLANDS],
+            populations: vec![Vec::new(); islands.len()],
+            fitters: vec![ConstantFitter::new(); islands.len()],
+            islands,
         }
     }
 
@@ -96,59 +168,76 @@ impl Islands {
         stop: &AtomicBool,
     ) -> Option<u64> {
         let started = Instant::now();
-        let from_front: Vec<Expr> =
-            front.iter().rev().take(FROM_FRONT).map(|found| found.expr.core().to_owned()).collect();
-        let (populations, epoch) = (&self.populations, self.epoch);
-        let starts: Vec<Vec<Expr>> = (0..ISLANDS)
-            .map(|island| {
-                if epoch % AGE == AGE - 1 && island == (epoch / AGE) as usize % ISLANDS {
-                    return Vec::new();
-                }
-                let before = &populations[(island + ISLANDS - 1) % ISLANDS];
-                let guests = before.iter().take(MIGRANTS);
-                let guests = guests.chain(from_front.iter().filter(|_| island % 2 == 0));
-                // Guests take the places of the worst ranks.
-                let own = populations[island].iter();
-                guests.chain(own).take(POPULATION).cloned().collect()
-            })
-            .collect();
+        let starts: Vec<Vec<Expr>> = (0..self.islands.len()).map(|island| self.start(island, front)).collect();
         let config = SearchConfig { time_limit: left, ..self.config.clone() };
-        let (working, relative, seed) = (&self.working, &self.relative, self.seed);
-        let evolve = |(island, (start, fitter)): (usize, (Vec<Expr>, &mut ConstantFitter))| {
-            // Small formulas are worth more on some islands than on others; and every fourth knows no constants but
-            // those of the linear scaling.
-            let parsimony_coefficient = [1e-3, 1e-4, 1e-5, 1e-3][island % 4];
-            let steps = if island % 4 == 3 { 0 } else { STEPS };
-            let instance = relative.as_ref().filter(|_| island % 2 == 1).unwrap_or(working);
-            let config = SearchConfig { parsimony_coefficient, fitting: Some(Fitting { steps }), ..config.clone() };
-            let seed = seed.wrapping_mul(ISLANDS as u64).wrapping_add(island as u64) ^ u64::from(epoch) << 32;
+        let (islands, seed, epoch) = (&self.islands, self.seed, self.epoch);
+        let evolve = |(index, (start, fitter)): (usize, (Vec<Expr>, &mut ConstantFitter))| {
+            let Island { instance, steps, parsimony, .. } = &islands[index];
+            let fitting = Some(Fitting { steps: *steps });
+            let config = SearchConfig { parsimony_coefficient: *parsimony, fitting, ..config.clone() };
+            let seed = seed.wrapping_mul(islands.len() as u64).wrapping_add(index as u64) ^ u64::from(epoch) << 32;
             evolve(instance, config, seed, start, stop, fitter)
         };
-        let evolved: Vec<Option<Evolved>> = starts
-            .into_iter()
-            .zip(&mut self.fitters)
-            .enumerate()
-            .collect::<Vec<_>>()
-            .into_par_iter()
-            .map(evolve)
-            .collect();
+        let starts: Vec<_> = starts.into_iter().zip(&mut self.fitters).enumerate().collect();
+        let evolved: Option<Vec<Evolved>> = starts.into_par_iter().map(evolve).collect();
         let is_late = left.is_some_and(|left| started.elapsed() >= left);
-        let Some(evolved) = evolved.into_iter().collect::<Option<Vec<Evolved>>>().filter(|_| !is_late) else {
-            return None;
-        };
+        let evolved = evolved.filter(|_| !is_late)?;
         self.epoch += 1;
         let training = rows.training();
         let work = evolved.iter().map(|island| island.work).sum();
-        for (island, Evolved { population, best, .. }) in evolved.into_iter().enumerate() {
-            for expr in best {
-                let error = training.fit(&expr, Semantics::Ieee).relative;
+        for (index, Evolved { population, best, .. }) in evolved.into_iter().enumerate() {
+            let outer = self.islands[index].outer;
+            for expr in best.iter().filter_map(|expr| outer.undo(expr, &self.operators)) {
+                let (expr, error) = shortest(expr, &self.operators, training);
                 front.add(expr, Method::Evolution, error);
             }
-            self.populations[island] = population;
+            self.populations[index] = population;
         }
         front.polish(&mut self.fitters[0], training);
         Some(work)
     }
+
+    /// Returns what an island begins the next epoch with: guests, which take the places of the worst ranks, and its own
+    /// population.
+    fn start(&self, index: usize, front: &Front) -> Vec<Expr> {
+        let n = self.islands.len();
+        if self.epoch % AGE == AGE - 1 && index == (self.epoch / AGE) as usize % n {
+            return Vec::new();
+        }
+        let outer = self.islands[index].outer;
+        let before = (1..=n).map(|back| (index + n - back) % n).find(|&other| self.islands[other].outer == outer);
+        let neighbours = before.into_iter().flat_map(|other| self.populations[other].iter().take(MIGRANTS));
+        // Formulas of the front are for y itself.
+        let takes_front = outer == Outer::Identity && index.is_multiple_of(2);
+        let from_front = front.iter().rev().take(if takes_front { FROM_FRONT } else { 0 });
+        let guests = from_front.map(|found| found.expr.core().to_owned()).chain(neighbours.cloned());
+        guests.chain(self.populations[index].iter().cloned()).take(POPULATION).collect()
+    }
+}
+
+/// Returns the formula in the shortest words that compute the same, and its error.
+fn shortest(expr: Expr, operators: &[Op], training: &Instance) -> (Expr, f64) {
+    let error = |expr: &Expr| training.fit(expr, Semantics::Ieee).relative;
+    let own = error(&expr);
+    let shorter = Simplified::new(&expr, 0.0).and_then(|simplified| simplified.write(operators));
+    match shorter.filter(|shorter| shorter.size() < expr.size()).map(|shorter| (error(&shorter), shorter)) {
+        // Other domains, or more rounding, would make it worse.
+        Some((error, shorter)) if error <= own * (1.0 + 1e-6) + 1e-24 => (shorter, error),
+        _ => (expr, own),
+    }
+}
+
+/// Returns the same rows with another target, if that is finite on all of them and weights can stay as they are.
+fn transformed(working: &Instance, outer: Outer) -> Option<Instance> {
+    if outer == Outer::Square && working.y().iter().any(|y| *y < 0.0) {
+        return None;
+    }
+    let y: Vec<f64> = working.y().iter().map(|y| outer.apply(*y)).collect();
+    if working.weights().is_some() || !y.iter().all(|y| y.is_finite()) {
+        return None;
+    }
+    let instance = Instance::new(working.id(), working.x().clone(), y, working.primitives().clone()).ok()?;
+    Some(relative(&instance).unwrap_or(instance))
 }
 
 /// Returns the same rows weighted by about 1/y², if |y| spans two decades: else a few large values would be all that is

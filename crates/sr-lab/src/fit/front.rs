@@ -69,7 +69,7 @@ impl Front {
         self.best
             .values()
             .rev()
-            .any(|found| found.error <= all.tolerance() && all.fit(&found.expr, Semantics::Ieee).is_solved)
+            .any(|found| found.error <= all.tolerance() && all.is_exact(&found.expr, Semantics::Ieee))
     }
 
     /// Fits the constants of formulas that are new to all training rows.
@@ -105,6 +105,7 @@ impl Front {
         }
         let told = |Found { expr, method, .. }: Found| FrontFormula {
             fit: rows.all().fit(&expr, Semantics::Ieee),
+            is_exact: rows.all().is_exact(&expr, Semantics::Ieee),
             held_out: rows.held_out().map(|rows| rows.fit(&expr, Semantics::Ieee)),
             size: self.rules.complexity.of(&expr),
             expr,

@@ -15,7 +15,7 @@
 //! let fitted = fit(&table.set.problems[0], &FitOptions::default(), &mut Monitor::none())?;
 //! let chosen = fitted.chosen();
 //! assert_eq!(chosen.expr.display(fitted.semantics).to_string(), "(4.905 * pow2(x0))");
-//! assert!(chosen.fit.is_solved);
+//! assert!(chosen.is_exact);
 //! # anyhow::Ok(())
 //! ```
 
@@ -157,6 +157,8 @@ pub struct FrontFormula {
     pub method: Method,
     /// How well it fits all rows.
     pub fit: Fit,
+    /// Whether it is right on every row, see [`Instance::is_exact`].
+    pub is_exact: bool,
     /// How well it fits the rows that nothing was fitted to; `None` for tables of fewer than 60 rows, which are fitted
     /// whole.
     pub held_out: Option<Fit>,
@@ -203,7 +205,7 @@ impl Fitted {
     /// Returns whether the chosen formula is better than the mean.
     pub fn is_better_than_mean(&self) -> bool {
         let error = |formula: &FrontFormula| formula.held_out.unwrap_or(formula.fit).relative;
-        self.chosen().fit.is_solved || error(self.chosen()) < error(&self.mean)
+        self.chosen().is_exact || error(self.chosen()) < error(&self.mean)
     }
 }
 
@@ -337,6 +339,7 @@ impl Fitting {
         let (choice, reason) = choice::choose(&formulas, &self.rows);
         let formula = |(expr, _): &(Expr, f64), method| FrontFormula {
             fit: self.rows.all().fit(expr, Semantics::Ieee),
+            is_exact: self.rows.all().is_exact(expr, Semantics::Ieee),
             held_out: self.rows.held_out().map(|rows| rows.fit(expr, Semantics::Ieee)),
             size: self.options.rules.complexity.of(expr),
             expr: expr.clone(),
