@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use sr_args::{counted, table_in_words, table_json};
-use sr_lab::fit::{GroupError, GroupFitted, GroupFormula};
+use sr_lab::fit::{GroupFitted, GroupFormula};
 use sr_lab::inspect::text::table;
 use sr_lab::sr_expr::Target;
 use sr_lab::sr_problems::TableReport;
@@ -67,7 +67,7 @@ impl<'a> View<'a> {
                 law.size.to_string(),
                 self.own(law).len().to_string(),
                 short(self.error(law.all.loss)),
-                share(law.all),
+                share(law),
             ];
             if *n_held_out > 0 {
                 cells.push(law.held_out.map_or_else(|| "–".into(), |error| short(self.error(error.loss))));
@@ -134,6 +134,7 @@ impl<'a> View<'a> {
                 "expression": law.expr.display(self.fitted.semantics).to_string(),
                 "size": law.size,
                 "own_constants": self.own(law),
+                "exact": law.is_exact,
                 "loss": law.all.loss,
                 "r2": 1.0 - law.all.relative,
                 "loss_held_out": law.held_out.map(|error| error.loss),
@@ -159,10 +160,10 @@ impl<'a> View<'a> {
 }
 
 /// 1 − the relative loss, with as many nines as it has.
-fn share(error: GroupError) -> String {
-    match 1.0 - error.relative {
-        1.0 => "1".to_owned(),
-        share if share > 0.999 => format!("1 - {:.1e}", error.relative),
+fn share(law: &GroupFormula) -> String {
+    match 1.0 - law.all.relative {
+        _ if law.is_exact => "1".to_owned(),
+        share if share > 0.999 => format!("1 - {:.1e}", law.all.relative),
         share => format!("{share:.4}"),
     }
 }

@@ -394,6 +394,11 @@ impl Instance {
         1.0 / (weight * self.loss.as_ref().map_or(1.0, |row_loss| row_loss.baseline))
     }
 
+    /// Returns the rules for formulas; `None` if all are allowed and sizes are numbers of nodes.
+    pub fn rules(&self) -> Option<&Rules> {
+        self.rules.as_deref()
+    }
+
     /// Returns whether a formula keeps the rules.
     #[inline]
     pub fn allows(&self, tree: &Tree) -> bool {
@@ -500,7 +505,12 @@ impl Instance {
     /// Returns whether a tree is right on every row that has a weight. Its error is within the rounding of y and 1e-11 of
     /// |y|, but not more than 1e-11 of y's deviation nor less than 1e-14 of its root mean square; or, where y has decimals,
     /// within half a unit of the last decimal that any target has. O(size · rows).
+    ///
+    /// Predictions that are not the target itself, such as log-odds, are never exact.
     pub fn is_exact(&self, tree: &Tree, semantics: Semantics) -> bool {
+        if self.loss().is_some_and(|loss| !loss.predicts_target()) {
+            return false;
+        }
         let mut predicted = Vec::new();
         Machine::new().predict(tree, &self.x, semantics, &mut predicted);
         let counts = |row: usize| self.weights().is_none_or(|weights| weights[row] > 0.0);

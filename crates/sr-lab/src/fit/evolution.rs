@@ -220,7 +220,10 @@ fn shortest(expr: Expr, operators: &[Op], training: &Instance) -> (Expr, f64) {
     let error = |expr: &Expr| training.fit(expr, Semantics::Ieee).relative;
     let own = error(&expr);
     let shorter = Simplified::new(&expr, 0.0).and_then(|simplified| simplified.write(operators));
-    match shorter.filter(|shorter| shorter.size() < expr.size()).map(|shorter| (error(&shorter), shorter)) {
+    match shorter
+        .filter(|shorter| shorter.size() < expr.size() && training.allows(shorter))
+        .map(|shorter| (error(&shorter), shorter))
+    {
         // Other domains, or more rounding, would make it worse.
         Some((error, shorter)) if error <= own * (1.0 + 1e-6) + 1e-24 => (shorter, error),
         _ => (expr, own),
@@ -233,7 +236,9 @@ fn transformed(working: &Instance, outer: Outer) -> Option<Instance> {
         return None;
     }
     let y: Vec<f64> = working.y().iter().map(|y| outer.apply(*y)).collect();
-    if working.weights().is_some() || !y.iter().all(|y| y.is_finite()) {
+    // Neither losses nor units are those of another target.
+    let is_plain = working.weights().is_none() && working.loss().is_none() && working.rules().is_none();
+    if !is_plain || !y.iter().all(|y| y.is_finite()) {
         return None;
     }
     let instance = Instance::new(working.id(), working.x().clone(), y, working.primitives().clone()).ok()?;

@@ -46,6 +46,8 @@ pub struct GroupFormula {
     pub constants: Vec<Vec<f64>>,
     /// The size: the number of nodes, unless some of them count more.
     pub size: usize,
+    /// Whether it is right on every row, see [`Instance::is_exact`].
+    pub is_exact: bool,
     /// The errors over all rows.
     pub all: GroupError,
     /// The same over the rows that nothing was fitted to; `None` if there are none.
@@ -123,14 +125,7 @@ impl GroupFitted {
             numbers.get(label.as_str()).copied().with_context(known)
         };
         let numbers = groups.iter().enumerate().map(number).collect::<anyhow::Result<Vec<usize>>>()?;
-        let n_own = law.constants.first().map_or(0, Vec::len);
-        let table = Columns::from_fn(x.n_rows(), self.n_variables + n_own, |row, column| {
-            match column.checked_sub(self.n_variables) {
-                None => x.column(column)[row],
-                Some(own) => law.constants[numbers[row]][own],
-            }
-        });
-        Ok(sr_expr::predict(&law.expr, &table, self.semantics))
+        Ok(sr_expr::predict(&law.expr, &with_own(x, &law.constants, &numbers), self.semantics))
     }
 
     /// Returns whether the chosen law is better than the mean of all rows.
@@ -140,10 +135,21 @@ impl GroupFitted {
     }
 }
 
+/// The columns of variables, and those of the constants that the group of each row has.
+fn with_own(x: &Columns, constants: &[Vec<f64>], groups: &[usize]) -> Columns {
+    let n_own = constants.first().map_or(0, Vec::len);
+    Columns::from_fn(x.n_rows(), x.n_columns() + n_own, |row, column| match column.checked_sub(x.n_columns()) {
+        None => x.column(column)[row],
+        Some(own) => constants[groups[row]][own],
+    })
+}
+
 /// Rows by their groups.
 struct Groups {
     labels: Vec<String>,
     rows: Vec<Vec<usize>>,
+    /// The number of each row's group.
+    numbers: Vec<usize>,
     /// Whether each row is held out.
     is_held_out: Vec<bool>,
 }
@@ -177,7 +183,8 @@ impl Groups {
             let held = order.iter().skip(HELD_OUT_EACH / 2).step_by(HELD_OUT_EACH);
             held.for_each(|&row| is_held_out[row] = true);
         }
-        Ok(Groups { labels, rows, is_held_out })
+        let numbers = of_rows.iter().map(|label| numbers[label.as_str()]).collect();
+        Ok(Groups { labels, rows, numbers, is_held_out })
     }
 
     /// The rows of each group that are in a part.
@@ -206,7 +213,6 @@ struct Task<'a> {
     n_training: usize,
     /// The loss of the best constant for all rows.
     baseline: f64,
-    tolerance: f64,
     id: u64,
 }
 
@@ -246,7 +252,6 @@ pub fn fit_groups(
         training: GroupFitter::new(training.iter().map(|rows| group_rows(problem, rows)).collect(), loss.clone()),
         n_training: training.iter().map(Vec::len).sum(),
         baseline,
-        tolerance: all.tolerance(),
         id: problem_key(&problem.id),
     };
 
@@ -264,9 +269,13 @@ pub fn fit_groups(
     let mut front: Vec<(GroupFormula, f64)> = Vec::new();
     for law in &laws {
         let error = |loss: f64| GroupError { loss, relative: loss / baseline };
+        let (expr, constants) = (law.written(problem.x.n_columns()), law.own());
+        let x = with_own(&problem.x, &constants, &split.numbers);
+        let of_rows = Problem { x, ..problem.clone() };
         let formula = GroupFormula {
-            expr: law.written(problem.x.n_columns()),
-            constants: law.own(),
+            is_exact: instance(&of_rows, &all_rows, options, loss.as_ref())?.is_exact(&expr, Semantics::Ieee),
+            expr,
+            constants,
             size: options.rules.complexity.of(&law.form),
             all: error(whole.loss(&law.form, Semantics::Ieee, &law.constants)),
             held_out: held_out.as_mut().map(|rows| error(rows.loss(&law.form, Semantics::Ieee, &law.constants))),
@@ -557,11 +566,7 @@ impl Task<'_> {
 
     /// The index of the chosen law.
     fn choose(&self, front: &[(GroupFormula, f64)]) -> (usize, Reason) {
-        let is_exact = |formula: &GroupFormula| {
-            let can_be = self.loss.as_ref().is_none_or(|loss| loss.predicts_target());
-            can_be && formula.all.relative <= self.tolerance
-        };
-        if let Some(exact) = front.iter().position(|(formula, _)| is_exact(formula)) {
+        if let Some(exact) = front.iter().position(|(formula, _)| formula.is_exact) {
             return (exact, Reason::Exact);
         }
         let held_out = |formula: &GroupFormula| {
