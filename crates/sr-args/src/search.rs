@@ -11,6 +11,9 @@ use sr_expr::Semantics;
 pub enum SearchPreset {
     /// The reference engine ("BasicSR"): tournament 3, crossover 0.7, elitism 1, parsimony 0.01, protected operators
     Basic,
+    /// Constants are fitted, a Pareto order of error and size decides who lives on, operators have their plain meaning:
+    /// population 120, generations 100, crossover 0.3, elitism 0, parsimony 1e-4, size 30, extra generations 20
+    Default,
 }
 
 impl SearchPreset {
@@ -18,6 +21,7 @@ impl SearchPreset {
     pub fn name(self) -> &'static str {
         match self {
             SearchPreset::Basic => "basic",
+            SearchPreset::Default => "default",
         }
     }
 }
@@ -47,9 +51,11 @@ pub enum SurvivalArg {
     Generational,
     /// The best of parents and children together
     Plus,
+    /// The best of parents and children by a Pareto order of error and size
+    Pareto,
 }
 
-/// Settings of a search. What is not given is the preset's.
+/// Settings of a search. What is not given is the preset's; the defaults that flags name are those of preset.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Search settings")]
 pub struct SearchArgs {
@@ -119,12 +125,13 @@ impl SearchArgs {
     /// # Errors
     /// If one is out of range.
     pub fn config(&self, is_own_data: bool) -> anyhow::Result<SearchConfig> {
-        let basic = match self.preset {
+        let preset = match self.preset {
             SearchPreset::Basic => SearchConfig::basic(),
+            SearchPreset::Default => SearchConfig::default(),
         };
         let objective = match self.objective {
             None if is_own_data => Objective::Mse,
-            None => basic.objective,
+            None => preset.objective,
             Some(ObjectiveArg::Masked) => Objective::Masked,
             Some(ObjectiveArg::Mse) => Objective::Mse,
         };
@@ -134,33 +141,34 @@ impl SearchArgs {
         };
         let config = SearchConfig {
             objective,
-            population_size: self.population_size.unwrap_or(basic.population_size),
-            generations: self.generations.unwrap_or(basic.generations),
-            tournament_size: self.tournament_size.unwrap_or(basic.tournament_size),
-            crossover_probability: self.crossover.unwrap_or(basic.crossover_probability),
-            elitism: self.elitism.unwrap_or(basic.elitism),
-            parsimony_coefficient: self.parsimony.unwrap_or(basic.parsimony_coefficient),
+            population_size: self.population_size.unwrap_or(preset.population_size),
+            generations: self.generations.unwrap_or(preset.generations),
+            tournament_size: self.tournament_size.unwrap_or(preset.tournament_size),
+            crossover_probability: self.crossover.unwrap_or(preset.crossover_probability),
+            elitism: self.elitism.unwrap_or(preset.elitism),
+            parsimony_coefficient: self.parsimony.unwrap_or(preset.parsimony_coefficient),
             limits: Limits {
-                max_size: self.max_size.unwrap_or(basic.limits.max_size),
-                max_depth: self.max_depth.unwrap_or(basic.limits.max_depth),
+                max_size: self.max_size.unwrap_or(preset.limits.max_size),
+                max_depth: self.max_depth.unwrap_or(preset.limits.max_depth),
             },
             semantics: match self.semantics {
-                None => basic.semantics,
+                None => preset.semantics,
                 Some(SemanticsArg::Protected) => Semantics::Protected,
                 Some(SemanticsArg::Ieee) => Semantics::Ieee,
             },
-            early_stop_mse: self.early_stop_mse.map_or(basic.early_stop_mse, Some),
-            extra_generations: self.extra_generations.unwrap_or(basic.extra_generations),
+            early_stop_mse: self.early_stop_mse.map_or(preset.early_stop_mse, Some),
+            extra_generations: self.extra_generations.unwrap_or(preset.extra_generations),
             survival: match self.survival {
-                None => basic.survival,
+                None => preset.survival,
                 Some(SurvivalArg::Generational) => Survival::Generational,
                 Some(SurvivalArg::Plus) => Survival::Plus,
+                Some(SurvivalArg::Pareto) => Survival::Pareto,
             },
-            variation: basic.variation,
-            fitting: basic.fitting,
-            unique: self.unique.unwrap_or(basic.unique),
-            max_evaluations: self.max_evaluations.or(basic.max_evaluations),
-            time_limit: self.time_limit.map(limit).transpose()?.or(basic.time_limit),
+            variation: preset.variation,
+            fitting: preset.fitting,
+            unique: self.unique.unwrap_or(preset.unique),
+            max_evaluations: self.max_evaluations.or(preset.max_evaluations),
+            time_limit: self.time_limit.map(limit).transpose()?.or(preset.time_limit),
         };
         self.check(&config)?;
         Ok(config)

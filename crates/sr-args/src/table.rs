@@ -108,7 +108,7 @@ pub fn table_in_words(report: &TableReport) -> String {
 
 /// Returns the same as JSON.
 pub fn table_json(report: &TableReport) -> Value {
-    json!({
+    let mut table = json!({
         "format": if report.text.is_some() { "text" } else { "parquet" },
         "separator": report.text.map(|text| text.separator.name()),
         "decimal": report.text.map(|text| text.decimal.sign()),
@@ -117,13 +117,18 @@ pub fn table_json(report: &TableReport) -> Value {
         "target": report.target,
         "variables": report.variables,
         "weights": report.weights,
-        "sigma": report.sigma,
-        "group": report.group,
         "unused": report.unused,
         "rows": report.rows,
         "dropped_rows": report.dropped_rows,
         "warnings": report.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
-    })
+    });
+    // Of programs that have such flags.
+    for (role, column) in [("sigma", &report.sigma), ("group", &report.group)] {
+        if let Some(column) = column {
+            table[role] = json!(column);
+        }
+    }
+    table
 }
 
 /// Returns a number with its noun, in the singular or plural.

@@ -103,15 +103,16 @@ impl Objective {
     }
 }
 
-/// The settings of a search. [`SearchConfig::basic`] has those of the reference engine.
+/// The settings of a search. [`SearchConfig::default`] finds most; [`SearchConfig::basic`] is the reference engine, whose
+/// records a learner is trained on.
 ///
 /// Write it as `SearchConfig { generations: 100, ..SearchConfig::default() }`: later versions add settings. With feature
 /// `serde` it can be written and read; an objective that is the reference's is left out, as in the first trace files.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SearchConfig {
-    /// The number of individuals in a generation, at least 2. The default is 20, as in recorded traces; the reference
-    /// engine's is 100.
+    /// The number of individuals in a generation, at least 2. Preset basic has 20, as in recorded traces; the reference
+    /// engine's default is 100.
     pub population_size: usize,
     /// The number of populations in the trajectory, the initial one included: `g` gives generations 0 to `g − 1`.
     pub generations: u32,
@@ -171,14 +172,36 @@ fn is_masked(objective: &Objective) -> bool {
     *objective == Objective::Masked
 }
 
-/// Has the settings of [`SearchConfig::basic`].
+/// Has the settings of preset `default`: constants are fitted, individuals are kept by a Pareto order of error and size,
+/// operators have their plain meaning. See `docs/algorithms/search.md`.
 impl Default for SearchConfig {
     fn default() -> Self {
-        SearchConfig::basic()
+        SearchConfig {
+            population_size: 120,
+            generations: 100,
+            tournament_size: 3,
+            crossover_probability: 0.3,
+            elitism: 0,
+            objective: Objective::Mse,
+            parsimony_coefficient: 1e-4,
+            limits: Limits { max_size: 30, max_depth: 4 },
+            semantics: Semantics::Ieee,
+            early_stop_mse: Some(1e-20),
+            extra_generations: 20,
+            survival: Survival::Pareto,
+            variation: Variation::Node,
+            fitting: Some(Fitting { steps: SearchConfig::DEFAULT_STEPS }),
+            unique: true,
+            max_evaluations: None,
+            time_limit: None,
+        }
     }
 }
 
 impl SearchConfig {
+    /// The steps of Levenberg and Marquardt for each child by default.
+    pub const DEFAULT_STEPS: u32 = 4;
+
     /// Returns the settings of the reference engine ("BasicSR"): tournament 3, crossover 0.7, elitism 1, parsimony 0.01
     /// per node, protected operators.
     pub fn basic() -> Self {

@@ -166,8 +166,8 @@ pub(crate) struct Target {
     hidden_below: Option<f64>,
     /// The largest error of a row that is rounding, of 64-bit numbers or of the digits that y is written with.
     rounding: f64,
-    /// 1e-3 of the root mean square of y.
-    small: f64,
+    /// The upper median of |y|.
+    median: f64,
     /// Half a unit of the last decimal that any target has, where y is written with decimals; else 0.
     half_decimal: f64,
 }
@@ -502,9 +502,9 @@ impl Instance {
         errors > HIDDEN_TOLERANCE * targets && worst * below > self.target.rounding
     }
 
-    /// Returns whether a tree is right on every row that has a weight. Its error is within the rounding of y and 1e-11 of
-    /// |y|, but not more than 1e-11 of y's deviation nor less than 1e-14 of its root mean square; or, where y has decimals,
-    /// within half a unit of the last decimal that any target has. O(size · rows).
+    /// Returns whether a tree is right on every row that has a weight: within 1e-11 of |y|, but of y's deviation where |y|
+    /// is larger, and of 1e-3 of the median of |y| where it is smaller; within the rounding of y and of
+    /// that median; or, where y has decimals, within half a unit of the last decimal that any target has. O(size · rows).
     ///
     /// Predictions that are not the target itself, such as log-odds, are never exact.
     pub fn is_exact(&self, tree: &Tree, semantics: Semantics) -> bool {
@@ -515,8 +515,8 @@ impl Instance {
         Machine::new().predict(tree, &self.x, semantics, &mut predicted);
         let counts = |row: usize| self.weights().is_none_or(|weights| weights[row] > 0.0);
         predicted.iter().zip(&self.y).enumerate().all(|(row, (predicted, y))| {
-            let size = y.abs().max(self.target.small).min(self.target.scale);
-            let bound = EXACT * size + 8.0 * f64::EPSILON * y.abs() + self.target.half_decimal;
+            let size = y.abs().max(1e-3 * self.target.median).min(self.target.scale);
+            let bound = EXACT * size + self.target.rounding_of(*y) + self.target.half_decimal;
             (predicted - y).abs() <= bound || !counts(row)
         })
     }
@@ -570,6 +570,11 @@ impl Target {
         squares / self.weight / self.variance
     }
 
+    /// The rounding of a target, and of the terms that it may be a difference of.
+    fn rounding_of(&self, y: f64) -> f64 {
+        f64::EPSILON * (8.0 * y.abs() + 16.0 * self.median)
+    }
+
     fn of(y: &[f64], weights: Option<&[f64]>) -> Self {
         let weight_of = |row: usize| weights.map_or(1.0, |weights| weights[row]);
         let counted = || y.iter().enumerate().filter(|&(row, _)| weight_of(row) > 0.0);
@@ -609,7 +614,7 @@ impl Target {
             varies: largest > 0.0 && variance.sqrt() > rounding,
             hidden_below: is_hiding.then_some(below),
             rounding: 64.0 * f64::EPSILON * largest + decimals.map_or(0.0, |decimal| 0.5 * decimal),
-            small: 1e-3 * moment(&|y| y * y).sqrt() / near_one,
+            median: median(counted().map(|(_, y)| y.abs())),
             // Its own rounding as a number of 64 bits, and that of what is computed.
             half_decimal: decimals.map_or(0.0, |decimal| 0.5 * decimal + 4.0 * f64::EPSILON * largest),
         }
@@ -628,6 +633,16 @@ const SMALLEST: f64 = 5e-324;
 const MOST_BY_DECIMALS: f64 = 1e-6;
 /// Targets with more decimals than this were computed, not written down.
 const MOST_DECIMALS: i32 = 12;
+
+/// Returns the upper median, 0 of nothing.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    let middle = values.len() / 2;
+    match values.is_empty() {
+        true => 0.0,
+        false => *values.select_nth_unstable_by(middle, f64::total_cmp).1,
+    }
+}
 
 /// Returns the power of two at or below a number, or 1 for zero. Its exponent is limited so that its reciprocal is a
 /// power of two as well.

@@ -7,20 +7,18 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use sr_engine::{Expert, Instance, Objective, PrimitiveSet, Search, SearchConfig, StopReason};
+//! use sr_engine::{Expert, Instance, PrimitiveSet, Search, SearchConfig, StopReason};
 //! use sr_expr::{Columns, Op};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     // 50 rows of one variable, column by column.
 //!     let x: Vec<f64> = (0..50).map(|i| f64::from(i) / 10.0 - 2.5).collect();
 //!     let y: Vec<f64> = x.iter().map(|x| x * x + x).collect();
-//!     // What formulas are made of: operators, constants (which are not fitted) and the number of variables.
+//!     // What formulas are made of: operators, constants (the default settings fit others) and the number of variables.
 //!     let primitives = PrimitiveSet::new(vec![Op::Add, Op::Sub, Op::Mul], vec![1.0], 1)?;
 //!     let instance = Arc::new(Instance::new("quadratic", Columns::new(50, 1, x), y, primitives)?);
 //!
-//!     // For data of one's own the plain error over all rows; `basic` alone is the reference engine's rule.
-//!     let objective = Objective::Mse;
-//!     let config = SearchConfig { objective, population_size: 100, generations: 200, ..SearchConfig::default() };
+//!     let config = SearchConfig { generations: 200, ..SearchConfig::default() };
 //!     let outcome = Search::new(instance.clone(), config, 1)?.run(&mut Expert)?;
 //!
 //!     let winner = outcome.winner();
@@ -29,7 +27,7 @@
 //!     if let Some(generation) = outcome.generations_to_solve {
 //!         println!("solved in generation {generation}, stopped: {}", outcome.stop.map_or("not yet", StopReason::name));
 //!     }
-//!     // As the search computed it: its operators are protected unless `config.semantics` says otherwise.
+//!     // As the search computed it: its operators have their plain meaning unless `config.semantics` says otherwise.
 //!     let predicted = outcome.predict(&Columns::new(1, 1, vec![3.0]));
 //!     # assert!(outcome.solved.is_some() && (predicted[0] - 12.0).abs() < 1e-9, "{} {predicted:?}", winner.expr);
 //!     println!("at 3: {}", predicted[0]);

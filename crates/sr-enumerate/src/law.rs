@@ -21,7 +21,7 @@ const SLACK: f64 = 4.0;
 const ROUNDING: f64 = 1e-14;
 /// Under noise, terms whose coefficient is less than this many standard deviations from 0 are dropped.
 const SIGNIFICANT: f64 = 5.0;
-/// Errors are relative to |y|, or to this share of y's root mean square where |y| is smaller.
+/// Errors are relative to |y|, or to this share of the median of |y| where |y| is smaller.
 const SMALL_TARGET: f64 = 1e-3;
 
 /// The law y = m · g⁻¹(Σ cᵢ · termᵢ), whose constants are still to be fitted.
@@ -40,9 +40,10 @@ pub(crate) struct Finisher<'a> {
     builder: &'a Builder,
     machine: Machine<f64>,
     out: Vec<f64>,
-    /// Σ w (y − mean)², and the root mean square of y.
+    /// Σ w (y − mean)².
     total: f64,
-    rms: f64,
+    /// The upper median of |y|.
+    median: f64,
     /// The standard deviation of the target; infinite if it is constant.
     deviation: f64,
 }
@@ -53,9 +54,11 @@ impl<'a> Finisher<'a> {
         let weighted = |f: &dyn Fn(f64) -> f64| data.y.iter().zip(&data.weights).map(|(&y, w)| w * f(y)).sum::<f64>();
         let mean = weighted(&|y| y) / sum_weights;
         let total = weighted(&|y| (y - mean) * (y - mean));
-        let rms = (weighted(&|y| y * y) / sum_weights).sqrt();
+        let mut sizes: Vec<f64> = data.y.iter().map(|y| y.abs()).collect();
+        let middle = sizes.len() / 2;
+        let median = *sizes.select_nth_unstable_by(middle, f64::total_cmp).1;
         let deviation = if total > 0.0 { (total / sum_weights).sqrt() } else { f64::INFINITY };
-        Finisher { data, builder, machine: Machine::new(), out: Vec::new(), total, rms, deviation }
+        Finisher { data, builder, machine: Machine::new(), out: Vec::new(), total, median, deviation }
     }
 
     /// Returns the values of a factor's expression at the fitted rows.
@@ -125,10 +128,10 @@ impl<'a> Finisher<'a> {
     fn relative(&self, row: usize, value: f64) -> f64 {
         let y = self.data.y[row];
         // Of a large offset that hardly varies a series may explain all but a small share.
-        let scale = y.abs().max(SMALL_TARGET * self.rms).min(self.deviation);
+        let scale = y.abs().max(SMALL_TARGET * self.median).min(self.deviation);
         let error = (value - y).abs();
         // NaN has to stay what it is.
-        if error <= 8.0 * f64::EPSILON * y.abs() { 0.0 } else { error / scale }
+        if error <= f64::EPSILON * (8.0 * y.abs() + 16.0 * self.median) { 0.0 } else { error / scale }
     }
 
     fn errors(&mut self, expr: &Expr, x: &Columns, rows: &[usize]) -> Errors {

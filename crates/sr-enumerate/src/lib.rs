@@ -192,8 +192,8 @@ pub struct Candidate {
     pub stage: Stage,
     /// Σ w (p − y)² / Σ w (y − mean)² over all usable rows; Σ w (p − y)² if y is constant.
     pub relative_mse: f64,
-    /// The largest |p − y| over all usable rows, relative to |y|; or to 1e-3 of y's root mean square where |y| is smaller
-    /// than that, and to y's deviation where |y| is larger than that. Differences of a few roundings of y count as 0.
+    /// The largest |p − y| over all usable rows, relative to |y|; or to 1e-3 of the median of |y| where |y| is smaller than
+    /// that, and to y's deviation where |y| is larger than that. A few roundings of y, or of the median, count as 0.
     pub max_error: f64,
     /// The largest such error over the rows that nothing was fitted to; infinity if there are none (fewer than 5 rows).
     pub held_out: f64,

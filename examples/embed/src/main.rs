@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use sr_engine::{Expert, Generation, Instance, Objective, PrimitiveSet, Search, SearchConfig, StopReason};
+use sr_engine::{Expert, Generation, Instance, PrimitiveSet, Search, SearchConfig, StopReason};
 use sr_expr::{Columns, Op};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,9 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let primitives = PrimitiveSet::new(vec![Op::Add, Op::Sub, Op::Mul, Op::Div], vec![1.0], 1)?;
     let x = Columns::new(radius.len(), 1, radius.to_vec());
     let instance = Arc::new(Instance::new("kepler", x, period_squared, primitives)?);
-    // Data of one's own: the plain error over all rows, relative to the variance of y.
-    let objective = Objective::Mse;
-    let config = SearchConfig { objective, population_size: 100, extra_generations: 10, ..SearchConfig::default() };
+    let config = SearchConfig { extra_generations: 10, ..SearchConfig::default() };
     let mut search = Search::new(instance.clone(), config, 1)?;
 
     let mut best = f64::NEG_INFINITY;

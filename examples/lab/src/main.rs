@@ -26,7 +26,7 @@ fn main() -> anyhow::Result<()> {
     set.write(out.join("problems.sr"))?;
 
     // The expert searches each of them three times; every generation is recorded.
-    let config = SearchConfig { generations: 30, extra_generations: 0, ..SearchConfig::default() };
+    let config = SearchConfig { generations: 30, extra_generations: 0, ..SearchConfig::basic() };
     let (jobs, trace) = (record::jobs(&set, 0..3)?, out.join("expert.sr"));
     let header = record::header("problems.sr", &set, &config, "basic", 0)?;
     let recording = Recording { out: &trace, header: &header, config: &config, jobs: &jobs, batch: 64 };

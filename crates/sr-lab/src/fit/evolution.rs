@@ -7,20 +7,19 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use sr_engine::{
-    ConstantFitter, Expert, Fitting, Generation, Instance, Limits, Objective, Recorded, Search, SearchConfig, Survival,
-    Variation, run_until,
+    ConstantFitter, Expert, Fitting, Generation, Instance, Limits, Recorded, Search, SearchConfig, Survival, Variation,
+    run_until,
 };
 use sr_expr::{Expr, Op, Semantics, Simplified};
 
 use super::front::Front;
 use super::rows::Rows;
-use super::{FitOptions, Method};
+use super::{FitOptions, Method, Part};
 
-const POPULATION: usize = 120;
 /// Generations of an epoch.
 const GENERATIONS: u32 = 12;
 /// Steps of Levenberg and Marquardt for each child.
-const STEPS: u32 = 4;
+const STEPS: u32 = SearchConfig::DEFAULT_STEPS;
 /// Formulas of the front that every second island of the plain target begins an epoch with.
 const FROM_FRONT: usize = 10;
 /// Individuals that go on to the next island.
@@ -86,6 +85,7 @@ impl Outer {
 pub(super) struct Islands {
     islands: Vec<Island>,
     operators: Vec<Op>,
+    simplifies: bool,
     config: SearchConfig,
     seed: u64,
     epoch: u32,
@@ -104,26 +104,22 @@ struct Evolved {
 
 impl Islands {
     pub(super) fn new(rows: &Rows, options: &FitOptions) -> Self {
+        let has = |part| !options.without.contains(&part);
+        let default = SearchConfig::default();
         let config = SearchConfig {
-            population_size: POPULATION,
             generations: GENERATIONS,
-            tournament_size: 3,
-            crossover_probability: 0.3,
-            elitism: 0,
-            objective: Objective::Mse,
-            limits: Limits { max_size: options.max_size, max_depth: 4 },
-            semantics: Semantics::Ieee,
+            limits: Limits { max_size: options.max_size, ..default.limits },
             early_stop_mse: None,
-            survival: Survival::Pareto,
-            variation: Variation::Node,
-            unique: true,
-            ..SearchConfig::default()
+            survival: if has(Part::ParetoOrder) { Survival::Pareto } else { Survival::Plus },
+            variation: if has(Part::NodeVariation) { Variation::Node } else { Variation::Subtree },
+            ..default
         };
         let working = rows.working();
         let plain = Arc::new(working.clone());
-        let relative = relative(working).map_or_else(|| plain.clone(), Arc::new);
+        let relative = relative(working).filter(|_| has(Part::RelativeErrors));
+        let relative = relative.map_or_else(|| plain.clone(), Arc::new);
         let of = |outer: Outer| {
-            let can_undo = outer.undo(&Expr::var(0), &options.operators).is_some();
+            let can_undo = has(Part::TargetFunctions) && outer.undo(&Expr::var(0), &options.operators).is_some();
             can_undo.then(|| transformed(working, outer)).flatten().map(|instance| (outer, Arc::new(instance)))
         };
         // Targets that are not possible for these data leave their place to the plain one.
@@ -140,11 +136,15 @@ impl Islands {
         ];
         let islands: Vec<Island> = kinds
             .into_iter()
-            .map(|((outer, instance), steps, parsimony)| Island { outer, instance, steps, parsimony })
+            .map(|((outer, instance), steps, parsimony)| {
+                let steps = if has(Part::ConstantFitting) { steps } else { 0 };
+                Island { outer, instance, steps, parsimony }
+            })
             .collect();
         Islands {
             config,
             operators: options.operators.clone(),
+            simplifies: has(Part::Simplification),
             seed: options.seed,
             epoch: 0,
             populations: vec![Vec::new(); islands.len()],
@@ -188,7 +188,10 @@ impl Islands {
         for (index, Evolved { population, best, .. }) in evolved.into_iter().enumerate() {
             let outer = self.islands[index].outer;
             for expr in best.iter().filter_map(|expr| outer.undo(expr, &self.operators)) {
-                let (expr, error) = shortest(expr, &self.operators, training);
+                let (expr, error) = match self.simplifies {
+                    true => shortest(expr, &self.operators, training),
+                    false => (expr.clone(), training.fit(&expr, Semantics::Ieee).relative),
+                };
                 front.add(expr, Method::Evolution, error);
             }
             self.populations[index] = population;
@@ -211,7 +214,7 @@ impl Islands {
         let takes_front = outer == Outer::Identity && index.is_multiple_of(2);
         let from_front = front.iter().rev().take(if takes_front { FROM_FRONT } else { 0 });
         let guests = from_front.map(|found| found.expr.core().to_owned()).chain(neighbours.cloned());
-        guests.chain(self.populations[index].iter().cloned()).take(POPULATION).collect()
+        guests.chain(self.populations[index].iter().cloned()).take(self.config.population_size).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! One law for many groups of rows, such as experiments, whose constants may differ from group to group.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 use rayon::prelude::*;

@@ -92,6 +92,18 @@ pub enum Part {
     Enumeration,
     /// Evolution on islands.
     Evolution,
+    /// The fitting of constants in evolution; a and b of a + b·f stay.
+    ConstantFitting,
+    /// Islands whose errors are relative to y.
+    RelativeErrors,
+    /// Islands for 1/y, log y and y².
+    TargetFunctions,
+    /// Survival by a Pareto order; without it the fittest of parents and children stay.
+    ParetoOrder,
+    /// Small changes of nodes; without them there are subtree crossover and subtree mutation.
+    NodeVariation,
+    /// Sums and products in their shortest words.
+    Simplification,
     /// Round numbers in the place of constants that are as good as these.
     Snapping,
 }
