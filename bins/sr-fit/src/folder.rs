@@ -12,6 +12,7 @@ use sr_lab::sr_codec::sums;
 use sr_lab::sr_expr::{Expr, Op};
 use sr_lab::sr_problems::{Decimal, Missing, Problem, Table, TableOptions};
 
+use crate::asked::Asked;
 use crate::data_of;
 use crate::report::View;
 
@@ -47,7 +48,7 @@ pub(crate) fn claim<'a>(
 }
 
 /// Returns what a result depends on beside the budgets.
-pub(crate) fn settings(table: &Table, validation: Option<&Problem>, options: &FitOptions) -> Value {
+pub(crate) fn settings(table: &Table, validation: Option<&Problem>, options: &FitOptions, asked: &Asked) -> Value {
     let (problem, report) = (&table.set.problems[0], &table.report);
     json!({
         "table": {
@@ -62,6 +63,7 @@ pub(crate) fn settings(table: &Table, validation: Option<&Problem>, options: &Fi
         "max_size": options.max_size,
         "memory": options.memory >> 20,
         "closed_forms_work": options.algebra_work,
+        "requirements": asked.json(),
         "guesses": options.guesses.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
@@ -224,7 +226,12 @@ impl Run {
         Ok(options)
     }
 
-    /// Returns the options of the run and its course.
+    /// Returns what the run was asked for besides data.
+    pub(crate) fn asked(&self) -> anyhow::Result<Asked> {
+        Asked::of_json(&self.settings["requirements"]).with_context(|| format!("reading {}", self.path.display()))
+    }
+
+    /// Returns the options of the run and its course, without its loss and rules.
     pub(crate) fn options(&self) -> anyhow::Result<FitOptions> {
         let bad = |what: &str| format!("{} has no valid {what}", self.path.display());
         let (settings, budget) = (&self.settings, &self.fit["budget"]);

@@ -1,6 +1,8 @@
 //! `sr-fit`: the formula of a table.
 
+mod asked;
 mod folder;
+mod groups;
 mod predict;
 mod report;
 
@@ -14,7 +16,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Value, json};
 use sr_args::ReadingArgs;
 use sr_cli::{Claim, Common, Exit, Given, Output, OutputArgs};
-use sr_lab::fit::{FitOptions, Fitted, Fitting, parse_guess};
+use sr_lab::Monitor;
+use sr_lab::fit::{FitOptions, Fitted, Fitting, fit_groups, parse_guess};
 use sr_lab::sr_expr::{Expr, Op, Semantics, Target};
 use sr_lab::sr_problems::{Problem, Table, TableOptions, from_table, parse_operators};
 
@@ -55,6 +58,8 @@ struct Args {
     /// Judge formulas by the rows of this table, whose columns have the same names, and fit all rows of FILE
     #[arg(long, value_name = "FILE")]
     validation: Option<PathBuf>,
+    #[command(flatten)]
+    asked: asked::Asked,
     /// Operators of formulas: arith (+ - *), full, or a list [default: + - * / neg exp log sqrt sin cos inv pow2 pow3]
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     operators: Option<String>,
@@ -133,6 +138,7 @@ fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     match &args.replay {
         Some(folder) => replay(args, given, started, folder),
         None if args.file.is_dir() => apply(args, given, started),
+        None if args.asked.group.is_some() => search_groups(args, given, started),
         None => search(args, started),
     }
 }
@@ -149,7 +155,7 @@ fn search(args: &Args, started: Instant) -> anyhow::Result<Exit> {
     let output = folder::claim(&out, inputs(), args.resume, args.output.force)?;
     let predictions = claim_predictions(args, inputs())?;
 
-    let table = from_table(&file, &args.reading.options(target))?;
+    let table = from_table(&file, &args.asked.table_options(args.reading.options(target)))?;
     warn(&table.report.warnings);
     let names = table.report.variables.clone();
     let validation = args.validation.as_deref().map(|path| validation_table(args, path, &table)).transpose()?;
@@ -157,7 +163,7 @@ fn search(args: &Args, started: Instant) -> anyhow::Result<Exit> {
     let options = options(args, operators, &table)?;
     let problem = &table.set.problems[0];
     let validation = validation.as_ref().map(|table| &table.set.problems[0]);
-    let folder = Folder { path: &out, settings: folder::settings(&table, validation, &options) };
+    let folder = Folder { path: &out, settings: folder::settings(&table, validation, &options, &args.asked) };
     let state = if args.resume { folder.state()? } else { None };
     folder.prepare(args.output.force)?;
 
@@ -191,6 +197,45 @@ fn search(args: &Args, started: Instant) -> anyhow::Result<Exit> {
     })
 }
 
+/// Searches for one law of many groups of rows.
+fn search_groups(args: &Args, given: &Given, started: Instant) -> anyhow::Result<Exit> {
+    given.refuse(
+        &["validation", "guess", "memory", "predict", "predict_out", "out", "resume", "force"],
+        "with --group, whose result is printed and written nowhere",
+    )?;
+    let Some(target) = &args.target else { bail!("--target COL is missing: the column to be explained") };
+    let operators = args.operators.as_deref().map(parse_operators).transpose().context("--operators")?;
+    let operators = operators.unwrap_or_else(|| FitOptions::default().operators);
+    let file = standard_input(&args.file);
+    let table = from_table(&file, &args.asked.table_options(args.reading.options(target)))?;
+    warn(&table.report.warnings);
+    let options = options(args, operators, &table)?;
+    let groups = table.groups.as_ref().context("--group: the table has no groups")?;
+    let progress = args.common.progress(1000, "‰ of the work");
+    let mut monitor = Monitor::new(sr_cli::on_interrupt("the current epoch")?, |done| progress.inc(done));
+    let fitted = fit_groups(&table.set.problems[0], groups, &options, &mut monitor)?;
+    drop(monitor);
+    progress.finish_and_clear();
+    let picked = match args.pick {
+        None => None,
+        Some(size) => {
+            let found = fitted.front.iter().rposition(|law| law.size <= size);
+            let smallest = fitted.front.first().map_or(0, |law| law.size);
+            Some(found.with_context(|| format!("--pick {size}: the smallest formula has a size of {smallest}"))?)
+        }
+    };
+    let view = groups::View::new(&fitted, &table.report, picked);
+    match args.export.filter(|_| !args.common.json) {
+        Some(target) => sr_cli::out(view.export(target).trim_end_matches('\n'))?,
+        None => args.common.report("sr-fit", started, view.json(args.export), &view.text())?,
+    }
+    Ok(match fitted.is_better_than_mean() {
+        _ if fitted.is_stopped => Exit::Interrupted,
+        true => Exit::Ok,
+        false => Exit::Negative,
+    })
+}
+
 /// Applies or exports the formula of an earlier run.
 fn apply(args: &Args, given: &Given, started: Instant) -> anyhow::Result<Exit> {
     let folder = &args.file;
@@ -215,6 +260,15 @@ fn apply(args: &Args, given: &Given, started: Instant) -> anyhow::Result<Exit> {
             "memory",
             "max_size",
             "resume",
+            "loss",
+            "sigma",
+            "group",
+            "units",
+            "unit_constants",
+            "complexity",
+            "nesting",
+            "max_depth",
+            "max_constants",
         ],
         "with the folder of an earlier run, whose formula is taken without a search",
     )?;
@@ -253,6 +307,15 @@ fn replay(args: &Args, given: &Given, started: Instant, folder: &Path) -> anyhow
             "memory",
             "max_size",
             "seed",
+            "loss",
+            "sigma",
+            "group",
+            "units",
+            "unit_constants",
+            "complexity",
+            "nesting",
+            "max_depth",
+            "max_constants",
             "predict",
             "export",
             "pick",
@@ -264,12 +327,16 @@ fn replay(args: &Args, given: &Given, started: Instant, folder: &Path) -> anyhow
     let run = Run::read(folder)?;
     let file = standard_input(&args.file);
     let reading = TableOptions { separator: args.reading.separator, ..run.reading()? };
+    let reading = run.asked()?.table_options(reading);
     let table = from_table(&file, &reading)?;
-    let read = |path: &PathBuf| from_table(path, &TableOptions { weights: None, ..reading.clone() });
+    let read = |path: &PathBuf| from_table(path, &TableOptions { weights: None, sigma: None, ..reading.clone() });
     let validation = args.validation.as_ref().map(read).transpose()?;
     let validation = validation.as_ref().map(|table| &table.set.problems[0]);
-    let options = FitOptions { threads: threads(args), ..run.options()? };
-    if let Some(difference) = sr_cli::difference(&run.settings, &folder::settings(&table, validation, &options)) {
+    let asked = run.asked()?;
+    let rules = asked.rules(&table.report)?;
+    let options = FitOptions { threads: threads(args), loss: asked.loss.clone(), rules, ..run.options()? };
+    let settings = folder::settings(&table, validation, &options, &asked);
+    if let Some(difference) = sr_cli::difference(&run.settings, &settings) {
         bail!("--replay {}: the run was made with other data: {difference}", folder.display());
     }
     let fitting = Fitting::with_validation(&table.set.problems[0], validation, &options)?;
@@ -399,6 +466,8 @@ fn options(args: &Args, operators: Vec<Op>, table: &Table) -> anyhow::Result<Fit
         epochs: args.epochs,
         max_work: args.max_work,
         memory: args.memory as usize * (1 << 20),
+        loss: args.asked.loss.clone(),
+        rules: args.asked.rules(&table.report)?,
         ..default
     })
 }

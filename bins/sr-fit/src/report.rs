@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use sr_args::{counted, table_in_words, table_json};
 use sr_lab::fit::{Fitted, FrontFormula, Stop};
 use sr_lab::inspect::text::table;
+use sr_lab::sr_engine::Fit;
 use sr_lab::sr_expr::{Semantics, Target, Tree};
 use sr_lab::sr_problems::TableReport;
 
@@ -44,13 +45,13 @@ impl<'a> View<'a> {
 
     /// The table of formulas, and what is to be said of them.
     pub(crate) fn text(&self) -> String {
-        let Fitted { front, mean, linear, reason, n_held_out, epochs, stop, .. } = self.fitted;
+        let Fitted { front, mean, linear, loss, reason, n_held_out, epochs, stop, .. } = self.fitted;
         let has_held_out = *n_held_out > 0;
+        let error = |fit: &Fit| short(if loss.is_some() { fit.loss } else { fit.rmse });
         let row = |name: &str, formula: &FrontFormula| {
-            let mut cells =
-                vec![name.to_owned(), formula.expr.size().to_string(), short(formula.fit.rmse), r2(formula)];
+            let mut cells = vec![name.to_owned(), formula.size.to_string(), error(&formula.fit), r2(formula)];
             if has_held_out {
-                cells.push(formula.held_out.map_or_else(|| "–".into(), |fit| short(fit.rmse)));
+                cells.push(formula.held_out.map_or_else(|| "–".into(), |fit| error(&fit)));
             }
             cells.push(self.formula(formula));
             cells
@@ -60,7 +61,11 @@ impl<'a> View<'a> {
         rows.extend(
             front.iter().enumerate().map(|(index, formula)| row(if index == self.marked { "→" } else { "" }, formula)),
         );
-        let mut titles = vec!["", "# size", "# error", "# R²"];
+        let loss_title = loss.as_ref().map(|loss| format!("# {}", loss.split(':').next().unwrap_or(loss)));
+        let mut titles = match &loss_title {
+            Some(loss) => vec!["", "# size", loss, "# D²"],
+            None => vec!["", "# size", "# error", "# R²"],
+        };
         if has_held_out {
             titles.push("# held out");
         }
@@ -69,12 +74,15 @@ impl<'a> View<'a> {
         let mut text = format!("{}\n\n{}\n", table_in_words(self.table).trim_start(), table(&titles, rows));
         text += &format!("{} = {}\n", self.table.target, self.formula(marked));
         text += &match self.is_picked {
-            true => format!("  picked by its size of {}", counted(marked.expr.size(), "node")),
+            true => format!("  picked by its size of {}", marked.size),
             false => format!("  {}", reason.in_words()),
         };
         text += &format!("; {} of evolution", counted(*epochs as usize, "epoch"));
         if has_held_out {
             text += &format!("; {} held out", counted(*n_held_out, "row"));
+        }
+        if let Some(loss) = loss {
+            text += &format!("; loss {loss}, lower is better");
         }
         if let Some(stop) = stop {
             text += &format!("; {}", stop.in_words());
@@ -93,8 +101,10 @@ impl<'a> View<'a> {
             json!({
                 "formula": self.formula(formula),
                 "expression": formula.expr.display(self.fitted.semantics).to_string(),
-                "size": formula.expr.size(),
+                "size": formula.size,
                 "method": formula.method.name(),
+                "loss": formula.fit.loss,
+                "loss_held_out": formula.held_out.map(|fit| fit.loss),
                 "mse": formula.fit.mse,
                 "rmse": formula.fit.rmse,
                 "r2": formula.fit.r2(),
@@ -103,9 +113,10 @@ impl<'a> View<'a> {
                 "r2_held_out": formula.held_out.and_then(|fit| fit.r2()),
             })
         };
-        let Fitted { front, mean, linear, reason, n_held_out, epochs, work, stop, is_stopped, .. } = self.fitted;
+        let Fitted { front, mean, linear, loss, reason, n_held_out, epochs, work, stop, is_stopped, .. } = self.fitted;
         let mut result = json!({
             "table": table_json(self.table),
+            "loss": loss.as_deref().unwrap_or("mse"),
             "mean": formula(mean),
             "linear": linear.as_ref().map(formula),
             "front": front.iter().map(formula).collect::<Vec<_>>(),
@@ -137,7 +148,7 @@ pub(crate) fn best_so_far(expr: &Tree, error: f64, names: &[String]) -> String {
 }
 
 /// Four digits.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     match value {
         0.0 => "0".to_owned(),
         value if (1e-3..1e6).contains(&value.abs()) => {

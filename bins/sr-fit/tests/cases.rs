@@ -132,9 +132,8 @@ fn a_table_of_too_many_columns_is_refused() {
 
 #[test]
 fn magnitudes_of_all_kinds_are_fitted() {
-    let powers = |scale: f64| -> Vec<String> {
-        (1..=12).map(f64::from).map(|x| format!("{x},{:?}", scale * x * x)).collect()
-    };
+    let powers =
+        |scale: f64| -> Vec<String> { (1..=12).map(f64::from).map(|x| format!("{x},{:?}", scale * x * x)).collect() };
     for scale in [1e-300, 1.0, 1e6, 3e250] {
         let rows = powers(scale);
         let rows: Vec<&str> = std::iter::once("x,y").chain(rows.iter().map(String::as_str)).collect();

@@ -66,7 +66,7 @@ fn a_formula_is_picked_by_size_and_exported() {
             .expect("UTF-8")
     };
     assert!(text(&[]).contains("the smallest that is exact on all rows"), "{}", text(&[]));
-    assert!(text(&["--pick", "1"]).contains("picked by its size of 1 node"), "{}", text(&["--pick", "1"]));
+    assert!(text(&["--pick", "1"]).contains("picked by its size of 1"), "{}", text(&["--pick", "1"]));
     let latex = text(&["--export", "latex"]);
     assert!(latex.contains('a') && latex.contains('b') && !latex.contains("error"), "{latex}");
     let output = sr_fit(folder.path(), &["t.csv", "--target", "y", "--pick", "0", "--force"]);

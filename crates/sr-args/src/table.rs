@@ -112,8 +112,8 @@ pub fn table_in_words(report: &TableReport) -> String {
         list.join(", ")
     };
     text += &format!("\n  y = {}; {}", shown(&report.target), names(&report.variables, "x"));
-    if let Some(weights) = &report.weights {
-        text += &format!("; weights = {}", shown(weights));
+    for (role, column) in [("weights", &report.weights), ("σ", &report.sigma), ("groups", &report.group)] {
+        text += &column.as_ref().map_or(String::new(), |column| format!("; {role} = {}", shown(column)));
     }
     if !report.unused.is_empty() {
         text += &format!("; not used: {}", names(&report.unused, ""));
@@ -123,7 +123,7 @@ pub fn table_in_words(report: &TableReport) -> String {
 
 /// Returns the same as JSON.
 pub fn table_json(report: &TableReport) -> Value {
-    json!({
+    let mut table = json!({
         "format": if report.text.is_some() { "text" } else { "parquet" },
         "separator": report.text.map(|text| text.separator.name()),
         "decimal": report.text.map(|text| text.decimal.sign()),
@@ -136,7 +136,14 @@ pub fn table_json(report: &TableReport) -> Value {
         "rows": report.rows,
         "dropped_rows": report.dropped_rows,
         "warnings": report.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
-    })
+    });
+    // Of programs that have such flags.
+    for (role, column) in [("sigma", &report.sigma), ("group", &report.group)] {
+        if let Some(column) = column {
+            table[role] = json!(column);
+        }
+    }
+    table
 }
 
 /// Returns a number with its noun, in the singular or plural.

@@ -44,9 +44,9 @@ impl Score {
     pub(crate) const ABANDONED: Score = Score { mse: f64::INFINITY, fitness: f64::NEG_INFINITY };
 
     /// The score of a tree with this error under [`Objective::Mse`].
-    fn of_mse(mse: f64, tree: &Tree, config: &SearchConfig) -> Score {
+    fn of_mse(mse: f64, tree: &Tree, instance: &Instance, config: &SearchConfig) -> Score {
         match mse.is_finite() {
-            true => Score { mse, fitness: -mse - config.parsimony_coefficient * tree.size() as f64 },
+            true => Score { mse, fitness: -mse - config.parsimony_coefficient * instance.size_of(tree) as f64 },
             false => Objective::Mse.invalid(),
         }
     }
@@ -99,6 +99,8 @@ impl<'a> Deadline<'a> {
 #[derive(Debug, Default, Clone)]
 pub struct Evaluator {
     machine: Machine<f64>,
+    /// Of an instance with a loss that is no sum of squares.
+    predictions: Vec<f64>,
     /// Values computed since the last check of the clock.
     values: usize,
     fitter: ConstantFitter,
@@ -140,7 +142,7 @@ impl Evaluator {
         }
         let inside = self.fitter.fit_inside(tree, instance, config.semantics, steps);
         self.work += inside.work;
-        Some((inside.constants, Score::of_mse(inside.error, tree, config)))
+        Some((inside.constants, Score::of_mse(inside.error, tree, instance, config)))
     }
 
     /// Returns a + b · `tree` with the a and b of least squares.
@@ -180,15 +182,22 @@ impl Evaluator {
         if config.fitting.is_some() {
             let inside = self.fitter.fit_inside(tree, instance, config.semantics, 0);
             self.work += inside.work;
-            return Some(Score::of_mse(inside.error, tree, config));
+            return Some(Score::of_mse(inside.error, tree, instance, config));
         }
         self.work += (n_rows * tree.size()) as u64;
         let loss = match config.objective {
             Objective::Masked => Loss::Squares { y: instance.y(), limit: MAX_PREDICTION },
-            Objective::Mse => instance.loss(),
+            Objective::Mse => instance.squares(),
         };
-        let penalty = config.parsimony_coefficient * tree.size() as f64;
+        let penalty = config.parsimony_coefficient * instance.size_of(tree) as f64;
         let invalid = config.objective.invalid();
+        if !instance.allows(tree) {
+            return Some(invalid);
+        }
+        if config.objective == Objective::Mse && instance.row_loss().is_some() {
+            self.machine.predict(tree, instance.x(), config.semantics, &mut self.predictions);
+            return Some(Score::of_mse(instance.relative_loss(&self.predictions), tree, instance, config));
+        }
         // The error that corresponds to a sum of squares over so many rows.
         let error = |sums: &Sums<f64>, rows: usize| match config.objective {
             Objective::Masked => sums.squares() / rows as f64,

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use sr_expr::rules::Rules;
 use sr_expr::{Columns, Loss, Machine, Op, Semantics, Tree};
+
+use crate::loss::{LossError, best_constant, mean_loss};
 
 /// The terminals and operators that expressions are built from.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +67,9 @@ pub enum InstanceError {
         /// The number of rows of y.
         y_rows: usize,
     },
+    /// The loss is not defined for a target.
+    #[error(transparent)]
+    Loss(#[from] LossError),
     /// X has fewer columns than the primitive set has variables.
     #[error("X has {columns} columns, the primitive set {n_variables} variables")]
     Variables {
@@ -120,8 +126,25 @@ pub struct Instance {
     y: Vec<f64>,
     weights: Option<Vec<f64>>,
     target: Target,
+    /// `None` for squares.
+    loss: Option<Arc<RowLoss>>,
+    /// `None` if all formulas are allowed.
+    rules: Option<Arc<Rules>>,
     primitives: PrimitiveSet,
     serial: u64,
+}
+
+/// A loss beside the square, with what it is measured by.
+#[derive(Debug)]
+struct RowLoss {
+    loss: Arc<dyn crate::Loss>,
+    /// The weights that were given; those of the instance have the factor of the squares, too, if the loss is such.
+    weights: Option<Vec<f64>>,
+    /// Whether the loss is a weighted square, so that the instance's weights say it all.
+    is_square: bool,
+    /// The mean loss of the best constant, or what stands for it where that is 0.
+    baseline: f64,
+    tolerance: f64,
 }
 
 /// Properties of y and its weights that [`Objective::Mse`](crate::Objective::Mse) needs.
@@ -152,6 +175,8 @@ pub(crate) struct Target {
 /// The quality with which an expression fits all rows of an instance, computed in f64.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fit {
+    /// The weighted mean loss over all rows, lower is better: `mse` unless the instance has another [`Loss`](crate::Loss).
+    pub loss: f64,
     /// The weighted mean squared error over all rows, in the square of the target's units. It is infinite if a
     /// prediction is NaN or infinite, or if the square overflows. It is 0 only if every error is 0: a square that
     /// underflows is the smallest positive number.
@@ -159,7 +184,8 @@ pub struct Fit {
     /// The root of `mse`, in the target's units. It is exact also where `mse` overflows or underflows: 1e-200 for errors
     /// of 1e-200.
     pub rmse: f64,
-    /// The quotient of `mse` and the square of [`Instance::scale`]; 1 − R² if the target varies.
+    /// The quotient of `mse` and the square of [`Instance::scale`]; 1 − R² if the target varies. With another loss it is the
+    /// quotient of `loss` and that of the best constant, 1 − D².
     pub relative: f64,
     /// The number of rows whose prediction is NaN, infinite, or 1e6 or more in magnitude.
     /// [`Objective::Masked`](crate::Objective::Masked) leaves these rows out of its error.
@@ -174,7 +200,8 @@ pub struct Fit {
 }
 
 impl Fit {
-    /// Returns the coefficient of determination, 1 − `relative`. It is `None` if a prediction is NaN or infinite, or if
+    /// Returns the coefficient of determination, 1 − `relative`: R², or the share D² of the best constant's loss that is
+    /// explained. It is `None` if a prediction is NaN or infinite, or if
     /// the target does not vary, so that there is nothing to explain.
     pub fn r2(&self) -> Option<f64> {
         (self.varies && self.is_finite()).then_some(1.0 - self.relative)
@@ -210,7 +237,7 @@ impl Instance {
             return Err(InstanceError::Variables { columns: x.n_columns(), n_variables: primitives.n_variables });
         }
         let (target, serial) = (Target::of(&y, None), next_serial());
-        Ok(Instance { id: id.into(), x, y, weights: None, target, primitives, serial })
+        Ok(Instance { id: id.into(), x, y, weights: None, target, loss: None, rules: None, primitives, serial })
     }
 
     /// Returns the same problem with the squared error of row `i` counted `weights[i]` times. A row of weight 0 does
@@ -221,6 +248,7 @@ impl Instance {
     /// Returns an error if the number of weights is not the number of rows, a weight is negative or not finite, or all
     /// are zero.
     pub fn with_weights(mut self, weights: Vec<f64>) -> Result<Self, InstanceError> {
+        let loss = self.loss.take().map(|row_loss| row_loss.loss.clone());
         if weights.len() != self.y.len() {
             return Err(InstanceError::WeightRows { rows: self.y.len(), weights: weights.len() });
         }
@@ -237,7 +265,76 @@ impl Instance {
         self.target = Target::of(&self.y, Some(&weights));
         self.weights = Some(weights);
         self.serial = next_serial();
+        match loss {
+            None => Ok(self),
+            Some(loss) => self.with_checked_loss(loss),
+        }
+    }
+
+    /// Returns the same problem with another loss than the square of the error. [`Objective::Mse`](crate::Objective::Mse) and
+    /// [`ConstantFitter`](crate::ConstantFitter) then make the weighted mean of that loss small, relative to the loss of
+    /// the best constant. [`Objective::Masked`](crate::Objective::Masked) ignores it.
+    ///
+    /// A loss that is a [weighted square](crate::Loss::square) is as fast as the square; others take a pass more.
+    ///
+    /// # Errors
+    /// If the loss is not defined for a target.
+    pub fn with_loss(self, loss: Arc<dyn crate::Loss>) -> Result<Self, InstanceError> {
+        loss.check(&self.y)?;
+        self.with_checked_loss(loss)
+    }
+
+    /// Does the same without asking the loss, for a part of rows that were checked as a whole: a part may well have only
+    /// one of two classes.
+    ///
+    /// # Errors
+    /// If the squares of the loss are no weights.
+    pub fn with_checked_loss(mut self, loss: Arc<dyn crate::Loss>) -> Result<Self, InstanceError> {
+        // A second loss replaces the first and its weights.
+        let weights = match self.loss.take() {
+            Some(before) => before.weights.clone(),
+            None => self.weights.take(),
+        };
+        let factors: Option<Vec<f64>> = self.y.iter().map(|&y| loss.square(y)).collect();
+        let is_square = factors.is_some();
+        let counted = match factors {
+            // The largest first, so that no product leaves the numbers.
+            Some(factors) => {
+                let largest = factors.iter().copied().fold(0.0, f64::max);
+                let weight = |row: usize| weights.as_ref().map_or(1.0, |weights| weights[row]);
+                let product =
+                    factors.iter().enumerate().map(|(row, factor)| weight(row) * (factor / largest)).collect();
+                self.loss = None;
+                self = self.with_weights(product)?;
+                self.weights.take()
+            }
+            None => weights.clone(),
+        };
+        self.target = Target::of(&self.y, counted.as_deref());
+        self.weights = counted;
+        let mean = |predictions: &[f64]| mean_loss(&*loss, predictions, &self.y, weights.as_deref());
+        let constant = best_constant(&*loss, &self.y, weights.as_deref());
+        let baselines = [constant, 0.0].map(|constant| mean(&vec![constant; self.y.len()]));
+        let baseline = baselines.into_iter().find(|loss| *loss > 0.0 && loss.is_finite()).unwrap_or(1.0);
+        let tolerance = match (is_square, loss.predicts_target()) {
+            (true, _) => self.target.tolerance,
+            (false, false) => 0.0,
+            (false, true) => {
+                let error = self.target.tolerance.sqrt() * self.target.scale;
+                mean(&self.y.iter().map(|y| y + error).collect::<Vec<f64>>()) / baseline
+            }
+        };
+        self.loss = Some(Arc::new(RowLoss { loss, weights, is_square, baseline, tolerance }));
+        self.serial = next_serial();
         Ok(self)
+    }
+
+    /// Returns the same problem with rules for formulas: the score of one that breaks them is that of one that is not valid,
+    /// and parsimony goes by the rules' [`complexity`](Rules::complexity). [`fit`](Self::fit) measures any formula.
+    pub fn with_rules(mut self, rules: Rules) -> Self {
+        self.rules = (rules != Rules::default()).then(|| Arc::new(rules));
+        self.serial = next_serial();
+        self
     }
 
     /// Returns the same data with other primitives.
@@ -271,6 +368,49 @@ impl Instance {
         self.weights.as_deref()
     }
 
+    /// Returns the loss, `None` for the square of the error.
+    pub fn loss(&self) -> Option<&dyn crate::Loss> {
+        self.loss.as_ref().map(|row_loss| &*row_loss.loss)
+    }
+
+    /// Returns the loss if it is no weighted square, so that it has to be computed row by row from predictions.
+    pub(crate) fn row_loss(&self) -> Option<&dyn crate::Loss> {
+        self.loss.as_ref().filter(|row_loss| !row_loss.is_square).map(|row_loss| &*row_loss.loss)
+    }
+
+    /// Returns the mean loss of predictions relative to that of the best constant, infinite if one is not finite.
+    ///
+    /// # Panics
+    /// Panics if there is no [`row_loss`](Self::row_loss).
+    pub(crate) fn relative_loss(&self, predictions: &[f64]) -> f64 {
+        let RowLoss { loss, weights, baseline, .. } = &**self.loss.as_ref().expect("there is a loss");
+        mean_loss(&**loss, predictions, &self.y, weights.as_deref()) / baseline
+    }
+
+    /// Returns the factor by which a sum of losses with the instance's weights is multiplied for
+    /// [`relative_loss`](Self::relative_loss).
+    pub(crate) fn loss_unit(&self) -> f64 {
+        let weight: f64 = self.weights().map_or(self.y.len() as f64, |weights| weights.iter().sum());
+        1.0 / (weight * self.loss.as_ref().map_or(1.0, |row_loss| row_loss.baseline))
+    }
+
+    /// Returns the rules for formulas; `None` if all are allowed and sizes are numbers of nodes.
+    pub fn rules(&self) -> Option<&Rules> {
+        self.rules.as_deref()
+    }
+
+    /// Returns whether a formula keeps the rules.
+    #[inline]
+    pub fn allows(&self, tree: &Tree) -> bool {
+        self.rules.as_ref().is_none_or(|rules| rules.allow(tree))
+    }
+
+    /// Returns the size of a formula by the rules: its number of nodes, unless some of them count more.
+    #[inline]
+    pub fn size_of(&self, tree: &Tree) -> usize {
+        self.rules.as_ref().map_or(tree.size(), |rules| rules.complexity.of(tree))
+    }
+
     /// Returns the terminals and operators.
     pub fn primitives(&self) -> &PrimitiveSet {
         &self.primitives
@@ -285,15 +425,17 @@ impl Instance {
     /// Returns the largest value of [`Fit::relative`] that cannot be told from an exact fit. It is 1e-12, or more if
     /// the digits of y need it: for the rounding of 64-bit numbers (large offsets with little variation), and, where y
     /// has decimals, for half a unit of the last decimal that any target has, up to 1e-6.
+    ///
+    /// With another loss it is what errors of that size lose, and 0 if predictions are not the target itself.
     pub fn tolerance(&self) -> f64 {
-        self.target.tolerance
+        self.loss.as_ref().map_or(self.target.tolerance, |row_loss| row_loss.tolerance)
     }
 
     /// Computes how well a tree fits all rows. O(size · rows).
     pub fn fit(&self, tree: &Tree, semantics: Semantics) -> Fit {
         let mut machine = Machine::new();
         let mut sums = |loss| machine.sum(tree, &self.x, semantics, loss).clone();
-        let sum = sums(self.loss());
+        let sum = sums(self.squares());
         let valid = sums(Loss::Squares { y: &self.y, limit: crate::fitness::MAX_PREDICTION }).count;
         let mean = if sum.count == self.y.len() { sum.squares() / self.target.weight } else { f64::INFINITY };
         let (mse, rmse, relative) = if mean.is_finite() {
@@ -306,7 +448,26 @@ impl Instance {
             (rmse * rmse, rmse, relative * relative)
         };
         let is_solved = relative <= self.target.tolerance && !self.hides_errors(tree, semantics);
-        Fit { mse, rmse, relative, masked_rows: self.y.len() - valid, varies: self.target.varies, is_solved }
+        let masked_rows = self.y.len() - valid;
+        let fit = Fit { loss: mse, mse, rmse, relative, masked_rows, varies: self.target.varies, is_solved };
+        match &self.loss {
+            None => fit,
+            Some(row_loss) => self.fit_by_loss(fit, row_loss, tree, semantics),
+        }
+    }
+
+    /// Puts another loss in the place of squares.
+    fn fit_by_loss(&self, fit: Fit, row_loss: &RowLoss, tree: &Tree, semantics: Semantics) -> Fit {
+        let RowLoss { loss, weights, is_square, baseline, .. } = row_loss;
+        let mut predictions = Vec::new();
+        Machine::new().predict(tree, &self.x, semantics, &mut predictions);
+        let mean = mean_loss(&**loss, &predictions, &self.y, weights.as_deref());
+        if *is_square {
+            // The factors of the loss do not belong to the squared error.
+            let mse = mean_loss(&Square, &predictions, &self.y, weights.as_deref());
+            return Fit { loss: mean, mse, rmse: mse.sqrt(), ..fit };
+        }
+        Fit { loss: mean, relative: mean / baseline, is_solved: fit.is_solved && loss.predicts_target(), ..fit }
     }
 
     /// The root of the mean squared error where squares of errors are beyond the numbers there are; infinite where a
@@ -344,7 +505,12 @@ impl Instance {
     /// Returns whether a tree is right on every row that has a weight: within 1e-11 of |y|, but of y's deviation where |y|
     /// is larger, and of 1e-3 of the median of |y| where it is smaller; within the rounding of y and of
     /// that median; or, where y has decimals, within half a unit of the last decimal that any target has. O(size · rows).
+    ///
+    /// Predictions that are not the target itself, such as log-odds, are never exact.
     pub fn is_exact(&self, tree: &Tree, semantics: Semantics) -> bool {
+        if self.loss().is_some_and(|loss| !loss.predicts_target()) {
+            return false;
+        }
         let mut predicted = Vec::new();
         Machine::new().predict(tree, &self.x, semantics, &mut predicted);
         let counts = |row: usize| self.weights().is_none_or(|weights| weights[row] > 0.0);
@@ -363,7 +529,7 @@ impl Instance {
     }
 
     /// Returns the sum of scaled squares that the objective consists of.
-    pub(crate) fn loss(&self) -> Loss<'_, f64> {
+    pub(crate) fn squares(&self) -> Loss<'_, f64> {
         Loss::ScaledSquares { y: &self.y, w: self.weights(), scale: self.target.unit }
     }
 
@@ -374,6 +540,28 @@ impl Instance {
     /// Returns a number that only this instance and its copies have in this process.
     pub(crate) fn serial(&self) -> u64 {
         self.serial
+    }
+}
+
+/// (p − y)²
+#[derive(Debug)]
+pub(crate) struct Square;
+
+impl crate::Loss for Square {
+    fn name(&self) -> String {
+        "mse".into()
+    }
+
+    fn loss(&self, prediction: f64, y: f64) -> f64 {
+        (prediction - y).powi(2)
+    }
+
+    fn derivative(&self, prediction: f64, y: f64) -> f64 {
+        2.0 * (prediction - y)
+    }
+
+    fn curvature(&self, _: f64, _: f64) -> f64 {
+        2.0
     }
 }
 
@@ -598,6 +786,56 @@ mod tests {
         assert_eq!(weighted(&y, &[0.0, 0.0]).err(), Some(InstanceError::NoWeight));
         assert!(weighted(&y, &[f64::INFINITY, 0.0]).is_err());
         assert!(weighted(&y, &[1e300, 1e308]).is_ok_and(|instance| instance.scale() > 0.0));
+    }
+
+    #[test]
+    fn a_loss_takes_the_place_of_squares() {
+        let with = |name: &str, y: &[f64]| {
+            let choice: crate::LossChoice = name.parse().expect(name);
+            let instance = instance(&vec![1.0; y.len()], y).expect("an instance");
+            match choice.loss(1.0) {
+                Some(loss) => instance.with_loss(loss).expect("a loss"),
+                None => instance,
+            }
+        };
+        let fit = |instance: &Instance, text: &str| {
+            instance.fit(&text.parse::<sr_expr::Expr>().expect(text), Semantics::Ieee)
+        };
+        let y = [1.0, 2.0, 6.0];
+        let mae = fit(&with("mae", &y), "3.0");
+        assert_eq!((mae.loss, mae.mse), (2.0, 14.0 / 3.0));
+        assert!((mae.relative - 6.0 / 5.0).abs() < 1e-15, "the median 2 has a loss of 5/3: {mae:?}");
+        assert_eq!(fit(&with("mae", &y), "2.0").r2(), Some(0.0));
+        let huber = fit(&with("huber:1.0", &y), "3.0");
+        assert_eq!(huber.loss, (1.5 + 0.5 + 2.5) / 3.0);
+        let relative = fit(&with("relative", &y), "3.0");
+        assert!((relative.loss - (4.0 + 0.25 + 0.25) / 3.0).abs() < 1e-15 && (relative.mse - 14.0 / 3.0).abs() < 1e-15);
+        let best = with("relative", &y);
+        let constant = (1.0 + 0.5 + 1.0 / 6.0) / (1.0 + 0.25 + 1.0 / 36.0);
+        assert!((fit(&best, &format!("{constant:?}")).relative - 1.0).abs() < 1e-12);
+        let logistic = with("logistic", &[0.0, 1.0, 1.0]);
+        assert!((fit(&logistic, "0.0").loss - std::f64::consts::LN_2).abs() < 1e-15);
+        assert!((fit(&logistic, "0.6931471805599453").relative - 1.0).abs() < 1e-12, "odds of 2 to 1");
+        // Exact is exact whatever the loss; log-odds are no target.
+        assert!(fit(&with("mae", &[1.0, 1.0]), "x0").is_solved && fit(&with("relative", &[1.0, 1.0]), "x0").is_solved);
+        assert!(!fit(&logistic, "x0").is_solved);
+        // Weights and losses go together in any order.
+        let weights = vec![1.0, 0.0, 3.0];
+        for name in ["mae", "relative", "huber:2.0"] {
+            let loss = name.parse::<crate::LossChoice>().expect(name).loss(1.0).expect("a loss");
+            let [a, b] = [true, false].map(|weights_first| {
+                let plain = instance(&[1.0; 3], &y).expect("an instance");
+                let both = match weights_first {
+                    true => plain.with_weights(weights.clone()).and_then(|i| i.with_loss(loss.clone())),
+                    false => plain.with_loss(loss.clone()).and_then(|i| i.with_weights(weights.clone())),
+                };
+                fit(&both.expect("both"), "4.0")
+            });
+            assert_eq!(a, b, "{name}");
+        }
+        let zero = instance(&[1.0], &[0.0]).expect("an instance");
+        let relative = "relative".parse::<crate::LossChoice>().expect("a name").loss(1.0).expect("a loss");
+        assert!(matches!(zero.with_loss(relative), Err(InstanceError::Loss(LossError::Zero { row: 1 }))));
     }
 
     #[test]

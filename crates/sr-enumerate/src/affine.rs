@@ -113,8 +113,12 @@ pub(crate) fn show_best(search: &mut Search<'_>, bank: &Bank, shown: &mut usize)
     }
     for id in best.into_iter().flatten() {
         let outer = Outer { chain: Chain::default(), factors: vec![] };
-        let terms = vec![vec![], vec![(bank.expr(id), 1.0)]];
-        search.offer(&Law { stage: Stage::Affine, outer, terms });
+        let column = vec![(bank.expr(id), 1.0)];
+        if search.options.rules.units.is_some() {
+            // A number beside it would need its unit.
+            search.offer(&Law { stage: Stage::Affine, outer: outer.clone(), terms: vec![column.clone()] });
+        }
+        search.offer(&Law { stage: Stage::Affine, outer, terms: vec![vec![], column] });
     }
     *shown = bank.len();
 }

@@ -6,6 +6,7 @@
 use hashbrown::HashTable;
 use rayon::ThreadPool;
 use rayon::prelude::*;
+use sr_expr::rules::Rules;
 use sr_expr::{Expr, Level, Op};
 
 use crate::kernel::{Column, Probes, Sums, apply, sums};
@@ -116,13 +117,15 @@ pub(crate) struct Bank {
     /// The blocks of the cost at hand that were not done yet, last one first.
     blocks: Vec<Block>,
     probes: Probes,
+    /// The rules for parts of formulas, `None` if all are allowed.
+    rules: Option<Rules>,
     /// The number of expressions that were computed.
     pub(crate) enumerated: u64,
 }
 
 impl Bank {
     /// Makes the bank of cost 1: the variables and constants.
-    pub(crate) fn new(data: &Prepared, operators: &[Op], constants: &[f64], probes: Probes) -> Self {
+    pub(crate) fn new(data: &Prepared, operators: &[Op], constants: &[f64], probes: Probes, rules: &Rules) -> Self {
         let with_arity = |arity| operators.iter().copied().filter(|op| op.arity() == arity).collect();
         let mut bank = Bank {
             level: Level::detect(),
@@ -137,6 +140,7 @@ impl Bank {
             seen: HashTable::new(),
             blocks: Vec::new(),
             probes,
+            rules: (!rules.allow_all()).then(|| rules.clone()),
             enumerated: 0,
         };
         let n = data.n_working();
@@ -206,6 +210,11 @@ impl Bank {
             Recipe::Variable(_) | Recipe::Constant(_) => {}
         }
         out
+    }
+
+    /// Returns whether the expression of a recipe may be a part of a formula.
+    fn allows(&self, recipe: Recipe) -> bool {
+        self.rules.as_ref().is_none_or(|rules| rules.allow_part(&self.expr_of(recipe)))
     }
 
     /// Returns the cost of a column's expression, the scale of a variable not counted.
@@ -278,7 +287,7 @@ impl Bank {
                 let scan = |&block: &Block| {
                     let mut hits = Vec::new();
                     let n = this.each(block, |recipe, _, _, sums| {
-                        if wanted(sums) {
+                        if wanted(sums) && this.allows(recipe) {
                             hits.push(recipe);
                         }
                     });
@@ -406,7 +415,7 @@ impl Bank {
         let mut new: Vec<New> = Vec::new();
         let n = self.each(block, |recipe, contents, column, sums| {
             let hash = column.hash();
-            if self.seen.find(hash, |other| *other == hash).is_none() {
+            if self.seen.find(hash, |other| *other == hash).is_none() && self.allows(recipe) {
                 new.push(New { recipe, contents, hash, score: score(sums), column: *column });
             }
         });
@@ -439,6 +448,9 @@ fn score(sums: &Sums) -> f32 {
 mod tests {
     use sr_expr::{Columns, Node, Semantics, predict};
 
+    use sr_expr::rules::{Nesting, UnitRule};
+    use sr_expr::units::ConstantUnits;
+
     use super::*;
     use crate::Data;
 
@@ -456,7 +468,7 @@ mod tests {
         let data = prepared(n);
         let ones = Column([1.0; ROWS]);
         let probes = Probes { target: Column(std::array::from_fn(|row| data.fit_y[row])), outside: [ones, ones] };
-        let mut bank = Bank::new(&data, &OPERATORS, &[1.0], probes);
+        let mut bank = Bank::new(&data, &OPERATORS, &[1.0], probes, &Rules::default());
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
         bank.grow(&pool, limit, max_cost, |_| true);
         (data, bank)
@@ -592,5 +604,35 @@ mod tests {
         for id in large.ends[4] as u32..large.ends[5] as u32 {
             assert!(seen.contains(&large.column(id).hash()), "{}", large.expr(id));
         }
+    }
+
+    #[test]
+    fn columns_that_break_the_rules_are_not_built() {
+        let data = prepared(2);
+        let ones = Column([1.0; ROWS]);
+        let probes = Probes { target: Column(std::array::from_fn(|row| data.fit_y[row])), outside: [ones, ones] };
+        let rule = UnitRule {
+            variables: vec!["m".parse().expect("metre"), "s".parse().expect("second")],
+            target: "m/s".parse().expect("a speed"),
+            constants: ConstantUnits::Dimensionless,
+        };
+        let nesting = vec![Nesting { outer: Op::Sqrt, inner: Op::Sqrt, most: 0 }];
+        let rules = Rules { units: Some(rule), nesting, max_depth: Some(3), ..Rules::default() };
+        let mut bank = Bank::new(&data, &OPERATORS, &[1.0], probes, &rules);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("threads");
+        bank.grow(&pool, usize::MAX, 6, |_| true);
+        let all: Vec<Expr> = (0..bank.len() as u32).map(|id| bank.expr(id)).collect();
+        assert!(all.iter().all(|expr| rules.allow_part(expr)));
+        let (_, free) = self::bank(2, 6, usize::MAX, 1);
+        assert!(4 * all.len() < free.len(), "{} of {}", all.len(), free.len());
+        for (text, is_there) in
+            [("(x0 / x1)", true), ("(x0 * x1)", true), ("(x0 + x1)", false), ("sqrt(sqrt(x0))", false)]
+        {
+            assert_eq!(all.iter().any(|expr| expr.to_string() == text), is_there, "{text}");
+        }
+        // Columns on the fly keep them too.
+        let mut hits = Vec::new();
+        bank.scan(&pool, 7, |_| true, |bank, recipe| hits.push(bank.expr_of(recipe)), |_| true);
+        assert!(!hits.is_empty() && hits.iter().all(|expr| rules.allow_part(expr)));
     }
 }

@@ -54,6 +54,7 @@ mod search;
 mod snap;
 
 pub use snap::snapped;
+use sr_expr::rules::Rules;
 use sr_expr::{Columns, Expr, Op};
 
 use crate::build::Builder;
@@ -95,6 +96,9 @@ pub struct Options {
     /// The largest cost of enumerated expressions, without what is fitted around them: their number of nodes, where
     /// `neg pow3 exp log sin cos` count for two and `tan tanh asin acos atan` for three.
     pub max_cost: usize,
+    /// The rules that formulas keep: no other is returned, or ends the search as exact. Parts of formulas that break them
+    /// are not built.
+    pub rules: Rules,
 }
 
 impl Default for Options {
@@ -108,6 +112,7 @@ impl Default for Options {
             threads: 1,
             stages: Stages::ALL,
             max_cost: 13,
+            rules: Rules::default(),
         }
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn run(search: &mut Search<'_>) -> Report {
     search.spend(all.len() * data.fit.len() * 4);
     let targets = Targets { chains, monomials, all };
     let Some(probes) = probes(search) else { return Report::default() };
-    let mut bank = Bank::new(data, &search.options.operators, &search.options.constants, probes);
+    let mut bank = Bank::new(data, &search.options.operators, &search.options.constants, probes, &search.options.rules);
     let most = (search.options.memory / COLUMN_BYTES).max(100);
     let stages = search.options.stages;
     let (mut shown, mut tried) = (0, 0);

@@ -65,8 +65,11 @@ impl<'a> Search<'a> {
         self.add(candidate)
     }
 
-    /// Puts a candidate on the front. Returns its size if it is exact.
+    /// Puts a candidate on the front if it keeps the rules. Returns its size if it is exact.
     pub(crate) fn add(&mut self, candidate: Candidate) -> Option<usize> {
+        if !self.options.rules.allow(&candidate.expr) {
+            return None;
+        }
         let exact = candidate.is_exact.then(|| candidate.expr.size());
         self.front.add(candidate);
         exact

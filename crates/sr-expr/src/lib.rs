@@ -48,11 +48,13 @@ mod print;
 mod program;
 mod real;
 pub mod reference;
+pub mod rules;
 mod simd;
 mod simplify;
 mod structure;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod units;
 
 pub use columns::Columns;
 pub use export::{Export, Target};

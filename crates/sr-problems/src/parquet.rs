@@ -75,7 +75,6 @@ pub(crate) fn read(path: &Path, file: File, options: &TableOptions, wanted: Want
     };
     let mut is_missing = vec![false; n_rows];
     for (slot, (column, &index)) in columns.iter().zip(&used).enumerate() {
-        let is_weight = slot > 0 && slot == used.len() - 1 && roles.weights.is_some();
         let name = || names[index].clone();
         for (row, &value) in column.values.iter().enumerate() {
             let bad = |reason| {
@@ -89,8 +88,8 @@ pub(crate) fn read(path: &Path, file: File, options: &TableOptions, wanted: Want
             if value.is_infinite() {
                 return Err(bad("is not a finite number"));
             }
-            if is_weight && value < 0.0 {
-                return Err(bad("is a negative weight"));
+            if let Some(fault) = roles.fault(slot, value) {
+                return Err(bad(fault));
             }
             is_missing[row] |= value.is_nan();
         }
@@ -109,7 +108,16 @@ pub(crate) fn read(path: &Path, file: File, options: &TableOptions, wanted: Want
             column.retain(|_| !dropped.next().expect("columns have equal lengths"));
         }
     }
-    Ok(Found { names, roles, values, rows: n_rows - dropped_rows, dropped_rows, text: None, warnings })
+    Ok(Found {
+        names,
+        roles,
+        values,
+        labels: Vec::new(),
+        rows: n_rows - dropped_rows,
+        dropped_rows,
+        text: None,
+        warnings,
+    })
 }
 
 /// The metadata that pandas writes into a file.

@@ -29,6 +29,11 @@ pub struct TableOptions {
     pub drop: Vec<String>,
     /// The column of the rows' weights, which may not be negative. It is no variable.
     pub weights: Option<String>,
+    /// The column of the standard errors of y, above 0: a row counts 1/σ² times, and so many times its weight if there are
+    /// weights. It is no variable.
+    pub sigma: Option<String>,
+    /// The column that says to which group a row belongs, numbers or, in text, any words. It is no variable.
+    pub group: Option<String>,
     /// Whether the first row names the columns. Without a header they are `column1`, `column2`, … It is for text only.
     pub header: bool,
     /// The separator of fields. With `None` it is detected from header and first rows. It is for text only.
@@ -52,6 +57,8 @@ impl TableOptions {
             features: None,
             drop: Vec::new(),
             weights: None,
+            sigma: None,
+            group: None,
             header: true,
             separator: None,
             decimal: Decimal::Point,
@@ -164,6 +171,8 @@ pub struct Table {
     pub set: ProblemSet,
     /// The report on the file.
     pub report: TableReport,
+    /// The group of each row, `[rows]`, if a column of groups was asked for.
+    pub groups: Option<Vec<String>>,
 }
 
 /// The report on a table, for checking that it was read as intended.
@@ -178,6 +187,10 @@ pub struct TableReport {
     pub variables: Vec<String>,
     /// The column of weights.
     pub weights: Option<String>,
+    /// The column of standard errors of y.
+    pub sigma: Option<String>,
+    /// The column of groups.
+    pub group: Option<String>,
     /// The other columns.
     pub unused: Vec<String>,
     /// The number of rows of the problem.
@@ -367,6 +380,8 @@ pub(crate) struct Found {
     pub(crate) values: Vec<Vec<f64>>,
     /// The number of rows that were kept, also where no column is used.
     pub(crate) rows: usize,
+    /// The words that the values of the column of groups count from 0; empty if these are numbers themselves.
+    pub(crate) labels: Vec<String>,
     pub(crate) dropped_rows: usize,
     pub(crate) text: Option<TextFormat>,
     pub(crate) warnings: Vec<TableWarning>,
@@ -374,11 +389,20 @@ pub(crate) struct Found {
 
 impl Found {
     fn into_table(self, path: &Path, id: String, options: &TableOptions) -> Result<Table, Error> {
-        let Found { names, roles, mut values, rows, dropped_rows, text, mut warnings } = self;
+        let Found { names, roles, mut values, labels, rows, dropped_rows, text, mut warnings } = self;
         if rows == 0 {
             return Err(Error::NoRows { path: path.into(), dropped: dropped_rows });
         }
-        let used = roles.used();
+        let mut used = roles.used();
+        let groups = roles.group.map(|_| {
+            used.pop();
+            let label = |value: f64| labels.get(value as usize).cloned().unwrap_or_else(|| value.to_string());
+            values.pop().expect("the last one used").into_iter().map(label).collect::<Vec<String>>()
+        });
+        let sigma = roles.sigma.map(|_| {
+            used.pop();
+            values.pop().expect("the last one used")
+        });
         let weights = roles.weights.map(|index| (names[index].clone(), values.pop().expect("the last one used")));
         if let Some((column, weights)) = &weights
             && weights.iter().all(|&weight| weight == 0.0)
@@ -402,6 +426,8 @@ impl Found {
         let report = TableReport {
             target: options.target.clone(),
             weights: weights.as_ref().map(|(column, _)| column.clone()),
+            sigma: options.sigma.clone(),
+            group: options.group.clone(),
             rows: y.len(),
             variables: variables.clone(),
             text,
@@ -418,7 +444,7 @@ impl Found {
             semantics: Semantics::Ieee,
             x,
             y,
-            weights: weights.map(|(_, weights)| weights),
+            weights: by_sigma(weights.map(|(_, weights)| weights), sigma),
             operators: operators.clone(),
             constants: options.constants.clone(),
             sampler: Sampler::Fixed,
@@ -430,8 +456,19 @@ impl Found {
             None => Provenance::Parquet { target, variables },
         };
         let params = SetParams { operators, constants: options.constants.clone(), seed: 0, origin };
-        Ok(Table { set: ProblemSet { params, problems: vec![problem] }, report })
+        Ok(Table { set: ProblemSet { params, problems: vec![problem] }, report, groups })
     }
+}
+
+/// Returns weights divided by σ², in units of the largest, so that all are finite.
+fn by_sigma(weights: Option<Vec<f64>>, sigma: Option<Vec<f64>>) -> Option<Vec<f64>> {
+    let Some(sigma) = sigma else { return weights };
+    let least = sigma.iter().copied().fold(f64::INFINITY, f64::min);
+    let mut product: Vec<f64> = sigma.into_iter().map(|sigma| (least / sigma).powi(2)).collect();
+    if let Some(weights) = weights {
+        product.iter_mut().zip(weights).for_each(|(product, weight)| *product *= weight);
+    }
+    Some(product)
 }
 
 /// Returns a warning if a variable's name is suspicious.
@@ -464,6 +501,8 @@ pub(crate) struct Roles {
     pub(crate) target: Option<usize>,
     pub(crate) variables: Vec<usize>,
     pub(crate) weights: Option<usize>,
+    pub(crate) sigma: Option<usize>,
+    pub(crate) group: Option<usize>,
 }
 
 impl Roles {
@@ -493,7 +532,7 @@ impl Roles {
         if let Wanted::Columns(columns) = wanted {
             let variables =
                 columns.iter().map(|column| one(column, "a variable of the formula")).collect::<Result<_, _>>()?;
-            return Ok(Roles { target: None, variables, weights: None });
+            return Ok(Roles { target: None, variables, weights: None, sigma: None, group: None });
         }
         // A whole element is tried first, because a name may contain commas.
         let split = |element: &str, role| -> Result<Vec<Vec<usize>>, Error> {
@@ -526,6 +565,23 @@ impl Roles {
             Some(index) if dropped[index] => return twice(index, "the weights", "left out"),
             _ => {}
         }
+        let sigma = options.sigma.as_deref().map(|asked| one(asked, "the standard errors")).transpose()?;
+        let group = options.group.as_deref().map(|asked| one(asked, "the groups")).transpose()?;
+        let roles = [
+            (Some(target), "the target"),
+            (weights, "the weights"),
+            (sigma, "the standard errors"),
+            (group, "the groups"),
+        ];
+        for (place, &(index, role)) in roles.iter().enumerate().skip(2) {
+            let Some(index) = index else { continue };
+            if let Some(&(_, first)) = roles[..place].iter().find(|(other, _)| *other == Some(index)) {
+                return twice(index, first, role);
+            }
+            if dropped[index] {
+                return twice(index, role, "left out");
+            }
+        }
         let mut taken = vec![false; names.len()];
         let variables = match &options.features {
             Some(features) => {
@@ -536,6 +592,8 @@ impl Roles {
                         match () {
                             () if index == target => return twice(index, "the target", "a variable"),
                             () if Some(index) == weights => return twice(index, "the weights", "a variable"),
+                            () if Some(index) == sigma => return twice(index, "the standard errors", "a variable"),
+                            () if Some(index) == group => return twice(index, "the groups", "a variable"),
                             () if dropped[index] => return twice(index, "a variable", "left out"),
                             () if taken[index] => return twice(index, "a variable", "another one"),
                             () => variables.push(index),
@@ -546,7 +604,8 @@ impl Roles {
                 variables
             }
             None => {
-                let is_variable = |&index: &usize| index != target && Some(index) != weights && !dropped[index];
+                let is_role = |index: usize| roles.iter().any(|(other, _)| *other == Some(index));
+                let is_variable = |&index: &usize| !is_role(index) && !dropped[index];
                 (0..names.len()).filter(is_variable).collect()
             }
         };
@@ -566,12 +625,23 @@ impl Roles {
                 return Err(equal(at(&names[pair[0]])));
             }
         }
-        Ok(Roles { target: Some(target), variables, weights })
+        Ok(Roles { target: Some(target), variables, weights, sigma, group })
     }
 
-    /// Returns the columns whose numbers are needed: target, variables, weights.
+    /// Returns the columns whose numbers are needed: target, variables, weights, standard errors, groups.
     pub(crate) fn used(&self) -> Vec<usize> {
-        self.target.into_iter().chain(self.variables.iter().copied()).chain(self.weights).collect()
+        let variables = self.variables.iter().copied();
+        self.target.into_iter().chain(variables).chain(self.weights).chain(self.sigma).chain(self.group).collect()
+    }
+
+    /// Returns what is wrong with a number in a column of [`used`](Self::used).
+    pub(crate) fn fault(&self, slot: usize, value: f64) -> Option<&'static str> {
+        let weights = usize::from(self.target.is_some()) + self.variables.len();
+        let sigma = weights + usize::from(self.weights.is_some());
+        if self.weights.is_some() && slot == weights && value < 0.0 {
+            return Some("is a negative weight");
+        }
+        (self.sigma.is_some() && slot == sigma && value <= 0.0).then_some("is no standard error, which is above 0")
     }
 }
 
@@ -796,6 +866,59 @@ mod tests {
             ("x,w,y\n1,0,1\n2,0,1\n", "column w: every weight is 0"),
         ] {
             assert!(read(text, &weighted).unwrap_err().contains(expected));
+        }
+    }
+
+    #[test]
+    fn standard_errors_are_weights_and_groups_are_labels() {
+        let text = "x,s,w,run,y\n1,0.5,1,north,1\n2,1,2,south 2,3\n3,2,0,north,4\n";
+        let both = TableOptions { sigma: Some("s".into()), weights: Some("w".into()), ..options() };
+        let all = TableOptions { group: Some("run".into()), ..both.clone() };
+        let table = read(text, &all).unwrap();
+        assert_eq!(content(&table).0, ["x"]);
+        // 1/σ² relative to the largest, by the weight.
+        assert_eq!(table.set.problems[0].weights.as_deref(), Some(&[1.0, 0.5, 0.0][..]));
+        assert_eq!(table.groups.as_deref(), Some(&["north", "south 2", "north"].map(String::from)[..]));
+        assert_eq!((table.report.sigma.as_deref(), table.report.group.as_deref()), (Some("s"), Some("run")));
+        let sigma = TableOptions { weights: None, drop: vec!["w,run".into()], ..both.clone() };
+        let alone = read(text, &sigma).unwrap();
+        assert_eq!(alone.set.problems[0].weights.as_deref(), Some(&[1.0, 0.25, 0.0625][..]));
+        assert_eq!(alone.groups, None);
+        for (text, options, expected) in [
+            (
+                "x,s,y\n1,1,1\n2,0,1\n",
+                sigma.clone(),
+                "row 2 (line 3), column s: \"0\" is no standard error, which is above 0",
+            ),
+            ("x,s,y\n1,-1,1\n", sigma.clone(), "row 1 (line 2), column s: \"-1\" is no standard error"),
+            ("x,s,y\n1,nan,1\n", sigma.clone(), "row 1 (line 2), column s"),
+            ("x,t,y\n1,1,1\n", sigma.clone(), "0 columns are called \"s\" (the standard errors)"),
+            ("x,s,w,run,y\n1,1,1,,1\n", all.clone(), "row 1 (line 2), column run"),
+            ("x,s,w,y\n1,1,1,1\n", all.clone(), "0 columns are called \"run\" (the groups)"),
+            (
+                text,
+                TableOptions { group: Some("s".into()), ..all.clone() },
+                "column s cannot be the standard errors and the groups",
+            ),
+            (
+                text,
+                TableOptions { sigma: Some("y".into()), ..all.clone() },
+                "column y cannot be the target and the standard errors",
+            ),
+            (
+                text,
+                TableOptions { drop: vec!["run".into()], ..all.clone() },
+                "column run cannot be the groups and left out",
+            ),
+            (
+                text,
+                TableOptions { features: Some(vec!["run".into()]), ..all },
+                "column run cannot be the groups and a variable",
+            ),
+        ] {
+            let options = TableOptions { drop: if text.contains("run") { options.drop } else { vec![] }, ..options };
+            let message = read(text, &options).unwrap_err();
+            assert!(message.contains(expected), "{message}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! The reader of tables as text: comma-separated values and their relatives.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
@@ -53,7 +54,9 @@ pub(crate) fn read(
     rows.reader.get_mut().n_fields = names.len();
     let roles = Roles::of(path, &names, options, wanted, |_| false)?;
     let used = roles.used();
-    let weights = roles.weights.map(|_| used.len() - 1);
+    let group = roles.group.map(|_| used.len() - 1);
+    let mut labels: Vec<String> = Vec::new();
+    let mut numbered: HashMap<String, usize> = HashMap::new();
     // Faults are reported in the order of the file.
     let mut in_order: Vec<(usize, usize)> = used.iter().copied().enumerate().collect();
     in_order.sort_by_key(|&(_, index)| index);
@@ -70,6 +73,20 @@ pub(crate) fn read(
         let mut missing = None;
         for &(slot, index) in &in_order {
             let text = rows.field(index)?;
+            if Some(slot) == group {
+                let label = text.trim();
+                if label.is_empty() {
+                    values[slot].push(f64::NAN);
+                    missing.get_or_insert((names[index].clone(), text));
+                    continue;
+                }
+                let number = *numbered.entry(label.to_owned()).or_insert_with(|| {
+                    labels.push(label.to_owned());
+                    labels.len() - 1
+                });
+                values[slot].push(number as f64);
+                continue;
+            }
             let (column, bad) = (
                 || names[index].clone(),
                 |reason| {
@@ -78,10 +95,10 @@ pub(crate) fn read(
                 },
             );
             match number(text, options.decimal) {
-                Field::Number(value) if Some(slot) == weights && value < 0.0 => {
-                    return Err(bad("is a negative weight"));
-                }
                 Field::Number(value) => {
+                    if let Some(fault) = roles.fault(slot, value) {
+                        return Err(bad(fault));
+                    }
                     if lost[slot].is_none() && loses_digits(text, value) {
                         lost[slot] =
                             Some(TableWarning::LostDigits { column: column(), row, text: text.into(), kept: value });
@@ -116,7 +133,7 @@ pub(crate) fn read(
         spanning.map(|(line, to)| TableWarning::SpanningField { line, to }),
     ];
     let warnings = lost.into_iter().chain(told).flatten().collect();
-    Ok(Found { names, roles, values, rows: row - dropped_rows, dropped_rows, text, warnings })
+    Ok(Found { names, roles, values, labels, rows: row - dropped_rows, dropped_rows, text, warnings })
 }
 
 /// Returns a description of a file that is no text, by its first bytes.

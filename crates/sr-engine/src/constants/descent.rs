@@ -22,6 +22,12 @@ const LEAST_FALL: f64 = 1e-14;
 /// An error relative to the target's variance that is nothing but rounding, so that no step can lower it.
 pub(super) const ROUNDING: f64 = f64::EPSILON * f64::EPSILON;
 
+/// The largest curvature of a loss with a kink, in medians of the others: a row that is met exactly then counts a million
+/// times as much as the others, and what is left of its error is far below theirs.
+const MOST_CURVATURE: f64 = 1e6;
+/// Steps onto the rows that are nearly met, which the best constants of a loss with a kink meet exactly.
+const ONTO_ROWS: u32 = 3;
+
 /// Sums of squares in the units of the objective whose terms are finite, and accurate or negligible, in those of y too.
 const SAFE_SQUARES: std::ops::Range<f64> = 1e-100..1e100;
 
@@ -44,14 +50,26 @@ impl Data<'_> {
         Loss::ScaledSquares { y: self.y, w: self.instance.weights(), scale: self.scale }
     }
 
-    /// Returns a sum of squares in the units of the objective for one in those of `y`.
-    fn in_its_units(&self, squares: f64) -> f64 {
-        squares * self.scale * self.scale
+    /// Returns the loss whose steps are computed from predictions, `None` for squares.
+    fn row_loss(&self) -> Option<&dyn crate::Loss> {
+        self.instance.row_loss()
     }
 
-    /// Returns the objective for a sum of squares in its units.
+    /// Returns a sum of squares in the units of the objective for one in those of `y`. With a loss of rows it returns the
+    /// fall of the objective for that of the squares which touch the losses, halves of which are their parabolas.
+    fn in_its_units(&self, squares: f64) -> f64 {
+        match self.row_loss() {
+            None => squares * self.scale * self.scale,
+            Some(_) => 0.5 * squares * self.instance.loss_unit(),
+        }
+    }
+
+    /// Returns the objective for a sum of squares in its units. What is kept of a loss of rows is the objective itself.
     fn relative(&self, squares: f64) -> f64 {
-        self.instance.target().relative(squares)
+        match self.row_loss() {
+            None => self.instance.target().relative(squares),
+            Some(_) => squares,
+        }
     }
 }
 
@@ -66,8 +84,13 @@ pub(super) struct Descent {
     /// The constants of the point reached.
     constants: Vec<f64>,
     trial: Vec<f64>,
-    /// The sum of squares at `constants`, in the units of the objective.
+    /// The sum of squares at `constants`, in the units of the objective; the objective itself with a loss of rows.
     squares: f64,
+    /// The predictions at the point tried last, and the targets and weights of the squares that touch the losses there.
+    predictions: Vec<f64>,
+    targets: Vec<f64>,
+    curvatures: Vec<f64>,
+    order: Vec<u32>,
     /// The number of sweeps over all rows so far.
     sweeps: u64,
 }
@@ -136,7 +159,7 @@ impl Descent {
         if self.linear.contains(&true) {
             self.step(data, f64::INFINITY);
         }
-        if !self.linear.contains(&false) {
+        if !self.linear.contains(&false) && data.row_loss().is_none() {
             // One more step takes away the rounding of the first.
             steps = steps.min(1);
         }
@@ -158,7 +181,44 @@ impl Descent {
                 }
             }
         }
+        if data.row_loss().is_some_and(crate::Loss::has_kink) {
+            self.step_onto_rows(data);
+        }
         self.error(data)
+    }
+
+    /// Moves the constants, of a loss with a kink, so that as many rows as there are constants are met: those whose errors
+    /// are smallest. A step that does not lower the error is taken back.
+    fn step_onto_rows(&mut self, data: &Data<'_>) {
+        for _ in 0..ONTO_ROWS {
+            let rank = self.steps.rank();
+            self.gradient.set_constants(&self.constants);
+            self.gradient.predict(data.x(), &mut self.predictions);
+            let Descent { gradient, steps, linear, predictions, curvatures, order, .. } = self;
+            let weights = data.instance.weights();
+            order.clear();
+            order.extend((0..data.y.len() as u32).filter(|&row| weights.is_none_or(|w| w[row as usize] > 0.0)));
+            if rank == 0 || rank >= order.len() {
+                return;
+            }
+            let error = |row: u32| (predictions[row as usize] - data.y[row as usize]).abs();
+            order.select_nth_unstable_by(rank - 1, |&a, &b| error(a).total_cmp(&error(b)).then(a.cmp(&b)));
+            curvatures.clear();
+            curvatures.resize(data.y.len(), 0.0);
+            order[..rank].iter().for_each(|&row| curvatures[row as usize] = 1.0);
+            steps.set(gradient.normal_equations(data.x(), data.y, f64::INFINITY, Some(curvatures)), linear);
+            self.sweeps += 2;
+            self.trial.clone_from(&self.constants);
+            if self.steps.step(|_| 0.0, &mut self.trial).is_none() {
+                return;
+            }
+            let squares = self.evaluate(data, self.squares);
+            if squares >= self.squares {
+                return;
+            }
+            std::mem::swap(&mut self.constants, &mut self.trial);
+            self.squares = squares;
+        }
     }
 
     /// Tries a step in which constants that are not linear are damped. Returns the fall of the sum of squares relative to
@@ -167,7 +227,9 @@ impl Descent {
     fn step(&mut self, data: &Data<'_>, damping: f64) -> Option<f64> {
         self.trial.clone_from(&self.constants);
         let linear = &self.linear;
-        let damping = |constant: usize| if linear[constant] { 0.0 } else { damping };
+        // The squares that touch other losses are not these losses, so that a whole step may go too far.
+        let is_exact = data.row_loss().is_none() || damping.is_infinite();
+        let damping = |constant: usize| if linear[constant] && is_exact { 0.0 } else { damping };
         let expected = data.in_its_units(self.steps.step(damping, &mut self.trial)?);
         if expected <= LEAST_FALL * self.squares {
             return None;
@@ -185,6 +247,9 @@ impl Descent {
     /// Returns the sum of squares at `trial`, infinite if a prediction is not finite. If it is less than `below`, it
     /// also sets the system of equations to that of `trial`.
     fn evaluate(&mut self, data: &Data<'_>, below: f64) -> f64 {
+        if data.row_loss().is_some() {
+            return self.evaluate_losses(data, below);
+        }
         let Descent { gradient, steps, linear, trial, sweeps, .. } = self;
         let (y, weights) = (data.y, data.instance.weights());
         gradient.set_constants(trial);
@@ -209,9 +274,30 @@ impl Descent {
         squares
     }
 
+    /// The same for a loss of rows: the equations are those of the parabolas that touch the losses.
+    fn evaluate_losses(&mut self, data: &Data<'_>, below: f64) -> f64 {
+        let Descent { gradient, steps, linear, trial, sweeps, predictions, targets, curvatures, .. } = self;
+        gradient.set_constants(trial);
+        *sweeps += 1;
+        gradient.predict(data.x(), predictions);
+        let relative = data.instance.relative_loss(predictions);
+        if relative < below
+            && let Some(loss) = data.row_loss()
+        {
+            touch(loss, predictions, data.y, data.instance.weights(), targets, curvatures);
+            *sweeps += 1;
+            steps.set(gradient.normal_equations(data.x(), targets, f64::INFINITY, Some(curvatures)), linear);
+        }
+        relative
+    }
+
     /// Returns the sum of squares of the compiled tree, infinite if a prediction is not finite.
     fn sum(&mut self, data: &Data<'_>) -> f64 {
         self.sweeps += 1;
+        if data.row_loss().is_some() {
+            self.gradient.predict(data.x(), &mut self.predictions);
+            return data.instance.relative_loss(&self.predictions);
+        }
         let sums = self.gradient.sum(data.x(), data.loss());
         if sums.count < data.y.len() { f64::INFINITY } else { sums.squares() }
     }
@@ -220,11 +306,41 @@ impl Descent {
     fn error(&mut self, data: &Data<'_>) -> f64 {
         // There, weights are multiplied in another order, and errors are scaled before they are squared. The latter
         // makes a difference only where squares come near to the smallest or largest numbers.
-        let has_its_bits = data.instance.weights().is_none() && SAFE_SQUARES.contains(&self.squares);
+        let has_its_bits =
+            data.row_loss().is_some() || data.instance.weights().is_none() && SAFE_SQUARES.contains(&self.squares);
         if self.squares.is_finite() && !has_its_bits {
             self.gradient.set_constants(&self.constants);
             return data.relative(self.sum(data));
         }
         data.relative(self.squares)
+    }
+}
+
+/// Overwrites targets and curvatures with those of the parabolas ½ h (p − t)² that touch the losses at the predictions, but
+/// for a constant each: h being the curvature, t = p − derivative / h.
+pub(super) fn touch(
+    loss: &dyn crate::Loss,
+    predictions: &[f64],
+    y: &[f64],
+    weights: Option<&[f64]>,
+    targets: &mut Vec<f64>,
+    curvatures: &mut Vec<f64>,
+) {
+    curvatures.clear();
+    curvatures.extend(predictions.iter().zip(y).map(|(&p, &y)| loss.curvature(p, y)));
+    if loss.has_kink() {
+        targets.clear();
+        targets.extend(curvatures.iter().filter(|h| h.is_finite()));
+        let middle = targets.len() / 2;
+        let most = match targets.is_empty() {
+            true => 1.0,
+            false => MOST_CURVATURE * *targets.select_nth_unstable_by(middle, f64::total_cmp).1,
+        };
+        curvatures.iter_mut().for_each(|h| *h = h.min(most));
+    }
+    targets.clear();
+    targets.extend(predictions.iter().zip(y).zip(&*curvatures).map(|((&p, &y), h)| p - loss.derivative(p, y) / h));
+    if let Some(weights) = weights {
+        curvatures.iter_mut().zip(weights).for_each(|(h, weight)| *h *= weight);
     }
 }

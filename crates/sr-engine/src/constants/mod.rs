@@ -1,6 +1,7 @@
-//! Constants of an expression fitted to the data of an instance, by least squares.
+//! Constants of an expression fitted to the data of an instance, by least squares or another loss.
 
 mod descent;
+mod groups;
 mod linear;
 mod scaling;
 mod solve;
@@ -11,6 +12,7 @@ use crate::Instance;
 use crate::instance::power_of_two_near;
 use crate::random::{Key, Rng};
 use descent::{Data, Descent, ROUNDING};
+pub use groups::{ConstantRole, GroupFit, GroupFitter, GroupRows};
 
 /// Errors are computed in the units of y while the unit of its squares is within this factor of 1, so that squares of
 /// errors and derivatives are finite and accurate.
@@ -29,6 +31,10 @@ const PLAIN_UNITS: f64 = 1e60;
 /// A step that does not lower the error is rejected and tried again with more damping, and so is one after which the
 /// error is not finite. A constant that the data do not identify, be it because it changes no prediction or because
 /// others do the same (`c0*(c1*x0)`), stays where it is: only pivots of JᵀJ above 1e-10 of the largest one are trusted.
+///
+/// With another [`Loss`](crate::Loss) each step is one of least squares too, of the parabolas that touch the losses at the
+/// predictions (iteratively reweighted least squares), and all constants are damped. Where the loss has a kink, the last
+/// steps go onto the rows that are nearly met. The error is the mean loss relative to that of the best constant.
 ///
 /// The result has never a larger error than the start. It is the same, in every bit, on every machine and [`Level`].
 /// Nothing is allocated once memory has grown; keep a fitter per worker.
@@ -88,7 +94,7 @@ pub struct Fitted<'a> {
 pub(crate) struct Inside<'a> {
     /// The constants of the tree, in post-order.
     pub(crate) constants: &'a [f64],
-    /// The error of a + b · tree, infinite if a prediction is NaN or infinite.
+    /// The error of a + b · tree, infinite if a prediction is NaN or infinite, or if the rules do not allow it.
     pub(crate) error: f64,
     /// The number of values that were computed.
     pub(crate) work: u64,
@@ -156,6 +162,9 @@ impl ConstantFitter {
     /// Scales `tree` linearly: returns a + b · tree for the a and b of least squares, in closed form from the moments
     /// of predictions and target (Keijzer, 2003). O(size · rows).
     ///
+    /// Under another [`Loss`](crate::Loss) a and b are found in some steps from there. If the [rules](Instance::with_rules)
+    /// do not allow a + b · tree, it is b · tree that is tried.
+    ///
     /// Constants that the tree has at its root are changed rather than further ones added: `2*x0 + 1` stays as large as
     /// it is. A tree whose predictions are not finite, or which a and b do not improve, is returned as it is.
     ///
@@ -203,6 +212,8 @@ impl ConstantFitter {
             self.start.extend(constants.take(n_constants));
         }
         let work = self.take_work(instance);
+        // Constants that were fitted may be exponents that no unit has.
+        let error = if instance.allows(self.tree()) { error } else { f64::INFINITY };
         Inside { constants: &self.start, error, work }
     }
 
@@ -222,14 +233,24 @@ impl ConstantFitter {
         let start = self.descent.error_of(tree, instance, semantics);
         if start.is_finite() {
             self.descent.predict(instance, &mut self.predictions);
-            if let Some(scaling) = scaling::least_squares(&self.predictions, instance) {
+            // The rules may allow b · tree alone, be it for its unit or for the number of constants.
+            for through_origin in [false, true] {
+                let scaling = match instance.row_loss() {
+                    None => scaling::least_squares(&self.predictions, instance, through_origin),
+                    Some(loss) => scaling::least_loss(&self.predictions, instance, loss, through_origin),
+                };
+                let Some(scaling) = scaling else { break };
                 scaling::write(scaling, &mut self.nodes);
                 let scaled = Tree::new(&self.nodes).expect("whole operations were added");
-                let error = self.descent.error_of(scaled, instance, semantics);
+                let is_allowed = instance.allows(scaled);
+                let error = if is_allowed { self.descent.error_of(scaled, instance, semantics) } else { f64::INFINITY };
                 if error < start {
                     return [start, error];
                 }
                 self.set(tree);
+                if is_allowed {
+                    break;
+                }
             }
         }
         [start, start]
@@ -247,7 +268,8 @@ impl ConstantFitter {
         start.clear();
         start.extend(nodes.iter().filter_map(|node| if let Node::Const(value) = *node { Some(value) } else { None }));
         let unit = instance.target().unit;
-        let is_extreme = !(PLAIN_UNITS.recip()..PLAIN_UNITS).contains(&unit);
+        // Losses are in units of their own.
+        let is_extreme = !(PLAIN_UNITS.recip()..PLAIN_UNITS).contains(&unit) && instance.row_loss().is_none();
         let data = if is_extreme {
             // Half of the way to the units of the objective: derivatives by constants in the units of y are then as
             // large as those by constants of about 1 are small.

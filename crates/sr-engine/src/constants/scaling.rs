@@ -2,15 +2,18 @@
 
 use sr_expr::{Node, Op, Tree};
 
-use crate::Instance;
+use super::descent::touch;
 use crate::instance::power_of_two_near;
+use crate::{Instance, Loss};
 
 /// Returns the a and b for which a + b · `predictions` is nearest to the target in (weighted) least squares, in closed
 /// form. Predictions that do not vary get b = 1.
 ///
 /// Moments are of the deviations from the means, in units in which predictions and target are about 1: neither large
 /// offsets nor extreme units cost accuracy. It is `None` if a prediction that counts, a or b is not finite.
-pub(super) fn least_squares(predictions: &[f64], instance: &Instance) -> Option<[f64; 2]> {
+///
+/// `through_origin` makes a 0, and b that of least squares then.
+pub(super) fn least_squares(predictions: &[f64], instance: &Instance, through_origin: bool) -> Option<[f64; 2]> {
     let weight = |row: usize| instance.weights().map_or(1.0, |weights| weights[row]);
     let counted = || (0..predictions.len()).filter(|&row| weight(row) > 0.0);
     let largest = counted().map(|row| predictions[row].abs()).fold(0.0, f64::max);
@@ -21,7 +24,7 @@ pub(super) fn least_squares(predictions: &[f64], instance: &Instance) -> Option<
         let (w, [p, y]) = (weight(row), point(row));
         (sum, sum_p, sum_y) = (sum + w, sum_p + w * p, sum_y + w * y);
     }
-    let (mean_p, mean_y) = (sum_p / sum, sum_y / sum);
+    let (mean_p, mean_y) = if through_origin { (0.0, 0.0) } else { (sum_p / sum, sum_y / sum) };
     let (mut square, mut product) = (0.0, 0.0);
     for row in counted() {
         let (w, [p, y]) = (weight(row), point(row));
@@ -32,6 +35,58 @@ pub(super) fn least_squares(predictions: &[f64], instance: &Instance) -> Option<
     let factor = if varies { product / square * p_unit / y_unit } else { 1.0 };
     let offset = mean_y / y_unit - factor * (mean_p / p_unit);
     (factor.is_finite() && offset.is_finite()).then_some([offset, factor])
+}
+
+/// Steps that a and b take at most.
+const STEPS: u32 = 12;
+/// Halvings of a step that goes too far.
+const HALVINGS: u32 = 6;
+/// The share of the loss by which a step has to lower it for another one to be taken.
+const LEAST_FALL: f64 = 1e-9;
+
+/// Returns an a and b for which a + b · `predictions` loses little: from those of least squares, or no prediction at all, in
+/// steps of least squares of the parabolas that touch the losses.
+pub(super) fn least_loss(
+    predictions: &[f64],
+    instance: &Instance,
+    loss: &dyn Loss,
+    through_origin: bool,
+) -> Option<[f64; 2]> {
+    let mut scaled = Vec::new();
+    let mut loss_of = |[a, b]: [f64; 2]| {
+        scaled.clear();
+        scaled.extend(predictions.iter().map(|p| a + b * p));
+        instance.relative_loss(&scaled)
+    };
+    let starts = [least_squares(predictions, instance, through_origin), Some([0.0, 0.0])];
+    let starts = starts.into_iter().flatten().map(|start| (loss_of(start), start));
+    let (mut least, mut best) = starts.min_by(|a, b| a.0.total_cmp(&b.0)).filter(|(least, _)| least.is_finite())?;
+    let (mut targets, mut curvatures) = (Vec::new(), Vec::new());
+    for _ in 0..STEPS {
+        let at: Vec<f64> = predictions.iter().map(|p| best[0] + best[1] * p).collect();
+        touch(loss, &at, instance.y(), instance.weights(), &mut targets, &mut curvatures);
+        let sum = |of: &dyn Fn(usize) -> f64| (0..at.len()).map(|row| curvatures[row] * of(row)).sum::<f64>();
+        let total = sum(&|_| 1.0);
+        let mean_of = |values: &[f64]| if through_origin { 0.0 } else { sum(&|row| values[row]) / total };
+        let (mean_p, mean_t) = (mean_of(predictions), mean_of(&targets));
+        let square = sum(&|row| (predictions[row] - mean_p).powi(2));
+        let product = sum(&|row| (predictions[row] - mean_p) * (targets[row] - mean_t));
+        let factor = if square > 0.0 { product / square } else { best[1] };
+        let step = [mean_t - factor * mean_p - best[0], factor - best[1]];
+        let step = if through_origin { [0.0, step[1]] } else { step };
+        let tries = (0..=HALVINGS).map(|halvings| 0.5_f64.powi(halvings as i32));
+        let found = tries
+            .map(|share| [best[0] + share * step[0], best[1] + share * step[1]])
+            .map(|point| (loss_of(point), point))
+            .find(|(found, _)| *found < least);
+        let Some((found, point)) = found else { break };
+        let fall = (least - found) / least;
+        (least, best) = (found, point);
+        if fall < LEAST_FALL {
+            break;
+        }
+    }
+    (best[0].is_finite() && best[1].is_finite()).then_some(best)
 }
 
 /// Turns the nodes of a tree f into those of a + b f. Constants at the root are changed rather than more added: c·g + d
@@ -94,22 +149,42 @@ mod tests {
     fn moments_are_right_at_any_offset_and_unit() {
         for [unit, offset] in [[1.0, 0.0], [1.0, 1e8], [1e-200, 1e-200], [1e250, -1e250], [1e-7, 1e-4]] {
             let p = [1.0, 2.0, 4.0, 8.0].map(|p| p * unit + offset);
-            let [a, b] = least_squares(&p, &instance(&[5.0, 7.0, 11.0, 19.0])).expect("finite");
+            let [a, b] = least_squares(&p, &instance(&[5.0, 7.0, 11.0, 19.0]), false).expect("finite");
             for (p, y) in p.iter().zip([5.0, 7.0, 11.0, 19.0]) {
                 let rounding = 1e-15 * (1.0 + (b * p).abs());
                 assert!((a + b * p - y).abs() <= 8.0 * rounding, "{a} + {b} * {p} is not {y}");
             }
         }
-        assert_eq!(least_squares(&[3.0; 3], &instance(&[1.0, 2.0, 3.0])), Some([-1.0, 1.0]));
-        assert_eq!(least_squares(&[f64::NAN, 1.0], &instance(&[1.0, 2.0])), None);
-        assert_eq!(least_squares(&[f64::INFINITY, 1.0], &instance(&[1.0, 2.0])), None);
-        assert_eq!(least_squares(&[5e-324, 0.0], &instance(&[0.0, 1e300])), None, "the factor is beyond the numbers");
+        assert_eq!(least_squares(&[3.0; 3], &instance(&[1.0, 2.0, 3.0]), false), Some([-1.0, 1.0]));
+        assert_eq!(least_squares(&[f64::NAN, 1.0], &instance(&[1.0, 2.0]), false), None);
+        assert_eq!(least_squares(&[f64::INFINITY, 1.0], &instance(&[1.0, 2.0]), false), None);
+        assert_eq!(
+            least_squares(&[5e-324, 0.0], &instance(&[0.0, 1e300]), false),
+            None,
+            "the factor is beyond the numbers"
+        );
     }
 
     #[test]
     fn rows_of_weight_zero_do_not_count() {
         let weighted = instance(&[1.0, 5.0, 9.0]).with_weights(vec![2.0, 0.0, 1.0]).expect("weights");
-        assert_eq!(least_squares(&[0.0, f64::NAN, 2.0], &weighted), Some([1.0, 4.0]));
+        assert_eq!(least_squares(&[0.0, f64::NAN, 2.0], &weighted, false), Some([1.0, 4.0]));
+    }
+
+    #[test]
+    fn a_line_may_go_through_the_origin_and_lose_little_of_another_loss() {
+        let y = instance(&[5.0, 7.0, 11.0, 19.0]);
+        let [a, b] = least_squares(&[1.0, 2.0, 4.0, 8.0], &y, true).expect("finite");
+        assert!(a == 0.0 && (b - (5.0 + 14.0 + 44.0 + 152.0) / 85.0).abs() < 1e-15, "{a} {b}");
+        // Four points on 3 + 2 p and one far away.
+        let mae = crate::LossChoice::Mae.loss(1.0).expect("a loss");
+        let y = instance(&[5.0, 7.0, 11.0, 19.0, 500.0]).with_loss(mae.clone()).expect("a loss");
+        let [a, b] = least_loss(&[1.0, 2.0, 4.0, 8.0, 3.0], &y, &*mae, false).expect("finite");
+        assert!((a - 3.0).abs() < 0.1 && (b - 2.0).abs() < 0.05, "{a} {b}");
+        let logistic = crate::LossChoice::Logistic.loss(1.0).expect("a loss");
+        let y = instance(&[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]).with_loss(logistic.clone()).expect("a loss");
+        let [a, b] = least_loss(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &y, &*logistic, false).expect("finite");
+        assert!(b > 0.5 && (-a / b - 3.5).abs() < 1e-6, "half of the odds are in the middle: {a} {b}");
     }
 
     #[test]

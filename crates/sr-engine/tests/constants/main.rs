@@ -1,5 +1,6 @@
 //! Fitted constants: against a plain method, at the edges, and the same bits everywhere.
 
+mod losses;
 mod planted;
 mod reference;
 

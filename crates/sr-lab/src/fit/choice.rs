@@ -9,9 +9,9 @@ use super::FrontFormula;
 use super::rows::Rows;
 
 /// Formulas whose error on rows that were held out is within this factor of the least are as good there.
-const AS_GOOD: f64 = 1.5;
+pub(super) const AS_GOOD: f64 = 1.5;
 /// Errors below this, relative to the root of the variance of y, are rounding.
-const ROUNDING: f64 = 1e-12;
+pub(super) const ROUNDING: f64 = 1e-12;
 
 /// Why a formula was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
@@ -47,11 +47,20 @@ pub(super) fn choose(front: &[FrontFormula], rows: &Rows) -> (usize, Reason) {
         return (exact, Reason::Exact);
     }
     let n_rows = rows.whole().y().len();
-    let held_out =
-        |formula: &FrontFormula| formula.held_out.map_or(0.0, |fit| fit.relative.max(ROUNDING * ROUNDING).sqrt());
+    let loss = rows.training().loss();
+    let held_out = |formula: &FrontFormula| {
+        let relative = formula.held_out.map_or(0.0, |fit| fit.relative.max(ROUNDING * ROUNDING));
+        loss.map_or(relative.sqrt(), |loss| loss.size_of_errors(relative))
+    };
     let least = front.iter().map(held_out).fold(f64::INFINITY, f64::min);
     let length = |formula: &FrontFormula| {
-        description_length(&formula.expr, 0.5 * formula.fit.relative.max(ROUNDING * ROUNDING).ln(), n_rows)
+        let relative = formula.fit.relative.max(ROUNDING * ROUNDING);
+        // The unit of the loss is the same for all, but that of what is told already.
+        let nats = loss.map_or(0.5 * relative.ln(), |loss| match loss.predicts_target() {
+            true => loss.nats(relative),
+            false => loss.nats(formula.fit.loss),
+        });
+        description_length(&formula.expr, nats, n_rows)
     };
     let good = front.iter().enumerate().filter(|(_, formula)| held_out(formula) <= AS_GOOD * least);
     let shortest = good.min_by(|(_, a), (_, b)| length(a).total_cmp(&length(b)));

@@ -222,7 +222,9 @@ fn transformed(working: &Instance, outer: Outer) -> Option<Instance> {
         return None;
     }
     let y: Vec<f64> = working.y().iter().map(|y| outer.apply(*y)).collect();
-    if working.weights().is_some() || !y.iter().all(|y| y.is_finite()) {
+    // Neither losses nor units are those of another target.
+    let is_plain = working.weights().is_none() && working.loss().is_none() && working.rules().is_none();
+    if !is_plain || !y.iter().all(|y| y.is_finite()) {
         return None;
     }
     let instance = Instance::new(working.id(), working.x().clone(), y, working.primitives().clone()).ok()?;
@@ -235,7 +237,7 @@ fn relative(working: &Instance) -> Option<Instance> {
     let mut sizes: Vec<f64> = working.y().iter().map(|y| y.abs()).collect();
     sizes.sort_unstable_by(f64::total_cmp);
     let [tenth, median, most] = [sizes.len() / 10, sizes.len() / 2, sizes.len() - 1].map(|at| sizes[at]);
-    if working.weights().is_some() || median == 0.0 || most < 100.0 * tenth {
+    if working.weights().is_some() || working.loss().is_some() || median == 0.0 || most < 100.0 * tenth {
         return None;
     }
     let floor = 0.1 * median;
@@ -262,15 +264,17 @@ fn evolve(
     };
     let mut search = [search.expect("settings are in range")];
     let mut last: Vec<(f64, Expr)> = Vec::new();
+    let mut is_whole = false;
     let mut watch = |generation: &Generation<'_>| {
         if generation.generation + 1 == GENERATIONS {
+            is_whole = true;
             let valid = generation.population.iter().filter(|individual| individual.score.is_valid());
             last = valid.map(|individual| (individual.score.mse, individual.tree.to_owned())).collect();
         }
         ControlFlow::Continue(())
     };
     run_until(&mut search, &mut Expert, std::slice::from_mut(&mut watch), stop).expect("the expert never fails");
-    if last.is_empty() {
+    if !is_whole {
         return None;
     }
     let mut best: Vec<Option<(f64, &Expr)>> = vec![None; max_size + 1];

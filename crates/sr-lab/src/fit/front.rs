@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use sr_engine::{ConstantFitter, Instance};
+use sr_expr::rules::Rules;
 use sr_expr::{Expr, Node, Op, Semantics, Simplified, Tree};
 
 use super::choice::description_length;
@@ -20,6 +21,8 @@ const LEAST_GAIN: f64 = 1e-9;
 #[derive(Debug, Clone)]
 pub(super) struct Front {
     max_size: usize,
+    /// The rules that formulas keep, and by which they have a size.
+    rules: Rules,
     best: BTreeMap<usize, Found>,
     revision: u64,
     /// The rows on which errors are compared.
@@ -78,14 +81,15 @@ pub(super) struct Finished {
 }
 
 impl Front {
-    pub(super) fn new(max_size: usize, rows: &Rows) -> Self {
+    pub(super) fn new(max_size: usize, rules: &Rules, rows: &Rows) -> Self {
         let n_rows = rows.training().y().len();
-        Front { max_size, best: BTreeMap::new(), revision: 0, n_rows, work: 0, since: None, busy: Duration::ZERO }
+        let (rules, best) = (rules.clone(), BTreeMap::new());
+        Front { max_size, rules, best, revision: 0, n_rows, work: 0, since: None, busy: Duration::ZERO }
     }
 
     /// Adds a formula unless a formula of its size or a smaller one is as good, and drops what it is better than.
     pub(super) fn add(&mut self, expr: Expr, method: Method, error: f64) {
-        if expr.size() <= self.max_size {
+        if self.rules.complexity.of(&expr) <= self.max_size {
             self.add_any_size(expr, method, error);
         }
     }
@@ -104,9 +108,10 @@ impl Front {
     }
 
     fn insert(&mut self, new: Found) {
-        let size = new.expr.size();
+        let size = self.rules.complexity.of(&new.expr);
         let is_worse = |found: &Found| found.error <= new.error;
-        if !new.error.is_finite() || self.best.range(..=size).any(|(_, found)| is_worse(found)) {
+        let is_refused = !new.error.is_finite() || !self.rules.allow(&new.expr);
+        if is_refused || self.best.range(..=size).any(|(_, found)| is_worse(found)) {
             return;
         }
         self.best.retain(|&other, found| other < size || found.error < new.error);
@@ -117,7 +122,8 @@ impl Front {
     /// Puts the formulas of an earlier run in the place of all others.
     pub(super) fn restore(&mut self, formulas: impl Iterator<Item = (Expr, Method, f64, bool)>) {
         let found = |(expr, method, error, is_polished)| Found { expr, method, error, is_polished, is_refuted: false };
-        self.best = formulas.map(found).map(|found| (found.expr.size(), found)).collect();
+        let complexity = &self.rules.complexity;
+        self.best = formulas.map(found).map(|found| (complexity.of(&found.expr), found)).collect();
         self.revision += 1;
     }
 
@@ -298,6 +304,8 @@ fn finish_one(found: &Found, index: usize, rows: &Rows, snaps: bool, limit: Limi
     if snaps {
         let go_on = || limit.goes_on();
         match snap::rounded(&mut fitter, &one.expr, one.error, training, &go_on, &mut one.work) {
+            // Another constant in its place may be one that the rules do not allow.
+            Some(rounded) if !training.allows(&rounded.expr) => {}
             Some(rounded) => (one.expr, one.error, fixed) = (rounded.expr, rounded.error, rounded.fixed),
             None => return one,
         }
@@ -344,7 +352,8 @@ pub(super) fn shortest(expr: Expr, training: &Instance) -> (Expr, f64) {
     let error = |expr: &Expr| training.fit(expr, Semantics::Ieee).relative;
     let own = error(&expr);
     let shorter = Simplified::new(&expr, 0.0).and_then(|simplified| simplified.write(training.primitives().ops()));
-    match shorter.filter(|shorter| shorter.size() < expr.size()).map(|shorter| (error(&shorter), shorter)) {
+    let is_better = |shorter: &Expr| shorter.size() < expr.size() && training.allows(shorter);
+    match shorter.filter(is_better).map(|shorter| (error(&shorter), shorter)) {
         // Other domains, or more rounding, would make it worse.
         Some((error, shorter)) if error <= own * (1.0 + 1e-6) + 1e-24 => (shorter, error),
         _ => (expr, own),

@@ -19,9 +19,11 @@
 //! # anyhow::Ok(())
 //! ```
 
+mod asked;
 mod choice;
 mod evolution;
 mod front;
+mod groups;
 mod guess;
 mod rows;
 mod snap;
@@ -35,16 +37,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
-use sr_engine::{Fit, Instance};
+use sr_engine::{Fit, Instance, LossChoice};
 use sr_enumerate::{Data, Options, Stages};
+use sr_expr::rules::Rules;
 use sr_expr::{Expr, Node, Op, Semantics, Tree};
 use sr_problems::Problem;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::Monitor;
+pub use asked::{parse_complexity, parse_nesting, parse_units, units_of_header};
 pub use choice::Reason;
 use evolution::Islands;
 use front::{Finished, Finishing, Front, Limit};
+pub use groups::{GroupError, GroupFitted, GroupFormula, fit_groups};
 pub use guess::parse_guess;
 use rows::Rows;
 pub use state::State;
@@ -96,6 +101,10 @@ pub struct FitOptions {
     pub memory: usize,
     /// Formulas to begin with, over x0, x1, …; their constants are fitted. See [`parse_guess`].
     pub guesses: Vec<Expr>,
+    /// What errors cost: formulas are fitted, compared and chosen by it.
+    pub loss: LossChoice,
+    /// The rules that formulas keep; sizes are those of its complexity.
+    pub rules: Rules,
     /// The parts that are left out, to see what each is worth.
     pub without: BTreeSet<Part>,
     /// The course of an earlier fit that this one repeats; the time limit then has no effect.
@@ -208,6 +217,8 @@ impl Default for FitOptions {
             max_work: None,
             memory: Options::default().memory,
             guesses: Vec::new(),
+            loss: LossChoice::Mse,
+            rules: Rules::default(),
             without: BTreeSet::new(),
             replay: None,
         }
@@ -242,6 +253,8 @@ impl Method {
 pub struct FrontFormula {
     /// The formula.
     pub expr: Expr,
+    /// Its size: the number of nodes, unless some of them count more.
+    pub size: usize,
     /// Who found it.
     pub method: Method,
     /// How well it fits all rows.
@@ -266,6 +279,8 @@ pub struct Fitted {
     pub choice: usize,
     /// The reason for the choice.
     pub reason: Reason,
+    /// The name of the loss, with what was estimated for it; `None` for the mean squared error.
+    pub loss: Option<String>,
     /// The meaning of the operators.
     pub semantics: Semantics,
     /// The whole epochs of evolution.
@@ -290,7 +305,7 @@ impl Fitted {
 
     /// Returns the largest formula of the front that has no more nodes than this.
     pub fn of_size(&self, size: usize) -> Option<&FrontFormula> {
-        self.front.iter().rfind(|formula| formula.expr.size() <= size)
+        self.front.iter().rfind(|formula| formula.size <= size)
     }
 
     /// Returns whether the chosen formula is better than the mean.
@@ -318,7 +333,9 @@ pub fn fit(problem: &Problem, options: &FitOptions, monitor: &mut Monitor<'_>) -
         monitor.advance(done.min(1000).saturating_sub(told));
         told = told.max(done.min(1000));
     }
-    Ok(fitting.fitted_in_time(started))
+    let fitted = fitting.fitted_in_time(started);
+    asked::check_found(&fitted.front, options)?;
+    Ok(fitted)
 }
 
 /// A fit under way, which goes on epoch by epoch.
@@ -376,8 +393,8 @@ impl Fitting {
             time_limit.is_some() || epochs.is_some() || max_work.is_some() || replay.is_some(),
             "without a time limit there has to be one of epochs or of work"
         );
-        let rows = Rows::new(problem, validation, &options.operators)?;
-        let mut front = Front::new(options.max_size, &rows);
+        let rows = asked::rows(Rows::new(problem, validation, &options.operators)?, options)?;
+        let mut front = Front::new(options.max_size, &options.rules, &rows);
         let (mean, error) = baseline(&Expr::constant(0.0), rows.whole(), &rows);
         front.add(mean.clone(), Method::Mean, error);
         let n_variables = rows.n_variables();
@@ -386,9 +403,7 @@ impl Fitting {
             let fitted = if products <= MOST_LINEAR_WORK { rows.whole() } else { rows.training() };
             baseline(&linear_model(n_variables), fitted, &rows)
         });
-        if let Some((expr, error)) = &linear
-            && expr.size() <= options.max_size
-        {
+        if let Some((expr, error)) = &linear {
             front.add(expr.clone(), Method::Linear, *error);
         }
         let mut islands = Islands::new(&rows, options);
@@ -618,6 +633,7 @@ impl Fitting {
             memory: options.memory,
             threads: options.threads,
             stages,
+            rules: options.rules.clone(),
             ..Options::default()
         };
         // A repetition is stopped at the same question as the fit that it repeats.
@@ -652,8 +668,12 @@ impl Fitting {
         for candidate in found.candidates {
             let (is_exact, simplifies) = (candidate.is_exact, !is_without(Part::Simplification));
             let (expr, error) = match simplifies {
-                true => front::shortest(candidate.expr, training),
-                false => (candidate.expr.clone(), training.fit(&candidate.expr, Semantics::Ieee).relative),
+                true => front::shortest(asked::refitted(candidate.expr, training), training),
+                false => {
+                    let expr = asked::refitted(candidate.expr, training);
+                    let error = training.fit(&expr, Semantics::Ieee).relative;
+                    (expr, error)
+                }
             };
             // A law may be longer than what evolution looks at; an approximation has to be worth its length.
             match is_exact {
@@ -703,6 +723,7 @@ impl Fitting {
             front: formulas,
             choice,
             reason,
+            loss: self.rows.all().loss().map(sr_engine::Loss::name),
             semantics: Semantics::Ieee,
             epochs: self.epochs(),
             n_held_out: self.rows.held_out().map_or(0, |rows| rows.y().len()),
@@ -726,7 +747,9 @@ impl Fitting {
 
 /// Fits the constants of a tree to some rows, and returns it with its error on the training rows.
 fn baseline(tree: &Tree, fitted: &Instance, rows: &Rows) -> (Expr, f64) {
-    let fitted = sr_engine::fit_constants(tree, fitted, Semantics::Ieee, 1);
+    // Least squares take one step, other losses some.
+    let steps = if fitted.loss().is_some() { LAST_STEPS } else { 1 };
+    let fitted = sr_engine::fit_constants(tree, fitted, Semantics::Ieee, steps);
     let error = rows.training().fit(&fitted.0, Semantics::Ieee).relative;
     (fitted.0, error)
 }

@@ -80,6 +80,14 @@ impl Rows {
         })
     }
 
+    /// Applies a function to all instances, which does not change their rows.
+    pub(super) fn map(self, of: impl Fn(Instance) -> anyhow::Result<Instance>) -> anyhow::Result<Self> {
+        let Rows { all, training, whole, working, held_out, .. } = self;
+        let (whole, held_out) = (whole.map(&of).transpose()?, held_out.map(&of).transpose()?);
+        let (all, training, working) = (of(all)?, of(training)?, of(working)?);
+        Ok(Rows { all, training, whole, working, held_out, ..self })
+    }
+
     /// All rows.
     pub(super) fn all(&self) -> &Instance {
         &self.all
@@ -162,6 +170,7 @@ impl Rows {
         FrontFormula {
             fit: self.all.fit(&expr, Semantics::Ieee),
             is_exact: self.has_exact(&expr),
+            size: self.all.rules().map_or(expr.size(), |rules| rules.complexity.of(&expr)),
             held_out: self.held_out.as_ref().map(|rows| rows.fit(&expr, Semantics::Ieee)),
             expr,
             method,
