@@ -136,7 +136,7 @@ impl Folder<'_> {
         });
         fit["course"] = json!(view.fitted.course);
         let write = |name: &str, text: &str| sr_cli::write_atomically(&self.path.join(name), text.as_bytes());
-        write(FRONT, &view.csv()?)?;
+        write(FRONT, &view.fitted.front_csv(view.marked, &view.table.variables)?)?;
         write(FORMULA, &view.formula_text())?;
         // The last one, so that a folder with it is whole.
         write(FIT, &(serde_json::to_string_pretty(&fit)? + "\n"))

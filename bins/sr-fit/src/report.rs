@@ -87,26 +87,6 @@ impl<'a> View<'a> {
         format!("{} = {}\n", self.table.target, self.formula(&self.fitted.front[self.marked]))
     }
 
-    /// The formulas as CSV.
-    pub(crate) fn csv(&self) -> anyhow::Result<String> {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(["size", "rmse", "r2", "rmse_held_out", "exact", "marked", "formula", "expression"])?;
-        for (index, formula) in self.fitted.front.iter().enumerate() {
-            let number = |value: Option<f64>| value.map(|value| format!("{value:?}")).unwrap_or_default();
-            writer.write_record([
-                formula.expr.size().to_string(),
-                number(Some(formula.fit.rmse)),
-                number(formula.fit.r2()),
-                number(formula.held_out.map(|fit| fit.rmse)),
-                formula.is_exact.to_string(),
-                (index == self.marked).to_string(),
-                self.formula(formula),
-                formula.expr.display(self.fitted.semantics).to_string(),
-            ])?;
-        }
-        Ok(String::from_utf8(writer.into_inner()?)?)
-    }
-
     /// The same as JSON.
     pub(crate) fn json(&self, export: Option<Target>) -> Value {
         let formula = |formula: &FrontFormula| {

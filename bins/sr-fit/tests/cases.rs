@@ -133,7 +133,7 @@ fn a_table_of_too_many_columns_is_refused() {
 #[test]
 fn magnitudes_of_all_kinds_are_fitted() {
     let powers = |scale: f64| -> Vec<String> {
-        (1..=12).map(|i| f64::from(i)).map(|x| format!("{x},{:?}", scale * x * x)).collect()
+        (1..=12).map(f64::from).map(|x| format!("{x},{:?}", scale * x * x)).collect()
     };
     for scale in [1e-300, 1.0, 1e6, 3e250] {
         let rows = powers(scale);

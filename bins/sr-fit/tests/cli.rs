@@ -76,7 +76,7 @@ fn a_formula_is_picked_by_size_and_exported() {
 #[test]
 fn bad_input_is_one_clear_line() {
     let folder = tempfile::tempdir().expect("a folder");
-    write(folder.path(), "t.csv", ["x,y", "1,2", "a,3"].map(String::from).into_iter());
+    write(folder.path(), "t.csv", ["x,y", "1,2", "a,3"].map(String::from));
     for (args, words) in [
         (&["nowhere.csv", "--target", "y"][..], "nowhere.csv"),
         (&["t.csv", "--target", "z"], "z"),

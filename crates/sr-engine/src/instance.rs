@@ -355,6 +355,13 @@ impl Instance {
         })
     }
 
+    /// Returns the number of digits that a target says of a formula: the logarithm of its deviation over the error that
+    /// [`is_exact`](Self::is_exact) allows, at least 0.
+    pub fn digits(&self) -> f64 {
+        let Target { scale, half_decimal, .. } = self.target;
+        (scale / (EXACT * scale + half_decimal)).log10().max(0.0)
+    }
+
     /// Returns the sum of scaled squares that the objective consists of.
     pub(crate) fn loss(&self) -> Loss<'_, f64> {
         Loss::ScaledSquares { y: &self.y, w: self.weights(), scale: self.target.unit }

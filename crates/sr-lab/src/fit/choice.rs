@@ -51,7 +51,7 @@ pub(super) fn choose(front: &[FrontFormula], rows: &Rows) -> (usize, Reason) {
         |formula: &FrontFormula| formula.held_out.map_or(0.0, |fit| fit.relative.max(ROUNDING * ROUNDING).sqrt());
     let least = front.iter().map(held_out).fold(f64::INFINITY, f64::min);
     let length = |formula: &FrontFormula| {
-        description_length(&formula.expr, formula.fit.relative.max(ROUNDING * ROUNDING), n_rows)
+        description_length(&formula.expr, 0.5 * formula.fit.relative.max(ROUNDING * ROUNDING).ln(), n_rows)
     };
     let good = front.iter().enumerate().filter(|(_, formula)| held_out(formula) <= AS_GOOD * least);
     let shortest = good.min_by(|(_, a), (_, b)| length(a).total_cmp(&length(b)));
@@ -59,15 +59,35 @@ pub(super) fn choose(front: &[FrontFormula], rows: &Rows) -> (usize, Reason) {
     (shortest.map_or(0, |(index, _)| index), reason)
 }
 
-/// Nats that it takes to tell a formula, its constants to the precision that the rows allow, and normal errors.
-pub(super) fn description_length(tree: &Tree, relative: f64, n_rows: usize) -> f64 {
+/// Nats that it takes to tell a formula and errors of so many nats a row. A constant takes the digits that it is written
+/// with, or those that the rows determine if these are fewer (Rissanen, 1978): they are the more the smaller the errors.
+pub(super) fn description_length(tree: &Tree, nats: f64, n_rows: usize) -> f64 {
     let n_rows = n_rows as f64;
+    let determined = 0.5 * n_rows.ln() - nats.min(0.0);
+    let constants: f64 = tree.constants().map(|constant| written(constant).min(determined)).sum();
+    formula_length(tree) + constants + n_rows * nats
+}
+
+/// Nats that it takes to tell the operators and variables of a formula, and where its constants stand.
+fn formula_length(tree: &Tree) -> f64 {
     // Constants are told by themselves, and as symbols are all the same one.
     let symbols: BTreeSet<u64> =
         tree.nodes().iter().map(|node| if matches!(node, Node::Const(_)) { 0 } else { node.bits() }).collect();
-    let form = tree.size() as f64 * (symbols.len().max(2) as f64).ln();
-    let constants = tree.constants().count() as f64 * 0.5 * n_rows.ln();
-    form + constants + 0.5 * n_rows * relative.ln()
+    tree.size() as f64 * (symbols.len().max(2) as f64).ln()
+}
+
+/// Nats of the digits that a constant is written with.
+fn written(constant: f64) -> f64 {
+    let text = format!("{constant:e}");
+    let mantissa = text.split('e').next().unwrap_or_default();
+    mantissa.bytes().filter(u8::is_ascii_digit).count() as f64 * std::f64::consts::LN_10
+}
+
+/// Returns whether rows of so many nats each say enough to call a formula exact that is right on all of them: a formula
+/// with as many digits in its constants as the rows have is right by construction.
+pub(super) fn is_told_by(tree: &Tree, nats: f64, n_rows: usize) -> bool {
+    let constants: f64 = tree.constants().map(|constant| written(constant).min(nats)).sum();
+    n_rows as f64 * nats > 2.0 * (formula_length(tree) + constants)
 }
 
 #[cfg(test)]
@@ -78,9 +98,37 @@ mod tests {
 
     #[test]
     fn a_description_weighs_nodes_and_constants_against_errors() {
-        let length = |text: &str, relative| description_length(&text.parse::<Expr>().expect(text), relative, 100);
+        let length = |text: &str, relative: f64| {
+            description_length(&text.parse::<Expr>().expect(text), 0.5 * relative.ln(), 100)
+        };
         assert!(length("x0", 0.1) < length("x0 + x0*x0", 0.1), "a smaller one that is as good");
         assert!(length("x0 + x0*x0", 0.01) < length("x0", 0.1), "a larger one that is better");
-        assert!(length("x0 * x1", 0.1) < length("x0 * 1.5", 0.1), "a variable instead of a constant");
+        assert!(length("x0 * 2", 0.1) < length("x0 * 2.345678", 0.1), "a constant of fewer digits");
+    }
+
+    #[test]
+    fn of_few_rows_a_formula_with_few_constants_is_chosen_though_others_come_closer() {
+        // Kepler's law and two formulas that were fitted to the same eight planets.
+        let length =
+            |text: &str, relative: f64| description_length(&text.parse::<Expr>().expect(text), 0.5 * relative.ln(), 8);
+        let kepler = length("365.01098751427924 * sqrt(pow3(x0))", 2.7e-8);
+        assert!(kepler < length("365.5060476303645 * exp(1.4995864995786718 * log(x0))", 9.3e-9));
+        assert!(
+            kepler
+                < length(
+                    "pow3(1.0942327182500617e-05/pow2(sin(x0)) - sqrt(x0))*-364.9936547981151 + 0.36371115",
+                    2.7e-10
+                )
+        );
+    }
+
+    #[test]
+    fn a_formula_with_as_many_digits_as_the_rows_is_not_told_by_them() {
+        let told = |text: &str, nats, n_rows| is_told_by(&text.parse::<Expr>().expect(text), nats, n_rows);
+        assert!(told("x0*x0*x0", 25.0, 1) && told("2*x0 + 1", 25.0, 3));
+        assert!(!told("2.123456789012345*x0 + 1.123456789012345", 25.0, 2));
+        assert!(told("2.123456789012345*x0 + 1.123456789012345", 25.0, 10));
+        // Eight rows of six digits.
+        assert!(!told("sin(1.234567*x0 + 2.345678)*3.456789 + 4.567891*x0", 15.0, 8));
     }
 }

@@ -351,11 +351,20 @@ pub(super) fn shortest(expr: Expr, training: &Instance) -> (Expr, f64) {
     }
 }
 
+impl Front {
+    /// The structure of the formula that has the shortest description on the training rows.
+    pub(super) fn shortest_description(&self, n_rows: usize) -> u64 {
+        let length = |found: &Found| description_length(&found.expr, 0.5 * found.error.max(1e-24).ln(), n_rows);
+        let shortest = self.best.values().min_by(|a, b| length(a).total_cmp(&length(b)));
+        shortest.map_or(0, |found| found.expr.structure())
+    }
+}
+
 /// The index of the formula that will probably be chosen.
 fn probable_choice(found: &[&Found], rows: &Rows) -> Option<usize> {
     let tolerance = rows.training().tolerance();
     let n_rows = rows.whole().y().len();
-    let length = |found: &Found| description_length(&found.expr, found.error.max(1e-24), n_rows);
+    let length = |found: &Found| description_length(&found.expr, 0.5 * found.error.max(1e-24).ln(), n_rows);
     let shortest = || (0..found.len()).min_by(|&a, &b| length(found[a]).total_cmp(&length(found[b])));
     found.iter().position(|found| found.error <= tolerance).or_else(shortest)
 }

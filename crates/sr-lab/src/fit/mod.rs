@@ -26,6 +26,7 @@ mod guess;
 mod rows;
 mod snap;
 mod state;
+mod table;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -51,6 +52,10 @@ use state::{ClosedForms, Saved};
 
 /// Epochs of evolution after the first formula that is exact, in search of a shorter one.
 const EPOCHS_AFTER_EXACT: u32 = 2;
+/// Tables of so few rows have their formula soon, or never: what comes later has as many constants as there are rows.
+const FEW_ROWS: usize = 12;
+/// Epochs after which the formula of such a table counts as found.
+const EPOCHS_TO_SETTLE: u32 = 8;
 /// Formulas of so few nodes are not expected to have shorter ones.
 const SHORT: usize = 5;
 /// Steps of Levenberg and Marquardt for the formulas that are told.
@@ -129,6 +134,8 @@ pub enum Stop {
     Interrupted,
     /// Nothing is left to look at, because evolution is left out.
     Exhausted,
+    /// Of a table of 12 rows or fewer the same formula had the shortest description for eight epochs.
+    Settled,
 }
 
 impl Stop {
@@ -146,6 +153,7 @@ impl Stop {
             Stop::Work => "the budget of work was spent",
             Stop::Interrupted => "stopped",
             Stop::Exhausted => "nothing was left to look at",
+            Stop::Settled => "more epochs changed nothing",
         }
     }
 }
@@ -331,6 +339,8 @@ pub struct Fitting {
     closed_forms_work: u64,
     /// The number of epochs before the first formula that is exact.
     exact_since: Option<u32>,
+    /// Of a table of few rows the structure of the formula with the shortest description, and since which epoch.
+    settled: Option<(u64, u32)>,
     /// In node · rows, and the same before the last epoch.
     work: u64,
     work_before: u64,
@@ -408,6 +418,7 @@ impl Fitting {
             stopped_at: None,
             closed_forms_work: 0,
             exact_since: None,
+            settled: None,
             work,
             work_before: 0,
             stop: None,
@@ -458,7 +469,7 @@ impl Fitting {
         fitting.is_begun = true;
         fitting.closed_forms = Some(closed_forms);
         (fitting.work, fitting.work_before) = (state.work, state.work_before);
-        fitting.exact_since = state.exact_since;
+        (fitting.exact_since, fitting.settled) = (state.exact_since, state.settled);
         (fitting.closed_forms_work, fitting.stopped_at) = (state.closed_forms_work, closed_forms.stopped_at);
         fitting.front.take_spent();
         Ok(fitting)
@@ -480,6 +491,7 @@ impl Fitting {
             closed_forms: self.closed_forms,
             closed_forms_work: self.closed_forms_work,
             exact_since: self.exact_since,
+            settled: self.settled,
             front: self.front.iter().map(saved).collect(),
             populations: populations.map(|exprs| exprs.iter().map(|expr| state::write(expr)).collect()).collect(),
         }
@@ -525,6 +537,13 @@ impl Fitting {
         self.work_before = self.work;
         self.work += work + more;
         self.longest_busy = self.longest_busy.max(busy);
+        let n_rows = self.rows.whole().y().len();
+        if n_rows <= FEW_ROWS {
+            let shortest = self.front.shortest_description(n_rows);
+            if self.settled.is_none_or(|(structure, _)| structure != shortest) {
+                self.settled = Some((shortest, self.islands.epoch()));
+            }
+        }
         Ok(true)
     }
 
@@ -543,6 +562,8 @@ impl Fitting {
             Some(Stop::Epochs)
         } else if is_in_evolution && options.without.contains(&Part::Evolution) {
             Some(Stop::Exhausted)
+        } else if self.settled.is_some_and(|(_, since)| self.islands.epoch() >= since + EPOCHS_TO_SETTLE) {
+            Some(Stop::Settled)
         } else if self.deadline(started).is_some_and(|deadline| Instant::now() >= deadline) {
             Some(Stop::Time)
         } else {

@@ -5,6 +5,7 @@ use sr_engine::{Instance, PrimitiveSet};
 use sr_expr::{Columns, Expr, Op, Semantics, Tree};
 use sr_problems::Problem;
 
+use super::choice::is_told_by;
 use super::{FrontFormula, Method};
 
 /// Fewest rows of a table of which some are held out.
@@ -148,10 +149,12 @@ impl Rows {
         self.all.primitives().n_variables().into()
     }
 
-    /// Whether a formula is exact on all rows, those of a validation table too.
+    /// Whether a formula is exact on all rows, those of a validation table too, and these have enough digits to say so.
     pub(super) fn has_exact(&self, tree: &Tree) -> bool {
         let is_exact = |rows: &Instance| rows.is_exact(tree, Semantics::Ieee);
-        is_exact(&self.all) && (!self.has_validation || self.held_out.as_ref().is_none_or(is_exact))
+        is_told_by(tree, self.all.digits() * std::f64::consts::LN_10, self.all.y().len())
+            && is_exact(&self.all)
+            && (!self.has_validation || self.held_out.as_ref().is_none_or(is_exact))
     }
 
     /// A formula with how well it fits.

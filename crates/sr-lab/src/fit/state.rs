@@ -20,6 +20,8 @@ pub struct State {
     pub(super) closed_forms_work: u64,
     /// The number of epochs before the first formula that is exact.
     pub(super) exact_since: Option<u32>,
+    /// Of a table of few rows the structure of the formula with the shortest description, and since which epoch.
+    pub(super) settled: Option<(u64, u32)>,
     pub(super) front: Vec<Saved>,
     /// The populations of the islands.
     pub(super) populations: Vec<Vec<String>>,
