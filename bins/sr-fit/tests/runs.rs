@@ -93,6 +93,21 @@ fn a_run_that_goes_on_gives_the_bytes_of_one_that_was_not_disturbed() {
 }
 
 #[test]
+fn a_run_that_found_an_exact_formula_goes_on_as_long_as_one_that_was_not_disturbed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let row = |i: u32| (f64::from(i) / 7.0, f64::from(i * 29 % 43) / 9.0);
+    let law = |(a, b): (f64, f64)| format!("{a},{b},{}", (a * b).sin() * 3.0 + (a + 1.0).ln() * b);
+    write(folder.path(), "t.csv", std::iter::once("a,b,y".into()).chain((1..50).map(|i| law(row(i)))));
+    let run = |args: &[&str]| assert_eq!(sr_fit(folder.path(), &with(args)).status.code(), Some(0));
+    run(&["--epochs", "4", "--max-work", "5e8", "--out", "whole"]);
+    for epochs in ["1", "2", "3", "4"] {
+        run(&["--epochs", epochs, "--max-work", "5e8", "--out", "parts", "--resume"]);
+    }
+    assert!(read(folder.path(), "whole/state.json") == read(folder.path(), "parts/state.json"));
+    assert!(read(folder.path(), "whole/fit.json") == read(folder.path(), "parts/fit.json"));
+}
+
+#[test]
 fn other_data_other_settings_and_damaged_files_are_refused_in_one_line() {
     let folder = tempfile::tempdir().expect("a folder");
     noisy(folder.path(), "t.csv");
