@@ -12,9 +12,9 @@ use sr_lab::sr_codec::sums;
 use sr_lab::sr_expr::{Expr, Op};
 use sr_lab::sr_problems::{Decimal, Missing, Problem, Table, TableOptions};
 
-use crate::asked::Asked;
 use crate::data_of;
 use crate::report::View;
+use crate::requirements::RequirementArgs;
 
 const FORMAT_VERSION: u64 = 1;
 const FIT: &str = "fit.json";
@@ -48,7 +48,12 @@ pub(crate) fn claim<'a>(
 }
 
 /// Returns what a result depends on beside the budgets.
-pub(crate) fn settings(table: &Table, validation: Option<&Problem>, options: &FitOptions, asked: &Asked) -> Value {
+pub(crate) fn settings(
+    table: &Table,
+    validation: Option<&Problem>,
+    options: &FitOptions,
+    requirements: &RequirementArgs,
+) -> Value {
     let (problem, report) = (&table.set.problems[0], &table.report);
     json!({
         "table": {
@@ -63,7 +68,7 @@ pub(crate) fn settings(table: &Table, validation: Option<&Problem>, options: &Fi
         "max_size": options.max_size,
         "memory": options.memory >> 20,
         "closed_forms_work": options.algebra_work,
-        "requirements": asked.json(),
+        "requirements": requirements.json(),
         "guesses": options.guesses.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
@@ -227,8 +232,9 @@ impl Run {
     }
 
     /// Returns what the run was asked for besides data.
-    pub(crate) fn asked(&self) -> anyhow::Result<Asked> {
-        Asked::of_json(&self.settings["requirements"]).with_context(|| format!("reading {}", self.path.display()))
+    pub(crate) fn requirements(&self) -> anyhow::Result<RequirementArgs> {
+        RequirementArgs::of_json(&self.settings["requirements"])
+            .with_context(|| format!("reading {}", self.path.display()))
     }
 
     /// Returns the options of the run and its course, without its loss and rules.

@@ -1,10 +1,10 @@
 //! `sr-fit`: the formula of a table.
 
-mod asked;
 mod folder;
 mod groups;
 mod predict;
 mod report;
+mod requirements;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -59,7 +59,7 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     validation: Option<PathBuf>,
     #[command(flatten)]
-    asked: asked::Asked,
+    requirements: requirements::RequirementArgs,
     /// Operators of formulas: arith (+ - *), full, or a list [default: + - * / neg exp log sqrt sin cos inv pow2 pow3]
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     operators: Option<String>,
@@ -138,7 +138,7 @@ fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     match &args.replay {
         Some(folder) => replay(args, given, started, folder),
         None if args.file.is_dir() => apply(args, given, started),
-        None if args.asked.group.is_some() => search_groups(args, given, started),
+        None if args.requirements.group.is_some() => search_groups(args, given, started),
         None => search(args, started),
     }
 }
@@ -155,7 +155,7 @@ fn search(args: &Args, started: Instant) -> anyhow::Result<Exit> {
     let output = folder::claim(&out, inputs(), args.resume, args.output.force)?;
     let predictions = claim_predictions(args, inputs())?;
 
-    let table = from_table(&file, &args.asked.table_options(args.reading.options(target)))?;
+    let table = from_table(&file, &args.requirements.table_options(args.reading.options(target)))?;
     warn(&table.report.warnings);
     let names = table.report.variables.clone();
     let validation = args.validation.as_deref().map(|path| validation_table(args, path, &table)).transpose()?;
@@ -163,7 +163,7 @@ fn search(args: &Args, started: Instant) -> anyhow::Result<Exit> {
     let options = options(args, operators, &table)?;
     let problem = &table.set.problems[0];
     let validation = validation.as_ref().map(|table| &table.set.problems[0]);
-    let folder = Folder { path: &out, settings: folder::settings(&table, validation, &options, &args.asked) };
+    let folder = Folder { path: &out, settings: folder::settings(&table, validation, &options, &args.requirements) };
     let state = if args.resume { folder.state()? } else { None };
     folder.prepare(args.output.force)?;
 
@@ -207,7 +207,7 @@ fn search_groups(args: &Args, given: &Given, started: Instant) -> anyhow::Result
     let operators = args.operators.as_deref().map(parse_operators).transpose().context("--operators")?;
     let operators = operators.unwrap_or_else(|| FitOptions::default().operators);
     let file = standard_input(&args.file);
-    let table = from_table(&file, &args.asked.table_options(args.reading.options(target)))?;
+    let table = from_table(&file, &args.requirements.table_options(args.reading.options(target)))?;
     warn(&table.report.warnings);
     let options = options(args, operators, &table)?;
     let groups = table.groups.as_ref().context("--group: the table has no groups")?;
@@ -327,15 +327,15 @@ fn replay(args: &Args, given: &Given, started: Instant, folder: &Path) -> anyhow
     let run = Run::read(folder)?;
     let file = standard_input(&args.file);
     let reading = TableOptions { separator: args.reading.separator, ..run.reading()? };
-    let reading = run.asked()?.table_options(reading);
+    let reading = run.requirements()?.table_options(reading);
     let table = from_table(&file, &reading)?;
     let read = |path: &PathBuf| from_table(path, &TableOptions { weights: None, sigma: None, ..reading.clone() });
     let validation = args.validation.as_ref().map(read).transpose()?;
     let validation = validation.as_ref().map(|table| &table.set.problems[0]);
-    let asked = run.asked()?;
-    let rules = asked.rules(&table.report)?;
-    let options = FitOptions { threads: threads(args), loss: asked.loss.clone(), rules, ..run.options()? };
-    let settings = folder::settings(&table, validation, &options, &asked);
+    let requirements = run.requirements()?;
+    let rules = requirements.rules(&table.report)?;
+    let options = FitOptions { threads: threads(args), loss: requirements.loss.clone(), rules, ..run.options()? };
+    let settings = folder::settings(&table, validation, &options, &requirements);
     if let Some(difference) = sr_cli::difference(&run.settings, &settings) {
         bail!("--replay {}: the run was made with other data: {difference}", folder.display());
     }
@@ -400,6 +400,7 @@ fn run(
     }
     let fitted = fitting.fitted_in_time(begun);
     progress.finish_and_clear();
+    fitted.check_found(options)?;
     Ok((fitting, fitted))
 }
 
@@ -466,8 +467,8 @@ fn options(args: &Args, operators: Vec<Op>, table: &Table) -> anyhow::Result<Fit
         epochs: args.epochs,
         max_work: args.max_work,
         memory: args.memory as usize * (1 << 20),
-        loss: args.asked.loss.clone(),
-        rules: args.asked.rules(&table.report)?,
+        loss: args.requirements.loss.clone(),
+        rules: args.requirements.rules(&table.report)?,
         ..default
     })
 }

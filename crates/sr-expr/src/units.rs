@@ -152,7 +152,7 @@ pub enum UnitError {
     },
     /// The text is not a product of powers.
     #[error("{unit:?} is no product of powers such as kg*m^2/s^2 or m^(1/2)")]
-    Form {
+    Syntax {
         /// The text.
         unit: String,
     },
@@ -165,7 +165,7 @@ impl FromStr for Unit {
     type Err = UnitError;
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
-        let form = || UnitError::Form { unit: text.into() };
+        let form = || UnitError::Syntax { unit: text.into() };
         let mut reader = Reader { text, rest: text.trim() };
         let unit = reader.product()?;
         if reader.rest.is_empty() { Ok(unit) } else { Err(form()) }
@@ -179,7 +179,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn form(&self) -> UnitError {
-        UnitError::Form { unit: self.text.into() }
+        UnitError::Syntax { unit: self.text.into() }
     }
 
     fn skip(&mut self, sign: &str) -> bool {

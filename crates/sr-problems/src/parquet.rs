@@ -434,7 +434,7 @@ mod tests {
             Data::Bytes(vec![vec![0xff, 0x38], vec![0x07, 0xd0]]),
             Data::Double(vec![0.1, 1e300]),
         ];
-        let Table { set, report } = import(&file(schema, Compression::UNCOMPRESSED, &[&columns])).unwrap();
+        let Table { set, report, .. } = import(&file(schema, Compression::UNCOMPRESSED, &[&columns])).unwrap();
         let told = "column wide, row 1: 18446744073709551615 has more digits than a 64-bit float and becomes \
                     1.8446744073709552e19";
         assert_eq!(report.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(), [told]);
@@ -518,7 +518,7 @@ mod tests {
             Data::Fixed([-1_i128, 1 << 60, 9_999_999_999_999_999_999].map(|value| wide(value, 9)).to_vec()),
             Data::Int64(vec![0, -1, -big]),
         ];
-        let Table { set, report } = import(&file(schema, Compression::SNAPPY, &[&columns])).unwrap();
+        let Table { set, report, .. } = import(&file(schema, Compression::SNAPPY, &[&columns])).unwrap();
         let x = &set.problems[0].x;
         assert_eq!(x.column(0), [1.0, 9_007_199_254_740_992.0, 9_223_372_036_854_775_808.0]);
         assert_eq!(x.column(1), [-1.234_567_890_1, 1e-10, 17_014_118_346_046_923_173_168_730_371.588]);

@@ -365,7 +365,8 @@ mod tests {
     fn noise_is_seen_beside_the_law_and_beside_outliers() {
         // A steep line with noise of ±0.1, and each tenth row far away.
         let x: Vec<f64> = (0..400).map(|i| f64::from(i) / 400.0).collect();
-        let y = |i: usize| 3.0 * x[i] + if i % 2 == 0 { 0.1 } else { -0.1 } + if i % 10 == 3 { 50.0 } else { 0.0 };
+        let y =
+            |i: usize| 3.0 * x[i] + if i.is_multiple_of(2) { 0.1 } else { -0.1 } + if i % 10 == 3 { 50.0 } else { 0.0 };
         let y: Vec<f64> = (0..400).map(y).collect();
         let noise = LossChoice::noise(&Columns::new(400, 1, x), &y);
         assert!((0.1..0.3).contains(&noise), "{noise}");

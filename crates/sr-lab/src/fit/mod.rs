@@ -19,12 +19,12 @@
 //! # anyhow::Ok(())
 //! ```
 
-mod asked;
 mod choice;
 mod evolution;
 mod front;
 mod groups;
 mod guess;
+mod requirements;
 mod rows;
 mod snap;
 mod state;
@@ -45,12 +45,12 @@ use sr_problems::Problem;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::Monitor;
-pub use asked::{parse_complexity, parse_nesting, parse_units, units_of_header};
 pub use choice::Reason;
 use evolution::Islands;
 use front::{Finished, Finishing, Front, Limit};
 pub use groups::{GroupError, GroupFitted, GroupFormula, fit_groups};
 pub use guess::parse_guess;
+pub use requirements::{parse_complexity, parse_nesting, parse_units, units_of_header};
 use rows::Rows;
 pub use state::State;
 use state::{ClosedForms, Saved};
@@ -334,7 +334,7 @@ pub fn fit(problem: &Problem, options: &FitOptions, monitor: &mut Monitor<'_>) -
         told = told.max(done.min(1000));
     }
     let fitted = fitting.fitted_in_time(started);
-    asked::check_found(&fitted.front, options)?;
+    fitted.check_found(options)?;
     Ok(fitted)
 }
 
@@ -393,7 +393,7 @@ impl Fitting {
             time_limit.is_some() || epochs.is_some() || max_work.is_some() || replay.is_some(),
             "without a time limit there has to be one of epochs or of work"
         );
-        let rows = asked::rows(Rows::new(problem, validation, &options.operators)?, options)?;
+        let rows = requirements::rows(Rows::new(problem, validation, &options.operators)?, options)?;
         let mut front = Front::new(options.max_size, &options.rules, &rows);
         let (mean, error) = baseline(&Expr::constant(0.0), rows.whole(), &rows);
         front.add(mean.clone(), Method::Mean, error);
@@ -668,9 +668,9 @@ impl Fitting {
         for candidate in found.candidates {
             let (is_exact, simplifies) = (candidate.is_exact, !is_without(Part::Simplification));
             let (expr, error) = match simplifies {
-                true => front::shortest(asked::refitted(candidate.expr, training), training),
+                true => front::shortest(requirements::refitted(candidate.expr, training), training),
                 false => {
-                    let expr = asked::refitted(candidate.expr, training);
+                    let expr = requirements::refitted(candidate.expr, training);
                     let error = training.fit(&expr, Semantics::Ieee).relative;
                     (expr, error)
                 }

@@ -9,7 +9,7 @@ use sr_lab::sr_expr::units::ConstantUnits;
 use sr_lab::sr_problems::{TableOptions, TableReport};
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Asked {
+pub(crate) struct RequirementArgs {
     /// What an error costs; constants, front and choice go by it, and lower is better: mse (squares), mae (magnitudes, for
     /// outliers), huber or huber:DELTA (squares up to DELTA, then magnitudes; without DELTA 1.345 times the noise between
     /// neighbouring rows), relative (squares relative to y, which may not be 0), logistic (y is 0 or 1, and the formula
@@ -45,7 +45,7 @@ pub(crate) struct Asked {
     max_constants: Option<usize>,
 }
 
-impl Asked {
+impl RequirementArgs {
     /// Everything that was asked for, by the names of the flags.
     pub(crate) fn json(&self) -> Value {
         json!({
@@ -65,7 +65,7 @@ impl Asked {
     pub(crate) fn of_json(json: &Value) -> anyhow::Result<Self> {
         let text = |name: &str| json[name].as_str().map(str::to_owned);
         let number = |name: &str| json[name].as_u64().and_then(|number| usize::try_from(number).ok());
-        Ok(Asked {
+        Ok(RequirementArgs {
             loss: text("loss").context("there is no loss")?.parse()?,
             sigma: text("sigma"),
             group: text("group"),

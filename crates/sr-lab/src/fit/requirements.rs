@@ -7,7 +7,7 @@ use sr_expr::units::{ConstantUnits, Unit};
 use sr_expr::{Expr, Op, Semantics};
 
 use super::rows::Rows;
-use super::{FitOptions, FrontFormula, LAST_STEPS};
+use super::{FitOptions, Fitted, LAST_STEPS};
 
 /// Gives all rows the loss and the rules. What a loss needs to know of the data, it takes from all of them.
 pub(super) fn rows(rows: Rows, options: &FitOptions) -> anyhow::Result<Rows> {
@@ -30,16 +30,23 @@ pub(super) fn refitted(expr: Expr, instance: &Instance) -> Expr {
     }
 }
 
-/// Checks that there is a formula, which rules may have forbidden.
-pub(super) fn check_found(front: &[FrontFormula], options: &FitOptions) -> anyhow::Result<()> {
-    let hint = match &options.rules.units {
-        Some(UnitRule { constants: ConstantUnits::Dimensionless, target, .. }) => {
-            format!("; none has the unit {target} with numbers that have none: let them have one (--unit-constants)")
-        }
-        _ => "; relax the rules, or search longer".to_owned(),
-    };
-    ensure!(!front.is_empty(), "no formula that keeps the rules was found{hint}");
-    Ok(())
+impl Fitted {
+    /// Checks that there is a formula, which rules may have forbidden. What needs one panics otherwise.
+    ///
+    /// # Errors
+    /// If no formula keeps the rules; the error says what may help.
+    pub fn check_found(&self, options: &FitOptions) -> anyhow::Result<()> {
+        let hint = match &options.rules.units {
+            Some(UnitRule { constants: ConstantUnits::Dimensionless, target, .. }) => {
+                format!(
+                    "; none has the unit {target} with numbers that have none: let them have one (--unit-constants)"
+                )
+            }
+            _ => "; relax the rules, or search longer".to_owned(),
+        };
+        ensure!(!self.front.is_empty(), "no formula that keeps the rules was found{hint}");
+        Ok(())
+    }
 }
 
 /// Reads units, `distance=m,time=s,speed=m/s`: one for each variable and the target, by the names of columns. A comma

@@ -14,14 +14,17 @@ fn sr_fit(folder: &Path, args: &[&str]) -> Output {
 }
 
 fn json(folder: &Path, args: &[&str]) -> Value {
-    let output = sr_fit(folder, &[args, &["--json"]].concat());
+    // Laws of groups are written to no folder.
+    let force: &[&str] = if args.contains(&"--group") { &[] } else { &["--force"] };
+    let output = sr_fit(folder, &[args, &["--json"], force].concat());
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"))
 }
 
 /// The error message of a fit that is refused, which is one line.
 fn refused(folder: &Path, args: &[&str]) -> String {
-    let output = sr_fit(folder, args);
+    let force: &[&str] = if args.contains(&"--group") { &[] } else { &["--force"] };
+    let output = sr_fit(folder, &[args, force].concat());
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
     stderr
@@ -77,7 +80,7 @@ fn absolute_errors_find_the_line_beside_outliers_and_say_so() {
     }
     let squares = run("mse");
     assert!((at(&squares["linear"], 0.0) - 1.0).abs() > 2.0, "the outliers draw the line of least squares");
-    let text = sr_fit(folder.path(), &["t.csv", "--target", "y", "--loss", "mae", "--epochs", "0"]).stdout;
+    let text = sr_fit(folder.path(), &["t.csv", "--target", "y", "--loss", "mae", "--epochs", "0", "--force"]).stdout;
     let text = String::from_utf8(text).expect("UTF-8");
     assert!(text.contains("mae") && text.contains("D²") && text.contains("loss mae, lower is better"), "{text}");
 }
