@@ -269,7 +269,7 @@ fn make(args: &Args, stop: &AtomicBool) -> anyhow::Result<Option<Made>> {
         }
         Source::Suite { name } => Ok(Some(Made::of(suite(name, seed)?))),
         Source::Csv(csv) => {
-            let sr_lab::sr_problems::Table { set, report } = from_table(&csv.table.file, &csv.options()?)?;
+            let sr_lab::sr_problems::Table { set, report, .. } = from_table(&csv.table.file, &csv.options()?)?;
             Ok(Some(Made { table: Some(report), ..Made::of(set) }))
         }
         Source::Formulas { file, operators, constants, points, range, names } => {
