@@ -50,7 +50,8 @@ pub use named::{LossChoice, LossError};
 /// let instance = Instance::new("ranks", Columns::new(101, 1, vec![0.0; 101]), y, primitives)?;
 /// let instance = instance.with_loss(Arc::new(Quantile(0.9)))?;
 /// let constant: Expr = "1.0".parse()?;
-/// let fitted = ConstantFitter::new().fit(&constant, &instance, Semantics::Ieee, 200);
+/// let mut fitter = ConstantFitter::new();
+/// let fitted = fitter.fit(&constant, &instance, Semantics::Ieee, 200);
 /// let found = fitted.tree.constants().next().expect("a constant");
 /// assert!((found - 90.0).abs() < 1e-6, "{found}");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
