@@ -12,7 +12,6 @@ use sr_lab::sr_codec::sums;
 use sr_lab::sr_expr::{Expr, Op};
 use sr_lab::sr_problems::{Decimal, Missing, Problem, Table, TableOptions};
 
-use crate::data_of;
 use crate::report::View;
 use crate::requirements::RequirementArgs;
 
@@ -71,6 +70,11 @@ pub(crate) fn settings(
         "requirements": requirements.json(),
         "guesses": options.guesses.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
+}
+
+/// Returns the data of a problem in a short form, by which it is recognised.
+fn data_of(problem: &Problem) -> String {
+    format!("{:016x}", problem.fingerprint())
 }
 
 /// The folder of a run that is made.

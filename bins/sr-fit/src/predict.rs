@@ -7,7 +7,7 @@ use sr_args::ReadingArgs;
 use sr_lab::sr_expr::{Expr, Node, Semantics, predict};
 use sr_lab::sr_problems::{NamedColumns, columns_of_table};
 
-use crate::standard_input;
+use crate::args::standard_input;
 
 /// A table that a formula is applied to.
 pub(crate) struct NewTable {

@@ -1,0 +1,146 @@
+//! What is done with an earlier run: its formula applied or exported, and the whole of it repeated.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{bail, ensure};
+use serde_json::json;
+use sr_cli::{Exit, Given};
+use sr_lab::fit::{FitOptions, Fitting};
+use sr_lab::sr_expr::Semantics;
+use sr_lab::sr_problems::{TableOptions, from_table};
+
+use crate::args::{Args, claim_predictions, standard_input, threads};
+use crate::folder::Run;
+use crate::search::tell;
+use crate::{folder, predict, search};
+
+/// Applies or exports the formula of an earlier run.
+pub(crate) fn apply(args: &Args, given: &Given, started: Instant) -> anyhow::Result<Exit> {
+    let folder = &args.file;
+    ensure!(
+        args.predict.is_some() || args.export.is_some(),
+        "{} is a folder: --predict FILE applies the formula of the run in it, and --export SYSTEM prints it; a search needs \
+         a table",
+        folder.display()
+    );
+    given.refuse(
+        &[
+            "target",
+            "features",
+            "drop",
+            "weights",
+            "validation",
+            "operators",
+            "guess",
+            "time_limit",
+            "epochs",
+            "max_work",
+            "memory",
+            "max_size",
+            "resume",
+            "loss",
+            "sigma",
+            "group",
+            "units",
+            "unit_constants",
+            "complexity",
+            "nesting",
+            "max_depth",
+            "max_constants",
+        ],
+        "with the folder of an earlier run, whose formula is taken without a search",
+    )?;
+    given.refuse(&["out"], "with the folder of an earlier run; --predict-out FILE is where predictions are written")?;
+    let run = Run::read(folder)?;
+    let predictions = claim_predictions(args, args.predict.iter().chain([folder]))?;
+    let expr = run.marked(args.pick)?;
+    let export = args.export.map(|target| expr.export(target, Semantics::Ieee).with_names(&run.variables).to_string());
+    let predicted = match &args.predict {
+        Some(path) => Some(predict::of_used_columns(path, &expr, &run.variables, &args.reading)?),
+        None => None,
+    };
+    let formula = expr.display(Semantics::Ieee).with_names(&run.variables).to_string();
+    let mut result = json!({ "formula": formula, "expression": expr.to_string(), "run": folder.display().to_string() });
+    if let Some(export) = &export {
+        result["export"] = json!(export);
+    }
+    let text = format!("{} = {formula}", run.target);
+    tell(args, started, &run.target, (result, text), export, predicted, predictions)?;
+    Ok(Exit::Ok)
+}
+
+/// Repeats an earlier run and compares the formulas.
+pub(crate) fn replay(args: &Args, given: &Given, started: Instant, folder: &Path) -> anyhow::Result<Exit> {
+    given.refuse(
+        &[
+            "target",
+            "features",
+            "drop",
+            "weights",
+            "operators",
+            "guess",
+            "time_limit",
+            "epochs",
+            "max_work",
+            "memory",
+            "max_size",
+            "seed",
+            "loss",
+            "sigma",
+            "group",
+            "units",
+            "unit_constants",
+            "complexity",
+            "nesting",
+            "max_depth",
+            "max_constants",
+            "predict",
+            "export",
+            "pick",
+            "missing",
+            "no_header",
+        ],
+        "with --replay: settings are those of the run",
+    )?;
+    let run = Run::read(folder)?;
+    let file = standard_input(&args.file);
+    let reading = TableOptions { separator: args.reading.separator, ..run.reading()? };
+    let reading = run.requirements()?.table_options(reading);
+    let table = from_table(&file, &reading)?;
+    let read = |path: &PathBuf| from_table(path, &TableOptions { weights: None, sigma: None, ..reading.clone() });
+    let validation = args.validation.as_ref().map(read).transpose()?;
+    let validation = validation.as_ref().map(|table| &table.set.problems[0]);
+    let requirements = run.requirements()?;
+    let rules = requirements.rules(&table.report)?;
+    let options = FitOptions { threads: threads(args), loss: requirements.loss.clone(), rules, ..run.options()? };
+    let settings = folder::settings(&table, validation, &options, &requirements);
+    if let Some(difference) = sr_cli::difference(&run.settings, &settings) {
+        bail!("--replay {}: the run was made with other data: {difference}", folder.display());
+    }
+    let fitting = Fitting::with_validation(&table.set.problems[0], validation, &options)?;
+    let (_, fitted) = search::run(args, fitting, &options, Instant::now(), &table.report.variables, |_| Ok(()))?;
+    if fitted.is_stopped {
+        return Ok(sr_cli::stopped("nothing was compared; the same command begins anew"));
+    }
+    let expressions: Vec<String> =
+        fitted.front.iter().map(|formula| formula.expr.display(fitted.semantics).to_string()).collect();
+    let differing = run.expressions.iter().zip(&expressions).position(|(a, b)| a != b);
+    let differing = differing.or_else(|| {
+        let (a, b) = (run.expressions.len(), expressions.len());
+        (a != b).then_some(a.min(b))
+    });
+    let is_equal = differing.is_none() && fitted.choice == run.chosen;
+    let text = match differing {
+        _ if is_equal => format!("the same {} formulas as in {}", expressions.len(), folder.display()),
+        None => format!("the same formulas as in {}, but another choice", folder.display()),
+        Some(index) => {
+            let shown = |list: &[String]| list.get(index).cloned().unwrap_or_else(|| "none".into());
+            let (before, now) = (shown(&run.expressions), shown(&expressions));
+            format!("other formulas than in {}: the first that differs was {before} and is {now}", folder.display())
+        }
+    };
+    let result = json!({ "equal": is_equal, "run": folder.display().to_string(), "expressions": expressions });
+    args.common.report("sr-fit", started, result, &text)?;
+    Ok(if is_equal { Exit::Ok } else { Exit::Negative })
+}
