@@ -751,6 +751,42 @@ mod tests {
     }
 
     #[test]
+    fn exact_is_right_on_every_row() {
+        let x: Vec<f64> = (1..=40).map(|i| f64::from(i) / 3.0).collect();
+        let is_exact = |text: &str, law: &dyn Fn(f64) -> f64| {
+            let y: Vec<f64> = x.iter().map(|&x| law(x)).collect();
+            instance(&x, &y).expect("an instance").is_exact(&text.parse::<Expr>().expect(text), Semantics::Ieee)
+        };
+        assert!(is_exact("x0*x0*3.1", &|x| 3.1 * x * x));
+        // A mean error of 1e-14 of the variance is no law.
+        assert!(!is_exact("x0*x0*3.1000001", &|x| 3.1 * x * x));
+        // One row of forty.
+        assert!(!is_exact("x0", &|x| if x == 1.0 { 1.0 + 1e-9 } else { x }));
+        // Beside a large offset the deviation counts, but the rounding of the offset is allowed.
+        assert!(!is_exact("1e6 + sin(x0)", &|x| 1e6 + (1.0 + 1e-7) * libm::sin(x)));
+        assert!(is_exact("sin(x0) + 1e6", &|x| libm::sin(x) + 1e6 + 1e-10));
+        // Small targets beside large ones count by themselves.
+        assert!(!is_exact("exp(x0*2.0)", &|x| libm::exp(2.0 * x) * (1.0 + if x < 1.0 { 1e-8 } else { 0.0 })));
+        // Decimals allow half a unit of the last one.
+        assert!(is_exact("x0*x0/7.0", &|x| (x * x / 7.0 * 1e3).round() / 1e3));
+        assert!(!is_exact("x0*x0/7.01", &|x| (x * x / 7.0 * 1e3).round() / 1e3));
+    }
+
+    #[test]
+    fn weightless_rows_may_be_wrong_and_digits_are_counted() {
+        let x = [1.0, 2.0, 3.0, 4.0];
+        let with = |weights: [f64; 4]| {
+            instance(&x, &[1.0, 2.0, 3.0, 9.0]).expect("an instance").with_weights(weights.to_vec()).expect("weights")
+        };
+        let exact = |instance: &Instance| instance.is_exact(&Expr::var(0), Semantics::Ieee);
+        assert!(exact(&with([1.0, 2.0, 1.0, 0.0])) && !exact(&with([1.0; 4])));
+        // Whole numbers may be exact; two decimals of values with a deviation near 1 are some two digits.
+        let digits = |y: &[f64]| instance(&x, y).expect("an instance").digits();
+        assert!((digits(&[1.0, 2.0, 3.0, 4.0]) - 11.0).abs() < 1e-9);
+        assert!((digits(&[1.25, 2.5, 3.0, 4.0]) - 2.3).abs() < 0.1, "{}", digits(&[1.25, 2.5, 3.0, 4.0]));
+    }
+
+    #[test]
     fn the_tolerance_is_what_the_digits_of_y_allow() {
         let tolerance = |y: &[f64]| instance(&vec![0.0; y.len()], y).expect("an instance").tolerance();
         assert_eq!(tolerance(&[1.0, 2.0, 3.0]), 1e-12, "whole numbers may be exact");
