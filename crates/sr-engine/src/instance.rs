@@ -676,6 +676,8 @@ fn last_decimal(numbers: impl Iterator<Item = f64>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use sr_expr::Expr;
+
     use super::*;
 
     fn instance(x: &[f64], y: &[f64]) -> Result<Instance, InstanceError> {
