@@ -24,3 +24,9 @@ fn output(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output().ok().filter(|output| output.status.success());
     output.map_or("unknown".into(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
+
+/// Returns the commit and a checksum of the running program, by which runs of another version are recognised.
+pub fn program_version() -> String {
+    let program = std::env::current_exe().and_then(std::fs::read).unwrap_or_default();
+    format!("{} #{:08x}", commit(), sr_expr::hash::fnv1a(program) as u32)
+}

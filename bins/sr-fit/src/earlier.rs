@@ -12,8 +12,24 @@ use sr_lab::sr_problems::{TableOptions, from_table};
 
 use crate::args::{Args, claim_predictions, standard_input, threads};
 use crate::folder::Run;
+use crate::requirements::RequirementArgs;
 use crate::search::tell;
 use crate::{folder, predict, search};
+
+/// The flags of a search that an earlier run has set, beside what its formulas had to be.
+const OF_A_SEARCH: [&str; 11] = [
+    "target",
+    "features",
+    "drop",
+    "weights",
+    "operators",
+    "guess",
+    "time_limit",
+    "epochs",
+    "max_work",
+    "memory",
+    "max_size",
+];
 
 /// Applies or exports the formula of an earlier run.
 pub(crate) fn apply(args: &Args, given: &Given, started: Instant) -> anyhow::Result<Exit> {
@@ -24,33 +40,10 @@ pub(crate) fn apply(args: &Args, given: &Given, started: Instant) -> anyhow::Res
          a table",
         folder.display()
     );
-    given.refuse(
-        &[
-            "target",
-            "features",
-            "drop",
-            "weights",
-            "validation",
-            "operators",
-            "guess",
-            "time_limit",
-            "epochs",
-            "max_work",
-            "memory",
-            "max_size",
-            "resume",
-            "loss",
-            "sigma",
-            "group",
-            "units",
-            "unit_constants",
-            "complexity",
-            "nesting",
-            "max_depth",
-            "max_constants",
-        ],
-        "with the folder of an earlier run, whose formula is taken without a search",
-    )?;
+    let why = "with the folder of an earlier run, whose formula is taken without a search";
+    given.refuse(&OF_A_SEARCH, why)?;
+    given.refuse(&["validation", "resume"], why)?;
+    given.refuse_all::<RequirementArgs>(why)?;
     given.refuse(&["out"], "with the folder of an earlier run; --predict-out FILE is where predictions are written")?;
     let run = Run::read(folder)?;
     let predictions = claim_predictions(args, args.predict.iter().chain([folder]))?;
@@ -72,37 +65,10 @@ pub(crate) fn apply(args: &Args, given: &Given, started: Instant) -> anyhow::Res
 
 /// Repeats an earlier run and compares the formulas.
 pub(crate) fn replay(args: &Args, given: &Given, started: Instant, folder: &Path) -> anyhow::Result<Exit> {
-    given.refuse(
-        &[
-            "target",
-            "features",
-            "drop",
-            "weights",
-            "operators",
-            "guess",
-            "time_limit",
-            "epochs",
-            "max_work",
-            "memory",
-            "max_size",
-            "seed",
-            "loss",
-            "sigma",
-            "group",
-            "units",
-            "unit_constants",
-            "complexity",
-            "nesting",
-            "max_depth",
-            "max_constants",
-            "predict",
-            "export",
-            "pick",
-            "missing",
-            "no_header",
-        ],
-        "with --replay: settings are those of the run",
-    )?;
+    let why = "with --replay: settings are those of the run";
+    given.refuse(&OF_A_SEARCH, why)?;
+    given.refuse(&["seed", "predict", "export", "pick", "missing", "no_header"], why)?;
+    given.refuse_all::<RequirementArgs>(why)?;
     let run = Run::read(folder)?;
     let file = standard_input(&args.file);
     let reading = TableOptions { separator: args.reading.separator, ..run.reading()? };

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use sr_engine::{Expert, Generation, Instance, Objective, PrimitiveSet, Score, Search, SearchConfig, run_until};
-use sr_expr::hash::fnv1a;
 use sr_expr::{Columns, Expr, Op, Tree};
 
 use super::wire::{Candidate, Report, Request};
@@ -24,8 +23,7 @@ pub struct Basic {
 impl Basic {
     /// Makes the method; its version is the commit and a checksum of the running program.
     pub fn new() -> Self {
-        let program = std::env::current_exe().and_then(std::fs::read).unwrap_or_default();
-        Basic { version: format!("basic, {} #{:08x}", machine::commit(), fnv1a(program) as u32) }
+        Basic { version: format!("basic, {}", machine::program_version()) }
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use sr_expr::hash::fnv1a;
 use sr_expr::{Columns, Op, Semantics};
 use sr_lab::fit::{FitOptions, Fitted, Fitting, Part, Reason};
 use sr_problems::{Problem, Sampler};
@@ -28,8 +27,7 @@ impl Fit {
     /// - without: the parts that are left out
     /// - max_work: the budget in node · rows, beside the seconds
     pub fn new(without: BTreeSet<Part>, max_work: Option<u64>) -> Self {
-        let program = std::env::current_exe().and_then(std::fs::read).unwrap_or_default();
-        let mut version = format!("{} #{:08x}", machine::commit(), fnv1a(program) as u32);
+        let mut version = machine::program_version();
         for part in &without {
             version += &format!(", without {}", part.name());
         }
