@@ -87,6 +87,10 @@ pub(crate) struct Args {
     /// Other data or other settings are an error
     #[arg(long, conflicts_with = "force")]
     pub(crate) resume: bool,
+    /// Record the epochs to this trace: up to 20 formulas of the front at the end of each. Of a run that was ended by the
+    /// clock or continued, --replay makes the trace
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["resume", "group"])]
+    pub(crate) trace: Option<PathBuf>,
     /// Repeat the run in this folder on the same table exactly, also where the clock ended it, and compare the formulas.
     /// Settings are those of the run, and nothing is written. The exit code is 1 if a formula differs
     #[arg(long, value_name = "DIR", conflicts_with_all = ["resume", "force", "out"])]
@@ -109,6 +113,16 @@ fn work(text: &str) -> Result<u64, String> {
     found
         .or_else(|| text.parse().ok().and_then(whole))
         .ok_or_else(|| "expected a whole number above 0, such as 1e9".into())
+}
+
+/// Claims the file of `--trace` before any work is done.
+pub(crate) fn claim_trace<'a>(
+    args: &'a Args,
+    inputs: impl Iterator<Item = &'a PathBuf>,
+) -> anyhow::Result<Option<Output>> {
+    let Some(path) = &args.trace else { return Ok(None) };
+    let claim = Claim::file(path).flag("--trace").inputs(inputs.filter(|path| path.exists()));
+    claim.may_exist(args.output.force).take().map(Some)
 }
 
 pub(crate) fn claim_predictions<'a>(

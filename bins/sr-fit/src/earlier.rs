@@ -6,14 +6,14 @@ use std::time::Instant;
 use anyhow::{bail, ensure};
 use serde_json::json;
 use sr_cli::{Exit, Given};
-use sr_lab::fit::{FitOptions, Fitting};
+use sr_lab::fit::{EpochRecorder, FitOptions, Fitting};
 use sr_lab::sr_expr::Semantics;
 use sr_lab::sr_problems::{TableOptions, from_table};
 
-use crate::args::{Args, claim_predictions, standard_input, threads};
+use crate::args::{Args, claim_predictions, claim_trace, standard_input, threads};
 use crate::folder::Run;
 use crate::requirements::RequirementArgs;
-use crate::search::tell;
+use crate::search::{tell, write_trace};
 use crate::{folder, predict, search};
 
 /// The flags of a search that an earlier run has set, beside what its formulas had to be.
@@ -42,7 +42,7 @@ pub(crate) fn apply(args: &Args, given: &Given, started: Instant) -> anyhow::Res
     );
     let why = "with the folder of an earlier run, whose formula is taken without a search";
     given.refuse(&OF_A_SEARCH, why)?;
-    given.refuse(&["validation", "resume"], why)?;
+    given.refuse(&["validation", "resume", "trace"], why)?;
     given.refuse_all::<RequirementArgs>(why)?;
     given.refuse(&["out"], "with the folder of an earlier run; --predict-out FILE is where predictions are written")?;
     let run = Run::read(folder)?;
@@ -84,10 +84,17 @@ pub(crate) fn replay(args: &Args, given: &Given, started: Instant, folder: &Path
     if let Some(difference) = sr_cli::difference(&run.settings, &settings) {
         bail!("--replay {}: the run was made with other data: {difference}", folder.display());
     }
-    let fitting = Fitting::with_validation(&table.set.problems[0], validation, &options)?;
-    let (_, fitted) = search::run(args, fitting, &options, Instant::now(), &table.report.variables, |_| Ok(()))?;
+    let trace = claim_trace(args, std::iter::once(&file).chain(&args.validation))?;
+    let problem = &table.set.problems[0];
+    let fitting = Fitting::with_validation(problem, validation, &options)?;
+    let mut recorder = trace.is_some().then(|| EpochRecorder::new(problem, &fitting)).transpose()?;
+    let names = &table.report.variables;
+    let (fitting, fitted) = search::run(args, fitting, &options, Instant::now(), names, recorder.as_mut(), |_| Ok(()))?;
     if fitted.is_stopped {
         return Ok(sr_cli::stopped("nothing was compared; the same command begins anew"));
+    }
+    if let (Some(recorder), Some(trace)) = (recorder, &trace) {
+        write_trace(recorder, &fitting, &file, trace)?;
     }
     let expressions: Vec<String> =
         fitted.front.iter().map(|formula| formula.expr.display(fitted.semantics).to_string()).collect();

@@ -7,10 +7,10 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use sr_cli::{Exit, Given, Output};
 use sr_lab::Monitor;
-use sr_lab::fit::{FitOptions, Fitted, Fitting, fit_groups};
+use sr_lab::fit::{EpochRecorder, FitOptions, Fitted, Fitting, fit_groups};
 use sr_lab::sr_problems::from_table;
 
-use crate::args::{Args, claim_predictions, operators, options, standard_input, validation_table, warn};
+use crate::args::{Args, claim_predictions, claim_trace, operators, options, standard_input, validation_table, warn};
 use crate::folder::Folder;
 use crate::predict::NewTable;
 use crate::{folder, groups, predict, report};
@@ -28,6 +28,7 @@ pub(crate) fn search(args: &Args, started: Instant) -> anyhow::Result<Exit> {
     let inputs = || std::iter::once(&file).chain(&args.validation).chain(&args.predict);
     let output = folder::claim(&out, inputs(), args.resume, args.output.force)?;
     let predictions = claim_predictions(args, inputs())?;
+    let trace = claim_trace(args, inputs())?;
 
     let table = from_table(&file, &args.requirements.table_options(args.reading.options(target)))?;
     warn(&table.report.warnings);
@@ -48,9 +49,14 @@ pub(crate) fn search(args: &Args, started: Instant) -> anyhow::Result<Exit> {
             .with_context(|| format!("--resume {}", out.display()))?,
         None => Fitting::with_validation(problem, validation, &options)?,
     };
-    let (fitting, fitted) = run(args, fitting, &options, begun, &names, |fitting| folder.save(fitting))?;
+    let mut recorder = trace.is_some().then(|| EpochRecorder::new(problem, &fitting)).transpose()?;
+    let (fitting, fitted) =
+        run(args, fitting, &options, begun, &names, recorder.as_mut(), |fitting| folder.save(fitting))?;
     tracing::debug!("searched in {:.3} s", begun.elapsed().as_secs_f64());
     folder.save(&fitting)?;
+    if let (Some(recorder), Some(trace)) = (recorder, &trace) {
+        write_trace(recorder, &fitting, &file, trace)?;
+    }
     let view = report::View::new(&fitted, &table.report, args.pick)?;
     folder.write(&view, &options)?;
     sr_cli::write_run_file(&out.join("fit"), &args.common, started)?;
@@ -109,6 +115,21 @@ pub(crate) fn search_groups(args: &Args, given: &Given, started: Instant) -> any
     })
 }
 
+/// Writes the recorded epochs of a fit that has ended.
+pub(crate) fn write_trace(
+    recorder: EpochRecorder,
+    fitting: &Fitting,
+    table: &Path,
+    out: &Output,
+) -> anyhow::Result<()> {
+    // What `sr-generate csv` makes of the table.
+    let problems = format!("{}.sr", table.file_stem().unwrap_or_default().to_string_lossy());
+    if !recorder.write(&problems, fitting, out.path())? {
+        tracing::warn!("--trace {} is not written: the search ended before its first epoch", out.path().display());
+    }
+    Ok(())
+}
+
 /// Searches to the end, and saves the state of a search in between.
 pub(crate) fn run(
     args: &Args,
@@ -116,6 +137,7 @@ pub(crate) fn run(
     options: &FitOptions,
     begun: Instant,
     names: &[String],
+    mut recorder: Option<&mut EpochRecorder>,
     save: impl Fn(&Fitting) -> anyhow::Result<()>,
 ) -> anyhow::Result<(Fitting, Fitted)> {
     let stop = sr_cli::on_interrupt("the current epoch")?;
@@ -127,6 +149,9 @@ pub(crate) fn run(
     let progress = args.common.progress(length, unit);
     let mut saved: Option<Instant> = None;
     while fitting.advance(begun, stop)? {
+        if let Some(recorder) = &mut recorder {
+            recorder.on_epoch(&fitting)?;
+        }
         let share = |done: f64, all: f64| (1000.0 * done / all).min(1000.0) as u64;
         progress.set_position(match (options.time_limit, options.max_work) {
             (Some(limit), _) => share(begun.elapsed().as_secs_f64(), limit.as_secs_f64()),

@@ -198,6 +198,30 @@ fn what_the_clock_ended_is_repeated_exactly() {
 }
 
 #[test]
+fn epochs_are_recorded_the_same_with_any_number_of_threads_and_by_a_replay() {
+    let folder = tempfile::tempdir().expect("a folder");
+    noisy(folder.path(), "t.csv");
+    for threads in ["1", "3"] {
+        let (out, trace) = (format!("of{threads}"), format!("{threads}.sr"));
+        let args = ["--max-work", WORK, "--threads", threads, "--out", &out, "--trace", &trace];
+        let output = sr_fit(folder.path(), &with(&args));
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let output = sr_fit(folder.path(), &["t.csv", "--replay", "of1", "--trace", "again.sr"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let trace = read(folder.path(), "1.sr");
+    assert!(!trace.is_empty() && trace == read(folder.path(), "3.sr") && trace == read(folder.path(), "again.sr"));
+
+    let said = error(&sr_fit(folder.path(), &with(&["--epochs", "1", "--out", "other", "--trace", "1.sr"])));
+    assert!(said.contains("--trace 1.sr") && said.contains("--force"), "{said}");
+    let said =
+        error(&sr_fit(folder.path(), &with(&["--epochs", "1", "--out", "other", "--trace", "t.csv", "--force"])));
+    assert!(said.contains("--trace t.csv"), "{said}");
+    let said = error(&sr_fit(folder.path(), &["of1", "--export", "latex", "--trace", "x.sr"]));
+    assert!(said.contains("--trace has no effect"), "{said}");
+}
+
+#[test]
 fn predictions_are_found_by_names_and_read_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let rows = (1..30).map(|i| format!("{i},{},{}", i * i % 7, 3 * i + i * i % 7));

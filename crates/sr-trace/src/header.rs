@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use sr_engine::{Objective, PrimitiveSet, SearchConfig};
 use strum::IntoStaticStr;
 
-/// The latest version of trace files. Files of searches with [`Objective::Masked`] are still version 2, byte for byte.
-pub const TRACE_VERSION: u32 = 3;
+/// The latest version of trace files. Files of searches with [`Objective::Masked`] are still version 2, byte for byte,
+/// and others of searches version 3.
+pub const TRACE_VERSION: u32 = 4;
 
 /// The properties that every trajectory of a file has in common. Equal runs have equal headers, which hold no times,
 /// paths, hosts or threads.
@@ -35,6 +36,10 @@ pub struct TraceHeader {
     pub dagger: bool,
     /// The origin of the labelled states: `basic_sr` for the expert's, `neural_sr` for a learner's.
     pub original_source: Option<String>,
+    /// Whether a generation is an epoch of a fit with many populations: some formulas of its front, see
+    /// `docs/formats.md`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub epochs: bool,
 }
 
 /// The settings for sampling a learner's children.
@@ -96,9 +101,11 @@ impl PolicyKind {
 
 impl TraceHeader {
     /// Returns the version of a file with this header. It is 2, and 3 where errors are relative to the target, because
-    /// earlier programs would read them as errors in the target's units.
+    /// earlier programs would read them as errors in the target's units. It is 4 where generations are epochs, which
+    /// earlier programs would read as those of one population.
     pub fn version(&self) -> u32 {
         match self.engine.objective {
+            _ if self.epochs => 4,
             Objective::Masked => 2,
             Objective::Mse => 3,
         }
@@ -124,6 +131,7 @@ impl TraceHeader {
             seed,
             dagger: false,
             original_source: None,
+            epochs: false,
         }
     }
 }

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use sr_engine::{
-    ConstantFitter, Expert, Fitting, Generation, Instance, Limits, Recorded, Search, SearchConfig, Survival, Variation,
-    run_until,
+    ConstantFitter, Expert, Fitting, Generation, Instance, Limits, Policy, Recorded, Search, SearchConfig, Survival,
+    Variation, run_until,
 };
 use sr_expr::{Expr, Op, Semantics};
 
 use super::front::{Front, shortest};
 use super::rows::Rows;
-use super::{FitOptions, Method, Part};
+use super::{FitOptions, Method, Part, epochs};
 
 /// Generations of an epoch.
 const GENERATIONS: u32 = 12;
@@ -91,6 +91,8 @@ pub(super) struct Islands {
     epoch: u32,
     /// The best rank first; empty before the first epoch.
     populations: Vec<Vec<Expr>>,
+    /// The children of a policy, for the next epoch.
+    guests: Vec<Expr>,
     fitters: Vec<ConstantFitter>,
 }
 
@@ -148,6 +150,7 @@ impl Islands {
             seed: options.seed,
             epoch: 0,
             populations: vec![Vec::new(); islands.len()],
+            guests: Vec::new(),
             fitters: vec![ConstantFitter::new(); islands.len()],
             islands,
         }
@@ -156,6 +159,19 @@ impl Islands {
     /// The number of whole epochs.
     pub(super) fn epoch(&self) -> u32 {
         self.epoch
+    }
+
+    /// The settings that the islands have in common.
+    pub(super) fn config(&self) -> &SearchConfig {
+        &self.config
+    }
+
+    /// Asks a policy for children of the front, which become guests of the next epoch. Returns the work in node · rows.
+    pub(super) fn ask(&mut self, front: &Front, policy: &mut dyn Policy) -> anyhow::Result<u64> {
+        let instance = &self.islands[0].instance;
+        let (children, work) = epochs::proposed(instance, &self.config, self.seed, self.epoch, front, policy)?;
+        self.guests = children;
+        Ok(work)
     }
 
     /// Evolves for an epoch, and adds what was found to the front. Returns the work in
@@ -169,6 +185,7 @@ impl Islands {
     ) -> Option<u64> {
         let started = Instant::now();
         let starts: Vec<Vec<Expr>> = (0..self.islands.len()).map(|island| self.start(island, front)).collect();
+        let guests = std::mem::take(&mut self.guests);
         let config = SearchConfig { time_limit: left, ..self.config.clone() };
         let (islands, seed, epoch) = (&self.islands, self.seed, self.epoch);
         let evolve = |(index, (start, fitter)): (usize, (Vec<Expr>, &mut ConstantFitter))| {
@@ -184,6 +201,11 @@ impl Islands {
         let evolved = evolved.filter(|_| !is_late)?;
         self.epoch += 1;
         let training = rows.training();
+        for child in guests {
+            let scaled = self.fitters[0].scale(&child, &self.islands[0].instance, Semantics::Ieee).tree.to_owned();
+            let error = training.fit(&scaled, Semantics::Ieee).relative;
+            front.add(scaled, Method::Policy, error);
+        }
         let work = evolved.iter().map(|island| island.work).sum();
         for (index, Evolved { population, best, .. }) in evolved.into_iter().enumerate() {
             let outer = self.islands[index].outer;
@@ -210,8 +232,10 @@ impl Islands {
         let outer = self.islands[index].outer;
         let before = (1..=n).map(|back| (index + n - back) % n).find(|&other| self.islands[other].outer == outer);
         let neighbours = before.into_iter().flat_map(|other| self.populations[other].iter().take(MIGRANTS));
-        let from_front = front.iter().rev().take(if takes_front(index, outer) { FROM_FRONT } else { 0 });
-        let guests = from_front.map(|found| found.expr.core().to_owned()).chain(neighbours.cloned());
+        let takes_front = takes_front(index, outer);
+        let from_front = front.iter().rev().take(if takes_front { FROM_FRONT } else { 0 });
+        let proposed = self.guests.iter().filter(|_| takes_front).cloned();
+        let guests = proposed.chain(from_front.map(|found| found.expr.core().to_owned())).chain(neighbours.cloned());
         guests.chain(self.populations[index].iter().cloned()).take(self.config.population_size).collect()
     }
 }

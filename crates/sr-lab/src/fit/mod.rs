@@ -20,6 +20,7 @@
 //! ```
 
 mod choice;
+mod epochs;
 mod evolution;
 mod front;
 mod groups;
@@ -37,7 +38,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
-use sr_engine::{Fit, Instance, LossChoice};
+use sr_engine::{Fit, Instance, LossChoice, Policy};
 use sr_enumerate::{Data, Options, Stages};
 use sr_expr::rules::Rules;
 use sr_expr::{Expr, Node, Op, Semantics, Tree};
@@ -46,6 +47,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::Monitor;
 pub use choice::Reason;
+pub use epochs::{EPOCH_SIZE, EpochRecorder};
 use evolution::Islands;
 use front::{Finished, Finishing, Front, Limit};
 pub use groups::{GroupError, GroupFitted, GroupFormula, fit_groups};
@@ -239,6 +241,8 @@ pub enum Method {
     Algebra,
     /// Evolution with fitted constants.
     Evolution,
+    /// The policy of [`Fitting::advance_with`].
+    Policy,
 }
 
 impl Method {
@@ -534,6 +538,32 @@ impl Fitting {
     /// # Errors
     /// If the threads cannot be started.
     pub fn advance(&mut self, started: Instant, stop: &AtomicBool) -> anyhow::Result<bool> {
+        self.advance_by(started, stop, None)
+    }
+
+    /// Does the same with a policy, such as a learner, that proposes [`EPOCH_SIZE`] children at the beginning of each
+    /// epoch. Its state is a population of up to so many formulas of the front, on the rows that evolution works on. The
+    /// children's constants are fitted, and at the end of a whole epoch they enter the front; they also begin the epoch
+    /// in the populations that formulas of the front go to.
+    /// Results are the same for any number of threads and for a repetition if the policy's are.
+    ///
+    /// # Errors
+    /// If the threads cannot be started or the policy fails.
+    pub fn advance_with(
+        &mut self,
+        started: Instant,
+        stop: &AtomicBool,
+        policy: &mut dyn Policy,
+    ) -> anyhow::Result<bool> {
+        self.advance_by(started, stop, Some(policy))
+    }
+
+    fn advance_by(
+        &mut self,
+        started: Instant,
+        stop: &AtomicBool,
+        policy: Option<&mut dyn Policy>,
+    ) -> anyhow::Result<bool> {
         self.stop = self.reason_to_stop(started, stop);
         if self.stop.is_some() {
             return Ok(false);
@@ -542,6 +572,10 @@ impl Fitting {
             self.look_for_closed_forms(started, stop)?;
             return Ok(true);
         }
+        let asked = match policy {
+            Some(policy) => self.islands.ask(&self.front, policy)?,
+            None => 0,
+        };
         let left = self.deadline(started).map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let work = self.islands.advance(&self.rows, &mut self.front, left, stop);
         let (more, busy) = self.front.take_spent();
@@ -550,7 +584,7 @@ impl Fitting {
             return Ok(false);
         };
         self.work_before = self.work;
-        self.work += work + more;
+        self.work += asked + work + more;
         self.longest_busy = self.longest_busy.max(busy);
         let n_rows = self.rows.whole().y().len();
         if n_rows <= FEW_ROWS {
