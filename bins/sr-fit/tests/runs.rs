@@ -175,6 +175,44 @@ fn a_killed_run_goes_on() {
 }
 
 #[test]
+fn an_interrupt_prints_what_was_found_and_the_same_command_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    noisy(folder.path(), "t.csv");
+    let args = with(&["--epochs", "100000", "--max-work", "1e13", "--out", "run"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sr-fit"));
+    let command = command.current_dir(folder.path()).args(&args);
+    let (status, message) = sr_testing::interrupt(command, &folder.path().join("run/state.json"), 1);
+    assert_eq!(status.code(), Some(130), "{message}");
+    assert!(message.contains("run is kept; the same command with --resume goes on"), "{message}");
+    let fit: Value = serde_json::from_slice(&read(folder.path(), "run/fit.json")).expect("JSON");
+    assert_eq!(fit["stop"], "interrupted");
+    assert!(fit["front"].as_array().is_some_and(|front| !front.is_empty()), "{fit}");
+    let predicted = stdout(&sr_fit(folder.path(), &["run", "--predict", "t.csv"]));
+    assert_eq!(predicted.lines().count(), 41, "a header and a row each");
+    let epochs = fit["epochs"].as_u64().expect("a number") + 1;
+    let most = epochs.to_string();
+    let args = with(&["--epochs", &most, "--max-work", "1e13", "--out", "run", "--resume"]);
+    let resumed = sr_fit(folder.path(), &args);
+    assert_eq!(resumed.status.code(), Some(0), "{}", String::from_utf8_lossy(&resumed.stderr));
+    let fit: Value = serde_json::from_slice(&read(folder.path(), "run/fit.json")).expect("JSON");
+    assert_eq!((fit["epochs"].as_u64(), &fit["stop"]), (Some(epochs), &"epochs".into()));
+}
+
+#[test]
+fn a_reader_that_leaves_ends_nothing_but_the_text() {
+    let folder = tempfile::tempdir().expect("a folder");
+    noisy(folder.path(), "t.csv");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sr-fit"));
+    let command = command.current_dir(folder.path()).args(with(&["--epochs", "0", "--max-work", WORK, "--out", "run"]));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("sr-fit starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("ended");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!said.contains("panicked") && !said.contains("error"), "{said}");
+    assert!(folder.path().join("run/fit.json").exists(), "the result is written all the same");
+}
+
+#[test]
 fn what_the_clock_ended_is_repeated_exactly() {
     let folder = tempfile::tempdir().expect("a folder");
     noisy(folder.path(), "t.csv");

@@ -91,7 +91,7 @@ pub(super) struct Islands {
     epoch: u32,
     /// The best rank first; empty before the first epoch.
     populations: Vec<Vec<Expr>>,
-    /// The children of a policy, for the next epoch.
+    /// The children of a policy, as formulas of y, for the next epoch.
     guests: Vec<Expr>,
     fitters: Vec<ConstantFitter>,
 }
@@ -170,7 +170,8 @@ impl Islands {
     pub(super) fn ask(&mut self, front: &Front, policy: &mut dyn Policy) -> anyhow::Result<u64> {
         let instance = &self.islands[0].instance;
         let (children, work) = epochs::proposed(instance, &self.config, self.seed, self.epoch, front, policy)?;
-        self.guests = children;
+        let mut scaled = |child: &Expr| self.fitters[0].scale(child, instance, Semantics::Ieee).tree.to_owned();
+        self.guests = children.iter().map(&mut scaled).collect();
         Ok(work)
     }
 
@@ -185,7 +186,6 @@ impl Islands {
     ) -> Option<u64> {
         let started = Instant::now();
         let starts: Vec<Vec<Expr>> = (0..self.islands.len()).map(|island| self.start(island, front)).collect();
-        let guests = std::mem::take(&mut self.guests);
         let config = SearchConfig { time_limit: left, ..self.config.clone() };
         let (islands, seed, epoch) = (&self.islands, self.seed, self.epoch);
         let evolve = |(index, (start, fitter)): (usize, (Vec<Expr>, &mut ConstantFitter))| {
@@ -197,29 +197,35 @@ impl Islands {
         };
         let starts: Vec<_> = starts.into_iter().zip(&mut self.fitters).enumerate().collect();
         let evolved: Option<Vec<Evolved>> = starts.into_par_iter().map(evolve).collect();
+        let guests = std::mem::take(&mut self.guests);
         let is_late = left.is_some_and(|left| started.elapsed() >= left);
         let evolved = evolved.filter(|_| !is_late)?;
         self.epoch += 1;
         let training = rows.training();
-        for child in guests {
-            let scaled = self.fitters[0].scale(&child, &self.islands[0].instance, Semantics::Ieee).tree.to_owned();
-            let error = training.fit(&scaled, Semantics::Ieee).relative;
-            front.add(scaled, Method::Policy, error);
+        for guest in guests {
+            let (expr, error) = self.written(guest, training);
+            front.add(expr, Method::Policy, error);
         }
         let work = evolved.iter().map(|island| island.work).sum();
         for (index, Evolved { population, best, .. }) in evolved.into_iter().enumerate() {
             let outer = self.islands[index].outer;
             for expr in best.iter().filter_map(|expr| outer.undo(expr, &self.operators)) {
-                let (expr, error) = match self.simplifies {
-                    true => shortest(expr, training),
-                    false => (expr.clone(), training.fit(&expr, Semantics::Ieee).relative),
-                };
+                let (expr, error) = self.written(expr, training);
                 front.add(expr, Method::Evolution, error);
             }
             self.populations[index] = population;
         }
         front.polish(&mut self.fitters[0], training);
         Some(work)
+    }
+
+    /// Returns a formula as the front has it, with its error.
+    fn written(&self, expr: Expr, training: &Instance) -> (Expr, f64) {
+        if self.simplifies {
+            return shortest(expr, training);
+        }
+        let error = training.fit(&expr, Semantics::Ieee).relative;
+        (expr, error)
     }
 
     /// Returns what an island begins the next epoch with: guests, which take the places of the worst ranks, and its own
@@ -234,7 +240,7 @@ impl Islands {
         let neighbours = before.into_iter().flat_map(|other| self.populations[other].iter().take(MIGRANTS));
         let takes_front = takes_front(index, outer);
         let from_front = front.iter().rev().take(if takes_front { FROM_FRONT } else { 0 });
-        let proposed = self.guests.iter().filter(|_| takes_front).cloned();
+        let proposed = self.guests.iter().filter(|_| takes_front).map(|expr| expr.core().to_owned());
         let guests = proposed.chain(from_front.map(|found| found.expr.core().to_owned())).chain(neighbours.cloned());
         guests.chain(self.populations[index].iter().cloned()).take(self.config.population_size).collect()
     }
