@@ -24,8 +24,6 @@ const TILE: usize = 32;
 pub(crate) const COLUMN_BYTES: usize = size_of::<Column>() + 56;
 /// The largest cost of an expression without variables: 1 + 1, 1 / (1 + 1), …
 const MAX_CONSTANT_COST: usize = 5;
-/// A column whose relative spread is smaller than this is constant.
-const CONSTANT: f64 = 1e-18;
 
 /// Returns what an operator adds to the cost of an expression.
 fn cost_of(op: Op) -> usize {
@@ -85,6 +83,51 @@ impl Contents {
     }
 }
 
+/// The binary operators whose chains can be bracketed anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Group {
+    /// + and −
+    Sum,
+    /// · and /
+    Product,
+    /// What has no such chains.
+    Power,
+}
+
+impl Group {
+    const COUNT: usize = 3;
+
+    #[inline]
+    fn of(op: Op) -> Group {
+        match op {
+            Op::Add | Op::Sub => Group::Sum,
+            Op::Mul | Op::Div => Group::Product,
+            _ => Group::Power,
+        }
+    }
+}
+
+/// The columns of a tile that the operators of each group are applied to.
+#[derive(Debug, Default)]
+struct Picks {
+    places: [[u8; TILE]; Group::COUNT],
+    len: [usize; Group::COUNT],
+}
+
+impl Picks {
+    fn push(&mut self, place: u8, groups: [bool; Group::COUNT]) {
+        for ((places, len), is_made) in self.places.iter_mut().zip(&mut self.len).zip(groups) {
+            // Written in any case, and counted if it is one: no branch.
+            places[*len] = place;
+            *len += usize::from(is_made);
+        }
+    }
+
+    fn of(&self, group: Group) -> &[u8] {
+        &self.places[group as usize][..self.len[group as usize]]
+    }
+}
+
 /// The operations of one round, on columns that are stored.
 #[derive(Debug, Clone, Copy)]
 enum Block {
@@ -110,8 +153,8 @@ trait Measure: Copy + Default {
     /// Returns the kernel of an operator, if it has one.
     fn kernel(op: Op, is_reversed: bool) -> Option<Self::Kernel>;
 
-    /// Measures op(a, b) for each column b of a row.
-    fn block(kernel: &Self::Kernel, a: &Column, others: &[Column], probes: &Probes, out: &mut [Self]);
+    /// Measures op(a, b) for the columns b that are picked of a row.
+    fn block(kernel: &Self::Kernel, a: &Column, others: &[Column], picks: &[u8], probes: &Probes, out: &mut [Self]);
 
     /// Measures a column that was written out.
     fn of(column: &Column, probes: &Probes) -> Self;
@@ -126,8 +169,8 @@ impl Measure for Judged {
         block_kernels(op, is_reversed).map(|kernels| kernels.0)
     }
 
-    fn block(kernel: &BlockKernel, a: &Column, others: &[Column], probes: &Probes, out: &mut [Self]) {
-        kernel(a, others, probes, out);
+    fn block(kernel: &BlockKernel, a: &Column, others: &[Column], picks: &[u8], probes: &Probes, out: &mut [Self]) {
+        kernel(a, others, picks, probes, out);
     }
 
     fn of(column: &Column, probes: &Probes) -> Self {
@@ -146,8 +189,8 @@ impl Measure for Sums {
         block_kernels(op, is_reversed).map(|kernels| kernels.1)
     }
 
-    fn block(kernel: &SumKernel, a: &Column, others: &[Column], probes: &Probes, out: &mut [Self]) {
-        kernel(a, others, probes, out);
+    fn block(kernel: &SumKernel, a: &Column, others: &[Column], picks: &[u8], probes: &Probes, out: &mut [Self]) {
+        kernel(a, others, picks, probes, out);
     }
 
     fn of(column: &Column, probes: &Probes) -> Self {
@@ -180,6 +223,8 @@ pub(crate) struct Bank {
     /// The blocks of the cost at hand that were not done yet, last one first.
     blocks: Vec<Block>,
     probes: Probes,
+    /// Whether bracketings that come later than equal ones are left out, see [`Bank::groups_of_pair`].
+    prunes: bool,
     /// The rules for parts of formulas, `None` if all are allowed.
     rules: Option<Rules>,
     /// The number of expressions that were computed.
@@ -207,6 +252,7 @@ impl Bank {
             seen: Hashes::new(),
             blocks: Vec::new(),
             probes,
+            prunes: rules.allow_all(),
             rules: (!rules.allow_all()).then(|| rules.clone()),
             enumerated: 0,
         };
@@ -361,6 +407,8 @@ impl Bank {
         mut go_on: impl FnMut(usize) -> bool,
     ) -> bool {
         self.fill(pool);
+        // Parts of higher costs, which another bracketing may have, are not stored.
+        self.prunes &= cost <= self.complete_cost() + 1;
         let blocks = self.blocks_of(cost);
         let mut next = 0;
         while next < blocks.len() {
@@ -475,21 +523,26 @@ impl Bank {
                     let piece = start as usize / PIECE;
                     let end = to.min(start + TILE as u32).min(((piece + 1) * PIECE) as u32);
                     let others = &self.pieces[piece][start as usize % PIECE..][..(end - start) as usize];
-                    for (kernel, out) in kernels.iter().zip(&mut measured) {
+                    let mut picks = Picks::default();
+                    (start..end).for_each(|b| picks.push((b - start) as u8, self.groups_of_pair(a, b)));
+                    for ((kernel, out), (op, _)) in kernels.iter().zip(&mut measured).zip(&self.ways) {
                         if let Some(kernel) = kernel {
-                            M::block(kernel, self.column(a), others, &self.probes, out);
+                            M::block(kernel, self.column(a), others, picks.of(Group::of(*op)), &self.probes, out);
                         }
                     }
+                    let mut places = [0; Group::COUNT];
                     for b in start..end {
-                        n += self.each_of_pair(a, b, |way, recipe, contents| {
+                        let groups = self.groups_of_pair(a, b);
+                        n += self.each_of_pair(a, b, groups, |way, recipe, contents| {
                             let measured = match &kernels[way] {
-                                Some(_) => measured[way][(b - start) as usize],
+                                Some(_) => measured[way][places[Group::of(self.ways[way].0) as usize]],
                                 None => M::of(&self.compute(recipe), &self.probes),
                             };
                             if is_kept(measured.moments(), contents) {
                                 each(recipe, contents, &measured);
                             }
                         });
+                        places.iter_mut().zip(groups).for_each(|(place, is_made)| *place += usize::from(is_made));
                     }
                     start = end;
                 }
@@ -498,22 +551,57 @@ impl Bank {
         n
     }
 
+    /// Returns the groups of operators that are applied to two columns, a the earlier one.
+    ///
+    /// A sum of three terms z, a and w comes in several bracketings, all of the same cost. If z is stored before a, then z
+    /// beside what a and w make comes before a beside what z and w make, so the latter is not computed. The same goes for
+    /// products. What a and w make is stored, or equal to what is, unless it is a constant: such parts are not built. Two
+    /// numbers are combined up to a cost only, and rules may forbid a part, so there nothing is left out.
+    #[inline]
+    fn groups_of_pair(&self, a: u32, b: u32) -> [bool; Group::COUNT] {
+        let (of_a, of_b) = (self.contents[a as usize], self.contents[b as usize]);
+        let mut groups = [true; Group::COUNT];
+        if of_a.is_constant() && of_b.is_constant() {
+            let is_small = self.cost(a) + self.cost(b) < MAX_CONSTANT_COST;
+            return [is_small; Group::COUNT];
+        }
+        if !self.prunes {
+            return groups;
+        }
+        if let Recipe::Binary(op, ..) = self.recipes[a as usize] {
+            groups[Group::of(op) as usize] = false;
+        }
+        if let Recipe::Binary(op, c, d) = self.recipes[b as usize] {
+            let is_constant = |id: u32| self.contents[id as usize].is_constant();
+            let has_earlier = |z: u32, w: u32| z < a && !(of_a.is_constant() && is_constant(w));
+            if has_earlier(c, d) || has_earlier(d, c) {
+                groups[Group::of(op) as usize] = false;
+            }
+        }
+        groups[Group::Power as usize] = true;
+        groups
+    }
+
     /// Calls `each` with the binary expressions of two columns that may be made, by their places in [`Bank::ways`], and
     /// returns how many there are.
     #[inline]
-    fn each_of_pair(&self, a: u32, b: u32, mut each: impl FnMut(usize, Recipe, Contents)) -> usize {
+    fn each_of_pair(
+        &self,
+        a: u32,
+        b: u32,
+        groups: [bool; Group::COUNT],
+        mut each: impl FnMut(usize, Recipe, Contents),
+    ) -> usize {
         let (of_a, of_b) = (self.contents[a as usize], self.contents[b as usize]);
-        if of_a.is_constant() && of_b.is_constant() && self.cost(a) + self.cost(b) + 1 > MAX_CONSTANT_COST {
-            return 0;
-        }
         let mut n = 0;
         for (way, &(op, is_reversed)) in self.ways.iter().enumerate() {
             let (left, right, exponent) = if is_reversed { (b, a, of_a) } else { (a, b, of_b) };
-            let may_be = match op {
-                // An exponent that is no constant is an exponential function: exp and log do that.
-                Op::Pow => exponent.is_constant(),
-                _ => !is_reversed || a != b,
-            };
+            let may_be = groups[Group::of(op) as usize]
+                && match op {
+                    // An exponent that is no constant is an exponential function: exp and log do that.
+                    Op::Pow => exponent.is_constant(),
+                    _ => !is_reversed || a != b,
+                };
             if may_be && let Some(contents) = Contents::after(op, of_a, of_b) {
                 n += 1;
                 each(way, Recipe::Binary(op, left, right), contents);
@@ -524,7 +612,7 @@ impl Bank {
 
     /// Returns the expressions of a block that are not stored, and how many were computed.
     fn new_of(&self, block: Block) -> (Vec<New>, usize) {
-        let mut new: Vec<New> = Vec::new();
+        let mut new: Vec<New> = Vec::with_capacity(self.count(block) / 4);
         // The table is asked about many at once, see `Hashes::first_slots`.
         let mut batch: Vec<(Recipe, Contents, Judged)> = Vec::with_capacity(hashes::BATCH);
         let n = self.each(block, |recipe, contents, measured: &Judged| {
@@ -613,7 +701,7 @@ impl Bank {
 
 /// Returns whether a column is finite and no constant, unless made of constants.
 fn is_kept(moments: &Moments, contents: Contents) -> bool {
-    moments.is_usable() && (moments.relative_spread() > CONSTANT || contents.is_constant())
+    moments.is_usable() && (moments.is_spread() || contents.is_constant())
 }
 
 fn score(moments: &Moments) -> f32 {
@@ -669,6 +757,8 @@ mod tests {
         stack.pop()
     }
 
+    /// A column whose relative spread is smaller than this is constant.
+    const CONSTANT: f64 = 1e-18;
     /// What is left of x − √x² is rounding, which the bank never computes: to it, √x² is x.
     const ROUNDING: f64 = 1e-20;
 
@@ -739,6 +829,96 @@ mod tests {
             let counts: Vec<usize> = bank.ends.windows(2).map(|ends| ends[1] - ends[0]).collect();
             assert_eq!(counts, expected.iter().map(Vec::len).collect::<Vec<_>>(), "{n} variables");
         }
+    }
+
+    #[test]
+    fn bracketings_that_are_left_out_are_equal_to_others() {
+        const POW: [Op; 5] = [Op::Add, Op::Sub, Op::Mul, Op::Div, Op::Pow];
+        const SUMS: [Op; 3] = [Op::Add, Op::Mul, Op::Cos];
+        for (operators, constants, n, max_cost) in [
+            (&OPERATORS[..4], &[1.0, 2.5][..], 2, 7),
+            (&OPERATORS[..], &[1.0], 1, 8),
+            (&OPERATORS[..], &[], 3, 6),
+            (&POW[..], &[2.0], 2, 7),
+            (&SUMS[..], &[1.0], 2, 9),
+        ] {
+            let data = prepared(n);
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("threads");
+            let ones = Column([1.0; ROWS]);
+            let probes = Probes { target: Column(std::array::from_fn(|row| data.fit_y[row])), outside: [ones, ones] };
+            let bank = |prunes: bool| {
+                let mut bank = Bank::new(&data, operators, constants, probes.clone(), &Rules::default());
+                bank.prunes = prunes;
+                bank.grow(&pool, usize::MAX, max_cost, |_| true);
+                bank
+            };
+            let (whole, pruned) = (bank(false), bank(true));
+            assert!(pruned.enumerated < whole.enumerated, "{} of {}", pruned.enumerated, whole.enumerated);
+            // Rounding tells a few columns apart that are equal to nine digits, in one bank or the other.
+            let is_equal = |a: &Column, b: &Column| a.0.iter().zip(&b.0).all(|(a, b)| (a - b).abs() <= 1e-8 * a.abs());
+            let all = |bank: &Bank| -> Vec<Column> { (0..bank.len() as u32).map(|id| *bank.column(id)).collect() };
+            for (bank, other) in [(&whole, &pruned), (&pruned, &whole)] {
+                let columns = all(other);
+                let mut are_rounding: Vec<bool> = Vec::new();
+                for id in 0..bank.len() as u32 {
+                    let column = bank.column(id);
+                    // x + (z − (x + z)) is rounding, of which the bank that leaves out bracketings has less.
+                    let is_rounding = column.0.iter().map(|v| v * v).sum::<f64>() < ROUNDING
+                        || match bank.recipes[id as usize] {
+                            Recipe::Unary(_, a) => are_rounding[a as usize],
+                            Recipe::Binary(_, a, b) => are_rounding[a as usize] || are_rounding[b as usize],
+                            _ => false,
+                        };
+                    are_rounding.push(is_rounding);
+                    if is_rounding {
+                        continue;
+                    }
+                    let is_there = other.seen.contains(column.hash(), 0) || columns.iter().any(|c| is_equal(column, c));
+                    assert!(is_there, "{} of {operators:?}", bank.expr(id));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_hold_what_one_by_one_finds() {
+        let (_, mut bank) = bank(2, 6, usize::MAX, 1);
+        bank.prunes = false;
+        let mut n = 0;
+        for block in bank.blocks_of(7) {
+            let mut got = Vec::new();
+            bank.each(block, |recipe, _, measured: &Judged| {
+                got.push((recipe, measured.hash, score(&measured.moments)))
+            });
+            let mut expected = Vec::new();
+            let mut add = |recipe: Recipe, contents: Option<Contents>| {
+                let column = bank.compute(recipe);
+                let measured = sums(&column, &bank.probes).moments;
+                if contents.is_some_and(|contents| is_kept(&measured, contents)) {
+                    expected.push((recipe, column.hash(), score(&measured)));
+                }
+            };
+            let contents =
+                |op, a: u32, b: u32| Contents::after(op, bank.contents[a as usize], bank.contents[b as usize]);
+            match block {
+                Block::Unary { op, from, to } => {
+                    (from..to).for_each(|a| add(Recipe::Unary(op, a), contents(op, a, a)));
+                }
+                Block::Binary { a, from, to } => {
+                    for b in (from..to).filter(|b| !(bank.is_constant(a) && bank.is_constant(*b))) {
+                        for &op in &bank.binary {
+                            add(Recipe::Binary(op, a, b), contents(op, a, b));
+                            if matches!(op, Op::Sub | Op::Div) && a != b {
+                                add(Recipe::Binary(op, b, a), contents(op, b, a));
+                            }
+                        }
+                    }
+                }
+            }
+            assert_eq!(got, expected, "{block:?}");
+            n += got.len();
+        }
+        assert!(n > 10_000, "{n}");
     }
 
     #[test]

@@ -136,6 +136,12 @@ impl Moments {
         (1.0 - self.sum * self.sum / ROWS as f64 / self.squares).max(0.0)
     }
 
+    /// Returns whether the relative spread is above 0, without its division: only then is a quotient rounded to less than 1.
+    #[inline]
+    pub(crate) fn is_spread(&self) -> bool {
+        self.sum * self.sum / (ROWS as f64) < self.squares
+    }
+
     /// Returns the squared correlation with the target.
     pub(crate) fn correlation(&self) -> f64 {
         self.target * self.target / (self.squares * self.relative_spread())
@@ -200,9 +206,10 @@ fn judge(values: &[f64; ROWS], target: &Column) -> Judged {
 }
 
 /// One operator on a column and on each of a row of columns, judged while the values are in registers.
-pub(crate) type BlockKernel = fn(&Column, &[Column], &Probes, &mut [Judged]);
+/// The columns are picked by their places; the n-th result is that of the n-th pick.
+pub(crate) type BlockKernel = fn(&Column, &[Column], &[u8], &Probes, &mut [Judged]);
 /// The same with the sums that columns on the fly are looked up by.
-pub(crate) type SumKernel = fn(&Column, &[Column], &Probes, &mut [Sums]);
+pub(crate) type SumKernel = fn(&Column, &[Column], &[u8], &Probes, &mut [Sums]);
 
 macro_rules! blocks {
     ($($name:ident($a:ident, $b:ident) = $value:expr, $wide:expr;)*) => { $(
@@ -217,17 +224,17 @@ macro_rules! blocks {
                 use super::super::*;
 
                 leveled! {
-                    pub(crate) fn judged(a: &Column, others: &[Column], probes: &Probes, out: &mut [Judged]) {
-                        for (b, out) in others.iter().zip(out) {
-                            *out = judge(&values(a, b), &probes.target);
+                    pub(crate) fn judged(a: &Column, others: &[Column], picks: &[u8], probes: &Probes, out: &mut [Judged]) {
+                        for (&pick, out) in picks.iter().zip(out) {
+                            *out = judge(&values(a, &others[usize::from(pick)]), &probes.target);
                         }
                     }
                 }
 
                 leveled! {
-                    pub(crate) fn summed(a: &Column, others: &[Column], probes: &Probes, out: &mut [Sums]) {
-                        for (b, out) in others.iter().zip(out) {
-                            *out = all_sums(&values(a, b), probes);
+                    pub(crate) fn summed(a: &Column, others: &[Column], picks: &[u8], probes: &Probes, out: &mut [Sums]) {
+                        for (&pick, out) in picks.iter().zip(out) {
+                            *out = all_sums(&values(a, &others[usize::from(pick)]), probes);
                         }
                     }
                 }
@@ -252,20 +259,20 @@ macro_rules! blocks {
                 use crate::wide::{STEPS, Wide, dot, judge, load, moments};
 
                 for_level! { avx512:
-                    pub(super) fn judged(a: &Column, others: &[Column], probes: &Probes, out: &mut [Judged]) {
+                    pub(super) fn judged(a: &Column, others: &[Column], picks: &[u8], probes: &Probes, out: &mut [Judged]) {
                         let (a, target) = (load(a), load(&probes.target));
-                        for (b, out) in others.iter().zip(out) {
-                            *out = judge(&values(&a, &load(b)), &target);
+                        for (&pick, out) in picks.iter().zip(out) {
+                            *out = judge(&values(&a, &load(&others[usize::from(pick)])), &target);
                         }
                     }
                 }
 
                 for_level! { avx512:
-                    pub(super) fn summed(a: &Column, others: &[Column], probes: &Probes, out: &mut [Sums]) {
+                    pub(super) fn summed(a: &Column, others: &[Column], picks: &[u8], probes: &Probes, out: &mut [Sums]) {
                         let (a, target) = (load(a), load(&probes.target));
                         let [first, second] = [load(&probes.outside[0]), load(&probes.outside[1])];
-                        for (b, out) in others.iter().zip(out) {
-                            let values = values(&a, &load(b));
+                        for (&pick, out) in picks.iter().zip(out) {
+                            let values = values(&a, &load(&others[usize::from(pick)]));
                             let outside = [dot(&values, &first), dot(&values, &second)];
                             *out = Sums { moments: moments(&values, &target), outside };
                         }
@@ -290,13 +297,13 @@ macro_rules! blocks {
 macro_rules! dispatched {
     ($name:ident, $out:ty) => {
         #[allow(unsafe_code)]
-        pub(super) fn $name(a: &Column, others: &[Column], probes: &Probes, out: &mut [$out]) {
+        pub(super) fn $name(a: &Column, others: &[Column], picks: &[u8], probes: &Probes, out: &mut [$out]) {
             at_level!(
                 Level::detect(),
-                portable => loops::$name(a, others, probes, out),
-                avx2 => loops::$name(a, others, probes, out),
+                portable => loops::$name(a, others, picks, probes, out),
+                avx2 => loops::$name(a, others, picks, probes, out),
                 // SAFETY: the machine has the level.
-                avx512 => unsafe { wide::$name(a, others, probes, out) },
+                avx512 => unsafe { wide::$name(a, others, picks, probes, out) },
             )
         }
     };
@@ -328,19 +335,21 @@ pub(crate) fn block_kernels(op: Op, is_reversed: bool) -> Option<(BlockKernel, S
 /// Judges a column that was written out.
 pub(crate) fn judged(column: &Column, probes: &Probes) -> Judged {
     let mut out = Judged::default();
-    block_second::judged(column, std::slice::from_ref(column), probes, std::slice::from_mut(&mut out));
+    block_second::judged(column, std::slice::from_ref(column), &[0], probes, std::slice::from_mut(&mut out));
     out
 }
 
 /// Returns the sums of a column that was written out.
 pub(crate) fn sums(column: &Column, probes: &Probes) -> Sums {
     let mut out = Sums::default();
-    block_second::summed(column, std::slice::from_ref(column), probes, std::slice::from_mut(&mut out));
+    block_second::summed(column, std::slice::from_ref(column), &[0], probes, std::slice::from_mut(&mut out));
     out
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn column(f: impl Fn(usize) -> f64) -> Column {
@@ -367,6 +376,49 @@ mod tests {
         let other = column(|row| (row as f64 + 0.3).sin() * (1.0 + 1e-7));
         assert_eq!(f.hash(), nearly.hash());
         assert_ne!(f.hash(), other.hash());
+    }
+
+    /// Any bits: subnormal numbers, infinities and NaN too.
+    fn columns() -> impl Strategy<Value = Column> {
+        let value = prop_oneof![8 => -3.0..3.0_f64, 1 => any::<f64>(), 1 => Just(0.0)];
+        let some = prop::collection::vec(-100.0..100.0_f64, ROWS);
+        let any = prop::collection::vec(value, ROWS);
+        prop_oneof![some, any].prop_map(|values| column(|row| values[row]))
+    }
+
+    proptest! {
+        #[test]
+        fn kernels_judge_what_is_written_out(a in columns(), others in prop::collection::vec(columns(), 1..5), y in columns()) {
+            let probes = Probes { target: y, outside: [a, others[0]] };
+            let picks: Vec<u8> = (0..others.len() as u8).rev().collect();
+            for (op, is_reversed) in [Op::Add, Op::Sub, Op::Mul, Op::Div].into_iter().flat_map(|op| [(op, false), (op, true)]) {
+                let (judge, sum) = block_kernels(op, is_reversed).expect("one of its own");
+                let (mut got, mut sums) = (vec![Judged::default(); picks.len()], vec![Sums::default(); picks.len()]);
+                judge(&a, &others, &picks, &probes, &mut got);
+                sum(&a, &others, &picks, &probes, &mut sums);
+                for ((pick, got), sums) in picks.iter().zip(got).zip(sums) {
+                    let b = &others[usize::from(*pick)];
+                    let mut out = Column::ZERO;
+                    let (left, right) = if is_reversed { (b, &a) } else { (&a, b) };
+                    apply(Level::detect(), op, left, right, &mut out);
+                    let expected = all_sums(&out.0, &probes);
+                    let numbers = |m: Moments| [m.sum, m.squares, m.target];
+                    let bits = |m: Moments| numbers(m).map(|v| if v.is_nan() { 0 } else { v.to_bits() });
+                    prop_assert_eq!(bits(got.moments), bits(expected.moments));
+                    prop_assert_eq!(bits(sums.moments), bits(expected.moments));
+                    for (got, expected) in sums.outside.iter().zip(expected.outside) {
+                        prop_assert!(got.to_bits() == expected.to_bits() || got.is_nan() && expected.is_nan());
+                    }
+                    prop_assert_eq!(got.moments.is_usable(), expected.moments.is_usable());
+                    if got.moments.is_usable() {
+                        prop_assert_eq!(got.hash, out.hash());
+                        prop_assert_eq!(got.moments.is_spread(), got.moments.relative_spread() > 0.0);
+                    }
+                    let written = judged(&out, &probes);
+                    prop_assert_eq!(bits(written.moments), bits(expected.moments));
+                }
+            }
+        }
     }
 
     #[test]
