@@ -11,6 +11,7 @@ criterion_group!(
     all,
     benches::expr::define,
     benches::engine::define,
+    benches::enumerate::define,
     benches::trace::define,
     benches::prompt::define,
     benches::corpus::define,

@@ -11,6 +11,7 @@ criterion_group!(
     ci,
     benches::expr::define_ci,
     benches::engine::define_ci,
+    benches::enumerate::define_ci,
     benches::trace::define_ci,
     benches::prompt::define_ci,
     benches::model::define_ci,

@@ -6,6 +6,7 @@
 pub mod corpus;
 pub mod dagger;
 pub mod engine;
+pub mod enumerate;
 pub mod expr;
 pub mod learner;
 pub mod model;

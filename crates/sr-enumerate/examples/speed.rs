@@ -8,7 +8,7 @@
 
 use std::time::Instant;
 
-use sr_enumerate::{Data, Options, Stages, search};
+use sr_enumerate::{Data, Options, Stages, count_distinct, search};
 use sr_expr::hash::mix;
 use sr_expr::{Columns, Op};
 
@@ -40,6 +40,19 @@ fn main() {
             // The bank alone, with its affine laws, and then the same with sizes on the fly behind it.
             let (bank, seconds) = run(false, u64::MAX);
             let (all, more) = run(true, bank.work + 2_000_000_000);
+            for stored in [false, true] {
+                let options = Options { operators: operators.to_vec(), threads, max_cost: 30, ..Options::default() };
+                let start = Instant::now();
+                let data = Data { x: &x, y: &y, weights: None };
+                let counted = count_distinct(data, &options, bank.columns, stored).expect("usable data");
+                let seconds = start.elapsed().as_secs_f64();
+                println!(
+                    "{:.2e} computed/s, {:.2e} distinct/s{}",
+                    counted.computed as f64 / seconds,
+                    counted.distinct as f64 / seconds,
+                    if stored { ", all columns stored" } else { "" },
+                );
+            }
             let (stored, computed) = (bank.columns as f64, bank.enumerated as f64);
             let on_the_fly = (all.enumerated - bank.enumerated.min(all.enumerated)) as f64;
             println!(

@@ -40,6 +40,7 @@ mod bank;
 mod build;
 mod eliminate;
 mod front;
+mod hashes;
 mod kernel;
 mod law;
 mod linear;
@@ -52,6 +53,8 @@ mod products;
 mod rounds;
 mod search;
 mod snap;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 pub use snap::snapped;
 use sr_expr::rules::Rules;
@@ -234,6 +237,17 @@ pub enum StopReason {
     Exhausted,
 }
 
+/// How many expressions [`count_distinct`] met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Distinct {
+    /// The number of expressions that were computed, hashed and scored.
+    pub computed: u64,
+    /// The number of those that are equal to none before them: their recipes and scores are kept.
+    pub distinct: usize,
+    /// The largest cost of which all distinct expressions are among them.
+    pub complete_cost: usize,
+}
+
 /// What a search found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
@@ -321,11 +335,7 @@ pub enum Error {
 /// Returns an error if lengths do not fit, a weight is invalid, or no row is usable.
 pub fn search(data: Data<'_>, options: &Options, stop: &dyn Fn() -> bool) -> Result<Outcome, Error> {
     let data = Prepared::new(data)?;
-    let threads = options.threads.max(1);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|error| Error::Threads { threads, message: error.to_string() })?;
+    let pool = pool(options)?;
     let builder = Builder::new(&options.operators);
     let mut search = Search::new(&data, &builder, options, &pool, stop);
     let mean = data.y.iter().zip(&data.weights).map(|(y, w)| y * w).sum::<f64>() / data.weights.iter().sum::<f64>();
@@ -364,4 +374,31 @@ pub fn search(data: Data<'_>, options: &Options, stop: &dyn Fn() -> bool) -> Res
         complete_cost: report.complete_cost,
         enumerated: report.enumerated,
     })
+}
+
+/// Enumerates at least `at_least` distinct expressions, or those up to [`Options::max_cost`], and looks for no law among
+/// them: this is what benches measure. Each is hashed and scored by its correlation with the target, on 64 rows; columns
+/// are stored of those that others are made of, unless `stored` asks for all.
+///
+/// # Errors
+/// Returns an error as [`search`] does.
+pub fn count_distinct(data: Data<'_>, options: &Options, at_least: usize, stored: bool) -> Result<Distinct, Error> {
+    let data = Prepared::new(data)?;
+    let pool = pool(options)?;
+    let mut distinct = Distinct { computed: 0, distinct: 0, complete_cost: 0 };
+    if let Some(probes) = rounds::probes(&data) {
+        let mut bank = bank::Bank::new(&data, &options.operators, &options.constants, probes, &options.rules);
+        bank.enumerate(&pool, at_least, options.max_cost, |_| true);
+        if stored {
+            bank.fill(&pool);
+        }
+        distinct = Distinct { computed: bank.enumerated, distinct: bank.len(), complete_cost: bank.complete_cost() };
+    }
+    Ok(distinct)
+}
+
+fn pool(options: &Options) -> Result<rayon::ThreadPool, Error> {
+    let threads = options.threads.max(1);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map_err(|error| Error::Threads { threads, message: error.to_string() })
 }

@@ -5,7 +5,7 @@ use crate::eliminate::Outside;
 use crate::kernel::{Column, Probes};
 use crate::linear::{Basis, norm};
 use crate::outer::{Chain, Target, monomials_of, targets};
-use crate::prepare::ROWS;
+use crate::prepare::{Prepared, ROWS};
 use crate::search::Search;
 use crate::{affine, pairs, polynomial, products};
 
@@ -42,7 +42,7 @@ pub(crate) fn run(search: &mut Search<'_>) -> Report {
     let all = targets(data, &chains, &monomials, MAX_TARGETS);
     search.spend(all.len() * data.fit.len() * 4);
     let targets = Targets { chains, monomials, all };
-    let Some(probes) = probes(search) else { return Report::default() };
+    let Some(probes) = probes(data) else { return Report::default() };
     let mut bank = Bank::new(data, &search.options.operators, &search.options.constants, probes, &search.options.rules);
     let most = (search.options.memory / COLUMN_BYTES).max(100);
     let stages = search.options.stages;
@@ -85,11 +85,11 @@ pub(crate) fn run(search: &mut Search<'_>) -> Report {
 }
 
 /// Returns the probes of the bank: the target, and what is orthogonal to a constant.
-fn probes(search: &Search<'_>) -> Option<Probes> {
-    let n = search.data.n_working();
+pub(crate) fn probes(data: &Prepared) -> Option<Probes> {
+    let n = data.n_working();
     let basis = Basis::of(n, [vec![1.0; n].as_slice()]);
     let outside = Outside::of(&basis)?;
-    let y = |row: usize| search.data.fit_y[row % n];
+    let y = |row: usize| data.fit_y[row % n];
     let mean = (0..ROWS).map(y).sum::<f64>() / ROWS as f64;
     let target: Vec<f64> = (0..ROWS).map(|row| y(row) - mean).collect();
     let length = norm(&target);
