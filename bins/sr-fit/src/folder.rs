@@ -255,7 +255,8 @@ impl Run {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let own: Vec<String> = law["own_constants"].as_array()?.iter().map(text).collect::<Option<_>>()?;
         let of_groups = law["groups"].as_array()?;
-        let constants = |group: &Value| own.iter().map(|name| group["constants"][name].as_f64()).collect();
+        let constants =
+            |group: &Value| own.iter().map(|name| group["constants"][name].as_f64()).collect::<Option<Vec<f64>>>();
         Some(Law {
             groups: of_groups.iter().map(|group| text(&group["group"])).collect::<Option<_>>()?,
             constants: of_groups.iter().map(constants).collect::<Option<_>>()?,

@@ -51,7 +51,7 @@ fn systems_compute_with_the_constants_of_the_table() {
 fn other_texts_have_the_table_as_an_array_a_comment_or_a_field() {
     assert_eq!(
         export(Target::Latex),
-        "c_{0} \\cdot \\exp\\left(c_{1} \\cdot t\\right)\n\\qquad\n\\begin{array}{lrr}\n\
+        "% c_{0}: \"c0\"\n% c_{1}: \"c1\"\nc_{0} \\cdot \\exp\\left(c_{1} \\cdot t\\right)\n\\qquad\n\\begin{array}{lrr}\n\
          \\mathrm{lot\\ 1} & c_{0} & c_{1} \\\\ \\hline\n\\mathrm{a} & 3 & -0.55 \\\\\n\
          \\mathrm{b{?}{\"}{?}{?}{/}{\"}\\ \\text{é}{\\backslash}} & 10^{-7} & 0.30000000000000004\n\\end{array}\n"
     );
