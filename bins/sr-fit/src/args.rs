@@ -66,7 +66,7 @@ pub(crate) struct Args {
     /// Most nodes of a formula that evolution looks at
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) max_size: u16,
-    /// Mark the largest formula of no more nodes than this, instead of the choice
+    /// Mark the largest formula of a size of no more than this, instead of the choice
     #[arg(long, value_name = "SIZE")]
     pub(crate) pick: Option<usize>,
     /// Print the marked formula, and nothing else, as text of another system; with --json as the field export

@@ -7,7 +7,6 @@ use anyhow::{bail, ensure};
 use serde_json::json;
 use sr_cli::{Exit, Given};
 use sr_lab::fit::{EpochRecorder, FitOptions, Fitting};
-use sr_lab::sr_expr::Semantics;
 use sr_lab::sr_problems::{TableOptions, from_table};
 
 use crate::args::{Args, claim_predictions, claim_trace, standard_input, threads};
@@ -47,14 +46,12 @@ pub(crate) fn apply(args: &Args, given: &Given, started: Instant) -> anyhow::Res
     given.refuse(&["out"], "with the folder of an earlier run; --predict-out FILE is where predictions are written")?;
     let run = Run::read(folder)?;
     let predictions = claim_predictions(args, args.predict.iter().chain([folder]))?;
-    let expr = run.marked(args.pick)?;
-    let export = args.export.map(|target| expr.export(target, Semantics::Ieee).with_names(&run.variables).to_string());
-    let predicted = match &args.predict {
-        Some(path) => Some(predict::of_used_columns(path, &expr, &run.variables, &args.reading)?),
-        None => None,
-    };
-    let formula = expr.display(Semantics::Ieee).with_names(&run.variables).to_string();
-    let mut result = json!({ "formula": formula, "expression": expr.to_string(), "run": folder.display().to_string() });
+    let formula = run.marked(args.pick)?;
+    let export = args.export.map(|target| formula.export(target));
+    let predict = |path: &PathBuf| predict::of_used_columns(path, &formula, &args.reading);
+    let predicted = args.predict.as_ref().map(predict).transpose()?;
+    let (formula, expression) = (formula.text(), formula.expr.to_string());
+    let mut result = json!({ "formula": formula, "expression": expression, "run": folder.display().to_string() });
     if let Some(export) = &export {
         result["export"] = json!(export);
     }
@@ -70,6 +67,11 @@ pub(crate) fn replay(args: &Args, given: &Given, started: Instant, folder: &Path
     given.refuse(&["seed", "predict", "export", "pick", "missing", "no_header"], why)?;
     given.refuse_all::<RequirementArgs>(why)?;
     let run = Run::read(folder)?;
+    ensure!(
+        run.group().is_none(),
+        "--replay {}: a run with --group keeps no course to repeat; the same command with --out DIR makes it again",
+        folder.display()
+    );
     let file = standard_input(&args.file);
     let reading = TableOptions { separator: args.reading.separator, ..run.reading()? };
     let reading = run.requirements()?.table_options(reading);
@@ -94,7 +96,7 @@ pub(crate) fn replay(args: &Args, given: &Given, started: Instant, folder: &Path
         return Ok(sr_cli::stopped("nothing was compared; the same command begins anew"));
     }
     if let (Some(recorder), Some(trace)) = (recorder, &trace) {
-        write_trace(recorder, &fitting, &file, trace)?;
+        write_trace(recorder, &fitting, trace)?;
     }
     let expressions: Vec<String> =
         fitted.front.iter().map(|formula| formula.expr.display(fitted.semantics).to_string()).collect();

@@ -1,4 +1,5 @@
-//! The folder of a run: `fit.json`, `front.csv` and `formula.txt` for people and programs, `state.json` to go on.
+//! The folder of a run: `fit.json`, `front.csv`, `formula.txt` and, of groups, `constants.csv` for people and programs,
+//! `state.json` to go on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,16 +13,20 @@ use sr_lab::sr_codec::sums;
 use sr_lab::sr_expr::{Expr, Op};
 use sr_lab::sr_problems::{Decimal, Missing, Problem, Table, TableOptions};
 
-use crate::report::View;
+use crate::formula::{Formula, Groups};
+use crate::report;
 use crate::requirements::RequirementArgs;
+use crate::search::Found;
 
 const FORMAT_VERSION: u64 = 1;
 const FIT: &str = "fit.json";
 const FRONT: &str = "front.csv";
 const FORMULA: &str = "formula.txt";
+const CONSTANTS: &str = "constants.csv";
 const STATE: &str = "state.json";
 /// What differs between equal runs, as [`sr_cli::write_run_file`] names it.
 const RUN: &str = "fit.run.json";
+const ALL: [&str; 6] = [FIT, FRONT, FORMULA, CONSTANTS, STATE, RUN];
 
 /// Claims the folder of a run before any work is done.
 pub(crate) fn claim<'a>(
@@ -31,7 +36,7 @@ pub(crate) fn claim<'a>(
     force: bool,
 ) -> anyhow::Result<Output> {
     let inputs = inputs.filter(|path| path.exists());
-    let claim = Claim::folder(out).also([FIT, FRONT, FORMULA, STATE, RUN]).inputs(inputs).may_exist(true);
+    let claim = Claim::folder(out).also(ALL).inputs(inputs).may_exist(true);
     let output = claim.take()?;
     let is_empty = match fs::read_dir(out) {
         Ok(mut entries) => entries.next().is_none(),
@@ -54,7 +59,7 @@ pub(crate) fn settings(
     requirements: &RequirementArgs,
 ) -> Value {
     let (problem, report) = (&table.set.problems[0], &table.report);
-    json!({
+    let mut settings = json!({
         "table": {
             "columns": { "target": report.target, "variables": report.variables, "weights": report.weights },
             "data": data_of(problem),
@@ -69,7 +74,11 @@ pub(crate) fn settings(
         "closed_forms_work": options.algebra_work,
         "requirements": requirements.json(),
         "guesses": options.guesses.iter().map(ToString::to_string).collect::<Vec<_>>(),
-    })
+    });
+    if let Some(groups) = &table.groups {
+        settings["table"]["groups"] = json!(sums::of_bytes(json!(groups).to_string().as_bytes()));
+    }
+    settings
 }
 
 /// Returns the data of a problem in a short form, by which it is recognised.
@@ -90,7 +99,7 @@ impl Folder<'_> {
         if !force {
             return Ok(());
         }
-        for name in [FIT, FRONT, FORMULA, STATE, RUN] {
+        for name in ALL {
             let path = self.path.join(name);
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -136,8 +145,8 @@ impl Folder<'_> {
     }
 
     /// Writes the result.
-    pub(crate) fn write(&self, view: &View<'_>, options: &FitOptions) -> anyhow::Result<()> {
-        let mut fit = view.json(None);
+    pub(crate) fn write(&self, found: &Found, options: &FitOptions) -> anyhow::Result<()> {
+        let mut fit = found.result.clone();
         fit["format_version"] = json!(FORMAT_VERSION);
         fit["settings"] = self.settings.clone();
         fit["budget"] = json!({
@@ -145,13 +154,25 @@ impl Folder<'_> {
             "epochs": options.epochs,
             "max_work": options.max_work,
         });
-        fit["course"] = json!(view.fitted.course);
+        if let Some(course) = &found.course {
+            fit["course"] = json!(course);
+        }
         let write = |name: &str, text: &str| sr_cli::write_atomically(&self.path.join(name), text.as_bytes());
-        write(FRONT, &view.fitted.front_csv(view.marked, &view.table.variables)?)?;
-        write(FORMULA, &view.formula_text())?;
+        write(FRONT, &found.front_csv)?;
+        write(FORMULA, &format!("{} = {}\n", found.target, found.formula.text()))?;
+        if let Some(constants) = &found.constants_csv {
+            write(CONSTANTS, constants)?;
+        }
         // The last one, so that a folder with it is whole.
         write(FIT, &(serde_json::to_string_pretty(&fit)? + "\n"))
     }
+}
+
+/// The groups of a law, the names of their own constants, and these, `[groups, own constants]`.
+struct Law {
+    groups: Vec<String>,
+    own: Vec<String>,
+    constants: Vec<Vec<f64>>,
 }
 
 /// An earlier run, read from its folder.
@@ -161,8 +182,9 @@ pub(crate) struct Run {
     pub(crate) settings: Value,
     pub(crate) target: String,
     pub(crate) variables: Vec<String>,
-    /// The expressions of the front, the smallest first.
+    /// The expressions of the front, the smallest first, and their sizes.
     pub(crate) expressions: Vec<String>,
+    sizes: Vec<usize>,
     pub(crate) chosen: usize,
     marked: usize,
 }
@@ -187,6 +209,9 @@ impl Run {
         let front = fit["front"].as_array().map(Vec::as_slice).unwrap_or_default();
         let expressions =
             front.iter().map(|formula| text(formula, "expression")).collect::<anyhow::Result<Vec<_>>>()?;
+        let size = |formula: &Value| formula["size"].as_u64().map(|size| size as usize);
+        let sizes = front.iter().map(size).collect::<Option<Vec<_>>>();
+        let sizes = sizes.with_context(|| format!("{}: a formula has no size", path.display()))?;
         let (chosen, marked) = (index("chosen")?, index("marked")?);
         ensure!(
             chosen.max(marked) < expressions.len(),
@@ -196,30 +221,47 @@ impl Run {
         );
         let target = text(columns, "target")?;
         let settings = fit["settings"].clone();
-        Ok(Run { target, variables, expressions, chosen, marked, settings, fit, path })
+        Ok(Run { target, variables, expressions, sizes, chosen, marked, settings, fit, path })
     }
 
-    /// Returns the formula that is marked, or the largest of no more nodes than `pick`.
-    pub(crate) fn marked(&self, pick: Option<usize>) -> anyhow::Result<Expr> {
-        let exprs = (0..self.expressions.len()).map(|index| self.expr(index)).collect::<anyhow::Result<Vec<Expr>>>()?;
-        let index = match pick {
-            None => self.marked,
-            Some(size) => match exprs.iter().rposition(|expr| expr.size() <= size) {
-                Some(index) => index,
-                None => {
-                    bail!("--pick {size}: the smallest formula has {} nodes", exprs.first().map_or(0, |e| e.size()))
-                }
-            },
-        };
-        Ok(exprs[index].clone())
-    }
-
-    fn expr(&self, index: usize) -> anyhow::Result<Expr> {
+    /// Returns the formula that is marked, or the largest of a size of no more than `pick`.
+    pub(crate) fn marked(&self, pick: Option<usize>) -> anyhow::Result<Formula> {
+        let index = report::marked(self.marked, &self.sizes, pick)?;
         let text = &self.expressions[index];
         let expr: Expr = text.parse().with_context(|| self.path.display().to_string())?;
-        let (found, known) = (expr.n_variables(), self.variables.len());
+        let mut names = self.variables.clone();
+        let groups = match self.group() {
+            Some(column) => {
+                let law = self.law(index);
+                let law = law.with_context(|| format!("{}: {text} has no valid groups", self.path.display()))?;
+                names.extend(law.own);
+                Some(Groups { column: column.to_owned(), names: law.groups, constants: law.constants })
+            }
+            None => None,
+        };
+        let (found, known) = (expr.n_variables(), names.len());
         ensure!(found <= known, "{}: {text} has a variable beyond the {known} columns", self.path.display());
-        Ok(expr)
+        Ok(Formula { expr, names, groups })
+    }
+
+    /// Returns the column of groups, if the run had one.
+    pub(crate) fn group(&self) -> Option<&str> {
+        self.settings["requirements"]["group"].as_str()
+    }
+
+    /// Reads the groups of a law and their own constants.
+    fn law(&self, index: usize) -> Option<Law> {
+        let law = &self.fit["front"][index];
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let own: Vec<String> = law["own_constants"].as_array()?.iter().map(text).collect::<Option<_>>()?;
+        let of_groups = law["groups"].as_array()?;
+        let constants =
+            |group: &Value| own.iter().map(|name| group["constants"][name].as_f64()).collect::<Option<Vec<f64>>>();
+        Some(Law {
+            groups: of_groups.iter().map(|group| text(&group["group"])).collect::<Option<_>>()?,
+            constants: of_groups.iter().map(constants).collect::<Option<_>>()?,
+            own,
+        })
     }
 
     /// Returns how the table of the run is to be read again.

@@ -4,20 +4,20 @@ use serde_json::{Value, json};
 use sr_args::{counted, table_in_words, table_json};
 use sr_lab::fit::{GroupFitted, GroupFormula};
 use sr_lab::inspect::text::table;
-use sr_lab::sr_expr::Target;
 use sr_lab::sr_problems::TableReport;
 
-use crate::report::short;
+use crate::formula::{Formula, Groups};
+use crate::report::{marked, short};
 
 /// Groups that the text result names.
 const NAMED: usize = 50;
 
 /// A fit of groups with the names of its columns.
 pub(crate) struct View<'a> {
-    fitted: &'a GroupFitted,
+    pub(crate) fitted: &'a GroupFitted,
     table: &'a TableReport,
     /// The law of the front that is marked.
-    marked: usize,
+    pub(crate) marked: usize,
     /// Whether that was asked for by its size.
     is_picked: bool,
     /// The names of variables and of the groups' own constants.
@@ -25,9 +25,11 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    pub(crate) fn new(fitted: &'a GroupFitted, table: &'a TableReport, picked: Option<usize>) -> Self {
-        let names = fitted.names(&table.variables);
-        View { fitted, table, marked: picked.unwrap_or(fitted.choice), is_picked: picked.is_some(), names }
+    /// A view with the choice marked, or the largest law of a size of no more than `pick`.
+    pub(crate) fn new(fitted: &'a GroupFitted, table: &'a TableReport, pick: Option<usize>) -> anyhow::Result<Self> {
+        let sizes: Vec<usize> = fitted.front.iter().map(|law| law.size).collect();
+        let marked = marked(fitted.choice, &sizes, pick)?;
+        Ok(View { fitted, table, marked, is_picked: pick.is_some(), names: fitted.names(&table.variables) })
     }
 
     fn formula(&self, law: &GroupFormula) -> String {
@@ -36,8 +38,7 @@ impl<'a> View<'a> {
 
     /// The names of a law's own constants.
     fn own(&self, law: &GroupFormula) -> &[String] {
-        let n_own = law.constants.first().map_or(0, Vec::len);
-        &self.names[self.fitted.n_variables..][..n_own]
+        &self.names[self.fitted.n_variables..][..law.n_own()]
     }
 
     /// A mean loss as it is shown: in the units of the target if it is a mean square.
@@ -45,10 +46,23 @@ impl<'a> View<'a> {
         if self.fitted.loss.is_some() { loss } else { loss.sqrt() }
     }
 
-    /// The marked law as text of another system.
-    pub(crate) fn export(&self, target: Target) -> String {
-        let expr = &self.fitted.front[self.marked].expr;
-        expr.export(target, self.fitted.semantics).with_names(&self.names).to_string()
+    /// The column of groups.
+    pub(crate) fn column(&self) -> &str {
+        self.table.group.as_deref().unwrap_or("group")
+    }
+
+    /// The marked law.
+    pub(crate) fn marked(&self) -> Formula {
+        let law = &self.fitted.front[self.marked];
+        Formula {
+            expr: law.expr.clone(),
+            names: self.names[..self.fitted.n_variables + law.n_own()].to_vec(),
+            groups: Some(Groups {
+                column: self.column().to_owned(),
+                names: self.fitted.groups.clone(),
+                constants: law.constants.clone(),
+            }),
+        }
     }
 
     /// The laws, and the constants of each group in the marked one.
@@ -81,7 +95,7 @@ impl<'a> View<'a> {
             "{}\n  {} by {}\n\n{laws}\n{} = {}\n",
             table_in_words(self.table).trim_start(),
             counted(groups.len(), "group"),
-            self.table.group.as_deref().unwrap_or("group"),
+            self.column(),
             self.table.target,
             self.formula(marked)
         );
@@ -99,7 +113,7 @@ impl<'a> View<'a> {
         if *is_stopped {
             text += "; stopped";
         }
-        let mut titles = vec![self.table.group.as_deref().unwrap_or("group"), "# rows"];
+        let mut titles = vec![self.column(), "# rows"];
         let own: Vec<String> = self.own(marked).iter().map(|name| format!("# {name}")).collect();
         titles.extend(own.iter().map(String::as_str));
         titles.push(&title);
@@ -117,7 +131,7 @@ impl<'a> View<'a> {
     }
 
     /// The same as JSON.
-    pub(crate) fn json(&self, export: Option<Target>) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let GroupFitted { groups, rows, front, choice, reason, loss, n_held_out, epochs, is_stopped, .. } = self.fitted;
         let law = |law: &GroupFormula| {
             let group = |number: usize| {
@@ -141,7 +155,7 @@ impl<'a> View<'a> {
                 "groups": (0..groups.len()).map(group).collect::<Vec<_>>(),
             })
         };
-        let mut result = json!({
+        json!({
             "table": table_json(self.table),
             "loss": loss.as_deref().unwrap_or("mse"),
             "front": front.iter().map(law).collect::<Vec<_>>(),
@@ -151,11 +165,7 @@ impl<'a> View<'a> {
             "epochs": epochs,
             "held_out_rows": n_held_out,
             "stopped": is_stopped,
-        });
-        if let Some(target) = export {
-            result["export"] = json!(self.export(target));
-        }
-        result
+        })
     }
 }
 

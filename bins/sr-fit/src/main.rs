@@ -3,6 +3,7 @@
 mod args;
 mod earlier;
 mod folder;
+mod formula;
 mod groups;
 mod predict;
 mod report;
@@ -30,7 +31,6 @@ fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     match &args.replay {
         Some(folder) => earlier::replay(args, given, started, folder),
         None if args.file.is_dir() => earlier::apply(args, given, started),
-        None if args.requirements.group.is_some() => search::search_groups(args, given, started),
-        None => search::search(args, started),
+        None => search::search(args, given, started),
     }
 }

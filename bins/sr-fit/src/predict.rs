@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use sr_args::ReadingArgs;
+use sr_lab::fit::predict_groups;
 use sr_lab::sr_expr::{Expr, Node, Semantics, predict};
-use sr_lab::sr_problems::{NamedColumns, columns_of_table};
+use sr_lab::sr_problems::{GroupColumn, NamedColumns, columns_of_table};
 
 use crate::args::standard_input;
+use crate::formula::{Formula, Groups};
 
 /// A table that a formula is applied to.
 pub(crate) struct NewTable {
@@ -16,15 +18,20 @@ pub(crate) struct NewTable {
 }
 
 impl NewTable {
-    /// Reads the columns of these names.
-    pub(crate) fn read(path: &Path, names: &[String], reading: &ReadingArgs) -> anyhow::Result<Self> {
+    /// Reads the columns of these names, and that of the groups.
+    pub(crate) fn read(
+        path: &Path,
+        names: &[String],
+        groups: Option<GroupColumn<'_>>,
+        reading: &ReadingArgs,
+    ) -> anyhow::Result<Self> {
         // The target is not looked for: it is what is predicted.
-        let columns = columns_of_table(&standard_input(path), names, &reading.options(""))?;
+        let columns = columns_of_table(&standard_input(path), names, groups, &reading.options(""))?;
         Ok(NewTable { columns, path: path.to_owned() })
     }
 
     /// Returns a value for each row. The formula's variables are the columns in order.
-    pub(crate) fn predict(self, expr: &Expr) -> anyhow::Result<Vec<f64>> {
+    pub(crate) fn predict(self, formula: &Formula) -> Vec<f64> {
         let NewTable { columns, path } = self;
         columns.warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", path.display()));
         if columns.dropped_rows > 0 {
@@ -34,25 +41,32 @@ impl NewTable {
                 columns.dropped_rows
             );
         }
-        Ok(predict(expr, &columns.x, Semantics::Ieee))
+        match &formula.groups {
+            None => predict(&formula.expr, &columns.x, Semantics::Ieee),
+            Some(groups) => {
+                predict_groups(&formula.expr, &groups.constants, &columns.x, &columns.groups, Semantics::Ieee)
+            }
+        }
     }
 }
 
 /// Predicts for the rows of a table of which only the columns that the formula uses are read.
-pub(crate) fn of_used_columns(
-    path: &Path,
-    expr: &Expr,
-    variables: &[String],
-    reading: &ReadingArgs,
-) -> anyhow::Result<Vec<f64>> {
-    let used: Vec<u16> = (0..variables.len() as u16).filter(|&index| expr.uses_variable(index)).collect();
-    let names: Vec<String> = used.iter().map(|&index| variables[usize::from(index)].clone()).collect();
+pub(crate) fn of_used_columns(path: &Path, formula: &Formula, reading: &ReadingArgs) -> anyhow::Result<Vec<f64>> {
+    let n_variables = formula.variables().len();
+    // The groups' own constants stay the last ones.
+    let is_kept = |index: &usize| *index >= n_variables || formula.expr.uses_variable(*index as u16);
+    let kept: Vec<usize> = (0..formula.names.len()).filter(is_kept).collect();
     let node = |node: &Node| match *node {
-        Node::Var(index) => Node::Var(used.iter().position(|&used| used == index).expect("it is used") as u16),
+        Node::Var(index) => Node::Var(kept.binary_search(&index.into()).expect("it is used") as u16),
         node => node,
     };
-    let expr = Expr::new(expr.nodes().iter().map(node).collect())?;
-    NewTable::read(path, &names, reading)?.predict(&expr)
+    let formula = Formula {
+        expr: Expr::new(formula.expr.nodes().iter().map(node).collect())?,
+        names: kept.iter().map(|&index| formula.names[index].clone()).collect(),
+        groups: formula.groups.clone(),
+    };
+    let groups = formula.groups.as_ref().map(Groups::column);
+    Ok(NewTable::read(path, formula.variables(), groups, reading)?.predict(&formula))
 }
 
 /// Warns of rows for which the formula has no value.

@@ -6,8 +6,10 @@ use sr_args::{counted, table_in_words, table_json};
 use sr_lab::fit::{Fitted, FrontFormula, Stop};
 use sr_lab::inspect::text::table;
 use sr_lab::sr_engine::Fit;
-use sr_lab::sr_expr::{Semantics, Target, Tree};
+use sr_lab::sr_expr::{Semantics, Tree};
 use sr_lab::sr_problems::TableReport;
+
+use crate::formula::Formula;
 
 /// A fit with the names of its columns.
 pub(crate) struct View<'a> {
@@ -20,16 +22,10 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// A view with the choice marked, or the largest formula of no more nodes than `pick`.
+    /// A view with the choice marked, or the largest formula of a size of no more than `pick`.
     pub(crate) fn new(fitted: &'a Fitted, table: &'a TableReport, pick: Option<usize>) -> anyhow::Result<Self> {
-        let marked = match pick {
-            None => fitted.choice,
-            Some(size) => {
-                let found = fitted.front.iter().rposition(|formula| formula.expr.size() <= size);
-                let smallest = fitted.front.first().map_or(0, |formula| formula.expr.size());
-                found.with_context(|| format!("--pick {size}: the smallest formula has {smallest} nodes"))?
-            }
-        };
+        let sizes: Vec<usize> = fitted.front.iter().map(|formula| formula.size).collect();
+        let marked = marked(fitted.choice, &sizes, pick)?;
         Ok(View { fitted, table, marked, is_picked: pick.is_some() })
     }
 
@@ -37,10 +33,10 @@ impl<'a> View<'a> {
         formula.expr.display(self.fitted.semantics).with_names(&self.table.variables).to_string()
     }
 
-    /// The marked formula as text of another system.
-    pub(crate) fn export(&self, target: Target) -> String {
-        let expr = &self.fitted.front[self.marked].expr;
-        expr.export(target, self.fitted.semantics).with_names(&self.table.variables).to_string()
+    /// The marked formula.
+    pub(crate) fn marked(&self) -> Formula {
+        let expr = self.fitted.front[self.marked].expr.clone();
+        Formula { expr, names: self.table.variables.clone(), groups: None }
     }
 
     /// The table of formulas, and what is to be said of them.
@@ -90,13 +86,8 @@ impl<'a> View<'a> {
         text
     }
 
-    /// The marked formula as a line of its own.
-    pub(crate) fn formula_text(&self) -> String {
-        format!("{} = {}\n", self.table.target, self.formula(&self.fitted.front[self.marked]))
-    }
-
     /// The same as JSON.
-    pub(crate) fn json(&self, export: Option<Target>) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let formula = |formula: &FrontFormula| {
             json!({
                 "formula": self.formula(formula),
@@ -114,7 +105,7 @@ impl<'a> View<'a> {
             })
         };
         let Fitted { front, mean, linear, loss, reason, n_held_out, epochs, work, stop, is_stopped, .. } = self.fitted;
-        let mut result = json!({
+        json!({
             "table": table_json(self.table),
             "loss": loss.as_deref().unwrap_or("mse"),
             "mean": formula(mean),
@@ -128,12 +119,16 @@ impl<'a> View<'a> {
             "stop": stop.map(Stop::name),
             "held_out_rows": n_held_out,
             "stopped": is_stopped,
-        });
-        if let Some(target) = export {
-            result["export"] = json!(self.export(target));
-        }
-        result
+        })
     }
+}
+
+/// The place of the chosen formula, or of the largest one of a size of no more than `pick`, among those of these sizes.
+pub(crate) fn marked(chosen: usize, sizes: &[usize], pick: Option<usize>) -> anyhow::Result<usize> {
+    let Some(pick) = pick else { return Ok(chosen) };
+    let smallest = sizes.first().copied().unwrap_or(0);
+    let found = sizes.iter().rposition(|&size| size <= pick);
+    found.with_context(|| format!("--pick {pick}: the smallest formula has a size of {smallest}"))
 }
 
 /// The largest formula so far and its error, short enough for a line.

@@ -1,5 +1,6 @@
 //! A search, of one law for all rows or of one for many groups of them.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -7,19 +8,46 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use sr_cli::{Exit, Given, Output};
 use sr_lab::Monitor;
-use sr_lab::fit::{EpochRecorder, FitOptions, Fitted, Fitting, fit_groups};
-use sr_lab::sr_problems::from_table;
+use sr_lab::fit::{Course, EpochRecorder, FitOptions, Fitted, Fitting, fit_groups};
+use sr_lab::sr_problems::{GroupColumn, Problem, Table, from_table};
 
 use crate::args::{Args, claim_predictions, claim_trace, operators, options, standard_input, validation_table, warn};
 use crate::folder::Folder;
+use crate::formula::Formula;
 use crate::predict::NewTable;
 use crate::{folder, groups, predict, report};
 
 /// The least time between two saves of the state, so that saving takes no visible part of a search.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 
+/// What a search found, as it is printed and written.
+pub(crate) struct Found {
+    pub(crate) target: String,
+    /// The result as JSON.
+    pub(crate) result: Value,
+    text: String,
+    /// The marked formula.
+    pub(crate) formula: Formula,
+    pub(crate) front_csv: String,
+    /// The constants of the groups, if there are some.
+    pub(crate) constants_csv: Option<String>,
+    /// What repeats the search.
+    pub(crate) course: Option<Course>,
+    is_better_than_mean: bool,
+    /// What is to be done if the search was stopped.
+    stopped: Option<String>,
+}
+
 /// Searches, or goes on with a search.
-pub(crate) fn search(args: &Args, started: Instant) -> anyhow::Result<Exit> {
+pub(crate) fn search(args: &Args, given: &Given, started: Instant) -> anyhow::Result<Exit> {
+    if args.requirements.group.is_some() {
+        given.refuse(&["validation"], "with --group, which holds out rows of every group to judge by")?;
+        given.refuse(
+            &["resume"],
+            "with --group, whose search keeps no state to go on from; --force begins anew, and --out DIR writes elsewhere",
+        )?;
+        given.refuse(&["memory"], "with --group")?;
+    }
     let Some(target) = &args.target else { bail!("--target COL is missing: the column to be explained") };
     let operators = operators(args)?;
     let file = standard_input(&args.file);
@@ -32,99 +60,116 @@ pub(crate) fn search(args: &Args, started: Instant) -> anyhow::Result<Exit> {
 
     let table = from_table(&file, &args.requirements.table_options(args.reading.options(target)))?;
     warn(&table.report.warnings);
-    let names = table.report.variables.clone();
     let validation = args.validation.as_deref().map(|path| validation_table(args, path, &table)).transpose()?;
-    let new = args.predict.as_deref().map(|path| NewTable::read(path, &names, &args.reading)).transpose()?;
+    let new = args.predict.as_deref().map(|path| new_table(args, path, &table)).transpose()?;
     let options = options(args, operators, &table)?;
-    let problem = &table.set.problems[0];
     let validation = validation.as_ref().map(|table| &table.set.problems[0]);
     let folder = Folder { path: &out, settings: folder::settings(&table, validation, &options, &args.requirements) };
-    let state = if args.resume { folder.state()? } else { None };
-    folder.prepare(args.output.force)?;
-
     tracing::debug!("read in {:.3} s", started.elapsed().as_secs_f64());
     let begun = Instant::now();
-    let fitting = match &state {
-        Some(state) => Fitting::resume(problem, validation, &options, state)
-            .with_context(|| format!("--resume {}", out.display()))?,
-        None => Fitting::with_validation(problem, validation, &options)?,
+    let found = match &table.groups {
+        None => of_all_rows(args, &table, validation, &options, &folder, trace.as_ref())?,
+        Some(groups) => of_groups(args, &table, groups, &options, &folder)?,
     };
-    let mut recorder = trace.is_some().then(|| EpochRecorder::new(problem, &fitting)).transpose()?;
-    let (fitting, fitted) =
-        run(args, fitting, &options, begun, &names, recorder.as_mut(), |fitting| folder.save(fitting))?;
     tracing::debug!("searched in {:.3} s", begun.elapsed().as_secs_f64());
-    folder.save(&fitting)?;
-    if let (Some(recorder), Some(trace)) = (recorder, &trace) {
-        write_trace(recorder, &fitting, &file, trace)?;
-    }
-    let view = report::View::new(&fitted, &table.report, args.pick)?;
-    folder.write(&view, &options)?;
+    folder.write(&found, &options)?;
     sr_cli::write_run_file(&out.join("fit"), &args.common, started)?;
     drop(output);
 
-    let expr = &fitted.front[view.marked].expr;
-    let predicted = new.map(|new| new.predict(expr)).transpose()?;
-    let mut result = view.json(args.export);
+    let predicted = new.map(|new| new.predict(&found.formula));
+    let export = args.export.map(|target| found.formula.export(target));
+    let mut result = found.result;
     result["out"] = json!(out.display().to_string());
-    let text = format!("{}\n  written to {}", view.text(), out.display());
-    tell(args, started, target, (result, text), args.export.map(|target| view.export(target)), predicted, predictions)?;
-    Ok(match fitted.is_better_than_mean() {
-        _ if fitted.is_stopped => {
-            sr_cli::stopped(&format!("{} is kept; the same command with --resume goes on", out.display()))
-        }
-        true => Exit::Ok,
-        false => Exit::Negative,
+    if let Some(export) = &export {
+        result["export"] = json!(export);
+    }
+    let text = format!("{}\n  written to {}", found.text, out.display());
+    tell(args, started, target, (result, text), export, predicted, predictions)?;
+    Ok(match found.stopped {
+        Some(what) => sr_cli::stopped(&format!("{} is kept; {what}", out.display())),
+        None if found.is_better_than_mean => Exit::Ok,
+        None => Exit::Negative,
+    })
+}
+
+/// Reads the table that predictions are made for. Its groups are numbered as the fit does, in the order of their first rows.
+fn new_table(args: &Args, path: &Path, table: &Table) -> anyhow::Result<NewTable> {
+    let mut groups: Vec<String> = Vec::new();
+    let mut met: HashSet<&String> = HashSet::new();
+    groups.extend(table.groups.iter().flatten().filter(|&group| met.insert(group)).cloned());
+    let column = table.report.group.as_deref().map(|name| GroupColumn { name, groups: &groups });
+    NewTable::read(path, &table.report.variables, column, &args.reading)
+}
+
+/// Searches for one formula for all rows.
+fn of_all_rows(
+    args: &Args,
+    table: &Table,
+    validation: Option<&Problem>,
+    options: &FitOptions,
+    folder: &Folder<'_>,
+    trace: Option<&Output>,
+) -> anyhow::Result<Found> {
+    let state = if args.resume { folder.state()? } else { None };
+    folder.prepare(args.output.force)?;
+    let (problem, names, begun) = (&table.set.problems[0], &table.report.variables, Instant::now());
+    let fitting = match &state {
+        Some(state) => Fitting::resume(problem, validation, options, state)
+            .with_context(|| format!("--resume {}", folder.path.display()))?,
+        None => Fitting::with_validation(problem, validation, options)?,
+    };
+    let mut recorder = trace.map(|_| EpochRecorder::new(problem, &fitting)).transpose()?;
+    let (fitting, fitted) =
+        run(args, fitting, options, begun, names, recorder.as_mut(), |fitting| folder.save(fitting))?;
+    folder.save(&fitting)?;
+    if let (Some(recorder), Some(trace)) = (recorder, trace) {
+        write_trace(recorder, &fitting, trace)?;
+    }
+    let view = report::View::new(&fitted, &table.report, args.pick)?;
+    Ok(Found {
+        target: table.report.target.clone(),
+        result: view.json(),
+        text: view.text(),
+        formula: view.marked(),
+        front_csv: fitted.front_csv(view.marked, names)?,
+        constants_csv: None,
+        course: Some(fitted.course.clone()),
+        is_better_than_mean: fitted.is_better_than_mean(),
+        stopped: fitted.is_stopped.then(|| "the same command with --resume goes on".to_owned()),
     })
 }
 
 /// Searches for one law of many groups of rows.
-pub(crate) fn search_groups(args: &Args, given: &Given, started: Instant) -> anyhow::Result<Exit> {
-    given.refuse(
-        &["validation", "guess", "memory", "predict", "predict_out", "out", "resume", "force"],
-        "with --group, whose result is printed and written nowhere",
-    )?;
-    let Some(target) = &args.target else { bail!("--target COL is missing: the column to be explained") };
-    let operators = operators(args)?;
-    let file = standard_input(&args.file);
-    let table = from_table(&file, &args.requirements.table_options(args.reading.options(target)))?;
-    warn(&table.report.warnings);
-    let options = options(args, operators, &table)?;
-    let groups = table.groups.as_ref().context("--group: the table has no groups")?;
+fn of_groups(
+    args: &Args,
+    table: &Table,
+    groups: &[String],
+    options: &FitOptions,
+    folder: &Folder<'_>,
+) -> anyhow::Result<Found> {
+    folder.prepare(args.output.force)?;
     let progress = args.common.progress(1000, "‰ of the work");
     let mut monitor = Monitor::new(sr_cli::on_interrupt("the current epoch")?, |done| progress.inc(done));
-    let fitted = fit_groups(&table.set.problems[0], groups, &options, &mut monitor)?;
+    let fitted = fit_groups(&table.set.problems[0], groups, options, &mut monitor)?;
     drop(monitor);
     progress.finish_and_clear();
-    let picked = match args.pick {
-        None => None,
-        Some(size) => {
-            let found = fitted.front.iter().rposition(|law| law.size <= size);
-            let smallest = fitted.front.first().map_or(0, |law| law.size);
-            Some(found.with_context(|| format!("--pick {size}: the smallest formula has a size of {smallest}"))?)
-        }
-    };
-    let view = groups::View::new(&fitted, &table.report, picked);
-    match args.export.filter(|_| !args.common.json) {
-        Some(target) => sr_cli::out(view.export(target).trim_end_matches('\n'))?,
-        None => args.common.report("sr-fit", started, view.json(args.export), &view.text())?,
-    }
-    Ok(match fitted.is_better_than_mean() {
-        _ if fitted.is_stopped => Exit::Interrupted,
-        true => Exit::Ok,
-        false => Exit::Negative,
+    let view = groups::View::new(&fitted, &table.report, args.pick)?;
+    Ok(Found {
+        target: table.report.target.clone(),
+        result: view.json(),
+        text: view.text(),
+        formula: view.marked(),
+        front_csv: fitted.front_csv(view.marked, &table.report.variables)?,
+        constants_csv: Some(fitted.constants_csv(view.marked, &table.report.variables, view.column())?),
+        course: None,
+        is_better_than_mean: fitted.is_better_than_mean(),
+        stopped: fitted.is_stopped.then(|| "the same command with --force begins anew".to_owned()),
     })
 }
 
 /// Writes the recorded epochs of a fit that has ended.
-pub(crate) fn write_trace(
-    recorder: EpochRecorder,
-    fitting: &Fitting,
-    table: &Path,
-    out: &Output,
-) -> anyhow::Result<()> {
-    // What `sr-generate csv` makes of the table.
-    let problems = format!("{}.sr", table.file_stem().unwrap_or_default().to_string_lossy());
-    if !recorder.write(&problems, fitting, out.path())? {
+pub(crate) fn write_trace(recorder: EpochRecorder, fitting: &Fitting, out: &Output) -> anyhow::Result<()> {
+    if !recorder.write(fitting, out.path())? {
         tracing::warn!("--trace {} is not written: the search ended before its first epoch", out.path().display());
     }
     Ok(())

@@ -14,17 +14,14 @@ fn sr_fit(folder: &Path, args: &[&str]) -> Output {
 }
 
 fn json(folder: &Path, args: &[&str]) -> Value {
-    // Laws of groups are written to no folder.
-    let force: &[&str] = if args.contains(&"--group") { &[] } else { &["--force"] };
-    let output = sr_fit(folder, &[args, &["--json"], force].concat());
+    let output = sr_fit(folder, &[args, &["--json", "--force"]].concat());
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"))
 }
 
 /// The error message of a fit that is refused, which is one line.
 fn refused(folder: &Path, args: &[&str]) -> String {
-    let force: &[&str] = if args.contains(&"--group") { &[] } else { &["--force"] };
-    let output = sr_fit(folder, &[args, force].concat());
+    let output = sr_fit(folder, &[args, &["--force"]].concat());
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
     stderr
@@ -233,10 +230,8 @@ fn one_law_for_many_groups_has_a_table_of_their_constants() {
     assert_eq!(law["groups"].as_array().map(Vec::len), Some(4));
     assert_eq!(law["own_constants"].as_array().map(Vec::len), Some(2), "{law:#}");
     assert_eq!((&law["groups"][1]["group"], &law["groups"][1]["rows"]), (&"b".into(), &20.into()));
-    let text = String::from_utf8(sr_fit(folder.path(), &args).stdout).expect("UTF-8");
+    let text = String::from_utf8(sr_fit(folder.path(), &[&args[..], &["--force"]].concat()).stdout).expect("UTF-8");
     assert!(text.contains("4 groups by run") && text.contains("c0") && text.contains("c1"), "{text}");
-    let latex = String::from_utf8(sr_fit(folder.path(), &[&args[..], &["--export", "latex"]].concat()).stdout);
-    assert!(latex.expect("UTF-8").contains('t'));
     write(folder.path(), "one.csv", "run,t,y", (0..9).map(|i| format!("a,{i},{i}")));
     let message = refused(folder.path(), &["one.csv", "--target", "y", "--group", "run"]);
     assert!(message.contains("all rows are of the group \"a\""), "{message}");

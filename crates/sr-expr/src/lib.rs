@@ -57,7 +57,7 @@ pub mod testing;
 pub mod units;
 
 pub use columns::Columns;
-pub use export::{Export, Target};
+pub use export::{Export, GroupConstants, Target};
 pub use expr::{Expr, ExprError, Node, Tree};
 pub use forest::{Forest, TreeBuilder};
 pub use gradient::{Gradient, NormalEquations};

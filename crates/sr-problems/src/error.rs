@@ -390,6 +390,26 @@ pub enum Error {
         /// The reason, such as `is not a finite number`.
         reason: &'static str,
     },
+    /// The group of a row is none of those that a formula has constants for.
+    #[error(
+        "{}: row {row}{}, column {}: {:?} is no group of the fit, whose groups are {expected}; take such rows out, or fit \
+         a table that has them",
+        path.display(), in_line(*line), name(column), short(group)
+    )]
+    UnknownGroup {
+        /// The file.
+        path: PathBuf,
+        /// The row of data, counted from 1.
+        row: usize,
+        /// The line of the file, counted from 1, if it has lines.
+        line: Option<u64>,
+        /// The column's name.
+        column: String,
+        /// The group of the row.
+        group: String,
+        /// The first groups that there are.
+        expected: String,
+    },
     /// Every weight is 0, so that no row counts.
     #[error("{}: column {}: every weight is 0", path.display(), name(column))]
     NoWeight {

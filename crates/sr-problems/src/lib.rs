@@ -50,6 +50,6 @@ pub use sampler::Sampler;
 pub use set::{FORMAT_VERSION, FORMAT_VERSION_WIDE, ProblemSet, Provenance, SetParams};
 pub use suite::{suite, suite_names};
 pub use table::{
-    Decimal, Missing, NamedColumns, Separator, Table, TableOptions, TableReport, TableWarning, TextFormat,
+    Decimal, GroupColumn, Missing, NamedColumns, Separator, Table, TableOptions, TableReport, TableWarning, TextFormat,
     columns_of_table, from_table,
 };

@@ -11,7 +11,7 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescriptor, Type};
 use serde::Deserialize;
 
-use crate::table::{Found, Roles, Wanted};
+use crate::table::{Found, Numbered, Roles, Wanted};
 use crate::{Decimal, Error, Missing, TableOptions, TableWarning};
 
 /// The first bytes of every Parquet file.
@@ -102,6 +102,14 @@ pub(crate) fn read(path: &Path, file: File, options: &TableOptions, wanted: Want
     }
     let dropped_rows = is_missing.iter().filter(|&&is_missing| is_missing).count();
     let mut values: Vec<Vec<f64>> = columns.into_iter().map(|column| column.values).collect();
+    let mut groups = Numbered::new(wanted);
+    if let (true, Some(index), Some(of_rows)) = (groups.is_closed(), roles.group, values.last_mut()) {
+        for (row, value) in of_rows.iter_mut().enumerate().filter(|(row, _)| !is_missing[*row]) {
+            let group = value.to_string();
+            let number = groups.of(&group);
+            *value = number.ok_or_else(|| groups.unknown(path, row + 1, None, &names[index], &group))? as f64;
+        }
+    }
     if dropped_rows > 0 {
         for column in &mut values {
             let mut dropped = is_missing.iter();

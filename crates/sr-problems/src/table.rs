@@ -1,5 +1,6 @@
 //! Problems from a user's table: text of any usual form, or Parquet.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -327,6 +328,8 @@ pub struct NamedColumns {
     pub x: Columns,
     /// The number of rows, also where no column was asked for.
     pub rows: usize,
+    /// The group of each row as its place in [`GroupColumn::groups`], `[rows]`; empty if no column of groups was asked for.
+    pub groups: Vec<usize>,
     /// The number of rows that were left out because a value is missing.
     pub dropped_rows: usize,
     /// The format of the text; `None` for Parquet.
@@ -335,20 +338,39 @@ pub struct NamedColumns {
     pub warnings: Vec<TableWarning>,
 }
 
+/// A column of groups, of which a table that a formula is applied to may have no others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GroupColumn<'a> {
+    /// The column's name.
+    pub name: &'a str,
+    /// The groups that there are.
+    pub groups: &'a [String],
+}
+
 /// Reads the columns of a table that have these names, wherever they stand; all others are passed over, so that they
 /// may hold anything. It is for a table that a formula is applied to. The file is read as by [`from_table`], but the
-/// roles of `options` (target, features, drop, weights) have no effect.
+/// roles of `options` (target, features, drop, weights, standard errors, groups) have no effect.
+///
+/// - groups: the column of groups, if the formula has constants that differ between them
 ///
 /// # Errors
 /// Returns an error if the file cannot be read, has no rows or ragged ones, there is no column or more than one of a
-/// name, or a field of these columns is not a finite number.
-pub fn columns_of_table(path: &Path, names: &[String], options: &TableOptions) -> Result<NamedColumns, Error> {
-    let Found { values, rows, dropped_rows, text, warnings, .. } = found(path, options, Wanted::Columns(names))?;
+/// name, a field of these columns is not a finite number, or the group of a row is not one of those that there are.
+pub fn columns_of_table(
+    path: &Path,
+    names: &[String],
+    groups: Option<GroupColumn<'_>>,
+    options: &TableOptions,
+) -> Result<NamedColumns, Error> {
+    let Found { mut values, rows, dropped_rows, text, warnings, .. } =
+        found(path, options, Wanted::Columns(names, groups))?;
     if rows == 0 {
         return Err(Error::NoRows { path: path.into(), dropped: dropped_rows });
     }
+    let groups = groups.and_then(|_| values.pop()).unwrap_or_default();
+    let groups = groups.into_iter().map(|number| number as usize).collect();
     let x = Columns::from_fn(rows, values.len(), |row, column| values[column][row]);
-    Ok(NamedColumns { x, rows, dropped_rows, text, warnings })
+    Ok(NamedColumns { x, rows, groups, dropped_rows, text, warnings })
 }
 
 fn found(path: &Path, options: &TableOptions, wanted: Wanted<'_>) -> Result<Found, Error> {
@@ -368,8 +390,65 @@ fn found(path: &Path, options: &TableOptions, wanted: Wanted<'_>) -> Result<Foun
 pub(crate) enum Wanted<'a> {
     /// Target, variables and weights, as the options say.
     Problem,
-    /// The columns of these names, as the variables.
-    Columns(&'a [String]),
+    /// The columns of these names, as the variables, and that of the groups.
+    Columns(&'a [String], Option<GroupColumn<'a>>),
+}
+
+/// The numbers that stand for groups.
+pub(crate) struct Numbered {
+    numbers: HashMap<String, usize>,
+    /// Whether there are no others.
+    is_closed: bool,
+}
+
+impl Numbered {
+    /// Without groups that are wanted, they count from 0 in the order in which they are met.
+    pub(crate) fn new(wanted: Wanted<'_>) -> Self {
+        let groups = match wanted {
+            Wanted::Columns(_, Some(column)) => Some(column.groups),
+            _ => None,
+        };
+        let numbers = groups.into_iter().flatten().enumerate().map(|(number, group)| (group.clone(), number));
+        Numbered { numbers: numbers.collect(), is_closed: groups.is_some() }
+    }
+
+    /// Returns whether no groups but some are wanted.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Returns the number of a group; `None` if it is none of those that are wanted.
+    pub(crate) fn of(&mut self, group: &str) -> Option<usize> {
+        match self.numbers.get(group) {
+            Some(&number) => Some(number),
+            None if self.is_closed => None,
+            None => {
+                let number = self.numbers.len();
+                self.numbers.insert(group.to_owned(), number);
+                Some(number)
+            }
+        }
+    }
+
+    /// Returns the groups in the order of their numbers.
+    pub(crate) fn into_groups(self) -> Vec<String> {
+        let mut groups = vec![String::new(); self.numbers.len()];
+        self.numbers.into_iter().for_each(|(group, number)| groups[number] = group);
+        groups
+    }
+
+    /// Returns the error of a row whose group is none of those that are wanted.
+    pub(crate) fn unknown(&self, path: &Path, row: usize, line: Option<u64>, column: &str, group: &str) -> Error {
+        const SHOWN: usize = 10;
+        let mut groups: Vec<(&String, &usize)> = self.numbers.iter().collect();
+        groups.sort_by_key(|&(_, number)| number);
+        let mut expected: Vec<String> = groups.iter().take(SHOWN).map(|(group, _)| (*group).clone()).collect();
+        if groups.len() > SHOWN {
+            expected.push(format!("and {} more", groups.len() - SHOWN));
+        }
+        let (path, column, expected) = (path.into(), column.into(), expected.join(", "));
+        Error::UnknownGroup { path, row, line, column, group: group.into(), expected }
+    }
 }
 
 /// The content of a table of either format.
@@ -529,10 +608,11 @@ impl Roles {
             &[index] => Ok(index),
             several => Err(equal(several.to_vec())),
         };
-        if let Wanted::Columns(columns) = wanted {
+        if let Wanted::Columns(columns, groups) = wanted {
             let variables =
                 columns.iter().map(|column| one(column, "a variable of the formula")).collect::<Result<_, _>>()?;
-            return Ok(Roles { target: None, variables, weights: None, sigma: None, group: None });
+            let group = groups.map(|groups| one(groups.name, "the groups of the formula")).transpose()?;
+            return Ok(Roles { target: None, variables, weights: None, sigma: None, group });
         }
         // A whole element is tried first, because a name may contain commas.
         let split = |element: &str, role| -> Result<Vec<Vec<usize>>, Error> {
@@ -1020,7 +1100,7 @@ mod tests {
         let columns = |text: &str, names: &[&str]| {
             fs::write(&path, text).unwrap();
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            columns_of_table(&path, &names, &TableOptions::new("")).map_err(|error| error.to_string())
+            columns_of_table(&path, &names, None, &TableOptions::new("")).map_err(|error| error.to_string())
         };
         let found = columns("c,note,a\n1,x,2\n3,,4\n", &["a", "c"]).unwrap();
         assert_eq!((found.x.column(0), found.x.column(1), found.rows), (&[2.0, 4.0][..], &[1.0, 3.0][..], 2));
@@ -1033,6 +1113,35 @@ mod tests {
             ("a\n", "no rows of data"),
         ] {
             let message = columns(text, &["a"]).unwrap_err();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn groups_of_a_formula_are_found_by_their_names_and_others_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new.csv");
+        let groups = ["south", "north 2"].map(String::from);
+        let columns = |text: &str, missing| {
+            fs::write(&path, text).unwrap();
+            let column = GroupColumn { name: "run", groups: &groups };
+            let options = TableOptions { missing, ..TableOptions::new("") };
+            columns_of_table(&path, &["a".to_owned()], Some(column), &options).map_err(|error| error.to_string())
+        };
+        let found = columns("run,a\nnorth 2,1\n south ,2\nnorth 2,3\n", Missing::Refuse).unwrap();
+        assert_eq!((found.groups, found.x.column(0)), (vec![1, 0, 1], &[1.0, 2.0, 3.0][..]));
+        // A row that is left out may be of any group.
+        let found = columns("run,a\nwest,\nsouth,2\n", Missing::Drop).unwrap();
+        assert_eq!((found.groups, found.dropped_rows), (vec![0], 1));
+        for (text, expected) in [
+            (
+                "run,a\nsouth,1\n\nwest,2\neast,3\n",
+                "row 2 (line 4), column run: \"west\" is no group of the fit, whose groups are south, north 2",
+            ),
+            ("run,a\n,1\n", "row 1 (line 2), column run: the value is missing"),
+            ("a\n1\n", "0 columns are called \"run\" (the groups of the formula)"),
+        ] {
+            let message = columns(text, Missing::Refuse).unwrap_err();
             assert!(message.contains(expected), "{message}");
         }
     }

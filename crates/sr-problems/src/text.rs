@@ -1,6 +1,5 @@
 //! The reader of tables as text: comma-separated values and their relatives.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
@@ -8,7 +7,7 @@ use std::path::Path;
 use csv::ByteRecord;
 
 use crate::primitives::is_below_smallest;
-use crate::table::{Found, Roles, Wanted};
+use crate::table::{Found, Numbered, Roles, Wanted};
 use crate::{Decimal, Error, Missing, Separator, TableOptions, TableWarning, TextFormat};
 
 /// The number of rows that are used to detect the separator.
@@ -55,8 +54,7 @@ pub(crate) fn read(
     let roles = Roles::of(path, &names, options, wanted, |_| false)?;
     let used = roles.used();
     let group = roles.group.map(|_| used.len() - 1);
-    let mut labels: Vec<String> = Vec::new();
-    let mut numbered: HashMap<String, usize> = HashMap::new();
+    let mut groups = Numbered::new(wanted);
     // Faults are reported in the order of the file.
     let mut in_order: Vec<(usize, usize)> = used.iter().copied().enumerate().collect();
     in_order.sort_by_key(|&(_, index)| index);
@@ -70,7 +68,7 @@ pub(crate) fn read(
             let (line, expected, found) = (rows.line(), names.len(), rows.record.len());
             return Err(Error::RaggedRow { path: path.into(), row, line, expected, found, separator });
         }
-        let mut missing = None;
+        let (mut missing, mut unknown) = (None, None);
         for &(slot, index) in &in_order {
             let text = rows.field(index)?;
             if Some(slot) == group {
@@ -80,11 +78,11 @@ pub(crate) fn read(
                     missing.get_or_insert((names[index].clone(), text));
                     continue;
                 }
-                let number = *numbered.entry(label.to_owned()).or_insert_with(|| {
-                    labels.push(label.to_owned());
-                    labels.len() - 1
-                });
-                values[slot].push(number as f64);
+                let number = groups.of(label);
+                if number.is_none() {
+                    unknown = Some((index, label.to_owned()));
+                }
+                values[slot].push(number.unwrap_or(0) as f64);
                 continue;
             }
             let (column, bad) = (
@@ -114,7 +112,11 @@ pub(crate) fn read(
             }
         }
         match (missing, options.missing) {
-            (None, _) => {}
+            (None, _) => {
+                if let Some((index, group)) = unknown {
+                    return Err(groups.unknown(path, row, Some(rows.line()), &names[index], &group));
+                }
+            }
             (Some((column, text)), Missing::Refuse) => {
                 let line = Some(rows.line());
                 return Err(Error::Missing { path: path.into(), row, line, column, text: text.into() });
@@ -133,6 +135,7 @@ pub(crate) fn read(
         spanning.map(|(line, to)| TableWarning::SpanningField { line, to }),
     ];
     let warnings = lost.into_iter().chain(told).flatten().collect();
+    let labels = groups.into_groups();
     Ok(Found { names, roles, values, labels, rows: row - dropped_rows, dropped_rows, text, warnings })
 }
 

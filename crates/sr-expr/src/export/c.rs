@@ -5,7 +5,7 @@ use std::fmt::{Formatter, Result};
 
 use super::infix::{ATOM, Infix, Nodes, Notation, Operand, Syntax};
 use super::names::{self, Identifiers};
-use super::{Export, Target, comments, head};
+use super::{Export, Target, comments, groups, head};
 use crate::op::{MAX_EXPONENT, MAX_TAN, MIN_DIVISOR, MIN_INVERSE, MIN_LOG};
 use crate::{Node, Op, Semantics, python_float};
 
@@ -52,7 +52,8 @@ pub(super) fn write(export: &Export<'_>, f: &mut Formatter<'_>) -> Result {
     }
     f.write_str("    return ")?;
     infix.write(f)?;
-    f.write_str(";\n}\n")
+    f.write_str(";\n}\n")?;
+    groups::write(export, &columns, f)
 }
 
 fn number(value: f64) -> Syntax {

@@ -2,8 +2,8 @@
 
 use std::fmt::{Formatter, Result};
 
-use super::Export;
 use super::names::own;
+use super::{Export, groups};
 use crate::{Node, python_float};
 
 pub(super) fn write(export: &Export<'_>, f: &mut Formatter<'_>) -> Result {
@@ -11,7 +11,8 @@ pub(super) fn write(export: &Export<'_>, f: &mut Formatter<'_>) -> Result {
         Node(usize),
         Text(&'static str),
     }
-    let names: Vec<String> = (0..export.n_columns()).map(|column| string(&own(column, export.names))).collect();
+    let columns: Vec<String> = (0..export.n_columns()).map(|column| own(column, export.names)).collect();
+    let names: Vec<String> = columns.iter().map(|name| string(name)).collect();
     f.write_str("{\"format\": \"sr-expression\", \"version\": 1, ")?;
     if let Some(title) = export.title {
         write!(f, "\"title\": {}, ", string(title))?;
@@ -31,9 +32,7 @@ pub(super) fn write(export: &Export<'_>, f: &mut Formatter<'_>) -> Result {
         };
         match nodes[node] {
             Node::Var(index) => write!(f, "{{\"var\": {}, \"index\": {index}}}", names[usize::from(index)])?,
-            // JSON has no numbers that are not finite.
-            Node::Const(value) if value.is_finite() => write!(f, "{{\"const\": {}}}", python_float(value))?,
-            Node::Const(value) => write!(f, "{{\"const\": \"{}\"}}", python_float(value))?,
+            Node::Const(value) => write!(f, "{{\"const\": {}}}", number(value))?,
             Node::Op(op) => {
                 write!(f, "{{\"op\": \"{}\", \"args\": [", op.name_in(semantics))?;
                 parts.extend([Part::Text("]}"), Part::Node(node - 1)]);
@@ -43,11 +42,19 @@ pub(super) fn write(export: &Export<'_>, f: &mut Formatter<'_>) -> Result {
             }
         }
     }
+    if let Some(table) = groups::field(export, &columns) {
+        write!(f, ", \"groups\": {table}")?;
+    }
     f.write_str("}\n")
 }
 
+/// Returns a number, as a string if it is not finite: JSON has no such numbers.
+pub(super) fn number(value: f64) -> String {
+    if value.is_finite() { python_float(value) } else { format!("\"{}\"", python_float(value)) }
+}
+
 /// Returns text as a string of JSON.
-fn string(text: &str) -> String {
+pub(super) fn string(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {

@@ -4,7 +4,7 @@ use std::fmt::{Formatter, Result, Write};
 
 use super::infix::{ATOM, Exponent, Infix, Nodes, Notation, Operand, POWER, PRODUCT, Piece, Syntax};
 use super::names::{Identifiers, digit, greek, is_greek_name};
-use super::{Export, Target, comments};
+use super::{Export, Target, comments, groups};
 use crate::op::{MAX_EXPONENT, MAX_TAN, MIN_DIVISOR, MIN_INVERSE, MIN_LOG};
 use crate::{Op, Semantics, python_float};
 
@@ -19,11 +19,12 @@ pub(super) fn write(export: &Export<'_>, f: &mut Formatter<'_>) -> Result {
     let guards = guards.filter(|op| export.tree.nodes().contains(&crate::Node::Op(*op)));
     comments(f, "%", guards.filter_map(definition))?;
     Infix::new(Notation::Latex, syntax).write(f)?;
-    f.write_char('\n')
+    f.write_char('\n')?;
+    groups::write(export, &identifiers.columns, f)
 }
 
 /// Returns a number with all of its digits, large and small ones with a power of ten.
-fn number(value: f64) -> Syntax {
+pub(super) fn number(value: f64) -> Syntax {
     let negative = value.is_sign_negative() && !value.is_nan();
     let magnitude = value.abs();
     if value.is_nan() {

@@ -4,6 +4,7 @@
 //! signs and the fewest parentheses that keep the meaning. Names of columns become identifiers in [`names`].
 
 mod c;
+mod groups;
 mod infix;
 mod json;
 mod latex;
@@ -87,7 +88,7 @@ impl Tree {
     /// # Ok::<(), sr_expr::ParseError>(())
     /// ```
     pub fn export(&self, target: Target, semantics: Semantics) -> Export<'_> {
-        Export { tree: self, target, semantics, names: &[], function: "f", title: None }
+        Export { tree: self, target, semantics, names: &[], function: "f", title: None, groups: None }
     }
 }
 
@@ -104,6 +105,18 @@ pub struct Export<'a> {
     names: &'a [String],
     function: &'a str,
     title: Option<&'a str>,
+    groups: Option<GroupConstants<'a>>,
+}
+
+/// The values of the last variables of an expression, which are constants that differ between groups of rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GroupConstants<'a> {
+    /// The name of the groups, that of their column.
+    pub name: &'a str,
+    /// The groups, `[groups]`.
+    pub groups: &'a [String],
+    /// The values of each group, `[groups, constants]`: those of the last variables, in their order.
+    pub values: &'a [Vec<f64>],
 }
 
 impl<'a> Export<'a> {
@@ -123,6 +136,12 @@ impl<'a> Export<'a> {
     /// Sets a title, which is a comment above the text, and a field in JSON.
     pub fn with_title(self, title: &'a str) -> Self {
         Export { title: Some(title), ..self }
+    }
+
+    /// Adds a table of the last variables' values in each group: a constant in the languages, an array in LaTeX, a
+    /// comment in SymPy, and a field in JSON.
+    pub fn with_groups(self, groups: GroupConstants<'a>) -> Self {
+        Export { groups: Some(groups), ..self }
     }
 
     /// Returns for each column what stands for it in the text: distinct, and no word that has a meaning there.

@@ -4,7 +4,7 @@ use std::fmt::{Formatter, Result, Write};
 
 use super::infix::{ATOM, Exponent, Infix, Nodes, Notation, Operand, Syntax};
 use super::names::{self, Identifiers};
-use super::{Export, Target, comments, head};
+use super::{Export, Target, comments, groups, head};
 use crate::op::{MAX_EXPONENT, MAX_TAN, MIN_DIVISOR, MIN_INVERSE, MIN_LOG};
 use crate::{Node, Op, Semantics, python_float};
 
@@ -46,7 +46,8 @@ pub(super) fn write(export: &Export<'_>, f: &mut Formatter<'_>) -> Result {
     };
     write!(f, "    return {open}")?;
     infix.write(f)?;
-    writeln!(f, "{close}")
+    writeln!(f, "{close}")?;
+    groups::write(export, &columns, f)
 }
 
 /// Returns whether a number can be written as an integer.

@@ -5,7 +5,7 @@ use std::fmt::{Formatter, Result, Write};
 use super::infix::{ATOM, Exponent, Infix, Nodes, Notation, Operand, PRODUCT, Piece, Syntax};
 use super::names::Identifiers;
 use super::numpy::is_integer;
-use super::{Export, Target};
+use super::{Export, Target, groups};
 use crate::op::{MAX_EXPONENT, MAX_TAN, MIN_DIVISOR, MIN_INVERSE, MIN_LOG};
 use crate::{Node, Op, Semantics, python_float};
 
@@ -23,7 +23,9 @@ pub(super) fn write(export: &Export<'_>, f: &mut Formatter<'_>) -> Result {
     Infix::new(Notation::Sympy, syntax).write(f)?;
     // `sympify` joins lines, so all comments follow on the same one.
     let names = export.mapping(&identifiers, export.used_columns()).join(", ");
-    let comments: Vec<String> = export.title_line().into_iter().chain([names]).filter(|c| !c.is_empty()).collect();
+    let comments = export.title_line().into_iter().chain([names]);
+    let comments: Vec<String> =
+        comments.chain(groups::comment(export, &identifiers.columns)).filter(|c| !c.is_empty()).collect();
     if !comments.is_empty() {
         write!(f, "  # {}", comments.join("; "))?;
     }

@@ -4,6 +4,7 @@
 //! failure (`sr_testing::skipped`).
 
 mod deep;
+mod groups;
 mod names;
 mod reader;
 mod systems;

@@ -141,16 +141,15 @@ impl EpochRecorder {
     }
 
     /// Writes the trace of a fit that has ended, in place of one that is there. Returns false, and writes nothing, if the
-    /// fit ended before its first epoch.
-    ///
-    /// - problems: the name of the problem set with the table
+    /// fit ended before its first epoch. The header names the problem set that `sr-generate csv` makes of the table.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn write(self, problems: &str, fitting: &Fitting, out: &Path) -> anyhow::Result<bool> {
+    pub fn write(self, fitting: &Fitting, out: &Path) -> anyhow::Result<bool> {
         let Some(trajectory) = self.finish(fitting)? else { return Ok(false) };
         let engine = config(fitting.islands.config());
-        let header = TraceHeader::of_expert(problems, &trajectory.primitives, &engine, "fit", trajectory.seed);
+        let problems = format!("{}.sr", trajectory.problem_id);
+        let header = TraceHeader::of_expert(&problems, &trajectory.primitives, &engine, "fit", trajectory.seed);
         let mut writer = TraceWriter::create(out, &TraceHeader { epochs: true, ..header })?;
         writer.append(&trajectory)?;
         writer.finish()?;
@@ -311,7 +310,7 @@ mod tests {
         while fitting.advance(started, &stop).expect("an epoch") {
             recorder.on_epoch(&fitting).expect("recorded");
         }
-        assert!(recorder.write("damped.sr", &fitting, &path).expect("written"));
+        assert!(recorder.write(&fitting, &path).expect("written"));
         assert_eq!(sr_codec::peek_header(&path).expect("a header").version, 4);
         let mut reader = TraceReader::open(&path).expect("a trace");
         assert!(reader.header().epochs && reader.header().engine.population_size == EPOCH_SIZE);
@@ -328,7 +327,7 @@ mod tests {
         let recorder = EpochRecorder::new(&problem, &fitting).expect("a recorder");
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("none.sr");
-        assert!(!recorder.write("damped.sr", &fitting, &path).expect("nothing to write"));
+        assert!(!recorder.write(&fitting, &path).expect("nothing to write"));
         assert!(!path.exists());
     }
 }

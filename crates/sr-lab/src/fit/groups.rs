@@ -56,6 +56,13 @@ pub struct GroupFormula {
     pub losses: Vec<f64>,
 }
 
+impl GroupFormula {
+    /// Returns the number of constants that each group has of its own.
+    pub fn n_own(&self) -> usize {
+        self.constants.first().map_or(0, Vec::len)
+    }
+}
+
 /// How well a law fits rows of groups.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GroupError {
@@ -101,7 +108,7 @@ impl GroupFitted {
     /// Returns the names of all variables of a law: those of the problem, and c0, c1, … for the groups' own constants, or
     /// k0, … where a variable is called so.
     pub fn names(&self, variables: &[String]) -> Vec<String> {
-        let most = self.front.iter().map(|law| law.constants.first().map_or(0, Vec::len)).max().unwrap_or(0);
+        let most = self.front.iter().map(GroupFormula::n_own).max().unwrap_or(0);
         let named = |prefix: &str| (0..most).map(|index| format!("{prefix}{index}")).collect::<Vec<String>>();
         let is_free = |names: &Vec<String>| names.iter().all(|name| !variables.contains(name));
         let own = ["c", "k", "own_", "own_constant_"].into_iter().map(named).find(is_free);
@@ -125,7 +132,7 @@ impl GroupFitted {
             numbers.get(label.as_str()).copied().with_context(known)
         };
         let numbers = groups.iter().enumerate().map(number).collect::<anyhow::Result<Vec<usize>>>()?;
-        Ok(sr_expr::predict(&law.expr, &with_own(x, &law.constants, &numbers), self.semantics))
+        Ok(predict_groups(&law.expr, &law.constants, x, &numbers, self.semantics))
     }
 
     /// Returns whether the chosen law is better than the mean of all rows.
@@ -133,6 +140,24 @@ impl GroupFitted {
         let law = self.chosen();
         law.held_out.unwrap_or(law.all).relative < 1.0
     }
+}
+
+/// Returns the values of a law whose last variables are constants of the groups, `[rows]`.
+///
+/// - constants: those of each group, `[groups, own constants]`
+/// - x: the other variables, `[rows, variables]`
+/// - groups: the group of each row as its place among the constants, `[rows]`
+///
+/// # Panics
+/// If there are not as many groups as rows, or one of them has no constants.
+pub fn predict_groups(
+    expr: &Expr,
+    constants: &[Vec<f64>],
+    x: &Columns,
+    groups: &[usize],
+    semantics: Semantics,
+) -> Vec<f64> {
+    sr_expr::predict(expr, &with_own(x, constants, groups), semantics)
 }
 
 /// The columns of variables, and those of the constants that the group of each row has.
@@ -257,7 +282,7 @@ pub fn fit_groups(
 
     let (forms, epochs) = search(problem, &split, &training, &task, monitor)?;
     let left = options.time_limit.map(|limit| limit.saturating_sub(started.elapsed()));
-    let laws = pool.install(|| task.laws(&forms, left.map(|left| Instant::now() + left)));
+    let laws = pool.install(|| task.laws(&forms, options.guesses.len(), left.map(|left| Instant::now() + left)));
     monitor.advance(1000 - (1000.0 * SEARCHING) as u64);
 
     let held = split.part(|row| split.is_held_out[row]);
@@ -333,8 +358,9 @@ fn search(
         loss: task.loss.as_ref().map_or(LossChoice::Mse, |loss| LossChoice::Own(loss.clone())),
         ..options.clone()
     };
-    let (mut forms, mut epochs, mut failure) = (Vec::new(), 0, None);
-    let mut skeletons = BTreeSet::new();
+    // Guesses are the first ones, and differ from all others.
+    let (mut forms, mut epochs, mut failure) = (options.guesses.clone(), 0, None);
+    let mut skeletons: BTreeSet<_> = forms.iter().map(|guess| guess.skeleton()).collect();
     for (id, rows) in parts {
         let part = Problem { id, ..picked(problem, &rows) };
         let stop = monitor.stop();
@@ -351,10 +377,10 @@ fn search(
         monitor.advance((1000.0 * SEARCHING) as u64 / u64::from(n_parts));
     }
     let is_allowed = |form: &Expr| options.rules.allow(form) && options.rules.complexity.of(form) <= options.max_size;
-    forms.retain(is_allowed);
+    let found = forms.split_off(options.guesses.len()).into_iter().filter(is_allowed).collect::<Vec<Expr>>();
     match failure {
-        Some(error) if forms.is_empty() => Err(error),
-        _ => Ok((forms, epochs)),
+        Some(error) if found.is_empty() => Err(error),
+        _ => Ok((forms.into_iter().chain(found).collect(), epochs)),
     }
 }
 
@@ -407,8 +433,9 @@ fn instance(
 }
 
 impl Task<'_> {
-    /// The best law of each size, the smallest first, each better than all before it on the training rows.
-    fn laws(&self, forms: &[Expr], deadline: Option<Instant>) -> Vec<Law> {
+    /// The best law of each size, the smallest first, each better than all before it on the training rows. The first
+    /// forms are guesses, whose constants are fitted in any case.
+    fn laws(&self, forms: &[Expr], n_guesses: usize, deadline: Option<Instant>) -> Vec<Law> {
         // Which forms are worth the time: by their errors in some groups.
         let mut tried: Vec<usize> = (0..self.groups.len()).collect();
         tried.sort_by_key(|&group| (std::cmp::Reverse(self.groups[group].y().len()), group));
@@ -431,7 +458,9 @@ impl Task<'_> {
         let lengths: Vec<f64> = forms.par_iter().map(promise).collect();
         let mut order: Vec<usize> = (0..forms.len()).filter(|&form| lengths[form].is_finite()).collect();
         order.sort_by(|&a, &b| lengths[a].total_cmp(&lengths[b]).then(a.cmp(&b)));
+        let (guesses, mut order): (Vec<usize>, Vec<usize>) = order.into_iter().partition(|&form| form < n_guesses);
         order.truncate(FORMS);
+        order.splice(..0, guesses);
         let is_late = || deadline.is_some_and(|deadline| Instant::now() > deadline);
         let finish = |(place, &form): (usize, &usize)| {
             // The most promising one is finished whatever the time.

@@ -50,7 +50,7 @@ pub use choice::Reason;
 pub use epochs::{EPOCH_SIZE, EpochRecorder};
 use evolution::Islands;
 use front::{Finished, Finishing, Front, Limit};
-pub use groups::{GroupError, GroupFitted, GroupFormula, fit_groups};
+pub use groups::{GroupError, GroupFitted, GroupFormula, fit_groups, predict_groups};
 pub use guess::parse_guess;
 pub use requirements::{parse_complexity, parse_nesting, parse_units, units_of_header};
 use rows::Rows;
