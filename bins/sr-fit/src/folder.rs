@@ -28,11 +28,11 @@ const STATE: &str = "state.json";
 const RUN: &str = "fit.run.json";
 const ALL: [&str; 6] = [FIT, FRONT, FORMULA, CONSTANTS, STATE, RUN];
 
-/// Claims the folder of a run before any work is done.
+/// Claims the folder of a run before any work is done. `resume` is `None` for a search that keeps no state to go on from.
 pub(crate) fn claim<'a>(
     out: &'a Path,
     inputs: impl Iterator<Item = &'a PathBuf>,
-    resume: bool,
+    resume: Option<bool>,
     force: bool,
 ) -> anyhow::Result<Output> {
     let inputs = inputs.filter(|path| path.exists());
@@ -43,9 +43,10 @@ pub(crate) fn claim<'a>(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
         Err(error) => return Err(error).with_context(|| format!("reading {}", out.display())),
     };
+    let goes_on = if resume.is_some() { "--resume goes on with the run in it, " } else { "" };
     ensure!(
-        is_empty || resume || force,
-        "{} is not empty; --resume goes on with the run in it, --force replaces it, and --out DIR writes elsewhere",
+        is_empty || resume == Some(true) || force,
+        "{} is not empty; {goes_on}--force replaces it, and --out DIR writes elsewhere",
         out.display()
     );
     Ok(output)

@@ -54,7 +54,8 @@ pub(crate) fn search(args: &Args, given: &Given, started: Instant) -> anyhow::Re
     let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("{name}-fit")));
     let inputs = || std::iter::once(&file).chain(&args.validation).chain(&args.predict);
-    let output = folder::claim(&out, inputs(), args.resume, args.output.force)?;
+    let resume = args.requirements.group.is_none().then_some(args.resume);
+    let output = folder::claim(&out, inputs(), resume, args.output.force)?;
     let predictions = claim_predictions(args, inputs())?;
     let trace = claim_trace(args, inputs())?;
 

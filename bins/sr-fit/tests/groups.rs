@@ -99,7 +99,10 @@ fn a_fit_of_groups_has_a_folder_that_is_kept_and_predicts() {
     // Nothing replaces the folder unasked.
     let before = read(at, "runs/t-fit/fit.json");
     let said = error(&fit(at, &["--seed", "5"]));
-    assert!(said.contains("runs/t-fit is not empty") && said.contains("--force"), "{said}");
+    assert!(
+        said.contains("runs/t-fit is not empty") && said.contains("--force") && !said.contains("--resume"),
+        "{said}"
+    );
     assert_eq!(read(at, "runs/t-fit/fit.json"), before);
     assert_eq!(fit(at, &["--out", "again", "--threads", "1"]).status.code(), Some(0));
     for name in ["fit.json", "front.csv", "formula.txt", "constants.csv"] {
