@@ -87,13 +87,13 @@ pub(crate) struct Args {
     /// Other data or other settings are an error
     #[arg(long, conflicts_with = "force")]
     pub(crate) resume: bool,
-    /// Record the epochs to this trace: up to 20 formulas of the front at the end of each. Of a run that was ended by the
-    /// clock or continued, --replay makes the trace
+    /// Record the epochs to this trace: up to 20 formulas of the front at the end of each. --replay makes the trace of a run
+    /// that was continued, or that had none
     #[arg(long, value_name = "FILE", conflicts_with_all = ["resume", "group"])]
     pub(crate) trace: Option<PathBuf>,
     /// Repeat the run in this folder on the same table exactly, also where the clock ended it, and compare the formulas.
-    /// Settings are those of the run, and nothing is written. The exit code is 1 if a formula differs
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["resume", "force", "out"])]
+    /// Settings are those of the run, and nothing but --trace is written. The exit code is 1 if a formula differs
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["resume", "out"])]
     pub(crate) replay: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -120,17 +120,25 @@ pub(crate) fn claim_trace<'a>(
     args: &'a Args,
     inputs: impl Iterator<Item = &'a PathBuf>,
 ) -> anyhow::Result<Option<Output>> {
-    let Some(path) = &args.trace else { return Ok(None) };
-    let claim = Claim::file(path).flag("--trace").inputs(inputs.filter(|path| path.exists()));
-    claim.may_exist(args.output.force).take().map(Some)
+    claim_file(args, "--trace", args.trace.as_deref(), inputs)
 }
 
+/// Does the same for the file of `--predict-out`.
 pub(crate) fn claim_predictions<'a>(
     args: &'a Args,
     inputs: impl Iterator<Item = &'a PathBuf>,
 ) -> anyhow::Result<Option<Output>> {
-    let Some(path) = &args.predict_out else { return Ok(None) };
-    let claim = Claim::file(path).flag("--predict-out").inputs(inputs.filter(|path| path.exists()));
+    claim_file(args, "--predict-out", args.predict_out.as_deref(), inputs)
+}
+
+fn claim_file<'a>(
+    args: &Args,
+    flag: &'static str,
+    path: Option<&'a Path>,
+    inputs: impl Iterator<Item = &'a PathBuf>,
+) -> anyhow::Result<Option<Output>> {
+    let Some(path) = path else { return Ok(None) };
+    let claim = Claim::file(path).flag(flag).inputs(inputs.filter(|path| path.exists()));
     claim.may_exist(args.output.force).take().map(Some)
 }
 

@@ -66,6 +66,9 @@ pub(crate) fn replay(args: &Args, given: &Given, started: Instant, folder: &Path
     given.refuse(&OF_A_SEARCH, why)?;
     given.refuse(&["seed", "predict", "export", "pick", "missing", "no_header"], why)?;
     given.refuse_all::<RequirementArgs>(why)?;
+    if args.trace.is_none() {
+        given.refuse(&["force"], "with --replay, which replaces nothing but the file of --trace")?;
+    }
     let run = Run::read(folder)?;
     ensure!(
         run.group().is_none(),
@@ -86,6 +89,7 @@ pub(crate) fn replay(args: &Args, given: &Given, started: Instant, folder: &Path
     if let Some(difference) = sr_cli::difference(&run.settings, &settings) {
         bail!("--replay {}: the run was made with other data: {difference}", folder.display());
     }
+    folder::refuse_own(folder, "--trace", args.trace.as_deref())?;
     let trace = claim_trace(args, std::iter::once(&file).chain(&args.validation))?;
     let problem = &table.set.problems[0];
     let fitting = Fitting::with_validation(problem, validation, &options)?;

@@ -52,6 +52,27 @@ pub(crate) fn claim<'a>(
     Ok(output)
 }
 
+/// Refuses a file that a run writes into its folder as the file of a flag: one of the two would be lost.
+pub(crate) fn refuse_own(out: &Path, flag: &str, path: Option<&Path>) -> anyhow::Result<()> {
+    let own = ALL.map(|name| out.join(name));
+    let is_own = path.is_some_and(|path| own.iter().any(|own| is_same(own, path)));
+    ensure!(
+        !is_own,
+        "{flag} {}: the run has a file of that name in its folder; take another",
+        path.unwrap_or(out).display()
+    );
+    Ok(())
+}
+
+/// Returns whether two paths are of one file, which need not be there.
+pub(crate) fn is_same(a: &Path, b: &Path) -> bool {
+    let place = |path: &Path| {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some((fs::canonicalize(parent).ok()?, path.file_name()?.to_owned()))
+    };
+    place(a).is_some_and(|of_a| place(b) == Some(of_a))
+}
+
 /// Returns what a result depends on beside the budgets.
 pub(crate) fn settings(
     table: &Table,

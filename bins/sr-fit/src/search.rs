@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use sr_cli::{Exit, Given, Output};
 use sr_lab::Monitor;
@@ -56,6 +56,11 @@ pub(crate) fn search(args: &Args, given: &Given, started: Instant) -> anyhow::Re
     let inputs = || std::iter::once(&file).chain(&args.validation).chain(&args.predict);
     let resume = args.requirements.group.is_none().then_some(args.resume);
     let output = folder::claim(&out, inputs(), resume, args.output.force)?;
+    folder::refuse_own(&out, "--trace", args.trace.as_deref())?;
+    folder::refuse_own(&out, "--predict-out", args.predict_out.as_deref())?;
+    if let (Some(trace), Some(predictions)) = (&args.trace, &args.predict_out) {
+        ensure!(!folder::is_same(trace, predictions), "--trace and --predict-out name the same file");
+    }
     let predictions = claim_predictions(args, inputs())?;
     let trace = claim_trace(args, inputs())?;
 

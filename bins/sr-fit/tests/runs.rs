@@ -255,6 +255,24 @@ fn epochs_are_recorded_the_same_with_any_number_of_threads_and_by_a_replay() {
     let said =
         error(&sr_fit(folder.path(), &with(&["--epochs", "1", "--out", "other", "--trace", "t.csv", "--force"])));
     assert!(said.contains("--trace t.csv"), "{said}");
+    // A file that the run itself writes would be lost, one or the other.
+    for (args, out) in [(&["--trace"][..], "fit.json"), (&["--predict", "t.csv", "--predict-out"], "front.csv")] {
+        fs::create_dir_all(folder.path().join("own")).expect("a folder");
+        let (dir, path) = ("own", format!("./own/{out}"));
+        let said = error(&sr_fit(folder.path(), &with(&[&["--epochs", "0", "--out", dir], args, &[&path]].concat())));
+        assert!(said.contains("the run has a file of that name in its folder"), "{said}");
+    }
+    let both = ["--epochs", "0", "--out", "own", "--trace", "own/x", "--predict", "t.csv", "--predict-out", "./own/x"];
+    let said = error(&sr_fit(folder.path(), &with(&both)));
+    assert!(said.contains("--trace and --predict-out name the same file"), "{said}");
+    let before = read(folder.path(), "of1/fit.json");
+    let said = error(&sr_fit(folder.path(), &["t.csv", "--replay", "of1", "--trace", "of1/fit.json", "--force"]));
+    assert!(said.contains("the run has a file of that name in its folder"), "{said}");
+    assert_eq!(read(folder.path(), "of1/fit.json"), before);
+    let again = sr_fit(folder.path(), &["t.csv", "--replay", "of1", "--trace", "again.sr", "--force"]);
+    assert_eq!(again.status.code(), Some(0), "{}", String::from_utf8_lossy(&again.stderr));
+    let said = error(&sr_fit(folder.path(), &["t.csv", "--replay", "of1", "--force"]));
+    assert!(said.contains("--force has no effect with --replay"), "{said}");
     let said = error(&sr_fit(folder.path(), &["of1", "--export", "latex", "--trace", "x.sr"]));
     assert!(said.contains("--trace has no effect"), "{said}");
 }

@@ -1,4 +1,5 @@
-//! A set of hashes that is asked about many at once.
+//! A set of hashes that is asked about many at once. It takes the place of a common hash table because that has no way to
+//! begin many looks before the first one ends, and most looks wait for memory.
 
 /// The most hashes that are asked about at once.
 pub(crate) const BATCH: usize = 64;
