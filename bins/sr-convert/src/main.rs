@@ -1,6 +1,7 @@
 //! `sr-convert`: training examples from a trace or a problem set.
 
 use std::ffi::OsString;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -57,6 +58,10 @@ struct Args {
     /// direct mode
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     sample_fraction: f64,
+    /// States to keep of each search at most: one of each stage by turns (early, improving, stagnated, near the target),
+    /// each population once [default: all]
+    #[arg(long, value_name = "N")]
+    states_per_search: Option<NonZeroU32>,
     /// Share of the formulas for validation, 0 or more and below 1
     #[arg(long, value_name = "X", default_value_t = 0.1)]
     val_fraction: f64,
@@ -191,6 +196,10 @@ impl Args {
         let one_step = self.mode == Mode::OneStep;
         ensure!(one_step || !self.ancestors_only, "--ancestors-only is for --mode one-step");
         ensure!(one_step || self.elite.is_none(), "--elite is for --mode one-step");
+        ensure!(
+            self.mode != Mode::Direct || self.states_per_search.is_none(),
+            "--states-per-search is for traces; direct examples have no states"
+        );
         ensure!(self.mode == Mode::Autoregressive || self.fitness.is_none(), "--fitness is for --mode autoregressive");
         match (self.mode, &self.traces, &self.problems) {
             (Mode::OneStep | Mode::Autoregressive, Some(traces), _) => Ok(traces),
@@ -223,6 +232,7 @@ impl Args {
                 Mode::OneStep | Mode::Direct => Shape::EachChild,
             },
             sample_fraction: self.sample_fraction,
+            states_per_search: self.states_per_search,
             val_fraction: self.val_fraction,
             is_part: false,
             split_by: match self.apart {

@@ -58,7 +58,7 @@ pub(crate) fn settings(args: &Args, set: &ProblemSet, search: &SearchConfig) -> 
         "max-child-size": sampling.max_child_size,
         "grammar": sampling.grammar()?.is_some(),
         "rules": sampling.rules.iter().map(|rule| rule.name()).collect::<Vec<_>>(),
-        "condition": sampling.condition.map(|condition| condition.name()),
+        "condition": sampling.condition.map(|conditions| conditions.to_string()),
     });
     Ok(settings.as_object().expect("an object was made").clone())
 }

@@ -1,6 +1,6 @@
 //! The flags that say how a learner is sampled.
 
-use sr_prompt::{Condition, Rules};
+use sr_prompt::{Conditions, Rules};
 
 /// How a learner's children are sampled.
 #[derive(Debug, Clone, clap::Args)]
@@ -15,7 +15,7 @@ pub struct SamplingArgs {
     /// Sample among the fewest likeliest tokens that hold this much probability
     #[arg(long, value_name = "P")]
     pub top_p: Option<f64>,
-    /// Sample the children of a state without replacement: no text twice. Other words for the same formula are another
+    /// Sample the children of a state without replacement: no text twice; --unique includes it. Other words for the same formula are another
     /// text. Where there are fewer texts than children, the expert makes the rest. An error with mode autoregressive,
     /// which writes all children as one text
     #[arg(long)]
@@ -32,18 +32,14 @@ pub struct SamplingArgs {
     /// What the grammar forbids beside the illegal
     #[arg(long, value_enum, value_delimiter = ',', value_name = "RULE,…")]
     pub rules: Vec<Rule>,
-    /// What kind of children to ask for: ALL for what the expert would do, GAIN_0 to GAIN_4 for children that gain so much
-    /// [default: ALL, or the highest gain of a checkpoint that has not learned it]
-    #[arg(long, value_name = "NAME", value_parser = condition)]
-    pub condition: Option<Condition>,
+    /// What kind of children to ask for: ALL for what the expert would do, GAIN_0 to GAIN_4 for children that gain so
+    /// much, PATH for a step towards the formula, TARGET for the formula; several with their shares of the children as in
+    /// PATH:12,GAIN_4:5,TARGET:2 [default: ALL, or the highest of a checkpoint that has not learned it]
+    #[arg(long, value_name = "NAME[:SHARE],…")]
+    pub condition: Option<Conditions>,
     /// What the checkpoint has to write; told by the checkpoint itself unless given, and an error if it differs
     #[arg(long, value_enum)]
     pub mode: Option<ModeArg>,
-}
-
-fn condition(text: &str) -> Result<Condition, String> {
-    let names = Condition::ALL.map(Condition::name).join(", ");
-    Condition::from_name(&text.to_uppercase()).ok_or_else(|| format!("expected one of {names}"))
 }
 
 /// On or off.
@@ -124,8 +120,16 @@ impl SamplingArgs {
     /// If there are rules and no grammar.
     #[cfg(feature = "learner")]
     pub fn sampling(&self) -> anyhow::Result<sr_neural::Sampling> {
-        let SamplingArgs { temperature, top_k, top_p, distinct, max_child_size, max_batch_tokens, condition, .. } =
-            *self;
+        let SamplingArgs {
+            temperature,
+            top_k,
+            top_p,
+            distinct,
+            max_child_size,
+            max_batch_tokens,
+            condition: conditions,
+            ..
+        } = *self;
         let grammar = self.grammar()?;
         Ok(sr_neural::Sampling {
             temperature,
@@ -134,7 +138,7 @@ impl SamplingArgs {
             distinct,
             max_child_size,
             max_batch_tokens,
-            condition,
+            conditions,
             grammar,
         })
     }

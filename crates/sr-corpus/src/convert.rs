@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::ErrorKind;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,13 +21,15 @@ use sr_trace::{Gain, GenerationRecord, IndividualRecord, Label, TraceReader, Tra
 use crate::jsonl::{JsonlWriter, jsonl_path};
 use crate::{
     CorpusHeader, CorpusWriter, Direct, Error, Individual, Mode, OneStep, ProblemRef, Problems, Result, Side, Split,
-    Target,
+    Target, stages,
 };
 
 /// The draw of a [`Key`] that samples individuals or problems. The split has draw 0.
 const SAMPLE_DRAW: u32 = 1;
 /// The draw that samples whole trajectories.
 const TRAJECTORY_DRAW: u32 = 2;
+/// The draw that chooses states.
+const STATES_DRAW: u32 = 3;
 
 /// The mode of label sets that hold what the expert would do.
 const ALL: &str = "all";
@@ -158,6 +161,9 @@ pub struct Options<'a> {
     /// The share to keep, in `(0, 1]`: of individuals, of trajectories for whole generations, of problems in direct
     /// mode.
     pub sample_fraction: f64,
+    /// The most states of a search, one of each stage of its progress by turns (early, improving, stagnated, near the
+    /// target), each population once; `None` for all states. States whose targets are all left out do not count.
+    pub states_per_search: Option<NonZeroU32>,
     /// The share of formulas for validation, in `[0, 1)`.
     pub val_fraction: f64,
     /// Whether this is a part of something larger, which is split by [`Split::of_part`], so that a side may have no
@@ -183,6 +189,7 @@ impl Default for Options<'_> {
             shape: Shape::EachChild,
             exclude: Exclude::default(),
             sample_fraction: 1.0,
+            states_per_search: None,
             val_fraction: 0.1,
             is_part: false,
             split_by: SplitBy::Skeleton,
@@ -337,7 +344,7 @@ pub fn one_step_examples(
     }
     // Each different expression is in memory once, however many populations have it.
     let exprs: Exprs = trajectory.generations.expressions().iter().map(owned).collect();
-    let candidates = match options.targets {
+    let mut candidates = match options.targets {
         Targets::NextGeneration { include_elite } => {
             next_generations(trajectory, &exprs, include_elite || whole, |_, _| true)
         }
@@ -349,6 +356,12 @@ pub fn one_step_examples(
         }
         Targets::Labels => labels(trajectory)?,
     };
+    if let Some(most) = options.states_per_search {
+        let with_targets = candidates.iter().filter(|candidate| !candidate.targets.is_empty());
+        let generations = with_targets.map(|candidate| candidate.record.generation).collect();
+        let kept = stages::spread(trajectory, &generations, most.get(), key.draw(STATES_DRAW));
+        candidates.retain(|candidate| kept.contains(&candidate.record.generation));
+    }
     let examples = candidates.into_iter().map(|Candidate { record, condition, targets }| {
         let key = key.generation(record.generation);
         let kept = |target: &Target| whole || key.slot(target.slot).rng().chance(options.sample_fraction);
@@ -493,6 +506,7 @@ fn header(mode: Mode, problems: &Problems, options: &Options<'_>) -> CorpusHeade
             Targets::Labels => false,
         },
         sample_fraction: options.sample_fraction,
+        states_per_search: options.states_per_search.filter(|_| traced),
         val_fraction: options.val_fraction,
         seed: options.seed,
         exclude: options.exclude.sources.clone(),

@@ -1,6 +1,7 @@
 //! Corpus files, which are record files of kind `corpus`, see `docs/formats.md`.
 
 use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::slice::SliceIndex;
 use std::sync::Arc;
@@ -48,6 +49,9 @@ pub struct CorpusHeader {
     pub include_elite: bool,
     /// The share of the examples that was kept.
     pub sample_fraction: f64,
+    /// The most states of a search, spread over the stages of its progress; nil for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub states_per_search: Option<NonZeroU32>,
     /// The share of formulas that is for validation.
     pub val_fraction: f64,
     /// The seed of the split and the sampling.

@@ -40,6 +40,7 @@ mod file;
 mod jsonl;
 mod problems;
 mod split;
+mod stages;
 
 pub use convert::{
     Counts, Exclude, Excluded, Options, Shape, SplitBy, Targets, convert_problems, convert_trace, direct_example,

@@ -48,7 +48,7 @@ mod rows;
 mod shape;
 mod weights;
 
-pub use decode::{Next, PromptCache, Siblings};
+pub use decode::{Growth, Next, Prefixes, PromptCache, Siblings};
 pub use math::{log_sum_exp, sum_of_squares};
 pub use optimiser::{AdamStep, adamw, orthogonalised};
 pub use pass::Pass;

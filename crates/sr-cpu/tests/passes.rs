@@ -1,6 +1,6 @@
 //! Passes against each other and against finite differences.
 
-use sr_cpu::{Activation, Label, Next, Pass, PromptCache, Row, Rows, Run, Shape, Siblings, Weights};
+use sr_cpu::{Activation, Growth, Label, Next, Pass, Prefixes, PromptCache, Row, Rows, Run, Shape, Siblings, Weights};
 
 const SHAPE: Shape = Shape {
     vocabulary: 23,
@@ -169,18 +169,27 @@ fn decoding_gives_the_logits_of_a_whole_pass() {
     };
     let logits = pass.all_logits(&weights, &whole);
     let read = PromptCache::read(&weights, &prompt, &mut pass);
-    let mut siblings = Siblings::new(&weights);
-    siblings.add(&read, 3);
-    let next = |at: usize| Next { token: whole.tokens[at], position: whole.positions[at], feature: whole.features[at] };
-    let other = Next { token: 1, position: 20, feature: 0 };
+    let (mut siblings, mut prefixes) = (Siblings::new(&weights), Prefixes::default());
+    let next = |prefix: u32, at: usize| Next {
+        prefix,
+        token: whole.tokens[at],
+        position: whole.positions[at],
+        feature: whole.features[at],
+    };
+    let other = |prefix: u32| Next { prefix, token: 1, position: 20, feature: 0 };
+    // The last prefix of the first target, of the second, and of a text that is dropped after two steps.
+    let (mut first, mut second, mut dropped) = (Prefixes::NONE, Prefixes::NONE, Prefixes::NONE);
     for step in 0..4 {
-        // The first writes the first target, the last one the second and then something else; the middle one is dropped.
-        let second = if step < 2 { next(17 + step) } else { other };
-        let mut tokens = vec![next(13 + step), other, second];
-        if step > 1 {
-            tokens.remove(1);
+        let of_second = if step < 2 { next(second, 17 + step) } else { other(second) };
+        let mut tokens = vec![next(first, 13 + step), of_second];
+        if step < 2 {
+            tokens.insert(1, other(dropped));
         }
-        let found = siblings.advance(&tokens).to_vec();
+        let n_new = tokens.len();
+        let number = |index: usize| (prefixes.len() + index) as u32;
+        (first, dropped, second) = (number(0), number(1), number(n_new - 1));
+        let growth = Growth { prompt: &read, prefixes: &mut prefixes, n_new };
+        let found = siblings.advance(&mut [growth], &tokens).to_vec();
         let close = |row: usize, at: usize| {
             let pairs = found[row * 23..(row + 1) * 23].iter().zip(&logits[at * 23..(at + 1) * 23]);
             assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-4), "step {step} row {row}: {pairs:?}");
@@ -189,8 +198,23 @@ fn decoding_gives_the_logits_of_a_whole_pass() {
         if step < 2 {
             close(2, 17 + step);
         }
-        if step == 1 {
-            siblings.retain(|row| row != 1);
-        }
     }
+    assert_eq!(prefixes.len(), 10);
+    // Another prompt's prefixes beside it, and a longer way to the same one, change no bit.
+    let again = |prefixes: &mut Prefixes, siblings: &mut Siblings<'_>| {
+        let (mut others, prefix) = (Prefixes::default(), prefixes.len() as u32 - 10);
+        let mut growths = [
+            Growth { prompt: &PromptCache::default(), prefixes: &mut others, n_new: 2 },
+            Growth { prompt: &read, prefixes, n_new: 1 },
+        ];
+        let tokens = [other(Prefixes::NONE), next(Prefixes::NONE, 14), next(prefix, 14)];
+        siblings.advance(&mut growths, &tokens)[2 * 23..].to_vec()
+    };
+    let beside = again(&mut prefixes, &mut siblings);
+    let mut alone = Prefixes::default();
+    siblings.advance(&mut [Growth { prompt: &read, prefixes: &mut alone, n_new: 1 }], &[next(Prefixes::NONE, 13)]);
+    let growth = Growth { prompt: &read, prefixes: &mut alone, n_new: 1 };
+    assert_eq!(siblings.advance(&mut [growth], &[next(0, 14)]), beside);
+    alone.clear();
+    assert!(alone.is_empty());
 }

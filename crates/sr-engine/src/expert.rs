@@ -1,11 +1,13 @@
 //! The expert: genetic programming as in the reference engine ("BasicSR").
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use smallvec::SmallVec;
 use sr_expr::{Expr, Node, Op, Tree};
 
 use crate::random::{Key, Rng};
+use crate::search::UNIQUE_ATTEMPTS;
 use crate::{
     Deadline, Edit, Instance, Limits, Offspring, Origin, Parents, Policy, PolicyError, Population, PrimitiveSet,
     Replacement, Request, State, Variation, variation,
@@ -46,6 +48,25 @@ impl Expert {
     /// Adds the children of the first `wanted` slots.
     pub fn children(state: &State<'_>, wanted: usize, offspring: &mut Offspring) {
         (0..wanted).for_each(|slot| Expert::child(state, slot, offspring));
+    }
+
+    /// Adds the child of one slot, as [`child`](Self::child) does. Under [`SearchConfig::unique`](crate::SearchConfig) it
+    /// is drawn again, up to 20 times, until it is new: the search has not met it, and it is not in `met`, to which it is
+    /// added. If none is, the last one is added, and the search refuses it.
+    ///
+    /// A policy that asks the expert for some children has its own ones in `met`.
+    pub fn new_child(state: &State<'_>, slot: usize, offspring: &mut Offspring, met: &mut HashSet<u64>) {
+        let before = offspring.len();
+        for attempt in 0..UNIQUE_ATTEMPTS {
+            offspring.retain_from(before, |_| false);
+            // The search itself asks again with the draws below.
+            let key = state.key.draw(state.key.draw + attempt * UNIQUE_ATTEMPTS);
+            Expert::child(&State { key, ..*state }, slot, offspring);
+            let identity = state.config.identity(offspring.tree(before));
+            if !state.config.unique || !state.seen.contains(&identity) && met.insert(identity) {
+                return;
+            }
+        }
     }
 
     /// Adds the child of one slot: crossover of two tournament winners, or mutation of one.

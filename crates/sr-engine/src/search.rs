@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The number of times that a policy is asked for new expressions, under [`SearchConfig::unique`].
-const UNIQUE_ATTEMPTS: u32 = 20;
+pub(crate) const UNIQUE_ATTEMPTS: u32 = 20;
 
 /// The reason why a search ended.
 #[derive(Debug, Clone, Copy, PartialEq, IntoStaticStr)]

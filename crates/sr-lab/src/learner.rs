@@ -45,7 +45,7 @@ pub fn settings(learner: &Learner, share: Option<Share>) -> SamplingSettings {
         max_child_size: sampling.max_child_size,
         grammar: sampling.grammar.is_some(),
         rules: sampling.grammar.iter().flat_map(|rules| rules.names()).map(str::to_owned).collect(),
-        condition: Some(learner.condition().name().to_owned()),
+        condition: Some(learner.conditions().to_string()),
         share: share.map(|share| share.to_string()),
     }
 }

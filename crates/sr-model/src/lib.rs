@@ -46,7 +46,7 @@ pub use config::{
     Activation, Attention, Channel, ModelConfig, PointEmbedding, PointsConfig, Population, PrefixAttention,
 };
 pub use cpu::CpuModel;
-pub use decode::{Constraint, DecodeRequest, Decoder, Free, Prompt, Sample, Uniform};
+pub use decode::{Constraint, DecodeRequest, Decoder, Free, Identity, Prompt, Sample, Uniform};
 pub use device::{DeviceKind, check_default_device};
 pub use error::Error;
 pub use gpt_neo::{Imported, gpt_neo_id, is_gpt_neo, load_gpt_neo, take_backbone};

@@ -26,6 +26,10 @@ pub(crate) struct Node {
     log_total: f64,
     /// The tokens to draw from, in the order of the draw.
     branches: Vec<Branch>,
+    /// The log-probability of all legal tokens together, as in [`Choice`].
+    log_legal: f64,
+    /// Where the decoder keeps this prefix, so that no text has to compute it again.
+    place: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -35,20 +39,25 @@ struct Branch {
     log_share: f64,
     /// The logarithm of what is left of its share: 0 for all, -∞ for nothing.
     log_left: f64,
+    /// Its log-probability, as in [`Choice`].
+    log_prob: f64,
     /// The node of the prefix with this token.
     next: Option<usize>,
 }
 
 impl Node {
-    /// Returns the node of the candidates that [`Sampling::cut`] has kept, given their highest logit.
-    fn new(candidates: &[Candidate], highest: f64, sampling: Sampling) -> Self {
+    /// Returns the node of the candidates that [`Sampling::cut`] has kept, given the sums of all candidates.
+    fn new(candidates: &[Candidate], sums: &Sums, sampling: Sampling, place: u32) -> Self {
         let branch = |candidate: &Candidate| Branch {
             token: candidate.id,
-            log_share: (candidate.logit - highest) / sampling.divisor(),
+            log_share: (candidate.logit - sums.highest()) / sampling.divisor(),
             log_left: 0.0,
+            log_prob: sums.choice(candidate).log_prob,
             next: None,
         };
-        let mut node = Node { log_total: 0.0, branches: candidates.iter().map(branch).collect() };
+        let log_legal = candidates.first().map_or(0.0, |first| sums.choice(first).log_legal);
+        let branches = candidates.iter().map(branch).collect();
+        let mut node = Node { log_total: 0.0, branches, log_legal, place };
         node.log_total = node.log_left(sampling);
         node
     }
@@ -102,14 +111,25 @@ impl<'t> Walk<'t> {
         Walk { taken, node: (!taken.nodes.is_empty()).then_some(0), fresh: Vec::new() }
     }
 
+    /// Chooses a token, as [`choose`](Self::choose) does, where the prefix is one of a taken text. Returns it with the
+    /// place of the prefix, or `None` where logits are needed.
+    pub(crate) fn follow(&mut self, sampling: Sampling, uniform: impl FnOnce() -> f64) -> Option<(Choice, u32)> {
+        let node = &self.taken.nodes[self.node?];
+        let branch = node.draw(sampling, uniform());
+        self.node = branch.next;
+        let choice = Choice { token: branch.token, log_prob: branch.log_prob, log_legal: node.log_legal };
+        Some((choice, node.place))
+    }
+
     /// Chooses a token as [`Sampling::choose`] does, among what is left. While nothing is taken, it chooses the same
-    /// tokens.
+    /// tokens. `place` is where the decoder keeps the prefix.
     pub(crate) fn choose(
         &mut self,
         sampling: Sampling,
         candidates: &mut Vec<Candidate>,
         log_total_of_all: Option<f64>,
         uniform: f64,
+        place: u32,
     ) -> Result<Choice, Dead> {
         let sums = Sums::of(candidates, log_total_of_all)?;
         let node = match self.node {
@@ -118,7 +138,7 @@ impl<'t> Walk<'t> {
             Some(node) => &self.taken.nodes[node],
             None => {
                 sampling.cut(candidates, sums.highest());
-                self.fresh.push(Node::new(candidates, sums.highest(), sampling));
+                self.fresh.push(Node::new(candidates, &sums, sampling, place));
                 self.fresh.last().expect("just pushed")
             }
         };
@@ -229,7 +249,7 @@ mod tests {
     fn walk(taken: &Taken, sampling: Sampling, scale: f64, seed: u64) -> (Vec<i32>, Vec<Node>) {
         let mut walk = Walk::new(taken);
         let choose = |prefix: &[i32], uniform| {
-            walk.choose(sampling, &mut candidates(prefix, scale), None, uniform).expect("a choice")
+            walk.choose(sampling, &mut candidates(prefix, scale), None, uniform, 0).expect("a choice")
         };
         (write(choose, seed), walk.into_fresh())
     }

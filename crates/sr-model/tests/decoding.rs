@@ -514,3 +514,80 @@ fn requests_that_do_not_fit_are_refused() {
     let crowded = [Prompt { tokens: vec![1], points: Some(Points { values: vec![0.0; 10] }), ..Prompt::default() }];
     assert!(message(DecodeRequest { prompts: &crowded, ..good }).contains("expected at most 4 points of 2"));
 }
+
+#[test]
+fn each_sibling_begins_with_its_own_token() {
+    let (prompts, siblings) = states();
+    let starts: Vec<Vec<i32>> =
+        siblings.iter().map(|&n| (0..n).map(|i| if i < n / 3 { 7 } else { START }).collect()).collect();
+    for decoder in decoders() {
+        let with = |start_token| DecodeRequest { start_token, ..sampled(&prompts, &siblings, false) };
+        let [one, other] = [7, START].map(|start| decoder.decode(&with(start), &keyed, &Free).unwrap());
+        let mixed = DecodeRequest { starts: Some(&starts), ..with(3) };
+        let mixed = decoder.decode(&mixed, &keyed, &Free).unwrap();
+        assert_ne!(one, other);
+        for (state, starts) in starts.iter().enumerate() {
+            for (sibling, &start) in starts.iter().enumerate() {
+                let expected = if start == 7 { &one } else { &other };
+                assert_eq!(mixed[state][sibling].tokens, expected[state][sibling].tokens, "{state} {sibling}");
+            }
+        }
+        // Distinct ones differ across their beginnings too.
+        let distinct = DecodeRequest { starts: Some(&starts), ..sampled(&prompts, &siblings, true) };
+        for of_state in decoder.decode(&distinct, &keyed, &Free).unwrap() {
+            let texts: HashSet<_> = of_state.iter().filter(|child| !child.is_missing()).map(text).collect();
+            assert_eq!(texts.len(), of_state.iter().filter(|child| !child.is_missing()).count());
+        }
+        let too_few = DecodeRequest { starts: Some(&starts[1..]), ..sampled(&prompts, &siblings, true) };
+        let error = decoder.decode(&too_few, &keyed, &Free).unwrap_err().to_string();
+        assert!(error.contains("one for each sibling"), "{error}");
+    }
+}
+
+#[test]
+fn texts_that_are_not_wanted_are_drawn_once_and_left_out() {
+    let (prompts, siblings) = states();
+    let identity = |_: usize, sample: &Sample| {
+        let last = u64::from(sample.tokens.last().copied().unwrap_or(0).unsigned_abs());
+        // Texts that end with different tokens are the same child by fives.
+        (sample.finished && !last.is_multiple_of(3)).then_some(last / 5)
+    };
+    let request = DecodeRequest { identity: Some(&identity), temperature: 0.3, ..sampled(&prompts, &siblings, true) };
+    let [fast, reference] = decoders().map(|decoder| decoder.decode(&request, &keyed, &Free).unwrap());
+    let mut found = 0;
+    for (of_state, of_reference) in fast.iter().zip(&reference) {
+        let identities: Vec<u64> = of_state
+            .iter()
+            .filter(|child| !child.is_missing())
+            .map(|child| identity(0, child).expect("wanted"))
+            .collect();
+        assert_eq!(identities.iter().collect::<HashSet<_>>().len(), identities.len());
+        assert!(of_state[identities.len()..].iter().all(Sample::is_missing), "what is missing comes last");
+        assert!(identities.len() <= 8, "there are no more children");
+        found += identities.len();
+        assert!(of_state.iter().map(text).eq(of_reference.iter().map(text)));
+    }
+    assert!(found > 50, "{found}");
+    // Of one sibling each, the share of each identity is that of plain texts which are wanted.
+    let prompts = [Prompt { tokens: vec![5, 6, 7], ..Prompt::default() }];
+    let plain = DecodeRequest { temperature: 0.3, ..sampled(&prompts, &[1], false) };
+    let wanted = DecodeRequest { identity: Some(&identity), distinct: true, ..plain };
+    let (decoder, seeds) = (Decoder::new(&model()), 1000);
+    let counts = |request: &DecodeRequest<'_>| {
+        let mut counts: BTreeMap<u64, f64> = BTreeMap::new();
+        for seed in 0..seeds {
+            let uniform = |state: usize, sibling: usize, step: usize| keyed(state, sibling + 100 * seed, step);
+            let children = decoder.decode(request, &uniform, &Free).unwrap();
+            if let Some(identity) = identity(0, &children[0][0]) {
+                *counts.entry(identity).or_default() += 1.0;
+            }
+        }
+        let total: f64 = counts.values().sum();
+        counts.into_iter().map(|(identity, count)| (identity, count / total)).collect::<BTreeMap<_, _>>()
+    };
+    let (expected, found) = (counts(&plain), counts(&wanted));
+    for (identity, share) in &expected {
+        let other = found.get(identity).copied().unwrap_or(0.0);
+        assert!((share - other).abs() < 0.05, "{identity}: {share} {other}");
+    }
+}

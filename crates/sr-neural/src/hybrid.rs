@@ -1,5 +1,6 @@
 //! Searches in which expert and learner share the offspring.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -131,16 +132,18 @@ impl Policy for Hybrid {
         for ((request, slots), written) in requests.iter_mut().zip(&slots).zip(&written) {
             let Request { state, offspring, .. } = request;
             let mut texts = written.iter();
+            let of_learner = written.iter().filter(|child| child.origin == Origin::Learner);
+            let mut met: HashSet<u64> = of_learner.map(|child| state.config.identity(child.tree)).collect();
             for (slot, &is_learners) in slots.iter().enumerate() {
                 match is_learners.then(|| texts.next().expect("a child for each slot")) {
                     Some(child) if child.origin == Origin::Learner => offspring.push(&child),
                     // A text that is not an expression is replaced by the expert's child of this slot, not of the
                     // learner's slot number.
                     Some(_) => {
-                        Expert::child(state, slot, offspring);
+                        Expert::new_child(state, slot, offspring, &mut met);
                         offspring.set_last_origin(Origin::Fallback);
                     }
-                    None => Expert::child(state, slot, offspring),
+                    None => Expert::new_child(state, slot, offspring, &mut met),
                 }
             }
         }

@@ -1,15 +1,18 @@
 //! The learner as a policy.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use burn::tensor::Device;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use sr_engine::random::Purpose;
-use sr_engine::{Child, Edit, Expert, Offspring, Origin, Parents, Policy, PolicyError, Request, State, likely_parents};
+use sr_engine::{Child, Edit, Expert, Origin, Parents, Policy, PolicyError, Request, State, likely_parents};
 use sr_expr::Expr;
 use sr_model::{Channel, Checkpoint, DecodeRequest, Decoder, Free, ModelConfig, Prompt, Sample};
-use sr_prompt::{Actions, Condition, FreeConstants, Grammar, GrammarLimits, GrammarState, Rules, Slots, Token};
+use sr_prompt::{
+    Actions, Condition, Conditions, FreeConstants, Grammar, GrammarLimits, GrammarState, Rules, Slots, Token,
+};
 use strum::IntoStaticStr;
 
 use crate::input::room_for_child;
@@ -56,15 +59,16 @@ pub struct Sampling {
     pub top_p: Option<f64>,
     /// Whether the texts of a state's children must differ, see [`DecodeRequest::distinct`]. Different texts may still
     /// be the same expression, or edits with the same result; [`SearchConfig::unique`](sr_engine::SearchConfig::unique)
-    /// excludes those. It is an error for a learner that writes one text per state.
+    /// includes this and excludes those too, with all expressions that the search has met. It is an error for a learner
+    /// that writes one text per state.
     pub distinct: bool,
     /// The most nodes of a child; it may exceed the expert's limit.
     pub max_child_size: usize,
     /// The most positions in one model call; larger batches are split, with the same results. `None` suits the device.
     pub max_batch_tokens: Option<usize>,
-    /// The condition to ask for. `None` is the mode's default or, if the checkpoint has not learned that, the highest
-    /// gain that it has learned.
-    pub condition: Option<Condition>,
+    /// The conditions to ask for, with their shares of a state's children. `None` is the mode's default or, if the
+    /// checkpoint has not learned that, the highest that it has learned.
+    pub conditions: Option<Conditions>,
     /// The rules of the grammar, which allows only legal texts. `None` lets the model write freely; a text that is not
     /// an expression of the problem's primitives is then replaced by the expert.
     pub grammar: Option<Rules>,
@@ -79,7 +83,7 @@ impl Default for Sampling {
             distinct: false,
             max_child_size: 63,
             max_batch_tokens: None,
-            condition: None,
+            conditions: None,
             grammar: Some(Rules::default()),
         }
     }
@@ -226,7 +230,7 @@ impl Learner {
         let (mode, language) = (meta.learner_mode(), &meta.language);
         check_distinct(mode, sampling)?;
         sampling.validate(checkpoint.model.config(), language.actions)?;
-        let sampling = Sampling { condition: Some(meta.condition(sampling.condition)?), ..sampling };
+        let sampling = Sampling { conditions: Some(meta.conditions(sampling.conditions)?), ..sampling };
         Ok(Learner::new(Decoder::new(&checkpoint.model), mode, language, sampling))
     }
 
@@ -242,9 +246,9 @@ impl Learner {
         &self.sampling
     }
 
-    /// Returns the condition of the children that it is asked for.
-    pub fn condition(&self) -> Condition {
-        self.sampling.condition.unwrap_or(self.mode.condition())
+    /// Returns the conditions of the children that it is asked for.
+    pub fn conditions(&self) -> Conditions {
+        self.sampling.conditions.unwrap_or(self.mode.condition().into())
     }
 
     /// Returns the mode that it was trained for.
@@ -278,6 +282,19 @@ impl Learner {
         let positions = |prompt: &Prompt| prompt.tokens.len() + prompt.n_prefix(config);
         self.written.read += prompts.iter().map(positions).sum::<usize>() as u64;
         let one_each = vec![1; states.len()];
+        let is_unique = states.iter().any(|state| state.config.unique) && self.writes_children();
+        let start = |condition| Token::Condition(condition).id();
+        let starts: Vec<Vec<i32>> =
+            wanted.iter().map(|&n| self.conditions().of_children(n).into_iter().map(start).collect()).collect();
+        let is_mixed = self.conditions().iter().count() > 1 && self.writes_children();
+        let first = self.conditions().iter().next().map_or(self.mode.condition(), |(condition, _)| condition);
+        // Children that the search has met are left out while texts are drawn. To refuse them afterwards is the same
+        // distribution, and takes many times as long in a population that has converged.
+        let identity = |state: usize, text: &Sample| {
+            let child = self.child(&states[state], text, &slots[state])?;
+            let identity = states[state].config.identity(&child.expr);
+            (!states[state].seen.contains(&identity)).then_some(identity)
+        };
         let (siblings, max_new_tokens) = match self.mode {
             LearnerMode::OneStep => {
                 // The largest child, written as an edit, also has its address.
@@ -298,7 +315,9 @@ impl Learner {
             temperature: self.sampling.temperature,
             top_k: self.sampling.top_k,
             top_p: self.sampling.top_p,
-            distinct: self.sampling.distinct,
+            distinct: self.sampling.distinct || is_unique,
+            identity: is_unique.then_some(&identity),
+            starts: is_mixed.then_some(&starts),
             max_batch_tokens: self.sampling.max_batch_tokens,
             stop: states.iter().find_map(|state| state.stop),
             feature: match self.mode {
@@ -306,7 +325,7 @@ impl Learner {
                 LearnerMode::Autoregressive { .. } => sr_prompt::generation_feature,
                 LearnerMode::Direct => sr_prompt::target_feature,
             },
-            ..DecodeRequest::new(&prompts, siblings, Token::Condition(self.condition()).id(), Token::Eos.id())
+            ..DecodeRequest::new(&prompts, siblings, start(first), Token::Eos.id())
         };
         if request.max_steps() > 1 << STEP_BITS {
             let most = (1 << STEP_BITS) / DecodeRequest::MAX_WAVES;
@@ -365,33 +384,41 @@ impl Learner {
         })
     }
 
+    /// Returns whether a text is one child.
+    fn writes_children(&self) -> bool {
+        !matches!(self.mode, LearnerMode::Autoregressive { .. })
+    }
+
+    /// Parses a text that is one child; `None` for one that is not.
+    fn child(&self, state: &State<'_>, text: &Sample, slots: &Slots<'_>) -> Option<Proposal> {
+        let (primitives, max_size) = (state.instance.primitives(), self.sampling.max_child_size);
+        if !text.finished {
+            return None;
+        }
+        let log_prob = Some(text.log_prob);
+        if self.actions == Actions::Edit && self.mode == LearnerMode::OneStep {
+            let read = sr_prompt::decode_edit(&text.tokens, slots, primitives, max_size).ok()?;
+            return match read.edit {
+                // No optimiser fits placeholders.
+                _ if !read.child.placeholders.is_empty() => None,
+                None => Some(Proposal::whole(read.child.expr, state, log_prob)),
+                edit => Some(Proposal { expr: read.child.expr, parents: read.parents, edit, log_prob }),
+            };
+        }
+        let expr = sr_prompt::decode_expression(&text.tokens, primitives, max_size).ok()?;
+        Some(match self.mode {
+            // A direct learner has seen no individual.
+            LearnerMode::Direct => Proposal { expr, parents: Parents::None, edit: None, log_prob },
+            _ => Proposal::whole(expr, state, log_prob),
+        })
+    }
+
     /// Parses the texts of a state to children, slot by slot; `None` for a text that is not a child.
     fn children(&self, state: &State<'_>, texts: &[Sample], slots: &Slots<'_>) -> Vec<Option<Proposal>> {
         let (primitives, max_size) = (state.instance.primitives(), self.sampling.max_child_size);
         match self.mode {
             LearnerMode::OneStep | LearnerMode::Direct => {
-                let whole = |text: &Sample| {
-                    let expr = sr_prompt::decode_expression(&text.tokens, primitives, max_size).ok()?;
-                    let log_prob = Some(text.log_prob);
-                    Some(match self.mode {
-                        // A direct learner has seen no individual.
-                        LearnerMode::Direct => Proposal { expr, parents: Parents::None, edit: None, log_prob },
-                        _ => Proposal::whole(expr, state, log_prob),
-                    })
-                };
-                let edit = |text: &Sample| {
-                    let read = sr_prompt::decode_edit(&text.tokens, slots, primitives, max_size).ok()?;
-                    let log_prob = Some(text.log_prob);
-                    match read.edit {
-                        // No optimiser fits placeholders.
-                        _ if !read.child.placeholders.is_empty() => None,
-                        None => Some(Proposal::whole(read.child.expr, state, log_prob)),
-                        edit => Some(Proposal { expr: read.child.expr, parents: read.parents, edit, log_prob }),
-                    }
-                };
-                let is_edit = self.actions == Actions::Edit;
-                let child = |text: &Sample| if is_edit { edit(text) } else { whole(text) };
-                texts.iter().map(|text| if text.finished { child(text) } else { None }).collect()
+                texts.iter().map(|text| self.child(state, text, slots)).collect()
             }
             LearnerMode::Autoregressive { .. } => {
                 let decoded = texts.iter().flat_map(|t| sr_prompt::decode_generation(&t.tokens, primitives, max_size));
@@ -433,13 +460,16 @@ impl Proposal {
     }
 }
 
-fn fallback(state: &State<'_>, slot: usize, offspring: &mut Offspring) {
-    Expert::child(state, slot, offspring);
-    offspring.set_last_origin(Origin::Fallback);
-}
-
 impl Policy for Learner {
     fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
+        // Texts are drawn in one way for a batch, and no search may depend on the others.
+        let is_alike = |a: &Request<'_>, b: &Request<'_>| a.state.config.unique == b.state.config.unique;
+        requests.chunk_by_mut(is_alike).try_for_each(|alike| self.propose_alike(alike))
+    }
+}
+
+impl Learner {
+    fn propose_alike(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
         let (states, wanted): (Vec<State<'_>>, Vec<usize>) =
             requests.iter().map(|request| (request.state, request.wanted)).unzip();
         let texts = match self.texts(&states, &wanted) {
@@ -452,12 +482,17 @@ impl Policy for Learner {
             let Request { state, wanted, offspring } = request;
             let mut children = self.children(state, texts, slots);
             children.resize(*wanted, None);
+            let identities = children.iter().flatten().map(|child| state.config.identity(&child.expr));
+            let mut met: HashSet<u64> = identities.collect();
             for (slot, child) in children.into_iter().enumerate() {
                 match child {
                     Some(Proposal { expr, parents, edit, log_prob }) => {
                         offspring.push(&Child { tree: &expr, origin: Origin::Learner, parents, edit, log_prob });
                     }
-                    None => fallback(state, slot, offspring),
+                    None => {
+                        Expert::new_child(state, slot, offspring, &mut met);
+                        offspring.set_last_origin(Origin::Fallback);
+                    }
                 }
             }
         });

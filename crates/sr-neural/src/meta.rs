@@ -1,7 +1,7 @@
 //! What a checkpoint tells of its model beside weights and shape.
 
 use serde::{Deserialize, Serialize};
-use sr_prompt::{Condition, Mode};
+use sr_prompt::{Condition, Conditions, Mode};
 
 use crate::{Error, Language, LearnerMode};
 
@@ -43,21 +43,22 @@ impl CheckpointMeta {
         }
     }
 
-    /// Returns the condition to ask for: the given one, which the model must have learned; without one that of the mode,
-    /// or else the best that the model has learned.
+    /// Returns the conditions to ask for: the given ones, which the model must have learned; without them that of the
+    /// mode, or else the best that the model has learned.
     ///
     /// # Errors
-    /// [`Error::Condition`] if the model has not learned the given one.
-    pub fn condition(&self, given: Option<Condition>) -> Result<Condition, Error> {
+    /// [`Error::Condition`] with the first that the model has not learned.
+    pub fn conditions(&self, given: Option<Conditions>) -> Result<Conditions, Error> {
         let default = self.learner_mode().condition();
         let learned = if self.conditions.is_empty() { &[default][..] } else { &self.conditions };
         let best = learned.iter().copied().max_by_key(|condition| condition.id()).expect("there is one");
-        match given {
-            None if learned.contains(&default) => Ok(default),
-            None => Ok(best),
-            Some(given) if learned.contains(&given) => Ok(given),
-            Some(given) => Err(Error::Condition {
-                asked: given.name(),
+        let Some(given) = given else {
+            return Ok(if learned.contains(&default) { default } else { best }.into());
+        };
+        match given.iter().find(|(condition, _)| !learned.contains(condition)) {
+            None => Ok(given),
+            Some((unknown, _)) => Err(Error::Condition {
+                asked: unknown.name(),
                 learned: learned.iter().map(|condition| condition.name()).collect::<Vec<_>>().join(", "),
             }),
         }
@@ -76,8 +77,8 @@ mod tests {
         let meta = CheckpointMeta::from_json(&json!({ "mode": "autoregressive", "step": 7 })).expect("an old file");
         assert_eq!((&meta.language, meta.fitness), (&Language::default(), None));
         assert_eq!(meta.learner_mode(), LearnerMode::Autoregressive { errors: true });
-        assert_eq!(meta.condition(None).ok(), Some(Condition::All));
-        assert!(meta.condition(Some(Condition::Path)).is_err());
+        assert_eq!(meta.conditions(None).ok(), Some(Condition::All.into()));
+        assert!(meta.conditions(Some(Condition::Path.into())).is_err());
     }
 
     #[test]
@@ -89,7 +90,7 @@ mod tests {
         assert_eq!((&json["mode"], &json["context"]), (&json!("one-step"), &json!("superrich")));
         assert_eq!(json["conditions"], json!(["GAIN_4", "PATH"]));
         assert_eq!(CheckpointMeta::from_json(&json).ok(), Some(meta.clone()));
-        assert_eq!(meta.condition(None).ok(), Some(Condition::Path), "the best, for ALL was not learned");
+        assert_eq!(meta.conditions(None).ok(), Some(Condition::Path.into()), "the best, for ALL was not learned");
     }
 
     #[test]

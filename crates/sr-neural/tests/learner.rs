@@ -426,19 +426,21 @@ fn distinct_children_that_cannot_be_are_an_error() {
 fn a_checkpoint_of_another_vocabulary_mode_or_context_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let device = DeviceKind::Cpu.open().expect("the CPU");
-    let load = |conditions: &[&str], condition: Option<Condition>| {
+    let load = |conditions: &[&str], condition: Option<&str>| {
         let meta = serde_json::json!({ "mode": "one-step", "conditions": conditions });
         let checkpoint = Checkpoint { model: trained(0), tokenizer: sr_prompt::tokenizer_json(), meta };
         checkpoint.save(&folder.path().join("c")).expect("saved");
-        let sampling = Sampling { condition, ..Sampling::default() };
+        let conditions = condition.map(|text| text.parse().expect("conditions"));
+        let sampling = Sampling { conditions, ..Sampling::default() };
         let learner = Learner::load(&folder.path().join("c"), &device, sampling);
-        learner.map(|learner| learner.condition()).map_err(|e| e.to_string())
+        learner.map(|learner| learner.conditions().to_string()).map_err(|e| e.to_string())
     };
-    assert_eq!(load(&[], None), Ok(Condition::All));
-    assert_eq!(load(&["ALL", "GAIN_4"], None), Ok(Condition::All));
-    assert_eq!(load(&["ALL", "GAIN_4"], Some(Condition::Gain(4))), Ok(Condition::Gain(4)));
-    assert_eq!(load(&["GAIN_0", "GAIN_3"], None), Ok(Condition::Gain(3)));
-    let error = load(&["ALL", "GAIN_0"], Some(Condition::Gain(4))).expect_err("never seen");
+    assert_eq!(load(&[], None).as_deref(), Ok("ALL"));
+    assert_eq!(load(&["ALL", "GAIN_4"], None).as_deref(), Ok("ALL"));
+    assert_eq!(load(&["ALL", "GAIN_4"], Some("GAIN_4")).as_deref(), Ok("GAIN_4"));
+    assert_eq!(load(&["ALL", "GAIN_4"], Some("GAIN_4:3,ALL:1")).as_deref(), Ok("ALL:1,GAIN_4:3"));
+    assert_eq!(load(&["GAIN_0", "GAIN_3"], None).as_deref(), Ok("GAIN_3"));
+    let error = load(&["ALL", "GAIN_0"], Some("ALL:9,GAIN_4:1")).expect_err("never seen");
     assert!(error.ends_with("has not learned children of condition GAIN_4, only of ALL, GAIN_0"), "{error}");
     let save = |tokenizer: String, mode: &str, context: &str| {
         let meta = serde_json::json!({ "mode": mode, "context": context });
@@ -454,4 +456,51 @@ fn a_checkpoint_of_another_vocabulary_mode_or_context_is_refused() {
     let other = sr_prompt::tokenizer_json().replace("\"sin\"", "\"sine\"");
     let error = save(other, "one-step", "basic").expect_err("another vocabulary");
     assert!(error.contains("vocabulary"), "{error}");
+}
+
+/// Tests that a learner leaves out what the search has met, so that nothing is proposed to be refused.
+#[test]
+fn a_learner_of_a_unique_search_proposes_no_expression_twice() {
+    let model = trained(60);
+    let edits = Language { actions: Actions::Edit, ..Language::default() };
+    for language in [Language::default(), edits] {
+        let sampling = Sampling {
+            max_child_size: 9,
+            conditions: Some("ALL:2,TARGET:1".parse().expect("conditions")),
+            ..Sampling::default()
+        };
+        let learner = || Learner::new(Decoder::new(&model), LearnerMode::OneStep, &language, sampling);
+        let settings = SearchConfig { population_size: 12, generations: 9, unique: true, ..SearchConfig::basic() };
+        let found = |ids: &[&str], policy: &mut dyn Policy| {
+            let mut searches: Vec<Search> =
+                ids.iter().map(|id| Search::new(instance(id), settings.clone(), 3).expect("a search")).collect();
+            let mut children: Vec<Vec<(Expr, Origin)>> = vec![Vec::new(); ids.len()];
+            let mut observers: Vec<_> = children
+                .iter_mut()
+                .map(|children| {
+                    |generation: &Generation<'_>| {
+                        let new = generation.population.iter().filter(|child| child.origin != Origin::Elite);
+                        children.extend(new.map(|child| (child.tree.to_owned(), child.origin)));
+                        ControlFlow::Continue(())
+                    }
+                })
+                .collect();
+            let outcomes = run(&mut searches, policy, &mut observers).expect("children");
+            drop(observers);
+            let proposals: Vec<u64> = outcomes.iter().map(|outcome| outcome.evaluations.proposals).collect();
+            (children, proposals)
+        };
+        let (children, proposals) = found(&["a", "b"], &mut learner());
+        for (children, &proposals) in children.iter().zip(&proposals) {
+            let later = &children[12..];
+            let texts: std::collections::HashSet<String> = later.iter().map(|(expr, _)| expr.to_string()).collect();
+            assert_eq!(texts.len(), later.len(), "each expression once");
+            assert_eq!((later.len(), proposals), (8 * 11, 8 * 11), "nothing was refused");
+            let written = later.iter().filter(|(_, origin)| *origin == Origin::Learner).count();
+            assert!(written > 80, "{written}");
+        }
+        assert_eq!(found(&["a"], &mut learner()).0[0], children[0], "whatever is beside it");
+        let mut hybrid = Hybrid::new(learner(), Share::Drawn(0.5, Per::Child));
+        assert_eq!(found(&["a"], &mut hybrid).1, [8 * 11], "the expert asks itself for what is new");
+    }
 }

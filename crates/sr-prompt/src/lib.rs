@@ -31,6 +31,7 @@
 //!
 //! This crate makes ids, no tensors. Points are not text; they reach the model through an embedder.
 
+mod conditions;
 mod data;
 mod edit;
 mod error;
@@ -43,6 +44,7 @@ mod mode;
 mod prompt;
 mod vocabulary;
 
+pub use conditions::Conditions;
 pub use edit::{DecodedEdit, EditWriter, Slots, decode_edit, edit_feature, encode_edit, encode_full};
 pub use error::{DecodeError, Error, Result};
 pub use expression::{

@@ -1,5 +1,6 @@
 //! The settings of a data set, and the checked plan of a build.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
@@ -74,6 +75,9 @@ pub struct CorpusSettings {
     pub include_elite: bool,
     /// Share of examples to keep, above 0 and at most 1.
     pub sample_fraction: f64,
+    /// The most states of a search, one of each stage of its progress by turns; all by default. For traces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub states_per_search: Option<NonZeroU32>,
     /// Share of formulas for validation, 0 or more and below 1.
     pub val_fraction: f64,
     /// What training and validation must not share; `None` stands for [`SplitBy::Function`]. Setting it without
@@ -87,9 +91,18 @@ pub struct CorpusSettings {
 impl Default for CorpusSettings {
     fn default() -> Self {
         let Options { context, sample_fraction, val_fraction, jsonl, .. } = Options::default();
-        let (fitness, ancestors_only, include_elite) = (true, false, false);
-        let (mode, split_by) = (Mode::OneStep, None);
-        Self { mode, context, fitness, ancestors_only, include_elite, sample_fraction, val_fraction, split_by, jsonl }
+        Self {
+            mode: Mode::OneStep,
+            context,
+            fitness: true,
+            ancestors_only: false,
+            include_elite: false,
+            sample_fraction,
+            states_per_search: None,
+            val_fraction,
+            split_by: None,
+            jsonl,
+        }
     }
 }
 
@@ -135,6 +148,10 @@ impl Plan {
         ensure!(
             sample_fraction > 0.0 && sample_fraction <= 1.0,
             "[corpus]: sample_fraction must be above 0 and at most 1, found {sample_fraction}"
+        );
+        ensure!(
+            corpus.mode != Mode::Direct || corpus.states_per_search.is_none(),
+            "[corpus]: states_per_search is for traces; mode direct has no states"
         );
         ensure!(
             (0.0..1.0).contains(&val_fraction),
@@ -209,7 +226,7 @@ impl Plan {
 
     pub(super) fn options(&self) -> Options<'static> {
         let CorpusSettings { mode, context, fitness, ancestors_only, include_elite, .. } = self.corpus;
-        let CorpusSettings { sample_fraction, val_fraction, split_by, jsonl, .. } = self.corpus;
+        let CorpusSettings { sample_fraction, states_per_search, val_fraction, split_by, jsonl, .. } = self.corpus;
         Options {
             context,
             targets: match ancestors_only {
@@ -223,6 +240,7 @@ impl Plan {
             exclude: Exclude::listed(self.blocklist.clone()),
             stop: None,
             sample_fraction,
+            states_per_search,
             val_fraction,
             is_part: false,
             split_by: split_by.unwrap_or(SplitBy::Function),

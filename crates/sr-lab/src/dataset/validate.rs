@@ -333,6 +333,7 @@ impl Validation<'_, '_> {
             ("seed", header.seed == self.seed),
             ("val_fraction", header.val_fraction == table.val_fraction),
             ("sample_fraction", header.sample_fraction == table.sample_fraction),
+            ("states_per_search", header.states_per_search == table.states_per_search),
             ("ancestors_only", header.ancestors_only == table.ancestors_only),
             ("exclude", header.exclude == sources),
         ];

@@ -20,10 +20,10 @@ use std::sync::{Arc, Mutex};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use rayon::prelude::*;
-use sr_cpu::{Pass, PromptCache, Row, Rows};
+use sr_cpu::{Pass, Prefixes, PromptCache, Row, Rows};
 
-pub use request::{Constraint, DecodeRequest, Free, Prompt, Sample, Uniform};
-use sampler::Sampler;
+pub use request::{Constraint, DecodeRequest, Free, Identity, Prompt, Sample, Uniform};
+use sampler::{Growing, Sampler, Stem};
 use wave::{STEP_TILE, Shape, Wave};
 
 use crate::cpu::Snapshot;
@@ -170,14 +170,33 @@ impl Decoder {
                 self.read(snapshot, &request.prompts[state])
             };
             let caches: Vec<PromptCache> = states.par_iter().map(read).collect::<Result<_, _>>()?;
+            let mut prefixes: Vec<Prefixes> = caches.iter().map(|_| Prefixes::default()).collect();
+            let threads = rayon::current_num_threads();
             samples.extend(sampler.siblings(&states, |children| {
-                let mut all: Vec<_> = caches
-                    .iter()
-                    .zip(children)
-                    .flat_map(|(cache, of_state)| of_state.iter_mut().map(move |child| (cache, child)))
-                    .collect();
-                let share = all.len().div_ceil(rayon::current_num_threads()).max(1);
-                all.par_chunks_mut(share).try_for_each(|children| sampler.write(&snapshot.weights, children))
+                let share = children.iter().map(Vec::len).sum::<usize>().div_ceil(threads).max(1);
+                let of_states = caches.iter().zip(&mut prefixes).zip(children);
+                let mut own: Vec<Prefixes> = Vec::new();
+                let stems: Vec<Stem<'_, '_, G>> = if request.distinct {
+                    // The prefixes of one wave serve the next, so the children of a state stay together.
+                    of_states.map(|((prompt, prefixes), children)| Stem { prompt, prefixes, children }).collect()
+                } else {
+                    let pieces: Vec<(&PromptCache, &mut [Growing<'_, G>])> = of_states
+                        .flat_map(|((prompt, _), children)| {
+                            children.chunks_mut(share).map(move |piece| (prompt, piece))
+                        })
+                        .collect();
+                    own.resize_with(pieces.len(), Prefixes::default);
+                    let stems = pieces.into_iter().zip(&mut own);
+                    stems.map(|((prompt, children), prefixes)| Stem { prompt, prefixes, children }).collect()
+                };
+                let mut of_threads: Vec<Vec<Stem<'_, '_, G>>> = (0..threads).map(|_| Vec::new()).collect();
+                let mut before = 0;
+                for stem in stems {
+                    let n = stem.children.len();
+                    of_threads[(before / share).min(threads - 1)].push(stem);
+                    before += n;
+                }
+                of_threads.par_iter_mut().try_for_each(|stems| sampler.write(&snapshot.weights, stems))
             })?);
             self.memory.prompts.give(caches);
         }

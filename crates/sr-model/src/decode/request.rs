@@ -73,7 +73,7 @@ impl Prompt {
 }
 
 /// A request to sample children.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct DecodeRequest<'a> {
     /// One prompt per state.
     pub prompts: &'a [Prompt],
@@ -81,6 +81,9 @@ pub struct DecodeRequest<'a> {
     pub siblings: &'a [usize],
     /// The token fed to every sibling right after the prompt; not part of its tokens.
     pub start_token: i32,
+    /// The token of each sibling of each state in place of that one; `None` for one token for all. Siblings of a state
+    /// with the same token must be next to each other.
+    pub starts: Option<&'a [Vec<i32>]>,
     /// Returns the feature of the last of the tokens so far, or of the start token if there are none yet. Prompts have
     /// feature 0. A model without features ignores it.
     pub feature: fn(&[i32]) -> i32,
@@ -102,10 +105,15 @@ pub struct DecodeRequest<'a> {
     /// temperature 0 the order is the limit of that: by the sum of the differences between the likeliest logit and the
     /// logit of each token, least first. Top-k applies, and top-p to the probabilities of temperature 1.
     ///
+    /// Siblings with different [`starts`](Self::starts) are drawn from different distributions, and differ too.
+    ///
     /// A state may have fewer texts than siblings. Above temperature 0 a state also ends after
     /// [`MAX_WAVES`](Self::MAX_WAVES) waves, each of which adds at least one text. Missing texts come last, see
     /// [`Sample::is_missing`].
     pub distinct: bool,
+    /// What a text stands for; for distinct siblings. Of texts with equal identities the first becomes a sibling, and a
+    /// text without an identity never does. The texts that are left out are drawn like the others, and not again.
+    pub identity: Option<&'a Identity<'a>>,
     /// The most prompt and sibling positions held in memory at once. Larger requests are split, with the same results.
     /// `None` for a default that suits the device.
     pub max_batch_tokens: Option<usize>,
@@ -140,6 +148,9 @@ impl Sample {
 /// depend on batching. Steps are below [`DecodeRequest::max_steps`].
 pub type Uniform<'a> = dyn Fn(usize, usize, usize) -> f64 + Sync + 'a;
 
+/// A function from a state and a text to what the text stands for; `None` for a text that is not wanted.
+pub type Identity<'a> = dyn Fn(usize, &Sample) -> Option<u64> + Sync + 'a;
+
 /// A grammar: the tokens that may come next in the children of a state.
 pub trait Constraint: Sync {
     /// The grammar's state after a child's tokens so far.
@@ -167,6 +178,15 @@ impl Constraint for Free {
     fn advance(&self, _: usize, _: &mut (), _: i32) {}
 }
 
+impl std::fmt::Debug for DecodeRequest<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let DecodeRequest { siblings, max_new_tokens, temperature, top_k, top_p, distinct, .. } = self;
+        let mut debug = f.debug_struct("DecodeRequest");
+        debug.field("siblings", siblings).field("max_new_tokens", max_new_tokens).field("temperature", temperature);
+        debug.field("top_k", top_k).field("top_p", top_p).field("distinct", distinct).finish_non_exhaustive()
+    }
+}
+
 impl<'a> DecodeRequest<'a> {
     /// The most waves in which distinct siblings are drawn above temperature 0. A model that puts nearly all
     /// probability on one text after the other needs a wave for each sibling, others need a few.
@@ -178,6 +198,7 @@ impl<'a> DecodeRequest<'a> {
             prompts,
             siblings,
             start_token,
+            starts: None,
             feature: |_| 0,
             eos,
             max_new_tokens: 64,
@@ -185,9 +206,15 @@ impl<'a> DecodeRequest<'a> {
             top_k: None,
             top_p: None,
             distinct: false,
+            identity: None,
             max_batch_tokens: None,
             stop: None,
         }
+    }
+
+    /// Returns the token that a sibling begins with.
+    pub(super) fn start_of(&self, state: usize, sibling: usize) -> i32 {
+        self.starts.map_or(self.start_token, |starts| starts[state][sibling])
     }
 
     pub(super) fn check_stop(&self) -> Result<(), Error> {
@@ -211,6 +238,13 @@ impl<'a> DecodeRequest<'a> {
             return fail(format!("{} prompts and {} sibling counts", self.prompts.len(), self.siblings.len()));
         }
         check_ids("start token", &[self.start_token], 0, config.vocab_size)?;
+        if let Some(starts) = self.starts {
+            let is_each = starts.iter().map(Vec::len).eq(self.siblings.iter().copied());
+            if !is_each {
+                return fail("the start tokens are not one for each sibling of each state".to_owned());
+            }
+            starts.iter().try_for_each(|starts| check_ids("start token", starts, 0, config.vocab_size))?;
+        }
         check_ids("end token", &[self.eos], 0, config.vocab_size)?;
         for (state, prompt) in self.prompts.iter().enumerate() {
             check_ids("token", &prompt.tokens, 0, config.vocab_size)?;

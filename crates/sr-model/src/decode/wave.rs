@@ -180,9 +180,12 @@ impl<'a> Wave<'a> {
         let of_states = children.iter_mut().filter(|of_state| !of_state.is_empty());
         let mut rows: Vec<Lanes<'_, '_, G>> =
             of_states.map(|of_state| of_state.iter_mut().enumerate().collect()).collect();
+        for (row, lanes) in rows.iter().enumerate() {
+            lanes.iter().for_each(|(lane, child)| self.last[row * self.siblings + lane] = child.next);
+        }
         for step in 0..self.request.max_new_tokens {
             let logits = self.advance(step)?;
-            if !self.sample(step, logits, sampler, &mut rows)? {
+            if !self.sample(logits, sampler, &mut rows)? {
                 break;
             }
         }
@@ -272,7 +275,6 @@ impl<'a> Wave<'a> {
     /// all are done.
     pub(super) fn sample<G: Constraint>(
         &mut self,
-        step: usize,
         logits: Tensor<3>,
         sampler: &Sampler<'_, G>,
         rows: &mut Vec<Lanes<'_, '_, G>>,
@@ -308,7 +310,7 @@ impl<'a> Wave<'a> {
                 true => f64::from(sr_cpu::log_sum_exp(logits)),
                 false => f64::from(logits[read.len()]),
             });
-            sampler.choose(child, step, candidates, log_total_of_all)
+            sampler.choose(child, candidates, log_total_of_all)
         })?;
         for (cell, child) in writing {
             (self.last[cell], self.features[cell]) = (child.next, child.feature);

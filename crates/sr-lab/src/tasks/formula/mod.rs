@@ -23,7 +23,7 @@ use sr_expr::{Expr, Tree};
 use sr_model::DeviceKind;
 use sr_neural::{CheckpointMeta, Sampling, Share};
 use sr_problems::{Blocklist, ProblemSet};
-use sr_prompt::Condition;
+use sr_prompt::{Condition, Conditions};
 use sr_trace::{IndividualRecord, TraceHeader, TraceReader, Trajectory};
 use sr_train::{
     Limits, Mode, RunConfig, Split, Start, StepStats, TrainConfig, Trainer, load_drawn_examples, load_examples,
@@ -145,7 +145,7 @@ impl<'a> Formula<'a> {
         options.device.open()?;
         let excluded = Arc::new(Blocklist::of(&options.exclude)?);
         let mut judged = Blocklist::of(&options.exclude)?;
-        check_condition(options.sampling.condition, options.labelling)?;
+        check_condition(options.sampling.conditions, options.labelling)?;
         let (n, seed) = (options.rounds.eval_episodes, options.rounds.seed);
         let mut seen = vec![Ok(String::new()); milestones.len()];
         for ((milestone, config), seen) in milestones.iter().zip(&configs).zip(&mut seen) {
@@ -221,8 +221,8 @@ fn unusable(error: anyhow::Error) -> anyhow::Result<String> {
 }
 
 /// Fails if the labels never have the condition that the learner is asked for.
-fn check_condition(condition: Option<Condition>, labelling: Labelling) -> anyhow::Result<()> {
-    let Some(condition) = condition else { return Ok(()) };
+fn check_condition(conditions: Option<Conditions>, labelling: Labelling) -> anyhow::Result<()> {
+    let Some(conditions) = conditions else { return Ok(()) };
     let taught = match labelling {
         Labelling::Expert(ExpertConfig { mode: sr_dagger::LabelMode::All, .. }) => vec![Condition::All],
         Labelling::Formula(Telling::Path) => vec![Condition::Path],
@@ -231,9 +231,8 @@ fn check_condition(condition: Option<Condition>, labelling: Labelling) -> anyhow
     };
     let names = taught.iter().map(|condition| condition.name()).collect::<Vec<_>>().join(", ");
     ensure!(
-        taught.contains(&condition),
-        "--condition {}: these labels teach {names} only; see --labels",
-        condition.name()
+        conditions.iter().all(|(condition, _)| taught.contains(&condition)),
+        "--condition {conditions}: these labels teach {names} only; see --labels"
     );
     Ok(())
 }
@@ -285,7 +284,7 @@ fn sampling_json(sampling: &Sampling) -> Value {
         "max_child_size": sampling.max_child_size,
         "grammar": sampling.grammar.is_some(),
         "rules": sampling.grammar.iter().flat_map(|rules| rules.names()).collect::<Vec<_>>(),
-        "condition": sampling.condition.map(Condition::name),
+        "condition": sampling.conditions.map(|conditions| conditions.to_string()),
     })
 }
 
