@@ -18,38 +18,41 @@ default:
 build:
     cargo build --profile {{profile}} --locked {{packages}} --bins
 
-# The whole loop on a CPU in minutes: problems, expert traces, training, learner search, relabelling, DAgger, table
+# The whole loop on a CPU in minutes: problems, expert traces, labels, training, learner search, DAgger, table of fresh problems. SEED for another run
 [group('loop')]
-demo: build
-    @just _loop runs/demo 200 50 configs/demo.toml "" 60 20 10 50
+demo seed="1": build
+    @just _loop runs/demo {{seed}} 6000 100 600 configs/demo.toml ""
 
 # The same loop in under a minute, for CI: too short to learn anything
 [group('loop')]
 demo-smoke: build
-    @just _loop runs/demo-smoke 24 12 configs/demo.toml "--max-steps 12" 6 4 1 4
+    @just _loop runs/demo-smoke 1 60 8 20 configs/demo.toml "--max-steps 6"
 
-# Problems, generations, training config, extra training flags; learner problems and generations; seeds, generations of
-# the evaluation. The expert's children have 25 nodes at most; 31 leaves the learner some room and saves decoding 63.
-_loop dir count generations config train_flags learner_problems learner_generations seeds eval_generations:
+# Folder, seed; problems to learn from, problems to judge on, problems that the learner searches; training config and
+# extra flags of it. The expert's children have 25 nodes at most, and the learner's too.
+_loop dir seed count fresh learner_count config train_flags search="--unique --survival plus --extra-generations 0 --max-size 25":
     rm -rf {{dir}} && mkdir -p {{dir}}
-    @echo "== 1/9 problems"
-    {{bin}}/sr-generate random --count {{count}} --operators arith --constants 1.0 --seed 1 --out {{dir}}/problems.sr
-    @echo "== 2/9 the expert searches them"
-    {{bin}}/sr-search --problems {{dir}}/problems.sr --generations {{generations}} --seed 1 --out {{dir}}/expert.sr
-    @echo "== 3/9 training examples"
-    {{bin}}/sr-convert --traces {{dir}}/expert.sr --mode one-step --seed 1 --out {{dir}}/corpus-bc
-    @echo "== 4/9 behaviour cloning"
-    {{bin}}/sr-train --config {{config}} --train {{dir}}/corpus-bc/train.sr --val {{dir}}/corpus-bc/val.sr --problems {{dir}}/problems.sr --seed 1 --out {{dir}}/model-bc {{train_flags}}
-    @echo "== 5/9 the learner searches"
-    {{bin}}/sr-search --problems {{dir}}/problems.sr --policy neural --checkpoint {{dir}}/model-bc/best --max-problems {{learner_problems}} --generations {{learner_generations}} --max-child-size 31 --seed 2 --out {{dir}}/learner.sr
-    @echo "== 6/9 the expert relabels the states that the learner visited"
-    {{bin}}/sr-relabel --traces {{dir}}/learner.sr --problems {{dir}}/problems.sr --labels all --seed 3
-    @echo "== 7/9 training examples from them"
-    {{bin}}/sr-convert --traces {{dir}}/learner.sr --mode one-step --dagger --seed 1 --out {{dir}}/corpus-dagger
-    @echo "== 8/9 one DAgger round: training on both"
-    {{bin}}/sr-train --config {{config}} --train {{dir}}/corpus-bc/train.sr {{dir}}/corpus-dagger/train.sr --val {{dir}}/corpus-bc/val.sr --problems {{dir}}/problems.sr --init {{dir}}/model-bc/best --seed 2 --out {{dir}}/model-dagger {{train_flags}}
-    @echo "== 9/9 comparison on the suite 'harder', searches of {{eval_generations}} generations, {{seeds}} seeds"
-    {{bin}}/sr-evaluate --suite harder --methods expert,cloned=neural:{{dir}}/model-bc/best,dagger=neural:{{dir}}/model-dagger/best --generations {{eval_generations}} --extra-generations 0 --max-child-size 31 --seeds {{seeds}} --seed 1 --out {{dir}}/evaluation.json
+    @echo "== 1/10 problems to judge on, and others to learn from"
+    {{bin}}/sr-generate random --operators arith --constants 1.0 --complexity 0.5 --max-variables 3 --points 50 --exclude harder --count {{fresh}} --seed 90{{seed}} --out {{dir}}/fresh.sr
+    {{bin}}/sr-generate random --operators arith --constants 1.0 --complexity 0.5 --max-variables 3 --points 50 --exclude harder {{dir}}/fresh.sr --count {{count}} --seed {{seed}} --out {{dir}}/problems.sr
+    @echo "== 2/10 the expert searches them"
+    {{bin}}/sr-search --problems {{dir}}/problems.sr --generations 20 {{search}} --seed {{seed}} --out {{dir}}/expert.sr
+    @echo "== 3/10 labels: the best of many children of the expert in each state"
+    {{bin}}/sr-relabel --traces {{dir}}/expert.sr --problems {{dir}}/problems.sr --labels top-k --seed {{seed}}
+    @echo "== 4/10 training examples of two states of each search"
+    {{bin}}/sr-convert --traces {{dir}}/expert.sr --mode one-step --dagger --states-per-search 2 --seed {{seed}} --out {{dir}}/corpus-bc
+    @echo "== 5/10 behaviour cloning, from random weights"
+    {{bin}}/sr-train --config {{config}} --train {{dir}}/corpus-bc/train.sr --val {{dir}}/corpus-bc/val.sr --problems {{dir}}/problems.sr --seed {{seed}} --out {{dir}}/model-bc {{train_flags}}
+    @echo "== 6/10 the learner searches"
+    {{bin}}/sr-search --problems {{dir}}/problems.sr --policy neural --checkpoint {{dir}}/model-bc/best --max-problems {{learner_count}} --generations 20 {{search}} --max-child-size 25 --condition GAIN_4 --seed {{seed}} --out {{dir}}/learner.sr
+    @echo "== 7/10 the expert labels the states that the learner visited"
+    {{bin}}/sr-relabel --traces {{dir}}/learner.sr --problems {{dir}}/problems.sr --labels top-k --seed {{seed}}
+    @echo "== 8/10 training examples from them"
+    {{bin}}/sr-convert --traces {{dir}}/learner.sr --mode one-step --dagger --states-per-search 3 --seed {{seed}} --out {{dir}}/corpus-dagger
+    @echo "== 9/10 one DAgger round: training goes on, on both"
+    {{bin}}/sr-train --config {{config}} --train {{dir}}/corpus-bc/train.sr {{dir}}/corpus-dagger/train.sr --val {{dir}}/corpus-bc/val.sr --problems {{dir}}/problems.sr --init {{dir}}/model-bc/best --seed 2{{seed}} --out {{dir}}/model-dagger {{train_flags}}
+    @echo "== 10/10 the reference engine, the expert of these settings and the two learners on {{fresh}} fresh problems, at equal evaluations"
+    {{bin}}/sr-evaluate --problems {{dir}}/fresh.sr --methods basic,expert,cloned=neural:{{dir}}/model-bc/best,dagger=neural:{{dir}}/model-dagger/best --max-evaluations 1901 --generations 1000 {{search}} --max-child-size 25 --condition GAIN_4 --seeds 1 --seed {{seed}} --out {{dir}}/evaluation.json
     @echo "files: {{dir}}  (sr-inspect opens each of them: just inspect FILE)"
 
 # Every mode with every point embedder, one-step with both languages of actions: a minute of training each on what `just demo` made, and searches
@@ -65,7 +68,7 @@ demo-modes: build
 
 _mode mode points actions="expression" name=(mode + "-" + points + "-" + actions):
     mkdir -p runs/demo-modes
-    sed -e 's/^mode = .*/mode = "{{mode}}"/' -e 's/^n_points = .*/points = "{{points}}"/' configs/demo.toml > runs/demo-modes/{{name}}.toml
+    sed -e 's/^mode = .*/mode = "{{mode}}"/' -e 's/^n_points = .*/points = "{{points}}"/' configs/modes.toml > runs/demo-modes/{{name}}.toml
     printf '\n[language]\nactions = "{{actions}}"\n' >> runs/demo-modes/{{name}}.toml
     [ -d runs/demo-modes/corpus-{{mode}} ] || {{bin}}/sr-convert --mode {{mode}} --seed 1 --out runs/demo-modes/corpus-{{mode}} {{ if mode == "direct" { "--problems runs/demo/problems.sr" } else { "--traces runs/demo/expert.sr" } }}
     {{bin}}/sr-train --config runs/demo-modes/{{name}}.toml --train runs/demo-modes/corpus-{{mode}}/train.sr --val runs/demo-modes/corpus-{{mode}}/val.sr --problems runs/demo/problems.sr --max-minutes 1 --seed 1 --out runs/demo-modes/{{name}}
@@ -82,11 +85,24 @@ dagger-demo: build
 dagger *flags: build
     {{bin}}/sr-dagger {{flags}}
 
-# Expert, learner and hybrid on the suite `harder`, ten seeds, at equal evaluations (100 generations) and equal seconds, beside the original's figures. The learner is trained first if runs/compare has none
+# The shipped learner on the suite `harder`, ten seeds, beside the reference engine and the expert of the same settings, at equal evaluations (those of 100 generations) and equal seconds, and beside the original's figures
 [group('loop')]
-compare seconds="4": build
-    {{bin}}/sr-dagger --config configs/dagger-compare.toml --out runs/compare --seed 1 --no-record
-    {{bin}}/sr-evaluate --suite harder --methods expert,learner=neural:runs/compare/models/polynomials-3/best,hybrid=hybrid:runs/compare/models/polynomials-3/best@every=10 --equal evaluations,seconds --max-evaluations 1901 --time-limit {{seconds}} --seeds 10 --seed 1 --max-child-size 31 --beside fixtures/published/original-harder.json --out runs/compare/evaluation.json --force
+compare seconds="4" *flags="": build
+    mkdir -p runs/compare
+    {{bin}}/sr-evaluate --suite harder --methods basic,expert,tuned,learner=neural,hybrid=hybrid@p=0.8 --unique --survival plus --equal evaluations,seconds --max-evaluations 1901 --time-limit {{seconds}} --seeds 10 --seed 1 --max-child-size 25 --beside fixtures/published/original-harder.json --out runs/compare/evaluation.json --force {{flags}}
+
+# Make the shipped models anew, from random weights: problems, searches, labels, trainings; some two hours on two cores. SEED for other problems and weights
+[group('loop')]
+train-default seed="1": build
+    BIN={{bin}} SEED={{seed}} OUT=runs/default-{{seed}} scripts/train-default.sh
+
+# The table of the README: the shipped learners and the experts on 400 problems that nothing was chosen on
+[group('loop')]
+reproduce-headline: build
+    mkdir -p runs/headline
+    {{bin}}/sr-generate random --operators arith --constants 1.0 --complexity 0.5 --max-variables 3 --points 50 --exclude harder ultra-simple simple nguyen livermore keijzer r --seed 20261201 --count 400 --out runs/headline/test.sr --force
+    sha256sum runs/headline/test.sr | grep -q ^470ed95684d97e3d30a419ebe194621fe35d2c10fb4777ef16953a3d47abc2cb
+    {{bin}}/sr-evaluate --problems runs/headline/test.sr --methods basic,expert,tuned,learner=neural,hybrid=hybrid@p=0.8,learner-expert-only=neural:arithmetic-expert-only,hybrid-expert-only=hybrid:arithmetic-expert-only@p=0.8 --unique --survival plus --max-evaluations 1901 --generations 1000 --extra-generations 0 --seeds 1 --seed 1 --max-child-size 25 --out runs/headline/evaluation.json --force
 
 # DAgger on vectorised point control beside behaviour cloning, which drifts: under two minutes on a CPU, with episodes to watch
 [group('loop')]

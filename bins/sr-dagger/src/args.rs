@@ -694,7 +694,7 @@ mod tests {
         };
         let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
         for name in
-            ["dagger-quick", "dagger-original", "dagger-quality", "dagger-demo", "dagger-compare", "point-control"]
+            ["dagger-quick", "dagger-original", "dagger-quality", "dagger-demo", "point-control"]
         {
             let file = configs.join(format!("{name}.toml"));
             parse(&["--config", file.to_str().expect("UTF-8")]);

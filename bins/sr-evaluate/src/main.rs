@@ -42,7 +42,8 @@ struct Args {
     command: Option<Command>,
     #[command(flatten)]
     problems: ProblemArgs,
-    /// Methods to compare, each also as NAME=…: expert; unique (never repeats a form); tuned (with searched settings);
+    /// Methods to compare, each also as NAME=…: expert; basic (the reference engine's, whatever
+    /// --unique and --survival say); unique (never repeats a form); tuned (with searched settings);
     /// random (random trees); cheat:best-of-K (the best of K children for each, a bound and no method); and
     /// NAME=neural:CHECKPOINT, NAME=direct:CHECKPOINT, NAME=hybrid:CHECKPOINT, NAME=hybrid:CHECKPOINT@every=K,
     /// NAME=hybrid:CHECKPOINT@p=P

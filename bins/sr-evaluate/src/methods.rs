@@ -48,7 +48,7 @@ pub(crate) fn check_search(methods: &[Method], is_equal: bool, given: &Given) ->
 /// Whether the flag changes nothing.
 fn ignores(kind: &MethodKind, flag: &str) -> bool {
     match kind {
-        MethodKind::Tuned => OWN_SETTINGS.contains(&flag),
+        MethodKind::Tuned | MethodKind::Basic => OWN_SETTINGS.contains(&flag),
         MethodKind::Unique => flag == "unique",
         MethodKind::Random => ["tournament_size", "crossover"].contains(&flag),
         _ => false,

@@ -45,8 +45,9 @@ struct Args {
     /// Who proposes the next generation
     #[arg(long, value_enum, default_value = "expert")]
     policy: PolicyArg,
-    /// Checkpoint folder of the learner
-    #[arg(long, value_name = "DIR", required_if_eq_any([("policy", "neural"), ("policy", "hybrid")]))]
+    /// Checkpoint folder of the learner, or the name of a shipped model, arithmetic or arithmetic-expert-only [default:
+    /// arithmetic]
+    #[arg(long, value_name = "DIR")]
     checkpoint: Option<PathBuf>,
     /// With --policy hybrid what --neural-per says is the learner's with this probability, and else the expert's
     #[arg(long, value_name = "P", conflicts_with = "neural_every")]
@@ -282,10 +283,12 @@ fn jobs(args: &Args, set: &ProblemSet) -> anyhow::Result<(Vec<Job>, PrimitiveSet
 /// The searcher that the flags ask for.
 fn searcher(args: &Args) -> anyhow::Result<Searcher> {
     let share = args.share()?;
-    match args.checkpoint.as_ref().filter(|_| args.policy != PolicyArg::Expert) {
-        None => Ok(Searcher::Expert),
-        Some(folder) => Searcher::learner(args.sampling.learner(folder, &args.device)?, folder, share),
+    if args.policy == PolicyArg::Expert {
+        return Ok(Searcher::Expert);
     }
+    let shipped = || Path::new(sr_lab::sr_neural::shipped::DEFAULT);
+    let folder = args.checkpoint.as_deref().unwrap_or_else(shipped);
+    Searcher::learner(args.sampling.learner(folder, &args.device)?, folder, share)
 }
 
 fn file_name(path: &Path) -> anyhow::Result<&str> {

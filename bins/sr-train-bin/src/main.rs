@@ -1,5 +1,7 @@
 //! Fits a model to corpora.
 
+mod export;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -23,8 +25,21 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// --out gets best/ and last/, metrics.jsonl, and by the settings step-N/, event files for TensorBoard or a script for
 /// Weights & Biases. A loss that is no number ends the run, and its batch is in diverged-N.json.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    fit: Option<FitArgs>,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Export(export::ExportArgs),
+}
+
+#[derive(clap::Args)]
+struct FitArgs {
     /// Settings: mode, model, language, training, tracking; see configs/
     #[arg(long, value_name = "C.toml")]
     config: PathBuf,
@@ -63,10 +78,14 @@ struct Args {
 
 fn main() -> ExitCode {
     let (args, _) = sr_cli::parse::<Args>();
-    sr_args::run(|| real_main(&args))
+    sr_args::run(|| match (&args.command, &args.fit) {
+        (Some(Command::Export(args)), _) => export::export(args),
+        (None, Some(args)) => fit(args),
+        (None, None) => unreachable!("clap asks for what is required"),
+    })
 }
 
-fn real_main(args: &Args) -> anyhow::Result<Exit> {
+fn fit(args: &FitArgs) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
     let read = || format!("reading {}", args.config.display());
@@ -106,7 +125,7 @@ fn real_main(args: &Args) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn report(args: &Args, started: Instant, summary: &Summary) -> anyhow::Result<()> {
+fn report(args: &FitArgs, started: Instant, summary: &Summary) -> anyhow::Result<()> {
     let Summary { steps, train_loss, val_loss, scores, stop, tokens_per_second, examples_per_second, best, last } =
         summary;
     let fit = scores.and_then(|scores| scores.fit);

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::Context;
-use sr_model::DeviceKind;
-use sr_neural::{Learner, Sampling, Share};
+use sr_model::{Checkpoint, DeviceKind};
+use sr_neural::{CheckpointMeta, Learner, Sampling, Share};
+use sr_prompt::Conditions;
 use sr_trace::SamplingSettings;
 
 /// Loads the learner of a checkpoint, with these sampling settings, on a device such as `cpu`.
@@ -15,6 +16,23 @@ pub fn open(checkpoint: &Path, device: &str, sampling: Sampling) -> anyhow::Resu
     let device = device.parse::<DeviceKind>()?.open()?;
     Learner::load(checkpoint, &device, sampling)
         .with_context(|| format!("loading the checkpoint {}", checkpoint.display()))
+}
+
+/// Writes a checkpoint anew for searches alone, see [`Checkpoint::save_small`]. Returns the bytes of its weights.
+///
+/// - conditions: those that searches ask for by default; `None` leaves them as they are
+///
+/// # Errors
+/// If the checkpoint cannot be read, the model has not learned a condition, or writing fails.
+pub fn export(checkpoint: &Path, out: &Path, conditions: Option<Conditions>) -> anyhow::Result<u64> {
+    let loaded = || format!("loading the checkpoint {}", checkpoint.display());
+    let mut of = Checkpoint::load(checkpoint, &DeviceKind::Cpu.open()?).with_context(loaded)?;
+    if let Some(conditions) = conditions {
+        CheckpointMeta::from_json(&of.meta).and_then(|meta| meta.conditions(Some(conditions))).with_context(loaded)?;
+        of.meta["ask"] = conditions.to_string().into();
+    }
+    of.save_small(out)?;
+    Ok(std::fs::metadata(sr_model::weights_file(out))?.len())
 }
 
 /// Checks that the learner can read all problems, each given by its id and its number of variables. Call it before

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! DIR/
-//!   model.bpk       weights with their parameter ids (burnpack)
+//!   model.bpk       weights with their parameter ids (burnpack); of a model for searches only, in its place
+//!   model.safetensors   weights in bf16, see [`Checkpoint::save_small`]
 //!   config.json     ModelConfig
 //!   tokenizer.json  whatever the caller's tokenizer writes
 //!   meta.json       anything: step, seed, mode, vocabulary fingerprint …
@@ -28,13 +29,15 @@ use serde::de::DeserializeOwned;
 use sr_codec::sums::{self, SUMS, SumsError};
 
 use crate::gpt_neo::is_gpt_neo;
-use crate::{Error, Model, ModelConfig};
+use crate::{Error, Model, ModelConfig, tensors};
 
 /// The format of checkpoints that this version writes; writers store it under `format_version` in `meta.json`. A later
 /// format is refused when it is read; a checkpoint without the key has format 1.
 pub const FORMAT_VERSION: u64 = 1;
 
 const WEIGHTS: &str = "model.bpk";
+/// The weights of a checkpoint that [`Checkpoint::save_small`] wrote.
+const SMALL_WEIGHTS: &str = "model.safetensors";
 pub(crate) const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
 const META: &str = "meta.json";
@@ -50,6 +53,19 @@ pub struct Checkpoint {
     pub meta: serde_json::Value,
 }
 
+/// The contents of a folder that [`Checkpoint::save_small`] wrote.
+#[derive(Debug, Clone, Copy)]
+pub struct Files<'a> {
+    /// `model.safetensors`
+    pub weights: &'a [u8],
+    /// `config.json`
+    pub config: &'a str,
+    /// `tokenizer.json`
+    pub tokenizer: &'a str,
+    /// `meta.json`
+    pub meta: &'a str,
+}
+
 impl Checkpoint {
     /// Writes the folder `dir`, and replaces an older one.
     ///
@@ -59,9 +75,24 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Io`], naming the file.
     pub fn save(&self, dir: &Path) -> Result<(), Error> {
+        let weights = self.model.clone().into_record().into_bytes();
+        let weights = weights.map_err(|e| io(&dir.join(WEIGHTS))(std::io::Error::other(e.to_string())))?;
+        self.replace(dir, (WEIGHTS, &weights))
+    }
+
+    /// Writes the folder `dir` like [`save`](Self::save), at half the size: weights are rounded to bf16, and parameters
+    /// lose the ids by which a training goes on with its optimiser. It is the form to pass on a model for searches in.
+    ///
+    /// # Errors
+    /// [`Error::Io`], naming the file.
+    pub fn save_small(&self, dir: &Path) -> Result<(), Error> {
+        self.replace(dir, (SMALL_WEIGHTS, &tensors::to_bf16(&self.model)))
+    }
+
+    fn replace(&self, dir: &Path, weights: (&str, &[u8])) -> Result<(), Error> {
         let (new, old) = (aside(dir, ".new"), aside(dir, ".old"));
         remove(&new)?;
-        if let Err(error) = self.write(&new) {
+        if let Err(error) = self.write(&new, weights) {
             remove(&new).ok(); // on a full disk, what is half written takes room from the rest
             return Err(error);
         }
@@ -79,19 +110,12 @@ impl Checkpoint {
     }
 
     /// Writes and syncs the files of the folder `new`.
-    fn write(&self, new: &Path) -> Result<(), Error> {
+    fn write(&self, new: &Path, weights: (&str, &[u8])) -> Result<(), Error> {
         fs::create_dir_all(new).map_err(io(new))?;
         let config = json(self.model.config());
-        let weights_path = new.join(WEIGHTS);
-        let weights = self
-            .model
-            .clone()
-            .into_record()
-            .into_bytes()
-            .map_err(|e| io(&weights_path)(std::io::Error::other(e.to_string())))?;
         let meta = json(&self.meta);
         let files = [
-            (WEIGHTS, &weights[..]),
+            weights,
             (CONFIG, config.as_bytes()),
             (TOKENIZER, self.tokenizer.as_bytes()),
             (META, meta.as_bytes()),
@@ -118,16 +142,38 @@ impl Checkpoint {
         check_version(dir)?;
         let config: ModelConfig = parse(&dir.join(CONFIG))?;
         let frame = Model::frame(&config, device).map_err(|e| corrupt(&dir.join(CONFIG), &e))?;
-        let path = dir.join(WEIGHTS);
+        let path = weights_file(dir);
         let bytes = fs::read(&path).map_err(io(&path))?;
-        let model = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes))
-            .and_then(|record| frame.try_load_record(record))
-            .map_err(|e| corrupt(&path, &e))?;
+        let model = if path.ends_with(SMALL_WEIGHTS) {
+            tensors::fill(frame, &bytes, device).map_err(|reason| corrupt(&path, &reason))?
+        } else {
+            ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes))
+                .and_then(|record| frame.try_load_record(record))
+                .map_err(|e| corrupt(&path, &e))?
+        };
         let tokenizer_path = dir.join(TOKENIZER);
         let tokenizer = fs::read_to_string(&tokenizer_path).map_err(io(&tokenizer_path))?;
         let meta = parse(&dir.join(META))?;
         check_sums(dir)?; // last, for what cannot be read at all is told more precisely above
         Ok(Self { model, tokenizer, meta })
+    }
+
+    /// Reads the files of a folder that [`save_small`](Self::save_small) wrote, from memory.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], naming the file, if one is not what it should be.
+    pub fn of_files(files: &Files<'_>, device: &Device) -> Result<Self, Error> {
+        fn json<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, Error> {
+            serde_json::from_str(text).map_err(|e| corrupt(Path::new(name), &e))
+        }
+        let config: ModelConfig = json(CONFIG, files.config)?;
+        let frame = Model::frame(&config, device).map_err(|e| corrupt(Path::new(CONFIG), &e))?;
+        let model = tensors::fill(frame, files.weights, device);
+        Ok(Checkpoint {
+            model: model.map_err(|reason| corrupt(Path::new(SMALL_WEIGHTS), &reason))?,
+            tokenizer: files.tokenizer.to_owned(),
+            meta: json(META, files.meta)?,
+        })
     }
 }
 
@@ -140,7 +186,8 @@ impl Checkpoint {
     pub fn check_kind(dir: &Path) -> Result<(), Error> {
         let fail = |reason: String| Err(Error::NoCheckpoint { path: dir.to_owned(), reason });
         let has = |name: &str| dir.join(name).exists();
-        if has(WEIGHTS) || !dir.exists() {
+        // A model of the transformers library has weights of this name, and no meta.json.
+        if has(WEIGHTS) || has(SMALL_WEIGHTS) && has(META) || !dir.exists() {
             return Ok(());
         }
         if dir.is_file() {
@@ -189,6 +236,12 @@ impl Checkpoint {
             _ => fail(format!("there is no checkpoint in this folder, which would have {CONFIG} and {WEIGHTS}")),
         }
     }
+}
+
+/// Returns the path of a checkpoint's weights: `model.safetensors` if it has that, else `model.bpk`.
+pub fn weights_file(dir: &Path) -> PathBuf {
+    let small = dir.join(SMALL_WEIGHTS);
+    if small.exists() { small } else { dir.join(WEIGHTS) }
 }
 
 /// Fails for a later format. It runs before anything else is read, because a later version's files may fail in other

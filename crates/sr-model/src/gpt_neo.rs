@@ -11,7 +11,7 @@ use std::{
 
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
-    tensor::{DType, Device, Tensor, TensorData},
+    tensor::{Device, Tensor, TensorData},
 };
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     Activation, Attention, Error, Model, ModelConfig, Population,
     checkpoint::{CONFIG, corrupt, io, parse},
+    tensors::Tensors,
 };
 
 const WEIGHTS: &str = "model.safetensors";
@@ -275,8 +276,12 @@ impl ModuleMapper for Fill<'_> {
         if linear {
             shape.reverse();
         }
-        let file = self.tensors.iter().position(|tensors| tensors.entry(&name).is_some()).unwrap_or(0);
-        match self.tensors[file].get(&name, &shape) {
+        // The base model alone is saved without the prefix.
+        let names = [format!("transformer.{name}"), name];
+        let found = (0..self.tensors.len()).flat_map(|file| names.iter().map(move |name| (file, name)));
+        let found = found.into_iter().find(|&(file, name)| self.tensors[file].contains(name));
+        let (file, name) = found.unwrap_or((0, &names[0]));
+        match self.tensors[file].get(name, &shape) {
             Ok(values) => {
                 let values =
                     TensorData::new(if linear { transpose(&values, shape[1]) } else { values }, param.val().shape());
@@ -325,84 +330,9 @@ fn transpose(values: &[f32], columns: usize) -> Vec<f32> {
     (0..columns).flat_map(|column| values[column..].iter().step_by(columns)).copied().collect()
 }
 
-/// A safetensors file: the length of a JSON header in eight bytes, the header, the numbers.
-struct Tensors<'a> {
-    entries: HashMap<String, Entry>,
-    numbers: &'a [u8],
-}
-
-#[derive(Debug, Deserialize)]
-struct Entry {
-    dtype: String,
-    shape: Vec<usize>,
-    /// First byte and the byte after the last.
-    data_offsets: [usize; 2],
-}
-
-impl<'a> Tensors<'a> {
-    fn new(bytes: &'a [u8]) -> Result<Self, String> {
-        let cut = || "the file is cut off in its header".to_owned();
-        let (length, rest) = bytes.split_first_chunk().ok_or_else(cut)?;
-        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| cut())?;
-        let (header, numbers) = rest.split_at_checked(length).ok_or_else(cut)?;
-        let bad = |error: serde_json::Error| format!("header of tensors: {error}");
-        let mut header: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(header).map_err(bad)?;
-        header.remove("__metadata__");
-        let entries = serde_json::from_value(header.into()).map_err(bad)?;
-        Ok(Self { entries, numbers })
-    }
-
-    fn entry(&self, name: &str) -> Option<&Entry> {
-        // The base model alone is saved without the prefix.
-        self.entries.get(&format!("transformer.{name}")).or_else(|| self.entries.get(name))
-    }
-
-    /// Returns a tensor of this shape, row-major.
-    fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
-        let entry = self.entry(name).ok_or_else(|| format!("no tensor `transformer.{name}`"))?;
-        if entry.shape != shape {
-            return Err(format!("`{name}` has the shape {:?}, by config.json it is {shape:?}", entry.shape));
-        }
-        let (dtype, size) = match &*entry.dtype {
-            "F32" => (DType::F32, 4),
-            "F16" => (DType::F16, 2),
-            "BF16" => (DType::BF16, 2),
-            other => return Err(format!("`{name}` has numbers of type {other}, expected F32, F16 or BF16")),
-        };
-        let [start, end] = entry.data_offsets;
-        let bytes = self.numbers.get(start..end).ok_or_else(|| format!("the file is cut off before `{name}`"))?;
-        if bytes.len() != size * shape.iter().product::<usize>() {
-            return Err(format!("`{name}` has {} bytes for {shape:?} numbers of type {}", bytes.len(), entry.dtype));
-        }
-        let data = TensorData::from_bytes_vec(bytes.to_vec(), shape, dtype);
-        data.convert::<f32>().try_into_vec().map_err(|error| format!("`{name}`: {error:?}"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sixteen_bit_numbers_are_read_and_damage_is_named() {
-        let header = r#"{"__metadata__":{"format":"pt"},"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]},"b":{"dtype":"F16","shape":[1],"data_offsets":[4,6]},"c":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},"d":{"dtype":"F32","shape":[2],"data_offsets":[2,6]}}"#;
-        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-        bytes.extend(header.bytes());
-        bytes.extend([0x80, 0x3f, 0x20, 0xc0, 0x00, 0x3e]);
-        let tensors = Tensors::new(&bytes).unwrap();
-        assert_eq!(tensors.get("a", &[2]).unwrap(), [1.0, -2.5]);
-        assert_eq!(tensors.get("b", &[1]).unwrap(), [1.5]);
-        let message = |name, shape: &[usize]| tensors.get(name, shape).unwrap_err();
-        assert_eq!(message("a", &[1, 2]), "`a` has the shape [2], by config.json it is [1, 2]");
-        assert_eq!(message("c", &[1]), "`c` has numbers of type I64, expected F32, F16 or BF16");
-        assert_eq!(message("d", &[2]), "`d` has 4 bytes for [2] numbers of type F32");
-        assert_eq!(message("e", &[1]), "no tensor `transformer.e`");
-        let cut = Tensors::new(&bytes[..bytes.len() - 1]).unwrap();
-        assert_eq!(cut.get("b", &[1]).unwrap_err(), "the file is cut off before `b`");
-        for length in [0, 7, 8, 60] {
-            assert_eq!(Tensors::new(&bytes[..length]).err().unwrap(), "the file is cut off in its header");
-        }
-    }
 
     #[test]
     fn configurations_of_other_models_are_refused() {

@@ -38,10 +38,11 @@ mod model;
 mod points;
 mod sample;
 mod taken;
+mod tensors;
 mod visibility;
 
 pub use batch::{IGNORE, PointBatch, Points, TrainBatch};
-pub use checkpoint::{Checkpoint, FORMAT_VERSION};
+pub use checkpoint::{Checkpoint, FORMAT_VERSION, Files, weights_file};
 pub use config::{
     Activation, Attention, Channel, ModelConfig, PointEmbedding, PointsConfig, Population, PrefixAttention,
 };

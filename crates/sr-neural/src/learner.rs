@@ -16,7 +16,7 @@ use sr_prompt::{
 use strum::IntoStaticStr;
 
 use crate::input::room_for_child;
-use crate::{CheckpointMeta, Data, Error, InputWriter, Language};
+use crate::{CheckpointMeta, Data, Error, InputWriter, Language, shipped};
 
 /// The mode of a learner: what it writes at a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
@@ -147,8 +147,13 @@ fn address(actions: Actions) -> usize {
 /// If one of the files cannot be read.
 pub fn checkpoint_id(dir: &Path) -> std::io::Result<String> {
     let mut hash = Sha256::new();
-    for name in ["config.json", "model.bpk"] {
-        hash.update(std::fs::read(dir.join(name))?);
+    if let Some(files) = shipped::files(dir) {
+        hash.update(files.config);
+        hash.update(files.weights);
+        return Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect());
+    }
+    for path in [dir.join("config.json"), sr_model::weights_file(dir)] {
+        hash.update(std::fs::read(path)?);
     }
     Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
@@ -218,13 +223,25 @@ impl sr_model::Constraint for Grammars {
 }
 
 impl Learner {
-    /// Loads a checkpoint folder.
+    /// Loads a checkpoint folder, or the [shipped](crate::shipped) model of that name.
     ///
     /// # Errors
     /// If the folder cannot be read, has another vocabulary, or was trained for an unknown mode, context or language,
     /// or the sampling settings do not suit it.
     pub fn load(dir: &Path, device: &Device, sampling: Sampling) -> Result<Self, Error> {
-        let checkpoint = Checkpoint::load(dir, device)?;
+        let checkpoint = match shipped::files(dir) {
+            Some(files) => Checkpoint::of_files(files, device)?,
+            None => Checkpoint::load(dir, device)?,
+        };
+        Learner::of_checkpoint(&checkpoint, sampling)
+    }
+
+    /// Returns the learner of a checkpoint in memory.
+    ///
+    /// # Errors
+    /// If it has another vocabulary, or was trained for an unknown mode, context or language, or the sampling settings do
+    /// not suit it.
+    pub fn of_checkpoint(checkpoint: &Checkpoint, sampling: Sampling) -> Result<Self, Error> {
         sr_prompt::check_tokenizer(&checkpoint.tokenizer)?;
         let meta = CheckpointMeta::from_json(&checkpoint.meta)?;
         let (mode, language) = (meta.learner_mode(), &meta.language);

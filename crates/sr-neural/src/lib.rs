@@ -35,6 +35,7 @@ mod hybrid;
 mod input;
 mod learner;
 mod meta;
+pub mod shipped;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -23,6 +23,9 @@ pub struct CheckpointMeta {
     /// mode.
     #[serde(default)]
     pub conditions: Vec<Condition>,
+    /// The conditions that searches ask for by default; `None` for that of the mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ask: Option<Conditions>,
 }
 
 impl CheckpointMeta {
@@ -43,8 +46,8 @@ impl CheckpointMeta {
         }
     }
 
-    /// Returns the conditions to ask for: the given ones, which the model must have learned; without them that of the
-    /// mode, or else the best that the model has learned.
+    /// Returns the conditions to ask for: the given ones, which the model must have learned; without them its default,
+    /// that of the mode, or else the best that the model has learned.
     ///
     /// # Errors
     /// [`Error::Condition`] with the first that the model has not learned.
@@ -52,7 +55,7 @@ impl CheckpointMeta {
         let default = self.learner_mode().condition();
         let learned = if self.conditions.is_empty() { &[default][..] } else { &self.conditions };
         let best = learned.iter().copied().max_by_key(|condition| condition.id()).expect("there is one");
-        let Some(given) = given else {
+        let Some(given) = given.or(self.ask) else {
             return Ok(if learned.contains(&default) { default } else { best }.into());
         };
         match given.iter().find(|(condition, _)| !learned.contains(condition)) {
@@ -85,12 +88,17 @@ mod tests {
     fn what_is_written_is_read_back() {
         let language = Language::of(Context::SuperRich);
         let conditions = vec![Condition::Gain(4), Condition::Path];
-        let meta = CheckpointMeta { mode: Mode::OneStep, fitness: None, language, conditions };
+        let meta = CheckpointMeta { mode: Mode::OneStep, fitness: None, language, conditions, ask: None };
         let json = serde_json::to_value(&meta).expect("plain data");
         assert_eq!((&json["mode"], &json["context"]), (&json!("one-step"), &json!("superrich")));
         assert_eq!(json["conditions"], json!(["GAIN_4", "PATH"]));
         assert_eq!(CheckpointMeta::from_json(&json).ok(), Some(meta.clone()));
         assert_eq!(meta.conditions(None).ok(), Some(Condition::Path.into()), "the best, for ALL was not learned");
+        let ask: Option<Conditions> = "GAIN_4:5,PATH:12".parse().ok();
+        let asked = CheckpointMeta { ask, ..meta };
+        let read = CheckpointMeta::from_json(&serde_json::to_value(&asked).expect("plain data")).expect("the same");
+        assert_eq!(read.conditions(None).ok(), ask);
+        assert_eq!(read.conditions(Some(Condition::Path.into())).ok(), Some(Condition::Path.into()));
     }
 
     #[test]

@@ -1,12 +1,15 @@
-//! The conditions that the children of a state are asked for, each with its share of them.
+//! The conditions that children are asked for, or learned under, each with its share of them.
 
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Condition;
 
-/// Conditions with their shares of a state's children. The text is `PATH`, or with shares `GAIN_4:5,PATH:12,TARGET:2`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Conditions with their shares, of a state's children or of the examples of a training. The text is `PATH`, or with shares `GAIN_4:5,PATH:12,TARGET:2`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Conditions {
     /// The share of each condition, by its place in [`Condition::ALL`]; one is above 0.
     shares: [u16; Condition::ALL.len()],
@@ -51,6 +54,20 @@ impl fmt::Display for Conditions {
             }
         }
         Ok(())
+    }
+}
+
+impl From<Conditions> for String {
+    fn from(conditions: Conditions) -> Self {
+        conditions.to_string()
+    }
+}
+
+impl TryFrom<String> for Conditions {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 

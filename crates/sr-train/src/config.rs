@@ -6,7 +6,7 @@ use sr_model::{
 };
 
 use sr_neural::Language;
-use sr_prompt::{Actions, Context, Mark, Mode, PopulationOrder};
+use sr_prompt::{Actions, Conditions, Context, Mark, Mode, PopulationOrder};
 
 use crate::Error;
 
@@ -126,6 +126,11 @@ pub struct Training {
     pub accumulation: usize,
     /// The most targets of a state in one pass; others are drawn in other epochs.
     pub max_targets: usize,
+    /// The conditions that are learned, each with its share of the states of an epoch, such as
+    /// `"PATH:12,GAIN_4:5,TARGET:2"`; by default all states that there are. Conditions that it does not name are left
+    /// out. Of a condition with fewer states than its share some are repeated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shares: Option<Conditions>,
     /// The optimiser.
     pub optimiser: OptimiserKind,
     /// The highest learning rate.
@@ -179,6 +184,7 @@ impl Default for Training {
             rows_per_batch: 16,
             accumulation: 1,
             max_targets: 19,
+            shares: None,
             optimiser: OptimiserKind::Adamw,
             learning_rate: 1e-3,
             warmup_steps: 100,

@@ -41,7 +41,7 @@ impl Split {
 ///
 /// # Errors
 /// If a file is missing, damaged or of another mode, the corpora differ in their context, a problem has too many
-/// variables, or there are no examples.
+/// variables, there are no examples, or none of a condition that has a share of training.
 pub fn load_examples(
     corpora: &[PathBuf],
     problems: &[PathBuf],
@@ -52,7 +52,14 @@ pub fn load_examples(
     for path in corpora {
         reading.corpus(path, |header| choose(problems, header).map(Path::to_owned), |_| true)?;
     }
-    reading.finish()
+    let (mut examples, language) = reading.finish()?;
+    if let Some(shares) = config.training.shares {
+        let there = examples.set_shares(shares);
+        if let (Split::Training, Err(missing)) = (split, there) {
+            return Err(Error::NoStates { condition: missing.name() });
+        }
+    }
+    Ok((examples, language))
 }
 
 /// Returns the problem sets of `problems` that [`load_examples`] uses for none of the corpora.

@@ -54,6 +54,12 @@ pub enum Error {
         /// `training` or `validation`.
         split: &'static str,
     },
+    /// A condition has a share of training, and the corpora have no example of it.
+    #[error("training.shares: the corpora have no examples of condition {condition}")]
+    NoStates {
+        /// The condition.
+        condition: &'static str,
+    },
 
     // Errors of the run folder.
     /// The output folder is not empty, and the run is not resumed.

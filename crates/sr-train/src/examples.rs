@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sr_corpus::{ProblemRef, Problems};
-use sr_engine::random::{Key, Purpose, problem_key};
+use sr_engine::random::{Key, Purpose, Rng, problem_key};
 use sr_expr::Semantics;
 use sr_expr::hash::GOLDEN;
 use sr_model::{IGNORE, ModelConfig, PointBatch, Points, Prompt, TrainBatch};
-use sr_prompt::{Actions, Condition, Token};
+use sr_prompt::{Actions, Condition, Conditions, Token};
 
 use crate::Error;
 
@@ -42,6 +42,8 @@ pub struct Examples {
     too_long: usize,
     /// The states of an epoch in order, see [`Examples::set_order`].
     order: Option<Vec<u32>>,
+    /// The states of each condition that has a share of an epoch, with that share, see [`Examples::set_shares`].
+    shares: Vec<(Vec<u32>, f64)>,
 }
 
 /// The source of a state's problem.
@@ -146,6 +148,7 @@ impl Examples {
             actions: Actions::Expression,
             too_long: 0,
             order: None,
+            shares: Vec::new(),
         }
     }
 
@@ -157,6 +160,42 @@ impl Examples {
     pub(crate) fn set_order(&mut self, states: Vec<u32>) {
         assert!(!states.is_empty() && states.iter().all(|&state| (state as usize) < self.states.len()));
         self.order = Some(states);
+    }
+
+    /// Sets the share of each condition in an epoch; the number of states of an epoch stays. States of other conditions
+    /// are left out. If a condition has no states, it has no share, and is returned.
+    pub(crate) fn set_shares(&mut self, shares: Conditions) -> Result<(), Condition> {
+        let total: f64 = shares.iter().map(|(_, share)| f64::from(share)).sum();
+        let mut missing = None;
+        self.shares.clear();
+        for (condition, share) in shares.iter() {
+            let start = Token::Condition(condition).id() as u16;
+            let states: Vec<u32> = (0..).zip(&self.states).filter(|(_, s)| s.start == start).map(|(at, _)| at).collect();
+            match states.is_empty() {
+                true => missing = missing.or(Some(condition)),
+                false => self.shares.push((states, f64::from(share) / total)),
+            }
+        }
+        missing.map_or(Ok(()), Err)
+    }
+
+    /// Returns the states of an epoch in random order, by the shares of their conditions. Of a condition they are random
+    /// permutations one after the other.
+    fn shared_out(&self, rng: &mut Rng) -> Vec<u32> {
+        let mut epoch = Vec::with_capacity(self.states.len());
+        let present: f64 = self.shares.iter().map(|(_, share)| share).sum();
+        let mut so_far = 0.0;
+        for (states, share) in &self.shares {
+            so_far += share / present;
+            let end = (self.states.len() as f64 * so_far).round() as usize;
+            while epoch.len() < end {
+                let mut states = states.clone();
+                rng.shuffle(&mut states);
+                epoch.extend(states.into_iter().take(end - epoch.len()));
+            }
+        }
+        rng.shuffle(&mut epoch);
+        epoch
     }
 
     /// Returns the number of states in an epoch.
@@ -265,9 +304,13 @@ impl Examples {
         }
     }
 
-    /// Returns the conditions of the states, by their start tokens, in the order of ids.
+    /// Returns the conditions of the states that are learned, by their start tokens, in the order of ids.
     pub fn conditions(&self) -> Vec<Condition> {
-        let starts: BTreeSet<u16> = self.states.iter().map(|state| state.start).collect();
+        let of_shares = self.shares.iter().filter_map(|(states, _)| states.first()).map(|&at| &self.states[at as usize]);
+        let starts: BTreeSet<u16> = match self.shares.is_empty() {
+            true => self.states.iter().map(|state| state.start).collect(),
+            false => of_shares.map(|state| state.start).collect(),
+        };
         let condition = |start: u16| match Token::from_id(start.into()) {
             Some(Token::Condition(condition)) => Some(condition),
             _ => None,
@@ -408,6 +451,9 @@ impl Examples {
     fn batches(&self, key: Key, rows_per_batch: usize, max_targets: usize) -> Vec<Vec<Selection>> {
         let mut rng = key.rng();
         let states = self.order.clone().unwrap_or_else(|| {
+            if !self.shares.is_empty() {
+                return self.shared_out(&mut rng);
+            }
             let mut states: Vec<u32> = (0..self.states.len() as u32).collect();
             rng.shuffle(&mut states);
             states
@@ -581,6 +627,33 @@ mod tests {
         assert_eq!(push(&[1, 2], &[&[1, 2], &[1, 2, 3]]), Ok((1, 1, 1)));
         assert_eq!(push(&[1, 2, 3], &[&[1, 2]]), Ok((1, 1, 2)));
         assert_eq!(push(&[1, 40], &[&[1, 2]]), Err("model input: token 40, expected 0 to 31".to_owned()));
+    }
+
+    #[test]
+    fn an_epoch_has_conditions_by_their_shares() {
+        let mut examples = Examples::new(&config(512));
+        for (condition, n) in [(Condition::Path, 30), (Condition::Target, 2), (Condition::Gain(4), 8)] {
+            for state in 0..n {
+                let prompt = Prompt { tokens: vec![9; 3 + state % 5], ..Prompt::default() };
+                examples.push(&prompt, Token::Condition(condition), [(&[1, 2][..], 1.0)]).expect("it fits");
+            }
+        }
+        let shares = |text: &str| text.parse::<Conditions>().expect("shares");
+        examples.set_shares(shares("PATH:5,TARGET:3")).expect("states of both");
+        assert_eq!(examples.conditions(), [Condition::Path, Condition::Target]);
+        let mut order = Order::new(1, 8, 9);
+        let epoch = |order: &mut Order, epoch: u64| -> Vec<u32> {
+            (5 * epoch..5 * epoch + 5).flat_map(|index| order.batch(&examples, index).to_vec()).map(|s| s.state).collect()
+        };
+        let (first, second) = (epoch(&mut order, 0), epoch(&mut order, 1));
+        assert_ne!(first, second);
+        for epoch in [&first, &second] {
+            let count = |states: std::ops::Range<u32>| epoch.iter().filter(|state| states.contains(state)).count();
+            assert_eq!((epoch.len(), count(0..30), count(30..32), count(32..40)), (40, 25, 15, 0));
+            let paths: BTreeSet<&u32> = epoch.iter().filter(|&&state| state < 30).collect();
+            assert_eq!(paths.len(), 25, "each at most once while there are enough");
+        }
+        assert_eq!(examples.set_shares(shares("PATH,ALL")), Err(Condition::All));
     }
 
     #[test]

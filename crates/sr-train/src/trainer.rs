@@ -523,6 +523,7 @@ impl Meta {
                 fitness: examples.target_fitness(),
                 language: language.clone(),
                 conditions: examples.conditions(),
+                ask: None,
             },
             step: 0,
             seed: config.seed,

@@ -11,9 +11,9 @@ use sr_neural::{Hybrid, LearnerMode, Per, Sampling, Share};
 use crate::tune;
 
 /// The values that `--methods` accepts.
-const KNOWN: &str = "expected expert, unique, tuned, random or cheat:best-of-K, each also as NAME=…, or \
+const KNOWN: &str = "expected expert, basic, unique, tuned, random or cheat:best-of-K, each also as NAME=…, or \
     NAME=neural:CHECKPOINT, NAME=direct:CHECKPOINT, NAME=hybrid:CHECKPOINT, NAME=hybrid:CHECKPOINT@every=K or \
-    NAME=hybrid:CHECKPOINT@p=P";
+    NAME=hybrid:CHECKPOINT@p=P; neural and hybrid without a checkpoint are the shipped model";
 /// The largest K of `cheat:best-of-K`.
 const MOST_DRAWS: usize = 1024;
 
@@ -35,6 +35,8 @@ pub enum MethodKind {
     Expert,
     /// The expert that never repeats an expression.
     Unique,
+    /// The expert as the reference engine has it, whatever the common settings say of selection and survival.
+    Basic,
     /// The expert with searched settings, see [`tune`].
     Tuned,
     /// A fresh random tree for each child.
@@ -62,6 +64,7 @@ impl FromStr for Method {
         let kind = match (written, written.split_once(':')) {
             ("expert", _) => MethodKind::Expert,
             ("unique", _) => MethodKind::Unique,
+            ("basic", _) => MethodKind::Basic,
             ("tuned", _) => MethodKind::Tuned,
             ("random", _) => MethodKind::Random,
             (_, Some(("cheat", draws))) => {
@@ -71,6 +74,10 @@ impl FromStr for Method {
             }
             (_, Some((kind @ ("neural" | "direct" | "hybrid"), checkpoint))) if !checkpoint.is_empty() => {
                 of_learner(kind, checkpoint)?
+            }
+            ("neural", _) => of_learner("neural", "")?,
+            (hybrid, _) if hybrid == "hybrid" || hybrid.starts_with("hybrid@") => {
+                of_learner("hybrid", &hybrid["hybrid".len()..])?
             }
             _ => return Err(KNOWN.into()),
         };
@@ -86,13 +93,19 @@ fn of_learner(kind: &str, checkpoint: &str) -> Result<MethodKind, String> {
 #[cfg(feature = "learner")]
 fn of_learner(kind: &str, checkpoint: &str) -> Result<MethodKind, String> {
     Ok(match kind {
-        "neural" => MethodKind::Neural(checkpoint.into()),
+        "neural" => MethodKind::Neural(or_shipped(checkpoint)),
         "direct" => MethodKind::Direct(checkpoint.into()),
         _ => {
             let (checkpoint, share) = own_share(checkpoint)?;
-            MethodKind::Hybrid(checkpoint.into(), share)
+            MethodKind::Hybrid(or_shipped(checkpoint), share)
         }
     })
+}
+
+/// Returns the path, or without one that of the shipped model.
+#[cfg(feature = "learner")]
+fn or_shipped(checkpoint: &str) -> PathBuf {
+    if checkpoint.is_empty() { sr_neural::shipped::DEFAULT.into() } else { checkpoint.into() }
 }
 
 /// Splits a checkpoint from the share behind it, `@every=K`, `@p=P` or `@p=P/PER`.
@@ -121,6 +134,7 @@ impl Method {
             MethodKind::Neural(folder) | MethodKind::Hybrid(folder, _) | MethodKind::Direct(folder) => Some(folder),
             MethodKind::Expert
             | MethodKind::Unique
+            | MethodKind::Basic
             | MethodKind::Tuned
             | MethodKind::Random
             | MethodKind::BestOf(_) => None,
@@ -132,6 +146,17 @@ impl Method {
     pub fn config(&self, common: &SearchConfig) -> SearchConfig {
         match self.kind {
             MethodKind::Unique => SearchConfig { unique: true, ..common.clone() },
+            MethodKind::Basic => {
+                let basic = SearchConfig::basic();
+                SearchConfig {
+                    tournament_size: basic.tournament_size.min(common.population_size),
+                    crossover_probability: basic.crossover_probability,
+                    parsimony_coefficient: basic.parsimony_coefficient,
+                    survival: basic.survival,
+                    unique: basic.unique,
+                    ..common.clone()
+                }
+            }
             MethodKind::Tuned => {
                 let children = (common.population_size - common.elitism) as u64;
                 let all = common.population_size as u64 + u64::from(common.generations - 1).saturating_mul(children);
@@ -180,7 +205,7 @@ impl Policy {
     /// If the method has a learner.
     pub fn new(method: &Method) -> anyhow::Result<Self> {
         match &method.kind {
-            MethodKind::Expert | MethodKind::Unique | MethodKind::Tuned => Ok(Policy::Expert),
+            MethodKind::Expert | MethodKind::Unique | MethodKind::Basic | MethodKind::Tuned => Ok(Policy::Expert),
             MethodKind::Random => Ok(Policy::Random),
             MethodKind::BestOf(k) => Ok(Policy::BestOf(*k)),
             #[cfg(feature = "learner")]
