@@ -693,9 +693,7 @@ mod tests {
             Settings::parse(argv).expect("settings")
         };
         let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
-        for name in
-            ["dagger-quick", "dagger-original", "dagger-quality", "dagger-demo", "point-control"]
-        {
+        for name in ["dagger-quick", "dagger-original", "dagger-quality", "dagger-demo", "point-control"] {
             let file = configs.join(format!("{name}.toml"));
             parse(&["--config", file.to_str().expect("UTF-8")]);
         }

@@ -140,6 +140,8 @@ struct Pair {
 #[derive(Default)]
 pub(crate) struct Totals {
     children: u64,
+    /// Those of them that a generation had.
+    lived: u64,
     evaluations: u64,
     stopped_solved: u64,
     well_formed: u64,
@@ -160,8 +162,9 @@ impl Totals {
     /// - keep: whether it will be compared with the same search alone
     pub(crate) fn add(&mut self, search: &Recorded<'_>, names: &[String], keep: bool) {
         let record = search.record;
-        let children = record.children();
-        self.children += children.iter().sum::<u64>() - children[Origin::Elite as usize];
+        let kinds = record.children();
+        self.lived += kinds.iter().sum::<u64>() - kinds[Origin::Elite as usize];
+        self.children += record.evaluations().search.saturating_sub(record.initial());
         self.evaluations += record.evaluations().search;
         self.stopped_solved += u64::from(matches!(record.stop(), StopReason::Solved { .. }));
         let counts = record.sampling().unwrap_or_default();
@@ -269,7 +272,7 @@ impl Totals {
                 share(self.well_formed, self.well_formed + self.fallback),
                 self.well_formed,
                 self.fallback,
-                share(self.distinct, self.children)
+                share(self.distinct, self.lived)
             )?;
             if args.sampling.grammar == Switch::On {
                 let mass = legal_mass.unwrap_or(1.0);

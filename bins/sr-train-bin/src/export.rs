@@ -1,8 +1,9 @@
 //! `sr-train export`: a checkpoint for searches alone, small enough to pass on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use anyhow::Context;
 use serde_json::json;
 use sr_cli::{Claim, Common, Exit, OutputArgs};
 use sr_lab::sr_prompt::Conditions;
@@ -30,10 +31,34 @@ pub(crate) struct ExportArgs {
     common: Common,
 }
 
+/// The files of what is written.
+const FILES: [&str; 5] = ["model.safetensors", "config.json", "tokenizer.json", "meta.json", "SHA256SUMS"];
+
+/// Returns the name of a file in the folder that is not one of [`FILES`].
+fn others(folder: &Path) -> anyhow::Result<Option<String>> {
+    if !folder.exists() {
+        return Ok(None);
+    }
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    // The lock of this run's claim is hidden, or ends so.
+    Ok(names.into_iter().find(|name| !FILES.contains(&&**name) && !name.ends_with(".lock") && !name.starts_with('.')))
+}
+
 pub(crate) fn export(args: &ExportArgs) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
-    let _output = Claim::folder(&args.out).inputs([&args.checkpoint]).may_exist(args.output.force).take()?;
+    let claim = Claim::folder(&args.out).also(FILES).inputs([&args.checkpoint]);
+    let _output = claim.may_exist(args.output.force).take()?;
+    // The folder is replaced as a whole.
+    if let Some(other) = others(&args.out)? {
+        anyhow::bail!(
+            "{} has {other} in it, which is no part of a checkpoint; take another folder",
+            args.out.display()
+        );
+    }
     let bytes = sr_lab::learner::export(&args.checkpoint, &args.out, args.condition)?;
     let out = args.out.display().to_string();
     let text = format!("{out}: {:.2} MB", bytes as f64 / 1e6);

@@ -29,32 +29,21 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    #[command(flatten)]
-    fit: Option<FitArgs>,
-}
-
-#[derive(clap::Subcommand)]
-enum Command {
-    Export(export::ExportArgs),
-}
-
-#[derive(clap::Args)]
-struct FitArgs {
     /// Settings: mode, model, language, training, tracking; see configs/
-    #[arg(long, value_name = "C.toml")]
-    config: PathBuf,
+    #[arg(long, value_name = "C.toml", required = true)]
+    config: Option<PathBuf>,
     /// Corpora to learn from
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     train: Vec<PathBuf>,
     /// Corpus to validate on
-    #[arg(long, value_name = "FILE")]
-    val: PathBuf,
+    #[arg(long, value_name = "FILE", required = true)]
+    val: Option<PathBuf>,
     /// Problem sets that the corpora were made from [default: by the name each corpus gives, beside it or one folder up]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     problems: Vec<PathBuf>,
     /// Folder of the run
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    #[arg(long, value_name = "DIR", required = true)]
+    out: Option<PathBuf>,
     /// Begin with the weights of this checkpoint instead of random ones: one of the same mode, language and shape, or the
     /// folder of a GPT-Neo model of the transformers library, whose blocks, last norm and positions are taken. With
     /// --resume it has to be the one that the run began with
@@ -76,35 +65,43 @@ struct FitArgs {
     common: Common,
 }
 
+#[derive(clap::Subcommand)]
+enum Command {
+    Export(export::ExportArgs),
+}
+
 fn main() -> ExitCode {
     let (args, _) = sr_cli::parse::<Args>();
-    sr_args::run(|| match (&args.command, &args.fit) {
-        (Some(Command::Export(args)), _) => export::export(args),
-        (None, Some(args)) => fit(args),
-        (None, None) => unreachable!("clap asks for what is required"),
+    sr_args::run(|| match &args.command {
+        Some(Command::Export(args)) => export::export(args),
+        None => fit(&args),
     })
 }
 
-fn fit(args: &FitArgs) -> anyhow::Result<Exit> {
+fn fit(args: &Args) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
-    let read = || format!("reading {}", args.config.display());
-    let text = std::fs::read_to_string(&args.config).with_context(read)?;
+    // Only a command of its own does without them.
+    let (Some(config), Some(val), Some(out)) = (&args.config, &args.val, &args.out) else {
+        anyhow::bail!("--config, --val and --out are needed")
+    };
+    let read = || format!("reading {}", config.display());
+    let text = std::fs::read_to_string(config).with_context(read)?;
     let training = Training {
         corpora: args.train.clone(),
-        validation: args.val.clone(),
+        validation: val.clone(),
         problems: args.problems.clone(),
         config: TrainConfig::from_toml(&text).with_context(read)?.resolve(args.common.seed),
         start: args.init.clone().map_or(Start::Fresh, Start::Checkpoint),
-        out: args.out.clone(),
+        out: out.clone(),
         resume: args.resume,
         device: args.device.parse()?,
         max_steps: args.max_steps,
         max_time: args.max_minutes,
     };
-    let inputs = args.train.iter().chain([&args.val, &args.config]).chain(&args.problems);
+    let inputs = args.train.iter().chain([val, config]).chain(&args.problems);
     let files = ["metrics.jsonl", "train.run.json"];
-    let _output = Claim::folder(&args.out).also(files).inputs(inputs).may_exist(true).take()?;
+    let _output = Claim::folder(out).also(files).inputs(inputs).may_exist(true).take()?;
     let loaded = training.load()?;
 
     let steps = training.steps();
@@ -120,12 +117,12 @@ fn fit(args: &FitArgs) -> anyhow::Result<Exit> {
     if let Ended::Stopped { done } = ended {
         return Ok(sr_cli::stopped(&format!("after {done} of {steps} steps, from which --resume goes on")));
     }
-    sr_cli::write_run_file(&args.out.join("train"), &args.common, started)?;
+    sr_cli::write_run_file(&out.join("train"), &args.common, started)?;
     report(args, started, &summary)?;
     Ok(Exit::Ok)
 }
 
-fn report(args: &FitArgs, started: Instant, summary: &Summary) -> anyhow::Result<()> {
+fn report(args: &Args, started: Instant, summary: &Summary) -> anyhow::Result<()> {
     let Summary { steps, train_loss, val_loss, scores, stop, tokens_per_second, examples_per_second, best, last } =
         summary;
     let fit = scores.and_then(|scores| scores.fit);

@@ -392,3 +392,48 @@ fn a_level_of_instructions_is_asked_for_by_name() {
     assert!(said.contains("SR_SIMD is \"sse9\", this machine has portable"), "{said}");
     assert!(String::from_utf8_lossy(&run("portable").stderr).contains("reading tiny.toml"));
 }
+
+#[test]
+fn a_checkpoint_is_exported_at_half_the_size_with_what_to_ask_it_for() {
+    let folder = tempdir().expect("a folder");
+    let folder = folder.path();
+    support::corpora(folder, 8, 4);
+    fs::write(folder.join("tiny.toml"), CONFIG).expect("written");
+    trained(folder, &RUN);
+    let exported = trained(folder, &["export", "run/best", "--out", "small", "--condition", "all"]);
+    let size = |name: &str| fs::metadata(folder.join(name)).expect(name).len();
+    assert_eq!(exported["bytes"], size("small/model.safetensors"));
+    assert!(2 * size("small/model.safetensors") < size("run/best/model.bpk") + 10_000);
+    let json =
+        |name: &str| -> Value { serde_json::from_slice(&fs::read(folder.join(name)).expect(name)).expect("JSON") };
+    let (meta, mut before) = (json("small/meta.json"), json("run/best/meta.json"));
+    before["ask"] = "ALL".into();
+    assert_eq!(meta, before);
+    assert_eq!(json("small/config.json"), json("run/best/config.json"));
+
+    // Its numbers are those of the original, rounded; a training begins with it, and it is exported to the same bytes.
+    let device = sr_model::DeviceKind::Cpu.open().expect("the CPU");
+    let load = |name: &str| sr_model::Checkpoint::load(&folder.join(name), &device).expect(name);
+    assert_eq!(load("small").model.config(), load("run/best").model.config());
+    trained(folder, &["export", "small", "--out", "again"]);
+    let bytes = |name: &str| fs::read(folder.join(name)).expect(name);
+    assert_eq!(bytes("small/model.safetensors"), bytes("again/model.safetensors"));
+    let begun = [&RUN[..6], &["--out", "more", "--init", "small"]].concat();
+    assert!(trained(folder, &begun)["val_loss"].as_f64().is_some_and(f64::is_finite));
+
+    let error = refused(folder, &["export", "run/best", "--out", "small"]);
+    assert!(error.contains("small") && error.contains("--force"), "{error}");
+    fs::write(folder.join("small/README.md"), "a card").expect("written");
+    let error = refused(folder, &["export", "run/best", "--out", "small", "--force"]);
+    assert!(error.contains("has README.md in it") && folder.join("small/README.md").exists(), "{error}");
+    let error = refused(folder, &["export", "run/best", "--out", "other", "--condition", "PATH:2,ALL:1"]);
+    assert!(error.contains("has not learned children of condition PATH"), "{error}");
+    let error = refused(folder, &["export", "run", "--out", "other"]);
+    assert!(error.contains("folder of a training run") && !folder.join("other").exists(), "{error}");
+    let mut damaged = bytes("small/model.safetensors");
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(folder.join("small/model.safetensors"), damaged).expect("written");
+    let error = refused(folder, &["export", "small", "--out", "other"]);
+    assert!(error.contains("model.safetensors") && error.contains("SHA256SUMS"), "{error}");
+}

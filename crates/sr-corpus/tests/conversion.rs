@@ -4,6 +4,7 @@ mod support;
 
 use std::collections::HashSet;
 use std::fs;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -184,6 +185,35 @@ fn a_smaller_sample_is_part_of_a_larger_one() {
     let (all, half, tenth) = (slots(1.0, "all"), slots(0.5, "half"), slots(0.1, "tenth"));
     assert!(tenth.is_subset(&half) && half.is_subset(&all));
     assert!(half.len().abs_diff(all.len() / 2) < all.len() / 10, "{} of {}", half.len(), all.len());
+}
+
+#[test]
+fn a_few_states_of_each_search_are_part_of_more_and_have_populations_of_their_own() {
+    let fixture = Fixture::new();
+    let generations = |most: Option<u32>, out: &str| -> HashSet<(String, u32)> {
+        let options = Options { states_per_search: most.and_then(NonZeroU32::new), ..Options::default() };
+        fixture.convert(&options, out).expect("converted");
+        let states = fixture.states(out);
+        let populations: HashSet<(String, Vec<String>)> = states
+            .iter()
+            .map(|state| {
+                let population = state.population.iter().map(|individual| individual.expr.to_string()).collect();
+                (state.problem.id.clone(), population)
+            })
+            .collect();
+        assert_eq!(populations.len(), states.len());
+        for name in ["train.sr", "val.sr"] {
+            let corpus = Corpus::open(fixture.path(out).join(name)).expect("a corpus");
+            assert_eq!(corpus.header().states_per_search.map(NonZeroU32::get), most);
+        }
+        states.into_iter().map(|state| (state.problem.id.clone(), state.generation)).collect()
+    };
+    let (one, two, all) = (generations(Some(1), "one"), generations(Some(2), "two"), generations(None, "all"));
+    assert!(one.is_subset(&two) && two.is_subset(&all));
+    assert_eq!((one.len(), two.len(), all.len()), (PROBLEMS, 2 * PROBLEMS, (GENERATIONS - 1) * PROBLEMS));
+    assert_eq!(generations(Some(1000), "most"), all);
+    let distinct: HashSet<u32> = one.iter().map(|(_, generation)| *generation).collect();
+    assert!(distinct.len() > 2, "of all stages: {distinct:?}");
 }
 
 #[test]

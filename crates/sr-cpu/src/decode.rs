@@ -165,7 +165,8 @@ impl<'a> Siblings<'a> {
         let (c, hidden, v, n) = (shape.width, shape.hidden, shape.vocabulary, next.len());
         assert_eq!(growths.iter().map(|growth| growth.n_new).sum::<usize>(), n, "the tokens of all new prefixes");
         self.x.clear();
-        (self.paths.clear(), self.ends.clear());
+        self.paths.clear();
+        self.ends.clear();
         for next in next {
             embed_token(self.weights, next.token, next.position, next.feature, &mut self.x);
         }

@@ -91,8 +91,11 @@ pub struct Row {
     pub well_formed: u64,
     /// Number of the expert's offspring that replaced those that did not parse.
     pub fallback: u64,
-    /// Number of all offspring.
+    /// Number of children that were made and evaluated.
     pub children: u64,
+    /// Number of those that a generation had, where not all lived on: survival was a contest with the parents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lived: Option<u64>,
     /// Number of distinct expressions of each generation, summed over generations.
     pub distinct: u64,
     /// The points at which the least error fell; `None` unless the curve was asked for.
@@ -275,7 +278,7 @@ fn summary(method: &str, rows: &[&Row], most: f64) -> Summary {
         children_per_second: if seconds > 0.0 { children as f64 / seconds } else { 0.0 },
         well_formed: share(well_formed, well_formed + fallback),
         fallback: share(fallback, well_formed + fallback),
-        distinct: share(total(&|row| row.distinct), children),
+        distinct: share(total(&|row| row.distinct), total(&|row| row.lived.unwrap_or(row.children))),
         seconds,
     }
 }
@@ -441,6 +444,7 @@ pub(crate) mod tests {
             well_formed: 60,
             fallback: 20,
             children: 80,
+            lived: None,
             distinct: 40,
             progress: None,
         }

@@ -114,12 +114,8 @@ impl Checkpoint {
         fs::create_dir_all(new).map_err(io(new))?;
         let config = json(self.model.config());
         let meta = json(&self.meta);
-        let files = [
-            weights,
-            (CONFIG, config.as_bytes()),
-            (TOKENIZER, self.tokenizer.as_bytes()),
-            (META, meta.as_bytes()),
-        ];
+        let files =
+            [weights, (CONFIG, config.as_bytes()), (TOKENIZER, self.tokenizer.as_bytes()), (META, meta.as_bytes())];
         let sums = sums::list(files);
         for (name, bytes) in files.into_iter().chain([(SUMS, sums.as_bytes())]) {
             let path = new.join(name);

@@ -144,7 +144,8 @@ mod tests {
     #[test]
     fn a_model_is_filled_with_its_rounded_weights() {
         let device = DeviceKind::Cpu.open().unwrap();
-        let config = ModelConfig { d_model: 16, n_heads: 2, n_layers: 2, d_mlp: 24, n_positions: 32, ..ModelConfig::micro(20) };
+        let config =
+            ModelConfig { d_model: 16, n_heads: 2, n_layers: 2, d_mlp: 24, n_positions: 32, ..ModelConfig::micro(20) };
         let model = Model::new(&config, 5, &device).unwrap();
         let bytes = to_bf16(&model);
         assert_eq!(bytes, to_bf16(&model), "the same bytes each time");

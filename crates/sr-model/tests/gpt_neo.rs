@@ -70,7 +70,11 @@ fn errors_name_the_file_and_what_is_wrong_with_it() {
     fs::write(&weights, bytes).unwrap();
     load_gpt_neo(copy.path(), &device()).unwrap();
     fs::write(&config, text.replace("\"vocab_size\": 40", "\"vocab_size\": 41")).unwrap();
-    assert!(message().ends_with("`transformer.wte.weight` has the shape [40, 16], by config.json it is [41, 16]"), "{}", message());
+    assert!(
+        message().ends_with("`transformer.wte.weight` has the shape [40, 16], by config.json it is [41, 16]"),
+        "{}",
+        message()
+    );
     fs::write(&config, text.replace("\"num_heads\": 4", "\"num_heads\": 5")).unwrap();
     assert!(message().contains("config.json: model configuration: d_model 16"), "{}", message());
 }

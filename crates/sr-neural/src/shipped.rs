@@ -11,12 +11,15 @@ pub const DEFAULT: &str = "arithmetic";
 
 macro_rules! files {
     ($name:literal) => {
-        ($name, Files {
-            weights: include_bytes!(concat!("../../../models/", $name, "/model.safetensors")),
-            config: include_str!(concat!("../../../models/", $name, "/config.json")),
-            tokenizer: include_str!(concat!("../../../models/", $name, "/tokenizer.json")),
-            meta: include_str!(concat!("../../../models/", $name, "/meta.json")),
-        })
+        (
+            $name,
+            Files {
+                weights: include_bytes!(concat!("../../../models/", $name, "/model.safetensors")),
+                config: include_str!(concat!("../../../models/", $name, "/config.json")),
+                tokenizer: include_str!(concat!("../../../models/", $name, "/tokenizer.json")),
+                meta: include_str!(concat!("../../../models/", $name, "/meta.json")),
+            },
+        )
     };
 }
 

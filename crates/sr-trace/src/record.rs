@@ -221,6 +221,11 @@ impl Record {
         counts
     }
 
+    /// Returns the number of individuals of the first generation.
+    pub fn initial(&self) -> u64 {
+        Column::new("sizes", &self.sizes).number().unwrap_or(0).into()
+    }
+
     /// Returns the counts of what a learner wrote, if there was one.
     pub fn sampling(&self) -> Option<SamplingCounts> {
         self.sampling

@@ -170,7 +170,8 @@ impl Examples {
         self.shares.clear();
         for (condition, share) in shares.iter() {
             let start = Token::Condition(condition).id() as u16;
-            let states: Vec<u32> = (0..).zip(&self.states).filter(|(_, s)| s.start == start).map(|(at, _)| at).collect();
+            let states: Vec<u32> =
+                (0..).zip(&self.states).filter(|(_, s)| s.start == start).map(|(at, _)| at).collect();
             match states.is_empty() {
                 true => missing = missing.or(Some(condition)),
                 false => self.shares.push((states, f64::from(share) / total)),
@@ -306,7 +307,8 @@ impl Examples {
 
     /// Returns the conditions of the states that are learned, by their start tokens, in the order of ids.
     pub fn conditions(&self) -> Vec<Condition> {
-        let of_shares = self.shares.iter().filter_map(|(states, _)| states.first()).map(|&at| &self.states[at as usize]);
+        let of_shares =
+            self.shares.iter().filter_map(|(states, _)| states.first()).map(|&at| &self.states[at as usize]);
         let starts: BTreeSet<u16> = match self.shares.is_empty() {
             true => self.states.iter().map(|state| state.start).collect(),
             false => of_shares.map(|state| state.start).collect(),
@@ -643,7 +645,10 @@ mod tests {
         assert_eq!(examples.conditions(), [Condition::Path, Condition::Target]);
         let mut order = Order::new(1, 8, 9);
         let epoch = |order: &mut Order, epoch: u64| -> Vec<u32> {
-            (5 * epoch..5 * epoch + 5).flat_map(|index| order.batch(&examples, index).to_vec()).map(|s| s.state).collect()
+            (5 * epoch..5 * epoch + 5)
+                .flat_map(|index| order.batch(&examples, index).to_vec())
+                .map(|s| s.state)
+                .collect()
         };
         let (first, second) = (epoch(&mut order, 0), epoch(&mut order, 1));
         assert_ne!(first, second);

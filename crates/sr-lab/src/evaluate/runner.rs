@@ -225,6 +225,7 @@ fn row(task: &Task<'_>, job: &Job, found: Found) -> Row {
         well_formed: tally.well_formed,
         fallback: tally.fallback,
         children: tally.children,
+        lived: (tally.lived < tally.children).then_some(tally.lived),
         distinct: tally.distinct,
         progress: task.progress.then(|| in_units(progress, task, job)),
     }

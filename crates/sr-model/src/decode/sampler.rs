@@ -288,7 +288,8 @@ impl<G: Constraint> Sampler<'_, G> {
         stems.iter_mut().flat_map(|stem| &mut *stem.children).for_each(|child| self.follow(child));
         loop {
             self.request.check_stop()?;
-            (next.clear(), row_of.clear());
+            next.clear();
+            row_of.clear();
             let mut growths: Vec<Growth<'_>> = Vec::with_capacity(stems.len());
             for Stem { prompt, prefixes, children } in stems.iter_mut() {
                 let first = next.len();
