@@ -39,6 +39,6 @@ train "$OUT/model-expert-only" --config configs/arithmetic-expert-only.toml --tr
 
 say "6/6 arithmetic: all three kinds of labels, going on from there"
 train "$OUT/model" --config configs/arithmetic.toml --train "$OUT/corpus-path/train.sr" "$OUT/corpus-top-k/train.sr" "$OUT/corpus-target/train.sr" --val "$OUT/corpus-path/val.sr" --init "$OUT/model-expert-only/best" --seed $((1 + SEED))
-"$BIN/sr-train" export "$OUT/model/best" --out "$OUT/arithmetic" --condition PATH:12,GAIN_4:5,TARGET:2 --force
+"$BIN/sr-train" export "$OUT/model/best" --out "$OUT/arithmetic" --condition GAIN_4:8,PATH:8,TARGET:3 --force
 
 say "done: $OUT/arithmetic-expert-only and $OUT/arithmetic; to ship them, copy them to models/"

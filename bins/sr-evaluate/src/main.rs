@@ -67,6 +67,10 @@ struct Args {
     /// Where learners compute: cpu, ndarray or cuda
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: String,
+    /// Show each learner the points of another search of its batch: a check of what it makes of them, which has to solve
+    /// less
+    #[arg(long)]
+    swap_points: bool,
     /// One table each in which all searches may spend the same: --max-evaluations evaluations, --time-limit seconds.
     /// There is then no limit on generations
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
@@ -194,7 +198,7 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     let plan = evaluation.plan()?;
     let ids = || set.problems.iter().map(|problem| &*problem.id);
     let published = args.beside.as_deref().map(|path| Published::read(path, ids())).transpose()?;
-    let learning = methods::learning(&args.device, &args.sampling, share)?;
+    let learning = methods::learning(&args.device, &args.sampling, share, args.swap_points)?;
     let mut policies = policies(&args.methods, &set, &learning)?;
     let settings = report::settings(args, &set, &config)?;
     let finished = match args.out.as_ref().filter(|_| args.resume) {

@@ -23,7 +23,7 @@ pub(crate) fn settings(args: &Args, set: &ProblemSet, search: &SearchConfig) -> 
     }
     let sampling = &args.sampling;
     let methods = args.methods.iter().map(|method| format!("{}={}", method.name, method.written)).collect::<Vec<_>>();
-    let settings = json!({
+    let mut settings = json!({
         "problems": fingerprint(set),
         "methods": methods,
         "checkpoints": checkpoints,
@@ -60,6 +60,9 @@ pub(crate) fn settings(args: &Args, set: &ProblemSet, search: &SearchConfig) -> 
         "rules": sampling.rules.iter().map(|rule| rule.name()).collect::<Vec<_>>(),
         "condition": sampling.condition.map(|conditions| conditions.to_string()),
     });
+    if args.swap_points {
+        settings["swap-points"] = args.batch_size.into(); // rows depend on the batches then
+    }
     Ok(settings.as_object().expect("an object was made").clone())
 }
 

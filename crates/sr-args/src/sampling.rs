@@ -139,6 +139,7 @@ impl SamplingArgs {
             max_child_size,
             max_batch_tokens,
             conditions,
+            swap_points: false,
             grammar,
         })
     }

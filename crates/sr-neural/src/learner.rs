@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use sr_engine::random::Purpose;
 use sr_engine::{Child, Edit, Expert, Origin, Parents, Policy, PolicyError, Request, State, likely_parents};
 use sr_expr::Expr;
-use sr_model::{Channel, Checkpoint, DecodeRequest, Decoder, Free, ModelConfig, Prompt, Sample};
+use sr_model::{Channel, Checkpoint, DecodeRequest, Decoder, Free, ModelConfig, Points, Prompt, Sample};
 use sr_prompt::{
     Actions, Condition, Conditions, FreeConstants, Grammar, GrammarLimits, GrammarState, Rules, Slots, Token,
 };
@@ -72,6 +72,9 @@ pub struct Sampling {
     /// The rules of the grammar, which allows only legal texts. `None` lets the model write freely; a text that is not
     /// an expression of the problem's primitives is then replaced by the expert.
     pub grammar: Option<Rules>,
+    /// Whether each state is read with the points of the next state of its batch. This is a check of what the model makes
+    /// of the points: it has to search worse. Children then depend on the batch.
+    pub swap_points: bool,
 }
 
 impl Default for Sampling {
@@ -85,6 +88,7 @@ impl Default for Sampling {
             max_batch_tokens: None,
             conditions: None,
             grammar: Some(Rules::default()),
+            swap_points: false,
         }
     }
 }
@@ -294,7 +298,12 @@ impl Learner {
     fn texts<'a>(&mut self, states: &[State<'a>], wanted: &[usize]) -> Result<Vec<(Vec<Sample>, Slots<'a>)>, Error> {
         check_distinct(self.mode, self.sampling)?;
         let inputs: Vec<_> = states.par_iter().map(|state| self.input(state)).collect::<Result<_, _>>()?;
-        let (prompts, slots): (Vec<Prompt>, Vec<Slots<'a>>) = inputs.into_iter().unzip();
+        let (mut prompts, slots): (Vec<Prompt>, Vec<Slots<'a>>) = inputs.into_iter().unzip();
+        if self.sampling.swap_points && !prompts.is_empty() {
+            let mut points: Vec<Option<Points>> = prompts.iter_mut().map(|prompt| prompt.points.take()).collect();
+            points.rotate_left(1);
+            prompts.iter_mut().zip(points).for_each(|(prompt, points)| prompt.points = points);
+        }
         let config = self.decoder.model().config();
         let positions = |prompt: &Prompt| prompt.tokens.len() + prompt.n_prefix(config);
         self.written.read += prompts.iter().map(positions).sum::<usize>() as u64;
