@@ -5,6 +5,7 @@
 //! the files of `sr-train`. The default of a flag is what the settings say that hold without it, and so does its help.
 
 use std::ffi::OsString;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -202,6 +203,10 @@ pub(crate) struct DaggerArgs {
     /// Share of the formulas that is not learned from but validated on
     #[arg(long, value_name = "P", default_value_t = 0.1, value_parser = part)]
     pub(crate) val_fraction: f64,
+    /// States of each search that are learned from at most: one of each stage by turns (early, improving, stagnated, near
+    /// the target) [default: all]
+    #[arg(long, value_name = "N")]
+    pub(crate) states_per_search: Option<NonZeroU32>,
     /// Stop a milestone after this many rounds without a better model; 0 for never
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) patience: u32,
@@ -385,7 +390,8 @@ impl Settings {
         };
         if args.task == TaskArg::PointControl {
             let of_search = ["labels", "search", "sampling"].into_iter().flat_map(group);
-            let of_search = of_search.chain(["exclude".to_owned(), "val_fraction".to_owned()]);
+            let of_search =
+                of_search.chain(["exclude".to_owned(), "val_fraction".to_owned(), "states_per_search".to_owned()]);
             if let Some(id) = of_search.into_iter().find(|id| is_given(&merged, id)) {
                 bail!("{} says nothing with --task point-control", name(&id));
             }

@@ -55,6 +55,7 @@ fn run_formula(settings: &Settings, stop: &AtomicBool) -> anyhow::Result<Exit> {
         device: args.device.parse()?,
         exclude: args.dagger.exclude.clone(),
         val_fraction: args.dagger.val_fraction,
+        states_per_search: args.dagger.states_per_search,
     };
     // One for each training.
     let mut bar = None;

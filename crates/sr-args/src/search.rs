@@ -88,7 +88,7 @@ pub struct SearchArgs {
     #[arg(long, value_enum)]
     pub survival: Option<SurvivalArg>,
     /// Look at no expression twice in a search [default: true where the expert alone searches own data, which finds more
-    /// of the same evaluations; a learner, asked again for each text that was met before, would take long]
+    /// of the same evaluations]
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
     pub unique: Option<bool>,
     /// Which operators there are [default: protected]

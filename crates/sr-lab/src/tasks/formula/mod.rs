@@ -5,6 +5,7 @@ mod problems;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -68,6 +69,8 @@ pub struct FormulaOptions {
     pub exclude: Vec<String>,
     /// Share of the formulas for validation instead of training.
     pub val_fraction: f64,
+    /// The most states of a search that are learned from, one of each stage by turns; `None` for all.
+    pub states_per_search: Option<NonZeroU32>,
 }
 
 impl FormulaOptions {
@@ -86,6 +89,7 @@ impl FormulaOptions {
             device: DeviceKind::Cpu,
             exclude: Vec::new(),
             val_fraction: 0.1,
+            states_per_search: None,
         }
     }
 }
@@ -202,7 +206,10 @@ impl Task for Formula<'_> {
             "sampling": sampling_json(&options.sampling),
             "training": options.train.clone().resolve(0), // each round has a seed of its own
             "excluded": self.excluded.sources(),
-            "dagger": { "val_fraction": options.val_fraction },
+            "dagger": match options.states_per_search {
+                None => json!({ "val_fraction": options.val_fraction }),
+                Some(most) => json!({ "val_fraction": options.val_fraction, "states_per_search": most }),
+            },
         }))
     }
 
@@ -440,6 +447,7 @@ impl sr_dagger::Task for FormulaRounds<'_> {
             },
             exclude: Exclude::listed(self.excluded.clone()),
             val_fraction: self.options.val_fraction,
+            states_per_search: self.options.states_per_search,
             is_part: true,
             // The run's seed instead of the round's keeps a formula on the same side in all rounds.
             seed: self.options.rounds.seed,
