@@ -59,7 +59,7 @@ impl FromStr for Method {
 
     fn from_str(text: &str) -> Result<Self, String> {
         // In a hybrid without a name the first "=" belongs to its share.
-        let named = text.split_once('=').filter(|(name, _)| !name.contains(':'));
+        let named = text.split_once('=').filter(|(name, _)| !name.contains(':') && !name.starts_with("hybrid@"));
         let (name, written) = named.unwrap_or((text, text));
         let kind = match (written, written.split_once(':')) {
             ("expert", _) => MethodKind::Expert,
@@ -310,6 +310,10 @@ mod tests {
         assert_eq!(share("h=hybrid:a@b"), ("a@b".into(), None));
         assert_eq!(share("h=hybrid:a@every=10"), ("a".into(), Some(Share::EveryKth(10))));
         assert_eq!(share("hybrid:a@p=0.3"), ("a".into(), Some(Share::Drawn(0.3, Per::Child))));
+        assert_eq!(share("h=hybrid"), ("arithmetic".into(), None));
+        assert_eq!(share("hybrid@p=0.8"), ("arithmetic".into(), Some(Share::Drawn(0.8, Per::Child))));
+        assert_eq!(share("h=hybrid@every=2"), ("arithmetic".into(), Some(Share::EveryKth(2))));
+        assert!(matches!(of("neural"), Ok((_, MethodKind::Neural(path))) if path == std::path::Path::new("arithmetic")));
         assert_eq!(share("h=hybrid:a@p=1/search"), ("a".into(), Some(Share::Drawn(1.0, Per::Search))));
         assert!(
             of("h=hybrid:a@every=0").is_err()
@@ -317,6 +321,20 @@ mod tests {
                 && of("h=hybrid:a@p=x").is_err()
                 && of("h=hybrid:a@p=0.1/day").is_err()
         );
+    }
+
+    #[test]
+    fn the_basic_expert_is_that_of_the_preset_whatever_the_others_have() {
+        let basic = SearchConfig { generations: 77, max_evaluations: Some(900), ..SearchConfig::basic() };
+        let common = SearchConfig {
+            unique: true,
+            survival: sr_engine::Survival::Plus,
+            parsimony_coefficient: 0.5,
+            tournament_size: 7,
+            ..basic.clone()
+        };
+        let method: Method = "b=basic".parse().expect("known");
+        assert_eq!(method.config(&common), basic);
     }
 
     #[test]
