@@ -67,7 +67,7 @@ struct Args {
     /// Where learners compute: cpu, ndarray or cuda
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: String,
-    /// Show each learner the points of another search of its batch: a check of what it makes of them, which has to solve
+    /// Show each learner the points of the search half a batch away: a check of what it makes of them, which has to solve
     /// less
     #[arg(long)]
     swap_points: bool,

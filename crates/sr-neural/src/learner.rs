@@ -72,7 +72,7 @@ pub struct Sampling {
     /// The rules of the grammar, which allows only legal texts. `None` lets the model write freely; a text that is not
     /// an expression of the problem's primitives is then replaced by the expert.
     pub grammar: Option<Rules>,
-    /// Whether each state is read with the points of the next state of its batch. This is a check of what the model makes
+    /// Whether each state is read with the points of the state half a batch away. This is a check of what the model makes
     /// of the points: it has to search worse. Children then depend on the batch.
     pub swap_points: bool,
 }
@@ -301,7 +301,9 @@ impl Learner {
         let (mut prompts, slots): (Vec<Prompt>, Vec<Slots<'a>>) = inputs.into_iter().unzip();
         if self.sampling.swap_points && !prompts.is_empty() {
             let mut points: Vec<Option<Points>> = prompts.iter_mut().map(|prompt| prompt.points.take()).collect();
-            points.rotate_left(1);
+            // Searches of one problem stand side by side.
+            let distance = points.len().div_ceil(2) % points.len();
+            points.rotate_left(distance);
             prompts.iter_mut().zip(points).for_each(|(prompt, points)| prompt.points = points);
         }
         let config = self.decoder.model().config();

@@ -313,7 +313,9 @@ mod tests {
         assert_eq!(share("h=hybrid"), ("arithmetic".into(), None));
         assert_eq!(share("hybrid@p=0.8"), ("arithmetic".into(), Some(Share::Drawn(0.8, Per::Child))));
         assert_eq!(share("h=hybrid@every=2"), ("arithmetic".into(), Some(Share::EveryKth(2))));
-        assert!(matches!(of("neural"), Ok((_, MethodKind::Neural(path))) if path == std::path::Path::new("arithmetic")));
+        assert!(
+            matches!(of("neural"), Ok((_, MethodKind::Neural(path))) if path == std::path::Path::new("arithmetic"))
+        );
         assert_eq!(share("h=hybrid:a@p=1/search"), ("a".into(), Some(Share::Drawn(1.0, Per::Search))));
         assert!(
             of("h=hybrid:a@every=0").is_err()
