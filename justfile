@@ -70,7 +70,7 @@ _mode mode points actions="expression" name=(mode + "-" + points + "-" + actions
     mkdir -p runs/demo-modes
     sed -e 's/^mode = .*/mode = "{{mode}}"/' -e 's/^n_points = .*/points = "{{points}}"/' configs/modes.toml > runs/demo-modes/{{name}}.toml
     printf '\n[language]\nactions = "{{actions}}"\n' >> runs/demo-modes/{{name}}.toml
-    [ -d runs/demo-modes/corpus-{{mode}} ] || {{bin}}/sr-convert --mode {{mode}} --seed 1 --out runs/demo-modes/corpus-{{mode}} {{ if mode == "direct" { "--problems runs/demo/problems.sr" } else { "--traces runs/demo/expert.sr" } }}
+    [ -d runs/demo-modes/corpus-{{mode}} ] || {{bin}}/sr-convert --mode {{mode}} --seed 1 --out runs/demo-modes/corpus-{{mode}} {{ if mode == "direct" { "--problems runs/demo/problems.sr" } else { "--traces runs/demo/expert.sr --sample-fraction 0.05" } }}
     {{bin}}/sr-train --config runs/demo-modes/{{name}}.toml --train runs/demo-modes/corpus-{{mode}}/train.sr --val runs/demo-modes/corpus-{{mode}}/val.sr --problems runs/demo/problems.sr --max-minutes 1 --seed 1 --out runs/demo-modes/{{name}}
     {{bin}}/sr-search --problems runs/demo/problems.sr --policy neural --mode {{mode}} --checkpoint runs/demo-modes/{{name}}/best --max-problems 40 --generations 20 --max-child-size 31 --seed 2 --out runs/demo-modes/{{name}}-trace.sr
 
