@@ -91,7 +91,7 @@ compare seconds="4" *flags="": build
     mkdir -p runs/compare
     {{bin}}/sr-evaluate --suite harder --methods basic,expert,tuned,learner=neural,hybrid=hybrid@p=0.8 --unique --survival plus --equal evaluations,seconds --max-evaluations 1901 --time-limit {{seconds}} --seeds 10 --seed 1 --max-child-size 25 --beside fixtures/published/original-harder.json --out runs/compare/evaluation.json --force {{flags}}
 
-# Make the shipped models anew, from random weights: problems, searches, labels, trainings; some two hours on two cores. SEED for other problems and weights
+# Make the shipped models anew, from random weights: problems, searches, labels, three trainings; long. SEED for other problems and weights
 [group('loop')]
 train-default seed="1": build
     BIN={{bin}} SEED={{seed}} OUT=runs/default-{{seed}} scripts/train-default.sh

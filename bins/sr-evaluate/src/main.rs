@@ -67,8 +67,8 @@ struct Args {
     /// Where learners compute: cpu, ndarray or cuda
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: String,
-    /// Show each learner the points of the search half a batch away: a check of what it makes of them, which has to solve
-    /// less
+    /// Show each learner the points of the search half a batch away: a check of what it makes of them, for one that uses
+    /// them solves less then
     #[arg(long)]
     swap_points: bool,
     /// One table each in which all searches may spend the same: --max-evaluations evaluations, --time-limit seconds.

@@ -30,7 +30,7 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// A file or folder; of weights (.bpk) their folder is shown
+    /// A file or folder; of weights (.bpk, .safetensors) their folder is shown
     file: PathBuf,
     /// Records to show: a number or all [default: all with --json or if the file was cut, else 10]
     #[arg(long, value_name = "N|all", value_parser = parse_head)]

@@ -813,3 +813,15 @@ fn names_of_any_script_go_through_a_pipe_of_any_locale() {
     assert!(["x₁", "θ", "ветер"].iter().all(|name| title.contains(name)), "{title}");
     assert_eq!(told.lines().count() - titles - 1, 2000, "a line for each row");
 }
+
+/// Tests that a model for searches is told from one of the transformers library, whose weights have the same name.
+#[test]
+fn the_shipped_models_are_checkpoints() {
+    for name in ["arithmetic", "arithmetic-expert-only"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models").join(name);
+        for path in [folder.clone(), folder.join("model.safetensors")] {
+            let told = text(&sr_inspect(&path, &[]));
+            assert!(told.starts_with("checkpoint"), "{told}");
+        }
+    }
+}

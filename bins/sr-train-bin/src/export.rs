@@ -11,8 +11,7 @@ use sr_lab::sr_prompt::Conditions;
 /// Write a checkpoint for searches alone: weights in bf16 as safetensors, half the size, without what a training needs to
 /// go on
 ///
-/// Searches round the weights anew on reading, so the children are those of the rounded model, not to the last bit those
-/// of the original.
+/// Children are those of the rounded weights, and may differ from those of the original.
 #[derive(clap::Args)]
 pub(crate) struct ExportArgs {
     /// Checkpoint to write anew

@@ -120,27 +120,16 @@ impl SamplingArgs {
     /// If there are rules and no grammar.
     #[cfg(feature = "learner")]
     pub fn sampling(&self) -> anyhow::Result<sr_neural::Sampling> {
-        let SamplingArgs {
-            temperature,
-            top_k,
-            top_p,
-            distinct,
-            max_child_size,
-            max_batch_tokens,
-            condition: conditions,
-            ..
-        } = *self;
-        let grammar = self.grammar()?;
         Ok(sr_neural::Sampling {
-            temperature,
-            top_k,
-            top_p,
-            distinct,
-            max_child_size,
-            max_batch_tokens,
-            conditions,
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            distinct: self.distinct,
+            max_child_size: self.max_child_size,
+            max_batch_tokens: self.max_batch_tokens,
+            conditions: self.condition,
+            grammar: self.grammar()?,
             swap_points: false,
-            grammar,
         })
     }
 

@@ -182,8 +182,7 @@ impl Checkpoint {
     pub fn check_kind(dir: &Path) -> Result<(), Error> {
         let fail = |reason: String| Err(Error::NoCheckpoint { path: dir.to_owned(), reason });
         let has = |name: &str| dir.join(name).exists();
-        // A model of the transformers library has weights of this name, and no meta.json.
-        if has(WEIGHTS) || has(SMALL_WEIGHTS) && has(META) || !dir.exists() {
+        if has_weights(dir) || !dir.exists() {
             return Ok(());
         }
         if dir.is_file() {
@@ -211,11 +210,8 @@ impl Checkpoint {
             // The folders of its rounds have checkpoints too.
             return fail(format!("{what}{}", told(&checkpoints_in(&dir.join("models"), 2))));
         }
-        let inner: Vec<PathBuf> = ["best", "last"]
-            .map(|name| dir.join(name))
-            .into_iter()
-            .filter(|path| path.join(WEIGHTS).exists())
-            .collect();
+        let inner: Vec<PathBuf> =
+            ["best", "last"].map(|name| dir.join(name)).into_iter().filter(|path| has_weights(path)).collect();
         let is_run = config["training"].is_object() && config["model"].is_object();
         if is_run || inner.iter().any(|path| path.ends_with("last")) {
             return fail(format!("this is the folder of a training run{}", told(&inner)));
@@ -240,6 +236,12 @@ pub fn weights_file(dir: &Path) -> PathBuf {
     if small.exists() { small } else { dir.join(WEIGHTS) }
 }
 
+/// Returns whether a folder has the weights of a checkpoint. A model of the transformers library has a file of that name
+/// too, and no `meta.json`.
+fn has_weights(dir: &Path) -> bool {
+    dir.join(WEIGHTS).exists() || dir.join(SMALL_WEIGHTS).exists() && dir.join(META).exists()
+}
+
 /// Fails for a later format. It runs before anything else is read, because a later version's files may fail in other
 /// ways.
 fn check_version(dir: &Path) -> Result<(), Error> {
@@ -256,7 +258,7 @@ fn checkpoints_in(dir: &Path, depth: usize) -> Vec<PathBuf> {
     // Hidden folders are partially written.
     folders.retain(|path| path.is_dir() && !path.file_name().unwrap_or_default().as_encoded_bytes().starts_with(b"."));
     folders.sort();
-    let of = |folder: PathBuf| match folder.join(WEIGHTS).exists() {
+    let of = |folder: PathBuf| match has_weights(&folder) {
         true => vec![folder],
         false if depth > 1 => checkpoints_in(&folder, depth - 1),
         false => Vec::new(),

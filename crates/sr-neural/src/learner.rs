@@ -73,7 +73,7 @@ pub struct Sampling {
     /// an expression of the problem's primitives is then replaced by the expert.
     pub grammar: Option<Rules>,
     /// Whether each state is read with the points of the state half a batch away. This is a check of what the model makes
-    /// of the points: it has to search worse. Children then depend on the batch.
+    /// of the points: one that uses them searches worse then. Children depend on the batch.
     pub swap_points: bool,
 }
 

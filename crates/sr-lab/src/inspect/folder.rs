@@ -70,7 +70,8 @@ impl Known {
         let known = match () {
             () if has("config.json") && has("student.bpk") => Known::Student,
             () if has("config.json") && (dir.join("last").is_dir() || has("metrics.jsonl")) => Known::TrainingRun,
-            () if has("config.json") && has("model.safetensors")
+            // An exported checkpoint has weights of this name too, and a meta.json.
+            () if has("config.json") && has("model.safetensors") && !has("meta.json")
                 || is_json("config.json", &|config| config["model_type"] == "gpt_neo") =>
             {
                 Known::GptNeo

@@ -120,9 +120,9 @@ pub trait Record {
     }
 }
 
-/// Returns the path to open: the folder of weights (`.bpk`), otherwise the path itself.
+/// Returns the path to open: the folder of weights (`.bpk`, `.safetensors`), otherwise the path itself.
 fn resolved(path: &Path) -> PathBuf {
-    let is_weights = path.extension().is_some_and(|extension| extension == "bpk");
+    let is_weights = path.extension().is_some_and(|extension| extension == "bpk" || extension == "safetensors");
     match path.parent().filter(|_| is_weights && path.exists()) {
         Some(folder) if folder == Path::new("") => ".".into(),
         Some(folder) => folder.to_owned(),

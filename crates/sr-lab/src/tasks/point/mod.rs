@@ -232,7 +232,7 @@ fn check_student(folder: &Path) -> anyhow::Result<()> {
     }
     let told = format!("--checkpoint {}", folder.display());
     ensure!(
-        !folder.join("model.bpk").exists(),
+        !sr_model::weights_file(folder).exists(),
         "{told}: this is a model that writes formulas, for --task search; point control has students"
     );
     let found = ["best", "final", "checkpoint"].map(|name| folder.join(name));
