@@ -146,18 +146,19 @@ fn address(actions: Actions) -> usize {
 }
 
 /// Returns the id of a checkpoint: the first 64 bits of the SHA-256 of its configuration and weights, in hexadecimal.
+/// The path is a folder, or the name of a [shipped](crate::shipped) model.
 ///
 /// # Errors
 /// If one of the files cannot be read.
 pub fn checkpoint_id(dir: &Path) -> std::io::Result<String> {
     let mut hash = Sha256::new();
-    if let Some(files) = shipped::files(dir) {
-        hash.update(files.config);
-        hash.update(files.weights);
-        return Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect());
-    }
-    for path in [dir.join("config.json"), sr_model::weights_file(dir)] {
-        hash.update(std::fs::read(path)?);
+    match shipped::files(dir) {
+        Some(files) => [files.config.as_bytes(), files.weights].into_iter().for_each(|bytes| hash.update(bytes)),
+        None => {
+            for path in [dir.join("config.json"), sr_model::weights_file(dir)] {
+                hash.update(std::fs::read(path)?);
+            }
+        }
     }
     Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
