@@ -159,6 +159,8 @@ fn mistakes_are_told_in_one_line() {
     assert!(message.contains("line 17: unknown key \"keep\" of [search], which belongs to [labels]"), "{message}");
     let message = with("warmup_steps = 1", "steps = 1");
     assert!(message.contains("steps of [training] says nothing here: train_steps_per_iter"), "{message}");
+    let message = with("warmup_steps = 1", "warmup_steps = 1\nshares = \"ALL:1\"");
+    assert!(message.contains("shares in [training]: a round draws its states from the buffer"), "{message}");
     let milestones = fs::read_to_string(folder.path().join("milestones.toml")).expect("milestones");
     fs::write(folder.path().join("others.toml"), milestones.replace("max_variables", "max_variable")).expect("written");
     let message = run("a", &["--milestones", "others.toml"]);

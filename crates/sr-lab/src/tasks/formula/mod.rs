@@ -150,6 +150,10 @@ impl<'a> Formula<'a> {
         let excluded = Arc::new(Blocklist::of(&options.exclude)?);
         let mut judged = Blocklist::of(&options.exclude)?;
         check_condition(options.sampling.conditions, options.labelling)?;
+        ensure!(
+            options.train.training.shares.is_none(),
+            "shares in [training]: a round draws its states from the buffer, whatever their conditions; leave it out"
+        );
         let (n, seed) = (options.rounds.eval_episodes, options.rounds.seed);
         let mut seen = vec![Ok(String::new()); milestones.len()];
         for ((milestone, config), seen) in milestones.iter().zip(&configs).zip(&mut seen) {
