@@ -50,6 +50,13 @@ pub(crate) struct Args {
     /// Begin with this formula too, of columns or x0, x1, …; its constants are fitted. May be given several times
     #[arg(long, value_name = "FORMULA", allow_hyphen_values = true)]
     pub(crate) guess: Vec<String>,
+    /// Let a learner propose formulas too, where the search begins or stagnates: the shipped model functions, or the
+    /// checkpoint in a folder. It cannot read more variables than its model has; the search then goes on without it
+    #[arg(long, value_name = "NAME|DIR", num_args = 0..=1, require_equals = true, default_missing_value = "functions")]
+    pub(crate) learner: Option<PathBuf>,
+    /// The share of the search's work that the learner may take at most; 1 for no limit [default: 0.03]
+    #[arg(long, value_name = "SHARE", value_parser = share, requires = "learner")]
+    pub(crate) learner_share: Option<f64>,
     /// Seconds to look for a formula, after the table was read [default: 20, and no limit with --epochs or --max-work]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) time_limit: Option<Duration>,
@@ -99,6 +106,18 @@ pub(crate) struct Args {
     pub(crate) output: OutputArgs,
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+impl Args {
+    /// The share of the work that a learner may take.
+    pub(crate) fn policy_share(&self) -> f64 {
+        self.learner_share.unwrap_or(FitOptions::default().policy_share)
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| *share > 0.0 && *share <= 1.0);
+    share.ok_or_else(|| "expected a share above 0 and up to 1, such as 0.03".to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -170,6 +189,7 @@ pub(crate) fn options(args: &Args, operators: Vec<Op>, table: &Table) -> anyhow:
         memory: args.memory as usize * (1 << 20),
         loss: args.requirements.loss.clone(),
         rules: args.requirements.rules(&table.report)?,
+        policy_share: args.policy_share(),
         ..default
     })
 }

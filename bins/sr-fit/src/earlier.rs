@@ -12,11 +12,11 @@ use sr_lab::sr_problems::{TableOptions, from_table};
 use crate::args::{Args, claim_predictions, claim_trace, standard_input, threads};
 use crate::folder::Run;
 use crate::requirements::RequirementArgs;
-use crate::search::{tell, write_trace};
-use crate::{folder, predict, search};
+use crate::search::{Watched, tell, write_trace};
+use crate::{folder, learner, predict, search};
 
 /// The flags of a search that an earlier run has set, beside what its formulas had to be.
-const OF_A_SEARCH: [&str; 11] = [
+const OF_A_SEARCH: [&str; 13] = [
     "target",
     "features",
     "drop",
@@ -28,6 +28,8 @@ const OF_A_SEARCH: [&str; 11] = [
     "max_work",
     "memory",
     "max_size",
+    "learner",
+    "learner_share",
 ];
 
 /// Applies or exports the formula of an earlier run.
@@ -85,7 +87,8 @@ pub(crate) fn replay(args: &Args, given: &Given, started: Instant, folder: &Path
     let requirements = run.requirements()?;
     let rules = requirements.rules(&table.report)?;
     let options = FitOptions { threads: threads(args), loss: requirements.loss.clone(), rules, ..run.options()? };
-    let settings = folder::settings(&table, validation, &options, &requirements);
+    let mut learner = learner::of_settings(&run.settings, options.max_size)?;
+    let settings = folder::settings(&table, validation, &options, &requirements, learner.as_ref());
     if let Some(difference) = sr_cli::difference(&run.settings, &settings) {
         bail!("--replay {}: the run was made with other data: {difference}", folder.display());
     }
@@ -95,7 +98,8 @@ pub(crate) fn replay(args: &Args, given: &Given, started: Instant, folder: &Path
     let fitting = Fitting::with_validation(problem, validation, &options)?;
     let mut recorder = trace.is_some().then(|| EpochRecorder::new(problem, &fitting)).transpose()?;
     let names = &table.report.variables;
-    let (fitting, fitted) = search::run(args, fitting, &options, Instant::now(), names, recorder.as_mut(), |_| Ok(()))?;
+    let watched = Watched { names, recorder: recorder.as_mut(), learner: learner.as_mut() };
+    let (fitting, fitted) = search::run(args, fitting, &options, Instant::now(), watched, |_| Ok(()))?;
     if fitted.is_stopped {
         return Ok(sr_cli::stopped("nothing was compared; the same command begins anew"));
     }

@@ -14,6 +14,7 @@ use sr_lab::sr_expr::{Expr, Op};
 use sr_lab::sr_problems::{Decimal, Missing, Problem, Table, TableOptions};
 
 use crate::formula::{Formula, Groups};
+use crate::learner::Asked;
 use crate::report;
 use crate::requirements::RequirementArgs;
 use crate::search::Found;
@@ -79,6 +80,7 @@ pub(crate) fn settings(
     validation: Option<&Problem>,
     options: &FitOptions,
     requirements: &RequirementArgs,
+    learner: Option<&Asked>,
 ) -> Value {
     let (problem, report) = (&table.set.problems[0], &table.report);
     let mut settings = json!({
@@ -97,6 +99,9 @@ pub(crate) fn settings(
         "requirements": requirements.json(),
         "guesses": options.guesses.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
+    if let Some(learner) = learner {
+        settings["learner"] = learner.settings();
+    }
     if let Some(groups) = &table.groups {
         settings["table"]["groups"] = json!(sums::of_bytes(json!(groups).to_string().as_bytes()));
     }
@@ -326,6 +331,7 @@ impl Run {
             max_work: budget["max_work"].as_u64(),
             memory: (number("memory")? as usize) << 20,
             guesses: guesses.collect::<anyhow::Result<_>>()?,
+            policy_share: settings["learner"]["share"].as_f64().unwrap_or(FitOptions::default().policy_share),
             replay: Some(course),
             ..FitOptions::default()
         })

@@ -5,6 +5,7 @@ mod earlier;
 mod folder;
 mod formula;
 mod groups;
+mod learner;
 mod predict;
 mod report;
 mod requirements;

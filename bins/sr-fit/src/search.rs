@@ -14,8 +14,9 @@ use sr_lab::sr_problems::{GroupColumn, Problem, Table, from_table};
 use crate::args::{Args, claim_predictions, claim_trace, operators, options, standard_input, validation_table, warn};
 use crate::folder::Folder;
 use crate::formula::Formula;
+use crate::learner::Asked;
 use crate::predict::NewTable;
-use crate::{folder, groups, predict, report};
+use crate::{folder, groups, learner, predict, report};
 
 /// The least time between two saves of the state, so that saving takes no visible part of a search.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -46,7 +47,7 @@ pub(crate) fn search(args: &Args, given: &Given, started: Instant) -> anyhow::Re
             &["resume"],
             "with --group, whose search keeps no state to go on from; --force begins anew, and --out DIR writes elsewhere",
         )?;
-        given.refuse(&["memory"], "with --group")?;
+        given.refuse(&["memory", "learner", "learner_share"], "with --group")?;
     }
     let Some(target) = &args.target else { bail!("--target COL is missing: the column to be explained") };
     let operators = operators(args)?;
@@ -70,11 +71,13 @@ pub(crate) fn search(args: &Args, given: &Given, started: Instant) -> anyhow::Re
     let new = args.predict.as_deref().map(|path| new_table(args, path, &table)).transpose()?;
     let options = options(args, operators, &table)?;
     let validation = validation.as_ref().map(|table| &table.set.problems[0]);
-    let folder = Folder { path: &out, settings: folder::settings(&table, validation, &options, &args.requirements) };
+    let learner = learner::of_args(args, table.report.variables.len())?;
+    let settings = folder::settings(&table, validation, &options, &args.requirements, learner.as_ref());
+    let folder = Folder { path: &out, settings };
     tracing::debug!("read in {:.3} s", started.elapsed().as_secs_f64());
     let begun = Instant::now();
     let found = match &table.groups {
-        None => of_all_rows(args, &table, validation, &options, &folder, trace.as_ref())?,
+        None => of_all_rows(args, &table, validation, &options, &folder, (trace.as_ref(), learner))?,
         Some(groups) => of_groups(args, &table, groups, &options, &folder)?,
     };
     tracing::debug!("searched in {:.3} s", begun.elapsed().as_secs_f64());
@@ -114,7 +117,7 @@ fn of_all_rows(
     validation: Option<&Problem>,
     options: &FitOptions,
     folder: &Folder<'_>,
-    trace: Option<&Output>,
+    (trace, mut learner): (Option<&Output>, Option<Asked>),
 ) -> anyhow::Result<Found> {
     let state = if args.resume { folder.state()? } else { None };
     folder.prepare(args.output.force)?;
@@ -125,17 +128,23 @@ fn of_all_rows(
         None => Fitting::with_validation(problem, validation, options)?,
     };
     let mut recorder = trace.map(|_| EpochRecorder::new(problem, &fitting)).transpose()?;
-    let (fitting, fitted) =
-        run(args, fitting, options, begun, names, recorder.as_mut(), |fitting| folder.save(fitting))?;
+    let watched = Watched { names, recorder: recorder.as_mut(), learner: learner.as_mut() };
+    let (fitting, fitted) = run(args, fitting, options, begun, watched, |fitting| folder.save(fitting))?;
+    let seconds = begun.elapsed().as_secs_f64();
     folder.save(&fitting)?;
     if let (Some(recorder), Some(trace)) = (recorder, trace) {
         write_trace(recorder, &fitting, trace)?;
     }
     let view = report::View::new(&fitted, &table.report, args.pick)?;
+    let (mut result, mut text) = (view.json(), view.text());
+    if let Some(learner) = &learner {
+        result["learner"] = learner.json(&fitting);
+        text.push_str(&format!("\n  {}", learner.text(&fitting, seconds)));
+    }
     Ok(Found {
         target: table.report.target.clone(),
-        result: view.json(),
-        text: view.text(),
+        result,
+        text,
         formula: view.marked(),
         front_csv: fitted.front_csv(view.marked, names)?,
         constants_csv: None,
@@ -181,14 +190,20 @@ pub(crate) fn write_trace(recorder: EpochRecorder, fitting: &Fitting, out: &Outp
     Ok(())
 }
 
+/// What takes part in a search beside the search itself.
+pub(crate) struct Watched<'a> {
+    pub(crate) names: &'a [String],
+    pub(crate) recorder: Option<&'a mut EpochRecorder>,
+    pub(crate) learner: Option<&'a mut Asked>,
+}
+
 /// Searches to the end, and saves the state of a search in between.
 pub(crate) fn run(
     args: &Args,
     mut fitting: Fitting,
     options: &FitOptions,
     begun: Instant,
-    names: &[String],
-    mut recorder: Option<&mut EpochRecorder>,
+    Watched { names, mut recorder, mut learner }: Watched<'_>,
     save: impl Fn(&Fitting) -> anyhow::Result<()>,
 ) -> anyhow::Result<(Fitting, Fitted)> {
     let stop = sr_cli::on_interrupt("the current epoch")?;
@@ -199,7 +214,11 @@ pub(crate) fn run(
     };
     let progress = args.common.progress(length, unit);
     let mut saved: Option<Instant> = None;
-    while fitting.advance(begun, stop)? {
+    let mut advance = |fitting: &mut Fitting| match &mut learner {
+        Some(asked) => fitting.advance_with(begun, stop, &mut asked.learner),
+        None => fitting.advance(begun, stop),
+    };
+    while advance(&mut fitting)? {
         if let Some(recorder) = &mut recorder {
             recorder.on_epoch(&fitting)?;
         }

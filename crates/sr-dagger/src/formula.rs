@@ -1,8 +1,9 @@
 //! Labels from the known formula. Only these labels use it: a policy cannot reach the formula through a state.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
-use sr_engine::{Child, Edit, Offspring, Origin, Parents, Replacement, Scorer, State};
+use sr_engine::{Child, Edit, Objective, Offspring, Origin, Parents, Replacement, Scorer, State};
 use sr_expr::{Expr, Node, Tree};
 use sr_trace::{Gain, GenerationRecord, LabelParams, Labels};
 use strum::IntoStaticStr;
@@ -29,6 +30,8 @@ impl Telling {
 
 /// A labeller that knows the problem's formula and gives each state one label. A solved state gets none, and neither
 /// does a state whose limits or primitives do not allow the formula.
+///
+/// Where the search fits constants, those of individuals and of the formula count as equal, and the label's are fitted.
 #[derive(Debug, Clone)]
 pub struct FormulaLabeller {
     telling: Telling,
@@ -45,18 +48,39 @@ impl FormulaLabeller {
         FormulaLabeller { telling, formula, scorer: Scorer::default() }
     }
 
+    /// Returns the formula as a state has it: without an offset and a factor, which a search that fits constants puts
+    /// around every individual.
+    fn formula(&self, state: &State<'_>) -> &Tree {
+        if state.config.fitting.is_some() { self.formula.core() } else { &self.formula }
+    }
+
     /// Returns whether a search with these limits and primitives could produce the formula.
     fn is_allowed(&self, state: &State<'_>) -> bool {
-        let primitives = state.instance.primitives();
+        let (primitives, formula) = (state.instance.primitives(), self.formula(state));
         let is_listed =
             |value: f64| primitives.constants().iter().any(|constant| constant.to_bits() == value.to_bits());
         let is_allowed = |node: &Node| match *node {
             Node::Op(op) => primitives.ops().contains(&op),
             Node::Var(index) => index < primitives.n_variables(),
-            Node::Const(value) => is_listed(value),
+            Node::Const(value) => fits_constants(state) || is_listed(value),
         };
-        self.formula.size() <= state.limits().max_size && self.formula.nodes().iter().all(is_allowed)
+        formula.size() <= state.limits().max_size && formula.nodes().iter().all(is_allowed)
     }
+}
+
+/// Returns whether the constants of a state's children are fitted, so that their values tell nothing.
+fn fits_constants(state: &State<'_>) -> bool {
+    state.config.fitting.is_some_and(|fitting| fitting.steps > 0)
+}
+
+/// Returns a tree as it is compared with others: where constants are fitted, all of them are the same.
+fn compared<'t>(tree: &'t Tree, state: &State<'_>) -> Cow<'t, Tree> {
+    let is_constant = |node: &Node| matches!(node, Node::Const(_));
+    if !fits_constants(state) || !tree.nodes().iter().any(is_constant) {
+        return Cow::Borrowed(tree);
+    }
+    let nodes = tree.nodes().iter().map(|node| if is_constant(node) { Node::Const(1.0) } else { *node });
+    Cow::Owned(Expr::new(nodes.collect()).expect("the nodes of a tree"))
 }
 
 impl Labeller for FormulaLabeller {
@@ -73,24 +97,32 @@ impl Labeller for FormulaLabeller {
     }
 
     fn label(&mut self, state: &State<'_>, _: Option<GenerationRecord<'_>>, _: usize) -> Labels {
-        let solved = state.config.early_stop_mse.unwrap_or(SOLVED);
+        let threshold = state.config.early_stop_mse.unwrap_or(SOLVED);
+        let solved = match state.config.objective {
+            Objective::Masked => threshold,
+            Objective::Mse => threshold.max(state.instance.tolerance()),
+        };
         if state.best.score.mse <= solved || !self.is_allowed(state) {
             return Labels::default();
         }
-        let population: Vec<&Tree> = state.population.iter().map(|individual| individual.tree).collect();
         let steps = match self.telling {
-            Telling::Target => vec![self.formula.clone()],
-            Telling::Path => steps(&self.formula, &population, state.limits().max_size),
+            Telling::Target => vec![self.formula(state).to_owned()],
+            Telling::Path => self.steps(state),
         };
+        let population: Vec<Cow<'_, Tree>> = state.population.iter().map(|made| compared(made.tree, state)).collect();
+        let population: Vec<&Tree> = population.iter().map(|tree| &**tree).collect();
         let subtrees = population.iter().flat_map(|tree| (0..tree.size()).map(|root| tree.subtree(root)));
         let known: HashSet<&Tree> = subtrees.collect();
-        let edits: Vec<(usize, Edit<'_>)> = steps.iter().map(|child| shortest(child, &population, &known)).collect();
+        let as_compared: Vec<Cow<'_, Tree>> = steps.iter().map(|child| compared(child, state)).collect();
+        let edits: Vec<(usize, Edit<'_>)> =
+            as_compared.iter().map(|child| shortest(child, &population, &known)).collect();
         let mut offspring = Offspring::default();
         for (child, (_, edit)) in steps.iter().zip(&edits) {
+            // Where constants are fitted, the search drops the edits of children that have some.
             let (parents, edit) = (Parents::One(edit.parent), Some(edit.clone()));
             offspring.push(&Child { tree: child, origin: Origin::Injected, parents, edit, log_prob: None });
         }
-        let scored = self.scorer.score(state, &offspring);
+        let scored = self.scorer.score(state, &mut offspring);
         let improves = |&index: &usize| {
             let gain = Gain::of((scored[index].score.mse as f32, steps[index].size()), of_best(state));
             scored[index].is_new && gain.is_improvement()
@@ -103,26 +135,32 @@ impl Labeller for FormulaLabeller {
     }
 }
 
-/// Returns the expressions between the population and the formula: the formula's subtrees by themselves, and
-/// individuals in which one wrong subtree is replaced by the formula's. The formula itself is not among them.
-fn steps(formula: &Expr, population: &[&Tree], max_size: usize) -> Vec<Expr> {
-    let mut seen: HashSet<Expr> = population.iter().map(|tree| (*tree).to_owned()).collect();
-    let mut steps = Vec::new();
-    let mut add = |child: Expr| {
-        if child.size() <= max_size && child != *formula && seen.insert(child.clone()) {
-            steps.push(child);
+impl FormulaLabeller {
+    /// Returns the expressions between the population and the formula: the formula's subtrees by themselves, and
+    /// individuals in which one wrong subtree is replaced by the formula's. The formula itself is the last one.
+    fn steps(&self, state: &State<'_>) -> Vec<Expr> {
+        let (formula, max_size) = (self.formula(state), state.limits().max_size);
+        let as_compared = compared(formula, state);
+        let mut seen: HashSet<Expr> =
+            state.population.iter().map(|individual| compared(individual.tree, state).into_owned()).collect();
+        let mut steps = Vec::new();
+        let mut add = |child: Expr| {
+            let key = compared(&child, state).into_owned();
+            if child.size() <= max_size && *key != *as_compared && seen.insert(key) {
+                steps.push(child);
+            }
+        };
+        for root in 0..formula.size() {
+            add(formula.subtree(root).to_owned());
         }
-    };
-    for root in 0..formula.size() {
-        add(formula.subtree(root).to_owned());
-    }
-    for individual in population {
-        for (from, to) in wrong(individual, formula) {
-            add(individual.replaced(from, formula.subtree(to)));
+        for individual in state.population.iter() {
+            for (from, to) in wrong(&compared(individual.tree, state), &as_compared) {
+                add(individual.tree.replaced(from, formula.subtree(to)));
+            }
         }
+        steps.push(formula.to_owned());
+        steps
     }
-    steps.push(formula.clone());
-    steps
 }
 
 /// Returns the places, from the root down, at which an individual differs from the formula, and the formula's subtrees

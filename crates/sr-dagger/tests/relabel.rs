@@ -1,7 +1,7 @@
 //! Tests of relabelling: states come from the trajectory, labels from the expert, and bytes depend on neither threads
 //! nor paths.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -348,6 +348,48 @@ proptest! {
                 prop_assert!(written(&step) <= config.limits.max_size);
             }
         }
+    }
+}
+
+/// A search that fits constants finds the law's constants by itself, so labels lead to its structure.
+#[test]
+fn constants_of_labels_are_fitted_where_those_of_the_search_are() {
+    let formula: Expr = "0.7 + 1.9 * (sin(2.3 * x0) * x1)".parse().expect("a formula");
+    let instance = instance_of("p", &formula.to_string());
+    let config = SearchConfig { population_size: 20, generations: 4, ..SearchConfig::default() };
+    let mut searches = [Search::new(instance.clone(), config.clone(), 1).expect("config")];
+    let mut recorders = [Recorder::new(1)];
+    let outcome = run(&mut searches, &mut Expert, &mut recorders).expect("the expert never fails").remove(0);
+    let [recorder] = recorders;
+    let trajectory = recorder.finish(&outcome).expect("recorded");
+    let mut evaluator = Evaluator::default();
+    let mut of = |labels: LabelSet| {
+        assert!(labels.states.iter().any(|state| !state.children.is_empty()), "{}", labels.mode);
+        for label in labels.states.iter().flat_map(|state| state.children.iter()) {
+            let (tree, told) = (label.child.expr, label.child.mse);
+            // The constants are already those that fit: to go on gains next to nothing.
+            assert_eq!(evaluator.score(tree, &instance, &config).mse as f32, told, "{tree}");
+        }
+        labels
+    };
+    let mut target = FormulaLabeller::new(Telling::Target, formula.clone());
+    let target = of(label_states(&trajectory, &instance, &config, 1, &mut target).expect("labels"));
+    for label in target.states.iter().flat_map(|state| state.children.iter()) {
+        assert_eq!(label.child.expr.structure(), formula.core().structure());
+        assert!(label.child.mse < 1e-20, "{} for {}", label.child.mse, label.child.expr);
+    }
+    let mut path = FormulaLabeller::new(Telling::Path, formula.clone());
+    let path = of(label_states(&trajectory, &instance, &config, 1, &mut path).expect("labels"));
+    let is_improvement = |label: Label<'_>| label.gain_best > 0.0;
+    assert!(path.states.iter().flat_map(|state| state.children.iter()).all(is_improvement));
+    let labels = ExpertConfig { mode: LabelMode::TopK, draws: Draws::Exactly(100), ..ExpertConfig::default() };
+    let top = of(label_states(&trajectory, &instance, &config, 1, &mut ExpertLabeller::new(labels)).expect("labels"));
+    // No two labels of a state are one structure, and none is in the population.
+    for state in &top.states {
+        let record = trajectory.generation(state.generation).expect("a generation");
+        let mut structures: HashSet<u64> = record.individuals().map(|made| config.identity(made.expr)).collect();
+        let is_new = |label: Label<'_>| structures.insert(config.identity(label.child.expr));
+        assert!(state.children.iter().all(is_new));
     }
 }
 

@@ -237,7 +237,7 @@ impl Evaluator {
 
 #[cfg(test)]
 mod tests {
-    use sr_expr::{Columns, Expr, Op};
+    use sr_expr::{Columns, Expr, Node, Op};
 
     use super::*;
     use crate::PrimitiveSet;
@@ -252,6 +252,43 @@ mod tests {
             Instance::new("t", Columns::new(x.len(), 1, x.to_vec()), y.to_vec(), primitives).expect("instance");
         let expr: Expr = text.parse().expect(text);
         Evaluator::default().score(&expr, &instance, &SearchConfig { objective, ..SearchConfig::basic() })
+    }
+
+    proptest::proptest! {
+        /// What lives on from a search is scored anew by labellers, traces and continued searches, from its tree alone.
+        #[test]
+        fn the_score_of_a_fit_is_that_of_the_tree_with_its_constants(
+            tree in sr_expr::testing::expr(2, 12),
+            root in 0..6,
+            steps in 1..5u32,
+        ) {
+            // Roots that a + b · tree changes, and some that it adds to.
+            let (a, b) = (Expr::constant(1.5), Expr::constant(-0.25));
+            let tree = match root {
+                0 => Expr::binary(Op::Add, &tree, &a),
+                1 => Expr::binary(Op::Add, &a, &tree),
+                2 => Expr::binary(Op::Mul, &tree, &b),
+                3 => Expr::binary(Op::Add, &Expr::binary(Op::Mul, &tree, &b), &a),
+                4 => Expr::binary(Op::Add, &a, &Expr::binary(Op::Mul, &b, &tree)),
+                _ => tree,
+            };
+            let x = Columns::from_fn(40, 2, |row, column| 0.3 + ((row * 7 + column * 5) % 13) as f64 / 5.0);
+            let y = (0..40).map(|row| 2.0 + x.column(0)[row] * libm::sin(x.column(1)[row])).collect();
+            let primitives = PrimitiveSet::new(vec![Op::Add], vec![], 2).expect("primitives");
+            let instance = Instance::new("t", x, y, primitives).expect("an instance");
+            let (config, mut evaluator) = (SearchConfig::default(), Evaluator::default());
+            let (constants, score) = evaluator.fit(&tree, &instance, &config, steps, Deadline::NEVER).expect("no deadline");
+            let mut constants = constants.iter();
+            let with_constant = |node: &Node| match *node {
+                Node::Const(_) => Node::Const(*constants.next().expect("one for each")),
+                other => other,
+            };
+            let nodes = tree.nodes().iter().map(with_constant).collect();
+            let fitted = Expr::new(nodes).expect("the same nodes");
+            proptest::prop_assert_eq!(evaluator.score(&fitted, &instance, &config), score, "{} from {}", fitted, tree);
+            let before = evaluator.score(&tree, &instance, &config);
+            proptest::prop_assert!(score.mse <= before.mse * (1.0 + 1e-9), "{} from {}", score.mse, before.mse);
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::cache::ScoreCache;
 use crate::expert::initial_population;
 use crate::pareto::{Point, Sorting};
 use crate::random::{Key, Purpose, problem_key};
+use crate::scorer::score_child;
 use crate::subtrees::Subtrees;
 use crate::{
     Budget, Child, ConfigError, Deadline, Evaluator, Fit, Fitting, Individual, IndividualRef, Instance, Objective,
@@ -591,20 +592,9 @@ impl Search {
         let needed = if all_parents_may_stay { worst } else { f64::NEG_INFINITY };
         let deadline = deadline.or_when(stop);
         let mut duplicates = 0;
-        let steps = config.fitting.map_or(0, |fitting| fitting.steps);
         for child in 0..offspring.len() {
-            if steps > 0 && offspring.tree(child).constants().next().is_some() {
-                let (constants, score) = evaluator.fit(offspring.tree(child), instance, config, steps, deadline)?;
-                offspring.set_constants(child, constants);
-                let form = cache.find_or_score(offspring.tree(child), offspring.hash(child), || Some(score))?;
-                offspring.set_form(child, form, cache.serial(form));
-                scores.push(cache.score(form));
-                duplicates += u64::from(cache.is_marked(form, *generation));
-                continue;
-            }
-            let tree = offspring.tree(child);
-            let score = || evaluator.score_above(needed, subtrees.as_mut(), tree, instance, config, deadline);
-            let form = cache.find_or_score(tree, offspring.hash(child), score)?;
+            let tools = (&mut *cache, &mut *evaluator, subtrees.as_mut());
+            let form = score_child(child, offspring, needed, tools, (instance, config), deadline)?;
             offspring.set_form(child, form, cache.serial(form));
             scores.push(cache.score(form));
             duplicates += u64::from(cache.is_marked(form, *generation));

@@ -59,7 +59,7 @@ impl Policy for BestOf {
             }
             let mut drawn = Offspring::default();
             (0..wanted * self.k).for_each(|slot| Expert::child(state, slot, &mut drawn));
-            let scored = self.scorer.score(state, &drawn);
+            let scored = self.scorer.score(state, &mut drawn);
             self.proposals += drawn.len() as u64;
             let mut proposed: HashSet<u32> = HashSet::new();
             for slot in 0..wanted {
@@ -125,7 +125,7 @@ mod tests {
             let (mut policy, mut offspring) = (BestOf::new(k), Offspring::default());
             policy.propose_one(search.state(), 19, &mut offspring).expect("it never fails");
             assert_eq!(policy.proposals(), 19 * k as u64);
-            let scored = Scorer::default().score(&search.state(), &offspring);
+            let scored = Scorer::default().score(&search.state(), &mut offspring);
             let mut forms: Vec<u32> = scored.iter().filter(|s| s.is_new).map(|s| s.expression).collect();
             let new = forms.len();
             forms.sort_unstable();

@@ -258,9 +258,9 @@ impl Bank {
                 break;
             }
             let begun = Instant::now();
-            let all_offspring = propose(policy, &method.config(&self.config), &self.states)
+            let mut all_offspring = propose(policy, &method.config(&self.config), &self.states)
                 .with_context(|| format!("{} failed", method.name))?;
-            let mut found = measure(&method.name, &self.states, &all_offspring);
+            let mut found = measure(&method.name, &self.states, &mut all_offspring);
             found.seconds = begun.elapsed().as_secs_f64();
             let ratio =
                 found.states_improved / measured.first().map_or(found.states_improved, |expert| expert.states_improved);
@@ -374,7 +374,7 @@ pub struct Measured {
     pub seconds: f64,
 }
 
-fn measure(method: &str, states: &[Snapshot], all_offspring: &[Offspring]) -> Measured {
+fn measure(method: &str, states: &[Snapshot], all_offspring: &mut [Offspring]) -> Measured {
     struct OfState {
         children: usize,
         improving: usize,
@@ -385,7 +385,7 @@ fn measure(method: &str, states: &[Snapshot], all_offspring: &[Offspring]) -> Me
     }
     let none = HashSet::new();
     let config = SearchConfig::basic(); // the error depends on the semantics alone
-    let of_state = |(snapshot, offspring): (&Snapshot, &Offspring)| {
+    let of_state = |(snapshot, offspring): (&Snapshot, &mut Offspring)| {
         let scored = Scorer::default().score(&snapshot.state(&config, &none), offspring);
         let best = (snapshot.best.score.mse as f32, snapshot.best.expr.size());
         let mut of_state =
@@ -404,7 +404,7 @@ fn measure(method: &str, states: &[Snapshot], all_offspring: &[Offspring]) -> Me
         of_state.distinct = forms.len();
         of_state
     };
-    let all: Vec<OfState> = states.par_iter().zip(all_offspring).map(of_state).collect();
+    let all: Vec<OfState> = states.par_iter().zip(all_offspring.par_iter_mut()).map(of_state).collect();
     let total = |field: &dyn Fn(&OfState) -> usize| all.iter().map(field).sum::<usize>();
     let share = |part: usize, whole: usize| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
     let (children, learners) = (total(&|s| s.children), total(&|s| s.learners));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sr_engine::{PrimitiveSet, State};
 use sr_expr::{Columns, Semantics, Tree};
 use sr_model::{Channel, ModelConfig, PointEmbedding, Points, PointsConfig, Population, Prompt};
-use sr_prompt::{Actions, Context, Mark, PopulationOrder, PromptState, PromptWriter, Slots};
+use sr_prompt::{Actions, ConstantStyle, Context, Mark, PopulationOrder, PromptState, PromptWriter, Slots};
 
 use crate::Error;
 
@@ -31,8 +31,16 @@ pub struct Language {
     pub population_order: PopulationOrder,
     /// Whether children are whole expressions or edits of individuals.
     pub actions: Actions,
+    /// How constants are written that are not listed: as numbers, or as placeholders, whose values the search fits.
+    #[serde(skip_serializing_if = "is_default")]
+    pub constants: ConstantStyle,
     /// The marks that come with each token of an individual.
     pub marks: Vec<Mark>,
+}
+
+/// Whether a field has the value that it has where a file lacks it.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Language {
@@ -77,8 +85,8 @@ impl InputWriter {
             Population::Text => default.min(config.n_positions.saturating_sub(ROOM_FOR_CHILD)),
             Population::Separate => default, // positions begin anew in each individual
         };
-        let &Language { context, population_order, actions, .. } = language;
-        let prompts = PromptWriter { max_tokens, context, population_order, actions, ..PromptWriter::default() };
+        let &Language { context, population_order, actions, constants, .. } = language;
+        let prompts = PromptWriter { max_tokens, context, population_order, actions, constants };
         let marks = language.marks.clone();
         InputWriter { prompts, marks, points: config.points.clone(), population: config.population }
     }

@@ -11,7 +11,7 @@ use sr_engine::{Child, Edit, Expert, Origin, Parents, Policy, PolicyError, Reque
 use sr_expr::Expr;
 use sr_model::{Channel, Checkpoint, DecodeRequest, Decoder, Free, ModelConfig, Points, Prompt, Sample};
 use sr_prompt::{
-    Actions, Condition, Conditions, FreeConstants, Grammar, GrammarLimits, GrammarState, Rules, Slots, Token,
+    Actions, Condition, Conditions, ConstantStyle, FreeConstants, Grammar, GrammarLimits, GrammarState, Rules, Slots, Token,
 };
 use strum::IntoStaticStr;
 
@@ -174,6 +174,7 @@ pub struct Learner {
     decoder: Decoder,
     inputs: InputWriter,
     actions: Actions,
+    constants: ConstantStyle,
     mode: LearnerMode,
     sampling: Sampling,
     written: Written,
@@ -259,8 +260,8 @@ impl Learner {
     /// Returns a learner with a model in memory that was trained in this language.
     pub fn new(decoder: Decoder, mode: LearnerMode, language: &Language, sampling: Sampling) -> Self {
         let inputs = InputWriter::new(decoder.model().config(), language);
-        let actions = language.actions;
-        Learner { decoder, inputs, actions, mode, sampling, written: Written::default() }
+        let Language { actions, constants, .. } = *language;
+        Learner { decoder, inputs, actions, constants, mode, sampling, written: Written::default() }
     }
 
     /// Returns the sampling settings.
@@ -276,6 +277,11 @@ impl Learner {
     /// Returns the mode that it was trained for.
     pub fn mode(&self) -> LearnerMode {
         self.mode
+    }
+
+    /// Returns whether it writes constants whose values a search has to fit.
+    pub fn writes_constants(&self) -> bool {
+        self.constants == ConstantStyle::Placeholders
     }
 
     /// Checks that a problem has no more variables than the model reads.
@@ -399,8 +405,11 @@ impl Learner {
         let limits = GrammarLimits {
             max_size: self.sampling.max_child_size,
             max_tokens,
-            // The expert has the listed constants only, and no optimiser fits others.
-            free_constants: FreeConstants::Forbidden,
+            free_constants: match self.writes_placeholders(state) {
+                true => FreeConstants::Placeholders,
+                // The expert of the reference has the listed constants only.
+                false => FreeConstants::Forbidden,
+            },
             ..GrammarLimits::default()
         };
         let primitives = state.instance.primitives();
@@ -411,6 +420,12 @@ impl Learner {
                 Grammar::generation(primitives, limits, rules, wanted + state.config.elitism, errors)?
             }
         })
+    }
+
+    /// Returns whether the constants of children are placeholders: the model writes them so, and the search fits them.
+    fn writes_placeholders(&self, state: &State<'_>) -> bool {
+        let is_fitted = state.config.fitting.is_some_and(|fitting| fitting.steps > 0);
+        self.constants == ConstantStyle::Placeholders && is_fitted
     }
 
     /// Returns whether a text is one child.
@@ -428,13 +443,15 @@ impl Learner {
         if self.actions == Actions::Edit && self.mode == LearnerMode::OneStep {
             let read = sr_prompt::decode_edit(&text.tokens, slots, primitives, max_size).ok()?;
             return match read.edit {
-                // No optimiser fits placeholders.
-                _ if !read.child.placeholders.is_empty() => None,
+                _ if !read.child.placeholders.is_empty() && !self.writes_placeholders(state) => None,
                 None => Some(Proposal::whole(read.child.expr, state, log_prob)),
                 edit => Some(Proposal { expr: read.child.expr, parents: read.parents, edit, log_prob }),
             };
         }
-        let expr = sr_prompt::decode_expression(&text.tokens, primitives, max_size).ok()?;
+        let expr = match self.writes_placeholders(state) {
+            true => sr_prompt::decode_template(&text.tokens, primitives, max_size).ok()?.expr,
+            false => sr_prompt::decode_expression(&text.tokens, primitives, max_size).ok()?,
+        };
         Some(match self.mode {
             // A direct learner has seen no individual.
             LearnerMode::Direct => Proposal { expr, parents: Parents::None, edit: None, log_prob },

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use sr_engine::{Edit, Parents, PrimitiveSet, Replacement};
-use sr_expr::{Node, Tree};
+use sr_expr::{Expr, Node, Tree};
 
 use crate::expression::{Reading, Template, check, feature_of, opened_by, prefix_order, push_expression, token_at};
 use crate::{ConstantStyle, DecodeError, Error, POSITIONS, Result, SLOTS, Token};
@@ -174,26 +174,40 @@ pub fn encode_edit(edit: &Edit<'_>, slots: &Slots<'_>, constants: &[f64], style:
 /// fewest tokens; among equally short ones that of the first individual, then the one nearest to the root. So equal
 /// children of a state read alike: a model has less to guess, and labels need not store their edits. A child that is an
 /// individual is a copy of it. `FULL` is written only where it is shorter than every edit.
+///
+/// Where constants that are not listed are [placeholders](ConstantStyle::Placeholders), their values count for nothing:
+/// a child whose constants were all fitted anew is the edit that gives its structure.
 #[derive(Debug, Clone)]
 pub struct EditWriter<'s, 'a> {
     slots: &'s Slots<'a>,
+    constants: &'s [f64],
+    style: ConstantStyle,
+    /// The individuals as they are compared, in slot order.
+    trees: Vec<Cow<'a, Tree>>,
     /// The first place of each subtree of an individual: slot and prefix index.
-    copies: HashMap<&'a Tree, (u8, u8)>,
+    copies: HashMap<Cow<'a, Tree>, (u8, u8)>,
 }
 
 /// The number of tokens of `EDIT S P`, and of `COPY S P`.
 const ADDRESSED: usize = 3;
 
 impl<'s, 'a> EditWriter<'s, 'a> {
-    /// Makes a writer for the individuals of a prompt. O(nodes of all of them × their depth).
-    pub fn new(slots: &'s Slots<'a>) -> Self {
+    /// Makes a writer for the individuals of a prompt. `constants` are the listed ones; others are written as `style`
+    /// says. O(nodes of all individuals × their depth).
+    pub fn new(slots: &'s Slots<'a>, constants: &'s [f64], style: ConstantStyle) -> Self {
+        let trees: Vec<Cow<'a, Tree>> =
+            slots.trees().map(|tree| compared(Cow::Borrowed(tree), constants, style)).collect();
         let mut copies = HashMap::new();
-        for (slot, index) in slots.slots.iter().zip(0..) {
+        for ((slot, tree), index) in slots.slots.iter().zip(&trees).zip(0..) {
             for (&node, position) in slot.order.iter().take(POSITIONS).zip(0..) {
-                copies.entry(slot.tree.subtree(node as usize)).or_insert((index, position));
+                let subtree = match tree {
+                    Cow::Borrowed(tree) => Cow::Borrowed(tree.subtree(node as usize)),
+                    Cow::Owned(tree) => Cow::Owned(tree.subtree(node as usize).to_owned()),
+                };
+                copies.entry(subtree).or_insert((index, position));
             }
         }
-        EditWriter { slots, copies }
+        EditWriter { slots, constants, style, trees, copies }
     }
 
     /// Encodes `child` as the shortest edit, `<eos>` included. O(individuals × size of the child).
@@ -201,13 +215,16 @@ impl<'s, 'a> EditWriter<'s, 'a> {
     /// # Errors
     /// Returns an error if the child has a variable beyond `x31` or a constant that is not finite, and is no
     /// individual.
-    pub fn encode(&self, child: &Tree, constants: &[f64], style: ConstantStyle) -> Result<Vec<i32>> {
-        if let Some(slot) = self.slots.trees().position(|tree| tree == child) {
+    pub fn encode(&self, child: &Tree) -> Result<Vec<i32>> {
+        let EditWriter { constants, style, .. } = *self;
+        let written = child;
+        let child = &*compared(Cow::Borrowed(child), constants, style);
+        if let Some(slot) = self.trees.iter().position(|tree| **tree == *child) {
             let root = [Token::Slot(slot as u8), Token::Position(0)];
             let ids = [Token::Edit].into_iter().chain(root).chain([Token::Copy]).chain(root).chain([Token::Eos]);
             return Ok(ids.map(Token::id).collect());
         }
-        check(child)?;
+        check(written)?;
         // The shortest text of each subtree, in post-order.
         let mut texts: Vec<Vec<i32>> = Vec::with_capacity(child.size());
         for (root, &node) in child.nodes().iter().enumerate() {
@@ -225,8 +242,8 @@ impl<'s, 'a> EditWriter<'s, 'a> {
             texts.push(text);
         }
         let mut shortest: Option<(u8, u8, &[i32])> = None;
-        for (slot, index) in self.slots.iter().zip(0..) {
-            for (from, to) in differing(slot.tree, child) {
+        for ((slot, tree), index) in self.slots.iter().zip(&self.trees).zip(0..) {
+            for (from, to) in differing(tree, child) {
                 let position = slot.order.iter().take(POSITIONS).position(|&node| node as usize == from);
                 let Some(position) = position else { continue };
                 if shortest.is_none_or(|(.., text)| texts[to].len() < text.len()) {
@@ -243,6 +260,21 @@ impl<'s, 'a> EditWriter<'s, 'a> {
             _ => full,
         })
     }
+}
+
+/// Returns a tree such that two of them are equal where they read alike: with [placeholders](ConstantStyle::Placeholders)
+/// all constants that are not listed are the same.
+fn compared<'t>(tree: Cow<'t, Tree>, constants: &[f64], style: ConstantStyle) -> Cow<'t, Tree> {
+    let is_listed = |value: f64| constants.iter().any(|listed| listed.to_bits() == value.to_bits());
+    let is_free = |node: &Node| matches!(*node, Node::Const(value) if !is_listed(value));
+    if style == ConstantStyle::Numbers || !tree.nodes().iter().any(is_free) {
+        return tree;
+    }
+    // A number that is not listed itself, and that no formula has.
+    let unlikely = (0..).map(|below| f64::from_bits(f64::MAX.to_bits() - below)).find(|&value| !is_listed(value));
+    let free = Node::Const(unlikely.expect("fewer constants are listed than there are numbers"));
+    let nodes = tree.nodes().iter().map(|node| if is_free(node) { free } else { *node }).collect();
+    Cow::Owned(Expr::new(nodes).expect("the nodes of a tree"))
 }
 
 /// Returns the roots of a node's operands, the left one first.

@@ -1,13 +1,15 @@
 //! Expressions in prefix order, one token a node (four for a number). Populations consist of them, and models write
 //! them.
 
+use serde::{Deserialize, Serialize};
 use sr_engine::PrimitiveSet;
 use sr_expr::{Expr, Node, Tree};
 
 use crate::{DecodeError, Error, LISTED_CONSTANTS, Result, Slots, Token, VARIABLES};
 
 /// The style of constants that are not listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ConstantStyle {
     /// They are numbers, which keep four digits.
     #[default]

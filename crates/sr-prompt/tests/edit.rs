@@ -16,7 +16,7 @@ use sr_engine::{
     Replacement, Request, Score, Search, SearchConfig,
 };
 use sr_expr::testing::expr;
-use sr_expr::{Columns, Expr, Op, Tree};
+use sr_expr::{Columns, Expr, Node, Op, Tree};
 use sr_prompt::{
     ConstantStyle, EditWriter, FreeConstants, Grammar, GrammarLimits, PopulationOrder, PromptState, PromptWriter,
     Rules, Slots, Token, decode_edit, encode_edit, encode_full, to_text,
@@ -138,13 +138,13 @@ proptest! {
     ) {
         let primitives = all_primitives();
         let slots = slots(&population, &primitives, order);
-        let writer = EditWriter::new(&slots);
+        let writer = EditWriter::new(&slots, &CONSTANTS, ConstantStyle::Numbers);
         let engine = of_engine(&population);
         let edits: Vec<Edit<'_>> = changes.iter().map(|(parent, node, put)| edit(&population, *parent, *node, put)).collect();
         let mut children: Vec<Expr> = edits.iter().map(|edit| edit.apply(&engine).expect("it points inside")).collect();
         children.push(listed::listed(&stranger, &CONSTANTS));
         for (index, child) in children.iter().enumerate() {
-            let target = writer.encode(child, &CONSTANTS, ConstantStyle::Numbers).expect("a target");
+            let target = writer.encode(child).expect("a target");
             let read = decode_edit(&target[..target.len() - 1], &slots, &primitives, child.size());
             prop_assert_eq!(&read.expect("well-formed").child.expr, child, "{}", to_text(&target));
             let limits = GrammarLimits {
@@ -162,6 +162,37 @@ proptest! {
                 prop_assert!(is_copy || target.len() <= other.len(), "{} {}", to_text(&target), to_text(&other));
             }
         }
+    }
+
+    #[test]
+    fn fitted_values_do_not_change_an_edit_of_placeholders(
+        population in population(),
+        order in order(),
+        parent: Index,
+        node: Index,
+        put in expr(4, 9),
+    ) {
+        let primitives = all_primitives();
+        let slots = slots(&population, &primitives, order);
+        let writer = EditWriter::new(&slots, &CONSTANTS, ConstantStyle::Placeholders);
+        let child = edit(&population, parent, node, &Put::Written(put)).apply(&of_engine(&population));
+        let child = child.expect("it points inside");
+        // All constants but the listed ones have other values now.
+        let fitted = |node: &Node| match *node {
+            Node::Const(value) if !CONSTANTS.contains(&value) => Node::Const(value * 1.25 + 0.0625),
+            other => other,
+        };
+        let is_listed = |expr: &Expr| expr.constants().all(|value| CONSTANTS.contains(&value));
+        let refitted = Expr::new(child.nodes().iter().map(fitted).collect()).expect("the same nodes");
+        prop_assume!(is_listed(&child) || refitted != child);
+        let target = writer.encode(&refitted).expect("a target");
+        prop_assert_eq!(&target, &writer.encode(&child).expect("a target"), "{}", to_text(&target));
+        let read = decode_edit(&target[..target.len() - 1], &slots, &primitives, child.size());
+        let read = read.expect("well-formed").child.expr;
+        prop_assert_eq!(read.structure(), child.structure(), "{}", to_text(&target));
+        let full = encode_full(&child, &CONSTANTS, ConstantStyle::Placeholders).expect("a target");
+        let is_copy = to_text(&target).ends_with("P0 <eos>");
+        prop_assert!(is_copy || target.len() <= full.len(), "{} {}", to_text(&target), to_text(&full));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use sr_model::{
 };
 
 use sr_neural::Language;
-use sr_prompt::{Actions, Conditions, Context, Mark, Mode, PopulationOrder};
+use sr_prompt::{Actions, Conditions, ConstantStyle, Context, Mark, Mode, PopulationOrder};
 
 use crate::Error;
 
@@ -37,6 +37,8 @@ pub struct LanguageSection {
     pub population_order: PopulationOrder,
     /// Whether children are written as whole expressions or as edits of individuals.
     pub actions: Actions,
+    /// How constants are written that are not listed: as numbers, or as placeholders, whose values searches fit.
+    pub constants: ConstantStyle,
     /// The marks that come with each token of an individual.
     pub marks: Vec<Mark>,
 }
@@ -365,8 +367,8 @@ pub fn check_learning_rate(key: &'static str, rate: f64) -> Result<(), Error> {
 impl LanguageSection {
     /// Returns the language of corpora with this context.
     pub fn with(&self, context: Context) -> Language {
-        let &LanguageSection { population_order, actions, ref marks } = self;
-        Language { context, population_order, actions, marks: marks.clone() }
+        let &LanguageSection { population_order, actions, constants, ref marks } = self;
+        Language { context, population_order, actions, constants, marks: marks.clone() }
     }
 
     fn check(&self, mode: Mode) -> Result<(), Error> {
@@ -374,6 +376,9 @@ impl LanguageSection {
             |key, found: String, expected: &str| Err(Error::Setting { key, found, expected: expected.to_owned() });
         if self.actions == Actions::Edit && mode != Mode::OneStep {
             return fail("language.actions", "edit".to_owned(), "`expression` in every mode but one-step");
+        }
+        if self.constants == ConstantStyle::Placeholders && mode != Mode::OneStep {
+            return fail("language.constants", "placeholders".to_owned(), "`numbers` in every mode but one-step");
         }
         if mode == Mode::Direct && *self != LanguageSection::default() {
             return fail("language", "set".to_owned(), "nothing in mode direct, whose prompts have no individuals");

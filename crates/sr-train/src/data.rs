@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sr_corpus::{Corpus, Example};
 use sr_expr::Semantics;
 use sr_neural::{Data, InputWriter, Language, fittest_tree};
-use sr_prompt::{Actions, Condition, ConstantStyle, Context, EditWriter, Token, encode_target};
+use sr_prompt::{Actions, Condition, ConstantStyle, Context, EditWriter, Token, encode_target, encode_template};
 
 use crate::examples::Source;
 use crate::{Error, Examples, Mode, RunConfig};
@@ -152,7 +152,7 @@ impl<'a> Reading<'a> {
             let problem = set.get(example.problem())?;
             let data = Data { x: &problem.x, y: &problem.y, semantics: searched };
             let place = examples.n_states() as u32;
-            push(examples, &inputs, &example, data)?;
+            push(examples, &inputs, &example, data, config.language.constants)?;
             if examples.n_states() as u32 > place {
                 places.push((number, place));
             }
@@ -176,15 +176,22 @@ impl<'a> Reading<'a> {
     }
 }
 
-fn push(examples: &mut Examples, inputs: &InputWriter, example: &Example, data: Data<'_>) -> Result<(), Error> {
+fn push(
+    examples: &mut Examples,
+    inputs: &InputWriter,
+    example: &Example,
+    data: Data<'_>,
+    style: ConstantStyle,
+) -> Result<(), Error> {
     let constants = example.problem().primitives.constants();
     match example {
         Example::OneStep(state) => {
             let best = fittest_tree(state.population.iter().map(|i| (&**i.expr, i.fitness)));
             let (prompt, slots) = inputs.one_step(&state.prompt_state(), data, best)?;
-            let edits = (examples.actions() == Actions::Edit).then(|| EditWriter::new(&slots));
+            let edits = (examples.actions() == Actions::Edit).then(|| EditWriter::new(&slots, constants, style));
             let encode = |tree| match &edits {
-                Some(edits) => edits.encode(tree, constants, ConstantStyle::Numbers),
+                Some(edits) => edits.encode(tree),
+                None if style == ConstantStyle::Placeholders => encode_template(tree, constants),
                 None => encode_target(tree, constants),
             };
             let ids = state.targets.iter().map(|target| Ok((encode(&target.expr)?, target.weight)));

@@ -61,6 +61,10 @@ pub struct ConstantFitter {
     descent: Descent,
     /// The tree with its constants.
     nodes: Vec<Node>,
+    /// Memory for the tree inside of a + b · tree.
+    inside: Vec<Node>,
+    /// Where the factor b is in a + b · tree, if it was added.
+    factor: Option<usize>,
     /// The constants that were given, those of the best fit so far, and those of another start.
     start: Vec<f64>,
     best: Vec<f64>,
@@ -187,7 +191,8 @@ impl ConstantFitter {
     }
 
     /// Fits the constants of `tree` where it stands in a + b · `tree`: [scales](Self::scale) it, fits all constants of the
-    /// result in at most `steps` steps, and returns those of `tree` itself with the error of the whole. With 0 steps its
+    /// result in at most `steps` steps, scales it anew, and returns the constants of `tree` itself with the error of the
+    /// whole. So the error is that of the tree with these constants, whichever steps led to them. With 0 steps its
     /// constants stay as they are.
     ///
     /// # Panics
@@ -204,12 +209,22 @@ impl ConstantFitter {
         self.start.clear();
         self.start.extend(tree.constants());
         if steps > 0 && n_constants > 0 && error.is_finite() {
-            error = self.run(instance, semantics, steps, None).error;
+            self.run(instance, semantics, steps, None);
+            // Without a and b, and with the constants that the steps have changed.
+            if let Some(at) = self.factor {
+                self.nodes.drain(at..at + 2);
+            }
+            self.nodes.truncate(tree.size());
             self.start.clear();
-            let constants =
-                self.nodes.iter().filter_map(|node| if let Node::Const(c) = *node { Some(c) } else { None });
-            // What a and b have added comes after the nodes of the tree.
-            self.start.extend(constants.take(n_constants));
+            self.start.extend(self.nodes.iter().filter_map(|node| match *node {
+                Node::Const(value) => Some(value),
+                _ => None,
+            }));
+            std::mem::swap(&mut self.nodes, &mut self.inside);
+            let nodes = std::mem::take(&mut self.inside);
+            let inside = Tree::new(&nodes).expect("only constants of a tree were changed");
+            [_, error] = self.set_scaled(inside, instance, semantics);
+            self.inside = nodes;
         }
         let work = self.take_work(instance);
         // Constants that were fitted may be exponents that no unit has.
@@ -230,6 +245,7 @@ impl ConstantFitter {
     /// set.
     fn set_scaled(&mut self, tree: &Tree, instance: &Instance, semantics: Semantics) -> [f64; 2] {
         self.set(tree);
+        self.factor = None;
         let start = self.descent.error_of(tree, instance, semantics);
         if start.is_finite() {
             self.descent.predict(instance, &mut self.predictions);
@@ -240,7 +256,7 @@ impl ConstantFitter {
                     Some(loss) => scaling::least_loss(&self.predictions, instance, loss, through_origin),
                 };
                 let Some(scaling) = scaling else { break };
-                scaling::write(scaling, &mut self.nodes);
+                self.factor = scaling::write(scaling, &mut self.nodes);
                 let scaled = Tree::new(&self.nodes).expect("whole operations were added");
                 let is_allowed = instance.allows(scaled);
                 let error = if is_allowed { self.descent.error_of(scaled, instance, semantics) } else { f64::INFINITY };
@@ -248,6 +264,7 @@ impl ConstantFitter {
                     return [start, error];
                 }
                 self.set(tree);
+                self.factor = None;
                 if is_allowed {
                     break;
                 }

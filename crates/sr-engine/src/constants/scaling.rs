@@ -90,8 +90,9 @@ pub(super) fn least_loss(
 }
 
 /// Turns the nodes of a tree f into those of a + b f. Constants at the root are changed rather than more added: c·g + d
-/// becomes (b c)·g + (a + b d). Neither a = 0 nor b = 1 adds anything.
-pub(super) fn write([a, b]: [f64; 2], nodes: &mut Vec<Node>) {
+/// becomes (b c)·g + (a + b d). Neither a = 0 nor b = 1 adds anything. Returns where the two nodes of a new factor are,
+/// if there is one; those of a new offset come last.
+pub(super) fn write([a, b]: [f64; 2], nodes: &mut Vec<Node>) -> Option<usize> {
     let last = nodes.len() - 1;
     let (constant, to) = match constant_operand(nodes, 0, last, Op::Add) {
         // The other operand ends before the constant or before the operator.
@@ -103,14 +104,18 @@ pub(super) fn write([a, b]: [f64; 2], nodes: &mut Vec<Node>) {
     if let Some(constant) = constant {
         change(&mut nodes[constant], |value| a + b * value);
     }
-    match constant_operand(nodes, from, to, Op::Mul) {
-        Some(factor) => change(&mut nodes[factor], |value| b * value),
-        None if b != 1.0 => drop(nodes.splice(to + 1..to + 1, [Node::Const(b), Node::Op(Op::Mul)])),
-        None => {}
+    let factor = constant_operand(nodes, from, to, Op::Mul);
+    let added = (factor.is_none() && b != 1.0).then_some(to + 1);
+    if let Some(factor) = factor {
+        change(&mut nodes[factor], |value| b * value);
+    }
+    if let Some(at) = added {
+        nodes.splice(at..at, [Node::Const(b), Node::Op(Op::Mul)]);
     }
     if constant.is_none() && a != 0.0 {
         nodes.extend([Node::Const(a), Node::Op(Op::Add)]);
     }
+    added
 }
 
 /// Returns the operand that is a constant of the subtree `from..=root`, if its operator is `op` and it has one; of two

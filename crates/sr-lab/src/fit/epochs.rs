@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use sr_engine::{
     Evaluations, Fitting as ConstantFitting, Offspring, Origin, Parents, Policy, Recorded, Search, SearchConfig,
-    StopReason, likely_parents,
+    State, StopReason, likely_parents,
 };
 use sr_expr::{Expr, Tree};
 use sr_problems::Problem;
@@ -47,27 +47,34 @@ fn search(
     Search::resume_from(instance, config, seed, recorded).context("the state of an epoch")
 }
 
-/// Returns the children that a policy proposes from the front, with fitted constants and each scaled to fit the rows.
+/// Returns up to `wanted` children that a policy proposes from the front, with fitted constants, the least error first,
+/// and the work in node · rows.
 pub(super) fn proposed(
     instance: &Arc<sr_engine::Instance>,
     base: &SearchConfig,
     seed: u64,
     epoch: u32,
     front: &Front,
-    policy: &mut dyn Policy,
+    (policy, wanted): (&mut dyn Policy, usize),
 ) -> anyhow::Result<(Vec<Expr>, u64)> {
     let state = search(instance.clone(), base, seed, epoch, front)?;
     let mut offspring = Offspring::default();
-    policy.propose_one(state.state(), EPOCH_SIZE, &mut offspring).context("a policy could not propose")?;
+    // The constants of the front stay as they are, those of its children are fitted.
+    let as_searched = config(base);
+    let seen = State { config: &as_searched, ..state.state() };
+    policy.propose_one(seen, wanted, &mut offspring).context("a policy could not propose")?;
     let children: Vec<Expr> = offspring.iter().map(|child| child.tree.to_owned()).collect();
     if children.is_empty() {
         return Ok((Vec::new(), state.work()));
     }
     // A search that begins with them fits their constants.
+    let config = SearchConfig { population_size: children.len().max(EPOCH_SIZE), ..config(base) };
     let recorded = Recorded { generation: 0, population: children, best: None, stagnation: 0 };
-    let fitted = Search::resume_from(instance.clone(), config(base), seed, recorded).context("the children")?;
-    let valid = fitted.state().population.iter().filter(|child| child.score.is_valid());
-    let children = valid.map(|child| child.tree.to_owned()).collect();
+    let fitted = Search::resume_from(instance.clone(), config, seed, recorded).context("the children")?;
+    let mut valid: Vec<_> =
+        fitted.state().population.iter().filter(|child| child.score.is_valid()).collect();
+    valid.sort_by(|a, b| a.score.mse.total_cmp(&b.score.mse));
+    let children = valid.into_iter().map(|child| child.tree.to_owned()).collect();
     Ok((children, state.work() + fitted.work()))
 }
 
@@ -213,7 +220,7 @@ mod tests {
 
     fn options(epochs: u32) -> FitOptions {
         let without = [Part::ClosedForms, Part::Enumeration].into();
-        FitOptions { seed: 3, threads: 1, epochs: Some(epochs), time_limit: None, without, ..FitOptions::default() }
+        FitOptions { seed: 3, threads: 1, epochs: Some(epochs), time_limit: None, without, policy_share: 1.0, ..FitOptions::default() }
     }
 
     fn fitted(epochs: u32, policy: Option<&mut dyn Policy>, recorder: bool) -> (Fitted, Option<Trajectory>) {

@@ -14,7 +14,7 @@ use sr_expr::{Expr, Op, Semantics};
 
 use super::front::{Front, shortest};
 use super::rows::Rows;
-use super::{FitOptions, Method, Part, epochs};
+use super::{EPOCH_SIZE, FitOptions, Method, Part, epochs};
 
 /// Generations of an epoch.
 const GENERATIONS: u32 = 12;
@@ -91,8 +91,10 @@ pub(super) struct Islands {
     epoch: u32,
     /// The best rank first; empty before the first epoch.
     populations: Vec<Vec<Expr>>,
-    /// The children of a policy, as formulas of y, for the next epoch.
+    /// The children of a policy, as formulas of y, for the next epoch, the least error first.
     guests: Vec<Expr>,
+    /// Whether the last epoch has found a formula that no shorter one is as good as.
+    has_improved: bool,
     fitters: Vec<ConstantFitter>,
 }
 
@@ -151,6 +153,7 @@ impl Islands {
             epoch: 0,
             populations: vec![Vec::new(); islands.len()],
             guests: Vec::new(),
+            has_improved: true,
             fitters: vec![ConstantFitter::new(); islands.len()],
             islands,
         }
@@ -166,10 +169,17 @@ impl Islands {
         &self.config
     }
 
-    /// Asks a policy for children of the front, which become guests of the next epoch. Returns the work in node · rows.
-    pub(super) fn ask(&mut self, front: &Front, policy: &mut dyn Policy) -> anyhow::Result<u64> {
+    /// Returns whether the populations that formulas of the front go to need something new: they are about to begin, one
+    /// of all islands begins anew, or the last epoch has left the front as it was.
+    pub(super) fn stagnates(&self) -> bool {
+        self.epoch == 0 || self.epoch % AGE == AGE - 1 || !self.has_improved
+    }
+
+    /// Asks a policy for so many children of the front, which become guests of the next epoch. Returns the work in node ·
+    /// rows.
+    pub(super) fn ask(&mut self, front: &Front, policy: &mut dyn Policy, wanted: usize) -> anyhow::Result<u64> {
         let instance = &self.islands[0].instance;
-        let (children, work) = epochs::proposed(instance, &self.config, self.seed, self.epoch, front, policy)?;
+        let (children, work) = epochs::proposed(instance, &self.config, self.seed, self.epoch, front, (policy, wanted))?;
         let mut scaled = |child: &Expr| self.fitters[0].scale(child, instance, Semantics::Ieee).tree.to_owned();
         self.guests = children.iter().map(&mut scaled).collect();
         Ok(work)
@@ -201,7 +211,7 @@ impl Islands {
         let is_late = left.is_some_and(|left| started.elapsed() >= left);
         let evolved = evolved.filter(|_| !is_late)?;
         self.epoch += 1;
-        let training = rows.training();
+        let (training, before) = (rows.training(), front.revision());
         for guest in guests {
             let (expr, error) = self.written(guest, training);
             front.add(expr, Method::Policy, error);
@@ -215,6 +225,7 @@ impl Islands {
             }
             self.populations[index] = population;
         }
+        self.has_improved = front.revision() != before;
         front.polish(&mut self.fitters[0], training);
         Some(work)
     }
@@ -240,7 +251,7 @@ impl Islands {
         let neighbours = before.into_iter().flat_map(|other| self.populations[other].iter().take(MIGRANTS));
         let takes_front = takes_front(index, outer);
         let from_front = front.iter().rev().take(if takes_front { FROM_FRONT } else { 0 });
-        let proposed = self.guests.iter().filter(|_| takes_front).map(|expr| expr.core().to_owned());
+        let proposed = self.guests.iter().filter(|_| takes_front).take(EPOCH_SIZE).map(|expr| expr.core().to_owned());
         let guests = proposed.chain(from_front.map(|found| found.expr.core().to_owned())).chain(neighbours.cloned());
         guests.chain(self.populations[index].iter().cloned()).take(self.config.population_size).collect()
     }
@@ -328,8 +339,13 @@ impl Islands {
     }
 
     /// Puts populations in the place of these. Those of an earlier run have to be as many.
-    pub(super) fn restore(&mut self, epoch: u32, populations: Vec<Vec<Expr>>) {
-        (self.epoch, self.populations) = (epoch, populations);
+    pub(super) fn restore(&mut self, epoch: u32, populations: Vec<Vec<Expr>>, has_improved: bool) {
+        (self.epoch, self.populations, self.has_improved) = (epoch, populations, has_improved);
+    }
+
+    /// Whether the last epoch has found a formula that no shorter one is as good as.
+    pub(super) fn has_improved(&self) -> bool {
+        self.has_improved
     }
 
     /// Puts formulas of y into the populations that formulas of the front go to.

@@ -74,6 +74,13 @@ const MOST_LINEAR: usize = 200;
 /// The products, variables · variables · rows, that a linear model may take; of larger tables a sample is fitted.
 const MOST_LINEAR_WORK: usize = 200_000_000;
 
+/// What a child of a policy counts as beside the fit of its constants, in node · rows: a learner writes about a thousand
+/// of them a second, in which two cores compute twice as many million values.
+const WORK_OF_A_CHILD: u64 = 2_000_000;
+
+/// The most children that a policy is asked for at once.
+const MOST_CHILDREN: usize = 5 * EPOCH_SIZE;
+
 /// The share of a time limit that is kept to round constants in, and the most of it.
 const FINISHING: f64 = 0.02;
 const MOST_FINISHING: Duration = Duration::from_millis(500);
@@ -109,6 +116,9 @@ pub struct FitOptions {
     pub rules: Rules,
     /// The parts that are left out, to see what each is worth.
     pub without: BTreeSet<Part>,
+    /// The share of the work that the policy of [`Fitting::advance_with`] may take at most, the fits of its children
+    /// excepted; 1 for no limit.
+    pub policy_share: f64,
     /// The course of an earlier fit that this one repeats; the time limit then has no effect.
     pub replay: Option<Course>,
 }
@@ -222,6 +232,7 @@ impl Default for FitOptions {
             loss: LossChoice::Mse,
             rules: Rules::default(),
             without: BTreeSet::new(),
+            policy_share: 0.03,
             replay: None,
         }
     }
@@ -342,6 +353,15 @@ pub fn fit(problem: &Problem, options: &FitOptions, monitor: &mut Monitor<'_>) -
     Ok(fitted)
 }
 
+/// The children that a policy has proposed to a fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Proposed {
+    /// How often it was asked.
+    pub calls: u64,
+    /// How many children it was asked for.
+    pub children: u64,
+}
+
 /// A fit under way, which goes on epoch by epoch.
 #[derive(Debug)]
 pub struct Fitting {
@@ -366,6 +386,9 @@ pub struct Fitting {
     work: u64,
     work_before: u64,
     stop: Option<Stop>,
+    /// What a policy has proposed, and how long that took.
+    proposed: Proposed,
+    proposing: Duration,
     /// What it takes to compute a value, one node in one row, and the longest time between the end of an epoch's
     /// evolution and its own.
     seconds_a_value: f64,
@@ -441,6 +464,8 @@ impl Fitting {
             work,
             work_before: 0,
             stop: None,
+            proposed: Proposed::default(),
+            proposing: Duration::ZERO,
             seconds_a_value,
             longest_busy: Duration::ZERO,
         })
@@ -484,7 +509,8 @@ impl Fitting {
         ensure!(islands == expected, "the state has {islands} islands, expected {expected}");
         let read = |population: &Vec<String>| population.iter().map(|text| state::read(text, n_variables)).collect();
         let populations = state.populations.iter().map(read).collect::<anyhow::Result<_>>()?;
-        fitting.islands.restore(done, populations);
+        fitting.islands.restore(done, populations, state.has_improved);
+        fitting.proposed = state.proposed;
         fitting.is_begun = true;
         fitting.closed_forms = Some(closed_forms);
         (fitting.work, fitting.work_before) = (state.work, state.work_before);
@@ -511,6 +537,8 @@ impl Fitting {
             closed_forms_work: self.closed_forms_work,
             exact_since: self.exact_since,
             settled: self.settled,
+            proposed: self.proposed,
+            has_improved: self.islands.has_improved(),
             front: self.front.iter().map(saved).collect(),
             populations: populations.map(|exprs| exprs.iter().map(|expr| state::write(expr)).collect()).collect(),
         }
@@ -541,10 +569,13 @@ impl Fitting {
         self.advance_by(started, stop, None)
     }
 
-    /// Does the same with a policy, such as a learner, that proposes [`EPOCH_SIZE`] children at the beginning of each
-    /// epoch. Its state is a population of up to so many formulas of the front, on the rows that evolution works on. The
-    /// children's constants are fitted, and at the end of a whole epoch they enter the front; they also begin the epoch
-    /// in the populations that formulas of the front go to.
+    /// Does the same with a policy, such as a learner, that proposes children at the beginning of an epoch: where a
+    /// population begins, or the last epoch has improved nothing. It is asked for [`EPOCH_SIZE`] to five times as many,
+    /// as its share of the work allows ([`FitOptions::policy_share`]), and not while that allows fewer. Its state is a population of
+    /// up to [`EPOCH_SIZE`] formulas of the front, on the rows that evolution works on. The children's constants are fitted,
+    /// and at the end of a whole epoch they enter the front; the best also begin the epoch in the populations that formulas
+    /// of the front go to.
+    ///
     /// Results are the same for any number of threads and for a repetition if the policy's are.
     ///
     /// # Errors
@@ -573,7 +604,7 @@ impl Fitting {
             return Ok(true);
         }
         let asked = match policy {
-            Some(policy) => self.islands.ask(&self.front, policy)?,
+            Some(policy) => self.ask(policy)?,
             None => 0,
         };
         let left = self.deadline(started).map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -594,6 +625,30 @@ impl Fitting {
             }
         }
         Ok(true)
+    }
+
+    /// Asks a policy for children if it is time to. Returns the work of fitting them.
+    fn ask(&mut self, policy: &mut dyn Policy) -> anyhow::Result<u64> {
+        let share = self.options.policy_share;
+        // So much of all, with what was proposed.
+        let allowed = if share >= 1.0 { u64::MAX } else { (self.work as f64 * share / (1.0 - share)) as u64 };
+        let children = (allowed / WORK_OF_A_CHILD).saturating_sub(self.proposed.children);
+        let wanted = usize::try_from(children).unwrap_or(usize::MAX).min(MOST_CHILDREN);
+        if wanted < EPOCH_SIZE || !self.islands.stagnates() {
+            return Ok(0);
+        }
+        let begun = Instant::now();
+        let work = self.islands.ask(&self.front, policy, wanted)?;
+        self.proposed.calls += 1;
+        self.proposed.children += wanted as u64;
+        self.proposing += begun.elapsed();
+        Ok(work)
+    }
+
+    /// Returns what the policy of [`advance_with`](Self::advance_with) has proposed, and the time that this took in this
+    /// process, with the fits of the children.
+    pub fn proposed(&self) -> (Proposed, Duration) {
+        (self.proposed, self.proposing)
     }
 
     fn reason_to_stop(&mut self, started: Instant, stop: &AtomicBool) -> Option<Stop> {

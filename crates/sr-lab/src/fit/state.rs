@@ -4,7 +4,7 @@ use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sr_expr::{Expr, Node, Op, Tree};
 
-use super::Method;
+use super::{Method, Proposed};
 
 /// The state of a fit between epochs, see [`Fitting::state`](super::Fitting::state).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,9 +22,20 @@ pub struct State {
     pub(super) exact_since: Option<u32>,
     /// Of a table of few rows the structure of the formula with the shortest description, and since which epoch.
     pub(super) settled: Option<(u64, u32)>,
+    /// What a policy has proposed.
+    #[serde(default)]
+    pub(super) proposed: Proposed,
+    /// Whether the last epoch has improved the front.
+    #[serde(default = "improved")]
+    pub(super) has_improved: bool,
     pub(super) front: Vec<Saved>,
     /// The populations of the islands.
     pub(super) populations: Vec<Vec<String>>,
+}
+
+/// What earlier states, which do not tell, are taken for.
+fn improved() -> bool {
+    true
 }
 
 impl State {

@@ -1,6 +1,7 @@
 //! Traces.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -47,6 +48,8 @@ struct About {
     export: Option<Target>,
     predict: bool,
     data: Option<Data>,
+    /// Whether it was told that a problem beside the trace has other data.
+    is_told: Cell<bool>,
 }
 
 /// The problem set, and where it comes from.
@@ -130,7 +133,7 @@ impl Trace {
         );
         let config = reader.header().engine.clone();
         Ok(Trace {
-            about: Rc::new(About { config, threshold, best, export, predict, data }),
+            about: Rc::new(About { config, threshold, best, export, predict, data, is_told: Cell::new(false) }),
             reader,
             file_bytes: std::fs::metadata(path)?.len(),
             trajectories: 0,
@@ -319,9 +322,13 @@ impl Searched {
         searched.fit = fit;
         if searched.other_data && !is_given {
             let id = &searched.trajectory.problem_id;
-            tracing::warn!(
-                "problem {id} beside the trace has other data than its search; errors are shown as recorded"
-            );
+            // The first of them stands for all: often none is the one that was searched.
+            if !searched.about.is_told.replace(true) {
+                tracing::warn!(
+                    "problem {id} beside the trace has other data than its search; where that is so, errors are shown as \
+                     recorded"
+                );
+            }
             (searched.at_hand, searched.fit) = (None, None);
         }
         Ok(searched)
