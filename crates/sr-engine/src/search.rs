@@ -140,12 +140,16 @@ pub struct Outcome {
     pub generations_to_solve: Option<u32>,
     /// The evaluations spent up to and including that generation.
     pub evaluations_to_solve: Option<u64>,
+    /// The [work](Search::work) done up to and including that generation, in node · rows.
+    pub work_to_solve: Option<u64>,
     /// The reason why the search ended. It is `None` if the search was stopped within a generation or never run.
     pub stop: Option<StopReason>,
     /// The number of populations, the initial one included.
     pub generations: u32,
     /// The evaluations spent.
     pub evaluations: Evaluations,
+    /// The [work](Search::work) done, in node · rows.
+    pub work: u64,
     /// Every change of the best individual.
     pub progression: Vec<BestStep>,
     /// The wall-clock time spent making and running the search.
@@ -192,7 +196,8 @@ pub struct Search {
     best: Individual,
     stagnation: u32,
     solved: Option<Individual>,
-    solved_at: Option<(u32, u64)>,
+    /// The generation, the evaluations and the work at which it was solved.
+    solved_at: Option<(u32, u64, u64)>,
     extra_left: u32,
     seen: HashSet<u64>,
     evaluations: Evaluations,
@@ -435,11 +440,13 @@ impl Search {
         Outcome {
             best: self.reported_individual(&self.best),
             solved: self.solved.as_ref().map(|solved| self.reported_individual(solved)),
-            generations_to_solve: self.solved_at.map(|(generation, _)| generation),
-            evaluations_to_solve: self.solved_at.map(|(_, evaluations)| evaluations),
+            generations_to_solve: self.solved_at.map(|(generation, ..)| generation),
+            evaluations_to_solve: self.solved_at.map(|(_, evaluations, _)| evaluations),
+            work_to_solve: self.solved_at.map(|(.., work)| work),
             stop: self.stop,
             generations: self.generation + 1,
             evaluations: self.evaluations,
+            work: self.work(),
             progression: self.progression.clone(),
             elapsed: self.elapsed,
             semantics: self.config.semantics,
@@ -671,7 +678,7 @@ impl Search {
             }
         }
         if self.solved.is_some() && self.solved_at.is_none() {
-            self.solved_at = Some((self.generation, self.evaluations.search));
+            self.solved_at = Some((self.generation, self.evaluations.search, self.work()));
         }
     }
 }

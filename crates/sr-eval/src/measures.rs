@@ -74,6 +74,10 @@ pub struct Difference {
     pub log_ert_lo: Option<f64>,
     /// Upper end of its interval; `None` if it lies among resamples without a success.
     pub log_ert_hi: Option<f64>,
+    /// Where searches fit constants: the lower end of the interval, the decades by which the expected running time in
+    /// node · rows exceeds the other's, and the upper end. `None` if one of these is infinite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_work: Option<[f64; 3]>,
 }
 
 /// The results of resampling for one method.
@@ -98,10 +102,14 @@ pub(crate) fn resample(methods: &[&str], rows: &[&Row], seed: u64) -> Vec<Resamp
         });
     }
     let mut trials = vec![vec![None; pairs.len()]; methods.len()];
+    let mut worked = trials.clone();
     for row in rows {
         let method = methods.iter().position(|method| *method == row.method).expect("a method of the rows");
-        trials[method][index[&(&*row.problem, row.seed)]] = Some(row.trial());
+        let pair = index[&(&*row.problem, row.seed)];
+        trials[method][pair] = Some(row.trial());
+        worked[method][pair] = row.worked_trial();
     }
+    let fits = rows.iter().all(|row| row.work.is_some());
     let of_all =
         |method: usize, sample: &mut dyn Iterator<Item = usize>| Sums::of(sample.map(|pair| trials[method][pair]));
     // A method is compared on the pairs that both methods have.
@@ -109,11 +117,18 @@ pub(crate) fn resample(methods: &[&str], rows: &[&Row], seed: u64) -> Vec<Resamp
     let of_both = |method: usize, other: usize, sample: &[usize]| {
         Sums::of(sample.iter().filter(|&&pair| both(method, pair)).map(|&pair| trials[other][pair]))
     };
+    let work_of_both = |method: usize, other: usize, sample: &[usize]| {
+        Sums::of(sample.iter().filter(|&&pair| both(method, pair)).map(|&pair| worked[other][pair]))
+    };
+    let log_work = |method: usize, sample: &[usize]| {
+        work_of_both(method, method, sample).ert().log10() - work_of_both(method, 0, sample).ert().log10()
+    };
     let everything: Vec<usize> = (0..pairs.len()).collect();
     let key = Key::new(seed, Purpose::Evaluation, problem_key("bootstrap"));
     let n = RESAMPLES as usize;
     let mut erts = vec![Vec::with_capacity(n); methods.len()];
     let mut differences = vec![(Vec::with_capacity(n), Vec::with_capacity(n)); methods.len()];
+    let mut of_work = vec![Vec::new(); methods.len()];
     let mut sample = vec![0; pairs.len()];
     for draw in 0..RESAMPLES {
         let mut rng = key.slot(draw).rng();
@@ -124,6 +139,9 @@ pub(crate) fn resample(methods: &[&str], rows: &[&Row], seed: u64) -> Vec<Resamp
                 let (own, other) = (of_both(method, method, &sample), of_both(method, 0, &sample));
                 differences[method].0.push(own.share() - other.share());
                 differences[method].1.push(own.ert().log10() - other.ert().log10());
+                if fits {
+                    of_work[method].push(log_work(method, &sample));
+                }
             }
         }
     }
@@ -133,6 +151,10 @@ pub(crate) fn resample(methods: &[&str], rows: &[&Row], seed: u64) -> Vec<Resamp
             let (own, other) = (of_both(method, method, &everything), of_both(method, 0, &everything));
             let (lo, hi) = interval(&mut differences[method].0);
             let (log_ert_lo, log_ert_hi) = interval(&mut differences[method].1);
+            let log_work = match interval(&mut of_work[method]) {
+                (Some(lo), Some(hi)) => Some([lo, log_work(method, &everything), hi]),
+                _ => None,
+            };
             Difference {
                 against: methods[0].to_owned(),
                 pairs: own.n,
@@ -142,6 +164,7 @@ pub(crate) fn resample(methods: &[&str], rows: &[&Row], seed: u64) -> Vec<Resamp
                 log_ert: Some(own.ert().log10() - other.ert().log10()).filter(|value| value.is_finite()),
                 log_ert_lo,
                 log_ert_hi,
+                log_work: log_work.filter(|of| of.iter().all(|value| value.is_finite())),
             }
         });
         Resampled { ert, difference }

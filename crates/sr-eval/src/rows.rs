@@ -72,6 +72,12 @@ pub struct Row {
     pub generations_to_solve: Option<u32>,
     /// Evaluations up to and including that generation.
     pub evaluations_to_solve: Option<u64>,
+    /// Values that were computed, nodes times rows, where the search fits constants: its evaluations differ in their cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<u64>,
+    /// The same up to the generation in which the early-stop error was reached; `None` if it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_to_solve: Option<u64>,
     /// Children that the policy itself scored to choose its proposals; no count of evaluations includes them.
     #[serde(default)]
     pub proposals: u64,
@@ -112,6 +118,12 @@ impl Row {
     pub fn trial(&self) -> Trial {
         let until_solved = self.evaluations_to_solve.filter(|_| self.solved);
         Trial { solved: self.solved, spent: until_solved.unwrap_or(self.evaluations) as f64 }
+    }
+
+    /// Returns whether the search succeeded, and what it spent in node · rows, where that is known.
+    pub fn worked_trial(&self) -> Option<Trial> {
+        let until_solved = self.work_to_solve.filter(|_| self.solved);
+        self.work.map(|work| Trial { solved: self.solved, spent: until_solved.unwrap_or(work) as f64 })
     }
 
     /// Returns whether the search succeeded, and what it spent in seconds.
@@ -159,6 +171,9 @@ pub struct Summary {
     pub ert_hi: Option<f64>,
     /// Expected running time in seconds.
     pub ert_seconds: Option<f64>,
+    /// Expected running time in node · rows; `None` if the searches did not fit constants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ert_work: Option<f64>,
     /// Area under the share solved against the decades of evaluations, up to the most that a search of this table
     /// spent; see [`area_under_curve`].
     pub area: f64,
@@ -245,6 +260,7 @@ fn summary(method: &str, rows: &[&Row], most: f64) -> Summary {
     };
     let trials: Vec<Trial> = rows.iter().map(|row| row.trial()).collect();
     let timed: Vec<Trial> = rows.iter().map(|row| row.timed_trial()).collect();
+    let worked: Option<Vec<Trial>> = rows.iter().map(|row| row.worked_trial()).collect();
     let (well_formed, fallback) = (total(&|row| row.well_formed), total(&|row| row.fallback));
     let children = total(&|row| row.children);
     let seconds: f64 = rows.iter().map(|row| row.seconds).sum();
@@ -272,6 +288,7 @@ fn summary(method: &str, rows: &[&Row], most: f64) -> Summary {
         ert_lo: None,
         ert_hi: None,
         ert_seconds: expected_running_time(&timed),
+        ert_work: worked.as_deref().and_then(expected_running_time),
         area: area_under_curve(&trials, most),
         difference: None,
         proposals: total(&|row| row.proposals) as f64 / n as f64,
@@ -359,7 +376,7 @@ fn solved_table(summaries: &[Summary]) -> String {
 }
 
 fn cost_table(summaries: &[Summary]) -> String {
-    let headers = [
+    let mut headers = vec![
         "method",
         "ERT",
         "95 % interval",
@@ -372,6 +389,10 @@ fn cost_table(summaries: &[Summary]) -> String {
         "ERT ÷ first",
         "95 % interval",
     ];
+    let has_work = summaries.iter().any(|s| s.ert_work.is_some());
+    if has_work {
+        headers.extend(["work", "÷ first", "95 % interval"]);
+    }
     let end = |value: Option<f64>, infinite: &str| value.map_or(infinite.into(), |value| format!("{value:.0}"));
     let ratio =
         |log: Option<f64>, infinite: &str| log.map_or(infinite.into(), |log| format!("{:.2}", 10_f64.powf(log)));
@@ -395,6 +416,16 @@ fn cost_table(summaries: &[Summary]) -> String {
                     .map_or("–".into(), |_| format!("{}–{}", ratio(d.log_ert_lo, "0"), ratio(d.log_ert_hi, "∞"))),
             ],
         });
+        if has_work {
+            row.push(s.ert_work.map_or("–".into(), |work| format!("{work:.2e}")));
+            let of_work = s.difference.as_ref().and_then(|difference| difference.log_work);
+            row.extend(match of_work {
+                None => ["–", "–"].map(String::from),
+                Some([lo, log, hi]) => {
+                    [ratio(Some(log), "–"), format!("{}–{}", ratio(Some(lo), "0"), ratio(Some(hi), "∞"))]
+                }
+            });
+        }
         row
     });
     aligned_table(&headers, rows)
@@ -435,6 +466,8 @@ pub(crate) mod tests {
             evaluations: 100,
             generations_to_solve: solved.then_some(4),
             evaluations_to_solve: solved.then_some(40),
+            work: None,
+            work_to_solve: None,
             proposals: 0,
             seconds: 0.5,
             seconds_to_solve: solved.then_some(0.2),
@@ -448,6 +481,27 @@ pub(crate) mod tests {
             distinct: 40,
             progress: None,
         }
+    }
+
+    #[test]
+    fn work_is_compared_where_all_searches_have_some() {
+        // b solves the same with a quarter of the work.
+        let of = |method: &str, i: u64, work: u64| Row {
+            seed: i,
+            work: Some(work),
+            work_to_solve: (i % 2 == 0).then_some(work / 2),
+            ..row(method, i % 2 == 0, None)
+        };
+        let mut rows: Vec<Row> = (0..40).flat_map(|i| [of("a", i, 4000), of("b", i, 1000)]).collect();
+        let summaries = summarise(&rows, 0);
+        // (20 · 2000 + 20 · 4000) / 20
+        assert_eq!(summaries.iter().map(|s| s.ert_work).collect::<Vec<_>>(), [Some(6000.0), Some(1500.0)]);
+        let log_work = summaries[1].difference.as_ref().and_then(|d| d.log_work).expect("both have work");
+        assert!(log_work.iter().all(|log| (log - 0.25_f64.log10()).abs() < 1e-12), "{log_work:?}");
+        assert!(summary_table(&summaries).contains("1.50e3 |    0.25 |     0.25–0.25 |"), "{}", summary_table(&summaries));
+        rows[0].work = None;
+        let summaries = summarise(&rows, 0);
+        assert!(summaries[0].ert_work.is_none() && summaries[1].difference.as_ref().expect("b").log_work.is_none());
     }
 
     #[test]

@@ -216,6 +216,8 @@ fn row(task: &Task<'_>, job: &Job, found: Found) -> Row {
         evaluations: outcome.evaluations.search,
         generations_to_solve: outcome.generations_to_solve,
         evaluations_to_solve: outcome.evaluations_to_solve,
+        work: task.config.fitting.map(|_| outcome.work),
+        work_to_solve: outcome.work_to_solve.filter(|_| task.config.fitting.is_some()),
         proposals,
         seconds,
         seconds_to_solve,
