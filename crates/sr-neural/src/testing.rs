@@ -9,6 +9,14 @@ use sr_model::{Checkpoint, DeviceKind, Model, ModelConfig, PointsConfig};
 /// # Panics
 /// If the checkpoint cannot be written.
 pub fn untrained_checkpoint(folder: &Path, mode: &str) {
+    untrained_checkpoint_of(folder, serde_json::json!({ "mode": mode }));
+}
+
+/// Saves a small untrained checkpoint with this `meta.json`, which names its language.
+///
+/// # Panics
+/// If the checkpoint cannot be written.
+pub fn untrained_checkpoint_of(folder: &Path, meta: serde_json::Value) {
     let config = ModelConfig {
         d_model: 16,
         n_layers: 1,
@@ -18,6 +26,5 @@ pub fn untrained_checkpoint(folder: &Path, mode: &str) {
         ..ModelConfig::micro(sr_prompt::VOCABULARY_SIZE)
     };
     let model = Model::new(&config, 1, &DeviceKind::Cpu.open().expect("CPU")).expect("model");
-    let meta = serde_json::json!({ "mode": mode });
     Checkpoint { model, tokenizer: sr_prompt::tokenizer_json(), meta }.save(folder).expect("saved");
 }

@@ -603,6 +603,7 @@ impl Fitting {
             self.look_for_closed_forms(started, stop)?;
             return Ok(true);
         }
+        let proposed = self.proposed;
         let asked = match policy {
             Some(policy) => self.ask(policy)?,
             None => 0,
@@ -611,6 +612,7 @@ impl Fitting {
         let work = self.islands.advance(&self.rows, &mut self.front, left, stop);
         let (more, busy) = self.front.take_spent();
         let Some(work) = work else {
+            self.proposed = proposed;
             self.stop = self.reason_to_stop(started, stop).or(Some(Stop::Time));
             return Ok(false);
         };
