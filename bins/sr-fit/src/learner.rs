@@ -51,7 +51,9 @@ impl Asked {
             learner.mode().name()
         );
         if !learner.writes_constants() {
-            bail!("--learner {name}: the model writes no constants that a fit could find the values of; take functions");
+            bail!(
+                "--learner {name}: the model writes no constants that a fit could find the values of; take functions"
+            );
         }
         let id = sr_neural::checkpoint_id(checkpoint).with_context(|| format!("reading {name}"))?;
         Ok(Asked { learner, checkpoint: name, id, share })

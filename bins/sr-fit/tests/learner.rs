@@ -43,7 +43,8 @@ fn the_result_depends_on_the_learner_but_not_on_threads_pauses_or_repetitions() 
     assert!(error(&sr_fit(folder.path(), &mixed)).contains("learner"));
     // The search for closed forms has the budget's half, which is why the epochs are what differs.
     let epochs = |n: &str, out: &str, more: &[&str]| {
-        let args = [&["t.csv", "--target", "y", "--epochs", n, "--max-work", "1e9", "--out", out][..], &ASKED, more].concat();
+        let args =
+            [&["t.csv", "--target", "y", "--epochs", n, "--max-work", "1e9", "--out", out][..], &ASKED, more].concat();
         let output = sr_fit(folder.path(), &args);
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     };
@@ -74,7 +75,8 @@ fn a_table_that_the_model_cannot_read_is_fitted_without_it() {
     let row = |i: u32| (0..12).map(|v| (i * (v + 3) % 17).to_string()).collect::<Vec<_>>().join(",");
     let rows = (0..60).map(|i| format!("{},{}", row(i), 2 * (i * 3 % 17)));
     write(folder.path(), "wide.csv", std::iter::once(names + ",y").chain(rows));
-    let output = sr_fit(folder.path(), &["wide.csv", "--target", "y", "--epochs", "0", "--learner=model", "--out", "w"]);
+    let output =
+        sr_fit(folder.path(), &["wide.csv", "--target", "y", "--epochs", "0", "--learner=model", "--out", "w"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("12 variables") && said.contains("goes on without it"), "{said}");
@@ -87,9 +89,8 @@ fn a_model_that_is_of_no_use_here_is_one_line() {
     let folder = folder();
     untrained_checkpoint(&folder.path().join("numbers"), "one-step");
     untrained_checkpoint(&folder.path().join("direct"), "direct");
-    let refused = |more: &[&str]| {
-        error(&sr_fit(folder.path(), &[&["t.csv", "--target", "y", "--epochs", "1"], more].concat()))
-    };
+    let refused =
+        |more: &[&str]| error(&sr_fit(folder.path(), &[&["t.csv", "--target", "y", "--epochs", "1"], more].concat()));
     for (learner, words) in [
         ("numbers", "writes no constants"),
         ("arithmetic", "writes no constants"),
