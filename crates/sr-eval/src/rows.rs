@@ -498,7 +498,11 @@ pub(crate) mod tests {
         assert_eq!(summaries.iter().map(|s| s.ert_work).collect::<Vec<_>>(), [Some(6000.0), Some(1500.0)]);
         let log_work = summaries[1].difference.as_ref().and_then(|d| d.log_work).expect("both have work");
         assert!(log_work.iter().all(|log| (log - 0.25_f64.log10()).abs() < 1e-12), "{log_work:?}");
-        assert!(summary_table(&summaries).contains("1.50e3 |    0.25 |     0.25–0.25 |"), "{}", summary_table(&summaries));
+        assert!(
+            summary_table(&summaries).contains("1.50e3 |    0.25 |     0.25–0.25 |"),
+            "{}",
+            summary_table(&summaries)
+        );
         rows[0].work = None;
         let summaries = summarise(&rows, 0);
         assert!(summaries[0].ert_work.is_none() && summaries[1].difference.as_ref().expect("b").log_work.is_none());
