@@ -1,12 +1,14 @@
 //! Our `sr_lab::fit`, what `sr-fit` runs, as a method.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use sr_expr::{Columns, Op, Semantics};
 use sr_lab::fit::{FitOptions, Fitted, Fitting, Part, Reason};
+use sr_lab::sr_neural::{Learner, Sampling};
 use sr_problems::{Problem, Sampler};
 
 use super::wire::{Candidate, Report, Request};
@@ -19,6 +21,8 @@ pub struct Fit {
     version: String,
     without: BTreeSet<Part>,
     max_work: Option<u64>,
+    /// What proposes formulas too, and the share of the work that it may take.
+    learner: Option<(Learner, f64)>,
 }
 
 impl Fit {
@@ -34,13 +38,25 @@ impl Fit {
         if let Some(work) = max_work {
             version += &format!(", work {work}");
         }
-        Fit { version, without, max_work }
+        Fit { version, without, max_work, learner: None }
+    }
+
+    /// Lets the learner of a checkpoint propose formulas, for at most this share of the work: the method `learner`.
+    ///
+    /// # Errors
+    /// Returns an error if the checkpoint cannot be loaded.
+    pub fn with_learner(self, checkpoint: &Path, share: f64) -> anyhow::Result<Self> {
+        let sampling = Sampling { max_child_size: FitOptions::default().max_size, ..Sampling::default() };
+        let learner = sr_lab::learner::open(checkpoint, "cpu", sampling)?;
+        let id = sr_lab::sr_neural::checkpoint_id(checkpoint)?;
+        let version = format!("{}, {share} of {id}", self.version);
+        Ok(Fit { version, learner: Some((learner, share)), ..self })
     }
 }
 
 impl Method for Fit {
     fn name(&self) -> &str {
-        "ours"
+        if self.learner.is_some() { "learner" } else { "ours" }
     }
 
     fn version(&self) -> &str {
@@ -61,14 +77,23 @@ impl Method for Fit {
             time_limit: Some(Duration::from_secs_f64(request.seconds)),
             max_work: self.max_work,
             without: self.without.clone(),
+            policy_share: self.learner.as_ref().map_or(FitOptions::default().policy_share, |(_, share)| *share),
             ..FitOptions::default()
         };
+        // What the model cannot read is fitted without it, as sr-fit does.
+        let n_variables = problem.x.n_columns();
+        let mut learner = self.learner.as_mut().map(|(learner, _)| learner);
+        learner.take_if(|learner| learner.check_variables(n_variables).is_err());
         let never = AtomicBool::new(false);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(request.threads).build().context("threads")?;
         pool.in_place_scope(|_| {
             let mut fitting = Fitting::new(&problem, &options)?;
             let mut revision = None;
-            while pool.install(|| fitting.advance(started, &never))? {
+            let mut advance = |fitting: &mut Fitting| match &mut learner {
+                Some(learner) => fitting.advance_with(started, &never, &mut **learner),
+                None => fitting.advance(started, &never),
+            };
+            while pool.install(|| advance(&mut fitting))? {
                 if revision.replace(fitting.revision()) != Some(fitting.revision()) {
                     on_report(report(&fitting.fitted(), started));
                 }

@@ -15,7 +15,7 @@ use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::json;
 use sr_cli::{Claim, Exit};
-use sr_lab::fit::Part;
+use sr_lab::fit::{FitOptions, Part};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -38,7 +38,7 @@ struct Args {
     /// Seeds; each has its own draw of the rows
     #[arg(long, value_name = "SEED,…", value_delimiter = ',', default_value = "1")]
     seeds: Vec<u64>,
-    /// Methods: ours, basic (the preset), pyoperon, symbolic_regression, gplearn, and those of --driver [default: all but basic]
+    /// Methods: ours, learner (ours with a learner), basic (the preset), pyoperon, symbolic_regression, gplearn, and those of --driver [default: all but learner and basic]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     methods: Vec<String>,
     /// A method of your own, or another program in the place of one: a command that speaks JSON lines
@@ -48,6 +48,12 @@ struct Args {
     #[arg(long, value_name = "PART,…", value_delimiter = ',')]
     #[arg(value_parser = PossibleValuesParser::new(Part::ALL.iter().map(|part| part.name())).map(|name| name.parse::<Part>().expect("a name")))]
     without: Vec<Part>,
+    /// The checkpoint of the method learner
+    #[arg(long, value_name = "NAME|DIR", default_value = "functions")]
+    checkpoint: PathBuf,
+    /// The share of the work that the learner may take
+    #[arg(long, value_name = "SHARE", default_value_t = FitOptions::default().policy_share)]
+    learner_share: f64,
     /// The budget of ours in node · rows, beside the seconds: the same result on any machine
     #[arg(long, value_name = "N")]
     max_work: Option<u64>,
@@ -197,14 +203,18 @@ fn methods(args: &Args, threads: usize) -> anyhow::Result<Methods> {
         drivers.push((name, None, Syntax::Ours, command));
     }
     let ours_is_given = drivers.iter().any(|driver| driver.0 == "ours");
-    let names: Vec<&str> = ["ours", "basic"].into_iter().chain(drivers.iter().map(|driver| driver.0)).collect();
+    let names: Vec<&str> = ["ours", "learner", "basic"].into_iter().chain(drivers.iter().map(|driver| driver.0)).collect();
     if let Some(unknown) = args.methods.iter().find(|name| !names.contains(&name.as_str())) {
         bail!("--methods {unknown}: expected some of {}", names.join(", "));
     }
     let is_asked_for = |name: &str| args.methods.is_empty() || args.methods.iter().any(|asked| asked == name);
     let (mut found, mut missing): Methods = (Vec::new(), Vec::new());
+    let fit = || Fit::new(args.without.iter().copied().collect(), args.max_work);
     if is_asked_for("ours") && !ours_is_given {
-        found.push(Box::new(Fit::new(args.without.iter().copied().collect(), args.max_work)));
+        found.push(Box::new(fit()));
+    }
+    if args.methods.iter().any(|name| name == "learner") {
+        found.push(Box::new(fit().with_learner(&args.checkpoint, args.learner_share)?));
     }
     if args.methods.iter().any(|name| name == "basic") {
         found.push(Box::new(Basic::new()));
