@@ -11,7 +11,8 @@ use sr_engine::{Child, Edit, Expert, Origin, Parents, Policy, PolicyError, Reque
 use sr_expr::Expr;
 use sr_model::{Channel, Checkpoint, DecodeRequest, Decoder, Free, ModelConfig, Points, Prompt, Sample};
 use sr_prompt::{
-    Actions, Condition, Conditions, ConstantStyle, FreeConstants, Grammar, GrammarLimits, GrammarState, Rules, Slots, Token,
+    Actions, Condition, Conditions, ConstantStyle, FreeConstants, Grammar, GrammarLimits, GrammarState, Rules, Slots,
+    Token,
 };
 use strum::IntoStaticStr;
 

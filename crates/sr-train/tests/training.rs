@@ -13,7 +13,7 @@ use sr_corpus::{Corpus, Example};
 use sr_engine::{Offspring, Origin, Policy, Search, SearchConfig};
 use sr_model::{Channel, Checkpoint, DeviceKind, Points, Prompt};
 use sr_neural::{Learner, Sampling};
-use sr_prompt::{Actions, ConstantStyle, Condition, Context, Mark, PopulationOrder, Token};
+use sr_prompt::{Actions, Condition, ConstantStyle, Context, Mark, PopulationOrder, Token};
 use sr_train::{
     Error, Examples, Language, LanguageSection, Limits, Mode, RunConfig, Split, Start, StopReason, Summary,
     TrackingKind, TrainConfig, Trainer, load_examples,

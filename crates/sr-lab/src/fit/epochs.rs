@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use sr_engine::{
-    Evaluations, Fitting as ConstantFitting, Offspring, Origin, Parents, Policy, Recorded, Search, SearchConfig,
-    State, StopReason, likely_parents,
+    Evaluations, Fitting as ConstantFitting, Offspring, Origin, Parents, Policy, Recorded, Search, SearchConfig, State,
+    StopReason, likely_parents,
 };
 use sr_expr::{Expr, Tree};
 use sr_problems::Problem;
@@ -71,8 +71,7 @@ pub(super) fn proposed(
     let config = SearchConfig { population_size: children.len().max(EPOCH_SIZE), ..config(base) };
     let recorded = Recorded { generation: 0, population: children, best: None, stagnation: 0 };
     let fitted = Search::resume_from(instance.clone(), config, seed, recorded).context("the children")?;
-    let mut valid: Vec<_> =
-        fitted.state().population.iter().filter(|child| child.score.is_valid()).collect();
+    let mut valid: Vec<_> = fitted.state().population.iter().filter(|child| child.score.is_valid()).collect();
     valid.sort_by(|a, b| a.score.mse.total_cmp(&b.score.mse));
     let children = valid.into_iter().map(|child| child.tree.to_owned()).collect();
     Ok((children, state.work() + fitted.work()))
@@ -220,7 +219,15 @@ mod tests {
 
     fn options(epochs: u32) -> FitOptions {
         let without = [Part::ClosedForms, Part::Enumeration].into();
-        FitOptions { seed: 3, threads: 1, epochs: Some(epochs), time_limit: None, without, policy_share: 1.0, ..FitOptions::default() }
+        FitOptions {
+            seed: 3,
+            threads: 1,
+            epochs: Some(epochs),
+            time_limit: None,
+            without,
+            policy_share: 1.0,
+            ..FitOptions::default()
+        }
     }
 
     fn fitted(epochs: u32, policy: Option<&mut dyn Policy>, recorder: bool) -> (Fitted, Option<Trajectory>) {

@@ -179,7 +179,8 @@ impl Islands {
     /// rows.
     pub(super) fn ask(&mut self, front: &Front, policy: &mut dyn Policy, wanted: usize) -> anyhow::Result<u64> {
         let instance = &self.islands[0].instance;
-        let (children, work) = epochs::proposed(instance, &self.config, self.seed, self.epoch, front, (policy, wanted))?;
+        let (children, work) =
+            epochs::proposed(instance, &self.config, self.seed, self.epoch, front, (policy, wanted))?;
         let mut scaled = |child: &Expr| self.fitters[0].scale(child, instance, Semantics::Ieee).tree.to_owned();
         self.guests = children.iter().map(&mut scaled).collect();
         Ok(work)
