@@ -335,7 +335,8 @@ impl Settings {
     /// If the configuration cannot be read or has a key that nobody knows, or settings do not go together. What is wrong
     /// on the command line itself ends the program as clap does.
     pub(crate) fn parse(argv: Vec<OsString>) -> anyhow::Result<Self> {
-        let (command, argv) = sr_cli::with_negative_numbers(command(), argv);
+        sr_cli::print_generated(command(), argv.iter().cloned());
+        let (command, argv) = sr_cli::with_negative_numbers(sr_cli::with_generate(command()), argv);
         let matches = command.get_matches_from(&argv);
         let given = Args::from_arg_matches(&matches).map_err(|error| setting_error(&error))?;
         let name = given.settings.as_deref();

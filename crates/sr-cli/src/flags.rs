@@ -8,6 +8,8 @@ use anyhow::bail;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, Parser};
 
+use crate::{print_generated, with_generate};
+
 /// The flags that were given on the command line, without those that only have their default.
 ///
 /// A flag that is accepted and does nothing misleads, so each program refuses what has no effect with the other flags:
@@ -30,8 +32,10 @@ pub struct Given {
 
 /// Parses the command line. Negative numbers are values, not flags: `--temperature -1` needs no `=`.
 ///
-/// If the flags cannot be parsed, this ends the program with a usage message, as [`Parser::parse`] does.
+/// If the flags cannot be parsed, this ends the program with a usage message, as [`Parser::parse`] does. It also ends it
+/// after `--generate`, see [`print_generated`].
 pub fn parse<P: Parser>() -> (P, Given) {
+    print_generated(P::command(), std::env::args_os());
     try_parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
 }
 
@@ -42,7 +46,7 @@ pub fn parse<P: Parser>() -> (P, Given) {
 pub fn try_parse_from<P: Parser>(
     args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<(P, Given), clap::Error> {
-    let (command, args) = with_negative_numbers(P::command(), args);
+    let (command, args) = with_negative_numbers(with_generate(P::command()), args);
     let mut given = Given { names: HashMap::new(), ids: HashSet::new(), changed: BTreeMap::new() };
     let mut defaults = HashMap::new();
     given.add_flags(&command, &mut defaults);

@@ -24,6 +24,7 @@
 //! ```
 
 mod flags;
+mod generate;
 mod interrupt;
 pub mod output;
 
@@ -37,6 +38,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 pub use flags::{Given, parse, try_parse_from, with_negative_numbers};
+pub use generate::{Generate, common_flags, generated, print_generated, with_generate};
 pub use interrupt::{interrupted, on_interrupt};
 pub use output::{Claim, Output, OutputArgs};
 
