@@ -730,7 +730,7 @@ fn flags_without_effect_and_numbers_below_zero_are_refused() {
     for (flags, expected) in [
         (&["--id", "0", "--predict", "--best"][..], "--best"),
         (&["--export", "c"], "--best"),
-        (&["--best", "--export", "fortran"], "possible values: latex, sympy, numpy, rust, c, json"),
+        (&["--best", "--export", "fortran"], "possible values: latex, mathml, sympy, numpy, rust, c, json"),
         (&["--best", "--export", "c", "--id", "0", "--context", "rich"], "--context"),
         (&["--threshold", "-1"], "invalid value '-1' for '--threshold <ERROR>': expected a number, 0 or more"),
         (&["--threshold", "-1e-3"], "invalid value '-1e-3' for '--threshold"),

@@ -3,7 +3,7 @@
 use std::fmt::{Formatter, Result};
 
 use super::infix::Syntax;
-use super::{Export, Target, json, latex, names};
+use super::{Export, Target, json, latex, mathml, names};
 use crate::python_float;
 
 /// Writes the table, if there is one. In SymPy it is part of the only line, see [`comment`].
@@ -31,6 +31,17 @@ pub(super) fn write(export: &Export<'_>, identifiers: &[String], f: &mut Formatt
                 write!(f, "{end}\n{}", row(group, values.iter().map(number).collect()))?;
             }
             f.write_str("\n\\end{array}\n")
+        }
+        Target::MathMl => {
+            let row = |name: &str, cells: Vec<String>| {
+                let cells: Vec<String> = std::iter::once(mathml::verbatim(name)).chain(cells).collect();
+                format!("<mtr><mtd>{}</mtd></mtr>", cells.join("</mtd><mtd>"))
+            };
+            write!(f, "<math><mtable>{}", row(table.name, own.to_vec()))?;
+            for (group, values) in rows() {
+                f.write_str(&row(group, values.iter().map(|&value| mathml::signed(value)).collect()))?;
+            }
+            f.write_str("</mtable></math>\n")
         }
         Target::Numpy => {
             writeln!(f, "\n\n# {title}\n{function}_constants = {{")?;

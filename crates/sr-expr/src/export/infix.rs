@@ -185,6 +185,64 @@ pub(super) enum Notation {
     /// `a \cdot b`, `\frac{a}{b}`, `a^{b}`. Sums and products in sums and products have no parentheses, as numbers are
     /// those of mathematics, and no sign follows an operator.
     Latex,
+    /// The same as elements: `<mfrac>`, `<msup>`, and `<mo>` for signs.
+    MathMl,
+}
+
+/// What stands between operands.
+struct Signs {
+    plus: &'static str,
+    minus: &'static str,
+    times: &'static str,
+    /// The sign of a number or term.
+    negative: &'static str,
+    parentheses: [&'static str; 2],
+    /// Before, between and behind the parts of a fraction.
+    fraction: [&'static str; 3],
+    power: [&'static str; 3],
+}
+
+const CODE: Signs = Signs {
+    plus: " + ",
+    minus: " - ",
+    times: " * ",
+    negative: "-",
+    parentheses: ["(", ")"],
+    fraction: ["", " / ", ""],
+    power: ["", "**", ""],
+};
+const SYMPY: Signs = Signs { times: "*", fraction: ["", "/", ""], ..CODE };
+const LATEX: Signs = Signs {
+    times: " \\cdot ",
+    parentheses: ["\\left(", "\\right)"],
+    fraction: ["\\frac{", "}{", "}"],
+    power: ["", "^{", "}"],
+    ..CODE
+};
+const MATHML: Signs = Signs {
+    plus: "<mo>+</mo>",
+    minus: "<mo>−</mo>",
+    times: "<mo>⋅</mo>",
+    negative: "<mo>−</mo>",
+    parentheses: ["<mrow><mo>(</mo>", "<mo>)</mo></mrow>"],
+    fraction: ["<mfrac><mrow>", "</mrow><mrow>", "</mrow></mfrac>"],
+    power: ["<msup><mrow>", "</mrow><mrow>", "</mrow></msup>"],
+};
+
+impl Notation {
+    fn signs(self) -> &'static Signs {
+        match self {
+            Notation::Sympy => &SYMPY,
+            Notation::Code => &CODE,
+            Notation::Latex => &LATEX,
+            Notation::MathMl => &MATHML,
+        }
+    }
+
+    /// Returns whether operands stand above and below one another, as in mathematics.
+    fn is_typeset(self) -> bool {
+        matches!(self, Notation::Latex | Notation::MathMl)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -278,7 +336,7 @@ impl Infix {
                     }
                     let Shape { precedence, bare, .. } = self.shapes[node];
                     if (if strip { bare } else { precedence }) < at_least {
-                        let (open, close) = self.parentheses();
+                        let [open, close] = self.notation.signs().parentheses;
                         f.write_str(open)?;
                         parts.push(Part::Text(close));
                     }
@@ -290,13 +348,6 @@ impl Infix {
         Ok(())
     }
 
-    fn parentheses(&self) -> (&'static str, &'static str) {
-        match self.notation {
-            Notation::Latex => ("\\left(", "\\right)"),
-            Notation::Code | Notation::Sympy => ("(", ")"),
-        }
-    }
-
     fn shape(&self, node: usize) -> Shape {
         let of = |node: usize| self.shapes[node];
         let plain = |precedence| Shape { precedence, minus: false, bare: precedence };
@@ -305,7 +356,7 @@ impl Infix {
             Syntax::Number(_, true, bare) => Shape { precedence: bare.min(SIGN), minus: true, bare },
             Syntax::Name(_) => Shape::ATOM,
             Syntax::Sum(a, _) | Syntax::Difference(a, _) => Shape { minus: of(a).minus, ..plain(SUM) },
-            Syntax::Quotient(a, _) if self.notation == Notation::Latex => match self.operand(a).is_negative() {
+            Syntax::Quotient(a, _) if self.notation.is_typeset() => match self.operand(a).is_negative() {
                 true => Shape { precedence: SIGN, minus: true, bare: POWER },
                 false => plain(POWER),
             },
@@ -329,62 +380,59 @@ impl Infix {
 
     /// Adds the parts of a node's text, from left to right; with `strip` without the minus at its beginning.
     fn expand<'a>(&'a self, node: usize, strip: bool, out: &mut Vec<Part<'a>>) {
-        let latex = self.notation == Notation::Latex;
+        let (signs, is_typeset) = (self.notation.signs(), self.notation.is_typeset());
         let part = |node, at_least, strip| Part::Node { node, at_least, strip };
         // The right operand of what is associative in mathematics.
         let right = |node: usize, same: Precedence, other: Precedence| {
             let shape = self.shapes[node];
-            part(node, if latex && shape.precedence == same && !shape.minus { same } else { other }, false)
+            part(node, if is_typeset && shape.precedence == same && !shape.minus { same } else { other }, false)
         };
         match &self.syntax[node] {
             Syntax::Number(text, negative, _) => {
-                out.extend((*negative && !strip).then_some(Part::Text("-")));
+                out.extend((*negative && !strip).then_some(Part::Text(signs.negative)));
                 out.push(Part::Text(text));
             }
             Syntax::Name(name) => out.push(Part::Text(name)),
             &Syntax::Sum(a, b) if self.shapes[b].is_negative() => {
-                out.extend([part(a, SUM, false), Part::Text(" - "), part(b, PRODUCT, true)]);
+                out.extend([part(a, SUM, false), Part::Text(signs.minus), part(b, PRODUCT, true)]);
             }
-            &Syntax::Sum(a, b) => out.extend([part(a, SUM, false), Part::Text(" + "), right(b, SUM, PRODUCT)]),
+            &Syntax::Sum(a, b) => out.extend([part(a, SUM, false), Part::Text(signs.plus), right(b, SUM, PRODUCT)]),
             &Syntax::Difference(a, b) if self.shapes[b].is_negative() => {
-                out.extend([part(a, SUM, false), Part::Text(" + "), part(b, PRODUCT, true)]);
+                out.extend([part(a, SUM, false), Part::Text(signs.plus), part(b, PRODUCT, true)]);
             }
             &Syntax::Difference(a, b) => {
-                out.extend([part(a, SUM, false), Part::Text(" - "), part(b, PRODUCT, false)]);
+                out.extend([part(a, SUM, false), Part::Text(signs.minus), part(b, PRODUCT, false)]);
             }
             &Syntax::Product(a, b) => {
-                let (times, tightest) = match self.notation {
-                    Notation::Code => (" * ", SIGN),
-                    Notation::Sympy => ("*", SIGN),
-                    Notation::Latex => (" \\cdot ", POWER),
-                };
-                out.extend([part(a, PRODUCT, strip), Part::Text(times), right(b, PRODUCT, tightest)]);
-            }
-            &Syntax::Quotient(a, b) if latex => {
-                let negative = self.operand(a).is_negative();
-                out.extend((negative && !strip).then_some(Part::Text("-")));
-                out.push(Part::Text("\\frac{"));
-                self.expand_operand(a, 0, negative, out);
-                out.extend([Part::Text("}{"), part(b, 0, false), Part::Text("}")]);
+                let tightest = if is_typeset { POWER } else { SIGN };
+                out.extend([part(a, PRODUCT, strip), Part::Text(signs.times), right(b, PRODUCT, tightest)]);
             }
             &Syntax::Quotient(a, b) => {
-                self.expand_operand(a, PRODUCT, strip, out);
-                out.push(Part::Text(if self.notation == Notation::Sympy { "/" } else { " / " }));
-                out.push(part(b, SIGN, false));
+                let [open, over, close] = signs.fraction;
+                let is_moved = is_typeset && self.operand(a).is_negative();
+                out.extend((is_moved && !strip).then_some(Part::Text(signs.negative)));
+                out.push(Part::Text(open));
+                match is_typeset {
+                    true => self.expand_operand(a, 0, is_moved, out),
+                    false => self.expand_operand(a, PRODUCT, strip, out),
+                }
+                out.extend([Part::Text(over), part(b, if is_typeset { 0 } else { SIGN }, false), Part::Text(close)]);
             }
             &Syntax::Negation(a) if self.shapes[a].is_negative() => out.push(part(a, PRODUCT, true)),
             &Syntax::Negation(a) => {
-                out.extend((!strip).then_some(Part::Text("-")));
+                out.extend((!strip).then_some(Part::Text(signs.negative)));
                 out.push(part(a, PRODUCT, false));
             }
             Syntax::Power(base, exponent) => {
+                let [open, to, close] = signs.power;
+                out.push(Part::Text(open));
                 self.expand_operand(*base, ATOM, false, out);
-                out.push(Part::Text(if latex { "^{" } else { "**" }));
+                out.push(Part::Text(to));
                 out.push(match exponent {
-                    Exponent::Node(exponent) => part(*exponent, if latex { 0 } else { SIGN }, false),
+                    Exponent::Node(exponent) => part(*exponent, if is_typeset { 0 } else { SIGN }, false),
                     Exponent::Text(text) => Part::Text(text),
                 });
-                out.extend(latex.then_some(Part::Text("}")));
+                out.push(Part::Text(close));
             }
             Syntax::Around(pieces, _) => out.extend(pieces.iter().map(|piece| match piece {
                 Piece::Text(text) => Part::Text(text),

@@ -3,7 +3,7 @@
 use std::fmt::{Formatter, Result, Write};
 
 use super::infix::{ATOM, Exponent, Infix, Nodes, Notation, Operand, POWER, PRODUCT, Piece, Syntax};
-use super::names::{Identifiers, digit, greek, is_greek_name};
+use super::names::{Identifiers, digit, greek, greek_letter};
 use super::{Export, Target, comments, groups};
 use crate::op::{MAX_EXPONENT, MAX_TAN, MIN_DIVISOR, MIN_INVERSE, MIN_LOG};
 use crate::{Op, Semantics, python_float};
@@ -120,6 +120,16 @@ fn definition(op: Op) -> Option<String> {
 /// Returns a name as a symbol: a letter, or a Greek one, which may have an index: `x`, `x_{12}`, `\theta_{1}`, `m_{e}`.
 /// `None` for other names.
 pub(super) fn symbol(name: &str) -> Option<String> {
+    let (letter, index) = letter_and_index(name)?;
+    let letter = match greek(letter) {
+        Some(greek) => format!("\\{greek}"),
+        None => letter.to_string(),
+    };
+    Some(if index.is_empty() { letter } else { format!("{letter}_{{{index}}}") })
+}
+
+/// Returns the letter and the index, which may be empty, of a name that is a symbol.
+pub(super) fn letter_and_index(name: &str) -> Option<(char, String)> {
     let is_index = |c: char| c.is_ascii_digit() || digit(c).is_some();
     let base = name.trim_end_matches(is_index);
     let (base, index): (&str, String) = match base.strip_suffix('_') {
@@ -134,16 +144,16 @@ pub(super) fn symbol(name: &str) -> Option<String> {
     let is_command = |greek: &str| !LIKE_LATIN.contains(&greek);
     let mut letters = base.chars();
     let letter = match (letters.next()?, letters.next()) {
-        (c, None) if c.is_ascii_alphabetic() => c.to_string(),
-        (c, None) if greek(c).is_some_and(is_command) => format!("\\{}", greek(c)?),
-        _ if is_greek_name(base) && is_command(base) => format!("\\{base}"),
-        _ => return None,
+        (c, None) if c.is_ascii_alphabetic() => c,
+        (c, None) if greek(c).is_some_and(is_command) => c,
+        _ => greek_letter(base).filter(|_| is_command(base))?,
     };
-    match &*index {
-        "" => Some(letter),
-        index if index.chars().all(|c| c.is_ascii_alphanumeric()) => Some(format!("{letter}_{{{index}}}")),
-        _ => None,
-    }
+    index.chars().all(|c| c.is_ascii_alphanumeric()).then_some((letter, index))
+}
+
+/// Returns the symbol of a column by its number.
+pub(super) fn numbered(number: &str) -> String {
+    format!("x_{{{number}}}")
 }
 
 /// Greek letters that LaTeX has no command for, because Latin ones look like them.

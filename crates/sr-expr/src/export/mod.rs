@@ -8,6 +8,7 @@ mod groups;
 mod infix;
 mod json;
 mod latex;
+mod mathml;
 mod names;
 mod numpy;
 mod rust;
@@ -25,6 +26,8 @@ use names::Identifiers;
 pub enum Target {
     /// Mathematics of LaTeX with amsmath, without dollar signs.
     Latex,
+    /// A `math` element, which HTML pages can have.
+    MathMl,
     /// One line for `sympy.sympify`.
     Sympy,
     /// A Python function of NumPy arrays.
@@ -39,12 +42,14 @@ pub enum Target {
 
 impl Target {
     /// All targets.
-    pub const ALL: [Target; 6] = [Target::Latex, Target::Sympy, Target::Numpy, Target::Rust, Target::C, Target::Json];
+    pub const ALL: [Target; 7] =
+        [Target::Latex, Target::MathMl, Target::Sympy, Target::Numpy, Target::Rust, Target::C, Target::Json];
 
-    /// Returns the name that flags use: `latex`, `sympy`, `numpy`, `rust`, `c` or `json`.
+    /// Returns the name that flags use: `latex`, `mathml`, `sympy`, `numpy`, `rust`, `c` or `json`.
     pub fn name(self) -> &'static str {
         match self {
             Target::Latex => "latex",
+            Target::MathMl => "mathml",
             Target::Sympy => "sympy",
             Target::Numpy => "numpy",
             Target::Rust => "rust",
@@ -95,7 +100,7 @@ impl Tree {
 /// An expression to be written as text of another system, see [`Tree::export`].
 ///
 /// Writing takes O(size + columns) and no recursion: depth is limited by memory alone. In functions, what is nested
-/// deeply is a local variable of its own, so that compilers can read it; texts of LaTeX, SymPy and JSON are as deep as
+/// deeply is a local variable of its own, so that compilers can read it; texts of LaTeX, MathML, SymPy and JSON are as deep as
 /// the expression.
 #[derive(Debug, Clone, Copy)]
 pub struct Export<'a> {
@@ -139,7 +144,7 @@ impl<'a> Export<'a> {
     }
 
     /// Adds a table of the last variables' values in each group: a constant in the languages, an array in LaTeX, a
-    /// comment in SymPy, and a field in JSON.
+    /// table in MathML, a comment in SymPy, and a field in JSON.
     pub fn with_groups(self, groups: GroupConstants<'a>) -> Self {
         Export { groups: Some(groups), ..self }
     }
@@ -195,6 +200,7 @@ impl Display for Export<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.target {
             Target::Latex => latex::write(self, f),
+            Target::MathMl => mathml::write(self, f),
             Target::Sympy => sympy::write(self, f),
             Target::Numpy => numpy::write(self, f),
             Target::Rust => rust::write(self, f),

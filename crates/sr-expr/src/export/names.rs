@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Target, latex};
+use super::{Target, latex, mathml};
 
 /// What stands for the columns in a text, and which words are used up.
 pub(super) struct Identifiers {
@@ -26,7 +26,7 @@ impl Identifiers {
         let own = |column: usize| own(column, names);
         match target {
             Target::Json => this.columns = (0..n_columns).map(own).collect(),
-            Target::Latex => this.typeset(names, n_columns),
+            Target::Latex | Target::MathMl => this.typeset(target, names, n_columns),
             _ => {
                 let stays: Vec<bool> = (0..n_columns)
                     .map(|column| own(column) == ascii(&own(column), column) && this.used.insert(own(column)))
@@ -42,6 +42,9 @@ impl Identifiers {
             // `x_{0}` is x0 by itself.
             Target::Latex if *name == format!("x{column}") => false,
             Target::Latex => this.columns[column] != *name && this.columns[column] != latex::verbatim(name),
+            Target::MathMl => {
+                *name != format!("x{column}") && mathml::visible(&this.columns[column]) != mathml::escaped(name)
+            }
             _ => this.columns[column] != *name,
         };
         this.is_mapped = names.iter().enumerate().map(differs).collect();
@@ -51,14 +54,19 @@ impl Identifiers {
 
     /// Chooses how names are typeset: as a symbol with an index, as they are, or with the number of their column,
     /// whichever is the first that no other column has.
-    fn typeset(&mut self, names: &[String], n_columns: usize) {
+    fn typeset(&mut self, target: Target, names: &[String], n_columns: usize) {
+        let (symbol, verbatim, numbered): (fn(&str) -> _, fn(&str) -> _, fn(&str) -> _) = match target {
+            Target::MathMl => (mathml::symbol, mathml::verbatim, mathml::numbered),
+            _ => (latex::symbol, latex::verbatim, latex::numbered),
+        };
         for column in 0..n_columns {
             let name = own(column, names);
-            let symbol = latex::symbol(&name).unwrap_or_else(|| latex::verbatim(&name));
-            let mut choices = [symbol, latex::verbatim(&name), format!("x_{{{column}}}")]
+            let symbol = symbol(&name).unwrap_or_else(|| verbatim(&name));
+            let mut choices = [symbol, verbatim(&name), numbered(&column.to_string())]
                 .into_iter()
-                .filter(|text| text != EMPTY)
-                .chain((1..).map(|more| format!("x_{{{column},{more}}}")));
+                // Of no text at all, which nobody would see.
+                .filter(|text| *text != verbatim(""))
+                .chain((1..).map(|more| numbered(&format!("{column},{more}"))));
             let chosen = choices.find(|text| self.used.insert(text.clone())).expect("the choices have no end");
             self.columns.push(chosen);
         }
@@ -92,9 +100,6 @@ impl Identifiers {
 pub(super) fn own(column: usize, names: &[String]) -> String {
     names.get(column).cloned().unwrap_or_else(|| format!("x{column}"))
 }
-
-/// What [`latex::verbatim`] makes of no text at all, which nobody would see.
-const EMPTY: &str = "\\mathrm{}";
 
 /// Returns a function's name as an identifier of a target.
 pub(super) fn function(target: Target, name: &str) -> String {
@@ -160,9 +165,10 @@ pub(super) fn greek(c: char) -> Option<&'static str> {
     }
 }
 
-/// Returns whether a word is the name of a Greek letter.
-pub(super) fn is_greek_name(word: &str) -> bool {
-    GREEK.contains(&word) || GREEK_CAPITALS.contains(&word)
+/// Returns the Greek letter of a name.
+pub(super) fn greek_letter(word: &str) -> Option<char> {
+    // Of the two that are called sigma the second one is not that of a word's end.
+    ('α'..='ω').rev().chain('Α'..='Ω').find(|&c| greek(c) == Some(word))
 }
 
 /// Returns the digit of a digit above or below the line.
@@ -210,7 +216,7 @@ fn unaccented(c: char) -> Option<&'static str> {
 /// text would take for something else.
 fn reserved(target: Target) -> Vec<&'static str> {
     let lists: &[&'static str] = match target {
-        Target::Latex | Target::Json => &[],
+        Target::Latex | Target::MathMl | Target::Json => &[],
         Target::Sympy => &[PYTHON, include_str!("sympy-names.txt")],
         Target::Numpy => &[PYTHON, "np numpy"],
         Target::Rust => &[RUST],

@@ -55,6 +55,15 @@ fn other_texts_have_the_table_as_an_array_a_comment_or_a_field() {
          \\mathrm{lot\\ 1} & c_{0} & c_{1} \\\\ \\hline\n\\mathrm{a} & 3 & -0.55 \\\\\n\
          \\mathrm{b{?}{\"}{?}{?}{/}{\"}\\ \\text{é}{\\backslash}} & 10^{-7} & 0.30000000000000004\n\\end{array}\n"
     );
+    let mathml = export(Target::MathMl);
+    let table = mathml.lines().last().expect("a table");
+    assert!(table.starts_with(
+        "<math><mtable><mtr><mtd><mtext>lot\u{a0}1</mtext></mtd><mtd><msub><mi>c</mi><mn>0</mn></msub></mtd>"
+    ));
+    assert!(
+        table.contains("<mtr><mtd><mtext>a</mtext></mtd><mtd><mn>3</mn></mtd><mtd><mo>−</mo><mn>0.55</mn></mtd></mtr>")
+    );
+    assert!(roxmltree::Document::parse(table).is_ok(), "{table}");
     assert_eq!(
         export(Target::Sympy),
         "c0*exp(c1*t)  # c0, c1 by \"lot 1\": \"a\": 3.0, -0.55, \"b\\t\\\"??/\\\" é\\\\\": 1e-07, 0.30000000000000004\n"

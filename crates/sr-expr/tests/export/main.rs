@@ -63,6 +63,33 @@ fn latex_has_the_fewest_parentheses_that_keep_the_meaning() {
 }
 
 #[test]
+fn mathml_is_that_of_latex_in_elements() {
+    for (text, mathml) in [
+        ("x0-(x1-x2)", "{0}<mo>−</mo><mrow><mo>(</mo>{1}<mo>−</mo>{2}<mo>)</mo></mrow>"),
+        ("-x0^2", "<mo>−</mo><msup><mrow>{0}</mrow><mrow><mn>2</mn></mrow></msup>"),
+        ("-1/x0", "<mo>−</mo><mfrac><mrow><mn>1</mn></mrow><mrow>{0}</mrow></mfrac>"),
+        ("x0 + -2*x1", "{0}<mo>−</mo><mn>2</mn><mo>⋅</mo>{1}"),
+        (
+            "sin(x0)^-2",
+            "<msup><mrow><mrow><mo>(</mo><mrow><mi>sin</mi><mo>&#8289;</mo><mrow><mo>(</mo>{0}<mo>)</mo></mrow></mrow>\
+             <mo>)</mo></mrow></mrow><mrow><mo>−</mo><mn>2</mn></mrow></msup>",
+        ),
+        ("sqrt(abs(x0))", "<msqrt><mrow><mo>|</mo>{0}<mo>|</mo></mrow></msqrt>"),
+        ("1.5e-07*x0", "<mn>1.5</mn><mo>×</mo><msup><mn>10</mn><mrow><mo>−</mo><mn>7</mn></mrow></msup><mo>⋅</mo>{0}"),
+    ] {
+        let variable = |text: String, number: usize| {
+            text.replace(&format!("{{{number}}}"), &format!("<msub><mi>x</mi><mn>{number}</mn></msub>"))
+        };
+        let expected = (0..3).fold(format!("<math display=\"block\"><mrow>{mathml}</mrow></math>"), variable);
+        assert_eq!(line(text, Target::MathMl, Semantics::Ieee), expected, "{text}");
+    }
+    assert!(
+        export("x0/x1", Target::MathMl, Semantics::Protected)
+            .starts_with("<!-- pdiv(a, b) = a / b, and a / 1e-10 where |b| is less than 1e-10 -->\n<math")
+    );
+}
+
+#[test]
 fn sympy_text_keeps_what_python_would_read_in_another_way() {
     for (text, sympy) in [
         ("x0-(x1-x2)", "x0 - (x1 - x2)"),
@@ -185,7 +212,7 @@ fn targets_are_read_by_name() {
         assert_eq!(target.name().parse(), Ok(target));
         assert_eq!(target.to_string(), target.name());
     }
-    assert_eq!("python".parse::<Target>(), Err("expected one of latex, sympy, numpy, rust, c, json".into()));
+    assert_eq!("python".parse::<Target>(), Err("expected one of latex, mathml, sympy, numpy, rust, c, json".into()));
 }
 
 #[test]

@@ -302,6 +302,39 @@ fn latex_has_symbols_for_letters_and_upright_words() {
     assert_eq!(Expr::var(1).export(Target::Latex, Semantics::Ieee).identifiers(), ["x_{0}", "x_{1}"]);
 }
 
+#[test]
+fn mathml_has_symbols_for_letters_and_upright_words() {
+    let names = ["x1", "θ", "theta_12", "m_e", "flow rate", "a<b & c", "x0", "x_1", ""].map(String::from);
+    let expr: Expr = "x0 + x1 + x2 + x3 + x4 + x5 + x6 + x7 + x8".parse().expect("a formula");
+    let export = expr.export(Target::MathMl, Semantics::Ieee).with_names(&names);
+    assert_eq!(
+        export.identifiers(),
+        [
+            "<msub><mi>x</mi><mn>1</mn></msub>",
+            "<mi>θ</mi>",
+            "<msub><mi>θ</mi><mn>12</mn></msub>",
+            "<msub><mi>m</mi><mi>e</mi></msub>",
+            "<mtext>flow\u{a0}rate</mtext>",
+            "<mtext>a&lt;b\u{a0}&amp;\u{a0}c</mtext>",
+            "<msub><mi>x</mi><mn>0</mn></msub>",
+            "<mtext>x_1</mtext>",
+            "<msub><mi>x</mi><mn>8</mn></msub>",
+        ]
+    );
+    let text = export.to_string();
+    let comments: Vec<&str> = text.lines().filter(|line| line.starts_with("<!--")).collect();
+    assert_eq!(
+        comments,
+        [
+            "<!-- <msub><mi>x</mi><mn>1</mn></msub>: \"x1\" -->",
+            "<!-- <msub><mi>θ</mi><mn>12</mn></msub>: \"theta_12\" -->",
+            "<!-- <msub><mi>m</mi><mi>e</mi></msub>: \"m_e\" -->",
+            "<!-- <msub><mi>x</mi><mn>0</mn></msub>: \"x0\" -->",
+            "<!-- <msub><mi>x</mi><mn>8</mn></msub>: \"\" -->",
+        ]
+    );
+}
+
 /// Braces that are not escaped are in pairs, and no character is left that LaTeX has a use for.
 fn is_sound(latex: &str) -> bool {
     let mut depth = 0;
@@ -330,7 +363,7 @@ fn any_names() -> impl Strategy<Value = Vec<String>> {
 proptest! {
     #[test]
     fn identifiers_are_distinct_words(names in any_names()) {
-        for target in [Target::Latex, Target::Sympy, Target::Numpy, Target::Rust, Target::C] {
+        for target in Target::ALL.into_iter().filter(|&target| target != Target::Json) {
             let expr = Expr::new(vec![Node::Var(3)]).expect("a variable");
             let identifiers = expr.export(target, Semantics::Ieee).with_names(&names).identifiers();
             prop_assert_eq!(identifiers.len(), names.len().max(4));
@@ -338,12 +371,24 @@ proptest! {
             for identifier in &identifiers {
                 match target {
                     Target::Latex => prop_assert!(is_sound(identifier), "{}", identifier),
+                    Target::MathMl => prop_assert!(roxmltree::Document::parse(identifier).is_ok(), "{}", identifier),
                     _ => {
                         prop_assert!(identifier.starts_with(|c: char| c.is_ascii_alphabetic()), "{}", identifier);
                         prop_assert!(identifier.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'));
                     }
                 }
             }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn mathml_is_well_formed_whatever_names_and_title(names in any_names(), title in ".{0,6}|[-a]{0,6}") {
+        let expr: Expr = "x0/x1 + -x2^-3.5 - exp(x3)".parse().expect("a formula");
+        for semantics in [Semantics::Ieee, Semantics::Protected] {
+            let text = expr.export(Target::MathMl, semantics).with_names(&names).with_title(&title).to_string();
+            prop_assert!(roxmltree::Document::parse(&text).is_ok(), "{}", text);
         }
     }
 }
