@@ -18,6 +18,28 @@ default:
 build:
     cargo build --profile {{profile}} --locked {{packages}} --bins
 
+# The book of docs/ in target/book, to browse; needs mdbook (`cargo install mdbook --locked`)
+[group('build')]
+book:
+    mdbook build docs
+
+# The page of all flags, docs/reference/flags.md, from what the programs say; a test compares it
+[group('build')]
+flags:
+    cargo build --locked --workspace --bins
+    UPDATE_EXPECT=1 cargo test --locked -p sr-cli --test book flags
+
+# Man pages, and completions for bash, zsh and fish, of all programs, in target/man
+[group('build')]
+man: build
+    mkdir -p target/man
+    for name in $(sed -n '/\[\[bin\]\]/,/name/s/^name = "\(.*\)"/\1/p' bins/*/Cargo.toml); do \
+        {{bin}}/$name --generate man > target/man/$name.1; \
+        {{bin}}/$name --generate complete-bash > target/man/$name.bash; \
+        {{bin}}/$name --generate complete-zsh > target/man/_$name; \
+        {{bin}}/$name --generate complete-fish > target/man/$name.fish; \
+    done
+
 # The whole loop on a CPU in minutes: problems, expert traces, labels, training, learner search, DAgger, table of fresh problems. SEED for another run
 [group('loop')]
 demo seed="1": build

@@ -25,7 +25,7 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// --out gets best/ and last/, metrics.jsonl, and by the settings step-N/, event files for TensorBoard or a script for
 /// Weights & Biases. A loss that is no number ends the run, and its batch is in diverged-N.json.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(name = "sr-train", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Args {
     #[command(subcommand)]
     command: Option<Command>,

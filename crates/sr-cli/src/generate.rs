@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io;
+use std::path::Path;
 
 use clap::builder::{EnumValueParser, PossibleValue, StyledStr};
 use clap::{Arg, ArgAction, Command, CommandFactory, Parser, ValueEnum};
@@ -38,8 +39,9 @@ pub fn with_generate(command: Command) -> Command {
 
 /// Prints what `--generate` asks for and ends the program, if the command line has this flag and nothing else.
 pub fn print_generated(command: Command, args: impl IntoIterator<Item = OsString>) {
-    let args: Vec<String> = args.into_iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
-    let what = match &*args {
+    let args: Vec<String> = args.into_iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let Some((program, args)) = args.split_first() else { return };
+    let what = match args {
         [flag, what] if flag == "--generate" => what,
         [flag] => match flag.strip_prefix("--generate=") {
             Some(what) => what,
@@ -48,6 +50,12 @@ pub fn print_generated(command: Command, args: impl IntoIterator<Item = OsString
         _ => return,
     };
     let Ok(what) = Generate::from_str(what, false) else { return }; // clap says what there is
+    // The name of the program, which need not be that of its package.
+    let name = Path::new(program).file_stem().map(|name| name.to_string_lossy().into_owned());
+    let command = match name {
+        Some(name) => command.name(&*Box::leak(name.into_boxed_str())), // once, before the program ends
+        None => command,
+    };
     let printed = generated(command, what).map_err(anyhow::Error::from).and_then(|text| crate::out(&text));
     let ends_well = printed.as_ref().err().is_none_or(crate::is_broken_pipe);
     if let Err(error) = printed.as_ref()
@@ -88,8 +96,13 @@ fn man(command: &mut Command) -> io::Result<Vec<u8>> {
     whole.render_synopsis_section(&mut page)?;
     whole.render_description_section(&mut page)?;
     whole.render_options_section(&mut page)?;
+    // The flags of all commands stand once, above.
+    let hidden = |arg: Arg| match is_common(&arg) {
+        true => arg.hide(true),
+        false => arg,
+    };
     for command in command.get_subcommands() {
-        let (part, mut options) = (Man::new(command.clone()), Vec::new());
+        let (part, mut options) = (Man::new(command.clone().mut_args(hidden)), Vec::new());
         let name = command.get_bin_name().unwrap_or(command.get_name()).replace('-', "\\-").to_uppercase();
         page.extend(format!(".SH \"{name}\"\n").bytes());
         let mut about = Vec::new();
@@ -104,6 +117,11 @@ fn man(command: &mut Command) -> io::Result<Vec<u8>> {
         whole.render_version_section(&mut page)?;
     }
     Ok(page)
+}
+
+/// Whether a flag is one that all programs have.
+fn is_common(arg: &Arg) -> bool {
+    arg.get_help_heading() == Some("Common options")
 }
 
 /// A section of Markdown: what the program is for, how it is called, and its flags without those of all programs.
@@ -152,8 +170,7 @@ fn section(command: &Command, level: usize, text: &mut String) {
     let usage: Vec<&str> = usage.trim_start_matches("Usage:").lines().map(str::trim).collect();
     let _ = write!(text, "```text\n{}\n```\n\n", usage.join("\n").trim());
     let is_shown = |arg: &&Arg| {
-        let of_all = arg.get_help_heading() == Some("Common options");
-        !of_all && !arg.is_hide_set() && !matches!(arg.get_action(), ArgAction::Help | ArgAction::Version)
+        !is_common(arg) && !arg.is_hide_set() && !matches!(arg.get_action(), ArgAction::Help | ArgAction::Version)
     };
     let (places, options): (Vec<&Arg>, Vec<&Arg>) =
         command.get_arguments().filter(is_shown).partition(|arg| arg.is_positional());

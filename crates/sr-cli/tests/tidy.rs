@@ -32,29 +32,110 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// Returns the paths of README.md and of all pages of the book.
+fn documents() -> Vec<String> {
+    fn collect(folder: &str, found: &mut Vec<String>) {
+        for name in folders(folder) {
+            let path = format!("{folder}/{name}");
+            if root().join(&path).is_dir() {
+                collect(&path, found);
+            } else if name.ends_with(".md") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = vec!["README.md".to_owned()];
+    collect("docs", &mut found);
+    found
+}
+
+/// Returns what a document links to: the line, and the text in the parentheses.
+fn links(document: &str) -> Vec<(usize, String)> {
+    let (mut found, mut is_code) = (Vec::new(), false);
+    for (number, line) in document.lines().enumerate() {
+        is_code ^= line.trim_start().starts_with("```");
+        // What stands in backticks is no link.
+        let text: String = line.split('`').step_by(2).collect();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        found.extend(targets.filter(|_| !is_code).map(|target| (number + 1, target.to_owned())));
+    }
+    found
+}
+
+/// Returns the anchors of a page's headings, as mdBook and GitHub make them.
+fn anchors(document: &str) -> Vec<String> {
+    let mut is_code = false;
+    let headings = document.lines().filter(|line| {
+        is_code ^= line.starts_with("```");
+        !is_code && line.starts_with('#')
+    });
+    let anchor = |heading: &str| {
+        let text = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = text.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn the_book_has_every_page_and_no_link_leads_nowhere() {
+    let contents = links(&read("docs/SUMMARY.md"));
+    for page in documents().iter().filter_map(|page| page.strip_prefix("docs/")).filter(|page| *page != "SUMMARY.md") {
+        let times = contents.iter().filter(|(_, target)| target == page).count();
+        assert_eq!(times, 1, "docs/SUMMARY.md names {page} {times} times");
+    }
+    for document in documents() {
+        let folder = Path::new(&document).parent().expect("a folder").to_owned();
+        for (line, target) in links(&read(&document)) {
+            if target.contains("://") {
+                continue;
+            }
+            let (path, anchor) = target.split_once('#').unwrap_or((&target, ""));
+            let path = if path.is_empty() { PathBuf::from(&document) } else { folder.join(path) };
+            assert!(root().join(&path).exists(), "{document}:{line}: {target} does not exist");
+            let is_there = anchor.is_empty() || anchors(&read(&path)).iter().any(|known| known == anchor);
+            assert!(is_there, "{document}:{line}: {} has no heading #{anchor}", path.display());
+            // mdBook copies nothing that is outside of its folder.
+            let (whole, book) = (root().join(&path).canonicalize().expect("it exists"), root().join("docs"));
+            let is_page = whole.starts_with(book.canonicalize().expect("it exists"));
+            assert!(!document.starts_with("docs/") || is_page, "{document}:{line}: {target} is outside of the book");
+        }
+    }
+}
+
+#[test]
+fn blocks_of_commands_say_whether_a_test_runs_them() {
+    let programs = ["sr-", "just ", "cargo "];
+    for document in documents().into_iter().chain(["slurm/README.md".to_owned()]) {
+        let text = read(&document);
+        let lines: Vec<&str> = text.lines().collect();
+        let mut is_open = false;
+        for (number, line) in lines.iter().enumerate() {
+            let Some(info) = line.strip_prefix("```") else { continue };
+            is_open = !is_open;
+            if !is_open {
+                continue;
+            }
+            let at = format!("{document}:{}", number + 1);
+            let is_said = info == "sh run" || info.strip_prefix("sh no-run: ").is_some_and(|why| !why.is_empty());
+            assert!(!info.starts_with("sh") || is_said, "{at}: expected `sh run`, or `sh no-run: ` and the reason");
+            let first = lines.get(number + 1).unwrap_or(&"");
+            let is_command = programs.iter().any(|name| first.starts_with(name)) && !document.ends_with("flags.md");
+            assert!(info != "text" || !is_command, "{at}: commands are blocks of sh");
+        }
+    }
+}
+
 #[test]
 fn paths_in_the_documents_exist() {
-    let documents = [
-        "README.md",
-        "ARCHITECTURE.md",
-        "docs/export.md",
-        "docs/formats.md",
-        "docs/prompt.md",
-        "docs/training.md",
-        "docs/datasets.md",
-        "docs/comparison.md",
-        "docs/algorithms/constants.md",
-        "docs/algorithms/dagger.md",
-        "docs/algorithms/evaluation.md",
-        "docs/algorithms/expert.md",
-        "docs/algorithms/model.md",
-        "docs/algorithms/traces.md",
-        "slurm/README.md",
-    ];
+    let mut documents = documents();
+    documents.extend(["ARCHITECTURE.md".to_owned(), "slurm/README.md".to_owned()]);
+    // These name files of other projects, or files that a run writes.
+    documents.retain(|document| document != "docs/reference/flags.md");
     let tops =
         ["crates/", "bins/", "benches/", "configs/", "docs/", "examples/", "fixtures/", "slurm/", "vendor/", ".ci/"];
     for document in documents {
-        for quoted in read(document).split('`').skip(1).step_by(2) {
+        for quoted in read(&document).split('`').skip(1).step_by(2) {
             let is_path = tops.iter().any(|top| quoted.starts_with(top)) && !quoted.contains(['*', ' ', '{', '<']);
             assert!(!is_path || root().join(quoted).exists(), "{document} names {quoted}, which does not exist");
         }
