@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use sr_args::ReadingArgs;
+pub(crate) use sr_cli::standard_input;
 use sr_cli::{Claim, Common, Output, OutputArgs};
 use sr_lab::fit::{FitOptions, parse_guess};
 use sr_lab::sr_expr::{Expr, Op, Target};
@@ -210,11 +211,6 @@ pub(crate) fn warn(warnings: &[sr_lab::sr_problems::TableWarning]) {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-}
-
-/// The path of a table, where - is standard input.
-pub(crate) fn standard_input(path: &Path) -> PathBuf {
-    if path == Path::new("-") { PathBuf::from("/dev/stdin") } else { path.to_owned() }
 }
 
 pub(crate) fn threads(args: &Args) -> usize {

@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::json;
 use sr_args::{TableArgs, counted, table_in_words, table_json};
 use sr_cli::output::{seed_in_name, short_number};
-use sr_cli::{Claim, Common, Exit, Given, OutputArgs};
+use sr_cli::{Claim, Common, Exit, Given, OutputArgs, standard_input};
 use sr_lab::sr_expr::Node;
 use sr_lab::sr_problems::{
     Blocklist, Error, FormulaOptions, Generator, Problem, ProblemSet, RandomParams, TableOptions, TableReport,
@@ -58,7 +58,7 @@ enum Source {
     Csv(Csv),
     /// Formulas to be sampled: text with one a line, or JSON {"expressions": ["x0 + 1", …]}
     Formulas {
-        /// The file
+        /// The file, or - for standard input
         file: PathBuf,
         /// Operators of the searches [default: + - * and those that occur]
         #[arg(long, allow_hyphen_values = true)]
@@ -218,8 +218,11 @@ fn inputs(args: &Args) -> Vec<&Path> {
 fn default_name(args: &Args, given: &Given) -> anyhow::Result<PathBuf> {
     let seed = args.common.seed;
     let stem = |file: &Path| {
-        let stem = file.file_stem().with_context(|| format!("{}: no file name", file.display()))?;
-        Ok::<OsString, anyhow::Error>(stem.into())
+        let stem = standard_input(file)
+            .file_stem()
+            .map(ToOwned::to_owned)
+            .with_context(|| format!("{}: no file name", file.display()))?;
+        Ok::<OsString, anyhow::Error>(stem)
     };
     let mut name = match &args.source {
         Source::Random(random) => {
@@ -269,7 +272,8 @@ fn make(args: &Args, stop: &AtomicBool) -> anyhow::Result<Option<Made>> {
         }
         Source::Suite { name } => Ok(Some(Made::of(suite(name, seed)?))),
         Source::Csv(csv) => {
-            let sr_lab::sr_problems::Table { set, report, .. } = from_table(&csv.table.file, &csv.options()?)?;
+            let sr_lab::sr_problems::Table { set, report, .. } =
+                from_table(&standard_input(&csv.table.file), &csv.options()?)?;
             Ok(Some(Made { table: Some(report), ..Made::of(set) }))
         }
         Source::Formulas { file, operators, constants, points, range, names } => {
@@ -282,7 +286,7 @@ fn make(args: &Args, stop: &AtomicBool) -> anyhow::Result<Option<Made>> {
                 seed,
                 names: names.as_deref().map(parse_names).transpose().context("--names")?.unwrap_or_default(),
             };
-            Ok(Some(Made::of(from_formulas(file, &options).map_err(told)?)))
+            Ok(Some(Made::of(from_formulas(&standard_input(file), &options).map_err(told)?)))
         }
     }
 }

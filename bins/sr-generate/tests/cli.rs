@@ -430,3 +430,26 @@ fn a_file_that_is_called_like_a_run_file_is_kept() {
     assert!(message.contains("n.sr.run.json too, which is there already and no run file"), "{message}");
     assert_eq!(fs::read(&run).unwrap(), b"precious");
 }
+
+#[test]
+fn a_dash_is_standard_input_and_no_name_of_an_output() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let of = |input: &str, args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sr-generate"));
+        command
+            .current_dir(folder.path())
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), input.as_bytes()).expect("written");
+        child.wait_with_output().expect("it ends")
+    };
+    assert!(of("x0 + 1\n", &["formulas", "-", "--out", "formulas.sr"]).status.success());
+    assert!(of("a,y\n1,2\n2,4\n3,6\n", &["csv", "-", "--target", "y"]).status.success());
+    assert!(folder.path().join("formulas.sr").exists() && folder.path().join("stdin.sr").exists());
+    let refused = of("", &["suite", "simple", "--out", "-"]);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && told.contains("cannot go to standard output"), "{told}");
+}

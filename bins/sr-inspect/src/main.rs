@@ -113,6 +113,7 @@ fn main() -> ExitCode {
             id: args.id,
             contexts,
             json: args.common.json,
+            best: args.best,
             export: args.export.is_some(),
             started,
         };

@@ -1,10 +1,11 @@
 //! How a file is printed, as text or as JSON, with one record in memory.
 
+use std::io::IsTerminal;
 use std::time::Instant;
 
 use anyhow::bail;
 use serde_json::{Map, Value, json};
-use sr_lab::inspect::text::{cut, plain, table};
+use sr_lab::inspect::text::{cut, ellipsis, plain, table};
 use sr_lab::inspect::{Contexts, Record, View};
 
 /// What to show, and how.
@@ -13,6 +14,8 @@ pub(crate) struct Shown {
     pub(crate) id: Option<String>,
     pub(crate) contexts: Option<Contexts>,
     pub(crate) json: bool,
+    /// Whether formulas are printed whole on a terminal too.
+    pub(crate) best: bool,
     /// Whether nothing but exported formulas is shown, if not as JSON.
     pub(crate) export: bool,
     pub(crate) started: Instant,
@@ -123,7 +126,7 @@ impl Output {
                 let end = json!({ "count": count, "statistics": statistics, "seconds": seconds }).to_string();
                 sr_cli::out(&format!("],{}", end.strip_prefix('{').expect("an object begins with a brace")))
             }
-            Output::Rows(rows) => {
+            Output::Rows(mut rows) => {
                 let mut text =
                     format!("{}, format version {}, {count} records\n\n", view.kind(), view.format_version());
                 let header = flattened(&view.header_text());
@@ -138,7 +141,15 @@ impl Output {
                     text.push('\n');
                     let columns = view.columns();
                     let columns: Vec<&str> = ["# record"].into_iter().chain(columns.iter().map(|c| &**c)).collect();
+                    // A line that a terminal breaks is hard to read; a file or pipe gets all of it.
+                    let is_narrow = std::io::stdout().is_terminal() && !options.best;
+                    let is_cut = is_narrow && shorten(&mut rows);
                     text.push_str(&table(&columns, rows));
+                    if is_cut {
+                        text.push_str(
+                            "what ends in … is cut: a file or pipe gets it whole, and --best prints whole formulas\n",
+                        );
+                    }
                     if more > 0 {
                         text.push_str(&format!("… and {more} more (--head all)\n"));
                     }
@@ -152,6 +163,17 @@ impl Output {
             Output::Detail | Output::Exports { .. } => Ok(()),
         }
     }
+}
+
+/// Shortens the last column, that of formulas, and returns whether anything was cut.
+fn shorten(rows: &mut [Vec<String>]) -> bool {
+    let mut is_cut = false;
+    for cell in rows.iter_mut().filter_map(|row| row.last_mut()) {
+        let short = ellipsis(cell);
+        is_cut |= short != *cell;
+        *cell = short;
+    }
+    is_cut
 }
 
 /// The lines of a header: objects are opened, `engine.limits.max_size`.

@@ -825,3 +825,17 @@ fn the_shipped_models_are_checkpoints() {
         }
     }
 }
+
+#[test]
+fn formulas_are_whole_where_there_is_no_terminal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let long = (0..40).map(|i| format!("x{}", i % 3)).collect::<Vec<_>>().join(" + ");
+    std::fs::write(folder.path().join("long.txt"), &long).expect("written");
+    let options = sr_problems::FormulaOptions::default();
+    let set = sr_problems::from_formulas(&folder.path().join("long.txt"), &options).expect("a set");
+    let path = folder.path().join("long.sr");
+    set.write(&path).expect("written");
+    let shown = text(&sr_inspect(&path, &[]));
+    let line = shown.lines().last().expect("lines");
+    assert!(line.matches(" + ").count() == 39 && !shown.contains('…'), "{shown}");
+}

@@ -12,7 +12,7 @@ const NAMED: usize = 50;
 /// Which file is read, and how.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TableArgs {
-    /// The file, CSV or Parquet; the random streams of searches are keyed by its name
+    /// The file, CSV or Parquet, or - for standard input; the random streams of searches are keyed by its name
     pub file: PathBuf,
     /// Column to be explained
     #[arg(long, value_name = "COL")]

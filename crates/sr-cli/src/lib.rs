@@ -29,7 +29,7 @@ mod interrupt;
 pub mod output;
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -212,6 +212,11 @@ pub fn out(text: &str) -> anyhow::Result<()> {
     }
     stdout.flush()?;
     Ok(())
+}
+
+/// Returns the path of a file to read, where `-` is standard input.
+pub fn standard_input(path: &Path) -> PathBuf {
+    if path == Path::new("-") { PathBuf::from("/dev/stdin") } else { path.to_owned() }
 }
 
 /// Prints to stderr that the program stops before its work is done, and how to resume; returns what `main` then

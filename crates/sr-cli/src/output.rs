@@ -102,6 +102,11 @@ impl<'a> Claim<'a> {
     pub fn take(self) -> anyhow::Result<Output> {
         let told = || format!("{} {}", self.flag, self.path.display());
         ensure!(!self.path.as_os_str().is_empty(), "{}: expected a name, found none", self.flag);
+        ensure!(
+            self.path != Path::new("-"),
+            "{} -: results are written aside and renamed, so they cannot go to standard output; a file of this name is ./-",
+            self.flag
+        );
         let found = match fs::symlink_metadata(self.path) {
             Ok(_) => Some(fs::metadata(self.path).ok()), // a link may lead nowhere
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -411,6 +416,7 @@ mod tests {
         fs::write(&path, "").expect("written");
         drop(Claim::file(&path).take().expect("free"));
         assert_eq!(names(folder.path()), ["d", "in.sr", "out.sr"]);
+        assert!(refused(Claim::file(Path::new("-"))).contains("cannot go to standard output"));
         assert!(refused(Claim::file(&path)).contains("is there already"));
         assert_eq!(names(folder.path()), ["d", "in.sr", "out.sr"]);
     }

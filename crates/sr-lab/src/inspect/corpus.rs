@@ -7,7 +7,6 @@ use sr_corpus::{CORPUS_VERSION, Corpus, Direct, Example, OneStep, find_problems}
 use sr_expr::{Semantics, Tree};
 use sr_trace::TraceReader;
 
-use super::text::ellipsis;
 use super::{Contexts, Record, Spread, View};
 
 pub(super) struct Corpora {
@@ -131,7 +130,7 @@ impl Record for Shown {
             Example::Direct(direct) => [String::new(), String::new(), self.text(&direct.target)],
         };
         let targets = self.example.n_targets().to_string();
-        vec![self.id().to_owned(), generation, population, targets, ellipsis(&target)]
+        vec![self.id().to_owned(), generation, population, targets, target]
     }
 
     fn contexts(&self, contexts: &Contexts) -> anyhow::Result<Vec<String>> {

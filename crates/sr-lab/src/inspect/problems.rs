@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sr_codec::Reader;
 use sr_problems::FORMAT_VERSION_WIDE;
 
-use super::text::{ellipsis, short};
+use super::text::short;
 use super::{Contexts, Record, Spread, View};
 
 pub(super) struct Problems {
@@ -132,7 +132,7 @@ impl Record for Problem {
         let Range { min, mean, max } = self.y;
         let formula = self.source.as_deref().unwrap_or("(unknown)");
         let numbers = [self.rows.to_string(), self.variables.to_string(), short(min), short(mean), short(max)];
-        [vec![self.id.clone()], numbers.to_vec(), vec![ellipsis(formula)]].concat()
+        [vec![self.id.clone()], numbers.to_vec(), vec![formula.to_owned()]].concat()
     }
 
     fn contexts(&self, contexts: &Contexts) -> anyhow::Result<Vec<String>> {

@@ -15,7 +15,7 @@ use sr_expr::{Columns, Target, Tree};
 use sr_problems::Problem;
 use sr_trace::{Candidates, TraceReader, Trajectory};
 
-use super::text::{ellipsis, short, table};
+use super::text::{short, table};
 use super::{Contexts, Options, Record, Spread, View};
 
 pub(super) struct Trace {
@@ -35,7 +35,6 @@ pub(super) struct Trace {
     well_formed: u64,
     label_sets: BTreeMap<String, u64>,
     labels: u64,
-    cut: bool,
     /// The column note of the last search whose columns have names.
     columns: Option<String>,
 }
@@ -149,7 +148,6 @@ impl Trace {
             well_formed: 0,
             label_sets: BTreeMap::new(),
             labels: 0,
-            cut: false,
             columns: None,
         })
     }
@@ -163,7 +161,6 @@ impl Trace {
         if let Some(at_hand) = searched.at_hand.as_ref().filter(|at_hand| !at_hand.titles.is_empty()) {
             self.columns = Some(at_hand.columns_note());
         }
-        self.cut |= searched.whole_formula().chars().count() > ellipsis(&searched.whole_formula()).chars().count();
         for individual in trajectory.generations.iter().flat_map(|record| record.individuals()) {
             self.individuals += 1;
             self.origins[individual.origin as usize] += 1;
@@ -432,10 +429,6 @@ impl Searched {
         tree.display(self.about.config.semantics).with_names(names).to_string()
     }
 
-    fn whole_formula(&self) -> String {
-        self.named(&self.best().tree)
-    }
-
     /// Returns the fields of the best formula, which are the same with and without generations.
     fn best_json(&self) -> Value {
         let best = self.best();
@@ -577,9 +570,6 @@ impl View for Trace {
         if let Some(columns) = &self.columns {
             notes += columns;
         }
-        if self.cut && !self.about.best {
-            notes += "formulas that end in … are cut: --best prints them whole\n";
-        }
         if self.about.data.is_none() {
             notes += "errors are as recorded, under the search's objective: with --problems they are computed over all rows\n";
         }
@@ -630,7 +620,7 @@ impl Record for Searched {
             row.push(self.fit.and_then(|fit| fit.r2()).map_or("–".into(), r2_text));
         }
         let formula = self.named(&best.tree);
-        row.extend([best.tree.size().to_string(), if self.about.best { formula } else { ellipsis(&formula) }]);
+        row.extend([best.tree.size().to_string(), formula]);
         row
     }
 
