@@ -220,6 +220,11 @@ embed:
 lab:
     cargo run --release --locked --manifest-path examples/lab/Cargo.toml -- runs/lab
 
+# The Python package of py/: its wheel, in an environment of its own, and its tests, beside sr-fit; skipped where Python's packages or the crates cannot be had. FLAGS are those of pytest
+[group('check')]
+python *flags: build
+    SR_FIT="$(realpath {{bin}}/sr-fit)" py/test.sh {{flags}}
+
 # Unit, property and command line tests (nextest if it is installed), then the examples in the documentation
 [group('check')]
 test:

@@ -146,9 +146,10 @@ def test_wrong_data_are_a_value_error():
         SymbolicRegressor().fit(X, y, np.where(np.arange(40) == 3, -1, 1))
     with pytest.raises(ValueError, match="every weight is 0|at least one non-zero"):
         SymbolicRegressor().fit(X, y, np.zeros(40))
+    # Of some of these scikit-learn says it, depending on its version.
     with pytest.raises(ValueError, match="NaN"):
         SymbolicRegressor().fit(X.assign(colour=np.nan), y)
-    with pytest.raises(ValueError, match="more than one column 'a'"):
+    with pytest.raises(ValueError, match="more than one column 'a'|unique column names"):
         SymbolicRegressor().fit(X.set_axis(["a", "a"], axis=1), y)
     with pytest.raises(NotFittedError):
         SymbolicRegressor().predict(X)

@@ -15,8 +15,8 @@ from . import _native
 from ._optional import needed
 from ._progress import progress
 
-DEFAULT_WORK = 500_000_000
-"""The budget of a search that is given none, in values: a second or two of one core."""
+DEFAULT_WORK = 300_000_000
+"""The budget of a search that is given none, in values: about a second of one core."""
 
 MOST_REPEATED = 10_000
 """The number of rows up to which whole weights always become repetitions; beyond, up to four times the rows."""
@@ -47,9 +47,9 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
     epochs : int, default=None
         The most epochs of evolution; 0 looks for closed forms alone.
     max_work : int or float, default=None
-        The budget in values, one node of a formula in one row: 1e9 are about a second of one core. It is exceeded by an
-        epoch at most, and by what it takes to finish the formulas. None stands for 5e8, or for no limit if there is
-        another one.
+        The budget in values, one node of a formula in one row: 1e9 are about a second of one core, and some seconds for
+        small tables. It is exceeded by an epoch at most, and by what it takes to finish the formulas. None stands for
+        3e8, or for no limit if there is another one.
     memory : int, default=512
         The megabytes that a fit may take beside four copies of the table; results depend on it.
     loss : str, default="mse"
