@@ -143,6 +143,11 @@ compare-with *flags: build
 inspect file *flags: build
     {{bin}}/sr-inspect {{file}} {{flags}}
 
+# Results as one page: just report runs/planets-fit runs/demo/evaluation.json --out runs/report.html
+[group('loop')]
+report *flags: build
+    {{bin}}/sr-report {{flags}}
+
 # Random problems: just generate --count 1000 --operators full --out problems.sr
 [group('steps')]
 generate *flags: build

@@ -1,5 +1,5 @@
-//! The folder of a run: `fit.json`, `front.csv`, `formula.txt` and, of groups, `constants.csv` for people and programs,
-//! `state.json` to go on.
+//! The folder of a run: `report.html`, `fit.json`, `front.csv`, `formula.txt`, `points.csv` and, of groups, `constants.csv`
+//! for people and programs, `state.json` to go on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,11 @@ use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use sr_cli::{Claim, Output};
 use sr_lab::fit::{Course, FitOptions, Fitting, State};
+use sr_lab::report::REPORT;
 use sr_lab::sr_codec::sums;
 use sr_lab::sr_expr::{Expr, Op};
 use sr_lab::sr_problems::{Decimal, Missing, Problem, Table, TableOptions};
+use sr_lab::sr_report::{Section, report_page};
 
 use crate::formula::{Formula, Groups};
 use crate::learner::Asked;
@@ -24,10 +26,11 @@ const FIT: &str = "fit.json";
 const FRONT: &str = "front.csv";
 const FORMULA: &str = "formula.txt";
 const CONSTANTS: &str = "constants.csv";
+const POINTS: &str = "points.csv";
 const STATE: &str = "state.json";
 /// What differs between equal runs, as [`sr_cli::write_run_file`] names it.
 const RUN: &str = "fit.run.json";
-const ALL: [&str; 6] = [FIT, FRONT, FORMULA, CONSTANTS, STATE, RUN];
+const ALL: [&str; 8] = [FIT, FRONT, FORMULA, CONSTANTS, POINTS, REPORT, STATE, RUN];
 
 /// Claims the folder of a run before any work is done. `resume` is `None` for a search that keeps no state to go on from.
 pub(crate) fn claim<'a>(
@@ -171,8 +174,8 @@ impl Folder<'_> {
         state.map(Some).with_context(|| format!("reading {}", path.display()))
     }
 
-    /// Writes the result.
-    pub(crate) fn write(&self, found: &Found, options: &FitOptions) -> anyhow::Result<()> {
+    /// Writes the result, with the report of it.
+    pub(crate) fn write(&self, found: &Found, options: &FitOptions, table: &Table) -> anyhow::Result<()> {
         let mut fit = found.result.clone();
         fit["format_version"] = json!(FORMAT_VERSION);
         fit["settings"] = self.settings.clone();
@@ -190,6 +193,9 @@ impl Folder<'_> {
         if let Some(constants) = &found.constants_csv {
             write(CONSTANTS, constants)?;
         }
+        let rows = sr_lab::report::rows(&table.set.problems[0].y, &found.formula.predict(table));
+        write(POINTS, &sr_lab::report::rows_csv(&rows))?;
+        write(REPORT, &report_page(&[Section::fit(&found.target, &fit, &rows)?]))?;
         // The last one, so that a folder with it is whole.
         write(FIT, &(serde_json::to_string_pretty(&fit)? + "\n"))
     }

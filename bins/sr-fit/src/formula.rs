@@ -1,7 +1,10 @@
 //! A formula that is printed, exported and applied: one for all rows, or one whose constants differ between groups.
 
-use sr_lab::sr_expr::{Expr, GroupConstants, Semantics, Target};
-use sr_lab::sr_problems::GroupColumn;
+use std::collections::HashMap;
+
+use sr_lab::fit::predict_groups;
+use sr_lab::sr_expr::{Expr, GroupConstants, Semantics, Target, predict};
+use sr_lab::sr_problems::{GroupColumn, Table};
 
 /// A formula with the names of its variables.
 #[derive(Debug, Clone)]
@@ -44,6 +47,17 @@ impl Formula {
     /// The formula as a line.
     pub(crate) fn text(&self) -> String {
         self.expr.display(Semantics::Ieee).with_names(&self.names).to_string()
+    }
+
+    /// What the formula says of the rows of the table that it was fitted to.
+    pub(crate) fn predict(&self, table: &Table) -> Vec<f64> {
+        let x = &table.set.problems[0].x;
+        let (Some(groups), Some(of_rows)) = (&self.groups, &table.groups) else {
+            return predict(&self.expr, x, Semantics::Ieee);
+        };
+        let numbers: HashMap<&String, usize> = groups.names.iter().zip(0..).collect();
+        let of_rows: Vec<usize> = of_rows.iter().map(|group| numbers[group]).collect();
+        predict_groups(&self.expr, &groups.constants, x, &of_rows, Semantics::Ieee)
     }
 
     /// The formula as text of another system.

@@ -81,7 +81,7 @@ pub(crate) fn search(args: &Args, given: &Given, started: Instant) -> anyhow::Re
         Some(groups) => of_groups(args, &table, groups, &options, &folder)?,
     };
     tracing::debug!("searched in {:.3} s", begun.elapsed().as_secs_f64());
-    folder.write(&found, &options)?;
+    folder.write(&found, &options, &table)?;
     sr_cli::write_run_file(&out.join("fit"), &args.common, started)?;
     drop(output);
 

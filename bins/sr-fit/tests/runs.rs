@@ -31,7 +31,7 @@ fn the_same_work_gives_the_same_bytes_with_any_number_of_threads() {
         let output = sr_fit(folder.path(), &with(&["--max-work", WORK, "--threads", threads, "--out", &out]));
         assert_eq!(output.status.code(), Some(0));
     }
-    for name in ["fit.json", "front.csv", "formula.txt", "state.json"] {
+    for name in ["fit.json", "front.csv", "formula.txt", "points.csv", "report.html", "state.json"] {
         let [a, b, c] = ["of1", "of2", "of8"].map(|out| read(folder.path(), &format!("{out}/{name}")));
         assert!(a == b && a == c, "{name}");
     }
@@ -40,6 +40,34 @@ fn the_same_work_gives_the_same_bytes_with_any_number_of_threads() {
     assert!(fit["epochs"].as_u64() >= Some(1) && fit["work"].as_u64() >= Some(30_000_000), "{fit}");
     assert!(fit.get("seconds").is_none(), "seconds differ between equal runs");
     assert!(folder.path().join("of1/fit.run.json").exists());
+}
+
+#[test]
+fn the_report_has_the_rows_and_formulas_of_the_run_and_no_address() {
+    let folder = tempfile::tempdir().expect("a folder");
+    noisy(folder.path(), "t.csv");
+    assert_eq!(sr_fit(folder.path(), &with(&["--max-work", WORK, "--out", "run"])).status.code(), Some(0));
+    let report = String::from_utf8(read(folder.path(), "run/report.html")).expect("UTF-8");
+    assert!(report.len() < 500_000 && report.contains("<title>y of t · sr-fit</title>"));
+    assert!(report.contains("All 40 rows.") && report.contains("<math") && !report.contains("://"));
+    let points = String::from_utf8(read(folder.path(), "run/points.csv")).expect("UTF-8");
+    assert_eq!(points.lines().count(), 41);
+    // The predictions are those of the marked formula.
+    let predicted = stdout(&sr_fit(folder.path(), &["run", "--predict", "t.csv"]));
+    let of_points = points.lines().skip(1).map(|line| line.rsplit(',').next().expect("a field"));
+    assert!(of_points.eq(predicted.lines().skip(1)));
+
+    // Of groups each row has the constants of its group.
+    let row = |i: u32| format!("{},{},{}", i % 2, i, (i % 2 * 3 + 2) * i + 1 + i % 2);
+    write(folder.path(), "g.csv", std::iter::once("lot,t,y".to_owned()).chain((1..=30).map(row)));
+    let args = ["g.csv", "--target", "y", "--group", "lot", "--max-work", "1e7", "--out", "groups"];
+    assert_eq!(sr_fit(folder.path(), &args).status.code(), Some(0));
+    let report = String::from_utf8(read(folder.path(), "groups/report.html")).expect("UTF-8");
+    assert!(report.contains("Constants of each group in the marked law"));
+    let predicted = stdout(&sr_fit(folder.path(), &["groups", "--predict", "g.csv"]));
+    let points = String::from_utf8(read(folder.path(), "groups/points.csv")).expect("UTF-8");
+    let of_points = points.lines().skip(1).map(|line| line.rsplit(',').next().expect("a field"));
+    assert!(of_points.eq(predicted.lines().skip(1)));
 }
 
 #[test]
@@ -76,7 +104,7 @@ fn a_run_that_goes_on_gives_the_bytes_of_one_that_was_not_disturbed() {
     for epochs in ["2", "3", "3"] {
         run(&["--epochs", epochs, "--max-work", "1e9", "--out", "parts", "--resume"]);
     }
-    for name in ["fit.json", "front.csv", "formula.txt", "state.json"] {
+    for name in ["fit.json", "front.csv", "formula.txt", "points.csv", "report.html", "state.json"] {
         assert!(
             read(folder.path(), &format!("whole/{name}")) == read(folder.path(), &format!("parts/{name}")),
             "{name}"

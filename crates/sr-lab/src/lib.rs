@@ -11,6 +11,7 @@
 //! - [`dataset`]: builds and checks data sets of problems, traces and examples, and merges shards of traces
 //! - [`inspect`]: reads any file or folder of the project
 //! - [`relabel`]: labels the states of a trace with the actions of an expert
+//! - [`report`]: shows results as a page
 //! - [`convert`]: converts a trace or a problem set to training examples
 //! - [`learner`] (feature `learner`): loads a learner from a checkpoint and checks it against the problems to search
 //! - [`tasks`] (feature `learner`): runs DAgger, milestone after milestone, on formula search or point control
@@ -43,6 +44,7 @@ mod monitor;
 pub mod operator;
 pub mod record;
 pub mod relabel;
+pub mod report;
 #[cfg(feature = "learner")]
 pub mod tasks;
 #[cfg(feature = "learner")]
@@ -52,6 +54,6 @@ pub mod tune;
 pub use monitor::{Ended, Monitor};
 
 // The crates below are re-exported, so that a program needs this one alone.
-pub use {sr_codec, sr_corpus, sr_dagger, sr_engine, sr_eval, sr_expr, sr_problems, sr_prompt, sr_trace};
+pub use {sr_codec, sr_corpus, sr_dagger, sr_engine, sr_eval, sr_expr, sr_problems, sr_prompt, sr_report, sr_trace};
 #[cfg(feature = "learner")]
-pub use {sr_model, sr_neural, sr_report, sr_train};
+pub use {sr_model, sr_neural, sr_train};

@@ -1,4 +1,6 @@
-//! Pages and plots of recorded results: animations of searches and of point-control episodes.
+//! Pages and plots of recorded results: reports, and animations of searches and of point-control episodes.
+//!
+//! [`report_page`] shows results of fits, comparisons, trainings and DAgger, a [`Section`] each.
 //!
 //! [`recording_page`] turns the [`Trajectory`](sr_trace::Trajectory) of a search into an HTML page that plays it generation
 //! by generation; [`episode_page`] and [`episodes_page`] do the same for agents that move to targets. A page is one
@@ -23,7 +25,9 @@ mod episode;
 mod page;
 mod plot;
 mod recording;
+mod report;
 
 pub use episode::{Episode, episode_page, episodes_page};
 pub use plot::{Axis, Line, Plot, PlotNameError};
 pub use recording::{RecordingInfo, recording_page};
+pub use report::{FitRow, ReportError, Section, report_page};

@@ -6,24 +6,28 @@ const STYLE: &str = include_str!("page.css");
 const PLAYER: &str = include_str!("player.js");
 
 /// Fills in a template: `@@style@@`, `@@player@@`, `@@title@@` as text and `@@data@@` as JSON.
+pub(crate) fn page(template: &str, title: &str, data: &impl Serialize) -> String {
+    let (title, data) = (escaped(title), json(data));
+    filled(template, &[("style", STYLE), ("player", PLAYER), ("title", &title), ("data", &data)])
+}
+
+/// Fills in the places `@@NAME@@` of a template.
 ///
 /// Inserted text is not searched again, so no title can be mistaken for a placeholder.
-pub(crate) fn page(template: &str, title: &str, data: &impl Serialize) -> String {
-    let data = serde_json::to_string(data).expect("plain data are JSON");
-    // The only way out of a script element is "</script", or "<!--" into a comment.
-    let data = data.replace('<', "\\u003c");
-    let mut page = String::with_capacity(template.len() + STYLE.len() + PLAYER.len() + data.len());
+pub(crate) fn filled(template: &str, places: &[(&str, &str)]) -> String {
+    let mut page = String::with_capacity(template.len() + places.iter().map(|(_, text)| text.len()).sum::<usize>());
     for (index, part) in template.split("@@").enumerate() {
-        match (index % 2 == 1, part) {
-            (false, text) => page.push_str(text),
-            (true, "style") => page.push_str(STYLE),
-            (true, "player") => page.push_str(PLAYER),
-            (true, "title") => page.push_str(&escaped(title)),
-            (true, "data") => page.push_str(&data),
-            (true, place) => unreachable!("a template has no place {place:?}"),
-        }
+        let text = places.iter().find(|(name, _)| index % 2 == 1 && *name == part);
+        assert!(index % 2 == 0 || text.is_some(), "a template has no place {part:?}");
+        page.push_str(text.map_or(part, |(_, text)| text));
     }
     page
+}
+
+/// Returns JSON for a script element.
+pub(crate) fn json(data: &impl Serialize) -> String {
+    // The only way out of a script element is "</script", or "<!--" into a comment.
+    serde_json::to_string(data).expect("plain data are JSON").replace('<', "\\u003c")
 }
 
 /// Escapes text for HTML and SVG, between elements and in attributes; characters that XML does not allow become �.

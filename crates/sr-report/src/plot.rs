@@ -10,7 +10,7 @@ const SIZE: (f64, f64) = (860.0, 520.0);
 /// Pixels left of the axes, above them, right of them (for the legend), and below.
 const MARGIN: [f64; 4] = [76.0, 40.0, 170.0, 56.0];
 /// The distance of the line at 0 of a log axis from the least value, as a share of the height.
-const FLOOR: f64 = 0.08;
+pub(crate) const FLOOR: f64 = 0.08;
 /// The approximate number of labels of an axis.
 const LABELS: f64 = 7.0;
 /// Colours that people with any kind of colour vision can distinguish (Okabe & Ito, 2008).
@@ -150,12 +150,12 @@ impl Plot {
 
 impl Axis {
     /// Returns the coordinate of a value; not finite if it has none.
-    fn place(&self, value: f64) -> f64 {
+    pub(crate) fn place(&self, value: f64) -> f64 {
         if self.is_log { value.log10() } else { value }
     }
 
     /// Returns the range of all coordinates.
-    fn range(&self, places: impl Iterator<Item = f64>) -> (f64, f64) {
+    pub(crate) fn range(&self, places: impl Iterator<Item = f64>) -> (f64, f64) {
         let span = self.span.map(|(low, high)| [self.place(low), self.place(high)]);
         let all = places.chain(span.into_iter().flatten()).filter(|place| place.is_finite());
         let (low, high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
@@ -167,7 +167,7 @@ impl Axis {
     }
 
     /// Returns the coordinates of labels.
-    fn ticks(&self, low: f64, high: f64) -> Vec<f64> {
+    pub(crate) fn ticks(&self, low: f64, high: f64) -> Vec<f64> {
         match high - low {
             _ if !self.is_log => ticks(low, high, 0.0),
             decades if decades > 2.5 => ticks(low, high, 1.0),
@@ -182,7 +182,7 @@ impl Axis {
     }
 
     /// Returns the label at a coordinate.
-    fn text(&self, place: f64) -> String {
+    pub(crate) fn text(&self, place: f64) -> String {
         let value = if self.is_log { 10_f64.powf(place) } else { place };
         match value.abs() {
             0.0 => "0".into(),

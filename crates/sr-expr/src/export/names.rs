@@ -55,10 +55,10 @@ impl Identifiers {
     /// Chooses how names are typeset: as a symbol with an index, as they are, or with the number of their column,
     /// whichever is the first that no other column has.
     fn typeset(&mut self, target: Target, names: &[String], n_columns: usize) {
-        let (symbol, verbatim, numbered): (fn(&str) -> _, fn(&str) -> _, fn(&str) -> _) = match target {
-            Target::MathMl => (mathml::symbol, mathml::verbatim, mathml::numbered),
-            _ => (latex::symbol, latex::verbatim, latex::numbered),
-        };
+        let is_mathml = target == Target::MathMl;
+        let verbatim = if is_mathml { mathml::verbatim } else { latex::verbatim };
+        let symbol = if is_mathml { mathml::symbol } else { latex::symbol };
+        let numbered = if is_mathml { mathml::numbered } else { latex::numbered };
         for column in 0..n_columns {
             let name = own(column, names);
             let symbol = symbol(&name).unwrap_or_else(|| verbatim(&name));

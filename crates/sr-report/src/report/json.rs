@@ -1,0 +1,59 @@
+//! Fields of results, read with an error that names them.
+
+use serde_json::Value;
+
+use super::ReportError;
+
+/// An object and what it is of.
+#[derive(Clone, Copy)]
+pub(super) struct Fields<'a> {
+    pub(super) of: &'static str,
+    pub(super) json: &'a Value,
+}
+
+impl<'a> Fields<'a> {
+    fn missing(self, name: &str) -> ReportError {
+        ReportError::Field { of: self.of, name: name.to_owned() }
+    }
+
+    pub(super) fn text(self, name: &str) -> Result<&'a str, ReportError> {
+        self.json[name].as_str().ok_or_else(|| self.missing(name))
+    }
+
+    pub(super) fn number(self, name: &str) -> Result<u64, ReportError> {
+        self.json[name].as_u64().ok_or_else(|| self.missing(name))
+    }
+
+    /// Returns a list that is not empty.
+    pub(super) fn list(self, name: &str) -> Result<&'a [Value], ReportError> {
+        let list = self.json[name].as_array().filter(|list| !list.is_empty());
+        list.map(Vec::as_slice).ok_or_else(|| self.missing(name))
+    }
+}
+
+/// Returns whether a setting says nothing.
+pub(super) fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(list) => list.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::String(text) => text.is_empty(),
+        Value::Bool(value) => !value,
+        Value::Number(_) => false,
+    }
+}
+
+/// Returns a setting as a person writes it.
+pub(super) fn value_in_words(value: &Value) -> String {
+    match value {
+        Value::Bool(value) => if *value { "yes" } else { "no" }.to_owned(),
+        value if is_empty(value) => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(list) => list.iter().map(value_in_words).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => {
+            let field = |(name, value): (&String, &Value)| format!("{name} {}", value_in_words(value));
+            fields.iter().map(field).collect::<Vec<_>>().join(", ")
+        }
+        value => value.to_string(),
+    }
+}

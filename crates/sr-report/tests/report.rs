@@ -1,0 +1,228 @@
+//! Pages of reports, of results as the programs write them.
+
+use serde_json::{Value, json};
+use sr_report::{FitRow, ReportError, Section, report_page};
+
+/// A fit of a table of 5,000 rows whose names are those of an attacker.
+fn fit() -> Value {
+    let formula = |size: usize, expression: &str, rmse: f64| {
+        json!({
+            "formula": expression.replace("x0", "a</script>").replace("x1", "θ"),
+            "expression": expression, "size": size, "method": "evolution", "rmse": rmse, "mse": rmse * rmse,
+            "loss": rmse * rmse, "r2": 1.0 - rmse * rmse, "exact": false, "rmse_held_out": rmse, "r2_held_out": null,
+        })
+    };
+    json!({
+        "loss": "mse",
+        "mean": formula(1, "0.5", 1.0),
+        "linear": null,
+        "front": [
+            formula(1, "0.5", 1.0),
+            formula(5, "(1.23456789012345 * sqrt(pow3(x0)))", 0.25),
+            formula(9, "((x0 / x1) - 1.5e-09)", 0.0),
+        ],
+        "marked": 1, "chosen": 1, "reason": "held-out", "stop": "time", "epochs": 12, "work": 1234567,
+        "held_out_rows": 1000, "stopped": false,
+        "settings": {
+            "seed": 3, "max_size": 30, "memory": 512, "operators": ["+", "-"], "guesses": [],
+            "requirements": { "loss": null, "units": "m, s, m/s", "unit_constants": false },
+            "table": { "name": "a<b", "rows": 5000, "columns": { "target": "y_1", "variables": ["a</script>", "θ"] } },
+        },
+        "budget": { "time_limit": 20.0, "epochs": null, "max_work": null },
+    })
+}
+
+fn rows(n: usize) -> Vec<FitRow> {
+    let row =
+        |row: usize| FitRow { row: row + 1, observed: row as f64 / 7.0, predicted: (row as f64 / 7.0).sin() * 1e3 };
+    (0..n).map(row).collect()
+}
+
+fn page(section: Result<Section, ReportError>) -> String {
+    let page = report_page(&[section.expect("a section")]);
+    for outside in ["http:", "https:", "src=", "href=", "@import", "url(", "NaN", "inf<"] {
+        assert!(!page.contains(outside), "a page has no {outside}");
+    }
+    page
+}
+
+#[test]
+fn a_fit_is_one_small_page_that_is_the_same_again() {
+    let mut fit = fit();
+    // A front as large as they get.
+    let sum = ["(1.2345678901234567 * sin((x0 * x1)))"; 8].join(" + ");
+    let large: Vec<Value> = (2..40)
+        .map(|size| {
+            let mut formula = fit["front"][1].clone();
+            formula["size"] = json!(size);
+            formula["expression"] = json!(sum);
+            formula["formula"] = json!(sum);
+            formula
+        })
+        .collect();
+    fit["front"].as_array_mut().expect("a front").extend(large);
+    let made = page(Section::fit("run", &fit, &rows(1000)));
+    assert!(made.len() < 500_000, "{} bytes", made.len());
+    assert_eq!(made, page(Section::fit("elsewhere", &fit, &rows(1000))));
+}
+
+#[test]
+fn a_fit_has_its_formulas_rows_and_settings() {
+    let made = page(Section::fit("run", &fit(), &rows(1000)));
+    for text in [
+        "<title>y_1 of a&lt;b · sr-fit</title>",
+        // The marked formula with constants of six digits, and with all digits below.
+        "<math display=\"block\"><mrow><msub><mi>y</mi><mn>1</mn></msub><mo>=</mo><mn>1.23457</mn><mo>⋅</mo><msqrt>",
+        "y_1 = (1.23456789012345 * sqrt(pow3(a&lt;/script&gt;)))",
+        "1,000 of 5,000 rows, evenly spread over the table.",
+        "the shortest description among those as good on the rows that were held out",
+        "row 1: observed 0, predicted 0, residual 0",
+        "<dt>units</dt><dd>m, s, m/s</dd>",
+        "<tr class=\"marked\" data-formula=\"1\">",
+        "role=\"img\" aria-label=\"Pareto front: error against size. 3 formulas of sizes 1 to 9: ",
+    ] {
+        assert!(made.contains(text), "{text}");
+    }
+    assert!(!made.contains("a</script>"), "no name leaves its place");
+    assert!(!made.contains("unit constants"), "what was not asked for is not told");
+    let without = page(Section::fit("run", &fit(), &[]));
+    assert!(!without.contains("Observed against predicted"));
+}
+
+#[test]
+fn every_math_element_and_chart_is_well_formed() {
+    let made = page(Section::fit("run", &fit(), &rows(50)));
+    for (open, close) in [("<math", "</math>"), ("<svg", "</svg>")] {
+        let parts: Vec<&str> = made.split(open).skip(1).collect();
+        assert!(parts.len() >= 3, "{open}");
+        for part in parts {
+            let element = format!("{open}{}{close}", part.split(close).next().expect("an end"));
+            assert!(roxmltree::Document::parse(&element).is_ok(), "{element}");
+        }
+    }
+}
+
+#[test]
+fn rows_without_a_value_are_counted() {
+    let mut rows = rows(20);
+    (rows[3].predicted, rows[4].predicted) = (f64::NAN, f64::INFINITY);
+    let mut fit = fit();
+    fit["settings"]["table"]["rows"] = json!(20);
+    let made = page(Section::fit("run", &fit, &rows));
+    assert!(made.contains("All 20 rows; 2 rows have no place, because the formula has no finite value there."));
+    assert!(made.contains("18 rows; on the dashed line both are equal."));
+}
+
+#[test]
+fn laws_of_groups_have_a_table_of_constants() {
+    let mut fit = fit();
+    fit["front"][1] = json!({
+        "formula": "(c0 * θ)", "expression": "(x2 * x1)", "size": 3, "own_constants": ["c0"], "exact": false, "loss": 0.25,
+        "r2": 0.5, "loss_held_out": null,
+        "groups": [
+            { "group": "north", "rows": 30, "constants": { "c0": 1.5 }, "loss": 0.04 },
+            { "group": "south", "rows": 20, "constants": { "c0": -2.5 }, "loss": 0.09 },
+        ],
+    });
+    let made = page(Section::fit("run", &fit, &[]));
+    assert!(made.contains("Constants of each group in the marked law"));
+    assert!(
+        made.contains("<td>north</td>") && made.contains(">-2.500</td>") && made.contains(">0.3000</td>"),
+        "{made}"
+    );
+    assert!(made.contains("<mo>=</mo><msub><mi>c</mi><mn>0</mn></msub><mo>⋅</mo><mi>θ</mi>"));
+}
+
+#[test]
+fn a_fit_without_a_field_is_an_error_that_names_it() {
+    for field in ["front", "marked"] {
+        let mut fit = fit();
+        fit.as_object_mut().expect("an object").remove(field);
+        let error = Section::fit("run", &fit, &[]).expect_err(field).to_string();
+        assert_eq!(error, format!("a fit has no valid field {field}"));
+    }
+    let mut beyond = fit();
+    beyond["marked"] = json!(3);
+    assert!(Section::fit("run", &beyond, &[]).is_err());
+}
+
+/// A comparison of two methods on two problems.
+fn evaluation() -> Value {
+    let row = |method: &str, problem: &str, solved: bool| {
+        json!({
+            "method": method, "problem": problem, "seed": 1, "solved": solved, "mse_train": 0.5, "r2_test": null,
+            "generations": 10, "evaluations": 300, "evaluations_to_solve": solved.then_some(200),
+            "generations_to_solve": null, "seconds": 0.5, "size": 3, "expression": "x0", "well_formed": 0, "fallback": 0,
+            "children": 100, "distinct": 90,
+        })
+    };
+    let summary = |method: &str, solved: f64, ert: Option<f64>| {
+        json!({
+            "method": method, "n": 2, "solved": solved, "lo": solved / 2.0, "hi": 1.0, "solved_initially": 0.0,
+            "median_mse": 0.5, "evaluations": 300.0, "evaluations_to_solve": 200.0, "generations_to_solve": null,
+            "ert": ert, "ert_lo": 150.0, "ert_hi": null, "ert_seconds": 1.0, "area": 0.5, "difference": null,
+            "proposals": 0.0, "children_per_second": 1e5, "well_formed": null, "fallback": null, "distinct": 0.9,
+            "seconds": 1.0,
+        })
+    };
+    json!({
+        "settings": { "problems": "2 problems 0123", "seeds": 1, "condition": null },
+        "rows": [row("expert", "a", true), row("expert", "b", true), row("<b>", "a", true), row("<b>", "b", false)],
+        "summary": [summary("expert", 1.0, Some(200.0)), summary("<b>", 0.5, None)],
+    })
+}
+
+#[test]
+fn a_comparison_has_methods_curves_and_problems() {
+    let made = page(Section::evaluation("runs/evaluation", &evaluation()));
+    for text in [
+        "expert: 100.0 % (50.0 % to 100.0 %) of 2 searches",
+        "expert: 200 evaluations (150 to no limit) to solve a problem",
+        "Share solved against evaluations",
+        "&lt;b&gt; ends at 50.0 %",
+        "<dt>Searches</dt><dd>4 searches</dd>",
+        ">0 of 1</td>",
+    ] {
+        assert!(made.contains(text), "{text}");
+    }
+    assert_eq!(made, page(Section::evaluation("runs/evaluation", &evaluation())));
+    let error = Section::evaluation("e", &json!({ "rows": [], "summary": [] })).expect_err("no rows").to_string();
+    assert_eq!(error, "a comparison has no valid field rows");
+}
+
+#[test]
+fn a_training_has_its_curves_and_a_dagger_run_its_rounds() {
+    let line = |step: u32| json!({ "step": step, "loss": 3.0 - f64::from(step) / 100.0, "lr": 0.001, "tokens_per_second": 5e3 });
+    let mut lines: Vec<Value> = (1..=2000).map(|step| line(step * 10)).collect();
+    lines.push(json!({ "step": 20_000, "val_loss": 1.25, "val_token_accuracy": 0.5 }));
+    let made = page(Ok(Section::training("model", &lines)));
+    assert!(made.contains("1.250 after 20,000 updates") && made.contains("50.0 % in the last validation"));
+    assert!(made.len() < 200_000, "a long training is cut to a number of points: {} bytes", made.len());
+    assert!(page(Ok(Section::training("model", &[]))).contains("No loss was recorded."));
+
+    let metric = |value: f64| json!({ "name": "solved", "value": value, "lo": value - 0.1, "hi": value + 0.1 });
+    let round = |number: u32| json!({ "round": number, "beta": 0.5, "buffered": 1868, "metrics": [metric(0.4 + f64::from(number) / 10.0)] });
+    let results = json!({ "milestones": [
+        { "milestone_id": "poly", "status": "completed", "reason": null, "expert_success_rate": 0.7, "rounds": [round(0), round(1)] },
+        { "milestone_id": "hard", "status": "failed", "reason": "the expert solves too little", "rounds": [] },
+    ]});
+    let config = json!({ "dagger": { "beta": "indicator:1", "enough": null } });
+    let made = page(Section::dagger("run", &results, Some(&config)));
+    for text in [
+        "Milestone poly",
+        "round 1: 0.5000 (0.4000 to 0.6000)",
+        "failed: the expert solves too little",
+        ">1,868</td>",
+        "<dd>indicator:1</dd>",
+    ] {
+        assert!(made.contains(text), "{text}");
+    }
+}
+
+#[test]
+fn several_results_are_tabs_of_one_page() {
+    let sections = [Section::fit("one", &fit(), &[]), Section::evaluation("two", &evaluation())];
+    let made = report_page(&sections.map(|section| section.expect("a section")));
+    assert_eq!((made.matches("role=\"tab\"").count(), made.matches("role=\"tabpanel\"").count()), (2, 2));
+    assert!(made.contains("aria-controls=\"s1\">two</button>") && made.contains("id=\"s0f2\""));
+}
