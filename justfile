@@ -298,6 +298,22 @@ slurm-test: build
     slurm/test/submitted {{bin}}
     slurm/test/run {{bin}}
 
+# Pages of sr-report in a headless Chromium: nothing is fetched, no error is told, tables sort, points are told; pictures in runs/report-check
+[group('check')]
+report-check: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    chromium=$(command -v "${CHROMIUM:-chromium}" || command -v chromium-browser || command -v google-chrome) && command -v npm >/dev/null ||
+        { just _skipped chromium "Chromium and Node.js are needed to open pages"; exit; }
+    out=runs/report-check
+    rm -rf $out && mkdir -p $out
+    npm install --silent --no-save --prefix $out playwright-core@1.65.1
+    {{bin}}/sr-fit fixtures/tables/planets.csv --target period --max-work 1e8 --out $out/planets
+    {{bin}}/sr-evaluate --suite simple --methods basic,expert --seeds 2 --max-evaluations 500 --out $out/evaluation.json
+    others=$(ls -d runs/demo/model-bc runs/dagger-demo 2>/dev/null || true)
+    {{bin}}/sr-report $out/planets $out/evaluation.json $others --out $out/report.html
+    CHROMIUM=$chromium NODE_PATH=$out/node_modules node scripts/report-check.mjs $out/pictures $out/planets/report.html $out/report.html
+
 # All that CI runs, the quickest first; dependencies are optimised in the tests' profile too, so one is enough
 [group('check')]
 ci: fmt lint docs deny interop-python test backends

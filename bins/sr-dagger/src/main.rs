@@ -9,12 +9,12 @@ use std::time::Instant;
 
 use serde_json::json;
 use sr_cli::Exit;
-use sr_lab::Ended;
 use sr_lab::sr_dagger::Selection;
 use sr_lab::sr_train::StepStats;
 use sr_lab::tasks::formula::{self, Formula, FormulaOptions};
 use sr_lab::tasks::point::{self, PointControl, PointOptions};
 use sr_lab::tasks::{self, Ran, Run, Stopped, Task, Track};
+use sr_lab::{Ended, report};
 
 use crate::args::{Args, Settings, TaskArg};
 use crate::watcher::{Watcher, summary};
@@ -107,6 +107,7 @@ fn run<T: Task>(args: &Args, task: &mut T) -> anyhow::Result<Exit> {
     // What the program itself costs: all but searches, labels, training and evaluation.
     let (seconds, worked) = (started.elapsed().as_secs_f64(), worked.as_secs_f64());
     let overhead = if worked > 0.0 { (seconds - worked).max(0.0) / seconds } else { 0.0 };
+    sr_cli::write_atomically(&args.out.join(report::REPORT), report::page(&args.out)?.as_bytes())?;
     sr_cli::write_run_file(&args.out.join("dagger"), &args.common, started)?;
     let result =
         json!({ "milestones": results.milestones, "overhead": overhead, "out": args.out.display().to_string() });

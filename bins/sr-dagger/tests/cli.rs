@@ -53,6 +53,8 @@ fn a_run_leaves_results_models_and_pages() {
             assert!(names.contains(&name), "{name}");
         }
     }
+    let report = fs::read_to_string(run.join("report.html")).expect("a report");
+    assert!(report.contains("Milestone first") && report.contains("imitation loss"));
     let pages: Vec<String> = fs::read_dir(run.join("recordings/first"))
         .expect("pages")
         .map(|e| e.expect("a page").file_name().to_string_lossy().into_owned())

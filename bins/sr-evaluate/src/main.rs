@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use anyhow::{bail, ensure};
 use clap::Parser;
+use serde_json::Value;
 use sr_args::{SamplingArgs, SearchArgs};
 use sr_cli::{Claim, Common, Exit, Given, OutputArgs};
 use sr_lab::beside::Published;
@@ -21,6 +22,7 @@ use sr_lab::sr_engine::SearchConfig;
 use sr_lab::sr_eval::Equal;
 use sr_lab::sr_neural::{Per, Share};
 use sr_lab::sr_problems::ProblemSet;
+use sr_lab::sr_report::{Section, report_page};
 use sr_lab::{Ended, Monitor};
 
 #[global_allocator]
@@ -87,11 +89,14 @@ struct Args {
     /// against seconds, into FILE-mse.svg
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
+    /// Also show the result as a page, this HTML file: docs/report.md
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Also write rows and summary to this JSON file; rows that are done stand in FILE.rows until then
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Continue an interrupted run of the same flags from FILE.rows; a new one is begun if there is none, and of a finished
-    /// one only the plots are drawn that are not there
+    /// one only the plots and the report are made that are not there
     #[arg(long, requires = "out", conflicts_with = "force")]
     resume: bool,
     #[command(flatten)]
@@ -168,8 +173,8 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
         let name = Equal::from(*equal).name();
         ensure!(!args.equal[..index].contains(equal), "--equal has {name} twice");
     }
-    if args.out.is_none() && args.plot.is_none() {
-        given.refuse(&["force"], "without --out or --plot")?;
+    if args.out.is_none() && args.plot.is_none() && args.report.is_none() {
+        given.refuse(&["force"], "without --out, --plot or --report")?;
     }
     check_names(&args.methods)?;
     methods::check_learners(&args.methods, given)?;
@@ -207,10 +212,14 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     };
     // The plots of a finished result may be there, if they are the ones that would be drawn.
     let of_plot = |plot| claim(plot, args.output.force || finished.is_some()).flag("--plot").take();
+    // So may its report, which is made anew.
+    let of_report = |page| claim(page, args.output.force || finished.is_some()).flag("--report").take();
+    let _report = args.report.as_deref().map(of_report).transpose()?;
     let _plots = plots.iter().map(|plot| of_plot(plot)).collect::<anyhow::Result<Vec<_>>>()?;
     if let Some(rows) = finished {
         plots::write_missing(&plots, &plots::draw(&rows, args))?;
         let result = report::result(args, &settings, &rows, published.as_ref());
+        write_report(args, &result)?;
         let out = args.out.as_ref().expect("it was read").display();
         args.common.report("sr-evaluate", started, result, &format!("{out} is complete, nothing is left to do"))?;
         return Ok(Exit::Ok);
@@ -235,6 +244,7 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
         sr_cli::write_atomically(out, serde_json::to_string_pretty(&result)?.as_bytes())?;
         sr_cli::write_run_file(out, &args.common, started)?;
     }
+    write_report(args, &result)?;
     let rows = rows.finish()?;
     if !plots.is_empty() {
         for (path, bytes) in plots.iter().zip(plots::draw(&rows, args)) {
@@ -244,6 +254,13 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     let text = report::text(args, &set, &rows, published.as_ref());
     args.common.report("sr-evaluate", started, result, &text)?;
     Ok(Exit::Ok)
+}
+
+/// Writes the page of `--report`.
+fn write_report(args: &Args, result: &Value) -> anyhow::Result<()> {
+    let Some(path) = &args.report else { return Ok(()) };
+    let section = Section::evaluation("sr-evaluate", result)?;
+    sr_cli::write_atomically(path, report_page(&[section]).as_bytes())
 }
 
 /// The settings that all methods of a table share.

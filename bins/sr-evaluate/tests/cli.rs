@@ -104,7 +104,9 @@ fn methods_without_a_learner_differ_as_they_should() {
     let others: serde_json::Value =
         serde_json::from_str(&run(&["--json", "--threads", "1", "--batch-size", "3"])).expect("JSON");
     assert_eq!(without_times(&json["rows"]), without_times(&others["rows"]));
-    let table = run(&["--plot", "p.svg"]);
+    let table = run(&["--plot", "p.svg", "--report", "r.html"]);
+    let page = std::fs::read_to_string(folder.path().join("r.html")).expect("a page");
+    assert!(page.contains("Share solved against evaluations") && !page.contains("://"));
     for (name, texts) in
         [("p.svg", ["share solved", "cheat:best-of-8"]), ("p-mse.svg", ["mean squared error", "unique"])]
     {
@@ -644,7 +646,7 @@ fn flags_without_effect_are_refused() {
         ),
         (with(&build, &["--extra-generations", "3"]), "--extra-generations has no effect with --build"),
         (with(&build, &["--states", "4", "--force"]), "--states 4: expected a multiple of three"),
-        (with(&suite, &["--force"]), "--force has no effect without --out or --plot"),
+        (with(&suite, &["--force"]), "--force has no effect without --out, --plot or --report"),
         (with(&direct, &["--force"]), "--force has no effect without --out"),
         (with(&suite, &["--equal", "seconds,seconds", "--time-limit", "1"]), "--equal has seconds twice"),
         (with(&suite, &["--methods", "tuned", "--parsimony", "3"]), "--parsimony has no effect with the method tuned"),

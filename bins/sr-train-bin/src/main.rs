@@ -12,7 +12,7 @@ use serde_json::json;
 use sr_cli::{Claim, Common, Exit};
 use sr_lab::sr_train::{Scores, Start, StepStats, StopReason, Summary, TrainConfig};
 use sr_lab::train::{Fitted, Training};
-use sr_lab::{Ended, Monitor};
+use sr_lab::{Ended, Monitor, report};
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -22,7 +22,7 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Batches depend on --seed and the step alone, so a run that was stopped or killed and is resumed has the weights of
 /// an undisturbed one.
 ///
-/// --out gets best/ and last/, metrics.jsonl, and by the settings step-N/, event files for TensorBoard or a script for
+/// --out gets best/ and last/, metrics.jsonl, report.html with the learning curves, and by the settings step-N/, event files for TensorBoard or a script for
 /// Weights & Biases. A loss that is no number ends the run, and its batch is in diverged-N.json.
 #[derive(Parser)]
 #[command(name = "sr-train", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -100,7 +100,7 @@ fn fit(args: &Args) -> anyhow::Result<Exit> {
         max_time: args.max_minutes,
     };
     let inputs = args.train.iter().chain([val, config]).chain(&args.problems);
-    let files = ["metrics.jsonl", "train.run.json"];
+    let files = ["metrics.jsonl", "train.run.json", report::REPORT];
     let _output = Claim::folder(out).also(files).inputs(inputs).may_exist(true).take()?;
     let loaded = training.load()?;
 
@@ -117,12 +117,16 @@ fn fit(args: &Args) -> anyhow::Result<Exit> {
     if let Ended::Stopped { done } = ended {
         return Ok(sr_cli::stopped(&format!("after {done} of {steps} steps, from which --resume goes on")));
     }
+    // Without tracking there are no losses to show.
+    if out.join("metrics.jsonl").exists() {
+        sr_cli::write_atomically(&out.join(report::REPORT), report::page(out)?.as_bytes())?;
+    }
     sr_cli::write_run_file(&out.join("train"), &args.common, started)?;
-    report(args, started, &summary)?;
+    tell(args, started, &summary)?;
     Ok(Exit::Ok)
 }
 
-fn report(args: &Args, started: Instant, summary: &Summary) -> anyhow::Result<()> {
+fn tell(args: &Args, started: Instant, summary: &Summary) -> anyhow::Result<()> {
     let Summary { steps, train_loss, val_loss, scores, stop, tokens_per_second, examples_per_second, best, last } =
         summary;
     let fit = scores.and_then(|scores| scores.fit);

@@ -72,6 +72,7 @@ fn a_run_can_be_stopped_resumed_and_started_from() {
     assert!(folder.join("run/train.run.json").exists());
 
     let metrics = fs::read_to_string(folder.join("run/metrics.jsonl")).expect("metrics");
+    assert!(fs::read_to_string(folder.join("run/report.html")).expect("a report").contains("Learning curves"));
     let lines: Vec<Value> = metrics.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     for key in ["loss", "lr", "grad_norm", "tokens_per_second", "examples_per_second", "padding"] {
         assert!(lines[0][key].is_number(), "{key}: {}", lines[0]);
@@ -135,7 +136,7 @@ fn direct_prediction_is_measured_by_its_fit_and_tracked() {
     tracked("wandb");
     assert!(folder.join("wandb/wandb-sync.py").exists() && folder.join("wandb/metrics.jsonl").exists());
     tracked("none");
-    assert!(!folder.join("none/metrics.jsonl").exists());
+    assert!(!folder.join("none/metrics.jsonl").exists() && !folder.join("none/report.html").exists());
 
     // Without --json, a line says where the checkpoints are.
     let args = ["--config", "none.toml", "--train", "direct/train.sr", "--val", "direct/val.sr", "--out", "text"];

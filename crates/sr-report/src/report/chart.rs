@@ -293,7 +293,7 @@ fn labelled(axis: &Axis, ticks: Vec<f64>) -> Vec<(f64, String)> {
         }
         // A sum of steps is not quite 0.
         let place = if place.abs() < 1e-9 * step { 0.0 } else { place };
-        let digits = |unit: f64| (1e-9 - (step / unit).log10()).ceil().max(0.0) as usize;
+        let digits = |unit: f64| (-(step / unit).log10() - 1e-9).ceil().max(0.0) as usize;
         match largest {
             largest if (1e-3..1e6).contains(&largest) => format!("{place:.*}", digits(1.0)),
             _ if place == 0.0 => "0".to_owned(),
@@ -372,6 +372,7 @@ mod tests {
         };
         assert_eq!(labels(1.13, 1.24), ["1.14", "1.16", "1.18", "1.20", "1.22", "1.24"]);
         assert_eq!(labels(-1.0, 2.0), ["-1.0", "-0.5", "0.0", "0.5", "1.0", "1.5", "2.0"]);
+        assert_eq!(labels(0.0, 5.0), ["0", "1", "2", "3", "4", "5"]);
         assert_eq!(labels(0.0, 60000.0), ["0", "10000", "20000", "30000", "40000", "50000", "60000"]);
         assert_eq!(labels(0.0, 2e-5), ["0", "5e-6", "1.0e-5", "1.5e-5", "2.0e-5"]);
     }
