@@ -817,7 +817,7 @@ fn names_of_any_script_go_through_a_pipe_of_any_locale() {
 /// Tests that a model for searches is told from one of the transformers library, whose weights have the same name.
 #[test]
 fn the_shipped_models_are_checkpoints() {
-    for name in ["arithmetic", "arithmetic-expert-only"] {
+    for name in ["arithmetic", "arithmetic-expert-only", "functions"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models").join(name);
         for path in [folder.clone(), folder.join("model.safetensors")] {
             let told = text(&sr_inspect(&path, &[]));

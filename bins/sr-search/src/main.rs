@@ -45,8 +45,8 @@ struct Args {
     /// Who proposes the next generation
     #[arg(long, value_enum, default_value = "expert")]
     policy: PolicyArg,
-    /// Checkpoint folder of the learner, or the name of a shipped model, arithmetic or arithmetic-expert-only [default:
-    /// arithmetic]
+    /// Checkpoint folder of the learner, or the name of a shipped model: arithmetic, arithmetic-expert-only, or functions,
+    /// which is for searches that fit constants (--preset default) [default: arithmetic]
     #[arg(long, value_name = "DIR")]
     checkpoint: Option<PathBuf>,
     /// With --policy hybrid what --neural-per says is the learner's with this probability, and else the expert's

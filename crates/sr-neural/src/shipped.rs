@@ -9,6 +9,9 @@ use sr_model::Files;
 /// The model that searches use by default.
 pub const DEFAULT: &str = "arithmetic";
 
+/// The model that fits use by default, whose constants are placeholders.
+pub const FUNCTIONS: &str = "functions";
+
 macro_rules! files {
     ($name:literal) => {
         (
@@ -25,7 +28,8 @@ macro_rules! files {
 
 /// The names and files of the models.
 #[cfg(feature = "shipped")]
-const MODELS: &[(&str, Files<'static>)] = &[files!("arithmetic"), files!("arithmetic-expert-only")];
+const MODELS: &[(&str, Files<'static>)] =
+    &[files!("arithmetic"), files!("arithmetic-expert-only"), files!("functions")];
 #[cfg(not(feature = "shipped"))]
 const MODELS: &[(&str, Files<'static>)] = &[];
 
@@ -68,6 +72,8 @@ mod tests {
                 assert!(card.contains(part), "{name}: {part}");
             }
         }
-        assert!(names().any(|name| name == DEFAULT));
+        assert!([DEFAULT, FUNCTIONS].iter().all(|name| names().any(|known| known == *name)));
+        let functions = Learner::load(Path::new(FUNCTIONS), &device, Sampling::default()).expect("functions");
+        assert!(functions.writes_constants());
     }
 }
