@@ -98,8 +98,9 @@ pub(crate) fn replay(args: &Args, given: &Given, started: Instant, folder: &Path
     let fitting = Fitting::with_validation(problem, validation, &options)?;
     let mut recorder = trace.is_some().then(|| EpochRecorder::new(problem, &fitting)).transpose()?;
     let names = &table.report.variables;
-    let watched = Watched { names, recorder: recorder.as_mut(), learner: learner.as_mut() };
-    let (fitting, fitted) = search::run(args, fitting, &options, Instant::now(), watched, |_| Ok(()))?;
+    let mut progress = Vec::new();
+    let watched = Watched { names, recorder: recorder.as_mut(), learner: learner.as_mut(), progress: &mut progress };
+    let (fitting, fitted) = search::run(args, fitting, &options, Instant::now(), watched, |_, _| Ok(()))?;
     if fitted.is_stopped {
         return Ok(sr_cli::stopped("nothing was compared; the same command begins anew"));
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use sr_cli::{Claim, Output};
 use sr_lab::fit::{Course, FitOptions, Fitting, State};
@@ -19,7 +20,7 @@ use crate::formula::{Formula, Groups};
 use crate::learner::Asked;
 use crate::report;
 use crate::requirements::RequirementArgs;
-use crate::search::Found;
+use crate::search::{Found, Step};
 
 const FORMAT_VERSION: u64 = 1;
 const FIT: &str = "fit.json";
@@ -142,15 +143,15 @@ impl Folder<'_> {
     }
 
     /// Writes what is needed to go on.
-    pub(crate) fn save(&self, fitting: &Fitting) -> anyhow::Result<()> {
-        let content = json!({ "settings": self.settings, "state": fitting.state() });
+    pub(crate) fn save(&self, fitting: &Fitting, progress: &[Step]) -> anyhow::Result<()> {
+        let content = json!({ "settings": self.settings, "state": fitting.state(), "progress": progress });
         let sum = sums::of_bytes(content.to_string().as_bytes());
         let file = json!({ "format_version": FORMAT_VERSION, "sha256": sum, "content": content });
         sr_cli::write_atomically(&self.path.join(STATE), file.to_string().as_bytes())
     }
 
-    /// Reads the state of the run in the folder, if there is one of the same settings.
-    pub(crate) fn state(&self) -> anyhow::Result<Option<State>> {
+    /// Reads the state of the run in the folder and its progress, if there is one of the same settings.
+    pub(crate) fn state(&self) -> anyhow::Result<Option<(State, Vec<Step>)>> {
         let path = self.path.join(STATE);
         if !path.exists() {
             let has_result = self.path.join(FIT).exists();
@@ -170,8 +171,12 @@ impl Folder<'_> {
             path.display()
         );
         sr_cli::check_same_settings(self.path, &content["settings"], &self.settings)?;
-        let state = State::of_json(&content["state"]);
-        state.map(Some).with_context(|| format!("reading {}", path.display()))
+        let reading = || format!("reading {}", path.display());
+        let state = State::of_json(&content["state"]).with_context(reading)?;
+        // Earlier versions did not keep the progress.
+        let progress = content["progress"].as_array().into_iter().flatten().map(Step::deserialize);
+        let progress = progress.collect::<Result<_, _>>().with_context(reading)?;
+        Ok(Some((state, progress)))
     }
 
     /// Writes the result, with the report of it.

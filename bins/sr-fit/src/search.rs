@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sr_cli::{Exit, Given, Output};
 use sr_lab::Monitor;
@@ -20,6 +21,15 @@ use crate::{folder, groups, learner, predict, report};
 
 /// The least time between two saves of the state, so that saving takes no visible part of a search.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
+
+/// An epoch at whose end the least error had fallen.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    /// 0 is the search for closed forms.
+    epoch: u32,
+    /// 1 − R², or that of another loss.
+    error: f64,
+}
 
 /// What a search found, as it is printed and written.
 pub(crate) struct Found {
@@ -119,7 +129,10 @@ fn of_all_rows(
     folder: &Folder<'_>,
     (trace, mut learner): (Option<&Output>, Option<Asked>),
 ) -> anyhow::Result<Found> {
-    let state = if args.resume { folder.state()? } else { None };
+    let (state, mut progress) = match if args.resume { folder.state()? } else { None } {
+        Some((state, progress)) => (Some(state), progress),
+        None => (None, Vec::new()),
+    };
     folder.prepare(args.output.force)?;
     let (problem, names, begun) = (&table.set.problems[0], &table.report.variables, Instant::now());
     let fitting = match &state {
@@ -128,15 +141,17 @@ fn of_all_rows(
         None => Fitting::with_validation(problem, validation, options)?,
     };
     let mut recorder = trace.map(|_| EpochRecorder::new(problem, &fitting)).transpose()?;
-    let watched = Watched { names, recorder: recorder.as_mut(), learner: learner.as_mut() };
-    let (fitting, fitted) = run(args, fitting, options, begun, watched, |fitting| folder.save(fitting))?;
+    let watched = Watched { names, recorder: recorder.as_mut(), learner: learner.as_mut(), progress: &mut progress };
+    let save = |fitting: &Fitting, progress: &[Step]| folder.save(fitting, progress);
+    let (fitting, fitted) = run(args, fitting, options, begun, watched, save)?;
     let seconds = begun.elapsed().as_secs_f64();
-    folder.save(&fitting)?;
+    folder.save(&fitting, &progress)?;
     if let (Some(recorder), Some(trace)) = (recorder, trace) {
         write_trace(recorder, &fitting, trace)?;
     }
     let view = report::View::new(&fitted, &table.report, args.pick)?;
     let (mut result, mut text) = (view.json(), view.text());
+    result["progress"] = json!(progress);
     if let Some(learner) = &learner {
         result["learner"] = learner.json(&fitting);
         text.push_str(&format!("\n  {}", learner.text(&fitting, seconds)));
@@ -195,6 +210,8 @@ pub(crate) struct Watched<'a> {
     pub(crate) names: &'a [String],
     pub(crate) recorder: Option<&'a mut EpochRecorder>,
     pub(crate) learner: Option<&'a mut Asked>,
+    /// The progress so far, which goes on.
+    pub(crate) progress: &'a mut Vec<Step>,
 }
 
 /// Searches to the end, and saves the state of a search in between.
@@ -203,8 +220,8 @@ pub(crate) fn run(
     mut fitting: Fitting,
     options: &FitOptions,
     begun: Instant,
-    Watched { names, mut recorder, mut learner }: Watched<'_>,
-    save: impl Fn(&Fitting) -> anyhow::Result<()>,
+    Watched { names, mut recorder, mut learner, progress: steps }: Watched<'_>,
+    save: impl Fn(&Fitting, &[Step]) -> anyhow::Result<()>,
 ) -> anyhow::Result<(Fitting, Fitted)> {
     let stop = sr_cli::on_interrupt("the current epoch")?;
     let (length, unit) = match (options.time_limit, options.max_work) {
@@ -229,10 +246,16 @@ pub(crate) fn run(
             (None, None) => fitting.epochs().into(),
         });
         if let Some((expr, error)) = fitting.best() {
+            // What is done again, such as closed forms that were cut, counts once.
+            let epoch = fitting.epochs();
+            steps.retain(|step| step.epoch < epoch);
+            if steps.last().is_none_or(|step| error < step.error) {
+                steps.push(Step { epoch, error });
+            }
             progress.set_message(report::best_so_far(expr, error, names));
         }
         if saved.is_none_or(|saved| saved.elapsed() >= SAVE_EVERY) {
-            save(&fitting)?;
+            save(&fitting, steps)?;
             saved = Some(Instant::now());
         }
     }

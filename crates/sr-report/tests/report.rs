@@ -23,6 +23,7 @@ fn fit() -> Value {
         ],
         "marked": 1, "chosen": 1, "reason": "held-out", "stop": "time", "epochs": 12, "work": 1234567,
         "held_out_rows": 1000, "stopped": false,
+        "progress": [{ "epoch": 0, "error": 0.5 }, { "epoch": 7, "error": 0.0625 }],
         "settings": {
             "seed": 3, "max_size": 30, "memory": 512, "operators": ["+", "-"], "guesses": [],
             "requirements": { "loss": null, "units": "m, s, m/s", "unit_constants": false },
@@ -78,6 +79,7 @@ fn a_fit_has_its_formulas_rows_and_settings() {
         "the shortest description among those as good on the rows that were held out",
         "row 1: observed 0, predicted 0, residual 0",
         "<dt>units</dt><dd>m, s, m/s</dd>",
+        "It is 0.5000 at first and 0.06250 after epoch 7.",
         "<tr class=\"marked\" data-formula=\"1\">",
         "role=\"img\" aria-label=\"Pareto front: error against size. 3 formulas of sizes 1 to 9: ",
     ] {

@@ -364,11 +364,14 @@ impl<'a> Fit<'a> {
         let steps = self.json["progress"].as_array()?;
         let of = |step: &Value| Some((step["epoch"].as_f64()?, step["error"].as_f64()?));
         let steps: Vec<(f64, f64)> = steps.iter().filter_map(of).collect();
-        let (first, last) = (steps.first()?, steps.last()?);
+        let (&first, &last) = (steps.first()?, steps.last()?);
+        // Nothing is better after the last fall.
+        let end = self.json["epochs"].as_f64().filter(|&end| end > last.0).map(|end| (end, last.1));
+        let steps: Vec<(f64, f64)> = steps.into_iter().chain(end).collect();
         let point = |&(epoch, error): &(f64, f64)| Point::new(epoch, error, format!("epoch {epoch}: {}", short(error)));
         Some(Chart {
-            title: "Least error after each epoch".into(),
-            summary: format!("It falls from {} to {} in {} epochs.", short(first.1), short(last.1), last.0),
+            title: "Least error of the search, epoch by epoch; 0 are the closed forms".into(),
+            summary: format!("It is {} at first and {} after epoch {}.", short(first.1), short(last.1), last.0),
             x: Axis { label: "epoch".into(), is_log: false, span: None },
             y: Axis { label: format!("1 − {}", self.share), is_log: true, span: None },
             rows: None,
