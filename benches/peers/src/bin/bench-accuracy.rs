@@ -203,7 +203,8 @@ fn methods(args: &Args, threads: usize) -> anyhow::Result<Methods> {
         drivers.push((name, None, Syntax::Ours, command));
     }
     let ours_is_given = drivers.iter().any(|driver| driver.0 == "ours");
-    let names: Vec<&str> = ["ours", "learner", "basic"].into_iter().chain(drivers.iter().map(|driver| driver.0)).collect();
+    let names: Vec<&str> =
+        ["ours", "learner", "basic"].into_iter().chain(drivers.iter().map(|driver| driver.0)).collect();
     if let Some(unknown) = args.methods.iter().find(|name| !names.contains(&name.as_str())) {
         bail!("--methods {unknown}: expected some of {}", names.join(", "));
     }
