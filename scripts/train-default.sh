@@ -80,8 +80,10 @@ for of in eight all; do
     done
 done
 
-say "12/12 functions: from random weights"
-"$BIN/sr-train" --config configs/functions.toml --train "$OUT"/corpus-{all,eight}-{path,target,top-k}/train.sr --val "$OUT/corpus-eight-path/val.sr" --problems "$OUT/eight.sr" "$OUT/all.sr" --seed "$SEED" --out "$OUT/model-functions" --resume
+say "12/12 functions: from random weights, the second half of the schedule shortened"
+corpora=("$OUT"/corpus-{all,eight}-{path,target,top-k}/train.sr --val "$OUT/corpus-eight-path/val.sr" --problems "$OUT/eight.sr" "$OUT/all.sr")
+"$BIN/sr-train" --config configs/functions-first.toml --train "${corpora[@]}" --max-steps 2500 --seed "$SEED" --out "$OUT/functions-first" --resume
+"$BIN/sr-train" --config configs/functions.toml --train "${corpora[@]}" --init "$OUT/functions-first/last" --seed $((1 + SEED)) --out "$OUT/model-functions" --resume
 "$BIN/sr-train" export "$OUT/model-functions/best" --out "$OUT/functions" --condition GAIN_4:8,PATH:8,TARGET:4 --force
 
 say "done: $OUT/arithmetic-expert-only, $OUT/arithmetic and $OUT/functions; to ship them, copy them to models/"
