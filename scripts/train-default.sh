@@ -12,18 +12,18 @@ make() { local file=$1; shift; [ -e "$file" ] || "$@"; }
 # No formula of a suite is learned from.
 suites="harder ultra-simple simple nguyen livermore keijzer r"
 
-say "1/12 80,000 problems of + - * and the constant 1, in up to three variables"
+say "1/15 80,000 problems of + - * and the constant 1, in up to three variables"
 make "$OUT/train.sr" "$BIN/sr-generate" random --operators arith --constants 1.0 --complexity 0.5 --max-variables 3 --points 50 --exclude $suites --count 80000 --seed $((4241 + SEED)) --out "$OUT/train.sr"
 
-say "2/12 the expert searches them: no expression twice, the best of parents and children live on"
+say "2/15 the expert searches them: no expression twice, the best of parents and children live on"
 make "$OUT/plus.sr" "$BIN/sr-search" --problems "$OUT/train.sr" --generations 20 --extra-generations 0 --survival plus --unique --seed $((5 + SEED)) --out "$OUT/plus.sr"
 
-say "3/12 labels: the best of many children; a step towards the formula; the formula"
+say "3/15 labels: the best of many children; a step towards the formula; the formula"
 for labels in top-k path target; do
     make "$OUT/$labels.sr" "$BIN/sr-relabel" --traces "$OUT/plus.sr" --problems "$OUT/train.sr" --labels $labels --seed $((2 + SEED)) --out "$OUT/$labels.sr"
 done
 
-say "4/12 examples of two states of each search, of one with the formula as label"
+say "4/15 examples of two states of each search, of one with the formula as label"
 make "$OUT/corpus-top-k/train.sr" "$BIN/sr-convert" --traces "$OUT/top-k.sr" --problems "$OUT/train.sr" --dagger --states-per-search 2 --seed "$SEED" --out "$OUT/corpus-top-k"
 make "$OUT/corpus-path/train.sr" "$BIN/sr-convert" --traces "$OUT/path.sr" --problems "$OUT/train.sr" --dagger --states-per-search 2 --seed "$SEED" --out "$OUT/corpus-path"
 make "$OUT/corpus-target/train.sr" "$BIN/sr-convert" --traces "$OUT/target.sr" --problems "$OUT/train.sr" --dagger --states-per-search 1 --seed "$SEED" --out "$OUT/corpus-target"
@@ -33,20 +33,20 @@ train() { # FOLDER, then flags of sr-train
     "$BIN/sr-train" --problems "$OUT/train.sr" --out "$out" --resume "$@"
 }
 
-say "5/12 arithmetic-expert-only: labels of the expert alone, from random weights"
+say "5/15 arithmetic-expert-only: labels of the expert alone, from random weights"
 train "$OUT/model-expert-only" --config configs/arithmetic-expert-only.toml --train "$OUT/corpus-top-k/train.sr" --val "$OUT/corpus-top-k/val.sr" --seed "$SEED"
 "$BIN/sr-train" export "$OUT/model-expert-only/best" --out "$OUT/arithmetic-expert-only" --condition GAIN_4 --force
 
-say "6/12 all three kinds of labels, going on from there"
+say "6/15 all three kinds of labels, going on from there"
 train "$OUT/model" --config configs/arithmetic-first.toml --train "$OUT/corpus-path/train.sr" "$OUT/corpus-top-k/train.sr" "$OUT/corpus-target/train.sr" --val "$OUT/corpus-path/val.sr" --init "$OUT/model-expert-only/best" --seed $((1 + SEED))
 "$BIN/sr-train" export "$OUT/model/best" --out "$OUT/first" --condition GAIN_4:8,PATH:8,TARGET:3 --force
 
-say "7/12 40,000 more problems: the expert searches all of them, that learner 3,500"
+say "7/15 40,000 more problems: the expert searches all of them, that learner 3,500"
 make "$OUT/train2.sr" "$BIN/sr-generate" random --operators arith --constants 1.0 --complexity 0.5 --max-variables 3 --points 50 --exclude $suites --count 40000 --seed $((4342 + SEED)) --out "$OUT/train2.sr"
 make "$OUT/plus2.sr" "$BIN/sr-search" --problems "$OUT/train2.sr" --generations 20 --extra-generations 0 --survival plus --unique --seed $((21 + SEED)) --out "$OUT/plus2.sr"
 make "$OUT/roll.sr" "$BIN/sr-search" --problems "$OUT/train2.sr" --policy neural --checkpoint "$OUT/first" --max-problems 3500 --generations 30 --extra-generations 0 --survival plus --unique --max-child-size 25 --batch-size 128 --seed $((20 + SEED)) --out "$OUT/roll.sr"
 
-say "8/12 labels and examples of both: one DAgger round"
+say "8/15 labels and examples of both: one DAgger round"
 for of in plus2 roll; do
     for labels in top-k path target; do
         states=2 && [ "$labels" != target ] || states=1
@@ -56,21 +56,42 @@ for of in plus2 roll; do
     done
 done
 
-say "9/12 arithmetic: all of it, going on from the model of step 6"
-"$BIN/sr-train" --config configs/arithmetic.toml --train "$OUT"/corpus-plus2-{path,top-k,target}/train.sr "$OUT"/corpus-roll-{path,top-k,target}/train.sr "$OUT/corpus-path/train.sr" "$OUT/corpus-top-k/train.sr" --val "$OUT/corpus-path/val.sr" --problems "$OUT/train.sr" "$OUT/train2.sr" --init "$OUT/model/best" --seed $((2 + SEED)) --out "$OUT/model-2" --resume
-"$BIN/sr-train" export "$OUT/model-2/best" --out "$OUT/arithmetic" --condition GAIN_4:8,PATH:8,TARGET:3 --force
+say "9/15 all of it, going on from the model of step 6"
+"$BIN/sr-train" --config configs/arithmetic-second.toml --train "$OUT"/corpus-plus2-{path,top-k,target}/train.sr "$OUT"/corpus-roll-{path,top-k,target}/train.sr "$OUT/corpus-path/train.sr" "$OUT/corpus-top-k/train.sr" --val "$OUT/corpus-path/val.sr" --problems "$OUT/train.sr" "$OUT/train2.sr" --init "$OUT/model/best" --seed $((2 + SEED)) --out "$OUT/model-2" --resume
+"$BIN/sr-train" export "$OUT/model-2/best" --out "$OUT/second" --condition GAIN_4:8,PATH:8,TARGET:3 --force
+
+say "10/15 80,000 more problems: the expert searches all of them, that learner 4,000, to the end"
+make "$OUT/train3.sr" "$BIN/sr-generate" random --operators arith --constants 1.0 --complexity 0.5 --max-variables 3 --points 50 --exclude $suites --count 80000 --seed $((4442 + SEED)) --out "$OUT/train3.sr"
+make "$OUT/plus3.sr" "$BIN/sr-search" --problems "$OUT/train3.sr" --generations 20 --extra-generations 0 --survival plus --unique --seed $((30 + SEED)) --out "$OUT/plus3.sr"
+make "$OUT/roll3.sr" "$BIN/sr-search" --problems "$OUT/train3.sr" --policy neural --checkpoint "$OUT/second" --max-problems 4000 --generations 95 --extra-generations 0 --survival plus --unique --max-child-size 25 --batch-size 128 --seed $((29 + SEED)) --out "$OUT/roll3.sr"
+
+say "11/15 labels and examples of both: another DAgger round"
+for of in plus3 roll3; do
+    for labels in top-k path target; do
+        states=2 && [ "$labels" != target ] || states=1
+        [ $of = plus3 ] || { states=8 && [ "$labels" != target ] || states=4; }
+        make "$OUT/$of-$labels.sr" "$BIN/sr-relabel" --traces "$OUT/$of.sr" --problems "$OUT/train3.sr" --labels $labels --seed $((2 + SEED)) --out "$OUT/$of-$labels.sr"
+        make "$OUT/corpus-$of-$labels/train.sr" "$BIN/sr-convert" --traces "$OUT/$of-$labels.sr" --problems "$OUT/train3.sr" --dagger --states-per-search $states --seed "$SEED" --out "$OUT/corpus-$of-$labels"
+    done
+done
+
+say "12/15 arithmetic: with these and those of step 8, the second half of the schedule shortened"
+corpora=("$OUT"/corpus-{plus3,roll3,plus2,roll}-{path,top-k,target}/train.sr --val "$OUT/corpus-plus2-path/val.sr" --problems "$OUT/train3.sr" "$OUT/train2.sr")
+"$BIN/sr-train" --config configs/arithmetic-third.toml --train "${corpora[@]}" --init "$OUT/model-2/best" --max-steps 1500 --seed $((3 + SEED)) --out "$OUT/model-3" --resume
+"$BIN/sr-train" --config configs/arithmetic.toml --train "${corpora[@]}" --init "$OUT/model-3/last" --seed $((4 + SEED)) --out "$OUT/model-4" --resume
+"$BIN/sr-train" export "$OUT/model-4/best" --out "$OUT/arithmetic" --condition GAIN_4:8,PATH:8,TARGET:3 --force
 
 # Formulas with constants that searches fit: half of the problems have eight operators, half all that sr-fit takes by default.
 eight="+,-,*,/,sin,cos,exp,log"
 all="+,-,*,/,neg,exp,log,sqrt,sin,cos,inv,pow2,pow3"
-say "10/12 30,000 problems with numbers in their formulas, and searches of them that fit constants"
+say "13/15 30,000 problems with numbers in their formulas, and searches of them that fit constants"
 make "$OUT/eight.sr" "$BIN/sr-generate" random --preset e2e --operators "$eight" --max-variables 3 --points 100 --exclude $suites --count 16000 --seed $((5000 + SEED)) --out "$OUT/eight.sr"
 make "$OUT/all.sr" "$BIN/sr-generate" random --preset e2e --operators "$all" --max-variables 5 --points 100 --exclude $suites --count 14000 --seed $((5001 + SEED)) --out "$OUT/all.sr"
 for of in eight all; do
     make "$OUT/$of-search.sr" "$BIN/sr-search" --problems "$OUT/$of.sr" --preset default --population-size 20 --generations 16 --extra-generations 0 --seed $((40 + SEED)) --out "$OUT/$of-search.sr"
 done
 
-say "11/12 labels and examples of three states of each search, of two with the formula as label"
+say "14/15 labels and examples of three states of each search, of two with the formula as label"
 for of in eight all; do
     for labels in path target top-k; do
         states=3 && [ "$labels" != target ] || states=2
@@ -80,7 +101,7 @@ for of in eight all; do
     done
 done
 
-say "12/12 functions: from random weights, the second half of the schedule shortened"
+say "15/15 functions: from random weights, the second half of the schedule shortened"
 corpora=("$OUT"/corpus-{all,eight}-{path,target,top-k}/train.sr --val "$OUT/corpus-eight-path/val.sr" --problems "$OUT/eight.sr" "$OUT/all.sr")
 "$BIN/sr-train" --config configs/functions-first.toml --train "${corpora[@]}" --max-steps 2500 --seed "$SEED" --out "$OUT/functions-first" --resume
 "$BIN/sr-train" --config configs/functions.toml --train "${corpora[@]}" --init "$OUT/functions-first/last" --seed $((1 + SEED)) --out "$OUT/model-functions" --resume
