@@ -489,8 +489,8 @@ pub(crate) mod tests {
         let of = |method: &str, i: u64, work: u64| Row {
             seed: i,
             work: Some(work),
-            work_to_solve: (i % 2 == 0).then_some(work / 2),
-            ..row(method, i % 2 == 0, None)
+            work_to_solve: (i.is_multiple_of(2)).then_some(work / 2),
+            ..row(method, i.is_multiple_of(2), None)
         };
         let mut rows: Vec<Row> = (0..40).flat_map(|i| [of("a", i, 4000), of("b", i, 1000)]).collect();
         let summaries = summarise(&rows, 0);
