@@ -9,6 +9,18 @@ say() { echo "== $*"; }
 # make FILE COMMAND…: runs the command unless its file is there
 make() { local file=$1; shift; [ -e "$file" ] || "$@"; }
 
+# examples PROBLEMS TRACE STATES OF_TARGET [FLAGS]: labels of three kinds and examples of so many states of each search, and of
+# so many where the label is the formula; the flags are those of the best of many children
+examples() {
+    local problems=$1 trace=$2 of_path=$3 of_target=$4 labels states flags; shift 4
+    for labels in top-k path target; do
+        states=$of_path && [ "$labels" != target ] || states=$of_target
+        flags=() && [ "$labels" != top-k ] || flags=("$@")
+        make "$OUT/$trace-$labels.sr" "$BIN/sr-relabel" --traces "$OUT/$trace.sr" --problems "$OUT/$problems.sr" --labels $labels "${flags[@]}" --seed $((2 + SEED)) --out "$OUT/$trace-$labels.sr"
+        make "$OUT/corpus-$trace-$labels/train.sr" "$BIN/sr-convert" --traces "$OUT/$trace-$labels.sr" --problems "$OUT/$problems.sr" --dagger --states-per-search "$states" --seed "$SEED" --out "$OUT/corpus-$trace-$labels"
+    done
+}
+
 # No formula of a suite is learned from.
 suites="harder ultra-simple simple nguyen livermore keijzer r"
 
@@ -47,14 +59,8 @@ make "$OUT/plus2.sr" "$BIN/sr-search" --problems "$OUT/train2.sr" --generations 
 make "$OUT/roll.sr" "$BIN/sr-search" --problems "$OUT/train2.sr" --policy neural --checkpoint "$OUT/first" --max-problems 3500 --generations 30 --extra-generations 0 --survival plus --unique --max-child-size 25 --batch-size 128 --seed $((20 + SEED)) --out "$OUT/roll.sr"
 
 say "8/15 labels and examples of both: one DAgger round"
-for of in plus2 roll; do
-    for labels in top-k path target; do
-        states=2 && [ "$labels" != target ] || states=1
-        [ $of = plus2 ] || { states=6 && [ "$labels" != target ] || states=4; }
-        make "$OUT/$of-$labels.sr" "$BIN/sr-relabel" --traces "$OUT/$of.sr" --problems "$OUT/train2.sr" --labels $labels --seed $((2 + SEED)) --out "$OUT/$of-$labels.sr"
-        make "$OUT/corpus-$of-$labels/train.sr" "$BIN/sr-convert" --traces "$OUT/$of-$labels.sr" --problems "$OUT/train2.sr" --dagger --states-per-search $states --seed "$SEED" --out "$OUT/corpus-$of-$labels"
-    done
-done
+examples train2 plus2 2 1
+examples train2 roll 6 4
 
 say "9/15 all of it, going on from the model of step 6"
 "$BIN/sr-train" --config configs/arithmetic-second.toml --train "$OUT"/corpus-plus2-{path,top-k,target}/train.sr "$OUT"/corpus-roll-{path,top-k,target}/train.sr "$OUT/corpus-path/train.sr" "$OUT/corpus-top-k/train.sr" --val "$OUT/corpus-path/val.sr" --problems "$OUT/train.sr" "$OUT/train2.sr" --init "$OUT/model/best" --seed $((2 + SEED)) --out "$OUT/model-2" --resume
@@ -66,14 +72,8 @@ make "$OUT/plus3.sr" "$BIN/sr-search" --problems "$OUT/train3.sr" --generations 
 make "$OUT/roll3.sr" "$BIN/sr-search" --problems "$OUT/train3.sr" --policy neural --checkpoint "$OUT/second" --max-problems 4000 --generations 95 --extra-generations 0 --survival plus --unique --max-child-size 25 --batch-size 128 --seed $((29 + SEED)) --out "$OUT/roll3.sr"
 
 say "11/15 labels and examples of both: another DAgger round"
-for of in plus3 roll3; do
-    for labels in top-k path target; do
-        states=2 && [ "$labels" != target ] || states=1
-        [ $of = plus3 ] || { states=8 && [ "$labels" != target ] || states=4; }
-        make "$OUT/$of-$labels.sr" "$BIN/sr-relabel" --traces "$OUT/$of.sr" --problems "$OUT/train3.sr" --labels $labels --seed $((2 + SEED)) --out "$OUT/$of-$labels.sr"
-        make "$OUT/corpus-$of-$labels/train.sr" "$BIN/sr-convert" --traces "$OUT/$of-$labels.sr" --problems "$OUT/train3.sr" --dagger --states-per-search $states --seed "$SEED" --out "$OUT/corpus-$of-$labels"
-    done
-done
+examples train3 plus3 2 1
+examples train3 roll3 8 4
 
 say "12/15 arithmetic: with these and those of step 8, the second half of the schedule shortened"
 corpora=("$OUT"/corpus-{plus3,roll3,plus2,roll}-{path,top-k,target}/train.sr --val "$OUT/corpus-plus2-path/val.sr" --problems "$OUT/train3.sr" "$OUT/train2.sr")
@@ -93,16 +93,11 @@ done
 
 say "14/15 labels and examples of three states of each search, of two with the formula as label"
 for of in eight all; do
-    for labels in path target top-k; do
-        states=3 && [ "$labels" != target ] || states=2
-        samples=(); [ "$labels" != top-k ] || samples=(--samples 64 --keep 4)
-        make "$OUT/$of-$labels.sr" "$BIN/sr-relabel" --traces "$OUT/$of-search.sr" --problems "$OUT/$of.sr" --labels $labels "${samples[@]}" --seed $((2 + SEED)) --out "$OUT/$of-$labels.sr"
-        make "$OUT/corpus-$of-$labels/train.sr" "$BIN/sr-convert" --traces "$OUT/$of-$labels.sr" --problems "$OUT/$of.sr" --dagger --states-per-search $states --seed "$SEED" --out "$OUT/corpus-$of-$labels"
-    done
+    examples $of $of-search 3 2 --samples 64 --keep 4
 done
 
 say "15/15 functions: from random weights, the second half of the schedule shortened"
-corpora=("$OUT"/corpus-{all,eight}-{path,target,top-k}/train.sr --val "$OUT/corpus-eight-path/val.sr" --problems "$OUT/eight.sr" "$OUT/all.sr")
+corpora=("$OUT"/corpus-{all,eight}-search-{path,target,top-k}/train.sr --val "$OUT/corpus-eight-search-path/val.sr" --problems "$OUT/eight.sr" "$OUT/all.sr")
 "$BIN/sr-train" --config configs/functions-first.toml --train "${corpora[@]}" --max-steps 2500 --seed "$SEED" --out "$OUT/functions-first" --resume
 "$BIN/sr-train" --config configs/functions.toml --train "${corpora[@]}" --init "$OUT/functions-first/last" --seed $((1 + SEED)) --out "$OUT/model-functions" --resume
 "$BIN/sr-train" export "$OUT/model-functions/best" --out "$OUT/functions" --condition GAIN_4:8,PATH:8,TARGET:4 --force
