@@ -18,7 +18,7 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// The page is one HTML file that needs no network. It has charts with tooltips, tables that can be sorted and filtered, a
 /// light and a dark look, and can be printed. Several results are tabs of one page. Equal results give equal bytes.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "sr-report", version)]
 struct Args {
     /// Folders of sr-fit, sr-train and sr-dagger, and files of sr-evaluate --out
     #[arg(required = true, value_name = "PATH")]
