@@ -126,10 +126,13 @@ fn modes_choose_other_children_and_refuse_each_others_flags() {
     let (count, mode, _) = labels(&["--labels", "path"]);
     assert!(mode == "path" && (10..=40).contains(&count), "one for each state that is not solved: {count}");
     assert_eq!(labels(&["--labels", "target"]).0, count);
+    assert_eq!(labels(&["--labels", "target", "--formula", "given"]).0, count);
+    assert!(labels(&["--labels", "path", "--formula", "found"]).0 <= count, "unsolved searches tell none");
     for (flags, message) in [
         (&["--samples", "5"][..], "--samples has no effect with --labels all"),
         (&["--labels", "best-of-k", "--keep", "5"], "--keep has no effect with --labels best-of-k"),
         (&["--labels", "path", "--weights", "gain"], "--weights has no effect with --labels path"),
+        (&["--labels", "top-k", "--formula", "found"], "--formula has no effect with --labels top-k"),
         (&["--labels", "top-k", "--horizon", "5"], "--horizon has no effect with --labels top-k"),
         (&["--labels", "top-k", "--samples", "0"], "expected auto, or a number from 1 to 1000000"),
     ] {

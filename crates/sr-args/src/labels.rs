@@ -2,11 +2,11 @@
 
 use anyhow::bail;
 use clap::ValueEnum;
-use sr_dagger::{Draws, ExpertConfig, LabelMode, Labelling, Telling, Weights};
+use sr_dagger::{Draws, ExpertConfig, Known, LabelMode, Labelling, Telling, Weights};
 
 /// Which labels the states of a trace get.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "LabelsArg")]
+#[command(next_help_heading = "Labels")]
 pub struct LabelArgs {
     /// Which children of the expert become labels
     #[arg(long, value_enum, default_value_t = LabelsArg::All)]
@@ -15,12 +15,15 @@ pub struct LabelArgs {
     /// individual, at most 1024 [default: auto; --labels top-k, best-of-k, pooled]
     #[arg(long, value_name = "K", value_parser = samples)]
     pub samples: Option<Draws>,
-    /// LabelsArg of a state at most [default: 4; --labels top-k, pooled]
+    /// Labels of a state at most [default: 4; --labels top-k, pooled]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub keep: Option<u32>,
     /// Generations that the expert goes on from a state [default: 20; --labels lineage]
     #[arg(long, value_name = "H", value_parser = clap::value_parser!(u32).range(1..))]
     pub horizon: Option<u32>,
+    /// The formula that labels lead to [default: given; --labels path, target]
+    #[arg(long, value_enum, value_name = "WHOSE")]
+    pub formula: Option<FormulaArg>,
     /// How much labels count in training
     #[arg(long, value_enum, default_value_t = WeightsArg::Equal)]
     pub weights: WeightsArg,
@@ -39,10 +42,19 @@ pub enum LabelsArg {
     Lineage,
     /// The best new forms of many children and of those that the search made of the state itself
     Pooled,
-    /// A step towards the problem's formula, which has to be known
+    /// A step towards a formula of the problem, see --formula
     Path,
-    /// The problem's formula, which has to be known
+    /// A formula of the problem, see --formula
     Target,
+}
+
+/// Whose formula labels lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormulaArg {
+    /// The problem's own, which has to be known
+    Given,
+    /// The one that the search found at its end, so that nobody has to know one; a search that solved nothing gets no labels
+    Found,
 }
 
 /// How much labels count.
@@ -86,13 +98,15 @@ impl LabelArgs {
             ("--samples", self.samples.is_some(), draws),
             ("--keep", self.keep.is_some(), draws && mode != LabelMode::BestOfK),
             ("--horizon", self.horizon.is_some(), mode == LabelMode::Lineage),
+            ("--formula", self.formula.is_some(), telling.is_some()),
             ("--weights", self.weights != WeightsArg::Equal, telling.is_none()),
         ];
         if let Some((flag, ..)) = fits.into_iter().find(|&(_, given, fits)| given && !fits) {
             bail!("{flag} has no effect with --labels {name}");
         }
         if let Some(telling) = telling {
-            return Ok(Labelling::Formula(telling));
+            let found = self.formula == Some(FormulaArg::Found);
+            return Ok(Labelling::Formula(telling, if found { Known::Found } else { Known::Given }));
         }
         let default = ExpertConfig::default();
         Ok(Labelling::Expert(ExpertConfig {

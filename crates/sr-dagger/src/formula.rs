@@ -1,11 +1,12 @@
-//! Labels from the known formula. Only these labels use it: a policy cannot reach the formula through a state.
+//! Labels that lead to a formula: that of the problem, or one that the search itself found. Only labels use it: a policy
+//! cannot reach the formula through a state.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use sr_engine::{Child, Edit, Objective, Offspring, Origin, Parents, Replacement, Scorer, State};
+use sr_engine::{Child, Edit, Objective, Offspring, Origin, Parents, Replacement, Scorer, State, StopReason};
 use sr_expr::{Expr, Node, Tree};
-use sr_trace::{Gain, GenerationRecord, LabelParams, Labels};
+use sr_trace::{Gain, GenerationRecord, LabelParams, Labels, Trajectory};
 use strum::IntoStaticStr;
 
 use crate::labeller::{Labeller, label_of, of_best};
@@ -28,14 +29,27 @@ impl Telling {
     }
 }
 
-/// A labeller that knows the problem's formula and gives each state one label. A solved state gets none, and neither
-/// does a state whose limits or primitives do not allow the formula.
+/// The origin of the formula that labels lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum Known {
+    /// The problem's own formula, which has to be known. Labels from it are privileged.
+    Given,
+    /// The formula that the labelled search found at its end, so that nobody has to know one: what a solved search shows
+    /// in hindsight (Andrychowicz et al., 2017). States of a search that solved nothing get no label.
+    Found,
+}
+
+/// A labeller that knows a formula and gives each state one label. A solved state gets none, and neither does a state whose
+/// limits or primitives do not allow the formula.
 ///
 /// Where the search fits constants, those of individuals and of the formula count as equal, and the label's are fitted.
 #[derive(Debug, Clone)]
 pub struct FormulaLabeller {
     telling: Telling,
-    formula: Expr,
+    known: Known,
+    /// `None` if the search found none.
+    formula: Option<Expr>,
     scorer: Scorer,
 }
 
@@ -43,20 +57,30 @@ pub struct FormulaLabeller {
 const SOLVED: f64 = 3e-16;
 
 impl FormulaLabeller {
-    /// Returns a labeller for this formula.
+    /// Returns a labeller for this formula, which is the problem's.
     pub fn new(telling: Telling, formula: Expr) -> Self {
-        FormulaLabeller { telling, formula, scorer: Scorer::default() }
+        FormulaLabeller { telling, known: Known::Given, formula: Some(formula), scorer: Scorer::default() }
+    }
+
+    /// Returns a labeller for the formula that a search found: of the individuals that solved the problem, the one with the
+    /// fewest nodes. It gives no labels if the search did not end because it had solved the problem.
+    pub fn found(telling: Telling, trajectory: &Trajectory) -> Self {
+        let solved = match trajectory.stop {
+            StopReason::Solved { mse } => mse as f32,
+            _ => f32::NEG_INFINITY,
+        };
+        let individuals = trajectory.generations.iter().flat_map(|record| record.individuals());
+        let found = individuals.filter(|individual| individual.mse <= solved).map(|individual| individual.expr);
+        let formula = found.min_by_key(|tree| tree.size()).map(Tree::to_owned);
+        FormulaLabeller { telling, known: Known::Found, formula, scorer: Scorer::default() }
     }
 
     /// Returns the formula as a state has it: without an offset and a factor, which a search that fits constants puts
-    /// around every individual.
-    fn formula(&self, state: &State<'_>) -> &Tree {
-        if state.config.fitting.is_some() { self.formula.core() } else { &self.formula }
-    }
-
-    /// Returns whether a search with these limits and primitives could produce the formula.
-    fn is_allowed(&self, state: &State<'_>) -> bool {
-        let (primitives, formula) = (state.instance.primitives(), self.formula(state));
+    /// around every individual. Returns `None` if a search with these limits and primitives could not produce it.
+    fn formula(&self, state: &State<'_>) -> Option<&Tree> {
+        let whole = self.formula.as_deref()?;
+        let formula = if state.config.fitting.is_some() { whole.core() } else { whole };
+        let primitives = state.instance.primitives();
         let is_listed =
             |value: f64| primitives.constants().iter().any(|constant| constant.to_bits() == value.to_bits());
         let is_allowed = |node: &Node| match *node {
@@ -64,7 +88,7 @@ impl FormulaLabeller {
             Node::Var(index) => index < primitives.n_variables(),
             Node::Const(value) => fits_constants(state) || is_listed(value),
         };
-        formula.size() <= state.limits().max_size && formula.nodes().iter().all(is_allowed)
+        (formula.size() <= state.limits().max_size && formula.nodes().iter().all(is_allowed)).then_some(formula)
     }
 }
 
@@ -89,7 +113,10 @@ impl Labeller for FormulaLabeller {
     }
 
     fn source(&self) -> &'static str {
-        "formula"
+        match self.known {
+            Known::Given => "formula",
+            Known::Found => "search",
+        }
     }
 
     fn params(&self, seed: u64, _: usize) -> LabelParams {
@@ -102,12 +129,12 @@ impl Labeller for FormulaLabeller {
             Objective::Masked => threshold,
             Objective::Mse => threshold.max(state.instance.tolerance()),
         };
-        if state.best.score.mse <= solved || !self.is_allowed(state) {
+        let Some(formula) = self.formula(state).filter(|_| state.best.score.mse > solved) else {
             return Labels::default();
-        }
+        };
         let steps = match self.telling {
-            Telling::Target => vec![self.formula(state).to_owned()],
-            Telling::Path => self.steps(state),
+            Telling::Target => vec![formula.to_owned()],
+            Telling::Path => steps(formula, state),
         };
         let population: Vec<Cow<'_, Tree>> = state.population.iter().map(|made| compared(made.tree, state)).collect();
         let population: Vec<&Tree> = population.iter().map(|tree| &**tree).collect();
@@ -135,32 +162,30 @@ impl Labeller for FormulaLabeller {
     }
 }
 
-impl FormulaLabeller {
-    /// Returns the expressions between the population and the formula: the formula's subtrees by themselves, and
-    /// individuals in which one wrong subtree is replaced by the formula's. The formula itself is the last one.
-    fn steps(&self, state: &State<'_>) -> Vec<Expr> {
-        let (formula, max_size) = (self.formula(state), state.limits().max_size);
-        let as_compared = compared(formula, state);
-        let mut seen: HashSet<Expr> =
-            state.population.iter().map(|individual| compared(individual.tree, state).into_owned()).collect();
-        let mut steps = Vec::new();
-        let mut add = |child: Expr| {
-            let key = compared(&child, state).into_owned();
-            if child.size() <= max_size && *key != *as_compared && seen.insert(key) {
-                steps.push(child);
-            }
-        };
-        for root in 0..formula.size() {
-            add(formula.subtree(root).to_owned());
+/// Returns the expressions between the population and the formula: the formula's subtrees by themselves, and individuals in
+/// which one wrong subtree is replaced by the formula's. The formula itself is the last one.
+fn steps(formula: &Tree, state: &State<'_>) -> Vec<Expr> {
+    let max_size = state.limits().max_size;
+    let as_compared = compared(formula, state);
+    let mut seen: HashSet<Expr> =
+        state.population.iter().map(|individual| compared(individual.tree, state).into_owned()).collect();
+    let mut steps = Vec::new();
+    let mut add = |child: Expr| {
+        let key = compared(&child, state).into_owned();
+        if child.size() <= max_size && *key != *as_compared && seen.insert(key) {
+            steps.push(child);
         }
-        for individual in state.population.iter() {
-            for (from, to) in wrong(&compared(individual.tree, state), &as_compared) {
-                add(individual.tree.replaced(from, formula.subtree(to)));
-            }
-        }
-        steps.push(formula.to_owned());
-        steps
+    };
+    for root in 0..formula.size() {
+        add(formula.subtree(root).to_owned());
     }
+    for individual in state.population.iter() {
+        for (from, to) in wrong(&compared(individual.tree, state), &as_compared) {
+            add(individual.tree.replaced(from, formula.subtree(to)));
+        }
+    }
+    steps.push(formula.to_owned());
+    steps
 }
 
 /// Returns the places, from the root down, at which an individual differs from the formula, and the formula's subtrees

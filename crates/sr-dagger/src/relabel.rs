@@ -12,7 +12,7 @@ use sr_expr::Expr;
 use sr_trace::{LabelParams, LabelSet, Packed, StateLabels, Stored, TraceHeader, TraceReader, TraceWriter, Trajectory};
 
 use crate::{
-    Draws, Error, ExpertConfig, ExpertLabeller, FormulaLabeller, LabelMode, Labeller, Result, Telling, Weights,
+    Draws, Error, ExpertConfig, ExpertLabeller, FormulaLabeller, Known, LabelMode, Labeller, Result, Telling, Weights,
     visit_states,
 };
 
@@ -93,7 +93,7 @@ pub struct Counts {
 /// trajectories that are done.
 ///
 /// - instances: returns the problem with an id; it is called from several threads
-/// - labeller: returns a new labeller for a trajectory of the problem with an id
+/// - labeller: returns a new labeller for a trajectory
 ///
 /// # Errors
 /// If the trace cannot be read to its end or the result cannot be written, a problem is missing or not the one that was
@@ -102,7 +102,7 @@ pub fn relabel_file<L: Labeller>(
     traces: &Path,
     options: &FileOptions<'_>,
     instances: impl Fn(&str) -> Option<Arc<Instance>> + Sync,
-    labeller: impl Fn(&str) -> Result<L> + Sync,
+    labeller: impl Fn(&Trajectory) -> Result<L> + Sync,
     mut progress: impl FnMut(u64),
 ) -> Result<Counts> {
     let mut reader = TraceReader::open(traces)?;
@@ -115,14 +115,14 @@ pub fn relabel_file<L: Labeller>(
         let trajectory = opened.trajectory();
         let problem = trajectory.problem_id.clone();
         let instance = instances(&problem).ok_or_else(|| Error::UnknownProblem { problem: problem.clone() })?;
-        let labels = label_states(trajectory, &instance, &header.engine, options.seed, &mut labeller(&problem)?)?;
+        let labels = label_states(trajectory, &instance, &header.engine, options.seed, &mut labeller(trajectory)?)?;
         let counts = Counts::of(&labels);
         let record = opened.with_labels(labels);
         let record = record.map_err(|source| sr_trace::Error::BadTrajectory { problem, source })?;
         Ok((record.pack(&header), counts))
     };
-    let made = |id: &str| -> Result<_> {
-        let labeller = labeller(id)?;
+    let made = |trajectory: &Trajectory| -> Result<_> {
+        let labeller = labeller(trajectory)?;
         Ok((labeller.mode(), labeller.params(options.seed, wanted(&header.engine)), labeller.source()))
     };
     let out = options.out.unwrap_or(traces);
@@ -179,8 +179,8 @@ pub fn relabel_file<L: Labeller>(
 pub enum Labelling {
     /// The expert.
     Expert(ExpertConfig),
-    /// The known formula of the problem.
-    Formula(Telling),
+    /// A formula of the problem: its own, or the one that the search found.
+    Formula(Telling, Known),
 }
 
 impl Labelling {
@@ -188,7 +188,8 @@ impl Labelling {
     pub fn settings(&self) -> serde_json::Value {
         let ExpertConfig { mode, draws, keep, horizon, weights } = match self {
             Labelling::Expert(config) => *config,
-            Labelling::Formula(telling) => return json!({ "labels": telling.name() }),
+            Labelling::Formula(telling, Known::Given) => return json!({ "labels": telling.name() }),
+            Labelling::Formula(telling, Known::Found) => return json!({ "labels": telling.name(), "formula": "found" }),
         };
         let mut settings = json!({ "labels": mode.name() });
         if weights == Weights::Gain {
@@ -208,17 +209,17 @@ impl Labelling {
         settings
     }
 
-    /// Returns the kind of the labels in results: `teacher`, or `privileged` if they use the known formula.
+    /// Returns the kind of the labels in results: `teacher`, or `privileged` if they use a formula that has to be known.
     pub fn kind(&self) -> &'static str {
         match self {
-            Labelling::Expert(_) => "teacher",
-            Labelling::Formula(_) => "privileged",
+            Labelling::Expert(_) | Labelling::Formula(_, Known::Found) => "teacher",
+            Labelling::Formula(_, Known::Given) => "privileged",
         }
     }
 
     /// Relabels a trace, see [`relabel_file`].
     ///
-    /// - formula: returns the formula of the problem with an id, if it is known; only called for [`Labelling::Formula`]
+    /// - formula: returns the formula of the problem with an id, if it is known; only called for [`Known::Given`]
     ///
     /// # Errors
     /// Those of [`relabel_file`], and if a formula that is needed is unknown.
@@ -234,10 +235,14 @@ impl Labelling {
             Labelling::Expert(config) => {
                 relabel_file(traces, options, instances, |_| Ok(ExpertLabeller::new(config)), progress)
             }
-            Labelling::Formula(telling) => {
-                let labeller = |id: &str| match formula(id) {
+            Labelling::Formula(telling, Known::Found) => {
+                let labeller = |trajectory: &Trajectory| Ok(FormulaLabeller::found(telling, trajectory));
+                relabel_file(traces, options, instances, labeller, progress)
+            }
+            Labelling::Formula(telling, Known::Given) => {
+                let labeller = |trajectory: &Trajectory| match formula(&trajectory.problem_id) {
                     Some(formula) => Ok(FormulaLabeller::new(telling, formula)),
-                    None => Err(Error::NoFormula { problem: id.to_owned() }),
+                    None => Err(Error::NoFormula { problem: trajectory.problem_id.clone() }),
                 };
                 relabel_file(traces, options, instances, labeller, progress)
             }
@@ -293,7 +298,7 @@ fn check_finished(
     out: &Path,
     shard: Option<(usize, usize)>,
     header: &TraceHeader,
-    made: impl Fn(&str) -> Result<(&'static str, LabelParams, &'static str)>,
+    made: impl Fn(&Trajectory) -> Result<(&'static str, LabelParams, &'static str)>,
 ) -> Result<Counts> {
     let finished = TraceReader::open(out)?;
     let other = |record| Error::OtherRun { path: out.to_owned(), record };
@@ -315,7 +320,7 @@ fn check(
     input: &mut Share<'_>,
     file: &Path,
     done: u64,
-    made: impl Fn(&str) -> Result<(&'static str, LabelParams, &'static str)>,
+    made: impl Fn(&Trajectory) -> Result<(&'static str, LabelParams, &'static str)>,
 ) -> Result<Counts> {
     let mut total = Counts::default();
     if done == 0 {
@@ -329,7 +334,7 @@ fn check(
         let labels = found.labels.pop().ok_or_else(differs)?;
         // Earlier versions did not label the last state.
         let is_whole = labels.states.len() == expected.generations.len();
-        let (mode, params, source) = made(&expected.problem_id)?;
+        let (mode, params, source) = made(&expected)?;
         let told = |mode: &str, params: LabelParams, source: &str| {
             format!("{mode} of {source}, {}", serde_json::to_string(&params).unwrap_or_default())
         };

@@ -351,6 +351,39 @@ proptest! {
     }
 }
 
+/// What a solved search found is a formula that nobody had to know; labels that lead to it are those of one who knew it.
+#[test]
+fn labels_lead_to_what_the_search_found_where_nobody_knows_the_formula() {
+    let config = SearchConfig { early_stop_mse: Some(1e-20), extra_generations: 0, ..config(6) };
+    let (instance, mut solved, mut unsolved) = (instance_of("p", "x0 * x0 + x0"), 0, 0);
+    for seed in 0..12 {
+        let mut searches = [Search::new(instance.clone(), config.clone(), seed).expect("config")];
+        let mut recorders = [Recorder::new(seed)];
+        let outcome = run(&mut searches, &mut Expert, &mut recorders).expect("the expert never fails").remove(0);
+        let [recorder] = recorders;
+        let trajectory = recorder.finish(&outcome).expect("recorded");
+        for telling in [Telling::Path, Telling::Target] {
+            let labelled = |labeller: &mut FormulaLabeller| {
+                label_states(&trajectory, &instance, &config, 1, labeller).expect("labels")
+            };
+            let found = labelled(&mut FormulaLabeller::found(telling, &trajectory));
+            assert_eq!((&*found.mode, &*found.source), (telling.name(), "search"));
+            if !matches!(trajectory.stop, sr_engine::StopReason::Solved { .. }) {
+                unsolved += 1;
+                assert!(found.states.iter().all(|state| state.children.is_empty()));
+                continue;
+            }
+            solved += 1;
+            let solves = |i: &sr_trace::IndividualRecord<'_>| i.mse < 1e-20;
+            let last = trajectory.generations.last();
+            let formula = last.individuals().filter(solves).map(|i| i.expr.to_owned()).min_by_key(|tree| tree.size());
+            let given = labelled(&mut FormulaLabeller::new(telling, formula.expect("it solved the problem")));
+            assert_eq!(found.states, given.states);
+        }
+    }
+    assert!(solved > 4 && unsolved > 0, "{solved} solved, {unsolved} not");
+}
+
 /// A search that fits constants finds the law's constants by itself, so labels lead to its structure.
 #[test]
 fn constants_of_labels_are_fitted_where_those_of_the_search_are() {

@@ -236,8 +236,8 @@ fn check_condition(conditions: Option<Conditions>, labelling: Labelling) -> anyh
     let Some(conditions) = conditions else { return Ok(()) };
     let taught = match labelling {
         Labelling::Expert(ExpertConfig { mode: sr_dagger::LabelMode::All, .. }) => vec![Condition::All],
-        Labelling::Formula(Telling::Path) => vec![Condition::Path],
-        Labelling::Formula(Telling::Target) => vec![Condition::Target],
+        Labelling::Formula(Telling::Path, _) => vec![Condition::Path],
+        Labelling::Formula(Telling::Target, _) => vec![Condition::Target],
         Labelling::Expert(_) => (0..=4).map(Condition::Gain).collect(),
     };
     let names = taught.iter().map(|condition| condition.name()).collect::<Vec<_>>().join(", ");
