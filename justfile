@@ -303,6 +303,7 @@ slurm-test: build
 report-check: build
     #!/usr/bin/env bash
     set -euo pipefail
+    [ -z "${CI:-}" ] || [ "$(id -u)" != 0 ] || command -v chromium >/dev/null || { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; } >/dev/null 2>&1 || true
     chromium=$(command -v "${CHROMIUM:-chromium}" || command -v chromium-browser || command -v google-chrome) && command -v npm >/dev/null ||
         { just _skipped chromium "Chromium and Node.js are needed to open pages"; exit; }
     out=runs/report-check
@@ -314,10 +315,39 @@ report-check: build
     {{bin}}/sr-report $out/planets $out/evaluation.json $others --out $out/report.html
     CHROMIUM=$chromium NODE_PATH=$out/node_modules node scripts/report-check.mjs $out/pictures $out/planets/report.html $out/report.html
 
+# Package the crates that can be published, and compile what was packaged; nothing is uploaded
+[group('release')]
+publish-check:
+    cargo publish --dry-run --workspace --locked
+
+# The public API of the crates that can be published beside that of a commit, which says whether a version has to be a new one: just semver v0.2.0; needs cargo-semver-checks
+[group('release')]
+semver baseline:
+    cargo semver-checks --workspace --baseline-rev {{baseline}}
+
+# The engine's crates on other machines, as far as this one can: tests on ARM under qemu, the programs compiled for Windows, the crates without C for macOS. Needs rustup's targets and Debian's gcc-aarch64-linux-gnu, libc6-dev-arm64-cross, qemu-user and gcc-mingw-w64-x86-64
+[group('release')]
+cross:
+    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
+        cargo test --locked --target aarch64-unknown-linux-gnu -p sr-simd -p sr-expr -p sr-engine -p sr-trace
+    cargo check --locked --target x86_64-pc-windows-gnu --workspace --bins
+    cargo check --locked --target aarch64-apple-darwin -p sr-simd -p sr-expr -p sr-engine -p sr-enumerate -p sr-cpu
+
+# Undefined behaviour in the portable code of sr-expr and sr-cpu, by Miri: needs the nightly toolchain with miri
+[group('release')]
+miri:
+    PROPTEST_CASES=2 MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --locked -p sr-simd -p sr-expr -p sr-cpu --lib
+
+# Memory errors in the tests of the crates with unsafe code, on AVX2 (valgrind knows no AVX-512)
+[group('release')]
+valgrind:
+    SR_SIMD=avx2 PROPTEST_CASES=8 CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind --quiet --error-exitcode=1" \
+        cargo test --locked -p sr-simd -p sr-expr -p sr-engine -p sr-enumerate -p sr-cpu --lib
+
 # All that CI runs, the quickest first; dependencies are optimised in the tests' profile too, so one is enough
 [group('check')]
 ci: fmt lint docs deny interop-python test backends
-    SR_PROFILE=dev just bench-test demo-smoke slurm-test
+    SR_PROFILE=dev just bench-test demo-smoke slurm-test python report-check
 
 _bench-tool:
     cargo build --profile {{profile}} --locked -p benches --bin bench-ci

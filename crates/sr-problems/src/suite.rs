@@ -8,19 +8,19 @@ use crate::{Error, Problem, ProblemSet, Provenance, Sampler, SetParams};
 
 /// The name and text of every suite.
 const SUITES: [(&str, &str); 13] = [
-    ("ultra-simple", include_str!("../../../fixtures/suites/ultra-simple.toml")),
-    ("simple", include_str!("../../../fixtures/suites/simple.toml")),
-    ("harder", include_str!("../../../fixtures/suites/harder.toml")),
-    ("nguyen", include_str!("../../../fixtures/suites/nguyen.toml")),
-    ("keijzer", include_str!("../../../fixtures/suites/keijzer.toml")),
-    ("livermore", include_str!("../../../fixtures/suites/livermore.toml")),
-    ("vladislavleva", include_str!("../../../fixtures/suites/vladislavleva.toml")),
-    ("jin", include_str!("../../../fixtures/suites/jin.toml")),
-    ("korns", include_str!("../../../fixtures/suites/korns.toml")),
-    ("r", include_str!("../../../fixtures/suites/r.toml")),
-    ("constant", include_str!("../../../fixtures/suites/constant.toml")),
-    ("feynman", include_str!("../../../fixtures/suites/feynman.toml")),
-    ("feynman-bonus", include_str!("../../../fixtures/suites/feynman-bonus.toml")),
+    ("ultra-simple", include_str!("../suites/ultra-simple.toml")),
+    ("simple", include_str!("../suites/simple.toml")),
+    ("harder", include_str!("../suites/harder.toml")),
+    ("nguyen", include_str!("../suites/nguyen.toml")),
+    ("keijzer", include_str!("../suites/keijzer.toml")),
+    ("livermore", include_str!("../suites/livermore.toml")),
+    ("vladislavleva", include_str!("../suites/vladislavleva.toml")),
+    ("jin", include_str!("../suites/jin.toml")),
+    ("korns", include_str!("../suites/korns.toml")),
+    ("r", include_str!("../suites/r.toml")),
+    ("constant", include_str!("../suites/constant.toml")),
+    ("feynman", include_str!("../suites/feynman.toml")),
+    ("feynman-bonus", include_str!("../suites/feynman-bonus.toml")),
 ];
 
 /// The definition of a suite. Its settings hold for each problem that does not have its own.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use sr_expr::{Expr, Node, Semantics, reference};
 use sr_problems::{Error, ProblemSet, Sampler, suite, suite_names};
 
-/// Problems whose published formula is not made of the published operators, see the heads of `fixtures/suites/*.toml`.
+/// Problems whose published formula is not made of the published operators, see the heads of `suites/*.toml`.
 const BEYOND_THEIR_OPERATORS: [&str; 8] =
     ["Nguyen-8", "Nguyen-11", "Livermore-13", "Livermore-15", "Livermore-16", "Constant-4", "Constant-5", "Constant-6"];
 

@@ -8,4 +8,4 @@ from ._regressor import SymbolicRegressor
 from ._files import iter_trace, read_problems, read_trace
 
 __all__ = ["SymbolicRegressor", "iter_trace", "read_problems", "read_trace"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"

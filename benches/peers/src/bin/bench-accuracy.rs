@@ -27,7 +27,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// The suite: one of fixtures/suites, or heldout (random formulas that nothing is tuned on)
+    /// The suite: one of crates/sr-problems/suites, or heldout (random formulas that nothing is tuned on)
     suite: String,
     /// Seconds of each run
     #[arg(long, value_name = "S", default_value_t = 20.0, allow_negative_numbers = true)]
