@@ -694,7 +694,8 @@ fn with_constants(tree: &Tree, constants: &[f64]) -> Expr {
 
 /// Runs searches to their end with one policy. `observers[i]` watches `searches[i]`. This is the only search loop.
 ///
-/// A search's result depends on its instance, configuration, seed and policy, not on the others in the batch.
+/// The policy is asked for the children of all searches at once, by one thread; the children are scored by all threads of
+/// the current rayon pool. A search's result depends on its instance, configuration, seed and policy, not on the others in the batch.
 ///
 /// # Errors
 /// Returns an error if the policy fails. The searches then stand at their last whole generation and can be run on.
@@ -765,14 +766,18 @@ fn advance<O: Observer>(
         active.iter_mut().for_each(|search| search.offspring.clear());
         return Err(error);
     }
-    let advanced = !active.is_empty();
-    for search in active {
-        match search.offspring.is_empty() && search.n_children() > 0 && !is_stopped(stop) {
+    let replace =
+        |search: &mut Search| match search.offspring.is_empty() && search.n_children() > 0 && !is_stopped(stop) {
             true => search.end(StopReason::Exhausted),
             false => search.replace(stop),
-        }
+        };
+    // Searches know nothing of each other, so the threads of the pool share them.
+    match &mut active[..] {
+        [] => return Ok(false),
+        [search] => replace(search),
+        searches => searches.par_iter_mut().with_max_len(1).for_each(|search| replace(search)),
     }
-    Ok(advanced)
+    Ok(true)
 }
 
 /// A collection with one item for each search of a batch; a batch of one allocates nothing.

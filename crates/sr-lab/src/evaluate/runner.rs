@@ -79,7 +79,7 @@ fn alone<P: sr_engine::Policy>(
 fn together(task: &Task<'_>, jobs: &[Job], policy: &mut dyn sr_engine::Policy) -> anyhow::Result<Vec<Found>> {
     let clock = RefCell::new(Clock { last: Instant::now(), active: jobs.len(), share: 0.0 });
     let config = SearchConfig { time_limit: None, ..task.config.clone() };
-    let searches = jobs.iter().map(|job| Search::new(job.instance.clone(), config.clone(), job.seed));
+    let searches = jobs.par_iter().map(|job| Search::new(job.instance.clone(), config.clone(), job.seed));
     let mut searches = searches.collect::<Result<Vec<_>, _>>()?;
     let mut watches: Vec<_> = jobs.iter().map(|_| Watch::new(Time::Shared(&clock), &task.config)).collect();
     let outcomes = run(&mut searches, &mut Timed { policy, clock: &clock }, &mut watches);
