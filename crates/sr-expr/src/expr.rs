@@ -137,26 +137,42 @@ impl Expr {
     /// # Errors
     /// Returns an error where [`Expr::new`] does, and if nodes are left over after the root's subtree.
     pub fn from_prefix(prefix: &[Node]) -> Result<Self, ExprError> {
-        // Reading prefix order backwards meets every operand before its operator, first operand on top.
-        let mut stack: Vec<Vec<Node>> = Vec::new();
+        // Reading prefix order backwards meets every operand before its operator.
+        let mut roots = 0;
         for (node, &kind) in prefix.iter().enumerate().rev() {
-            let mut built = Vec::new();
             if let Node::Op(op) = kind {
-                if stack.len() < op.arity() {
-                    return Err(ExprError::MissingOperand { node, op, found: stack.len() });
+                if roots < op.arity() {
+                    return Err(ExprError::MissingOperand { node, op, found: roots });
                 }
-                for _ in 0..op.arity() {
-                    built.extend(stack.pop().expect("length was checked"));
-                }
+                roots -= op.arity();
             }
-            built.push(kind);
-            stack.push(built);
+            roots += 1;
         }
-        match (stack.pop(), stack.len()) {
-            (None, _) => Err(ExprError::Empty),
-            (Some(nodes), 0) => Ok(Expr { nodes }),
-            (Some(_), more) => Err(ExprError::ManyRoots { roots: more + 1 }),
+        match roots {
+            0 => return Err(ExprError::Empty),
+            1 => {}
+            roots => return Err(ExprError::ManyRoots { roots }),
         }
+        // Operators whose operands are still being read, with the number of operands missing. O(size) at any depth.
+        let mut open: Vec<(Node, usize)> = Vec::new();
+        let mut nodes = Vec::with_capacity(prefix.len());
+        for &node in prefix {
+            if node.arity() > 0 {
+                open.push((node, node.arity()));
+                continue;
+            }
+            nodes.push(node);
+            // A leaf may complete any number of operators.
+            while let Some((op, missing)) = open.last_mut() {
+                *missing -= 1;
+                if *missing > 0 {
+                    break;
+                }
+                nodes.push(*op);
+                open.pop();
+            }
+        }
+        Ok(Expr { nodes })
     }
 
     /// Makes an expression of a single node, which has to be a leaf.

@@ -261,8 +261,9 @@ impl Parser<'_> {
             match pending {
                 Pending::Binary(op) if precedence(op) >= least => self.nodes.push(Node::Op(op)),
                 Pending::Minus { first, is_literal } if SIGN >= least => match &mut self.nodes[first..] {
-                    // `-2` is a constant, `-2^2` the negative of the power, `-(2)` a negation.
-                    [Node::Const(value)] if is_literal => *value = -*value,
+                    // `-2` is a constant, `-2^2` the negative of the power, `-(2)` a negation. NaN is printed without a
+                    // sign, so it is read without one.
+                    [Node::Const(value)] if is_literal => *value = if value.is_nan() { *value } else { -*value },
                     _ => self.nodes.push(Node::Op(Op::Neg)),
                 },
                 _ => return,
@@ -628,6 +629,16 @@ mod tests {
     }
 
     #[test]
+    fn nan_has_no_sign() {
+        for text in ["-nan", "- nan", "--nan", "(-nan)"] {
+            let read = text.parse::<Expr>().expect(text);
+            assert_eq!(read.to_string().parse(), Ok(read), "{text}");
+        }
+        assert_eq!("-nan".parse(), Ok(Expr::constant(f64::NAN)));
+        assert_eq!("-inf".parse(), Ok(Expr::constant(f64::NEG_INFINITY)));
+    }
+
+    #[test]
     fn any_depth_is_read() {
         const DEPTH: usize = 100_000;
         let x0 = Node::Var(0);
@@ -640,8 +651,9 @@ mod tests {
                 let read: Formula = expr.display(semantics).to_string().parse().expect("printed");
                 assert_eq!(read.expr, expr);
             }
+            assert_eq!(Expr::from_prefix(&expr.to_prefix()), Ok(expr));
         }
-        assert!("(".repeat(DEPTH).parse::<Expr>().is_err());
+        assert_eq!("(".repeat(DEPTH).parse::<Expr>().map_err(|error| error.position), Err(DEPTH));
         assert!("-".repeat(DEPTH).parse::<Expr>().is_err());
         assert_eq!(format!("{}x0{}", "(".repeat(DEPTH), ")".repeat(DEPTH)).parse::<Expr>(), Ok(Expr::var(0)));
     }

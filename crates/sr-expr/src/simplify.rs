@@ -9,6 +9,11 @@ use crate::{Expr, Node, Op, Semantics, Tree};
 
 /// Trees of more nodes are not simplified.
 const MAX_NODES: usize = 2000;
+/// Sums nested deeper, in functions and powers, are not simplified: comparing, writing and dropping them takes stack.
+const MAX_NESTING: usize = 200;
+/// No more nodes are written. A sum that is a whole power is written several times where there are no operators for
+/// powers, and so on within, so that thirty powers in each other would fill all memory.
+const MAX_WRITTEN: usize = 10 * MAX_NODES;
 /// Constants up to this are 0 where constants are rounded: differences of equal numbers.
 const ZERO: f64 = 1e-15;
 
@@ -29,7 +34,8 @@ const ZERO: f64 = 1e-15;
 pub struct Simplified(Sum);
 
 impl Simplified {
-    /// Simplifies a tree; returns `None` if it has more than 2,000 nodes.
+    /// Simplifies a tree; returns `None` if it has more than 2,000 nodes, or more than 200 sums in each other, in
+    /// functions and powers.
     ///
     /// - near: constants within this of a whole or half number, relative to it, count as that number, and constants up to
     ///   1e-15 as 0; with `near` 0 no constant is changed. Sums and products of constants are rounded in any case.
@@ -38,19 +44,31 @@ impl Simplified {
             return None;
         }
         let rounding = Rounding(near);
-        let mut stack: Vec<Sum> = Vec::new();
+        // With each sum a bound of its nesting, which is counted only where the bound is too large.
+        let mut stack: Vec<(Sum, usize)> = Vec::new();
         for &node in tree.nodes() {
-            let sum = match node {
-                Node::Const(value) => Sum::number(rounding.of(value)),
-                Node::Var(index) => Sum::atom(Atom::Variable(index), 1.0),
+            let (sum, mut nesting) = match node {
+                Node::Const(value) => (Sum::number(rounding.of(value)), 0),
+                Node::Var(index) => (Sum::atom(Atom::Variable(index), 1.0), 0),
                 Node::Op(op) => {
-                    let second = stack.pop()?;
-                    if op.arity() == 1 { rounding.unary(op, second) } else { rounding.binary(op, stack.pop()?, second) }
+                    let (second, nesting) = stack.pop()?;
+                    if op.arity() == 1 {
+                        (rounding.unary(op, second), nesting + 1)
+                    } else {
+                        let (first, other) = stack.pop()?;
+                        (rounding.binary(op, first, second), nesting.max(other) + 1)
+                    }
                 }
             };
-            stack.push(sum);
+            if nesting > MAX_NESTING {
+                nesting = sum.nesting();
+            }
+            if nesting > MAX_NESTING {
+                return None;
+            }
+            stack.push((sum, nesting));
         }
-        stack.pop().map(Simplified)
+        stack.pop().map(|(sum, _)| Simplified(sum))
     }
 
     /// Returns the number of nodes: what [`write`](Self::write) takes with all operators, where each root, square and
@@ -65,14 +83,15 @@ impl Simplified {
         self.0.n_constants()
     }
 
-    /// Writes the tree with these operators; returns `None` if they do not suffice, or a constant is not finite.
+    /// Writes the tree with these operators; returns `None` if they do not suffice, a constant is not finite, or there
+    /// would be more than 20,000 nodes.
     pub fn write(&self, ops: &[Op]) -> Option<Expr> {
         Writer { ops }.sum(&self.0)
     }
 }
 
 /// `constant + Σ coefficient · product`.
-#[derive(Debug, Clone, PartialEq, PartialOrd, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 struct Sum {
     constant: f64,
     terms: Vec<(Product, f64)>,
@@ -81,7 +100,7 @@ struct Sum {
 /// The factors with their exponents, sorted.
 type Product = Vec<(Atom, f64)>;
 
-#[derive(Debug, Clone, PartialEq, PartialOrd)]
+#[derive(Debug, Clone, PartialEq)]
 enum Atom {
     Variable(u16),
     /// A function of operands.
@@ -141,7 +160,7 @@ impl Rounding {
             }
         }
         sum.terms.retain(|(_, coefficient)| *coefficient != 0.0);
-        sum.terms.sort_by(order);
+        sum.terms.sort_by(order_of_terms);
         sum
     }
 
@@ -159,7 +178,7 @@ impl Rounding {
         if product.is_empty() || coefficient == 0.0 {
             return Sum::number(self.of(coefficient));
         }
-        product.sort_by(order);
+        product.sort_by(order_of_factors);
         if let [(Atom::Group(sum), exponent)] = &*product
             && *exponent == 1.0
         {
@@ -202,8 +221,20 @@ impl Rounding {
     }
 }
 
-fn order<T: PartialOrd>(a: &T, b: &T) -> Ordering {
-    a.partial_cmp(b).unwrap_or(Ordering::Equal)
+/// Compares factors, by atom and then exponent. The order is total, NaN included: sorting may panic with any other.
+fn order_of_factors((a, a_exponent): &(Atom, f64), (b, b_exponent): &(Atom, f64)) -> Ordering {
+    a.order(b).then_with(|| a_exponent.total_cmp(b_exponent))
+}
+
+/// Compares terms, by product and then coefficient.
+fn order_of_terms((a, a_coefficient): &(Product, f64), (b, b_coefficient): &(Product, f64)) -> Ordering {
+    order_of_lists(a, b, order_of_factors).then_with(|| a_coefficient.total_cmp(b_coefficient))
+}
+
+/// Compares lists by their first elements that differ, then by length.
+fn order_of_lists<T>(a: &[T], b: &[T], order: fn(&T, &T) -> Ordering) -> Ordering {
+    let first = a.iter().zip(b).map(|(a, b)| order(a, b)).find(|order| order.is_ne());
+    first.unwrap_or_else(|| a.len().cmp(&b.len()))
 }
 
 impl Sum {
@@ -225,6 +256,17 @@ impl Sum {
             }
             _ => (1.0, vec![(Atom::Group(self), 1.0)]),
         }
+    }
+
+    fn order(&self, other: &Sum) -> Ordering {
+        let constants = self.constant.total_cmp(&other.constant);
+        constants.then_with(|| order_of_lists(&self.terms, &other.terms, order_of_terms))
+    }
+
+    /// Returns how many sums are in each other below this one.
+    fn nesting(&self) -> usize {
+        let atoms = self.terms.iter().flat_map(|(product, _)| product).map(|(atom, _)| atom);
+        atoms.map(Atom::nesting).max().unwrap_or(0)
     }
 
     fn n_constants(&self) -> usize {
@@ -281,6 +323,33 @@ fn power_size(exponent: f64) -> usize {
 }
 
 impl Atom {
+    fn order(&self, other: &Atom) -> Ordering {
+        match (self, other) {
+            (Atom::Variable(a), Atom::Variable(b)) => a.cmp(b),
+            (Atom::Call(op, operands), Atom::Call(other, others)) => {
+                op.cmp(other).then_with(|| order_of_lists(operands, others, Sum::order))
+            }
+            (Atom::Group(a), Atom::Group(b)) => a.order(b),
+            _ => self.kind().cmp(&other.kind()),
+        }
+    }
+
+    fn kind(&self) -> u8 {
+        match self {
+            Atom::Variable(_) => 0,
+            Atom::Call(..) => 1,
+            Atom::Group(_) => 2,
+        }
+    }
+
+    fn nesting(&self) -> usize {
+        match self {
+            Atom::Variable(_) => 0,
+            Atom::Call(_, operands) => 1 + operands.iter().map(Sum::nesting).max().unwrap_or(0),
+            Atom::Group(sum) => 1 + sum.nesting(),
+        }
+    }
+
     fn size(&self) -> usize {
         match self {
             Atom::Variable(_) => 1,
@@ -296,12 +365,16 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    fn has(&self, op: Op) -> bool {
+        self.ops.contains(&op)
+    }
+
     fn unary(&self, op: Op, a: &Expr) -> Option<Expr> {
-        self.ops.contains(&op).then(|| Expr::unary(op, a))
+        (self.has(op) && a.size() < MAX_WRITTEN).then(|| Expr::unary(op, a))
     }
 
     fn binary(&self, op: Op, a: &Expr, b: &Expr) -> Option<Expr> {
-        self.ops.contains(&op).then(|| Expr::binary(op, a, b))
+        (self.has(op) && a.size() + b.size() < MAX_WRITTEN).then(|| Expr::binary(op, a, b))
     }
 
     fn number(value: f64) -> Option<Expr> {
@@ -325,16 +398,14 @@ impl Writer<'_> {
         }
         for (product, coefficient) in sum.terms.iter().filter(|(_, coefficient)| is_negative(*coefficient)) {
             written = Some(match written {
-                // The coefficient carries the sign; one of −1 is a minus.
-                None if *coefficient == -1.0 => {
-                    let term = self.term(product, 1.0)?;
-                    self.unary(Op::Neg, &term).or_else(|| self.term(product, -1.0))?
-                }
+                // The coefficient carries the sign; one of −1 is a minus. No term is written twice: what is nested in it
+                // would be written so often as there are ways through all of them.
+                None if *coefficient == -1.0 && self.has(Op::Neg) => self.unary(Op::Neg, &self.term(product, 1.0)?)?,
                 None => self.term(product, *coefficient)?,
-                Some(before) => match self.binary(Op::Sub, &before, &self.term(product, -coefficient)?) {
-                    Some(difference) => difference,
-                    None => self.binary(Op::Add, &before, &self.term(product, *coefficient)?)?,
-                },
+                Some(before) if self.has(Op::Sub) => {
+                    self.binary(Op::Sub, &before, &self.term(product, -coefficient)?)?
+                }
+                Some(before) => self.binary(Op::Add, &before, &self.term(product, *coefficient)?)?,
             });
         }
         match written {
@@ -485,6 +556,59 @@ mod tests {
     fn numbers_alone_are_one_node() {
         assert_eq!(size_of("sin(1) + 2*3"), 1);
         assert_eq!(size_of("0*x0"), 1);
+    }
+
+    /// Returns `open` around `inner` so many times.
+    fn nested(open: &str, inner: &str, close: &str, times: usize) -> Expr {
+        let text = format!("{}{inner}{}", open.repeat(times), close.repeat(times));
+        text.parse().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn powers_in_each_other_are_not_written_out() {
+        // Without an operator for it, each square has its base twice: 2^n copies of the innermost.
+        let products = [Op::Add, Op::Mul];
+        let of = |times| Simplified::new(&nested("pow2(1 + ", "x0", ")", times), 0.0).expect("not too deep");
+        assert_eq!(of(3).write(&products).map(|written| written.size()), Some(43));
+        assert_eq!(of(100).write(&products), None);
+        assert_eq!(of(100).write(&Op::ALL).map(|written| written.size()), Some(301));
+    }
+
+    #[test]
+    fn no_term_is_written_twice() {
+        // Each of a hundred minus signs would double the work, where there is no operator for it.
+        let (negative, difference) = (nested("sin(-", "x0", ")", 100), nested("sin(1 - ", "x0", ")", 100));
+        for (tree, size) in [(negative, 301), (difference, 501)] {
+            let written = Simplified::new(&tree, 0.0).and_then(|tree| tree.write(&[Op::Add, Op::Mul, Op::Sin]));
+            assert_eq!(written.map(|written| written.size()), Some(size));
+        }
+    }
+
+    #[test]
+    fn what_is_nested_deeply_is_left_alone() {
+        for (open, close) in [("sin(", ")"), ("exp(1 + ", ")"), ("(1 + x1*", ")"), ("pow(x1, ", ")"), ("1/(x1 + ", ")")]
+        {
+            assert!(Simplified::new(&nested(open, "x0", close, 195), 0.0).is_some(), "{open}");
+            assert!(Simplified::new(&nested(open, "x0", close, 399), 0.0).is_none(), "{open}");
+        }
+        // Long sums and products are not deep.
+        for (open, size) in [("x0 + ", 3), ("x0*", 3), ("x0/", 4), ("-(", 1)] {
+            let simplified = Simplified::new(&nested(open, "x0", if open == "-(" { ")" } else { "" }, 900), 0.0);
+            assert_eq!(simplified.map(|tree| tree.size()), Some(size), "{open}");
+        }
+    }
+
+    #[test]
+    fn terms_with_nan_have_an_order() {
+        // With any other order than a total one, sorting may panic from 21 elements on.
+        let term =
+            |index: usize| format!("{}(nan + {}*x{})", ["sin", "cos", "exp"][index % 3], index * 7 % 11, index % 5);
+        let sum = (0..60).map(term).collect::<Vec<_>>().join(" + ");
+        let product = (0..60).map(term).collect::<Vec<_>>().join("*");
+        for text in [sum, product] {
+            let tree: Expr = text.parse().expect("a formula");
+            assert!(Simplified::new(&tree, 1e-7).is_some());
+        }
     }
 
     #[test]
