@@ -157,7 +157,7 @@ pub enum Error {
         record: u64,
         /// The size as MessagePack, before compression.
         bytes: usize,
-        /// The limit, [`MAX_RECORD_BYTES`](crate::MAX_RECORD_BYTES).
+        /// The limit: [`MAX_RECORD_BYTES`](crate::MAX_RECORD_BYTES), or less for its size in the file.
         limit: usize,
     },
 

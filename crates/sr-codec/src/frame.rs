@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
+use zstd::zstd_safe::get_frame_content_size;
 
 /// The first bytes of a zstd frame (RFC 8878 §3.1.1), little-endian 0xFD2FB528.
 pub(crate) const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
@@ -28,6 +29,21 @@ const INPUT_BYTES: usize = 1 << 17;
 /// The bytes of output offered to the decoder at a time, so that memory follows what was really decoded and not the
 /// size that a damaged frame claims.
 const OUTPUT_BYTES: usize = 1 << 16;
+
+/// The bytes that any value may have, however small its frame is.
+const ANY_BYTES: usize = 64 << 20;
+
+/// The bytes of a larger value for each byte of its frame, at most. Columns of measured or computed numbers are far below
+/// it; a frame above it was made to fill memory.
+const MOST_BYTES_OF_ONE: usize = 1024;
+
+/// The most bytes that hold the head of a frame, with its content size (RFC 8878 §3.1.1.1).
+const HEAD_BYTES: usize = 18;
+
+/// Returns the largest value that a frame of this many bytes may hold.
+pub(crate) fn most_bytes(frame: usize) -> usize {
+    ANY_BYTES.max(frame.saturating_mul(MOST_BYTES_OF_ONE))
+}
 
 /// The frame at a frame boundary.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,7 +80,7 @@ impl From<io::Error> for Fault {
 pub(crate) struct Frames<R> {
     input: Input<R>,
     decoder: Decoder<'static>,
-    limit: usize,
+    pub(crate) limit: usize,
     /// The value found last, decompressed.
     pub(crate) payload: Vec<u8>,
     /// The offset of the frame found last; after a fault, the end of the whole frames.
@@ -117,8 +133,14 @@ impl<R: Read> Frames<R> {
 
     fn value(&mut self) -> Result<Frame, Fault> {
         self.payload.clear();
+        // A frame that states no size, or a wrong one, gets no more than any.
+        let limit = match get_frame_content_size(self.input.peek(HEAD_BYTES)?) {
+            Ok(Some(stated)) if stated > ANY_BYTES as u64 => self.frame_len()?.map_or(ANY_BYTES, most_bytes),
+            _ => ANY_BYTES,
+        };
+        let limit = limit.min(self.limit);
         loop {
-            let (consumed, is_whole) = step(&mut self.decoder, self.input.peek(1)?, &mut self.payload, self.limit)?;
+            let (consumed, is_whole) = step(&mut self.decoder, self.input.peek(1)?, &mut self.payload, limit)?;
             self.input.consume(consumed);
             if is_whole {
                 return Ok(Frame::Value);
@@ -184,8 +206,9 @@ impl<R: Read> Frames<R> {
     }
 }
 
-/// Decodes a frame that takes all of `bytes`, to at most `limit` bytes.
+/// Decodes a frame that takes all of `bytes`, to at most `limit` bytes and no more than [`most_bytes`].
 pub(crate) fn unpack(decoder: &mut Decoder<'static>, mut bytes: &[u8], limit: usize) -> Result<Vec<u8>, Fault> {
+    let limit = limit.min(most_bytes(bytes.len()));
     decoder.reinit()?; // the frame before may have been cut
     let mut payload = Vec::new();
     loop {
@@ -222,7 +245,9 @@ fn step(
     let hint = decoder.run(&mut input, &mut output).map_err(|error| Fault::Corrupt(error.to_string()))?;
     let consumed = input.pos();
     if payload.len() > limit {
-        return Err(Fault::Corrupt(format!("it is longer than {limit} bytes")));
+        return Err(Fault::Corrupt(format!(
+            "decompressed it has more than {limit} bytes, the most for its size in the file"
+        )));
     }
     // No input is not enough: the decoder may still hold output that did not fit.
     if hint != 0 && consumed == 0 && payload.len() == before {
@@ -309,6 +334,29 @@ mod tests {
         let zeros = vec![0; 300_000];
         assert!(matches!(first(&zstd_frame(&zeros), 300_000), (Ok(Frame::Value), payload) if payload == zeros));
         assert!(matches!(first(&zstd_frame(&zeros), 299_999).0, Err(Fault::Corrupt(_))));
+    }
+
+    #[test]
+    fn a_small_frame_does_not_become_a_large_value() {
+        let mut zeros = vec![0; ANY_BYTES + 1];
+        let bomb = zstd_frame(&zeros);
+        assert!(bomb.len() < 1 << 14);
+        let words = "decompressed it has more than 67108864 bytes, the most for its size in the file";
+        let is_refused = |fault: &Fault| matches!(fault, Fault::Corrupt(reason) if reason == words);
+        let (result, payload) = first(&bomb, 1 << 30);
+        assert!(result.as_ref().is_err_and(is_refused), "{result:?}");
+        assert!(payload.capacity() <= 2 * ANY_BYTES + 2 * OUTPUT_BYTES);
+        let result = unpack(&mut decoder().expect("a decoder"), &bomb, 1 << 30).map(|payload| payload.len());
+        assert!(result.as_ref().is_err_and(is_refused), "{result:?}");
+        assert!(matches!(first(&zstd_frame(&zeros[1..]), 1 << 30).0, Ok(Frame::Value)));
+        let mut state = 1_u64;
+        for byte in zeros.iter_mut().take(BLOCK_BYTES) {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *byte = (state >> 56) as u8;
+        }
+        let dense = zstd_frame(&zeros);
+        assert!(most_bytes(dense.len()) > zeros.len(), "{}", dense.len());
+        assert!(matches!(first(&dense, 1 << 30), (Ok(Frame::Value), payload) if payload == zeros));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strum::IntoStaticStr;
 
+use crate::reader::MAX_NESTING;
 use crate::{Error, Result};
 
 /// The version of the container: header, frames and footer. Record formats have their own versions.
@@ -95,7 +96,7 @@ impl<P: DeserializeOwned> Header<P> {
     /// Reads a header. `expected` is the kind and version that the caller can use, `None` for any.
     pub(crate) fn decode(path: &Path, bytes: &[u8], expected: Option<(Kind, u32)>) -> Result<Self> {
         let bad = |reason: String| Error::BadHeader { path: path.to_owned(), reason };
-        let preamble: Preamble = rmp_serde::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
+        let preamble: Preamble = shallow(bytes).map_err(|error| bad(error.to_string()))?;
         let Preamble { format, container, kind, version } = preamble;
         let path = || path.to_owned();
         if format != FORMAT {
@@ -116,11 +117,18 @@ impl<P: DeserializeOwned> Header<P> {
             }
             _ => {}
         }
-        match rmp_serde::from_slice(bytes) {
+        match shallow(bytes) {
             Ok(Params { params }) => Ok(Self { kind, version, params }),
             Err(source) => Err(Error::DecodeHeader { path: path(), source }),
         }
     }
+}
+
+/// Decodes a value that is not nested too deeply.
+fn shallow<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, rmp_serde::decode::Error> {
+    let mut decoder = rmp_serde::Deserializer::new(bytes);
+    decoder.set_max_depth(MAX_NESTING);
+    T::deserialize(&mut decoder)
 }
 
 /// Returns the first field in which two encoded headers differ, with both values, in words.
@@ -139,7 +147,7 @@ pub(crate) fn difference(old: &[u8], new: &[u8]) -> String {
             _ => Some(format!("{at} was {old}, is now {new}")),
         }
     }
-    match (rmp_serde::from_slice(old), rmp_serde::from_slice(new)) {
+    match (shallow(old), shallow(new)) {
         (Ok(old), Ok(new)) => find("", &old, &new),
         _ => None, // not JSON-like
     }
@@ -155,6 +163,23 @@ mod tests {
     fn the_kind_is_written_by_its_name() {
         for kind in Kind::ALL {
             assert_eq!(serde_json::to_value(kind).unwrap(), json!(kind.to_string()));
+        }
+    }
+
+    #[test]
+    fn nesting_is_limited() {
+        let path = Path::new("deep.sr");
+        let header = |params: Vec<u8>| {
+            let start = Header { kind: Kind::Trace, version: 1, params: () }.encode(path).expect("plain data");
+            [&start[..start.len() - 1], &params].concat() // nil is one byte
+        };
+        let nested = |depth| header([vec![0x91; depth], vec![0xc0]].concat());
+        assert!(Header::<Value>::decode(path, &nested(100), None).is_ok());
+        for depth in [MAX_NESTING, 1_000_000] {
+            let error = Header::<Value>::decode(path, &nested(depth), None).expect_err("deep").to_string();
+            assert!(error.contains("deep.sr") && error.contains("depth limit exceeded"), "{error}");
+            let bytes = [vec![0x91; depth], vec![0xc0]].concat();
+            assert!(crate::decode_record::<serde::de::IgnoredAny>(&bytes).is_err());
         }
     }
 

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use zstd::bulk::Decompressor;
 use zstd::zstd_safe::get_frame_content_size;
 
+use crate::frame::most_bytes;
 use crate::reader::decode_record;
 use crate::{Error, Header, Kind, MAX_RECORD_BYTES, Reader, Result};
 
@@ -104,8 +105,12 @@ impl<P> Indexed<P> {
             _ => Error::io(&self.path, "read")(error),
         })?;
         let corrupt = |reason: String| Error::Corrupt { path: path(), record, offset: start, reason };
-        let size = get_frame_content_size(&self.frame).ok().flatten().filter(|&size| size <= MAX_RECORD_BYTES as u64);
+        let size = get_frame_content_size(&self.frame).ok().flatten();
         let size = size.ok_or_else(|| corrupt("it does not state its size".to_owned()))?;
+        let most = most_bytes(self.frame.len()).min(MAX_RECORD_BYTES);
+        if size > most as u64 {
+            return Err(corrupt(format!("it states {size} bytes, and may have {most} by its size in the file")));
+        }
         self.payload.clear();
         self.payload.try_reserve(size as usize).map_err(|error| corrupt(error.to_string()))?;
         let decompressed = self.decompressor.decompress_to_buffer(&self.frame, &mut self.payload);

@@ -45,4 +45,4 @@ pub use error::{Error, Result};
 pub use header::{CONTAINER_VERSION, Header, Kind};
 pub use indexed::{Indexed, read_exact_at};
 pub use reader::{PackedRecord, Reader, Records, decode_record, peek_header};
-pub use writer::{COMPRESSION_LEVEL, MAX_RECORD_BYTES, Packed, Writer, partial_path};
+pub use writer::{COMPRESSION_LEVEL, MAX_HEADER_BYTES, MAX_RECORD_BYTES, Packed, Writer, partial_path};

@@ -11,7 +11,10 @@ use serde_json::Value;
 use zstd::stream::raw::Decoder;
 
 use crate::frame::{FOOTER_LEN, Fault, Frame, Frames, decoder, parse_footer, unpack};
-use crate::{Error, Header, Kind, MAX_RECORD_BYTES, Result};
+use crate::{Error, Header, Kind, MAX_HEADER_BYTES, MAX_RECORD_BYTES, Result};
+
+/// The most arrays and maps in each other: reading them takes stack, and threads have little of it.
+pub(crate) const MAX_NESTING: usize = 128;
 
 /// A reader of the records of a file, in order.
 ///
@@ -64,7 +67,7 @@ impl<P: DeserializeOwned> Reader<P> {
     fn open_expecting(path: &Path, expected: Option<(Kind, u32)>) -> Result<Self> {
         let mut file = File::open(path).map_err(Error::io(path, "open"))?;
         let stated_records = stated_records(&mut file).map_err(Error::io(path, "read"))?;
-        let mut frames = Frames::new(file, MAX_RECORD_BYTES).map_err(Error::io(path, "start a decoder for"))?;
+        let mut frames = Frames::new(file, MAX_HEADER_BYTES).map_err(Error::io(path, "start a decoder for"))?;
         let reason = match frames.advance() {
             Ok(Frame::Value) => None,
             Ok(Frame::Footer { .. }) => Some("it has a footer only".to_owned()),
@@ -76,6 +79,7 @@ impl<P: DeserializeOwned> Reader<P> {
             return Err(Error::BadHeader { path: path.to_owned(), reason });
         }
         let header = Header::decode(path, &frames.payload, expected)?;
+        frames.limit = MAX_RECORD_BYTES;
         Ok(Self { path: path.to_owned(), header, stated_records, frames, record: 0, ended: false })
     }
 }
@@ -241,6 +245,7 @@ impl<P, T: DeserializeOwned> std::iter::FusedIterator for Records<'_, P, T> {}
 /// Returns an error if it is not a `T`.
 pub fn decode_record<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, rmp_serde::decode::Error> {
     let mut decoder = rmp_serde::Deserializer::new(bytes);
+    decoder.set_max_depth(MAX_NESTING);
     let value = T::deserialize(&mut decoder)?;
     match decoder.get_ref().len() {
         0 => Ok(value),

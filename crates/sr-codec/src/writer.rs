@@ -10,7 +10,7 @@ use zstd::stream::raw::{CParameter, Encoder, InBuffer, Operation, OutBuffer};
 use zstd::zstd_safe::{ParamSwitch, compress_bound};
 
 use crate::blocks::blocks;
-use crate::frame::{Fault, Frame, Frames, footer};
+use crate::frame::{Fault, Frame, Frames, footer, most_bytes};
 use crate::header::difference;
 use crate::{Error, Header, Kind, Result};
 
@@ -26,8 +26,13 @@ const SHORTEST_MATCH: u32 = 7;
 const NO_MATCHES: u32 = 1 << 17;
 
 /// The largest record, as MessagePack before compression: 1 GiB. Readers refuse larger ones, so that a damaged file
-/// cannot claim all memory.
+/// cannot claim all memory. A record of more than 64 MiB may also have at most 1,024 bytes for each that it takes in the
+/// file, so that a small file cannot.
 pub const MAX_RECORD_BYTES: usize = 1 << 30;
+
+/// The largest header, as MessagePack before compression: 16 MiB. Headers are read as any JSON, which takes thirty times
+/// as much memory.
+pub const MAX_HEADER_BYTES: usize = 16 << 20;
 
 /// A writer of `PATH.partial`, which [`finish`](Writer::finish) renames to `PATH`.
 ///
@@ -96,8 +101,8 @@ impl Writer {
     /// Adds a record, as a MessagePack map with named fields if it is a struct.
     ///
     /// # Errors
-    /// Returns an error if the record cannot be written as MessagePack, is larger than [`MAX_RECORD_BYTES`], or writing
-    /// fails.
+    /// Returns an error if the record cannot be written as MessagePack, is larger than [`MAX_RECORD_BYTES`] allows, or
+    /// writing fails.
     pub fn append<T: Serialize + ?Sized>(&mut self, record: &T) -> Result<()> {
         let mut payload = std::mem::take(&mut self.payload);
         payload.clear();
@@ -112,9 +117,9 @@ impl Writer {
     /// whole value, which is not checked.
     ///
     /// # Errors
-    /// Returns an error if the record is larger than [`MAX_RECORD_BYTES`], or writing fails.
+    /// Returns an error if the record is larger than [`MAX_RECORD_BYTES`] allows, or writing fails.
     pub fn append_raw(&mut self, record: &[u8]) -> Result<()> {
-        self.check_size(record.len())?;
+        self.check_size(record.len(), self.limit)?;
         self.write_frame(record)?;
         self.records += 1;
         Ok(())
@@ -123,18 +128,18 @@ impl Writer {
     /// Adds a record that was packed before, perhaps on another thread.
     ///
     /// # Errors
-    /// Returns an error if the record is larger than [`MAX_RECORD_BYTES`], or writing fails.
+    /// Returns an error if the record is larger than [`MAX_RECORD_BYTES`] allows, or writing fails.
     pub fn append_packed(&mut self, record: &Packed) -> Result<()> {
-        self.check_size(record.bytes)?;
+        self.check_size(record.bytes, self.limit.min(most_bytes(record.frame.len())))?;
         self.write(&record.frame)?;
         self.records += 1;
         Ok(())
     }
 
-    fn check_size(&self, bytes: usize) -> Result<()> {
-        if bytes > self.limit {
+    fn check_size(&self, bytes: usize, limit: usize) -> Result<()> {
+        if bytes > limit {
             let path = self.partial.clone();
-            return Err(Error::TooLarge { path, record: self.records, bytes, limit: self.limit });
+            return Err(Error::TooLarge { path, record: self.records, bytes, limit });
         }
         Ok(())
     }
@@ -196,6 +201,10 @@ impl Writer {
     }
 
     fn restart(&mut self, header: &[u8]) -> Result<()> {
+        if header.len() > MAX_HEADER_BYTES {
+            let reason = format!("it would have {} bytes, the limit is {MAX_HEADER_BYTES}", header.len());
+            return Err(Error::BadHeader { path: self.partial.clone(), reason });
+        }
         self.cut_at(0)?;
         self.write_frame(header)
     }
@@ -247,6 +256,7 @@ impl Writer {
             .compressor
             .compress(payload, &mut frame)
             .map_err(Error::io(&self.partial, "compress"))
+            .and_then(|()| self.check_size(payload.len(), most_bytes(frame.len())))
             .and_then(|()| self.write(&frame));
         self.frame = frame;
         result
@@ -382,6 +392,60 @@ fn sync_folder(path: &Path) -> Result<()> {
 mod tests {
     use super::*;
     use crate::{Kind, Reader};
+
+    #[test]
+    fn what_readers_would_take_for_a_bomb_is_not_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("dense.sr");
+        let header = Header { kind: Kind::Corpus, version: 1, params: () };
+        let mut writer = Writer::create(&path, &header).expect("a new file");
+        let zeros = "0".repeat((64 << 20) + 1);
+        let bytes = zeros.len() + 5;
+        let is_refused = |result: Result<()>| {
+            let error = result.expect_err("a kilobyte in the file");
+            let Error::TooLarge { record: 0, bytes: found, limit, .. } = error else { panic!("{error}") };
+            assert_eq!((found, limit), (bytes, 64 << 20));
+        };
+        is_refused(writer.append(&zeros));
+        is_refused(writer.append_packed(&Packed::new(Kind::Corpus, &zeros).expect("a text")));
+        writer.append(&zeros[..1 << 20]).expect("small enough");
+        assert_eq!(writer.finish().expect("finished"), 1);
+        let mut reader = crate::Reader::<()>::open(&path, Kind::Corpus, 1).expect("finished");
+        assert_eq!(reader.next_record::<String>().expect("whole").as_deref(), Some(&zeros[..1 << 20]));
+
+        let header = Header { kind: Kind::Corpus, version: 1, params: "0".repeat(MAX_HEADER_BYTES) };
+        let error = Writer::create(&path, &header).expect_err("a header of 16 MiB").to_string();
+        assert!(error.contains("dense.sr") && error.contains("the limit is 16777216"), "{error}");
+    }
+
+    #[test]
+    fn a_small_file_that_would_fill_memory_is_refused_by_file_and_record() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("bomb.sr");
+        let header = Header { kind: Kind::Corpus, version: 1, params: () }.encode(&path).expect("plain data");
+        let pack = |bytes: &[u8]| zstd::bulk::compress(bytes, 1).expect("compressed in memory");
+        let small = rmp_serde::to_vec("small").expect("a text");
+        let large = rmp_serde::to_vec(&"0".repeat(200 << 20)).expect("a text");
+        let mut bytes = [pack(&header), pack(&small), pack(&large)].concat();
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&bytes);
+        bytes.extend(footer(2, crc));
+        assert!(bytes.len() < 1 << 16, "{} bytes", bytes.len());
+        fs::write(&path, bytes).expect("a file");
+
+        let mut reader = crate::Reader::<()>::open(&path, Kind::Corpus, 1).expect("a header");
+        assert_eq!(reader.next_record::<String>().expect("small").as_deref(), Some("small"));
+        let in_order = reader.next_record::<String>().expect_err("large");
+        let mut reader = crate::Reader::<()>::open(&path, Kind::Corpus, 1).expect("a header");
+        let mut packed = std::iter::from_fn(|| reader.next_packed().expect("its blocks are right"));
+        let packed = packed.nth(1).expect("two records").unpack(&path).expect_err("large");
+        let mut indexed = crate::Indexed::<()>::open(&path, Kind::Corpus, 1).expect("a right checksum");
+        let in_any_order = indexed.record::<String>(1).expect_err("large");
+        for error in [in_order, packed, in_any_order].map(|error| error.to_string()) {
+            let told = ["bomb.sr", "record 1", "67108864"];
+            assert!(told.iter().all(|word| error.contains(word)) && error.lines().count() == 1, "{error}");
+        }
+    }
 
     #[test]
     fn a_record_beyond_the_limit_is_refused_and_the_file_stays_usable() {

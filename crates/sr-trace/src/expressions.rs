@@ -24,6 +24,9 @@ use crate::columns::Bytes;
 pub const MAX_NODES: usize = 4096;
 /// The largest number of expressions of one table, so that a damaged file cannot claim all memory.
 pub const MAX_EXPRESSIONS: usize = 1 << 24;
+/// The largest number of nodes of the different expressions of one search that is read, 4 GiB. An edit of some bytes makes
+/// an expression of up to [`MAX_NODES`], so that a small file could claim all memory otherwise.
+pub const MAX_RECORD_NODES: usize = 1 << 28;
 
 const FIRST_CONSTANT: u8 = 64;
 const FIRST_VARIABLE: u8 = 128;
@@ -46,6 +49,9 @@ pub enum ExpressionError {
     /// A table has more than [`MAX_EXPRESSIONS`] expressions.
     #[error("more than {MAX_EXPRESSIONS} expressions in one table")]
     TooMany,
+    /// The expressions of a record have more than [`MAX_RECORD_NODES`] nodes.
+    #[error("more than {MAX_RECORD_NODES} nodes in the different expressions of one search")]
+    TooManyNodes,
     /// The bytes end within an expression.
     #[error("expression {expression} ends too early")]
     Cut {

@@ -255,7 +255,7 @@ impl Stored {
     /// # Errors
     /// Returns an error if the record is damaged.
     pub fn problem_id(&self) -> Result<String> {
-        let place: Place = rmp_serde::from_slice(&self.packed.unpack(&self.path)?).map_err(|e| self.unreadable(e))?;
+        let place: Place = self.value(&self.packed.unpack(&self.path)?)?;
         Ok(place.problem_id)
     }
 
@@ -340,7 +340,7 @@ impl Shard<'_> {
             return Ok(());
         };
         let record = record.to_vec();
-        let place: Place = rmp_serde::from_slice(&record).map_err(|source| {
+        let place: Place = sr_codec::decode_record(&record).map_err(|source| {
             let (path, record) = (self.path.to_owned(), self.records);
             sr_codec::Error::Decode { path, record, source }
         })?;

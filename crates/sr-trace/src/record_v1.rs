@@ -131,8 +131,14 @@ impl Record {
             generations: builder.build()?,
             labels: Vec::new(),
         };
+        // Once for all states that are labelled: a record may name a generation any number of times.
+        let trees = trajectory.generations.expressions().iter();
+        let trees: Vec<Arc<Expr>> = trees.map(|tree| Arc::new(tree.to_owned())).collect();
+        let labelled = trajectory.generations.iter().take(if self.labels.is_empty() { 0 } else { usize::MAX });
+        let all: Vec<Arc<Expr>> =
+            labelled.flat_map(|generation| generation.expression_ids()).map(|id| trees[id as usize].clone()).collect();
         for labels in self.labels {
-            let set = decoder.labels(labels, &trajectory.generations)?;
+            let set = decoder.labels(labels, &trajectory.generations, &all)?;
             trajectory.labels.push(set);
         }
         check_labels(&trajectory)?;
@@ -308,7 +314,13 @@ impl Decoder {
         Ok(Some(Edit { parent, node, replacement }))
     }
 
-    fn labels(&mut self, labels: Labels, generations: &Generations) -> Result<LabelSet, RecordError> {
+    /// Reads labels; `all` has the expressions of all individuals of the generations.
+    fn labels(
+        &mut self,
+        labels: Labels,
+        generations: &Generations,
+        all: &[Arc<Expr>],
+    ) -> Result<LabelSet, RecordError> {
         let n_states = labels.generations.len();
         same_length("labels.hashes", n_states, labels.hashes.len())?;
         same_length("labels.sizes", n_states, labels.sizes.len())?;
@@ -320,10 +332,9 @@ impl Decoder {
         let mut states = Vec::new();
         let mut at = 0;
         for ((&generation, &state_hash), &size) in labels.generations.iter().zip(&labels.hashes).zip(&labels.sizes) {
-            let state = labelled_state(generations, generation)?;
-            let parents: Vec<Arc<Expr>> = state.individuals().map(|i| Arc::new(i.expr.to_owned())).collect();
+            let parents = &all[labelled_state(generations, generation)?.places()];
             let mut children = LabelList::default();
-            for child in &self.children(&mut columns, size, &parents)? {
+            for child in &self.children(&mut columns, size, parents)? {
                 children.push(&Label {
                     child: child.record(),
                     gain_parent: gain_parent[at],

@@ -373,6 +373,11 @@ impl<'a> GenerationRecord<'a> {
         (self.start..self.end).map(|index| individuals.get(index))
     }
 
+    /// Returns the places of its individuals among those of all generations.
+    pub(crate) fn places(&self) -> std::ops::Range<usize> {
+        self.start..self.end
+    }
+
     /// Returns the individual in a slot.
     ///
     /// # Panics

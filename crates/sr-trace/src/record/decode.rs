@@ -11,7 +11,7 @@ use sr_expr::Forest;
 
 use super::{CandidateColumns, Change, Children, FitnessRule, Given, Kind, Labels, Record, Scores, in_field, stepped};
 use crate::columns::{Bytes, Column};
-use crate::expressions::{ExpressionError, Forms, MAX_NODES, Nodes, Symbol, subtree_start};
+use crate::expressions::{ExpressionError, Forms, MAX_NODES, MAX_RECORD_NODES, Nodes, Symbol, subtree_start};
 use crate::interner::Interner;
 use crate::trajectory::{EditRow, Gains, Individuals, Row, Span, in_range, labelled_state};
 use crate::{Candidates, Generations, LabelSet, Labels as LabelList, RecordError, StateLabels, Trajectory};
@@ -37,7 +37,11 @@ impl Record {
     fn decode_as<S: Symbol>(&self, rule: FitnessRule) -> Result<(Trajectory, Scored), RecordError> {
         let mut decoder = Decoder::<S>::new(self, rule)?;
         let generations = decoder.generations(self)?;
-        let labels = self.labels.iter().map(|labels| decoder.labels(labels, &generations)).collect::<Result<_, _>>()?;
+        // Once for all states that are labelled: a record may name a generation any number of times.
+        let labelled = generations.iter().take(if self.labels.is_empty() { 0 } else { usize::MAX });
+        let forms: Vec<u32> = labelled.flat_map(|generation| generation.expression_ids()).collect();
+        let labels = self.labels.iter().map(|labels| decoder.labels(labels, &generations, &forms));
+        let labels = labels.collect::<Result<_, _>>()?;
         decoder.finish()?;
         let trajectory = Trajectory {
             problem_id: self.problem_id.clone(),
@@ -419,6 +423,9 @@ impl<'a, S: Symbol> Decoder<'a, S> {
             let source = ExpressionError::TooLarge { expression: self.expressions.len() };
             return Err(RecordError::Expressions { field: "edit", source });
         }
+        if self.expressions.symbols().len() > MAX_RECORD_NODES {
+            return Err(RecordError::Expressions { field: "edit", source: ExpressionError::TooManyNodes });
+        }
         let (form, is_new) = self.expressions.finish();
         if is_new {
             self.scores.push(None);
@@ -426,7 +433,8 @@ impl<'a, S: Symbol> Decoder<'a, S> {
         Ok(form)
     }
 
-    fn labels(&mut self, labels: &Labels, generations: &Generations) -> Result<LabelSet, RecordError> {
+    /// Reads labels; `all` has the expressions of all individuals of the generations.
+    fn labels(&mut self, labels: &Labels, generations: &Generations, all: &[u32]) -> Result<LabelSet, RecordError> {
         let mut columns = Cursor::new(&labels.children);
         let number = |field, bytes| Column::new(field, bytes);
         let (mut numbers, mut sizes) =
@@ -440,9 +448,9 @@ impl<'a, S: Symbol> Decoder<'a, S> {
         let mut states = Vec::new();
         for &state_hash in &labels.hashes {
             let generation = numbers.number()?;
-            let before: Vec<u32> = labelled_state(generations, generation)?.expression_ids().collect();
+            let before = &all[labelled_state(generations, generation)?.places()];
             let (mut individuals, mut forms, taken) = (Individuals::default(), Vec::new(), self.taken);
-            self.children(&mut columns, sizes.number()?, &before, &mut forms, &mut individuals)?;
+            self.children(&mut columns, sizes.number()?, before, &mut forms, &mut individuals)?;
             individuals.trees = self.trees(forms.iter().copied());
             individuals.written = self.written(taken);
             // The numbers in the record become those among these labels.
