@@ -46,7 +46,8 @@ struct Args {
     problems: ProblemArgs,
     /// Methods to compare, each also as NAME=…: expert; basic (the reference engine's, whatever
     /// --unique and --survival say); unique (never repeats a form); tuned (with searched settings);
-    /// random (random trees); cheat:best-of-K (the best of K children for each, a bound and no method); and
+    /// random (random trees); enumeration (the smallest expressions first); cheat:best-of-K (the best of K children for
+    /// each, a bound and no method); and
     /// NAME=neural:CHECKPOINT, NAME=direct:CHECKPOINT, NAME=hybrid:CHECKPOINT, NAME=hybrid:CHECKPOINT@every=K,
     /// NAME=hybrid:CHECKPOINT@p=P
     #[arg(long, value_delimiter = ',', default_value = "expert")]
@@ -80,6 +81,9 @@ struct Args {
     /// Also tell how the least error falls with evaluations and seconds: of each search, and as medians of each problem
     #[arg(long)]
     curve: bool,
+    /// Also tell the differences from this one of --methods, beside those from the first
+    #[arg(long, value_name = "METHOD")]
+    against: Option<String>,
     /// Also print the shares solved problem by problem, beside figures that somebody has published: a JSON file such as
     /// fixtures/published/original-harder.json
     #[arg(long, value_name = "FILE")]
@@ -177,6 +181,10 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
         given.refuse(&["force"], "without --out, --plot or --report")?;
     }
     check_names(&args.methods)?;
+    if let Some(against) = &args.against {
+        let names: Vec<&str> = args.methods.iter().map(|method| &*method.name).collect();
+        ensure!(names.contains(&&**against), "--against {against}: the methods are {}", names.join(", "));
+    }
     methods::check_learners(&args.methods, given)?;
     methods::check_search(&args.methods, !args.equal.is_empty(), given)?;
     let share = Share::of_flags(args.neural_prob, args.neural_per, args.neural_every)?;

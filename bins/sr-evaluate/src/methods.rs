@@ -50,7 +50,7 @@ fn ignores(kind: &MethodKind, flag: &str) -> bool {
     match kind {
         MethodKind::Tuned | MethodKind::Basic => OWN_SETTINGS.contains(&flag),
         MethodKind::Unique => flag == "unique",
-        MethodKind::Random => ["tournament_size", "crossover"].contains(&flag),
+        MethodKind::Random | MethodKind::Enumeration => ["tournament_size", "crossover"].contains(&flag),
         _ => false,
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sr_lab::beside::{self, Published};
 use sr_lab::evaluate::{Settings, fingerprint};
 use sr_lab::sr_engine::SearchConfig;
-use sr_lab::sr_eval::{Equal, Row, median_curves, summarise, summary_table};
+use sr_lab::sr_eval::{Equal, Row, against_table, median_curves, summarise, summarise_against, summary_table};
 use sr_lab::sr_neural::Per;
 use sr_lab::sr_problems::ProblemSet;
 
@@ -69,6 +69,9 @@ pub(crate) fn settings(args: &Args, set: &ProblemSet, search: &SearchConfig) -> 
 /// What is written and printed as JSON.
 pub(crate) fn result(args: &Args, settings: &Settings, rows: &[Row], published: Option<&Published>) -> Value {
     let mut result = json!({ "settings": settings, "rows": rows, "summary": summarise(rows, args.common.seed) });
+    if let Some(against) = &args.against {
+        result["against"] = json!({ "method": against, "summary": summarise_against(against, rows, args.common.seed) });
+    }
     if args.curve {
         result["curves"] = json!(median_curves(rows));
     }
@@ -81,6 +84,9 @@ pub(crate) fn result(args: &Args, settings: &Settings, rows: &[Row], published: 
 /// What is printed.
 pub(crate) fn text(args: &Args, set: &ProblemSet, rows: &[Row], published: Option<&Published>) -> String {
     let mut text = summary_table(&summarise(rows, args.common.seed));
+    if let Some(against) = &args.against {
+        text += &format!("\n\n{}", against_table(&summarise_against(against, rows, args.common.seed)));
+    }
     if set.is_own_data() {
         text += &format!("\n\n{}", best_formulas(rows));
     }

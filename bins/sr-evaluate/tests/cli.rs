@@ -91,6 +91,10 @@ fn methods_without_a_learner_differ_as_they_should() {
         let field = |name: &str| difference[name].as_f64().expect(name);
         assert!(field("solved_lo") <= field("solved") && field("solved") <= field("solved_hi"), "{difference}");
     }
+    let against: serde_json::Value = serde_json::from_str(&run(&["--json", "--against", "unique"])).expect("JSON");
+    let (first, second) = (&against["against"]["summary"][0], &against["against"]["summary"][1]);
+    assert_eq!((&first["method"], &first["difference"]), (&"unique".into(), &serde_json::Value::Null));
+    assert_eq!((&second["method"], &second["difference"]["against"]), (&"expert".into(), &"unique".into()));
     // Tuned settings spend no more than the common ones may.
     assert!(rows("tuned").iter().all(|row| row["evaluations"].as_u64() <= Some(20 + 14 * 19)));
     // Errors only fall.
@@ -379,8 +383,22 @@ fn bad_input_is_one_line_with_exit_code_2() {
     let output = evaluate(folder.path(), &["--suite", "simple", "--methods", "bc=magic"]);
     assert_eq!(output.status.code(), Some(2));
     let message = String::from_utf8(output.stderr).expect("text");
-    for known in ["expert", "unique", "tuned", "random", "cheat:best-of-K", "neural:", "direct:", "hybrid:", "@every=K"]
-    {
+    let output = evaluate(folder.path(), &["--suite", "simple", "--methods", "expert,a=random", "--against", "random"]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8(output.stderr).expect("text");
+    assert!(told.contains("--against random: the methods are expert, a"), "{told}");
+    for known in [
+        "expert",
+        "unique",
+        "tuned",
+        "random",
+        "enumeration",
+        "cheat:best-of-K",
+        "neural:",
+        "direct:",
+        "hybrid:",
+        "@every=K",
+    ] {
         assert!(message.contains(known), "{message}");
     }
 }

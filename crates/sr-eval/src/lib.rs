@@ -3,7 +3,7 @@
 //! [`judge()`] decides whether a formula solves a problem, and how it fits all rows. [`Tally`] observes a search and
 //! counts what its policy proposed. [`summarise`] turns [`Row`]s into one summary for each method, and [`summary_table`] prints
 //! them. [`DirectRow`]s are rows of formulas that no search has found. [`expected_running_time`] and [`area_under_curve`] measure
-//! the cost. [`RandomTrees`] and [`BestOf`] are baseline policies.
+//! the cost. [`RandomTrees`], [`Enumeration`] and [`BestOf`] are baseline policies.
 //!
 //! ```
 //! use sr_eval::{Trial, expected_running_time, wilson};
@@ -22,6 +22,7 @@
 mod baselines;
 mod curve;
 mod direct;
+mod enumeration;
 mod judge;
 mod mean;
 mod measures;
@@ -32,9 +33,13 @@ mod tally;
 pub use baselines::{BestOf, RandomTrees};
 pub use curve::{Curve, curve_points, median_curves, medians};
 pub use direct::{DirectRow, DirectSummary, direct_summary_table, direct_tables, summarise_direct};
+pub use enumeration::Enumeration;
 pub use judge::{FRESH_POINTS, Judgement, judge, r_squared};
 pub use mean::mean_interval;
 pub use measures::{Difference, RESAMPLES, Trial, area_under_curve, expected_running_time, solved_curve};
 pub use paired::{MeanDifference, paired_bootstrap};
-pub use rows::{Equal, Progress, Row, Summary, aligned_table, median, summarise, summary_table, wilson};
+pub use rows::{
+    Equal, Progress, Row, Summary, against_table, aligned_table, median, summarise, summarise_against, summary_table,
+    wilson,
+};
 pub use tally::Tally;

@@ -197,6 +197,16 @@ pub struct Summary {
 ///
 /// - seed: the seed of the resampling for intervals
 pub fn summarise(rows: &[Row], seed: u64) -> Vec<Summary> {
+    summaries(&rows.iter().collect::<Vec<_>>(), seed)
+}
+
+/// Returns the summaries of [`summarise`], with differences from another method than the first. That method comes first.
+pub fn summarise_against(reference: &str, rows: &[Row], seed: u64) -> Vec<Summary> {
+    let (first, others): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.method == reference);
+    summaries(&[first, others].concat(), seed)
+}
+
+fn summaries(rows: &[&Row], seed: u64) -> Vec<Summary> {
     let mut budgets: Vec<Option<Equal>> = Vec::new();
     for row in rows {
         if !budgets.contains(&row.budget) {
@@ -204,7 +214,7 @@ pub fn summarise(rows: &[Row], seed: u64) -> Vec<Summary> {
         }
     }
     let of_budget = |budget| {
-        let rows: Vec<&Row> = rows.iter().filter(|row| row.budget == budget).collect();
+        let rows: Vec<&Row> = rows.iter().copied().filter(|row| row.budget == budget).collect();
         let methods = in_order(rows.iter().map(|row| &*row.method));
         let most = rows.iter().map(|row| row.evaluations).max().unwrap_or(0) as f64;
         let resampled = resample(&methods, &rows, seed);
@@ -375,6 +385,41 @@ fn solved_table(summaries: &[Summary]) -> String {
     aligned_table(&headers, rows)
 }
 
+/// Returns the differences from the first method as an aligned table for each budget.
+pub fn against_table(summaries: &[Summary]) -> String {
+    let of_budget = |group: &[Summary]| {
+        let reference = &group[0].method;
+        let headers = [
+            "method".to_owned(),
+            format!("solved − {reference}"),
+            "95 % interval".to_owned(),
+            format!("ERT ÷ {reference}"),
+            "95 % interval".to_owned(),
+        ];
+        let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+        let table = aligned_table(&headers, group.iter().map(|s| [vec![s.method.clone()], differences(s)].concat()));
+        group[0].budget.map_or(String::new(), |budget| format!("Equal {}\n\n", budget.name())) + &table
+    };
+    let groups = summaries.chunk_by(|a, b| a.budget == b.budget);
+    groups.map(of_budget).collect::<Vec<_>>().join("\n\n")
+}
+
+/// The cells of a method's difference from the first: solved, its interval, ratio of expected running times, its interval.
+fn differences(summary: &Summary) -> Vec<String> {
+    let Some(d) = &summary.difference else { return vec!["–".into(); 4] };
+    let interval = format!("{}–{}", ratio(d.log_ert_lo, "0"), ratio(d.log_ert_hi, "∞"));
+    vec![
+        format!("{:+.1}", 100.0 * d.solved),
+        format!("{:+.1} to {:+.1}", 100.0 * d.solved_lo, 100.0 * d.solved_hi),
+        ratio(d.log_ert, "–"),
+        d.log_ert.map_or("–".into(), |_| interval),
+    ]
+}
+
+fn ratio(log: Option<f64>, infinite: &str) -> String {
+    log.map_or(infinite.into(), |log| format!("{:.2}", 10_f64.powf(log)))
+}
+
 fn cost_table(summaries: &[Summary]) -> String {
     let mut headers = vec![
         "method",
@@ -394,8 +439,6 @@ fn cost_table(summaries: &[Summary]) -> String {
         headers.extend(["work", "÷ first", "95 % interval"]);
     }
     let end = |value: Option<f64>, infinite: &str| value.map_or(infinite.into(), |value| format!("{value:.0}"));
-    let ratio =
-        |log: Option<f64>, infinite: &str| log.map_or(infinite.into(), |log| format!("{:.2}", 10_f64.powf(log)));
     let rows = summaries.iter().map(|s| {
         let mut row = vec![
             s.method.clone(),
@@ -406,16 +449,7 @@ fn cost_table(summaries: &[Summary]) -> String {
             count(s.evaluations_to_solve),
             s.generations_to_solve.map_or("–".into(), |g| format!("{g:.1}")),
         ];
-        row.extend(match &s.difference {
-            None => ["–"; 4].map(String::from),
-            Some(d) => [
-                format!("{:+.1}", 100.0 * d.solved),
-                format!("{:+.1} to {:+.1}", 100.0 * d.solved_lo, 100.0 * d.solved_hi),
-                ratio(d.log_ert, "–"),
-                d.log_ert
-                    .map_or("–".into(), |_| format!("{}–{}", ratio(d.log_ert_lo, "0"), ratio(d.log_ert_hi, "∞"))),
-            ],
-        });
+        row.extend(differences(s));
         if has_work {
             row.push(s.ert_work.map_or("–".into(), |work| format!("{work:.2e}")));
             let of_work = s.difference.as_ref().and_then(|difference| difference.log_work);
@@ -506,6 +540,26 @@ pub(crate) mod tests {
         rows[0].work = None;
         let summaries = summarise(&rows, 0);
         assert!(summaries[0].ert_work.is_none() && summaries[1].difference.as_ref().expect("b").log_work.is_none());
+    }
+
+    #[test]
+    fn differences_from_any_method_mirror_those_from_the_first() {
+        let of = |method: &str, i: u64, evaluations: u64| Row {
+            seed: i,
+            evaluations,
+            evaluations_to_solve: Some(evaluations),
+            ..row(method, true, None)
+        };
+        let rows: Vec<Row> = (0..20).flat_map(|i| [of("a", i, 40), of("b", i, 10), of("c", i, 20)]).collect();
+        let against = summarise_against("b", &rows, 0);
+        let ratios = |summaries: &[Summary]| -> Vec<_> {
+            let log = |s: &Summary| s.difference.as_ref().and_then(|d| d.log_ert);
+            summaries.iter().map(|s| (s.method.clone(), log(s).map(|log| 10_f64.powf(log).round()))).collect()
+        };
+        assert_eq!(ratios(&against), [("b".into(), None), ("a".into(), Some(4.0)), ("c".into(), Some(2.0))]);
+        assert_eq!(against[1].ert, summarise(&rows, 0)[0].ert);
+        let table = against_table(&against);
+        assert!(table.contains("ERT ÷ b") && table.contains("4.00 |     4.00–4.00"), "{table}");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use sr_engine::{
     Budget, Expert, Individual, Instance, Offspring, Origin, Population, PrimitiveSet, Request, Scorer, Search,
     SearchConfig, State,
 };
-use sr_eval::{BestOf, RandomTrees, Summary, wilson};
+use sr_eval::{BestOf, Enumeration, RandomTrees, Summary, wilson};
 use sr_problems::ProblemSet;
 use sr_trace::{Gain, Recorder, TraceHeader, TraceReader, TraceWriter, decades};
 
@@ -278,6 +278,7 @@ fn propose(policy: &mut Policy, config: &SearchConfig, states: &[Snapshot]) -> a
     match policy {
         Policy::Expert => each(&|| Expert, config, states),
         Policy::Random => each(&|| RandomTrees, config, states),
+        Policy::Enumeration => each(&Enumeration::default, config, states),
         Policy::BestOf(k) => each(&|| BestOf::new(*k), config, states),
         #[cfg(feature = "learner")]
         Policy::Learner(hybrid) => together(&mut **hybrid, config, states),

@@ -11,7 +11,7 @@ use sr_neural::{Hybrid, LearnerMode, Per, Sampling, Share};
 use crate::tune;
 
 /// The values that `--methods` accepts.
-const KNOWN: &str = "expected expert, basic, unique, tuned, random or cheat:best-of-K, each also as NAME=…, or \
+const KNOWN: &str = "expected expert, basic, unique, tuned, random, enumeration or cheat:best-of-K, each also as NAME=…, or \
     NAME=neural:CHECKPOINT, NAME=direct:CHECKPOINT, NAME=hybrid:CHECKPOINT, NAME=hybrid:CHECKPOINT@every=K or \
     NAME=hybrid:CHECKPOINT@p=P; neural and hybrid without a checkpoint are the shipped model";
 /// The largest K of `cheat:best-of-K`.
@@ -41,6 +41,8 @@ pub enum MethodKind {
     Tuned,
     /// A fresh random tree for each child.
     Random,
+    /// All expressions with distinct values, the smallest first.
+    Enumeration,
     /// The best of this many offspring of the expert.
     BestOf(usize),
     /// The learner of this checkpoint, which sees the population.
@@ -67,6 +69,7 @@ impl FromStr for Method {
             ("basic", _) => MethodKind::Basic,
             ("tuned", _) => MethodKind::Tuned,
             ("random", _) => MethodKind::Random,
+            ("enumeration", _) => MethodKind::Enumeration,
             (_, Some(("cheat", draws))) => {
                 let k = draws.strip_prefix("best-of-").and_then(|k| k.parse().ok());
                 let k = k.filter(|k| (1..=MOST_DRAWS).contains(k));
@@ -137,6 +140,7 @@ impl Method {
             | MethodKind::Basic
             | MethodKind::Tuned
             | MethodKind::Random
+            | MethodKind::Enumeration
             | MethodKind::BestOf(_) => None,
         }
     }
@@ -175,6 +179,8 @@ pub enum Policy {
     Expert,
     /// Random trees.
     Random,
+    /// All expressions, the smallest first.
+    Enumeration,
     /// The best of this many offspring of the expert.
     BestOf(usize),
     /// A learner, alone or with the expert.
@@ -190,6 +196,7 @@ impl fmt::Debug for Policy {
         match self {
             Policy::Expert => f.write_str("Expert"),
             Policy::Random => f.write_str("Random"),
+            Policy::Enumeration => f.write_str("Enumeration"),
             Policy::BestOf(k) => f.debug_tuple("BestOf").field(k).finish(),
             #[cfg(feature = "learner")]
             Policy::Learner(hybrid) => f.debug_tuple("Learner").field(hybrid).finish(),
@@ -207,6 +214,7 @@ impl Policy {
         match &method.kind {
             MethodKind::Expert | MethodKind::Unique | MethodKind::Basic | MethodKind::Tuned => Ok(Policy::Expert),
             MethodKind::Random => Ok(Policy::Random),
+            MethodKind::Enumeration => Ok(Policy::Enumeration),
             MethodKind::BestOf(k) => Ok(Policy::BestOf(*k)),
             #[cfg(feature = "learner")]
             MethodKind::Neural(_) | MethodKind::Hybrid(..) | MethodKind::Direct(_) => {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Context;
 use rayon::prelude::*;
 use sr_engine::{Expert, Generation, Objective, Observer, Outcome, PolicyError, Request, Search, SearchConfig, run};
-use sr_eval::{BestOf, Equal, FRESH_POINTS, Progress, RandomTrees, Row, Tally, judge};
+use sr_eval::{BestOf, Enumeration, Equal, FRESH_POINTS, Progress, RandomTrees, Row, Tally, judge};
 
 use crate::evaluate::Policy;
 use crate::record::Job;
@@ -32,6 +32,7 @@ pub(crate) fn search(task: &Task<'_>, policy: &mut Policy, jobs: &[Job]) -> anyh
     let found = match policy {
         Policy::Expert => alone(task, jobs, || Expert, |_| 0)?,
         Policy::Random => alone(task, jobs, || RandomTrees, |_| 0)?,
+        Policy::Enumeration => alone(task, jobs, Enumeration::default, |_| 0)?,
         Policy::BestOf(k) => alone(task, jobs, || BestOf::new(*k), BestOf::proposals)?,
         #[cfg(feature = "learner")]
         Policy::Learner(learner) => {
