@@ -137,9 +137,9 @@ impl Checkpoint {
         Self::check_kind(dir)?;
         check_version(dir)?;
         let config: ModelConfig = parse(&dir.join(CONFIG))?;
-        let frame = Model::frame(&config, device).map_err(|e| corrupt(&dir.join(CONFIG), &e))?;
         let path = weights_file(dir);
         let bytes = fs::read(&path).map_err(io(&path))?;
+        let frame = frame(&config, bytes.len(), device).map_err(|e| corrupt(&dir.join(CONFIG), &e))?;
         let model = if path.ends_with(SMALL_WEIGHTS) {
             tensors::fill(frame, &bytes, device).map_err(|reason| corrupt(&path, &reason))?
         } else {
@@ -163,7 +163,7 @@ impl Checkpoint {
             serde_json::from_str(text).map_err(|e| corrupt(Path::new(name), &e))
         }
         let config: ModelConfig = json(CONFIG, files.config)?;
-        let frame = Model::frame(&config, device).map_err(|e| corrupt(Path::new(CONFIG), &e))?;
+        let frame = frame(&config, files.weights.len(), device).map_err(|e| corrupt(Path::new(CONFIG), &e))?;
         let model = tensors::fill(frame, files.weights, device);
         Ok(Checkpoint {
             model: model.map_err(|reason| corrupt(Path::new(SMALL_WEIGHTS), &reason))?,
@@ -228,6 +228,17 @@ impl Checkpoint {
             _ => fail(format!("there is no checkpoint in this folder, which would have {CONFIG} and {WEIGHTS}")),
         }
     }
+}
+
+/// Returns a model that weights of so many bytes are loaded into. What a configuration claims takes no memory before the
+/// weights are there: a parameter has two bytes at least.
+pub(crate) fn frame(config: &ModelConfig, weights: usize, device: &Device) -> Result<Model, Error> {
+    config.validate()?;
+    let parameters = config.parameter_count();
+    if parameters > weights / 2 {
+        return Err(Error::Config(format!("it describes {parameters} parameters, the weights have {weights} bytes")));
+    }
+    Model::frame(config, device)
 }
 
 /// Returns the path of a checkpoint's weights: `model.safetensors` if it has that, else `model.bpk`.

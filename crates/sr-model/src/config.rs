@@ -140,6 +140,11 @@ pub enum PointEmbedding {
     Set,
 }
 
+/// The largest of any size, so that products of sizes can be computed.
+pub(crate) const MAX_SIZE: usize = 1 << 24;
+/// The most parameters, 2 TiB of 16-bit numbers: no machine that this is for holds more.
+const MAX_PARAMETERS: u128 = 1 << 40;
+
 /// The most variables of `e2e`.
 const E2E_VARIABLES: usize = 10;
 
@@ -227,6 +232,20 @@ impl ModelConfig {
                 return fail(format!("{name} is 0"));
             }
         }
+        let more = self.points.iter().flat_map(|p| {
+            [("points.n_points", p.n_points), ("points.hidden", p.hidden), ("points.n_queries", p.n_queries)]
+                .into_iter()
+                .chain([("points.n_variables", p.n_variables), ("points.channels", p.channels.len())])
+        });
+        let counts = [("n_features", self.n_features), ("n_marks", self.n_marks)];
+        for (name, size) in sizes.into_iter().chain(counts).chain(more) {
+            if size > MAX_SIZE {
+                return fail(format!("{name} is {size}, expected at most {MAX_SIZE}"));
+            }
+        }
+        if self.parameters() > MAX_PARAMETERS {
+            return fail(format!("it has {} parameters, expected at most {MAX_PARAMETERS}", self.parameters()));
+        }
         if !self.d_model.is_multiple_of(self.n_heads) {
             return fail(format!("d_model {} is not a multiple of n_heads {}", self.d_model, self.n_heads));
         }
@@ -283,7 +302,13 @@ impl ModelConfig {
 
     /// Returns the number of trainable numbers; the output head is tied to the token embedding.
     pub fn parameter_count(&self) -> usize {
-        let (c, m) = (self.d_model, self.d_mlp);
+        usize::try_from(self.parameters()).unwrap_or(usize::MAX)
+    }
+
+    /// Returns their number in numbers that hold it for any sizes up to [`MAX_SIZE`].
+    fn parameters(&self) -> u128 {
+        let wide = |size: usize| size as u128;
+        let (c, m) = (wide(self.d_model), wide(self.d_mlp));
         let attention = 4 * c * c + c;
         let mlp = 2 * c * m + m + c;
         let norm = 2 * c;
@@ -291,13 +316,13 @@ impl ModelConfig {
         let points = self.points.as_ref().map_or(0, |points| {
             let pooling = match points.kind {
                 PointEmbedding::E2e => 0,
-                PointEmbedding::Set => points.n_queries * c + norm + block,
+                PointEmbedding::Set => wide(points.n_queries) * c + norm + block,
             };
-            (points.inputs() + 1) * points.hidden + (points.hidden + 1) * c + pooling
+            (wide(points.inputs()) + 1) * wide(points.hidden) + (wide(points.hidden) + 1) * c + pooling
         });
-        (self.vocab_size + self.n_positions + self.n_features + self.n_marks) * c
+        [self.vocab_size, self.n_positions, self.n_features, self.n_marks].into_iter().map(wide).sum::<u128>() * c
             + points
-            + self.n_layers * block
+            + wide(self.n_layers) * block
             + norm
     }
 }
@@ -431,5 +456,32 @@ mod tests {
         let old = r#"{"vocab_size": 300, "n_positions": 2048, "d_model": 128, "n_layers": 3, "n_heads": 4, "d_mlp": 512,
             "points": {"n_points": 16, "n_variables": 10, "channels": ["x", "y", "best_residual"], "hidden": 512}}"#;
         assert_eq!(serde_json::from_str::<ModelConfig>(old).unwrap(), ModelConfig::micro(300));
+    }
+
+    #[test]
+    fn sizes_that_no_machine_holds_are_refused() {
+        let told = |config: ModelConfig| config.validate().unwrap_err().to_string();
+        for huge in [MAX_SIZE + 1, usize::MAX] {
+            for (name, config) in [
+                ("n_layers", ModelConfig { n_layers: huge, ..ModelConfig::tiny(9) }),
+                ("vocab_size", ModelConfig { vocab_size: huge, ..ModelConfig::tiny(9) }),
+                ("n_features", ModelConfig { n_features: huge, ..ModelConfig::tiny(9) }),
+                ("points.hidden", {
+                    let points = Some(PointsConfig { hidden: huge, ..PointsConfig::learner(4) });
+                    ModelConfig { points, ..ModelConfig::tiny(9) }
+                }),
+                ("points.n_variables", {
+                    let points = Some(PointsConfig { n_variables: huge, ..PointsConfig::set() });
+                    ModelConfig { points, ..ModelConfig::tiny(9) }
+                }),
+            ] {
+                let told = told(config);
+                assert!(told.contains(&format!("{name} is {huge}, expected at most 16777216")), "{told}");
+            }
+        }
+        let wide =
+            ModelConfig { d_model: MAX_SIZE, n_heads: 1, n_layers: MAX_SIZE, d_mlp: MAX_SIZE, ..ModelConfig::tiny(9) };
+        let told = told(wide);
+        assert!(told.contains("parameters, expected at most 1099511627776"), "{told}");
     }
 }

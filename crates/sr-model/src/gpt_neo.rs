@@ -18,7 +18,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Activation, Attention, Error, Model, ModelConfig, Population,
-    checkpoint::{CONFIG, corrupt, io, parse},
+    checkpoint::{CONFIG, corrupt, frame, io, parse},
+    config::MAX_SIZE,
     tensors::Tensors,
 };
 
@@ -56,9 +57,11 @@ pub fn gpt_neo_id(dir: &Path) -> Result<String, Error> {
 pub fn load_gpt_neo(dir: &Path, device: &Device) -> Result<Model, Error> {
     let path = dir.join(CONFIG);
     let config = parse::<GptNeoConfig>(&path)?.resolve().map_err(|reason| corrupt(&path, &reason))?;
-    let frame = Model::frame(&config, device).map_err(|error| corrupt(&path, &error))?;
+    config.validate().map_err(|error| corrupt(&path, &error))?;
     let files = files(dir)?;
     let bytes: Vec<Vec<u8>> = files.iter().map(|path| fs::read(path).map_err(io(path))).collect::<Result<_, _>>()?;
+    let size = bytes.iter().map(Vec::len).sum();
+    let frame = frame(&config, size, device).map_err(|error| corrupt(&path, &error))?;
     let tensors = files.iter().zip(&bytes).map(|(path, bytes)| Tensors::new(bytes).map_err(|e| corrupt(path, &e)));
     let mut fill = Fill { tensors: tensors.collect::<Result<_, _>>()?, device, path: Vec::new(), failure: None };
     let model = frame.map(&mut fill);
@@ -227,7 +230,11 @@ impl GptNeoConfig {
             "gelu" => Activation::Gelu,
             other => return Err(format!("activation_function is `{other}`, expected `gelu_new` or `gelu`")),
         };
-        let blocks: usize = self.attention_types.iter().map(|(kinds, times)| kinds.len().saturating_mul(*times)).sum();
+        let blocks = self.attention_types.iter().map(|(kinds, times)| kinds.len().saturating_mul(*times));
+        let blocks = blocks.fold(0, usize::saturating_add);
+        if blocks > MAX_SIZE {
+            return Err(format!("attention_types describes {blocks} blocks, expected at most {MAX_SIZE}"));
+        }
         if blocks != self.num_layers {
             return Err(format!("attention_types describes {blocks} blocks, num_layers {}", self.num_layers));
         }
@@ -236,7 +243,7 @@ impl GptNeoConfig {
             d_model: self.hidden_size,
             n_layers: self.num_layers,
             n_heads: self.num_heads,
-            d_mlp: self.intermediate_size.unwrap_or(4 * self.hidden_size),
+            d_mlp: self.intermediate_size.unwrap_or(self.hidden_size.saturating_mul(4)),
             points: None,
             population: Population::Text,
             attention_window: Some(self.window_size),

@@ -6,7 +6,7 @@ use burn::{
     module::{Module, ModuleVisitor, Param, ParamId},
     tensor::{Device, Tensor},
 };
-use sr_model::{Checkpoint, DeviceKind, FORMAT_VERSION, Model, ModelConfig, PointsConfig};
+use sr_model::{Checkpoint, DeviceKind, FORMAT_VERSION, Files, Model, ModelConfig, PointsConfig};
 
 fn device() -> Device {
     DeviceKind::Cpu.open().unwrap()
@@ -53,6 +53,28 @@ fn weights(model: &Model) -> Weights {
 fn saving_and_loading_keeps_every_bit_and_id() {
     for points in [PointsConfig::learner(2), PointsConfig { n_queries: 3, ..PointsConfig::set() }] {
         is_kept(&checkpoint_with(points, 1));
+    }
+}
+
+#[test]
+fn a_configuration_claims_no_memory_that_the_weights_do_not_fill() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("claims");
+    checkpoint(1).save_small(&dir).unwrap();
+    let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap();
+    let (weights, config) = (fs::read(dir.join("model.safetensors")).unwrap(), read("config.json"));
+    let (tokenizer, meta) = (read("tokenizer.json"), read("meta.json"));
+    // 16 million blocks would be allocated one by one, 16 million positions at once.
+    for (key, value, huge) in [("n_layers", 1, 16_000_000), ("n_positions", 16, 16_000_000)] {
+        let claims = config.replacen(&format!("\"{key}\": {value}"), &format!("\"{key}\": {huge}"), 1);
+        assert_ne!(claims, config);
+        let files = Files { weights: &weights, config: &claims, tokenizer: &tokenizer, meta: &meta };
+        let of_memory = Checkpoint::of_files(&files, &device()).unwrap_err().to_string();
+        fs::write(dir.join("config.json"), &claims).unwrap();
+        let of_folder = Checkpoint::load(&dir, &device()).unwrap_err().to_string();
+        for error in [of_memory, of_folder] {
+            assert!(error.contains("config.json") && error.contains("parameters, the weights have"), "{error}");
+        }
     }
 }
 

@@ -97,9 +97,15 @@ impl Mlp {
         let path = folder.join(CONFIG);
         let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
         let config: Config = serde_json::from_str(&text).map_err(|error| corrupt(&path, error.to_string()))?;
+        let weights = folder.join(WEIGHTS);
+        let bytes = Bytes::from_bytes_vec(fs::read(&weights).map_err(Error::io(&weights))?);
+        // What the configuration claims takes no memory before the weights are there.
+        if config.hidden == 0 || config.hidden.saturating_mul(config.hidden) > bytes.len() {
+            let (hidden, bytes) = (config.hidden, bytes.len());
+            return Err(corrupt(&path, format!("hidden is {hidden}, which {WEIGHTS} of {bytes} bytes does not hold")));
+        }
         let frame = Self::frame([inputs, config.hidden, outputs], 0, device);
-        let path = folder.join(WEIGHTS);
-        let bytes = Bytes::from_bytes_vec(fs::read(&path).map_err(Error::io(&path))?);
+        let path = weights;
         let record = ModuleRecord::from_bytes(bytes).and_then(|record| frame.try_load_record(record));
         record.map_err(|error| corrupt(&path, error.to_string()))
     }
