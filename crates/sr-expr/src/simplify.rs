@@ -571,7 +571,7 @@ mod tests {
         let of = |times| Simplified::new(&nested("pow2(1 + ", "x0", ")", times), 0.0).expect("not too deep");
         assert_eq!(of(3).write(&products).map(|written| written.size()), Some(43));
         assert_eq!(of(100).write(&products), None);
-        assert_eq!(of(100).write(&Op::ALL).map(|written| written.size()), Some(301));
+        assert_eq!(of(100).write(Op::ALL).map(|written| written.size()), Some(301));
     }
 
     #[test]
