@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use clap::ValueEnum;
-use sr_dagger::{Draws, ExpertConfig, Known, LabelMode, Labelling, Telling, Weights};
+use sr_dagger::{Draws, ExpertConfig, FormulaSource, LabelMode, Labelling, Telling, Weights};
 
 /// Which labels the states of a trace get.
 #[derive(Debug, Clone, clap::Args)]
@@ -106,7 +106,7 @@ impl LabelArgs {
         }
         if let Some(telling) = telling {
             let found = self.formula == Some(FormulaArg::Found);
-            return Ok(Labelling::Formula(telling, if found { Known::Found } else { Known::Given }));
+            return Ok(Labelling::Formula(telling, if found { FormulaSource::Found } else { FormulaSource::Given }));
         }
         let default = ExpertConfig::default();
         Ok(Labelling::Expert(ExpertConfig {

@@ -32,7 +32,7 @@ impl Telling {
 /// The origin of the formula that labels lead to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
-pub enum Known {
+pub enum FormulaSource {
     /// The problem's own formula, which has to be known. Labels from it are privileged.
     Given,
     /// The formula that the labelled search found at its end, so that nobody has to know one: what a solved search shows
@@ -47,7 +47,7 @@ pub enum Known {
 #[derive(Debug, Clone)]
 pub struct FormulaLabeller {
     telling: Telling,
-    known: Known,
+    source: FormulaSource,
     /// `None` if the search found none.
     formula: Option<Expr>,
     scorer: Scorer,
@@ -59,7 +59,7 @@ const SOLVED: f64 = 3e-16;
 impl FormulaLabeller {
     /// Returns a labeller for this formula, which is the problem's.
     pub fn new(telling: Telling, formula: Expr) -> Self {
-        FormulaLabeller { telling, known: Known::Given, formula: Some(formula), scorer: Scorer::default() }
+        FormulaLabeller { telling, source: FormulaSource::Given, formula: Some(formula), scorer: Scorer::default() }
     }
 
     /// Returns a labeller for the formula that a search found: of the individuals that solved the problem, the one with the
@@ -72,7 +72,7 @@ impl FormulaLabeller {
         let individuals = trajectory.generations.iter().flat_map(|record| record.individuals());
         let found = individuals.filter(|individual| individual.mse <= solved).map(|individual| individual.expr);
         let formula = found.min_by_key(|tree| tree.size()).map(Tree::to_owned);
-        FormulaLabeller { telling, known: Known::Found, formula, scorer: Scorer::default() }
+        FormulaLabeller { telling, source: FormulaSource::Found, formula, scorer: Scorer::default() }
     }
 
     /// Returns the formula as a state has it: without an offset and a factor, which a search that fits constants puts
@@ -113,9 +113,9 @@ impl Labeller for FormulaLabeller {
     }
 
     fn source(&self) -> &'static str {
-        match self.known {
-            Known::Given => "formula",
-            Known::Found => "search",
+        match self.source {
+            FormulaSource::Given => "formula",
+            FormulaSource::Found => "search",
         }
     }
 

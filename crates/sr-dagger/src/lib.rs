@@ -49,7 +49,7 @@ mod visit;
 
 pub use buffer::{Buffer, BufferOptions, BufferSummary, Keep};
 pub use error::{Error, Result};
-pub use formula::{FormulaLabeller, Known, Telling};
+pub use formula::{FormulaLabeller, FormulaSource, Telling};
 pub use labeller::{Draws, ENOUGH, ExpertConfig, ExpertLabeller, LabelMode, Labeller, MOST_DRAWS, Weights};
 pub use milestones::{
     Curriculum, Episode, Event, ExpertStats, Init, MilestoneResult, MilestonesConfig, Results, RoundRow, Selection,

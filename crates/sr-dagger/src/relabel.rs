@@ -12,8 +12,8 @@ use sr_expr::Expr;
 use sr_trace::{LabelParams, LabelSet, Packed, StateLabels, Stored, TraceHeader, TraceReader, TraceWriter, Trajectory};
 
 use crate::{
-    Draws, Error, ExpertConfig, ExpertLabeller, FormulaLabeller, Known, LabelMode, Labeller, Result, Telling, Weights,
-    visit_states,
+    Draws, Error, ExpertConfig, ExpertLabeller, FormulaLabeller, FormulaSource, LabelMode, Labeller, Result, Telling,
+    Weights, visit_states,
 };
 
 /// Labels every state of a trajectory, including the last one: no policy acted in it, but it was visited, and the
@@ -180,7 +180,7 @@ pub enum Labelling {
     /// The expert.
     Expert(ExpertConfig),
     /// A formula of the problem: its own, or the one that the search found.
-    Formula(Telling, Known),
+    Formula(Telling, FormulaSource),
 }
 
 impl Labelling {
@@ -188,8 +188,10 @@ impl Labelling {
     pub fn settings(&self) -> serde_json::Value {
         let ExpertConfig { mode, draws, keep, horizon, weights } = match self {
             Labelling::Expert(config) => *config,
-            Labelling::Formula(telling, Known::Given) => return json!({ "labels": telling.name() }),
-            Labelling::Formula(telling, Known::Found) => return json!({ "labels": telling.name(), "formula": "found" }),
+            Labelling::Formula(telling, FormulaSource::Given) => return json!({ "labels": telling.name() }),
+            Labelling::Formula(telling, FormulaSource::Found) => {
+                return json!({ "labels": telling.name(), "formula": "found" });
+            }
         };
         let mut settings = json!({ "labels": mode.name() });
         if weights == Weights::Gain {
@@ -212,14 +214,14 @@ impl Labelling {
     /// Returns the kind of the labels in results: `teacher`, or `privileged` if they use a formula that has to be known.
     pub fn kind(&self) -> &'static str {
         match self {
-            Labelling::Expert(_) | Labelling::Formula(_, Known::Found) => "teacher",
-            Labelling::Formula(_, Known::Given) => "privileged",
+            Labelling::Expert(_) | Labelling::Formula(_, FormulaSource::Found) => "teacher",
+            Labelling::Formula(_, FormulaSource::Given) => "privileged",
         }
     }
 
     /// Relabels a trace, see [`relabel_file`].
     ///
-    /// - formula: returns the formula of the problem with an id, if it is known; only called for [`Known::Given`]
+    /// - formula: returns the formula of the problem with an id, if it is known; only called for [`FormulaSource::Given`]
     ///
     /// # Errors
     /// Those of [`relabel_file`], and if a formula that is needed is unknown.
@@ -235,11 +237,11 @@ impl Labelling {
             Labelling::Expert(config) => {
                 relabel_file(traces, options, instances, |_| Ok(ExpertLabeller::new(config)), progress)
             }
-            Labelling::Formula(telling, Known::Found) => {
+            Labelling::Formula(telling, FormulaSource::Found) => {
                 let labeller = |trajectory: &Trajectory| Ok(FormulaLabeller::found(telling, trajectory));
                 relabel_file(traces, options, instances, labeller, progress)
             }
-            Labelling::Formula(telling, Known::Given) => {
+            Labelling::Formula(telling, FormulaSource::Given) => {
                 let labeller = |trajectory: &Trajectory| match formula(&trajectory.problem_id) {
                     Some(formula) => Ok(FormulaLabeller::new(telling, formula)),
                     None => Err(Error::NoFormula { problem: trajectory.problem_id.clone() }),
