@@ -1,5 +1,6 @@
 //! Models that write a formula from the data alone, problem by problem.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -12,6 +13,8 @@ use sr_lab::direct::{Direct, Models};
 use sr_lab::evaluate::{Source, fingerprint};
 use sr_lab::sr_eval::{direct_tables, summarise_direct};
 
+/// The most characters of a formula in a terminal's table.
+const FORMULA_WIDTH: usize = 80;
 /// Formulas of a problem that can be asked for.
 const MOST_SAMPLES: u64 = 1_000_000;
 
@@ -91,6 +94,8 @@ pub(crate) fn run(args: &DirectArgs, given: &sr_cli::Given) -> anyhow::Result<Ex
         sr_cli::write_atomically(out, serde_json::to_string_pretty(&result)?.as_bytes())?;
         sr_cli::write_run_file(out, &args.common, started)?;
     }
-    args.common.report("sr-evaluate", started, result, &direct_tables(&rows, &summary))?;
+    // A line that a terminal breaks is hard to read; a file or pipe gets all of it.
+    let most = std::io::stdout().is_terminal().then_some(FORMULA_WIDTH);
+    args.common.report("sr-evaluate", started, result, &direct_tables(&rows, &summary, most))?;
     Ok(Exit::Ok)
 }

@@ -708,17 +708,15 @@ fn flags_without_effect_are_refused() {
 }
 
 #[test]
-fn long_formulas_leave_the_table_of_direct_narrow() {
+fn a_pipe_gets_long_formulas_of_direct_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     untrained_checkpoint(&folder.path().join("direct"), "direct");
     let flags = ["direct", "--checkpoint", "direct", "--suite", "nguyen", "--samples", "2", "--seed", "1"];
     let rows = json(&evaluate(folder.path(), &[&flags[..], &["--json"]].concat()));
-    let lengths =
-        rows["rows"].as_array().expect("rows").iter().map(|row| row["expression"].as_str().map_or(0, str::len));
-    assert!(lengths.clone().max() > Some(120), "{:?}", lengths.collect::<Vec<_>>());
+    let formulas = rows["rows"].as_array().expect("rows").iter().map(|row| row["expression"].as_str().expect("text"));
+    assert!(formulas.clone().any(|formula| formula.len() > 120), "{:?}", formulas.collect::<Vec<_>>());
     let table = String::from_utf8(evaluate(folder.path(), &flags).stdout).expect("text");
-    assert!(table.contains('…'), "{table}");
-    assert!(table.lines().all(|line| line.chars().count() <= 160), "{table}");
+    assert!(formulas.into_iter().all(|formula| table.contains(formula)), "{table}");
 }
 
 #[test]

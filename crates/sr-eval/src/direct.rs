@@ -82,14 +82,16 @@ fn summary(pick: &str, rows: &[DirectRow]) -> DirectSummary {
     }
 }
 
-/// Returns rows and summaries as two aligned tables. Formulas are whole: they are the last column, which nothing follows.
-pub fn direct_tables(rows: &[DirectRow], summaries: &[DirectSummary]) -> String {
+/// Returns rows and summaries as two aligned tables.
+///
+/// - most: characters of a formula, of which longer ones are cut and end in `…`; `None` leaves them whole
+pub fn direct_tables(rows: &[DirectRow], summaries: &[DirectSummary], most: Option<usize>) -> String {
     let yes = |yes: bool| if yes { "yes" } else { "no" };
     let of_rows = rows.iter().map(|row| {
         let exact = row.exact.map_or("–", yes).to_owned();
-        let formula = if row.expression.is_empty() { "none" } else { &*row.expression };
+        let formula = if row.expression.is_empty() { "none".to_owned() } else { shown(&row.expression, most) };
         let cells = [row.problem.clone(), row.pick.clone(), exact, yes(row.solved).to_owned(), r2(row.r2_test)];
-        cells.into_iter().chain([row.size.to_string(), formula.to_owned()]).collect()
+        cells.into_iter().chain([row.size.to_string(), formula]).collect()
     });
     let of_rows = aligned(&["problem", "pick", "exact", "solved", "R²", "size", "formula"], of_rows.collect(), &[4, 5]);
     format!("{of_rows}\n\n{}", direct_summary_table(summaries))
@@ -105,6 +107,13 @@ pub fn direct_summary_table(summaries: &[DirectSummary]) -> String {
     });
     let headers = ["pick", "n", "exact", "95 % interval", "solved", "95 % interval", "median R²", "well-formed"];
     aligned(&headers, of_picks.collect(), &[1, 2, 3, 4, 5, 6, 7]).to_string()
+}
+
+fn shown(formula: &str, most: Option<usize>) -> String {
+    match most.and_then(|most| formula.char_indices().nth(most)) {
+        Some((end, _)) => format!("{}…", &formula[..end]),
+        None => formula.to_owned(),
+    }
 }
 
 fn r2(r2: Option<f64>) -> String {
@@ -164,12 +173,14 @@ mod tests {
         assert_eq!((greedy.median_r2, greedy.well_formed), (Some(0.5), 0.75));
         assert_eq!((greedy.lo, greedy.hi), wilson(2, 3));
         assert_eq!((best.exact, best.exact_interval, best.median_r2), (None, None, None));
-        let tables = direct_tables(&rows, &summarise_direct(&rows));
+        let tables = direct_tables(&rows, &summarise_direct(&rows), None);
         assert!(tables.contains("best of 4") && tables.contains("66.7 %") && tables.contains("(x0 + x1)"), "{tables}");
         assert!(tables.contains("−∞"), "{tables}");
         let long = DirectRow { expression: "sin(".repeat(60) + "x0" + &")".repeat(60), ..rows[0].clone() };
-        let tables = direct_tables(std::slice::from_ref(&long), &[]);
-        assert!(tables.contains(&long.expression), "{tables}");
+        let tables = |most| direct_tables(std::slice::from_ref(&long), &[], most);
+        assert!(tables(None).contains(&long.expression), "{}", tables(None));
+        let cut = tables(Some(80));
+        assert!(cut.lines().all(|line| line.chars().count() < 150) && cut.contains("sin(…"), "{cut}");
     }
 
     #[test]
