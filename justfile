@@ -5,9 +5,9 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 # SR_PROFILE=dev takes the binaries that the tests have built
 profile := env("SR_PROFILE", "release")
 bin := env("CARGO_TARGET_DIR", "target") / if profile == "dev" { "debug" } else { profile }
-# With the whole workspace the features of the dependencies are the ones that the tests were built with: without it a
-# dev build compiles the tensor framework a second time.
-packages := if profile == "dev" { "--workspace" } else { "" }
+# With the whole workspace and its tests the features of the dependencies are the ones that the tests were built with:
+# without them a dev build compiles the tensor framework a second time.
+packages := if profile == "dev" { "--workspace --tests" } else { "" }
 
 # List the recipes
 default:
@@ -338,10 +338,10 @@ cross:
     cargo check --locked --target x86_64-pc-windows-gnu --workspace --bins
     cargo check --locked --target aarch64-apple-darwin -p sr-simd -p sr-expr -p sr-engine -p sr-enumerate -p sr-cpu
 
-# Undefined behaviour in the portable code of sr-expr and sr-cpu, by Miri: needs the nightly toolchain with miri
+# Undefined behaviour in the portable code of sr-simd and sr-expr, by Miri: needs the nightly toolchain with miri
 [group('release')]
 miri:
-    PROPTEST_CASES=2 MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --locked -p sr-simd -p sr-expr -p sr-cpu --lib
+    PROPTEST_CASES=2 MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --locked -p sr-simd -p sr-expr --lib
 
 # Memory errors in the tests of the crates with unsafe code, on AVX2 (valgrind knows no AVX-512)
 [group('release')]
