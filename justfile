@@ -352,7 +352,7 @@ valgrind:
 # All that CI runs, the quickest first; dependencies are optimised in the tests' profile too, so one is enough
 [group('check')]
 ci: fmt lint docs deny interop-python test backends
-    SR_PROFILE=dev just bench-test demo-smoke slurm-test python report-check
+    SR_PROFILE=dev just bench-test demo-smoke slurm-test report-check python
 
 _bench-tool:
     cargo build --profile {{profile}} --locked -p benches --bin bench-ci
