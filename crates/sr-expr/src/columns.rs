@@ -161,6 +161,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri ends where memory is refused")]
     fn sizes_that_wrap_are_refused() {
         // 2^20 rows of 2^48 columns are 2^64 chunks, which wraps to none.
         let sizes = [(16 << 16, 1 << 48), (usize::MAX, 1), (usize::MAX, usize::MAX), (usize::MAX, 0), (1, usize::MAX)];
