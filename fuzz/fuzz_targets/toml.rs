@@ -4,7 +4,6 @@
 #![no_main]
 
 #[path = "../../bins/sr-dataset/src/config.rs"]
-#[allow(dead_code)]
 mod dataset;
 
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! `sr-dataset`: data sets in one go, checked, and put together from shards.
 
 mod config;
+mod name;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -104,7 +105,7 @@ fn build(common: &Common, config: &Path, out: Option<&Path>, generations: Option
         .and_then(|read| Plan::new(read.settings(config, common.seed, generations)?))
         .with_context(|| format!("reading {}", config.display()))?;
     let stop = sr_cli::on_interrupt("the current searches, or what else it is at")?;
-    let out = out.map_or_else(|| PathBuf::from(config::name(&plan)), Path::to_owned);
+    let out = out.map_or_else(|| PathBuf::from(name::of_plan(&plan)), Path::to_owned);
     let files = ["manifest.json", "problems.sr", "trace.sr", "dataset.run.json"];
     let _output = Claim::folder(&out).also(files).inputs([config]).may_exist(true).take()?;
     let bar = common.progress(plan.pieces(), "problems, searches and their examples");

@@ -1,4 +1,4 @@
-//! The named suites, which are defined in `fixtures/suites/*.toml`.
+//! The named suites, which are defined in `suites/*.toml`.
 
 use serde::Deserialize;
 use sr_expr::{Op, Semantics};
