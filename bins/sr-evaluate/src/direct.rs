@@ -39,6 +39,9 @@ pub(crate) struct DirectArgs {
     /// Where the model computes: cpu, ndarray or cuda
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: String,
+    /// Also show the result as a page, this HTML file: docs/report.md
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Also write rows and summary to this JSON file
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -58,13 +61,14 @@ pub(crate) fn run(args: &DirectArgs, given: &sr_cli::Given) -> anyhow::Result<Ex
         let why = "without --samples: the greedy formula takes the likeliest tokens";
         given.refuse(&["temperature", "top_k", "top_p", "distinct"], why)?;
     }
-    if args.out.is_none() {
-        given.refuse(&["force"], "without --out")?;
+    if args.out.is_none() && args.report.is_none() {
+        given.refuse(&["force"], "without --out or --report")?;
     }
     let Source { set, files } = args.problems.read(args.common.seed)?;
     let inputs = files.iter().chain([&args.checkpoint]);
-    let claim = |out| Claim::file(out).inputs(inputs).may_exist(args.output.force).take();
-    let _output = args.out.as_deref().map(claim).transpose()?;
+    let claim = |out, flag| Claim::file(out).flag(flag).inputs(inputs.clone()).may_exist(args.output.force).take();
+    let _output = args.out.as_deref().map(|out| claim(out, "--out")).transpose()?;
+    let _report = args.report.as_deref().map(|page| claim(page, "--report")).transpose()?;
     let mut models = Models::load(&args.checkpoint, &args.device, args.sampling.sampling()?)?;
     args.sampling.check_mode(models.learner().mode().name())?;
     let problems = &set.problems;
@@ -94,6 +98,7 @@ pub(crate) fn run(args: &DirectArgs, given: &sr_cli::Given) -> anyhow::Result<Ex
         sr_cli::write_atomically(out, serde_json::to_string_pretty(&result)?.as_bytes())?;
         sr_cli::write_run_file(out, &args.common, started)?;
     }
+    crate::write_report(args.report.as_deref(), &result)?;
     // A line that a terminal breaks is hard to read; a file or pipe gets all of it.
     let most = std::io::stdout().is_terminal().then_some(FORMULA_WIDTH);
     args.common.report("sr-evaluate", started, result, &direct_tables(&rows, &summary, most))?;

@@ -7,7 +7,7 @@ mod plots;
 mod report;
 mod tune;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -227,7 +227,7 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     if let Some(rows) = finished {
         plots::write_missing(&plots, &plots::draw(&rows, args))?;
         let result = report::result(args, &settings, &rows, published.as_ref());
-        write_report(args, &result)?;
+        write_report(args.report.as_deref(), &result)?;
         let out = args.out.as_ref().expect("it was read").display();
         args.common.report("sr-evaluate", started, result, &format!("{out} is complete, nothing is left to do"))?;
         return Ok(Exit::Ok);
@@ -252,7 +252,7 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
         sr_cli::write_atomically(out, serde_json::to_string_pretty(&result)?.as_bytes())?;
         sr_cli::write_run_file(out, &args.common, started)?;
     }
-    write_report(args, &result)?;
+    write_report(args.report.as_deref(), &result)?;
     let rows = rows.finish()?;
     if !plots.is_empty() {
         for (path, bytes) in plots.iter().zip(plots::draw(&rows, args)) {
@@ -265,8 +265,8 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
 }
 
 /// Writes the page of `--report`.
-fn write_report(args: &Args, result: &Value) -> anyhow::Result<()> {
-    let Some(path) = &args.report else { return Ok(()) };
+fn write_report(path: Option<&Path>, result: &Value) -> anyhow::Result<()> {
+    let Some(path) = path else { return Ok(()) };
     let section = Section::evaluation("sr-evaluate", result)?;
     sr_cli::write_atomically(path, report_page(&[section]).as_bytes())
 }

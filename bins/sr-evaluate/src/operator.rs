@@ -47,6 +47,9 @@ pub(crate) struct OperatorArgs {
     /// Where learners compute: cpu, ndarray or cuda
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: String,
+    /// Also show the result as a page, this HTML file: docs/report.md
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["build", "calibrate"])]
+    report: Option<PathBuf>,
     /// Also write the result to this JSON file; with --calibrate the calibration, as TOML
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -85,14 +88,15 @@ pub(crate) fn run(args: &OperatorArgs, given: &sr_cli::Given) -> anyhow::Result<
         given.refuse(&["methods", "device"], why)?;
         given.refuse_all::<SamplingArgs>(why)?;
     }
-    if args.out.is_none() {
-        given.refuse(&["force"], "without --out or --build")?;
+    if args.out.is_none() && args.report.is_none() {
+        given.refuse(&["force"], "without --out, --report or --build")?;
     }
     let bank_problems = problems_of(&args.bank)?;
     let checkpoints = args.methods.iter().filter_map(Method::checkpoint);
     let inputs: Vec<&PathBuf> =
         [&args.bank, &bank_problems].into_iter().chain(&args.calibrate).chain(checkpoints).collect();
     let _output = args.out.as_deref().map(|out| claim(out, "--out", &inputs)).transpose()?;
+    let _report = args.report.as_deref().map(|page| claim(page, "--report", &inputs)).transpose()?;
     let expert: Method = "expert".parse().expect("it is known");
     let mut all = vec![expert.clone()];
     match args.calibrate {
@@ -119,6 +123,7 @@ pub(crate) fn run(args: &OperatorArgs, given: &sr_cli::Given) -> anyhow::Result<
         sr_cli::write_atomically(out, serde_json::to_string_pretty(&result)?.as_bytes())?;
         sr_cli::write_run_file(out, &args.common, started)?;
     }
+    crate::write_report(args.report.as_deref(), &result)?;
     args.common.report("sr-evaluate", started, result, &table(&measured))?;
     Ok(Exit::Ok)
 }

@@ -204,7 +204,7 @@ fn formulas_from_the_data_alone_are_judged() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).expect("JSON")
     };
-    let (one, many) = (json(&[]), json(&["--samples", "200", "--out", "r.json"]));
+    let (one, many) = (json(&[]), json(&["--samples", "200", "--out", "r.json", "--report", "r.html"]));
     let rows = |value: &serde_json::Value| value["rows"].as_array().expect("rows").clone();
     assert_eq!((rows(&one).len(), rows(&many).len()), (5, 10));
     let greedy = rows(&many).into_iter().filter(|row| row["pick"] == "greedy").collect::<Vec<_>>();
@@ -223,6 +223,8 @@ fn formulas_from_the_data_alone_are_judged() {
     assert_eq!((&x0["exact"], &x0["solved"], &x0["expression"]), (&true.into(), &true.into(), &"x0".into()));
     assert_eq!((&x0["mse_train"], &x0["samples"], &x0["well_formed"]), (&0.0.into(), &200.into(), &200.into()));
     assert!(folder.path().join("r.json").exists());
+    let page = std::fs::read_to_string(folder.path().join("r.html")).expect("a page");
+    assert!(page.contains("Formulas written from the data alone") && page.contains("best of 200"), "{page}");
 
     // Without replacement all formulas come at last, and no more: x0 and 1 are the only ones of one node.
     let small = ["direct", "--checkpoint", "direct", "--suite", "ultra-simple", "--max-child-size", "1", "--json"];
@@ -423,7 +425,10 @@ fn a_bank_of_states_tells_methods_apart() {
 
     let methods = "unique,random,cheat:best-of-8,step=neural:step";
     let measure = ["operator", "--bank", "bank", "--methods", methods, "--max-child-size", "7", "--json"];
-    let json: serde_json::Value = serde_json::from_str(&run(&measure)).expect("JSON");
+    let measured = run(&[&measure[..], &["--report", "bank.html"]].concat());
+    let json: serde_json::Value = serde_json::from_str(&measured).expect("JSON");
+    let page = std::fs::read_to_string(folder.path().join("bank.html")).expect("a page");
+    assert!(page.contains("cheat:best-of-8: improves") && !page.contains("://"), "{page}");
     let all = json["methods"].as_array().expect("methods");
     let names: Vec<_> = all.iter().map(|m| m["method"].as_str().expect("a name")).collect();
     assert_eq!(names, ["expert", "unique", "random", "cheat:best-of-8", "step"]);
@@ -650,7 +655,7 @@ fn flags_without_effect_are_refused() {
         (with(&bank, &["--rules", "contains-variable"]), "--rules has no effect without a learner"),
         (with(&bank, &["--mode", "direct"]), "--mode has no effect without a learner"),
         (with(&bank, &["--device", "cpu"]), "--device has no effect without a learner"),
-        (with(&bank, &["--force"]), "--force has no effect without --out or --build"),
+        (with(&bank, &["--force"]), "--force has no effect without --out, --report or --build"),
         (with(&bank, &["--methods", "tuned,tuned"]), "two of the --methods have the name tuned"),
         (with(&bank, &["--methods", "expert=neural:step"]), "two of the --methods have the name expert"),
         (with(&bank, &["--methods", "h=hybrid:step"]), "h: a hybrid needs @p=P or @every=K behind its checkpoint"),
@@ -665,7 +670,7 @@ fn flags_without_effect_are_refused() {
         (with(&build, &["--extra-generations", "3"]), "--extra-generations has no effect with --build"),
         (with(&build, &["--states", "4", "--force"]), "--states 4: expected a multiple of three"),
         (with(&suite, &["--force"]), "--force has no effect without --out, --plot or --report"),
-        (with(&direct, &["--force"]), "--force has no effect without --out"),
+        (with(&direct, &["--force"]), "--force has no effect without --out or --report"),
         (with(&suite, &["--equal", "seconds,seconds", "--time-limit", "1"]), "--equal has seconds twice"),
         (with(&suite, &["--methods", "tuned", "--parsimony", "3"]), "--parsimony has no effect with the method tuned"),
         (

@@ -2,17 +2,19 @@
 
 mod print;
 
-use std::path::PathBuf;
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use sr_cli::{Common, Exit};
 use sr_lab::inspect::{self, Contexts, Options};
 use sr_lab::sr_codec::Kind;
 use sr_lab::sr_expr::Target;
+use tempfile::TempDir;
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -30,7 +32,7 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// A file or folder; of weights (.bpk, .safetensors) their folder is shown
+    /// A file or folder, or - for a file on standard input; of weights (.bpk, .safetensors) their folder is shown
     file: PathBuf,
     /// Records to show: a number or all [default: all with --json or if the file was cut, else 10]
     #[arg(long, value_name = "N|all", value_parser = parse_head)]
@@ -82,11 +84,29 @@ fn parse_head(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Copies standard input to a file of a folder of its own, because readers go back and forth. The program goes on in that
+/// folder, so that messages name the file as what it is.
+fn copy_of_standard_input(args: &mut Args) -> anyhow::Result<TempDir> {
+    let mut stdin = std::io::stdin().lock();
+    ensure!(!stdin.is_terminal(), "- is standard input, and that is a terminal: give a file, or pipe one in");
+    let mut bytes = Vec::new();
+    stdin.read_to_end(&mut bytes).context("reading standard input")?;
+    let is_json = bytes.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| b"{[".contains(byte));
+    args.file = PathBuf::from(if is_json { "standard-input.json" } else { "standard-input" });
+    args.problems = args.problems.take().map(std::path::absolute).transpose()?;
+    let folder = tempfile::tempdir().context("making a folder for standard input")?;
+    std::fs::write(folder.path().join(&args.file), bytes).context("copying standard input")?;
+    std::env::set_current_dir(folder.path())?;
+    Ok(folder)
+}
+
 fn main() -> ExitCode {
     sr_args::run(|| {
         let started = Instant::now();
-        let (args, given) = sr_cli::parse::<Args>();
+        let (mut args, given) = sr_cli::parse::<Args>();
         args.common.init()?;
+        // It lasts until all is shown.
+        let _copy = if args.file == Path::new("-") { Some(copy_of_standard_input(&mut args)?) } else { None };
         given.refuse(&["seed"], "here, where nothing is drawn")?;
         let kind = inspect::record_kind(&args.file)?;
         let of_trace = [

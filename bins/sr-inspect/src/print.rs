@@ -130,7 +130,10 @@ impl Output {
                 let mut text =
                     format!("{}, format version {}, {count} records\n\n", view.kind(), view.format_version());
                 let header = flattened(&view.header_text());
-                let header = header.into_iter().map(|(name, value)| vec![name, cut(&value, HEADER_WIDTH)]);
+                // A line that a terminal breaks is hard to read; a file or pipe gets all of it.
+                let is_terminal = std::io::stdout().is_terminal();
+                let value = |value: String| if is_terminal { cut(&value, WIDTH) } else { value };
+                let header = header.into_iter().map(|(name, text)| vec![name, value(text)]);
                 text.push_str(&table(&[], header.collect()));
                 text.push('\n');
                 let statistics = view.statistics().into_iter().filter(|(_, value)| !value.is_null());
@@ -141,9 +144,7 @@ impl Output {
                     text.push('\n');
                     let columns = view.columns();
                     let columns: Vec<&str> = ["# record"].into_iter().chain(columns.iter().map(|c| &**c)).collect();
-                    // A line that a terminal breaks is hard to read; a file or pipe gets all of it.
-                    let is_narrow = std::io::stdout().is_terminal() && !options.best;
-                    let is_cut = is_narrow && shorten(&mut rows);
+                    let is_cut = is_terminal && !options.best && shorten(&mut rows);
                     text.push_str(&table(&columns, rows));
                     if is_cut {
                         text.push_str(
@@ -165,11 +166,14 @@ impl Output {
     }
 }
 
-/// Shortens the last column, that of formulas, and returns whether anything was cut.
+/// Shortens the last column, that of formulas, and returns whether anything was cut. A column that stands alone beside the
+/// number may be wider.
 fn shorten(rows: &mut [Vec<String>]) -> bool {
     let mut is_cut = false;
-    for cell in rows.iter_mut().filter_map(|row| row.last_mut()) {
-        let short = ellipsis(cell);
+    for row in rows {
+        let is_alone = row.len() <= 2;
+        let Some(cell) = row.last_mut() else { continue };
+        let short = if is_alone { cut(cell, WIDTH) } else { ellipsis(cell) };
         is_cut |= short != *cell;
         *cell = short;
     }
@@ -194,5 +198,5 @@ fn flattened(value: &Value) -> Vec<(String, String)> {
     out
 }
 
-/// Characters of a value of the header; JSON has all of it.
-const HEADER_WIDTH: usize = 160;
+/// Characters of a value of the header, and of a line of fields, in a terminal.
+const WIDTH: usize = 160;

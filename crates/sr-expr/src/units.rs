@@ -30,6 +30,8 @@ const BASE: [&str; 7] = ["m", "kg", "s", "A", "K", "mol", "cd"];
 const MAX_DENOMINATOR: i32 = 12;
 /// The largest numerator and denominator of an exponent.
 const MAX_EXPONENT: i64 = 10_000;
+/// Parentheses within parentheses that are read.
+const MAX_LEVELS: usize = 64;
 
 /// A product of powers of base units; the default is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -166,7 +168,7 @@ impl FromStr for Unit {
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let form = || UnitError::Syntax { unit: text.into() };
-        let mut reader = Reader { text, rest: text.trim() };
+        let mut reader = Reader { text, rest: text.trim(), levels: 0 };
         let unit = reader.product()?;
         if reader.rest.is_empty() { Ok(unit) } else { Err(form()) }
     }
@@ -175,6 +177,8 @@ impl FromStr for Unit {
 struct Reader<'a> {
     text: &'a str,
     rest: &'a str,
+    /// Parentheses that are open.
+    levels: usize,
 }
 
 impl Reader<'_> {
@@ -207,10 +211,15 @@ impl Reader<'_> {
 
     fn power(&mut self) -> Result<Unit, UnitError> {
         let unit = if self.skip("(") {
+            self.levels += 1;
+            if self.levels > MAX_LEVELS {
+                return Err(self.form());
+            }
             let inside = self.product()?;
             if !self.skip(")") {
                 return Err(self.form());
             }
+            self.levels -= 1;
             inside
         } else {
             self.symbol()?
@@ -239,7 +248,13 @@ impl Reader<'_> {
         if in_parentheses && !self.skip(")") {
             return Err(self.form());
         }
-        let exponent = Exponent::near(above / below).ok_or_else(|| self.form())?;
+        // A quotient of whole numbers is the fraction that it says, whatever its denominator.
+        let whole = |value: f64| (value.fract() == 0.0 && value.abs() <= MAX_EXPONENT as f64).then_some(value as i64);
+        let exponent = match (whole(above), whole(below)) {
+            (Some(above), Some(below)) => Exponent::new(above, below),
+            _ => Exponent::near(above / below),
+        };
+        let exponent = exponent.ok_or_else(|| self.form())?;
         Ok((exponent.above, exponent.below))
     }
 
@@ -472,6 +487,10 @@ mod tests {
             ("cd", "cd"),
             ("T", "kg/s^2/A"),
             ("(m/s)^2", "m^2/s^2"),
+            // What is written is read, whatever the fraction.
+            ("m^(83.4) m^(3/4)", "m^(1683/20)"),
+            ("m^(1/16)*s^(-7/10000)", "m^(1/16)/s^(7/10000)"),
+            ("(((m)))", "m"),
         ] {
             assert_eq!(unit(text).to_string(), base, "{text}");
             assert_eq!(unit(base), unit(text), "{text}");
@@ -481,7 +500,9 @@ mod tests {
             error("parsec/s"),
             "\"parsec/s\": \"parsec\" is no unit; write SI units such as kg*m/s^2, N, km or 1"
         );
-        for text in ["", "m/", "m^", "m^(1/2", "2*m", "m)", "m^0.123", "m^99999", "*m"] {
+        let deep = "(".repeat(1_000_000) + "m";
+        for text in [&deep, "", "m/", "m^", "m^(1/2", "2*m", "m)", "m^0.123", "m^99999", "m^(1/0)", "m^(1/99999)", "*m"]
+        {
             assert!(error(text).contains("is no product of powers"), "{text}: {}", error(text));
         }
     }

@@ -39,8 +39,9 @@ pub fn read(path: &Path) -> anyhow::Result<Section> {
     let reading = || format!("reading {}", path.display());
     if !path.is_dir() {
         let json = read_json(path)?;
+        let is_result = (json["rows"].is_array() && json["summary"].is_array()) || json["methods"].is_array();
         ensure!(
-            json["rows"].is_array() && json["summary"].is_array(),
+            is_result,
             "{} is no result of sr-evaluate --out; of other results a report is made of the folder",
             path.display()
         );

@@ -193,6 +193,87 @@ fn a_comparison_has_methods_curves_and_problems() {
 }
 
 #[test]
+fn a_comparison_against_another_method_has_its_ratios() {
+    let mut result = evaluation();
+    let mut ratio = result["summary"][1].clone();
+    ratio["difference"] = json!({
+        "against": "expert", "pairs": 2, "solved": -0.5, "solved_lo": -1.0, "solved_hi": 0.0, "log_ert": 0.301_029_995_663_981_2,
+        "log_ert_lo": 0.0, "log_ert_hi": null,
+    });
+    result["against"] = json!({ "method": "expert", "summary": [result["summary"][0].clone(), ratio] });
+    let made = page(Section::evaluation("e", &result));
+    for text in ["ERT of methods divided by that of expert", ">2</td>", ">1 or more</td>"] {
+        assert!(made.contains(text), "{text}");
+    }
+}
+
+#[test]
+fn formulas_that_a_model_writes_have_picks_and_rows() {
+    let row = |pick: &str, solved: bool, expression: &str| {
+        json!({
+            "problem": "a<b", "pick": pick, "exact": solved, "solved": solved, "r2_test": null, "mse_train": 0.5, "size": 3,
+            "expression": expression, "samples": 4, "well_formed": 3,
+        })
+    };
+    let summary = |pick: &str, solved: f64, exact: Option<f64>| {
+        json!({
+            "pick": pick, "n": 1, "exact": exact, "exact_interval": exact.map(|exact| (exact / 2.0, 1.0)), "solved": solved,
+            "lo": 0.0, "hi": 1.0, "median_r2": null, "well_formed": 0.75,
+        })
+    };
+    let mut result = json!({
+        "settings": { "problems": "1 problem 0123", "samples": 4, "distinct": false },
+        "rows": [row("greedy", false, ""), row("best of 4", true, "(x0 + x1)")],
+        "summary": [summary("greedy", 0.0, Some(0.0)), summary("best of 4", 1.0, Some(1.0))],
+    });
+    let made = page(Section::evaluation("direct", &result));
+    for text in [
+        "best of 4: solves 100.0 % (0.0 % to 100.0 %) of 1 problem",
+        "best of 4: is exact in 100.0 % (50.0 % to 100.0 %)",
+        "<code>(x0 + x1)</code>",
+        "<code>none</code>",
+        "<td>a&lt;b</td>",
+        "<dt>samples</dt><dd>4</dd>",
+    ] {
+        assert!(made.contains(text), "{text}: {made}");
+    }
+    // Of data of one's own no formula is known.
+    for pick in 0..2 {
+        result["rows"][pick]["exact"] = Value::Null;
+        (result["summary"][pick]["exact"], result["summary"][pick]["exact_interval"]) = (Value::Null, Value::Null);
+    }
+    assert!(!page(Section::evaluation("direct", &result)).contains("whose formula is exact"));
+    result["summary"] = json!([]);
+    let error = Section::evaluation("direct", &result).expect_err("no summary").to_string();
+    assert_eq!(error, "a result of sr-evaluate direct has no valid field summary");
+}
+
+#[test]
+fn what_methods_propose_has_its_phases() {
+    let method = |name: &str, improved: f64| {
+        json!({
+            "method": name, "children": 5700, "improving": 0.0123, "states_improved": improved, "lo": improved - 0.1,
+            "hi": improved + 0.1, "by_phase": [0.75, 0.5, 0.25], "best_gain": 0.5, "distinct": 0.9, "well_formed": null,
+            "ratio": 1.0, "predicted_speed_up": 1.5, "seconds": 0.25,
+        })
+    };
+    let mut result =
+        json!({ "states": 300, "exponent": 0.5, "methods": [method("expert", 0.5), method("<learner>", 0.25)] });
+    let made = page(Section::evaluation("bank", &result));
+    for text in [
+        "&lt;learner&gt;: improves 25.0 % (15.0 % to 35.0 %) of the states",
+        "expert: improves 75.0 % of the early states",
+        "(states improved ÷ those of expert) to the power of 0.5000",
+        ">1.23 %</td>",
+        ">5,700</td>",
+    ] {
+        assert!(made.contains(text), "{text}");
+    }
+    result["methods"][1]["lo"] = json!("x");
+    assert!(Section::evaluation("bank", &result).expect_err("a text").to_string().contains("reading methods"));
+}
+
+#[test]
 fn a_training_has_its_curves_and_a_dagger_run_its_rounds() {
     let line = |step: u32| json!({ "step": step, "loss": 3.0 - f64::from(step) / 100.0, "lr": 0.001, "tokens_per_second": 5e3 });
     let mut lines: Vec<Value> = (1..=2000).map(|step| line(step * 10)).collect();

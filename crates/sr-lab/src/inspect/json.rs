@@ -9,11 +9,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use sr_eval::{DirectSummary, Summary};
 
-use super::text::{cut, ellipsis, plain, short};
+use super::text::{plain, short};
 use super::{Record, View};
-
-/// Characters in a line of fields.
-const WIDTH: usize = 200;
 
 /// An object with its list of records, if it has one, or a list of records alone.
 pub(super) struct Json {
@@ -255,7 +252,7 @@ impl Record for Item {
             let cell = |column: &Column| match (&self.value[column.1], column.1) {
                 (Value::Null, _) => "–".into(),
                 (Value::Bool(yes), _) => if *yes { "yes" } else { "no" }.into(),
-                (Value::String(text), _) => ellipsis(text),
+                (Value::String(text), _) => text.clone(),
                 (Value::Number(number), _) if number.is_f64() => short(number.as_f64().unwrap_or(f64::NAN)),
                 (value, _) => plain(value),
             };
@@ -263,8 +260,7 @@ impl Record for Item {
         }
         let empty = Map::new();
         let fields = self.value.as_object().unwrap_or(&empty).iter().filter(|(_, value)| !value.is_null());
-        let fields: Vec<String> = fields.map(|(key, value)| format!("{key} {}", cut(&plain(value), WIDTH))).collect();
-        vec![cut(&fields.join("  "), WIDTH)]
+        vec![fields.map(|(key, value)| format!("{key} {}", plain(value))).collect::<Vec<_>>().join("  ")]
     }
 
     fn json(&self) -> Value {

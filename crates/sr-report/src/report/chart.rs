@@ -74,6 +74,19 @@ impl Point {
     }
 }
 
+/// Returns a chart of one point for each name, which stand on the y axis: a point's y is the index of its name.
+pub(crate) fn by_name(title: &str, label: &str, names: Vec<String>, points: impl Iterator<Item = Point>) -> Chart {
+    let points: Vec<Point> = points.collect();
+    Chart {
+        title: title.into(),
+        summary: points.iter().map(|point| &*point.text).collect::<Vec<_>>().join(". "),
+        x: Axis { label: label.into(), is_log: false, span: Some((0.0, 1.0)) },
+        y: Axis { label: String::new(), is_log: false, span: None },
+        rows: Some(names),
+        series: vec![Series { name: "all".into(), style: Style::Marks, points }],
+    }
+}
+
 /// The places of numbers in the SVG.
 struct Scale {
     x: (f64, f64),

@@ -2,19 +2,19 @@
 
 use std::collections::HashMap;
 
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sr_eval::{Equal, Row as Search, Summary, Trial, solved_curve};
 
 use super::blocks::{Block, Cell, Column, Row, Table, counted, percent, short};
-use super::chart::{Chart, Point, Series, Style};
-use super::json::{is_empty, value_in_words};
+use super::chart::{Chart, Point, Series, Style, by_name};
+use super::json::{Fields, settings, value_in_words};
 use super::{ReportError, Section};
 use crate::plot::Axis;
 
 /// Returns the section of a result of sr-evaluate.
 pub(super) fn section(name: &str, json: &Value) -> Result<Section, ReportError> {
-    let (rows, summaries): (Vec<Search>, Vec<Summary>) = (list(json, "rows")?, list(json, "summary")?);
+    let fields = Fields { of: "comparison", json };
+    let (rows, summaries): (Vec<Search>, Vec<Summary>) = (fields.records("rows")?, fields.records("summary")?);
     let mut budgets: Vec<Option<Equal>> = summaries.iter().map(|summary| summary.budget).collect();
     budgets.dedup();
     let mut blocks = vec![Block::Facts(facts(json, &rows, &summaries))];
@@ -28,20 +28,16 @@ pub(super) fn section(name: &str, json: &Value) -> Result<Section, ReportError> 
         }));
         blocks.push(Block::Charts(table.charts()));
         blocks.push(Block::Table(table.methods()));
+        if let Some(reference) = json["against"]["method"].as_str() {
+            let against = Fields { of: "comparison", json: &json["against"] };
+            let ratios: Vec<Summary> = against.records("summary")?;
+            blocks.push(Block::Table(against_table(reference, ratios.iter().filter(|s| s.budget == budget))));
+        }
         blocks.push(Block::Table(table.problems()));
     }
     blocks.push(Block::Heading("Settings".into()));
-    let settings = json["settings"].as_object().into_iter().flatten().filter(|(_, value)| !is_empty(value));
-    blocks.push(Block::Facts(settings.map(|(name, value)| (name.clone(), value_in_words(value))).collect()));
+    blocks.push(Block::Facts(settings(&json["settings"])));
     Ok(Section { name: name.to_owned(), title: "Comparison of methods".to_owned(), kind: "sr-evaluate", blocks })
-}
-
-/// Reads a list that is not empty.
-fn list<T: DeserializeOwned>(json: &Value, name: &'static str) -> Result<Vec<T>, ReportError> {
-    let missing = || ReportError::Field { of: "comparison", name: name.into() };
-    let list = json[name].as_array().filter(|list| !list.is_empty()).ok_or_else(missing)?;
-    let read = |item: &Value| T::deserialize(item).map_err(|source| ReportError::Json { of: name, source });
-    list.iter().map(read).collect()
 }
 
 fn facts(json: &Value, rows: &[Search], summaries: &[Summary]) -> Vec<(String, String)> {
@@ -67,6 +63,33 @@ fn facts(json: &Value, rows: &[Search], summaries: &[Summary]) -> Vec<(String, S
     facts
 }
 
+fn interval(lo: Option<f64>, hi: Option<f64>) -> Cell {
+    match (lo, hi) {
+        (Some(lo), Some(hi)) => Cell::keyed(format!("{} to {}", short(lo), short(hi)), Some(lo)),
+        (Some(lo), None) => Cell::keyed(format!("{} or more", short(lo)), Some(lo)),
+        _ => Cell::number(None),
+    }
+}
+
+/// Returns the ratio of running times to the method that it is compared with, and its interval.
+fn ratio(summary: &Summary) -> [Cell; 2] {
+    let difference = summary.difference.as_ref();
+    let quotient = |log: Option<f64>| log.map(|log| 10.0_f64.powf(log));
+    let (lo, hi) = (difference.and_then(|d| quotient(d.log_ert_lo)), difference.and_then(|d| quotient(d.log_ert_hi)));
+    [Cell::number(difference.and_then(|d| quotient(d.log_ert))), interval(lo, hi)]
+}
+
+/// Returns the table of running times divided by those of `reference`.
+fn against_table<'a>(reference: &str, summaries: impl Iterator<Item = &'a Summary>) -> Table {
+    let columns = vec![Column::text("method"), Column::number(&format!("÷ {reference}")), Column::number("95 %")];
+    let row = |s: &Summary| {
+        let [ratio, interval] = ratio(s);
+        Row { cells: vec![Cell::text(&*s.method), ratio, interval], ..Row::default() }
+    };
+    let caption = format!("ERT of methods divided by that of {reference}");
+    Table { caption, columns, rows: summaries.map(row).collect() }
+}
+
 /// The rows and summaries of one budget.
 struct Compared<'a> {
     rows: Vec<&'a Search>,
@@ -76,9 +99,7 @@ struct Compared<'a> {
 
 impl Compared<'_> {
     fn charts(&self) -> Vec<Chart> {
-        let names = || Some(self.summaries.iter().map(|summary| summary.method.clone()).collect());
-        let rows = |points: Vec<Point>| vec![Series { name: "methods".into(), style: Style::Marks, points }];
-        let none = || Axis { label: String::new(), is_log: false, span: None };
+        let names = || self.summaries.iter().map(|summary| summary.method.clone()).collect();
         let solved = |(index, s): (usize, &&Summary)| {
             let text = format!(
                 "{}: {} ({} to {}) of {} searches",
@@ -96,25 +117,18 @@ impl Compared<'_> {
             let text = format!("{}: {} evaluations ({} to {high}) to solve a problem", s.method, short(ert), short(lo));
             Some(Point { interval: s.ert_hi.map(|hi| (lo, hi)), ..Point::new(ert, index as f64, text) })
         };
-        let solved: Vec<Point> = self.summaries.iter().enumerate().map(solved).collect();
-        let ert: Vec<Point> = self.summaries.iter().enumerate().filter_map(ert).collect();
-        let said = |points: &[Point]| points.iter().map(|point| &*point.text).collect::<Vec<_>>().join(". ");
+        let solved = self.summaries.iter().enumerate().map(solved);
+        let ert = self.summaries.iter().enumerate().filter_map(ert);
         vec![
+            by_name(
+                "Share of searches that solved their problem, with 95 % intervals",
+                "share solved",
+                names(),
+                solved,
+            ),
             Chart {
-                title: "Share of searches that solved their problem, with 95 % intervals".into(),
-                summary: said(&solved),
-                x: Axis { label: "share solved".into(), is_log: false, span: Some((0.0, 1.0)) },
-                y: none(),
-                rows: names(),
-                series: rows(solved),
-            },
-            Chart {
-                title: "Expected running time (ERT), with 95 % intervals; less is better".into(),
-                summary: said(&ert),
                 x: Axis { label: "evaluations to solve a problem".into(), is_log: true, span: None },
-                y: none(),
-                rows: names(),
-                series: rows(ert),
+                ..by_name("Expected running time (ERT), with 95 % intervals; less is better", "", names(), ert)
             },
             self.curves(),
         ]
@@ -174,13 +188,7 @@ impl Compared<'_> {
             Column::number("seconds"),
         ];
         let row = |s: &&Summary| {
-            let interval = |lo: Option<f64>, hi: Option<f64>| match (lo, hi) {
-                (Some(lo), Some(hi)) => Cell::keyed(format!("{} to {}", short(lo), short(hi)), Some(lo)),
-                (Some(lo), None) => Cell::keyed(format!("{} or more", short(lo)), Some(lo)),
-                _ => Cell::number(None),
-            };
-            let difference = s.difference.as_ref();
-            let quotient = |log: Option<f64>| log.map(|log| 10.0_f64.powf(log));
+            let [ratio, of_ratio] = ratio(s);
             let cells = vec![
                 Cell::text(&*s.method),
                 Cell::keyed(s.n.to_string(), Some(s.n as f64)),
@@ -188,11 +196,8 @@ impl Compared<'_> {
                 Cell::keyed(format!("{} to {}", percent(s.lo), percent(s.hi)), Some(s.lo)),
                 Cell::number(s.ert),
                 interval(s.ert_lo.filter(|_| s.ert.is_some()), s.ert_hi),
-                Cell::number(difference.and_then(|d| quotient(d.log_ert))),
-                interval(
-                    difference.and_then(|d| quotient(d.log_ert_lo)),
-                    difference.and_then(|d| quotient(d.log_ert_hi)),
-                ),
+                ratio,
+                of_ratio,
                 Cell::number(Some(s.evaluations)),
                 Cell::number(s.median_r2),
                 Cell::number(Some(s.seconds)),

@@ -1,5 +1,6 @@
 //! Fields of results, read with an error that names them.
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::ReportError;
@@ -29,6 +30,12 @@ impl<'a> Fields<'a> {
         let list = self.json[name].as_array().filter(|list| !list.is_empty());
         list.map(Vec::as_slice).ok_or_else(|| self.missing(name))
     }
+
+    /// Returns the records of a list that is not empty.
+    pub(super) fn records<T: DeserializeOwned>(self, name: &'static str) -> Result<Vec<T>, ReportError> {
+        let read = |item: &Value| T::deserialize(item).map_err(|source| ReportError::Json { of: name, source });
+        self.list(name)?.iter().map(read).collect()
+    }
 }
 
 /// Returns whether a setting says nothing.
@@ -41,6 +48,12 @@ pub(super) fn is_empty(value: &Value) -> bool {
         Value::Bool(value) => !value,
         Value::Number(_) => false,
     }
+}
+
+/// Returns the settings that say something, as names and values.
+pub(super) fn settings(json: &Value) -> Vec<(String, String)> {
+    let said = json.as_object().into_iter().flatten().filter(|(_, value)| !is_empty(value));
+    said.map(|(name, value)| (name.clone(), value_in_words(value))).collect()
 }
 
 /// Returns a setting as a person writes it.

@@ -7,9 +7,11 @@
 mod blocks;
 mod chart;
 mod dagger;
+mod direct;
 mod evaluation;
 mod fit;
 mod json;
+mod operator;
 mod training;
 
 use serde_json::Value;
@@ -78,12 +80,17 @@ impl Section {
         fit::section(name, fit, rows)
     }
 
-    /// Returns the section of a comparison by `sr-evaluate --out`: shares solved, running times, and each problem.
+    /// Returns the section of a result of `sr-evaluate --out`: shares solved, running times, and each problem; of
+    /// `sr-evaluate direct`, the formulas that a model wrote; of `sr-evaluate operator`, what methods propose.
     ///
     /// # Errors
     /// If a field is missing.
     pub fn evaluation(name: &str, result: &Value) -> Result<Self, ReportError> {
-        evaluation::section(name, result)
+        match result {
+            _ if result["methods"].is_array() => operator::section(name, result),
+            _ if result["rows"][0]["pick"].is_string() => direct::section(name, result),
+            _ => evaluation::section(name, result),
+        }
     }
 
     /// Returns the section of a training: the learning curves in the lines of `metrics.jsonl`.
