@@ -1,7 +1,7 @@
 //! What a tree computes whatever its constants: a hash of its structure, and the tree without the constants around it.
 
 use crate::hash::mix;
-use crate::{Node, Op, Tree};
+use crate::{Expr, Node, Op, Tree};
 
 /// The structure of a subtree: what its operands are joined by, and a hash that does not depend on their order.
 #[derive(Debug, Clone, Copy)]
@@ -148,11 +148,54 @@ impl Tree {
             };
         }
     }
+
+    /// Returns the tree without the leaf at a node: the other operand stands in the place of the sum, difference, product
+    /// or quotient that the leaf is an operand of. A difference or quotient whose first operand is left out becomes its
+    /// second one. `None` if the node is no leaf, or no operand of these. O(size²).
+    ///
+    /// ```
+    /// use sr_expr::Expr;
+    ///
+    /// let tree: Expr = "2.0*sin(x0) + 0.5".parse()?;
+    /// let shorter: Vec<String> = (0..tree.size()).filter_map(|node| tree.without(node)).map(|expr| expr.to_string()).collect();
+    /// assert_eq!(shorter, ["(sin(x0) + 0.5)", "(2.0 * sin(x0))"]);
+    /// # Ok::<(), sr_expr::ParseError>(())
+    /// ```
+    pub fn without(&self, node: usize) -> Option<Expr> {
+        let nodes = self.nodes();
+        if !nodes.get(node).is_some_and(|node| !matches!(node, Node::Op(_))) {
+            return None;
+        }
+        let is_parent = |&parent: &usize| match nodes[parent] {
+            Node::Op(Op::Add | Op::Sub | Op::Mul | Op::Div) => {
+                let right = parent - 1;
+                right == node || self.subtree_start(right).checked_sub(1) == Some(node)
+            }
+            _ => false,
+        };
+        let parent = (node + 1..nodes.len()).find(is_parent)?;
+        let kept = |&(index, _): &(usize, &Node)| index != node && index != parent;
+        let left: Vec<Node> = nodes.iter().enumerate().filter(kept).map(|(_, node)| *node).collect();
+        Some(Expr::new(left).expect("an operand in the place of its operation"))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use crate::Expr;
+
+    #[test]
+    fn a_leaf_is_left_out_with_the_operation_that_it_is_an_operand_of() {
+        let shorter = |text: &str, node| expr(text).without(node).map(|expr| expr.to_string());
+        assert_eq!(shorter("x0 - 1.5", 1).as_deref(), Some("x0"));
+        assert_eq!(shorter("1.5 - x0", 0).as_deref(), Some("x0"));
+        assert_eq!(shorter("sin(x0/(x1*2.0))", 2).as_deref(), Some("sin((x0 / x1))"));
+        assert_eq!(shorter("1.5 + sin(2.0)*x0", 0).as_deref(), Some("(sin(2.0) * x0)"));
+        // A leaf alone, the operand of a function, an operation, and a node that is not there.
+        for (text, node) in [("x0", 0), ("sin(2.0)", 0), ("sin(2.0)*x0", 0), ("x0 + x1", 2), ("x0 + x1", 3)] {
+            assert_eq!(shorter(text, node), None, "{text} {node}");
+        }
+    }
 
     fn expr(text: &str) -> Expr {
         text.parse().expect(text)

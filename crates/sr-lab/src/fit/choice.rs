@@ -54,18 +54,30 @@ pub(super) fn choose(front: &[FrontFormula], rows: &Rows) -> (usize, Reason) {
     };
     let least = front.iter().map(held_out).fold(f64::INFINITY, f64::min);
     let length = |formula: &FrontFormula| {
-        let relative = formula.fit.relative.max(ROUNDING * ROUNDING);
+        let relative = formula.fit.relative;
         // The unit of the loss is the same for all, but that of what is told already.
-        let nats = loss.map_or(0.5 * relative.ln(), |loss| match loss.predicts_target() {
-            true => loss.nats(relative),
-            false => loss.nats(formula.fit.loss),
-        });
+        let nats = loss.map_or_else(
+            || nats_of_errors(relative, rows),
+            |loss| match loss.predicts_target() {
+                true => loss.nats(relative.max(ROUNDING * ROUNDING)),
+                false => loss.nats(formula.fit.loss),
+            },
+        );
         description_length(&formula.expr, nats, n_rows)
     };
     let good = front.iter().enumerate().filter(|(_, formula)| held_out(formula) <= AS_GOOD * least);
     let shortest = good.min_by(|(_, a), (_, b)| length(a).total_cmp(&length(b)));
     let reason = if rows.held_out().is_some() { Reason::HeldOut } else { Reason::DescriptionLength };
     (shortest.map_or(0, |(index, _)| index), reason)
+}
+
+/// Nats of errors of a row: the logarithm of their size, relative to the deviation of y. Errors below the digits that y is
+/// given with say nothing, for nobody knows what comes after these.
+///
+/// - relative: the mean square of errors, relative to the variance of y
+pub(super) fn nats_of_errors(relative: f64, rows: &Rows) -> f64 {
+    let digits = rows.all().digits() * std::f64::consts::LN_10;
+    (0.5 * relative.max(ROUNDING * ROUNDING).ln()).max(-digits)
 }
 
 /// Nats that it takes to tell a formula and errors of so many nats a row. A constant takes the digits that it is written

@@ -215,14 +215,14 @@ impl Islands {
         let (training, before) = (rows.training(), front.revision());
         for guest in guests {
             let (expr, error) = self.written(guest, training);
-            front.add(expr, Method::Policy, error);
+            front.add(expr, Method::Policy, error, training);
         }
         let work = evolved.iter().map(|island| island.work).sum();
         for (index, Evolved { population, best, .. }) in evolved.into_iter().enumerate() {
             let outer = self.islands[index].outer;
             for expr in best.iter().filter_map(|expr| outer.undo(expr, &self.operators)) {
                 let (expr, error) = self.written(expr, training);
-                front.add(expr, Method::Evolution, error);
+                front.add(expr, Method::Evolution, error, training);
             }
             self.populations[index] = population;
         }

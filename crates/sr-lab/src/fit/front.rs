@@ -8,7 +8,7 @@ use sr_engine::{ConstantFitter, Instance};
 use sr_expr::rules::Rules;
 use sr_expr::{Expr, Node, Op, Semantics, Simplified, Tree};
 
-use super::choice::description_length;
+use super::choice::{description_length, nats_of_errors};
 use super::rows::Rows;
 use super::{FrontFormula, LAST_STEPS, Method, snap};
 
@@ -16,6 +16,10 @@ use super::{FrontFormula, LAST_STEPS, Method, snap};
 const WHOLE_STEPS: u32 = 6;
 /// A step that lowers the error by less than this share was the last one.
 const LEAST_GAIN: f64 = 1e-9;
+/// By how much a constant is changed, relative to it, to see what its last digits do: some 45 times the rounding.
+const LAST_DIGITS: f64 = 1e-14;
+/// The error, relative to the variance of y, that last digits may make.
+const OF_LAST_DIGITS: f64 = 1e-8;
 
 /// The best formula of each size.
 #[derive(Debug, Clone)]
@@ -87,18 +91,27 @@ impl Front {
         Front { max_size, rules, best, revision: 0, n_rows, work: 0, since: None, busy: Duration::ZERO }
     }
 
-    /// Adds a formula unless a formula of its size or a smaller one is as good, and drops what it is better than.
-    pub(super) fn add(&mut self, expr: Expr, method: Method, error: f64) {
+    /// Adds a formula unless a formula of its size or a smaller one is as good, or it lives on the last digits of its
+    /// constants, and drops what it is better than.
+    ///
+    /// - error: that on the training rows, relative to the variance of y
+    pub(super) fn add(&mut self, expr: Expr, method: Method, error: f64, training: &Instance) {
         if self.rules.complexity.of(&expr) <= self.max_size {
-            self.add_any_size(expr, method, error);
+            self.add_any_size(expr, method, error, training);
         }
     }
 
     /// The same for formulas that were not made within a limit.
-    pub(super) fn add_any_size(&mut self, expr: Expr, method: Method, error: f64) {
+    pub(super) fn add_any_size(&mut self, expr: Expr, method: Method, error: f64, training: &Instance) {
         self.since.get_or_insert_with(Instant::now);
         self.work += (expr.size() * self.n_rows) as u64;
-        self.insert(Found { expr, method, error, is_polished: false, is_refuted: false });
+        let new = Found { expr, method, error, is_polished: false, is_refuted: false };
+        if self.is_news(&new) {
+            self.work += (new.expr.constants().count() * new.expr.size() * self.n_rows) as u64;
+            if is_stable(&new.expr, error, training) {
+                self.insert(new);
+            }
+        }
     }
 
     /// The same for formulas whose constants stay as they are.
@@ -107,13 +120,20 @@ impl Front {
         self.insert(Found { expr, method, error, is_polished: true, is_refuted: false });
     }
 
-    fn insert(&mut self, new: Found) {
+    /// Whether a formula has a place in the front.
+    fn is_news(&self, new: &Found) -> bool {
         let size = self.rules.complexity.of(&new.expr);
-        let is_worse = |found: &Found| found.error <= new.error;
-        let is_refused = !new.error.is_finite() || !self.rules.allow(&new.expr);
-        if is_refused || self.best.range(..=size).any(|(_, found)| is_worse(found)) {
+        let is_as_good = |found: &Found| found.error <= new.error;
+        new.error.is_finite()
+            && self.rules.allow(&new.expr)
+            && !self.best.range(..=size).any(|(_, found)| is_as_good(found))
+    }
+
+    fn insert(&mut self, new: Found) {
+        if !self.is_news(&new) {
             return;
         }
+        let size = self.rules.complexity.of(&new.expr);
         self.best.retain(|&other, found| other < size || found.error < new.error);
         self.best.insert(size, new);
         self.revision += 1;
@@ -157,24 +177,36 @@ impl Front {
         None
     }
 
-    /// Fits the constants of formulas that are new to the training rows.
+    /// Fits the constants of formulas that are new to the training rows, and tries what is left of each without one of
+    /// its constants: searches fit formulas inside of a + b·f, so that the shorter b·f and f are not met by themselves.
     pub(super) fn polish(&mut self, fitter: &mut ConstantFitter, training: &Instance) {
         let since = *self.since.get_or_insert_with(Instant::now);
-        let fresh: Vec<usize> =
-            self.best.iter().filter(|(_, found)| !found.is_polished).map(|(&size, _)| size).collect();
-        for size in fresh {
-            let Some(found) = self.best.get_mut(&size) else { continue };
+        // What is added is of the same structure or smaller, so this ends.
+        while let Some((&size, found)) = self.best.iter_mut().find(|(_, found)| !found.is_polished) {
             found.is_polished = true;
-            let (method, fitted) = (found.method, fitter.fit(&found.expr, training, Semantics::Ieee, LAST_STEPS));
-            self.work += fitted.work;
-            let expr = fitted.tree.to_owned();
-            let error = training.fit(&expr, Semantics::Ieee).relative;
-            self.add(expr, method, error);
+            let (expr, method) = (found.expr.clone(), found.method);
+            let expr = self.add_fitted(&expr, method, fitter, training);
             if let Some(found) = self.best.get_mut(&size) {
                 found.is_polished = true;
             }
+            if method != Method::Linear {
+                let is_constant = |node: &usize| matches!(expr.nodes()[*node], Node::Const(_));
+                for shorter in (0..expr.size()).filter(is_constant).filter_map(|node| expr.without(node)) {
+                    self.add_fitted(&shorter, method, fitter, training);
+                }
+            }
         }
         self.busy = since.elapsed();
+    }
+
+    /// Adds a formula with its constants fitted, and returns it.
+    fn add_fitted(&mut self, expr: &Expr, method: Method, fitter: &mut ConstantFitter, training: &Instance) -> Expr {
+        let fitted = fitter.fit(expr, training, Semantics::Ieee, LAST_STEPS);
+        self.work += fitted.work;
+        let expr = fitted.tree.to_owned();
+        let error = training.fit(&expr, Semantics::Ieee).relative;
+        self.add(expr.clone(), method, error, training);
+        expr
     }
 
     /// The time that it takes to measure the formulas on all rows.
@@ -219,23 +251,34 @@ impl Front {
                 true => shortest(expr, rows.training()),
                 false => (expr, error),
             };
-            front.add_any_size(expr, method, error);
+            front.add_any_size(expr, method, error, rows.training());
         }
         let measured = front.best.into_values().collect();
         let mut formulas = each(measured, threads, |found: Found| rows.measured(found.expr, found.method));
         let n_rows = rows.all().y().len() + rows.held_out().map_or(0, |rows| rows.y().len());
         work += formulas.iter().map(|formula| (formula.expr.size() * n_rows) as u64).sum::<u64>();
-        if rows.is_sampled() {
-            // Errors on a sample do not order formulas as those on all rows do.
-            let mut least = f64::INFINITY;
-            formulas.retain(|formula| {
-                let is_better = formula.fit.relative < least;
-                least = least.min(formula.fit.relative);
-                is_better
-            });
-        }
+        // Errors on some rows do not order formulas as those on all of them do, which are told.
+        let mut least = f64::INFINITY;
+        formulas.retain(|formula| {
+            let is_better = formula.fit.relative < least || least.is_infinite();
+            least = least.min(formula.fit.relative);
+            is_better
+        });
         Finished { formulas, steps, work }
     }
+}
+
+/// Whether a formula is as good whatever the last digits of its constants are: one that is not, a small difference of
+/// large numbers, computes from rounding.
+fn is_stable(expr: &Expr, error: f64, training: &Instance) -> bool {
+    let most = 4.0 * error + OF_LAST_DIGITS;
+    expr.nodes().iter().enumerate().all(|(index, node)| match *node {
+        Node::Const(value) => {
+            let other = snap::with_constants(expr, &[(index, value * (1.0 + LAST_DIGITS))]);
+            training.fit(&other, Semantics::Ieee).relative <= most
+        }
+        _ => true,
+    })
 }
 
 impl Limit<'_> {
@@ -362,18 +405,24 @@ pub(super) fn shortest(expr: Expr, training: &Instance) -> (Expr, f64) {
 
 impl Front {
     /// The structure of the formula that has the shortest description on the training rows.
-    pub(super) fn shortest_description(&self, n_rows: usize) -> u64 {
-        let length = |found: &Found| description_length(&found.expr, 0.5 * found.error.max(1e-24).ln(), n_rows);
+    pub(super) fn shortest_description(&self, rows: &Rows) -> u64 {
+        let length = |found: &Found| found.description_length(rows);
         let shortest = self.best.values().min_by(|a, b| length(a).total_cmp(&length(b)));
         shortest.map_or(0, |found| found.expr.structure())
+    }
+}
+
+impl Found {
+    /// Nats that it takes to tell the formula and its errors, as large as those on the training rows.
+    fn description_length(&self, rows: &Rows) -> f64 {
+        description_length(&self.expr, nats_of_errors(self.error, rows), rows.whole().y().len())
     }
 }
 
 /// The index of the formula that will probably be chosen.
 fn probable_choice(found: &[&Found], rows: &Rows) -> Option<usize> {
     let tolerance = rows.training().tolerance();
-    let n_rows = rows.whole().y().len();
-    let length = |found: &Found| description_length(&found.expr, 0.5 * found.error.max(1e-24).ln(), n_rows);
+    let length = |found: &Found| found.description_length(rows);
     let shortest = || (0..found.len()).min_by(|&a, &b| length(found[a]).total_cmp(&length(found[b])));
     found.iter().position(|found| found.error <= tolerance).or_else(shortest)
 }

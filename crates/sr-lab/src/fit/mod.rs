@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
-use sr_engine::{Fit, Instance, LossChoice, Policy};
+use sr_engine::{ConstantFitter, Fit, Instance, LossChoice, Policy};
 use sr_enumerate::{Data, Options, Stages};
 use sr_expr::rules::Rules;
 use sr_expr::{Expr, Node, Op, Semantics, Tree};
@@ -423,7 +423,7 @@ impl Fitting {
         let rows = requirements::rows(Rows::new(problem, validation, &options.operators)?, options)?;
         let mut front = Front::new(options.max_size, &options.rules, &rows);
         let (mean, error) = baseline(&Expr::constant(0.0), rows.whole(), &rows);
-        front.add(mean.clone(), Method::Mean, error);
+        front.add(mean.clone(), Method::Mean, error, rows.training());
         let n_variables = rows.n_variables();
         let linear = (n_variables < rows.training().y().len().min(MOST_LINEAR)).then(|| {
             let products = rows.whole().y().len() * (n_variables + 1) * (n_variables + 1);
@@ -431,7 +431,7 @@ impl Fitting {
             baseline(&linear_model(n_variables), fitted, &rows)
         });
         if let Some((expr, error)) = &linear {
-            front.add(expr.clone(), Method::Linear, *error);
+            front.add(expr.clone(), Method::Linear, *error, rows.training());
         }
         let mut islands = Islands::new(&rows, options);
         if !options.guesses.is_empty() {
@@ -621,7 +621,7 @@ impl Fitting {
         self.longest_busy = self.longest_busy.max(busy);
         let n_rows = self.rows.whole().y().len();
         if n_rows <= FEW_ROWS {
-            let shortest = self.front.shortest_description(n_rows);
+            let shortest = self.front.shortest_description(&self.rows);
             if self.settled.is_none_or(|(structure, _)| structure != shortest) {
                 self.settled = Some((shortest, self.islands.epoch()));
             }
@@ -768,10 +768,11 @@ impl Fitting {
             };
             // A law may be longer than what evolution looks at; an approximation has to be worth its length.
             match is_exact {
-                true => self.front.add_any_size(expr, Method::Algebra, error),
-                false => self.front.add(expr, Method::Algebra, error),
+                true => self.front.add_any_size(expr, Method::Algebra, error, training),
+                false => self.front.add(expr, Method::Algebra, error, training),
             }
         }
+        self.front.polish(&mut ConstantFitter::new(), training);
         self.closed_forms_work = found.work;
         self.work += found.work + self.front.take_spent().0;
         self.stopped_at = stopped_at.get().filter(|_| found.reason == sr_enumerate::StopReason::Stopped);
