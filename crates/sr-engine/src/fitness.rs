@@ -274,7 +274,7 @@ mod tests {
             };
             let x = Columns::from_fn(40, 2, |row, column| 0.3 + ((row * 7 + column * 5) % 13) as f64 / 5.0);
             let y = (0..40).map(|row| 2.0 + x.column(0)[row] * libm::sin(x.column(1)[row])).collect();
-            let primitives = PrimitiveSet::new(vec![Op::Add], vec![], 2).expect("primitives");
+            let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul], vec![], 2).expect("primitives");
             let instance = Instance::new("t", x, y, primitives).expect("an instance");
             let (config, mut evaluator) = (SearchConfig::default(), Evaluator::default());
             let (constants, score) = evaluator.fit(&tree, &instance, &config, steps, Deadline::NEVER).expect("no deadline");

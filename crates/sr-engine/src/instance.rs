@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sr_expr::rules::Rules;
 use sr_expr::{Columns, Loss, Machine, Op, Semantics, Tree};
 
-use crate::loss::{LossError, best_constant, mean_loss};
+use crate::loss::{LossError, best_constant, mean_loss, squares};
 
 /// The terminals and operators that expressions are built from.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +33,7 @@ pub enum InstanceError {
     #[error("there are no rows of data")]
     NoRows,
     /// A target is NaN or infinite.
-    #[error("y of row {row} is {value}; targets have to be finite")]
+    #[error("y of row {} is {value}; targets have to be finite", .row + 1)]
     TargetNotFinite {
         /// The row, from 0.
         row: usize,
@@ -49,7 +49,7 @@ pub enum InstanceError {
         weights: usize,
     },
     /// A weight is negative, NaN or infinite.
-    #[error("the weight of row {row} is {value}; weights have to be finite and 0 or more")]
+    #[error("the weight of row {} is {value}; weights have to be finite and 0 or more", .row + 1)]
     Weight {
         /// The row, from 0.
         row: usize,
@@ -142,6 +142,12 @@ struct RowLoss {
     weights: Option<Vec<f64>>,
     /// Whether the loss is a weighted square, so that the instance's weights say it all.
     is_square: bool,
+    /// The loss that is computed with, and the factor, a power of two, of its targets and predictions: 1 unless squares of
+    /// y are beyond the numbers.
+    measured: Arc<dyn crate::Loss>,
+    unit: f64,
+    /// The targets in these units; empty if they are those of y.
+    y: Vec<f64>,
     /// The mean loss of the best constant, or what stands for it where that is 0.
     baseline: f64,
     tolerance: f64,
@@ -164,7 +170,8 @@ pub(crate) struct Target {
     /// The magnitude up to which targets are too small for the mean squared error to say anything about them; `None` if
     /// few rows have such targets.
     hidden_below: Option<f64>,
-    /// The largest error of a row that is rounding, of 64-bit numbers or of the digits that y is written with.
+    /// The largest error of a row with a small target that is rounding, of the numbers that it may be a difference of or of
+    /// the digits that y is written with.
     rounding: f64,
     /// The upper median of |y|.
     median: f64,
@@ -295,15 +302,12 @@ impl Instance {
             Some(before) => before.weights.clone(),
             None => self.weights.take(),
         };
-        let factors: Option<Vec<f64>> = self.y.iter().map(|&y| loss.square(y)).collect();
+        let factors = squares(&*loss, &self.y).transpose()?;
         let is_square = factors.is_some();
         let counted = match factors {
-            // The largest first, so that no product leaves the numbers.
             Some(factors) => {
-                let largest = factors.iter().copied().fold(0.0, f64::max);
                 let weight = |row: usize| weights.as_ref().map_or(1.0, |weights| weights[row]);
-                let product =
-                    factors.iter().enumerate().map(|(row, factor)| weight(row) * (factor / largest)).collect();
+                let product = factors.iter().enumerate().map(|(row, factor)| weight(row) * factor).collect();
                 self.loss = None;
                 self = self.with_weights(product)?;
                 self.weights.take()
@@ -312,19 +316,26 @@ impl Instance {
         };
         self.target = Target::of(&self.y, counted.as_deref());
         self.weights = counted;
-        let mean = |predictions: &[f64]| mean_loss(&*loss, predictions, &self.y, weights.as_deref());
-        let constant = best_constant(&*loss, &self.y, weights.as_deref());
-        let baselines = [constant, 0.0].map(|constant| mean(&vec![constant; self.y.len()]));
+        let is_extreme = !is_square && is_extreme(self.target.unit);
+        let in_units = if is_extreme { loss.in_units(self.target.unit) } else { None };
+        let unit = if in_units.is_some() { self.target.unit } else { 1.0 };
+        let measured = in_units.unwrap_or_else(|| loss.clone());
+        let scaled: Vec<f64> = if unit == 1.0 { Vec::new() } else { self.y.iter().map(|y| y * unit).collect() };
+        let y = if unit == 1.0 { &self.y } else { &scaled };
+        let mean = |predictions: &[f64]| mean_loss(&*measured, predictions, y, weights.as_deref());
+        let constant = best_constant(&*measured, y, weights.as_deref());
+        let baselines = [constant, 0.0].map(|constant| mean(&vec![constant; y.len()]));
         let baseline = baselines.into_iter().find(|loss| *loss > 0.0 && loss.is_finite()).unwrap_or(1.0);
         let tolerance = match (is_square, loss.predicts_target()) {
             (true, _) => self.target.tolerance,
             (false, false) => 0.0,
             (false, true) => {
-                let error = self.target.tolerance.sqrt() * self.target.scale;
-                mean(&self.y.iter().map(|y| y + error).collect::<Vec<f64>>()) / baseline
+                let error = self.target.tolerance.sqrt() * self.target.scale * unit;
+                mean(&y.iter().map(|y| y + error).collect::<Vec<f64>>()) / baseline
             }
         };
-        self.loss = Some(Arc::new(RowLoss { loss, weights, is_square, baseline, tolerance }));
+        let y = scaled;
+        self.loss = Some(Arc::new(RowLoss { loss, weights, is_square, measured, unit, y, baseline, tolerance }));
         self.serial = next_serial();
         Ok(self)
     }
@@ -373,9 +384,21 @@ impl Instance {
         self.loss.as_ref().map(|row_loss| &*row_loss.loss)
     }
 
-    /// Returns the loss if it is no weighted square, so that it has to be computed row by row from predictions.
+    /// Returns the loss if it is no weighted square, so that it has to be computed row by row from predictions: the loss of
+    /// predictions and targets [in its units](Self::loss_scale).
     pub(crate) fn row_loss(&self) -> Option<&dyn crate::Loss> {
-        self.loss.as_ref().filter(|row_loss| !row_loss.is_square).map(|row_loss| &*row_loss.loss)
+        self.loss.as_ref().filter(|row_loss| !row_loss.is_square).map(|row_loss| &*row_loss.measured)
+    }
+
+    /// Returns the factor, a power of two, by which predictions and targets are multiplied for the
+    /// [`row_loss`](Self::row_loss): 1, or the unit of [`target`](Self::target) where that is extreme.
+    pub(crate) fn loss_scale(&self) -> f64 {
+        self.loss.as_ref().map_or(1.0, |row_loss| row_loss.unit)
+    }
+
+    /// Returns the targets in the units of the [`row_loss`](Self::row_loss).
+    pub(crate) fn loss_targets(&self) -> &[f64] {
+        self.loss.as_ref().filter(|row_loss| !row_loss.y.is_empty()).map_or(&self.y, |row_loss| &row_loss.y)
     }
 
     /// Returns the mean loss of predictions relative to that of the best constant, infinite if one is not finite.
@@ -383,8 +406,19 @@ impl Instance {
     /// # Panics
     /// Panics if there is no [`row_loss`](Self::row_loss).
     pub(crate) fn relative_loss(&self, predictions: &[f64]) -> f64 {
-        let RowLoss { loss, weights, baseline, .. } = &**self.loss.as_ref().expect("there is a loss");
-        mean_loss(&**loss, predictions, &self.y, weights.as_deref()) / baseline
+        match self.loss_scale() {
+            1.0 => self.relative_loss_in_its_units(predictions),
+            unit => self.relative_loss_in_its_units(&predictions.iter().map(|p| p * unit).collect::<Vec<f64>>()),
+        }
+    }
+
+    /// The same of predictions in the units of the loss.
+    ///
+    /// # Panics
+    /// Panics if there is no [`row_loss`](Self::row_loss).
+    pub(crate) fn relative_loss_in_its_units(&self, predictions: &[f64]) -> f64 {
+        let RowLoss { measured, weights, baseline, .. } = &**self.loss.as_ref().expect("there is a loss");
+        mean_loss(&**measured, predictions, self.loss_targets(), weights.as_deref()) / baseline
     }
 
     /// Returns the factor by which a sum of losses with the instance's weights is multiplied for
@@ -423,7 +457,7 @@ impl Instance {
     }
 
     /// Returns the largest value of [`Fit::relative`] that cannot be told from an exact fit. It is 1e-12, or more if
-    /// the digits of y need it: for the rounding of 64-bit numbers (large offsets with little variation), and, where y
+    /// the digits of y need it: for the rounding of 64-bit numbers (large offsets with little variation), up to 0.1, and, where y
     /// has decimals, for half a unit of the last decimal that any target has, up to 1e-6.
     ///
     /// With another loss it is what errors of that size lose, and 0 if predictions are not the target itself.
@@ -443,7 +477,9 @@ impl Instance {
             let least = if mean > 0.0 { SMALLEST } else { 0.0 };
             (mse.max(least), rmse, self.target.relative(sum.squares()))
         } else {
-            let rmse = self.large_rmse(tree, semantics);
+            let mut predicted = Vec::new();
+            machine.predict(tree, &self.x, semantics, &mut predicted);
+            let rmse = self.large_rmse(&predicted, self.weights());
             let relative = rmse / self.target.scale;
             (rmse * rmse, rmse, relative * relative)
         };
@@ -458,31 +494,41 @@ impl Instance {
 
     /// Puts another loss in the place of squares.
     fn fit_by_loss(&self, fit: Fit, row_loss: &RowLoss, tree: &Tree, semantics: Semantics) -> Fit {
-        let RowLoss { loss, weights, is_square, baseline, .. } = row_loss;
+        let RowLoss { loss, weights, is_square, .. } = row_loss;
         let mut predictions = Vec::new();
         Machine::new().predict(tree, &self.x, semantics, &mut predictions);
         let mean = mean_loss(&**loss, &predictions, &self.y, weights.as_deref());
         if *is_square {
             // The factors of the loss do not belong to the squared error.
             let mse = mean_loss(&Square, &predictions, &self.y, weights.as_deref());
-            return Fit { loss: mean, mse, rmse: mse.sqrt(), ..fit };
+            let rmse = if mse.is_normal() { mse.sqrt() } else { self.large_rmse(&predictions, weights.as_deref()) };
+            let least = if rmse > 0.0 { SMALLEST } else { 0.0 };
+            return Fit { loss: mean, mse: mse.max(least), rmse, ..fit };
         }
-        Fit { loss: mean, relative: mean / baseline, is_solved: fit.is_solved && loss.predicts_target(), ..fit }
+        let relative = self.relative_loss(&predictions);
+        // A loss that underflows is that of an error.
+        let least = if relative > 0.0 { SMALLEST } else { 0.0 };
+        let mean = if mean == 0.0 { least } else { mean };
+        Fit { loss: mean, relative, is_solved: fit.is_solved && loss.predicts_target(), ..fit }
     }
 
     /// The root of the mean squared error where squares of errors are beyond the numbers there are; infinite where a
     /// prediction is no number.
-    fn large_rmse(&self, tree: &Tree, semantics: Semantics) -> f64 {
-        let mut predicted = Vec::new();
-        Machine::new().predict(tree, &self.x, semantics, &mut predicted);
-        let weight = |row: usize| self.weights().map_or(1.0, |weights| weights[row]);
-        let errors = || predicted.iter().zip(&self.y).map(|(predicted, y)| predicted - y);
+    fn large_rmse(&self, predicted: &[f64], weights: Option<&[f64]>) -> f64 {
+        let weight = |row: usize| weights.map_or(1.0, |weights| weights[row]);
+        // Halves, for the difference of two numbers may be none.
+        let errors = || predicted.iter().zip(&self.y).map(|(predicted, y)| 0.5 * predicted - 0.5 * y);
         if !errors().all(f64::is_finite) {
             return f64::INFINITY;
         }
         let largest = errors().map(f64::abs).fold(0.0, f64::max);
+        if largest == 0.0 {
+            return 0.0;
+        }
         let squares = errors().enumerate().map(|(row, error)| weight(row) * (error / largest).powi(2));
-        largest * (squares.sum::<f64>() / self.target.weight).sqrt()
+        let total: f64 = weights.map_or(self.y.len() as f64, |weights| weights.iter().sum());
+        let root = largest * (squares.sum::<f64>() / total).sqrt();
+        2.0 * root
     }
 
     /// Returns whether a tree whose error over all rows is within the tolerance is wrong on many rows with small
@@ -503,8 +549,9 @@ impl Instance {
     }
 
     /// Returns whether a tree is right on every row that has a weight: within 1e-11 of |y|, but of y's deviation where |y|
-    /// is larger, and of 1e-3 of the median of |y| where it is smaller; within the rounding of y and of
-    /// that median; or, where y has decimals, within half a unit of the last decimal that any target has. O(size · rows).
+    /// is larger, and of 1e-3 of the median of |y| where it is smaller; within the rounding of y, which is two to four of the
+    /// distances between numbers there, and of that median or of 16 deviations, whichever is less; or, where y has decimals,
+    /// within half a unit of the last decimal that any target has. O(size · rows).
     ///
     /// Predictions that are not the target itself, such as log-odds, are never exact.
     pub fn is_exact(&self, tree: &Tree, semantics: Semantics) -> bool {
@@ -521,11 +568,13 @@ impl Instance {
         })
     }
 
-    /// Returns the number of digits that a target says of a formula: the logarithm of its deviation over the error that
-    /// [`is_exact`](Self::is_exact) allows, at least 0.
+    /// Returns the number of digits that a target says of a formula: the logarithm of its deviation over the error with which
+    /// it is known, at least 0. That is 1e-11 of the deviation or half of the distance between numbers as large as y, whichever
+    /// is larger, and half a unit of the last decimal.
     pub fn digits(&self) -> f64 {
-        let Target { scale, half_decimal, .. } = self.target;
-        (scale / (EXACT * scale + half_decimal)).log10().max(0.0)
+        let Target { scale, half_decimal, median, .. } = self.target;
+        let known = (EXACT * scale).max(0.5 * f64::EPSILON * median);
+        (scale / (known + half_decimal)).log10().max(0.0)
     }
 
     /// Returns the sum of scaled squares that the objective consists of.
@@ -577,9 +626,11 @@ impl Target {
         squares / self.weight / self.variance
     }
 
-    /// The rounding of a target, and of the terms that it may be a difference of.
+    /// The rounding of a target, two to four of the distances between numbers there; and that of the terms that it may be a
+    /// difference of. Targets that are all about the same are none of larger terms.
     fn rounding_of(&self, y: f64) -> f64 {
-        f64::EPSILON * (8.0 * y.abs() + 16.0 * self.median)
+        let terms = self.median.min(16.0 * self.scale);
+        2.0 * f64::EPSILON * y.abs() + 16.0 * f64::EPSILON * terms
     }
 
     fn of(y: &[f64], weights: Option<&[f64]>) -> Self {
@@ -593,14 +644,20 @@ impl Target {
             counted().map(|(row, &y)| weight_of(row) * term(y * near_one)).sum::<f64>() / weight
         };
         let mean = moment(&|y| y);
-        let variance = moment(&|y| (y - mean) * (y - mean));
-        let rounding = 4.0 * f64::EPSILON * largest * near_one;
-        let square = if largest == 0.0 {
-            1.0
-        } else if variance.sqrt() <= rounding {
-            moment(&|y| y * y)
-        } else {
-            variance
+        let mut variance = moment(&|y| (y - mean) * (y - mean));
+        if variance.sqrt() <= OFFSET * largest * near_one {
+            // The rounding of the mean may be as large as the deviation, that of differences of targets is not.
+            let first = counted().next().map_or(0.0, |(_, y)| y * near_one);
+            let mean = moment(&|y| y - first);
+            variance = moment(&|y| (y - first - mean) * (y - first - mean));
+        }
+        // One to two of the distances between numbers there: a constant that was computed has as much.
+        let rounding = f64::EPSILON * largest * near_one;
+        let varies = variance.sqrt() > rounding;
+        let square = match largest == 0.0 {
+            true => 1.0,
+            false if varies => variance,
+            false => moment(&|y| y * y),
         };
         let scale = square.sqrt() / near_one;
         let unit = power_of_two_near(scale).recip();
@@ -608,26 +665,33 @@ impl Target {
         let relative_rounding = 2.0 * f64::EPSILON * largest / scale;
         let decimals = if largest == 0.0 { None } else { last_decimal(counted().map(|(_, &y)| y)) };
         let by_decimals = decimals.map_or(0.0, |decimal| (0.5 * decimal / scale).powi(2)).min(MOST_BY_DECIMALS);
-        let tolerance = LEAST_TOLERANCE.max(relative_rounding * relative_rounding).max(by_decimals);
+        let by_rounding = (relative_rounding * relative_rounding).min(MOST_BY_ROUNDING);
+        let tolerance = LEAST_TOLERANCE.max(by_rounding).max(by_decimals);
         let (rows, below) = (counted().count(), tolerance.sqrt() * scale);
         let hidden = counted().filter(|(_, y)| y.abs() <= below).count();
         let is_hiding = hidden >= 2 && 20 * hidden > rows && below > 0.0;
+        let median = median(counted().map(|(_, y)| y.abs()));
+        let half_decimal = decimals.map_or(0.0, |decimal| 0.5 * decimal);
         Target {
             unit,
             weight,
             variance: square * ratio * ratio,
             scale,
             tolerance,
-            varies: largest > 0.0 && variance.sqrt() > rounding,
+            varies,
             hidden_below: is_hiding.then_some(below),
-            rounding: 64.0 * f64::EPSILON * largest + decimals.map_or(0.0, |decimal| 0.5 * decimal),
-            median: median(counted().map(|(_, y)| y.abs())),
-            // Its own rounding as a number of 64 bits, and that of what is computed.
-            half_decimal: decimals.map_or(0.0, |decimal| 0.5 * decimal + 4.0 * f64::EPSILON * largest),
+            rounding: 16.0 * f64::EPSILON * median + half_decimal,
+            median,
+            half_decimal,
         }
     }
 }
 
+/// Errors are computed in the units of y while the unit of its squares is within this factor of 1, so that squares of
+/// errors and derivatives are finite and accurate.
+const PLAIN_UNITS: f64 = 1e60;
+/// Targets that vary by less than this, relative to their magnitude, are an offset first of all.
+const OFFSET: f64 = 1e-7;
 /// Relative errors up to this are rounding, see [`Instance::is_exact`].
 const EXACT: f64 = 1e-11;
 /// An error relative to the target's variance that is below this is rounding.
@@ -636,6 +700,8 @@ const LEAST_TOLERANCE: f64 = 1e-12;
 const HIDDEN_TOLERANCE: f64 = 1e-6;
 /// The smallest positive number.
 const SMALLEST: f64 = 5e-324;
+/// The largest tolerance that the rounding of targets can give: what leaves a tenth of the variance is more than that.
+const MOST_BY_ROUNDING: f64 = 0.1;
 /// The largest tolerance that targets of few decimals can give.
 const MOST_BY_DECIMALS: f64 = 1e-6;
 /// Targets with more decimals than this were computed, not written down.
@@ -654,7 +720,13 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 /// Returns the power of two at or below a number, or 1 for zero. Its exponent is limited so that its reciprocal is a
 /// power of two as well.
 pub(crate) fn power_of_two_near(value: f64) -> f64 {
-    if value == 0.0 { 1.0 } else { 2.0_f64.powi((value.log2().floor() as i32).clamp(-1000, 1000)) }
+    if value == 0.0 { 1.0 } else { 2.0_f64.powi((value.log2().floor() as i32).clamp(-1022, 1022)) }
+}
+
+/// Returns whether squares of errors in the units of y are not sure to be numbers, where errors are multiplied by this for
+/// the objective.
+pub(crate) fn is_extreme(unit: f64) -> bool {
+    !(PLAIN_UNITS.recip()..PLAIN_UNITS).contains(&unit)
 }
 
 /// Returns the unit of the last decimal that any of the numbers has in its shortest decimal form: 0.01 for 2.5 and
@@ -775,6 +847,63 @@ mod tests {
     }
 
     #[test]
+    fn a_target_varies_if_it_does_by_more_than_the_rounding_of_its_numbers() {
+        let of = |y: &[f64]| instance(&vec![1.0; y.len()], y).expect("an instance");
+        let varies = |y: &[f64]| of(y).fit(&Expr::constant(y[0]), Semantics::Ieee).varies;
+        // The distance between numbers at 1e15 is 1/8.
+        let eighths: Vec<f64> = (0..19).map(|k| 1e15 + f64::from(k) / 8.0).collect();
+        assert!(varies(&eighths));
+        let deviation = (18.0_f64 * 20.0 / 12.0).sqrt() / 8.0;
+        assert!((of(&eighths).scale() / deviation - 1.0).abs() < 1e-12, "{} {deviation}", of(&eighths).scale());
+        // At 1.7e18 it is 256.
+        let nanoseconds: Vec<f64> = (0..20).map(|i| 1.7e18 + f64::from((i * 7) % 20 - 10) * 150.0).collect();
+        assert!(varies(&nanoseconds));
+        for rows in [2, 3, 1000, 100_000] {
+            assert!(!varies(&vec![0.1; rows]), "however many are added up");
+            let noise: Vec<f64> = (0..rows).map(|i| if i % 2 == 0 { 0.1 + 0.2 } else { 0.3 }).collect();
+            assert!(!varies(&noise), "the rounding of one value computed in two ways");
+        }
+    }
+
+    #[test]
+    fn exact_is_within_some_distances_between_numbers_at_each_target() {
+        let x: Vec<f64> = (0..20).map(f64::from).collect();
+        let is_exact = |text: &str, y: &[f64]| {
+            let instance = instance(&x, y).expect("an instance");
+            let tree: Expr = text.parse().expect(text);
+            let fit = instance.fit(&tree, Semantics::Ieee);
+            (instance.is_exact(&tree, Semantics::Ieee), fit.is_solved)
+        };
+        // No constant is exact, nor solves, where y varies; the law is and does.
+        let eighths: Vec<f64> = x.iter().map(|x| 1e15 + x / 8.0).collect();
+        assert_eq!(is_exact("1000000000000001.2", &eighths), (false, false));
+        assert_eq!(is_exact("x0*0.125 + 1e15", &eighths), (true, true));
+        let decimals: Vec<f64> = x.iter().map(|x| 1e14 + ((x * 377.0) % 1000.0) / 1000.0).collect();
+        assert_eq!(is_exact("100000000000000.5", &decimals), (false, false));
+        let times: Vec<f64> = x.iter().map(|x| 1.7e18 + (x * 7.0 % 20.0 - 10.0) * 150.0).collect();
+        assert_eq!(is_exact("1.7e18", &times), (false, false));
+        let seconds: Vec<f64> = x.iter().map(|x| 1.7e18 + x * 1024.0).collect();
+        assert_eq!(is_exact("x0*1024.0 + 1.7e18", &seconds), (true, true));
+        assert_eq!(is_exact("1700000000000009728.0", &seconds), (false, false));
+        // Small targets beside one that is large are not within the rounding of that.
+        let mut mixed: Vec<f64> = x.iter().map(|x| 1.0 + x * 1e-3).collect();
+        mixed[19] = 1e15;
+        let ones: Vec<f64> = (0..20).map(|i| if i == 19 { 1e15 } else { 1.0 }).collect();
+        let beside = fit("x0", &ones, &mixed);
+        assert!(!beside.is_solved && !instance(&ones, &mixed).expect("rows").is_exact(&Expr::var(0), Semantics::Ieee));
+        // Sums of the largest numbers are numbers.
+        let x = [1.0, 2.0, 3.0, 4.0];
+        let largest = instance(&x, &[1e308, -1e308, 1.7e308, 0.0]).expect("an instance");
+        assert!(!largest.is_exact(&Expr::constant(0.0), Semantics::Ieee));
+        let fit = largest.fit(&Expr::constant(0.0), Semantics::Ieee);
+        assert!(fit.varies && (fit.rmse / 1.105_667_219_374_799e308 - 1.0).abs() < 1e-12, "{fit:?}");
+        // The mean is 0.425e308, and Σ (y − mean)² that of Σ y² less 4 · mean².
+        let expected = (4.89_f64 - 4.0 * 0.425 * 0.425).sqrt() / 2.0 * 1e308;
+        assert!((largest.scale() / expected - 1.0).abs() < 1e-12, "{} {expected}", largest.scale());
+        assert!(fit.r2().is_some_and(|r2| (r2 + 0.1734).abs() < 1e-3), "{fit:?}");
+    }
+
+    #[test]
     fn weightless_rows_may_be_wrong_and_digits_are_counted() {
         let x = [1.0, 2.0, 3.0, 4.0];
         let with = |weights: [f64; 4]| {
@@ -785,6 +914,9 @@ mod tests {
         // Whole numbers may be exact; two decimals of values with a deviation near 1 are some two digits.
         let digits = |y: &[f64]| instance(&x, y).expect("an instance").digits();
         assert!((digits(&[1.0, 2.0, 3.0, 4.0]) - 11.0).abs() < 1e-9);
+        // Four numbers that are two distances apart each say about one digit.
+        let quarters = digits(&[1e15, 1e15 + 0.25, 1e15 + 0.5, 1e15 + 0.75]);
+        assert!((0.0..1.0).contains(&quarters), "{quarters}");
         assert!((digits(&[1.25, 2.5, 3.0, 4.0]) - 2.3).abs() < 0.1, "{}", digits(&[1.25, 2.5, 3.0, 4.0]));
     }
 
@@ -879,7 +1011,7 @@ mod tests {
     #[test]
     fn targets_have_to_be_finite_and_there() {
         let nan = instance(&[1.0, 2.0], &[1.0, f64::NAN]).expect_err("y is NaN");
-        assert_eq!(nan.to_string(), "y of row 1 is NaN; targets have to be finite");
+        assert_eq!(nan.to_string(), "y of row 2 is NaN; targets have to be finite");
         assert_eq!(instance(&[], &[]).err(), Some(InstanceError::NoRows));
         assert!(instance(&[f64::NAN], &[1.0]).is_ok());
     }

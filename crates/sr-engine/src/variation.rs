@@ -188,13 +188,17 @@ impl Maker<'_> {
         nodes[at] = match nodes[at] {
             Node::Op(op) => {
                 let ops: SmallVec<[Op; 20]> = self.primitives.ops_of(op.arity()).collect();
-                Node::Op(*rng.choose(&ops))
+                // A population that was recorded may have operators that the primitives have not.
+                Node::Op(if ops.is_empty() { op } else { *rng.choose(&ops) })
             }
             _ => self.terminal(rng),
         };
     }
 
     fn insert(&self, nodes: &mut Nodes, at: usize, rng: &mut Rng) {
+        if self.primitives.ops().is_empty() {
+            return;
+        }
         let op = *rng.choose(self.primitives.ops());
         let operand = Nodes::from_slice(&nodes[start_of(nodes, at)..=at]);
         let mut new = Nodes::new();

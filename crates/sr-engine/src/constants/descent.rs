@@ -28,6 +28,9 @@ const MOST_CURVATURE: f64 = 1e6;
 /// Steps onto the rows that are nearly met, which the best constants of a loss with a kink meet exactly.
 const ONTO_ROWS: u32 = 3;
 
+/// The largest Jacobian that is made, in numbers: half of a gigabyte.
+const MOST_DERIVATIVES: usize = 1 << 26;
+
 /// Sums of squares in the units of the objective whose terms are finite, and accurate or negligible, in those of y too.
 const SAFE_SQUARES: std::ops::Range<f64> = 1e-100..1e100;
 
@@ -55,11 +58,20 @@ impl Data<'_> {
         self.instance.row_loss()
     }
 
-    /// Returns a sum of squares in the units of the objective for one in those of `y`. With a loss of rows it returns the
-    /// fall of the objective for that of the squares which touch the losses, halves of which are their parabolas.
-    fn in_its_units(&self, squares: f64) -> f64 {
+    /// Returns the factor, a power of two, that turns the units of `y` into those in which a step lowers squares: those of
+    /// the objective, or with a loss of rows those of its predictions.
+    fn step_scale(&self) -> f64 {
         match self.row_loss() {
-            None => squares * self.scale * self.scale,
+            Some(_) if self.instance.loss_scale() == 1.0 => 1.0,
+            _ => self.scale,
+        }
+    }
+
+    /// Returns the fall of the objective for that of squares, in the units of [`step_scale`](Self::step_scale). With a loss
+    /// of rows these are the squares that touch the losses, halves of which are their parabolas.
+    fn fall(&self, squares: f64) -> f64 {
+        match self.row_loss() {
+            None => squares,
             Some(_) => 0.5 * squares * self.instance.loss_unit(),
         }
     }
@@ -91,6 +103,11 @@ pub(super) struct Descent {
     targets: Vec<f64>,
     curvatures: Vec<f64>,
     order: Vec<u32>,
+    /// Whether the Jacobian itself is looked at where the normal equations do not identify a linear coefficient.
+    is_thorough: bool,
+    /// The predictions and the Jacobian, for that.
+    values: Vec<f64>,
+    jacobian: Vec<f64>,
     /// The number of sweeps over all rows so far.
     sweeps: u64,
 }
@@ -119,6 +136,24 @@ impl Descent {
         self.finder.find(tree, &mut self.linear);
         self.linear.truncate(self.linear.len() - usize::from(has_factor));
         self.gradient.compile(tree, semantics, n_columns);
+    }
+
+    /// Makes linear coefficients as good as the numbers are, at the cost of the Jacobian where the normal equations do not
+    /// tell them apart; or not.
+    pub(super) fn be_thorough(&mut self, is_thorough: bool) {
+        self.is_thorough = is_thorough;
+    }
+
+    /// Looks at the Jacobian of the compiled tree if that is asked for and the equations set last do not identify all linear
+    /// coefficients.
+    fn refine(&mut self, x: &Columns, y: &[f64], weights: Option<&[f64]>) {
+        let is_small = self.gradient.n_constants().saturating_mul(y.len()) <= MOST_DERIVATIVES;
+        if !self.is_thorough || !is_small || self.steps.has_all(&self.linear) {
+            return;
+        }
+        self.sweeps += 1;
+        self.gradient.jacobian(x, &mut self.values, &mut self.jacobian);
+        self.steps.set_orthogonal(&self.jacobian, &self.values, y, weights, &self.linear);
     }
 
     /// Returns the number of sweeps over all rows since the last call.
@@ -209,7 +244,7 @@ impl Descent {
             steps.set(gradient.normal_equations(data.x(), data.y, f64::INFINITY, Some(curvatures)), linear);
             self.sweeps += 2;
             self.trial.clone_from(&self.constants);
-            if self.steps.step(|_| 0.0, &mut self.trial).is_none() {
+            if self.steps.step(|_| 0.0, data.step_scale(), &mut self.trial).is_none() {
                 return;
             }
             let squares = self.evaluate(data, self.squares);
@@ -230,7 +265,7 @@ impl Descent {
         // The squares that touch other losses are not these losses, so that a whole step may go too far.
         let is_exact = data.row_loss().is_none() || damping.is_infinite();
         let damping = |constant: usize| if linear[constant] && is_exact { 0.0 } else { damping };
-        let expected = data.in_its_units(self.steps.step(damping, &mut self.trial)?);
+        let expected = data.fall(self.steps.step(damping, data.step_scale(), &mut self.trial)?);
         if expected <= LEAST_FALL * self.squares {
             return None;
         }
@@ -257,10 +292,11 @@ impl Descent {
         // The derivatives are of use only if the step is accepted, but most are, and then the values need not be
         // computed twice.
         let normal = gradient.normal_equations(data.x(), y, f64::INFINITY, weights);
-        let squares = data.in_its_units(normal.squares());
+        let squares = normal.squares() * data.scale * data.scale;
         if normal.count() == y.len() && squares.is_finite() {
             if squares < below {
                 steps.set(normal, linear);
+                self.refine(data.x(), y, weights);
             }
             return squares;
         }
@@ -270,6 +306,7 @@ impl Descent {
         if squares < below {
             self.sweeps += 1;
             self.steps.set(self.gradient.normal_equations(data.x(), y, f64::INFINITY, weights), &self.linear);
+            self.refine(data.x(), y, weights);
         }
         squares
     }
@@ -280,13 +317,19 @@ impl Descent {
         gradient.set_constants(trial);
         *sweeps += 1;
         gradient.predict(data.x(), predictions);
-        let relative = data.instance.relative_loss(predictions);
+        let scale = data.step_scale();
+        rescale(predictions, scale);
+        let relative = data.instance.relative_loss_in_its_units(predictions);
         if relative < below
             && let Some(loss) = data.row_loss()
         {
-            touch(loss, predictions, data.y, data.instance.weights(), targets, curvatures);
+            touch(loss, predictions, data.instance.loss_targets(), data.instance.weights(), targets, curvatures);
+            rescale(targets, scale.recip());
             *sweeps += 1;
             steps.set(gradient.normal_equations(data.x(), targets, f64::INFINITY, Some(curvatures)), linear);
+            let (targets, curvatures) = (std::mem::take(targets), std::mem::take(curvatures));
+            self.refine(data.x(), &targets, Some(&curvatures));
+            (self.targets, self.curvatures) = (targets, curvatures);
         }
         relative
     }
@@ -296,7 +339,8 @@ impl Descent {
         self.sweeps += 1;
         if data.row_loss().is_some() {
             self.gradient.predict(data.x(), &mut self.predictions);
-            return data.instance.relative_loss(&self.predictions);
+            rescale(&mut self.predictions, data.step_scale());
+            return data.instance.relative_loss_in_its_units(&self.predictions);
         }
         let sums = self.gradient.sum(data.x(), data.loss());
         if sums.count < data.y.len() { f64::INFINITY } else { sums.squares() }
@@ -313,6 +357,13 @@ impl Descent {
             return data.relative(self.sum(data));
         }
         data.relative(self.squares)
+    }
+}
+
+/// Multiplies by a power of two.
+fn rescale(values: &mut [f64], factor: f64) {
+    if factor != 1.0 {
+        values.iter_mut().for_each(|value| *value *= factor);
     }
 }
 

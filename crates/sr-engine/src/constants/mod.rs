@@ -3,20 +3,18 @@
 mod descent;
 mod groups;
 mod linear;
+mod orthogonal;
 mod scaling;
 mod solve;
 
 use sr_expr::{Expr, Level, Node, Op, Semantics, Tree};
 
 use crate::Instance;
-use crate::instance::power_of_two_near;
+use crate::instance::{is_extreme, power_of_two_near};
 use crate::random::{Key, Rng};
 use descent::{Data, Descent, ROUNDING};
 pub use groups::{ConstantRole, GroupFit, GroupFitter, GroupRows};
-
-/// Errors are computed in the units of y while the unit of its squares is within this factor of 1, so that squares of
-/// errors and derivatives are finite and accurate.
-const PLAIN_UNITS: f64 = 1e60;
+use scaling::{Added, Wrapping};
 
 /// Fits the constants of trees to data by least squares, and owns the memory that this needs.
 ///
@@ -31,6 +29,9 @@ const PLAIN_UNITS: f64 = 1e60;
 /// A step that does not lower the error is rejected and tried again with more damping, and so is one after which the
 /// error is not finite. A constant that the data do not identify, be it because it changes no prediction or because
 /// others do the same (`c0*(c1*x0)`), stays where it is: only pivots of JᵀJ above 1e-10 of the largest one are trusted.
+/// Where a linear coefficient has none, as beside a variable whose offset is large (`c0 + c1*x0`, x0 being years), J itself
+/// is factored, in which such coefficients are told apart up to rounding; searches do without, for their children stand in
+/// a + b · tree.
 ///
 /// With another [`Loss`](crate::Loss) each step is one of least squares too, of the parabolas that touch the losses at the
 /// predictions (iteratively reweighted least squares), and all constants are damped. Where the loss has a kink, the last
@@ -63,8 +64,8 @@ pub struct ConstantFitter {
     nodes: Vec<Node>,
     /// Memory for the tree inside of a + b · tree.
     inside: Vec<Node>,
-    /// Where the factor b is in a + b · tree, if it was added.
-    factor: Option<usize>,
+    /// What was added to the tree for a + b · tree.
+    added: Added,
     /// The constants that were given, those of the best fit so far, and those of another start.
     start: Vec<f64>,
     best: Vec<f64>,
@@ -137,6 +138,7 @@ impl ConstantFitter {
     /// # Panics
     /// Panics if the tree has 2²⁹ nodes or more.
     pub fn fit(&mut self, tree: &Tree, instance: &Instance, semantics: Semantics, steps: u32) -> Fitted<'_> {
+        self.descent.be_thorough(true);
         self.set(tree);
         self.run(instance, semantics, steps, None)
     }
@@ -159,6 +161,7 @@ impl ConstantFitter {
         restarts: u32,
         key: Key,
     ) -> Fitted<'_> {
+        self.descent.be_thorough(true);
         self.set(tree);
         self.run(instance, semantics, steps, Some((restarts, key)))
     }
@@ -168,6 +171,9 @@ impl ConstantFitter {
     ///
     /// Under another [`Loss`](crate::Loss) a and b are found in some steps from there. If the [rules](Instance::with_rules)
     /// do not allow a + b · tree, it is b · tree that is tried.
+    ///
+    /// It takes the operators that the instance has. Where there is no `+` it subtracts −a, where there is no `*` it
+    /// divides by 1 / b; without a sum or a product a is 0, or b is 1 or, if `neg` or `-` can write it, −1.
     ///
     /// Constants that the tree has at its root are changed rather than further ones added: `2*x0 + 1` stays as large as
     /// it is. A tree whose predictions are not finite, or which a and b do not improve, is returned as it is.
@@ -185,6 +191,7 @@ impl ConstantFitter {
     /// # Panics
     /// Panics if the tree has 2²⁹ nodes or more.
     pub fn fit_scaled(&mut self, tree: &Tree, instance: &Instance, semantics: Semantics, steps: u32) -> Fitted<'_> {
+        self.descent.be_thorough(true);
         let [start, _] = self.set_scaled(tree, instance, semantics);
         let fitted = self.run(instance, semantics, steps, None);
         Fitted { start, ..fitted }
@@ -205,16 +212,15 @@ impl ConstantFitter {
         steps: u32,
     ) -> Inside<'_> {
         let n_constants = tree.constants().count();
+        // Many children are fitted like this, and the scaling of the whole has no need of it.
+        self.descent.be_thorough(false);
         let [_, mut error] = self.set_scaled(tree, instance, semantics);
         self.start.clear();
         self.start.extend(tree.constants());
         if steps > 0 && n_constants > 0 && error.is_finite() {
             self.run(instance, semantics, steps, None);
             // Without a and b, and with the constants that the steps have changed.
-            if let Some(at) = self.factor {
-                self.nodes.drain(at..at + 2);
-            }
-            self.nodes.truncate(tree.size());
+            self.added.remove(&mut self.nodes, tree.size());
             self.start.clear();
             self.start.extend(self.nodes.iter().filter_map(|node| match *node {
                 Node::Const(value) => Some(value),
@@ -245,32 +251,45 @@ impl ConstantFitter {
     /// set.
     fn set_scaled(&mut self, tree: &Tree, instance: &Instance, semantics: Semantics) -> [f64; 2] {
         self.set(tree);
-        self.factor = None;
+        self.added = Added::default();
         let start = self.descent.error_of(tree, instance, semantics);
-        if start.is_finite() {
-            self.descent.predict(instance, &mut self.predictions);
+        // Beside tiny targets the errors of what is not scaled are no numbers, though the predictions are.
+        if !start.is_finite() && !is_extreme(instance.target().unit) {
+            return [start, start];
+        }
+        self.descent.predict(instance, &mut self.predictions);
+        let wrapping = Wrapping::of(instance.primitives().ops());
+        let (mut least, mut best) = (start, None);
+        for form in wrapping.forms() {
+            let scaling = match instance.row_loss() {
+                None => scaling::least_squares(&self.predictions, instance, form),
+                Some(loss) => scaling::least_loss(&self.predictions, instance, loss, form),
+            };
+            let Some((scaling, added)) =
+                scaling.and_then(|found| Some((found, wrapping.write(found, &mut self.nodes)?)))
+            else {
+                break;
+            };
+            let scaled = Tree::new(&self.nodes).expect("whole operations were added");
+            let is_allowed = instance.allows(scaled);
+            let error = if is_allowed { self.descent.error_of(scaled, instance, semantics) } else { f64::INFINITY };
+            if error < start && form.factor.is_none() {
+                self.added = added;
+                return [start, error];
+            }
+            if error < least {
+                (least, best) = (error, Some(scaling));
+            }
+            self.set(tree);
             // The rules may allow b · tree alone, be it for its unit or for the number of constants.
-            for through_origin in [false, true] {
-                let scaling = match instance.row_loss() {
-                    None => scaling::least_squares(&self.predictions, instance, through_origin),
-                    Some(loss) => scaling::least_loss(&self.predictions, instance, loss, through_origin),
-                };
-                let Some(scaling) = scaling else { break };
-                self.factor = scaling::write(scaling, &mut self.nodes);
-                let scaled = Tree::new(&self.nodes).expect("whole operations were added");
-                let is_allowed = instance.allows(scaled);
-                let error = if is_allowed { self.descent.error_of(scaled, instance, semantics) } else { f64::INFINITY };
-                if error < start {
-                    return [start, error];
-                }
-                self.set(tree);
-                self.factor = None;
-                if is_allowed {
-                    break;
-                }
+            if is_allowed && form.factor.is_none() {
+                break;
             }
         }
-        [start, start]
+        if let Some(added) = best.and_then(|scaling| wrapping.write(scaling, &mut self.nodes)) {
+            self.added = added;
+        }
+        [start, least]
     }
 
     /// Fits the constants of the tree in `nodes`, from other points too if there are a number of them and a key.
@@ -285,8 +304,8 @@ impl ConstantFitter {
         start.clear();
         start.extend(nodes.iter().filter_map(|node| if let Node::Const(value) = *node { Some(value) } else { None }));
         let unit = instance.target().unit;
-        // Losses are in units of their own.
-        let is_extreme = !(PLAIN_UNITS.recip()..PLAIN_UNITS).contains(&unit) && instance.row_loss().is_none();
+        // Losses of one's own may have no other units.
+        let is_extreme = is_extreme(unit) && (instance.row_loss().is_none() || instance.loss_scale() == unit);
         let data = if is_extreme {
             // Half of the way to the units of the objective: derivatives by constants in the units of y are then as
             // large as those by constants of about 1 are small.

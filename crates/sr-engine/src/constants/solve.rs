@@ -2,8 +2,12 @@
 
 use sr_expr::NormalEquations;
 
+use super::orthogonal::Orthogonal;
+
 /// The smallest pivot that is trusted, as a share of the largest one. Pivots are squares, so this is a share of 1e-5 of
-/// a column of the Jacobian that the columns before it do not explain; the rounding of JᵀJ is far below it.
+/// a column of the Jacobian that the columns before it do not explain; the rounding of JᵀJ is far below it. The columns
+/// of a constant and of numbers with a large offset, such as years or seconds since 1970, have less:
+/// [`Orthogonal`] tells them apart.
 const LEAST_PIVOT: f64 = 1e-10;
 
 /// The normal equations at one point, with the pivoted Cholesky factorisation (Businger & Golub, 1965, for the order)
@@ -27,11 +31,15 @@ pub(crate) struct Steps {
     /// The diagonal that is left while the order is found.
     left: Vec<f64>,
     solution: Vec<f64>,
+    /// The point by another method, if that is the one to step from.
+    orthogonal: Orthogonal,
+    is_orthogonal: bool,
 }
 
 impl Steps {
     /// Forgets the point, so that no constant is identified.
     pub(crate) fn clear(&mut self) {
+        self.is_orthogonal = false;
         self.order.clear();
     }
 
@@ -41,6 +49,7 @@ impl Steps {
         let n = normal.n_constants();
         let (products, gradient) = (normal.matrix(), normal.vector());
         let Steps { order, lengths, matrix, vector, factor, left, .. } = self;
+        self.is_orthogonal = false;
         order.clear();
         lengths.clear();
         for constant in 0..linear.len() {
@@ -101,17 +110,43 @@ impl Steps {
         }
     }
 
+    /// Returns whether all linear coefficients are identifiable.
+    pub(crate) fn has_all(&self, linear: &[bool]) -> bool {
+        let identified = self.order.iter().filter(|&&constant| linear[constant]).count();
+        identified == linear.iter().filter(|is_linear| **is_linear).count()
+    }
+
+    /// Steps from the Jacobian itself, after [`set`](Self::set) at the same point, if more constants are identifiable by it:
+    /// see [`Orthogonal::set`].
+    pub(crate) fn set_orthogonal(
+        &mut self,
+        jacobian: &[f64],
+        predictions: &[f64],
+        y: &[f64],
+        weights: Option<&[f64]>,
+        linear: &[bool],
+    ) {
+        self.orthogonal.set(jacobian, predictions, y, weights, linear);
+        self.is_orthogonal = self.orthogonal.order().len() > self.order.len();
+    }
+
     /// Returns the number of identifiable constants.
     pub(crate) fn rank(&self) -> usize {
-        self.order.len()
+        if self.is_orthogonal { self.orthogonal.order().len() } else { self.order.len() }
     }
 
     /// Moves `constants` by the step of Levenberg and Marquardt, δ = −(JᵀJ + diag(damping))⁻¹ Jᵀr in units of the
     /// columns' lengths, and returns by how much the sum of squares falls if the predictions are linear in the
     /// constants. A constant of infinite damping stays where it is.
     ///
+    /// The fall is told in units in which errors are `scale` times as large, a power of two; in their own it may be no
+    /// number.
+    ///
     /// It returns `None`, and may have changed `constants`, if there is no such step in floating point.
-    pub(crate) fn step(&mut self, damping: impl Fn(usize) -> f64, constants: &mut [f64]) -> Option<f64> {
+    pub(crate) fn step(&mut self, damping: impl Fn(usize) -> f64, scale: f64, constants: &mut [f64]) -> Option<f64> {
+        if self.is_orthogonal {
+            return self.orthogonal.step(damping, scale, constants);
+        }
         let Steps { order, lengths, matrix, vector, factor, solution, .. } = self;
         let n = order.len();
         factor.resize(n * n, 0.0);
@@ -143,7 +178,7 @@ impl Steps {
         }
         let mut fall = 0.0;
         for row in (0..n).filter(|&row| solution[row] != 0.0) {
-            fall += solution[row] * (vector[row] + damping(order[row]) * solution[row]);
+            fall += (solution[row] * scale) * ((vector[row] + damping(order[row]) * solution[row]) * scale);
             constants[order[row]] -= solution[row] / lengths[row];
         }
         (fall.is_finite() && order.iter().all(|&constant| constants[constant].is_finite())).then_some(fall)
@@ -175,7 +210,7 @@ mod tests {
         let (mut steps, mut constants, squares) = steps("1.0*x0 + 1.0*(x1*1e-9) + 1e7", y, &[true, true, false, true]);
         // The second constant and the third do the same.
         assert_eq!(steps.rank(), 3);
-        let fall = steps.step(|_| 0.0, &mut constants).expect("a step");
+        let fall = steps.step(|_| 0.0, 1.0, &mut constants).expect("a step");
         assert!((fall / squares - 1.0).abs() < 1e-6, "{fall} of {squares}");
         assert!((constants[0] - 3.0).abs() < 1e-6, "{constants:?}");
     }
@@ -184,7 +219,7 @@ mod tests {
     fn of_constants_that_do_the_same_the_linear_one_is_moved() {
         let (mut steps, mut constants, _) = steps("exp(0.0 + 0.01*x0)*2.0", |a, _| a, &[false, false, true]);
         assert_eq!(steps.rank(), 2);
-        steps.step(|_| 0.0, &mut constants).expect("a step");
+        steps.step(|_| 0.0, 1.0, &mut constants).expect("a step");
         assert!(constants[0] == 0.0 && constants[1] != 0.01 && constants[2] != 2.0, "{constants:?}");
     }
 
@@ -193,7 +228,7 @@ mod tests {
         let is_linear = [true, false];
         let step = |damping: f64| {
             let (mut steps, mut constants, _) = steps("2.0*sin(1.5*x0)", |a, _| (1.4 * a).sin(), &is_linear);
-            let fall = steps.step(|constant| if is_linear[constant] { 0.0 } else { damping }, &mut constants);
+            let fall = steps.step(|constant| if is_linear[constant] { 0.0 } else { damping }, 1.0, &mut constants);
             (fall.expect("a step"), constants)
         };
         let ((free, _), (damped, at_damped), (held, at_held)) = (step(0.0), step(1.0), step(f64::INFINITY));
@@ -204,9 +239,9 @@ mod tests {
     #[test]
     fn without_a_point_or_derivatives_there_is_nothing_to_move() {
         let mut constants = [1.0];
-        assert_eq!(Steps::default().step(|_| 0.0, &mut constants), Some(0.0));
+        assert_eq!(Steps::default().step(|_| 0.0, 1.0, &mut constants), Some(0.0));
         let (mut steps, mut constants, _) = steps("0.0*sin(1.5)", |a, _| a, &[false, false]);
-        steps.step(|_| 0.0, &mut constants).expect("a step");
+        steps.step(|_| 0.0, 1.0, &mut constants).expect("a step");
         assert_eq!((steps.rank(), constants[1]), (1, 1.5));
         steps.clear();
         assert_eq!(steps.rank(), 0);

@@ -3,6 +3,7 @@
 mod named;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 pub use named::{LossChoice, LossError};
 
@@ -83,6 +84,20 @@ pub trait Loss: Debug + Send + Sync {
         None
     }
 
+    /// Returns the root of that c. A loss in which it is 1/y has a c beyond the numbers where y is not. The default is the
+    /// root of [`square`](Self::square).
+    fn root_of_square(&self, y: f64) -> Option<f64> {
+        self.square(y).map(f64::sqrt)
+    }
+
+    /// Returns the loss of predictions and targets that are `unit` times as large, a power of two. It may differ from this
+    /// one by a constant factor. A search of targets whose squares are beyond the numbers computes with it. The default
+    /// is none: then losses are computed in the units of y, whatever these are.
+    fn in_units(&self, unit: f64) -> Option<Arc<dyn Loss>> {
+        let _ = unit;
+        None
+    }
+
     /// Returns whether predictions are meant to be the target itself, which a formula can then meet exactly. The default
     /// is yes; predictions of [`Logistic`](LossChoice::Logistic) are log-odds.
     fn predicts_target(&self) -> bool {
@@ -127,6 +142,33 @@ pub(crate) fn mean_loss(loss: &dyn Loss, predictions: &[f64], y: &[f64], weights
     }
     let mean = sum / total;
     if mean.is_nan() { f64::INFINITY } else { mean }
+}
+
+/// Returns the c of each row for which its loss is c (prediction − y)², in units of the largest c; `None` if the loss is no
+/// weighted square.
+///
+/// # Errors
+/// If one is negative or no number, or all are 0.
+pub(crate) fn squares(loss: &dyn Loss, y: &[f64]) -> Option<Result<Vec<f64>, LossError>> {
+    let factors: Vec<f64> = y.iter().map(|&y| loss.square(y)).collect::<Option<_>>()?;
+    let largest = |factors: &[f64]| factors.iter().copied().fold(0.0, f64::max);
+    if factors.iter().all(|factor| factor.is_normal() && *factor > 0.0) {
+        let most = largest(&factors);
+        return Some(Ok(factors.iter().map(|factor| factor / most).collect()));
+    }
+    // Some left the numbers, which their roots need not.
+    let roots: Vec<f64> = y.iter().map(|&y| loss.root_of_square(y)).collect::<Option<_>>()?;
+    let finite = |root: f64| if root > f64::MAX { f64::MAX } else { root };
+    let roots: Vec<f64> = roots.into_iter().map(finite).collect();
+    let most = largest(&roots);
+    let wrong = roots.iter().position(|root| !(root.is_finite() && *root >= 0.0));
+    let wrong = wrong.or((most == 0.0 && !y.is_empty()).then_some(0));
+    if let Some(row) = wrong {
+        let text =
+            format!("row {}: the loss {} counts an error at y = {} as no number above 0", row + 1, loss.name(), y[row]);
+        return Some(Err(LossError::Other(text)));
+    }
+    Some(Ok(roots.iter().map(|root| (root / most).powi(2)).collect()))
 }
 
 /// Halvings of an interval after which nothing is left of it.

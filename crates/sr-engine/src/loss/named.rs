@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sr_expr::Columns;
 
 use super::Loss;
+use crate::instance::power_of_two_near;
 
 /// δ in standard deviations of normal errors: then the fit is 95 % as precise as least squares if there are no outliers
 /// (Huber, 1981).
@@ -15,6 +16,11 @@ const EFFICIENT: f64 = 1.345;
 const DEVIATIONS: f64 = 1.482_602_218_505_602;
 /// Rows of which neighbours are looked for: every pair of rows is compared.
 const COMPARED: usize = 2000;
+/// The largest quotient of targets to which errors can be relative at once: its square, and the squares of errors some
+/// orders larger than targets, are numbers.
+const MOST_RANGE: f64 = 1e140;
+/// The smallest δ in the units of targets of about 1. A smaller one is no different: all errors are beyond it.
+const LEAST_DELTA: f64 = 1e-290;
 /// The least curvature of the logistic loss. Predictions beyond ±23 are certain, and a step needs some curvature.
 const LEAST_CURVATURE: f64 = 1e-10;
 
@@ -61,6 +67,19 @@ pub enum LossError {
     Zero {
         /// The row, from 1.
         row: usize,
+    },
+    /// A target is so much smaller than another that there is no number for the squares of both.
+    #[error(
+        "row {row}: y is {value:e}, which is too small for errors relative to it beside those relative to {largest:e}; \
+         leave the row out, or use the loss mse or mae"
+    )]
+    Range {
+        /// The row, from 1.
+        row: usize,
+        /// The target.
+        value: f64,
+        /// The target of the largest magnitude.
+        largest: f64,
     },
     /// A target is neither 0 nor 1.
     #[error("row {row}: y is {value}; the loss logistic needs 0 and 1 for no and yes")]
@@ -114,6 +133,11 @@ impl LossChoice {
     /// neighbours are equal, it is the deviation of y by its median instead, and 1 if y does not vary.
     pub fn noise(x: &Columns, y: &[f64]) -> f64 {
         let n = y.len().min(COMPARED);
+        // Differences of the largest numbers are none.
+        let largest = y.iter().map(|y| y.abs()).fold(0.0, f64::max);
+        let shrink = if largest > 1e300 { 2.0_f64.powi(-20) } else { 1.0 };
+        let y: Vec<f64> = y.iter().map(|y| y * shrink).collect();
+        let whole = |noise: f64| (noise / shrink).min(f64::MAX);
         let rows: Vec<usize> = (0..n).map(|i| i * y.len() / n.max(1)).collect();
         let scaled: Vec<Vec<f64>> = (0..x.n_columns()).map(|column| standardised(x.column(column), &rows)).collect();
         let nearest = |a: usize| {
@@ -124,11 +148,11 @@ impl LossChoice {
             (0..n).filter_map(|a| Some((y[rows[a]] - y[rows[nearest(a)?]]).abs())).collect();
         let by_neighbours = DEVIATIONS * median(&mut differences) / std::f64::consts::SQRT_2;
         if by_neighbours > 0.0 {
-            return by_neighbours;
+            return whole(by_neighbours);
         }
-        let middle = median(&mut y.to_vec());
+        let middle = median(&mut y.clone());
         let deviation = DEVIATIONS * median(&mut y.iter().map(|y| (y - middle).abs()).collect::<Vec<f64>>());
-        if deviation > 0.0 { deviation } else { 1.0 }
+        if deviation > 0.0 { whole(deviation) } else { 1.0 }
     }
 }
 
@@ -172,10 +196,13 @@ impl PartialEq for LossChoice {
 /// Returns the values at some rows, with a mean of 0 and a deviation of 1; zeros if they do not vary.
 fn standardised(column: &[f64], rows: &[usize]) -> Vec<f64> {
     let n = rows.len() as f64;
-    let mean = rows.iter().map(|&row| column[row] / n).sum::<f64>();
-    let deviation = rows.iter().map(|&row| (column[row] - mean).powi(2) / n).sum::<f64>().sqrt();
+    // In units in which the largest is about 1, so that squares are numbers.
+    let unit = power_of_two_near(rows.iter().map(|&row| column[row].abs()).fold(0.0, f64::max)).recip();
+    let value = |row: usize| column[row] * unit;
+    let mean = rows.iter().map(|&row| value(row) / n).sum::<f64>();
+    let deviation = rows.iter().map(|&row| (value(row) - mean).powi(2) / n).sum::<f64>().sqrt();
     let is_usable = deviation > 0.0 && deviation.is_finite();
-    rows.iter().map(|&row| if is_usable { (column[row] - mean) / deviation } else { 0.0 }).collect()
+    rows.iter().map(|&row| if is_usable { (value(row) - mean) / deviation } else { 0.0 }).collect()
 }
 
 fn median(values: &mut [f64]) -> f64 {
@@ -211,6 +238,10 @@ impl Loss for Absolute {
         true
     }
 
+    fn in_units(&self, _: f64) -> Option<Arc<dyn Loss>> {
+        Some(Arc::new(Absolute))
+    }
+
     /// Those of double exponential errors.
     fn nats(&self, mean_loss: f64) -> f64 {
         mean_loss.ln()
@@ -229,7 +260,10 @@ struct Huber {
 
 impl Loss for Huber {
     fn name(&self) -> String {
-        format!("huber:{}", self.delta)
+        match self.delta {
+            delta if (1e-5..1e16).contains(&delta) => format!("huber:{delta}"),
+            delta => format!("huber:{delta:e}"),
+        }
     }
 
     fn loss(&self, prediction: f64, y: f64) -> f64 {
@@ -243,6 +277,10 @@ impl Loss for Huber {
 
     fn curvature(&self, prediction: f64, y: f64) -> f64 {
         (self.delta / (prediction - y).abs()).min(1.0)
+    }
+
+    fn in_units(&self, unit: f64) -> Option<Arc<dyn Loss>> {
+        Some(Arc::new(Huber { delta: (self.delta * unit).clamp(LEAST_DELTA, f64::MAX) }))
     }
 }
 
@@ -271,9 +309,17 @@ impl Loss for Relative {
         Some(1.0 / y / y)
     }
 
+    fn root_of_square(&self, y: f64) -> Option<f64> {
+        Some(y.abs().recip())
+    }
+
     fn check(&self, y: &[f64]) -> Result<(), LossError> {
-        match y.iter().position(|&y| y == 0.0) {
-            Some(row) => Err(LossError::Zero { row: row + 1 }),
+        if let Some(row) = y.iter().position(|&y| y == 0.0) {
+            return Err(LossError::Zero { row: row + 1 });
+        }
+        let largest = y.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or(1.0);
+        match y.iter().position(|y| y.abs() < largest.abs() / MOST_RANGE) {
+            Some(row) => Err(LossError::Range { row: row + 1, value: y[row], largest }),
             None => Ok(()),
         }
     }
@@ -337,7 +383,7 @@ mod tests {
 
     #[test]
     fn losses_have_names() {
-        for name in ["mse", "mae", "huber", "huber:0.5", "relative", "logistic"] {
+        for name in ["mse", "mae", "huber", "huber:0.5", "huber:2e-200", "relative", "logistic"] {
             assert_eq!(name.parse::<LossChoice>().expect(name).to_string(), name);
         }
         let error = |name: &str| name.parse::<LossChoice>().expect_err(name).to_string();

@@ -172,3 +172,91 @@ fn a_loss_of_ones_own_is_used_by_its_derivatives() {
     let best = mean(&LogCosh, slow_line(&LogCosh, &x, &y, None), &x, &y, None);
     assert!((found / best - 1.0).abs() < 1e-9, "{found} {best}");
 }
+
+/// 30 rows of y = x² with an error of some hundredths, in these units.
+fn squares(unit: f64) -> (Vec<f64>, Vec<f64>) {
+    let x: Vec<f64> = (0..30).map(|i| 0.5 + f64::from(i) / 10.0).collect();
+    let y = (0..30).map(|i| x[i] * x[i] * (1.0 + 0.05 * (i as f64 * 2.7).sin()) * unit).collect();
+    (x, y)
+}
+
+#[test]
+fn no_loss_depends_on_the_unit_of_y() {
+    for loss in ["mse", "mae", "huber", "relative"] {
+        // Another formula for each, in powers of two so that not a bit should change.
+        for start in ["0.0*x0 + 0.0", "1.0*exp(0.5*x0) + 0.0"] {
+            let found = |exponent: i32| {
+                let unit = 2.0_f64.powi(exponent);
+                let (x, y) = squares(unit);
+                let data = instance(loss, &x, &y, None);
+                let start = start.replace("1.0*exp", &format!("{unit:e}*exp"));
+                let tree: Expr = start.parse().expect("a tree");
+                let mut fitter = ConstantFitter::new();
+                let fitted = fitter.fit(&tree, &data, Semantics::Ieee, 100);
+                let scaled = ConstantFitter::new()
+                    .scale(&"x0*x0".parse::<Expr>().expect("a tree"), &data, Semantics::Ieee)
+                    .error;
+                let tree = fitted.tree.to_owned();
+                let first = tree.constants().next().expect("a constant") / unit;
+                let fit = data.fit(&tree, Semantics::Ieee);
+                assert!((fit.relative / fitted.error - 1.0).abs() < 1e-9, "{loss}: {fit:?} {}", fitted.error);
+                assert!(fit.loss > 0.0 && fit.r2().is_some_and(|r2| r2 > 0.8), "{loss} in 2^{exponent}: {fit:?}");
+                ([fitted.error, scaled, first], fit.rmse / unit)
+            };
+            let (expected, rmse) = found(0);
+            assert!(expected[1] < 0.3 * expected[0] || start.contains("exp"), "{loss}: {expected:?}");
+            for exponent in [-960, -664, -532, -300, 300, 532, 664, 960] {
+                let (other, of_other) = found(exponent);
+                let is_near = |(a, b): (&f64, &f64)| (a / b - 1.0).abs() < 1e-6;
+                assert!(
+                    other.iter().zip(&expected).all(is_near),
+                    "{loss} of {start}: {other:?}, not {expected:?} in 2^{exponent}"
+                );
+                assert!((of_other / rmse - 1.0).abs() < 1e-6, "{loss}: {of_other}, not {rmse} in 2^{exponent}");
+            }
+        }
+    }
+}
+
+#[test]
+fn errors_are_relative_to_targets_of_many_magnitudes() {
+    let x: Vec<f64> = (0..21).map(|i| f64::from(i) * 5.0 - 50.0).collect();
+    let y: Vec<f64> = x.iter().map(|x| 10.0_f64.powf(*x) * if x % 10.0 == 0.0 { 1.1 } else { 0.9 }).collect();
+    let data = instance("relative", &x, &y, None);
+    let (constants, loss) = fitted("0.5*exp(2.302585092994046*x0)", &data);
+    assert!((constants[0] - 1.0).abs() < 0.02 && (constants[1] / 10.0_f64.ln() - 1.0).abs() < 1e-3, "{constants:?}");
+    assert!(loss < 0.0101, "{loss}");
+    // Beyond that, the row that cannot be is named, from 1.
+    let refused = |y: &[f64]| {
+        let x = Columns::new(y.len(), 0, vec![]);
+        "relative".parse::<LossChoice>().expect("a name").for_rows(&x, y).expect_err("too wide").to_string()
+    };
+    let error = refused(&[1.0, 1e150, 2.0]);
+    assert!(error.starts_with("row 1: y is 1e0, which is too small"), "{error}");
+}
+
+#[test]
+fn a_loss_of_ones_own_that_counts_rows_by_no_number_names_the_row() {
+    #[derive(Debug)]
+    struct Odd;
+    impl Loss for Odd {
+        fn name(&self) -> String {
+            "odd".into()
+        }
+        fn loss(&self, prediction: f64, y: f64) -> f64 {
+            (prediction - y).powi(2) * (y - 2.0)
+        }
+        fn derivative(&self, prediction: f64, y: f64) -> f64 {
+            2.0 * (prediction - y) * (y - 2.0)
+        }
+        fn curvature(&self, _: f64, y: f64) -> f64 {
+            2.0 * (y - 2.0)
+        }
+        fn square(&self, y: f64) -> Option<f64> {
+            Some(y - 2.0)
+        }
+    }
+    let data = instance("mse", &[1.0, 2.0], &[3.0, 1.0], None);
+    let error = data.with_loss(Arc::new(Odd)).expect_err("no weight").to_string();
+    assert!(error.starts_with("row 2: the loss odd"), "{error}");
+}

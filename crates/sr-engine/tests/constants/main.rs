@@ -23,7 +23,7 @@ fn parse(text: &str) -> Expr {
 }
 
 fn instance(x: Columns, y: Vec<f64>) -> Instance {
-    let primitives = PrimitiveSet::new(vec![Op::Add], vec![1.0], 1).expect("primitives");
+    let primitives = PrimitiveSet::new(vec![Op::Add, Op::Mul], vec![1.0], 1).expect("primitives");
     Instance::new("p", x, y, primitives).expect("an instance")
 }
 
@@ -182,6 +182,92 @@ fn units_change_nothing() {
         let (constants, error, _, identified) = fit(&start, &data, 30);
         assert!(error < FOUND && identified == 3, "{constants:?} {error} in {x_unit} and {y_unit}");
     }
+}
+
+/// The line of least squares through points with weights, from moments around the first point, whose differences have no
+/// rounding of the offset.
+fn line(x: &[f64], y: &[f64], weights: &[f64]) -> [f64; 2] {
+    let total: f64 = weights.iter().sum();
+    let mean = |of: &dyn Fn(usize) -> f64| (0..x.len()).map(|row| weights[row] * of(row)).sum::<f64>() / total;
+    let (dx, dy) = (|row: usize| x[row] - x[0], |row: usize| y[row] - y[0]);
+    let (mx, my) = (mean(&dx), mean(&dy));
+    let slope = mean(&|row| (dx(row) - mx) * (dy(row) - my)) / mean(&|row| (dx(row) - mx).powi(2));
+    // The line goes through this point.
+    [slope, y[0] + my - slope * mx]
+}
+
+#[test]
+fn a_line_is_that_of_least_squares_whatever_the_offset_and_the_unit_of_x() {
+    let at = |i: f64| if i as i32 % 7 == 0 { 1.5 } else { (i * 1.7).sin() };
+    // Dates, Julian days, seconds since 1970, thousandths of these.
+    let cases =
+        [[20_240_101.0, 1.0], [2_460_310.5, 1.0], [1.7e9, 1.0], [1.7e12, 1e3], [1e6, 1.0], [0.0, 1e300], [0.0, 1e-300]];
+    for [offset, unit] in cases.into_iter().chain([[-1e6, 0.25], [1e-290, 1e-300], [5.0, 0.0625]]) {
+        for y_unit in [1.0, 1e200, 1e-200] {
+            let x: Vec<f64> = (0..40).map(|i| offset + unit * f64::from(i)).collect();
+            let y: Vec<f64> = (0..40).map(|i| (0.25 * f64::from(i) + 2.0 + at(f64::from(i))) * y_unit).collect();
+            if !(1e-300..1e300).contains(&(y_unit / unit)) {
+                continue;
+            }
+            let spread: Vec<f64> = x.iter().map(|x| (x - offset) / unit).collect();
+            let [slope, middle] = line(&spread, &y, &[1.0; 40]);
+            let data = instance(Columns::new(40, 1, x), y);
+            let (constants, error, _, identified) = fit("0.0 + 0.0*x0", &data, 1);
+            assert_eq!(identified, 2, "{constants:?} at {offset} + {unit} i");
+            assert!(
+                (constants[1] * unit / slope - 1.0).abs() < 1e-6,
+                "{constants:?}, not {slope} at {offset} + {unit} i"
+            );
+            // The error is that of the best line, but for the rounding of sums of 1e9.
+            let best: f64 = (0..40).map(|i| ((data.y()[i] - middle - slope * spread[i]) / y_unit).powi(2)).sum();
+            let least = best / 40.0 / (data.scale() / y_unit).powi(2);
+            assert!((error / least - 1.0).abs() < 1e-7, "{error} and {least} at {offset} + {unit} i, in {y_unit}");
+        }
+    }
+}
+
+#[test]
+fn a_line_has_a_slope_whatever_the_range_of_weights() {
+    let x: Vec<f64> = (0..30).map(|i| f64::from(i) / 3.0).collect();
+    let y: Vec<f64> = (0..30).map(|i| 1.0 + 0.5 * x[i] + (i as f64 * 2.3).sin() / 10.0).collect();
+    for sigma in [1e3, 1e6, 1e8] {
+        // One row of so much less error, or of so much more.
+        for (one, others) in [(1.0, sigma), (sigma, 1.0)] {
+            let weights: Vec<f64> =
+                (0..30).map(|i| if i == 4 { one } else { others }).map(|s: f64| s.powi(-2)).collect();
+            let around: Vec<usize> = std::iter::once(4).chain((0..30).filter(|i| *i != 4)).collect();
+            let first = |values: &[f64]| around.iter().map(|&i| values[i]).collect::<Vec<f64>>();
+            let [slope, _] = line(&first(&x), &first(&y), &first(&weights));
+            let data = instance(Columns::new(30, 1, x.clone()), y.clone()).with_weights(weights).expect("weights");
+            let (constants, _, _, identified) = fit("0.0 + 0.0*x0", &data, 1);
+            assert!(identified == 2 && (constants[1] / slope - 1.0).abs() < 1e-6, "{constants:?}, not {slope}");
+        }
+    }
+}
+
+#[test]
+fn a_plane_over_years_and_another_variable_is_that_of_least_squares() {
+    let x = Columns::from_fn(
+        40,
+        2,
+        |row, column| if column == 0 { 20_240_101.0 } else { 0.0 } + ((row * 7) % (11 + column)) as f64,
+    );
+    let y: Vec<f64> = (0..40).map(|i| 3.0 * (x.column(0)[i] - 20_240_101.0) - 0.5 * x.column(1)[i] + 7.0).collect();
+    let (constants, error, _, identified) = fit("0.0 + 0.0*x0 + 0.0*x1", &instance(x, y), 1);
+    assert!(identified == 3 && error < 1e-14, "{constants:?} {error}");
+    assert!((constants[1] - 3.0).abs() < 1e-6 && (constants[2] + 0.5).abs() < 1e-6, "{constants:?}");
+}
+
+#[test]
+fn the_mean_and_a_line_of_the_largest_numbers_are_found() {
+    let x = Columns::new(4, 1, vec![1.0, 2.0, 3.0, 4.0]);
+    let y = vec![1e308, -1e308, 1.7e308, 0.0];
+    let data = instance(x, y);
+    let (constants, error, ..) = fit("0.0", &data, 1);
+    assert!((constants[0] / 4.25e307 - 1.0).abs() < 1e-12 && (error - 1.0).abs() < 1e-12, "{constants:?} {error}");
+    // Σ (x − 2.5) y / Σ (x − 2.5)² = (−1.5 + 0.5 + 0.85) / 5 · 1e308.
+    let (constants, error, ..) = fit("0.0 + 0.0*x0", &data, 1);
+    assert!((constants[1] / -3e306 - 1.0).abs() < 1e-9 && error < 1.0, "{constants:?} {error}");
 }
 
 #[test]

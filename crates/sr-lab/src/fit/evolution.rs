@@ -1,16 +1,15 @@
 //! Evolution on islands, in epochs, with fitted constants.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use sr_engine::{
-    ConstantFitter, Expert, Fitting, Generation, Instance, Limits, Policy, Recorded, Search, SearchConfig, Survival,
+    ConstantFitter, Expert, Fitting, Instance, Limits, Policy, Recorded, Search, SearchConfig, StopReason, Survival,
     Variation, run_until,
 };
-use sr_expr::{Expr, Op, Semantics};
+use sr_expr::{Expr, Node, Op, Semantics};
 
 use super::front::{Front, shortest};
 use super::rows::Rows;
@@ -182,7 +181,8 @@ impl Islands {
         let (children, work) =
             epochs::proposed(instance, &self.config, self.seed, self.epoch, front, (policy, wanted))?;
         let mut scaled = |child: &Expr| self.fitters[0].scale(child, instance, Semantics::Ieee).tree.to_owned();
-        self.guests = children.iter().map(&mut scaled).collect();
+        // The front may have formulas of other operators, which a policy takes parts of.
+        self.guests = children.iter().map(&mut scaled).filter(|child| is_of(child, &self.operators)).collect();
         Ok(work)
     }
 
@@ -254,7 +254,10 @@ impl Islands {
         let from_front = front.iter().rev().take(if takes_front { FROM_FRONT } else { 0 });
         let proposed = self.guests.iter().filter(|_| takes_front).take(EPOCH_SIZE).map(|expr| expr.core().to_owned());
         let guests = proposed.chain(from_front.map(|found| found.expr.core().to_owned())).chain(neighbours.cloned());
-        guests.chain(self.populations[index].iter().cloned()).take(self.config.population_size).collect()
+        let all = guests.chain(self.populations[index].iter().cloned());
+        // The linear model of the front needs sums and products, and guesses may have any operator; a search makes
+        // children of what it begins with.
+        all.filter(|expr| is_of(expr, &self.operators)).take(self.config.population_size).collect()
     }
 }
 
@@ -305,20 +308,15 @@ fn evolve(
         }
     };
     let mut search = [search.expect("settings are in range")];
-    let mut last: Vec<(f64, Expr)> = Vec::new();
-    let mut is_whole = false;
-    let mut watch = |generation: &Generation<'_>| {
-        if generation.generation + 1 == GENERATIONS {
-            is_whole = true;
-            let valid = generation.population.iter().filter(|individual| individual.score.is_valid());
-            last = valid.map(|individual| (individual.score.mse, individual.tree.to_owned())).collect();
-        }
-        ControlFlow::Continue(())
-    };
-    run_until(&mut search, &mut Expert, std::slice::from_mut(&mut watch), stop).expect("the expert never fails");
-    if !is_whole {
-        return None;
+    run_until(&mut search, &mut Expert, &mut [()], stop).expect("the expert never fails");
+    match search[0].stopped() {
+        // Few operators make few formulas, and all of them may have been met.
+        Some(StopReason::Generations(_) | StopReason::Exhausted) => {}
+        _ => return None,
     }
+    let population = search[0].state().population;
+    let valid = population.iter().filter(|individual| individual.score.is_valid());
+    let last: Vec<(f64, Expr)> = valid.map(|individual| (individual.score.mse, individual.tree.to_owned())).collect();
     let mut best: Vec<Option<(f64, &Expr)>> = vec![None; max_size + 1];
     for (error, expr) in &last {
         let place = &mut best[expr.size().min(max_size)];
@@ -356,6 +354,11 @@ impl Islands {
             population.extend_from_slice(guesses);
         }
     }
+}
+
+/// Whether a formula has no operators but these.
+fn is_of(expr: &Expr, operators: &[Op]) -> bool {
+    expr.nodes().iter().all(|node| !matches!(node, Node::Op(op) if !operators.contains(op)))
 }
 
 /// Whether an island gets formulas of the front, which are for y itself.
