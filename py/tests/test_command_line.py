@@ -43,6 +43,19 @@ def test_the_same_formulas_as_sr_fit(sr_fit, tmp_path, frame, parameters, flags)
     assert found["chosen"].tolist() == [row["marked"] == "true" for row in expected]
 
 
+def test_errors_of_measurement_are_weights(sr_fit, tmp_path):
+    frame = table(60, 0.1, 4)
+    sigma = np.random.default_rng(5).uniform(0.1, 0.3, 60).round(4)
+    frame.assign(sigma=sigma).to_csv(tmp_path / "mine.csv", index=False)
+    flags = ["--target", "y", "--sigma", "sigma", "--max-work", "1e8", "--out", tmp_path / "fit"]
+    sr_fit(tmp_path / "mine.csv", *flags)
+    with open(tmp_path / "fit/front.csv") as file:
+        expected = [row["expression"] for row in csv.DictReader(file)]
+    weights = (sigma.min() / sigma) ** 2
+    model = SymbolicRegressor(name="mine", max_work=1e8).fit(frame.drop(columns="y"), frame["y"], weights)
+    assert model.equations_["expression"].tolist() == expected
+
+
 def test_kepler(sr_fit, fixtures, tmp_path):
     planets = pd.read_csv(fixtures / "tables/planets.csv", comment="#")
     path = fixtures / "tables/planets.csv"

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import sr
 from sr import SymbolicRegressor
@@ -159,6 +159,84 @@ def test_wrong_data_are_a_value_error():
         SymbolicRegressor(epochs=0).fit(X, y).export("fortran")
 
 
+def text_and_gaps():
+    """A table of which two columns are text, one that of a number with a gap, and two others have missing values."""
+    X, y = stone()
+    return X.assign(
+        sex=["f", "m"] * 20,
+        mass=np.where(np.arange(40) < 3, np.nan, 1.0),
+        town=pd.Categorical(["Bern", "Chur"] * 20),
+        depth=pd.array([1, None, 3, 4] * 10, dtype="Int64"),
+        height=[1.5, "n/a", None, "2"] * 10,
+    ), y
+
+
+NO_NUMBERS = "X has columns that are no numbers: 'sex' (such as 'f'), 'town' (such as 'Bern'), 'height' (such as 'n/a'). "
+GAPS = "X has missing values in the columns 'mass' (3 of 40 rows), 'depth' (10 of 40 rows). "
+
+
+def test_columns_that_are_no_numbers_are_named():
+    X, y = text_and_gaps()
+    with pytest.raises(ValueError) as caught:
+        SymbolicRegressor().fit(X, y)
+    assert str(caught.value).startswith(
+        NO_NUMBERS + "Drop them, or encode them as numbers, for example with pandas.get_dummies. " + GAPS
+    )
+    assert "could not convert string to float: 'f'" in str(caught.value)
+    with pytest.raises(TypeError, match=r"X has columns that are no numbers: 'day' \(such as 2020-01-01"):
+        SymbolicRegressor().fit(stone()[0].assign(day=pd.date_range("2020-01-01", periods=40)), y)
+    # Without names columns are called as in formulas.
+    with pytest.raises(ValueError, match=r"no numbers: x1 \(such as 'a'\)\. Drop .*could not convert string to float: 'a'"):
+        SymbolicRegressor().fit([[1, "a"], [2, "b"]], [1, 2])
+    with pytest.raises(TypeError, match=r"no numbers: x0 \(such as \{'foo': 'bar'\}\)\. .*argument must be a string or"):
+        SymbolicRegressor().fit(np.array([[{"foo": "bar"}, 1.0]] * 3, dtype=object), [1, 2, 3])
+    with pytest.raises(ValueError, match=r"The target 'survived' is no number \(such as 'yes'\)\. .*could not convert"):
+        SymbolicRegressor().fit(stone()[0], pd.Series(["yes", "no"] * 20, name="survived"))
+
+
+def test_columns_with_missing_values_are_named():
+    X, y = text_and_gaps()
+    X = X.drop(columns=["sex", "town", "height"])
+    with pytest.raises(ValueError) as caught:
+        SymbolicRegressor().fit(X, y)
+    assert str(caught.value) == (
+        GAPS + "Leave these rows out, also of y, or fill them, for example with sklearn.impute.SimpleImputer. "
+        "(Input X contains NaN.)"
+    )
+    with pytest.raises(TypeError, match=r"in the columns 'mass' \(2 of 4 rows\)\. .*argument must be a string or a real number"):
+        SymbolicRegressor().fit(pd.DataFrame({"mass": pd.Series([1, pd.NA] * 2, dtype=object)}), [1, 2, 3, 4])
+    with pytest.raises(ValueError, match=r"infinite values in the columns x1 \(1 of 2 rows\)\. .*Input X contains infinity"):
+        SymbolicRegressor().fit([[1, np.inf], [2, 3]], [1, 2])
+    with pytest.raises(ValueError, match=r"The target 'metres' has missing values \(1 of 40 rows\)\. .*Input y contains NaN"):
+        SymbolicRegressor().fit(stone()[0], y.where(y.index != 7))
+
+
+def test_columns_are_named_for_predictions_too():
+    X, y = stone()
+    model = SymbolicRegressor(epochs=0).fit(X, y)
+    with pytest.raises(ValueError, match=r"no numbers: 'colour' \(such as 'red'\)\. .*could not convert"):
+        model.predict(X.assign(colour="red"))
+    with pytest.raises(ValueError, match=r"in the columns 'colour' \(40 of 40 rows\)\. Leave these rows out, or fill them"):
+        model.predict(X.assign(colour=np.nan))
+    # What is no fault of a column is told as before.
+    with pytest.raises(ValueError, match="^The feature names should match"):
+        model.predict(X.rename(columns={"colour": "color"}))
+    with pytest.raises(ValueError, match="^X has 1 features, but SymbolicRegressor is expecting 2"):
+        SymbolicRegressor(epochs=0).fit(X.to_numpy(), y).predict([[1.0]])
+
+
+def test_a_search_that_the_default_budget_ends_is_told(recwarn):
+    X, y = noisy()
+    SymbolicRegressor(max_work=1e7).fit(X, y)
+    SymbolicRegressor(epochs=0).fit(X, y)
+    SymbolicRegressor().fit(*stone())
+    assert not recwarn.list
+    with pytest.warns(ConvergenceWarning, match="the default budget, max_work=3e8, was spent.*time_limit=20, n_jobs=-1"):
+        model = SymbolicRegressor().fit(X, y)
+    assert model.result_["stop"] == "work"
+    assert model.result_ == SymbolicRegressor(max_work=3e8).fit(X, y).result_
+
+
 def test_whole_weights_are_repetitions_and_others_weigh():
     X, y = noisy()
     rng = np.random.default_rng(2)
@@ -213,12 +291,48 @@ def test_ctrl_c_ends_a_search_and_keeps_what_was_found():
 def test_progress_is_a_bar_or_lines(monkeypatch, capsys):
     X, y = noisy(100)
     SymbolicRegressor(time_limit=1.5, verbose=1).fit(X, y)
-    assert "1 - R²" in capsys.readouterr().err
+    bar = capsys.readouterr().err
+    assert "1 - R²" in bar and last(bar).startswith("100%")
     hide(monkeypatch, "tqdm")
     monkeypatch.setattr(sr._progress, "LINE_EVERY", 0.0)
     SymbolicRegressor(time_limit=1.5, verbose=1).fit(X, y)
-    line = capsys.readouterr().err.splitlines()[0]
-    assert "% 1 - R² " in line
+    lines = capsys.readouterr().err.splitlines()
+    assert "% 1 - R² " in lines[0] and lines[-1].startswith("100% 1 - R² ")
+
+
+def last(bar):
+    """The last state of a bar, of which each is written over the one before it."""
+    return bar.rstrip().split("\r")[-1]
+
+
+def test_a_bar_is_full_where_a_formula_is_exact(capsys):
+    model = SymbolicRegressor(time_limit=300, verbose=1).fit(*stone())
+    assert model.result_["stop"] == "exact"
+    assert last(capsys.readouterr().err).startswith("100%")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
+def test_a_bar_stays_where_ctrl_c_ends_a_search(capsys):
+    threading.Timer(1, lambda: signal.raise_signal(signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        SymbolicRegressor(time_limit=300, epochs=10**6, verbose=1).fit(*noisy(100))
+    assert int(last(capsys.readouterr().err).split("%")[0]) < 90
+
+
+def test_a_bar_of_notebooks_is_full_and_green_or_stays_and_is_red(capsys):
+    pytest.importorskip("ipywidgets")
+    notebook = pytest.importorskip("tqdm.notebook")
+    for ends, expected in [(True, (1000, "success", "100%")), (False, (967, "danger", " 97%"))]:
+        bar = sr._progress.Bar(notebook.tqdm)
+        shown = []
+        bar.shown = type("Handle", (), {"update": lambda _, what: shown.append(repr(what))})()
+        bar(0.967, "x0", 0.1)
+        if ends:
+            bar.done()
+        bar.close()
+        (value, style, text), widget = expected, bar.bar.container.children[1]
+        assert (widget.value, widget.bar_style) == (value, style)
+        assert len(shown) == 1 and shown[0].startswith(text) and shown[0].endswith("1 - R² 0.1: x0")
 
 
 def test_an_error_in_progress_ends_the_search():

@@ -8,10 +8,12 @@ import warnings
 import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from . import _native
+from ._faults import faults_are_named
 from ._optional import needed
 from ._progress import progress
 
@@ -32,8 +34,13 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
     Among the best formulas of each size one is chosen: the smallest that is exact, or the one that takes the fewest words
     to tell together with its errors. Of tables of 60 rows and more one row in five is held out to judge by.
 
-    The parameters are the flags of ``sr-fit``. The same table, seed and budget of work or epochs give the same formulas
-    on any machine, with any number of threads, and as ``sr-fit`` does.
+    The parameters mean what the flags of ``sr-fit`` mean. Flags for files and tables have none, nor have ``--group``,
+    ``--validation``, ``--learner``, ``--trace`` and ``--replay``. Instead of ``--weights`` and ``--sigma`` there is
+    ``sample_weight``, and instead of ``--pick`` the ``size`` of the methods.
+
+    The same table, ``name``, seed and budget of work or epochs give the same formulas on any machine, with any number of
+    threads, and as ``sr-fit`` does. The default budget is smaller than that of ``sr-fit``: ``max_work=3e8``, about a
+    second, and one thread. ``time_limit=20, n_jobs=-1`` are the defaults of ``sr-fit``.
 
     Parameters
     ----------
@@ -49,7 +56,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
     max_work : int or float, default=None
         The budget in values, one node of a formula in one row: 1e9 are about a second of one core, and some seconds for
         small tables. It is exceeded by an epoch at most, and by what it takes to finish the formulas. None stands for
-        3e8, or for no limit if there is another one.
+        3e8, or for no limit if there is another one. A search that the default ends gives a ConvergenceWarning.
     memory : int, default=512
         The megabytes that a fit may take beside four copies of the table; results depend on it.
     loss : str, default="mse"
@@ -175,7 +182,8 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
             The fitted estimator.
         """
         target = getattr(y, "name", None)
-        X, y = validate_data(self, X, y, dtype=np.float64, order="F", y_numeric=True, ensure_min_samples=2)
+        with faults_are_named(X, y):
+            X, y = validate_data(self, X, y, dtype=np.float64, order="F", y_numeric=True, ensure_min_samples=2)
         y = np.asarray(y, dtype=np.float64)
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
         X, y, weights = _rows(X, y, weights)
@@ -192,15 +200,24 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         bar = progress() if self.verbose else None
         try:
             found, state, raised = _native.search(*data, settings, state, bar)
+            self._key, self.state_ = key, state
+            self.result_ = json.loads(found)
+            chosen = self._chosen()
+            self.formula_, self.expression_ = chosen["formula"], chosen["expression"]
+            if raised is not None:
+                raise raised
+            if bar is not None:
+                bar.done()
         finally:
             if bar is not None:
                 bar.close()
-        self._key, self.state_ = key, state
-        self.result_ = json.loads(found)
-        chosen = self._chosen()
-        self.formula_, self.expression_ = chosen["formula"], chosen["expression"]
-        if raised is not None:
-            raise raised
+        if self.result_["stop"] == "work" and self._has_no_budget():
+            warnings.warn(
+                "the search ended because the default budget, max_work=3e8, was spent. A larger one may find better formulas: "
+                "sr-fit has time_limit=20, n_jobs=-1. Any budget that is given ends this warning",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         return self
 
     def predict(self, X, size=None):
@@ -219,7 +236,8 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
             The predictions.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, order="F", reset=False)
+        with faults_are_named(X):
+            X = validate_data(self, X, dtype=np.float64, order="F", reset=False)
         formula = self._chosen(size)
         values = np.frombuffer(_native.predict(formula["expression"], X.tobytes("F"), X.shape[0]))
         missing = int(np.isnan(values).sum())
@@ -269,6 +287,10 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         names = getattr(self, "feature_names_in_", None)
         return [f"x{index}" for index in range(self.n_features_in_)] if names is None else [str(name) for name in names]
 
+    def _has_no_budget(self):
+        """Returns whether the default budget is the one that counts."""
+        return self.max_work is None and self.time_limit is None and self.epochs is None
+
     def _settings(self, target):
         """Returns the parameters as the search takes them, and checks those that it does not."""
         variables = self._variables()
@@ -276,7 +298,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         if twice:
             raise ValueError(f"there is more than one column {min(twice)!r}")
         max_work = self.max_work
-        if max_work is None and self.time_limit is None and self.epochs is None:
+        if self._has_no_budget():
             max_work = DEFAULT_WORK
         if isinstance(self.random_state, numbers.Integral):
             seed = _whole("random_state", self.random_state, 0, 2**64 - 1)
