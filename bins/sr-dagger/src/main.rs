@@ -99,7 +99,7 @@ fn run<T: Task>(args: &Args, task: &mut T) -> anyhow::Result<Exit> {
         record_episodes: (!args.no_record).then_some(args.dagger.record_episodes),
         track: args.track.then_some(track),
     };
-    let watcher = Watcher::new(args, task.about());
+    let mut watcher = Watcher::new(args, task.about());
     let Ran { ended, results, worked } = tasks::run(task, &run, &mut |told| watcher.see(&told))?;
     if ended != Ended::Finished {
         return Ok(sr_cli::stopped(&format!("{} is kept; the same command goes on", args.out.display())));
@@ -111,6 +111,6 @@ fn run<T: Task>(args: &Args, task: &mut T) -> anyhow::Result<Exit> {
     sr_cli::write_run_file(&args.out.join("dagger"), &args.common, started)?;
     let result =
         json!({ "milestones": results.milestones, "overhead": overhead, "out": args.out.display().to_string() });
-    args.common.report("sr-dagger", started, result, &summary(&results, &args.out))?;
+    args.common.report("sr-dagger", started, result, &summary(&results, args))?;
     Ok(Exit::Ok)
 }

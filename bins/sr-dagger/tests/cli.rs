@@ -47,6 +47,10 @@ fn a_run_leaves_results_models_and_pages() {
             .iter()
             .map(|m| m["name"].as_str().expect("a name"))
             .collect();
+        let metrics = rounds.iter().flat_map(|round| round["metrics"].as_array().expect("metrics"));
+        for metric in metrics.filter(|metric| metric["name"] != "log10_mse") {
+            assert!(metric["lo"].as_f64().is_none_or(|lo| lo >= 0.0), "what is never below 0: {metric}");
+        }
         for name in
             ["solved", "solved_per_million_evaluations", "imitation_loss", "agreement", "novelty", "well_formed"]
         {
@@ -81,7 +85,17 @@ fn a_run_leaves_results_models_and_pages() {
 
     // Again, with one thread: nothing is done twice and nothing differs; anew, every byte is the same.
     let before = files(&run);
-    succeeds(&mut dagger(folder.path(), "run", &["--track", "--threads", "1"]));
+    let output = succeeds(&mut dagger(folder.path(), "run", &["--track", "--threads", "1"]));
+    let said = String::from_utf8(output.stdout).expect("text");
+    let told = [
+        "labels are the expert's, who was asked in every state that was visited; nobody had to know a formula",
+        "report: run/report.html",
+        "results: run/results.csv, run/results.json",
+    ];
+    assert_eq!(
+        said.trim_end().lines().rev().take(3).collect::<Vec<_>>(),
+        told.iter().rev().copied().collect::<Vec<_>>()
+    );
     assert!(files(&run) == before, "a run that is there was changed");
     succeeds(&mut dagger(folder.path(), "again", &["--track", "--threads", "1"]));
     let again = files(&folder.path().join("again"));
@@ -461,7 +475,16 @@ fn a_milestone_that_failed_is_tried_again_in_its_folder() {
     };
     let (statuses, _) = run("again", &["--min-success-rate", "1", "--generations", "1"]);
     assert_eq!(statuses, ["failed", "failed"]);
+    // A table of one round has one line of titles and is not broken by lines of the log.
     let (statuses, log) = run("again", &["--dagger-iterations", "1"]);
+    let lines: Vec<&str> = log.lines().collect();
+    let titles: Vec<usize> = (0..lines.len()).filter(|&line| lines[line].trim_start().starts_with("round  ")).collect();
+    assert_eq!(titles.len(), 2, "{log}");
+    for title in titles {
+        assert!(lines[title + 1].trim_start().starts_with("0  1.00 "), "{log}");
+        assert_eq!(lines[title + 2].trim(), "completed", "{log}");
+    }
+    assert!(!log.contains("capacity="), "no number is told twice: {log}");
     assert_eq!(statuses, ["completed", "completed"]);
     for told in [
         "--min-success-rate was 1.0 and is 0.0 from here on",
@@ -474,8 +497,9 @@ fn a_milestone_that_failed_is_tried_again_in_its_folder() {
     }
     let first = fs::read(folder.path().join("again/rollouts/first/round-000/manifest.json")).expect("a round");
     // One round more: what is there stays, and all is as in a run that was never stopped.
-    let (statuses, _) = run("again", &[]);
+    let (statuses, log) = run("again", &[]);
     assert_eq!(statuses, ["completed", "completed"]);
+    assert!(!log.contains("INFO"), "nothing stands between the rounds that were there and the one that is new: {log}");
     assert!(first == fs::read(folder.path().join("again/rollouts/first/round-000/manifest.json")).expect("a round"));
     run("undisturbed", &["--milestone", "first"]);
     for (name, bytes) in files(&folder.path().join("undisturbed/rollouts/first")) {

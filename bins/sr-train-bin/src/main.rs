@@ -117,16 +117,18 @@ fn fit(args: &Args) -> anyhow::Result<Exit> {
     if let Ended::Stopped { done } = ended {
         return Ok(sr_cli::stopped(&format!("after {done} of {steps} steps, from which --resume goes on")));
     }
+    sr_cli::write_run_file_with(&out.join("train"), &args.common, started, &loaded.data())?;
+    let page = out.join(report::REPORT);
     // Without tracking there are no losses to show.
-    if out.join("metrics.jsonl").exists() {
-        sr_cli::write_atomically(&out.join(report::REPORT), report::page(out)?.as_bytes())?;
+    let has_page = out.join("metrics.jsonl").exists();
+    if has_page {
+        sr_cli::write_atomically(&page, report::page(out)?.as_bytes())?;
     }
-    sr_cli::write_run_file(&out.join("train"), &args.common, started)?;
-    tell(args, started, &summary)?;
+    tell(args, started, &summary, has_page.then_some(&page))?;
     Ok(Exit::Ok)
 }
 
-fn tell(args: &Args, started: Instant, summary: &Summary) -> anyhow::Result<()> {
+fn tell(args: &Args, started: Instant, summary: &Summary, page: Option<&PathBuf>) -> anyhow::Result<()> {
     let Summary { steps, train_loss, val_loss, scores, stop, tokens_per_second, examples_per_second, best, last } =
         summary;
     let fit = scores.and_then(|scores| scores.fit);
@@ -154,8 +156,9 @@ fn tell(args: &Args, started: Instant, summary: &Summary) -> anyhow::Result<()> 
         format!(", {:.1} % of tokens, {:.1} % exact matches{fit}", 100.0 * token_accuracy, 100.0 * exact_match)
     });
     let speed = tokens_per_second.map_or("nothing left to train".to_owned(), |rate| format!("{rate:.0} tokens/s"));
+    let curves = page.map_or(String::new(), |page| format!(", learning curves in {}", page.display()));
     let text = format!(
-        "{steps} steps{early}, validation loss {val_loss:.4}{scores}, {speed}\nbest model in {}, last in {}",
+        "{steps} steps{early}, validation loss {val_loss:.4}{scores}, {speed}\nbest model in {}, last in {}{curves}",
         best.display(),
         last.display()
     );

@@ -64,6 +64,21 @@ fn a_run_can_be_stopped_resumed_and_started_from() {
     assert!(whole["tokens_per_second"].as_f64() > Some(0.0) && whole["examples_per_second"].as_f64() > Some(0.0));
     let stopped = trained(folder, &[&RUN[..], &["--max-steps", "3"]].concat());
     assert_eq!((&stopped["steps"], &stopped["best"]), (&3.into(), &"run/best".into()));
+    // The validation at the stop stands in the metrics and on the page, which tells what was trained on what.
+    let metrics = fs::read_to_string(folder.join("run/metrics.jsonl")).expect("metrics");
+    let last: Value = serde_json::from_str(metrics.lines().last().expect("a line")).expect("JSON");
+    assert_eq!((&last["step"], &last["val_loss"]), (&3.into(), &stopped["val_loss"]));
+    let page = fs::read_to_string(folder.join("run/report.html")).expect("a report");
+    for text in [
+        "Training of run",
+        "<dd>one-step</dd>",
+        " parameters</dd>",
+        "onestep/train.sr: ",
+        "3 of 8",
+        "validation: 1 points",
+    ] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
     let resumed = trained(folder, &[&RUN[..], &["--resume", "--threads", "2", "--max-minutes", "5"]].concat());
     assert_eq!((&resumed["steps"], &resumed["last"]), (&8.into(), &"run/last".into()));
     assert_eq!(resumed["val_loss"], whole["val_loss"]);

@@ -21,7 +21,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use sr_codec::read_exact_at;
 use sr_engine::random::{Key, Purpose};
-use tracing::info;
+use tracing::debug;
 
 use crate::{Error, Result};
 
@@ -161,7 +161,7 @@ impl Buffer {
         let header = self.write_rows(rows)?;
         self.write_header(header)?;
         let (n_rows, size, maximum) = (rows.len() / self.row_bytes(), self.size(), self.options.max_rows);
-        info!(round, rows = n_rows, size, maximum, "aggregated {n_rows} rows, {size} of at most {maximum} are kept");
+        debug!("round {round}: aggregated {n_rows} rows, {size} of at most {maximum} are kept");
         Ok(true)
     }
 
@@ -241,13 +241,7 @@ impl Buffer {
         };
         if header.capacity != self.header.capacity {
             let (old, new) = (self.header.capacity, header.capacity);
-            match old {
-                0 => {
-                    info!(capacity = new, "Initialized DAgger buffer with capacity {new}");
-                    info!(maximum = max_rows, "Maximum buffer size {max_rows}");
-                }
-                _ => info!(old, new, maximum = max_rows, "the buffer grows from {old} to {new} rows"),
-            }
+            debug!("the buffer grows from {old} to {new} rows, of at most {max_rows}");
             self.file.set_len(end(&self.options, header.capacity)).map_err(io(&self.path, "grow"))?;
         }
         // If several rows take the same slot, the last one stays.

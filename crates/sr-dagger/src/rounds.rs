@@ -363,7 +363,13 @@ fn aggregate<T: Task>(
     };
     for index in buffer.rounds()..=round.index {
         let earlier = Round { index, dir: round.dir.with_file_name(round_name(index)), ..round.clone() };
+        let capacity = buffer.capacity();
         buffer.append(index, &task.rows(&earlier)?)?;
+        // Not where a buffer is made again: the rounds that people have read of by then are a table.
+        if capacity == 0 && buffer.capacity() > 0 && index == round.index {
+            tracing::info!("Initialized DAgger buffer with capacity {}", buffer.capacity());
+            tracing::info!("Maximum buffer size {}", buffer.options().max_rows);
+        }
     }
     Ok(buffer)
 }

@@ -24,7 +24,6 @@ mod curve;
 mod direct;
 mod enumeration;
 mod judge;
-mod mean;
 mod measures;
 mod paired;
 mod rows;
@@ -35,7 +34,6 @@ pub use curve::{Curve, curve_points, median_curves, medians};
 pub use direct::{DirectRow, DirectSummary, direct_summary_table, direct_tables, summarise_direct};
 pub use enumeration::Enumeration;
 pub use judge::{FRESH_POINTS, Judgement, judge, r_squared};
-pub use mean::mean_interval;
 pub use measures::{Difference, RESAMPLES, Trial, area_under_curve, expected_running_time, solved_curve};
 pub use paired::{MeanDifference, paired_bootstrap};
 pub use rows::{

@@ -11,7 +11,7 @@
 //! let line = |step: u32, loss: f64| format!("{{\"step\": {step}, \"loss\": {loss}}}\n");
 //! std::fs::write(run.join("metrics.jsonl"), line(25, 2.5) + &line(50, 1.75))?;
 //! let page = report_page(&[report::read(&run)?]);
-//! assert!(page.contains("Learning curves") && !page.contains("://"));
+//! assert!(page.contains("Training of model") && page.contains("Learning curves") && !page.contains("://"));
 //! # Ok(())
 //! # }
 //! ```
@@ -54,7 +54,14 @@ pub fn read(path: &Path) -> anyhow::Result<Section> {
         return Section::fit(&name(path), &read_json(&fit)?, &rows).with_context(reading);
     }
     if metrics.exists() {
-        return Ok(Section::training(&name(path), &read_lines(&metrics)?));
+        let read = |name: &str| {
+            let path = path.join(name);
+            path.exists().then(|| read_json(&path)).transpose()
+        };
+        let (config, run) = (read("config.json")?, read("train.run.json")?);
+        // Time and machine stand there too, and no page tells them.
+        let data = run.as_ref().map(|run| &run["settings"]);
+        return Ok(Section::training(&name(path), &read_lines(&metrics)?, config.as_ref(), data));
     }
     if results.exists() {
         let config = path.join("config.json");

@@ -1,9 +1,10 @@
 //! Trains a model on corpora, in the folder of a run with its checkpoints.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::bail;
+use serde_json::{Value, json};
 use sr_model::{DeviceKind, Precision};
 use sr_train::{Examples, Language, Limits, RunConfig, Split, Start, StepStats, Summary, Trainer};
 
@@ -114,6 +115,25 @@ pub struct Fitted {
 }
 
 impl Loaded<'_> {
+    /// Returns the corpora and how much they hold, as an object: what `config.json` of the run does not tell.
+    pub fn data(&self) -> Value {
+        let Training { corpora, validation, start, config, .. } = self.training;
+        let text = |path: &Path| path.display().to_string();
+        json!({
+            "train": corpora.iter().map(|path| text(path)).collect::<Vec<_>>(),
+            "validation": text(validation),
+            "init": match start {
+                Start::Fresh => None,
+                Start::Checkpoint(path) => Some(text(path)),
+            },
+            "parameters": config.model.parameter_count(),
+            "states": self.examples.n_states(),
+            "targets": self.examples.n_targets(),
+            "validation_states": self.validation.n_states(),
+            "validation_targets": self.validation.n_targets(),
+        })
+    }
+
     /// Runs the remaining steps and calls `on_step` for each; one step of the monitor is a training step.
     ///
     /// # Errors

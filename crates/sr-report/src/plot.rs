@@ -159,10 +159,18 @@ impl Axis {
         let span = self.span.map(|(low, high)| [self.place(low), self.place(high)]);
         let all = places.chain(span.into_iter().flatten()).filter(|place| place.is_finite());
         let (low, high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
-        match low < high {
-            true => (low, high),
-            false if low == high => (low - 0.5, high + 0.5),
-            false => (0.0, 1.0),
+        // Numbers so near to each other have no numbers between them that labels could tell apart.
+        let reach = low.abs().max(high.abs());
+        match high - low {
+            width if width.is_finite() && width > (NARROWEST * reach).max(TINY) => (low, high),
+            // All are the same, or nearly.
+            width if (0.0..f64::INFINITY).contains(&width) => {
+                let half = (NARROWEST.sqrt() * reach).max(0.5);
+                (low - half, high + half)
+            }
+            // From the one end of all numbers to the other.
+            width if width > 0.0 => (0.25 * low, 0.25 * high),
+            _ => (0.0, 1.0),
         }
     }
 
@@ -196,6 +204,11 @@ impl Axis {
     }
 }
 
+/// The width of a range, as a share of its numbers, below which these count as the same.
+const NARROWEST: f64 = 1e-12;
+/// The same for numbers near 0.
+const TINY: f64 = 1e-290;
+
 /// Returns multiples of 1, 2 or 5 times a power of ten, about [`LABELS`] of them and at least `least` apart.
 fn ticks(low: f64, high: f64, least: f64) -> Vec<f64> {
     let wanted = ((high - low) / LABELS).max(least);
@@ -220,6 +233,28 @@ mod tests {
             y: Axis { span: Some((0.0, 1.0)), ..axis("share", false) },
             lines: vec![line("expert", &[(20.0, 0.1), (1000.0, 0.5)]), line("random", &[(0.0, 0.3), (100.0, 0.2)])],
         }
+    }
+
+    #[test]
+    fn numbers_that_hardly_differ_or_are_huge_have_a_range_and_labels() {
+        let axis = Axis { label: String::new(), is_log: false, span: None };
+        let largest = f64::MAX;
+        for numbers in [
+            [0.3, 0.300_000_000_000_000_04],
+            [17.900_000_000_000_002, 17.9],
+            [1.7e15 + 6.0, 1.7e15 + 26.0],
+            [5e-324, 1e-323],
+            [1e20, 1e20],
+            [0.0, 0.0],
+            [-largest, largest],
+        ] {
+            let (low, high) = axis.range(numbers.into_iter());
+            let ticks = axis.ticks(low, high);
+            assert!(low < high && (high - low).is_finite(), "{numbers:?}: {low} to {high}");
+            assert!((1..20).contains(&ticks.len()) && ticks.windows(2).all(|pair| pair[0] < pair[1]), "{ticks:?}");
+        }
+        // What can be told apart is: 17 digits have room for a range of a thousand beside 1e9.
+        assert_eq!(axis.range([1.7e9, 1.7e9 + 1000.0].into_iter()), (1.7e9, 1.7e9 + 1000.0));
     }
 
     #[test]

@@ -86,9 +86,35 @@ fn a_fit_has_its_formulas_rows_and_settings() {
         assert!(made.contains(text), "{text}");
     }
     assert!(!made.contains("a</script>"), "no name leaves its place");
+    assert!(!made.contains("1 − 0"), "an R² of 1 is told as such");
     assert!(!made.contains("unit constants"), "what was not asked for is not told");
     let without = page(Section::fit("run", &fit(), &[]));
     assert!(!without.contains("Observed against predicted"));
+}
+
+#[test]
+fn what_is_compared_with_the_front_has_the_same_colour_with_and_without_rows_held_out() {
+    let mut fit = fit();
+    fit["linear"] = fit["front"][1].clone();
+    let colours = |fit: &Value| -> Vec<(String, String)> {
+        let made = page(Section::fit("run", fit, &[]));
+        let key = |part: &str| {
+            let look = part.split_once('"').expect("the end of a class").0.to_owned();
+            Some((part.split_once("</svg>")?.1.split_once("</button>")?.0.to_owned(), look))
+        };
+        made.split("<svg class=\"key ").skip(1).filter_map(key).collect()
+    };
+    let with = colours(&fit);
+    assert_eq!(with.len(), 5, "{with:?}");
+    for formula in fit["front"].as_array_mut().expect("a front") {
+        formula.as_object_mut().expect("an object").remove("rmse_held_out");
+    }
+    let without = colours(&fit);
+    let held_out = |(name, _): &&(String, String)| name != "on the rows held out";
+    assert_eq!(without, with.iter().filter(held_out).cloned().collect::<Vec<_>>());
+    assert_eq!(without.last(), Some(&("marked".to_owned(), "s6".to_owned())));
+    fit["mean"] = Value::Null;
+    assert_eq!(colours(&fit), [&without[..1], &without[2..]].concat(), "without the mean");
 }
 
 #[test]
@@ -168,7 +194,7 @@ fn evaluation() -> Value {
         })
     };
     json!({
-        "settings": { "problems": "2 problems 0123", "seeds": 1, "condition": null },
+        "settings": { "problems": "2 problems eba5155267030424", "seeds": 1, "condition": null },
         "rows": [row("expert", "a", true), row("expert", "b", true), row("<b>", "a", true), row("<b>", "b", false)],
         "summary": [summary("expert", 1.0, Some(200.0)), summary("<b>", 0.5, None)],
     })
@@ -183,6 +209,7 @@ fn a_comparison_has_methods_curves_and_problems() {
         "Share solved against evaluations",
         "&lt;b&gt; ends at 50.0 %",
         "<dt>Searches</dt><dd>4 searches</dd>",
+        "<dt>Problems</dt><dd>2 problems; the fingerprint of the set is eba5155267030424</dd>",
         ">0 of 1</td>",
     ] {
         assert!(made.contains(text), "{text}");
@@ -197,12 +224,12 @@ fn a_comparison_against_another_method_has_its_ratios() {
     let mut result = evaluation();
     let mut ratio = result["summary"][1].clone();
     ratio["difference"] = json!({
-        "against": "expert", "pairs": 2, "solved": -0.5, "solved_lo": -1.0, "solved_hi": 0.0, "log_ert": 0.301_029_995_663_981_2,
+        "against": "expert", "pairs": 2, "solved": -0.5, "solved_lo": -1.0, "solved_hi": 0.0, "log_ert": 2.0,
         "log_ert_lo": 0.0, "log_ert_hi": null,
     });
     result["against"] = json!({ "method": "expert", "summary": [result["summary"][0].clone(), ratio] });
     let made = page(Section::evaluation("e", &result));
-    for text in ["ERT of methods divided by that of expert", ">2</td>", ">1 or more</td>"] {
+    for text in ["ERT of methods divided by that of expert", ">100</td>", ">1 or more</td>"] {
         assert!(made.contains(text), "{text}");
     }
 }
@@ -222,7 +249,7 @@ fn formulas_that_a_model_writes_have_picks_and_rows() {
         })
     };
     let mut result = json!({
-        "settings": { "problems": "1 problem 0123", "samples": 4, "distinct": false },
+        "settings": { "problems": "1 problems 0123456789abcdef", "samples": 4, "distinct": false },
         "rows": [row("greedy", false, ""), row("best of 4", true, "(x0 + x1)")],
         "summary": [summary("greedy", 0.0, Some(0.0)), summary("best of 4", 1.0, Some(1.0))],
     });
@@ -234,6 +261,7 @@ fn formulas_that_a_model_writes_have_picks_and_rows() {
         "<code>none</code>",
         "<td>a&lt;b</td>",
         "<dt>samples</dt><dd>4</dd>",
+        "<dt>problems</dt><dd>1 problem; the fingerprint of the set is 0123456789abcdef</dd>",
     ] {
         assert!(made.contains(text), "{text}: {made}");
     }
@@ -278,10 +306,10 @@ fn a_training_has_its_curves_and_a_dagger_run_its_rounds() {
     let line = |step: u32| json!({ "step": step, "loss": 3.0 - f64::from(step) / 100.0, "lr": 0.001, "tokens_per_second": 5e3 });
     let mut lines: Vec<Value> = (1..=2000).map(|step| line(step * 10)).collect();
     lines.push(json!({ "step": 20_000, "val_loss": 1.25, "val_token_accuracy": 0.5 }));
-    let made = page(Ok(Section::training("model", &lines)));
+    let made = page(Ok(Section::training("model", &lines, None, None)));
     assert!(made.contains("1.250 after 20,000 updates") && made.contains("50.0 % in the last validation"));
     assert!(made.len() < 200_000, "a long training is cut to a number of points: {} bytes", made.len());
-    assert!(page(Ok(Section::training("model", &[]))).contains("No loss was recorded."));
+    assert!(page(Ok(Section::training("model", &[], None, None))).contains("No loss was recorded."));
 
     let metric = |value: f64| json!({ "name": "solved", "value": value, "lo": value - 0.1, "hi": value + 0.1 });
     let round = |number: u32| json!({ "round": number, "beta": 0.5, "buffered": 1868, "metrics": [metric(0.4 + f64::from(number) / 10.0)] });
@@ -300,6 +328,39 @@ fn a_training_has_its_curves_and_a_dagger_run_its_rounds() {
     ] {
         assert!(made.contains(text), "{text}");
     }
+}
+
+#[test]
+fn a_training_tells_its_name_its_settings_and_its_data() {
+    let config = json!({
+        "mode": "one-step", "seed": 7, "init": null, "tracking": { "kind": "jsonl" },
+        "model": { "d_model": 128, "n_layers": 3, "points": { "kind": "set", "n_points": 50 } },
+        "training": { "steps": 2000, "learning_rate": 0.001, "ema_decay": 0.999, "shares": null },
+        "language": { "actions": "edit" },
+    });
+    let data = json!({
+        "train": ["a/train.sr", "b/<i>.sr"], "validation": "a/val.sr", "init": null, "parameters": 663_424, "states": 1234,
+        "validation_states": 1,
+    });
+    // A run that is shorter than the distance of its lines has its validation alone.
+    let made =
+        page(Ok(Section::training("mine", &[json!({ "step": 30, "val_loss": 1.806 })], Some(&config), Some(&data))));
+    for text in [
+        "<title>Training of mine · sr-train</title>",
+        "<dt>Mode</dt><dd>one-step</dd>",
+        "<dt>Model</dt><dd>128 wide, 3 layers, 663,424 parameters</dd>",
+        "<dt>Learned from</dt><dd>a/train.sr, b/&lt;i&gt;.sr: 1,234 states</dd>",
+        "<dt>Validated on</dt><dd>a/val.sr: 1 state</dd>",
+        "<dt>Updates</dt><dd>30 of 2,000</dd>",
+        "<dt>Least validation loss</dt><dd>1.806 after 30 updates</dd>",
+        "<dt>learning rate</dt><dd>0.001</dd>",
+        "<dt>actions</dt><dd>edit</dd>",
+        // Validations have their colour without a curve of the training, too.
+        "<g class=\"s1\" data-series=\"0\">",
+    ] {
+        assert!(made.contains(text), "{text}: {made}");
+    }
+    assert!(!made.contains("Began with") && !made.contains("shares"), "what was not asked for is not told");
 }
 
 #[test]

@@ -30,13 +30,24 @@ pub(crate) struct EventFile {
 impl EventFile {
     /// Opens the event file of a run's folder for appending after the events of steps up to `step`, or creates it.
     pub(crate) fn open(dir: &Path, step: u64) -> Result<Self, Error> {
-        let path = dir.join(FILE);
+        Self::open_while(dir.join(FILE), |event| step_of(event) <= step)
+    }
+
+    /// Cuts the file off from the first event of a step on whose tags begin with `group`, if there is one.
+    pub(crate) fn cut(&mut self, group: &str, step: u64) -> Result<(), Error> {
+        let has_group = |event: &[u8]| event.windows(group.len()).any(|part| part == group.as_bytes());
+        *self = Self::open_while(self.path.clone(), |event| step_of(event) != step || !has_group(event))?;
+        Ok(())
+    }
+
+    /// Opens the file for appending after the first events, those up to the first that is not `kept`, or creates it.
+    fn open_while(path: PathBuf, kept: impl Fn(&[u8]) -> bool) -> Result<Self, Error> {
         let old = match fs::read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             old => old.map_err(Error::io(&path))?,
         };
         // A record that a killed process left unfinished is dropped too.
-        let kept: usize = records(&old).take_while(|event| step_of(event) <= step).map(|event| event.len() + 16).sum();
+        let kept: usize = records(&old).take_while(|event| kept(event)).map(|event| event.len() + 16).sum();
         if kept == 0 {
             let mut version = Vec::new();
             double(&mut version, 1, unix_time());

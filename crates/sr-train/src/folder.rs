@@ -230,6 +230,11 @@ impl RunFolder {
         self.tracker.log(line)
     }
 
+    /// Removes the validation of a step from the metrics, if there is one.
+    pub(crate) fn cut_validation(&mut self, step: u64) -> Result<(), Error> {
+        self.tracker.cut_validation(step)
+    }
+
     /// Writes a report on a step that diverged, and returns its path.
     pub(crate) fn save_diverged(&self, step: u64, report: &Value) -> Result<PathBuf, Error> {
         let path = self.dir.join(format!("diverged-{step:08}.json"));

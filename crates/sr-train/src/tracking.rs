@@ -16,6 +16,8 @@ const METRICS: &str = "metrics.jsonl";
 const WANDB: &str = "wandb-sync.py";
 /// The prefix of validation metrics.
 const VALIDATION: &str = "val_";
+/// The group of validation metrics in TensorBoard.
+const VALIDATION_GROUP: &str = "validation";
 
 /// The open logs of a run: lines of JSON, and the files of the kind of tracking.
 #[derive(Debug)]
@@ -33,7 +35,8 @@ impl Tracker {
     pub fn open(dir: &Path, tracking: &Tracking, step: u64) -> Result<Self, Error> {
         let kind = tracking.kind;
         let path = dir.join(METRICS);
-        let metrics = (kind != TrackingKind::None).then(|| open_metrics(&path, step)).transpose()?;
+        let made = |line: &Value| line["step"].as_u64().is_some_and(|of| of <= step);
+        let metrics = (kind != TrackingKind::None).then(|| open_metrics(&path, made)).transpose()?;
         let events = (kind == TrackingKind::Tensorboard).then(|| EventFile::open(dir, step)).transpose()?;
         if kind == TrackingKind::Wandb {
             let path = dir.join(WANDB);
@@ -43,6 +46,21 @@ impl Tracker {
             write_aside(&path, wandb_script(dir, tracking, &id).as_bytes())?;
         }
         Ok(Tracker { path, metrics, events })
+    }
+
+    /// Cuts the logs off from the validation of a step on, if they have one.
+    pub(crate) fn cut_validation(&mut self, step: u64) -> Result<(), Error> {
+        let is_other = |line: &Value| {
+            let is_validation = line.as_object().is_some_and(|line| line.keys().any(|key| key.starts_with(VALIDATION)));
+            line["step"] != step || !is_validation
+        };
+        if self.metrics.is_some() {
+            self.metrics = Some(open_metrics(&self.path, is_other)?);
+        }
+        if let Some(events) = &mut self.events {
+            events.cut(&format!("{VALIDATION_GROUP}/"), step)?;
+        }
+        Ok(())
     }
 
     /// Appends the metrics of a step, an object that includes `step`. For TensorBoard, names that begin with `val_` go
@@ -60,7 +78,7 @@ impl Tracker {
         if let Some(events) = &mut self.events {
             let metrics = line.as_object().expect("metrics are an object");
             let tag = |key: &str| match key.strip_prefix(VALIDATION) {
-                Some(name) => format!("validation/{name}"),
+                Some(name) => format!("{VALIDATION_GROUP}/{name}"),
                 None if key.contains('/') => key.to_owned(), // it has a group already
                 None => format!("train/{key}"),
             };
@@ -74,15 +92,15 @@ impl Tracker {
     }
 }
 
-fn open_metrics(path: &Path, step: u64) -> Result<File, Error> {
+/// Opens metrics for appending after the first lines, those up to the first that is not `kept`.
+fn open_metrics(path: &Path, kept: impl Fn(&Value) -> bool) -> Result<File, Error> {
     let old = match fs::read_to_string(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io(path)(error)),
         old => old.unwrap_or_default(),
     };
     // A line that a killed process left unfinished is not JSON and is dropped too.
-    let made =
-        |line: &&str| serde_json::from_str::<Value>(line).is_ok_and(|v| v["step"].as_u64().is_some_and(|s| s <= step));
-    let kept: String = old.lines().take_while(made).map(|line| format!("{line}\n")).collect();
+    let is_kept = |line: &&str| serde_json::from_str::<Value>(line).is_ok_and(|line| kept(&line));
+    let kept: String = old.lines().take_while(is_kept).map(|line| format!("{line}\n")).collect();
     if kept != old {
         write_aside(path, kept.as_bytes())?;
     }
@@ -166,6 +184,28 @@ mod tests {
             names.sort();
             assert_eq!(names, expected, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn a_validation_is_cut_from_all_logs_and_nothing_else_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let tracking = Tracking { kind: TrackingKind::Tensorboard, ..Tracking::default() };
+        let mut tracker = Tracker::open(folder.path(), &tracking, 0).expect("logs");
+        let mut log = |line: Value| tracker.log(&line).expect("written");
+        log(json!({"step": 1, "val_loss": 0.75}));
+        log(json!({"step": 2, "loss": 0.5}));
+        log(json!({"step": 2, "val_loss": 0.25}));
+        let read = |name: &str| fs::read(folder.path().join(name)).expect("a log");
+        let (lines, events) = (read(METRICS), read("events.out.tfevents.0.sr-train"));
+        tracker.cut_validation(3).expect("there is none");
+        assert!(read(METRICS) == lines && read("events.out.tfevents.0.sr-train") == events);
+        tracker.cut_validation(2).expect("cut");
+        let expected = "{\"step\":1,\"val_loss\":0.75}\n{\"loss\":0.5,\"step\":2}\n";
+        assert_eq!(String::from_utf8(read(METRICS)).expect("text"), expected);
+        let cut = read("events.out.tfevents.0.sr-train");
+        assert!(cut.len() < events.len() && events.starts_with(&cut));
+        tracker.log(&json!({"step": 2, "val_loss": 0.25})).expect("written again");
+        assert_eq!((read(METRICS), read("events.out.tfevents.0.sr-train").len()), (lines, events.len()));
     }
 
     #[test]

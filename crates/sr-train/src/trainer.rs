@@ -268,8 +268,20 @@ impl<'a> Trainer<'a> {
         // All steps since the last line of metrics; `window` has only those of this process, whose time is known.
         let mut untold: Sums = self.meta.window.take().map(Sums::from).unwrap_or_default();
         let mut stop = self.stop_reason(steps);
-        // If nothing is left to do, only the scores of the model are computed.
-        let mut validated = if stop.is_some() { Some(self.validate(&self.judged())?) } else { None };
+        // Metrics and checkpoints are due at the same steps as in an undisturbed run.
+        let due = |step: u64, every: u64| step >= training.steps || step.is_multiple_of(every);
+        let begun_at = self.meta.step;
+        if !due(begun_at, training.eval_every) {
+            // An earlier call may have stopped here, and an undisturbed run has no validation at this step.
+            self.folder.cut_validation(begun_at)?;
+        }
+        // If nothing is left to do, only the scores of the model are computed. Where a validation is due, its line is
+        // already there.
+        let mut validated = match stop {
+            None => None,
+            Some(_) if due(begun_at, training.eval_every) => Some(self.validate(&self.judged())?),
+            Some(_) => Some(self.evaluate_at_limit()?),
+        };
         while stop.is_none() {
             let rate = training.learning_rate(self.meta.step);
             let stats = self.update(rate)?;
@@ -282,11 +294,9 @@ impl<'a> Trainer<'a> {
             let out_of_time = limits.max_time.is_some_and(|time| started.elapsed() >= time);
             let told_to_stop = limits.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
             let last_step = step >= steps || out_of_time || told_to_stop;
-            // Metrics and checkpoints are due at the same steps as in an undisturbed run.
-            let due = |every: u64| step >= training.steps || step.is_multiple_of(every);
-            let validate = due(training.eval_every);
+            let validate = due(step, training.eval_every);
             train_loss = Some(untold.mean_loss());
-            if validate || due(training.log_every) {
+            if validate || due(step, training.log_every) {
                 self.log(rate, &untold, &window)?;
                 (untold, window) = (Sums::default(), StepStats::default());
             }
@@ -300,7 +310,7 @@ impl<'a> Trainer<'a> {
             if training.keep_every > 0 && step.is_multiple_of(training.keep_every) {
                 self.folder.save_kept(self.judged(), &self.meta, training.keep_last)?;
             }
-            if stop.is_some() || due(training.save_every) {
+            if stop.is_some() || due(step, training.save_every) {
                 let meta = Meta { window: (untold.cells > 0).then(|| untold.into()), ..self.meta.clone() };
                 self.folder.save_last(self.model.valid(), &self.optimiser.0, self.average.as_ref(), &meta)?;
             }
@@ -396,7 +406,27 @@ impl<'a> Trainer<'a> {
             self.folder.save_best(model, &self.meta)?;
         }
         tracing::info!(step, val_loss, is_best, exact_match = scores.map(|s| s.exact_match), "validation");
-        let mut line = json!({"step": step, "val_loss": val_loss});
+        self.log_validation(val_loss, scores)?;
+        Ok((val_loss, scores))
+    }
+
+    /// Validates the model where an undisturbed run would not, and logs the result, which stays until the run goes on.
+    /// It does not count for patience or `best`: if no model is saved yet, this one is, until the next validation that
+    /// is due.
+    fn evaluate_at_limit(&mut self) -> Result<(f64, Option<Scores>), Error> {
+        let model = self.judged();
+        let (val_loss, scores) = self.validate(&model)?;
+        if self.meta.best_val_loss.is_none() {
+            self.folder.save_best(model, &Meta { val_loss: Some(val_loss), ..self.meta.clone() })?;
+        }
+        tracing::info!(step = self.meta.step, val_loss, exact_match = scores.map(|s| s.exact_match), "validation");
+        self.log_validation(val_loss, scores)?;
+        Ok((val_loss, scores))
+    }
+
+    /// Logs the result of a validation.
+    fn log_validation(&mut self, val_loss: f64, scores: Option<Scores>) -> Result<(), Error> {
+        let mut line = json!({"step": self.meta.step, "val_loss": val_loss});
         if let Some(Scores { token_accuracy, exact_match, fit }) = scores {
             line["val_token_accuracy"] = token_accuracy.into();
             line["val_exact_match"] = exact_match.into();
@@ -405,20 +435,7 @@ impl<'a> Trainer<'a> {
                 line["val_r2_above_99"] = fit.r2_above_99.into();
             }
         }
-        self.folder.log(&line)?;
-        Ok((val_loss, scores))
-    }
-
-    /// Validates the model where an undisturbed run would not. The result does not count for metrics, patience or
-    /// `best`: if no model is saved yet, this one is, until the next validation that is due.
-    fn evaluate_at_limit(&self) -> Result<(f64, Option<Scores>), Error> {
-        let model = self.judged();
-        let (val_loss, scores) = self.validate(&model)?;
-        if self.meta.best_val_loss.is_none() {
-            self.folder.save_best(model, &Meta { val_loss: Some(val_loss), ..self.meta.clone() })?;
-        }
-        tracing::info!(step = self.meta.step, val_loss, exact_match = scores.map(|s| s.exact_match), "validation");
-        Ok((val_loss, scores))
+        self.folder.log(&line)
     }
 
     /// Logs the results of steps. `told` has all steps since the last line; speeds are those of `made`, the steps of

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sr_dagger::{Evaluation, Metric};
 use sr_engine::Origin;
-use sr_eval::{Row, mean_interval, wilson};
+use sr_eval::{Row, paired_bootstrap, wilson};
 use sr_expr::Tree;
 use sr_trace::Trajectory;
 
@@ -24,8 +24,8 @@ pub(crate) struct Trained {
     pub(crate) on_training_states: bool,
 }
 
-/// Evaluates a learner by its searches.
-pub(crate) fn evaluation(rows: &[Row], trajectories: &[Trajectory], trained: &Trained) -> Evaluation {
+/// Evaluates a learner by its searches. Intervals are drawn from `seed`.
+pub(crate) fn evaluation(rows: &[Row], trajectories: &[Trajectory], trained: &Trained, seed: u64) -> Evaluation {
     let solved: Vec<&Row> = rows.iter().filter(|row| row.solved).collect();
     let evaluations: u64 = rows.iter().map(|row| row.evaluations).sum();
     let children: u64 = rows.iter().map(|row| row.children).sum();
@@ -46,8 +46,8 @@ pub(crate) fn evaluation(rows: &[Row], trajectories: &[Trajectory], trained: &Tr
             lo: Some(1e6 * lo * rows.len() as f64 / evaluations.max(1) as f64),
             hi: Some(1e6 * hi * rows.len() as f64 / evaluations.max(1) as f64),
         },
-        mean("evaluations_to_solve", &to_solve),
-        mean("log10_mse", &log_mse),
+        mean("evaluations_to_solve", &to_solve, seed),
+        mean("log10_mse", &log_mse, seed),
         Metric { name: "imitation_loss".to_owned(), value: Some(trained.imitation_loss), lo: None, hi: None },
         match trained.agreement {
             Some(agreement) => {
@@ -92,9 +92,33 @@ pub(crate) fn share(name: &str, count: u64, of: u64) -> Metric {
     Metric { name: name.to_owned(), value, lo: some.then_some(lo), hi: some.then_some(hi) }
 }
 
-/// Returns a mean with its interval.
-pub(crate) fn mean(name: &str, values: &[f64]) -> Metric {
-    let (value, interval) = mean_interval(values).unzip();
-    let (lo, hi) = interval.flatten().unzip();
-    Metric { name: name.to_owned(), value, lo, hi }
+/// Returns a mean with its interval, if there are several values: that of a bootstrap over the episodes. So it never
+/// leaves what was measured, as an interval of the normal distribution does where few values lie far apart.
+///
+/// - values: one an episode, finite
+pub(crate) fn mean(name: &str, values: &[f64], seed: u64) -> Metric {
+    let found = paired_bootstrap(values, seed);
+    let ends = found.filter(|_| values.len() > 1).map(|found| (found.lo, found.hi));
+    let (lo, hi) = ends.unzip();
+    Metric { name: name.to_owned(), value: found.map(|found| found.mean), lo, hi }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_of_means_stay_within_what_was_measured() {
+        // Student's t distribution would have them from −26.27 to 237.3.
+        let values = [20.0, 31.0, 71.0, 300.0];
+        let found = mean("evaluations_to_solve", &values, 3);
+        let (lo, hi) = found.lo.zip(found.hi).expect("an interval");
+        assert_eq!(found.value, Some(105.5));
+        assert!((20.0..105.5).contains(&lo) && hi > 105.5 && hi <= 300.0, "{lo} to {hi}");
+        assert_eq!(mean("evaluations_to_solve", &values, 3), found, "a seed has one interval");
+        let equal = mean("steps", &[7.0; 5], 1);
+        assert_eq!((equal.value, equal.lo, equal.hi), (Some(7.0), Some(7.0), Some(7.0)));
+        assert_eq!(mean("steps", &[7.0], 1), Metric { name: "steps".to_owned(), value: Some(7.0), lo: None, hi: None });
+        assert_eq!(mean("steps", &[], 1), Metric { name: "steps".to_owned(), value: None, lo: None, hi: None });
+    }
 }

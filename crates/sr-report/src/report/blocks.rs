@@ -9,6 +9,9 @@ use super::chart::Chart;
 /// Most rows of a table that a page has.
 const MOST_ROWS: usize = 2000;
 
+/// Letters of a formula in a table that stand in one line, however narrow the window is.
+const CODE_LETTERS: usize = 80;
+
 /// Rows of a table from which on it has a filter.
 const FILTERED: usize = 8;
 /// The size of a typeset formula on paper, in points, and the product of size and letters that is as wide as a page.
@@ -220,9 +223,15 @@ impl Table {
                 "<p class=\"filter\"><label>Filter <input type=\"search\"></label> <output>{count}</output></p>"
             );
         }
+        let codes = self.rows.iter().take(MOST_ROWS).flat_map(|row| &row.cells).filter(|cell| cell.is_code);
+        let longest = codes.map(|cell| cell.text.chars().count()).max();
+        let style = longest.map_or(String::new(), |longest| {
+            let letters = longest.min(CODE_LETTERS);
+            format!(" style=\"--code: {letters}ch\"")
+        });
         let _ = write!(
             html,
-            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\"><table>\n\
+            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\"><table{style}>\n\
              <caption>{caption}</caption>\n<thead><tr>"
         );
         for Column { title, is_number } in &self.columns {
@@ -284,6 +293,9 @@ mod tests {
         let written = html(&table);
         assert!(written.contains("data-key=\"5e-1\"><button type=\"button\" class=\"show\">0.5000<"), "{written}");
         assert!(written.contains("data-formula=\"3\"") && written.contains("<code>a &lt; b</code>"), "{written}");
+        assert!(written.contains("<table style=\"--code: 5ch\">"), "a formula has a line: {written}");
+        table.rows[1].cells[1] = Cell::code("x + ".repeat(50));
+        assert!(html(&table).contains("<table style=\"--code: 80ch\">"), "a long one has several");
         table.rows = vec![row(1.0); MOST_ROWS + 1];
         let written = html(&table);
         assert_eq!(written.matches("<tr>").count(), MOST_ROWS + 1, "with that of the titles");

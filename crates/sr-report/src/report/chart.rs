@@ -13,8 +13,16 @@ const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 330.0;
 /// The height that a name on the y axis takes.
 const ROW: f64 = 34.0;
-/// Units left of the axes, above them, right of them, and below.
+/// Units left of the axes at least, above them, right of them, and below.
 const MARGIN: [f64; 4] = [66.0, 14.0, 26.0, 48.0];
+/// The widest that a digit is, in a narrow window too, where the letters of a chart are larger.
+const DIGIT: f64 = 10.9;
+/// The width of a letter of a name, likewise, in the mean.
+const LETTER: f64 = 9.6;
+/// Units that the title of the y axis takes, in a narrow window too.
+const TITLE: f64 = 21.0;
+/// The space between a label of the y axis and the axis.
+const GAP: f64 = 7.0;
 /// Series whose colours and dashes differ; later ones begin anew.
 const LOOKS: usize = 8;
 /// Most points of a line that are marked one by one.
@@ -44,6 +52,9 @@ pub(crate) struct Series {
     pub(crate) name: String,
     pub(crate) style: Style,
     pub(crate) points: Vec<Point>,
+    /// The number of its colour and dashes, if they do not follow from its place among the series: so a series looks
+    /// the same whether or not the chart has those before it.
+    pub(crate) look: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +79,22 @@ pub(crate) struct Point {
     pub(crate) formula: Option<usize>,
 }
 
+impl Series {
+    pub(crate) fn new(name: impl Into<String>, style: Style, points: Vec<Point>) -> Self {
+        Series { name: name.into(), style, points, look: None }
+    }
+
+    /// Returns the series with a colour of its own.
+    pub(crate) fn looking(self, look: usize) -> Self {
+        Series { look: Some(look), ..self }
+    }
+
+    /// Returns the number of the colour of the series with this index.
+    fn look(&self, index: usize) -> usize {
+        self.look.unwrap_or(index) % LOOKS
+    }
+}
+
 impl Point {
     pub(crate) fn new(x: f64, y: f64, text: impl Into<String>) -> Self {
         Point { x, y, text: text.into(), ..Point::default() }
@@ -83,7 +110,7 @@ pub(crate) fn by_name(title: &str, label: &str, names: Vec<String>, points: impl
         x: Axis { label: label.into(), is_log: false, span: Some((0.0, 1.0)) },
         y: Axis { label: String::new(), is_log: false, span: None },
         rows: Some(names),
-        series: vec![Series { name: "all".into(), style: Style::Marks, points }],
+        series: vec![Series::new("all", Style::Marks, points)],
     }
 }
 
@@ -123,7 +150,7 @@ impl Chart {
         if self.rows.is_none() && named.clone().count() > 1 {
             html.push_str("<ul class=\"legend\">");
             for (index, series) in named {
-                let (look, name) = (index % LOOKS, escaped(&series.name));
+                let (look, name) = (series.look(index), escaped(&series.name));
                 let _ = write!(
                     html,
                     "<li><button type=\"button\" aria-pressed=\"true\" data-series=\"{index}\"><svg class=\"key s{look}\" \
@@ -156,10 +183,19 @@ impl Chart {
             Some(rows) => {
                 let longest = rows.iter().map(|row| row.chars().count()).max().unwrap_or(0) as f64;
                 let height = top + bottom + ROW * rows.len() as f64;
-                ((20.0 + 7.0 * longest).clamp(margin, 0.45 * WIDTH), height, (-0.5, rows.len() as f64 - 0.5))
+                (
+                    (2.0 * GAP + LETTER * longest).ceil().clamp(margin, 0.45 * WIDTH),
+                    height,
+                    (-0.5, rows.len() as f64 - 0.5),
+                )
             }
-            None if has_floor => (margin, HEIGHT, (numbers.0 - FLOOR * (numbers.1 - numbers.0), numbers.1)),
-            None => (margin, HEIGHT, numbers),
+            None => {
+                // The title of the axis stands left of the longest label.
+                let labels = labelled(&self.y, self.y.ticks(numbers.0, numbers.1));
+                let longest = labels.iter().map(|(_, text)| text.chars().count()).max().unwrap_or(0) as f64;
+                let low = if has_floor { numbers.0 - FLOOR * (numbers.1 - numbers.0) } else { numbers.0 };
+                ((TITLE + DIGIT * longest + GAP).ceil().max(margin), HEIGHT, (low, numbers.1))
+            }
         };
         let scale = Scale { x, y, left, right: WIDTH - right, top, bottom: height - bottom };
         let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {height}\" aria-hidden=\"true\">");
@@ -167,7 +203,7 @@ impl Chart {
         self.write_axes(&mut svg, &scale, height, has_floor.then_some(numbers.0), is_counted);
         let mut texts = Vec::new();
         for (index, (series, points)) in self.series.iter().zip(&placed).enumerate() {
-            let _ = write!(svg, "<g class=\"s{}\" data-series=\"{index}\">", index % LOOKS);
+            let _ = write!(svg, "<g class=\"s{}\" data-series=\"{index}\">", series.look(index));
             self.write_series(&mut svg, &scale, series.style, points);
             svg.push_str("</g>");
             // Tenths of a unit are finer than what is seen.
@@ -216,14 +252,14 @@ impl Chart {
             let _ = write!(svg, "<text x=\"{at:.1}\" y=\"{below:.1}\" text-anchor=\"middle\">{text}</text>");
         }
         let mut label = |place: f64, text: &str| {
-            let (at, beside) = (scale.y(place), left - 7.0);
+            let (at, beside) = (scale.y(place), left - GAP);
             let _ = write!(svg, "<path class=\"grid\" d=\"M{left} {at:.1}H{right}\"/>");
             let _ = write!(svg, "<text x=\"{beside:.1}\" y=\"{:.1}\" text-anchor=\"end\">{text}</text>", at + 4.0);
         };
         match &self.rows {
             Some(rows) => {
                 // As many letters as the margin has place for.
-                let most = ((left - 20.0) / 6.5) as usize;
+                let most = ((left - 2.0 * GAP) / LETTER) as usize;
                 for (index, row) in rows.iter().rev().enumerate() {
                     let short: String = row.chars().take(most.saturating_sub(1)).collect();
                     let shown = if row.chars().count() > most { short + "…" } else { row.clone() };
@@ -339,7 +375,7 @@ mod tests {
 
     fn series(name: &str, style: Style, points: &[(f64, f64)]) -> Series {
         let points = points.iter().map(|&(x, y)| Point::new(x, y, format!("</script> {x}"))).collect();
-        Series { name: name.into(), style, points }
+        Series::new(name, style, points)
     }
 
     fn html(chart: &Chart) -> String {
@@ -368,13 +404,36 @@ mod tests {
     #[test]
     fn names_stand_on_the_y_axis_from_top_to_bottom() {
         let point = |y: f64, x: f64| Point { interval: Some((x - 0.1, x + 0.1)), ..Point::new(x, y, "") };
-        let series =
-            vec![Series { name: "solved".into(), style: Style::Marks, points: vec![point(0.0, 0.5), point(1.0, 0.8)] }];
+        let series = vec![Series::new("solved", Style::Marks, vec![point(0.0, 0.5), point(1.0, 0.8)])];
         let rows = Some(vec!["expert".to_owned(), "a very long name of a method that has no place on the axis".into()]);
         let drawn = html(&Chart { rows, x: axis("share", false), ..chart(series) });
         assert_eq!(drawn.matches("class=\"interval\"").count(), 2);
         let place = |name: &str| drawn.find(name).expect(name);
         assert!(drawn.contains("…") && place("a very long") < place(">expert<"), "{drawn}");
+    }
+
+    #[test]
+    fn a_series_keeps_its_colour_when_others_are_missing() {
+        let marked = || series("marked", Style::Marks, &[(1.0, 1.0)]).looking(6);
+        let other = || series("other", Style::Line, &[(1.0, 2.0)]);
+        for drawn in [html(&chart(vec![marked()])), html(&chart(vec![other(), other(), marked()]))] {
+            assert!(drawn.contains("<g class=\"s6\" data-series"), "{drawn}");
+        }
+        let drawn = html(&chart(vec![other(), marked()]));
+        assert!(drawn.contains("<svg class=\"key s6\""), "the legend has the same colour: {drawn}");
+        assert!(drawn.contains("<g class=\"s0\" data-series=\"0\">"), "{drawn}");
+    }
+
+    #[test]
+    fn long_numbers_have_room_beside_the_title_of_their_axis() {
+        let left = |highest: f64| {
+            let points = [(0.0, 0.0), (1.0, highest)];
+            let drawn = html(&Chart { y: axis("rate", false), ..chart(vec![series("a", Style::Line, &points)]) });
+            let axes = drawn.split_once("class=\"axes\" d=\"M").expect("axes").1;
+            axes.split_once(' ').expect("a place").0.parse::<f64>().expect("a number")
+        };
+        // "5" has room in the least margin; "5.0e-5" has six letters.
+        assert_eq!((left(5.0), left(1.2e-4)), (MARGIN[0], (TITLE + 6.0 * DIGIT + GAP).ceil()));
     }
 
     #[test]

@@ -111,15 +111,11 @@ fn charts(milestone: &Value, rounds: &[Value]) -> Vec<Chart> {
         let is_share =
             points.iter().all(|p| within(p.y) && p.interval.is_some_and(|(lo, hi)| within(lo) && within(hi)));
         let summary = points.iter().map(|point| &*point.text).collect::<Vec<_>>().join(". ");
-        let mut series = vec![Series { name: "learner".into(), style: Style::Line, points }];
+        let mut series = vec![Series::new("learner", Style::Line, points)];
         let expert = milestone["expert_success_rate"].as_f64().filter(|_| name == "solved" || name == "success");
         if let (Some(expert), Some(last)) = (expert, rounds.len().checked_sub(1)) {
             let point = |round: f64| Point::new(round, expert, format!("expert: {}", percent(expert)));
-            series.push(Series {
-                name: "expert".into(),
-                style: Style::Line,
-                points: vec![point(0.0), point(last as f64)],
-            });
+            series.push(Series::new("expert", Style::Line, vec![point(0.0), point(last as f64)]));
         }
         Chart {
             title: match points_have_intervals {

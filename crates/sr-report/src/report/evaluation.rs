@@ -7,7 +7,7 @@ use sr_eval::{Equal, Row as Search, Summary, Trial, solved_curve};
 
 use super::blocks::{Block, Cell, Column, Row, Table, counted, percent, short};
 use super::chart::{Chart, Point, Series, Style, by_name};
-use super::json::{Fields, settings, value_in_words};
+use super::json::{Fields, problem_set, settings};
 use super::{ReportError, Section};
 use crate::plot::Axis;
 
@@ -45,7 +45,7 @@ fn facts(json: &Value, rows: &[Search], summaries: &[Summary]) -> Vec<(String, S
     methods.dedup();
     let fact = |name: &str, value: String| (name.to_owned(), value);
     let mut facts = vec![
-        fact("Problems", value_in_words(&json["settings"]["problems"])),
+        fact("Problems", problem_set(&json["settings"]["problems"])),
         fact("Searches", counted(rows.len() as u64, "search").replace("searchs", "searches")),
         fact(
             "Solved",
@@ -160,7 +160,7 @@ impl Compared<'_> {
             let last = curve.last().map_or(0.0, |point| point.1);
             let points = std::iter::once(point(begin, 0.0)).chain(curve.iter().map(|&(at, share)| point(at, share)));
             let points = points.chain([point(end, last)]).collect();
-            Series { name: summary.method.clone(), style: Style::Steps, points }
+            Series::new(&*summary.method, Style::Steps, points)
         };
         let said = self.summaries.iter().map(|s| format!("{} ends at {}", s.method, percent(s.solved)));
         Chart {

@@ -13,6 +13,8 @@ use crate::plot::Axis;
 const EXPORTS: [(&str, Target); 3] = [("LaTeX", Target::Latex), ("SymPy", Target::Sympy), ("NumPy", Target::Numpy)];
 /// Significant digits of constants in typeset formulas.
 const DIGITS: usize = 6;
+/// The colour of the marked formula: that of text, which is far from all others.
+const MARKED: usize = 6;
 /// Formulas that a page typesets, of the largest fronts the smallest ones and the marked one.
 const MOST_TYPESET: usize = 60;
 
@@ -201,7 +203,7 @@ impl<'a> Fit<'a> {
             Point { formula: Some(index), ..Point::new(shown.size as f64, shown.error, text) }
         };
         let points: Vec<Point> = self.front.iter().enumerate().map(point).collect();
-        let mut series = vec![Series { name: "best of each size".into(), style: Style::Line, points: points.clone() }];
+        let mut series = vec![Series::new("best of each size", Style::Line, points.clone())];
         if self.has_held_out {
             let held_out = |(index, shown): (usize, &Shown<'_>)| {
                 let error = shown.held_out?;
@@ -215,15 +217,15 @@ impl<'a> Fit<'a> {
                 Some(Point { formula: Some(index), ..Point::new(shown.size as f64, error, text) })
             };
             let points = self.front.iter().enumerate().filter_map(held_out).collect();
-            series.push(Series { name: "on the rows held out".into(), style: Style::Line, points });
+            series.push(Series::new("on the rows held out", Style::Line, points).looking(1));
         }
-        for name in ["mean", "linear"] {
+        for (name, look) in [("mean", 2), ("linear", 3)] {
             let Some(shown) = Shown::read(&self.json[name], self.error == "RMSE").ok() else { continue };
             let text = format!("{name}, size {}: {} {}", shown.size, self.error, short(shown.error));
             let point = Point::new(shown.size as f64, shown.error, text);
-            series.push(Series { name: format!("{name} model"), style: Style::Marks, points: vec![point] });
+            series.push(Series::new(format!("{name} model"), Style::Marks, vec![point]).looking(look));
         }
-        series.push(Series { name: "marked".into(), style: Style::Marks, points: vec![points[self.marked].clone()] });
+        series.push(Series::new("marked", Style::Marks, vec![points[self.marked].clone()]).looking(MARKED));
         let (first, last) = (&self.front[0], &self.front[self.front.len() - 1]);
         let summary = format!(
             "{} of sizes {} to {}: the {} falls from {} to {}. The marked one has size {} and {} {}.",
@@ -300,7 +302,7 @@ impl<'a> Fit<'a> {
         };
         let dots = |y: fn(&FitRow) -> f64| {
             let points = rows.iter().map(|row| Point::new(row.predicted, y(row), text(row))).collect();
-            Series { name: "rows".into(), style: Style::Dots, points }
+            Series::new("rows", Style::Dots, points)
         };
         let ends = |values: &mut dyn Iterator<Item = f64>| {
             values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
@@ -309,7 +311,7 @@ impl<'a> Fit<'a> {
         let (left, right) = ends(&mut rows.iter().map(|row| row.predicted));
         let guide = |points: [(f64, f64); 2]| {
             let points = points.map(|(x, y)| Point::new(x, y, "")).to_vec();
-            Series { name: "exact".into(), style: Style::Guide, points }
+            Series::new("exact", Style::Guide, points)
         };
         let axis = |label: String| Axis { label, is_log: false, span: None };
         let worst = rows.iter().map(|row| row.residual().abs()).fold(0.0, f64::max);
@@ -375,11 +377,7 @@ impl<'a> Fit<'a> {
             x: Axis { label: "epoch".into(), is_log: false, span: None },
             y: Axis { label: format!("1 − {}", self.share), is_log: true, span: None },
             rows: None,
-            series: vec![Series {
-                name: "least error".into(),
-                style: Style::Steps,
-                points: steps.iter().map(point).collect(),
-            }],
+            series: vec![Series::new("least error", Style::Steps, steps.iter().map(point).collect())],
         })
     }
 
@@ -428,6 +426,8 @@ impl<'a> Shown<'a> {
         let of = |rmse: &str, loss: &str| json[rmse].as_f64().filter(|_| is_mse).or_else(|| root(json[loss].as_f64()));
         let share = match json["r2"].as_f64() {
             _ if json["exact"] == true => "1".to_owned(),
+            // The difference is below the digits of a number.
+            Some(r2) if r2 >= 1.0 => "1".to_owned(),
             None => "–".to_owned(),
             Some(r2) if r2 > 0.999 => format!("1 − {:.1e}", 1.0 - r2),
             // The mean has an R² of 0, give or take rounding.

@@ -50,10 +50,23 @@ pub(super) fn is_empty(value: &Value) -> bool {
     }
 }
 
+/// Returns the problem set of a result in words: their number, and the fingerprint that tells equal sets.
+pub(super) fn problem_set(value: &Value) -> String {
+    let is_fingerprint = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match value.as_str().and_then(|text| text.rsplit_once(' ')) {
+        Some((count, hash)) if is_fingerprint(hash) => {
+            let count = if count == "1 problems" { "1 problem" } else { count };
+            format!("{count}; the fingerprint of the set is {hash}")
+        }
+        _ => value_in_words(value),
+    }
+}
+
 /// Returns the settings that say something, as names and values.
 pub(super) fn settings(json: &Value) -> Vec<(String, String)> {
     let said = json.as_object().into_iter().flatten().filter(|(_, value)| !is_empty(value));
-    said.map(|(name, value)| (name.clone(), value_in_words(value))).collect()
+    let words = |name: &str, value| if name == "problems" { problem_set(value) } else { value_in_words(value) };
+    said.map(|(name, value)| (name.clone(), words(name, value))).collect()
 }
 
 /// Returns a setting as a person writes it.

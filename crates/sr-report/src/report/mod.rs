@@ -93,9 +93,13 @@ impl Section {
         }
     }
 
-    /// Returns the section of a training: the learning curves in the lines of `metrics.jsonl`.
-    pub fn training(name: &str, lines: &[Value]) -> Self {
-        training::section(name, lines)
+    /// Returns the section of a training: the learning curves, and what was trained on what with which settings.
+    ///
+    /// - lines: the lines of `metrics.jsonl`
+    /// - config: the contents of `config.json`
+    /// - data: the object `settings` in `train.run.json`, the corpora and how much they hold
+    pub fn training(name: &str, lines: &[Value], config: Option<&Value>, data: Option<&Value>) -> Self {
+        training::section(name, lines, config, data)
     }
 
     /// Returns the section of a run of DAgger: milestones, and the metrics of each round with their intervals.

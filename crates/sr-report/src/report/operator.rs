@@ -67,7 +67,7 @@ fn charts(methods: &[Measured]) -> Vec<Chart> {
             Point::new(share, index as f64, text)
         };
         let points = m.by_phase.iter().enumerate().map(point).collect();
-        Series { name: m.method.clone(), style: Style::Marks, points }
+        Series::new(&*m.method, Style::Marks, points)
     };
     let series: Vec<Series> = methods.iter().map(phases).collect();
     let said = series.iter().flat_map(|series| &series.points).map(|point| &*point.text);

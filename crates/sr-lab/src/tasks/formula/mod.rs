@@ -573,7 +573,7 @@ impl sr_dagger::Task for FormulaRounds<'_> {
         let mut searcher = self.searcher(&checkpoint, Share::EveryKth(1))?;
         let rows = searching.record(&mut searcher, &episodes, &out.join(TRACE), self.stop)?;
         let trajectories = read_trace(&out.join(TRACE))?;
-        Ok(metrics::evaluation(&rows, &trajectories, &trained))
+        Ok(metrics::evaluation(&rows, &trajectories, &trained, seed))
     }
 }
 

@@ -156,7 +156,7 @@ impl Milestone {
         let before = set.problems.len();
         set.problems.retain(|problem| problem.source.as_ref().is_none_or(|source| !blocklist.contains(source)));
         if set.problems.len() < before {
-            tracing::info!(left_out = before - set.problems.len(), "problems with formulas that are judged on");
+            tracing::debug!(left_out = before - set.problems.len(), "problems with formulas that are judged on");
         }
         ensure!(
             !set.problems.is_empty(),

@@ -234,8 +234,8 @@ impl Task for PointTask<'_> {
         let loss = trained["imitation_loss"].as_f64();
         let metrics = vec![
             share("solved", successes.into(), n.into()),
-            mean("steps", &steps),
-            mean("tracking_error", &errors),
+            mean("steps", &steps, self.options.seed),
+            mean("tracking_error", &errors, self.options.seed),
             Metric { name: "imitation_loss".to_owned(), value: loss, lo: None, hi: None },
         ];
         Ok(Evaluation { episodes: n, successes, score: steps.iter().sum::<f64>() / steps.len() as f64, metrics })
