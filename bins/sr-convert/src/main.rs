@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{bail, ensure};
 use clap::{Parser, ValueEnum};
 use serde_json::json;
+use sr_args::counted;
 use sr_cli::output::seed_in_name;
 use sr_cli::{Claim, Common, Exit, Given, OutputArgs};
 use sr_lab::Monitor;
@@ -173,13 +174,19 @@ fn convert(args: &Args, given: &Given) -> anyhow::Result<Exit> {
         "excluded_by": excluded,
         "bytes_per_example": bytes_per_example,
     });
-    let mut text =
-        format!("{}: {train} training and {val} validation examples, {bytes_per_example} bytes each", out.display());
+    let mut text = format!(
+        "{}: {train} training and {}, {bytes_per_example} bytes each",
+        out.display(),
+        counted(val as usize, "validation example")
+    );
     if excluded.total() > 0 {
         text += &format!(
-            "\n{} examples were left out: {} of an excluded formula, {} of a validation formula written otherwise, {} with \
-             an excluded expression in the population, {} with one as target",
-            excluded.total(),
+            "\n{} left out: {} of an excluded formula, {} of a validation formula written otherwise, {} with an excluded \
+             expression in the population, {} with one as target",
+            match excluded.total() {
+                1 => "1 example was".to_owned(),
+                n => format!("{n} examples were"),
+            },
             excluded.problem,
             excluded.validation,
             excluded.population,

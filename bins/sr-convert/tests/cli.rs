@@ -192,6 +192,67 @@ fn flags_that_do_not_go_together_are_refused() {
 }
 
 #[test]
+fn a_side_without_examples_is_told_with_its_reason() {
+    let folder = folder();
+    let warned = |flags: &str| {
+        let output = convert(folder.path(), &format!("{flags} --force"));
+        let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(0), "{stderr}");
+        (stderr, String::from_utf8(output.stdout).expect("UTF-8"))
+    };
+    let mut set = sr_problems::suite("simple", 1).expect("a suite");
+    let at = |name: &str| folder.path().join(name);
+    // Nobody is told of what they asked for.
+    let (stderr, text) = warned("--traces trace.sr --val-fraction 0 --out a");
+    assert_eq!(stderr, "");
+    assert!(text.starts_with("a: 570 training and 0 validation examples, "), "{text}");
+    let (_, text) = warned("--problems simple.sr --mode direct --out a");
+    assert!(text.starts_with("a: 9 training and 1 validation example, "), "{text}");
+
+    // The formula of the one problem that is for validation.
+    let corpus = sr_corpus::Corpus::open(at("a/val.sr")).expect("a corpus");
+    let ids = corpus.map(|example| match example.expect("whole") {
+        sr_corpus::Example::Direct(example) => example.problem.id.clone(),
+        _ => panic!("not direct"),
+    });
+    let [id] = &*ids.collect::<Vec<_>>() else { panic!("one problem") };
+    let all = set.problems.clone();
+    set.problems.retain(|problem| problem.id == *id);
+    set.write(at("val-only.sr")).expect("written");
+    let (stderr, text) = warned("--problems simple.sr --mode direct --exclude val-only.sr --out a");
+    assert!(stderr.contains("no validation examples: --exclude keeps out all that there is, 1 problem\n"), "{stderr}");
+    assert!(text.contains("\n1 example was left out: 1 of an excluded formula"), "{text}");
+    let (stderr, _) = warned("--traces trace.sr --sample-fraction 0.002 --out a");
+    assert!(stderr.contains("examples: --sample-fraction 0.002 kept none of the examples of 1 search"), "{stderr}");
+    // A formula cannot be in both files.
+    let (stderr, _) = warned("--problems val-only.sr --mode direct --out a");
+    let expected = "no validation examples: the split put all that was converted into train.sr: a formula goes into one \
+                    file as a whole, and --val-fraction 0.1 is the share of the formulas of the problem set that goes into \
+                    val.sr";
+    assert!(stderr.contains(expected), "{stderr}");
+
+    // Neither side has any.
+    let fails = |flags: &str| error_of(convert(folder.path(), &format!("{flags} --out none")));
+    let error = fails("--traces trace.sr --sample-fraction 1e-9");
+    let expected = "no examples were made: --sample-fraction 0.000000001 kept none of the examples of 10 searches\n";
+    assert!(error.ends_with(expected), "{error}");
+    set.problems = all;
+    set.write(at("all.sr")).expect("written");
+    let error = fails("--traces trace.sr --exclude all.sr");
+    assert!(error.ends_with("no examples were made: --exclude keeps out all that there is, 10 searches\n"), "{error}");
+    let error = fails("--traces trace.sr --exclude val-only.sr --sample-fraction 1e-9");
+    let expected = "no examples were made: --exclude keeps out 1 search, and --sample-fraction 0.000000001 kept none of the \
+                    examples of 9 searches\n";
+    assert!(error.ends_with(expected), "{error}");
+    // Labels that are missing are the reason, whatever else there is.
+    for more in ["", "--sample-fraction 1e-9", "--mode autoregressive --sample-fraction 1e-9"] {
+        let error = fails(&format!("--traces trace.sr --dagger {more}"));
+        assert!(error.contains("has no labels; sr-relabel makes them"), "{error}");
+    }
+    assert!(!at("none").exists());
+}
+
+#[test]
 fn a_missing_or_cut_file_overwrites_nothing() {
     let folder = folder();
     let good = convert(folder.path(), "--traces trace.sr --out corpus");

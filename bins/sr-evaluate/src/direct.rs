@@ -60,6 +60,9 @@ pub(crate) fn run(args: &DirectArgs, given: &sr_cli::Given) -> anyhow::Result<Ex
     if args.samples == 0 {
         let why = "without --samples: the greedy formula takes the likeliest tokens";
         given.refuse(&["temperature", "top_k", "top_p", "distinct"], why)?;
+        if args.problems.problems.is_some() {
+            given.refuse(&["seed"], "with --problems and without --samples, where nothing is drawn")?;
+        }
     }
     if args.out.is_none() && args.report.is_none() {
         given.refuse(&["force"], "without --out or --report")?;

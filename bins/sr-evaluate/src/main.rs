@@ -14,7 +14,7 @@ use std::time::Instant;
 use anyhow::{bail, ensure};
 use clap::Parser;
 use serde_json::Value;
-use sr_args::{SamplingArgs, SearchArgs};
+use sr_args::{SamplingArgs, SearchArgs, counted};
 use sr_cli::{Claim, Common, Exit, Given, OutputArgs};
 use sr_lab::beside::Published;
 use sr_lab::evaluate::{Evaluation, Method, Rows, Source, check_names, policies};
@@ -243,7 +243,7 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     drop(monitor);
     if let Ended::Stopped { done } = ended {
         let how = if rows.are_kept() { ", from which --resume goes on" } else { "; only with --out they are kept" };
-        return Ok(sr_cli::stopped(&format!("after {done} of {} searches{how}", plan.searches())));
+        return Ok(sr_cli::stopped(&format!("after {done} of {}{how}", counted(plan.searches(), "search"))));
     }
     progress.finish_and_clear();
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde_json::json;
-use sr_args::{SamplingArgs, SearchArgs};
+use sr_args::{SamplingArgs, SearchArgs, counted};
 use sr_cli::{Claim, Common, Exit, OutputArgs};
 use sr_lab::evaluate::{Method, Policy, Source, check_names};
 use sr_lab::operator::{Bank, BankOptions, Calibration, Measured, build, problems_beside, problems_of};
@@ -144,7 +144,7 @@ fn build_bank(args: &OperatorArgs, started: Instant) -> anyhow::Result<Exit> {
     debug_assert_eq!(ended, Ended::Finished, "nobody stops it");
     sr_cli::write_run_file(&args.bank, &args.common, started)?;
     let searches = states / 3;
-    let text = format!("{}: {states} states of {searches} searches", args.bank.display());
+    let text = format!("{}: {states} states of {}", args.bank.display(), counted(searches as usize, "search"));
     args.common.report("sr-evaluate", started, json!({ "states": states, "searches": searches }), &text)?;
     Ok(Exit::Ok)
 }

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use serde_json::{Value, json};
+use sr_args::counted;
 use sr_lab::beside::{self, Published};
 use sr_lab::evaluate::{Settings, fingerprint};
 use sr_lab::sr_engine::SearchConfig;
@@ -93,9 +94,10 @@ pub(crate) fn text(args: &Args, set: &ProblemSet, rows: &[Row], published: Optio
     let masked = rows.iter().filter(|row| row.masked > 0).count();
     if masked > 0 {
         text += &format!(
-            "\n\n{masked} of {} formulas have values of 1e6 and more, or none, which the objective masked leaves out of the error \
-             that searches go by; MSE and R² are over all rows",
-            rows.len()
+            "\n\n{masked} of {} {} values of 1e6 and more, or none, which the objective masked leaves out of the error that \
+             searches go by; MSE and R² are over all rows",
+            counted(rows.len(), "formula"),
+            if masked == 1 { "has" } else { "have" }
         );
     }
     if let Some(published) = published {

@@ -307,7 +307,7 @@ fn rows_that_an_objective_leaves_out_are_told_and_in_the_error() {
     assert!(row["mse_train"].as_f64() > Some(1e12), "{row}");
     let text = String::from_utf8(evaluate(folder.path(), &[&flags[..], &["--objective", "masked"]].concat()).stdout);
     let text = text.expect("text");
-    assert!(text.contains("1 of 1 formulas have values of 1e6 and more"), "{text}");
+    assert!(text.contains("1 of 1 formula has values of 1e6 and more"), "{text}");
     let all = json(&evaluate(folder.path(), &[&flags[..], &["--json"]].concat()));
     assert!(all["rows"][0].get("masked").is_none() && all["settings"]["objective"] == "mse", "{all}");
 }
@@ -671,6 +671,14 @@ fn flags_without_effect_are_refused() {
         (with(&build, &["--states", "4", "--force"]), "--states 4: expected a multiple of three"),
         (with(&suite, &["--force"]), "--force has no effect without --out, --plot or --report"),
         (with(&direct, &["--force"]), "--force has no effect without --out or --report"),
+        (
+            with(&suite, &["--methods", "h=hybrid:step", "--neural-per", "child", "--neural-every", "3"]),
+            "--neural-per has no effect without --neural-prob <P>, which cannot be used with --neural-every",
+        ),
+        (
+            with(&["direct", "--checkpoint", "direct", "--problems", "p.sr"], &["--seed", "3"]),
+            "--seed has no effect with --problems and without --samples",
+        ),
         (with(&suite, &["--equal", "seconds,seconds", "--time-limit", "1"]), "--equal has seconds twice"),
         (with(&suite, &["--methods", "tuned", "--parsimony", "3"]), "--parsimony has no effect with the method tuned"),
         (

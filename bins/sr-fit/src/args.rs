@@ -75,7 +75,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) max_size: u16,
     /// Mark the largest formula of a size of no more than this, instead of the choice
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) pick: Option<usize>,
     /// Print the marked formula, and nothing else, as text of another system; with --json as the field export
     #[arg(long, value_name = "SYSTEM")]
@@ -193,6 +193,10 @@ pub(crate) fn options(args: &Args, operators: Vec<Op>, table: &Table) -> anyhow:
         policy_share: args.policy_share(),
         ..default
     })
+}
+
+fn parse_size(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&size| size > 0).ok_or_else(|| "expected a whole number, 1 or more".to_owned())
 }
 
 pub(crate) fn validation_table(args: &Args, path: &Path, table: &Table) -> anyhow::Result<Table> {

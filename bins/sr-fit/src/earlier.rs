@@ -1,10 +1,12 @@
 //! What is done with an earlier run: its formula applied or exported, and the whole of it repeated.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{bail, ensure};
 use serde_json::json;
+use sr_args::{ReadingArgs, counted};
 use sr_cli::{Exit, Given};
 use sr_lab::fit::{EpochRecorder, FitOptions, Fitting};
 use sr_lab::sr_problems::{TableOptions, from_table};
@@ -32,20 +34,38 @@ const OF_A_SEARCH: [&str; 13] = [
     "learner_share",
 ];
 
+/// Fails if neither a table nor the folder of a run is there. Which of them was meant, and so which flags are missing, is not
+/// known then.
+pub(crate) fn check_there(args: &Args) -> anyhow::Result<()> {
+    let is_missing = |error: std::io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+    let is_there = args.file == Path::new("-") || !args.file.metadata().is_err_and(is_missing);
+    ensure!(is_there, "{}: there is no such file or folder", args.file.display());
+    Ok(())
+}
+
 /// Applies or exports the formula of an earlier run.
 pub(crate) fn apply(args: &Args, given: &Given, started: Instant) -> anyhow::Result<Exit> {
     let folder = &args.file;
     ensure!(
         args.predict.is_some() || args.export.is_some(),
-        "{} is a folder: --predict FILE applies the formula of the run in it, and --export SYSTEM prints it; a search needs \
-         a table",
+        "{} is a folder: --predict FILE applies the formula of the run in it, --export SYSTEM prints it, and sr-inspect shows \
+         all formulas; a search needs a table",
         folder.display()
     );
     let why = "with the folder of an earlier run, whose formula is taken without a search";
     given.refuse(&OF_A_SEARCH, why)?;
-    given.refuse(&["validation", "resume", "trace"], why)?;
+    given.refuse(&["validation", "resume", "trace", "seed"], why)?;
     given.refuse_all::<RequirementArgs>(why)?;
     given.refuse(&["out"], "with the folder of an earlier run; --predict-out FILE is where predictions are written")?;
+    if args.predict.is_none() {
+        given.refuse_all::<ReadingArgs>("with --export and the folder of an earlier run, where no table is read")?;
+    }
+    if args.predict_out.is_none() {
+        given.refuse(
+            &["force"],
+            "with the folder of an earlier run and without --predict-out, where nothing is written",
+        )?;
+    }
     let run = Run::read(folder)?;
     let predictions = claim_predictions(args, args.predict.iter().chain([folder]))?;
     let formula = run.marked(args.pick)?;
@@ -66,7 +86,7 @@ pub(crate) fn apply(args: &Args, given: &Given, started: Instant) -> anyhow::Res
 pub(crate) fn replay(args: &Args, given: &Given, started: Instant, folder: &Path) -> anyhow::Result<Exit> {
     let why = "with --replay: settings are those of the run";
     given.refuse(&OF_A_SEARCH, why)?;
-    given.refuse(&["seed", "predict", "export", "pick", "missing", "no_header"], why)?;
+    given.refuse(&["seed", "predict", "export", "pick", "missing", "no_header", "decimal"], why)?;
     given.refuse_all::<RequirementArgs>(why)?;
     if args.trace.is_none() {
         given.refuse(&["force"], "with --replay, which replaces nothing but the file of --trace")?;
@@ -81,7 +101,7 @@ pub(crate) fn replay(args: &Args, given: &Given, started: Instant, folder: &Path
     let reading = TableOptions { separator: args.reading.separator, ..run.reading()? };
     let reading = run.requirements()?.table_options(reading);
     let table = from_table(&file, &reading)?;
-    let read = |path: &PathBuf| from_table(path, &TableOptions { weights: None, sigma: None, ..reading.clone() });
+    let read = |path: &PathBuf| from_table(path, &TableOptions { sigma: None, ..reading.clone() });
     let validation = args.validation.as_ref().map(read).transpose()?;
     let validation = validation.as_ref().map(|table| &table.set.problems[0]);
     let requirements = run.requirements()?;
@@ -116,7 +136,7 @@ pub(crate) fn replay(args: &Args, given: &Given, started: Instant, folder: &Path
     });
     let is_equal = differing.is_none() && fitted.choice == run.chosen;
     let text = match differing {
-        _ if is_equal => format!("the same {} formulas as in {}", expressions.len(), folder.display()),
+        _ if is_equal => format!("the same {} as in {}", counted(expressions.len(), "formula"), folder.display()),
         None => format!("the same formulas as in {}, but another choice", folder.display()),
         Some(index) => {
             let shown = |list: &[String]| list.get(index).cloned().unwrap_or_else(|| "none".into());

@@ -29,9 +29,11 @@ const FORMULA: &str = "formula.txt";
 const CONSTANTS: &str = "constants.csv";
 const POINTS: &str = "points.csv";
 const STATE: &str = "state.json";
+/// The state while `--force` replaces a result, which stays as it is until the new one is there.
+const PARTIAL: &str = "state.partial.json";
 /// What differs between equal runs, as [`sr_cli::write_run_file`] names it.
 const RUN: &str = "fit.run.json";
-const ALL: [&str; 8] = [FIT, FRONT, FORMULA, CONSTANTS, POINTS, REPORT, STATE, RUN];
+const ALL: [&str; 9] = [FIT, FRONT, FORMULA, CONSTANTS, POINTS, REPORT, STATE, PARTIAL, RUN];
 
 /// Claims the folder of a run before any work is done. `resume` is `None` for a search that keeps no state to go on from.
 pub(crate) fn claim<'a>(
@@ -124,22 +126,35 @@ pub(crate) struct Folder<'a> {
 }
 
 impl Folder<'_> {
-    /// Makes the folder, and with `force` removes what an earlier run left.
+    /// Makes the folder. With `force` a state that an earlier run left without a result is removed; a result stays until
+    /// there is another one.
     pub(crate) fn prepare(&self, force: bool) -> anyhow::Result<()> {
         fs::create_dir_all(self.path).with_context(|| format!("making {}", self.path.display()))?;
-        if !force {
-            return Ok(());
-        }
-        for name in ALL {
-            let path = self.path.join(name);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("removing {}", path.display()));
-                }
-                _ => {}
+        if force {
+            self.remove(PARTIAL)?;
+            match self.path.join(FIT).exists() {
+                // From here on states have this name.
+                true => sr_cli::write_atomically(&self.path.join(PARTIAL), b"")?,
+                false => self.remove(STATE)?,
             }
         }
         Ok(())
+    }
+
+    fn remove(&self, name: &str) -> anyhow::Result<()> {
+        let path = self.path.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("removing {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where the state of the run is that goes on.
+    fn state_path(&self) -> PathBuf {
+        let partial = self.path.join(PARTIAL);
+        if partial.exists() { partial } else { self.path.join(STATE) }
     }
 
     /// Writes what is needed to go on.
@@ -147,12 +162,16 @@ impl Folder<'_> {
         let content = json!({ "settings": self.settings, "state": fitting.state(), "progress": progress });
         let sum = sums::of_bytes(content.to_string().as_bytes());
         let file = json!({ "format_version": FORMAT_VERSION, "sha256": sum, "content": content });
-        sr_cli::write_atomically(&self.path.join(STATE), file.to_string().as_bytes())
+        sr_cli::write_atomically(&self.state_path(), file.to_string().as_bytes())
     }
 
     /// Reads the state of the run in the folder and its progress, if there is one of the same settings.
     pub(crate) fn state(&self) -> anyhow::Result<Option<(State, Vec<Step>)>> {
-        let path = self.path.join(STATE);
+        let path = self.state_path();
+        // A run that was to replace a result and was killed before its first state begins anew.
+        if path.ends_with(PARTIAL) && fs::metadata(&path).is_ok_and(|file| file.len() == 0) {
+            return Ok(None);
+        }
         if !path.exists() {
             let has_result = self.path.join(FIT).exists();
             ensure!(
@@ -189,6 +208,9 @@ impl Folder<'_> {
             "epochs": options.epochs,
             "max_work": options.max_work,
         });
+        if table.report.missing == Missing::Drop {
+            fit["table"]["missing"] = json!("drop");
+        }
         if let Some(course) = &found.course {
             fit["course"] = json!(course);
         }
@@ -198,11 +220,24 @@ impl Folder<'_> {
         if let Some(constants) = &found.constants_csv {
             write(CONSTANTS, constants)?;
         }
-        let rows = sr_lab::report::rows(&table.set.problems[0].y, &found.formula.predict(table));
+        let mut rows = sr_lab::report::rows(&table.set.problems[0].y, &found.formula.predict(table));
+        rows.iter_mut().for_each(|row| row.row = table.report.row(row.row - 1) + 1);
         write(POINTS, &sr_lab::report::rows_csv(&rows))?;
         write(REPORT, &report_page(&[Section::fit(&found.target, &fit, &rows)?]))?;
         // The last one, so that a folder with it is whole.
-        write(FIT, &(serde_json::to_string_pretty(&fit)? + "\n"))
+        write(FIT, &(serde_json::to_string_pretty(&fit)? + "\n"))?;
+        // What an earlier result had and this one has not.
+        if found.constants_csv.is_none() {
+            self.remove(CONSTANTS)?;
+        }
+        let partial = self.path.join(PARTIAL);
+        match found.course {
+            Some(_) if partial.exists() => {
+                fs::rename(&partial, self.path.join(STATE)).with_context(|| format!("renaming {}", partial.display()))
+            }
+            Some(_) => Ok(()),
+            None => self.remove(PARTIAL).and_then(|()| self.remove(STATE)),
+        }
     }
 }
 
@@ -311,7 +346,9 @@ impl Run {
         options.weights = weights;
         options.header = table["header"].as_bool().unwrap_or(true);
         options.decimal = if table["decimal"] == "," { Decimal::Comma } else { Decimal::Point };
-        options.missing = if table["dropped_rows"].as_u64() > Some(0) { Missing::Drop } else { Missing::Refuse };
+        // Earlier versions did not write it.
+        let is_dropped = table["missing"] == "drop" || table["dropped_rows"].as_u64() > Some(0);
+        options.missing = if is_dropped { Missing::Drop } else { Missing::Refuse };
         Ok(options)
     }
 

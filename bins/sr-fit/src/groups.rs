@@ -1,13 +1,15 @@
 //! What people and programs are told of a law over groups.
 
+use console::Term;
 use serde_json::{Value, json};
-use sr_args::{counted, table_in_words, table_json};
+use sr_args::{counted, table_json};
 use sr_lab::fit::{GroupFitted, GroupFormula};
 use sr_lab::inspect::text::table;
+use sr_lab::sr_expr::Tree;
 use sr_lab::sr_problems::TableReport;
 
 use crate::formula::{Formula, Groups};
-use crate::report::{marked, short};
+use crate::report::{fitted_to_terminal, marked, short, six_digits};
 
 /// Groups that the text result names.
 const NAMED: usize = 50;
@@ -33,7 +35,11 @@ impl<'a> View<'a> {
     }
 
     fn formula(&self, law: &GroupFormula) -> String {
-        law.expr.display(self.fitted.semantics).with_names(&self.names).to_string()
+        self.text_of(&law.expr)
+    }
+
+    fn text_of(&self, tree: &Tree) -> String {
+        tree.display(self.fitted.semantics).with_names(&self.names).to_string()
     }
 
     /// The names of a law's own constants.
@@ -86,14 +92,16 @@ impl<'a> View<'a> {
             if *n_held_out > 0 {
                 cells.push(law.held_out.map_or_else(|| "–".into(), |error| short(self.error(error.loss))));
             }
-            cells.push(self.formula(law));
+            cells.push(match Term::stdout().is_term() {
+                true => self.text_of(&six_digits(&law.expr)),
+                false => self.formula(law),
+            });
             cells
         };
-        let laws = table(&titles, front.iter().enumerate().map(law).collect());
+        let laws = fitted_to_terminal(table(&titles, front.iter().enumerate().map(law).collect()), Term::stdout());
         let marked = &front[self.marked];
         let mut text = format!(
-            "{}\n  {} by {}\n\n{laws}\n{} = {}\n",
-            table_in_words(self.table).trim_start(),
+            "  {} by {}\n\n{laws}\n{} = {}\n",
             counted(groups.len(), "group"),
             self.column(),
             self.table.target,

@@ -77,7 +77,11 @@ impl Asked {
         let (name, calls) = (&self.checkpoint, proposed.calls);
         let times = if calls == 1 { "time" } else { "times" };
         match calls {
-            0 => format!("the learner {name} was not asked: the search ended before it was its turn"),
+            0 => format!(
+                "the learner {name} was not asked: it may take {:.3} % of the work, which was not enough for a question, or \
+                 evolution never stagnated; --learner-share gives it more",
+                100.0 * self.share
+            ),
             _ => format!(
                 "the learner {name} was asked {calls} {times} for {} formulas in all, {share:.1} % of the time",
                 proposed.children

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
 fn real_main(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     let started = Instant::now();
     args.common.init()?;
+    earlier::check_there(args)?;
     match &args.replay {
         Some(folder) => earlier::replay(args, given, started, folder),
         None if args.file.is_dir() => earlier::apply(args, given, started),

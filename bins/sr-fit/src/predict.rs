@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use sr_args::ReadingArgs;
+use sr_args::{ReadingArgs, counted};
 use sr_lab::fit::predict_groups;
 use sr_lab::sr_expr::{Expr, Node, Semantics, predict};
 use sr_lab::sr_problems::{GroupColumn, NamedColumns, columns_of_table};
@@ -30,23 +30,33 @@ impl NewTable {
         Ok(NewTable { columns, path: path.to_owned() })
     }
 
-    /// Returns a value for each row. The formula's variables are the columns in order.
+    /// Returns a value for each row of the table: NaN where one is missing or the formula has none, which is warned of. The
+    /// formula's variables are the columns in order.
     pub(crate) fn predict(self, formula: &Formula) -> Vec<f64> {
         let NewTable { columns, path } = self;
         columns.warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", path.display()));
-        if columns.dropped_rows > 0 {
-            tracing::warn!(
-                "{}: {} rows with missing values were left out, so predictions are fewer than rows",
-                path.display(),
-                columns.dropped_rows
-            );
-        }
-        match &formula.groups {
+        let values = match &formula.groups {
             None => predict(&formula.expr, &columns.x, Semantics::Ieee),
             Some(groups) => {
                 predict_groups(&formula.expr, &groups.constants, &columns.x, &columns.groups, Semantics::Ieee)
             }
+        };
+        warn_of_nan(&values);
+        if columns.dropped.is_empty() {
+            return values;
         }
+        tracing::warn!(
+            "{}: {} with missing values; the prediction is NaN there",
+            path.display(),
+            counted(columns.dropped.len(), "row")
+        );
+        // Predictions stay beside the rows that they are for.
+        let (mut values, mut dropped) = (values.into_iter(), columns.dropped.iter().peekable());
+        let value = |row: usize| match dropped.next_if_eq(&&row) {
+            Some(_) => f64::NAN,
+            None => values.next().expect("a value for each row"),
+        };
+        (0..columns.rows + columns.dropped.len()).map(value).collect()
     }
 }
 
@@ -70,7 +80,7 @@ pub(crate) fn of_used_columns(path: &Path, formula: &Formula, reading: &ReadingA
 }
 
 /// Warns of rows for which the formula has no value.
-pub(crate) fn warn_of_nan(values: &[f64]) {
+fn warn_of_nan(values: &[f64]) {
     let (nan, infinite) = (
         values.iter().filter(|value| value.is_nan()).count(),
         values.iter().filter(|value| value.is_infinite()).count(),
@@ -87,7 +97,8 @@ pub(crate) fn warn_of_nan(values: &[f64]) {
 /// The values as CSV, each with the digits that read back to the same number.
 pub(crate) fn csv(target: &str, values: &[f64]) -> String {
     let is_plain = |c: char| !matches!(c, ',' | '"' | '\n' | '\r' | ';' | '\t' | '#' | ' ');
-    let mut text = match target.chars().all(is_plain) {
+    // A line without anything would be passed over.
+    let mut text = match !target.is_empty() && target.chars().all(is_plain) {
         true => target.to_owned(),
         false => format!("\"{}\"", target.replace('"', "\"\"")),
     };

@@ -1,15 +1,21 @@
 //! What people and programs are told of a fit.
 
+use std::io::IsTerminal;
+
 use anyhow::Context;
+use console::Term;
 use serde_json::{Value, json};
-use sr_args::{counted, table_in_words, table_json};
+use sr_args::{counted, table_json};
 use sr_lab::fit::{Fitted, FrontFormula, Stop};
 use sr_lab::inspect::text::table;
 use sr_lab::sr_engine::Fit;
-use sr_lab::sr_expr::{Semantics, Tree};
+use sr_lab::sr_expr::{Expr, Node, Semantics, Tree};
 use sr_lab::sr_problems::TableReport;
 
 use crate::formula::Formula;
+
+/// Characters of a line that are shown on the narrowest terminal.
+const MOST_NARROW: usize = 40;
 
 /// A fit with the names of its columns.
 pub(crate) struct View<'a> {
@@ -30,7 +36,11 @@ impl<'a> View<'a> {
     }
 
     fn formula(&self, formula: &FrontFormula) -> String {
-        formula.expr.display(self.fitted.semantics).with_names(&self.table.variables).to_string()
+        self.text_of(&formula.expr)
+    }
+
+    fn text_of(&self, tree: &Tree) -> String {
+        tree.display(self.fitted.semantics).with_names(&self.table.variables).to_string()
     }
 
     /// The marked formula.
@@ -42,14 +52,17 @@ impl<'a> View<'a> {
     /// The table of formulas, and what is to be said of them.
     pub(crate) fn text(&self) -> String {
         let Fitted { front, mean, linear, loss, reason, n_held_out, epochs, stop, .. } = self.fitted;
-        let has_held_out = *n_held_out > 0;
+        let (has_held_out, is_terminal) = (*n_held_out > 0, std::io::stdout().is_terminal());
         let error = |fit: &Fit| short(if loss.is_some() { fit.loss } else { fit.rmse });
         let row = |name: &str, formula: &FrontFormula| {
             let mut cells = vec![name.to_owned(), formula.size.to_string(), error(&formula.fit), r2(formula)];
             if has_held_out {
                 cells.push(formula.held_out.map_or_else(|| "–".into(), |fit| error(&fit)));
             }
-            cells.push(self.formula(formula));
+            cells.push(match is_terminal {
+                true => self.text_of(&six_digits(&formula.expr)),
+                false => self.formula(formula),
+            });
             cells
         };
         let mut rows = vec![row("mean", mean)];
@@ -67,7 +80,7 @@ impl<'a> View<'a> {
         }
         titles.push("formula");
         let marked = &front[self.marked];
-        let mut text = format!("{}\n\n{}\n", table_in_words(self.table).trim_start(), table(&titles, rows));
+        let mut text = format!("\n{}\n", fitted_to_terminal(table(&titles, rows), Term::stdout()));
         text += &format!("{} = {}\n", self.table.target, self.formula(marked));
         text += &match self.is_picked {
             true => format!("  picked by its size of {}", marked.size),
@@ -123,6 +136,26 @@ impl<'a> View<'a> {
     }
 }
 
+/// The tree with constants of six digits.
+pub(crate) fn six_digits(tree: &Tree) -> Expr {
+    let node = |node: &Node| match *node {
+        Node::Const(value) => Node::Const(format!("{value:.5e}").parse().unwrap_or(value)),
+        node => node,
+    };
+    Expr::new(tree.nodes().iter().map(node).collect()).expect("the same nodes but for constants")
+}
+
+/// The table of a terminal: lines that end where it ends, and what is to be said of them. A file or pipe gets all of it.
+pub(crate) fn fitted_to_terminal(table: String, terminal: Term) -> String {
+    if !terminal.is_term() {
+        return table;
+    }
+    let width = usize::from(terminal.size().1);
+    let cut = |line: &str| console::truncate_str(line, width.max(MOST_NARROW), "…").into_owned() + "\n";
+    let lines: String = table.lines().map(cut).collect();
+    lines + "In this table constants have six digits, and long lines end in …; front.csv has all of them.\n"
+}
+
 /// The place of the chosen formula, or of the largest one of a size of no more than `pick`, among those of these sizes.
 pub(crate) fn marked(chosen: usize, sizes: &[usize], pick: Option<usize>) -> anyhow::Result<usize> {
     let Some(pick) = pick else { return Ok(chosen) };
@@ -131,15 +164,10 @@ pub(crate) fn marked(chosen: usize, sizes: &[usize], pick: Option<usize>) -> any
     found.with_context(|| format!("--pick {pick}: the smallest formula has a size of {smallest}"))
 }
 
-/// The largest formula so far and its error, short enough for a line.
+/// The largest formula so far and its error; the line ends where the terminal does.
 pub(crate) fn best_so_far(expr: &Tree, error: f64, names: &[String]) -> String {
-    const MOST: usize = 60;
-    let formula = expr.display(Semantics::Ieee).with_names(names).to_string();
-    let shown = match formula.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", &formula[..end]),
-        None => formula,
-    };
-    format!("1 - R² {}: {shown}", short(error))
+    let formula = six_digits(expr);
+    format!("1 - R² {}: {}", short(error), formula.display(Semantics::Ieee).with_names(names))
 }
 
 /// Four digits.
@@ -158,8 +186,9 @@ pub(crate) fn short(value: f64) -> String {
 fn r2(formula: &FrontFormula) -> String {
     match formula.fit.r2() {
         None => "–".to_owned(),
-        Some(_) if formula.is_exact => "1".to_owned(),
+        Some(_) if formula.is_exact || formula.fit.relative == 0.0 => "1".to_owned(),
         Some(r2) if r2 > 0.999 => format!("1 - {:.1e}", formula.fit.relative),
-        Some(r2) => format!("{r2:.4}"),
+        // Rounding may make −0.0000 of the mean.
+        Some(r2) => format!("{:.4}", if r2.abs() < 5e-5 { 0.0 } else { r2 }),
     }
 }

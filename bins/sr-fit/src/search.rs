@@ -1,15 +1,18 @@
 //! A search, of one law for all rows or of one for many groups of them.
 
 use std::collections::HashSet;
+use std::io::IsTerminal;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sr_args::table_in_words;
 use sr_cli::{Exit, Given, Output};
 use sr_lab::Monitor;
 use sr_lab::fit::{Course, EpochRecorder, FitOptions, Fitted, Fitting, fit_groups};
+use sr_lab::sr_engine::LossError;
 use sr_lab::sr_problems::{GroupColumn, Problem, Table, from_table};
 
 use crate::args::{Args, claim_predictions, claim_trace, operators, options, standard_input, validation_table, warn};
@@ -77,6 +80,10 @@ pub(crate) fn search(args: &Args, given: &Given, started: Instant) -> anyhow::Re
 
     let table = from_table(&file, &args.requirements.table_options(args.reading.options(target)))?;
     warn(&table.report.warnings);
+    if std::io::stdout().is_terminal() && tells_result(args) {
+        // Who waits sees a wrong separator or column before a search of it.
+        sr_cli::out(table_in_words(&table.report).trim_start())?;
+    }
     let validation = args.validation.as_deref().map(|path| validation_table(args, path, &table)).transpose()?;
     let new = args.predict.as_deref().map(|path| new_table(args, path, &table)).transpose()?;
     let options = options(args, operators, &table)?;
@@ -102,7 +109,11 @@ pub(crate) fn search(args: &Args, given: &Given, started: Instant) -> anyhow::Re
     if let Some(export) = &export {
         result["export"] = json!(export);
     }
-    let text = format!("{}\n  written to {}", found.text, out.display());
+    let head = match std::io::stdout().is_terminal() {
+        true => String::new(), // it was told before
+        false => format!("{}\n", table_in_words(&table.report).trim_start()),
+    };
+    let text = format!("{head}{}\n  written to {}", found.text, out.display());
     tell(args, started, target, (result, text), export, predicted, predictions)?;
     Ok(match found.stopped {
         Some(what) => sr_cli::stopped(&format!("{} is kept; {what}", out.display())),
@@ -133,13 +144,14 @@ fn of_all_rows(
         Some((state, progress)) => (Some(state), progress),
         None => (None, Vec::new()),
     };
-    folder.prepare(args.output.force)?;
     let (problem, names, begun) = (&table.set.problems[0], &table.report.variables, Instant::now());
     let fitting = match &state {
         Some(state) => Fitting::resume(problem, validation, options, state)
             .with_context(|| format!("--resume {}", folder.path.display()))?,
-        None => Fitting::with_validation(problem, validation, options)?,
+        None => Fitting::with_validation(problem, validation, options).map_err(|error| in_table(error, args, table))?,
     };
+    // Whatever is wrong with data or flags was found before anything is replaced.
+    folder.prepare(args.output.force)?;
     let mut recorder = trace.map(|_| EpochRecorder::new(problem, &fitting)).transpose()?;
     let watched = Watched { names, recorder: recorder.as_mut(), learner: learner.as_mut(), progress: &mut progress };
     let save = |fitting: &Fitting, progress: &[Step]| folder.save(fitting, progress);
@@ -149,7 +161,8 @@ fn of_all_rows(
     if let (Some(recorder), Some(trace)) = (recorder, trace) {
         write_trace(recorder, &fitting, trace)?;
     }
-    let view = report::View::new(&fitted, &table.report, args.pick)?;
+    let sizes: Vec<usize> = fitted.front.iter().map(|formula| formula.size).collect();
+    let view = report::View::new(&fitted, &table.report, pick(args, &sizes))?;
     let (mut result, mut text) = (view.json(), view.text());
     result["progress"] = json!(progress);
     if let Some(learner) = &learner {
@@ -177,13 +190,15 @@ fn of_groups(
     options: &FitOptions,
     folder: &Folder<'_>,
 ) -> anyhow::Result<Found> {
-    folder.prepare(args.output.force)?;
-    let progress = args.common.progress(1000, "‰ of the work");
+    let progress = args.common.progress_share("the work");
     let mut monitor = Monitor::new(sr_cli::on_interrupt("the current epoch")?, |done| progress.inc(done));
-    let fitted = fit_groups(&table.set.problems[0], groups, options, &mut monitor)?;
+    let fitted = fit_groups(&table.set.problems[0], groups, options, &mut monitor);
+    let fitted = fitted.map_err(|error| in_table(error, args, table))?;
     drop(monitor);
     progress.finish_and_clear();
-    let view = groups::View::new(&fitted, &table.report, args.pick)?;
+    let sizes: Vec<usize> = fitted.front.iter().map(|law| law.size).collect();
+    let view = groups::View::new(&fitted, &table.report, pick(args, &sizes))?;
+    folder.prepare(args.output.force)?;
     Ok(Found {
         target: table.report.target.clone(),
         result: view.json(),
@@ -195,6 +210,27 @@ fn of_groups(
         is_better_than_mean: fitted.is_better_than_mean(),
         stopped: fitted.is_stopped.then(|| "the same command with --force begins anew".to_owned()),
     })
+}
+
+/// The size of `--pick`, or that of the smallest formula if none is so small: a search is not lost by it.
+fn pick(args: &Args, sizes: &[usize]) -> Option<usize> {
+    let smallest = sizes.first().copied().unwrap_or(0);
+    let pick = args.pick?;
+    if pick < smallest {
+        tracing::warn!("--pick {pick}: the smallest formula has a size of {smallest}, and is marked in its place");
+    }
+    Some(pick.max(smallest))
+}
+
+/// An error of a target with the table, the column and the row of the table.
+fn in_table(error: anyhow::Error, args: &Args, table: &Table) -> anyhow::Error {
+    let row = |row: usize| table.report.row(row - 1) + 1;
+    let of_table = match error.downcast_ref() {
+        Some(&LossError::Zero { row: found }) => LossError::Zero { row: row(found) },
+        Some(&LossError::NotBinary { row: found, value }) => LossError::NotBinary { row: row(found), value },
+        _ => return error,
+    };
+    anyhow::Error::new(of_table).context(format!("{}, column {}", args.file.display(), table.report.target))
 }
 
 /// Writes the recorded epochs of a fit that has ended.
@@ -224,12 +260,11 @@ pub(crate) fn run(
     save: impl Fn(&Fitting, &[Step]) -> anyhow::Result<()>,
 ) -> anyhow::Result<(Fitting, Fitted)> {
     let stop = sr_cli::on_interrupt("the current epoch")?;
-    let (length, unit) = match (options.time_limit, options.max_work) {
-        (Some(_), _) => (1000, "‰ of the time"),
-        (None, Some(_)) => (1000, "‰ of the work"),
-        (None, None) => (options.epochs.unwrap_or(0).into(), "epochs"),
+    let progress = match (options.time_limit, options.max_work) {
+        (Some(_), _) => args.common.progress_share("the time"),
+        (None, Some(_)) => args.common.progress_share("the work"),
+        (None, None) => args.common.progress(options.epochs.unwrap_or(0).into(), "epochs"),
     };
-    let progress = args.common.progress(length, unit);
     let mut saved: Option<Instant> = None;
     let mut advance = |fitting: &mut Fitting| match &mut learner {
         Some(asked) => fitting.advance_with(begun, stop, &mut asked.learner),
@@ -239,7 +274,7 @@ pub(crate) fn run(
         if let Some(recorder) = &mut recorder {
             recorder.on_epoch(&fitting)?;
         }
-        let share = |done: f64, all: f64| (1000.0 * done / all).min(1000.0) as u64;
+        let share = |done: f64, all: f64| (sr_cli::WHOLE as f64 * (done / all).min(1.0)) as u64;
         progress.set_position(match (options.time_limit, options.max_work) {
             (Some(limit), _) => share(begun.elapsed().as_secs_f64(), limit.as_secs_f64()),
             (None, Some(work)) => share(fitting.work() as f64, work as f64),
@@ -265,6 +300,12 @@ pub(crate) fn run(
     Ok((fitting, fitted))
 }
 
+/// Whether a search prints its result, and not what it is asked for in its place alone: JSON, the text of another system, or
+/// predictions.
+fn tells_result(args: &Args) -> bool {
+    !args.common.json && args.export.is_none() && (args.predict.is_none() || args.predict_out.is_some())
+}
+
 /// Prints the result, or the text of another system or the predictions alone.
 pub(crate) fn tell(
     args: &Args,
@@ -276,7 +317,6 @@ pub(crate) fn tell(
     predictions: Option<Output>,
 ) -> anyhow::Result<()> {
     if let Some(predicted) = &predicted {
-        predict::warn_of_nan(predicted);
         match &predictions {
             Some(output) => {
                 sr_cli::write_atomically(output.path(), predict::csv(target, predicted).as_bytes())?;

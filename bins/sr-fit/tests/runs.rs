@@ -331,11 +331,57 @@ fn predictions_are_found_by_names_and_read_back() {
     write(folder.path(), "short.csv", ["b", "1"].map(String::from));
     let missing = sr_fit(folder.path(), &["runs/t-fit", "--predict", "short.csv"]);
     let said = error(&missing);
-    assert!(said.contains("short.csv: 0 columns are called \"a\"") && said.contains("the columns are b"), "{said}");
-    assert!(error(&run(&["--predict", "short.csv", "--force"])).contains("0 columns are called \"a\""));
+    assert!(said.contains("short.csv: there is no column \"a\"") && said.contains("the columns are b"), "{said}");
+    assert!(error(&run(&["--predict", "short.csv", "--force"])).contains("there is no column \"a\""));
     let constant = sr_fit(folder.path(), &["runs/t-fit", "--predict", "short.csv", "--pick", "1"]);
     assert_eq!(stdout(&constant).lines().count(), 2, "a constant has a value for each row");
     assert!(error(&sr_fit(folder.path(), &["runs/t-fit"])).contains("--predict FILE"));
+}
+
+#[test]
+fn flags_without_effect_on_an_earlier_run_are_errors() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), "t.csv", std::iter::once("a,y".into()).chain((1..9).map(|i| format!("{i},{}", 2 * i))));
+    write(folder.path(), "new.csv", ["a", "3"].map(String::from));
+    let searched = sr_fit(folder.path(), &["t.csv", "--target", "y", "--epochs", "0"]);
+    assert_eq!(searched.status.code(), Some(0), "{}", String::from_utf8_lossy(&searched.stderr));
+    let (export, predict) = (["runs/t-fit", "--export", "c"], ["runs/t-fit", "--predict", "new.csv"]);
+    for (what, flags, expected) in [
+        (&export, &["--seed", "5"][..], "--seed has no effect with the folder of an earlier run"),
+        (&export, &["--force"], "--force has no effect with the folder of an earlier run and without --predict-out"),
+        (&export, &["--decimal", ","], "--decimal has no effect with --export"),
+        (&export, &["--missing", "drop"], "--missing has no effect with --export"),
+        (&export, &["--separator", ";"], "--separator has no effect with --export"),
+        (&export, &["--no-header"], "--no-header has no effect with --export"),
+        (&export, &["--features", "a"], "--features has no effect with the folder of an earlier run"),
+        (&predict, &["--seed", "5"], "--seed has no effect with the folder of an earlier run"),
+        (&predict, &["--force"], "--force has no effect with the folder of an earlier run and without --predict-out"),
+        (&["t.csv", "--replay", "runs/t-fit"], &["--decimal", ","], "--decimal has no effect with --replay"),
+    ] {
+        let said = error(&sr_fit(folder.path(), &[what, flags].concat()));
+        assert!(said.contains(expected), "{flags:?}: {said}");
+    }
+    // A file of predictions needs a table to predict for, and clap alone lets it go beside --export.
+    for args in [&export[..], &["t.csv", "--target", "y", "--export", "c", "--epochs", "0", "--force"]] {
+        let output = sr_fit(folder.path(), &[args, &["--predict-out", "p.csv"]].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let expected = "--predict-out has no effect without --predict <FILE>, which cannot be used with --export";
+        assert!(output.status.code() == Some(2) && said.contains(expected), "{said}");
+        assert!(!folder.path().join("p.csv").exists());
+    }
+    for args in
+        [&export[..], &[&predict[..], &["--missing", "drop", "--decimal", ".", "--predict-out", "p.csv"]].concat()]
+    {
+        assert_eq!(sr_fit(folder.path(), args).status.code(), Some(0), "{args:?}");
+    }
+    // Neither a table nor the folder of a run.
+    for args in [&["--predict", "new.csv"][..], &["--export", "c"], &["--target", "y"], &[]] {
+        let said = error(&sr_fit(folder.path(), &[&["runz/t-fit"], args].concat()));
+        assert_eq!(said, "error: runz/t-fit: there is no such file or folder");
+    }
+    let learner = sr_fit(folder.path(), &["t.csv", "--target", "y", "--learner", "functions"]);
+    let said = String::from_utf8_lossy(&learner.stderr).into_owned();
+    assert!(said.contains("the value of --learner stands behind an equals sign: --learner=functions"), "{said}");
 }
 
 #[test]
@@ -373,5 +419,5 @@ fn rows_of_validation_are_those_of_another_table() {
     assert!(result["front"][0]["rmse_held_out"].is_number());
     write(folder.path(), "v.csv", ["y,b", "7,2"].map(String::from));
     let said = error(&sr_fit(folder.path(), &with(&["--validation", "v.csv", "--force"])));
-    assert!(said.contains("v.csv: 0 columns are called \"a\""), "{said}");
+    assert!(said.contains("v.csv: there is no column \"a\""), "{said}");
 }

@@ -123,7 +123,7 @@ fn mistakes_are_told_in_one_line_and_leave_files_alone() {
         (&["random", "--exclude", "r", "flow.csv"], "flow.csv: "),
         (&["suite", "nguyen13"], "expected one of ultra-simple, simple, harder, nguyen, keijzer"),
         (&["csv", "flow.csv", "--target", "y"], "row 2 (line 3), column a: \"low\""),
-        (&["csv", "flow.csv", "--target", "z"], "0 columns are called \"z\" (the target); the columns are a, y"),
+        (&["csv", "flow.csv", "--target", "z"], "there is no column \"z\" (the target); the columns are a, y"),
         (&["csv", "none.csv", "--target", "y"], "none.csv: cannot read"),
         (&["formulas", "none.txt"], "none.txt: cannot read"),
     ] {
@@ -239,7 +239,7 @@ fn tables_that_cannot_be_meant_are_refused_and_leave_nothing() {
         ("x,y\n1,2\n-,6\n", &[], "row 2 (line 3), column x: the value is missing (\"-\")"),
         ("x,y\n1,2\n3,inf\n", &["--missing", "drop"], "row 2 (line 3), column y: \"inf\" is not a finite number"),
         ("x,y\nlow,2\n", &[], "\"low\" is not a finite number; a column that is no variable is left out with --drop x"),
-        ("x,y\n1,2\n", &["--drop", "z"], "0 columns are called \"z\" (to be left out)"),
+        ("x,y\n1,2\n", &["--drop", "z"], "there is no column \"z\" (to be left out)"),
         ("x,y\n1,2\n", &["--weights", "x"], "0 columns beside the target"),
         (
             "x,y\n1,2\n",

@@ -2,27 +2,25 @@
 
 mod print;
 
-use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use sr_cli::{Common, Exit};
 use sr_lab::inspect::{self, Contexts, Options};
 use sr_lab::sr_codec::Kind;
 use sr_lab::sr_expr::Target;
-use tempfile::TempDir;
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Show what any file or folder of sr holds: header, statistics and records
 ///
-/// Problem sets, traces, corpora, checkpoints, folders of sr-train, sr-dagger, sr-dataset and sr-convert, DAgger buffers,
-/// reports and other JSON files. Guarded operators are shown as what they are: pdiv, plog, psqrt, pexp, ptan, pinv.
+/// Problem sets, traces, corpora, checkpoints, folders of sr-fit, sr-train, sr-dagger, sr-dataset and sr-convert, DAgger
+/// buffers, reports and other JSON files. Guarded operators are shown as what they are: pdiv, plog, psqrt, pexp, ptan, pinv.
 ///
 /// Where the problem set of a trace lies beside it, or is given with --problems, errors are computed again from the formula
 /// over all rows, and formulas have the names of columns; else errors are shown as recorded. Columns of another problem set
@@ -84,29 +82,18 @@ fn parse_head(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Copies standard input to a file of a folder of its own, because readers go back and forth. The program goes on in that
-/// folder, so that messages name the file as what it is.
-fn copy_of_standard_input(args: &mut Args) -> anyhow::Result<TempDir> {
-    let mut stdin = std::io::stdin().lock();
-    ensure!(!stdin.is_terminal(), "- is standard input, and that is a terminal: give a file, or pipe one in");
-    let mut bytes = Vec::new();
-    stdin.read_to_end(&mut bytes).context("reading standard input")?;
-    let is_json = bytes.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| b"{[".contains(byte));
-    args.file = PathBuf::from(if is_json { "standard-input.json" } else { "standard-input" });
-    args.problems = args.problems.take().map(std::path::absolute).transpose()?;
-    let folder = tempfile::tempdir().context("making a folder for standard input")?;
-    std::fs::write(folder.path().join(&args.file), bytes).context("copying standard input")?;
-    std::env::set_current_dir(folder.path())?;
-    Ok(folder)
-}
-
 fn main() -> ExitCode {
     sr_args::run(|| {
         let started = Instant::now();
         let (mut args, given) = sr_cli::parse::<Args>();
         args.common.init()?;
         // It lasts until all is shown.
-        let _copy = if args.file == Path::new("-") { Some(copy_of_standard_input(&mut args)?) } else { None };
+        let mut _copy = None;
+        if args.file == Path::new("-") {
+            args.problems = args.problems.take().map(std::path::absolute).transpose()?;
+            let (folder, name) = sr_cli::copy_of_standard_input()?;
+            (args.file, _copy) = (name, Some(folder));
+        }
         given.refuse(&["seed"], "here, where nothing is drawn")?;
         let kind = inspect::record_kind(&args.file)?;
         let of_trace = [

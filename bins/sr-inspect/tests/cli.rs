@@ -756,6 +756,17 @@ fn flags_without_effect_and_numbers_below_zero_are_refused() {
         (&["--threshold", "-1"], "invalid value '-1' for '--threshold <ERROR>': expected a number, 0 or more"),
         (&["--threshold", "-1e-3"], "invalid value '-1e-3' for '--threshold"),
         (&["--head", "-1"], "invalid value '-1' for '--head <N|all>': expected a number or all"),
+        // What they need conflicts with what is given.
+        (&["--predict", "--head", "1"], "--predict has no effect without --id <K>, which cannot be used with --head"),
+        (
+            &["--context", "rich", "--head", "1"],
+            "--context has no effect without --id <K>, which cannot be used with --head",
+        ),
+        (
+            &["--export", "c", "--id", "0", "--predict"],
+            "--export has no effect without --best, which cannot be used with --predict",
+        ),
+        (&["--export", "c", "--id", "0"], "--best"),
     ] {
         let output = sr_inspect(&trace, flags);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

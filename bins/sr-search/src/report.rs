@@ -72,7 +72,8 @@ impl Found {
         let error = match self.fit.r2() {
             _ if !self.fit.is_finite() => "no value on some rows".to_owned(),
             // There is no R² of a y that does not vary.
-            None => format!("{error}, {:.1e} of y, which does not vary", relative.sqrt()),
+            None if relative == 0.0 => format!("{error} of a y that does not vary"),
+            None => format!("{error}, {:.1e} of the size of a y that does not vary", relative.sqrt()),
             Some(_) if relative < 1e-3 => format!("{error}, 1 - R² {relative:.1e}"),
             Some(r2) => format!("{error}, R² {r2:.6}"),
         };

@@ -148,7 +148,11 @@ pub fn table_json(report: &TableReport) -> Value {
 
 /// Returns a number with its noun, in the singular or plural.
 pub fn counted(n: usize, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+    match n {
+        1 => format!("1 {what}"),
+        _ if what.ends_with("search") => format!("{n} {what}es"),
+        _ => format!("{n} {what}s"),
+    }
 }
 
 fn plural(separator: Separator) -> &'static str {

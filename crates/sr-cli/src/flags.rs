@@ -5,8 +5,10 @@ use std::ffi::OsString;
 use std::fmt::Display;
 
 use anyhow::bail;
+use clap::builder::{Resettable, StyledStr};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, Command, Parser};
+use clap::{Arg, ArgMatches, Args, Command, Id, Parser};
 
 use crate::{print_generated, with_generate};
 
@@ -51,8 +53,10 @@ pub fn try_parse_from<P: Parser>(
     let mut defaults = HashMap::new();
     given.add_flags(&command, &mut defaults);
     let mut built = command.clone();
-    let mut matches = built.try_get_matches_from_mut(args)?;
+    let mut matches =
+        built.try_get_matches_from_mut(&args).map_err(|error| with_equals_hint(error, &command, &args))?;
     given.add_values(&command, &matches, &defaults);
+    given.check_needs(&command, &mut built, &matches, &args)?;
     let parsed = P::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut built))?;
     Ok((parsed, given))
 }
@@ -68,6 +72,44 @@ pub fn with_negative_numbers(
     add_singles(&command, &mut singles);
     let args = attached(args, &singles);
     (command, args)
+}
+
+/// Adds a hint to the error of an argument that nothing takes, if it follows a flag whose value stands behind an equals
+/// sign.
+fn with_equals_hint(mut error: clap::Error, command: &Command, args: &[OsString]) -> clap::Error {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return error;
+    }
+    let word = |arg: &OsString| arg.to_str().filter(|word| !word.starts_with('-')).map(str::to_owned);
+    let hint = args.windows(2).find_map(|pair| {
+        let (flag, value) = (pair[0].to_str()?.strip_prefix("--")?, word(&pair[1])?);
+        let needs_equals = any_arg(command, &|arg| arg.get_long() == Some(flag) && arg.is_require_equals_set());
+        needs_equals.then(|| format!("the value of --{flag} stands behind an equals sign: --{flag}={value}"))
+    });
+    if let Some(hint) = hint {
+        let mut hints = match error.remove(ContextKind::Suggested) {
+            Some(ContextValue::StyledStrs(hints)) => hints,
+            _ => Vec::new(),
+        };
+        hints.push(StyledStr::from(hint));
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(hints));
+    }
+    error
+}
+
+fn any_arg(command: &Command, is_it: &dyn Fn(&Arg) -> bool) -> bool {
+    command.get_arguments().any(is_it) || command.get_subcommands().any(|command| any_arg(command, is_it))
+}
+
+/// Returns a command in which no flag conflicts with another and only the flags for which `is_checked` is true require
+/// others.
+fn without_conflicts(command: Command, is_checked: &dyn Fn(&str) -> bool) -> Command {
+    let reset = |arg: Arg| {
+        let none = || Resettable::<Id>::Reset;
+        let arg = arg.conflicts_with(none()).overrides_with(none()).required(false);
+        if is_checked(arg.get_id().as_str()) { arg } else { arg.requires(none()) }
+    };
+    command.mut_args(reset).mut_subcommands(|command| without_conflicts(command, is_checked))
 }
 
 fn negative(command: Command) -> Command {
@@ -134,6 +176,56 @@ impl Given {
         {
             self.add_values(command, matches, defaults);
         }
+    }
+
+    /// Fails if a flag is given without one that it requires.
+    ///
+    /// clap checks this too, but not where the flag that is missing conflicts with one that is given. The given flag would
+    /// then have no effect, and nobody would be told.
+    fn check_needs(
+        &self,
+        command: &Command,
+        built: &mut Command,
+        matches: &ArgMatches,
+        args: &[OsString],
+    ) -> Result<(), clap::Error> {
+        let missing = |is_checked: &dyn Fn(&str) -> bool| {
+            let parsed = without_conflicts(command.clone(), is_checked).try_get_matches_from(args);
+            let error = parsed.err().filter(|error| error.kind() == ErrorKind::MissingRequiredArgument)?;
+            match error.get(ContextKind::InvalidArg) {
+                Some(ContextValue::Strings(names)) => Some(names.clone()),
+                _ => None,
+            }
+        };
+        if missing(&|_| true).is_none() {
+            return Ok(());
+        }
+        let mut ids: Vec<&String> = self.ids.iter().collect();
+        ids.sort();
+        let found = ids.into_iter().find_map(|id| Some((id, missing(&|checked| checked == id)?)));
+        let Some((id, missing)) = found else { return Ok(()) };
+        // The message has the usage of the command that the flag belongs to.
+        let (mut command, mut matches) = (built, matches);
+        while let Some((name, of_command)) = matches.subcommand() {
+            command = command.find_subcommand_mut(name).expect("it was parsed");
+            matches = of_command;
+        }
+        let is_given = |arg: &&Arg| self.ids.contains(arg.get_id().as_str());
+        let args = || command.get_arguments();
+        let is_missing = |arg: &&Arg| missing.contains(&arg.to_string());
+        let conflict = |a: &Arg, b: &Arg| {
+            let has = |a: &Arg, b: &Arg| command.get_arg_conflicts_with(a).iter().any(|arg| arg.get_id() == b.get_id());
+            has(a, b) || has(b, a)
+        };
+        let beside = args().filter(is_given).find(|given| args().filter(is_missing).any(|arg| conflict(arg, given)));
+        let shown = |arg: &Arg| match arg.is_positional() {
+            true => arg.to_string(),
+            false => self.names[arg.get_id().as_str()].clone(),
+        };
+        let beside = beside.map(|arg| format!(", which cannot be used with {}", shown(arg)));
+        let message =
+            format!("{} has no effect without {}{}", self.names[id], missing.join(" and "), beside.unwrap_or_default());
+        Err(command.error(ErrorKind::MissingRequiredArgument, message))
     }
 
     /// Returns the end of a default file name, so that runs with other settings have other names: `""` if every flag
@@ -218,8 +310,20 @@ mod tests {
         rate: f64,
         #[command(flatten)]
         group: Group,
+        #[arg(long, conflicts_with = "top_k")]
+        export: Option<String>,
+        #[arg(long, requires = "top_k")]
+        top_out: Option<String>,
         #[command(subcommand)]
         command: Option<Sub>,
+    }
+
+    #[derive(Debug, clap::Parser)]
+    struct Wants {
+        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "functions")]
+        learner: Option<String>,
+        #[arg(long, default_value_t = 1.0)]
+        rate: f64,
     }
 
     #[derive(Debug, clap::Args)]
@@ -235,6 +339,12 @@ mod tests {
         Run {
             #[arg(long, default_value_t = 0)]
             shift: i32,
+            #[arg(long, conflicts_with = "shift")]
+            still: bool,
+            #[arg(long, requires = "shift")]
+            by_rows: bool,
+            #[arg(conflicts_with = "shift", value_name = "FILE")]
+            file: Option<String>,
         },
     }
 
@@ -254,13 +364,55 @@ mod tests {
     }
 
     #[test]
+    fn what_a_flag_requires_is_required_whatever_conflicts_with_it() {
+        let refused = |flags: &str| {
+            let flags = ["program"].into_iter().chain(flags.split_whitespace());
+            let error = try_parse_from::<Program>(flags).expect_err("refused");
+            assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument);
+            error.to_string()
+        };
+        // clap itself sees these.
+        assert!(refused("--top-out a").contains("--top-k <TOP_K>"));
+        assert!(refused("run --by-rows").contains("--shift <SHIFT>"));
+        // And not these.
+        for flags in ["--export c --top-out a", "--top-out a --rate 2 --export c --distinct"] {
+            let error = refused(flags);
+            let expected =
+                "error: --top-out has no effect without --top-k <TOP_K>, which cannot be used with --export\n";
+            assert!(error.starts_with(expected) && error.contains("Usage: program"), "{error}");
+        }
+        let error = refused("run --still --by-rows");
+        let expected = "error: --by-rows has no effect without --shift <SHIFT>, which cannot be used with --still\n";
+        assert!(error.starts_with(expected) && error.contains("Usage: program run"), "{error}");
+        let error = refused("run a.csv --by-rows");
+        assert!(error.contains("without --shift <SHIFT>, which cannot be used with [FILE]\n"), "{error}");
+        for flags in ["--top-k 3 --top-out a", "--export c", "run --shift 1 --by-rows", "run --still", "--top-k 3"] {
+            parsed(flags);
+        }
+    }
+
+    #[test]
+    fn a_value_without_its_equals_sign_is_told() {
+        for flags in ["--learner functions", "--learner functions --rate 2"] {
+            let flags = ["program"].into_iter().chain(flags.split_whitespace());
+            let error = try_parse_from::<Wants>(flags).expect_err("refused").to_string();
+            let expected = "tip: the value of --learner stands behind an equals sign: --learner=functions";
+            assert!(error.contains("unexpected argument 'functions'") && error.contains(expected), "{error}");
+        }
+        let error = try_parse_from::<Wants>(["program", "--rate", "2", "functions"]).expect_err("refused").to_string();
+        assert!(!error.contains("equals sign"), "{error}");
+        let (wants, _) = try_parse_from::<Wants>(["program", "--learner=a", "--rate", "3"]).expect("flags");
+        assert_eq!((wants.learner.as_deref(), wants.rate), (Some("a"), 3.0));
+    }
+
+    #[test]
     fn numbers_below_zero_are_values() {
         for (text, rate) in [("-1e-3", -1e-3), ("-2", -2.0), ("-inf", f64::NEG_INFINITY)] {
             assert_eq!(parsed(&format!("--rate {text} --distinct")).0.rate, rate);
         }
         let (program, given) = parsed("run --shift -3 --rate -1e-3");
         assert_eq!(program.rate, -1e-3);
-        assert!(matches!(program.command, Some(Sub::Run { shift: -3 })));
+        assert!(matches!(program.command, Some(Sub::Run { shift: -3, .. })));
         assert!(given.has("shift") && given.has("rate"));
         let error = try_parse_from::<Program>(["program", "--top-k", "-1"]).unwrap_err().to_string();
         assert!(error.contains("invalid value '-1' for '--top-k"), "{error}");

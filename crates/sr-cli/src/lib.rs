@@ -28,12 +28,12 @@ mod generate;
 mod interrupt;
 pub mod output;
 
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -154,9 +154,19 @@ impl Common {
     /// Returns a progress bar on stderr with the rate and the time left. It is hidden if stderr is not a terminal or a
     /// dumb one, and with `--quiet` and `--json`.
     pub fn progress(&self, length: u64, unit: &str) -> ProgressBar {
+        self.bar(length, &format!("{{pos}}/{{len}} {unit}  {{per_sec}}"))
+    }
+
+    /// The same for what has no unit to count: a bar of [`WHOLE`] steps that tells the share of `what` that is done.
+    pub fn progress_share(&self, what: &str) -> ProgressBar {
+        self.bar(WHOLE, &format!("{{percent:>3}} % of {what}"))
+    }
+
+    /// A bar with these figures, the time left, and a message that is cut where the line ends.
+    fn bar(&self, length: u64, figures: &str) -> ProgressBar {
         let hidden = self.quiet || self.json || !std::io::stderr().is_terminal() || is_dumb();
         let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        let style = format!("{{bar:32}} {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}} left  {{msg}}");
+        let style = format!("{{bar:24}} {figures}  {{eta}} left  {{wide_msg}}");
         ProgressBar::with_draw_target(Some(length), target)
             .with_style(ProgressStyle::with_template(&style).expect("the template is fixed").progress_chars("=> "))
     }
@@ -219,6 +229,25 @@ pub fn standard_input(path: &Path) -> PathBuf {
     if path == Path::new("-") { PathBuf::from("/dev/stdin") } else { path.to_owned() }
 }
 
+/// Copies standard input to a file of a folder of its own, for readers that go back and forth. The program goes on in that
+/// folder, so that messages name the file as what it is: `standard-input`, or `standard-input.json` if it begins like JSON.
+/// Paths that were given have to be made absolute before. The folder is removed when the value is dropped.
+///
+/// # Errors
+/// If standard input is a terminal or cannot be read, or the copy cannot be written.
+pub fn copy_of_standard_input() -> anyhow::Result<(tempfile::TempDir, PathBuf)> {
+    let mut stdin = std::io::stdin().lock();
+    ensure!(!stdin.is_terminal(), "- is standard input, and that is a terminal: give a file, or pipe one in");
+    let mut bytes = Vec::new();
+    stdin.read_to_end(&mut bytes).context("reading standard input")?;
+    let is_json = bytes.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| b"{[".contains(byte));
+    let name = PathBuf::from(if is_json { "standard-input.json" } else { "standard-input" });
+    let folder = tempfile::tempdir().context("making a folder for standard input")?;
+    std::fs::write(folder.path().join(&name), bytes).context("copying standard input")?;
+    std::env::set_current_dir(folder.path())?;
+    Ok((folder, name))
+}
+
 /// Prints to stderr that the program stops before its work is done, and how to resume; returns what `main` then
 /// returns.
 pub fn stopped(text: &str) -> Exit {
@@ -261,6 +290,9 @@ pub fn write_run_file_with(out: &Path, common: &Common, started: Instant, settin
 
 /// The ending that is added to the name of an output.
 const RUN_FILE: &str = ".run.json";
+
+/// The steps of the bar of [`Common::progress_share`].
+pub const WHOLE: u64 = 1000;
 
 /// Reads the settings in the run file of an output; `None` if there is no such file, or it is of a version without
 /// settings.

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -19,8 +19,9 @@ pub struct OutputArgs {
 ///
 /// [`Claim::take`] returns one before any work is done. From then until the drop, `OUT.lock` is locked and
 /// contains the process id, so that a second run on the same output fails; it is deleted at the end. If a run is
-/// killed, its lock file remains but locks nothing. It shows that the output was not finished, so the next run may
-/// replace it. On a file system without locks, two runs are not detected.
+/// killed, its lock file remains but locks nothing. It says whether the output was there when that run began. If it was
+/// not, it is at most what that run left, and the next run may replace it; else it is what somebody kept. On a file
+/// system without locks, two runs are not detected.
 #[derive(Debug)]
 pub struct Output {
     path: PathBuf,
@@ -119,17 +120,24 @@ impl<'a> Claim<'a> {
         self.check_inputs(&told)?;
         self.check_run_file(&told)?;
         self.check_files(&told)?;
-        let existing = match self.is_folder {
-            false => found.is_some().then(|| self.path.to_owned()),
-            true => self.written().into_iter().find(|file| fs::symlink_metadata(file).is_ok()),
-        };
         let made = if self.is_folder { make_folders(parent(self.path)).with_context(told)? } else { Vec::new() };
         // From here on a failure removes what was created.
-        let mut output = Output { path: self.path.to_owned(), existed: existing.is_some(), lock: None, made };
+        let mut output = Output { path: self.path.to_owned(), existed: false, lock: None, made };
         let name = name_of_lock(self.path).with_context(told)?;
-        let (lock, was_killed) = lock(&name, found.is_some() && self.is_folder).with_context(told)?;
+        let (lock, left) = lock(&name, found.is_some() && self.is_folder).with_context(told)?;
         output.lock = lock;
-        if let Some(existing) = existing.as_ref().filter(|_| !self.may_exist && !was_killed) {
+        // It is looked for under the lock: another run may just have made it.
+        let is_there = |file: &Path| fs::symlink_metadata(file).is_ok();
+        let existing = match self.is_folder {
+            false => is_there(self.path).then(|| self.path.to_owned()),
+            true => self.written().into_iter().find(|file| is_there(file)),
+        };
+        output.existed = existing.is_some();
+        let kept = existing.as_ref().filter(|_| left != Left::Unfinished);
+        if let Some((_, file)) = &mut output.lock {
+            sign(file, kept.is_some());
+        }
+        if let Some(existing) = kept.filter(|_| !self.may_exist) {
             bail!("{}: {} is there already; choose another name, or --force to replace it", told(), existing.display());
         }
         let unfinished = self.unfinished.map(|ending| with_ending(self.path, ending));
@@ -320,17 +328,38 @@ fn name_of_lock(path: &Path) -> io::Result<PathBuf> {
     Ok(with_ending(&whole, ".lock"))
 }
 
-/// Locks the file, and returns whether the run that had the lock before was killed. There is no lock if the file system
-/// has none, or if an existing folder is in one where nothing can be written.
-fn lock(path: &Path, may_be_refused: bool) -> anyhow::Result<(Option<(PathBuf, File)>, bool)> {
+/// What an earlier run says of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// Nothing that makes the output less than whole: no run was killed, or one that was to replace it.
+    Nothing,
+    /// A run that began without the output was killed, so the output is what that run left.
+    Unfinished,
+}
+
+/// The second line of a lock file whose run was to replace an output that somebody kept.
+const EXISTED: &str = "existed";
+
+/// Writes the process id into a lock file, and whether there was an output to keep.
+fn sign(file: &mut File, existed: bool) {
+    let text = format!("{}\n{}", std::process::id(), if existed { format!("{EXISTED}\n") } else { String::new() });
+    let mut write = || file.rewind().and_then(|()| file.write_all(text.as_bytes()));
+    // The disk may be full. An empty file is that of no run.
+    let length = write().map_or(0, |()| text.len() as u64);
+    file.set_len(length).ok();
+}
+
+/// Locks the file, and returns what the run that had the lock before says. There is no lock if the file system has none,
+/// or if an existing folder is in one where nothing can be written.
+fn lock(path: &Path, may_be_refused: bool) -> anyhow::Result<(Option<(PathBuf, File)>, Left)> {
     loop {
-        let mut file = match OpenOptions::new().write(true).create(true).truncate(false).open(path) {
+        let mut file = match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path) {
             Ok(file) => file,
             Err(error)
                 if may_be_refused
                     && matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) =>
             {
-                return Ok((None, false));
+                return Ok((None, Left::Nothing));
             }
             Err(error) => return Err(error).context("cannot write there"),
         };
@@ -344,15 +373,20 @@ fn lock(path: &Path, may_be_refused: bool) -> anyhow::Result<(Option<(PathBuf, F
             }
             Err(TryLockError::Error(_)) => {
                 fs::remove_file(path).ok();
-                return Ok((None, false));
+                return Ok((None, Left::Nothing));
             }
         }
         // Between opening and locking, the earlier run may have ended and deleted the file.
         if is_open_at(&file, path) {
             // An empty file is that of a run that was about to lock it; that run now fails.
-            let was_killed = file.metadata().is_ok_and(|found| found.len() > 0);
-            writeln!(file, "{}", std::process::id()).ok(); // the disk may be full
-            return Ok((Some((path.to_owned(), file)), was_killed));
+            let mut said = String::new();
+            file.read_to_string(&mut said).ok();
+            let left = match said.lines().nth(1) {
+                _ if said.is_empty() => Left::Nothing,
+                Some(EXISTED) => Left::Nothing,
+                _ => Left::Unfinished,
+            };
+            return Ok((Some((path.to_owned(), file)), left));
         }
     }
 }
@@ -419,6 +453,45 @@ mod tests {
         assert!(refused(Claim::file(Path::new("-"))).contains("cannot go to standard output"));
         assert!(refused(Claim::file(&path)).contains("is there already"));
         assert_eq!(names(folder.path()), ["d", "in.sr", "out.sr"]);
+    }
+
+    #[test]
+    fn a_killed_run_that_was_to_replace_a_file_gives_no_leave_to_replace_it() {
+        let folder = folder();
+        let (path, lock) = (folder.path().join("out.sr"), folder.path().join("out.sr.lock"));
+        let said = || fs::read_to_string(&lock).expect("a lock");
+        let id = std::process::id();
+        // A kill drops nothing, and the lock goes with the process.
+        let kill = |mut output: Output| drop(output.lock.take());
+        fs::write(&path, "whole").expect("written");
+        let output = Claim::file(&path).may_exist(true).take().expect("accepted");
+        assert_eq!(said(), format!("{id}\nexisted\n"));
+        kill(output);
+        kill(Claim::file(&path).may_exist(true).take().expect("accepted"));
+        assert_eq!(said(), format!("{id}\nexisted\n"), "however often it is killed");
+        assert!(refused(Claim::file(&path)).contains("out.sr is there already"));
+        assert!(!lock.exists(), "what was said is known");
+        assert!(refused(Claim::file(&path)).contains("out.sr is there already"));
+
+        // What a killed run left may go, and goes on to be that when the next one is killed.
+        fs::write(&lock, "123\n").expect("written");
+        kill(Claim::file(&path).take().expect("it is no result"));
+        assert_eq!(said(), format!("{id}\n"));
+        kill(Claim::file(&path).may_exist(true).take().expect("accepted"));
+        drop(Claim::file(&path).take().expect("it is no result"));
+        // A lock file of a longer number leaves nothing of it behind.
+        fs::remove_file(&path).expect("removed");
+        fs::write(&lock, "12345678901234567890\nexisted\n").expect("written");
+        kill(Claim::file(&path).take().expect("free"));
+        assert_eq!(said(), format!("{id}\n"));
+        fs::remove_file(&lock).expect("removed");
+
+        // So it is in a folder.
+        fs::write(folder.path().join("d/train.sr"), "whole").expect("written");
+        let d = folder.path().join("d");
+        let claim = || Claim::folder(&d).also(["train.sr", "val.sr"]);
+        kill(claim().may_exist(true).take().expect("accepted"));
+        assert!(refused(claim()).contains("d/train.sr is there already"));
     }
 
     #[test]

@@ -285,6 +285,7 @@ pub fn convert_trace(
                 .check_searched(&instance, &traced.engine)
                 .map_err(|source| Error::OtherSearched { problems: problems.path().to_owned(), source })?;
             let found = Arc::new(problem_ref(&problem, problems, trajectory.primitives.clone()));
+            output.see(&problem);
             output.states(&problem, one_step_examples(&trajectory, &found, options)?)?;
             on_trajectory();
         }
@@ -311,6 +312,7 @@ pub fn convert_problems(
             let problem = &problem?;
             options.go_on()?;
             let key = sample_key(options.seed, &problem.id, 0);
+            output.see(problem);
             if key.rng().chance(options.sample_fraction) {
                 output.direct(problem, &direct_example(problem, problems)?)?;
             }
@@ -337,6 +339,10 @@ pub fn one_step_examples(
     problem: &Arc<ProblemRef>,
     options: &Options<'_>,
 ) -> Result<Vec<OneStep>> {
+    // Also of a trajectory that is not sampled.
+    if options.targets == Targets::Labels && trajectory.labels.is_empty() {
+        return Err(Error::NotRelabelled { id: trajectory.problem_id.clone(), seed: trajectory.seed });
+    }
     let key = sample_key(options.seed, &trajectory.problem_id, trajectory.seed);
     let whole = options.shape != Shape::EachChild;
     if whole && !key.draw(TRAJECTORY_DRAW).rng().chance(options.sample_fraction) {
@@ -521,6 +527,14 @@ struct SideOutput {
     corpus: CorpusWriter,
     jsonl: Option<JsonlWriter>,
     examples: u64,
+    seen: Seen,
+}
+
+/// The searches or problems of one side, before any is left out, and those of them that are excluded.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    all: u64,
+    excluded: u64,
 }
 
 /// The files of both sides.
@@ -538,7 +552,7 @@ impl SideOutput {
     fn create(path: PathBuf, header: CorpusHeader, jsonl: bool) -> Result<Self> {
         let corpus = CorpusWriter::create(&path, &header)?;
         let jsonl = jsonl.then(|| JsonlWriter::create(jsonl_path(&path))).transpose()?;
-        Ok(SideOutput { path, header, corpus, jsonl, examples: 0 })
+        Ok(SideOutput { path, header, corpus, jsonl, examples: 0, seen: Seen::default() })
     }
 
     /// Completes the files. Returns the number of examples and the bytes of the corpus.
@@ -551,6 +565,74 @@ impl SideOutput {
 }
 
 impl Output<'_> {
+    /// Counts a search of a problem, or the problem itself, so that it can be told why a side has no examples.
+    fn see(&mut self, problem: &Problem) {
+        let is_excluded = self.exclude.has_formula_of(problem);
+        let side = self.split.side(&problem.id);
+        let seen = &mut self.of(side).seen;
+        seen.all += 1;
+        seen.excluded += u64::from(is_excluded);
+    }
+
+    /// Returns why there are no examples of what was seen, with the numbers of those that were left out of it.
+    fn why_empty(&self, seen: Seen, left_out: Excluded, options: &Options<'_>) -> String {
+        let (one, many) = match self.train.header.mode {
+            Mode::Direct => ("problem", "problems"),
+            Mode::OneStep | Mode::Autoregressive => ("search", "searches"),
+        };
+        let pieces = |n: u64| if n == 1 { format!("1 {one}") } else { format!("{n} {many}") };
+        let examples = |n: u64| if n == 1 { "1 example".to_owned() } else { format!("{n} examples") };
+        let Seen { all, excluded } = seen;
+        if all == 0 {
+            return format!("there are no {many}");
+        }
+        if excluded == all {
+            return format!("--exclude keeps out all that there is, {}", pieces(all));
+        }
+        let mut causes = Vec::new();
+        if excluded > 0 {
+            causes.push(format!("--exclude keeps out {}", pieces(excluded)));
+        }
+        if left_out.population + left_out.target > 0 {
+            let n = examples(left_out.population + left_out.target);
+            causes.push(format!("--exclude keeps out {n} for an expression in them"));
+        }
+        if left_out.validation > 0 {
+            let n = examples(left_out.validation);
+            causes.push(format!("--apart function keeps out {n} of validation formulas written otherwise"));
+        }
+        if options.sample_fraction < 1.0 {
+            let (share, rest) = (options.sample_fraction, pieces(all - excluded));
+            causes.push(format!("--sample-fraction {share} kept none of the examples of {rest}"));
+        }
+        if causes.is_empty() {
+            let what = if options.targets == Targets::Labels { "label" } else { "child to learn" };
+            return format!("no state of {} has a {what}", pieces(all));
+        }
+        causes.join(", and ")
+    }
+
+    /// Returns what is to be told of a side without examples.
+    fn empty_side(&self, side: Side, options: &Options<'_>) -> Option<String> {
+        let (this, other, name, left_out) = match side {
+            Side::Train => (&self.train, "val.sr", "training", self.excluded),
+            Side::Val => (&self.val, "train.sr", "validation", Excluded::default()),
+        };
+        let is_asked_for = side == Side::Val && options.val_fraction == 0.0;
+        if this.examples > 0 || is_asked_for {
+            return None;
+        }
+        let why = match this.seen.all {
+            0 => format!(
+                "the split put all that was converted into {other}: a formula goes into one file as a whole, and \
+                 --val-fraction {} is the share of the formulas of the problem set that goes into val.sr",
+                options.val_fraction
+            ),
+            _ => self.why_empty(this.seen, left_out, options),
+        };
+        Some(format!("no {name} examples: {why}"))
+    }
+
     /// Returns the side that a problem's examples go to. If they are excluded, counts them and returns `None`.
     fn side(&mut self, problem: &Problem, examples: u64) -> Option<Side> {
         if self.exclude.has_formula_of(problem) {
@@ -649,8 +731,14 @@ fn write_corpus(
         let mut output = Output { exclude: &options.exclude, excluded, split, val_formulas, train, val };
         fill(&mut output)?;
         if output.train.examples + output.val.examples == 0 {
-            return Err(Error::NoExamples { file: converted.to_owned() });
+            let [train, val] = [output.train.seen, output.val.seen];
+            let seen = Seen { all: train.all + val.all, excluded: train.excluded + val.excluded };
+            return Err(Error::NoExamples {
+                file: converted.to_owned(),
+                why: output.why_empty(seen, output.excluded, options),
+            });
         }
+        let warnings = [Side::Train, Side::Val].map(|side| output.empty_side(side, options));
         let excluded = output.excluded;
         let replaced = paths.iter().any(|path| path.exists());
         let ((train, train_bytes), (val, val_bytes)) = (output.train.finish()?, output.val.finish()?);
@@ -660,10 +748,8 @@ fn write_corpus(
                 _ => {}
             }
         }
-        for (side, examples) in [("training", train), ("validation", val)] {
-            if examples == 0 && !options.is_part {
-                tracing::warn!("no {side} examples: all problems that were converted are on the other side");
-            }
+        for warning in warnings.into_iter().flatten().filter(|_| !options.is_part) {
+            tracing::warn!("{warning}");
         }
         Ok(Counts { train, val, excluded, bytes_per_example: (train_bytes + val_bytes) as f64 / (train + val) as f64 })
     };

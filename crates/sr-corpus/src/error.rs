@@ -114,7 +114,7 @@ pub enum Error {
         value: f64,
     },
     /// Labels were asked for, and the trace has none.
-    #[error("the trajectory of problem {id:?} with seed {seed} has no labels; relabel the trace first")]
+    #[error("the trajectory of problem {id:?} with seed {seed} has no labels; sr-relabel makes them")]
     NotRelabelled {
         /// The problem's id.
         id: String,
@@ -136,10 +136,12 @@ pub enum Error {
         id: String,
     },
     /// There are no examples.
-    #[error("{}: no examples were made", file.display())]
+    #[error("{}: no examples were made: {why}", file.display())]
     NoExamples {
         /// The file that was converted.
         file: PathBuf,
+        /// The reasons.
+        why: String,
     },
 }
 

@@ -145,7 +145,7 @@ impl fmt::Display for Unit {
 #[non_exhaustive]
 pub enum UnitError {
     /// A symbol is no unit.
-    #[error("{unit:?}: {symbol:?} is no unit; write SI units such as kg*m/s^2, N, km or 1")]
+    #[error("{}{symbol:?} is no unit; {}", within(unit, symbol), instead(symbol))]
     Symbol {
         /// The whole text.
         unit: String,
@@ -161,16 +161,34 @@ pub enum UnitError {
 }
 
 /// Reads products (`*`, `·` or a blank) and quotients (`/`, each for what follows it alone) of powers (`^2`, `^-1`, `^(1/2)`,
-/// `²`) of SI units, with prefixes, and groups in parentheses. Units that are not of the SI but used with it are read too:
-/// `min h d L t eV bar deg rad %`.
+/// `²`, `m2`, `s-1`) of SI units, with prefixes, and groups in parentheses. `-` is the unit 1. Units that are not of the SI but
+/// used with it are read too: `min h d L t ha eV cal Wh Ah bar atm mmHg rpm deg rad % ppm ppb`.
 impl FromStr for Unit {
     type Err = UnitError;
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
+        if text.trim() == "-" {
+            return Ok(Unit::ONE);
+        }
         let form = || UnitError::Syntax { unit: text.into() };
         let mut reader = Reader { text, rest: text.trim(), levels: 0 };
         let unit = reader.product()?;
         if reader.rest.is_empty() { Ok(unit) } else { Err(form()) }
+    }
+}
+
+/// The whole unit, where the symbol is but a part of it.
+fn within(unit: &str, symbol: &str) -> String {
+    if unit.trim() == symbol { String::new() } else { format!("{unit:?}: ") }
+}
+
+/// What to write in the place of a symbol.
+fn instead(symbol: &str) -> &'static str {
+    match symbol {
+        "°C" | "degC" | "celsius" | "Celsius" | "°F" | "degF" => {
+            "write K: such degrees do not count from zero, so that no formula has them as a unit"
+        }
+        _ => "write SI units such as kg*m/s^2, N, km or 1",
     }
 }
 
@@ -210,6 +228,7 @@ impl Reader<'_> {
     }
 
     fn power(&mut self) -> Result<Unit, UnitError> {
+        let is_symbol = !self.rest.trim_start().starts_with(['(', '1']);
         let unit = if self.skip("(") {
             self.levels += 1;
             if self.levels > MAX_LEVELS {
@@ -235,10 +254,18 @@ impl Reader<'_> {
             unit.to(-1, 1)
         } else if self.skip("⁻²") {
             unit.to(-2, 1)
+        } else if is_symbol && self.has_number() {
+            let exponent = Exponent::near(self.number()?).ok_or_else(|| self.form())?;
+            unit.to(exponent.above, exponent.below)
         } else {
             Some(unit)
         };
         raised.ok_or_else(|| self.form())
+    }
+
+    /// Whether a number comes at once, as the exponent in `m2` and `s-1`.
+    fn has_number(&self) -> bool {
+        self.rest.trim_start_matches(['-', '+']).starts_with(|c: char| c.is_ascii_digit())
     }
 
     fn exponent(&mut self) -> Result<(i32, i32), UnitError> {
@@ -292,8 +319,9 @@ fn named(symbol: &str) -> Option<Unit> {
     let with_prefix = || {
         PREFIXES.iter().find_map(|prefix| {
             let unit = symbol.strip_prefix(prefix)?;
-            // Minutes, days and percent have no prefixes.
-            if matches!(unit, "min" | "h" | "d" | "deg" | "%" | "°") { None } else { plain(unit) }
+            // Minutes, days, percent and the like have no prefixes.
+            let has_none = ["min", "h", "d", "ha", "deg", "%", "°", "atm", "mmHg", "rpm", "ppm", "ppb"].contains(&unit);
+            if has_none { None } else { plain(unit) }
         })
     };
     plain(symbol).or_else(with_prefix)
@@ -312,12 +340,13 @@ fn plain(symbol: &str) -> Option<Unit> {
         "cd" | "lm" => [0, 0, 0, 0, 0, 0, 1],
         "lx" => [-2, 0, 0, 0, 0, 0, 1],
         "L" | "l" => [3, 0, 0, 0, 0, 0, 0],
-        "Hz" | "Bq" => [0, 0, -1, 0, 0, 0, 0],
+        "ha" => [2, 0, 0, 0, 0, 0, 0],
+        "Hz" | "Bq" | "rpm" => [0, 0, -1, 0, 0, 0, 0],
         "N" => [1, 1, -2, 0, 0, 0, 0],
-        "Pa" | "bar" => [-1, 1, -2, 0, 0, 0, 0],
-        "J" | "eV" => [2, 1, -2, 0, 0, 0, 0],
+        "Pa" | "bar" | "atm" | "mmHg" => [-1, 1, -2, 0, 0, 0, 0],
+        "J" | "eV" | "cal" | "Wh" => [2, 1, -2, 0, 0, 0, 0],
         "W" => [2, 1, -3, 0, 0, 0, 0],
-        "C" => [0, 0, 1, 1, 0, 0, 0],
+        "C" | "Ah" => [0, 0, 1, 1, 0, 0, 0],
         "V" => [2, 1, -3, -1, 0, 0, 0],
         "F" => [-2, -1, 4, 2, 0, 0, 0],
         "Ω" | "ohm" | "Ohm" => [2, 1, -3, -2, 0, 0, 0],
@@ -327,7 +356,7 @@ fn plain(symbol: &str) -> Option<Unit> {
         "H" => [2, 1, -2, -2, 0, 0, 0],
         "Gy" | "Sv" => [2, 0, -2, 0, 0, 0, 0],
         "kat" => [0, 0, -1, 0, 0, 1, 0],
-        "rad" | "sr" | "deg" | "°" | "%" => [0; 7],
+        "rad" | "sr" | "deg" | "°" | "%" | "ppm" | "ppb" => [0; 7],
         _ => return None,
     };
     Some(Unit { exponents: exponents.map(|above| Exponent { above, below: 1 }) })
@@ -491,6 +520,14 @@ mod tests {
             ("m^(83.4) m^(3/4)", "m^(1683/20)"),
             ("m^(1/16)*s^(-7/10000)", "m^(1/16)/s^(7/10000)"),
             ("(((m)))", "m"),
+            ("cm2", "m^2"),
+            ("W m-2 K-1", "kg/s^3/K"),
+            ("m/s2", "m/s^2"),
+            ("-", "1"),
+            ("kWh", "kg*m^2/s^2"),
+            ("mmHg", "kg/m/s^2"),
+            ("rpm", "1/s"),
+            ("ppm", "1"),
         ] {
             assert_eq!(unit(text).to_string(), base, "{text}");
             assert_eq!(unit(base), unit(text), "{text}");
@@ -501,6 +538,10 @@ mod tests {
             "\"parsec/s\": \"parsec\" is no unit; write SI units such as kg*m/s^2, N, km or 1"
         );
         let deep = "(".repeat(1_000_000) + "m";
+        assert_eq!(
+            error("degC"),
+            "\"degC\" is no unit; write K: such degrees do not count from zero, so that no formula has them as a unit"
+        );
         for text in [&deep, "", "m/", "m^", "m^(1/2", "2*m", "m)", "m^0.123", "m^99999", "m^(1/0)", "m^(1/99999)", "*m"]
         {
             assert!(error(text).contains("is no product of powers"), "{text}: {}", error(text));

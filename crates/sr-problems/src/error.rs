@@ -46,7 +46,10 @@ pub enum Error {
         high: f64,
     },
     /// A problem has more points than a record of a file can hold.
-    #[error("points is {points}, expected at most {most} with {variables} variables: a problem has to fit 1 GiB")]
+    #[error(
+        "points is {points}, expected at most {most} with {}: a problem has to fit 1 GiB",
+        counted(*variables as u64, "variable")
+    )]
     TooManyPoints {
         /// The number of points of a problem.
         points: u32,
@@ -56,7 +59,10 @@ pub enum Error {
         most: u64,
     },
     /// The set has more problems of so many points than are made at once.
-    #[error("{problems} problems of {points} points: expected less than {} GiB in all", crate::problem::MAX_SET_BYTES >> 30)]
+    #[error(
+        "{} of {}: expected less than {} GiB in all",
+        counted(*problems as u64, "problem"), counted(*points as u64, "point"), crate::problem::MAX_SET_BYTES >> 30
+    )]
     TooLarge {
         /// The number of problems of the set.
         problems: usize,
@@ -72,8 +78,8 @@ pub enum Error {
     /// No valid expression was found. The operators hardly ever give finite values or use all variables, or nearly all
     /// expressions are excluded.
     #[error(
-        "problem {index}: none of {attempts} expressions is finite everywhere, uses all {n_variables} variables and is \
-         not excluded"
+        "problem {index}: none of {attempts} expressions is finite everywhere, uses {} and is not excluded",
+        if *n_variables == 1 { "its variable".to_owned() } else { format!("all {n_variables} variables") }
     )]
     NoExpression {
         /// The index of the problem.
@@ -230,10 +236,26 @@ pub enum Error {
     },
     /// A column of a Parquet file holds something other than numbers.
     #[error(
-        "{}: column {} holds {found}, expected numbers; leave it out with --drop {}",
-        path.display(), name(column), flag(column)
+        "{}: column {} holds {found}, expected numbers{}",
+        path.display(), name(column), left_out(column, *is_variable)
     )]
     NotNumeric {
+        /// The file.
+        path: PathBuf,
+        /// The column's name.
+        column: String,
+        /// The type of its values.
+        found: &'static str,
+        /// Whether the column is a variable, which may be left out.
+        is_variable: bool,
+    },
+    /// A column of groups of a Parquet file holds something other than numbers or text.
+    #[error(
+        "{}: column {} holds {found}, and groups of a Parquet file are numbers or text; save the table as CSV, where groups \
+         may be anything",
+        path.display(), name(column)
+    )]
+    NoLabels {
         /// The file.
         path: PathBuf,
         /// The column's name.
@@ -274,8 +296,8 @@ pub enum Error {
     },
     /// A column that was asked for does not exist.
     #[error(
-        "{}: 0 columns are called {asked:?} ({role}); the columns are {}{}",
-        path.display(), list(columns), headless(columns)
+        "{}: there is no column {asked:?} ({role}){}; the columns are {}{}",
+        path.display(), meant(asked, columns), list(columns), headless(columns)
     )]
     NoColumn {
         /// The file.
@@ -289,8 +311,9 @@ pub enum Error {
     },
     /// Two columns that are used cannot be told apart.
     #[error(
-        "{}: {} columns are called {column:?} (columns {}); rename them, or leave all of that name out with --drop {}",
-        path.display(), positions.len(), numbers(positions), flag(column)
+        "{}: {} columns are called {column:?} (columns {}); rename them{}",
+        path.display(), positions.len(), numbers(positions),
+        if *may_go { format!(", or leave all of that name out with --drop {}", flag(column)) } else { String::new() }
     )]
     EqualNames {
         /// The file.
@@ -299,6 +322,8 @@ pub enum Error {
         column: String,
         /// The positions of the columns, counted from 1.
         positions: Vec<usize>,
+        /// Whether nobody asked for them by this name, so that they may be left out.
+        may_go: bool,
     },
     /// A column was given two roles.
     #[error("{}: column {} cannot be {first} and {second} at once", path.display(), name(column))]
@@ -336,8 +361,8 @@ pub enum Error {
     },
     /// A row has more or fewer fields than the header.
     #[error(
-        "{}: row {row} (line {line}) has {found} fields, expected {expected}; the separator is {separator}{}",
-        path.display(), nameless(*expected, *found)
+        "{}: row {row} (line {line}) has {}, expected {expected}; the separator is {separator}{}",
+        path.display(), counted(*found as u64, "field"), nameless(*expected, *found)
     )]
     RaggedRow {
         /// The file.
@@ -374,7 +399,7 @@ pub enum Error {
     /// A field is text, or infinite, or too large for 64 bits; or a weight is negative.
     #[error(
         "{}: row {row}{}, column {}: {:?} {reason}{}",
-        path.display(), in_line(*line), name(column), short(text), advice(text, column)
+        path.display(), in_line(*line), name(column), short(text), advice(text, column, also.as_deref())
     )]
     NotANumber {
         /// The file.
@@ -384,11 +409,13 @@ pub enum Error {
         /// The line of the file, counted from 1, if it has lines.
         line: Option<u64>,
         /// The column's name.
-        column: String,
+        column: Box<str>,
         /// The field.
-        text: String,
+        text: Box<str>,
         /// The reason, such as `is not a finite number`.
         reason: &'static str,
+        /// Other variables that hold words in this row; `None` if the column is no variable, which may be left out.
+        also: Option<Box<[String]>>,
     },
     /// The group of a row is none of those that a formula has constants for.
     #[error(
@@ -534,20 +561,54 @@ fn nameless(expected: usize, found: usize) -> &'static str {
     }
 }
 
+/// Returns a hint for a missing column if one other begins like it, or differs in upper and lower case only.
+fn meant(asked: &str, columns: &[String]) -> String {
+    let asked = asked.trim().to_lowercase();
+    let begins = |column: &&String| !asked.is_empty() && column.trim().to_lowercase().starts_with(&asked);
+    let mut alike = columns.iter().filter(begins);
+    match (alike.next(), alike.next()) {
+        (Some(column), None) => format!("; did you mean {}", flag(column)),
+        _ => String::new(),
+    }
+}
+
 /// Returns a hint for a missing column if a name is a number, as in a file without a header.
 fn headless(columns: &[String]) -> &'static str {
     let is_number = |column: &String| column.trim().parse::<f64>().is_ok_and(f64::is_finite);
     if columns.iter().any(is_number) { "; if the file has no header, say --no-header" } else { "" }
 }
 
+/// Returns whether a field is a word, which no separator or decimal sign makes a number.
+pub(crate) fn is_word(text: &str) -> bool {
+    text.contains(char::is_alphabetic) && text.trim().parse::<f64>().is_err()
+}
+
+/// Returns a hint for a column without numbers.
+fn left_out(column: &str, is_variable: bool) -> String {
+    if is_variable { format!("; leave it out with --drop {}", flag(column)) } else { String::new() }
+}
+
+/// Returns a number with its noun, in the singular or plural.
+pub(crate) fn counted(n: u64, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
 /// Returns a hint for a field that is no number.
-fn advice(text: &str, column: &str) -> String {
+fn advice(text: &str, column: &str, also: Option<&[String]>) -> String {
     if text.matches(',').count() == 1 && text.replace(',', ".").trim().parse::<f64>().is_ok() {
-        "; if the comma is the decimal sign, say --decimal ,".into()
-    } else if text.contains(char::is_alphabetic) && text.trim().parse::<f64>().is_err() {
-        format!("; a column that is no variable is left out with --drop {}", flag(column))
-    } else {
-        String::new()
+        return "; if the comma is the decimal sign, say --decimal ,".into();
+    }
+    match also {
+        Some([]) if is_word(text) => {
+            format!("; a column that is no variable is left out with --drop {}", flag(column))
+        }
+        Some(also) if is_word(text) => format!(
+            "; {} {} words too; columns that are no variables are left out with --drop {}",
+            if also.len() == 1 { "column" } else { "columns" }.to_owned() + " " + &list(also),
+            if also.len() == 1 { "holds" } else { "hold" },
+            flag(&[&[column.to_owned()], also].concat().join(","))
+        ),
+        _ => String::new(),
     }
 }
 

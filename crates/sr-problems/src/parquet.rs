@@ -12,6 +12,7 @@ use parquet::schema::types::{ColumnDescriptor, Type};
 use serde::Deserialize;
 
 use crate::table::{Found, Numbered, Roles, Wanted};
+use crate::text::is_missing;
 use crate::{Decimal, Error, Missing, TableOptions, TableWarning};
 
 /// The first bytes of every Parquet file.
@@ -43,13 +44,22 @@ pub(crate) fn read(path: &Path, file: File, options: &TableOptions, wanted: Want
 
     let roles = Roles::of(path, &names, options, wanted, |name| pandas.is_index(name))?;
     let used = roles.used();
+    let is_group = |slot: usize| roles.group.is_some() && slot + 1 == used.len();
     let durations = pandas.durations();
     let mut columns = vec![Column::default(); used.len()];
     let mut warnings = Vec::new();
-    for &index in &used {
+    for (slot, &index) in used.iter().enumerate() {
         let column = || names[index].clone();
-        if let Some(found) = not_numbers(&fields[index]) {
-            return Err(Error::NotNumeric { path: path.into(), column: column(), found });
+        match not_numbers(&fields[index]) {
+            None => {}
+            Some(_) if is_group(slot) && is_text(&fields[index]) => {}
+            Some(found) if is_group(slot) => {
+                return Err(Error::NoLabels { path: path.into(), column: column(), found });
+            }
+            Some(found) => {
+                let is_variable = roles.is_variable(slot);
+                return Err(Error::NotNumeric { path: path.into(), column: column(), found, is_variable });
+            }
         }
         if let Some((_, unit)) = durations.iter().find(|(name, _)| *name == names[index]) {
             warnings.push(TableWarning::Duration { column: column(), unit: (*unit).into() });
@@ -58,14 +68,16 @@ pub(crate) fn read(path: &Path, file: File, options: &TableOptions, wanted: Want
     // Leaves are counted through nested columns, which may come between those that are used.
     let mut leaf_of = vec![0; names.len()];
     (0..schema.num_columns()).for_each(|leaf| leaf_of[schema.get_column_root_idx(leaf)] = leaf);
+    // Groups count from 0 in the order in which they are met.
+    let mut labels = Numbered::new(Wanted::Problem);
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group).map_err(&error)?;
-        for (&index, out) in used.iter().zip(&mut columns) {
+        for (slot, (&index, out)) in used.iter().zip(&mut columns).enumerate() {
             let leaf = leaf_of[index];
             if let Some(codec) = not_compressed_so(group.metadata().column(leaf).compression()) {
                 return Err(Error::Compression { path: path.into(), column: names[index].clone(), codec });
             }
-            read_column(&*group, leaf, out).map_err(&error)?;
+            read_column(&*group, leaf, out, is_group(slot).then_some(&mut labels)).map_err(&error)?;
         }
     }
 
@@ -78,11 +90,13 @@ pub(crate) fn read(path: &Path, file: File, options: &TableOptions, wanted: Want
         let name = || names[index].clone();
         for (row, &value) in column.values.iter().enumerate() {
             let bad = |reason| {
-                let (column, text) = (name(), format!("{value:?}"));
-                Error::NotANumber { path: path.into(), row: row + 1, line: None, column, text, reason }
+                let (column, text) = (name().into(), format!("{value:?}"));
+                let (path, row, text) = (path.into(), row + 1, text.into());
+                let also = roles.is_variable(slot).then(Box::default);
+                Error::NotANumber { path, row, line: None, column, text, reason, also }
             };
             if value.is_nan() && options.missing == Missing::Refuse {
-                let text = if column.first_null == Some(row) { "null" } else { "NaN" }.into();
+                let text = column.first_missing.clone().unwrap_or_default();
                 return Err(Error::Missing { path: path.into(), row: row + 1, line: None, column: name(), text });
             }
             if value.is_infinite() {
@@ -100,32 +114,23 @@ pub(crate) fn read(path: &Path, file: File, options: &TableOptions, wanted: Want
             kept: *kept,
         }));
     }
-    let dropped_rows = is_missing.iter().filter(|&&is_missing| is_missing).count();
+    let dropped: Vec<usize> = (0..n_rows).filter(|&row| is_missing[row]).collect();
     let mut values: Vec<Vec<f64>> = columns.into_iter().map(|column| column.values).collect();
-    let mut groups = Numbered::new(wanted);
+    let (labels, mut groups) = (labels.into_groups(), Numbered::new(wanted));
     if let (true, Some(index), Some(of_rows)) = (groups.is_closed(), roles.group, values.last_mut()) {
         for (row, value) in of_rows.iter_mut().enumerate().filter(|(row, _)| !is_missing[*row]) {
-            let group = value.to_string();
-            let number = groups.of(&group);
-            *value = number.ok_or_else(|| groups.unknown(path, row + 1, None, &names[index], &group))? as f64;
+            let group = &labels[*value as usize];
+            let number = groups.of(group);
+            *value = number.ok_or_else(|| groups.unknown(path, row + 1, None, &names[index], group))? as f64;
         }
     }
-    if dropped_rows > 0 {
+    if !dropped.is_empty() {
         for column in &mut values {
             let mut dropped = is_missing.iter();
             column.retain(|_| !dropped.next().expect("columns have equal lengths"));
         }
     }
-    Ok(Found {
-        names,
-        roles,
-        values,
-        labels: Vec::new(),
-        rows: n_rows - dropped_rows,
-        dropped_rows,
-        text: None,
-        warnings,
-    })
+    Ok(Found { names, roles, values, labels, rows: n_rows - dropped.len(), dropped, text: None, warnings })
 }
 
 /// The metadata that pandas writes into a file.
@@ -187,6 +192,12 @@ fn not_numbers(field: &Type) -> Option<&'static str> {
     }
 }
 
+/// Returns whether a column that holds no numbers holds text. Some writers do not say so of text.
+fn is_text(field: &Type) -> bool {
+    let converted = field.get_basic_info().converted_type();
+    field.is_primitive() && field.get_physical_type() == Physical::BYTE_ARRAY && converted != ConvertedType::BSON
+}
+
 /// Returns the name of a compression that is not read, or `None` for one that is.
 fn not_compressed_so(compression: Compression) -> Option<&'static str> {
     match compression {
@@ -201,104 +212,162 @@ fn not_compressed_so(compression: Compression) -> Option<&'static str> {
 struct Column {
     /// The values, NaN where there is none.
     values: Vec<f64>,
-    /// The first row, counted from 0, that has no value.
-    first_null: Option<usize>,
+    /// What stands in the first row that has no value.
+    first_missing: Option<String>,
     /// The first row whose number is no 64-bit float, the digits of that number, and the float that it became.
     lost: Option<(usize, String, f64)>,
 }
 
-/// A number of a file as its nearest float, and its digits if the float differs from it.
-type Number = (f64, Option<String>);
+/// A value of a file as its nearest float, and as text if the float differs from it. A word is not a number, and its text.
+type Value = (f64, Option<String>);
 
-/// Appends a column of a row group.
-fn read_column(group: &dyn RowGroupReader, leaf: usize, out: &mut Column) -> ParquetResult<()> {
+/// Appends a column of a row group. If there are `labels`, it is that of the groups, and its values become the numbers of
+/// their texts.
+fn read_column(
+    group: &dyn RowGroupReader,
+    leaf: usize,
+    out: &mut Column,
+    labels: Option<&mut Numbered>,
+) -> ParquetResult<()> {
     let meta = group.metadata().column(leaf);
     let column = meta.column_descr();
     let n_rows = usize::try_from(group.metadata().num_rows()).map_err(|_| bad("a negative number of rows"))?;
-    let decimal = column.converted_type() == ConvertedType::DECIMAL;
     let unsigned = matches!(column.converted_type(), ConvertedType::UINT_32 | ConvertedType::UINT_64);
-    let scale = column.type_scale();
+    let is_decimal = column.converted_type() == ConvertedType::DECIMAL;
+    let (scale, is_group) = (column.type_scale(), labels.is_some());
+    let decimal = |unscaled: &[u8]| match scaled(unscaled, scale) {
+        // Two groups may have the same nearest float.
+        (value, _) if is_group => (value, Some(plain(&digits(unscaled), scale))),
+        value => value,
+    };
+    let sink = Sink { column, n_rows, out, labels };
     match group.get_column_reader(leaf)? {
-        ColumnReader::BoolColumnReader(reader) => {
-            append(reader, column, n_rows, out, |&v| Ok((u8::from(v).into(), None)))
-        }
-        ColumnReader::Int32ColumnReader(reader) => append(reader, column, n_rows, out, |&v| match v {
-            _ if decimal => scaled(&v.to_be_bytes(), scale),
+        ColumnReader::BoolColumnReader(reader) => sink.append(reader, |&v| Ok((u8::from(v).into(), None))),
+        ColumnReader::Int32ColumnReader(reader) => sink.append(reader, |&v| match v {
+            _ if is_decimal => Ok(decimal(&v.to_be_bytes())),
             _ if unsigned => Ok((f64::from(v as u32), None)),
             _ => Ok((f64::from(v), None)),
         }),
-        ColumnReader::Int64ColumnReader(reader) => append(reader, column, n_rows, out, |&v| match v {
-            _ if decimal => scaled(&v.to_be_bytes(), scale),
+        ColumnReader::Int64ColumnReader(reader) => sink.append(reader, |&v| match v {
+            _ if is_decimal => Ok(decimal(&v.to_be_bytes())),
             _ if unsigned => Ok(whole((v as u64).into())),
             _ => Ok(whole(v.into())),
         }),
-        ColumnReader::FloatColumnReader(reader) => append(reader, column, n_rows, out, |&v| Ok((v.into(), None))),
-        ColumnReader::DoubleColumnReader(reader) => append(reader, column, n_rows, out, |&v| Ok((v, None))),
-        ColumnReader::ByteArrayColumnReader(reader) => append(reader, column, n_rows, out, |v| scaled(v.data(), scale)),
-        ColumnReader::FixedLenByteArrayColumnReader(reader) => {
-            append(reader, column, n_rows, out, |v| match v.data() {
-                data if decimal => scaled(data, scale),
-                &[low, high] => Ok((half(u16::from_le_bytes([low, high])), None)),
-                _ => Err(bad("a half-precision number is not of two bytes")),
-            })
-        }
+        ColumnReader::FloatColumnReader(reader) => sink.append(reader, |&v| Ok((v.into(), None))),
+        ColumnReader::DoubleColumnReader(reader) => sink.append(reader, |&v| Ok((v, None))),
+        ColumnReader::ByteArrayColumnReader(reader) => sink.append(reader, |v| match v.data() {
+            data if is_decimal => Ok(decimal(data)),
+            data => match std::str::from_utf8(data) {
+                Ok(word) => Ok((f64::NAN, Some(word.trim().to_owned()))),
+                Err(_) => Err(bad(&format!("column {}: a group is no UTF-8 text", column.name()))),
+            },
+        }),
+        ColumnReader::FixedLenByteArrayColumnReader(reader) => sink.append(reader, |v| match v.data() {
+            data if is_decimal => Ok(decimal(data)),
+            &[low, high] => Ok((half(u16::from_le_bytes([low, high])), None)),
+            _ => Err(bad("a half-precision number is not of two bytes")),
+        }),
         ColumnReader::Int96ColumnReader(_) => unreachable!("the schema was checked"),
     }
 }
 
-fn append<T: DataType>(
-    mut reader: ColumnReaderImpl<T>,
-    column: &ColumnDescriptor,
+/// Where the values of a column of a row group go.
+struct Sink<'a> {
+    column: &'a ColumnDescriptor,
     n_rows: usize,
-    out: &mut Column,
-    number: impl Fn(&T::T) -> ParquetResult<Number>,
-) -> ParquetResult<()> {
-    let (mut levels, mut values, mut read) = (Vec::new(), Vec::new(), 0);
-    out.values.reserve(n_rows.min(BATCH));
-    while read < n_rows {
-        levels.clear();
-        values.clear();
-        let n = BATCH.min(n_rows - read);
-        let (rows, ..) = reader.read_records(n, Some(&mut levels), None, &mut values)?;
-        if rows == 0 {
-            return Err(bad("a column has fewer values than rows"));
-        }
-        read += rows;
-        let mut values = values.iter();
-        for row in 0..rows {
-            let at = out.values.len();
-            // A level below the highest means that there is no value; a column that cannot be null has no levels.
-            if levels.get(row).is_some_and(|&level| level < column.max_def_level()) {
-                out.first_null.get_or_insert(at);
-                out.values.push(f64::NAN);
-                continue;
+    out: &'a mut Column,
+    labels: Option<&'a mut Numbered>,
+}
+
+impl Sink<'_> {
+    fn append<T: DataType>(
+        self,
+        mut reader: ColumnReaderImpl<T>,
+        value: impl Fn(&T::T) -> ParquetResult<Value>,
+    ) -> ParquetResult<()> {
+        let Sink { column, n_rows, out, mut labels } = self;
+        let (mut levels, mut values, mut read) = (Vec::new(), Vec::new(), 0);
+        out.values.reserve(n_rows.min(BATCH));
+        while read < n_rows {
+            levels.clear();
+            values.clear();
+            let n = BATCH.min(n_rows - read);
+            let (rows, ..) = reader.read_records(n, Some(&mut levels), None, &mut values)?;
+            if rows == 0 {
+                return Err(bad("a column has fewer values than rows"));
             }
-            let (value, digits) = number(values.next().ok_or_else(|| bad("a column has fewer values than rows"))?)?;
-            if let (None, Some(digits)) = (&out.lost, digits) {
-                out.lost = Some((at, digits, value));
+            read += rows;
+            let mut values = values.iter();
+            for row in 0..rows {
+                // A level below the highest means that there is no value; a column that cannot be null has no levels.
+                if levels.get(row).is_some_and(|&level| level < column.max_def_level()) {
+                    out.push_missing("null");
+                    continue;
+                }
+                let stored = values.next().ok_or_else(|| bad("a column has fewer values than rows"))?;
+                let (value, text) = value(stored)?;
+                match &mut labels {
+                    Some(labels) => out.push_label(labels, value, text),
+                    None => out.push(value, text),
+                }
             }
-            out.values.push(value);
         }
+        Ok(())
     }
-    Ok(())
+}
+
+impl Column {
+    fn push(&mut self, value: f64, digits: Option<String>) {
+        if value.is_nan() {
+            return self.push_missing("NaN");
+        }
+        if let (None, Some(digits)) = (&self.lost, digits) {
+            self.lost = Some((self.values.len(), digits, value));
+        }
+        self.values.push(value);
+    }
+
+    /// Adds the number of a group.
+    fn push_label(&mut self, labels: &mut Numbered, value: f64, text: Option<String>) {
+        let label = text.unwrap_or_else(|| (value + 0.0).to_string()); // -0.0 is 0
+        if is_missing(&label) {
+            return self.push_missing(&label);
+        }
+        self.values.push(labels.of(&label).expect("any group is wanted") as f64);
+    }
+
+    fn push_missing(&mut self, what: &str) {
+        self.first_missing.get_or_insert_with(|| what.to_owned());
+        self.values.push(f64::NAN);
+    }
 }
 
 fn bad(reason: &str) -> ParquetError {
     ParquetError::General(reason.into())
 }
 
-fn whole(value: i128) -> Number {
+fn whole(value: i128) -> Value {
     let kept = value as f64;
     (kept, (kept as i128 != value).then(|| value.to_string()))
 }
 
 /// Returns the decimal `unscaled · 10^−scale`, rounded as correctly as text is. `unscaled` is in two's complement of
 /// any length, the highest byte first.
-fn scaled(unscaled: &[u8], scale: i32) -> ParquetResult<Number> {
+fn scaled(unscaled: &[u8], scale: i32) -> Value {
     let digits = digits(unscaled);
     let kept = format!("{digits}e{}", -i64::from(scale)).parse().expect("digits and an exponent are a number");
     let lost = scale == 0 && format!("{kept:.0}") != digits;
-    Ok((kept, lost.then_some(digits)))
+    (kept, lost.then_some(digits))
+}
+
+/// Returns digits with `scale` of them behind the point, written as a float is.
+fn plain(digits: &str, scale: i32) -> String {
+    let scale = usize::try_from(scale).unwrap_or(0);
+    let (sign, digits) = digits.split_at(usize::from(digits.starts_with('-')));
+    let digits = format!("{digits:0>width$}", width = scale + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - scale);
+    let text = format!("{sign}{whole}.{fraction}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Returns the decimal digits of a number in two's complement, the highest byte first.
@@ -356,7 +425,7 @@ mod tests {
     use tempfile::{TempDir, tempdir};
 
     use super::*;
-    use crate::{Provenance, Table, from_table};
+    use crate::{GroupColumn, Provenance, Table, columns_of_table, from_table};
 
     enum Data {
         Bool(Vec<bool>),
@@ -365,6 +434,7 @@ mod tests {
         Float(Vec<f32>),
         Double(Vec<f64>),
         Nullable(Vec<Option<f64>>),
+        Words(Vec<Option<&'static str>>),
         Bytes(Vec<Vec<u8>>),
         Fixed(Vec<Vec<u8>>),
         Int96(Vec<Int96>),
@@ -395,6 +465,11 @@ mod tests {
                         let levels: Vec<i16> = v.iter().map(|v| i16::from(v.is_some())).collect();
                         let v: Vec<f64> = v.iter().copied().flatten().collect();
                         out.typed::<DoubleType>().write_batch(&v, Some(&levels), None)
+                    }
+                    Data::Words(v) => {
+                        let levels: Vec<i16> = v.iter().map(|v| i16::from(v.is_some())).collect();
+                        let v: Vec<ByteArray> = v.iter().copied().flatten().map(ByteArray::from).collect();
+                        out.typed::<ByteArrayType>().write_batch(&v, Some(&levels), None)
                     }
                     Data::Bytes(v) => {
                         let v: Vec<ByteArray> = v.iter().map(|v| v.clone().into()).collect();
@@ -578,10 +653,109 @@ mod tests {
         let folder = file(schema, Compression::SNAPPY, &[&columns]);
         let message = import(&folder).unwrap_err();
         assert!(message.contains("column name holds text or bytes, expected numbers; leave it out with --drop name"));
+        let target = import_with(&folder, &TableOptions::new("name")).unwrap_err();
+        assert!(target.ends_with("column name holds text or bytes, expected numbers"), "{target}");
         let drop = TableOptions { drop: vec!["name,g,day".into()], ..TableOptions::new("y") };
         let table = import_with(&folder, &drop).unwrap();
         assert_eq!((table.set.problems[0].x.column(0), &*table.set.problems[0].y), (&[1.5][..], &[2.5][..]));
         assert_eq!(table.report.unused, ["name", "g", "day"]);
+    }
+
+    #[test]
+    fn groups_are_words_and_numbers_with_all_their_digits() {
+        let grouped = |missing| TableOptions { group: Some("g".into()), missing, ..TableOptions::new("y") };
+        let of = |kind: &str, groups: Data, missing| {
+            let n = match &groups {
+                Data::Words(v) => v.len(),
+                Data::Bytes(v) | Data::Fixed(v) => v.len(),
+                Data::Int64(v) => v.len(),
+                Data::Double(v) => v.len(),
+                Data::Int32(v) => v.len(),
+                _ => unreachable!("no such groups"),
+            };
+            let x = || Data::Double((0..n).map(|row| row as f64).collect());
+            let schema = format!("required double x; {kind}; required double y;");
+            import_with(&file(&schema, Compression::SNAPPY, &[&[x(), groups, x()]]), &grouped(missing))
+        };
+        let groups = |kind: &str, groups: Data| of(kind, groups, Missing::Refuse).map(|table| table.groups.unwrap());
+        let words = || Data::Words(vec![Some("south"), Some(" north 2"), Some("south"), Some("é")]);
+        for kind in
+            ["optional binary g (UTF8)", "optional binary g (STRING)", "optional binary g (ENUM)", "optional binary g"]
+        {
+            assert_eq!(groups(kind, words()).unwrap(), ["south", "north 2", "south", "é"], "{kind}");
+        }
+        let table = of("optional binary g (UTF8)", words(), Missing::Refuse).unwrap();
+        assert_eq!(table.report.group.as_deref(), Some("g"));
+        assert_eq!((table.report.variables, table.report.warnings), (vec!["x".to_owned()], vec![]));
+
+        // Both become the same 64-bit float.
+        let [even, odd] = [9_007_199_254_740_992, 9_007_199_254_740_993];
+        let found = groups("required int64 g", Data::Int64(vec![even, odd, -odd, 7])).unwrap();
+        assert_eq!(found, ["9007199254740992", "9007199254740993", "-9007199254740993", "7"]);
+        let found = groups("required int64 g (INTEGER(64,false))", Data::Int64(vec![-1, -2])).unwrap();
+        assert_eq!(found, ["18446744073709551615", "18446744073709551614"]);
+        let decimals = [12_345_678_901_234_567_890_i128, 12_345_678_901_234_567_891, -50, 5, 0];
+        let decimals = Data::Bytes(decimals.map(|value| value.to_be_bytes().to_vec()).to_vec());
+        let found = groups("required binary g (DECIMAL(20,2))", decimals).unwrap();
+        assert_eq!(found, ["123456789012345678.9", "123456789012345678.91", "-0.5", "0.05", "0"]);
+        let found = groups("required double g", Data::Double(vec![1.0, -0.0, 0.0, 2.5])).unwrap();
+        assert_eq!(found, ["1", "0", "0", "2.5"]);
+
+        // What is missing is no group.
+        for (word, told) in
+            [(None, "null"), (Some(""), ""), (Some("NA"), "NA"), (Some(" nan"), "nan"), (Some("None"), "None")]
+        {
+            let words = || Data::Words(vec![Some("a"), word, Some("b"), Some("NULL")]);
+            let message = groups("optional binary g (UTF8)", words()).unwrap_err();
+            assert!(message.contains(&format!("row 2, column g: the value is missing ({told:?})")), "{message}");
+            let table = of("optional binary g (UTF8)", words(), Missing::Drop).unwrap();
+            assert_eq!((table.groups.unwrap(), table.report.dropped), (vec!["a".into(), "b".into()], vec![1, 3]));
+        }
+        let message = groups("required double g", Data::Double(vec![1.0, f64::NAN])).unwrap_err();
+        assert!(message.contains("row 2, column g: the value is missing (\"NaN\")"), "{message}");
+
+        for (kind, values, expected) in [
+            (
+                "required int32 g (DATE)",
+                Data::Int32(vec![1]),
+                "column g holds dates, and groups of a Parquet file are numbers or text; save the table as CSV",
+            ),
+            ("required binary g (BSON)", Data::Bytes(vec![b"a".to_vec()]), "column g holds text or bytes, and groups"),
+            (
+                "required fixed_len_byte_array(16) g (UUID)",
+                Data::Fixed(vec![vec![0; 16]]),
+                "column g holds text or bytes, and groups",
+            ),
+            ("required binary g", Data::Bytes(vec![vec![0xff]]), "column g: a group is no UTF-8 text"),
+        ] {
+            let message = groups(kind, values).unwrap_err();
+            assert!(message.contains(expected) && !message.contains("--drop"), "{message}");
+        }
+    }
+
+    #[test]
+    fn groups_of_a_formula_are_found_by_their_text() {
+        let columns =
+            [Data::Words(vec![Some("b"), Some("west"), Some("a")]), Data::Nullable(vec![Some(1.0), None, Some(3.0)])];
+        let folder = file("optional binary g (UTF8); optional double x;", Compression::SNAPPY, &[&columns]);
+        let groups = ["a", "b"].map(String::from);
+        let read = |missing| {
+            let (column, options) =
+                (GroupColumn { name: "g", groups: &groups }, TableOptions { missing, ..TableOptions::new("") });
+            let path = folder.path().join("flow.parquet");
+            columns_of_table(&path, &["x".into()], Some(column), &options).map_err(|error| error.to_string())
+        };
+        // A row that is left out may be of any group.
+        let found = read(Missing::Drop).unwrap();
+        assert_eq!((found.groups, found.x.column(0), found.dropped), (vec![1, 0], &[1.0, 3.0][..], vec![1]));
+        assert!(read(Missing::Refuse).unwrap_err().contains("row 2, column x: the value is missing"));
+        let columns = [Data::Words(vec![Some("b"), Some("west")]), Data::Nullable(vec![Some(1.0), Some(2.0)])];
+        let folder = file("optional binary g (UTF8); optional double x;", Compression::SNAPPY, &[&columns]);
+        let column = GroupColumn { name: "g", groups: &groups };
+        let path = folder.path().join("flow.parquet");
+        let error =
+            columns_of_table(&path, &["x".into()], Some(column), &TableOptions::new("")).unwrap_err().to_string();
+        assert!(error.contains("row 2, column g: \"west\" is no group of the fit, whose groups are a, b"), "{error}");
     }
 
     #[test]
@@ -648,7 +822,7 @@ mod tests {
                 [one(), one()],
                 "column a holds nested values",
             ),
-            ("required double a; required double z;", [one(), one()], "0 columns are called \"y\""),
+            ("required double a; required double z;", [one(), one()], "there is no column \"y\""),
             (
                 "required double a; required double y;",
                 [Data::Double(vec![f64::NAN]), one()],

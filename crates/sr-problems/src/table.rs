@@ -10,13 +10,13 @@ use std::str::FromStr;
 use sr_expr::{Columns, Op, Semantics};
 use strum::IntoStaticStr;
 
-use crate::error::{name, short};
+use crate::error::{counted, name, short};
 use crate::formulas::stem;
 use crate::primitives::in_table_order;
 use crate::{ARITH, Error, Problem, ProblemSet, Provenance, Sampler, SetParams, parquet, text};
 
 /// The number of bytes of a text that are read to detect its format. They hold a header and a few rows of any table.
-const SAMPLE: u64 = 1 << 20;
+pub(crate) const SAMPLE: u64 = 1 << 20;
 
 /// The settings by which a table becomes a problem.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +33,7 @@ pub struct TableOptions {
     /// The column of the standard errors of y, above 0: a row counts 1/σ² times, and so many times its weight if there are
     /// weights. It is no variable.
     pub sigma: Option<String>,
-    /// The column that says to which group a row belongs, numbers or, in text, any words. It is no variable.
+    /// The column that says to which group a row belongs, numbers or words. It is no variable.
     pub group: Option<String>,
     /// Whether the first row names the columns. Without a header they are `column1`, `column2`, … It is for text only.
     pub header: bool,
@@ -196,10 +196,22 @@ pub struct TableReport {
     pub unused: Vec<String>,
     /// The number of rows of the problem.
     pub rows: usize,
+    /// How rows with a missing value were treated.
+    pub missing: Missing,
     /// The number of rows that were left out because a value is missing.
     pub dropped_rows: usize,
+    /// These rows, counted from 0 among all rows of the table.
+    pub dropped: Vec<usize>,
     /// The warnings.
     pub warnings: Vec<TableWarning>,
+}
+
+impl TableReport {
+    /// Returns the row of the table that a row of the problem is, both counted from 0.
+    pub fn row(&self, kept: usize) -> usize {
+        // The rows before it that were left out; each moves it by one.
+        self.dropped.iter().fold(kept, |row, &dropped| if dropped <= row { row + 1 } else { row })
+    }
 }
 
 /// The format of a text.
@@ -237,8 +249,9 @@ pub enum TableWarning {
     },
     /// Lines that look like rows begin with `#`, so they are left out as comments.
     #[error(
-        "line {line} begins with # and is left out as a comment, but it has as many fields as a row ({count} such lines); \
-         if it is one, put quotes around its first field"
+        "line {line} begins with # and is left out as a comment, but it has as many fields as a row ({}); if it is one, \
+         put quotes around its first field",
+        counted(*count, "such line")
     )]
     CommentLikeRow {
         /// The first such line, counted from 1.
@@ -330,8 +343,8 @@ pub struct NamedColumns {
     pub rows: usize,
     /// The group of each row as its place in [`GroupColumn::groups`], `[rows]`; empty if no column of groups was asked for.
     pub groups: Vec<usize>,
-    /// The number of rows that were left out because a value is missing.
-    pub dropped_rows: usize,
+    /// The rows that were left out because a value is missing, counted from 0 among all rows of the table.
+    pub dropped: Vec<usize>,
     /// The format of the text; `None` for Parquet.
     pub text: Option<TextFormat>,
     /// The warnings.
@@ -362,15 +375,14 @@ pub fn columns_of_table(
     groups: Option<GroupColumn<'_>>,
     options: &TableOptions,
 ) -> Result<NamedColumns, Error> {
-    let Found { mut values, rows, dropped_rows, text, warnings, .. } =
-        found(path, options, Wanted::Columns(names, groups))?;
+    let Found { mut values, rows, dropped, text, warnings, .. } = found(path, options, Wanted::Columns(names, groups))?;
     if rows == 0 {
-        return Err(Error::NoRows { path: path.into(), dropped: dropped_rows });
+        return Err(Error::NoRows { path: path.into(), dropped: dropped.len() });
     }
     let groups = groups.and_then(|_| values.pop()).unwrap_or_default();
     let groups = groups.into_iter().map(|number| number as usize).collect();
     let x = Columns::from_fn(rows, values.len(), |row, column| values[column][row]);
-    Ok(NamedColumns { x, rows, groups, dropped_rows, text, warnings })
+    Ok(NamedColumns { x, rows, groups, dropped, text, warnings })
 }
 
 fn found(path: &Path, options: &TableOptions, wanted: Wanted<'_>) -> Result<Found, Error> {
@@ -459,23 +471,24 @@ pub(crate) struct Found {
     pub(crate) values: Vec<Vec<f64>>,
     /// The number of rows that were kept, also where no column is used.
     pub(crate) rows: usize,
-    /// The words that the values of the column of groups count from 0; empty if these are numbers themselves.
+    /// The groups that the values of their column count from 0.
     pub(crate) labels: Vec<String>,
-    pub(crate) dropped_rows: usize,
+    pub(crate) dropped: Vec<usize>,
     pub(crate) text: Option<TextFormat>,
     pub(crate) warnings: Vec<TableWarning>,
 }
 
 impl Found {
     fn into_table(self, path: &Path, id: String, options: &TableOptions) -> Result<Table, Error> {
-        let Found { names, roles, mut values, labels, rows, dropped_rows, text, mut warnings } = self;
+        let Found { names, roles, mut values, labels, rows, dropped, text, mut warnings } = self;
+        let dropped_rows = dropped.len();
         if rows == 0 {
             return Err(Error::NoRows { path: path.into(), dropped: dropped_rows });
         }
         let mut used = roles.used();
         let groups = roles.group.map(|_| {
             used.pop();
-            let label = |value: f64| labels.get(value as usize).cloned().unwrap_or_else(|| value.to_string());
+            let label = |value: f64| labels[value as usize].clone();
             values.pop().expect("the last one used").into_iter().map(label).collect::<Vec<String>>()
         });
         let sigma = roles.sigma.map(|_| {
@@ -499,7 +512,11 @@ impl Found {
             warnings.extend(suspicion(index, column, values, &options.target));
         }
         let mut is_used = vec![false; names.len()];
-        used.iter().for_each(|&index| is_used[index] = true);
+        used.iter()
+            .chain(&roles.group)
+            .chain(&roles.weights)
+            .chain(&roles.sigma)
+            .for_each(|&index| is_used[index] = true);
         let unused =
             names.iter().zip(is_used).filter(|(_, is_used)| !is_used).map(|(column, _)| column.clone()).collect();
         let report = TableReport {
@@ -511,7 +528,9 @@ impl Found {
             variables: variables.clone(),
             text,
             unused,
+            missing: options.missing,
             dropped_rows,
+            dropped,
             warnings,
         };
 
@@ -598,15 +617,16 @@ impl Roles {
             let (asked, columns) = (asked.into(), names.to_vec());
             Error::NoColumn { path: path.into(), asked, role, columns }
         };
-        let equal = |positions: Vec<usize>| Error::EqualNames {
+        let equal = |positions: Vec<usize>, may_go| Error::EqualNames {
             path: path.into(),
             column: names[positions[0]].clone(),
             positions: positions.into_iter().map(|index| index + 1).collect(),
+            may_go,
         };
         let one = |asked: &str, role| match &*at(asked) {
             [] => Err(missing(asked, role)),
             &[index] => Ok(index),
-            several => Err(equal(several.to_vec())),
+            several => Err(equal(several.to_vec(), false)),
         };
         if let Wanted::Columns(columns, groups) = wanted {
             let variables =
@@ -668,7 +688,7 @@ impl Roles {
                 let mut variables = Vec::new();
                 for element in features {
                     for positions in split(element, "a variable")? {
-                        let &[index] = &*positions else { return Err(equal(positions)) };
+                        let &[index] = &*positions else { return Err(equal(positions, false)) };
                         match () {
                             () if index == target => return twice(index, "the target", "a variable"),
                             () if Some(index) == weights => return twice(index, "the weights", "a variable"),
@@ -702,7 +722,7 @@ impl Roles {
             let mut sorted = variables.clone();
             sorted.sort_by_key(|&index| &names[index]);
             if let Some(pair) = sorted.windows(2).find(|pair| names[pair[0]] == names[pair[1]]) {
-                return Err(equal(at(&names[pair[0]])));
+                return Err(equal(at(&names[pair[0]]), true));
             }
         }
         Ok(Roles { target: Some(target), variables, weights, sigma, group })
@@ -712,6 +732,11 @@ impl Roles {
     pub(crate) fn used(&self) -> Vec<usize> {
         let variables = self.variables.iter().copied();
         self.target.into_iter().chain(variables).chain(self.weights).chain(self.sigma).chain(self.group).collect()
+    }
+
+    /// Returns whether a column of [`used`](Self::used) is a variable of a problem, which may be left out.
+    pub(crate) fn is_variable(&self, slot: usize) -> bool {
+        self.target.is_some() && (1..=self.variables.len()).contains(&slot)
     }
 
     /// Returns what is wrong with a number in a column of [`used`](Self::used).
@@ -795,6 +820,8 @@ mod tests {
             ("x, y\n1, 2\n2, 4\n", Comma),
             ("x; y\n1; 2\n2; 4\n", Semicolon),
             ("x;\"y\"\n1;2\n2;4", Semicolon),
+            // The last line counts without its end too.
+            ("a\tn,m\tx\ty\n1\t2\t1\t2\n1\t2\t2\t4", Tab),
             // What separates the words of another column separates no columns.
             ("x;y;what\n1;2;a, b\n2;4;c, d\n", Semicolon),
         ] {
@@ -905,6 +932,41 @@ mod tests {
     }
 
     #[test]
+    fn the_only_row_counts_in_the_search_for_the_separator() {
+        for end in ["", "\n", "\r\n"] {
+            let table = read(&format!("a\tn,m\ty\n1\t2\t3{end}"), &options()).unwrap();
+            assert_eq!((content(&table).0, separator(&table)), (vec!["a", "n,m"], Separator::Tab), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn a_blank_line_of_one_column_is_a_missing_value_unless_no_row_follows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new.csv");
+        let columns = |text: &str, missing| {
+            fs::write(&path, text).unwrap();
+            let options = TableOptions { missing, ..TableOptions::new("") };
+            columns_of_table(&path, &["a".to_owned()], None, &options).map_err(|error| error.to_string())
+        };
+        for (blank, line) in [("\n", 3), ("  \r\n", 3), ("\"\"\n", 3), ("# no\n\n# no\n", 4), ("# no\n\t \n\n", 4)] {
+            let text = format!("a\n1\n{blank}4\n\n # no\n\n");
+            let message = columns(&text, Missing::Refuse).unwrap_err();
+            let expected = format!("row 2 (line {line}), column a: the value is missing (\"\")");
+            assert!(message.contains(&expected), "{blank:?}: {message}");
+            let found = columns(&text, Missing::Drop).unwrap();
+            let dropped: &[usize] = if blank.ends_with("\n\n") && line == 4 { &[1, 2] } else { &[1] };
+            assert_eq!((found.x.column(0), &*found.dropped), (&[1.0, 4.0][..], dropped), "{blank:?}");
+        }
+        // The lines of rows behind it are right.
+        let message = columns("a\n1\n\n#\n\nword\n", Missing::Drop).unwrap_err();
+        assert!(message.contains("row 4 (line 6), column a: \"word\" is not a finite number"), "{message}");
+        // Blank lines before the header and at the end are none of a row's, nor are those in quotes or between several
+        // columns.
+        assert_eq!(columns("\n\na\n1\n2\n\n\n", Missing::Refuse).unwrap().rows, 2);
+        assert_eq!(columns("\"b\n\n\",a\n1,2\n\n3,4\n", Missing::Refuse).unwrap().rows, 2);
+    }
+
+    #[test]
     fn columns_are_chosen_by_name() {
         let text = "id,x,w,\"a,b\",y\n7,1,0.5,3,2\n8,2,0,4,4\n";
         let with = |features: &[&str], drop: &[&str]| TableOptions {
@@ -927,15 +989,15 @@ mod tests {
         assert_eq!(table.report.weights.as_deref(), Some("w"));
 
         for (options, expected) in [
-            (with(&["z"], &[]), "0 columns are called \"z\" (a variable); the columns are id, x, w, \"a,b\", y"),
-            (with(&[], &["z"]), "0 columns are called \"z\" (to be left out)"),
+            (with(&["z"], &[]), "there is no column \"z\" (a variable); the columns are id, x, w, \"a,b\", y"),
+            (with(&[], &["z"]), "there is no column \"z\" (to be left out)"),
             (with(&["y"], &[]), "column y cannot be the target and a variable"),
             (with(&["x,x"], &[]), "column x cannot be a variable and another one"),
             (with(&["x"], &["x"]), "column x cannot be a variable and left out"),
             (with(&[], &["y"]), "column y cannot be the target and left out"),
             (with(&[], &["id,x,w", "a,b"]), "0 columns beside the target"),
             (TableOptions { weights: Some("y".into()), ..options() }, "column y cannot be the target and the weights"),
-            (TableOptions { weights: Some("q".into()), ..options() }, "0 columns are called \"q\" (the weights)"),
+            (TableOptions { weights: Some("q".into()), ..options() }, "there is no column \"q\" (the weights)"),
             (TableOptions { weights: Some("w".into()), ..with(&["w"], &[]) }, "the weights and a variable"),
         ] {
             let message = names(&options).unwrap_err();
@@ -972,9 +1034,15 @@ mod tests {
             ),
             ("x,s,y\n1,-1,1\n", sigma.clone(), "row 1 (line 2), column s: \"-1\" is no standard error"),
             ("x,s,y\n1,nan,1\n", sigma.clone(), "row 1 (line 2), column s"),
-            ("x,t,y\n1,1,1\n", sigma.clone(), "0 columns are called \"s\" (the standard errors)"),
+            ("x,t,y\n1,1,1\n", sigma.clone(), "there is no column \"s\" (the standard errors)"),
             ("x,s,w,run,y\n1,1,1,,1\n", all.clone(), "row 1 (line 2), column run"),
-            ("x,s,w,y\n1,1,1,1\n", all.clone(), "0 columns are called \"run\" (the groups)"),
+            ("x,s,w,run,y\n1,1,1,NA,1\n", all.clone(), "row 1 (line 2), column run: the value is missing (\"NA\")"),
+            (
+                "x,s,w,run,y\n1,1,1,\"nan\",1\n",
+                all.clone(),
+                "row 1 (line 2), column run: the value is missing (\"nan\")",
+            ),
+            ("x,s,w,y\n1,1,1,1\n", all.clone(), "there is no column \"run\" (the groups)"),
             (
                 text,
                 TableOptions { group: Some("s".into()), ..all.clone() },
@@ -1009,7 +1077,7 @@ mod tests {
                 "x,x,y\n1,5,6\n",
                 "2 columns are called \"x\" (columns 1, 2); rename them, or leave all of that name out with --drop x",
             ),
-            ("y,x,y\n1,2,3\n", "2 columns are called \"y\" (columns 1, 3)"),
+            ("y,x,y\n1,2,3\n", "2 columns are called \"y\" (columns 1, 3); rename them"),
             (
                 ",x,y\n0,1,2\n1,2,3\n",
                 "column 1, called \"\", looks like a row index and not like a variable; leave it out with --drop ''",
@@ -1071,7 +1139,7 @@ mod tests {
         };
         assert!(error.contains("column yerr is a variable, but its name is that of an error"), "{error}");
         let expected =
-            "line 3 begins with # and is left out as a comment, but it has as many fields as a row (1 such lines)";
+            "line 3 begins with # and is left out as a comment, but it has as many fields as a row (1 such line)";
         assert!(comment.contains(expected), "{comment}");
         assert_eq!(
             warnings("id,x,y\n#1,1,2\n#2,2,4\n3,3,5\n4,4,6\n")[0].split(';').next(),
@@ -1107,13 +1175,15 @@ mod tests {
         let none = columns("note\nx\ny\n", &[]).unwrap();
         assert_eq!((none.rows, none.x.n_rows(), none.x.n_columns()), (2, 2, 0));
         for (text, expected) in [
-            ("c,b\n1,2\n", "0 columns are called \"a\" (a variable of the formula); the columns are c, b"),
-            ("a,a\n1,2\n", "a"),
+            ("c,b\n1,2\n", "there is no column \"a\" (a variable of the formula); the columns are c, b"),
+            ("a,a\n1,2\n", "2 columns are called \"a\" (columns 1, 2); rename them"),
             ("a\nhello\n", "row 1 (line 2), column a: \"hello\" is not a finite number"),
+            ("a,c\n1,2,3\n", "row 1 (line 2) has 3 fields, expected 2"),
+            ("a,c\n1\n", "row 1 (line 2) has 1 field, expected 2"),
             ("a\n", "no rows of data"),
         ] {
             let message = columns(text, &["a"]).unwrap_err();
-            assert!(message.contains(expected), "{message}");
+            assert!(message.contains(expected) && !message.contains("--drop"), "{message}");
         }
     }
 
@@ -1130,16 +1200,24 @@ mod tests {
         };
         let found = columns("run,a\nnorth 2,1\n south ,2\nnorth 2,3\n", Missing::Refuse).unwrap();
         assert_eq!((found.groups, found.x.column(0)), (vec![1, 0, 1], &[1.0, 2.0, 3.0][..]));
+        // What is missing is no group.
+        for word in ["NA", "null", "NaN", "None", "#N/A", "?", "\"\""] {
+            let text = format!("run,a\nsouth,1\n{word},2\n");
+            let message = columns(&text, Missing::Refuse).unwrap_err();
+            assert!(message.contains("row 2 (line 3), column run: the value is missing"), "{message}");
+            let found = columns(&text, Missing::Drop).unwrap();
+            assert_eq!((found.groups, found.dropped), (vec![0], vec![1]), "{word}");
+        }
         // A row that is left out may be of any group.
         let found = columns("run,a\nwest,\nsouth,2\n", Missing::Drop).unwrap();
-        assert_eq!((found.groups, found.dropped_rows), (vec![0], 1));
+        assert_eq!((found.groups, found.dropped.len()), (vec![0], 1));
         for (text, expected) in [
             (
                 "run,a\nsouth,1\n\nwest,2\neast,3\n",
                 "row 2 (line 4), column run: \"west\" is no group of the fit, whose groups are south, north 2",
             ),
             ("run,a\n,1\n", "row 1 (line 2), column run: the value is missing"),
-            ("a\n1\n", "0 columns are called \"run\" (the groups of the formula)"),
+            ("a\n1\n", "there is no column \"run\" (the groups of the formula)"),
         ] {
             let message = columns(text, Missing::Refuse).unwrap_err();
             assert!(message.contains(expected), "{message}");
@@ -1173,7 +1251,7 @@ mod tests {
                 "row 1 (line 2) has 3 fields, expected 2; the separator is blanks, and a name may be missing",
             ),
             ("sep=;\nx;y\n1;2\n", "line 1 says sep= to a spreadsheet; delete it"),
-            ("x,z\n1,2\n", "0 columns are called \"y\" (the target); the columns are x, z"),
+            ("x,z\n1,2\n", "there is no column \"y\" (the target); the columns are x, z"),
             ("y\n1\n", "0 columns beside the target"),
             ("x,y\n", "no rows of data"),
             ("", "the file is empty"),
@@ -1189,6 +1267,20 @@ mod tests {
         }
         let missing = from_table(Path::new("no/such.csv"), &options()).unwrap_err().to_string();
         assert!(missing.starts_with("no/such.csv: cannot read"), "{missing}");
+    }
+
+    #[test]
+    fn only_variables_are_left_out() {
+        let message = read("x,y\n1,low\n", &options()).unwrap_err();
+        assert!(message.ends_with("row 1 (line 2), column y: \"low\" is not a finite number"), "{message}");
+        // What else could be left out does not include the target.
+        let message = read("x,y,z\na,low,b\n", &options()).unwrap_err();
+        let expected = "column x: \"a\" is not a finite number; column z holds words too; columns that are no variables are \
+                        left out with --drop 'x,z'";
+        assert!(message.ends_with(expected), "{message}");
+        let weighted = TableOptions { weights: Some("w".into()), ..options() };
+        let message = read("x,w,y\n1,low,2\n", &weighted).unwrap_err();
+        assert!(message.ends_with("column w: \"low\" is not a finite number"), "{message}");
     }
 
     #[test]

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use csv::ByteRecord;
 
+use crate::error::is_word;
 use crate::primitives::is_below_smallest;
-use crate::table::{Found, Numbered, Roles, Wanted};
+use crate::table::{Found, Numbered, Roles, SAMPLE, Wanted};
 use crate::{Decimal, Error, Missing, Separator, TableOptions, TableWarning, TextFormat};
 
 /// The number of rows that are used to detect the separator.
@@ -25,6 +26,7 @@ pub(crate) fn read(
     options: &TableOptions,
     wanted: Wanted<'_>,
 ) -> Result<Found, Error> {
+    let is_whole = (start.len() as u64) < SAMPLE;
     if let Some(found) = unreadable(&start) {
         return Err(Error::NotText { path: path.into(), found });
     }
@@ -38,7 +40,7 @@ pub(crate) fn read(
     let separator = match options.separator {
         Some(Separator::Comma) if options.decimal == Decimal::Comma => return Err(Error::TwoCommas),
         Some(separator) => separator,
-        None => detect(&start, line_end, options.decimal),
+        None => detect(&start, is_whole, line_end, options.decimal),
     };
     let input = Cursor::new(start).chain(BufReader::with_capacity(1 << 16, rest));
     let mut rows = Rows { path, reader: reader(input, separator, line_end), record: ByteRecord::new() };
@@ -60,7 +62,7 @@ pub(crate) fn read(
     in_order.sort_by_key(|&(_, index)| index);
     let mut values: Vec<Vec<f64>> = vec![Vec::new(); used.len()];
     let mut lost: Vec<Option<TableWarning>> = vec![None; used.len()];
-    let (mut row, mut dropped_rows) = (0, 0);
+    let (mut row, mut dropped) = (0, Vec::new());
     let mut is_row = if options.header { rows.next()? } else { true };
     while is_row {
         row += 1;
@@ -73,7 +75,7 @@ pub(crate) fn read(
             let text = rows.field(index)?;
             if Some(slot) == group {
                 let label = text.trim();
-                if label.is_empty() {
+                if is_missing(label) {
                     values[slot].push(f64::NAN);
                     missing.get_or_insert((names[index].clone(), text));
                     continue;
@@ -88,8 +90,15 @@ pub(crate) fn read(
             let (column, bad) = (
                 || names[index].clone(),
                 |reason| {
-                    let (line, column, text) = (Some(rows.line()), names[index].clone(), text.into());
-                    Error::NotANumber { path: path.into(), row, line, column, text, reason }
+                    let (line, column, text) = (Some(rows.line()), names[index].as_str().into(), text.into());
+                    let later = in_order.iter().filter(|&&(slot, other)| other > index && roles.is_variable(slot));
+                    let holds_word = |&&(_, other): &&(usize, usize)| {
+                        rows.field(other)
+                            .is_ok_and(|text| is_word(text) && matches!(number(text, options.decimal), Field::Bad(_)))
+                    };
+                    let also = later.filter(holds_word).map(|&(_, other)| names[other].clone());
+                    let also = roles.is_variable(slot).then(|| also.collect());
+                    Error::NotANumber { path: path.into(), row, line, column, text, reason, also }
                 },
             );
             match number(text, options.decimal) {
@@ -123,7 +132,7 @@ pub(crate) fn read(
             }
             (Some(_), Missing::Drop) => {
                 values.iter_mut().for_each(|column| column.truncate(column.len() - 1));
-                dropped_rows += 1;
+                dropped.push(row - 1);
             }
         }
         is_row = rows.next()?;
@@ -136,7 +145,7 @@ pub(crate) fn read(
     ];
     let warnings = lost.into_iter().chain(told).flatten().collect();
     let labels = groups.into_groups();
-    Ok(Found { names, roles, values, labels, rows: row - dropped_rows, dropped_rows, text, warnings })
+    Ok(Found { names, roles, values, labels, rows: row - dropped.len(), dropped, text, warnings })
 }
 
 /// Returns a description of a file that is no text, by its first bytes.
@@ -159,9 +168,10 @@ fn unreadable(start: &[u8]) -> Option<&'static str> {
 }
 
 /// Returns the separator that gives the header several fields, most rows as many fields, and most of those numbers.
-fn detect(sample: &[u8], line_end: u8, decimal: Decimal) -> Separator {
+fn detect(sample: &[u8], is_whole: bool, line_end: u8, decimal: Decimal) -> Separator {
     // A line that the sample cuts off has too few fields, unless it is all there is.
-    let whole = sample.iter().rposition(|&byte| byte == line_end).map_or(sample.len(), |end| end + 1);
+    let last_end = sample.iter().rposition(|&byte| byte == line_end).filter(|_| !is_whole);
+    let whole = last_end.map_or(sample.len(), |end| end + 1);
     let score = |separator: Separator| {
         let mut reader = reader(&sample[..whole], separator, line_end);
         reader.get_mut().is_sample = true;
@@ -218,6 +228,7 @@ fn reader<R: BufRead>(input: R, separator: Separator, line_end: u8) -> csv::Read
         spanning: None,
         raw: Vec::new(),
         clean: Vec::new(),
+        held: Vec::new(),
         at: 0,
     };
     csv::ReaderBuilder::new()
@@ -314,6 +325,11 @@ fn number(text: &str, decimal: Decimal) -> Field {
     }
 }
 
+/// Returns whether a field stands for a value that is missing.
+pub(crate) fn is_missing(text: &str) -> bool {
+    matches!(number(text, Decimal::Point), Field::Missing)
+}
+
 /// Returns whether the number is a whole number that 64-bit floats do not have, or one too small to be told from 0.
 /// Other fractions do not count, because everyone expects them to be rounded.
 fn loses_digits(text: &str, value: f64) -> bool {
@@ -328,7 +344,8 @@ fn loses_digits(text: &str, value: f64) -> bool {
 
 /// A reader that cleans a text for the CSV reader. It removes blanks around fields, so that a quote after a blank opens
 /// a field; makes several blanks one separator; removes comments; and makes all line ends equal, keeping each, so that
-/// lines can be counted.
+/// lines can be counted. In a table of one column a blank line is a row whose value is missing, unless no row follows:
+/// many files end in blank lines.
 struct Cleaned<R> {
     input: R,
     separator: Separator,
@@ -348,6 +365,8 @@ struct Cleaned<R> {
     spanning: Option<(u64, u64)>,
     raw: Vec<u8>,
     clean: Vec<u8>,
+    /// The blank lines and comments of a table of one column that no row has followed yet.
+    held: Vec<u8>,
     /// The number of bytes of `clean` that were returned.
     at: usize,
 }
@@ -366,7 +385,7 @@ enum Place {
 }
 
 impl<R: BufRead> Cleaned<R> {
-    /// Cleans the next line and returns whether there was one.
+    /// Cleans the next line and returns whether there was one. Nothing of it may be there to read yet.
     fn next_line(&mut self) -> io::Result<bool> {
         self.raw.clear();
         self.clean.clear();
@@ -384,9 +403,11 @@ impl<R: BufRead> Cleaned<R> {
         }
         self.line += 1;
         self.raw.pop_if(|last| *last == self.line_end);
-        if !matches!(self.place, Place::Quoted(_)) {
+        let (in_quotes, mut in_comment) = (matches!(self.place, Place::Quoted(_)), false);
+        if !in_quotes {
             self.place = Place::Start;
             if is_comment(&self.raw) {
+                in_comment = true;
                 self.comments += 1;
                 if self.n_fields > 1 && count_fields(&self.raw, self.separator) == self.n_fields {
                     self.like_rows.get_or_insert((self.line, 0)).1 += 1;
@@ -394,8 +415,18 @@ impl<R: BufRead> Cleaned<R> {
                 self.raw.clear();
             }
         }
+        if self.is_sample && !in_quotes && self.raw.trim_ascii().is_empty() {
+            self.raw.clear(); // a blank line, whichever of its blanks separates fields
+        }
         if let Err(reason) = self.clean_raw() {
             return bad(reason);
+        }
+        if self.n_fields == 1 && !in_quotes {
+            if self.clean.is_empty() {
+                self.held.extend_from_slice(if in_comment { b"\n" } else { b"\"\"\n" });
+                return Ok(true);
+            }
+            self.clean.splice(..0, self.held.drain(..));
         }
         self.clean.push(b'\n');
         Ok(true)
@@ -480,8 +511,10 @@ fn is_comment(line: &[u8]) -> bool {
 
 impl<R: BufRead> Read for Cleaned<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.clean.len() && !self.next_line()? {
-            return Ok(0);
+        while self.at == self.clean.len() {
+            if !self.next_line()? {
+                return Ok(0);
+            }
         }
         let n = buffer.len().min(self.clean.len() - self.at);
         buffer[..n].copy_from_slice(&self.clean[self.at..self.at + n]);

@@ -87,6 +87,8 @@ pub(super) fn proposed(
 pub struct EpochRecorder {
     builder: GenerationsBuilder,
     instance: Arc<sr_engine::Instance>,
+    /// The first epoch that had a formula.
+    first: u32,
     /// The last epoch, and its individuals.
     last: Option<(u32, Search)>,
     best: f64,
@@ -108,6 +110,7 @@ impl EpochRecorder {
         Ok(EpochRecorder {
             builder: GenerationsBuilder::new(0),
             instance: Arc::new(instance),
+            first: 0,
             last: None,
             best: f64::NEG_INFINITY,
             evaluations: 0,
@@ -123,8 +126,13 @@ impl EpochRecorder {
         if !fitting.is_begun || self.last.as_ref().is_some_and(|(last, _)| *last == epoch) {
             return Ok(());
         }
-        let expected = self.last.as_ref().map_or(0, |(last, _)| last + 1);
+        let expected = self.last.as_ref().map_or(self.first, |(last, _)| last + 1);
         anyhow::ensure!(epoch == expected, "the recorder saw epoch {epoch}, expected {expected}");
+        if fitting.front.iter().next().is_none() {
+            // Rules have left no formula yet, so that there is no state to record.
+            self.first = epoch + 1;
+            return Ok(());
+        }
         let state =
             search(self.instance.clone(), fitting.islands.config(), fitting.options.seed, epoch, &fitting.front)?;
         let before = self.last.as_ref().map(|(_, search)| search.state().population);

@@ -271,7 +271,10 @@ impl Front {
 /// Whether a formula is as good whatever the last digits of its constants are: one that is not, a small difference of
 /// large numbers, computes from rounding.
 fn is_stable(expr: &Expr, error: f64, training: &Instance) -> bool {
-    let most = 4.0 * error + OF_LAST_DIGITS;
+    // Where y varies but little beside its size, an offset needs all of its digits.
+    let largest = training.y().iter().fold(0.0, |largest: f64, y| largest.max(y.abs()));
+    let of_offset = LAST_DIGITS * largest / training.scale();
+    let most = 4.0 * (error + of_offset * of_offset) + OF_LAST_DIGITS;
     expr.nodes().iter().enumerate().all(|(index, node)| match *node {
         Node::Const(value) => {
             let other = snap::with_constants(expr, &[(index, value * (1.0 + LAST_DIGITS))]);

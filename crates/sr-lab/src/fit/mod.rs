@@ -430,7 +430,9 @@ impl Fitting {
             let fitted = if products <= MOST_LINEAR_WORK { rows.whole() } else { rows.training() };
             baseline(&linear_model(n_variables), fitted, &rows)
         });
-        if let Some((expr, error)) = &linear {
+        // It is told in any case, but is a formula only where its operators are allowed.
+        let is_allowed = [Op::Add, Op::Mul].iter().all(|op| options.operators.contains(op));
+        if let Some((expr, error)) = linear.as_ref().filter(|_| is_allowed) {
             front.add(expr.clone(), Method::Linear, *error, rows.training());
         }
         let mut islands = Islands::new(&rows, options);
@@ -636,7 +638,9 @@ impl Fitting {
         let allowed = if share >= 1.0 { u64::MAX } else { (self.work as f64 * share / (1.0 - share)) as u64 };
         let children = (allowed / WORK_OF_A_CHILD).saturating_sub(self.proposed.children);
         let wanted = usize::try_from(children).unwrap_or(usize::MAX).min(MOST_CHILDREN);
-        if wanted < EPOCH_SIZE || !self.islands.stagnates() {
+        // Rules may have left no formula yet to ask about.
+        let has_none = self.front.iter().next().is_none();
+        if has_none || wanted < EPOCH_SIZE || !self.islands.stagnates() {
             return Ok(0);
         }
         let begun = Instant::now();

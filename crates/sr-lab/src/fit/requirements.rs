@@ -82,10 +82,12 @@ pub fn units_of_header(variables: &[String], target: &str, constants: ConstantUn
     for name in variables.iter().map(String::as_str).chain([target]) {
         let unit = name.trim_end().strip_suffix(']').and_then(|name| name.rsplit_once('['));
         if let Some((_, unit)) = unit {
-            given.push((name, unit.parse().with_context(|| format!("column {name:?}"))?));
+            let unit = if unit.trim().is_empty() { Ok(Unit::ONE) } else { unit.parse() };
+            given.push((name, unit.with_context(|| format!("column {name:?}"))?));
         }
     }
     rule(|name| given.iter().find(|(other, _)| *other == name).map(|(_, unit)| *unit), variables, target, constants)
+        .context("a unit stands in brackets at the end of a column's name, time [s]")
 }
 
 fn rule(
@@ -193,9 +195,12 @@ mod tests {
         let names = ["distance [km]", "time [s]"].map(String::from);
         let header = units_of_header(&names, "speed [m/s]", ConstantUnits::Dimensionless).expect("units");
         assert_eq!(header, rule);
-        let names = ["distance [km]", "time", "n[]"].map(String::from);
+        let names = ["distance [km]", "time", "n [furlong]"].map(String::from);
         assert!(error(units_of_header(&names[..2], "v [m/s]", ConstantUnits::Free)).contains("given for \"time\""));
-        assert!(error(units_of_header(&names, "v [m/s]", ConstantUnits::Free)).contains("column \"n[]\""));
+        assert!(error(units_of_header(&names, "v [m/s]", ConstantUnits::Free)).contains("column \"n [furlong]\""));
+        let names = ["ratio [-]", "count []"].map(String::from);
+        let rule = units_of_header(&names, "v [1]", ConstantUnits::Free).expect("units");
+        assert!(rule.target.is_one() && rule.variables.iter().all(Unit::is_one));
     }
 
     #[test]

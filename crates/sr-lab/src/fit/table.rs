@@ -17,7 +17,7 @@ impl Fitted {
             let number = |value: Option<f64>| value.map(|value| format!("{value:?}")).unwrap_or_default();
             let text = formula.expr.display(self.semantics);
             writer.write_record([
-                formula.expr.size().to_string(),
+                formula.size.to_string(),
                 number(Some(formula.fit.rmse)),
                 number(formula.fit.r2()),
                 number(formula.held_out.map(|fit| fit.rmse)),

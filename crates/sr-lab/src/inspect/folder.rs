@@ -32,6 +32,7 @@ enum Known {
     /// Any other folder of a sr-dagger run, with its name for display.
     DaggerPart(&'static str),
     Dataset,
+    Fit,
     Corpus,
     /// A folder with some known files or folders.
     Several,
@@ -48,6 +49,7 @@ impl Known {
             Known::Milestone => "rounds of a milestone",
             Known::DaggerPart(name) => name,
             Known::Dataset => "data set",
+            Known::Fit => "fit",
             Known::Corpus => "corpus",
             Known::Several => "folder",
         }
@@ -79,6 +81,7 @@ impl Known {
             () if has("config.json") && ["results.json", "rollouts", "models"].into_iter().any(has) => Known::DaggerRun,
             () if has("config.json") => Known::Checkpoint,
             () if is_json("manifest.json", &|manifest| manifest["format"] == "sr-dataset") => Known::Dataset,
+            () if has(super::FIT) => Known::Fit,
             () if has("buffer.bin") || dir.join("round-000").is_dir() => Known::Milestone,
             () if [dir.join("train.sr"), dir.join("val.sr")].iter().any(|path| is_corpus(path)) => Known::Corpus,
             () => return None,
@@ -245,6 +248,8 @@ impl Folder {
                 statistics.push(("vocabulary", json!(vocabulary)));
                 json!({ "config": config()?, "meta": meta })
             }
+            // It is shown as its formulas.
+            Known::Fit => Value::Null,
             Known::TrainingRun => {
                 let found = ["best", "last"].into_iter().filter(|name| dir.join(name).is_dir());
                 let found: Vec<String> = found.map(|name| dir.join(name).display().to_string()).collect();

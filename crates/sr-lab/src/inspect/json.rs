@@ -56,6 +56,16 @@ const DIRECT: [Column; 8] = [
     Column("expression", "expression"),
 ];
 
+/// Columns for the formulas of sr-fit.
+const FORMULAS: [Column; 6] = [
+    Column("# size", "size"),
+    Column("# rmse", "rmse"),
+    Column("# loss", "loss"),
+    Column("# R²", "r2"),
+    Column("exact", "exact"),
+    Column("formula", "formula"),
+];
+
 /// Columns for the results of sr-dagger.
 const MILESTONES: [Column; 9] = [
     Column("milestone", "milestone_id"),
@@ -70,7 +80,7 @@ const MILESTONES: [Column; 9] = [
 ];
 
 /// Names of the fields that hold records.
-const LISTS: [&str; 6] = ["rows", "milestones", "comparisons", "finalists", "records", "methods"];
+const LISTS: [&str; 7] = ["front", "rows", "milestones", "comparisons", "finalists", "records", "methods"];
 
 impl Json {
     /// Returns whether the file's extension is one of those shown as JSON.
@@ -122,12 +132,15 @@ impl Json {
         let first = items.first();
         let has = |field: &str| first.is_some_and(|row| row.get(field).is_some());
         let columns = match () {
+            () if has("formula") && header.get("marked").is_some() => FORMULAS.to_vec(),
             () if has("milestone_id") => MILESTONES.to_vec(),
             () if has("pick") && has("expression") => DIRECT.to_vec(),
             () if has("method") && has("expression") => ROWS.to_vec(),
             () => Vec::new(),
         };
-        let notes = summary(&header).unwrap_or_default();
+        let marked = header.get("marked").and_then(Value::as_u64).and_then(|marked| items.get(marked as usize));
+        let marked = marked.map(|marked| format!("marked: {}\n", plain(&marked["formula"])));
+        let notes = summary(&header).or(marked).unwrap_or_default();
         Json { columns, notes, ..Json { header, ..Self::of_list(items) } }
     }
 }

@@ -40,6 +40,9 @@ use sr_expr::Target;
 pub use contexts::Contexts;
 use spread::Spread;
 
+/// The file with the result of sr-fit in its folder.
+const FIT: &str = "fit.json";
+
 /// Options for reading a trace; other files accept only the defaults.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
@@ -166,6 +169,7 @@ pub fn open(path: &Path, options: &Options) -> anyhow::Result<Box<dyn View>> {
         Some(Kind::Problems) => Box::new(problems::Problems::open(file)?),
         Some(Kind::Corpus) => Box::new(corpus::Corpora::open(file)?),
         Some(Kind::Trace) => Box::new(trace::Trace::open(file, options)?),
+        None if file.join(FIT).exists() => Box::new(json::Json::open(&file.join(FIT))?),
         None if file.is_dir() => Box::new(folder::Folder::open(file)?),
         None if json::Json::is_named(file) => Box::new(json::Json::open(file)?),
         None => Box::new(folder::Buffer::open(file)?),
