@@ -118,6 +118,11 @@ compare seconds="4" *flags="": build
 train-default seed="1": build
     BIN={{bin}} SEED={{seed}} OUT=runs/default-{{seed}} scripts/train-default.sh
 
+# What one setting of a training is worth: just ablate base points-none marks-none; each arm is 10 million tokens and 1,600 searches, an hour of one core, and is gone on with by the same call (scripts/ablate.sh has all arms)
+[group('loop')]
+ablate *arms: build
+    BIN={{bin}} scripts/ablate.sh {{arms}}
+
 # The table of the README: the shipped learners and the experts on 1,600 problems that nothing was chosen on; a quarter of an hour on two cores
 [group('loop')]
 reproduce-headline: build

@@ -52,7 +52,7 @@ fn text(comparisons: &[Comparison]) -> String {
             _ if c.solved.lo > 0.0 => "B solves significantly more than A",
             _ => "no significant difference in what is solved",
         };
-        format!("{}: {verdict} ({} pairs)\n", c.title(), c.pairs)
+        format!("{}: {verdict} ({})\n", c.title(), sr_args::counted(c.pairs, "pair"))
     });
     format!("{table}\n{}", verdicts.collect::<String>())
 }

@@ -143,7 +143,7 @@ fn equal_budgets_are_compared_apart() {
     let output = compare(folder.path(), &["a.json", "b.json", "--methods", "bc,expert"]);
     let table = String::from_utf8(output.stdout).expect("text");
     assert!(
-        table.contains("bc / expert at equal seconds: no significant") && table.matches("pairs)").count() == 1,
+        table.contains("bc / expert at equal seconds: no significant") && table.matches("pair)").count() == 1,
         "{table}"
     );
     let output = compare(folder.path(), &["seconds.json", "evaluations.json"]);

@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use serde_json::json;
+use sr_args::counted;
 use sr_cli::{Claim, Common, Exit, OutputArgs};
 use sr_lab::dataset::{self, Manifest, Merge, Merged, Plan, Shard};
 use sr_lab::{Ended, Monitor};
@@ -140,7 +141,9 @@ fn build(common: &Common, config: &Path, out: Option<&Path>, generations: Option
         corpus.val
     );
     if corpus.excluded.total() > 0 {
-        text += &format!("; {} examples were left out, by reason in manifest.json", corpus.excluded.total());
+        let left_out = corpus.excluded.total();
+        let were = if left_out == 1 { "was" } else { "were" };
+        text += &format!("; {} {were} left out, by reason in manifest.json", counted(left_out as usize, "example"));
     }
     if !built.kept.is_empty() {
         text += &format!("; {} were there already", built.kept.join(", "));
@@ -189,7 +192,7 @@ fn merge(
         "bytes": std::fs::metadata(out)?.len(),
         "out": out.display().to_string(),
     });
-    let text = format!("{}: {trajectories} trajectories of {} shards", out.display(), shards.len());
+    let text = format!("{}: {trajectories} trajectories of {}", out.display(), counted(shards.len(), "shard"));
     common.report("sr-dataset merge", started, result, &text)?;
     Ok(Exit::Ok)
 }

@@ -127,8 +127,8 @@ impl Output {
                 sr_cli::out(&format!("],{}", end.strip_prefix('{').expect("an object begins with a brace")))
             }
             Output::Rows(mut rows) => {
-                let mut text =
-                    format!("{}, format version {}, {count} records\n\n", view.kind(), view.format_version());
+                let records = sr_args::counted(count, "record");
+                let mut text = format!("{}, format version {}, {records}\n\n", view.kind(), view.format_version());
                 let header = flattened(&view.header_text());
                 // A line that a terminal breaks is hard to read; a file or pipe gets all of it.
                 let is_terminal = std::io::stdout().is_terminal();

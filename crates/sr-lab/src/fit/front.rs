@@ -14,6 +14,9 @@ use super::{FrontFormula, LAST_STEPS, Method, snap};
 
 /// Most steps of Levenberg and Marquardt over all training rows, from constants that fit a sample of them.
 const WHOLE_STEPS: u32 = 6;
+/// Most steps for what is left of a formula without a constant, from constants that fit the whole. What then has a place in
+/// the front is fitted to the end like all others.
+const FIRST_STEPS: u32 = 8;
 /// A step that lowers the error by less than this share was the last one.
 const LEAST_GAIN: f64 = 1e-9;
 /// By how much a constant is changed, relative to it, to see what its last digits do: some 45 times the rounding.
@@ -185,23 +188,30 @@ impl Front {
         while let Some((&size, found)) = self.best.iter_mut().find(|(_, found)| !found.is_polished) {
             found.is_polished = true;
             let (expr, method) = (found.expr.clone(), found.method);
-            let expr = self.add_fitted(&expr, method, fitter, training);
+            let expr = self.add_fitted(&expr, method, LAST_STEPS, fitter, training);
             if let Some(found) = self.best.get_mut(&size) {
                 found.is_polished = true;
             }
             if method != Method::Linear {
                 let is_constant = |node: &usize| matches!(expr.nodes()[*node], Node::Const(_));
                 for shorter in (0..expr.size()).filter(is_constant).filter_map(|node| expr.without(node)) {
-                    self.add_fitted(&shorter, method, fitter, training);
+                    self.add_fitted(&shorter, method, FIRST_STEPS, fitter, training);
                 }
             }
         }
         self.busy = since.elapsed();
     }
 
-    /// Adds a formula with its constants fitted, and returns it.
-    fn add_fitted(&mut self, expr: &Expr, method: Method, fitter: &mut ConstantFitter, training: &Instance) -> Expr {
-        let fitted = fitter.fit(expr, training, Semantics::Ieee, LAST_STEPS);
+    /// Adds a formula with its constants fitted in so many steps, and returns it.
+    fn add_fitted(
+        &mut self,
+        expr: &Expr,
+        method: Method,
+        steps: u32,
+        fitter: &mut ConstantFitter,
+        training: &Instance,
+    ) -> Expr {
+        let fitted = fitter.fit(expr, training, Semantics::Ieee, steps);
         self.work += fitted.work;
         let expr = fitted.tree.to_owned();
         let error = training.fit(&expr, Semantics::Ieee).relative;
