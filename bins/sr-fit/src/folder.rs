@@ -134,7 +134,7 @@ impl Folder<'_> {
             self.remove(PARTIAL)?;
             match self.path.join(FIT).exists() {
                 // From here on states have this name.
-                true => sr_cli::write_atomically(&self.path.join(PARTIAL), b"")?,
+                true => self.write_state(&self.path.join(PARTIAL), json!({ "settings": self.settings }))?,
                 false => self.remove(STATE)?,
             }
         }
@@ -160,19 +160,34 @@ impl Folder<'_> {
     /// Writes what is needed to go on.
     pub(crate) fn save(&self, fitting: &Fitting, progress: &[Step]) -> anyhow::Result<()> {
         let content = json!({ "settings": self.settings, "state": fitting.state(), "progress": progress });
+        self.write_state(&self.state_path(), content)
+    }
+
+    fn write_state(&self, path: &Path, content: Value) -> anyhow::Result<()> {
         let sum = sums::of_bytes(content.to_string().as_bytes());
         let file = json!({ "format_version": FORMAT_VERSION, "sha256": sum, "content": content });
-        sr_cli::write_atomically(&self.state_path(), file.to_string().as_bytes())
+        sr_cli::write_atomically(path, file.to_string().as_bytes())
     }
 
     /// Reads the state of the run in the folder and its progress, if there is one of the same settings.
     pub(crate) fn state(&self) -> anyhow::Result<Option<(State, Vec<Step>)>> {
-        let path = self.state_path();
-        // A run that was to replace a result and was killed before its first state begins anew.
-        if path.ends_with(PARTIAL) && fs::metadata(&path).is_ok_and(|file| file.len() == 0) {
-            return Ok(None);
+        let [partial, own] = [PARTIAL, STATE].map(|name| self.path.join(name));
+        let is_of = |content: &Value| sr_cli::difference(&content["settings"], &self.settings).is_none();
+        let (mut path, mut content) = (own.clone(), None);
+        if partial.exists() {
+            (path, content) = (partial.clone(), Some(read_state(&partial)?));
+            // The result itself may be what goes on, in the place of the run that was to replace it.
+            if !content.as_ref().is_some_and(is_of) && own.exists() {
+                let of_result = read_state(&own)?;
+                if is_of(&of_result) {
+                    self.remove(PARTIAL)?;
+                    (path, content) = (own, Some(of_result));
+                }
+            }
+        } else if own.exists() {
+            content = Some(read_state(&own)?);
         }
-        if !path.exists() {
+        let Some(content) = content else {
             let has_result = self.path.join(FIT).exists();
             ensure!(
                 !has_result,
@@ -180,16 +195,12 @@ impl Folder<'_> {
                 self.path.display()
             );
             return Ok(None);
-        }
-        let mut file = read_json(&path)?;
-        let content = file["content"].take();
-        let sum = sums::of_bytes(content.to_string().as_bytes());
-        ensure!(
-            file["sha256"].as_str() == Some(&sum),
-            "{} was changed or damaged: its checksum is another; --force without --resume begins anew",
-            path.display()
-        );
+        };
         sr_cli::check_same_settings(self.path, &content["settings"], &self.settings)?;
+        if content["state"].is_null() {
+            // It was killed before its first state.
+            return Ok(None);
+        }
         let reading = || format!("reading {}", path.display());
         let state = State::of_json(&content["state"]).with_context(reading)?;
         // Earlier versions did not keep the progress.
@@ -239,6 +250,19 @@ impl Folder<'_> {
             None => self.remove(PARTIAL).and_then(|()| self.remove(STATE)),
         }
     }
+}
+
+/// Reads the settings and the state of a run.
+fn read_state(path: &Path) -> anyhow::Result<Value> {
+    let mut file = read_json(path)?;
+    let content = file["content"].take();
+    let sum = sums::of_bytes(content.to_string().as_bytes());
+    ensure!(
+        file["sha256"].as_str() == Some(&sum),
+        "{} was changed or damaged: its checksum is another; --force without --resume begins anew",
+        path.display()
+    );
+    Ok(content)
 }
 
 /// The groups of a law, the names of their own constants, and these, `[groups, own constants]`.

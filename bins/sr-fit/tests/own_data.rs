@@ -69,6 +69,13 @@ fn a_result_stays_until_there_is_another_one() {
         let left: Vec<_> = files().into_iter().filter(|(path, _)| !path.ends_with("state.partial.json")).collect();
         assert!(left == before, "{flags:?} loses nothing");
     }
+    // The rules of --units left no formula, so that a state was left. It licenses no other run to replace the result, and the
+    // result's own run goes on.
+    assert!(folder.path().join("run/state.partial.json").exists());
+    let other = ["t.csv", "--target", "y", "--max-work", "1e6", "--out", "run", "--seed", "9", "--resume"];
+    assert!(error(&sr_fit(folder.path(), &other)).contains("other settings"));
+    assert_eq!(sr_fit(folder.path(), &[&quick[..], &["--resume"]].concat()).status.code(), Some(0));
+    assert!(!folder.path().join("run/state.partial.json").exists());
     // A result that replaces another has the bytes of one that did not.
     assert_eq!(sr_fit(folder.path(), &[&quick[..], &["--seed", "7", "--force"]].concat()).status.code(), Some(0));
     let fresh = ["t.csv", "--target", "y", "--max-work", "1e6", "--out", "fresh", "--seed", "7"];
