@@ -241,6 +241,20 @@ test:
     if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace --locked; else cargo test --workspace --locked --lib --bins --tests; fi
     cargo test --workspace --locked --doc
 
+# The property tests with SEEDS seeds drawn at random: other inputs than those of `just test`, whose seed is in .cargo/config.toml
+[group('check')]
+properties seeds="5":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    with=$(grep -rl 'proptest! {' crates --include='*.rs')
+    packages=$(sed -n 's|crates/\([^/]*\)/.*|\1|p' <<<"$with" | sort -u | sed 's/^/-p /')
+    tests=$(sed -n 's|.*/tests/\([^/.]*\).*|\1|p' <<<"$with" | sort -u | sed 's/^/--test /')
+    for _ in $(seq {{seeds}}); do
+        export PROPTEST_RNG_SEED=$((RANDOM * 32768 + RANDOM))
+        echo "PROPTEST_RNG_SEED=$PROPTEST_RNG_SEED"
+        cargo test --quiet --locked $packages --lib $tests
+    done
+
 # Python for the tests that read files with the code of docs/formats.md and with TensorBoard, in runs/; without it they are skipped, in CI they fail
 [group('check')]
 interop-python:

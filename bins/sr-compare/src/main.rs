@@ -56,7 +56,7 @@ struct OneArgs {
     #[arg(long, value_name = "FILE", requires = "problem", conflicts_with = "suite")]
     problems: Option<PathBuf>,
     /// Suite that has it [default: the first one that does]
-    #[arg(long, value_name = "NAME", requires = "problem")]
+    #[arg(long, value_name = "NAME", requires = "problem", value_parser = sr_args::SuiteName)]
     suite: Option<String>,
     /// Where the learner computes: cpu, ndarray or cuda
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]

@@ -336,8 +336,8 @@ impl Settings {
     /// on the command line itself ends the program as clap does.
     pub(crate) fn parse(argv: Vec<OsString>) -> anyhow::Result<Self> {
         sr_cli::print_generated(command(), argv.iter().cloned());
-        let (command, argv) = sr_cli::with_negative_numbers(sr_cli::with_generate(command()), argv);
-        let matches = command.get_matches_from(&argv);
+        let parsed = sr_cli::try_matches_from(command(), argv).unwrap_or_else(|error| error.exit());
+        let sr_cli::Parsed { matches, args: argv, .. } = parsed;
         let given = Args::from_arg_matches(&matches).map_err(|error| setting_error(&error))?;
         let name = given.settings.as_deref();
         ensure!(

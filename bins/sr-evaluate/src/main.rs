@@ -123,7 +123,7 @@ struct ProblemArgs {
     #[arg(long, value_name = "FILE", required_unless_present = "suite", conflicts_with = "suite")]
     problems: Option<PathBuf>,
     /// Named suite instead of a problem set
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = sr_args::SuiteName)]
     suite: Option<String>,
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct OperatorArgs {
     #[arg(long, value_name = "FILE", requires = "build", conflicts_with = "suite")]
     problems: Option<PathBuf>,
     /// Named suite to search, with --build
-    #[arg(long, value_name = "NAME", requires = "build")]
+    #[arg(long, value_name = "NAME", requires = "build", value_parser = sr_args::SuiteName)]
     suite: Option<String>,
     /// States to draw, with --build; a multiple of three
     #[arg(long, value_name = "N", requires = "build", default_value_t = 300, value_parser = clap::value_parser!(u64).range(3..))]

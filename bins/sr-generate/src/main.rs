@@ -17,7 +17,7 @@ use sr_cli::{Claim, Common, Exit, Given, OutputArgs, standard_input};
 use sr_lab::sr_expr::Node;
 use sr_lab::sr_problems::{
     Blocklist, Error, FormulaOptions, Generator, Problem, ProblemSet, RandomParams, TableOptions, TableReport,
-    from_formulas, from_table, parse_constants, parse_names, parse_operators, suite, suite_names,
+    from_formulas, from_table, parse_constants, parse_names, parse_operators, suite,
 };
 
 #[global_allocator]
@@ -45,7 +45,8 @@ enum Source {
     Random(Random),
     /// A named suite of published problems
     Suite {
-        #[arg(help = format!("The suite: {}", suite_names().collect::<Vec<_>>().join(", ")))]
+        /// The suite
+        #[arg(value_parser = sr_args::SuiteName)]
         name: String,
     },
     /// One's own data: a table of numbers as text (CSV and its relatives) or Parquet

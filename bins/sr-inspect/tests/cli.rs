@@ -465,6 +465,41 @@ fn values_at_other_rows_are_told_and_other_data_noticed() {
     assert_eq!(json(&output)["records"][0]["mse_is_recorded"], true);
 }
 
+/// A search with fitted constants has a + b * f for each individual f. The law here is 3*speed + 5, so that f is `speed`.
+#[test]
+fn the_offset_and_factor_of_a_formula_are_those_of_the_data_that_were_searched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rows: String = (0..20).map(|row| format!("{row},{}\n", 3 * row + 5)).collect();
+    let config = SearchConfig { generations: 3, ..SearchConfig::default() };
+    let (path, _) = search(folder.path(), "line", &format!("speed,y\n{rows}"), vec![Op::Add, Op::Mul], config);
+    let other = folder.path().join("other.csv");
+    std::fs::write(&other, "speed,y\n100,1\n200,0\n300,7\n").expect("written");
+    let other_set = folder.path().join("other.sr");
+    table(&other, vec![Op::Add, Op::Mul]).write(&other_set).expect("written");
+    let at_other_rows = ["--id", "0", "--predict", "--json", "--problems", other_set.to_str().expect("UTF-8")];
+    let predictions = || {
+        let shown = json(&sr_inspect(&path, &at_other_rows))["records"][0].clone();
+        let values = shown["predictions"].as_array().expect("values").iter();
+        (shown["scale"].clone(), values.map(|value| value.as_f64().expect("finite").round()).collect::<Vec<_>>())
+    };
+    assert_eq!(predictions(), ("searched".into(), vec![305.0, 605.0, 905.0]));
+    assert_eq!(json(&sr_inspect(&path, &["--best", "--json"]))["records"][0]["scale"], "searched");
+    let export = text(&sr_inspect(&path, &["--best", "--export", "numpy"]));
+    assert!(export.contains("speed * 3 + 5") && !export.contains("stands without"), "{export}");
+
+    std::fs::remove_file(folder.path().join("line.sr")).expect("removed");
+    let (scale, values) = predictions();
+    assert!(scale == "other data" && values[0] < 10.0, "{values:?}");
+    assert!(text(&sr_inspect(&path, &at_other_rows[..2])).contains("stands without its offset and factor"));
+    let shown = text(&sr_inspect(&path, &["--best", "--problems", at_other_rows[5]]));
+    assert!(shown.contains("fitted to these rows"), "{shown}");
+    assert_eq!(json(&sr_inspect(&path, &["--best", "--json"]))["records"][0]["scale"], "missing");
+    for target in Target::ALL {
+        let export = text(&sr_inspect(&path, &["--best", "--export", target.name()]));
+        assert!(export.contains("stands without its offset and factor"), "{target}: {export}");
+    }
+}
+
 #[test]
 fn every_folder_of_ours_says_what_it_is() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -10,7 +10,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, Id, Parser};
 
-use crate::{print_generated, with_generate};
+use crate::generate::with_generate;
+use crate::print_generated;
 
 /// The flags that were given on the command line, without those that only have their default.
 ///
@@ -48,22 +49,45 @@ pub fn parse<P: Parser>() -> (P, Given) {
 pub fn try_parse_from<P: Parser>(
     args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<(P, Given), clap::Error> {
-    let (command, args) = with_negative_numbers(with_generate(P::command()), args);
+    let Parsed { mut matches, given, mut command, .. } = try_matches_from(P::command(), args)?;
+    let parsed = P::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?;
+    Ok((parsed, given))
+}
+
+/// A command line that was parsed, for programs that look at it in other ways than by the fields of their flags.
+#[derive(Debug)]
+pub struct Parsed {
+    /// What clap has read.
+    pub matches: ArgMatches,
+    /// The flags that were given.
+    pub given: Given,
+    /// The arguments in the form that clap has read, the first of them the program's name.
+    pub args: Vec<OsString>,
+    /// The command, with which errors are formatted.
+    pub command: Command,
+}
+
+/// Parses the flags of `args` by a command, as [`try_parse_from`] does.
+///
+/// # Errors
+/// If the flags cannot be parsed, or ask for `--help` or `--version`.
+pub fn try_matches_from(
+    command: Command,
+    args: impl IntoIterator<Item = impl Into<OsString>>,
+) -> Result<Parsed, clap::Error> {
+    let (command, args) = with_negative_numbers(with_generate(command), args);
     let mut given = Given { names: HashMap::new(), ids: HashSet::new(), changed: BTreeMap::new() };
     let mut defaults = HashMap::new();
     given.add_flags(&command, &mut defaults);
     let mut built = command.clone();
-    let mut matches =
-        built.try_get_matches_from_mut(&args).map_err(|error| with_equals_hint(error, &command, &args))?;
+    let matches = built.try_get_matches_from_mut(&args).map_err(|error| with_equals_hint(error, &command, &args))?;
     given.add_values(&command, &matches, &defaults);
     given.check_needs(&command, &mut built, &matches, &args)?;
-    let parsed = P::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut built))?;
-    Ok((parsed, given))
+    Ok(Parsed { matches, given, args, command: built })
 }
 
-/// Returns a command for which negative numbers are values, not flags, and its arguments in a form that it can read. It
-/// is for programs that change their command before they parse; [`parse`] does this for all others.
-pub fn with_negative_numbers(
+/// Returns a command for which negative numbers are values, not flags, and its arguments in a form that it can read.
+fn with_negative_numbers(
     command: Command,
     args: impl IntoIterator<Item = impl Into<OsString>>,
 ) -> (Command, Vec<OsString>) {

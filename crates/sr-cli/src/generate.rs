@@ -31,7 +31,7 @@ pub enum Generate {
 ///
 /// It is no field of [`Common`](crate::Common): like `--help` it stands alone, without what the program needs otherwise.
 /// [`print_generated`] does what it says.
-pub fn with_generate(command: Command) -> Command {
+pub(crate) fn with_generate(command: Command) -> Command {
     let help = "Print a man page, completions for a shell, or the flags as Markdown, and nothing else";
     let flag = Arg::new("generate").long("generate").value_name("WHAT").help(help).help_heading("Common options");
     command.arg(flag.value_parser(EnumValueParser::<Generate>::new()).exclusive(true))
@@ -93,7 +93,7 @@ fn man(command: &mut Command) -> io::Result<Vec<u8>> {
     let whole = Man::new(command.clone());
     whole.render_title(&mut page)?;
     whole.render_name_section(&mut page)?;
-    whole.render_synopsis_section(&mut page)?;
+    page.extend(synopsis(command).bytes());
     whole.render_description_section(&mut page)?;
     whole.render_options_section(&mut page)?;
     // The flags of all commands stand once, above.
@@ -117,6 +117,19 @@ fn man(command: &mut Command) -> io::Result<Vec<u8>> {
         whole.render_version_section(&mut page)?;
     }
     Ok(page)
+}
+
+/// The section with the usage of the command and of those within it, as `--help` shows it: a list of all flags says nothing.
+fn synopsis(command: &Command) -> String {
+    let mut usages: Vec<String> = Vec::new();
+    let mut add = |command: &Command| {
+        let usage = command.clone().render_usage().to_string();
+        let lines = usage.trim_start_matches("Usage:").lines().map(|line| line.trim().replace('-', "\\-"));
+        usages.extend(lines.filter(|line| !line.is_empty()));
+    };
+    add(command);
+    command.get_subcommands().for_each(&mut add);
+    format!(".SH SYNOPSIS\n{}\n", usages.join("\n.br\n"))
 }
 
 /// Whether a flag is one that all programs have.
@@ -217,12 +230,18 @@ fn item(arg: &Arg, text: &mut String) {
     if !defaults.is_empty() && arg.get_action().takes_values() && !arg.is_hide_default_value_set() {
         let _ = write!(text, " (default: {})", defaults.join(" "));
     }
-    text.push('\n');
-    let values: Vec<PossibleValue> = match arg.get_action().takes_values() {
+    let mut values: Vec<PossibleValue> = match arg.get_action().takes_values() {
         true => arg.get_possible_values(),
         false => Vec::new(),
     };
-    for value in values.iter().filter(|value| !value.is_hide_set()) {
+    values.retain(|value| !value.is_hide_set());
+    // Names that nothing is said of need no lines of their own.
+    if !values.is_empty() && values.iter().all(|value| value.get_help().is_none()) {
+        let names: Vec<String> = values.drain(..).map(|value| format!("`{}`", value.get_name())).collect();
+        let _ = write!(text, " (one of {})", names.join(", "));
+    }
+    text.push('\n');
+    for value in &values {
         let about = value.get_help().map(|help| format!(": {}", escaped(&help.to_string()))).unwrap_or_default();
         let _ = writeln!(text, "  - `{}`{about}", value.get_name());
     }
@@ -280,7 +299,7 @@ mod tests {
         let text = generated(Args::command(), Generate::Flags).expect("text");
         assert!(text.starts_with("## wc\n\nCount words\n\nThe words of a file\\_name and of \\* others.\n"), "{text}");
         assert!(
-            text.contains("- `--what <WHAT>`: What to count (default: `words`)\n  - `words`\n  - `lines`\n"),
+            text.contains("- `--what <WHAT>`: What to count (default: `words`) (one of `words`, `lines`)\n"),
             "{text}"
         );
         assert!(text.contains("### wc columns") && !text.contains("--seed"), "{text}");

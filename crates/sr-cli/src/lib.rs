@@ -37,8 +37,8 @@ use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-pub use flags::{Given, parse, try_parse_from, with_negative_numbers};
-pub use generate::{Generate, common_flags, generated, print_generated, with_generate};
+pub use flags::{Given, Parsed, parse, try_matches_from, try_parse_from};
+pub use generate::{Generate, common_flags, generated, print_generated};
 pub use interrupt::{interrupted, on_interrupt};
 pub use output::{Claim, Output, OutputArgs};
 

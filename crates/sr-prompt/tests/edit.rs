@@ -177,9 +177,12 @@ proptest! {
         let writer = EditWriter::new(&slots, &CONSTANTS, ConstantStyle::Placeholders);
         let child = edit(&population, parent, node, &Put::Written(put)).apply(&of_engine(&population));
         let child = child.expect("it points inside");
-        // All constants but the listed ones have other values now.
+        // All constants but the listed ones have other values now, and none of these is a listed one.
+        let moved = |value: f64| value * 1.25 + 0.0625;
         let fitted = |node: &Node| match *node {
-            Node::Const(value) if !CONSTANTS.contains(&value) => Node::Const(value * 1.25 + 0.0625),
+            Node::Const(value) if CONSTANTS.contains(&value) => *node,
+            Node::Const(value) if CONSTANTS.contains(&moved(value)) => Node::Const(value + 0.5),
+            Node::Const(value) => Node::Const(moved(value)),
             other => other,
         };
         let is_listed = |expr: &Expr| expr.constants().all(|value| CONSTANTS.contains(&value));

@@ -37,6 +37,8 @@ pub(super) struct Trace {
     labels: u64,
     /// The column note of the last search whose columns have names.
     columns: Option<String>,
+    /// What the first search has to tell of its formula's offset and factor.
+    scale_note: Option<&'static str>,
 }
 
 /// The options and settings that all searches of the file share.
@@ -81,6 +83,8 @@ struct AtHand {
     columns: ColumnsAre,
     /// Whether these are the data that were searched, if the caller named the problem set.
     is_searched: bool,
+    /// The data that were searched, if the caller named others and these are found.
+    searched: Option<Instance>,
     /// Names of `x0`, `x1`, … in formulas.
     names: Vec<String>,
     /// The names of the columns in their file.
@@ -104,6 +108,38 @@ impl ColumnsAre {
             ColumnsAre::Searched => "searched",
             ColumnsAre::Named => "by name",
             ColumnsAre::InOrder => "in order",
+        }
+    }
+}
+
+/// Where the offset and the factor of a formula are from, in a search that fits constants.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Scale {
+    /// The data that were searched.
+    Searched,
+    /// Other rows, because those that were searched are not at hand.
+    OtherData,
+    /// There are no data at hand, so that the formula stands without them.
+    Missing,
+}
+
+impl Scale {
+    fn name(self) -> &'static str {
+        match self {
+            Scale::Searched => "searched",
+            Scale::OtherData => "other data",
+            Scale::Missing => "missing",
+        }
+    }
+
+    /// Returns what a reader of the formula has to know.
+    fn note(self) -> Option<&'static str> {
+        match self {
+            Scale::Searched => None,
+            Scale::OtherData => {
+                Some("the formula's offset and factor are fitted to these rows: those of the search are not at hand")
+            }
+            Scale::Missing => Some("the formula stands without its offset and factor: the problem set is not at hand"),
         }
     }
 }
@@ -149,6 +185,7 @@ impl Trace {
             label_sets: BTreeMap::new(),
             labels: 0,
             columns: None,
+            scale_note: None,
         })
     }
 
@@ -158,6 +195,7 @@ impl Trace {
         self.generations.add(trajectory.generations.len() as f64);
         *self.stops.entry(trajectory.stop.name()).or_default() += 1;
         self.converged += u64::from(searched.converged().is_some());
+        self.scale_note = self.scale_note.or(searched.scale().and_then(Scale::note));
         if let Some(at_hand) = searched.at_hand.as_ref().filter(|at_hand| !at_hand.titles.is_empty()) {
             self.columns = Some(at_hand.columns_note());
         }
@@ -219,19 +257,21 @@ impl Data {
         let of = |problem: Arc<Problem>, columns, names, titles| -> anyhow::Result<AtHand> {
             let instance = problem.instance()?;
             let is_searched = self.given && trajectory.check_searched(&instance, config).is_ok();
-            Ok(AtHand { problem, instance, columns, is_searched, names, titles })
+            Ok(AtHand { problem, instance, columns, is_searched, searched: None, names, titles })
         };
-        let own = self.own_names(trajectory, config)?;
+        let (own, searched) = self.own(trajectory, config)?.unzip();
         if let Some(own) = own.as_ref().filter(|own| !own.is_empty() && !titles.is_empty()) {
             let problem = self.by_name(&found, own, &titles)?;
-            return of(problem, ColumnsAre::Named, own.clone(), own.clone()).map(Some);
+            let at_hand = of(problem, ColumnsAre::Named, own.clone(), own.clone())?;
+            return Ok(Some(AtHand { searched, ..at_hand }));
         }
         if self.given {
             self.check_count(&found, trajectory)?;
         } else if found.x.n_columns() != usize::from(trajectory.primitives.n_variables()) {
             return Ok(None);
         }
-        let mut at_hand = of(found, ColumnsAre::InOrder, Vec::new(), titles)?;
+        let at_hand = of(found, ColumnsAre::InOrder, Vec::new(), titles)?;
+        let mut at_hand = AtHand { searched, ..at_hand };
         match own {
             // Both are named x0, x1, ….
             Some(own) if own.is_empty() && at_hand.titles.is_empty() => at_hand.columns = ColumnsAre::Named,
@@ -244,13 +284,14 @@ impl Data {
         Ok(Some(at_hand))
     }
 
-    /// Returns the names of the columns that were searched, from the trace's own problem set; `None` if it is not found
-    /// or has changed.
-    fn own_names(&self, trajectory: &Trajectory, config: &SearchConfig) -> anyhow::Result<Option<Vec<String>>> {
+    /// Returns the names of the columns that were searched and these data, from the trace's own problem set; `None` if it
+    /// is not found or has changed.
+    fn own(&self, trajectory: &Trajectory, config: &SearchConfig) -> anyhow::Result<Option<(Vec<String>, Instance)>> {
         let Some(own) = &self.own else { return Ok(None) };
         let Ok(problem) = own.by_id(&trajectory.problem_id) else { return Ok(None) };
-        let is_searched = trajectory.check_searched(&problem.instance()?, config).is_ok();
-        Ok(is_searched.then(|| names_of(own)))
+        let instance = problem.instance()?;
+        let is_searched = trajectory.check_searched(&instance, config).is_ok();
+        Ok(is_searched.then(|| (names_of(own), instance)))
     }
 
     /// Returns the problem with the columns of these names, in this order.
@@ -350,6 +391,16 @@ impl Searched {
         Some(self.at_hand.as_ref()?.instance.fit(tree, self.about.config.semantics))
     }
 
+    /// Returns where the formula's offset and factor are from; `None` if the search has none.
+    fn scale(&self) -> Option<Scale> {
+        self.about.config.fitting?;
+        Some(match &self.at_hand {
+            None => Scale::Missing,
+            Some(at_hand) if self.other_data && at_hand.searched.is_none() => Scale::OtherData,
+            Some(_) => Scale::Searched,
+        })
+    }
+
     fn best(&self) -> Best<'_> {
         self.progression().pop().expect("a search has a best individual")
     }
@@ -372,14 +423,18 @@ impl Searched {
     }
 
     /// Where a search fits constants, its individuals are scored with an offset and a factor, which are put back here if
-    /// the data are at hand.
+    /// the data that were searched are at hand.
     fn best_of<'a>(&self, generation: u32, tree: &'a Tree, mse: f32) -> Best<'a> {
-        let tree = match (self.about.config.fitting, &self.at_hand) {
-            (Some(_), Some(AtHand { instance, .. })) => {
+        let instance = match (self.about.config.fitting, &self.at_hand) {
+            (Some(_), Some(at_hand)) => Some(at_hand.searched.as_ref().unwrap_or(&at_hand.instance)),
+            _ => None,
+        };
+        let tree = match instance {
+            Some(instance) => {
                 let mut fitter = ConstantFitter::new();
                 Cow::Owned(fitter.scale(tree, instance, self.about.config.semantics).tree.to_owned())
             }
-            _ => Cow::Borrowed(tree),
+            None => Cow::Borrowed(tree),
         };
         Best { generation, tree, recorded: self.trajectory.mse(mse), recorded_objective: mse.into() }
     }
@@ -463,6 +518,7 @@ impl Searched {
             "r2": fit.and_then(|fit| fit.r2()),
             "columns": self.at_hand.as_ref().map(|at_hand| at_hand.columns.name()),
             "other_data": self.other_data,
+            "scale": self.scale().map(Scale::name),
             "best_progression": self.progression().iter().map(step).collect::<Vec<_>>(),
         });
         if let Some(text) = self.export() {
@@ -573,6 +629,9 @@ impl View for Trace {
         if self.about.data.is_none() {
             notes += "errors are as recorded, under the search's objective: with --problems they are computed over all rows\n";
         }
+        if let Some(note) = self.scale_note {
+            notes += &format!("{note}\n");
+        }
         notes
     }
 }
@@ -632,7 +691,8 @@ impl Record for Searched {
         names.extend((names.len()..primitives.n_variables().into()).map(|column| format!("x{column}")));
         // Functions of several searches may stand in one file; f64 is a type of Rust.
         let function = format!("f_{}", self.number);
-        let title = format!("search {}: problem {problem_id}, seed {seed}", self.number);
+        let note = self.scale().and_then(Scale::note).map(|note| format!("; {note}")).unwrap_or_default();
+        let title = format!("search {}: problem {problem_id}, seed {seed}{note}", self.number);
         let best = self.best();
         let export = best.tree.export(target, self.about.config.semantics);
         Some(export.with_names(&names).with_function(&function).with_title(&title).to_string())
@@ -723,10 +783,10 @@ impl Record for Searched {
             _ => {
                 let (mse, size) = (short(best.recorded), best.tree.size());
                 text += &format!("mse {mse} as recorded (the problem set is not at hand), size {size}\n");
-                if self.about.config.fitting.is_some() {
-                    text += "the error is that of the formula with an offset and a factor, which its data would give\n";
-                }
             }
+        }
+        if let Some(note) = self.scale().and_then(Scale::note) {
+            text += &format!("{note}\n");
         }
         let threshold = self.about.threshold;
         let of = match self.about.config.objective {
