@@ -339,6 +339,11 @@ report-check: build
 fuzz target inputs="10000000":
     fuzz/run.sh {{target}} {{inputs}}
 
+# A program for MINUTES, and its memory by sixths of them: just soak sr-fit, just soak sr-dagger 10
+[group('check')]
+soak program minutes="60": build
+    BIN={{bin}} scripts/soak.sh {{program}} {{minutes}}
+
 # Package the crates that can be published, and compile what was packaged; nothing is uploaded
 [group('release')]
 publish-check:

@@ -38,7 +38,10 @@ impl Identifiers {
                 this.columns = chosen.collect();
             }
         }
+        // Mathematics has numbers of these names.
+        let is_number = |name: &str| matches!(name, "e" | "i" | "pi" | "π");
         let differs = |(column, name): (usize, &String)| match target {
+            Target::Latex | Target::MathMl if is_number(name) => true,
             // `x_{0}` is x0 by itself.
             Target::Latex if *name == format!("x{column}") => false,
             Target::Latex => this.columns[column] != *name && this.columns[column] != latex::verbatim(name),

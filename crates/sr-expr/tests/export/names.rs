@@ -250,6 +250,16 @@ fn functions_say_which_column_is_which() {
 }
 
 #[test]
+fn columns_that_look_like_numbers_of_mathematics_are_said_to_be_columns() {
+    let names = ["e", "pi", "speed", "i"].map(String::from);
+    let expr: Expr = "exp(x0) + x1*x2 + x3".parse().expect("a formula");
+    let text = expr.export(Target::Latex, Semantics::Ieee).with_names(&names).to_string();
+    assert!(text.starts_with("% e: \"e\"\n% \\pi: \"pi\"\n% i: \"i\"\n"), "{text}");
+    let text = expr.export(Target::MathMl, Semantics::Ieee).with_names(&names).to_string();
+    assert!(text.contains("<!-- <mi>e</mi>: \"e\" -->") && !text.contains("\"speed\""), "{text}");
+}
+
+#[test]
 fn latex_has_symbols_for_letters_and_upright_words() {
     let shown = |names: &[&str]| {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
