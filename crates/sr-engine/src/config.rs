@@ -1,11 +1,12 @@
 //! The whole configuration of a search on one screen.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use sr_expr::{Semantics, Tree};
 use strum::IntoStaticStr;
 
-use crate::Score;
+use crate::{ConstantFitter, Instance, Score};
 
 /// The greatest depth of a random tree. The reference engine grows a whole tree before it looks at its size, and a tree
 /// has 1.2 to 1.4 times as many nodes with each level: some hundreds on average at depth 20, too many to grow at depth
@@ -223,6 +224,15 @@ impl SearchConfig {
             unique: false,
             max_evaluations: None,
             time_limit: None,
+        }
+    }
+
+    /// Returns the formula whose error an individual of this tree has: where constants are [fitted](Self::fitting) that is
+    /// a + b · `tree` with the a and b of least squares on the instance's rows, else `tree` itself. O(size · rows).
+    pub fn formula_of<'a>(&self, tree: &'a Tree, instance: &Instance) -> Cow<'a, Tree> {
+        match self.fitting {
+            Some(_) => Cow::Owned(ConstantFitter::new().scale(tree, instance, self.semantics).tree.to_owned()),
+            None => Cow::Borrowed(tree),
         }
     }
 

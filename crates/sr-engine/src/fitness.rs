@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use sr_expr::{Expr, Loss, Machine, Sums, Tree};
+use sr_expr::{Loss, Machine, Sums, Tree};
 
 use crate::subtrees::Subtrees;
 use crate::{ConstantFitter, Instance, Objective, SearchConfig};
@@ -143,11 +143,6 @@ impl Evaluator {
         let inside = self.fitter.fit_inside(tree, instance, config.semantics, steps);
         self.work += inside.work;
         Some((inside.constants, Score::of_mse(inside.error, tree, instance, config)))
-    }
-
-    /// Returns a + b · `tree` with the a and b of least squares.
-    pub(crate) fn scaled(&mut self, tree: &Tree, instance: &Instance, config: &SearchConfig) -> Expr {
-        self.fitter.scale(tree, instance, config.semantics).tree.to_owned()
     }
 
     /// Returns the number of values that were computed, nodes times rows, where all rows were looked at.

@@ -649,12 +649,9 @@ impl Search {
         self.instance.hides_errors(&self.reported(tree), self.config.semantics)
     }
 
-    /// Returns the expression that has the error of an individual: a + b · `tree` with [`Fitting`].
+    /// Returns the expression that has the error of an individual.
     fn reported(&self, tree: &Tree) -> Expr {
-        match self.config.fitting {
-            Some(_) => Evaluator::default().scaled(tree, &self.instance, &self.config),
-            None => tree.to_owned(),
-        }
+        self.config.formula_of(tree, &self.instance).into_owned()
     }
 
     fn reported_individual(&self, individual: &Individual) -> Individual {

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use sr_engine::{Instance, Origin};
+use sr_engine::{Instance, Origin, SearchConfig};
 use sr_expr::{Columns, Machine, Semantics, Tree};
-use sr_trace::{GenerationRecord, Trajectory};
+use sr_trace::{GenerationRecord, Progress, Trajectory};
 
 use crate::page::{page, rounded, spread};
 
@@ -19,23 +19,16 @@ const MAX_LISTED: usize = 100;
 pub struct RecordingInfo {
     /// The method's name.
     pub method: String,
-    /// The mean squared error at which the search counts as solved.
-    pub early_stop_mse: f64,
+    /// The settings of the search.
+    pub config: SearchConfig,
     /// The formula behind the data, if it is known.
     pub formula: Option<String>,
-    /// The semantics with which expressions are evaluated.
-    pub semantics: Semantics,
 }
 
 impl Default for RecordingInfo {
     /// Returns the information on an expert with the reference engine's settings.
     fn default() -> Self {
-        RecordingInfo {
-            method: "expert".into(),
-            early_stop_mse: 3e-16, // that of `SearchConfig::basic`
-            formula: None,
-            semantics: Semantics::Protected,
-        }
+        RecordingInfo { method: "expert".into(), config: SearchConfig::basic(), formula: None }
     }
 }
 
@@ -94,42 +87,34 @@ struct Points {
 /// its curve against the data (with several variables, predicted against actual values) and its error over generations.
 ///
 /// The instance must be the one that was searched; at most 200 of its points are shown, evenly spread. The best formula
-/// is the fittest one of the search. The search counts as solved from the first generation that has an individual with
-/// at most the early-stop error.
+/// is the fittest that solves the problem, else the fittest one; where constants are fitted it has its offset and factor,
+/// which the individuals do not have. The search counts as solved from the first generation that has an individual with at
+/// most the early-stop error.
 pub fn recording_page(trajectory: &Trajectory, instance: &Instance, info: &RecordingInfo) -> String {
     let (rows, points) = places(instance);
-    let mut expressions = Expressions { semantics: info.semantics, ..Expressions::default() };
-    let generations = trajectory.generations.iter().map(|record| shown(record, &mut expressions)).collect();
+    let mut expressions = Expressions { semantics: info.config.semantics, ..Expressions::default() };
+    let generations = trajectory.generations.iter().map(|record| shown(trajectory, record, &mut expressions)).collect();
     let mut machine = Machine::default();
     let mut values = Vec::new();
-    let mut best_at = |generation: u32, tree: &Tree, mse: f32| {
-        machine.predict(tree, &rows, info.semantics, &mut values);
+    let mut best_at = |Progress { generation, expr, mse }: Progress<'_>| {
+        let tree = &*info.config.formula_of(expr, instance);
+        machine.predict(tree, &rows, info.config.semantics, &mut values);
         let predicted = values.iter().map(|&value| rounded(value)).collect();
         Best {
             generation,
             expression: expressions.number(tree),
-            mse: rounded(mse.into()),
+            mse: rounded(trajectory.mse(mse)),
             size: tree.size(),
             predicted,
         }
     };
-    let mut best: Vec<Best> = trajectory
-        .best_progression()
-        .into_iter()
-        .map(|progress| best_at(progress.generation, progress.expr, progress.mse))
-        .collect();
-    let first = trajectory.generations.first();
-    if best.first().is_none_or(|best| best.generation > first.generation) {
-        // A continued search may have been fitter before; only its first generation can be shown.
-        let individual = first.best();
-        best.insert(0, best_at(first.generation, individual.expr, individual.mse));
-    }
+    let best = trajectory.winners(&info.config).into_iter().map(&mut best_at).collect();
     let data = Data {
         problem: &trajectory.problem_id,
         method: &info.method,
         seed: trajectory.seed.to_string(),
         stop: trajectory.stop.name(),
-        solved_at: solved_at(trajectory, info.early_stop_mse),
+        solved_at: solved_at(trajectory, &info.config),
         well_formed: well_formed(trajectory),
         formula: info.formula.as_deref(),
         origins: Origin::ALL.map(Origin::name),
@@ -142,9 +127,10 @@ pub fn recording_page(trajectory: &Trajectory, instance: &Instance, info: &Recor
     page(include_str!("recording.html"), &title, &data)
 }
 
-/// Returns the first generation with an individual of at most this error.
-fn solved_at(trajectory: &Trajectory, mse: f64) -> Option<u32> {
-    let solves = |record: &GenerationRecord<'_>| record.individuals().any(|i| i.mse <= mse as f32);
+/// Returns the first generation with an individual of at most the early-stop error.
+fn solved_at(trajectory: &Trajectory, config: &SearchConfig) -> Option<u32> {
+    let threshold = trajectory.early_stop(config)?;
+    let solves = |record: &GenerationRecord<'_>| record.individuals().any(|i| i.mse <= threshold);
     trajectory.generations.iter().find(solves).map(|record| record.generation)
 }
 
@@ -189,13 +175,13 @@ fn places(instance: &Instance) -> (Columns, Points) {
     (Columns::new(MAX_POINTS, 1, grid), points)
 }
 
-fn shown(record: GenerationRecord<'_>, expressions: &mut Expressions) -> Shown {
+fn shown(trajectory: &Trajectory, record: GenerationRecord<'_>, expressions: &mut Expressions) -> Shown {
     let mut individuals: Vec<_> = record.individuals().enumerate().collect();
     individuals.sort_by(|(_, a), (_, b)| a.mse.total_cmp(&b.mse).then(a.expr.size().cmp(&b.expr.size())));
     individuals.truncate(MAX_LISTED);
     let best = individuals.iter().position(|&(slot, _)| slot == record.best_index as usize);
     let row = |(_, i): (usize, sr_trace::IndividualRecord<'_>)| {
-        (expressions.number(i.expr), rounded(i.mse.into()), i.expr.size(), i.origin as usize)
+        (expressions.number(i.expr), rounded(trajectory.mse(i.mse)), i.expr.size(), i.origin as usize)
     };
     let individuals = individuals.into_iter().map(row).collect();
     Shown { number: record.generation, size: record.len(), best, individuals }
@@ -288,7 +274,8 @@ mod tests {
         let bound = least(trajectory.generations.last());
         let expected = trajectory.generations.iter().find(|record| least(*record) <= bound).expect("one").generation;
         let solved = |early_stop_mse: f64| {
-            let info = RecordingInfo { early_stop_mse, ..RecordingInfo::default() };
+            let config = SearchConfig { early_stop_mse: Some(early_stop_mse), ..SearchConfig::basic() };
+            let info = RecordingInfo { config, ..RecordingInfo::default() };
             data(&recording_page(&trajectory, &instance, &info))["solved_at"].clone()
         };
         assert_eq!((solved(bound.into()), solved(1e-30)), (expected.into(), Value::Null));

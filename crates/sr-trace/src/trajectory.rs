@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sr_engine::{
-    Edit, Evaluations, INVALID_FITNESS, IndividualRef, Origin, Parents, PrimitiveSet, Replacement, StopReason,
+    Edit, Evaluations, INVALID_FITNESS, IndividualRef, Origin, Parents, PrimitiveSet, Replacement, SearchConfig,
+    StopReason,
 };
 use sr_expr::hash::{FNV_OFFSET, fnv1a_step};
 use sr_expr::{Forest, Tree};
@@ -282,6 +283,38 @@ impl Trajectory {
         let best =
             self.generations.iter().filter(|record| record.improved).map(|record| (record.generation, record.best()));
         best.map(|(generation, best)| Progress { generation, expr: best.expr, mse: best.mse }).collect()
+    }
+
+    /// Returns the recorded error at which a search with this configuration counts as solved, `None` if it never does.
+    pub fn early_stop(&self, config: &SearchConfig) -> Option<f32> {
+        let tolerance = self.target.map_or(0.0, |target| target.tolerance);
+        config.early_stop_mse.map(|mse| mse.max(tolerance) as f32)
+    }
+
+    /// Returns every change of the winner, at least one: what [`Outcome::winner`](sr_engine::Outcome::winner) would be if
+    /// the search had ended there. That is the fittest individual with at most the early-stop error, else the fittest one,
+    /// which may be smaller and wrong. O(individuals).
+    ///
+    /// The configuration is that of the search. A continued search may have had a fitter individual before; here it begins
+    /// with the best one of its first generation.
+    pub fn winners(&self, config: &SearchConfig) -> Vec<Progress<'_>> {
+        let threshold = self.early_stop(config);
+        let mut winners = Vec::new();
+        let mut solved: Option<f32> = None;
+        for record in self.generations.iter() {
+            let solves = |i: &IndividualRecord<'_>| threshold.is_some_and(|most| i.mse <= most);
+            // Of equals the first.
+            let fittest = record.individuals().filter(solves).min_by(|a, b| b.fitness.total_cmp(&a.fitness));
+            let found = match fittest {
+                Some(found) if solved.is_none_or(|fitness| found.fitness > fitness) => {
+                    solved = Some(found.fitness);
+                    Some(found)
+                }
+                _ => (solved.is_none() && (record.improved || winners.is_empty())).then(|| record.best()),
+            };
+            winners.extend(found.map(|i| Progress { generation: record.generation, expr: i.expr, mse: i.mse }));
+        }
+        winners
     }
 
     /// Returns the record of a generation by its number, or `None` if there is none.

@@ -86,6 +86,33 @@ fn a_trajectory_records_what_the_search_did() {
     }
 }
 
+/// With an error that is easily reached, smaller formulas that do not solve the problem are often fitter.
+#[test]
+fn the_winner_of_a_trajectory_is_that_of_its_search() {
+    let basic = SearchConfig {
+        early_stop_mse: Some(0.4),
+        parsimony_coefficient: 0.05,
+        extra_generations: 5,
+        elitism: 1,
+        ..config(40)
+    };
+    let fitted = SearchConfig { population_size: 30, generations: 15, ..SearchConfig::default() };
+    let mut solved_and_less_fit = 0;
+    for (config, seed) in [basic, fitted].iter().flat_map(|config| (1..13).map(move |seed| (config, seed))) {
+        let (trajectory, outcome) = search("p", config, seed);
+        let winners = trajectory.winners(config);
+        assert!(winners.is_sorted_by_key(|winner| winner.generation));
+        let winner = winners.last().expect("there is always one").expr;
+        assert_eq!(*config.formula_of(winner, &instance("p")), *outcome.winner().expr, "seed {seed}");
+        if let Some(solved) = &outcome.solved {
+            solved_and_less_fit += usize::from(solved.score.fitness < outcome.best.score.fitness);
+            let first = outcome.generations_to_solve.expect("it is solved");
+            assert!(winners.iter().any(|winner| winner.generation == first));
+        }
+    }
+    assert!(solved_and_less_fit > 0, "the winner is always the fittest");
+}
+
 #[test]
 fn forms_that_the_search_forgot_are_recorded_all_the_same() {
     /// A recorder, and every generation that it saw.

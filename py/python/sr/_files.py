@@ -47,7 +47,8 @@ def read_trace(path, columns=None):
     frame : pandas.DataFrame
         - search: the number of the search in the file; problem and seed: what was searched, and with which seed
         - generation: 0 is the initial population; index: the place in it
-        - expression: the formula, a category; size: its nodes
+        - expression: the formula, a category; size: its nodes. Of a search that fits constants, as the preset default
+          does, it is the f of a + b * f: the error is that of the whole, and ``sr-inspect --best`` tells a and b
         - mse: the mean squared error in the square of the target's units, infinite where it has none
         - fitness: higher is better; best: whether it is the fittest of its generation
         - origin: the operator or policy that made it; parent_1, parent_2: the places of its parents in the previous

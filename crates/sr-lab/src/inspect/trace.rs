@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use sr_corpus::{Problems, find_problems};
-use sr_engine::{ConstantFitter, Fit, Instance, Objective, Origin, SearchConfig, StopReason};
+use sr_engine::{Fit, Instance, Objective, Origin, SearchConfig, StopReason};
 use sr_expr::{Columns, Target, Tree};
 use sr_problems::Problem;
 use sr_trace::{Candidates, TraceReader, Trajectory};
@@ -407,35 +407,15 @@ impl Searched {
 
     /// Returns all best individuals so far, the first one included.
     fn progression(&self) -> Vec<Best<'_>> {
-        let mut steps: Vec<Best<'_>> = self
-            .trajectory
-            .best_progression()
-            .into_iter()
-            .map(|step| self.best_of(step.generation, step.expr, step.mse))
-            .collect();
-        if steps.is_empty() {
-            // A continued search may have been fitter before; only its first generation can be shown.
-            let first = self.trajectory.generations.first();
-            let best = first.best();
-            steps.push(self.best_of(first.generation, best.expr, best.mse));
-        }
-        steps
+        let winners = self.trajectory.winners(&self.about.config).into_iter();
+        winners.map(|step| self.best_of(step.generation, step.expr, step.mse)).collect()
     }
 
     /// Where a search fits constants, its individuals are scored with an offset and a factor, which are put back here if
     /// the data that were searched are at hand.
     fn best_of<'a>(&self, generation: u32, tree: &'a Tree, mse: f32) -> Best<'a> {
-        let instance = match (self.about.config.fitting, &self.at_hand) {
-            (Some(_), Some(at_hand)) => Some(at_hand.searched.as_ref().unwrap_or(&at_hand.instance)),
-            _ => None,
-        };
-        let tree = match instance {
-            Some(instance) => {
-                let mut fitter = ConstantFitter::new();
-                Cow::Owned(fitter.scale(tree, instance, self.about.config.semantics).tree.to_owned())
-            }
-            None => Cow::Borrowed(tree),
-        };
+        let instance = self.at_hand.as_ref().map(|at_hand| at_hand.searched.as_ref().unwrap_or(&at_hand.instance));
+        let tree = instance.map_or(Cow::Borrowed(tree), |instance| self.about.config.formula_of(tree, instance));
         Best { generation, tree, recorded: self.trajectory.mse(mse), recorded_objective: mse.into() }
     }
 

@@ -640,17 +640,8 @@ impl Searching {
     fn judge(&self, job: &Job, trajectory: &Trajectory) -> anyhow::Result<Row> {
         let generations = &trajectory.generations;
         let solved = matches!(trajectory.stop, StopReason::Solved { .. });
-        // The smallest of the individuals with the least error in the last generation; the fittest one may be smaller
-        // and wrong.
-        let exact = generations.last().individuals().min_by(|a, b| {
-            let size = |i: &IndividualRecord<'_>| i.expr.size();
-            a.mse.total_cmp(&b.mse).then(size(a).cmp(&size(b)))
-        });
-        let fittest = trajectory.best_progression().pop().expect("the initial population has a best individual");
-        let tree = match exact {
-            Some(exact) if solved => exact.expr,
-            _ => fittest.expr,
-        };
+        let winner = trajectory.winners(&self.config).pop().expect("the initial population has a best individual");
+        let tree = &*self.config.formula_of(winner.expr, &job.instance);
         let fresh = job.problem.fresh_points(FRESH_POINTS, 0);
         let fresh = fresh.as_ref().map(|(x, y)| (x, &y[..]));
         let verdict = judge(tree, self.config.semantics, &job.instance, fresh);
@@ -698,13 +689,38 @@ fn record(folder: &Path, n: u32, name: &dyn Fn(usize, bool, u32) -> PathBuf) -> 
         let problem = problem.with_context(|| format!("problem {} is not there", trajectory.problem_id))?;
         let info = sr_report::RecordingInfo {
             method: header.policy.name().to_owned(),
-            early_stop_mse: header.engine.early_stop_mse.unwrap_or(0.0),
+            config: header.engine.clone(),
             formula: problem.formula(),
-            semantics: header.engine.semantics,
         };
         let page = sr_report::recording_page(&trajectory, &problem.instance()?, &info);
         fs::create_dir_all(path.parent().context("a page is in a folder")?)?;
         write_atomically(&path, page.as_bytes())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The law is 3*x0 + 5, of which a search with fitted constants keeps `x0`.
+    #[test]
+    fn formulas_with_fitted_constants_are_judged_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let table = folder.path().join("line.csv");
+        let rows: String = (0..20).map(|row| format!("{row},{}\n", 3 * row + 5)).collect();
+        fs::write(&table, format!("x,y\n{rows}")).expect("written");
+        let operators = vec![sr_expr::Op::Add, sr_expr::Op::Mul];
+        let options = sr_problems::TableOptions { operators, ..sr_problems::TableOptions::new("y") };
+        let set = sr_problems::from_table(&table, &options).expect("a table").set;
+        let job = record::jobs_of(set.problems[0].clone(), [1]).expect("a problem").next().expect("a job");
+        let searching = Searching::new(SearchConfig::default(), "default", "line.sr", &set, 1).expect("settings");
+        let mut search = [sr_engine::Search::new(job.instance.clone(), SearchConfig::default(), 1).expect("a search")];
+        let mut recorder = [sr_trace::Recorder::new(1)];
+        let outcome = sr_engine::run(&mut search, &mut sr_engine::Expert, &mut recorder).expect("a search").remove(0);
+        let [recorder] = recorder;
+        let row = searching.judge(&job, &recorder.finish(&outcome).expect("recorded")).expect("judged");
+        assert!(row.solved, "{}", row.expression);
+        assert_eq!((&*row.expression, row.size), ("((x0 * 3.0) + 5.0)", 5));
+    }
 }
