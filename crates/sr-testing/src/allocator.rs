@@ -9,16 +9,20 @@ thread_local! {
 }
 
 static LARGEST: AtomicUsize = AtomicUsize::new(0);
+static LIVE: AtomicUsize = AtomicUsize::new(0);
 
-/// The system's allocator, which counts the allocations of each thread and remembers the largest one of all threads.
+/// The system's allocator, which counts the allocations of each thread, and remembers the largest one of all threads and
+/// how much all of them hold.
 ///
 /// ```
 /// #[global_allocator]
 /// static ALLOCATOR: sr_testing::CountingAllocator = sr_testing::CountingAllocator;
 ///
-/// let before = sr_testing::allocations();
-/// drop(std::hint::black_box(vec![1_u8; 5000]));
+/// let (before, held) = (sr_testing::allocations(), sr_testing::live_bytes());
+/// let bytes = std::hint::black_box(vec![1_u8; 5000]);
 /// assert_eq!(sr_testing::allocations() - before, 1);
+/// assert!(sr_testing::live_bytes() >= held + 5000);
+/// drop(bytes);
 /// assert!(sr_testing::largest_allocation() >= 5000);
 /// ```
 #[derive(Debug)]
@@ -34,9 +38,19 @@ pub fn largest_allocation() -> usize {
     LARGEST.load(Ordering::Relaxed)
 }
 
+/// Returns how much memory all threads together have asked for and not given back, in bytes.
+pub fn live_bytes() -> usize {
+    LIVE.load(Ordering::Relaxed)
+}
+
 fn count(bytes: usize) {
     ALLOCATIONS.set(ALLOCATIONS.get() + 1);
     LARGEST.fetch_max(bytes, Ordering::Relaxed);
+    LIVE.fetch_add(bytes, Ordering::Relaxed);
+}
+
+fn give_back(bytes: usize) {
+    LIVE.fetch_sub(bytes, Ordering::Relaxed);
 }
 
 #[allow(unsafe_code)]
@@ -57,11 +71,13 @@ unsafe impl GlobalAlloc for CountingAllocator {
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size);
+        give_back(layout.size());
         // SAFETY: as above.
         unsafe { System.realloc(memory, layout, size) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        give_back(layout.size());
         // SAFETY: as above.
         unsafe { System.dealloc(memory, layout) }
     }

@@ -7,7 +7,7 @@
 mod allocator;
 mod programs;
 
-pub use allocator::{CountingAllocator, allocations, largest_allocation};
+pub use allocator::{CountingAllocator, allocations, largest_allocation, live_bytes};
 pub use programs::{
     SmallDisk, Victim, contents, fails, interrupt, on_terminal, peak_memory, python, signal, skipped, succeeds,
     with_file_limit,

@@ -13,13 +13,12 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use sr_model::{CpuModel, DeviceKind, Model, Pass, TrainBatch};
 
 use crate::examples::Selection;
-use crate::update::trainable;
+use crate::update::on_graph;
 use crate::{Error, Examples};
 
 /// Rows × positions of a pass on a CPU; a pass has at least one row.
@@ -31,6 +30,8 @@ pub(crate) struct Passes {
     /// Pools of one thread each, in which nothing runs in parallel; none for a GPU, which is fastest with large passes
     /// from one thread.
     workers: Vec<ThreadPool>,
+    /// Whether graphs compute cheap activations again instead of keeping them.
+    recompute: bool,
     /// Whether to use the tensor framework on a CPU too.
     is_reference: bool,
 }
@@ -55,10 +56,10 @@ impl Passes {
     ///
     /// # Panics
     /// If the operating system cannot start the threads.
-    pub(crate) fn new(device: DeviceKind) -> Self {
+    pub(crate) fn new(device: DeviceKind, recompute: bool) -> Self {
         let threads = if device == DeviceKind::Cuda { 0 } else { rayon::current_num_threads() };
         let pool = |_| ThreadPoolBuilder::new().num_threads(1).build().expect("a process can have a few more threads");
-        Passes { workers: (0..threads).map(pool).collect(), is_reference: false }
+        Passes { workers: (0..threads).map(pool).collect(), recompute, is_reference: false }
     }
 
     /// Returns the gradients of the mean loss over the labels of all batches together, as if they were one batch.
@@ -89,10 +90,9 @@ impl Passes {
             return Ok((gradients, sums));
         }
         let mut accumulator = GradientsAccumulator::new();
-        let (inner, device) = (model.valid(), model.device());
         let pass = |index: usize, _: &mut Pass| {
             let batch = examples.pack(&passes[index])?;
-            let model = trainable(&inner, &device); // parameters of its own, so that no other thread's graph joins this one
+            let model = on_graph(model, self.recompute); // leaves of its own, so that no other thread's graph joins this one
             let loss = model.loss(&batch)?;
             let value = loss.value.clone().without_autodiff();
             let gradients = (loss.value * (loss.weight / total)).backward();
@@ -110,7 +110,7 @@ impl Passes {
 
     /// Returns the loss over all batches, without a graph.
     pub(crate) fn loss(&self, model: &Model, examples: &Examples, batches: &[Vec<Selection>]) -> Result<Sums, Error> {
-        let (fast, model) = (self.fast(model), model.valid());
+        let fast = self.fast(model);
         let passes = self.cut(examples, batches);
         let mut sums = Sums::default();
         let pass = |index: usize, pass: &mut Pass| {
@@ -227,7 +227,7 @@ impl Sums {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::module::{ModuleVisitor, Param};
+    use burn::module::{Module, ModuleVisitor, Param};
     use burn::tensor::Tensor;
     use sr_model::{ModelConfig, Prompt};
     use sr_prompt::{Condition, Token};
@@ -258,7 +258,7 @@ mod tests {
     }
 
     fn gradients(passes: &Passes, batches: &[Vec<Selection>]) -> (Vec<f32>, Sums) {
-        let device = DeviceKind::Cpu.open().expect("the CPU").autodiff();
+        let device = DeviceKind::Cpu.open().expect("the CPU");
         let model = Model::new(&config(), 1, &device).expect("a model");
         let (gradients, sums) = passes.gradients(&model, &examples(), batches).expect("gradients");
         let mut flat = Flat(gradients, Vec::new());
@@ -272,11 +272,11 @@ mod tests {
     fn micro_batches_and_passes_equal_one_batch() {
         let whole = examples().sample(3, 1, 6, 1);
         let parts: Vec<Vec<Selection>> = whole[0].chunks(4).map(<[_]>::to_vec).collect();
-        let as_on_a_gpu = Passes { workers: Vec::new(), is_reference: true };
+        let as_on_a_gpu = Passes { workers: Vec::new(), recompute: false, is_reference: true };
         let (expected, sums) = gradients(&as_on_a_gpu, &whole);
         assert_eq!((sums.tokens, sums.cells, sums.examples), (6 * 100 + 15 + 21, 6 * 112, 6));
         let scale = expected.iter().fold(0.0f32, |m, g| m.max(g.abs()));
-        for passes in [&as_on_a_gpu, &Passes::new(DeviceKind::Cpu)] {
+        for passes in [&as_on_a_gpu, &Passes::new(DeviceKind::Cpu, false)] {
             let (found, of_found) = gradients(passes, &parts);
             assert!((of_found.mean_loss() - sums.mean_loss()).abs() < 1e-5);
             assert_eq!((of_found.tokens, of_found.examples), (sums.tokens, sums.examples));
@@ -289,7 +289,7 @@ mod tests {
         let batches = examples().sample(3, 1, 6, 1);
         let on = |threads: usize| {
             let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-            gradients(&pool.install(|| Passes::new(DeviceKind::Cpu)), &batches)
+            gradients(&pool.install(|| Passes::new(DeviceKind::Cpu, false)), &batches)
         };
         let one = on(1);
         assert_eq!(examples().cut(&batches[0], CPU_POSITIONS).len(), 2, "there is something to share");

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 use serde_json::{Value, json};
@@ -16,7 +15,7 @@ use crate::evaluate::Probe;
 use crate::examples::{Order, Selection};
 use crate::folder::{Meta, Patience, RunFolder, difference};
 use crate::passes::{Passes, Sums};
-use crate::update::{average, clip, optimiser};
+use crate::update::{self, average, clip, optimiser};
 use crate::{Error, Examples, RunConfig, Scores};
 
 /// The source of a run's initial weights.
@@ -51,6 +50,7 @@ pub struct Trainer<'a> {
     validation_examples: &'a Examples,
     probe: Option<Probe>,
     passes: Passes,
+    /// The model, on no graph.
     model: Model,
     /// The moving average of the weights.
     average: Option<Model>,
@@ -184,7 +184,7 @@ impl<'a> TrainerBuilder<'a> {
     /// vocabulary.
     pub fn start(self, out: &Path) -> Result<Trainer<'a>, Error> {
         self.config.training.validate()?;
-        let model = initial(&self.config, &self.language, &self.init, &open(self.device, &self.config)?)?;
+        let model = initial(&self.config, &self.language, &self.init, &self.device.open()?)?;
         let probe = probe(&self.config, self.validation)?;
         let folder = RunFolder::create(out, &self.config, id(&self.init)?.as_deref())?;
         let meta = Meta::new(&self.config, &self.language, self.examples);
@@ -198,7 +198,7 @@ impl<'a> TrainerBuilder<'a> {
     /// If the settings, training examples or initial weights differ from the run's, or the checkpoint cannot be read.
     pub fn resume(self, out: &Path) -> Result<Trainer<'a>, Error> {
         self.config.training.validate()?;
-        let device = open(self.device, &self.config)?;
+        let device = self.device.open()?;
         let probe = probe(&self.config, self.validation)?;
         let fresh = Meta::new(&self.config, &self.language, self.examples);
         let (folder, found) = RunFolder::resume(out, &self.config, id(&self.init)?.as_deref(), &fresh, &device)?;
@@ -220,8 +220,8 @@ impl<'a> TrainerBuilder<'a> {
         let order = Order::new(config.seed, t.rows_per_batch, t.max_targets);
         let validation = validation_examples.sample(config.seed, t.eval_batches, t.rows_per_batch, t.max_targets);
         let optimiser = Optimiser(optimiser(&model, t));
-        let average = (t.ema_decay > 0.0).then(|| model.valid());
-        let passes = Passes::new(device);
+        let average = (t.ema_decay > 0.0).then(|| model.clone());
+        let passes = Passes::new(device, t.gradient_checkpointing);
         Trainer {
             order,
             validation,
@@ -312,7 +312,7 @@ impl<'a> Trainer<'a> {
             }
             if stop.is_some() || due(step, training.save_every) {
                 let meta = Meta { window: (untold.cells > 0).then(|| untold.into()), ..self.meta.clone() };
-                self.folder.save_last(self.model.valid(), &self.optimiser.0, self.average.as_ref(), &meta)?;
+                self.folder.save_last(self.model.clone(), &self.optimiser.0, self.average.as_ref(), &meta)?;
             }
         }
         let (val_loss, scores) = validated.expect("the last step was validated");
@@ -341,9 +341,9 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Returns the model that validations use, without a graph: the average of the weights if there is one.
+    /// Returns the model that validations use: the average of the weights if there is one.
     fn judged(&self) -> Model {
-        self.average.clone().unwrap_or_else(|| self.model.valid())
+        self.average.clone().unwrap_or_else(|| self.model.clone())
     }
 
     /// Makes one update of the weights: micro-batches, clipping, optimiser, average.
@@ -361,7 +361,7 @@ impl<'a> Trainer<'a> {
             return Err(self.diverged(&batches, loss, grad_norm));
         }
         let (model, optimiser) = (&self.model, &mut self.optimiser.0);
-        self.model = self.passes.alone(|| optimiser.step(rate, model.clone(), gradients));
+        self.model = self.passes.alone(|| update::step(optimiser, rate, model.clone(), gradients));
         self.meta.step = step;
         let decay = self.config.training.ema_decay;
         self.average = self.average.take().map(|before| average(before, &self.model, decay, step));
@@ -451,12 +451,6 @@ impl<'a> Trainer<'a> {
             "padding": (told.padding() * 1e4).round() / 1e4,
         }))
     }
-}
-
-/// Opens the device to train on.
-fn open(device: DeviceKind, config: &RunConfig) -> Result<Device, Error> {
-    let device = device.open()?.autodiff();
-    Ok(if config.training.gradient_checkpointing { device.gradient_checkpointing() } else { device })
 }
 
 /// Returns the sample of validation states for the scores.

@@ -144,20 +144,41 @@ fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.try_into_vec_as().expect("f32 on a CPU")
 }
 
-/// Returns `inner` with its own parameters on a graph, which keeps or recomputes activations as `device` requires.
-pub(crate) fn trainable(inner: &Model, device: &Device) -> Model {
-    let model = inner.clone().train(); // forgets what its device said
-    match device.gradient_checkpointing_strategy() {
-        Some(GradientCheckpointingStrategy::Balanced) => model.map(&mut Recomputed),
-        _ => model,
+/// Returns a copy of `model` whose parameters are leaves of a graph of their own, which keeps activations or, if
+/// `recompute`, computes cheap ones again in the backward pass.
+///
+/// The framework holds on to every leaf until some backward pass ends. A model that is trained must therefore not be on
+/// a graph itself: each step of the optimiser would add a leaf for each parameter, and the passes of a CPU, which need
+/// no graph, would never free one.
+pub(crate) fn on_graph(model: &Model, recompute: bool) -> Model {
+    model.clone().map(&mut Leaves { recompute })
+}
+
+struct Leaves {
+    recompute: bool,
+}
+
+impl ModuleMapper for Leaves {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let recompute = |weight: Tensor<D>| match self.recompute {
+            true => weight.with_gradient_checkpointing_strategy(GradientCheckpointingStrategy::Balanced),
+            false => weight,
+        };
+        param.map(|weight| recompute(weight.without_autodiff().autodiff())).set_require_grad(true)
     }
 }
 
-struct Recomputed;
+/// Returns the model, which is on no graph, after a step of the optimiser.
+pub(crate) fn step(optimiser: &mut ModuleOptimizer, rate: f64, model: Model, gradients: GradientsParams) -> Model {
+    // burn's optimiser refuses tensors that cannot be on a graph. These can, but are not, as they require no gradient.
+    optimiser.step(rate, model.map(&mut Constants), gradients).valid()
+}
 
-impl ModuleMapper for Recomputed {
+struct Constants;
+
+impl ModuleMapper for Constants {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.map(|weight| weight.with_gradient_checkpointing_strategy(GradientCheckpointingStrategy::Balanced))
+        param.map(Tensor::autodiff)
     }
 }
 
@@ -178,7 +199,7 @@ struct Weights(GradientsParams);
 
 impl ModuleVisitor for Weights {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.0.register(param.id, param.val().without_autodiff());
+        self.0.register(param.id, param.val());
     }
 }
 
@@ -423,7 +444,8 @@ mod tests {
 
     #[test]
     fn the_average_follows_the_weights() {
-        let zero = model().valid().map(&mut Times(0.0));
+        let model = || model().valid();
+        let zero = model().map(&mut Times(0.0));
         let first = |model: &Model| named(model)[0].1[0];
         let weight = first(&model());
         let near = |found: f32, share: f32| assert!((found - share * weight).abs() < 1e-6, "{found} {share} {weight}");
@@ -445,14 +467,13 @@ mod tests {
 
     #[test]
     fn recomputed_activations_give_the_same_gradients() {
-        let device = model().device();
-        let recomputing = device.clone().gradient_checkpointing();
-        let with = |device: &Device| {
-            let model = trainable(&model().valid(), device);
-            assert_eq!(model.device().gradient_checkpointing_strategy(), device.gradient_checkpointing_strategy());
+        let with = |recompute: bool, strategy: GradientCheckpointingStrategy| {
+            let model = on_graph(&model().valid(), recompute);
+            assert_eq!(model.device().gradient_checkpointing_strategy(), Some(strategy));
             flat(&model, &gradients(&model))
         };
-        assert_eq!(with(&device), with(&recomputing));
+        let kept = with(false, GradientCheckpointingStrategy::Disabled);
+        assert_eq!(kept, with(true, GradientCheckpointingStrategy::Balanced));
     }
 
     /// Returns all gradients, concatenated.
