@@ -28,6 +28,7 @@ for arm in "$@"; do
     points-e2e) change='s/^points = .*/points = "e2e"/; /^n_queries/d; /^channels/d' ;;
     points-basic) change='s/^channels = .*/channels = ["x", "y"]/' ;;
     marks-none) change='/^marks = /d' ;;
+    data-none) change='/^marks = /d; /^points = /d; /^n_queries/d; /^channels/d; /^n_variables/d; s/^n_points.*/n_points = 0/' ;;
     expressions) change='s/^actions = .*/actions = "expression"/' ;;
     parameters) change='s/^preset = .*/preset = "tiny"/' ;;
     labels-path) labels=path condition=PATH ;;
