@@ -195,9 +195,10 @@ impl Plan<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, Instant};
 
     use serde_json::json;
-    use sr_engine::Expert;
+    use sr_engine::{Expert, PolicyError, Request};
 
     use super::*;
 
@@ -225,6 +226,37 @@ mod tests {
         let renamed: Vec<Row> = mine.iter().map(|row| Row { method: "expert".into(), ..row.clone() }).collect();
         assert_eq!((expert.len(), expert), (plan.searches() / 2, &renamed[..]));
         assert_eq!((expert[1].seed, &expert[2].problem), (1, &set.problems[1].id));
+    }
+
+    /// The expert, which forgets one of the searches when it is asked for the first time, and so is asked again for it.
+    struct Forgetful;
+
+    impl sr_engine::Policy for Forgetful {
+        fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
+            let forgotten = usize::from(requests.len() > 1);
+            Expert.propose(&mut requests[forgotten..])
+        }
+    }
+
+    #[test]
+    fn the_seconds_of_searches_that_advance_together_are_those_that_passed() {
+        let set = sr_problems::suite("nguyen", 1).expect("a suite");
+        let time_limit = Some(Duration::from_millis(50));
+        let config = SearchConfig { early_stop_mse: None, unique: true, time_limit, ..SearchConfig::basic() };
+        let methods = methods(&["mine=expert"]);
+        let plan = Evaluation { equal: &[Equal::Seconds], ..Evaluation::new(&set, &methods, &config) };
+        let plan = plan.plan().expect("a plan");
+        let search = || {
+            let mut rows = Rows::in_memory();
+            let mut policies = [Policy::Custom(Box::new(Forgetful))];
+            let ended = plan.run(&mut policies, &mut rows, &mut Monitor::none()).expect("searched");
+            assert_eq!(ended, Ended::Finished);
+            rows.rows().iter().map(|row| row.seconds).sum::<f64>()
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+        let begun = Instant::now();
+        let (seconds, passed) = (pool.install(search), begun.elapsed().as_secs_f64());
+        assert!(seconds < passed, "{seconds} of {passed}");
     }
 
     #[test]

@@ -78,7 +78,7 @@ fn alone<P: sr_engine::Policy>(
 
 /// Runs all searches with one policy. A search whose seconds are over ends after its current generation.
 fn together(task: &Task<'_>, jobs: &[Job], policy: &mut dyn sr_engine::Policy) -> anyhow::Result<Vec<Found>> {
-    let clock = RefCell::new(Clock { last: Instant::now(), active: jobs.len(), share: 0.0 });
+    let clock = RefCell::new(Clock { last: Instant::now(), active: jobs.len(), has_asked: false, share: 0.0 });
     let config = SearchConfig { time_limit: None, ..task.config.clone() };
     let searches = jobs.par_iter().map(|job| Search::new(job.instance.clone(), config.clone(), job.seed));
     let mut searches = searches.collect::<Result<Vec<_>, _>>()?;
@@ -93,6 +93,9 @@ struct Clock {
     last: Instant,
     /// The number of searches that have not ended.
     active: usize,
+    /// Whether the policy has been asked for children of this generation. It is asked again for those of some searches,
+    /// whose children had been met before.
+    has_asked: bool,
     share: f64,
 }
 
@@ -116,7 +119,9 @@ impl sr_engine::Policy for Timed<'_> {
     fn propose(&mut self, requests: &mut [Request<'_>]) -> Result<(), PolicyError> {
         let mut clock = self.clock.borrow_mut();
         clock.now();
-        clock.active = requests.len();
+        if !std::mem::replace(&mut clock.has_asked, true) {
+            clock.active = requests.len();
+        }
         drop(clock);
         self.policy.propose(requests)
     }
@@ -165,7 +170,11 @@ impl Observer for Watch<'_> {
     fn on_generation(&mut self, seen: &Generation<'_>) -> ControlFlow<()> {
         self.seconds = match self.time {
             Time::Own(started) => started.elapsed().as_secs_f64(),
-            Time::Shared(clock) => clock.borrow_mut().now(),
+            Time::Shared(clock) => {
+                let mut clock = clock.borrow_mut();
+                clock.has_asked = false;
+                clock.now()
+            }
         };
         let _ = self.tally.on_generation(seen); // it never stops a search
         let errors = (0..seen.population.len()).map(|index| seen.population.score(index));
