@@ -20,7 +20,7 @@ use sr_lab::beside::Published;
 use sr_lab::evaluate::{Evaluation, Method, Rows, Source, check_names, policies};
 use sr_lab::sr_engine::SearchConfig;
 use sr_lab::sr_eval::Equal;
-use sr_lab::sr_neural::{Per, Share};
+use sr_lab::sr_neural::{Per, Share, Swap};
 use sr_lab::sr_problems::ProblemSet;
 use sr_lab::sr_report::{Section, report_page};
 use sr_lab::{Ended, Monitor};
@@ -70,10 +70,10 @@ struct Args {
     /// Where learners compute: cpu, ndarray or cuda
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: String,
-    /// Show each learner the points of the search half a batch away: a check of what it makes of them, for one that uses
-    /// them solves less then
-    #[arg(long)]
-    swap_points: bool,
+    /// Show each learner the points, or the population, of the search half a batch away: a check of what it makes of them,
+    /// for one that uses them solves less then
+    #[arg(long, value_name = "WHAT")]
+    swap: Option<SwapArg>,
     /// One table each in which all searches may spend the same: --max-evaluations evaluations, --time-limit seconds.
     /// There is then no limit on generations
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
@@ -151,6 +151,23 @@ impl From<EqualArg> for Equal {
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum SwapArg {
+    /// The points of the data
+    Points,
+    /// The texts of the individuals with their marks
+    Populations,
+}
+
+impl From<SwapArg> for Swap {
+    fn from(arg: SwapArg) -> Self {
+        match arg {
+            SwapArg::Points => Swap::Points,
+            SwapArg::Populations => Swap::Populations,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let (args, given) = sr_cli::parse::<Args>();
     sr_args::run(|| match &args.command {
@@ -211,7 +228,7 @@ fn compare(args: &Args, given: &Given) -> anyhow::Result<Exit> {
     let plan = evaluation.plan()?;
     let ids = || set.problems.iter().map(|problem| &*problem.id);
     let published = args.beside.as_deref().map(|path| Published::read(path, ids())).transpose()?;
-    let learning = methods::learning(&args.device, &args.sampling, share, args.swap_points)?;
+    let learning = methods::learning(&args.device, &args.sampling, share, args.swap.map(Swap::from))?;
     let mut policies = policies(&args.methods, &set, &learning)?;
     let settings = report::settings(args, &set, &config)?;
     let finished = match args.out.as_ref().filter(|_| args.resume) {

@@ -4,7 +4,7 @@ use anyhow::bail;
 use sr_args::SamplingArgs;
 use sr_cli::Given;
 use sr_lab::evaluate::{Learning, Method, MethodKind};
-use sr_lab::sr_neural::{Sampling, Share};
+use sr_lab::sr_neural::{Sampling, Share, Swap};
 
 /// Flags of searches that some methods have no use for.
 const OWN_SETTINGS: [&str; 5] = ["tournament_size", "crossover", "parsimony", "survival", "unique"];
@@ -16,7 +16,7 @@ pub(crate) fn check_learners(methods: &[Method], given: &Given) -> anyhow::Resul
     }
     let why = "without a learner among the --methods";
     given.refuse_all::<SamplingArgs>(why)?;
-    given.refuse(&["device", "swap_points"], why)
+    given.refuse(&["device", "swap"], why)
 }
 
 /// Fails if the share of the flags is no method's, or a hybrid has none.
@@ -60,9 +60,9 @@ pub(crate) fn learning<'a>(
     device: &'a str,
     sampling: &SamplingArgs,
     share: Option<Share>,
-    swap_points: bool,
+    swap: Option<Swap>,
 ) -> anyhow::Result<Learning<'a>> {
     let mode = sampling.mode.map(sr_args::ModeArg::name);
-    let sampling = Sampling { swap_points, ..sampling.sampling()? };
+    let sampling = Sampling { swap, ..sampling.sampling()? };
     Ok(Learning { device, sampling, mode, share })
 }

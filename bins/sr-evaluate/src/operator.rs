@@ -108,7 +108,7 @@ pub(crate) fn run(args: &OperatorArgs, given: &sr_cli::Given) -> anyhow::Result<
     if args.calibrate.is_none() {
         methods::check_learners(&all, given)?;
     }
-    let learning = methods::learning(&args.device, &args.sampling, None, false)?;
+    let learning = methods::learning(&args.device, &args.sampling, None, None)?;
     let policies = all.iter().map(|method| Policy::load(method, &learning));
     let mut policies = policies.collect::<anyhow::Result<Vec<_>>>()?;
     let bank = Bank::read(&args.bank)?;

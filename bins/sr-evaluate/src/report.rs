@@ -7,7 +7,7 @@ use sr_lab::beside::{self, Published};
 use sr_lab::evaluate::{Settings, fingerprint};
 use sr_lab::sr_engine::SearchConfig;
 use sr_lab::sr_eval::{Equal, Row, against_table, median_curves, summarise, summarise_against, summary_table};
-use sr_lab::sr_neural::Per;
+use sr_lab::sr_neural::{Per, Swap};
 use sr_lab::sr_problems::ProblemSet;
 
 use crate::{Args, equal};
@@ -61,8 +61,9 @@ pub(crate) fn settings(args: &Args, set: &ProblemSet, search: &SearchConfig) -> 
         "rules": sampling.rules.iter().map(|rule| rule.name()).collect::<Vec<_>>(),
         "condition": sampling.condition.map(|conditions| conditions.to_string()),
     });
-    if args.swap_points {
-        settings["swap-points"] = args.batch_size.into(); // rows depend on the batches then
+    if let Some(swap) = args.swap {
+        // Rows depend on the batches then.
+        settings["swap"] = json!({ "what": Swap::from(swap).name(), "batch-size": args.batch_size });
     }
     Ok(settings.as_object().expect("an object was made").clone())
 }

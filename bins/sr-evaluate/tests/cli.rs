@@ -755,7 +755,7 @@ fn targets_that_do_not_vary_or_whose_squares_are_no_numbers_have_tables_all_the_
 
 /// Tests that a learner needs no checkpoint and beats the reference engine where evaluations count.
 #[test]
-fn the_shipped_learner_searches_by_its_points() {
+fn the_shipped_learner_searches_by_what_it_reads() {
     let folder = tempfile::tempdir().expect("a folder");
     let table = |more: &[&str]| {
         let flags =
@@ -769,10 +769,13 @@ fn the_shipped_learner_searches_by_its_points() {
         let summary = table["summary"].as_array().expect("rows").iter().find(|row| row["method"] == method);
         summary.unwrap_or_else(|| panic!("{method}"))[field].as_f64().unwrap_or(f64::INFINITY)
     };
-    let (right, wrong) = (table(&[]), table(&["--swap-points"]));
+    let (right, wrong) = (table(&[]), table(&["--swap", "points"]));
     assert!(of(&right, "learner", "ert") < of(&right, "basic", "ert"), "{right}");
     // How much the points of others harm stands in docs/experiments/learner.md.
     assert_ne!(of(&right, "learner", "evaluations"), of(&wrong, "learner", "evaluations"), "its points are used");
     assert_eq!(of(&right, "basic", "ert"), of(&wrong, "basic", "ert"));
     assert!(of(&right, "hybrid@p=0.5", "well_formed") > 0.99);
+    let others = table(&["--swap", "populations"]);
+    assert!(of(&others, "learner", "ert") > of(&right, "learner", "ert"), "it goes by its population: {others}");
+    assert!(of(&others, "learner", "well_formed") > 0.99, "edits are legal in any population");
 }

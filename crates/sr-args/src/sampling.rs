@@ -129,7 +129,7 @@ impl SamplingArgs {
             max_batch_tokens: self.max_batch_tokens,
             conditions: self.condition,
             grammar: self.grammar()?,
-            swap_points: false,
+            swap: None,
         })
     }
 

@@ -73,9 +73,27 @@ pub struct Sampling {
     /// The rules of the grammar, which allows only legal texts. `None` lets the model write freely; a text that is not
     /// an expression of the problem's primitives is then replaced by the expert.
     pub grammar: Option<Rules>,
-    /// Whether each state is read with the points of the state half a batch away. This is a check of what the model makes
-    /// of the points: one that uses them searches worse then. Children depend on the batch.
-    pub swap_points: bool,
+    /// What each state is read with of the state half a batch away. This is a check of what the model makes of its inputs:
+    /// one that uses them searches worse then. Children depend on the batch.
+    pub swap: Option<Swap>,
+}
+
+/// An input that states of a batch exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Swap {
+    /// The points of the data.
+    Points,
+    /// The population: the texts of all individuals with their marks. An edit that is written for another population is
+    /// made to the individual that stands in the same place of the state's own one; the grammar keeps it legal there.
+    Populations,
+}
+
+impl Swap {
+    /// Returns the name in files and flags.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
 }
 
 impl Default for Sampling {
@@ -89,7 +107,7 @@ impl Default for Sampling {
             max_batch_tokens: None,
             conditions: None,
             grammar: Some(Rules::default()),
-            swap_points: false,
+            swap: None,
         }
     }
 }
@@ -254,6 +272,7 @@ impl Learner {
         let (mode, language) = (meta.learner_mode(), &meta.language);
         check_distinct(mode, sampling)?;
         sampling.validate(checkpoint.model.config(), language.actions)?;
+        check_swap(mode, checkpoint.model.config(), sampling.swap)?;
         let sampling = Sampling { conditions: Some(meta.conditions(sampling.conditions)?), ..sampling };
         Ok(Learner::new(Decoder::new(&checkpoint.model), mode, language, sampling))
     }
@@ -307,12 +326,8 @@ impl Learner {
         check_distinct(self.mode, self.sampling)?;
         let inputs: Vec<_> = states.par_iter().map(|state| self.input(state)).collect::<Result<_, _>>()?;
         let (mut prompts, slots): (Vec<Prompt>, Vec<Slots<'a>>) = inputs.into_iter().unzip();
-        if self.sampling.swap_points && !prompts.is_empty() {
-            let mut points: Vec<Option<Points>> = prompts.iter_mut().map(|prompt| prompt.points.take()).collect();
-            // Searches of one problem stand side by side.
-            let distance = points.len().div_ceil(2) % points.len();
-            points.rotate_left(distance);
-            prompts.iter_mut().zip(points).for_each(|(prompt, points)| prompt.points = points);
+        if let Some(swap) = self.sampling.swap {
+            exchange(swap, &mut prompts);
         }
         let config = self.decoder.model().config();
         let positions = |prompt: &Prompt| prompt.tokens.len() + prompt.n_prefix(config);
@@ -491,6 +506,41 @@ fn check_distinct(mode: LearnerMode, sampling: Sampling) -> Result<(), Error> {
     }
 }
 
+/// Fails if an input is swapped that the learner does not have.
+fn check_swap(mode: LearnerMode, config: &ModelConfig, swap: Option<Swap>) -> Result<(), Error> {
+    let reads = match swap {
+        Some(Swap::Points) => config.points.is_some(),
+        Some(Swap::Populations) => mode != LearnerMode::Direct,
+        None => true,
+    };
+    match swap {
+        Some(swap) if !reads => {
+            let expected = format!("something that this learner reads, which has no {}", swap.name());
+            Err(Error::Sampling { flag: "--swap", found: swap.name().to_owned(), expected })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives each prompt one input of the prompt half a batch away.
+fn exchange(swap: Swap, prompts: &mut [Prompt]) {
+    if prompts.is_empty() {
+        return;
+    }
+    // Searches of one problem stand side by side.
+    let distance = prompts.len().div_ceil(2) % prompts.len();
+    if swap == Swap::Populations {
+        prompts.rotate_left(distance);
+    }
+    // After the whole prompts the points go back.
+    let mut points: Vec<Option<Points>> = prompts.iter_mut().map(|prompt| prompt.points.take()).collect();
+    match swap {
+        Swap::Points => points.rotate_left(distance),
+        Swap::Populations => points.rotate_right(distance),
+    }
+    prompts.iter_mut().zip(points).for_each(|(prompt, points)| prompt.points = points);
+}
+
 /// A child parsed from a text.
 #[derive(Clone)]
 struct Proposal {
@@ -556,6 +606,38 @@ mod tests {
     fn refused(sampling: Sampling) -> String {
         let config = ModelConfig::micro(sr_prompt::VOCABULARY_SIZE);
         sampling.validate(&config, Actions::Expression).expect_err("out of range").to_string()
+    }
+
+    #[test]
+    fn what_is_exchanged_is_that_of_half_a_batch_away() {
+        let prompt = |at: usize| Prompt {
+            tokens: vec![at as i32],
+            points: Some(Points { values: vec![at as f32] }),
+            ..Prompt::default()
+        };
+        let exchanged = |swap, n| {
+            let mut prompts: Vec<Prompt> = (0..n).map(prompt).collect();
+            exchange(swap, &mut prompts);
+            let of = |p: &Prompt| (p.tokens[0], p.points.as_ref().expect("points").values[0] as i32);
+            prompts.iter().map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(exchanged(Swap::Points, 5), [(0, 3), (1, 4), (2, 0), (3, 1), (4, 2)]);
+        assert_eq!(exchanged(Swap::Populations, 5), [(3, 0), (4, 1), (0, 2), (1, 3), (2, 4)]);
+        assert_eq!(exchanged(Swap::Populations, 1), [(0, 0)]);
+        assert_eq!(exchanged(Swap::Points, 0), []);
+    }
+
+    #[test]
+    fn only_what_is_read_can_be_exchanged() {
+        let blind = ModelConfig { points: None, ..ModelConfig::micro(sr_prompt::VOCABULARY_SIZE) };
+        let seeing = ModelConfig { points: Some(PointsConfig::learner(2)), ..blind.clone() };
+        let refused = |mode, config, swap| check_swap(mode, config, Some(swap)).map_err(|error| error.to_string());
+        let expected = "--swap is points, expected something that this learner reads, which has no points";
+        assert_eq!(refused(LearnerMode::OneStep, &blind, Swap::Points), Err(expected.to_owned()));
+        let expected = "--swap is populations, expected something that this learner reads, which has no populations";
+        assert_eq!(refused(LearnerMode::Direct, &seeing, Swap::Populations), Err(expected.to_owned()));
+        assert_eq!(refused(LearnerMode::Direct, &seeing, Swap::Points), Ok(()));
+        assert_eq!(refused(LearnerMode::OneStep, &blind, Swap::Populations), Ok(()));
     }
 
     #[test]

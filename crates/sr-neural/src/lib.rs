@@ -41,7 +41,7 @@ pub mod testing;
 
 pub use hybrid::{Hybrid, Per, Share};
 pub use input::{Data, InputWriter, Language, ROOM_FOR_CHILD, embedder_points, fittest_tree};
-pub use learner::{Learner, LearnerMode, Sampling, Written, checkpoint_id};
+pub use learner::{Learner, LearnerMode, Sampling, Swap, Written, checkpoint_id};
 pub use meta::CheckpointMeta;
 
 /// The reason why a learner cannot be used, or a problem cannot be shown to it.
