@@ -36,7 +36,8 @@ fn after_runs(training: &str) -> Vec<usize> {
 fn trainings_leave_nothing_behind() {
     for training in ["", "optimiser = \"muon\"\nema_decay = 0.9\naccumulation = 2\n"] {
         let held = after_runs(training);
-        // The first run fills what is kept for good: thread pools, tables of the framework.
-        assert!(held[4] <= held[1] + 4096, "{training:?}: {held:?}");
+        // The first run fills what is kept for good, and threads of the last ones may still be ending. A leak is told from
+        // them by its size: leaves of graphs that are never freed were 440,000 bytes a run.
+        assert!(held[4] <= held[1] + 65_536, "{training:?}: {held:?}");
     }
 }
